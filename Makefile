@@ -1,0 +1,29 @@
+# Two commands matter to a newcomer: `make run` and `make test`. Both prepare everything they need by themselves.
+.PHONY: setup run test test-system bench lint package shots
+PY := .venv/bin/python
+export PYTHONUNBUFFERED := 1
+
+setup:
+	@sh packaging/setup.sh
+
+run: setup
+	@sh packaging/run.sh
+
+lint: setup
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports --no-cache
+
+test: lint
+	@$(PY) -m pytest -n 2 -m "not system" $(T)
+
+test-system:
+	@sh packaging/setup.sh system
+	@$(PY) -m pytest -m system -p no:cacheprovider $(T)
+
+bench: setup
+	@$(PY) -m tests.bench $(if $(K),-k $(K))
+
+package: setup
+	@$(PY) packaging/build.py
+
+shots: setup
+	@$(PY) -m tests.ui.shots build/shots

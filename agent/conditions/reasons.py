@@ -1,0 +1,73 @@
+"""Why the agent waits, as data: every reason in the order in which it is told (the first that holds is the headline).
+
+A reason carries what was read, where, the setting that lifts it, and whether the person may override it once.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class ReasonCode(Enum):
+    """Every reason, in order of precedence. The values are part of the contract (docs/CONTRACT.md)."""
+
+    NO_CONSENT = "NO_CONSENT"
+    DENIED_BY_POLICY = "DENIED_BY_POLICY"
+    USER_PAUSED = "USER_PAUSED"
+    KEYRING_LOCKED = "KEYRING_LOCKED"
+    KEYRING_ABSENT = "KEYRING_ABSENT"
+    NOT_ENROLLED = "NOT_ENROLLED"
+    BUDGET_SPENT = "BUDGET_SPENT"
+    ON_BATTERY = "ON_BATTERY"
+    BATTERY_LOW = "BATTERY_LOW"
+    HOT = "HOT"
+    OTHER_SESSION = "OTHER_SESSION"
+    FULL_SCREEN = "FULL_SCREEN"
+    IN_USE = "IN_USE"
+    IDLE_UNKNOWN = "IDLE_UNKNOWN"
+    BUSY = "BUSY"
+    OUTSIDE_HOURS = "OUTSIDE_HOURS"
+    LOW_MEMORY = "LOW_MEMORY"
+    LOW_DISK = "LOW_DISK"
+    BACKOFF = "BACKOFF"
+    NOTHING_TO_LEARN = "NOTHING_TO_LEARN"
+    # The reasons below hold back sending only.
+    METERED = "METERED"
+    OFFLINE = "OFFLINE"
+    HOLD = "HOLD"
+    NO_ROUND = "NO_ROUND"
+
+
+OVERRIDABLE = frozenset(
+    {
+        ReasonCode.USER_PAUSED,
+        ReasonCode.ON_BATTERY,
+        ReasonCode.BATTERY_LOW,
+        ReasonCode.FULL_SCREEN,
+        ReasonCode.IN_USE,
+        ReasonCode.IDLE_UNKNOWN,
+        ReasonCode.BUSY,
+        ReasonCode.OUTSIDE_HOURS,
+    }
+)
+"""The person's own limits: "run now once" may pass them. Consent, policy and budget never."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One reason for waiting."""
+
+    code: ReasonCode
+    text: str
+    """One sentence for people."""
+    reading: str = ""
+    """What was read, with its unit, e.g. "37 %"."""
+    source: str = ""
+    """Where it was read, e.g. "UPower"."""
+    setting: str = ""
+    """The settings key that lifts it, or empty."""
+    until: int | None = None
+    """Seconds since the epoch at which it ends by itself, where known."""
+
+    @property
+    def overridable(self) -> bool:
+        return self.code in OVERRIDABLE

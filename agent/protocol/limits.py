@@ -1,0 +1,19 @@
+"""Constants that bound abuse. Each is far above honest use and far below what would hurt."""
+
+MAX_HEADER_BYTES = 64 * 1024
+"""An envelope's header: a round configuration is about 1 KiB."""
+MAX_BODY_BYTES = 16 * 1024 * 1024
+"""A body: one million parameters packed at 32 bits are 4 MB."""
+MAX_MODEL_BYTES = 16 * 1024 * 1024
+MAX_DIMENSION = 1 << 20
+"""Parameters in a model."""
+MAX_GROUP = 1024
+"""Devices in one secure-aggregation group."""
+MAX_FRAME_BYTES = 64 * 1024
+"""One frame on the local channel."""
+FRAME_TIMEOUT_S = 2.0
+"""A frame on the local channel is finished within this time."""
+MIN_NOISE_UNITS = 3
+"""The least local noise (standard deviation in grid units) with which a device takes part (docs/PRIVACY.md)."""
+MAX_NOISE_UNITS = 8192
+"""Where the discrete Gaussian table ends."""

@@ -1,0 +1,177 @@
+"""What both ends say to each other about a task and a round: frozen values with a strict JSON form.
+
+They hold integers, strings and hex only, so that their digest (agent.protocol.canonical) is the same everywhere. Rationals are
+a pair of integers. Unknown or missing fields are errors: a field that one end does not know is a field it does not enforce.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from fractions import Fraction
+from typing import Any, Self
+
+from agent.errors import PeerFault
+from agent.protocol import canonical
+from agent.protocol.limits import MAX_DIMENSION, MAX_GROUP
+
+
+class Mode(StrEnum):
+    """How updates are protected on their way."""
+
+    LOCAL = "local"
+    """Full noise on the device, one upload, no peers."""
+    SECAGG = "secagg"
+    """Distributed noise and masks: only sums over a group can be read."""
+
+
+class _Message:
+    """Strict JSON form for a frozen dataclass of int, str and StrEnum fields."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)  # type: ignore[call-overload, no-any-return]
+
+    @classmethod
+    def from_json(cls, value: object) -> Self:
+        """Raises PeerFault BAD_MESSAGE for unknown, missing, mistyped or out-of-range fields."""
+        name = cls.__name__
+        if not isinstance(value, dict):
+            raise _bad(name, "expected an object")
+        wanted = {field.name: field.type for field in fields(cls)}  # type: ignore[arg-type]
+        if set(value) != set(wanted):
+            raise _bad(name, f"fields differ: {sorted(set(value) ^ set(wanted))}")
+        for key, kind in wanted.items():
+            expected = int if kind is int else str
+            if not isinstance(value[key], expected) or isinstance(value[key], bool):
+                raise _bad(name, f"{key}: expected {expected.__name__}")
+        try:
+            made = cls(**{key: (Mode(item) if wanted[key] is Mode else item) for key, item in value.items()})
+            made.check()  # type: ignore[attr-defined]
+        except ValueError as error:
+            raise _bad(name, str(error)) from error
+        return made
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the canonical JSON form, hex."""
+        return canonical.digest(self.to_json())
+
+
+@dataclass(frozen=True)
+class Task(_Message):
+    """What is being learned and how a device trains. Fixed for the life of the task; a device learns it before it trains."""
+
+    task_id: str
+    schema: str
+    """The feature schema and transform, e.g. "pehdr29/fixed-v1"."""
+    model: str
+    """The model family, e.g. "logistic"."""
+    d: int
+    """Trainable parameters."""
+    mode: Mode
+    train_steps: int
+    """Local full-batch steps."""
+    train_rate_milli: int
+    """Step size in thousandths."""
+    clip_milli: int
+    """L2 clipping norm C of an update, in thousandths."""
+    min_rows: int
+    """A device with fewer rows does not take part."""
+
+    def check(self) -> None:
+        """Raise ValueError where a value is outside its range."""
+        _within("d", self.d, 1, MAX_DIMENSION)
+        _within("train_steps", self.train_steps, 1, 1000)
+        _within("train_rate_milli", self.train_rate_milli, 1, 1_000_000)
+        _within("clip_milli", self.clip_milli, 1, 1_000_000)
+        _within("min_rows", self.min_rows, 1, 1_000_000)
+
+
+@dataclass(frozen=True)
+class RoundConfig(_Message):
+    """Everything that decides what a sealed update of one round is. Fixed before the round opens; its digest is in every message."""
+
+    protocol: str
+    """"LocalUpdate/1" or "GroupSecAgg/1"."""
+    task_id: str
+    round_id: int
+    """Strictly increasing for a task."""
+    mode: Mode
+    model_version: int
+    model_digest: str
+    d: int
+    d_padded: int
+    """Length of the rotated vector: d rounded up so that it splits into power-of-two blocks of at most 2¹¹."""
+    bits: int
+    """Modulus 2^bits of the packed words: 16, 20, 24 or 32."""
+    clip_num: int
+    clip_den: int
+    """Clipping norm C = clip_num / clip_den."""
+    grid_num: int
+    grid_den: int
+    """Grid step γ = grid_num / grid_den: one integer unit in parameter space."""
+    sensitivity_sq: int
+    """D²: the bound on the squared integer norm of a quantised update."""
+    noise_var: int
+    """s²: variance, in units², of the noise that each device adds."""
+    g_max: int
+    """Most devices in a group (1 in local mode)."""
+    min_group: int
+    min_sum: int
+    """m: fewest inputs of which a sum may be opened."""
+    colluders: int
+    """c: colluding devices that the noise accounts for."""
+    rotation_seed: str
+    """32 bytes, hex."""
+    subset_seed: str
+    """32 bytes, hex; "" when every coordinate is sent."""
+    subset_k: int
+    """Coordinates kept by rand-k sub-sampling; 0 when every coordinate is sent."""
+    opens_at: int
+    closes_at: int
+    """Seconds since the epoch: an update arrives between the two."""
+    phase_s: int
+    """Length of each interactive phase in seconds (0 in local mode)."""
+
+    @property
+    def clip(self) -> Fraction:
+        return Fraction(self.clip_num, self.clip_den)
+
+    @property
+    def grid(self) -> Fraction:
+        return Fraction(self.grid_num, self.grid_den)
+
+    def check(self) -> None:
+        """Raise ValueError where a value is outside its range. Policy (what this device accepts) is checked elsewhere."""
+        _within("round_id", self.round_id, 1, 2**53)
+        _within("model_version", self.model_version, 0, 2**53)
+        _within("d", self.d, 1, MAX_DIMENSION)
+        _within("d_padded", self.d_padded, 1, 2 * MAX_DIMENSION)
+        if self.bits not in (16, 20, 24, 32):
+            raise ValueError(f"bits: expected 16, 20, 24 or 32, got {self.bits}")
+        for name in ("clip_num", "clip_den", "grid_num", "grid_den", "sensitivity_sq", "noise_var"):
+            _within(name, getattr(self, name), 1, 2**80)
+        _within("g_max", self.g_max, 1, MAX_GROUP)
+        _within("min_group", self.min_group, 1, self.g_max)
+        _within("min_sum", self.min_sum, 1, self.g_max)
+        _within("colluders", self.colluders, 0, self.min_sum - 1)
+        _within("subset_k", self.subset_k, 0, self.d_padded)
+        _within("phase_s", self.phase_s, 0, 3600)
+        _hex("model_digest", self.model_digest)
+        _hex("rotation_seed", self.rotation_seed)
+        if self.subset_k or self.subset_seed:
+            _hex("subset_seed", self.subset_seed)
+        if self.closes_at <= self.opens_at:
+            raise ValueError("closes_at must be after opens_at")
+
+
+def _within(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise ValueError(f"{name}: expected {low} to {high}, got {value}")
+
+
+def _hex(name: str, value: str) -> None:
+    if len(value) != 64 or set(value) - set("0123456789abcdef"):
+        raise ValueError(f"{name}: expected 32 bytes in hex")
+
+
+def _bad(name: str, detail: str) -> PeerFault:
+    return PeerFault("BAD_MESSAGE", f"A {name} message could not be read.", "Nothing was changed.", detail)

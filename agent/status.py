@@ -1,0 +1,172 @@
+"""The one Status value that every surface shows: tray, window and `aegis status`.
+
+It is made by the agent, travels over the local channel as JSON, and is never changed by who shows it.
+Times are whole seconds since the epoch; ε values are floats rounded for display by the viewer, not here.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from enum import Enum
+from typing import Any
+
+from agent import __version__
+from agent.conditions.reasons import Reason, ReasonCode
+from agent.errors import PeerFault
+
+STATUS_VERSION = 1
+
+
+class AgentState(Enum):
+    """The seven states of the tray icon. Each has an icon and a word."""
+
+    OFF = "off"
+    """No consent: nothing runs."""
+    WAITING = "waiting"
+    TRAINING = "training"
+    SENDING = "sending"
+    PAUSED = "paused"
+    ATTENTION = "attention"
+    """Something needs the person: consent has to be renewed, the keyring is locked, the identity is missing."""
+    ERROR = "error"
+
+
+class ConsentState(Enum):
+    """The five states of the consent machine (docs/CONTRACT.md)."""
+
+    UNASKED = "UNASKED"
+    GRANTED = "GRANTED"
+    REFUSED = "REFUSED"
+    WITHDRAWN = "WITHDRAWN"
+    STALE = "STALE"
+
+
+@dataclass(frozen=True)
+class ConsentView:
+    state: ConsentState
+    notice_id: str
+    """The notice that is current now."""
+    decided_notice_id: str | None = None
+    decided_at: int | None = None
+    refresh_at: int | None = None
+    """When consent has to be renewed."""
+
+
+@dataclass(frozen=True)
+class BudgetView:
+    """Privacy budget. The names of ε are those of docs/CONTRACT.md; each has one meaning."""
+
+    epsilon_period: float
+    delta: float
+    period_days: int
+    epsilon_ledger: float
+    """What this device's ledger has charged in this period."""
+    epsilon_local: float
+    """What would be left of the protection if the sum's protection failed."""
+    epsilon_lifetime: float
+    epsilon_lifetime_ceiling: float
+    renews_at: int | None = None
+    may_take_part_at: int | None = None
+    """Set when the budget is spent."""
+    charges: int = 0
+
+
+@dataclass(frozen=True)
+class ModelView:
+    version: int
+    digest: str
+    demonstration: bool
+
+
+@dataclass(frozen=True)
+class OperatorView:
+    name: str
+    contact: str
+    server: str
+
+
+@dataclass(frozen=True)
+class ReadingView:
+    name: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True)
+class SentView:
+    count: int = 0
+    bytes_up: int = 0
+    last_at: int | None = None
+
+
+@dataclass(frozen=True)
+class Status:
+    state: AgentState
+    consent: ConsentView
+    budget: BudgetView
+    model: ModelView
+    enrolled: bool
+    reasons: tuple[Reason, ...] = ()
+    """Why it waits to train or send, in order; the first is the headline."""
+    operator: OperatorView | None = None
+    paused_until: int | None = None
+    """Set while paused; 0 means until resumed."""
+    activity: str = ""
+    """One sentence about what is being done now, or empty."""
+    progress: float | None = None
+    """0 to 1 while something is being done."""
+    next_at: int | None = None
+    """When the agent looks again."""
+    readings: tuple[ReadingView, ...] = ()
+    samples_benign: int = 0
+    samples_malicious: int = 0
+    sent: SentView = SentView()
+    erase_pending: bool = False
+    demo: bool = False
+    """This home was made by the demo; its key store is in memory."""
+    notes: tuple[str, ...] = ()
+    """Plain sentences that the person must see, e.g. about a lowered test floor."""
+    app_version: str = __version__
+    status_version: int = STATUS_VERSION
+
+    def to_json(self) -> dict[str, Any]:
+        return _plain(asdict(self))  # type: ignore[no-any-return]
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> "Status":
+        """Read what `to_json` wrote.
+
+        Raises PeerFault when a field is missing, unknown or of another type.
+        """
+        try:
+            known = {field.name for field in fields(Status)}
+            if unknown := set(value) - known:
+                raise ValueError(f"unknown fields {sorted(unknown)}")
+            operator = value["operator"]
+            return Status(
+                **{
+                    **value,
+                    "state": AgentState(value["state"]),
+                    "consent": ConsentView(**{**value["consent"], "state": ConsentState(value["consent"]["state"])}),
+                    "budget": BudgetView(**value["budget"]),
+                    "model": ModelView(**value["model"]),
+                    "operator": None if operator is None else OperatorView(**operator),
+                    "reasons": tuple(
+                        Reason(**{**{k: v for k, v in r.items() if k != "overridable"}, "code": ReasonCode(r["code"])})
+                        for r in value["reasons"]
+                    ),
+                    "readings": tuple(ReadingView(**r) for r in value["readings"]),
+                    "sent": SentView(**value["sent"]),
+                    "notes": tuple(value["notes"]),
+                }
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise PeerFault("BAD_STATUS", "The agent's status could not be read.", "Update both programs.", str(error)) from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
