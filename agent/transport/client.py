@@ -1,0 +1,186 @@
+"""The aggregator as the device sees it: one method for each thing to say, signed answers checked before anyone sees them.
+
+Blocking: call from an executor, one call at a time. Nothing is opened, read or imported before the first call.
+"""
+
+import base64
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from agent.errors import PeerFault
+from agent.protocol.limits import MAX_MODEL_BYTES
+from agent.protocol.messages import RoundConfig, Task
+from agent.protocol.signing import Context, verify
+from agent.transport.answers import (
+    MAX_JSON_BYTES,
+    Answer,
+    ModelDownload,
+    Offer,
+    Receipt,
+    Registration,
+    bad_answer,
+    checked,
+    json_object,
+    problem,
+)
+
+if TYPE_CHECKING:
+    from agent.identity import Identity
+    from agent.transport.http import PinnedSession, Timeouts
+
+JSON_TYPE = "application/json"
+ENVELOPE_TYPE = "application/vnd.aegisai.envelope"
+
+
+class AggregatorClient:
+    """A connection to the aggregator.
+
+    Every method may raise NeedsUser OFFLINE, NeedsOperator SERVER_CERTIFICATE or REJECTED_IDENTITY, PeerFault SERVER_BUSY
+    (`answers.RetryLater`), SERVER_ERROR, BAD_ANSWER, BAD_SIGNATURE or ANSWER_TOO_LARGE.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        ca_pem: str,
+        signing_key: str,
+        identity: "Identity | None" = None,
+        *,
+        proxy: str = "",
+        timeouts: "Timeouts | None" = None,
+    ) -> None:
+        self._server = server
+        self._ca_pem = ca_pem
+        self._signing_key = signing_key
+        self._identity = identity
+        self._proxy = proxy
+        self._timeouts = timeouts
+        self._opened: PinnedSession | None = None
+
+    def register(self, token: str, csr_pem: str) -> Registration:
+        """Enrol. The same token with the same key gives the same answer again.
+
+        Raises NeedsUser TOKEN_UNKNOWN, TOKEN_USED, TOKEN_EXPIRED.
+        """
+        answer = json_object(self._post("/api/v1/register", _json({"token": token, "csr_pem": csr_pem}), JSON_TYPE))
+        kinds: dict[str, type] = {
+            "device_id": str,
+            "certificate_pem": str,
+            "ca_pem": str,
+            "erase_secret": str,
+            "task": dict,
+            "signing_key": str,
+        }
+        fields = checked(answer, **kinds)
+        if fields["ca_pem"].split() != self._ca_pem.split():
+            raise bad_answer("the certificate authority is not the invitation's")
+        if self._signing_key and fields["signing_key"] != self._signing_key:
+            raise bad_answer("the signing key is not the invitation's")
+        return Registration(**{**fields, "task": Task.from_json(fields["task"])})
+
+    def offer(self) -> Offer:
+        """What the server would like now."""
+        outer = checked(json_object(self._get("/api/v1/rounds/offer")), offer=dict, signature=str)
+        verify(self._signing_key, Context.OFFER, outer["offer"], outer["signature"])
+        fields = checked(
+            outer["offer"],
+            status=str,
+            next_poll_s=int,
+            task=dict,
+            model_version=int,
+            model_digest=str,
+            round=dict | None,
+            contributed=bool,
+            time=int,
+        )
+        if fields["status"] not in ("open", "wait") or fields["next_poll_s"] < 0:
+            raise bad_answer("status or next_poll_s out of range")
+        config = None if fields["round"] is None else RoundConfig.from_json(fields["round"])
+        return Offer(**{**fields, "task": Task.from_json(fields["task"]), "round": config})
+
+    def model(self, known_digest: str = "") -> ModelDownload | None:
+        """The current model, unchecked; None when its SHA-256 is `known_digest`."""
+        headers = {"If-None-Match": f'"{known_digest}"'} if known_digest else {}
+        answer = self._send("GET", "/api/v1/model", headers=headers, max_bytes=MAX_MODEL_BYTES)
+        if answer.status == 304:
+            return None
+        try:
+            metadata = base64.urlsafe_b64decode(answer.headers["X-Model-Metadata"].encode())
+            return ModelDownload(metadata, answer.headers["X-Model-Signature"], answer.body)
+        except (KeyError, ValueError) as error:
+            raise bad_answer("the model's headers") from error
+
+    def send_update(self, body: bytes) -> Receipt:
+        """Send an envelope from the outbox. The same body again gets the same receipt.
+
+        Raises PeerFault ROUND_CLOSED, ALREADY_CONTRIBUTED, BAD_ENVELOPE, WRONG_SHAPE.
+        """
+        outer = checked(json_object(self._post("/api/v1/updates", body, ENVELOPE_TYPE)), receipt=dict, signature=str)
+        verify(self._signing_key, Context.RECEIPT, outer["receipt"], outer["signature"])
+        fields = checked(outer["receipt"], task_id=str, round_id=int, device_id=str, body_sha256=str, bytes=int, received_at=int)
+        receipt = Receipt(**fields, signature=outer["signature"])
+        ours = self._identity.device_id if self._identity else receipt.device_id
+        if (receipt.body_sha256, receipt.bytes, receipt.device_id) != (hashlib.sha256(body).hexdigest(), len(body), ours):
+            raise bad_answer("the receipt is for something else")
+        return receipt
+
+    def stats(self) -> dict[str, Any]:
+        """The aggregator's public figures."""
+        return json_object(self._get("/api/v1/stats"))
+
+    def device(self) -> dict[str, Any]:
+        """All that the server holds about this device."""
+        return json_object(self._get("/api/v1/device"))
+
+    def erase(self) -> None:
+        """Ask the server to forget this device, by its certificate."""
+        self._send("DELETE", "/api/v1/device")
+
+    def erase_by_secret(self, device_id: str, erase_secret: str) -> None:
+        """The same after the keys are gone."""
+        self._send("DELETE", "/api/v1/device", _json({"device_id": device_id, "erase_secret": erase_secret}), JSON_TYPE)
+
+    def close(self) -> None:
+        """Close the connection and forget the key that it used."""
+        if self._opened is not None:
+            self._opened.close()
+        self._opened = None
+        self._identity = None
+
+    def _get(self, path: str) -> Answer:
+        return self._send("GET", path)
+
+    def _post(self, path: str, body: bytes, content_type: str) -> Answer:
+        return self._send("POST", path, body, content_type)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        content_type: str = "",
+        *,
+        headers: dict[str, str] | None = None,
+        max_bytes: int = 0,
+    ) -> Answer:
+        sent = {**(headers or {}), **({"Content-Type": content_type} if content_type else {})}
+        answer = self._session().send(method, path, body=body, headers=sent, max_bytes=max_bytes or MAX_JSON_BYTES)
+        if answer.status >= 400:
+            raise problem(answer)
+        if answer.status not in (200, 201, 202, 204, 304):
+            raise PeerFault("SERVER_ERROR", f"The server answered with status {answer.status}.", "Tell the operator.")
+        return answer
+
+    def _session(self) -> "PinnedSession":
+        if self._opened is None:
+            from agent.transport.http import PinnedSession
+            from agent.transport.tls import client_context
+
+            context = client_context(self._ca_pem, self._identity)
+            self._opened = PinnedSession(self._server, context, proxy=self._proxy, timeouts=self._timeouts)
+        return self._opened
+
+
+def _json(value: dict[str, str]) -> bytes:
+    return json.dumps(value).encode()

@@ -1,0 +1,31 @@
+"""The TLS context of every connection: TLS 1.3, exactly one trust root, and the device's certificate where there is one."""
+
+import ssl
+from typing import TYPE_CHECKING
+
+from agent.errors import NeedsUser
+
+if TYPE_CHECKING:
+    from agent.identity import Identity
+
+
+def client_context(ca_pem: str, identity: "Identity | None" = None) -> ssl.SSLContext:
+    """A context that trusts `ca_pem` and nothing else.
+
+    Raises NeedsUser SERVER_CERTIFICATE when `ca_pem` is not exactly one certificate authority.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks names and chains by default
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    try:
+        context.load_verify_locations(cadata=ca_pem)
+    except (ssl.SSLError, ValueError) as error:
+        raise _unusable_ca() from error
+    if len(context.get_ca_certs()) != 1:
+        raise _unusable_ca()
+    if identity is not None:
+        identity.signer.load_into(context, identity.certificate_pem)
+    return context
+
+
+def _unusable_ca() -> NeedsUser:
+    return NeedsUser("SERVER_CERTIFICATE", "The certificate authority to trust cannot be read.", "Ask the operator for a new invitation.")
