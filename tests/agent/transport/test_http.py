@@ -1,0 +1,267 @@
+"""The pinned connection: one trust root whatever the environment says, and every fault of the other end as one of our errors."""
+
+import dataclasses
+import socket
+import ssl
+import threading
+
+import pytest
+from cryptography.x509 import UniformResourceIdentifier
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from agent.errors import AegisError
+from agent.identity import IdentityFile
+from agent.keystore import MemoryKeyStore
+from agent.transport.http import PinnedSession, Timeouts
+from agent.transport.tls import client_context
+from tests.fakes.ca import DAY, TestAuthority
+from tests.fakes.https_server import HttpsServer, Scripted
+from tests.fakes.tls_proxy import Action, TlsProxy
+
+DEVICE = "urn:uuid:6c1f2b3e-0000-4000-8000-000000000001"
+QUICK = Timeouts(connect_s=2, read_s=0.3, whole_s=2)
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return TestAuthority()
+
+
+@pytest.fixture
+def server(tmp_path, authority):
+    with HttpsServer(tmp_path, *authority.issue_server(), authority.pem) as running:
+        running.answers["/"] = Scripted(body=b"hello")
+        yield running
+
+
+def identity_of(folder, authority, certify=None):
+    """An identity whose certificate `certify` makes, also one that the device itself would refuse to store."""
+    file = IdentityFile(folder, MemoryKeyStore())
+    file.create()
+    good = authority.issue_device(file.csr_pem(), DEVICE)
+    file.set_certificate(DEVICE, good, authority.pem, "5e" * 16, "")
+    identity = file.load()
+    return dataclasses.replace(identity, certificate_pem=certify(file.csr_pem())) if certify else identity
+
+
+def ask(session, path="/", **options):
+    options.setdefault("max_bytes", 1000)
+    return session.send("GET", path, **options)
+
+
+def code_of(session, path="/", **options):
+    with pytest.raises(AegisError) as raised:
+        ask(session, path, **options)
+    assert raised.value.remedy
+    return raised.value.code
+
+
+def test_one_root_only_before_and_after_a_request(server, authority, monkeypatch, tmp_path):
+    other = tmp_path / "other.pem"
+    other.write_text(TestAuthority("Somebody else").pem)
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.setenv(variable, str(other))
+    context = client_context(authority.pem)
+    assert ask(PinnedSession(server.url, context)).body == b"hello"
+    assert len(context.get_ca_certs()) == 1
+
+
+def test_a_foreign_server_is_refused_also_when_the_environment_trusts_it(tmp_path, authority, monkeypatch):
+    foreign = TestAuthority("Somebody else")
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text(foreign.pem)
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.setenv(variable, str(bundle))
+    with HttpsServer(tmp_path, *foreign.issue_server()) as running:
+        assert code_of(PinnedSession(running.url, client_context(authority.pem))) == "SERVER_CERTIFICATE"
+        assert running.asked == []
+
+
+@pytest.mark.parametrize(
+    ("host", "options", "word"),
+    [
+        ("elsewhere.example", {}, "Hostname mismatch"),
+        ("localhost", {"start": -3 * DAY, "end": -DAY}, "expired"),
+        ("localhost", {"start": DAY, "end": 3 * DAY}, "not yet valid"),
+    ],
+)
+def test_a_wrong_server_certificate_is_named(tmp_path, authority, host, options, word):
+    with HttpsServer(tmp_path, *authority.issue_server(host, **options)) as running:
+        with pytest.raises(AegisError, match=word) as raised:
+            ask(PinnedSession(running.url, client_context(authority.pem)))
+        assert raised.value.code == "SERVER_CERTIFICATE"
+        assert running.asked == []
+
+
+def test_a_client_certificate_does_not_serve_as_a_server(tmp_path, authority):
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509 import DNSName
+
+    from tests.fakes.ca import pem
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = authority.issue(key.public_key(), [DNSName("localhost")], usage=ExtendedKeyUsageOID.CLIENT_AUTH)
+    with HttpsServer(tmp_path, certificate, pem(key)) as running:
+        assert code_of(PinnedSession(running.url, client_context(authority.pem))) == "SERVER_CERTIFICATE"
+
+
+@pytest.mark.parametrize("ca_pem", ["", "nonsense", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"])
+def test_an_unusable_root_is_one_clear_error(ca_pem):
+    with pytest.raises(AegisError) as raised:
+        client_context(ca_pem)
+    assert raised.value.code == "SERVER_CERTIFICATE"
+
+
+def test_two_roots_are_refused(authority):
+    with pytest.raises(AegisError):
+        client_context(authority.pem + TestAuthority("Second").pem)
+
+
+def test_tls_1_2_is_refused(authority):
+    assert client_context(authority.pem).minimum_version is ssl.TLSVersion.TLSv1_3
+
+
+def test_the_device_shows_its_certificate_and_reuses_the_connection(server, authority, tmp_path):
+    session = PinnedSession(server.url, client_context(authority.pem, identity_of(tmp_path, authority)))
+    assert [ask(session).status for _ in range(3)] == [200, 200, 200]
+    assert {asked.connection for asked in server.asked} == {server.asked[0].connection}
+    assert server.asked[0].peer["subjectAltName"] == (("URI", DEVICE),)
+    session.close()
+
+
+def test_p12_the_key_is_never_left_in_a_temporary_file(authority, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    identity = identity_of(tmp_path, authority)
+    before = sorted(tmp_path.iterdir())
+    client_context(authority.pem, identity)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "certify",
+    [
+        lambda authority: lambda csr: TestAuthority("Foreign").issue_device(csr, DEVICE),
+        lambda authority: lambda csr: authority.issue_device(csr, DEVICE, start=-3 * DAY, end=-DAY),
+        lambda authority: lambda csr: authority.issue_device(csr, DEVICE, start=DAY, end=3 * DAY),
+        lambda authority: lambda csr: authority.issue_device(csr, DEVICE, usage=ExtendedKeyUsageOID.SERVER_AUTH),
+    ],
+    ids=["other authority", "expired", "not yet valid", "server usage"],
+)
+def test_a_refused_device_certificate_is_named_as_possible_cause(server, authority, tmp_path, certify):
+    identity = identity_of(tmp_path, authority, certify(authority))
+    with pytest.raises(AegisError, match="refuses this device") as raised:
+        ask(PinnedSession(server.url, client_context(authority.pem, identity)))
+    assert raised.value.code in {"REJECTED_IDENTITY", "OFFLINE"}
+    assert server.asked == []
+
+
+def test_no_certificate_where_one_is_demanded_is_named(tmp_path, authority):
+    with HttpsServer(tmp_path, *authority.issue_server(), authority.pem, demand=True) as running:
+        with pytest.raises(AegisError, match="refuses this device") as raised:
+            ask(PinnedSession(running.url, client_context(authority.pem)))
+        assert raised.value.code in {"REJECTED_IDENTITY", "OFFLINE"}
+
+
+def test_nobody_listening_is_offline(authority):
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    assert code_of(PinnedSession(f"https://localhost:{port}", client_context(authority.pem), timeouts=QUICK)) == "OFFLINE"
+
+
+@pytest.mark.parametrize("action", [Action.CUT, Action.RESET, Action.HOLD])
+def test_an_answer_that_is_cut_or_held_is_offline_and_the_next_request_works(server, authority, action):
+    with TlsProxy(server.port) as proxy:
+        session = PinnedSession(proxy.url, client_context(authority.pem), timeouts=QUICK)
+        assert ask(session).status == 200
+        proxy.decide = lambda flow: action
+        assert code_of(session) == "OFFLINE"
+        assert len(server.asked) == 2
+        proxy.decide = lambda flow: Action.PASS
+        proxy.release()
+        assert ask(session).body == b"hello"
+
+
+def test_an_oversized_answer_is_cut_off(server, authority):
+    server.answers["/big"] = Scripted(body=bytes(200_000))
+    assert code_of(PinnedSession(server.url, client_context(authority.pem)), "/big") == "ANSWER_TOO_LARGE"
+
+
+def test_an_answer_that_lies_about_its_length_is_offline(server, authority):
+    server.answers["/"] = Scripted(body=b"short", headers={"Content-Length": "500", "Connection": "close"})
+    assert code_of(PinnedSession(server.url, client_context(authority.pem), timeouts=QUICK)) == "OFFLINE"
+
+
+def test_a_redirect_is_not_followed(server, authority):
+    server.answers["/"] = Scripted(302, headers={"Location": "https://localhost/elsewhere"})
+    assert ask(PinnedSession(server.url, client_context(authority.pem))).status == 302
+    assert len(server.asked) == 1
+
+
+def test_proxies_come_from_the_setting_alone(server, authority, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    assert ask(PinnedSession(server.url, client_context(authority.pem), timeouts=QUICK)).body == b"hello"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        seen = []
+
+        def tunnel():
+            client, _ = listener.accept()
+            seen.append(client.recv(4096).split(b"\r\n")[0])
+            upstream = socket.create_connection(("127.0.0.1", server.port))
+            client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            threading.Thread(target=_pump, args=(upstream, client), daemon=True).start()
+            _pump(client, upstream)
+
+        threading.Thread(target=tunnel, daemon=True).start()
+        context = client_context(authority.pem)
+        session = PinnedSession(server.url, context, proxy=f"http://127.0.0.1:{listener.getsockname()[1]}", timeouts=QUICK)
+        assert ask(session).body == b"hello"
+        session.close()
+    assert seen[0].startswith(f"CONNECT localhost:{server.port} ".encode())
+    assert len(context.get_ca_certs()) == 1
+
+
+def _pump(source, sink):
+    while piece := source.recv(65536):
+        sink.sendall(piece)
+    source.close()
+    sink.close()
+
+
+def test_a_dripping_answer_ends_at_the_whole_deadline(authority, tmp_path):
+    chain = tmp_path / "s.pem"
+    certificate, key = authority.issue_server()
+    chain.write_bytes(certificate.encode() + key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain)
+    stop = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip():
+            connection = context.wrap_socket(listener.accept()[0], server_side=True)
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n")
+            with connection:
+                while not stop.wait(0.05):
+                    connection.sendall(b"x")
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        session = PinnedSession(
+            f"https://localhost:{listener.getsockname()[1]}",
+            client_context(authority.pem),
+            timeouts=Timeouts(connect_s=2, read_s=2, whole_s=0.4),
+        )
+        assert code_of(session) == "OFFLINE"
+        stop.set()
+        thread.join(5)
+
+
+def test_the_device_refuses_to_store_a_wrong_usage_before_any_server_sees_it(tmp_path, authority):
+    file = IdentityFile(tmp_path, MemoryKeyStore())
+    file.create()
+    names = [UniformResourceIdentifier(DEVICE), UniformResourceIdentifier(DEVICE + "2")]
+    from cryptography.x509 import load_pem_x509_csr
+
+    two_names = authority.issue(load_pem_x509_csr(file.csr_pem().encode()).public_key(), names)
+    with pytest.raises(AegisError, match="another device"):
+        file.set_certificate(DEVICE, two_names, authority.pem, "5e" * 16, "")
