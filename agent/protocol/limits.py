@@ -9,10 +9,6 @@ MAX_DIMENSION = 1 << 20
 """Parameters in a model."""
 MAX_GROUP = 1024
 """Devices in one secure-aggregation group."""
-MAX_FRAME_BYTES = 64 * 1024
-"""One frame on the local channel."""
-FRAME_TIMEOUT_S = 2.0
-"""A frame on the local channel is finished within this time."""
 MIN_NOISE_UNITS = 3
 """The least local noise (standard deviation in grid units) with which a device takes part (docs/PRIVACY.md)."""
 MAX_NOISE_UNITS = 8192

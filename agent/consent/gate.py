@@ -1,0 +1,116 @@
+"""The only place that says yes. It mints Permits; code that needs consent takes one and asks it again before every step (P1, P2).
+
+1. A permit is minted when consent is GRANTED for the current notice, the record is whole, no policy denies, and DO_NOT_TRACK is not set.
+2. It names its purpose and dies with withdrawal, with a policy that denies, when the notice changes and when consent is too old:
+   `check` looks again each time, it remembers nothing.
+3. A decision by simulated devices (surface "demo") counts only in a home that the demo made and with a server on this machine.
+4. The farewell permit is a kind of its own: it allows the data-free `leave` and the erase request that a person asked for, nothing else.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from agent.conditions.reasons import ReasonCode
+from agent.consent.record import Record, Standing
+from agent.errors import InternalError, NeedsUser
+from agent.status import ConsentState
+
+DEMO_SURFACE = "demo"
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Purpose(Enum):
+    CONTRIBUTE = "contribute"
+    FAREWELL = "farewell"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the gate looks at besides the record, read afresh each time."""
+
+    notice_id: str
+    refresh_months: int
+    policy_denied: str
+    """Why the policy forbids, or empty."""
+    do_not_track: bool
+    demo_home: bool
+    server_host: str
+    """Host of the operator's server, or empty."""
+
+
+@dataclass(frozen=True)
+class Denial:
+    code: ReasonCode
+    message: str
+    remedy: str
+
+
+class Permit:
+    """Proof that the person agreed to a purpose. Only the gate makes one."""
+
+    def __init__(self, purpose: Purpose, check: Callable[[], Denial | None], key: object) -> None:
+        if key is not _KEY:
+            raise InternalError("PERMIT_FORGED", "A permit can only come from the consent gate.")
+        self.purpose = purpose
+        self._check = check
+
+    def check(self) -> None:
+        """Raise NeedsUser NO_CONSENT or DENIED_BY_POLICY when the permit is dead."""
+        if denial := self._check():
+            raise NeedsUser(denial.code.value, denial.message, denial.remedy)
+
+    @property
+    def is_alive(self) -> bool:
+        return self._check() is None
+
+
+_KEY: Final = object()
+
+
+class Gate:
+    """Consent, policy and the environment's wish in one answer."""
+
+    def __init__(self, record: Record, facts: Callable[[], Facts]) -> None:
+        self._record = record
+        self._facts = facts
+
+    def standing(self) -> Standing:
+        facts = self._facts()
+        return self._record.standing(facts.notice_id, facts.refresh_months)
+
+    def denial(self) -> Denial | None:
+        """Why the answer is no, or None for yes."""
+        facts = self._facts()
+        if self._record.fault is not None:
+            return Denial(ReasonCode.NO_CONSENT, self._record.fault.message, self._record.fault.remedy)
+        if facts.policy_denied:
+            return Denial(ReasonCode.DENIED_BY_POLICY, facts.policy_denied, "Ask your IT.")
+        standing = self._record.standing(facts.notice_id, facts.refresh_months)
+        if standing.state is not ConsentState.GRANTED or standing.entry is None:
+            return Denial(ReasonCode.NO_CONSENT, _WORDS[standing.state], "Read the notice and decide: aegis consent show.")
+        if facts.do_not_track:
+            return Denial(ReasonCode.NO_CONSENT, "DO_NOT_TRACK is set, so AegisAI stays off.", "Unset DO_NOT_TRACK to take part.")
+        if standing.entry.surface == DEMO_SURFACE and not (facts.demo_home and facts.server_host in LOOPBACK_HOSTS):
+            return Denial(ReasonCode.NO_CONSENT, "Only a simulated consent was given.", "Read the notice and decide: aegis consent show.")
+        return None
+
+    def permit(self) -> Permit:
+        """Raise NeedsUser NO_CONSENT or DENIED_BY_POLICY when the answer is no."""
+        permit = Permit(Purpose.CONTRIBUTE, self.denial, _KEY)
+        permit.check()
+        return permit
+
+    def farewell(self) -> Permit:
+        """For the data-free `leave` and the erase request; needs no consent, because it ends the processing."""
+        return Permit(Purpose.FAREWELL, lambda: None, _KEY)
+
+
+_WORDS = {
+    ConsentState.UNASKED: "You have not been asked yet, so nothing runs.",
+    ConsentState.REFUSED: "You said no, so nothing runs.",
+    ConsentState.WITHDRAWN: "You withdrew your consent, so nothing runs.",
+    ConsentState.STALE: "Your consent has to be renewed before anything runs.",
+    ConsentState.GRANTED: "",
+}

@@ -1,0 +1,158 @@
+"""The consent machine and its record: what was decided, when, on which words (C14). Append-only and hash-chained.
+
+The whole machine (DESKTOP rules C1, C2, C15, C16; docs/CONTRACT.md shows the same table):
+
+1. UNASKED: granted, refused; dismissing leaves it as it is.
+2. GRANTED: withdrawn; it turns STALE by itself when the notice's meaning changes or when it is too old.
+3. STALE: granted, refused; dismissing leaves it.
+4. REFUSED and WITHDRAWN: granted.
+
+Every other pair is refused and changes nothing. A record that cannot be read or whose chain is broken answers no.
+"""
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from enum import Enum
+
+from agent import __version__
+from agent.clock import Clock
+from agent.errors import NeedsUser
+from agent.status import ConsentState
+from agent.store.chain import Chain
+from agent.store.database import Database
+
+
+class Act(Enum):
+    """What a person does."""
+
+    GRANT = "granted"
+    REFUSE = "refused"
+    DISMISS = "dismissed"
+    WITHDRAW = "withdrawn"
+
+
+TRANSITIONS = {
+    (ConsentState.UNASKED, Act.GRANT): ConsentState.GRANTED,
+    (ConsentState.UNASKED, Act.REFUSE): ConsentState.REFUSED,
+    (ConsentState.UNASKED, Act.DISMISS): ConsentState.UNASKED,
+    (ConsentState.GRANTED, Act.WITHDRAW): ConsentState.WITHDRAWN,
+    (ConsentState.STALE, Act.GRANT): ConsentState.GRANTED,
+    (ConsentState.STALE, Act.REFUSE): ConsentState.REFUSED,
+    (ConsentState.STALE, Act.DISMISS): ConsentState.STALE,
+    (ConsentState.REFUSED, Act.GRANT): ConsentState.GRANTED,
+    (ConsentState.WITHDRAWN, Act.GRANT): ConsentState.GRANTED,
+}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was in front of the person."""
+
+    notice_id: str
+    text_sha256: str
+    locale: str
+    surface: str
+    """"window", "cli", "demo"…: where it was said."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the record. It names no person and no computer."""
+
+    purpose: str
+    decision: str
+    state: str
+    """The state that the decision led to."""
+    notice_id: str
+    text_sha256: str
+    locale: str
+    surface: str
+    app_version: str
+    at: int
+    """UTC, seconds since the epoch."""
+    policy_origin: str
+    """Name of the policy file that was in force, or empty."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where consent stands now."""
+
+    state: ConsentState
+    entry: Entry | None
+    """The last decision (a dismissal is none)."""
+    refresh_at: int | None
+
+
+class Record:
+    """The record of one purpose."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._chain = Chain(database, "consent")
+        self._clock = clock
+        self._decided: Entry | None = None
+        self.reload()
+
+    def reload(self) -> None:
+        """Read and check the whole chain again; a broken one is remembered and answers no."""
+        self.fault: NeedsUser | None = None
+        self._decided = None
+        try:
+            entries = [Entry(**body) for body in self._chain.verified()]
+        except NeedsUser as error:
+            self.fault = error
+            return
+        self._decided = next((entry for entry in reversed(entries) if entry.decision != Act.DISMISS.value), None)
+
+    def entries(self) -> list[Entry]:
+        """Every row. Raises NeedsUser CHAIN_BROKEN."""
+        return [Entry(**body) for body in self._chain.verified()]
+
+    def standing(self, current_notice_id: str, refresh_months: int) -> Standing:
+        """Where consent stands under the notice that is current now."""
+        if self._decided is None:
+            return Standing(ConsentState.UNASKED, None, None)
+        state = ConsentState(self._decided.state)
+        if state is not ConsentState.GRANTED:
+            return Standing(state, self._decided, None)
+        refresh_at = add_months(self._decided.at, refresh_months)
+        is_stale = self._decided.notice_id != current_notice_id or self._clock.now() >= refresh_at
+        return Standing(ConsentState.STALE if is_stale else state, self._decided, refresh_at)
+
+    def act(self, standing: Standing, act: Act, evidence: Evidence, purpose: str, policy_origin: str) -> None:
+        """Write a decision down. Raises NeedsUser CONSENT_STATE for a pair that the machine does not know, CHAIN_BROKEN."""
+        if self.fault is not None:
+            raise self.fault
+        following = TRANSITIONS.get((standing.state, act))
+        if following is None:
+            raise NeedsUser(
+                "CONSENT_STATE",
+                f"Consent is {standing.state.value}; it cannot be {act.value} now.",
+                "Nothing was changed. See aegis consent show.",
+            )
+        entry = Entry(
+            purpose=purpose,
+            decision=act.value,
+            state=following.value,
+            app_version=__version__,
+            at=self._clock.now(),
+            policy_origin=policy_origin,
+            **asdict(evidence),
+        )
+        with self._database.transaction():
+            self._chain.append(asdict(entry))
+        if act is not Act.DISMISS:
+            self._decided = entry
+
+
+def add_months(seconds: int, months: int) -> int:
+    """The same day `months` later (or the last of that month), UTC."""
+    start = datetime.fromtimestamp(seconds, UTC)
+    year, month = divmod(start.year * 12 + start.month - 1 + months, 12)
+    for day in (start.day, 30, 29, 28):
+        try:
+            return int(start.replace(year=year, month=month + 1, day=day).timestamp())
+        except ValueError:
+            continue
+    raise AssertionError("every month has 28 days")

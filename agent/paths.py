@@ -1,0 +1,103 @@
+"""Where everything of one agent lies: its home, and its socket in the user's runtime folder."""
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import NeedsUser
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder that holds every state of one agent (mode 0700)."""
+
+    root: Path
+
+    @property
+    def database(self) -> Path:
+        return self.root / "agent.sqlite3"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def scratch(self) -> Path:
+        """Encrypted trained updates; emptied at every start, because their keys live in memory only."""
+        return self.root / "scratch"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+    @property
+    def erase_request(self) -> Path:
+        """An erase request that the server has not confirmed yet; all that may outlive an erase."""
+        return self.root / "erase.pending"
+
+    @property
+    def demo_mark(self) -> Path:
+        return self.root / "demo"
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the demo made this home: its key store is in memory and its simulated consents count."""
+        return self.demo_mark.exists()
+
+    def prepare(self) -> None:
+        """Make the folders, readable by their owner only. Raises NeedsUser HOME_UNUSABLE."""
+        try:
+            for folder in (self.root, self.models, self.scratch, self.logs):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if os.name != "nt":
+                self.root.chmod(0o700)
+        except OSError as error:
+            raise NeedsUser(
+                "HOME_UNUSABLE",
+                f"The folder for AegisAI's own files cannot be used ({error.strerror}).",
+                "Choose another with --home or AEGIS_HOME, or free some space.",
+            ) from error
+
+
+def default_home(environ: Mapping[str, str]) -> Path:
+    """AEGIS_HOME, else the platform's folder for a program's own data."""
+    if chosen := environ.get("AEGIS_HOME"):
+        return Path(chosen)
+    if sys.platform == "win32":
+        return Path(environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "AegisAI"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "AegisAI"
+    return Path(environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "aegisai"
+
+
+def runtime_folder(environ: Mapping[str, str]) -> Path:
+    """Where sockets of this login lie."""
+    if base := environ.get("XDG_RUNTIME_DIR"):
+        return Path(base) / "aegisai"
+    owner = os.getuid() if hasattr(os, "getuid") else environ.get("USERNAME", "user")
+    return Path(tempfile.gettempdir()) / f"aegisai-{owner}"
+
+
+def socket_path(home: Path, environ: Mapping[str, str]) -> Path:
+    """The agent's socket: a short name, because a socket's path holds at most 107 bytes."""
+    name = hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:16]
+    return runtime_folder(environ) / f"{name}.sock"
+
+
+def policy_path(environ: Mapping[str, str]) -> Path:
+    """The machine's policy file."""
+    if chosen := environ.get("AEGIS_POLICY"):
+        return Path(chosen)
+    if sys.platform == "win32":
+        return Path(environ.get("PROGRAMDATA", "C:/ProgramData")) / "AegisAI" / "policy.toml"
+    if sys.platform == "darwin":
+        return Path("/Library/Application Support/AegisAI/policy.toml")
+    return Path("/etc/aegisai/policy.toml")

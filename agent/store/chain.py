@@ -1,0 +1,68 @@
+"""Append-only tables whose rows are chained by hashes: consent records and privacy charges.
+
+1. A row's hash is SHA-256(previous hash ‖ canonical body); the first row follows 32 zero bytes.
+2. Rows are numbered from 1 without gaps. SQLite triggers refuse updates and deletes.
+3. A row that was altered, removed from the middle or slipped in breaks the chain. Removing the newest rows, or going back to an older
+   copy of the whole file, cannot be seen from the file alone.
+"""
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from agent.errors import NeedsUser
+from agent.protocol.canonical import canonical
+from agent.store.database import Database
+
+FIRST = "00" * 32
+
+Table = Literal["consent", "charge"]
+
+
+class Chain:
+    """One chained table. `append` belongs into the caller's transaction."""
+
+    def __init__(self, database: Database, table: Table) -> None:
+        self._database = database
+        self._table = table
+
+    def append(self, body: dict[str, Any]) -> int:
+        """Add a row; its number."""
+        last = self._database.row(f"SELECT seq, hash FROM {self._table} ORDER BY seq DESC LIMIT 1")  # noqa: S608
+        seq, previous = (last[0] + 1, last[1]) if last else (1, FIRST)
+        text = canonical(body)
+        self._database.execute(
+            f"INSERT INTO {self._table} (seq, body, hash) VALUES (?, ?, ?)",  # noqa: S608
+            seq,
+            text.decode(),
+            link(previous, text),
+        )
+        return seq
+
+    def last(self) -> dict[str, Any] | None:
+        """The newest body."""
+        row = self._database.row(f"SELECT body FROM {self._table} ORDER BY seq DESC LIMIT 1")  # noqa: S608
+        return None if row is None else dict(json.loads(row[0]))
+
+    def verified(self) -> list[dict[str, Any]]:
+        """Every body in order, after the whole chain was checked. Raises NeedsUser CHAIN_BROKEN."""
+        bodies: list[dict[str, Any]] = []
+        previous = FIRST
+        for number, (seq, body, stored) in enumerate(
+            self._database.rows(f"SELECT seq, body, hash FROM {self._table} ORDER BY seq"),  # noqa: S608
+            start=1,
+        ):
+            if seq != number or link(previous, body.encode()) != stored:
+                raise NeedsUser(
+                    "CHAIN_BROKEN",
+                    f"The {self._table} record was altered from outside at entry {number}; AegisAI stays off.",
+                    "Run aegis erase to start anew, or restore the file from a backup.",
+                )
+            bodies.append(json.loads(body))
+            previous = stored
+        return bodies
+
+
+def link(previous: str, body: bytes) -> str:
+    """The hash of a row with `body` after a row with hash `previous`."""
+    return hashlib.sha256(bytes.fromhex(previous) + body).hexdigest()

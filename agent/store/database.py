@@ -1,0 +1,114 @@
+"""The device's one SQLite file: opened durably, brought up to date by numbered migrations, used by one process at a time."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from agent.errors import AegisError, InternalError, NeedsUser
+from agent.store.migrations import MIGRATIONS
+
+Row = tuple[Any, ...]
+
+
+class Database:
+    """One connection. Every write happens inside `transaction()`; when that returns, it is on the disk."""
+
+    def __init__(self, path: Path) -> None:
+        """Open and migrate. Raises NeedsUser STORE_NEWER, STORE_DAMAGED, DISK_FULL."""
+        self._path = path
+        self._connection = _open(path)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of it or nothing. Raises NeedsUser DISK_FULL, STORE_DAMAGED."""
+        with translated():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def rows(self, sql: str, *values: object) -> list[Row]:
+        """Every row of a query."""
+        with translated():
+            return self._connection.execute(sql, values).fetchall()
+
+    def row(self, sql: str, *values: object) -> Row | None:
+        """The first row of a query, or None."""
+        with translated():
+            return self._connection.execute(sql, values).fetchone()  # type: ignore[no-any-return]
+
+    def execute(self, sql: str, *values: object) -> int:
+        """Run one statement inside the caller's transaction; the number of changed rows."""
+        if not self._connection.in_transaction:
+            raise InternalError("STORE_MISUSE", "A write outside a transaction.")
+        with translated():
+            return self._connection.execute(sql, values).rowcount
+
+    def recreate(self) -> None:
+        """Forget everything: remove the file and start with an empty one."""
+        self.close()
+        for path in self.files():
+            path.unlink(missing_ok=True)
+        self._connection = _open(self._path)
+
+    def files(self) -> tuple[Path, ...]:
+        """The file and those that SQLite keeps beside it."""
+        return tuple(self._path.with_name(self._path.name + suffix) for suffix in ("", "-wal", "-shm", "-journal"))
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn SQLite's errors into ours: which one, and the mend."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _explained(error) from error
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    with translated():
+        connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+        try:
+            path.chmod(0o600)
+            for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "foreign_keys = ON", "trusted_schema = OFF"):
+                connection.execute(f"PRAGMA {pragma}")
+            _migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise NeedsUser(
+            "STORE_NEWER", "These files were written by a newer AegisAI.", "Install the newest version, or use another home.", str(version)
+        )
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
+
+
+def _explained(error: sqlite3.Error) -> AegisError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+        return NeedsUser(
+            "DISK_FULL",
+            "AegisAI's files could not be written; nothing was changed.",
+            "Free some space on the disk and try again.",
+            str(error),
+        )
+    if code == sqlite3.SQLITE_BUSY:
+        return NeedsUser("HOME_IN_USE", "Another process is using this home.", "Wait for it to end, then try again.", str(error))
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return NeedsUser("STORE_DAMAGED", "AegisAI's own file is damaged.", "Run aegis erase to start anew.", str(error))
+    return InternalError("STORE_FAULT", "AegisAI's own file could not be used.", "Report this.", str(error))

@@ -1,0 +1,200 @@
+"""What was charged and what was sent: a charge and its outbox entry are one durable transaction, before the first byte leaves (P4).
+
+1. A charge is never changed, refunded or removed; it is a row of the `charge` chain.
+2. The outbox holds the exact bytes. Sending reads them from here; a retry sends the same bytes again.
+3. An entry is `unsent` until the server's signed receipt was stored (`acknowledged`), the round closed without it (`closed`), the server
+   refused it (`refused`), or the person withdrew (`withdrawn`; its bytes are removed).
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import Any
+
+from agent.errors import InternalError, NeedsUser
+from agent.store.chain import Chain
+from agent.store.database import Database
+
+
+class Sending(Enum):
+    """State of an outbox entry."""
+
+    UNSENT = "unsent"
+    ACKNOWLEDGED = "acknowledged"
+    CLOSED = "closed"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True)
+class Charge:
+    """One privacy charge. ρ in units of 2⁻⁴⁰ (agent.privacy.zcdp)."""
+
+    at: int
+    task_id: str
+    round_id: int
+    attempt: str
+    """Random id of this seal, 16 bytes hex."""
+    mode: str
+    model_version: int
+    model_digest: str
+    config_digest: str
+    rho_units: int
+    rho_local_units: int
+    """The price if the protection of the sum failed; equal to rho_units in local mode."""
+    body_sha256: str
+    body_bytes: int
+
+
+@dataclass(frozen=True)
+class OutboxEntry:
+    attempt: str
+    charge_seq: int
+    task_id: str
+    round_id: int
+    closes_at: int
+    created_at: int
+    sha256: str
+    bytes: int
+    state: Sending
+    settled_at: int | None
+    receipt: dict[str, Any] | None
+    """The server's signed receipt as it came: {"receipt": {...}, "signature": hex}."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    sent: int
+    bytes_up: int
+    last_at: int | None
+
+
+_COLUMNS = "attempt, charge_seq, task_id, round_id, closes_at, created_at, sha256, bytes, state, settled_at, receipt"
+
+
+class Ledger:
+    """Charges and outbox."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._chain = Chain(database, "charge")
+
+    def record(self, charge: Charge, body: bytes, closes_at: int) -> None:
+        """Charge and put `body` into the outbox: durable when this returns. Raises InternalError when the two do not fit together."""
+        if hashlib.sha256(body).hexdigest() != charge.body_sha256 or len(body) != charge.body_bytes:
+            raise InternalError("LEDGER_MISMATCH", "A charge does not name the bytes it is for.")
+        with self._database.transaction():
+            seq = self._chain.append(asdict(charge))
+            self._database.execute(
+                "INSERT INTO outbox (attempt, charge_seq, task_id, round_id, closes_at, created_at, sha256, bytes, body, state)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'unsent')",
+                charge.attempt,
+                seq,
+                charge.task_id,
+                charge.round_id,
+                closes_at,
+                charge.at,
+                charge.body_sha256,
+                charge.body_bytes,
+                body,
+            )
+
+    def settle(self, attempt: str, state: Sending, now: int, receipt: dict[str, Any] | None = None) -> None:
+        """End an unsent entry."""
+        with self._database.transaction():
+            self._database.execute(
+                "UPDATE outbox SET state = ?, settled_at = ?, receipt = ? WHERE attempt = ? AND state = 'unsent'",
+                state.value,
+                now,
+                None if receipt is None else json.dumps(receipt, sort_keys=True),
+                attempt,
+            )
+
+    def withdraw(self, now: int) -> int:
+        """Empty the outbox: unsent bytes are removed, the charges stand. How many there were."""
+        with self._database.transaction():
+            return self._database.execute("UPDATE outbox SET state = 'withdrawn', settled_at = ?, body = NULL WHERE state = 'unsent'", now)
+
+    def unsent(self) -> list[OutboxEntry]:
+        return self._entries("WHERE state = 'unsent' ORDER BY charge_seq")
+
+    def entry(self, attempt: str) -> OutboxEntry:
+        """Raises NeedsUser NOT_FOUND."""
+        found = self._entries("WHERE attempt = ?", attempt)
+        if not found:
+            raise NeedsUser("NOT_FOUND", "There is no such entry in the ledger.", "aegis ledger lists them.")
+        return found[0]
+
+    def body(self, attempt: str) -> bytes | None:
+        """The exact bytes of an entry; None after a withdrawal. Raises NeedsUser CHAIN_BROKEN when they were altered."""
+        row = self._database.row("SELECT body, sha256 FROM outbox WHERE attempt = ?", attempt)
+        if row is None or row[0] is None:
+            return None
+        if hashlib.sha256(row[0]).hexdigest() != row[1]:
+            raise NeedsUser("CHAIN_BROKEN", "An outbox entry was altered from outside; it will not be sent.", "Run aegis ledger --verify.")
+        return bytes(row[0])
+
+    def has_charged(self, task_id: str, round_id: int) -> bool:
+        """Whether this device has already paid for a round."""
+        return self._database.row("SELECT 1 FROM outbox WHERE task_id = ? AND round_id = ?", task_id, round_id) is not None
+
+    def newest_round(self, task_id: str) -> int:
+        """The highest round paid for, 0 for none."""
+        row = self._database.row("SELECT max(round_id) FROM outbox WHERE task_id = ?", task_id)
+        return int(row[0]) if row and row[0] is not None else 0
+
+    def charges(self) -> list[Charge]:
+        """Every charge in order, after the chain was checked. Raises NeedsUser CHAIN_BROKEN."""
+        return [Charge(**body) for body in self._chain.verified()]
+
+    def entries(self, offset: int = 0, limit: int = -1) -> list[OutboxEntry]:
+        return self._entries("ORDER BY charge_seq LIMIT ? OFFSET ?", limit, offset)
+
+    def totals(self) -> Totals:
+        row = self._database.row("SELECT count(*), coalesce(sum(bytes), 0), max(settled_at) FROM outbox WHERE state = 'acknowledged'")
+        return Totals(*row) if row else Totals(0, 0, None)
+
+    def bytes_since(self, start: int) -> int:
+        """Bytes put into the outbox since `start`."""
+        row = self._database.row("SELECT coalesce(sum(bytes), 0) FROM outbox WHERE created_at >= ? AND state != 'withdrawn'", start)
+        return int(row[0]) if row else 0
+
+    def problems(self) -> list[str]:
+        """What does not fit together, one sentence each: chain, digests, receipts. Empty when all is well.
+
+        The receipt's signature is checked where the aggregator's key is known (agent.service).
+        """
+        try:
+            charges = self.charges()
+        except NeedsUser as error:
+            return [error.message]
+        entries = {entry.charge_seq: entry for entry in self.entries()}
+        found = []
+        for seq, charge in enumerate(charges, start=1):
+            entry = entries.pop(seq, None)
+            if entry is None:
+                found.append(f"Charge {seq} has no outbox entry.")
+            elif (entry.attempt, entry.sha256, entry.bytes) != (charge.attempt, charge.body_sha256, charge.body_bytes):
+                found.append(f"Charge {seq} and its outbox entry differ.")
+            else:
+                found.extend(self._entry_problems(seq, entry))
+        found.extend(f"Outbox entry {entry.attempt} was never charged." for entry in entries.values())
+        return found
+
+    def _entry_problems(self, seq: int, entry: OutboxEntry) -> list[str]:
+        try:
+            body = self.body(entry.attempt)
+        except NeedsUser:
+            return [f"The bytes of entry {seq} were altered."]
+        if body is None and entry.state is not Sending.WITHDRAWN:
+            return [f"The bytes of entry {seq} are missing."]
+        if entry.state is Sending.ACKNOWLEDGED:
+            receipt = (entry.receipt or {}).get("receipt", {})
+            if receipt.get("body_sha256") != entry.sha256 or receipt.get("round_id") != entry.round_id:
+                return [f"The receipt of entry {seq} is for other bytes."]
+        return []
+
+    def _entries(self, where: str, *values: object) -> list[OutboxEntry]:
+        rows = self._database.rows(f"SELECT {_COLUMNS} FROM outbox {where}", *values)  # noqa: S608
+        return [OutboxEntry(*row[:8], Sending(row[8]), row[9], None if row[10] is None else json.loads(row[10])) for row in rows]

@@ -1,0 +1,42 @@
+"""The schema, as numbered steps that are only ever added to. `PRAGMA user_version` says how many of them a file has seen."""
+
+MIGRATIONS = (
+    # 1
+    """
+    CREATE TABLE value (key TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE setting (key TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
+
+    CREATE TABLE consent (seq INTEGER PRIMARY KEY, body TEXT NOT NULL, hash TEXT NOT NULL);
+    CREATE TRIGGER consent_no_update BEFORE UPDATE ON consent BEGIN SELECT RAISE(ABORT, 'append only'); END;
+    CREATE TRIGGER consent_no_delete BEFORE DELETE ON consent BEGIN SELECT RAISE(ABORT, 'append only'); END;
+
+    CREATE TABLE charge (seq INTEGER PRIMARY KEY, body TEXT NOT NULL, hash TEXT NOT NULL);
+    CREATE TRIGGER charge_no_update BEFORE UPDATE ON charge BEGIN SELECT RAISE(ABORT, 'append only'); END;
+    CREATE TRIGGER charge_no_delete BEFORE DELETE ON charge BEGIN SELECT RAISE(ABORT, 'append only'); END;
+
+    CREATE TABLE outbox (
+        attempt TEXT PRIMARY KEY,
+        charge_seq INTEGER NOT NULL REFERENCES charge (seq),
+        task_id TEXT NOT NULL,
+        round_id INTEGER NOT NULL,
+        closes_at INTEGER NOT NULL,
+        created_at INTEGER NOT NULL,
+        sha256 TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        body BLOB,
+        state TEXT NOT NULL CHECK (state IN ('unsent', 'acknowledged', 'closed', 'refused', 'withdrawn')),
+        settled_at INTEGER,
+        receipt TEXT
+    );
+    CREATE UNIQUE INDEX outbox_charge ON outbox (charge_seq);
+
+    CREATE TABLE sample (
+        id INTEGER PRIMARY KEY,
+        features BLOB NOT NULL,
+        label INTEGER NOT NULL CHECK (label IN (0, 1)),
+        source TEXT NOT NULL,
+        added_at INTEGER NOT NULL,
+        UNIQUE (features, label)
+    );
+    """,
+)

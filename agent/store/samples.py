@@ -1,0 +1,67 @@
+"""The local training rows: feature vectors and labels, never the files they came from."""
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from agent.store.database import Database
+
+ROW_BYTES = 29 * 8
+"""A row is 29 little-endian unsigned 64-bit integers."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    id: int
+    label: int
+    """0 benign, 1 malicious."""
+    source: str
+    """The file's name without its folders, or the table it was imported from."""
+    added_at: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    benign: int
+    malicious: int
+
+    @property
+    def total(self) -> int:
+        return self.benign + self.malicious
+
+
+class Samples:
+    """The sample table."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, rows: Iterable[tuple[Sequence[int], int, str]], now: int) -> tuple[int, int]:
+        """Store (features, label, source) rows, all or none; how many were new and how many known already."""
+        added = known = 0
+        with self._database.transaction():
+            for features, label, source in rows:
+                packed = struct.pack("<29Q", *features)
+                new = self._database.execute(
+                    "INSERT OR IGNORE INTO sample (features, label, source, added_at) VALUES (?, ?, ?, ?)", packed, label, source, now
+                )
+                added, known = (added + 1, known) if new else (added, known + 1)
+        return added, known
+
+    def page(self, offset: int, limit: int) -> list[Sample]:
+        rows = self._database.rows("SELECT id, label, source, added_at FROM sample ORDER BY id LIMIT ? OFFSET ?", limit, offset)
+        return [Sample(*row) for row in rows]
+
+    def counts(self) -> Counts:
+        held = dict(self._database.rows("SELECT label, count(*) FROM sample GROUP BY label"))
+        return Counts(held.get(0, 0), held.get(1, 0))
+
+    def training_table(self) -> tuple[bytes, bytes]:
+        """All rows one after the other (29 little-endian u64 each) and their labels (one byte each)."""
+        rows = self._database.rows("SELECT features, label FROM sample ORDER BY id")
+        return b"".join(row[0] for row in rows), bytes(row[1] for row in rows)
+
+    def clear(self) -> int:
+        """Remove all rows; how many there were."""
+        with self._database.transaction():
+            return self._database.execute("DELETE FROM sample")
