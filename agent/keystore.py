@@ -102,6 +102,7 @@ class OsKeyStore:
         self._load_backend = load_backend or _configured_backend
         self._deadline_s = deadline_s
         self._stuck: threading.Thread | None = None
+        self._backend = "none"
 
     def get(self, name: str) -> bytes | None:
         text = self._call(lambda keyring: keyring.get_password(SERVICE, name))
@@ -136,27 +137,23 @@ class OsKeyStore:
         self._call(prompt, prompts=True)
 
     def describe(self) -> KeyStoreFacts:
-        name = "none"
-
-        def look(keyring: "KeyringBackend") -> None:
-            nonlocal name
-            name = _class_name(keyring)
-
         try:
-            self._call(look)
+            self._call(lambda _: None)
         except NeedsUser as error:
-            return KeyStoreFacts("os", name, usable=False, problem=error.code)
-        return KeyStoreFacts("os", name, usable=True, problem="")
+            return KeyStoreFacts("os", self._backend, usable=False, problem=error.code)
+        return KeyStoreFacts("os", self._backend, usable=True, problem="")
 
     def _call(self, use: "Callable[[KeyringBackend], T]", *, prompts: bool = False) -> T:
         if self._stuck is not None and self._stuck.is_alive():
             raise _locked("an earlier call has not come back")
 
         def whole() -> T:
+            self._backend = "none"
             keyring = self._load_backend()
-            if _class_name(keyring) not in ALLOWED_BACKENDS:
-                raise _absent(f"The keyring backend {_class_name(keyring)} does not protect secrets and is refused.")
-            if not prompts and _class_name(keyring) == SECRET_SERVICE:
+            self._backend = _class_name(keyring)
+            if self._backend not in ALLOWED_BACKENDS:
+                raise _absent(f"The keyring backend {self._backend} is not known to protect secrets; it is refused.")
+            if not prompts and self._backend == SECRET_SERVICE:
                 _secret_service_must_be_open()
             return use(keyring)
 
@@ -334,7 +331,7 @@ def _backend_errors() -> tuple[type[Exception], ...]:
     """What a backend may let through of its own libraries."""
     from keyring.errors import KeyringError
 
-    errors: tuple[type[Exception], ...] = (KeyringError, RuntimeError, OSError, EOFError, ImportError, ValueError)
+    errors: tuple[type[Exception], ...] = (KeyringError, RuntimeError, OSError, EOFError, ImportError, AttributeError, ValueError)
     if "secretstorage" in sys.modules:
         from jeepney import DBusErrorResponse
         from secretstorage.exceptions import SecretStorageException

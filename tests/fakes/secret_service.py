@@ -1,0 +1,52 @@
+"""Run a command on a private D-Bus session with a real gnome-keyring.
+
+`run([...], folder)` in tests, `python -m tests.fakes.secret_service CMD…` by hand. Nothing of the login that runs the tests is
+touched: own home, own runtime folder, own bus, no display. The keyring begins unlocked.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+NEEDED = ("dbus-run-session", "gnome-keyring-daemon")
+PASSWORD = "test-pw"
+_START = f'eval "$(printf %s {PASSWORD} | gnome-keyring-daemon --unlock --components=secrets)" && exec "$@"'
+
+
+def missing() -> str:
+    """Names of the programs that are not installed, or ""."""
+    return " ".join(name for name in NEEDED if not shutil.which(name))
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """A login of its own below `folder`."""
+    runtime = folder / "runtime"
+    runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}
+    return {**kept, "HOME": str(folder), "XDG_RUNTIME_DIR": str(runtime), "XDG_DATA_HOME": str(folder / "share")}
+
+
+def run(
+    command: Sequence[str], folder: Path, *, timeout_s: float = 60, extra: dict[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run `command` with the keyring; the bus and the keyring end with it. The keyring's file stays in `folder`."""
+    whole = ["dbus-run-session", "--", "sh", "-c", _START, "sh", *command]
+    return subprocess.run(
+        whole,
+        env=environment(folder) | (extra or {}),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as home:
+        os.chdir(Path(__file__).parents[2])
+        sys.exit(subprocess.call(["dbus-run-session", "--", "sh", "-c", _START, "sh", *sys.argv[1:]], env=environment(Path(home))))
