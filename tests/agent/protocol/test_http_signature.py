@@ -1,0 +1,105 @@
+"""A signed request holds as sent and in no other form; the library that signs agrees with the code that verifies."""
+
+import base64
+import types
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from http_message_signatures import HTTPMessageVerifier, HTTPSignatureKeyResolver
+from http_message_signatures.algorithms import ECDSA_P256_SHA256
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.errors import PeerFault
+from agent.identity import SoftwareSigner
+from agent.protocol.http_signature import COMPONENTS, TAG, SignedBy, sign_request, verify_request
+
+DEVICE = "urn:uuid:6c1f2b3e-0000-4000-8000-000000000001"
+KEY = ec.generate_private_key(ec.SECP256R1())
+OTHER = ec.generate_private_key(ec.SECP256R1())
+REQUEST = {"method": "POST", "authority": "Localhost:8443", "path": "/api/v1/updates?x=1", "body": b"payload"}
+
+
+def signed(key=KEY, **changes):
+    asked = {**REQUEST, **changes}
+    headers = sign_request(
+        asked["method"],
+        asked["authority"],
+        asked["path"],
+        "application/json",
+        asked["body"],
+        device_id=DEVICE,
+        nonce="abc-DEF_1.2",
+        sign=SoftwareSigner(key).sign,
+    )
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def check(headers, **changes):
+    asked = {**REQUEST, **changes}
+    return verify_request(asked["method"], asked["authority"], asked["path"], headers, asked["body"], {DEVICE: KEY.public_key()}.get)
+
+
+def test_as_sent_it_holds():
+    assert check(signed()) == SignedBy(DEVICE, "abc-DEF_1.2")
+    assert check(signed(authority="h:443"), authority="H") == SignedBy(DEVICE, "abc-DEF_1.2")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"method": "PUT"}, {"authority": "elsewhere:8443"}, {"path": "/api/v1/device"}, {"path": "/api/v1/updates"}, {"body": b"Payload"}],
+)
+def test_altered_on_its_way_it_does_not(change):
+    with pytest.raises(PeerFault) as raised:
+        check(signed(), **change)
+    assert raised.value.code == "BAD_REQUEST_SIGNATURE"
+
+
+def replaced(name, old, new):
+    headers = signed()
+    assert old in headers[name]
+    return {**headers, name: headers[name].replace(old, new)}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        replaced("signature-input", "abc-DEF", "abc-DEG"),
+        replaced("signature-input", "0001", "0002"),
+        replaced("signature-input", "created=", "created=1"),
+        replaced("signature-input", '"content-digest"', '"content-type"'),
+        replaced("signature-input", '"@method" ', ""),
+        replaced("signature-input", TAG, "other"),
+        replaced("signature-input", "ecdsa-p256-sha256", "hmac-sha256"),
+        replaced("signature-input", "aegis=", "sig1="),
+        {**signed(), "signature-input": signed()["signature-input"] * 2},
+        {**signed(), "content-type": "text/plain"},
+        {**signed(), "signature": f"aegis=:{base64.b64encode(bytes(64)).decode()}:"},
+        {**signed(), "signature": "aegis=:AAAA:"},
+        {**signed(), "signature": "x" * 100_000},
+        {**signed(), "content-digest": signed(body=b"other")["content-digest"]},
+        signed(OTHER),
+    ],
+)
+def test_with_any_header_altered_it_does_not(headers):
+    with pytest.raises(PeerFault) as raised:
+        check(headers)
+    assert raised.value.code == "BAD_REQUEST_SIGNATURE"
+
+
+class Keys(HTTPSignatureKeyResolver):
+    def resolve_public_key(self, key_id):
+        assert key_id == DEVICE
+        return KEY.public_key()
+
+
+@settings(max_examples=30, deadline=None)
+@given(body=st.binary(min_size=1, max_size=500), number=st.integers(0, 2**53))
+def test_the_library_accepts_the_same_bytes(body, number):
+    path = f"/api/v1/rounds/{number}/shares"
+    headers = signed(body=body, path=path)
+    message = types.SimpleNamespace(method="POST", url=f"https://localhost:8443{path}", headers=headers)
+    verifier = HTTPMessageVerifier(signature_algorithm=ECDSA_P256_SHA256, key_resolver=Keys())
+    (result,) = verifier.verify(message, expect_tag=TAG, require_components=COMPONENTS, body=body)
+    assert check(headers, body=body, path=path).nonce == result.nonce
