@@ -32,6 +32,7 @@ _KNOWN: dict[str, tuple[type[AegisError], str, str]] = {
         "This device's certificate has expired.",
         "AegisAI renews it by itself; else ask for a new invitation.",
     ),
+    "NONCE_MISSING": (PeerFault, "The server asks for a fresh request.", "AegisAI asks again by itself."),
     "NONCE_SPENT": (PeerFault, "The server saw this request before.", "AegisAI asks again by itself."),
     "NONCE_EXPIRED": (PeerFault, "The request took too long on its way.", "AegisAI asks again by itself."),
     "BAD_REQUEST_SIGNATURE": (PeerFault, "The server refused the request's signature.", _OPERATOR),

@@ -1,5 +1,9 @@
 """The aggregator as the device sees it: one method for each thing to say, signed answers checked before anyone sees them.
 
+Every request that changes something is signed over a nonce of the server's (agent.protocol.http_signature). Each answer brings the next
+nonce; where it is missing or too old, one is asked for. A request that the server refuses for its nonce goes out again, with the same
+body under a fresh nonce.
+
 Blocking: call from an executor, one call at a time. Nothing is opened, read or imported before the first call.
 """
 
@@ -7,8 +11,11 @@ import base64
 import hashlib
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from agent.errors import PeerFault
+from agent.clock import Clock, SystemClock
+from agent.errors import InternalError, PeerFault
+from agent.protocol.http_signature import REPLAY_NONCE, sign_request
 from agent.protocol.limits import MAX_MODEL_BYTES
 from agent.protocol.messages import RoundConfig, Task
 from agent.protocol.signing import Context, verify
@@ -31,6 +38,11 @@ if TYPE_CHECKING:
 
 JSON_TYPE = "application/json"
 ENVELOPE_TYPE = "application/vnd.aegisai.envelope"
+NONCE_LIFE_S = 45.0
+"""The server's nonces live for 60 s; an older one is not worth the way."""
+NONCE_CODES = frozenset({"NONCE_MISSING", "NONCE_EXPIRED", "NONCE_SPENT"})
+MAX_NONCES = 3
+"""How often one request is tried under a fresh nonce."""
 
 
 class AggregatorClient:
@@ -49,6 +61,7 @@ class AggregatorClient:
         *,
         proxy: str = "",
         timeouts: "Timeouts | None" = None,
+        clock: Clock | None = None,
     ) -> None:
         self._server = server
         self._ca_pem = ca_pem
@@ -56,7 +69,10 @@ class AggregatorClient:
         self._identity = identity
         self._proxy = proxy
         self._timeouts = timeouts
+        self._clock = clock or SystemClock()
         self._opened: PinnedSession | None = None
+        self._nonce = ""
+        self._nonce_until = 0.0
 
     def register(self, token: str, csr_pem: str) -> Registration:
         """Enrol. The same token with the same key gives the same answer again.
@@ -102,7 +118,7 @@ class AggregatorClient:
     def model(self, known_digest: str = "") -> ModelDownload | None:
         """The current model, unchecked; None when its SHA-256 is `known_digest`."""
         headers = {"If-None-Match": f'"{known_digest}"'} if known_digest else {}
-        answer = self._send("GET", "/api/v1/model", headers=headers, max_bytes=MAX_MODEL_BYTES)
+        answer = self._send("GET", "/api/v1/model", b"", headers, max_bytes=MAX_MODEL_BYTES)
         if answer.status == 304:
             return None
         try:
@@ -116,7 +132,7 @@ class AggregatorClient:
 
         Raises PeerFault ROUND_CLOSED, ALREADY_CONTRIBUTED, BAD_ENVELOPE, WRONG_SHAPE.
         """
-        outer = checked(json_object(self._post("/api/v1/updates", body, ENVELOPE_TYPE)), receipt=dict, signature=str)
+        outer = checked(json_object(self._send_signed("POST", "/api/v1/updates", body, ENVELOPE_TYPE)), receipt=dict, signature=str)
         verify(self._signing_key, Context.RECEIPT, outer["receipt"], outer["signature"])
         fields = checked(outer["receipt"], task_id=str, round_id=int, device_id=str, body_sha256=str, bytes=int, received_at=int)
         receipt = Receipt(**fields, signature=outer["signature"])
@@ -124,6 +140,17 @@ class AggregatorClient:
         if (receipt.body_sha256, receipt.bytes, receipt.device_id) != (hashlib.sha256(body).hexdigest(), len(body), ours):
             raise bad_answer("the receipt is for something else")
         return receipt
+
+    def renew(self, csr_pem: str) -> str:
+        """The next certificate, as PEM, for the key of `csr_pem`; works for 90 days after the present one has expired.
+
+        The same key again gives the same certificate. Raises NeedsOperator REVOKED, CERTIFICATE_EXPIRED (longer ago than that).
+        """
+        answer = json_object(self._send_signed("POST", "/api/v1/certificate", _json({"csr_pem": csr_pem}), JSON_TYPE))
+        fields = checked(answer, certificate_pem=str, ca_pem=str)
+        if fields["ca_pem"].split() != self._ca_pem.split():
+            raise bad_answer("the certificate authority is not the invitation's")
+        return str(fields["certificate_pem"])
 
     def stats(self) -> dict[str, Any]:
         """The aggregator's public figures."""
@@ -135,11 +162,11 @@ class AggregatorClient:
 
     def erase(self) -> None:
         """Ask the server to forget this device, by its certificate."""
-        self._send("DELETE", "/api/v1/device")
+        self._send_signed("DELETE", "/api/v1/device", b"{}", JSON_TYPE)
 
     def erase_by_secret(self, device_id: str, erase_secret: str) -> None:
         """The same after the keys are gone."""
-        self._send("DELETE", "/api/v1/device", _json({"device_id": device_id, "erase_secret": erase_secret}), JSON_TYPE)
+        self._send("DELETE", "/api/v1/device", _json({"device_id": device_id, "erase_secret": erase_secret}), {"Content-Type": JSON_TYPE})
 
     def close(self) -> None:
         """Close the connection and forget the key that it used."""
@@ -147,25 +174,51 @@ class AggregatorClient:
             self._opened.close()
         self._opened = None
         self._identity = None
+        self._nonce = ""
 
     def _get(self, path: str) -> Answer:
         return self._send("GET", path)
 
     def _post(self, path: str, body: bytes, content_type: str) -> Answer:
-        return self._send("POST", path, body, content_type)
+        return self._send("POST", path, body, {"Content-Type": content_type})
+
+    def _send_signed(self, method: str, path: str, body: bytes, content_type: str) -> Answer:
+        if self._identity is None:
+            raise InternalError("NO_IDENTITY", "A signed request needs an identity.")
+        for attempt in range(MAX_NONCES):
+            headers = sign_request(
+                method,
+                urlsplit(self._server).netloc,
+                path,
+                content_type,
+                body,
+                device_id=self._identity.device_id,
+                nonce=self._take_nonce(self._identity.device_id),
+                sign=self._identity.signer.sign,
+            )
+            try:
+                return self._send(method, path, body, headers)
+            except PeerFault as error:
+                if error.code not in NONCE_CODES or attempt == MAX_NONCES - 1:
+                    raise
+        raise InternalError("UNREACHABLE", "The loop above returns or raises.")
+
+    def _take_nonce(self, device_id: str) -> str:
+        """A nonce that was not used before and is not about to expire."""
+        if not self._nonce or self._clock.monotonic() > self._nonce_until:
+            answer = self._post("/api/v1/challenge", _json({"device_id": device_id}), JSON_TYPE)
+            self._keep_nonce(str(checked(json_object(answer), nonce=str)["nonce"]))
+        nonce, self._nonce = self._nonce, ""
+        return nonce
+
+    def _keep_nonce(self, nonce: str) -> None:
+        self._nonce, self._nonce_until = nonce, self._clock.monotonic() + NONCE_LIFE_S
 
     def _send(
-        self,
-        method: str,
-        path: str,
-        body: bytes = b"",
-        content_type: str = "",
-        *,
-        headers: dict[str, str] | None = None,
-        max_bytes: int = 0,
+        self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None, *, max_bytes: int = MAX_JSON_BYTES
     ) -> Answer:
-        sent = {**(headers or {}), **({"Content-Type": content_type} if content_type else {})}
-        answer = self._session().send(method, path, body=body, headers=sent, max_bytes=max_bytes or MAX_JSON_BYTES)
+        answer = self._session().send(method, path, body=body, headers=headers, max_bytes=max_bytes)
+        self._keep_nonce(answer.headers.get(REPLAY_NONCE, ""))
         if answer.status >= 400:
             raise problem(answer)
         if answer.status not in (200, 201, 202, 204, 304):
@@ -177,7 +230,8 @@ class AggregatorClient:
             from agent.transport.http import PinnedSession
             from agent.transport.tls import client_context
 
-            context = client_context(self._ca_pem, self._identity)
+            expired = self._identity is not None and self._identity.not_after <= self._clock.now()
+            context = client_context(self._ca_pem, None if expired else self._identity)
             self._opened = PinnedSession(self._server, context, proxy=self._proxy, timeouts=self._timeouts)
         return self._opened
 

@@ -42,6 +42,7 @@ def authority():
 @pytest.fixture
 def server(tmp_path, authority):
     with HttpsServer(tmp_path, *authority.issue_server(), authority.pem) as running:
+        running.answers["/api/v1/challenge"] = scripted({"nonce": "n"})
         yield running
 
 
@@ -175,8 +176,8 @@ def test_an_update_goes_out_byte_for_byte_and_its_receipt_is_checked(server, cli
     body = bytes(range(256)) * 10
     server.answers["/api/v1/updates"] = receipt_for(body)
     assert client.send_update(body).bytes == 2560
-    assert server.asked[0].body == body
-    assert server.asked[0].headers["Content-Type"] == "application/vnd.aegisai.envelope"
+    assert server.asked[1].body == body
+    assert server.asked[1].headers["Content-Type"] == "application/vnd.aegisai.envelope"
     for change in ({"body_sha256": "00" * 32}, {"device_id": DEVICE + "2"}, {"bytes": 1}):
         server.answers["/api/v1/updates"] = receipt_for(body, **change)
         assert code_of(client.send_update, body) == "BAD_ANSWER"
