@@ -152,12 +152,8 @@ class _Client:
 
     def _take(self, message: dict[str, Any]) -> None:
         number, method, params = message.get("id"), message.get("method"), message.get("params", {})
-        if (
-            not isinstance(number, int)
-            or not isinstance(method, str)
-            or not isinstance(params, dict)
-            or set(message) - {"id", "method", "params"}
-        ):
+        known = set(message) <= {"id", "method", "params"}
+        if not known or not isinstance(number, int) or not isinstance(method, str) or not isinstance(params, dict):
             raise PeerFault("BAD_FRAME", "A request needs id, method and params.", "Nothing was changed.")
         if len(self._calls) >= MAX_CALLS_IN_FLIGHT:
             self._send({"id": number, "error": NeedsUser("TOO_MANY_CALLS", "Too many requests at once.", "Wait for an answer.").to_json()})
@@ -206,7 +202,7 @@ def _private_folder(folder: Path) -> None:
     held = folder.lstat()
     if held.st_uid != os.getuid() or not folder.is_dir() or folder.is_symlink():
         raise NeedsUser(
-            "CHANNEL_UNSAFE", "The folder for the local channel belongs to somebody else.", "Set XDG_RUNTIME_DIR to a folder of your own."
+            "CHANNEL_UNSAFE", "The folder for the local channel is not ours alone.", "Set XDG_RUNTIME_DIR to a folder of your own."
         )
     folder.chmod(0o700)
     for leftover in folder.glob("answer-*.json"):
@@ -215,10 +211,11 @@ def _private_folder(folder: Path) -> None:
 
 def _same_user(peer: socket.socket) -> bool:
     """Whether the peer runs as this user, as the kernel says."""
-    if sys.platform == "linux":
+    platform: str = sys.platform
+    if platform == "linux":
         credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         return bool(struct.unpack("3i", credentials)[1] == os.getuid())
-    if sys.platform == "darwin":
+    if platform == "darwin":
         credentials = peer.getsockopt(0, 1, 76)  # SOL_LOCAL, LOCAL_PEERCRED: struct xucred begins with version and uid
         return bool(struct.unpack_from("2I", credentials)[1] == os.getuid())
     return False

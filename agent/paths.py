@@ -18,6 +18,15 @@ class Home:
     root: Path
 
     @property
+    def name(self) -> str:
+        """A short name of this home for files outside it."""
+        return hashlib.sha256(os.fsencode(self.root.resolve())).hexdigest()[:16]
+
+    @property
+    def identity(self) -> Path:
+        return self.root / "identity.aead"
+
+    @property
     def database(self) -> Path:
         return self.root / "agent.sqlite3"
 
@@ -88,8 +97,7 @@ def runtime_folder(environ: Mapping[str, str]) -> Path:
 
 def socket_path(home: Path, environ: Mapping[str, str]) -> Path:
     """The agent's socket: a short name, because a socket's path holds at most 107 bytes."""
-    name = hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:16]
-    return runtime_folder(environ) / f"{name}.sock"
+    return runtime_folder(environ) / f"{Home(home).name}.sock"
 
 
 def policy_path(environ: Mapping[str, str]) -> Path:

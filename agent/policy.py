@@ -58,11 +58,13 @@ def _read(document: dict[str, Any], path: Path) -> Policy:
     if not isinstance(allowed, bool):
         raise TypeError("contribute: expected true or false")
     reason = str(document.get("reason", ""))[:200]
-    bounds = {key: parse(key, raw) for key, raw in document.get("settings", {}).items()}
+    settings, enrolment = document.get("settings", {}), document.get("enrolment", {})
+    if not isinstance(settings, dict) or not isinstance(enrolment, dict):
+        raise TypeError("settings and enrolment: expected tables")
+    bounds = {key: parse(key, raw) for key, raw in settings.items()}
     for key in bounds:
         if definition(key).tighter is Tighter.NOT:
             raise ValueError(f"{key} cannot be managed")
-    enrolment = document.get("enrolment", {})
     if set(enrolment) - {"invitation"}:
         raise ValueError("enrolment: expected invitation only")
     denied = "" if allowed else f"Your organisation does not allow taking part on this computer. {reason}".strip()

@@ -4,7 +4,7 @@ A value's origin is "default", "you" (the person set it), "invitation" (proposed
 policy made it stricter). Policy can only tighten: each definition says in which direction that is.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
@@ -257,7 +257,7 @@ def parse(key: str, raw: object) -> Value:
     d = definition(key)
     try:
         return _PARSERS[d.kind](d, raw)
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, LookupError, OverflowError) as error:
         shown = str(raw)[:40]
         raise NeedsUser("BAD_VALUE", f"{key}: expected {_expected(d)}, got {shown!r}.", "Nothing was changed.") from error
 
@@ -266,9 +266,9 @@ def tightened(d: Definition, value: Value, bound: Value) -> Value:
     """The stricter of two valid values."""
     match d.tighter:
         case Tighter.LOWER:
-            return min(value, bound)  # type: ignore[type-var]
+            return min(value, bound, key=float)
         case Tighter.HIGHER:
-            return max(value, bound)  # type: ignore[type-var]
+            return max(value, bound, key=float)
         case Tighter.FIRST:
             return min(value, bound, key=lambda item: d.choices.index(str(item)))
         case Tighter.OFF:
@@ -357,7 +357,13 @@ def _within(d: Definition, value: Number) -> Number:
     return value
 
 
-_PARSERS = {Kind.BOOLEAN: _boolean, Kind.INTEGER: _integer, Kind.NUMBER: _number, Kind.CHOICE: _choice, Kind.HOURS: _hours_text}
+_PARSERS: dict[Kind, Callable[[Definition, object], Value]] = {
+    Kind.BOOLEAN: _boolean,
+    Kind.INTEGER: _integer,
+    Kind.NUMBER: _number,
+    Kind.CHOICE: _choice,
+    Kind.HOURS: _hours_text,
+}
 
 
 def _expected(d: Definition) -> str:

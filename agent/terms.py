@@ -16,6 +16,7 @@ from agent.settings import BY_KEY, Settings, Value
 from agent.store.values import Values
 
 if TYPE_CHECKING:
+    from agent.privacy.budget import Budget
     from agent.protocol.invitation import Invitation
 
 DEFAULT_MODE = "secagg"
@@ -106,6 +107,18 @@ class Terms:
             period_days=wanted.integer("budget.period_days"),
             lifetime_epsilon_milli=round(wanted.number("budget.lifetime_epsilon") * 1000),
             refresh_months=wanted.integer("consent.refresh_months"),
+        )
+
+    def budget(self) -> "Budget":
+        """The privacy budget that holds: the person's figures, made stricter by policy."""
+        from agent.privacy.budget import Budget
+
+        holds = self.settings()
+        return Budget(
+            epsilon=holds.number("budget.epsilon"),
+            delta=holds.number("budget.delta"),
+            period_days=holds.integer("budget.period_days"),
+            lifetime_epsilon=holds.number("budget.lifetime_epsilon"),
         )
 
     def notice(self, locale: str) -> Notice:

@@ -104,7 +104,7 @@ def _explained(error: sqlite3.Error) -> AegisError:
         return NeedsUser(
             "DISK_FULL",
             "AegisAI's files could not be written; nothing was changed.",
-            "Free some space on the disk and try again.",
+            "Free some disk space and try again.",
             str(error),
         )
     if code == sqlite3.SQLITE_BUSY:

@@ -197,4 +197,4 @@ class Ledger:
 
     def _entries(self, where: str, *values: object) -> list[OutboxEntry]:
         rows = self._database.rows(f"SELECT {_COLUMNS} FROM outbox {where}", *values)  # noqa: S608
-        return [OutboxEntry(*row[:8], Sending(row[8]), row[9], None if row[10] is None else json.loads(row[10])) for row in rows]
+        return [OutboxEntry(*(*row[:8], Sending(row[8]), row[9], row[10] and json.loads(row[10]))) for row in rows]

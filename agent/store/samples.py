@@ -53,13 +53,21 @@ class Samples:
         return [Sample(*row) for row in rows]
 
     def counts(self) -> Counts:
-        held = dict(self._database.rows("SELECT label, count(*) FROM sample GROUP BY label"))
+        held: dict[int, int] = dict(self._database.rows("SELECT label, count(*) FROM sample GROUP BY label"))
         return Counts(held.get(0, 0), held.get(1, 0))
 
     def training_table(self) -> tuple[bytes, bytes]:
         """All rows one after the other (29 little-endian u64 each) and their labels (one byte each)."""
         rows = self._database.rows("SELECT features, label FROM sample ORDER BY id")
         return b"".join(row[0] for row in rows), bytes(row[1] for row in rows)
+
+    def everything(self) -> list[dict[str, object]]:
+        """Every row with its features (29 integers), for the export."""
+        rows = self._database.rows("SELECT id, features, label, source, added_at FROM sample ORDER BY id")
+        return [
+            {"id": number, "features": struct.unpack("<29Q", packed), "label": label, "source": source, "added_at": at}
+            for number, packed, label, source, at in rows
+        ]
 
     def clear(self) -> int:
         """Remove all rows; how many there were."""

@@ -1,0 +1,263 @@
+"""Builds every object of an agent and wires them; nothing else constructs. The demo and the tests build theirs in the same way."""
+
+import functools
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from agent.clock import Clock, SystemClock
+from agent.consent.gate import Gate
+from agent.consent.record import Record
+from agent.errors import AegisError
+from agent.participation import ClientFactory, Participation, PassResult, wipe
+from agent.paths import Home, policy_path, runtime_folder
+from agent.service import Service
+from agent.standing import Faults, own_reasons, status_of
+from agent.status import Status
+from agent.store.database import Database
+from agent.store.ledger import Ledger
+from agent.store.samples import Samples
+from agent.store.values import Values
+from agent.terms import Terms
+
+if TYPE_CHECKING:
+    from agent.identity import Identity, IdentityFile
+    from agent.keystore import KeyStore
+    from agent.models.store import ModelStore
+    from agent.privacy.policy import Limits
+    from agent.supervisor.worker import Worker
+    from agent.transport.client import AggregatorClient
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ScanningModel:
+    """What `scan` scores with."""
+
+    content: bytes
+    version: int
+    sha256: str
+    demonstration: bool
+
+
+class Agent:
+    """All rooms of one device. `build` makes it; close it when done."""
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        clock: Clock,
+        environ: Mapping[str, str],
+        keystore: "Callable[[], KeyStore]",
+        worker: "Callable[[], Worker]",
+        client_factory: ClientFactory,
+        limits: "Callable[[], Limits] | None" = None,
+    ) -> None:
+        self.home = home
+        self.clock = clock
+        self.environ = environ
+        self.database = Database(home.database)
+        self.values = Values(self.database, "value")
+        self.terms = Terms(home, self.values, Values(self.database, "setting"), environ, policy_path(environ))
+        self.record = Record(self.database, clock)
+        self.gate = Gate(self.record, self.terms.gate_facts)
+        self.ledger = Ledger(self.database)
+        self.samples = Samples(self.database)
+        self.keystore = _once(keystore)
+        self.worker = _once(worker)
+        self.client_factory = client_factory
+        self.faults = Faults()
+        self.next_at: int | None = None
+        self._listeners: list[Callable[[], None]] = []
+        self._wake: Callable[[], None] = lambda: None
+        self._run_now: Callable[[], None] = lambda: None
+        self._quit: Callable[[], None] = lambda: None
+        self.participation = Participation(
+            home=home,
+            clock=clock,
+            terms=self.terms,
+            gate=self.gate,
+            ledger=self.ledger,
+            samples=self.samples,
+            identity_file=self.identity_file,
+            models=self.model_store,
+            worker=self.worker,
+            client_factory=client_factory,
+            limits=limits or self._limits,
+            may_train=lambda: own_reasons(self),
+            may_send=lambda: own_reasons(self),
+            changed=self.changed,
+        )
+        self.service = Service(self)
+        self._tidy()
+
+    def status(self) -> Status:
+        """The one value that every surface shows."""
+        return status_of(self)
+
+    async def make_pass(self, *, hold_s: int) -> PassResult:
+        """One pass, with its end noted for the status."""
+        try:
+            result = await self.participation.run(hold_s=hold_s)
+        except AegisError as error:
+            self.faults = self.faults.after_fault(error)
+            self.changed()
+            raise
+        self.faults = self.faults.after_pass(result)
+        self.changed()
+        return result
+
+    async def scanning_model(self) -> ScanningModel:
+        """The verified model in use, else the start model that the program came with."""
+        enrolment = self.terms.enrolment()
+        if enrolment is not None and enrolment.task is not None:
+            from agent.protocol.messages import Task
+
+            task = Task.from_json(enrolment.task)
+            held = await self.participation.blocking(lambda: self.model_store().current(enrolment.signing_key, task))
+            if held is not None:
+                return ScanningModel(held.content, held.version, held.sha256, held.demonstration)
+        return await self.participation.blocking(start_model)
+
+    def show_file(self, name: str, content: bytes) -> Path:
+        """A copy for a person to look at, in the runtime folder, readable by them only."""
+        from agent import durable
+
+        folder = runtime_folder(self.environ)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / f"{self.home.name}-{name}"
+        durable.write(path, content)
+        return path
+
+    # What runs around it: the loop and the channel set these; without them they do nothing.
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        self._listeners.append(listener)
+
+    def attach(self, *, wake: Callable[[], None], run_now: Callable[[], None], request_quit: Callable[[], None]) -> None:
+        """Connect the loop of a running agent."""
+        self._wake, self._run_now, self._quit = wake, run_now, request_quit
+
+    def changed(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+    def wake(self) -> None:
+        """Something that the agent waited for may have happened."""
+        self.changed()
+        self._wake()
+
+    def run_now(self) -> None:
+        self._run_now()
+
+    def request_quit(self) -> None:
+        self._quit()
+
+    def close(self) -> None:
+        self.participation.close()
+        self.database.close()
+
+    def identity_file(self) -> "IdentityFile":
+        """Needs the key store; `identity_file_exists` does not."""
+        from agent.identity import IdentityFile
+
+        return IdentityFile(self.home.root, self.keystore())
+
+    def identity_file_exists(self) -> bool:
+        return self.home.identity.exists()
+
+    def model_store(self) -> "ModelStore":
+        from agent.models.store import ModelStore
+
+        return ModelStore(self.home.root)
+
+    def forget_everything(self) -> None:
+        """Remove all data of this home but a waiting erase request; afterwards it is as new."""
+        self.participation.discard()
+        self.model_store().clear()
+        self.database.recreate()
+        self.terms.reload()
+        self.record.reload()
+        self.faults = Faults()
+        for path in self.home.logs.glob("*"):
+            path.unlink(missing_ok=True)
+        for path in runtime_folder(self.environ).glob(f"{self.home.name}-*"):
+            path.unlink(missing_ok=True)
+
+    def _limits(self) -> "Limits":
+        from agent.privacy.policy import Limits
+
+        return Limits()
+
+    def _tidy(self) -> None:
+        """What a crash may have left: trained updates whose keys are gone, and bytes that a withdrawal did not come to remove (P10)."""
+        wipe(self.home.scratch)
+        if self.gate.denial() is not None and self.ledger.unsent():
+            self.ledger.withdraw(self.clock.now())
+
+
+def build(
+    home: Path,
+    *,
+    clock: Clock | None = None,
+    keystore: "KeyStore | None" = None,
+    worker: "Worker | None" = None,
+    client_factory: ClientFactory | None = None,
+    limits: "Callable[[], Limits] | None" = None,
+    environ: Mapping[str, str] | None = None,
+    demo: bool = False,
+) -> Agent:
+    """Make an agent on `home`; the caller holds its lock. `demo` marks a new home as made by the demo.
+
+    Raises NeedsUser HOME_UNUSABLE, STORE_NEWER, STORE_DAMAGED, DISK_FULL.
+    """
+    place = Home(home)
+    place.prepare()
+    if demo:
+        place.demo_mark.touch(mode=0o600)
+    surroundings = os.environ if environ is None else environ
+    return Agent(
+        place,
+        clock=clock or SystemClock(),
+        environ=surroundings,
+        keystore=lambda: keystore or _keystore(place),
+        worker=lambda: worker or _process_worker(place),
+        client_factory=client_factory or _client,
+        limits=limits,
+    )
+
+
+def start_model() -> ScanningModel:
+    """The packaged demonstration model."""
+    import hashlib
+    from importlib import resources
+
+    content = resources.files("agent.detector").joinpath("start_model.safetensors").read_bytes()
+    return ScanningModel(content, 0, hashlib.sha256(content).hexdigest(), demonstration=True)
+
+
+def _keystore(home: Home) -> "KeyStore":
+    from agent.keystore import MemoryKeyStore, OsKeyStore
+
+    return MemoryKeyStore() if home.is_demo else OsKeyStore()
+
+
+def _process_worker(home: Home) -> "Worker":
+    from agent.supervisor.worker import ProcessWorker
+
+    return ProcessWorker(home.scratch)
+
+
+def _client(server: str, ca_pem: str, signing_key: str, identity: "Identity | None") -> "AggregatorClient":
+    from agent.transport.client import AggregatorClient
+
+    return AggregatorClient(server, ca_pem, signing_key, identity)
+
+
+def _once(make: Callable[[], T]) -> Callable[[], T]:
+    """Make it at the first call, give the same one at every later call."""
+    return functools.cache(make)

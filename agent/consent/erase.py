@@ -1,0 +1,92 @@
+"""Forgetting: identity and data are destroyed here at once; the server is told, and told again until it confirms (P2, C18).
+
+1. What the server needs to know (device id, erase secret) is taken from the identity and written to a small request file.
+2. Work stops; key, certificate, models, trained updates, samples, settings, records and logs are removed.
+3. The request is sent under the farewell permit, and repeated by every later run until the server confirms. Then its file goes too.
+"""
+
+import json
+import logging
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from agent import durable
+from agent.errors import AegisError, NeedsUser
+
+if TYPE_CHECKING:
+    from agent.app import Agent
+
+log = logging.getLogger(__name__)
+
+MAX_REQUEST_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class EraseRequest:
+    """What outlives an erase until the server has confirmed it. The secret is good for nothing but this request."""
+
+    server: str
+    ca_pem: str
+    signing_key: str
+    device_id: str
+    erase_secret: str
+    since: int
+
+
+async def erase(agent: "Agent") -> dict[str, Any]:
+    """Forget everything; `pending` says whether the server still has to confirm, `server_unreachable_forever` that it cannot be told.
+
+    Raises NeedsUser KEYRING_LOCKED: nothing was changed, because the server could not be told afterwards.
+    """
+    request, lost = await _request(agent)
+    await agent.participation.stop()
+    if request is not None:
+        durable.write(agent.home.erase_request, json.dumps(asdict(request)).encode())
+    if agent.identity_file_exists():
+        await agent.participation.blocking(agent.identity_file().destroy)
+    agent.forget_everything()
+    await deliver(agent)
+    agent.changed()
+    return {"pending": agent.home.erase_request.exists(), "server_cannot_be_told": lost}
+
+
+async def deliver(agent: "Agent") -> bool:
+    """Send a waiting request; True when none is left."""
+    try:
+        request = EraseRequest(**json.loads(durable.read(agent.home.erase_request, MAX_REQUEST_BYTES)))
+    except FileNotFoundError:
+        return True
+    except (ValueError, TypeError, OSError):
+        log.warning("erase.request_unreadable")
+        return False
+    agent.gate.farewell().check()
+    client = agent.client_factory(request.server, request.ca_pem, request.signing_key, None)
+    try:
+        await agent.participation.blocking(lambda: client.erase_by_secret(request.device_id, request.erase_secret))
+    except AegisError as error:
+        log.info("erase.waits code=%s", error.code)
+        return False
+    finally:
+        client.close()
+    durable.remove(agent.home.erase_request)
+    agent.changed()
+    return True
+
+
+async def _request(agent: "Agent") -> tuple[EraseRequest | None, bool]:
+    """What to tell the server, and whether there would have been something that cannot be told any more."""
+    enrolment = agent.terms.enrolment()
+    if enrolment is None or not enrolment.is_registered or not agent.identity_file_exists():
+        return None, False
+    try:
+        identity = await agent.participation.blocking(agent.identity_file().load)
+    except NeedsUser as error:
+        if error.code == "KEYRING_LOCKED":
+            raise
+        return None, True
+    return (
+        EraseRequest(
+            enrolment.server, enrolment.ca_pem, enrolment.signing_key, identity.device_id, identity.erase_secret, agent.clock.now()
+        ),
+        False,
+    )

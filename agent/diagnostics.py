@@ -1,0 +1,94 @@
+"""What works on this machine and what does not, each with the mend. Shown on request only, never sent."""
+
+import shutil
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.clock import utc
+from agent.errors import AegisError
+
+if TYPE_CHECKING:
+    from agent.app import Agent
+
+MIN_FREE_BYTES = 200 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    ok: bool | None
+    """None: not looked at, or neither good nor bad."""
+    value: str
+    mend: str = ""
+
+
+async def checks(agent: "Agent") -> list[Check]:
+    """Every check in order. The keyring is only asked when consent is granted."""
+    found = [
+        Check("Python", True, sys.version.split()[0]),
+        _disk(agent),
+        _policy(agent),
+        _consent(agent),
+        _ledger(agent),
+        *await _identity(agent),
+        _model(agent),
+    ]
+    if agent.home.erase_request.exists():
+        found.append(
+            Check("erase request", False, "not confirmed by the server yet", "Run aegis erase while online; AegisAI keeps trying.")
+        )
+    return found
+
+
+def _disk(agent: "Agent") -> Check:
+    free = shutil.disk_usage(agent.home.root).free
+    enough = free >= MIN_FREE_BYTES
+    return Check("disk", enough, f"{free // 2**20} MiB free", "" if enough else "Free some disk space.")
+
+
+def _policy(agent: "Agent") -> Check:
+    policy = agent.terms.policy()
+    if policy.denied:
+        return Check("policy", False, policy.denied, "Ask your IT.")
+    managed = ", ".join(sorted(policy.bounds)) or "nothing"
+    return Check("policy", True, f"{policy.origin} manages {managed}" if policy.origin else "none")
+
+
+def _consent(agent: "Agent") -> Check:
+    denial = agent.gate.denial()
+    state = agent.gate.standing().state.value
+    return Check("consent", None if denial else True, state, f"{denial.message} {denial.remedy}" if denial else "")
+
+
+def _ledger(agent: "Agent") -> Check:
+    from agent.statement import problems_of
+
+    problems = problems_of(agent)
+    return Check("ledger", not problems, "; ".join(problems) or "whole", "Run aegis ledger --verify." if problems else "")
+
+
+async def _identity(agent: "Agent") -> list[Check]:
+    if agent.gate.denial() is not None:
+        return [Check("keyring", None, "not asked before you have agreed")]
+    facts = await agent.participation.blocking(lambda: agent.keystore().describe())
+    found = [Check("keyring", facts.usable, f"{facts.kind}: {facts.backend}", facts.problem)]
+    if not agent.identity_file_exists():
+        return [*found, Check("identity", None, "none yet; the first pass makes it")]
+    try:
+        identity = await agent.participation.blocking(agent.identity_file().load)
+    except AegisError as error:
+        return [*found, Check("identity", False, error.message, error.remedy)]
+    enrolment = agent.terms.enrolment()
+    roots = enrolment.ca_pem.count("-----BEGIN CERTIFICATE-----") if enrolment else 0
+    current = identity.not_after > agent.clock.now()
+    return [
+        *found,
+        Check("certificate", current, f"ends {utc(identity.not_after)}", "" if current else "AegisAI renews it when it is online."),
+        Check("trust roots", roots == 1, str(roots)),
+    ]
+
+
+def _model(agent: "Agent") -> Check:
+    floor = agent.model_store().floor()
+    return Check("model", True, f"version {floor.version}" if floor.version else "demonstration model")

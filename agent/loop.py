@@ -1,0 +1,130 @@
+"""A running agent: the channel, the scheduler's loop and the end. `aegis run` is this.
+
+Without a live consent there is no timer at all: the loop sleeps until somebody says something. With one, it looks at the clock at most
+every TICK_S, because wall time may jump while the machine sleeps.
+"""
+
+import asyncio
+import logging
+import random
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+
+from agent import scheduler
+from agent.app import Agent
+from agent.channel import ChannelServer
+from agent.errors import AegisError, InternalError
+from agent.ipc import socket_path
+
+log = logging.getLogger(__name__)
+
+TICK_S = 60.0
+STATUS_DELAY_S = 0.1
+"""Changes that come together are pushed together."""
+
+
+class Loop:
+    """Runs one agent until it is asked to quit."""
+
+    def __init__(self, agent: Agent, draw: Callable[[], float] = random.random) -> None:
+        self._agent = agent
+        self._draw = draw
+        self._woken = asyncio.Event()
+        self._quit = asyncio.Event()
+        self._once_more = False
+        self._push_waits = False
+        self._history = scheduler.History(agent.clock.now())
+        self._channel = ChannelServer(socket_path(agent.home.root, agent.environ), agent.service.call, lambda: agent.status().to_json())
+        agent.attach(wake=self._woken.set, run_now=self._run_now, request_quit=self._quit.set)
+        agent.on_change(self._push_soon)
+
+    async def run(self) -> None:
+        """Serve until quit or a signal. Raises NeedsUser CHANNEL_UNSAFE."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with suppress(NotImplementedError):
+                loop.add_signal_handler(number, self._quit.set)
+        await self._channel.open()
+        log.info("agent.started")
+        passes = asyncio.create_task(self._passes())
+        quitting = asyncio.create_task(self._quit.wait())
+        try:
+            done, _ = await asyncio.wait({passes, quitting}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in (passes, quitting):
+                task.cancel()
+            await self._agent.participation.stop()
+            await self._channel.close()
+            log.info("agent.stopped")
+
+    async def _passes(self) -> None:
+        draw = self._draw()
+        wall, monotonic = self._agent.clock.now(), self._agent.clock.monotonic()
+        while True:
+            await self._retry_erase()
+            if self._agent.gate.denial() is not None:
+                self._agent.next_at = None
+                await self._sleep(None)
+                self._history = scheduler.after_wake(self._history, self._agent.clock.now())
+                continue
+            now, ticks = self._agent.clock.now(), self._agent.clock.monotonic()
+            if scheduler.slept(wall, monotonic, now, ticks):
+                self._history = scheduler.after_wake(self._history, now)
+            wall, monotonic = now, ticks
+            due = scheduler.next_at(self._history, draw)
+            self._agent.next_at = due
+            if not self._once_more and due > now:
+                await self._sleep(min(TICK_S, due - now))
+                continue
+            await self._one_pass()
+            draw = self._draw()
+
+    async def _one_pass(self) -> None:
+        chosen, self._once_more = self._once_more, False
+        hold_s = 0 if chosen else self._agent.terms.settings().integer("hold.minutes") * 60
+        now = self._agent.clock.now
+        try:
+            result = await self._agent.make_pass(hold_s=hold_s)
+            log.info("pass.done outcome=%s", result.outcome.value)
+            self._history = scheduler.after_pass(self._history, result, now())
+        except AegisError as error:
+            log.info("pass.failed code=%s", error.code)
+            self._history = scheduler.after_fault(self._history, now(), getattr(error, "retry_after_s", 0))
+        except Exception:  # a bug in a pass must not end the agent; it shows as an error and backs off
+            log.exception("pass.broken")
+            self._agent.faults = self._agent.faults.after_fault(
+                InternalError("INTERNAL", "Something went wrong inside AegisAI.", "See the log.")
+            )
+            self._history = scheduler.after_fault(self._history, now())
+        self._agent.changed()
+
+    async def _retry_erase(self) -> None:
+        if self._agent.home.erase_request.exists():
+            from agent.consent.erase import deliver
+
+            await deliver(self._agent)
+
+    async def _sleep(self, seconds: float | None) -> None:
+        """Until woken, or for `seconds`."""
+        if seconds is None and self._agent.home.erase_request.exists():
+            seconds = scheduler.POLL_S
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        self._woken.clear()
+
+    def _run_now(self) -> None:
+        self._once_more = True
+        self._woken.set()
+
+    def _push_soon(self) -> None:
+        if not self._push_waits:
+            self._push_waits = True
+            asyncio.get_running_loop().call_later(STATUS_DELAY_S, self._push)
+
+    def _push(self) -> None:
+        self._push_waits = False
+        self._channel.push()

@@ -1,0 +1,513 @@
+"""One pass: from a person's yes to an acknowledged update. Every step asks the permit again; nothing is sent but from the outbox.
+
+1. Gate, then policy: without a live permit nothing below is even imported.
+2. Identity: opened; made and registered by the first pass after the yes (the first connection ever).
+3. Outbox: what was charged but not acknowledged is sent again, byte for byte, while its round is open (P4, P10).
+4. Offer: signed, for the task of the enrolment, within the device's own bounds, not paid for before, within the budget.
+5. Model: the one that the round names, verified before use (P8).
+6. Train in the worker; the clipped update stays encrypted in scratch, its key in this process's memory.
+7. Seal in the worker, charge and outbox in one durable transaction, send, keep the signed receipt, delete the trained update.
+"""
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from agent.clock import Clock
+from agent.conditions.reasons import Reason, ReasonCode
+from agent.consent.gate import Gate, Permit
+from agent.errors import AegisError, InternalError, NeedsUser, PeerFault
+from agent.paths import Home
+from agent.store.ledger import Charge, Ledger, Sending
+from agent.store.samples import Samples
+from agent.terms import Enrolment, Terms
+
+if TYPE_CHECKING:
+    from agent.identity import Identity, IdentityFile
+    from agent.models.store import ModelStore
+    from agent.models.verify import VerifiedModel
+    from agent.privacy.policy import Limits
+    from agent.protocol.messages import RoundConfig, Task
+    from agent.supervisor.worker import Worker
+    from agent.transport.answers import Offer
+    from agent.transport.client import AggregatorClient
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+DAY_S = 24 * 3600
+MAX_CHARGES_PER_MODEL = 2
+"""A first seal and one re-seal for the same base model (P4)."""
+MAX_CHARGES_PER_DAY = 48
+"""Offers come every 30 minutes; a server that lies about rounds cannot burn the budget faster."""
+
+
+class Outcome(Enum):
+    """How a pass ended. Part of the contract."""
+
+    SENT = "sent"
+    NO_ROUND = "no_round"
+    ALREADY_CONTRIBUTED = "already_contributed"
+    NOTHING_TO_LEARN = "nothing_to_learn"
+    BUDGET_SPENT = "budget_spent"
+    WAITING = "waiting"
+    ROUND_CLOSED = "round_closed"
+    STOPPED = "stopped"
+    """Withdrawn, paused or quit in the middle."""
+
+
+@dataclass(frozen=True)
+class PassResult:
+    outcome: Outcome
+    text: str
+    reasons: tuple[Reason, ...] = ()
+    round_id: int | None = None
+    bytes_up: int = 0
+    bytes_down: int = 0
+    """Of a model that was fetched."""
+    rows_used: int = 0
+    next_poll_s: int | None = None
+    """What the server asked for."""
+    may_take_part_at: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "outcome": self.outcome.value,
+            "text": self.text,
+            "reasons": [reason.code.value for reason in self.reasons],
+            "round_id": self.round_id,
+            "bytes_up": self.bytes_up,
+            "bytes_down": self.bytes_down,
+            "rows_used": self.rows_used,
+            "may_take_part_at": self.may_take_part_at,
+        }
+
+
+class ClientFactory(Protocol):
+    """Makes the connection to an aggregator; a fake in tests."""
+
+    def __call__(self, server: str, ca_pem: str, signing_key: str, identity: "Identity | None") -> "AggregatorClient": ...
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A clipped update that waits, encrypted, in scratch."""
+
+    scratch: Path
+    job_key: bytes = field(repr=False)
+    model_digest: str
+    rows_used: int
+    at: int
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What is being done right now, for the status."""
+
+    kind: str = ""
+    """"", "training" or "sending"."""
+    text: str = ""
+    progress: float | None = None
+
+
+class Participation:
+    """Makes passes for one device, one at a time."""
+
+    def __init__(
+        self,
+        *,
+        home: Home,
+        clock: Clock,
+        terms: Terms,
+        gate: Gate,
+        ledger: Ledger,
+        samples: Samples,
+        identity_file: "Callable[[], IdentityFile]",
+        models: "Callable[[], ModelStore]",
+        worker: "Callable[[], Worker]",
+        client_factory: ClientFactory,
+        limits: "Callable[[], Limits]",
+        may_train: Callable[[], tuple[Reason, ...]],
+        may_send: Callable[[], tuple[Reason, ...]],
+        changed: Callable[[], None],
+    ) -> None:
+        """`may_train` and `may_send` give the reasons that hold back now; none means go."""
+        self._home = home
+        self._clock = clock
+        self._terms = terms
+        self._gate = gate
+        self._ledger = ledger
+        self._samples = samples
+        self._identity_file = identity_file
+        self._models = models
+        self._worker = worker
+        self._client_factory = client_factory
+        self._limits = limits
+        self._may_train = may_train
+        self._may_send = may_send
+        self._changed = changed
+        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="blocking")
+        self._task: asyncio.Task[PassResult] | None = None
+        self._client: AggregatorClient | None = None
+        self.trained: Trained | None = None
+        self.activity = Activity()
+
+    @property
+    def is_busy(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    async def run(self, *, hold_s: int) -> PassResult:
+        """Make one pass, or join the one under way. A finished update waits `hold_s` before it is sealed.
+
+        Raises NeedsUser NO_CONSENT, DENIED_BY_POLICY, NOT_ENROLLED and what server, keyring and worker raise.
+        """
+        self._gate.permit()
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._pass(hold_s))
+        try:
+            return await asyncio.shield(self._task)
+        except asyncio.CancelledError:
+            if self._task.cancelled():
+                return PassResult(Outcome.STOPPED, "The pass was stopped.")
+            raise
+
+    async def stop(self) -> None:
+        """End the pass under way: the worker dies, the connection is dropped. What was charged stays charged."""
+        task = self._task
+        if task is None or task.done():
+            return
+        task.cancel()
+        await self._worker().stop()
+        if self._client is not None:
+            self._client.close()
+        await asyncio.wait([task], timeout=1.0)
+
+    async def forget(self) -> None:
+        """After a withdrawal: stop, empty the outbox, wipe what was trained (P2)."""
+        await self.stop()
+        self._ledger.withdraw(self._clock.now())
+        self.discard()
+
+    def discard(self) -> None:
+        """Delete the trained update, if one waits."""
+        self.trained = None
+        wipe(self._home.scratch)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def blocking(self, call: Callable[[], T]) -> T:
+        """Run a blocking call off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+
+    # The steps, numbered as above.
+
+    async def _pass(self, hold_s: int) -> PassResult:
+        permit = self._gate.permit()
+        enrolment = self._terms.enrolment()
+        if enrolment is None:
+            raise NeedsUser("NOT_ENROLLED", "This device has not joined an operator.", "Paste an invitation: aegis enroll INVITATION.")
+        if reasons := self._may_send():
+            return _waiting(reasons)
+        try:
+            return await self._with_server(permit, enrolment, hold_s)
+        finally:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+            self._doing("")
+
+    async def _with_server(self, permit: Permit, enrolment: Enrolment, hold_s: int) -> PassResult:
+        client, enrolment = await self._connect(permit, enrolment)
+        resent = await self._send_waiting(permit, client)
+        if resent is not None:
+            return resent
+        permit.check()
+        offer = await self.blocking(client.offer)
+        result = await self._answer(permit, client, offer, _task_of(enrolment), hold_s)
+        return result
+
+    async def _connect(self, permit: Permit, enrolment: Enrolment) -> "tuple[AggregatorClient, Enrolment]":
+        """2. Open the identity, or make and register it."""
+        if not enrolment.is_registered:
+            enrolment = await self._register(permit, enrolment)
+        permit.check()
+        identity = await self.blocking(self._identity_file().load)
+        permit.check()
+        self._client = self._client_factory(enrolment.server, enrolment.ca_pem, enrolment.signing_key, identity)
+        return self._client, enrolment
+
+    async def _register(self, permit: Permit, enrolment: Enrolment) -> Enrolment:
+        """Idempotent: the key is made once, and the server gives the same answer to the same key and token."""
+        file = self._identity_file()
+        permit.check()
+        try:
+            await self.blocking(file.create)
+        except NeedsUser as error:
+            if error.code != "ALREADY_ENROLLED":
+                raise
+        csr_pem = await self.blocking(file.csr_pem)
+        permit.check()
+        client = self._client_factory(enrolment.server, enrolment.ca_pem, enrolment.signing_key, None)
+        try:
+            answer = await self.blocking(lambda: client.register(enrolment.token, csr_pem))
+        finally:
+            client.close()
+        await self.blocking(
+            lambda: file.set_certificate(answer.device_id, answer.certificate_pem, answer.ca_pem, answer.erase_secret, answer.signing_key)
+        )
+        self._terms.registered(answer.task.to_json(), answer.signing_key)
+        self._changed()
+        held = self._terms.enrolment()
+        if held is None:
+            raise InternalError("ENROLMENT_LOST", "The enrolment disappeared.")
+        return held
+
+    async def _send_waiting(self, permit: Permit, client: "AggregatorClient") -> PassResult | None:
+        """3. Send again what was charged but not acknowledged."""
+        last = None
+        for entry in self._ledger.unsent():
+            if entry.closes_at <= self._clock.now():
+                self._ledger.settle(entry.attempt, Sending.CLOSED, self._clock.now())
+            else:
+                last = await self._send(permit, client, entry.attempt, rows_used=0)
+        return last
+
+    async def _answer(self, permit: Permit, client: "AggregatorClient", offer: "Offer", task: "Task", hold_s: int) -> PassResult:
+        """4. What to do about an offer."""
+        config = self._acceptable(offer, task)
+        if config is None:
+            return PassResult(Outcome.NO_ROUND, "No round is open now.", next_poll_s=offer.next_poll_s)
+        if offer.contributed or self._ledger.has_charged(config.task_id, config.round_id):
+            return PassResult(
+                Outcome.ALREADY_CONTRIBUTED,
+                "This device has taken part in this round.",
+                round_id=config.round_id,
+                next_poll_s=offer.next_poll_s,
+            )
+        refusal = self._affordable(config) or self._enough_rows(task)
+        if refusal is not None:
+            return refusal
+        down = 0
+        if self.trained is None or self.trained.model_digest != config.model_digest:
+            if reasons := self._may_train():
+                return _waiting(reasons)
+            model, down = await self._model(permit, client, config, task)
+            await self._train(permit, task, model)
+        if self.trained is None:
+            raise InternalError("NOTHING_TRAINED", "Training left nothing behind.")
+        if hold_s and (until := self.trained.at + hold_s) > self._clock.now():
+            held = Reason(ReasonCode.HOLD, "The finished update waits, so that you can discard it.", setting="hold.minutes", until=until)
+            return PassResult(Outcome.WAITING, held.text, (held,), round_id=config.round_id)
+        if reasons := self._may_send():
+            return _waiting(reasons)
+        result = await self._seal_and_send(permit, client, config, self.trained)
+        return PassResult(**{**vars(result), "bytes_down": down, "next_poll_s": offer.next_poll_s})
+
+    def _acceptable(self, offer: "Offer", task: "Task") -> "RoundConfig | None":
+        """The round, when there is one. Raises PeerFault when the offer breaks what was agreed or this device's bounds."""
+        if offer.task != task:
+            raise PeerFault(
+                "TASK_CHANGED", "The server asks for another task than the one this device joined.", "Ask for a new invitation."
+            )
+        if offer.status != "open" or offer.round is None:
+            return None
+        from agent.privacy.policy import check_config
+
+        config = offer.round
+        check_config(config, task, self._limits())
+        if (config.model_version, config.model_digest) != (offer.model_version, offer.model_digest):
+            raise PeerFault("OFFER_INCONSISTENT", "The server's offer contradicts itself.", "Nothing was sent. Tell the operator.")
+        if config.round_id < self._ledger.newest_round(config.task_id):
+            raise PeerFault(
+                "ROUND_OLDER", "The server offers a round older than one already answered.", "Nothing was sent. Tell the operator."
+            )
+        if not config.opens_at <= self._clock.now() < config.closes_at:
+            return None
+        return config
+
+    def _affordable(self, config: "RoundConfig") -> PassResult | None:
+        """The wall (P5) and the local caps (P4)."""
+        from agent.privacy.budget import Refused, decide
+        from agent.privacy.zcdp import rho_units
+
+        now = self._clock.now()
+        charges = self._ledger.charges()
+        decision = decide(self._terms.budget(), [(charge.at, charge.rho_units) for charge in charges], now, rho_units(config))
+        if isinstance(decision, Refused):
+            text = "The privacy budget is used up."
+            return PassResult(
+                Outcome.BUDGET_SPENT,
+                text,
+                (Reason(ReasonCode.BUDGET_SPENT, text, until=decision.may_take_part_at),),
+                round_id=config.round_id,
+                may_take_part_at=decision.may_take_part_at,
+            )
+        if sum(charge.model_digest == config.model_digest for charge in charges) >= MAX_CHARGES_PER_MODEL:
+            return _capped("This device has given what it may for this model.", None)
+        recent = [charge.at for charge in charges if charge.at > now - DAY_S]
+        if len(recent) >= MAX_CHARGES_PER_DAY:
+            return _capped("This device has taken part often enough today.", min(recent) + DAY_S)
+        if self._ledger.bytes_since(now - DAY_S) >= self._terms.settings().integer("network.bytes_per_day"):
+            return _capped("Today's limit of bytes is used up.", None, "network.bytes_per_day")
+        return None
+
+    def _enough_rows(self, task: "Task") -> PassResult | None:
+        counts = self._samples.counts()
+        if counts.total >= task.min_rows:
+            return None
+        text = f"{counts.total} training rows are here; {task.min_rows} are needed."
+        reason = Reason(ReasonCode.NOTHING_TO_LEARN, text, f"{counts.total} rows", "samples")
+        return PassResult(Outcome.NOTHING_TO_LEARN, text, (reason,))
+
+    async def _model(self, permit: Permit, client: "AggregatorClient", config: "RoundConfig", task: "Task") -> "tuple[VerifiedModel, int]":
+        """5. The model that the round names; it and the bytes that came over the network for it."""
+        from agent.models.verify import verify_model
+
+        store = self._models()
+        enrolment = self._terms.enrolment()
+        key = enrolment.signing_key if enrolment else ""
+        held = await self.blocking(lambda: store.current(key, task))
+        if held is not None and held.sha256 == config.model_digest:
+            return held, 0
+        permit.check()
+        came = await self.blocking(client.model)
+        if came is None:
+            raise PeerFault("BAD_ANSWER", "The server sent no model.", "AegisAI asks again by itself.")
+        floor = store.floor()
+        model = await self.blocking(
+            lambda: verify_model(came.metadata, came.signature, came.model, signing_key=key, task=task, floor=floor)
+        )
+        if (model.sha256, model.version) != (config.model_digest, config.model_version):
+            raise PeerFault(
+                "MODEL_NOT_THE_ROUNDS", "The server sent another model than the round names.", "Nothing was sent. Tell the operator."
+            )
+        await self.blocking(lambda: store.install(model))
+        self._changed()
+        return model, len(came.model)
+
+    async def _train(self, permit: Permit, task: "Task", model: "VerifiedModel") -> None:
+        """6. In the worker; the job key never leaves memory."""
+        self.discard()
+        permit.check()
+        rows, labels = self._samples.training_table()
+        scratch, job_key = self._home.scratch / secrets.token_hex(8), os.urandom(32)
+        self._doing("training", f"Training on {len(labels)} local rows")
+        result = await self._worker().train(task, model.content, rows, labels, os.fspath(scratch), job_key)
+        permit.check()
+        self.trained = Trained(scratch, job_key, model.sha256, result.rows_used, self._clock.now())
+        self._doing("")
+
+    async def _seal_and_send(self, permit: Permit, client: "AggregatorClient", config: "RoundConfig", trained: Trained) -> PassResult:
+        """7. Seal, charge and outbox, send."""
+        from agent.privacy.zcdp import rho_local_units, rho_units
+
+        permit.check()
+        attempt = secrets.token_hex(16)
+        self._doing("sending", "Sealing and sending the update")
+        body = await self._worker().seal(config, os.fspath(trained.scratch), trained.job_key, attempt)
+        _check_sealed(body, config, attempt)
+        permit.check()
+        charge = Charge(
+            at=self._clock.now(),
+            task_id=config.task_id,
+            round_id=config.round_id,
+            attempt=attempt,
+            mode=config.mode.value,
+            model_version=config.model_version,
+            model_digest=config.model_digest,
+            config_digest=config.digest,
+            rho_units=rho_units(config),
+            rho_local_units=rho_local_units(config),
+            body_sha256=_sha256(body),
+            body_bytes=len(body),
+        )
+        self._ledger.record(charge, body, config.closes_at)
+        self._changed()
+        return await self._send(permit, client, attempt, trained.rows_used)
+
+    async def _send(self, permit: Permit, client: "AggregatorClient", attempt: str, rows_used: int) -> PassResult:
+        """Send an outbox entry: always the stored bytes."""
+        entry = self._ledger.entry(attempt)
+        body = self._ledger.body(attempt)
+        if body is None:
+            return PassResult(Outcome.STOPPED, "The update was withdrawn before it was sent.")
+        permit.check()
+        try:
+            receipt = await self.blocking(lambda: client.send_update(body))
+        except PeerFault as error:
+            state = _FINAL.get(error.code)
+            if state is None:
+                raise
+            self._ledger.settle(attempt, state, self._clock.now())
+            self.discard()
+            return PassResult(Outcome.ROUND_CLOSED, f"{error.message} The charge stands.", round_id=entry.round_id)
+        signed = {name: value for name, value in vars(receipt).items() if name != "signature"}
+        self._ledger.settle(attempt, Sending.ACKNOWLEDGED, self._clock.now(), {"receipt": signed, "signature": receipt.signature})
+        self.discard()
+        self._changed()
+        return PassResult(
+            Outcome.SENT, "The update was sent and acknowledged.", round_id=entry.round_id, bytes_up=entry.bytes, rows_used=rows_used
+        )
+
+    def _doing(self, kind: str, text: str = "") -> None:
+        self.activity = Activity(kind, text)
+        self._changed()
+
+
+_FINAL = {
+    "ROUND_CLOSED": Sending.CLOSED,
+    "ALREADY_CONTRIBUTED": Sending.REFUSED,
+    "BAD_ENVELOPE": Sending.REFUSED,
+    "WRONG_SHAPE": Sending.REFUSED,
+}
+"""Answers after which sending the same bytes again is of no use."""
+
+
+def wipe(folder: Path) -> None:
+    """Remove every file in a folder; what cannot be removed is useless without its key."""
+    for path in folder.glob("*"):
+        try:
+            path.unlink()
+        except OSError as error:
+            log.warning("scratch.kept error=%s", error.strerror)
+
+
+def _task_of(enrolment: Enrolment) -> "Task":
+    from agent.protocol.messages import Task
+
+    return Task.from_json(enrolment.task)
+
+
+def _check_sealed(body: bytes, config: "RoundConfig", attempt: str) -> None:
+    """The worker is not trusted to have sealed for this round: look at the envelope's header before charging."""
+    from agent.protocol.envelope import decode
+
+    try:
+        header = decode(body).header
+    except AegisError as error:
+        raise InternalError("SEAL_BROKEN", "The sealed update cannot be read; nothing was charged or sent.", "Report this.") from error
+    said = (header.get("task_id"), header.get("round_id"), header.get("config_digest"), header.get("attempt"))
+    if said != (config.task_id, config.round_id, config.digest, attempt):
+        raise InternalError("SEAL_BROKEN", "The sealed update is for another round; nothing was charged or sent.", "Report this.")
+
+
+def _sha256(body: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(body).hexdigest()
+
+
+def _waiting(reasons: tuple[Reason, ...]) -> PassResult:
+    return PassResult(Outcome.WAITING, reasons[0].text, reasons)
+
+
+def _capped(text: str, until: int | None, setting: str = "") -> PassResult:
+    return _waiting((Reason(ReasonCode.BACKOFF, text, setting=setting, until=until),))

@@ -1,0 +1,72 @@
+"""When the agent looks again: a pure function of what happened, the clock and one random draw.
+
+1. Offers are asked for every 30 minutes ± 50 %; the server may lengthen that, never shorten it below 5 minutes. The draw spreads a fleet.
+2. Never within 2 minutes of the start or of waking from sleep.
+3. After a fault: exponential back-off with jitter, at most 4 hours. After MAX_FAULTS in a row the person is told.
+4. A known end of the waiting (hold, budget, pause) is waited for, within a day.
+5. Times are absolute wall time, so that sleep and clock changes lead to one pass, not to none and not to several.
+"""
+
+from dataclasses import dataclass, replace
+
+from agent.participation import Outcome, PassResult
+
+POLL_S = 30 * 60
+MIN_POLL_S = 5 * 60
+MAX_POLL_S = 24 * 3600
+SETTLE_S = 2 * 60
+FIRST_BACKOFF_S = 60
+MAX_BACKOFF_S = 4 * 3600
+MAX_FAULTS = 5
+SLEEP_GAP_S = 60
+"""Wall time that ran ahead of the monotonic clock by this much means that the machine slept."""
+
+
+@dataclass(frozen=True)
+class History:
+    """What the next time depends on."""
+
+    awake_since: int
+    """Start of the agent or the last waking, seconds since the epoch."""
+    last_at: int | None = None
+    faults: int = 0
+    """Failed passes in a row."""
+    poll_s: int | None = None
+    """What the server asked for."""
+    not_before: int | None = None
+
+
+def after_pass(history: History, result: PassResult, now: int) -> History:
+    """The history after a pass that was made."""
+    waits = [reason.until for reason in result.reasons if reason.until is not None and reason.until > now]
+    until = min(min(waits, default=0), now + MAX_POLL_S) if result.outcome is not Outcome.SENT else 0
+    return History(history.awake_since, now, 0, result.next_poll_s, until or None)
+
+
+def after_fault(history: History, now: int, retry_after_s: int = 0) -> History:
+    """The history after a pass that failed."""
+    return replace(history, last_at=now, faults=history.faults + 1, not_before=now + retry_after_s if retry_after_s else None)
+
+
+def after_wake(history: History, now: int) -> History:
+    return replace(history, awake_since=now)
+
+
+def next_at(history: History, draw: float) -> int:
+    """Seconds since the epoch of the next pass. `draw` is uniform in [0, 1) and drawn once per pass."""
+    settled = history.awake_since + SETTLE_S
+    if history.last_at is None:
+        return settled + int(draw * SETTLE_S)
+    if history.not_before is not None and not history.faults:
+        return max(settled, history.not_before)
+    if history.faults:
+        ceiling = min(FIRST_BACKOFF_S * 2 ** (history.faults - 1), MAX_BACKOFF_S)
+        wanted = history.last_at + FIRST_BACKOFF_S // 2 + int(ceiling * draw)
+        return max(settled, wanted, history.not_before or 0)
+    period = min(max(history.poll_s or POLL_S, MIN_POLL_S), MAX_POLL_S)
+    return max(settled, history.last_at + max(MIN_POLL_S, int(period * (0.5 + draw))))
+
+
+def slept(wall_then: int, monotonic_then: float, wall_now: int, monotonic_now: float) -> bool:
+    """Whether the machine slept between two readings of both clocks."""
+    return (wall_now - wall_then) - (monotonic_now - monotonic_then) > SLEEP_GAP_S

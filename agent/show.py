@@ -1,0 +1,138 @@
+"""The commands' answers as text for a terminal."""
+
+from datetime import datetime
+from typing import Any
+
+Shown = dict[str, Any]
+
+
+def status_text(status: Shown) -> str:
+    """State, reasons, budget, model, data: what a person wants to know first."""
+    consent, budget, model = status["consent"], status["budget"], status["model"]
+    lines = [f"State:    {status['state']}" + (f" - {status['activity']}" if status["activity"] else "")]
+    lines.append(f"Consent:  {consent['state']} (notice {consent['notice_id']})")
+    operator = status["operator"]
+    joined = f"{operator['name']}, {operator['server']}" + ("" if status["enrolled"] else " (not contacted yet)") if operator else "none"
+    lines.append(f"Operator: {joined}")
+    lines.extend(f"Waits:    {reason['code']}: {reason['text']}{_until(reason['until'])}" for reason in status["reasons"])
+    lines.append(
+        f"Budget:   ε {budget['epsilon_ledger']:.3g} of {budget['epsilon_period']:g} used in {budget['period_days']} days "
+        f"(δ {budget['delta']:g}); if the sum's protection failed: {budget['epsilon_local']:.3g}; "
+        f"lifetime: {budget['epsilon_lifetime']:.3g} of {budget['epsilon_lifetime_ceiling']:g}"
+    )
+    if budget["may_take_part_at"]:
+        lines.append(f"          may take part again{_until(budget['may_take_part_at'], '')}")
+    kind = "demonstration model" if model["demonstration"] else f"version {model['version']}"
+    lines.append(f"Model:    {kind}")
+    lines.append(f"Samples:  {status['samples_benign']} benign, {status['samples_malicious']} malicious")
+    sent = status["sent"]
+    lines.append(f"Sent:     {sent['count']} updates, {sent['bytes_up']} bytes{_until(sent['last_at'], ', last')}")
+    if status["next_at"]:
+        lines.append(f"Next:    {_until(status['next_at'], '')}")
+    lines.extend(f"Reading:  {reading['name']}: {reading['value']} ({reading['source']})" for reading in status["readings"])
+    lines.extend(f"Note:     {note}" for note in status["notes"])
+    return "\n".join(lines)
+
+
+def notice_text(notice: Shown) -> str:
+    details = "\n\n".join(f"{heading}\n  {text}" for heading, text in notice["details"])
+    first = "\n\n".join(notice["first_layer"])
+    return (
+        f"{notice['title']}\n\n{first}\n\n{notice['question']}\n\n-- {notice['details_label']} --\n\n{details}\n\n"
+        f"Now: {notice['state']}. Notice: {notice['notice_id']}\n"
+        f"Yes: aegis consent grant --accept {notice['notice_id']}\nNo: do nothing, or aegis consent withdraw"
+    )
+
+
+def withdrawn_text(status: Shown) -> str:
+    charged = status["budget"]["charges"]
+    kept = f"\n{charged} earlier updates were charged; what was already summed into a model stays in it." if charged else ""
+    return f"Consent is {status['consent']['state']}. Nothing runs.{kept}"
+
+
+def enrolled_text(result: Shown) -> str:
+    operator = result["operator"]
+    return (
+        f"Invitation of {operator['name']} ({result['server']}) kept; nothing was contacted.\n"
+        "The server is contacted once you have agreed: aegis consent show"
+    )
+
+
+def settings_text(result: Shown) -> str:
+    return "\n".join(setting_text(entry) for entry in result["settings"])
+
+
+def setting_text(entry: Shown) -> str:
+    managed = " (managed by your organisation)" if entry["origin"] == "policy" else ""
+    return f"{entry['key']} = {_value(entry['value'])} {entry['unit']}".rstrip() + f"  [{entry['origin']}]{managed}\n    {entry['help']}"
+
+
+def added_text(result: Shown) -> str:
+    lines = [f"{result['added']} rows added, {result['known']} known already, {len(result['refused'])} refused."]
+    lines.extend(f"{item['path']}: {item['message']}" for item in result["refused"])
+    return "\n".join(lines)
+
+
+def samples_text(result: Shown) -> str:
+    lines = [f"{result['total']} rows: {result['benign']} benign, {result['malicious']} malicious."]
+    lines.extend(f"{row['id']:>6}  {row['label']:<9}  {_time(row['added_at'])}  {row['source']}" for row in result["rows"])
+    return "\n".join(lines)
+
+
+def scan_text(result: Shown) -> str:
+    lines = []
+    for item in result["results"]:
+        score = f"  {item['probability']:.3f}" if item["probability"] is not None else ""
+        lines.append(f"{item['path']}: {item['verdict']}{score}" + (f"  {item['message']}" if item["message"] else ""))
+    lines.append("demonstration model" if result["demonstration"] else f"model version {result['model_version']}")
+    return "\n".join(lines)
+
+
+def ledger_text(result: Shown) -> str:
+    totals = result["totals"]
+    states = {entry["charge_seq"]: entry for entry in result["outbox"]}
+    lines = []
+    for charge in result["charges"]:
+        entry = states.get(charge["seq"], {})
+        lines.append(
+            f"{charge['seq']:>4}  {charge['time']}  round {charge['round_id']}  {charge['mode']}  ε {charge['epsilon']:.3g}"
+            f"  {charge['body_bytes']} bytes  {entry.get('state', '')}  {charge['body_sha256'][:16]}"
+        )
+    lines.append(
+        f"{totals['charges']} charges, {totals['sent']} acknowledged, {totals['bytes_up']} bytes; "
+        f"this period ε {totals['epsilon_ledger']:.3g} of {totals['epsilon_period']:g} (δ {totals['delta']:g}); "
+        f"if the sum's protection failed: {totals['epsilon_local']:.3g}; "
+        f"lifetime {totals['epsilon_lifetime']:.3g} of {totals['epsilon_lifetime_ceiling']:g}"
+    )
+    lines.extend(f"PROBLEM: {problem}" for problem in result["problems"])
+    if result["verified"]:
+        lines.append("Verified: the chain is whole, the stored bytes and the signed receipts fit.")
+    return "\n".join(lines)
+
+
+def erased_text(result: Shown) -> str:
+    if result["server_cannot_be_told"]:
+        return "Everything here is gone. The server could not be told, because the key was not readable; ask the operator."
+    if result["pending"]:
+        return "Everything here is gone. The server has not confirmed yet; AegisAI keeps trying (aegis erase tries at once)."
+    return "Everything is gone, here and at the server. To take part again you need a new invitation."
+
+
+def doctor_text(result: Shown) -> str:
+    lines = []
+    for check in result["checks"]:
+        mark = {True: "ok  ", False: "BAD ", None: "    "}[check["ok"]]
+        lines.append(f"{mark} {check['name']}: {check['value']}" + (f"\n       {check['mend']}" if check["mend"] else ""))
+    return "\n".join(lines)
+
+
+def _value(value: object) -> str:
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else f"{value}"
+
+
+def _until(at: int | None, word: str = " until") -> str:
+    return f"{word} {_time(at)}" if at else ""
+
+
+def _time(at: int) -> str:
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,77 @@
+"""When the agent looks again: spread, backed off, once after sleep."""
+
+import statistics
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.conditions.reasons import Reason, ReasonCode
+from agent.participation import Outcome, PassResult
+from agent.scheduler import (
+    MAX_BACKOFF_S,
+    MIN_POLL_S,
+    SETTLE_S,
+    History,
+    after_fault,
+    after_pass,
+    after_wake,
+    next_at,
+    slept,
+)
+
+NOW = 1_800_000_000
+DRAWS = st.floats(0, 1, exclude_max=True)
+NO_ROUND = PassResult(Outcome.NO_ROUND, "")
+
+
+def test_offers_are_asked_for_every_half_hour_give_or_take_half():
+    history = after_pass(History(NOW - 9000), NO_ROUND, NOW)
+    waits = [next_at(history, draw / 1000) - NOW for draw in range(1000)]
+    assert (min(waits), max(waits)) == (900, 2698)
+    assert abs(statistics.mean(waits) - 1800) < 5
+    assert len(set(waits)) > 900
+
+
+@given(poll=st.integers(0, 10**9), draw=DRAWS)
+def test_the_server_may_lengthen_but_never_below_five_minutes(poll, draw):
+    history = after_pass(History(NOW - 9000), PassResult(Outcome.SENT, "", next_poll_s=poll), NOW)
+    assert MIN_POLL_S <= next_at(history, draw) - NOW <= 1.5 * 24 * 3600
+
+
+@given(draw=DRAWS, last=st.none() | st.integers(NOW - 10**6, NOW), faults=st.integers(0, 40))
+def test_never_within_two_minutes_of_start_or_waking(draw, last, faults):
+    history = after_wake(History(NOW - 10**6, last, faults), NOW)
+    assert next_at(history, draw) >= NOW + SETTLE_S
+
+
+@given(faults=st.integers(1, 200), draw=DRAWS)
+def test_faults_back_off_within_four_hours(faults, draw):
+    history = History(NOW - 9000, NOW, faults - 1)
+    wait = next_at(after_fault(history, NOW), draw) - NOW
+    assert 30 <= wait <= MAX_BACKOFF_S + 30
+
+
+def test_the_backoff_grows_and_a_success_ends_it():
+    history, waits = History(NOW - 9000), []
+    for _ in range(6):
+        history = after_fault(history, NOW)
+        waits.append(next_at(history, 0.999) - NOW)
+    assert waits == sorted(set(waits))
+    assert after_pass(history, NO_ROUND, NOW).faults == 0
+
+
+def test_the_servers_retry_after_is_kept():
+    assert next_at(after_fault(History(NOW - 9000), NOW, retry_after_s=7200), 0.0) == NOW + 7200
+
+
+def test_a_known_end_is_waited_for():
+    held = PassResult(Outcome.WAITING, "", (Reason(ReasonCode.HOLD, "", until=NOW + 600),))
+    assert next_at(after_pass(History(NOW - 9000), held, NOW), 0.5) == NOW + 600
+    far = PassResult(Outcome.BUDGET_SPENT, "", (Reason(ReasonCode.BUDGET_SPENT, "", until=NOW + 10**8),))
+    assert next_at(after_pass(History(NOW - 9000), far, NOW), 0.5) == NOW + 24 * 3600
+
+
+def test_sleep_is_told_from_time_awake_and_from_a_clock_set_back():
+    assert slept(NOW, 10.0, NOW + 7200, 20.0)
+    assert not slept(NOW, 10.0, NOW + 60, 70.0)
+    assert not slept(NOW, 10.0, NOW - 7200, 20.0)

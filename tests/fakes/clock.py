@@ -1,0 +1,22 @@
+"""A clock that only moves when told."""
+
+
+class FakeClock:
+    def __init__(self, now: int = 1_800_000_000) -> None:
+        self.wall = now
+        self.ticks = 1000.0
+
+    def now(self) -> int:
+        return self.wall
+
+    def monotonic(self) -> float:
+        return self.ticks
+
+    def advance(self, seconds: int) -> None:
+        """Both clocks, as when time passes awake."""
+        self.wall += seconds
+        self.ticks += seconds
+
+    def sleep_machine(self, seconds: int) -> None:
+        """Wall time only, as in a suspended laptop."""
+        self.wall += seconds
