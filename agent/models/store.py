@@ -10,7 +10,7 @@ from typing import Any
 
 from agent import durable
 from agent.errors import PeerFault
-from agent.models.verify import Floor, VerifiedModel, verify_model
+from agent.models.verify import Floor, ModelFacts, VerifiedModel, check_model, verify_model
 from agent.protocol.limits import MAX_HEADER_BYTES, MAX_MODEL_BYTES
 from agent.protocol.messages import Task
 
@@ -32,12 +32,14 @@ class ModelStore:
         return max(floors, key=lambda floor: floor.version, default=Floor())
 
     def current(self, signing_key: str, task: Task) -> VerifiedModel | None:
-        """The model in use, verified anew; None when there is none that passes."""
+        """The model in use, checked anew; None when there is none that passes."""
         pointer = _read_json(self._pointer)
         try:
             content = durable.read(self._slot(pointer["slot"]), MAX_MODEL_BYTES)
             metadata, signature = str(pointer["metadata"]).encode(), str(pointer["signature"])
-            return verify_model(metadata, signature, content, signing_key=signing_key, task=task, floor=self.floor())
+            if signature:
+                return verify_model(metadata, signature, content, signing_key=signing_key, task=task, floor=self.floor())
+            return check_model(ModelFacts.from_json(json.loads(metadata)), content, task=task, floor=self.floor())
         except (OSError, ValueError, KeyError, PeerFault):
             return None
 

@@ -9,8 +9,8 @@ import hashlib
 import json
 import math
 import sys
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import Self
 
 from agent.errors import PeerFault
 from agent.protocol.canonical import canonical
@@ -20,7 +20,6 @@ from agent.protocol.signing import Context, verify
 
 MAX_ABS_WEIGHT = 1e6
 """No trained weight over standardised features comes near it; above it a probability is 0 or 1 and nothing can be learned."""
-_FIELDS = {"task_id": str, "version": int, "sha256": str, "length": int, "published_at": int, "demonstration": int, "schema": str, "d": int}
 _TENSOR_FIELDS = {"dtype", "shape", "data_offsets"}
 _TYPES = {"F32": ("f", 4), "F64": ("d", 8)}
 
@@ -34,48 +33,108 @@ class Floor:
 
 
 @dataclass(frozen=True)
-class VerifiedModel:
-    """A model that passed. Only `verify_model` makes one."""
+class ModelFacts:
+    """What is signed about a model."""
 
     task_id: str
     version: int
     sha256: str
+    length: int
     published_at: int
     """Seconds since the epoch."""
-    demonstration: bool
+    demonstration: int
+    schema: str
+    d: int
+
+    @classmethod
+    def from_json(cls, value: object) -> Self:
+        """Raises PeerFault MODEL_WRONG_TASK for anything but exactly these fields."""
+        wanted = {field.name: field.type for field in fields(cls)}
+        if not isinstance(value, dict) or set(value) != set(wanted):
+            raise _refused("MODEL_WRONG_TASK", "is described in another form than agreed")
+        if not all(type(value[name]) is kind for name, kind in wanted.items()):
+            raise _refused("MODEL_WRONG_TASK", "is described in another form than agreed")
+        return cls(**value)
+
+
+@dataclass(frozen=True)
+class VerifiedModel:
+    """A model that passed. Only `check_model` makes one."""
+
+    facts: ModelFacts
     content: bytes
-    metadata: bytes
-    signature: str
+    signature: str = ""
+    """Where it came with a signature of its own (not through the repository)."""
+
+    @property
+    def version(self) -> int:
+        return self.facts.version
+
+    @property
+    def sha256(self) -> str:
+        return self.facts.sha256
+
+    @property
+    def demonstration(self) -> bool:
+        return bool(self.facts.demonstration)
+
+    @property
+    def metadata(self) -> bytes:
+        """The facts in the form that is signed."""
+        return canonical(asdict(self.facts))
 
 
 def verify_model(metadata: bytes, signature: str, content: bytes, *, signing_key: str, task: Task, floor: Floor) -> VerifiedModel:
-    """Check a model as it came.
+    """Check a model that came with a signature of its own.
 
-    Raises PeerFault MODEL_TOO_LARGE, MODEL_UNSIGNED, MODEL_WRONG_TASK, MODEL_OLDER, MODEL_CHANGED, MODEL_ALTERED, MODEL_WRONG_SHAPE,
-    MODEL_NOT_FINITE or MODEL_OUT_OF_RANGE. Costs one SHA-256 and one pass over the numbers.
+    Raises PeerFault MODEL_UNSIGNED, and as `check_model` does.
     """
-    if len(content) > MAX_MODEL_BYTES or len(metadata) > MAX_HEADER_BYTES:
-        raise refused("MODEL_TOO_LARGE", "is larger than agreed", f"{len(content)} bytes")
-    said = _signed_metadata(metadata, signature, signing_key)
-    if (said["task_id"], said["schema"], said["d"]) != (task.task_id, task.schema, task.d):
-        raise refused("MODEL_WRONG_TASK", "belongs to another task", f"{said['task_id'][:64]!r} {said['schema'][:64]!r} d={said['d']}")
-    if said["version"] < floor.version:
-        raise refused("MODEL_OLDER", f"is older (version {said['version']}) than the newest one seen ({floor.version})")
-    if said["version"] == floor.version and floor.sha256 and said["sha256"] != floor.sha256:
-        raise refused("MODEL_CHANGED", f"differs from what this device got as version {floor.version} before")
-    if said["length"] != len(content) or said["sha256"] != hashlib.sha256(content).hexdigest():
-        raise refused("MODEL_ALTERED", "was altered on its way")
+    if len(metadata) > MAX_HEADER_BYTES:
+        raise _refused("MODEL_TOO_LARGE", "is described at greater length than agreed")
+    try:
+        said = json.loads(metadata)
+        if canonical(said) != metadata:
+            raise ValueError("not canonical")
+        verify(signing_key, Context.MODEL, said, signature)
+    except (ValueError, TypeError, RecursionError, PeerFault) as error:
+        raise _refused("MODEL_UNSIGNED", "does not carry the aggregator's signature") from error
+    return check_model(ModelFacts.from_json(said), content, task=task, floor=floor, signature=signature)
+
+
+def check_facts(facts: ModelFacts, *, task: Task, floor: Floor) -> None:
+    """Check what is said about a model, before its content is fetched.
+
+    Raises PeerFault MODEL_WRONG_TASK, MODEL_OLDER, MODEL_CHANGED or MODEL_TOO_LARGE.
+    """
+    if (facts.task_id, facts.schema, facts.d) != (task.task_id, task.schema, task.d):
+        raise _refused("MODEL_WRONG_TASK", "belongs to another task", f"{facts.task_id[:64]!r} {facts.schema[:64]!r} d={facts.d}")
+    if facts.version < floor.version:
+        raise _refused("MODEL_OLDER", f"is older (version {facts.version}) than the newest one seen ({floor.version})")
+    if facts.version == floor.version and floor.sha256 and facts.sha256 != floor.sha256:
+        raise _refused("MODEL_CHANGED", f"differs from what this device got as version {floor.version} before")
+    if facts.length > MAX_MODEL_BYTES:
+        raise _refused("MODEL_TOO_LARGE", "is larger than agreed", f"{facts.length} bytes")
+
+
+def check_model(facts: ModelFacts, content: bytes, *, task: Task, floor: Floor, signature: str = "") -> VerifiedModel:
+    """Check a model whose facts are known to be signed. Costs one SHA-256 and one pass over the numbers.
+
+    Raises PeerFault as `check_facts` does, and MODEL_ALTERED, MODEL_WRONG_SHAPE, MODEL_NOT_FINITE or MODEL_OUT_OF_RANGE.
+    """
+    if len(content) > MAX_MODEL_BYTES:
+        raise _refused("MODEL_TOO_LARGE", "is larger than agreed", f"{len(content)} bytes")
+    check_facts(facts, task=task, floor=floor)
+    if facts.length != len(content) or facts.sha256 != hashlib.sha256(content).hexdigest():
+        raise _refused("MODEL_ALTERED", "was altered on its way")
     check_content(content, task.d)
-    return VerifiedModel(
-        said["task_id"], said["version"], said["sha256"], said["published_at"], bool(said["demonstration"]), content, metadata, signature
-    )
+    return VerifiedModel(facts, content, signature)
 
 
 def check_content(content: bytes, d: int) -> None:
     """Check the file's form and numbers. Raises PeerFault MODEL_WRONG_SHAPE, MODEL_NOT_FINITE, MODEL_OUT_OF_RANGE."""
     length = int.from_bytes(content[:8], "little")
     if len(content) < 8 or length > min(MAX_HEADER_BYTES, len(content) - 8):
-        raise refused("MODEL_WRONG_SHAPE", "cannot be read", "header length")
+        raise _refused("MODEL_WRONG_SHAPE", "cannot be read", "header length")
     try:
         header = json.loads(content[8 : 8 + length])
         tensors = {name: value for name, value in header.items() if name != "__metadata__"}
@@ -83,10 +142,10 @@ def check_content(content: bytes, d: int) -> None:
         code, width = _TYPES[tensor["dtype"]]
         fits = not tensors and tensor["shape"] == [d] and tensor["data_offsets"] == [0, d * width] and set(tensor) == _TENSOR_FIELDS
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise refused("MODEL_WRONG_SHAPE", "cannot be read", type(error).__name__) from error
+        raise _refused("MODEL_WRONG_SHAPE", "cannot be read", type(error).__name__) from error
     body = content[8 + length :]
     if not fits or not 0 < d <= MAX_DIMENSION or len(body) != d * width:
-        raise refused("MODEL_WRONG_SHAPE", f"does not hold {d} weights and nothing else")
+        raise _refused("MODEL_WRONG_SHAPE", f"does not hold {d} weights and nothing else")
     _check_numbers(array.array(code, body))
 
 
@@ -94,24 +153,10 @@ def _check_numbers(weights: "array.array[float]") -> None:
     if sys.byteorder == "big":
         weights.byteswap()
     if not all(map(math.isfinite, weights)):
-        raise refused("MODEL_NOT_FINITE", "holds values that are not numbers")
+        raise _refused("MODEL_NOT_FINITE", "holds values that are not numbers")
     if max(map(abs, weights)) > MAX_ABS_WEIGHT:
-        raise refused("MODEL_OUT_OF_RANGE", "holds absurdly large weights")
+        raise _refused("MODEL_OUT_OF_RANGE", "holds absurdly large weights")
 
 
-def _signed_metadata(metadata: bytes, signature: str, signing_key: str) -> dict[str, Any]:
-    try:
-        said = json.loads(metadata)
-        if not isinstance(said, dict) or canonical(said) != metadata:
-            raise ValueError("not canonical")
-        verify(signing_key, Context.MODEL, said, signature)
-    except (ValueError, TypeError, RecursionError, PeerFault) as error:
-        raise refused("MODEL_UNSIGNED", "does not carry the aggregator's signature") from error
-    if set(said) != set(_FIELDS) or not all(isinstance(said[name], kind) for name, kind in _FIELDS.items()):
-        raise refused("MODEL_WRONG_TASK", "is described in another form than agreed")
-    return said
-
-
-def refused(code: str, why: str, detail: str = "") -> PeerFault:
-    """The error for a model that is not used."""
+def _refused(code: str, why: str, detail: str = "") -> PeerFault:
     return PeerFault(code, f"The model from the server {why}; it is not used.", "The model in use stays. Tell the operator.", detail)

@@ -127,6 +127,15 @@ class AggregatorClient:
         except (KeyError, ValueError) as error:
             raise bad_answer("the model's headers") from error
 
+    def public_file(self, path: str, max_bytes: int) -> bytes | None:
+        """A file of the model repository ("metadata/…" or "targets/…"), unchecked; None when there is none. Needs no certificate."""
+        answer = self._session().send("GET", f"/api/v1/{path}", max_bytes=max_bytes)
+        if answer.status == 404:
+            return None
+        if answer.status != 200:
+            raise problem(answer)
+        return answer.body
+
     def send_update(self, body: bytes) -> Receipt:
         """Send an envelope from the outbox. The same body again gets the same receipt.
 

@@ -159,6 +159,15 @@ def test_a_model_is_fetched_once(server, client):
     assert code_of(client.model) == "BAD_ANSWER"
 
 
+def test_files_of_the_repository_come_whole_or_not_at_all(server, client):
+    server.answers["/api/v1/metadata/1.root.json"] = Scripted(200, b"root")
+    server.answers["/api/v1/metadata/2.root.json"] = Scripted(500, b"")
+    assert client.public_file("metadata/1.root.json", 100) == b"root"
+    assert client.public_file("metadata/9.root.json", 100) is None
+    assert code_of(client.public_file, "metadata/2.root.json", 100) == "SERVER_ERROR"
+    assert code_of(client.public_file, "metadata/1.root.json", 3) == "ANSWER_TOO_LARGE"
+
+
 def receipt_for(body, **changes):
     said = {
         "task_id": "t",

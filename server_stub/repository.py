@@ -1,0 +1,192 @@
+"""The model repository (TUF): made once with offline keys, then a new model at a time with one online key.
+
+    keys/offline/root-{1,2,3}.pem     sign the root, two of three; meant to be taken away after `create`
+    keys/offline/targets-{1,2}.pem    sign the task and the delegation of "models/*", both of two; likewise
+    keys/online.pem                   signs models, snapshot and timestamp
+
+`metadata/` and `targets/` are what the server hands out, byte for byte. A publication is complete with its last file,
+`timestamp.json`, which is replaced in one step; before that, devices see the state before.
+"""
+
+import copy
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
+from tuf.api.metadata import (  # type: ignore[attr-defined]
+    DelegatedRole,
+    Delegations,
+    Key,
+    Metadata,
+    MetaFile,
+    Root,
+    Snapshot,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
+
+from agent import durable
+from agent.protocol.canonical import canonical
+from agent.protocol.messages import Task
+
+ROOT_DAYS, TARGETS_DAYS, MODELS_DAYS, SNAPSHOT_DAYS, TIMESTAMP_DAYS = 365, 365, 30, 7, 1
+TASK_TARGET = "task.json"
+MODEL_TARGET = "models/current.safetensors"
+KEPT_MODELS = 3
+"""Older target files stay for devices that are in the middle of a download."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """How many offline keys there are, and how many must sign."""
+
+    root_keys: int = 3
+    root: int = 2
+    targets_keys: int = 2
+    targets: int = 2
+
+
+def create(folder: Path, task: Task, now: datetime, thresholds: Thresholds | None = None) -> str:
+    """Make keys and the first metadata, without a model yet. Returns the SHA-256 of the first root, hex, for invitations.
+
+    Raises FileExistsError where a repository is already.
+    """
+    counts = thresholds or Thresholds()
+    (folder / "keys" / "offline").mkdir(mode=0o700, parents=True)
+    (folder / "metadata").mkdir()
+    (folder / "targets" / "models").mkdir(parents=True)
+    roots = [_new_key(folder / "keys" / "offline" / f"root-{n + 1}.pem") for n in range(counts.root_keys)]
+    targets_keys = [_new_key(folder / "keys" / "offline" / f"targets-{n + 1}.pem") for n in range(counts.targets_keys)]
+    online = _new_key(folder / "keys" / "online.pem")
+
+    root = Root(expires=_after(now, ROOT_DAYS), consistent_snapshot=True)
+    for role, signers, threshold in (
+        ("root", roots, counts.root),
+        ("targets", targets_keys, counts.targets),
+        ("snapshot", [online], 1),
+        ("timestamp", [online], 1),
+    ):
+        root.roles[role].threshold = threshold
+        for signer in signers:
+            root.add_key(signer.public_key, role)
+    first_root = _signed(root, roots)
+    durable.write(folder / "metadata" / "1.root.json", first_root)
+
+    keys: dict[str, Key] = {online.public_key.keyid: online.public_key}
+    delegation = DelegatedRole("models", [online.public_key.keyid], 1, terminating=True, paths=["models/*"])
+    targets = Targets(expires=_after(now, TARGETS_DAYS), delegations=Delegations(keys, {"models": delegation}))
+    targets.targets[TASK_TARGET] = _add_target(folder, TASK_TARGET, canonical(task.to_json()), {})
+    durable.write(folder / "metadata" / "1.targets.json", _signed(targets, targets_keys))
+
+    _write_online(folder, online, Targets(expires=_after(now, MODELS_DAYS)), now)
+    return hashlib.sha256(first_root).hexdigest()
+
+
+def publish(folder: Path, content: bytes, facts: dict[str, int | str], now: datetime) -> None:
+    """Make `content` the current model. `facts`: task_id, version, published_at, demonstration, schema, d (agent.models.verify).
+
+    A model that turns out bad is taken back by publishing the good one again under a higher version.
+    """
+    models = _current_models(folder)
+    models.targets[MODEL_TARGET] = _add_target(folder, MODEL_TARGET, content, facts)
+    models.version += 1
+    models.expires = _after(now, MODELS_DAYS)
+    _write_online(folder, _load_key(folder / "keys" / "online.pem"), models, now)
+    _forget_old_targets(folder)
+
+
+def refresh(folder: Path, now: datetime) -> bool:
+    """Sign anew what the online key signs, when the timestamp has lived for half of its life; says whether it did. Call it hourly."""
+    timestamp = Metadata[Timestamp].from_file(str(folder / "metadata" / "timestamp.json")).signed
+    if timestamp.expires - now > timedelta(days=TIMESTAMP_DAYS) / 2:
+        return False
+    models = _current_models(folder)
+    models.version += 1
+    models.expires = _after(now, MODELS_DAYS)
+    _write_online(folder, _load_key(folder / "keys" / "online.pem"), models, now)
+    return True
+
+
+def metadata_file(folder: Path, name: str) -> Path | None:
+    """The file behind `GET /api/v1/metadata/{name}`, or None."""
+    return _within(folder / "metadata", name)
+
+
+def target_file(folder: Path, path: str) -> Path | None:
+    """The file behind `GET /api/v1/targets/{path}`, or None."""
+    return _within(folder / "targets", path)
+
+
+def _write_online(folder: Path, online: CryptoSigner, models: Targets, now: datetime) -> None:
+    """Models, snapshot and timestamp in this order; each with the versions that the one before was given."""
+    metadata = folder / "metadata"
+    earlier = Metadata[Timestamp].from_file(str(metadata / "timestamp.json")).signed if (metadata / "timestamp.json").exists() else None
+    targets_version = max(int(path.name.split(".")[0]) for path in metadata.glob("*.targets.json"))
+    snapshot_version = earlier.snapshot_meta.version + 1 if earlier else 1
+    meta = {"targets.json": MetaFile(targets_version), "models.json": MetaFile(models.version)}
+    snapshot = Snapshot(version=snapshot_version, expires=_after(now, SNAPSHOT_DAYS), meta=meta)
+    timestamp = Timestamp(
+        version=earlier.version + 1 if earlier else 1, expires=_after(now, TIMESTAMP_DAYS), snapshot_meta=MetaFile(snapshot_version)
+    )
+    durable.write(metadata / f"{models.version}.models.json", _signed(models, [online]))
+    durable.write(metadata / f"{snapshot_version}.snapshot.json", _signed(snapshot, [online]))
+    durable.write(metadata / "timestamp.json", _signed(timestamp, [online]))
+
+
+def _current_models(folder: Path) -> Targets:
+    metadata = folder / "metadata"
+    timestamp = Metadata[Timestamp].from_file(str(metadata / "timestamp.json")).signed
+    snapshot = Metadata[Snapshot].from_file(str(metadata / f"{timestamp.snapshot_meta.version}.snapshot.json")).signed
+    version = snapshot.meta["models.json"].version
+    return copy.deepcopy(Metadata[Targets].from_file(str(metadata / f"{version}.models.json")).signed)
+
+
+def _add_target(folder: Path, name: str, content: bytes, custom: dict[str, int | str]) -> TargetFile:
+    target = TargetFile.from_data(name, content, ["sha256"])
+    target.unrecognized_fields["custom"] = custom
+    folder_name, _, base = name.rpartition("/")
+    durable.write(folder / "targets" / folder_name / f"{target.hashes['sha256']}.{base}", content)
+    return target
+
+
+def _forget_old_targets(folder: Path) -> None:
+    held = sorted((folder / "targets" / "models").glob("*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
+    for path in held[:-KEPT_MODELS]:
+        path.unlink()
+
+
+def _signed(signed: Any, signers: list[CryptoSigner]) -> bytes:
+    metadata = Metadata(signed)
+    for signer in signers:
+        metadata.sign(signer, append=True)
+    return metadata.to_bytes()
+
+
+def _new_key(path: Path) -> CryptoSigner:
+    key = Ed25519PrivateKey.generate()
+    encoded = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    durable.write(path, encoded)
+    return CryptoSigner(key)
+
+
+def _load_key(path: Path) -> CryptoSigner:
+    key = serialization.load_pem_private_key(path.read_bytes(), None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise TypeError(f"{path.name}: expected an Ed25519 key")
+    return CryptoSigner(key)
+
+
+def _after(now: datetime, days: int) -> datetime:
+    return (now.astimezone(UTC) + timedelta(days=days)).replace(microsecond=0)
+
+
+def _within(folder: Path, name: str) -> Path | None:
+    """A file of `folder` by its relative name; None for anything that is not there or tries to leave it."""
+    path = (folder / name).resolve()
+    return path if path.is_relative_to(folder.resolve()) and path.is_file() else None

@@ -1,0 +1,310 @@
+"""The attacks of the TUF specification against the model repository, each refused by name, and the model in use stays."""
+
+import datetime
+import hashlib
+import json
+import shutil
+import struct
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from securesystemslib.signer import CryptoSigner
+from tuf.api.metadata import Metadata, TargetFile
+
+from agent.errors import AegisError, NeedsUser
+from agent.models.repository import ModelRepository
+from agent.models.store import ModelStore
+from agent.models.verify import Floor
+from agent.protocol.messages import Mode, Task
+from server_stub import repository
+
+TASK = Task("t", "pehdr29/fixed-v1", "logistic", 4, Mode.SECAGG, 10, 100, 1000, 1)
+NOW = datetime.datetime.now(datetime.UTC)
+DAY = datetime.timedelta(days=1)
+
+
+class Clock:
+    def __init__(self):
+        self.wall = int(NOW.timestamp())
+
+    def now(self):
+        return self.wall
+
+    def monotonic(self):
+        return 0.0
+
+
+def content_of(*values):
+    body = struct.pack("<4d", *(values or (0.0, 1.0, 2.0, 3.0)))
+    head = json.dumps({"weights": {"dtype": "F64", "shape": [4], "data_offsets": [0, 32]}}).encode()
+    return len(head).to_bytes(8, "little") + head + body
+
+
+def facts(version, **changes):
+    return {"task_id": "t", "version": version, "published_at": 1, "demonstration": 0, "schema": TASK.schema, "d": 4, **changes}
+
+
+class World:
+    """An operator's folder, a device's home, and what the attacker puts in between (`altered`: path → content or None)."""
+
+    def __init__(self, folder, now=NOW):
+        self.folder = folder / "operator"
+        self.home = folder / "home"
+        self.home.mkdir(parents=True)
+        self.root_sha256 = repository.create(self.folder, TASK, now)
+        self.altered = {}
+        self.asked = []
+        self.clock = Clock()
+        self.store = ModelStore(self.home)
+
+    def fetch(self, path, max_bytes):
+        self.asked.append(path)
+        if path in self.altered:
+            return self.altered[path]
+        kind, _, name = path.partition("/")
+        found = (repository.metadata_file if kind == "metadata" else repository.target_file)(self.folder, name)
+        return found.read_bytes() if found else None
+
+    def device(self):
+        return ModelRepository(self.home, self.root_sha256, self.fetch, self.clock)
+
+    def update(self):
+        """What the agent does: fetch, verify, install."""
+        current = self.current()
+        model = self.device().model(TASK, self.store.floor(), current.sha256 if current else "")
+        if model is not None:
+            self.store.install(model)
+        return model
+
+    def current(self):
+        return self.store.current("", TASK)
+
+    def published(self, name):
+        return (self.folder / "metadata" / name).read_bytes()
+
+    def snapshot_of_everything(self):
+        return {f"{kind.name}/{path.name}": path.read_bytes() for kind in [self.folder / "metadata"] for path in kind.iterdir()}
+
+
+@pytest.fixture
+def world(tmp_path):
+    made = World(tmp_path)
+    repository.publish(made.folder, content_of(), facts(1), NOW)
+    made.update()
+    assert made.current().version == 1
+    return made
+
+
+def refusal(world):
+    before = world.current().version
+    with pytest.raises(AegisError) as raised:
+        world.update()
+    assert raised.value.remedy
+    assert world.current().version == before
+    return raised.value.code
+
+
+def resigned(world, name, change, keys=("keys/online.pem",)):
+    """A metadata file with `change` applied, signed by the operator's own keys (as if they were stolen)."""
+    metadata = Metadata.from_bytes(world.published(name))
+    change(metadata.signed)
+    metadata.signatures.clear()
+    for key in keys:
+        metadata.sign(repository._load_key(world.folder / key), append=True)
+    return metadata.to_bytes()
+
+
+def test_p8_good_models_come_one_after_the_other_and_only_once(world):
+    world.asked.clear()
+    assert world.update() is None
+    assert not any(path.startswith("targets/") for path in world.asked)
+    repository.publish(world.folder, content_of(4.0, 3.0, 2.0, 1.0), facts(2), NOW)
+    assert world.update().version == 2
+    assert world.current().version == 2
+    assert world.device().task() == TASK
+
+
+def test_p8_another_root_than_the_invitations(world, tmp_path):
+    other = World(tmp_path / "other")
+    world.altered = {path: content for path, content in other.snapshot_of_everything().items()}
+    shutil.rmtree(world.home / "trust")
+    assert refusal(world) == "MODEL_ROOT"
+
+
+def test_p8_rollback_of_the_metadata(world):
+    old = world.published("timestamp.json")
+    repository.publish(world.folder, content_of(4.0, 3.0, 2.0, 1.0), facts(2), NOW)
+    world.update()
+    world.altered = {"metadata/timestamp.json": old}
+    assert refusal(world) == "MODEL_OLDER"
+
+
+def test_p8_rollback_after_the_device_lost_its_metadata(world):
+    old = world.snapshot_of_everything()
+    repository.publish(world.folder, content_of(4.0, 3.0, 2.0, 1.0), facts(2), NOW)
+    world.update()
+    shutil.rmtree(world.home / "trust")
+    world.altered = old
+    assert refusal(world) == "MODEL_OLDER"
+
+
+def test_p8_the_same_version_with_other_weights(world):
+    repository.publish(world.folder, content_of(9.0, 9.0, 9.0, 9.0), facts(1), NOW)
+    assert refusal(world) == "MODEL_CHANGED"
+
+
+def test_p8_freeze(tmp_path):
+    frozen = World(tmp_path, NOW - 3 * DAY)
+    repository.publish(frozen.folder, content_of(), facts(1), NOW)
+    frozen.update()
+    repository.publish(frozen.folder, content_of(4.0, 3.0, 2.0, 1.0), facts(2), NOW - 2 * DAY)
+    assert refusal(frozen) == "MODEL_EXPIRED"
+    repository.refresh(frozen.folder, NOW)
+    assert frozen.update().version == 2
+
+
+def test_refresh_signs_again_only_when_it_is_time(world):
+    assert not repository.refresh(world.folder, NOW + DAY / 3)
+    assert repository.refresh(world.folder, NOW + DAY * 2 / 3)
+    assert not repository.refresh(world.folder, NOW + DAY * 2 / 3)
+    assert world.update() is None
+
+
+def test_p8_mix_and_match(world):
+    """An older role file under the name of the newer one."""
+    repository.publish(world.folder, content_of(4.0, 3.0, 2.0, 1.0), facts(2), NOW)
+    world.altered = {"metadata/3.snapshot.json": world.published("2.snapshot.json")}
+    assert refusal(world) == "MODEL_OLDER"
+    world.altered = {"metadata/3.models.json": world.published("2.models.json")}
+    assert refusal(world) == "MODEL_OLDER"
+
+
+@pytest.mark.parametrize("name", ["timestamp.json", "3.snapshot.json", "3.models.json"])
+def test_p8_unsigned_or_signed_by_a_stranger(world, name):
+    repository.publish(world.folder, content_of(4.0, 3.0, 2.0, 1.0), facts(2), NOW)
+    metadata = Metadata.from_bytes(world.published(name))
+    metadata.signatures.clear()
+    world.altered = {f"metadata/{name}": metadata.to_bytes()}
+    assert refusal(world) == "MODEL_UNSIGNED"
+    metadata.sign(CryptoSigner(Ed25519PrivateKey.generate()))
+    world.altered = {f"metadata/{name}": metadata.to_bytes()}
+    assert refusal(world) == "MODEL_UNSIGNED"
+
+
+def test_p8_tampered_target(world):
+    content = content_of(4.0, 3.0, 2.0, 1.0)
+    repository.publish(world.folder, content, facts(2), NOW)
+    path = f"targets/models/{hashlib.sha256(content).hexdigest()}.current.safetensors"
+    world.altered = {path: content_of(5.0, 3.0, 2.0, 1.0)}
+    assert refusal(world) == "MODEL_ALTERED"
+    world.altered = {path: content + b"more"}
+    assert refusal(world) == "MODEL_TOO_LARGE"
+    world.altered = {path: None}
+    assert refusal(world) == "MODEL_MISSING"
+
+
+@pytest.mark.parametrize(
+    ("content", "changes", "code"),
+    [
+        (content_of(float("nan"), 0.0, 0.0, 0.0), {}, "MODEL_NOT_FINITE"),
+        (content_of()[:-8], {}, "MODEL_WRONG_SHAPE"),
+        (content_of(), {"schema": "other"}, "MODEL_WRONG_TASK"),
+        (content_of(), {"d": 5}, "MODEL_WRONG_TASK"),
+        (content_of(), {"task_id": "other"}, "MODEL_WRONG_TASK"),
+        (content_of(), {"extra": 1}, "MODEL_WRONG_TASK"),
+        (content_of(), {"version": "2"}, "MODEL_WRONG_TASK"),
+    ],
+)
+def test_p8_a_stolen_online_key_still_cannot_change_shape_or_task(world, content, changes, code):
+    repository.publish(world.folder, content, {**facts(2), **changes}, NOW)
+    assert refusal(world) == code
+
+
+def test_p8_a_stolen_online_key_cannot_change_the_task(world):
+    forged = b'{"task_id":"forged"}'
+
+    def add_task(models):
+        target = TargetFile.from_data("task.json", forged, ["sha256"])
+        models.targets["task.json"] = target
+
+    world.altered = {"metadata/2.models.json": resigned(world, "2.models.json", add_task)}
+    shutil.rmtree(world.home / "trust")
+    assert world.device().task() == TASK
+
+
+def test_p8_oversized_is_refused_before_it_is_fetched(world):
+    repository.publish(world.folder, content_of(4.0, 3.0, 2.0, 1.0), facts(2), NOW)
+
+    def enlarge(models):
+        models.targets[repository.MODEL_TARGET].length = 10**12
+
+    world.altered = {"metadata/3.models.json": resigned(world, "3.models.json", enlarge)}
+    world.asked.clear()
+    assert refusal(world) == "MODEL_TOO_LARGE"
+    assert not any(path.startswith("targets/") for path in world.asked)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[" * 100_000, b"\xff" * 100, b"null", b"x" * 600_000])
+def test_p11_nonsense_instead_of_metadata(world, content):
+    world.altered = {"metadata/timestamp.json": content}
+    assert refusal(world) in {"MODEL_UNREADABLE", "MODEL_TOO_LARGE"}
+
+
+def new_root(world, signers):
+    def rotate(root):
+        root.version = 2
+        fresh = CryptoSigner(Ed25519PrivateKey.generate())
+        root.revoke_key(next(iter(root.roles["root"].keyids)), "root")
+        root.add_key(fresh.public_key, "root")
+
+    return resigned(world, "1.root.json", rotate, [f"keys/offline/root-{n}.pem" for n in signers])
+
+
+def test_p8_a_new_root_needs_the_threshold_of_the_old_one(world):
+    world.altered = {"metadata/2.root.json": new_root(world, (1,))}
+    assert refusal(world) == "MODEL_UNSIGNED"
+    order = list(Metadata.from_bytes(world.published("1.root.json")).signed.roles["root"].keyids)
+    kept = [n for n in (1, 2, 3) if repository._load_key(world.folder / f"keys/offline/root-{n}.pem").public_key.keyid != order[0]]
+    world.altered = {"metadata/2.root.json": new_root(world, kept)}
+    assert world.update() is None
+
+
+def test_p8_a_clock_that_went_back_takes_no_models(world):
+    world.clock.wall -= 86_400 - 60
+    assert world.update() is None
+    world.clock.wall -= 120
+    with pytest.raises(NeedsUser) as raised:
+        world.update()
+    assert raised.value.code == "CLOCK_WENT_BACK"
+    assert world.current().version == 1
+
+
+def test_offline_passes_through_as_it_is(world):
+    def offline(path, max_bytes):
+        raise NeedsUser("OFFLINE", "No network.", "Later.")
+
+    world.fetch = offline
+    assert refusal(world) == "OFFLINE"
+
+
+def test_clear_leaves_nothing(world):
+    world.device().clear()
+    world.store.clear()
+    assert list(world.home.iterdir()) == []
+
+
+def test_an_operator_takes_a_bad_model_back_with_a_higher_version(world):
+    repository.publish(world.folder, content_of(9.0, 9.0, 9.0, 9.0), facts(2), NOW)
+    world.update()
+    repository.publish(world.folder, content_of(), facts(3), NOW)
+    assert world.update().version == 3
+    assert world.current().content == content_of()
+    assert world.device().model(TASK, Floor(3, world.current().sha256), world.current().sha256) is None
+
+
+def test_what_is_handed_out_never_leaves_the_folder(world):
+    assert repository.metadata_file(world.folder, "../keys/online.pem") is None
+    assert repository.target_file(world.folder, "../../etc/passwd") is None
+    assert repository.metadata_file(world.folder, "/etc/passwd") is None
+    assert repository.metadata_file(world.folder, "") is None
+    assert repository.metadata_file(world.folder, "1.root.json") is not None
