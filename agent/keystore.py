@@ -11,6 +11,8 @@ KWallet and libsecret are reached through the Secret Service: their own backends
 """
 
 import base64
+import functools
+import getpass
 import json
 import os
 import sys
@@ -238,6 +240,23 @@ class FileKeyStore:
         salt, nonce = os.urandom(16), os.urandom(12)
         sealed = AESGCM(_file_key(self._secret(), salt)).encrypt(nonce, json.dumps(held).encode(), b"aegisai-keystore/1")
         durable.write(self._path, salt + nonce + sealed)
+
+
+def chosen(kind: str, home: Path, environ: Mapping[str, str]) -> KeyStore:
+    """The key store that the setting `key_store` names: "os", "credential" or "passphrase". Asks nobody yet."""
+    path = home / "keystore.aead"
+    if kind == "credential":
+        return FileKeyStore(path, kind, lambda: credential(environ))
+    if kind == "passphrase":
+        return FileKeyStore(path, kind, functools.cache(terminal_passphrase))
+    return OsKeyStore()
+
+
+def terminal_passphrase() -> bytes:
+    """Ask at the terminal. Raises NeedsUser PASSPHRASE_MISSING where there is none."""
+    if not sys.stdin.isatty():
+        raise NeedsUser("PASSPHRASE_MISSING", "The key store's passphrase is needed.", "Start `aegis run` from a terminal and type it.")
+    return getpass.getpass("Passphrase of the key store: ").encode()
 
 
 def credential(environ: Mapping[str, str]) -> bytes:

@@ -197,3 +197,20 @@ def test_the_systemd_credential_is_read_or_asked_for(tmp_path):
     assert code_of(credential, environ) == "CREDENTIAL_MISSING"
     (tmp_path / "aegisai-key").write_bytes(bytes(range(32)))
     assert credential(environ) == bytes(range(32))
+
+
+def test_the_setting_chooses_the_store(tmp_path, monkeypatch):
+    assert isinstance(keystore.chosen("os", tmp_path, {}), OsKeyStore)
+    assert keystore.chosen("credential", tmp_path, {}).describe().problem == "CREDENTIAL_MISSING"
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    assert code_of(keystore.chosen("passphrase", tmp_path, {}).get, "n") == "PASSPHRASE_MISSING"
+
+
+def test_the_passphrase_is_asked_for_once(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("getpass.getpass", lambda prompt: asked.append(prompt) or "correct horse")
+    store = keystore.chosen("passphrase", tmp_path, {})
+    store.put("n", b"x")
+    assert store.get("n") == b"x"
+    assert len(asked) == 1
