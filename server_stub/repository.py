@@ -113,6 +113,35 @@ def refresh(folder: Path, now: datetime) -> bool:
     return True
 
 
+def renew(folder: Path, now: datetime, *, task: Task | None = None, replace_online_key: bool = False) -> None:
+    """Sign root and targets for another year; needs `keys/offline/`. Also where the task changes or the online key must go.
+
+    Raises FileNotFoundError when the offline keys are not there.
+    """
+    roots, targets_keys = (_offline_keys(folder, name) for name in ("root", "targets"))
+    metadata = folder / "metadata"
+    root = Metadata[Root].from_file(str(metadata / f"{_newest(folder, 'root')}.root.json")).signed
+    targets = Metadata[Targets].from_file(str(metadata / f"{_newest(folder, 'targets')}.targets.json")).signed
+    online = _load_key(folder / "keys" / "online.pem")
+    if replace_online_key:
+        fresh = _new_key(folder / "keys" / "online.pem")
+        for role in ("snapshot", "timestamp"):
+            root.revoke_key(online.public_key.keyid, role)
+            root.add_key(fresh.public_key, role)
+        targets.revoke_key(online.public_key.keyid, "models")
+        targets.add_key(fresh.public_key, "models")
+        online = fresh
+    if task is not None:
+        targets.targets[TASK_TARGET] = _add_target(folder, TASK_TARGET, canonical(task.to_json()), {})
+    for signed, name, signers, days in ((root, "root", roots, ROOT_DAYS), (targets, "targets", targets_keys, TARGETS_DAYS)):
+        signed.version += 1
+        signed.expires = _after(now, days)
+        durable.write(metadata / f"{signed.version}.{name}.json", _signed(signed, signers))
+    models = _current_models(folder)
+    models.version += 1
+    _write_online(folder, online, models, now)
+
+
 def metadata_file(folder: Path, name: str) -> Path | None:
     """The file behind `GET /api/v1/metadata/{name}`, or None."""
     return _within(folder / "metadata", name)
@@ -127,9 +156,8 @@ def _write_online(folder: Path, online: CryptoSigner, models: Targets, now: date
     """Models, snapshot and timestamp in this order; each with the versions that the one before was given."""
     metadata = folder / "metadata"
     earlier = Metadata[Timestamp].from_file(str(metadata / "timestamp.json")).signed if (metadata / "timestamp.json").exists() else None
-    targets_version = max(int(path.name.split(".")[0]) for path in metadata.glob("*.targets.json"))
     snapshot_version = earlier.snapshot_meta.version + 1 if earlier else 1
-    meta = {"targets.json": MetaFile(targets_version), "models.json": MetaFile(models.version)}
+    meta = {"targets.json": MetaFile(_newest(folder, "targets")), "models.json": MetaFile(models.version)}
     snapshot = Snapshot(version=snapshot_version, expires=_after(now, SNAPSHOT_DAYS), meta=meta)
     timestamp = Timestamp(
         version=earlier.version + 1 if earlier else 1, expires=_after(now, TIMESTAMP_DAYS), snapshot_meta=MetaFile(snapshot_version)
@@ -137,6 +165,17 @@ def _write_online(folder: Path, online: CryptoSigner, models: Targets, now: date
     durable.write(metadata / f"{models.version}.models.json", _signed(models, [online]))
     durable.write(metadata / f"{snapshot_version}.snapshot.json", _signed(snapshot, [online]))
     durable.write(metadata / "timestamp.json", _signed(timestamp, [online]))
+
+
+def _newest(folder: Path, role: str) -> int:
+    return max(int(path.name.split(".")[0]) for path in (folder / "metadata").glob(f"*.{role}.json"))
+
+
+def _offline_keys(folder: Path, role: str) -> list[CryptoSigner]:
+    keys = [_load_key(path) for path in sorted((folder / "keys" / "offline").glob(f"{role}-*.pem"))]
+    if not keys:
+        raise FileNotFoundError(f"the offline {role} keys are not here")
+    return keys
 
 
 def _current_models(folder: Path) -> Targets:

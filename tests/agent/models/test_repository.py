@@ -308,3 +308,24 @@ def test_what_is_handed_out_never_leaves_the_folder(world):
     assert repository.metadata_file(world.folder, "/etc/passwd") is None
     assert repository.metadata_file(world.folder, "") is None
     assert repository.metadata_file(world.folder, "1.root.json") is not None
+
+
+def test_a_year_later_and_after_the_online_key_was_stolen(world):
+    stolen = (world.folder / "keys" / "online.pem").read_bytes()
+    repository.renew(world.folder, NOW, replace_online_key=True)
+    repository.publish(world.folder, content_of(4.0, 3.0, 2.0, 1.0), facts(2), NOW)
+    assert world.update().version == 2
+    (world.folder / "keys" / "online.pem").write_bytes(stolen)
+    repository.publish(world.folder, content_of(9.0, 9.0, 9.0, 9.0), facts(3), NOW)
+    assert refusal(world) == "MODEL_UNSIGNED"
+
+
+def test_the_operator_changes_the_task_with_the_offline_keys_only(world):
+    import dataclasses
+
+    changed = dataclasses.replace(TASK, train_steps=11)
+    repository.renew(world.folder, NOW, task=changed)
+    assert world.device().task() == changed
+    shutil.rmtree(world.folder / "keys" / "offline")
+    with pytest.raises(FileNotFoundError):
+        repository.renew(world.folder, NOW)
