@@ -4,14 +4,20 @@ Two traps of requests are closed here (each has a test): with a context of one's
 REQUESTS_CA_BUNDLE replaces the root that the session was given.
 """
 
+import contextlib
+import re
+import socket
 import ssl
-import time
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPSConnection
+from urllib3.connectionpool import HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from agent.errors import AegisError, NeedsOperator, NeedsUser, PeerFault
@@ -35,26 +41,28 @@ class Timeouts:
 
 
 class PinnedSession:
-    """A connection that is kept open between requests. For one thread at a time."""
+    """A connection that is kept open between requests. `send` is for one thread at a time; `close` may be called from another."""
 
-    def __init__(
-        self, server: str, context: ssl.SSLContext, *, proxy: str = "", timeouts: Timeouts | None = None, agent_version: str = ""
-    ) -> None:
+    def __init__(self, server: str, context: ssl.SSLContext, *, proxy: str = "", timeouts: Timeouts | None = None) -> None:
         self._server = server
         self._timeouts = timeouts or Timeouts()
+        self._wires: set[socket.socket] = set()
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.proxies = {"https": proxy} if proxy else {}
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.headers.clear()
-        self._session.headers.update({"User-Agent": f"AegisAI {agent_version}".strip(), "Accept-Encoding": "identity"})
-        self._session.mount("https://", _PinnedAdapter(context))
+        self._session.headers.update({"User-Agent": "AegisAI", "Accept-Encoding": "identity"})
+        self._session.mount("https://", _PinnedAdapter(context, self._wires))
 
     def send(self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None, max_bytes: int) -> Answer:
         """Send one request and read its whole answer.
 
         Raises NeedsUser OFFLINE, NeedsOperator SERVER_CERTIFICATE or REJECTED_IDENTITY, PeerFault ANSWER_TOO_LARGE.
         """
-        deadline = time.monotonic() + self._timeouts.whole_s
+        alarm = threading.Timer(self._timeouts.whole_s, self._cut)
+        alarm.daemon = True
+        alarm.start()
         try:
             with self._session.request(
                 method,
@@ -66,27 +74,39 @@ class PinnedSession:
                 stream=True,
                 verify=True,  # the adapter below pins; given on each call so that nothing else decides
             ) as response:
-                return Answer(response.status_code, response.headers, _read(response, max_bytes, deadline))
+                return Answer(response.status_code, response.headers, _read(response, max_bytes))
         except (requests.RequestException, HTTPError, OSError) as error:
             raise _explained(error) from error
+        finally:
+            alarm.cancel()
 
     def close(self) -> None:
-        """Close the connection; the next request opens a new one."""
+        """End what is under way (its `send` raises OFFLINE) and close the connection; the next request opens a new one."""
+        self._cut()
         self._session.close()
+
+    def _cut(self) -> None:
+        for wire in list(self._wires):
+            with contextlib.suppress(OSError):
+                wire.shutdown(socket.SHUT_RDWR)
 
 
 class _PinnedAdapter(HTTPAdapter):
-    """Every connection uses the given context as it is."""
+    """Every connection uses the given context as it is, and leaves in `wires` by what it can be cut."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, wires: set[socket.socket]) -> None:
         self._context = context
+        self._pools = {"https": _pool_class(wires)}
         super().__init__(pool_connections=1, pool_maxsize=1)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
         super().init_poolmanager(connections, maxsize, block, ssl_context=self._context, **pool_kwargs)
+        self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
-        return super().proxy_manager_for(proxy, ssl_context=self._context, **proxy_kwargs)
+        manager = super().proxy_manager_for(proxy, ssl_context=self._context, **proxy_kwargs)
+        manager.pool_classes_by_scheme = self._pools
+        return manager
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:  # noqa: ARG002 - the signature of requests
         conn.cert_reqs = "CERT_REQUIRED"
@@ -94,8 +114,36 @@ class _PinnedAdapter(HTTPAdapter):
         conn.ca_cert_dir = None
 
 
-def _read(response: requests.Response, max_bytes: int, deadline: float) -> bytes:
-    """The body; gives up as soon as it is too large or too slow."""
+def _pool_class(wires: set[socket.socket]) -> type[HTTPSConnectionPool]:
+    """Connections that keep a second handle on their socket: it cuts them also during the TLS handshake."""
+
+    class CuttableConnection(HTTPSConnection):
+        wire: socket.socket | None = None
+
+        def _new_conn(self) -> socket.socket:
+            opened = super()._new_conn()
+            self.wire = opened.dup()
+            wires.add(self.wire)
+            return opened
+
+        def close(self) -> None:
+            super().close()
+            if self.wire is not None:
+                wires.discard(self.wire)
+                self.wire.close()
+                self.wire = None
+
+    class CuttablePool(HTTPSConnectionPool):
+        ConnectionCls = CuttableConnection
+
+    return CuttablePool
+
+
+def _read(response: requests.Response, max_bytes: int) -> bytes:
+    """The body; gives up as soon as it is too large. Only a body of declared length is taken: any other could have been cut off."""
+    declared = "Content-Length" in response.headers or response.headers.get("Transfer-Encoding", "") == "chunked"
+    if not declared and response.status_code not in (204, 304):
+        raise PeerFault("BAD_ANSWER", "The server's answer has no length.", "Nothing was changed. Tell the operator.")
     parts: list[bytes] = []
     size = 0
     read: Callable[[int], bytes] = response.raw.read1
@@ -105,10 +153,11 @@ def _read(response: requests.Response, max_bytes: int, deadline: float) -> bytes
             raise PeerFault(
                 "ANSWER_TOO_LARGE", "The server's answer is larger than agreed.", "Nothing was changed.", f"> {max_bytes} bytes"
             )
-        if time.monotonic() > deadline:
-            raise _offline("The server's answer took too long.", "")
         parts.append(chunk)
     return b"".join(parts)
+
+
+_REFUSAL = re.compile("ALERT.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)")
 
 
 def _explained(error: Exception) -> AegisError:
@@ -123,7 +172,7 @@ def _explained(error: Exception) -> AegisError:
             )
     detail = f"{type(error).__name__}: {error}"[:500]
     for cause in chain:
-        if isinstance(cause, ssl.SSLError) and "ALERT" in (cause.reason or ""):
+        if isinstance(cause, ssl.SSLError) and _REFUSAL.search(cause.reason or ""):
             return NeedsOperator(
                 "REJECTED_IDENTITY",
                 "The server refuses this device's certificate.",

@@ -14,7 +14,7 @@ from typing import Self
 class Scripted:
     status: int = 200
     body: bytes = b"{}"
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str | None] = field(default_factory=dict)
 
 
 @dataclass
@@ -90,7 +90,8 @@ def _handler(server: HttpsServer) -> type[BaseHTTPRequestHandler]:
             answer = answer(asked) if callable(answer) else answer
             self.send_response_only(answer.status)
             for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
-                self.send_header(name, value)
+                if value is not None:  # None takes a header away
+                    self.send_header(name, value)
             self.end_headers()
             self.wfile.write(answer.body)
 

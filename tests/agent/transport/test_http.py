@@ -256,6 +256,41 @@ def test_a_dripping_answer_ends_at_the_whole_deadline(authority, tmp_path):
         thread.join(5)
 
 
+def test_p2_closing_from_another_thread_ends_a_request_under_way(server, authority):
+    with TlsProxy(server.port) as proxy:
+        session = PinnedSession(proxy.url, client_context(authority.pem))
+        ask(session)
+        proxy.decide = lambda flow: Action.HOLD
+        codes = []
+        thread = threading.Thread(target=lambda: codes.append(code_of(session)))
+        thread.start()
+        assert proxy.held.wait(5)
+        session.close()
+        thread.join(1)
+        assert codes == ["OFFLINE"]
+
+
+def test_a_mute_peer_in_the_handshake_is_left_at_the_whole_deadline(authority):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        timeouts = Timeouts(connect_s=20, read_s=20, whole_s=0.3)
+        session = PinnedSession(f"https://localhost:{listener.getsockname()[1]}", client_context(authority.pem), timeouts=timeouts)
+        assert code_of(session) == "OFFLINE"
+
+
+def test_an_answer_without_a_length_could_have_been_cut_off_and_is_refused(server, authority):
+    server.answers["/"] = Scripted(body=b"half an answ", headers={"Content-Length": None, "Connection": "close"})
+    assert code_of(PinnedSession(server.url, client_context(authority.pem))) == "BAD_ANSWER"
+
+
+def test_cookies_are_not_kept(server, authority):
+    server.answers["/"] = Scripted(headers={"Set-Cookie": "track=me; Max-Age=99999"})
+    session = PinnedSession(server.url, client_context(authority.pem))
+    ask(session)
+    ask(session)
+    assert "Cookie" not in server.asked[1].headers
+    session.close()
+
+
 def test_the_device_refuses_to_store_a_wrong_usage_before_any_server_sees_it(tmp_path, authority):
     file = IdentityFile(tmp_path, MemoryKeyStore())
     file.create()
