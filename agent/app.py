@@ -1,8 +1,11 @@
 """Builds every object of an agent and wires them; nothing else constructs. The demo and the tests build theirs in the same way."""
 
+import asyncio
 import functools
 import os
+import shutil
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -11,7 +14,8 @@ from agent.clock import Clock, SystemClock
 from agent.consent.gate import Gate
 from agent.consent.record import Record
 from agent.errors import AegisError
-from agent.participation import ClientFactory, Participation, PassResult, wipe
+from agent.membership import ClientFactory, Membership
+from agent.participation import Participation, PassResult, wipe
 from agent.paths import Home, policy_path, runtime_folder
 from agent.service import Service
 from agent.standing import Faults, own_reasons, status_of
@@ -25,6 +29,7 @@ from agent.terms import Terms
 if TYPE_CHECKING:
     from agent.identity import Identity, IdentityFile
     from agent.keystore import KeyStore
+    from agent.models.repository import ModelRepository
     from agent.models.store import ModelStore
     from agent.privacy.policy import Limits
     from agent.supervisor.worker import Worker
@@ -52,7 +57,7 @@ class Agent:
         *,
         clock: Clock,
         environ: Mapping[str, str],
-        keystore: "Callable[[], KeyStore]",
+        keystore: "Callable[[], KeyStore] | None",
         worker: "Callable[[], Worker]",
         client_factory: ClientFactory,
         limits: "Callable[[], Limits] | None" = None,
@@ -67,7 +72,7 @@ class Agent:
         self.gate = Gate(self.record, self.terms.gate_facts)
         self.ledger = Ledger(self.database)
         self.samples = Samples(self.database)
-        self.keystore = _once(keystore)
+        self.keystore = _once(keystore or self._chosen_keystore)
         self.worker = _once(worker)
         self.client_factory = client_factory
         self.faults = Faults()
@@ -76,6 +81,17 @@ class Agent:
         self._wake: Callable[[], None] = lambda: None
         self._run_now: Callable[[], None] = lambda: None
         self._quit: Callable[[], None] = lambda: None
+        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="blocking")
+        self.membership = Membership(
+            clock=clock,
+            terms=self.terms,
+            identity_file=self.identity_file,
+            models=self.model_store,
+            repository=self.model_repository,
+            client_factory=client_factory,
+            blocking=self.blocking,
+            changed=self.changed,
+        )
         self.participation = Participation(
             home=home,
             clock=clock,
@@ -83,10 +99,9 @@ class Agent:
             gate=self.gate,
             ledger=self.ledger,
             samples=self.samples,
-            identity_file=self.identity_file,
-            models=self.model_store,
+            membership=self.membership,
             worker=self.worker,
-            client_factory=client_factory,
+            blocking=self.blocking,
             limits=limits or self._limits,
             may_train=lambda: own_reasons(self),
             may_send=lambda: own_reasons(self),
@@ -111,6 +126,10 @@ class Agent:
         self.changed()
         return result
 
+    async def blocking(self, call: Callable[[], T]) -> T:
+        """Run a blocking call (keyring, network, disk) off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+
     async def scanning_model(self) -> ScanningModel:
         """The verified model in use, else the start model that the program came with."""
         enrolment = self.terms.enrolment()
@@ -118,10 +137,10 @@ class Agent:
             from agent.protocol.messages import Task
 
             task = Task.from_json(enrolment.task)
-            held = await self.participation.blocking(lambda: self.model_store().current(enrolment.signing_key, task))
+            held = await self.blocking(lambda: self.model_store().current(enrolment.signing_key, task))
             if held is not None:
                 return ScanningModel(held.content, held.version, held.sha256, held.demonstration)
-        return await self.participation.blocking(start_model)
+        return await self.blocking(start_model)
 
     def show_file(self, name: str, content: bytes) -> Path:
         """A copy for a person to look at, in the runtime folder, readable by them only."""
@@ -158,7 +177,7 @@ class Agent:
         self._quit()
 
     def close(self) -> None:
-        self.participation.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
         self.database.close()
 
     def identity_file(self) -> "IdentityFile":
@@ -175,10 +194,17 @@ class Agent:
 
         return ModelStore(self.home.root)
 
+    def model_repository(self, root_sha256: str, client: "AggregatorClient") -> "ModelRepository":
+        from agent.models.repository import ModelRepository
+
+        return ModelRepository(self.home.root, root_sha256, client.public_file, self.clock)
+
     def forget_everything(self) -> None:
         """Remove all data of this home but a waiting erase request; afterwards it is as new."""
         self.participation.discard()
         self.model_store().clear()
+        shutil.rmtree(self.home.trust, ignore_errors=True)
+        self.home.model_seen_at.unlink(missing_ok=True)
         self.database.recreate()
         self.terms.reload()
         self.record.reload()
@@ -187,6 +213,13 @@ class Agent:
             path.unlink(missing_ok=True)
         for path in runtime_folder(self.environ).glob(f"{self.home.name}-*"):
             path.unlink(missing_ok=True)
+
+    def _chosen_keystore(self) -> "KeyStore":
+        from agent.keystore import MemoryKeyStore, chosen
+
+        if self.home.is_demo:
+            return MemoryKeyStore()
+        return chosen(self.terms.settings().text("key_store"), self.home.root, self.environ)
 
     def _limits(self) -> "Limits":
         from agent.privacy.policy import Limits
@@ -224,7 +257,7 @@ def build(
         place,
         clock=clock or SystemClock(),
         environ=surroundings,
-        keystore=lambda: keystore or _keystore(place),
+        keystore=None if keystore is None else lambda: keystore,
         worker=lambda: worker or _process_worker(place),
         client_factory=client_factory or _client,
         limits=limits,
@@ -238,12 +271,6 @@ def start_model() -> ScanningModel:
 
     content = resources.files("agent.detector").joinpath("start_model.safetensors").read_bytes()
     return ScanningModel(content, 0, hashlib.sha256(content).hexdigest(), demonstration=True)
-
-
-def _keystore(home: Home) -> "KeyStore":
-    from agent.keystore import MemoryKeyStore, OsKeyStore
-
-    return MemoryKeyStore() if home.is_demo else OsKeyStore()
 
 
 def _process_worker(home: Home) -> "Worker":

@@ -71,12 +71,12 @@ def _ledger(agent: "Agent") -> Check:
 async def _identity(agent: "Agent") -> list[Check]:
     if agent.gate.denial() is not None:
         return [Check("keyring", None, "not asked before you have agreed")]
-    facts = await agent.participation.blocking(lambda: agent.keystore().describe())
+    facts = await agent.blocking(lambda: agent.keystore().describe())
     found = [Check("keyring", facts.usable, f"{facts.kind}: {facts.backend}", facts.problem)]
     if not agent.identity_file_exists():
         return [*found, Check("identity", None, "none yet; the first pass makes it")]
     try:
-        identity = await agent.participation.blocking(agent.identity_file().load)
+        identity = await agent.blocking(agent.identity_file().load)
     except AegisError as error:
         return [*found, Check("identity", False, error.message, error.remedy)]
     enrolment = agent.terms.enrolment()

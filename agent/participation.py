@@ -14,24 +14,22 @@ import logging
 import os
 import secrets
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from agent.clock import Clock
 from agent.conditions.reasons import Reason, ReasonCode
 from agent.consent.gate import Gate, Permit
-from agent.errors import AegisError, InternalError, NeedsUser, PeerFault
+from agent.errors import AegisError, InternalError, PeerFault
+from agent.membership import Blocking, Membership
 from agent.paths import Home
 from agent.store.ledger import Charge, Ledger, Sending
 from agent.store.samples import Samples
-from agent.terms import Enrolment, Terms
+from agent.terms import Terms
 
 if TYPE_CHECKING:
-    from agent.identity import Identity, IdentityFile
-    from agent.models.store import ModelStore
     from agent.models.verify import VerifiedModel
     from agent.privacy.policy import Limits
     from agent.protocol.messages import RoundConfig, Task
@@ -41,7 +39,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
 DAY_S = 24 * 3600
 MAX_CHARGES_PER_MODEL = 2
 """A first seal and one re-seal for the same base model (P4)."""
@@ -90,12 +87,6 @@ class PassResult:
         }
 
 
-class ClientFactory(Protocol):
-    """Makes the connection to an aggregator; a fake in tests."""
-
-    def __call__(self, server: str, ca_pem: str, signing_key: str, identity: "Identity | None") -> "AggregatorClient": ...
-
-
 @dataclass(frozen=True)
 class Trained:
     """A clipped update that waits, encrypted, in scratch."""
@@ -129,10 +120,9 @@ class Participation:
         gate: Gate,
         ledger: Ledger,
         samples: Samples,
-        identity_file: "Callable[[], IdentityFile]",
-        models: "Callable[[], ModelStore]",
+        membership: Membership,
         worker: "Callable[[], Worker]",
-        client_factory: ClientFactory,
+        blocking: Blocking,
         limits: "Callable[[], Limits]",
         may_train: Callable[[], tuple[Reason, ...]],
         may_send: Callable[[], tuple[Reason, ...]],
@@ -145,15 +135,13 @@ class Participation:
         self._gate = gate
         self._ledger = ledger
         self._samples = samples
-        self._identity_file = identity_file
-        self._models = models
+        self._membership = membership
         self._worker = worker
-        self._client_factory = client_factory
+        self._blocking = blocking
         self._limits = limits
         self._may_train = may_train
         self._may_send = may_send
         self._changed = changed
-        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="blocking")
         self._task: asyncio.Task[PassResult] | None = None
         self._client: AggregatorClient | None = None
         self.trained: Trained | None = None
@@ -200,75 +188,26 @@ class Participation:
         self.trained = None
         wipe(self._home.scratch)
 
-    def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    async def blocking(self, call: Callable[[], T]) -> T:
-        """Run a blocking call off the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
-
     # The steps, numbered as above.
 
     async def _pass(self, hold_s: int) -> PassResult:
         permit = self._gate.permit()
-        enrolment = self._terms.enrolment()
-        if enrolment is None:
-            raise NeedsUser("NOT_ENROLLED", "This device has not joined an operator.", "Paste an invitation: aegis enroll INVITATION.")
+        self._membership.check_joined()
         if reasons := self._may_send():
             return _waiting(reasons)
         try:
-            return await self._with_server(permit, enrolment, hold_s)
+            self._client = client = await self._membership.connect(permit)
+            resent = await self._send_waiting(permit, client)
+            if resent is not None:
+                return resent
+            permit.check()
+            offer = await self._blocking(client.offer)
+            return await self._answer(permit, client, offer, _task_of(self._terms), hold_s)
         finally:
             if self._client is not None:
                 self._client.close()
                 self._client = None
             self._doing("")
-
-    async def _with_server(self, permit: Permit, enrolment: Enrolment, hold_s: int) -> PassResult:
-        client, enrolment = await self._connect(permit, enrolment)
-        resent = await self._send_waiting(permit, client)
-        if resent is not None:
-            return resent
-        permit.check()
-        offer = await self.blocking(client.offer)
-        result = await self._answer(permit, client, offer, _task_of(enrolment), hold_s)
-        return result
-
-    async def _connect(self, permit: Permit, enrolment: Enrolment) -> "tuple[AggregatorClient, Enrolment]":
-        """2. Open the identity, or make and register it."""
-        if not enrolment.is_registered:
-            enrolment = await self._register(permit, enrolment)
-        permit.check()
-        identity = await self.blocking(self._identity_file().load)
-        permit.check()
-        self._client = self._client_factory(enrolment.server, enrolment.ca_pem, enrolment.signing_key, identity)
-        return self._client, enrolment
-
-    async def _register(self, permit: Permit, enrolment: Enrolment) -> Enrolment:
-        """Idempotent: the key is made once, and the server gives the same answer to the same key and token."""
-        file = self._identity_file()
-        permit.check()
-        try:
-            await self.blocking(file.create)
-        except NeedsUser as error:
-            if error.code != "ALREADY_ENROLLED":
-                raise
-        csr_pem = await self.blocking(file.csr_pem)
-        permit.check()
-        client = self._client_factory(enrolment.server, enrolment.ca_pem, enrolment.signing_key, None)
-        try:
-            answer = await self.blocking(lambda: client.register(enrolment.token, csr_pem))
-        finally:
-            client.close()
-        await self.blocking(
-            lambda: file.set_certificate(answer.device_id, answer.certificate_pem, answer.ca_pem, answer.erase_secret, answer.signing_key)
-        )
-        self._terms.registered(answer.task.to_json(), answer.signing_key)
-        self._changed()
-        held = self._terms.enrolment()
-        if held is None:
-            raise InternalError("ENROLMENT_LOST", "The enrolment disappeared.")
-        return held
 
     async def _send_waiting(self, permit: Permit, client: "AggregatorClient") -> PassResult | None:
         """3. Send again what was charged but not acknowledged."""
@@ -299,7 +238,7 @@ class Participation:
         if self.trained is None or self.trained.model_digest != config.model_digest:
             if reasons := self._may_train():
                 return _waiting(reasons)
-            model, down = await self._model(permit, client, config, task)
+            model, down = await self._membership.model(permit, client, config, task)
             await self._train(permit, task, model)
         if self.trained is None:
             raise InternalError("NOTHING_TRAINED", "Training left nothing behind.")
@@ -367,32 +306,6 @@ class Participation:
         reason = Reason(ReasonCode.NOTHING_TO_LEARN, text, f"{counts.total} rows", "samples")
         return PassResult(Outcome.NOTHING_TO_LEARN, text, (reason,))
 
-    async def _model(self, permit: Permit, client: "AggregatorClient", config: "RoundConfig", task: "Task") -> "tuple[VerifiedModel, int]":
-        """5. The model that the round names; it and the bytes that came over the network for it."""
-        from agent.models.verify import verify_model
-
-        store = self._models()
-        enrolment = self._terms.enrolment()
-        key = enrolment.signing_key if enrolment else ""
-        held = await self.blocking(lambda: store.current(key, task))
-        if held is not None and held.sha256 == config.model_digest:
-            return held, 0
-        permit.check()
-        came = await self.blocking(client.model)
-        if came is None:
-            raise PeerFault("BAD_ANSWER", "The server sent no model.", "AegisAI asks again by itself.")
-        floor = store.floor()
-        model = await self.blocking(
-            lambda: verify_model(came.metadata, came.signature, came.model, signing_key=key, task=task, floor=floor)
-        )
-        if (model.sha256, model.version) != (config.model_digest, config.model_version):
-            raise PeerFault(
-                "MODEL_NOT_THE_ROUNDS", "The server sent another model than the round names.", "Nothing was sent. Tell the operator."
-            )
-        await self.blocking(lambda: store.install(model))
-        self._changed()
-        return model, len(came.model)
-
     async def _train(self, permit: Permit, task: "Task", model: "VerifiedModel") -> None:
         """6. In the worker; the job key never leaves memory."""
         self.discard()
@@ -441,7 +354,7 @@ class Participation:
             return PassResult(Outcome.STOPPED, "The update was withdrawn before it was sent.")
         permit.check()
         try:
-            receipt = await self.blocking(lambda: client.send_update(body))
+            receipt = await self._blocking(lambda: client.send_update(body))
         except PeerFault as error:
             state = _FINAL.get(error.code)
             if state is None:
@@ -480,10 +393,11 @@ def wipe(folder: Path) -> None:
             log.warning("scratch.kept error=%s", error.strerror)
 
 
-def _task_of(enrolment: Enrolment) -> "Task":
+def _task_of(terms: Terms) -> "Task":
     from agent.protocol.messages import Task
 
-    return Task.from_json(enrolment.task)
+    enrolment = terms.enrolment()
+    return Task.from_json(enrolment.task if enrolment else None)
 
 
 def _check_sealed(body: bytes, config: "RoundConfig", attempt: str) -> None:

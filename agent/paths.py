@@ -3,7 +3,6 @@
 import hashlib
 import os
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +32,15 @@ class Home:
     @property
     def models(self) -> Path:
         return self.root / "models"
+
+    @property
+    def trust(self) -> Path:
+        """Metadata of the model repository."""
+        return self.root / "trust"
+
+    @property
+    def model_seen_at(self) -> Path:
+        return self.root / "model-seen-at"
 
     @property
     def scratch(self) -> Path:
@@ -91,6 +99,8 @@ def runtime_folder(environ: Mapping[str, str]) -> Path:
     """Where sockets of this login lie."""
     if base := environ.get("XDG_RUNTIME_DIR"):
         return Path(base) / "aegisai"
+    import tempfile
+
     owner = os.getuid() if hasattr(os, "getuid") else environ.get("USERNAME", "user")
     return Path(tempfile.gettempdir()) / f"aegisai-{owner}"
 

@@ -2,7 +2,7 @@
 
 1. Offers are asked for every 30 minutes ± 50 %; the server may lengthen that, never shorten it below 5 minutes. The draw spreads a fleet.
 2. Never within 2 minutes of the start or of waking from sleep.
-3. After a fault: exponential back-off with jitter, at most 4 hours. After MAX_FAULTS in a row the person is told.
+3. After a fault: exponential back-off with jitter and an offline budget (agent.transport.renewal).
 4. A known end of the waiting (hold, budget, pause) is waited for, within a day.
 5. Times are absolute wall time, so that sleep and clock changes lead to one pass, not to none and not to several.
 """
@@ -10,14 +10,12 @@
 from dataclasses import dataclass, replace
 
 from agent.participation import Outcome, PassResult
+from agent.transport.renewal import wait_s
 
 POLL_S = 30 * 60
 MIN_POLL_S = 5 * 60
 MAX_POLL_S = 24 * 3600
 SETTLE_S = 2 * 60
-FIRST_BACKOFF_S = 60
-MAX_BACKOFF_S = 4 * 3600
-MAX_FAULTS = 5
 SLEEP_GAP_S = 60
 """Wall time that ran ahead of the monotonic clock by this much means that the machine slept."""
 
@@ -60,9 +58,7 @@ def next_at(history: History, draw: float) -> int:
     if history.not_before is not None and not history.faults:
         return max(settled, history.not_before)
     if history.faults:
-        ceiling = min(FIRST_BACKOFF_S * 2 ** (history.faults - 1), MAX_BACKOFF_S)
-        wanted = history.last_at + FIRST_BACKOFF_S // 2 + int(ceiling * draw)
-        return max(settled, wanted, history.not_before or 0)
+        return max(settled, history.last_at + int(wait_s(history.faults, draw)), history.not_before or 0)
     period = min(max(history.poll_s or POLL_S, MIN_POLL_S), MAX_POLL_S)
     return max(settled, history.last_at + max(MIN_POLL_S, int(period * (0.5 + draw))))
 

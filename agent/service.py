@@ -305,7 +305,7 @@ class Service:
 
     async def _unlock(self) -> Result:
         """A button that the person pressed: the only way to a keyring prompt."""
-        await self._agent.participation.blocking(self._agent.keystore().unlock)
+        await self._agent.blocking(self._agent.keystore().unlock)
         self._agent.wake()
         return await self._status()
 

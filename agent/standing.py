@@ -25,6 +25,8 @@ _KEYRING = {
     "KEYRING_ABSENT": ReasonCode.KEYRING_ABSENT,
     "KEYRING_DENIED": ReasonCode.KEYRING_LOCKED,
     "KEYRING_TOO_LARGE": ReasonCode.KEYRING_ABSENT,
+    "CREDENTIAL_MISSING": ReasonCode.KEYRING_ABSENT,
+    "PASSPHRASE_MISSING": ReasonCode.KEYRING_LOCKED,
 }
 _ATTENTION = {ReasonCode.KEYRING_LOCKED, ReasonCode.KEYRING_ABSENT, ReasonCode.NOT_ENROLLED}
 _ORDER = {code: place for place, code in enumerate(ReasonCode)}

@@ -43,7 +43,7 @@ async def erase(agent: "Agent") -> dict[str, Any]:
     if request is not None:
         durable.write(agent.home.erase_request, json.dumps(asdict(request)).encode())
     if agent.identity_file_exists():
-        await agent.participation.blocking(agent.identity_file().destroy)
+        await agent.blocking(agent.identity_file().destroy)
     agent.forget_everything()
     await deliver(agent)
     agent.changed()
@@ -62,7 +62,7 @@ async def deliver(agent: "Agent") -> bool:
     agent.gate.farewell().check()
     client = agent.client_factory(request.server, request.ca_pem, request.signing_key, None)
     try:
-        await agent.participation.blocking(lambda: client.erase_by_secret(request.device_id, request.erase_secret))
+        await agent.blocking(lambda: client.erase_by_secret(request.device_id, request.erase_secret))
     except AegisError as error:
         log.info("erase.waits code=%s", error.code)
         return False
@@ -79,9 +79,9 @@ async def _request(agent: "Agent") -> tuple[EraseRequest | None, bool]:
     if enrolment is None or not enrolment.is_registered or not agent.identity_file_exists():
         return None, False
     try:
-        identity = await agent.participation.blocking(agent.identity_file().load)
+        identity = await agent.blocking(agent.identity_file().load)
     except NeedsUser as error:
-        if error.code == "KEYRING_LOCKED":
+        if error.code in ("KEYRING_LOCKED", "PASSPHRASE_MISSING"):
             raise
         return None, True
     return (

@@ -1,0 +1,164 @@
+"""A running agent: one channel, passes when they are due, and a quick end."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from agent.errors import NeedsUser
+from agent.ipc import Channel, NoAgentError, socket_path
+from tests.fakes.device import Device
+
+
+@contextlib.asynccontextmanager
+async def running(device):
+    loop = device.loop()
+    task = asyncio.create_task(loop.run())
+    path = socket_path(device.home, device.environ)
+    while not path.exists():
+        await asyncio.sleep(0.005)
+    try:
+        yield path
+    finally:
+        device.agent.request_quit()
+        await asyncio.wait_for(task, 5)
+        assert not path.exists()
+
+
+async def ask(path, method, **params):
+    def blocking():
+        channel = Channel(path)
+        try:
+            return channel.call(method, params, 5)
+        finally:
+            channel.close()
+
+    return await asyncio.to_thread(blocking)
+
+
+async def until(condition):
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def device(tmp_path):
+    device = Device(tmp_path)
+    yield device
+    device.close()
+
+
+def test_p1_without_consent_there_is_no_pass_and_no_timer(device):
+    async def scene():
+        await device.call("enroll", invitation=device.server.invitation())
+        async with running(device) as path:
+            status = await ask(path, "status")
+            assert (status["state"], status["next_at"]) == ("off", None)
+            device.clock.advance(10**6)
+            with pytest.raises(NeedsUser) as raised:
+                await ask(path, "run_now")
+            assert raised.value.code == "NO_CONSENT"
+            assert device.server.calls == []
+
+    asyncio.run(scene())
+
+
+def test_run_now_makes_a_pass_without_the_hold(device):
+    async def scene():
+        await device.join()
+        async with running(device) as path:
+            await ask(path, "run_now")
+            await until(lambda: device.server.updates)
+            await until(lambda: not device.agent.participation.is_busy)
+            assert (await ask(path, "status"))["sent"]["count"] == 1
+
+    asyncio.run(scene())
+
+
+def test_a_pass_comes_when_its_time_has_come(device):
+    async def scene():
+        await device.join()
+        async with running(device) as path:
+            due = (await ask(path, "status"))["next_at"]
+            assert 120 <= due - device.clock.now() <= 240
+            device.clock.advance(300)
+            await ask(path, "settings.set", key="hold.minutes", value=0)
+            await until(lambda: device.server.updates)
+
+    asyncio.run(scene())
+
+
+def test_sleep_does_not_lead_to_a_pass_at_once_nor_to_two(device):
+    async def scene():
+        await device.join()
+        async with running(device) as path:
+            device.clock.sleep_machine(8 * 3600)
+            await ask(path, "settings.set", key="hold.minutes", value=0)
+            await asyncio.sleep(0.05)
+            assert device.server.calls == []
+            assert (await ask(path, "status"))["next_at"] >= device.clock.now() + 120
+
+    asyncio.run(scene())
+
+
+def test_p2_withdrawing_over_the_channel_stops_a_training_worker(device):
+    async def scene():
+        await device.join()
+        device.worker.hold["train"] = asyncio.Event()
+        async with running(device) as path:
+            await ask(path, "run_now")
+            await until(lambda: "train" in device.worker.calls)
+            assert (await ask(path, "status"))["state"] == "training"
+            status = await ask(path, "consent.withdraw", surface="tray")
+            assert (status["state"], device.worker.stopped > 0) == ("off", True)
+            await asyncio.sleep(0.05)
+            assert device.worker.calls == ["train"]
+
+    asyncio.run(scene())
+
+
+def test_quit_ends_within_two_seconds_in_the_middle_of_a_job(device):
+    async def scene():
+        await device.join()
+        device.worker.hold["train"] = asyncio.Event()
+        loop = device.loop()
+        task = asyncio.create_task(loop.run())
+        path = socket_path(device.home, device.environ)
+        await until(path.exists)
+        await ask(path, "run_now")
+        await until(lambda: "train" in device.worker.calls)
+        await ask(path, "quit")
+        await asyncio.wait_for(task, 2)
+        with pytest.raises(NoAgentError):
+            Channel(path)
+
+    asyncio.run(scene())
+
+
+def test_a_bug_in_a_pass_shows_as_an_error_and_backs_off(device, caplog):
+    async def scene():
+        await device.join()
+        device.server.fail("offer", ZeroDivisionError())
+        async with running(device) as path:
+            await ask(path, "run_now")
+            await until(lambda: "pass.broken" in caplog.text)
+            status = await ask(path, "status")
+            assert status["state"] == "error"
+            assert status["next_at"] > device.clock.now()
+
+    asyncio.run(scene())
+
+
+def test_a_waiting_erase_request_is_delivered_by_the_running_agent(device):
+    async def scene():
+        await device.join()
+        await device.make_pass()
+        device.server.fail("erase_by_secret", NeedsUser("OFFLINE", "", ""))
+        await device.call("erase")
+        device.server.fail("erase_by_secret", None)
+        async with running(device) as path:
+            await until(lambda: not device.server.devices)
+            assert (await ask(path, "status"))["erase_pending"] is False
+
+    asyncio.run(scene())

@@ -1,0 +1,173 @@
+"""An aggregator in memory behind the client's methods: real keys, certificates, signatures and models, no network.
+
+`AggregatorClient`'s own behaviour on the wire is tested against real servers; this stands in where the agent's rules are tested.
+"""
+
+import hashlib
+import uuid
+from dataclasses import replace
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.errors import NeedsUser, PeerFault
+from agent.models.verify import ModelFacts
+from agent.protocol.canonical import canonical
+from agent.protocol.envelope import decode
+from agent.protocol.invitation import Invitation, Operator, PrivacyFigures, format_invitation
+from agent.protocol.messages import Mode, RoundConfig, Task
+from agent.protocol.signing import Context, public_hex, sign
+from agent.transport.answers import ModelDownload, Offer, Receipt, Registration
+from tests.fakes.ca import TestAuthority
+
+TASK = Task("demo-task", "pehdr29/fixed-v1", "logistic", 116, Mode.LOCAL, 20, 100, 1000, 10)
+
+
+def safetensors(weights):
+    """A model file as `agent.models.verify` wants it."""
+    import array
+    import json
+
+    body = array.array("d", weights).tobytes()
+    header = json.dumps({"weights": {"dtype": "F64", "shape": [len(weights)], "data_offsets": [0, len(body)]}}).encode()
+    return len(header).to_bytes(8, "little") + header + body
+
+
+class FakeAggregator:
+    """State of the server; `client` is the factory that an agent is built with."""
+
+    def __init__(self, clock, config=None, server="https://127.0.0.1:9443"):
+        self.clock = clock
+        self.server = server
+        self.authority = TestAuthority()
+        self.signing_key = Ed25519PrivateKey.generate()
+        self.task = TASK
+        self.calls = []
+        self.tokens = {"one-time-token": None}
+        self.devices = {}
+        self.updates = {}
+        self.failures = {}
+        self.publish(1, [0.0] * 116)
+        self.config = config or self.plan()
+
+    def plan(self, round_id=1):
+        """A local round that one device can afford at ε = 1."""
+        from agent.privacy.plan import plan_local
+
+        return replace(
+            plan_local(self.task, rho_units_per_round=2**40 // 100),
+            round_id=round_id,
+            model_version=self.version,
+            model_digest=self.digest,
+            opens_at=self.clock.now() - 10,
+            closes_at=self.clock.now() + 3600,
+        )
+
+    def publish(self, version, weights):
+        self.version, self.content = version, safetensors(weights)
+        self.digest = hashlib.sha256(self.content).hexdigest()
+        facts = {
+            "task_id": self.task.task_id,
+            "version": version,
+            "sha256": self.digest,
+            "length": len(self.content),
+            "published_at": self.clock.now(),
+            "demonstration": 0,
+            "schema": self.task.schema,
+            "d": self.task.d,
+        }
+        assert ModelFacts.from_json(facts).version == version
+        self.facts = facts
+
+    def next_round(self):
+        self.publish(self.version + 1, [0.01 * self.version] * 116)
+        self.config = self.plan(self.config.round_id + 1)
+
+    def invitation(self, epsilon_milli=1000):
+        made = Invitation(
+            server=self.server,
+            token="one-time-token",
+            ca_pem=self.authority.pem,
+            signing_key=public_hex(self.signing_key),
+            task_id=self.task.task_id,
+            root_sha256="",
+            operator=Operator("Test operator", "privacy@example.org", "The operator only.", "Ninety days."),
+            privacy=PrivacyFigures(Mode.LOCAL, epsilon_milli, 100_000, 365, 3 * epsilon_milli),
+        )
+        return format_invitation(made, self.signing_key)
+
+    def fail(self, method, error):
+        """Raise `error` at every call of `method` until `error` is None."""
+        self.failures[method] = error
+
+    def client(self, server, ca_pem, signing_key, identity):
+        assert (server, ca_pem) == (self.server, self.authority.pem)
+        return FakeClient(self, identity)
+
+
+class FakeClient:
+    def __init__(self, host, identity):
+        self._host = host
+        self._identity = identity
+
+    def _called(self, method):
+        self._host.calls.append(method)
+        error = self._host.failures.get(method)
+        if error is not None:
+            raise error
+
+    def register(self, token, csr_pem):
+        self._called("register")
+        host = self._host
+        if host.tokens.get(token, csr_pem) not in (None, csr_pem):
+            raise NeedsUser("TOKEN_USED", "This invitation has been used already.", "Ask for a new one.")
+        host.tokens[token] = csr_pem
+        device_id = host.devices.setdefault(csr_pem, f"urn:uuid:{uuid.uuid4()}")
+        certificate = host.authority.issue_device(csr_pem, device_id)
+        return Registration(device_id, certificate, host.authority.pem, "ab" * 16, host.task, public_hex(host.signing_key))
+
+    def offer(self):
+        self._called("offer")
+        host = self._host
+        contributed = (self._identity.device_id, host.config.round_id) in host.updates
+        status = "open" if host.clock.now() < host.config.closes_at else "wait"
+        config: RoundConfig | None = host.config if status == "open" else None
+        return Offer(status, 1800, host.task, host.version, host.digest, config, contributed, host.clock.now())
+
+    def model(self, known_digest=""):
+        self._called("model")
+        host = self._host
+        signature = sign(host.signing_key, Context.MODEL, host.facts)
+        return ModelDownload(canonical(host.facts), signature, host.content)
+
+    def send_update(self, body):
+        self._called("send_update")
+        host = self._host
+        key = (self._identity.device_id, decode(body).header["round_id"])
+        if key[1] == host.config.round_id and host.clock.now() >= host.config.closes_at:
+            raise PeerFault("ROUND_CLOSED", "The round has closed.", "")
+        if host.updates.setdefault(key, body) != body:
+            raise PeerFault("ALREADY_CONTRIBUTED", "This device has already taken part in this round.", "")
+        receipt = {
+            "task_id": host.task.task_id,
+            "round_id": key[1],
+            "device_id": key[0],
+            "body_sha256": hashlib.sha256(body).hexdigest(),
+            "bytes": len(body),
+            "received_at": host.clock.now(),
+        }
+        after = host.failures.get("after send_update")
+        if after is not None:
+            raise after
+        return Receipt(**receipt, signature=sign(host.signing_key, Context.RECEIPT, receipt))
+
+    def renew(self, csr_pem):
+        self._called("renew")
+        return self._host.authority.issue_device(csr_pem, self._identity.device_id)
+
+    def erase_by_secret(self, device_id, erase_secret):
+        self._called("erase_by_secret")
+        assert erase_secret == "ab" * 16
+        self._host.devices = {csr: held for csr, held in self._host.devices.items() if held != device_id}
+
+    def close(self):
+        pass

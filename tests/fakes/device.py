@@ -1,0 +1,66 @@
+"""A whole agent on a temporary home, with fakes for time, the aggregator and the worker."""
+
+import time
+
+from agent.app import build
+from agent.keystore import MemoryKeyStore
+from agent.loop import Loop
+from tests.fakes.aggregator import FakeAggregator
+from tests.fakes.clock import FakeClock
+from tests.fakes.worker import FakeWorker
+
+ROW = tuple(range(29))
+
+
+class Device:
+    def __init__(self, folder, *, clock=None, aggregator=None, environ=None):
+        self.home = folder / "home"
+        self.runtime = folder / "run"
+        self.clock = clock or FakeClock(int(time.time()))  # the certificates of the fake aggregator are for these days
+        self.worker = FakeWorker()
+        self.keystore = MemoryKeyStore()
+        self.server = aggregator or FakeAggregator(self.clock)
+        self.environ = {"XDG_RUNTIME_DIR": str(self.runtime), "AEGIS_POLICY": str(folder / "policy.toml"), **(environ or {})}
+        self.start()
+
+    def start(self):
+        self.agent = build(
+            self.home,
+            clock=self.clock,
+            keystore=self.keystore,
+            worker=self.worker,
+            client_factory=self.server.client,
+            environ=self.environ,
+        )
+
+    def restart(self):
+        """As after kill -9: nothing in memory survives."""
+        self.agent.close()
+        self.start()
+
+    def loop(self, draw=0.5):
+        return Loop(self.agent, draw=lambda: draw)
+
+    async def call(self, method, **params):
+        return await self.agent.service.call(method, params)
+
+    async def grant(self, surface="cli"):
+        notice = await self.call("consent.show")
+        return await self.call(
+            "consent.grant", notice_id=notice["notice_id"], text_sha256=notice["text_sha256"], surface=surface, locale=notice["locale"]
+        )
+
+    async def join(self):
+        """Invitation, yes and enough rows."""
+        await self.call("enroll", invitation=self.server.invitation())
+        await self.grant()
+        self.add_rows(20)
+
+    def add_rows(self, count):
+        self.agent.samples.add([((number, *ROW[1:]), number % 2, "a.exe") for number in range(count)], self.clock.now())
+
+    async def make_pass(self, hold_s=0):
+        return await self.agent.make_pass(hold_s=hold_s)
+
+    def close(self):
+        self.agent.close()

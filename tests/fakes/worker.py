@@ -1,0 +1,60 @@
+"""A worker that answers at once, or waits where a test wants it to; seals nothing real."""
+
+import asyncio
+import secrets
+from pathlib import Path
+
+from agent.protocol.envelope import encode
+
+
+class FakeWorker:
+    def __init__(self):
+        self.calls = []
+        self.hold = {}
+        """Job name -> asyncio.Event that the job waits for."""
+        self.stopped = 0
+        self._running = set()
+
+    async def _job(self, name):
+        self.calls.append(name)
+        if name in self.hold:
+            task = asyncio.current_task()
+            self._running.add(task)
+            try:
+                await self.hold[name].wait()
+            finally:
+                self._running.discard(task)
+
+    async def train(self, task, model, rows, labels, scratch, job_key):
+        await self._job("train")
+        from agent.protocol.jobs import TrainResult
+
+        assert len(rows) == 29 * 8 * len(labels)
+        assert len(job_key) == 32
+        Path(scratch).write_bytes(b"encrypted")
+        return TrainResult(rows_used=len(labels), seconds=0.1)
+
+    async def seal(self, config, scratch, job_key, attempt):
+        await self._job("seal")
+        assert Path(scratch).exists()
+        header = {
+            "kind": "local-update",
+            "task_id": config.task_id,
+            "round_id": config.round_id,
+            "config_digest": config.digest,
+            "attempt": attempt,
+            "d": config.d,
+            "bits": config.bits,
+        }
+        return encode(header, secrets.token_bytes(config.d_padded * config.bits // 8))
+
+    async def extract(self, paths):
+        await self._job("extract")
+        from agent.protocol.jobs import ExtractedRow, ExtractResult, Refused
+
+        rows = tuple(ExtractedRow(path, "00" * 32, tuple([0] * 29)) for path in paths if path.endswith(".exe"))
+        refused = tuple(Refused(path, "NOT_PE", "not a PE file") for path in paths if not path.endswith(".exe"))
+        return ExtractResult(rows, refused)
+
+    async def stop(self):
+        self.stopped += 1
