@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from agent.clock import Clock, SystemClock
 from agent.errors import InternalError, PeerFault
 from agent.protocol.http_signature import REPLAY_NONCE, sign_request
-from agent.protocol.limits import MAX_MODEL_BYTES
+from agent.protocol.limits import MAX_BODY_BYTES, MAX_MODEL_BYTES
 from agent.protocol.messages import RoundConfig, Task
 from agent.protocol.signing import Context, verify
 from agent.transport.answers import (
@@ -149,6 +149,22 @@ class AggregatorClient:
         if (receipt.body_sha256, receipt.bytes, receipt.device_id) != (hashlib.sha256(body).hexdigest(), len(body), ours):
             raise bad_answer("the receipt is for something else")
         return receipt
+
+    def send_phase(self, round_id: int, phase: str, body: bytes) -> None:
+        """Send a message of a secure-aggregation round (agent.transport.session). The same body again is fine.
+
+        Raises PeerFault ROUND_CLOSED, ALREADY_CONTRIBUTED (another body), BAD_ENVELOPE.
+        """
+        self._send_signed("POST", f"/api/v1/rounds/{round_id}/{phase}", body, ENVELOPE_TYPE)
+
+    def inbox(self, round_id: int, after: str) -> bytes | None:
+        """What came of a phase for this device; None while it is not over. Raises PeerFault ROUND_CLOSED."""
+        answer = self._send("GET", f"/api/v1/rounds/{round_id}/inbox?after={after}", max_bytes=MAX_BODY_BYTES)
+        return answer.body if answer.status == 200 else None
+
+    def leave(self, round_id: int) -> None:
+        """Tell the server that this device left the round. Holds nothing but that."""
+        self._send_signed("POST", f"/api/v1/rounds/{round_id}/leave", b"{}", JSON_TYPE)
 
     def renew(self, csr_pem: str) -> str:
         """The next certificate, as PEM, for the key of `csr_pem`; works for 90 days after the present one has expired.

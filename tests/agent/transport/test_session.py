@@ -1,0 +1,204 @@
+"""A round over HTTP: the order of everything, what is repeated, and what a restart or a lost network leaves behind."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from agent.errors import NeedsUser, PeerFault
+from agent.protocol.messages import Mode, RoundConfig
+from agent.transport.answers import RetryLater
+from agent.transport.session import Claim, Session
+
+CONFIG = RoundConfig(
+    protocol="GroupSecAgg/1",
+    task_id="t",
+    round_id=7,
+    mode=Mode.SECAGG,
+    model_version=1,
+    model_digest="ab" * 32,
+    d=4,
+    d_padded=4,
+    bits=24,
+    clip_num=1,
+    clip_den=1,
+    grid_num=1,
+    grid_den=1000,
+    sensitivity_sq=10,
+    noise_var=10,
+    g_max=10,
+    min_group=3,
+    min_sum=3,
+    colluders=1,
+    rotation_seed="cd" * 32,
+    subset_seed="",
+    subset_k=0,
+    opens_at=0,
+    closes_at=1000,
+    phase_s=10,
+)
+HAPPY = [
+    "advertise()",
+    "post advertise:A",
+    "inbox advertise",
+    "shares(roster)",
+    "post shares:S",
+    "inbox shares",
+    "accept(inbox)",
+    "seal",
+    "mask(sealed)",
+    "charge and send M",
+    "inbox masked",
+    "consistency(u3)",
+    "claim signed_survivors",
+    "post consistency:C",
+    "inbox consistency",
+    "unmask(signatures)",
+    "claim unmasked",
+    "post unmask:U",
+    "wipe",
+]
+
+
+class World:
+    """Machine, line, clock and store in one; `log` is what happened, `faults` what the n-th use of a call raises or returns."""
+
+    def __init__(self, **faults):
+        self.log = []
+        self.faults = {name: list(list_of) for name, list_of in faults.items()}
+        self.time = 0.0
+        self.claimed = set()
+
+    def _act(self, what, result=None):
+        self.log.append(what)
+        pending = self.faults.get(what)
+        if pending:
+            outcome = pending.pop(0)
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+        return result
+
+    def advertise(self):
+        return self._act("advertise()", b"A")
+
+    def shares(self, roster):
+        return self._act(f"shares({roster.decode()})", b"S")
+
+    def accept_shares(self, inbox):
+        self._act(f"accept({inbox.decode()})")
+
+    def mask(self, sealed):
+        return self._act(f"mask({sealed.decode()})", b"M")
+
+    def consistency(self, survivors):
+        return self._act(f"consistency({survivors.decode()})", b"C")
+
+    def unmask(self, signatures):
+        return self._act(f"unmask({signatures.decode()})", b"U")
+
+    def wipe(self):
+        self.log.append("wipe")
+
+    def send_phase(self, round_id, phase, body):
+        assert round_id == 7
+        self._act(f"post {phase}:{body.decode()}")
+
+    def inbox(self, round_id, after):
+        outcome = {"advertise": b"roster", "shares": b"inbox", "masked": b"u3", "consistency": b"signatures"}[after]
+        return self._act(f"inbox {after}", outcome)
+
+    def now(self):
+        return int(self.time)
+
+    def monotonic(self):
+        return self.time
+
+    async def blocking(self, call):
+        return call()
+
+    async def sleep(self, seconds):
+        self.time += seconds
+
+    async def seal(self):
+        return self._act("seal", b"sealed")
+
+    async def send_masked(self, body):
+        self._act(f"charge and send {body.decode()}")
+
+    def claim(self, claim):
+        self._act(f"claim {claim.value}")
+        fresh = claim not in self.claimed
+        self.claimed.add(claim)
+        return fresh
+
+    def run(self, config=CONFIG):
+        session = Session(
+            config,
+            self,
+            self,
+            clock=self,
+            blocking=self.blocking,
+            sleep=self.sleep,
+            seal=self.seal,
+            send_masked=self.send_masked,
+            claim=self.claim,
+        )
+        asyncio.run(session.run())
+
+
+def test_everything_in_its_order():
+    world = World()
+    world.run()
+    assert world.log == HAPPY
+
+
+@pytest.mark.parametrize("step", [call for call in HAPPY if call.split()[0] not in {"wipe"}])
+def test_p2_whatever_fails_the_round_ends_there_and_the_secrets_are_wiped(step):
+    world = World(**{step: [PeerFault("BLAME", "A check failed.")]})
+    with pytest.raises(PeerFault):
+        world.run()
+    assert world.log == [*HAPPY[: HAPPY.index(step) + 1], "wipe"]
+
+
+@pytest.mark.parametrize("step", [call for call in HAPPY if call.startswith(("post", "inbox"))])
+def test_a_lost_answer_is_asked_for_again_with_the_same_body(step):
+    faults = [NeedsUser("OFFLINE", "x"), RetryLater(3), PeerFault("SERVER_ERROR", "x")]
+    world = World(**{step: faults})
+    world.run()
+    assert world.log.count(step) == 4
+    assert [call for at, call in enumerate(world.log) if at == 0 or world.log[at - 1] != call] == HAPPY
+
+
+def test_waiting_for_the_others_ends_with_the_phase():
+    world = World(**{"inbox advertise": [None] * 100})
+    with pytest.raises(PeerFault) as raised:
+        world.run()
+    assert raised.value.code == "ROUND_CLOSED"
+    assert world.log[-1] == "wipe"
+    assert 20 <= world.time <= 24
+
+
+def test_a_dead_network_ends_the_round_after_the_phase():
+    world = World(**{"post shares:S": [NeedsUser("OFFLINE", "x")] * 100})
+    with pytest.raises(NeedsUser):
+        world.run()
+    assert 20 <= world.time <= 24
+
+
+@pytest.mark.parametrize(("claim", "unsent"), [(Claim.SIGNED_SURVIVORS, "post consistency:C"), (Claim.UNMASKED, "post unmask:U")])
+def test_p10_a_claim_of_an_earlier_process_is_never_repeated(claim, unsent):
+    world = World()
+    world.claimed.add(claim)
+    with pytest.raises(PeerFault) as raised:
+        world.run()
+    assert raised.value.code == "ROUND_LOST"
+    assert unsent not in world.log
+
+
+def test_p4_nothing_is_masked_before_the_seal_and_nothing_sent_before_the_charge():
+    world = World(**{"charge and send M": [PeerFault("BUDGET", "no")]})
+    with pytest.raises(PeerFault):
+        world.run(replace(CONFIG, phase_s=1))
+    assert world.log.index("seal") < world.log.index("mask(sealed)")
+    assert world.log[-2:] == ["charge and send M", "wipe"]
