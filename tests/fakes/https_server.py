@@ -1,6 +1,7 @@
 """A scripted HTTPS server on loopback: each path has a prepared answer; what was asked is kept."""
 
 import contextlib
+import socket
 import ssl
 import threading
 from collections.abc import Callable
@@ -70,6 +71,7 @@ class _Server(ThreadingHTTPServer):
     context: ssl.SSLContext
 
     def finish_request(self, request, client_address):  # the handshake runs in the connection's own thread
+        request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with contextlib.suppress(OSError), self.context.wrap_socket(request, server_side=True) as wrapped:
             super().finish_request(wrapped, client_address)
 
@@ -80,6 +82,7 @@ class _Server(ThreadingHTTPServer):
 def _handler(server: HttpsServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = 65536
 
         def handle_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
