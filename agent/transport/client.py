@@ -71,6 +71,7 @@ class AggregatorClient:
         self._timeouts = timeouts
         self._clock = clock or SystemClock()
         self._opened: PinnedSession | None = None
+        self._closed = False
         self._nonce = ""
         self._nonce_until = 0.0
 
@@ -194,12 +195,11 @@ class AggregatorClient:
         self._send("DELETE", "/api/v1/device", _json({"device_id": device_id, "erase_secret": erase_secret}), {"Content-Type": JSON_TYPE})
 
     def close(self) -> None:
-        """Close the connection and forget the key that it used."""
+        """End what is under way, forget the key, and send nothing ever after. May be called from another thread."""
+        self._closed = True
         if self._opened is not None:
             self._opened.close()
-        self._opened = None
         self._identity = None
-        self._nonce = ""
 
     def _get(self, path: str) -> Answer:
         return self._send("GET", path)
@@ -208,7 +208,8 @@ class AggregatorClient:
         return self._send("POST", path, body, {"Content-Type": content_type})
 
     def _send_signed(self, method: str, path: str, body: bytes, content_type: str) -> Answer:
-        if self._identity is None:
+        identity = self._identity
+        if identity is None:
             raise InternalError("NO_IDENTITY", "A signed request needs an identity.")
         for attempt in range(MAX_NONCES):
             headers = sign_request(
@@ -217,9 +218,9 @@ class AggregatorClient:
                 path,
                 content_type,
                 body,
-                device_id=self._identity.device_id,
-                nonce=self._take_nonce(self._identity.device_id),
-                sign=self._identity.signer.sign,
+                device_id=identity.device_id,
+                nonce=self._take_nonce(identity.device_id),
+                sign=identity.signer.sign,
             )
             try:
                 return self._send(method, path, body, headers)
@@ -258,6 +259,8 @@ class AggregatorClient:
             expired = self._identity is not None and self._identity.not_after <= self._clock.now()
             context = client_context(self._ca_pem, None if expired else self._identity)
             self._opened = PinnedSession(self._server, context, proxy=self._proxy, timeouts=self._timeouts)
+        if self._closed:  # looked at last: `close` may have come while the session was being made
+            self._opened.close()
         return self._opened
 
 

@@ -40,13 +40,43 @@ class Timeouts:
     whole_s: float = ANSWER_TIMEOUT_S
 
 
+class _Wires:
+    """Handles on the open sockets of a session. Once cut, none can be added: nothing more leaves."""
+
+    def __init__(self) -> None:
+        self._open: set[socket.socket] = set()
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def add(self, wire: socket.socket) -> None:
+        """Raises ConnectionAbortedError after `cut(for_good=True)`."""
+        with self._lock:
+            if self._closed:
+                wire.close()
+                raise ConnectionAbortedError("the connection was closed on this side")
+            self._open.add(wire)
+
+    def discard(self, wire: socket.socket) -> None:
+        with self._lock:
+            self._open.discard(wire)
+        wire.close()
+
+    def cut(self, *, for_good: bool) -> None:
+        """End both directions of every socket, also from another thread than the one that waits for it."""
+        with self._lock:
+            self._closed = self._closed or for_good
+            for wire in self._open:
+                with contextlib.suppress(OSError):
+                    wire.shutdown(socket.SHUT_RDWR)
+
+
 class PinnedSession:
     """A connection that is kept open between requests. `send` is for one thread at a time; `close` may be called from another."""
 
     def __init__(self, server: str, context: ssl.SSLContext, *, proxy: str = "", timeouts: Timeouts | None = None) -> None:
         self._server = server
         self._timeouts = timeouts or Timeouts()
-        self._wires: set[socket.socket] = set()
+        self._wires = _Wires()
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.proxies = {"https": proxy} if proxy else {}
@@ -60,7 +90,7 @@ class PinnedSession:
 
         Raises NeedsUser OFFLINE, NeedsOperator SERVER_CERTIFICATE or REJECTED_IDENTITY, PeerFault ANSWER_TOO_LARGE.
         """
-        alarm = threading.Timer(self._timeouts.whole_s, self._cut)
+        alarm = threading.Timer(self._timeouts.whole_s, self._wires.cut, kwargs={"for_good": False})
         alarm.daemon = True
         alarm.start()
         try:
@@ -81,20 +111,15 @@ class PinnedSession:
             alarm.cancel()
 
     def close(self) -> None:
-        """End what is under way (its `send` raises OFFLINE) and close the connection; the next request opens a new one."""
-        self._cut()
+        """End what is under way (its `send` raises OFFLINE) and send nothing ever after."""
+        self._wires.cut(for_good=True)
         self._session.close()
-
-    def _cut(self) -> None:
-        for wire in list(self._wires):
-            with contextlib.suppress(OSError):
-                wire.shutdown(socket.SHUT_RDWR)
 
 
 class _PinnedAdapter(HTTPAdapter):
     """Every connection uses the given context as it is, and leaves in `wires` by what it can be cut."""
 
-    def __init__(self, context: ssl.SSLContext, wires: set[socket.socket]) -> None:
+    def __init__(self, context: ssl.SSLContext, wires: _Wires) -> None:
         self._context = context
         self._pools = {"https": _pool_class(wires)}
         super().__init__(pool_connections=1, pool_maxsize=1)
@@ -114,7 +139,7 @@ class _PinnedAdapter(HTTPAdapter):
         conn.ca_cert_dir = None
 
 
-def _pool_class(wires: set[socket.socket]) -> type[HTTPSConnectionPool]:
+def _pool_class(wires: _Wires) -> type[HTTPSConnectionPool]:
     """Connections that keep a second handle on their socket: it cuts them also during the TLS handshake."""
 
     class CuttableConnection(HTTPSConnection):
@@ -122,15 +147,19 @@ def _pool_class(wires: set[socket.socket]) -> type[HTTPSConnectionPool]:
 
         def _new_conn(self) -> socket.socket:
             opened = super()._new_conn()
-            self.wire = opened.dup()
-            wires.add(self.wire)
+            wire = opened.dup()
+            try:
+                wires.add(wire)
+            except ConnectionAbortedError:
+                opened.close()
+                raise
+            self.wire = wire
             return opened
 
         def close(self) -> None:
             super().close()
             if self.wire is not None:
                 wires.discard(self.wire)
-                self.wire.close()
                 self.wire = None
 
     class CuttablePool(HTTPSConnectionPool):

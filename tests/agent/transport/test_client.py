@@ -243,13 +243,27 @@ def test_the_module_costs_little_until_it_is_used():
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
 
 
-def test_a_client_that_was_closed_shows_no_certificate_any_more(server, client):
+def test_p2_a_client_that_was_closed_sends_nothing_more(server, client, authority):
     server.answers["/api/v1/stats"] = scripted({})
     client.stats()
     client.close()
-    client.stats()
-    assert server.asked[0].peer
-    assert not server.asked[1].peer
+    assert code_of(client.stats) == "OFFLINE"
+    assert code_of(client.send_update, b"x") == "NO_IDENTITY"
+    unused = AggregatorClient(server.url, authority.pem, "")
+    unused.close()
+    assert code_of(unused.stats) == "OFFLINE"
+    assert len(server.asked) == 1
+
+
+def test_p2_closed_between_the_nonce_and_the_update_the_update_stays_here(server, client):
+    def challenge(asked):
+        client.close()
+        return scripted({"nonce": "n"})
+
+    server.answers["/api/v1/challenge"] = challenge
+    server.answers["/api/v1/updates"] = receipt_for(b"x")
+    assert code_of(client.send_update, b"x") == "OFFLINE"
+    assert [asked.path for asked in server.asked] == ["/api/v1/challenge"]
 
 
 def test_an_unreachable_server_is_one_error_of_the_persons_kind(authority):
