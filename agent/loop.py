@@ -43,7 +43,7 @@ class Loop:
         """Serve until quit or a signal. Raises NeedsUser CHANNEL_UNSAFE."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            with suppress(NotImplementedError):
+            with suppress(NotImplementedError, RuntimeError, ValueError):  # not on Windows, nor off the main thread
                 loop.add_signal_handler(number, self._quit.set)
         await self._channel.open()
         log.info("agent.started")

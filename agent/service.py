@@ -71,8 +71,9 @@ class Service:
         }
 
     @property
-    def methods(self) -> tuple[str, ...]:
-        return tuple(self._methods)
+    def names(self) -> frozenset[str]:
+        """Every method; the channel adds `subscribe`."""
+        return frozenset(self._methods)
 
     async def call(self, name: str, params: dict[str, Any]) -> Result:
         """Answer one request. Raises the AegisError that the caller should see."""
