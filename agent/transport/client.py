@@ -81,15 +81,7 @@ class AggregatorClient:
         Raises NeedsUser TOKEN_UNKNOWN, TOKEN_USED, TOKEN_EXPIRED.
         """
         answer = json_object(self._post("/api/v1/register", _json({"token": token, "csr_pem": csr_pem}), JSON_TYPE))
-        kinds: dict[str, type] = {
-            "device_id": str,
-            "certificate_pem": str,
-            "ca_pem": str,
-            "erase_secret": str,
-            "task": dict,
-            "signing_key": str,
-        }
-        fields = checked(answer, **kinds)
+        fields = checked(answer, device_id=str, certificate_pem=str, ca_pem=str, erase_secret=str, task=dict, signing_key=str)
         if fields["ca_pem"].split() != self._ca_pem.split():
             raise bad_answer("the certificate authority is not the invitation's")
         if self._signing_key and fields["signing_key"] != self._signing_key:
@@ -211,7 +203,9 @@ class AggregatorClient:
         identity = self._identity
         if identity is None:
             raise InternalError("NO_IDENTITY", "A signed request needs an identity.")
-        for attempt in range(MAX_NONCES):
+        tries = MAX_NONCES
+        while True:
+            tries -= 1
             headers = sign_request(
                 method,
                 urlsplit(self._server).netloc,
@@ -225,9 +219,8 @@ class AggregatorClient:
             try:
                 return self._send(method, path, body, headers)
             except PeerFault as error:
-                if error.code not in NONCE_CODES or attempt == MAX_NONCES - 1:
+                if error.code not in NONCE_CODES or not tries:
                     raise
-        raise InternalError("UNREACHABLE", "The loop above returns or raises.")
 
     def _take_nonce(self, device_id: str) -> str:
         """A nonce that was not used before and is not about to expire."""

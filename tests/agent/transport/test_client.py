@@ -16,8 +16,7 @@ from agent.protocol.messages import Mode, Task
 from agent.protocol.signing import Context, public_hex, sign
 from agent.transport.answers import RetryLater
 from agent.transport.client import AggregatorClient
-from tests.fakes.ca import TestAuthority
-from tests.fakes.https_server import HttpsServer, Scripted
+from tests.fakes.https_server import Scripted
 
 DEVICE = "urn:uuid:6c1f2b3e-0000-4000-8000-000000000001"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -32,18 +31,6 @@ OFFER = {
     "contributed": False,
     "time": 1_700_000_000,
 }
-
-
-@pytest.fixture(scope="module")
-def authority():
-    return TestAuthority()
-
-
-@pytest.fixture
-def server(tmp_path, authority):
-    with HttpsServer(tmp_path, *authority.issue_server(), authority.pem) as running:
-        running.answers["/api/v1/challenge"] = scripted({"nonce": "n"})
-        yield running
 
 
 @pytest.fixture

@@ -22,18 +22,6 @@ DEVICE = "urn:uuid:6c1f2b3e-0000-4000-8000-000000000001"
 QUICK = Timeouts(connect_s=2, read_s=0.3, whole_s=2)
 
 
-@pytest.fixture(scope="module")
-def authority():
-    return TestAuthority()
-
-
-@pytest.fixture
-def server(tmp_path, authority):
-    with HttpsServer(tmp_path, *authority.issue_server(), authority.pem) as running:
-        running.answers["/"] = Scripted(body=b"hello")
-        yield running
-
-
 def identity_of(folder, authority, certify=None):
     """An identity whose certificate `certify` makes, also one that the device itself would refuse to store."""
     file = IdentityFile(folder, MemoryKeyStore())

@@ -10,8 +10,8 @@ from agent.identity import IdentityFile
 from agent.keystore import MemoryKeyStore
 from agent.transport import renewal
 from agent.transport.client import MAX_NONCES, AggregatorClient
-from tests.fakes.ca import DAY, TestAuthority, now
-from tests.fakes.https_server import HttpsServer, Scripted
+from tests.fakes.ca import DAY, now
+from tests.fakes.https_server import Scripted
 from tests.fakes.nonces import Nonces
 
 DEVICE = "urn:uuid:6c1f2b3e-0000-4000-8000-000000000001"
@@ -29,17 +29,6 @@ class HandClock:
 
     def monotonic(self):
         return self.time
-
-
-@pytest.fixture(scope="module")
-def authority():
-    return TestAuthority()
-
-
-@pytest.fixture
-def server(tmp_path, authority):
-    with HttpsServer(tmp_path, *authority.issue_server(), authority.pem) as running:
-        yield running
 
 
 @pytest.fixture
