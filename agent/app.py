@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from agent.clock import Clock, SystemClock
+from agent.conditions.reasons import Reason
 from agent.consent.gate import Gate
 from agent.consent.record import Record
 from agent.errors import AegisError
@@ -19,7 +20,7 @@ from agent.participation import Participation, PassResult, wipe
 from agent.paths import Home, policy_path, runtime_folder
 from agent.service import Service
 from agent.standing import Faults, own_reasons, status_of
-from agent.status import Status
+from agent.status import ReadingView, Status
 from agent.store.database import Database
 from agent.store.ledger import Ledger
 from agent.store.samples import Samples
@@ -48,6 +49,32 @@ class ScanningModel:
     demonstration: bool
 
 
+class Conditions(Protocol):
+    """What the machine's state says about training and sending (agent.conditions); a fake in tests."""
+
+    def may_train(self) -> tuple[Reason, ...]:
+        """Reasons that hold back training now, in order; none means go."""
+
+    def may_send(self) -> tuple[Reason, ...]:
+        """Reasons that hold back sending now."""
+
+    def readings(self) -> tuple[ReadingView, ...]:
+        """What was read last, each with its source."""
+
+
+class NoConditions:
+    """For simulated devices: the machine is not theirs."""
+
+    def may_train(self) -> tuple[Reason, ...]:
+        return ()
+
+    def may_send(self) -> tuple[Reason, ...]:
+        return ()
+
+    def readings(self) -> tuple[ReadingView, ...]:
+        return ()
+
+
 class Agent:
     """All rooms of one device. `build` makes it; close it when done."""
 
@@ -61,6 +88,7 @@ class Agent:
         worker: "Callable[[], Worker]",
         client_factory: ClientFactory,
         limits: "Callable[[], Limits] | None" = None,
+        conditions: Conditions | None = None,
     ) -> None:
         self.home = home
         self.clock = clock
@@ -75,6 +103,7 @@ class Agent:
         self.keystore = _once(keystore or self._chosen_keystore)
         self.worker = _once(worker)
         self.client_factory = client_factory
+        self.conditions = conditions or NoConditions()
         self.faults = Faults()
         self.next_at: int | None = None
         self._listeners: list[Callable[[], None]] = []
@@ -103,8 +132,8 @@ class Agent:
             worker=self.worker,
             blocking=self.blocking,
             limits=limits or self._limits,
-            may_train=lambda: own_reasons(self),
-            may_send=lambda: own_reasons(self),
+            may_train=lambda: (*own_reasons(self), *self.conditions.may_train()),
+            may_send=lambda: (*own_reasons(self), *self.conditions.may_send()),
             changed=self.changed,
         )
         self.service = Service(self)
@@ -114,10 +143,10 @@ class Agent:
         """The one value that every surface shows."""
         return status_of(self)
 
-    async def make_pass(self, *, hold_s: int) -> PassResult:
+    async def make_pass(self, *, hold_s: int, override: bool = False) -> PassResult:
         """One pass, with its end noted for the status."""
         try:
-            result = await self.participation.run(hold_s=hold_s)
+            result = await self.participation.run(hold_s=hold_s, override=override)
         except AegisError as error:
             self.faults = self.faults.after_fault(error)
             self.changed()
@@ -241,6 +270,7 @@ def build(
     worker: "Worker | None" = None,
     client_factory: ClientFactory | None = None,
     limits: "Callable[[], Limits] | None" = None,
+    conditions: Conditions | None = None,
     environ: Mapping[str, str] | None = None,
     demo: bool = False,
 ) -> Agent:
@@ -261,6 +291,7 @@ def build(
         worker=lambda: worker or _process_worker(place),
         client_factory=client_factory or _client,
         limits=limits,
+        conditions=conditions,
     )
 
 

@@ -87,7 +87,7 @@ class Loop:
         hold_s = 0 if chosen else self._agent.terms.settings().integer("hold.minutes") * 60
         now = self._agent.clock.now
         try:
-            result = await self._agent.make_pass(hold_s=hold_s)
+            result = await self._agent.make_pass(hold_s=hold_s, override=chosen)
             log.info("pass.done outcome=%s", result.outcome.value)
             self._history = scheduler.after_pass(self._history, result, now())
         except AegisError as error:

@@ -142,6 +142,7 @@ class Participation:
         self._may_train = may_train
         self._may_send = may_send
         self._changed = changed
+        self._override = False
         self._task: asyncio.Task[PassResult] | None = None
         self._client: AggregatorClient | None = None
         self.trained: Trained | None = None
@@ -151,13 +152,16 @@ class Participation:
     def is_busy(self) -> bool:
         return self._task is not None and not self._task.done()
 
-    async def run(self, *, hold_s: int) -> PassResult:
+    async def run(self, *, hold_s: int, override: bool = False) -> PassResult:
         """Make one pass, or join the one under way. A finished update waits `hold_s` before it is sealed.
+
+        `override` passes the person's own limits once (reasons that are overridable), never consent, policy or budget.
 
         Raises NeedsUser NO_CONSENT, DENIED_BY_POLICY, NOT_ENROLLED and what server, keyring and worker raise.
         """
         self._gate.permit()
         if self._task is None or self._task.done():
+            self._override = override
             self._task = asyncio.create_task(self._pass(hold_s))
         try:
             return await asyncio.shield(self._task)
@@ -193,7 +197,7 @@ class Participation:
     async def _pass(self, hold_s: int) -> PassResult:
         permit = self._gate.permit()
         self._membership.check_joined()
-        if reasons := self._may_send():
+        if reasons := self._held_back(self._may_send):
             return _waiting(reasons)
         try:
             self._client = client = await self._membership.connect(permit)
@@ -236,7 +240,7 @@ class Participation:
             return refusal
         down = 0
         if self.trained is None or self.trained.model_digest != config.model_digest:
-            if reasons := self._may_train():
+            if reasons := self._held_back(self._may_train):
                 return _waiting(reasons)
             model, down = await self._membership.model(permit, client, config, task)
             await self._train(permit, task, model)
@@ -245,7 +249,7 @@ class Participation:
         if hold_s and (until := self.trained.at + hold_s) > self._clock.now():
             held = Reason(ReasonCode.HOLD, "The finished update waits, so that you can discard it.", setting="hold.minutes", until=until)
             return PassResult(Outcome.WAITING, held.text, (held,), round_id=config.round_id)
-        if reasons := self._may_send():
+        if reasons := self._held_back(self._may_send):
             return _waiting(reasons)
         result = await self._seal_and_send(permit, client, config, self.trained)
         return PassResult(**{**vars(result), "bytes_down": down, "next_poll_s": offer.next_poll_s})
@@ -369,6 +373,9 @@ class Participation:
         return PassResult(
             Outcome.SENT, "The update was sent and acknowledged.", round_id=entry.round_id, bytes_up=entry.bytes, rows_used=rows_used
         )
+
+    def _held_back(self, by: Callable[[], tuple[Reason, ...]]) -> tuple[Reason, ...]:
+        return tuple(reason for reason in by() if not (self._override and reason.overridable))
 
     def _doing(self, kind: str, text: str = "") -> None:
         self.activity = Activity(kind, text)

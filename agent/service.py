@@ -46,6 +46,7 @@ class Service:
             "consent.grant": Method(self._consent_grant, decision),
             "consent.refuse": Method(self._consent_refuse, decision),
             "consent.dismiss": Method(self._consent_dismiss, {"notice_id": str, "surface": str}),
+            "consent.prompt": Method(self._consent_prompt),
             "consent.withdraw": Method(self._consent_withdraw, {"surface": str}),
             "pause": Method(self._pause, {}, {"seconds": int, "until": int}),
             "resume": Method(self._resume),
@@ -119,6 +120,18 @@ class Service:
         if self._agent.gate.standing().state in (ConsentState.UNASKED, ConsentState.STALE):
             self._decide(Act.DISMISS, Evidence(notice_id, "", "", surface))
         return await self._status()
+
+    async def _consent_prompt(self) -> Result:
+        """Whether a window may open by itself now; a yes counts as the prompt."""
+        from agent.consent.prompting import may_prompt
+
+        facts, standing, now = self._agent.terms.gate_facts(), self._agent.gate.standing(), self._agent.clock.now()
+        held = self._agent.values.get("prompted")
+        quiet = facts.do_not_track or bool(facts.policy_denied) or self._agent.record.fault is not None
+        allowed = not quiet and may_prompt(standing, facts.notice_id, tuple(held) if held else None, now)
+        if allowed:
+            self._agent.values.put("prompted", [standing.state.value, facts.notice_id, now])
+        return {"allowed": allowed}
 
     async def _consent_withdraw(self, surface: str) -> Result:
         """Always ends in a no; works in every state, offline, and twice."""

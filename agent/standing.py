@@ -72,6 +72,7 @@ def waiting_reasons(agent: "Agent") -> tuple[Reason, ...]:
         found.extend(reason for reason in result.reasons if reason.until is None or reason.until > now)
         if result.outcome in (Outcome.NO_ROUND, Outcome.ALREADY_CONTRIBUTED):
             found.append(Reason(ReasonCode.NO_ROUND, result.text, until=agent.next_at))
+    found.extend((*agent.conditions.may_train(), *agent.conditions.may_send()))
     if agent.samples.counts().total == 0:
         found.append(Reason(ReasonCode.NOTHING_TO_LEARN, "There are no training rows yet.", "0 rows", "samples"))
     unique = {reason.code: reason for reason in reversed(found)}
@@ -116,6 +117,7 @@ def status_of(agent: "Agent") -> Status:
         sent=SentView(totals.sent, totals.bytes_up, totals.last_at),
         erase_pending=agent.home.erase_request.exists(),
         demo=agent.home.is_demo,
+        readings=agent.conditions.readings(),
         notes=_notes(agent),
     )
 

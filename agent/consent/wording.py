@@ -6,6 +6,7 @@ from importlib import resources
 from typing import Any
 
 from agent.consent.notice import Notice, OperatorFacts
+from agent.consent.regions import region_of, territory_of
 from agent.protocol.canonical import digest
 
 PURPOSE = "contribute"
@@ -45,7 +46,9 @@ def compose(locale: str, operator: OperatorFacts | None, figures: Figures) -> No
     values = _values(text, operator, figures, name)
     opening = text["operator_known" if operator else "operator_unknown"]
     first_layer = tuple(paragraph.format(**values) for paragraph in (opening, *text["first_layer"]))
-    details = tuple((heading, body.format(**values)) for heading, body in text["details"])
+    territory = territory_of(locale)
+    regional = text["regions"][region_of(territory)]
+    details = tuple((heading, body.format(**values)) for heading, body in (*text["details"], regional))
     shown = (
         text["title"],
         text["question"],
@@ -57,7 +60,7 @@ def compose(locale: str, operator: OperatorFacts | None, figures: Figures) -> No
     return Notice(
         notice_id=notice_id(source["material"], operator, figures),
         purpose=PURPOSE,
-        locale=name,
+        locale=f"{name}-{territory}" if territory else name,
         title=text["title"],
         question=text["question"],
         first_layer=first_layer,

@@ -1,6 +1,7 @@
 """A pass: in the right order, never twice, never without a yes, and whole again after any interruption."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -356,5 +357,42 @@ def test_export_holds_everything_and_no_secret(device, tmp_path):
         assert document["consent"][0]["decision"] == "granted"
         assert "PRIVATE KEY" not in text
         assert "ab" * 16 not in text
+
+    asyncio.run(scene())
+
+
+def test_p11_a_full_disk_charges_nothing_and_sends_nothing(device):
+    async def scene():
+        await device.join()
+        await device.make_pass(hold_s=600)
+        database = device.agent.database
+        (pages,) = database.row("PRAGMA page_count")
+        database.row(f"PRAGMA max_page_count = {pages}")
+        with contextlib.suppress(NeedsUser):
+            for number in range(10_000):
+                device.agent.values.put(f"filler {number}", "x" * 100)
+        with pytest.raises(NeedsUser) as raised:
+            await device.make_pass()
+        assert raised.value.code == "DISK_FULL"
+        assert device.server.updates == {}
+        assert device.agent.ledger.charges() == []
+        database.row("PRAGMA max_page_count = 1000000")
+        assert (await device.make_pass()).outcome is Outcome.SENT
+        assert len(device.agent.ledger.charges()) == 1
+
+    asyncio.run(scene())
+
+
+def test_run_now_passes_the_persons_own_limits_and_nothing_else(device):
+    async def scene():
+        await device.join()
+        await device.call("pause")
+        assert (await device.make_pass()).outcome is Outcome.WAITING
+        result = await device.agent.make_pass(hold_s=0, override=True)
+        assert result.outcome is Outcome.SENT
+        device.server.next_round()
+        await device.call("consent.withdraw", surface="tray")
+        with pytest.raises(NeedsUser):
+            await device.agent.make_pass(hold_s=0, override=True)
 
     asyncio.run(scene())

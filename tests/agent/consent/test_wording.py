@@ -56,6 +56,20 @@ def test_c15_the_id_covers_operator_and_figures_but_not_the_locale():
     assert len(set(ids)) == len(ids)
 
 
-@pytest.mark.parametrize(("asked", "got"), [("de_AT.UTF-8", "de"), ("pt-BR", "en"), ("C.UTF-8", "en"), ("", "en"), ("DE", "de")])
+@pytest.mark.parametrize(
+    ("asked", "got"), [("de_AT.UTF-8", "de-AT"), ("pt-BR", "en-BR"), ("C.UTF-8", "en"), ("", "en"), ("DE", "de"), ("zh_Hant_TW", "en-TW")]
+)
 def test_the_nearest_locale_is_taken(asked, got):
-    assert compose(asked, OPERATOR, FIGURES).locale == got
+    notice = compose(asked, OPERATOR, FIGURES)
+    assert notice.locale == got
+    assert compose(notice.locale, OPERATOR, FIGURES) == notice
+
+
+@pytest.mark.parametrize(
+    ("locale", "named"),
+    [("en_US", "HIPAA"), ("en_GB", "Information Commissioner"), ("en_IE", "GDPR"), ("de_CH", "Eidgenössischen"), ("en", "wherever")],
+)
+def test_the_notice_names_the_rules_of_the_region_and_keeps_its_id(locale, named):
+    notice = compose(locale, OPERATOR, FIGURES)
+    assert named in notice.details[-1][1]
+    assert notice.notice_id == compose("en", OPERATOR, FIGURES).notice_id

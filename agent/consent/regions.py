@@ -1,0 +1,20 @@
+"""Which country's rules the notice names beside the rights that everybody has. The rights themselves do not differ by region."""
+
+_EEA = frozenset(
+    "AT BE BG HR CY CZ DK EE FI FR DE GR HU IE IT LV LT LU MT NL PL PT RO SK SI ES SE IS LI NO".split()  # noqa: SIM905
+)
+_OWN = frozenset({"GB", "CH", "US", "BR", "CA"})
+
+
+def territory_of(locale: str) -> str:
+    """The country in a locale ("de_AT.UTF-8", "en-GB"), upper case, or "" where it names none."""
+    parts = locale.split(".")[0].split("@")[0].replace("-", "_").split("_")
+    found = [part for part in parts[1:] if len(part) == 2 and part.isalpha()]
+    return found[0].upper() if found else ""
+
+
+def region_of(territory: str) -> str:
+    """The key of the regional paragraph: a country of its own, "EU" for the EEA, else "OTHER"."""
+    if territory in _OWN:
+        return territory
+    return "EU" if territory in _EEA else "OTHER"
