@@ -13,6 +13,7 @@ class FakeWorker:
         self.hold = {}
         """Job name -> asyncio.Event that the job waits for."""
         self.stopped = 0
+        self.payload_bytes = 464
         self._running = set()
 
     async def _job(self, name):
@@ -46,7 +47,7 @@ class FakeWorker:
             "d": config.d,
             "bits": config.bits,
         }
-        return encode(header, secrets.token_bytes(config.d_padded * config.bits // 8))
+        return encode(header, secrets.token_bytes(self.payload_bytes))
 
     async def extract(self, paths):
         await self._job("extract")
