@@ -162,10 +162,11 @@ class Agent:
     async def scanning_model(self) -> ScanningModel:
         """The verified model in use, else the start model that the program came with."""
         enrolment = self.terms.enrolment()
-        if enrolment is not None and enrolment.task is not None:
+        said = self.terms.task()
+        if enrolment is not None and said is not None:
             from agent.protocol.messages import Task
 
-            task = Task.from_json(enrolment.task)
+            task = Task.from_json(said)
             held = await self.blocking(lambda: self.model_store().current(enrolment.signing_key, task))
             if held is not None:
                 return ScanningModel(held.content, held.version, held.sha256, held.demonstration)

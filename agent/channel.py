@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 MAX_CLIENTS = 32
 MAX_CALLS_IN_FLIGHT = 8
 """Of one client."""
+LAST_WORDS_S = 0.5
 
 Call = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -41,6 +42,7 @@ class ChannelServer:
         self._call = call
         self._status = status
         self._clients: set[_Client] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
@@ -56,10 +58,14 @@ class ChannelServer:
             client.push_status()
 
     async def close(self) -> None:
+        """Stop to listen; answers that wait are written, within LAST_WORDS_S."""
         if self._server is not None:
             self._server.close()
         for client in list(self._clients):
+            await client.flush()
             client.drop()
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=LAST_WORDS_S)
         self._path.unlink(missing_ok=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -68,10 +74,14 @@ class ChannelServer:
             return
         client = _Client(reader, writer, self._call, self._status, self._path.parent)
         self._clients.add(client)
-        try:
-            await client.serve()
-        finally:
+        task = asyncio.create_task(client.serve())
+        self._serving.add(task)
+
+        def ended(_: object) -> None:
             self._clients.discard(client)
+            self._serving.discard(task)
+
+        task.add_done_callback(ended)
 
 
 class _Client:
@@ -104,6 +114,12 @@ class _Client:
             self._status_waits = True
             self._queue(None)
 
+    async def flush(self) -> None:
+        """Let what waits be written, within LAST_WORDS_S."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._outgoing.join()
+
     def drop(self) -> None:
         for task in (*self._tasks, *self._calls):
             task.cancel()
@@ -134,9 +150,7 @@ class _Client:
     async def _refuse(self, error: PeerFault) -> None:
         """Tell what was wrong and let it be written before the connection ends."""
         self._send({"id": None, "error": error.to_json()})
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FRAME_TIMEOUT_S):
-                await self._outgoing.join()
+        await self.flush()
 
     async def _write(self) -> None:
         with contextlib.suppress(TimeoutError, ConnectionError):

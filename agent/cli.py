@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LOCK_WAIT_S = 3.0
 """Commands are short; one waits for another."""
+MAX_LOG_BYTES = 512 * 1024
 EXTERNAL = {
     "tray": "the icon in the notification area (also: aegis without a command)",
     "window": "the window: aegis window [PAGE]",
@@ -148,16 +149,19 @@ def _show(options: argparse.Namespace, result: dict[str, Any], as_text: Callable
 def _run(options: argparse.Namespace) -> int:
     import asyncio
 
-    _log_to_stderr()
     home = _home(options)
+    _no_core_dumps()
     with _locked(home) as held:
         if not held:
             raise NeedsUser("AGENT_RUNNING", "An agent is using this home already.", "Use aegis run-now, or aegis quit first.")
+        _start_log(home)
         if options.once:
             result = _with_agent(home, lambda agent: asyncio.run(agent.make_pass(hold_s=0)).to_json())
             return _show(options, result, lambda shown: f"{shown['outcome']}: {shown['text']}")
         _with_agent(home, lambda agent: asyncio.run(_serve(agent)))
-    return 0
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # a blocking call may still hang in the network; quitting does not wait for it
 
 
 async def _serve(agent: "Agent") -> None:
@@ -213,7 +217,9 @@ def _consent_grant(options: argparse.Namespace) -> int:
 def _consent_withdraw(options: argparse.Namespace) -> int:
     from agent.show import withdrawn_text
 
-    return _show(options, request(options, "consent.withdraw", surface="cli"), withdrawn_text)
+    result = request(options, "consent.withdraw", surface="cli")
+    page = {} if options.json else request(options, "ledger")
+    return _show(options, result, lambda status: withdrawn_text(status, page))
 
 
 def _pause(options: argparse.Namespace) -> int:
@@ -389,10 +395,22 @@ def _no_agent() -> NeedsUser:
     return NeedsUser("NO_AGENT", "No agent is running.", "Start one with aegis run, or make one pass with aegis run --once.")
 
 
-def _log_to_stderr() -> None:
+def _start_log(home: Home) -> None:
+    """Fixed event names with fields, to stderr and into the home; never text of the person."""
     import logging
+    import logging.handlers
 
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    file = logging.handlers.RotatingFileHandler(home.logs / "agent.log", maxBytes=MAX_LOG_BYTES, backupCount=1, delay=True)
+    form = "%(asctime)s %(levelname)s %(name)s %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form, handlers=[logging.StreamHandler(sys.stderr), file])
+
+
+def _no_core_dumps() -> None:
+    """Keys are in memory while the agent works."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -20,6 +20,9 @@ from agent.ipc import socket_path
 log = logging.getLogger(__name__)
 
 TICK_S = 60.0
+WATCH_S = 2.0
+"""How often a pass under way is compared with consent and conditions; withdrawing and pausing do not wait for it."""
+MODEL_PERIOD_S = 24 * 3600
 STATUS_DELAY_S = 0.1
 """Changes that come together are pushed together."""
 
@@ -34,6 +37,7 @@ class Loop:
         self._quit = asyncio.Event()
         self._once_more = False
         self._push_waits = False
+        self._model_looked_at: int | None = None
         self._history = scheduler.History(agent.clock.now())
         self._channel = ChannelServer(socket_path(agent.home.root, agent.environ), agent.service.call, lambda: agent.status().to_json())
         agent.attach(wake=self._woken.set, run_now=self._run_now, request_quit=self._quit.set)
@@ -67,7 +71,7 @@ class Loop:
             await self._retry_erase()
             if self._agent.gate.denial() is not None:
                 self._agent.next_at = None
-                await self._sleep(None)
+                await self._sleep(await self._refresh_model())
                 self._history = scheduler.after_wake(self._history, self._agent.clock.now())
                 continue
             now, ticks = self._agent.clock.now(), self._agent.clock.monotonic()
@@ -86,6 +90,7 @@ class Loop:
         chosen, self._once_more = self._once_more, False
         hold_s = 0 if chosen else self._agent.terms.settings().integer("hold.minutes") * 60
         now = self._agent.clock.now
+        watching = asyncio.create_task(self._watch())
         try:
             result = await self._agent.make_pass(hold_s=hold_s, override=chosen)
             log.info("pass.done outcome=%s", result.outcome.value)
@@ -99,7 +104,29 @@ class Loop:
                 InternalError("INTERNAL", "Something went wrong inside AegisAI.", "See the log.")
             )
             self._history = scheduler.after_fault(self._history, now())
+        finally:
+            watching.cancel()
         self._agent.changed()
+
+    async def _watch(self) -> None:
+        """While a pass is under way: stop it when consent, policy or the conditions say so."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            await self._agent.participation.recheck()
+
+    async def _refresh_model(self) -> float | None:
+        """Without consent: newer models for scanning, if the person chose so. Seconds until it is worth looking again, None for never."""
+        if not self._agent.terms.settings().flag("models.update_without_consent") or self._agent.terms.enrolment() is None:
+            return None
+        now = self._agent.clock.now()
+        due = (self._model_looked_at or 0) + MODEL_PERIOD_S
+        if now >= due:
+            self._model_looked_at, due = now, now + MODEL_PERIOD_S
+            try:
+                await self._agent.membership.update_model()
+            except AegisError as error:
+                log.info("model.not_updated code=%s", error.code)
+        return float(due - now)
 
     async def _retry_erase(self) -> None:
         if self._agent.home.erase_request.exists():

@@ -86,6 +86,29 @@ class Membership:
             client = self._client_factory(enrolment.server, enrolment.ca_pem, enrolment.signing_key, identity)
         return client
 
+    async def update_model(self) -> bool:
+        """Fetch a newer model for scanning without certificate or consent, over public signed paths; whether one came.
+
+        Only for `models.update_without_consent`, and only where the invitation pins a repository. Raises what server and repository raise.
+        """
+        enrolment, store = self._enrolment(), self._models()
+        if not enrolment.root_sha256:
+            return False
+        client = self._client_factory(enrolment.server, enrolment.ca_pem, enrolment.signing_key, None)
+        try:
+            repository = self._repository(enrolment.root_sha256, client)
+            task = await self._blocking(repository.task)
+            floor = store.floor()
+            model = await self._blocking(lambda: repository.model(task, floor, floor.sha256))
+        finally:
+            client.close()
+        self._terms.keep_task(task.to_json())
+        if model is None:
+            return False
+        await self._blocking(lambda: store.install(model))
+        self._changed()
+        return True
+
     async def model(self, permit: Permit, client: "AggregatorClient", config: "RoundConfig", task: "Task") -> "tuple[VerifiedModel, int]":
         """The verified model that the round names, and the bytes that came over the network for it (0 when it was here)."""
         enrolment, store = self._enrolment(), self._models()

@@ -181,6 +181,15 @@ class Participation:
             self._client.close()
         await asyncio.wait([task], timeout=1.0)
 
+    async def recheck(self) -> None:
+        """Stop what is under way when it may not go on: training by every condition, sending by consent and policy only."""
+        if not self.is_busy:
+            return
+        if self._gate.denial() is not None:
+            await self.forget()
+        elif self.activity.kind == "training" and self._held_back(self._may_train):
+            await self.stop()
+
     async def forget(self) -> None:
         """After a withdrawal: stop, empty the outbox, wipe what was trained (P2)."""
         await self.stop()

@@ -44,10 +44,18 @@ def notice_text(notice: Shown) -> str:
     )
 
 
-def withdrawn_text(status: Shown) -> str:
-    charged = status["budget"]["charges"]
-    kept = f"\n{charged} earlier updates were charged; what was already summed into a model stays in it." if charged else ""
-    return f"Consent is {status['consent']['state']}. Nothing runs.{kept}"
+def withdrawn_text(status: Shown, ledger: Shown) -> str:
+    """What is stopped, what is deleted, and what cannot be undone, told from the ledger (C12)."""
+    lines = [f"Consent is {status['consent']['state']}. Nothing runs; what waited to be sent was deleted."]
+    acknowledged = {entry["charge_seq"] for entry in ledger["outbox"] if entry["state"] == "acknowledged"}
+    versions = [charge["model_version"] + 1 for charge in ledger["charges"] if charge["seq"] in acknowledged]
+    if versions:
+        span = f"version {versions[0]}" if len(set(versions)) == 1 else f"versions {min(versions)} to {max(versions)}"
+        lines.append(
+            f"{len(versions)} updates were received before and may be part of the model from {span} on; they cannot be taken out again."
+        )
+    lines.append("Your samples and the record of what was sent are still here; aegis erase removes everything, here and at the server.")
+    return "\n".join(lines)
 
 
 def enrolled_text(result: Shown) -> str:

@@ -96,6 +96,14 @@ class Terms:
         if self._enrolment is not None:
             self._keep(replace(self._enrolment, token="", task=task, signing_key=signing_key))
 
+    def task(self) -> dict[str, Any] | None:
+        """The task as JSON: from enrolment, or from the repository where this device only takes models."""
+        held: dict[str, Any] | None = self._enrolment.task if self._enrolment and self._enrolment.task else self._values.get("task")
+        return held
+
+    def keep_task(self, task: dict[str, Any]) -> None:
+        self._values.put("task", task)
+
     def figures(self) -> wording.Figures:
         """The figures that the notice names: the person's, before policy makes them stricter."""
         wanted = Settings(self._choices, {}, _proposed(self._enrolment))

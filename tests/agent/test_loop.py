@@ -5,6 +5,7 @@ import contextlib
 
 import pytest
 
+from agent.conditions.reasons import Reason, ReasonCode
 from agent.errors import NeedsUser
 from agent.ipc import Channel, NoAgentError, socket_path
 from tests.fakes.device import Device
@@ -118,6 +119,53 @@ def test_p2_withdrawing_over_the_channel_stops_a_training_worker(device):
     asyncio.run(scene())
 
 
+def test_p3_a_policy_that_denies_in_the_middle_stops_the_worker(device, tmp_path, monkeypatch):
+    monkeypatch.setattr("agent.loop.WATCH_S", 0.01)
+
+    async def scene():
+        await device.join()
+        device.worker.hold["train"] = asyncio.Event()
+        async with running(device) as path:
+            await ask(path, "run_now")
+            await until(lambda: "train" in device.worker.calls)
+            (tmp_path / "policy.toml").write_text("contribute = false\n")
+            await until(lambda: device.worker.stopped)
+            status = await ask(path, "status")
+            assert (status["state"], status["reasons"][0]["code"]) == ("off", "DENIED_BY_POLICY")
+
+    asyncio.run(scene())
+
+
+def test_a_condition_that_appears_stops_training_and_the_next_pass_waits(device, monkeypatch):
+    monkeypatch.setattr("agent.loop.WATCH_S", 0.01)
+    held = []
+
+    class Battery:
+        def may_train(self):
+            return tuple(held)
+
+        def may_send(self):
+            return ()
+
+        def readings(self):
+            return ()
+
+    async def scene():
+        await device.join()
+        device.agent.conditions = Battery()
+        device.worker.hold["train"] = asyncio.Event()
+        async with running(device) as path:
+            device.clock.advance(300)
+            await ask(path, "settings.set", key="hold.minutes", value=0)
+            await until(lambda: "train" in device.worker.calls)
+            held.append(Reason(ReasonCode.ON_BATTERY, "On battery."))
+            await until(lambda: device.worker.stopped)
+            status = await ask(path, "status")
+            assert [reason["code"] for reason in status["reasons"]] == ["ON_BATTERY"]
+
+    asyncio.run(scene())
+
+
 def test_quit_ends_within_two_seconds_in_the_middle_of_a_job(device):
     async def scene():
         await device.join()
@@ -160,5 +208,32 @@ def test_a_waiting_erase_request_is_delivered_by_the_running_agent(device):
         async with running(device) as path:
             await until(lambda: not device.server.devices)
             assert (await ask(path, "status"))["erase_pending"] is False
+
+    asyncio.run(scene())
+
+
+def test_p1_models_without_consent_come_only_where_the_person_chose_so(device):
+    looked = []
+
+    async def scene():
+        await device.call("enroll", invitation=device.server.invitation())
+
+        async def update_model():
+            looked.append(device.clock.now())
+            return False
+
+        device.agent.membership.update_model = update_model
+        async with running(device) as path:
+            await ask(path, "settings.set", key="cpu.share_idle", value=10)
+            assert looked == []
+            await ask(path, "settings.set", key="models.update_without_consent", value=True)
+            await until(lambda: looked)
+            await ask(path, "settings.set", key="cpu.share_idle", value=11)
+            await asyncio.sleep(0.02)
+            assert len(looked) == 1
+            device.clock.advance(24 * 3600)
+            await ask(path, "settings.set", key="cpu.share_idle", value=12)
+            await until(lambda: len(looked) == 2)
+        assert device.server.calls == []
 
     asyncio.run(scene())
