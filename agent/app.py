@@ -259,6 +259,10 @@ class Agent:
     def _tidy(self) -> None:
         """What a crash may have left: trained updates whose keys are gone, and bytes that a withdrawal did not come to remove (P10)."""
         wipe(self.home.scratch)
+        if self.values.get("erasing"):
+            from agent.consent.erase import finish
+
+            finish(self)
         if self.gate.denial() is not None and self.ledger.unsent():
             self.ledger.withdraw(self.clock.now())
 

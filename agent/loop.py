@@ -61,6 +61,7 @@ class Loop:
             for task in (passes, quitting):
                 task.cancel()
             await self._agent.participation.stop()
+            await self._agent.worker().stop()
             await self._channel.close()
             log.info("agent.stopped")
 

@@ -13,11 +13,11 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.clock import Clock
 from agent.conditions.reasons import Reason, ReasonCode
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from agent.transport.client import AggregatorClient
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 DAY_S = 24 * 3600
 MAX_CHARGES_PER_MODEL = 2
@@ -142,6 +144,7 @@ class Participation:
         self._may_train = may_train
         self._may_send = may_send
         self._changed = changed
+        self._gathering: set[asyncio.Future[Any]] = set()
         self._override = False
         self._task: asyncio.Task[PassResult] | None = None
         self._client: AggregatorClient | None = None
@@ -170,16 +173,31 @@ class Participation:
                 return PassResult(Outcome.STOPPED, "The pass was stopped.")
             raise
 
+    async def gather(self, permit: Permit, job: Coroutine[Any, Any, T]) -> T:
+        """Run a job that reads for training; a withdrawal ends it. Raises NeedsUser NO_CONSENT when it came in between."""
+        task = asyncio.ensure_future(job)
+        self._gathering.add(task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            permit.check()
+            raise
+        finally:
+            self._gathering.discard(task)
+            permit.check()
+
     async def stop(self) -> None:
         """End the pass under way: the worker dies, the connection is dropped. What was charged stays charged."""
-        task = self._task
-        if task is None or task.done():
-            return
-        task.cancel()
+        if self._task is not None and self.is_busy:
+            await self._end([self._task])
+
+    async def _end(self, tasks: Sequence["asyncio.Future[Any]"]) -> None:
+        for task in tasks:
+            task.cancel()
         await self._worker().stop()
         if self._client is not None:
             self._client.close()
-        await asyncio.wait([task], timeout=1.0)
+        await asyncio.wait(tasks, timeout=1.0)
 
     async def recheck(self) -> None:
         """Stop what is under way when it may not go on: training by every condition, sending by consent and policy only."""
@@ -192,7 +210,9 @@ class Participation:
 
     async def forget(self) -> None:
         """After a withdrawal: stop, empty the outbox, wipe what was trained (P2)."""
-        await self.stop()
+        running = [*self._gathering, *([self._task] if self._task is not None and self.is_busy else [])]
+        if running:
+            await self._end(running)
         self._ledger.withdraw(self._clock.now())
         self.discard()
 

@@ -229,17 +229,15 @@ class Service:
         """Extraction for training asks the gate, scanning does not (C21)."""
         if label not in ("malicious", "benign"):
             raise NeedsUser("BAD_VALUE", f"The label is malicious or benign, not {label[:40]!r}.", "Nothing was changed.")
-        permit = self._agent.gate.permit()
-        result = await self._agent.worker().extract(_texts(paths))
-        permit.check()
+        permit, wanted = self._agent.gate.permit(), _texts(paths)
+        result = await self._agent.participation.gather(permit, self._agent.worker().extract(wanted))
         mark = 1 if label == "malicious" else 0
         rows = [(row.features, mark, Path(row.path).name) for row in result.rows]
         return self._store(rows, [asdict(item) for item in result.refused])
 
     async def _samples_import(self, path: str) -> Result:
         permit = self._agent.gate.permit()
-        result = await self._agent.worker().import_table(path)
-        permit.check()
+        result = await self._agent.participation.gather(permit, self._agent.worker().import_table(path))
         rows = [(row.features, row.label, Path(path).name) for row in result.rows]
         return self._store(rows, [asdict(item) for item in result.refused])
 
@@ -266,8 +264,9 @@ class Service:
         return {"removed": removed}
 
     async def _scan(self, paths: list[Any]) -> Result:
+        wanted = _texts(paths)
         model = await self._agent.scanning_model()
-        result = await self._agent.worker().scan(_texts(paths), model.content)
+        result = await self._agent.worker().scan(wanted, model.content)
         return {"results": [asdict(item) for item in result.results], "model_version": model.version, "demonstration": model.demonstration}
 
     # What was charged and sent; everything held; forgetting it.

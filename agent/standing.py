@@ -63,6 +63,8 @@ def waiting_reasons(agent: "Agent") -> tuple[Reason, ...]:
     found = list(own_reasons(agent))
     if agent.terms.enrolment() is None:
         found.append(Reason(ReasonCode.NOT_ENROLLED, "No operator was joined yet."))
+    if fault := _ledger_fault(agent):
+        found.append(Reason(ReasonCode.BUDGET_SPENT, f"{fault.message} {fault.remedy}"))
     error, result, now = agent.faults.error, agent.faults.result, agent.clock.now()
     if error is not None and (code := _KEYRING.get(error.code)):
         found.append(Reason(code, f"{error.message} {error.remedy}"))
@@ -130,7 +132,15 @@ def budget_view(agent: "Agent") -> BudgetView:
     try:
         charges = agent.ledger.charges()
     except AegisError:
-        charges = []
+        return BudgetView(
+            epsilon_period=budget.epsilon,
+            delta=budget.delta,
+            period_days=budget.period_days,
+            epsilon_ledger=budget.epsilon,
+            epsilon_local=budget.epsilon,
+            epsilon_lifetime=budget.lifetime_epsilon,
+            epsilon_lifetime_ceiling=budget.lifetime_epsilon,
+        )
     now = agent.clock.now()
     start = now - budget.period_days * 24 * 3600
     recent = [charge for charge in charges if charge.at > start]
@@ -152,6 +162,14 @@ def budget_view(agent: "Agent") -> BudgetView:
         may_take_part_at=result.may_take_part_at if result else None,
         charges=len(charges),
     )
+
+
+def _ledger_fault(agent: "Agent") -> AegisError | None:
+    try:
+        agent.ledger.charges()
+    except AegisError as error:
+        return error
+    return None
 
 
 def _state(agent: "Agent", consent: ConsentState, reasons: tuple[Reason, ...]) -> AgentState:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_REQUEST_BYTES = 64 * 1024
+ERASING = "erasing"
+"""Value that is in the store from the first step of an erase to the last."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,20 @@ async def erase(agent: "Agent") -> dict[str, Any]:
     await agent.participation.stop()
     if request is not None:
         durable.write(agent.home.erase_request, json.dumps(asdict(request)).encode())
-    if agent.identity_file_exists():
-        await agent.blocking(agent.identity_file().destroy)
+    agent.values.put(ERASING, True)
+    await agent.blocking(lambda: _destroy_identity(agent))
     agent.forget_everything()
     await deliver(agent)
     agent.changed()
-    return {"pending": agent.home.erase_request.exists(), "server_cannot_be_told": lost}
+    pending = agent.home.erase_request.exists() or agent.identity_file_exists()
+    return {"pending": pending, "server_cannot_be_told": lost}
+
+
+def finish(agent: "Agent") -> None:
+    """At the start: go on with an erase that a crash interrupted."""
+    if agent.values.get(ERASING):
+        _destroy_identity(agent)
+        agent.forget_everything()
 
 
 async def deliver(agent: "Agent") -> bool:
@@ -71,6 +81,15 @@ async def deliver(agent: "Agent") -> bool:
     durable.remove(agent.home.erase_request)
     agent.changed()
     return True
+
+
+def _destroy_identity(agent: "Agent") -> None:
+    """The ciphertext goes in any case; a wrapping key that the keyring does not let go is good for nothing and is tried again."""
+    try:
+        if agent.identity_file_exists():
+            agent.identity_file().destroy()
+    except AegisError as error:
+        log.warning("erase.keyring_kept code=%s", error.code)
 
 
 async def _request(agent: "Agent") -> tuple[EraseRequest | None, bool]:

@@ -4,10 +4,11 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from agent.errors import NeedsUser
 from agent.store.database import Database
 
-ROW_BYTES = 29 * 8
-"""A row is 29 little-endian unsigned 64-bit integers."""
+MAX_ROWS = 200_000
+"""46 MB of features; more teaches this model nothing and would cost memory at every training."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,21 @@ class Samples:
         self._database = database
 
     def add(self, rows: Iterable[tuple[Sequence[int], int, str]], now: int) -> tuple[int, int]:
-        """Store (features, label, source) rows, all or none; how many were new and how many known already."""
+        """Store (features, label, source) rows, all or none; how many were new and how many known already.
+
+        Raises NeedsUser SAMPLES_FULL.
+        """
         added = known = 0
         with self._database.transaction():
+            held = self.counts().total
             for features, label, source in rows:
                 packed = struct.pack("<29Q", *features)
                 new = self._database.execute(
                     "INSERT OR IGNORE INTO sample (features, label, source, added_at) VALUES (?, ?, ?, ?)", packed, label, source, now
                 )
                 added, known = (added + 1, known) if new else (added, known + 1)
+                if held + added > MAX_ROWS:
+                    raise NeedsUser("SAMPLES_FULL", f"At most {MAX_ROWS} training rows are kept; nothing was added.", "aegis samples clear")
         return added, known
 
     def page(self, offset: int, limit: int) -> list[Sample]:

@@ -294,41 +294,6 @@ def test_p4_a_worker_that_seals_for_another_round_is_found_out_before_the_charge
     asyncio.run(scene())
 
 
-def test_erase_forgets_everything_here_and_there_and_twice_is_fine(device):
-    async def scene():
-        await device.join()
-        await device.make_pass()
-        assert await device.call("erase") == {"pending": False, "server_cannot_be_told": False}
-        assert device.server.devices == {}
-        assert device.keystore._secrets == {}
-        left = {path.name for path in device.home.rglob("*") if path.is_file()}
-        assert left <= {"agent.sqlite3", "agent.sqlite3-wal", "agent.sqlite3-shm", "lock"}
-        status = await device.call("status")
-        assert (status["consent"]["state"], status["enrolled"], status["sent"]["count"]) == ("UNASKED", False, 0)
-        assert await device.call("erase") == {"pending": False, "server_cannot_be_told": False}
-
-    asyncio.run(scene())
-
-
-def test_erase_works_offline_and_is_retried_visibly(device):
-    async def scene():
-        await device.join()
-        await device.make_pass()
-        device.server.fail("erase_by_secret", offline())
-        assert (await device.call("erase"))["pending"] is True
-        assert not device.agent.identity_file_exists()
-        device.restart()
-        status = await device.call("status")
-        assert status["erase_pending"] is True
-        assert any("erase" in note for note in status["notes"])
-        device.server.fail("erase_by_secret", None)
-        assert (await device.call("erase"))["pending"] is False
-        assert device.server.devices == {}
-        assert (await device.call("status"))["erase_pending"] is False
-
-    asyncio.run(scene())
-
-
 def test_the_certificate_is_renewed_at_two_thirds_of_its_life(device):
     async def scene():
         await device.join()

@@ -1,0 +1,156 @@
+"""The dispatcher: parameters are checked before a method sees them, and the gate before anything is read for training."""
+
+import asyncio
+
+import pytest
+
+from agent.errors import AegisError, PeerFault
+from tests.fakes.device import Device
+
+
+@pytest.fixture
+def device(tmp_path):
+    device = Device(tmp_path)
+    yield device
+    device.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "code"),
+    [
+        ("nonsense", {}, "UNKNOWN_METHOD"),
+        ("status", {"more": 1}, "BAD_PARAMS"),
+        ("pause", {"seconds": "15"}, "BAD_PARAMS"),
+        ("pause", {"seconds": True}, "BAD_PARAMS"),
+        ("pause", {"seconds": -5}, "BAD_VALUE"),
+        ("pause", {"seconds": 10**12}, "BAD_VALUE"),
+        ("pause", {"until": 5}, "BAD_VALUE"),
+        ("samples.add", {"paths": ["/x"]}, "BAD_PARAMS"),
+        ("samples.add", {"paths": ["/x"], "label": "odd"}, "BAD_VALUE"),
+        ("scan", {"paths": []}, "BAD_PARAMS"),
+        ("scan", {"paths": [1]}, "BAD_PARAMS"),
+        ("scan", {"paths": ["a\0b"]}, "BAD_PARAMS"),
+        ("consent.grant", {"notice_id": "x", "text_sha256": "y", "surface": "cli", "locale": "en"}, "NOTICE_CHANGED"),
+        ("consent.grant", {"notice_id": "x"}, "BAD_PARAMS"),
+        ("enroll", {}, "BAD_PARAMS"),
+        ("enroll", {"invitation": "x", "server": "y"}, "BAD_PARAMS"),
+        ("enroll", {"invitation": "x" * 60_000}, "INVITATION_BAD"),
+        ("invitation.inspect", {"invitation": "aegis1.x.y"}, "INVITATION_BAD"),
+        ("settings.set", {"key": "cpu.share_idle", "value": []}, "BAD_VALUE"),
+        ("export", {"path": "relative.json"}, "BAD_VALUE"),
+        ("sent.show", {"attempt": "none"}, "NOT_FOUND"),
+    ],
+)
+def test_p11_a_bad_request_is_refused_and_changes_nothing(device, method, params, code):
+    async def scene():
+        before = device.agent.status()
+        with pytest.raises(AegisError) as raised:
+            await device.agent.service.call(method, params)
+        assert raised.value.code == code
+        assert device.agent.status() == before
+
+    asyncio.run(scene())
+
+
+def test_a_surface_is_a_short_word(device):
+    async def scene():
+        with pytest.raises(PeerFault):
+            await device.grant(surface="x" * 100)
+        assert device.agent.gate.standing().state.value == "UNASKED"
+
+    asyncio.run(scene())
+
+
+def test_c10_withdrawing_is_easy_in_every_state(device):
+    async def scene():
+        for prepare in (None, device.grant, None):
+            if prepare:
+                await prepare()
+            status = await device.call("consent.withdraw", surface="tray")
+            assert status["state"] == "off"
+        await device.grant()
+        await device.call("settings.set", key="budget.epsilon", value=2)
+        assert (await device.call("consent.withdraw", surface="tray"))["consent"]["state"] == "REFUSED"
+
+    asyncio.run(scene())
+
+
+def test_granting_twice_records_one_yes(device):
+    async def scene():
+        await device.grant()
+        await device.grant()
+        assert len(device.agent.record.entries()) == 1
+
+    asyncio.run(scene())
+
+
+def test_c2_dismissing_records_no_yes(device):
+    async def scene():
+        notice = await device.call("consent.show")
+        status = await device.call("consent.dismiss", notice_id=notice["notice_id"], surface="window")
+        assert status["consent"]["state"] == "UNASKED"
+        await device.grant()
+        status = await device.call("consent.dismiss", notice_id=notice["notice_id"], surface="window")
+        assert status["consent"]["state"] == "GRANTED"
+
+    asyncio.run(scene())
+
+
+def test_inspecting_an_invitation_stores_nothing(device):
+    async def scene():
+        shown = await device.call("invitation.inspect", invitation=device.server.invitation())
+        assert shown["operator"]["name"] == "Test operator"
+        assert len(shown["ca_sha256"]) == 64
+        assert device.agent.terms.enrolment() is None
+
+    asyncio.run(scene())
+
+
+def test_samples_are_added_with_their_names_only_and_counted_once(device):
+    async def scene():
+        await device.grant()
+        answer = await device.call("samples.add", paths=["/home/person/secret/a.exe", "/home/person/b.txt"], label="malicious")
+        assert (answer["added"], [item["path"] for item in answer["refused"]]) == (1, ["/home/person/b.txt"])
+        listed = await device.call("samples.list")
+        assert [(row["source"], row["label"]) for row in listed["rows"]] == [("a.exe", "malicious")]
+        assert "person" not in str(device.agent.samples.everything())
+        answer = await device.call("samples.add", paths=["/home/person/secret/a.exe"], label="malicious")
+        assert (answer["added"], answer["known"]) == (0, 1)
+
+    asyncio.run(scene())
+
+
+def test_p2_rows_that_come_after_a_withdrawal_are_not_kept(device):
+    async def scene():
+        await device.grant()
+        device.worker.hold["extract"] = asyncio.Event()
+        adding = asyncio.create_task(device.call("samples.add", paths=["/x/a.exe"], label="benign"))
+        while "extract" not in device.worker.calls:
+            await asyncio.sleep(0.001)
+        await device.call("consent.withdraw", surface="tray")
+        device.worker.hold["extract"].set()
+        with pytest.raises(AegisError) as raised:
+            await adding
+        assert raised.value.code == "NO_CONSENT"
+        assert device.worker.stopped
+        assert device.agent.samples.counts().total == 0
+
+    asyncio.run(scene())
+
+
+def test_the_doctor_asks_the_keyring_only_after_a_yes(device, monkeypatch):
+    asked = []
+    describe = device.keystore.describe
+    monkeypatch.setattr(device.keystore, "describe", lambda: asked.append(1) or describe())
+
+    async def scene():
+        checks = {check["name"]: check for check in (await device.call("doctor"))["checks"]}
+        assert (asked, checks["keyring"]["ok"]) == ([], None)
+        await device.join()
+        await device.make_pass()
+        checks = {check["name"]: check for check in (await device.call("doctor"))["checks"]}
+        assert (asked, checks["keyring"]["ok"]) == ([1], True)
+        assert checks["trust roots"]["value"] == "1"
+        assert checks["certificate"]["ok"] is True
+
+    asyncio.run(scene())
