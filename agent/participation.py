@@ -292,8 +292,11 @@ class Participation:
         if offer.status != "open" or offer.round is None:
             return None
         from agent.privacy.policy import check_config
+        from agent.protocol.messages import Mode
 
         config = offer.round
+        if config.mode is not Mode.LOCAL:
+            raise PeerFault("MODE_NOT_SUPPORTED", "The server asks for a mode that this version cannot do.", "Update AegisAI.")
         check_config(config, task, self._limits())
         if (config.model_version, config.model_digest) != (offer.model_version, offer.model_digest):
             raise PeerFault("OFFER_INCONSISTENT", "The server's offer contradicts itself.", "Nothing was sent. Tell the operator.")

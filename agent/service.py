@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +29,8 @@ Result = dict[str, Any]
 @dataclass(frozen=True)
 class Method:
     call: Callable[..., Awaitable[Result]]
-    required: Mapping[str, type] = ()  # type: ignore[assignment]
-    optional: Mapping[str, type] = ()  # type: ignore[assignment]
+    required: Mapping[str, type] = field(default_factory=dict)
+    optional: Mapping[str, type] = field(default_factory=dict)
 
 
 class Service:
@@ -81,8 +81,7 @@ class Service:
         method = self._methods.get(name)
         if method is None:
             raise PeerFault("UNKNOWN_METHOD", f"There is no method {name[:40]!r}.", "Update both programs.")
-        required, optional = dict(method.required or {}), dict(method.optional or {})
-        _check_params(params, required, optional)
+        _check_params(params, method.required, method.optional)
         return await method.call(**params)
 
     # What is going on.

@@ -8,6 +8,8 @@ import uuid
 from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import load_pem_x509_csr
 
 from agent.errors import NeedsUser, PeerFault
 from agent.models.verify import ModelFacts
@@ -118,10 +120,11 @@ class FakeClient:
     def register(self, token, csr_pem):
         self._called("register")
         host = self._host
-        if host.tokens.get(token, csr_pem) not in (None, csr_pem):
+        key = load_pem_x509_csr(csr_pem.encode()).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        if host.tokens.get(token, key) not in (None, key):
             raise NeedsUser("TOKEN_USED", "This invitation has been used already.", "Ask for a new one.")
-        host.tokens[token] = csr_pem
-        device_id = host.devices.setdefault(csr_pem, f"urn:uuid:{uuid.uuid4()}")
+        host.tokens[token] = key
+        device_id = host.devices.setdefault(key, f"urn:uuid:{uuid.uuid4()}")
         certificate = host.authority.issue_device(csr_pem, device_id)
         return Registration(device_id, certificate, host.authority.pem, "ab" * 16, host.task, public_hex(host.signing_key))
 
@@ -167,7 +170,7 @@ class FakeClient:
     def erase_by_secret(self, device_id, erase_secret):
         self._called("erase_by_secret")
         assert erase_secret == "ab" * 16
-        self._host.devices = {csr: held for csr, held in self._host.devices.items() if held != device_id}
+        self._host.devices = {key: held for key, held in self._host.devices.items() if held != device_id}
 
     def close(self):
         pass
