@@ -1,6 +1,6 @@
 """What authentication costs: signing and checking a request, a handshake, a request over an open connection.
 
-`figures()` gives (key, value, unit, reference, name of the reference). References are measured in the same run.
+References are measured in the same run.
 """
 
 import contextlib
@@ -19,21 +19,17 @@ from agent.keystore import MemoryKeyStore
 from agent.protocol.http_signature import sign_request, verify_request
 from agent.transport.http import PinnedSession
 from agent.transport.tls import client_context
+from tests.bench.harness import Figure, bench
 from tests.fakes.ca import TestAuthority
 from tests.fakes.https_server import HttpsServer, Scripted
 
-Figure = tuple[str, float, str, float | None, str]
 BODY_BYTES = 27_000
 """A masked vector of 10,000 coordinates."""
 DEVICE = "urn:uuid:6c1f2b3e-0000-4000-8000-000000000001"
 
 
-def figures() -> Iterator[Figure]:
-    yield from _signatures()
-    yield from _connections()
-
-
-def _signatures() -> Iterator[Figure]:
+@bench("auth.signed_request_ms.client", "auth.signed_request_ms.server")
+def signatures() -> Iterator[Figure]:
     key = ec.generate_private_key(ec.SECP256R1())
     signer, public, body = SoftwareSigner(key), key.public_key(), os.urandom(BODY_BYTES)
     place = ("POST", "localhost:8443", "/api/v1/updates")
@@ -43,10 +39,10 @@ def _signatures() -> Iterator[Figure]:
 
     headers = {name.lower(): value for name, value in sign().items()}
     bare_sign = _cpu_ms(lambda: signer.sign(body))
-    yield "auth.signed_request_ms.client", _cpu_ms(sign), "ms CPU", bare_sign, "ECDSA P-256 signature alone"
+    yield Figure("auth.signed_request_ms.client", _cpu_ms(sign), "ms CPU", bare_sign, "ECDSA P-256 signature alone")
     raw = _library_verifier(headers, body, public)
     check = _cpu_ms(lambda: verify_request(*place, headers, body, lambda _: public))
-    yield "auth.signed_request_ms.server", check, "ms CPU", _cpu_ms(raw), "http-message-signatures 3.0 verifier"
+    yield Figure("auth.signed_request_ms.server", check, "ms CPU", _cpu_ms(raw), "http-message-signatures 3.0 verifier")
 
 
 def _library_verifier(headers: dict[str, str], body: bytes, public: ec.EllipticCurvePublicKey) -> Callable[[], object]:
@@ -64,7 +60,8 @@ def _library_verifier(headers: dict[str, str], body: bytes, public: ec.EllipticC
     return lambda: verifier.verify(message, expect_tag="aegisai-1", body=body)
 
 
-def _connections() -> Iterator[Figure]:
+@bench("auth.new_connection_ms", "auth.kept_connection_ms", "identity.open_file_ms", "identity.tls_context_ms")
+def connections() -> Iterator[Figure]:
     authority = TestAuthority()
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         file = IdentityFile(Path(name), MemoryKeyStore())
@@ -83,13 +80,17 @@ def _connections() -> Iterator[Figure]:
 
             return once
 
-        yield "auth.new_connection_ms", _wall_ms(fresh(with_certificate)), "ms", _wall_ms(fresh(without)), "without a client certificate"
+        yield Figure(
+            "auth.new_connection_ms", _wall_ms(fresh(with_certificate)), "ms", _wall_ms(fresh(without)), "without a client certificate"
+        )
         session = PinnedSession(server.url, with_certificate)
         kept = _wall_ms(lambda: session.send("GET", "/", max_bytes=100))
         session.close()
-        yield "auth.kept_connection_ms", kept, "ms", None, ""
-        yield "identity.open_file_ms", _wall_ms(file.load), "ms", None, ""
-        yield "identity.tls_context_ms", _wall_ms(lambda: client_context(authority.pem, identity)), "ms", 1.4, "measured by hand before"
+        yield Figure("auth.kept_connection_ms", kept, "ms", None, "")
+        yield Figure("identity.open_file_ms", _wall_ms(file.load), "ms", None, "")
+        yield Figure(
+            "identity.tls_context_ms", _wall_ms(lambda: client_context(authority.pem, identity)), "ms", 1.4, "measured by hand before"
+        )
 
 
 def _cpu_ms(call: Callable[[], object], rounds: int = 200) -> float:
@@ -110,9 +111,3 @@ def _wall_ms(call: Callable[[], object], rounds: int = 50) -> float:
         call()
         took.append((time.perf_counter() - started) * 1e3)
     return statistics.median(took)
-
-
-if __name__ == "__main__":
-    for key, value, unit, reference, reference_name in figures():
-        against = f"{value / reference:6.2f} × {reference:.3f} ({reference_name})" if reference else ""
-        print(f"{key:34} {value:8.3f} {unit:7} {against}")

@@ -1,0 +1,95 @@
+"""Benchmarks: what a figure is, how one is registered, found, run and written down.
+
+A benchmark is a function in tests/bench/*.py:
+
+    @bench("codec.encode_ms.d10k", unit="ms", reference_name="one np.add")
+    def encode(): return value, reference            # or only the value
+
+    @bench("noise.rate_per_s.sigma1", "noise.rate_per_s.sigma10", unit="1/s")
+    def noise(): yield Figure("noise.rate_per_s.sigma1", value, "1/s", reference, "OpenDP 85 k/s"); ...
+
+It raises CannotMeasure with the reason where this machine cannot tell.
+"""
+
+import importlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Figure(NamedTuple):
+    """One measured number and, measured in the same run where possible, the number it is compared with."""
+
+    key: str
+    value: float
+    unit: str
+    reference: float | None = None
+    reference_name: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """As `build/bench.json` holds it; ratio = value / reference."""
+        return {**self._asdict(), "ratio": self.value / self.reference if self.reference else None}
+
+
+class CannotMeasure(Exception):
+    """This machine cannot tell; the text says why."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    keys: tuple[str, ...]
+    unit: str
+    reference_name: str
+    call: Callable[[], object]
+
+    def matches(self, part: str) -> bool:
+        return any(part in key for key in self.keys)
+
+    def figures(self) -> Iterator[Figure]:
+        """Run it. A single value or a pair (value, reference) belongs to the one declared key."""
+        result = self.call()
+        if isinstance(result, Iterator):
+            yield from (Figure(*item) for item in result)
+            return
+        value, reference = result if isinstance(result, tuple) else (result, None)
+        yield Figure(self.keys[0], value, self.unit, reference, self.reference_name)
+
+
+def bench(*keys: str, unit: str = "", reference_name: str = "") -> Callable[[Callable[[], object]], Callable[[], object]]:
+    """Mark a function as the benchmark of `keys`."""
+
+    def mark(call: Callable[[], object]) -> Callable[[], object]:
+        call.benchmark = Benchmark(keys, unit, reference_name, call)
+        return call
+
+    return mark
+
+
+def discover(folder: Path) -> list[Benchmark]:
+    """Every benchmark in the modules of `folder`, in the order of their names."""
+    found = []
+    for path in sorted(folder.glob("*.py")):
+        if path.stem not in ("__main__", "harness") and not path.stem.startswith("test_"):
+            module = importlib.import_module(f"tests.bench.{path.stem}")
+            marked = [value.benchmark for value in vars(module).values() if hasattr(value, "benchmark")]
+            found += [benchmark for benchmark in marked if benchmark.call.__module__ == module.__name__]
+    return found
+
+
+def write(figures: list[Figure], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([figure.to_json() for figure in figures], indent=1, ensure_ascii=False) + "\n")
+
+
+def median_s(call: Callable[[], object], rounds: int = 9) -> float:
+    """Median wall time of a call in seconds, after one call to warm up."""
+    call()
+    took = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        call()
+        took.append(time.perf_counter() - started)
+    return sorted(took)[len(took) // 2]
