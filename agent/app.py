@@ -84,7 +84,7 @@ class Agent:
         *,
         clock: Clock,
         environ: Mapping[str, str],
-        keystore: "Callable[[], KeyStore] | None",
+        keystore: "KeyStore | None",
         worker: "Callable[[], Worker]",
         client_factory: ClientFactory,
         limits: "Callable[[], Limits] | None" = None,
@@ -100,7 +100,8 @@ class Agent:
         self.gate = Gate(self.record, self.terms.gate_facts)
         self.ledger = Ledger(self.database)
         self.samples = Samples(self.database)
-        self.keystore = _once(keystore or self._chosen_keystore)
+        self._given_keystore = keystore
+        self._keystores: dict[str, KeyStore] = {}
         self.worker = _once(worker)
         self.client_factory = client_factory
         self.conditions = conditions or NoConditions()
@@ -210,6 +211,17 @@ class Agent:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self.database.close()
 
+    def keystore(self) -> "KeyStore":
+        """The store that the setting `key_store` names; in memory only in a home that the demo made."""
+        from agent.keystore import MemoryKeyStore, chosen
+
+        if self._given_keystore is not None:
+            return self._given_keystore
+        kind = "memory" if self.home.is_demo else self.terms.settings().text("key_store")
+        if kind not in self._keystores:
+            self._keystores[kind] = MemoryKeyStore() if kind == "memory" else chosen(kind, self.home.root, self.environ)
+        return self._keystores[kind]
+
     def identity_file(self) -> "IdentityFile":
         """Needs the key store; `identity_file_exists` does not."""
         from agent.identity import IdentityFile
@@ -243,13 +255,6 @@ class Agent:
             path.unlink(missing_ok=True)
         for path in runtime_folder(self.environ).glob(f"{self.home.name}-*"):
             path.unlink(missing_ok=True)
-
-    def _chosen_keystore(self) -> "KeyStore":
-        from agent.keystore import MemoryKeyStore, chosen
-
-        if self.home.is_demo:
-            return MemoryKeyStore()
-        return chosen(self.terms.settings().text("key_store"), self.home.root, self.environ)
 
     def _limits(self) -> "Limits":
         from agent.privacy.policy import Limits
@@ -292,7 +297,7 @@ def build(
         place,
         clock=clock or SystemClock(),
         environ=surroundings,
-        keystore=None if keystore is None else lambda: keystore,
+        keystore=keystore,
         worker=lambda: worker or _process_worker(place),
         client_factory=client_factory or _client,
         limits=limits,

@@ -217,6 +217,10 @@ class Service:
         return {"settings": [entry.to_json() for entry in entries]}
 
     async def _settings_set(self, key: str, value: object) -> Result:
+        if key == "key_store" and self._agent.identity_file_exists():
+            raise NeedsUser(
+                "ALREADY_ENROLLED", "The key of this device lies in the key store in use.", "Run aegis erase first to choose another."
+            )
         self._agent.terms.set(key, value)
         self._agent.wake()
         entry: Entry = self._agent.terms.settings().entry(key)

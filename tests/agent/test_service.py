@@ -154,3 +154,22 @@ def test_the_doctor_asks_the_keyring_only_after_a_yes(device, monkeypatch):
         assert checks["certificate"]["ok"] is True
 
     asyncio.run(scene())
+
+
+def test_the_key_store_is_chosen_before_joining_only(tmp_path):
+    from agent.app import build
+
+    agent = build(tmp_path / "home", environ={"AEGIS_POLICY": str(tmp_path / "none")})
+
+    async def scene():
+        assert agent.keystore().describe().kind != "credential"
+        await agent.service.call("settings.set", {"key": "key_store", "value": "credential"})
+        assert agent.keystore() is agent.keystore()
+        assert agent.keystore().describe().kind == "credential"
+        agent.home.identity.touch()
+        with pytest.raises(AegisError) as raised:
+            await agent.service.call("settings.set", {"key": "key_store", "value": "os"})
+        assert raised.value.code == "ALREADY_ENROLLED"
+
+    asyncio.run(scene())
+    agent.close()
