@@ -100,6 +100,7 @@ class Agent:
         self.gate = Gate(self.record, self.terms.gate_facts)
         self.ledger = Ledger(self.database)
         self.samples = Samples(self.database)
+        self.limits = limits or _product_limits
         self._given_keystore = keystore
         self._keystores: dict[str, KeyStore] = {}
         self.worker = _once(worker)
@@ -132,7 +133,7 @@ class Agent:
             membership=self.membership,
             worker=self.worker,
             blocking=self.blocking,
-            limits=limits or self._limits,
+            limits=self.limits,
             may_train=lambda: (*own_reasons(self), *self.conditions.may_train()),
             may_send=lambda: (*own_reasons(self), *self.conditions.may_send()),
             changed=self.changed,
@@ -256,11 +257,6 @@ class Agent:
         for path in runtime_folder(self.environ).glob(f"{self.home.name}-*"):
             path.unlink(missing_ok=True)
 
-    def _limits(self) -> "Limits":
-        from agent.privacy.policy import Limits
-
-        return Limits()
-
     def _tidy(self) -> None:
         """What a crash may have left: trained updates whose keys are gone, and bytes that a withdrawal did not come to remove (P10)."""
         wipe(self.home.scratch)
@@ -312,6 +308,12 @@ def start_model() -> ScanningModel:
 
     content = resources.files("agent.detector").joinpath("start_model.safetensors").read_bytes()
     return ScanningModel(content, 0, hashlib.sha256(content).hexdigest(), demonstration=True)
+
+
+def _product_limits() -> "Limits":
+    from agent.privacy.policy import Limits
+
+    return Limits()
 
 
 def _process_worker(home: Home) -> "Worker":

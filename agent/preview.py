@@ -32,7 +32,7 @@ async def preview(agent: "Agent") -> dict[str, Any]:
     with resources.as_file(resources.files("agent.detector").joinpath(EXAMPLE)) as path:
         row = (await worker.extract([os.fspath(path)])).rows[0]
     task = Task("example", SCHEMA, "logistic", DIMENSION, Mode.LOCAL, 20, 100, 1000, 1)
-    config = plan_local(task, rho_for_epsilon(budget.epsilon, budget.delta) // ROUNDS_A_PERIOD)
+    config = plan_local(task, rho_units_per_round=rho_for_epsilon(budget.epsilon, budget.delta) // ROUNDS_A_PERIOD)
     scratch, key = agent.home.scratch / f"example-{secrets.token_hex(8)}", secrets.token_bytes(32)
     try:
         await worker.train(task, model.content, pack_rows([row.features]), b"\0", os.fspath(scratch), key)

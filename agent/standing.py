@@ -198,6 +198,8 @@ def _notes(agent: "Agent") -> tuple[str, ...]:
     notes = []
     if agent.home.is_demo:
         notes.append("This home was made by the demo; its keys are in memory only.")
+    if agent.limits().are_for_tests:
+        notes.append("This device was given weaker bounds than the product's, for a demonstration or a test.")
     if agent.home.erase_request.exists():
         notes.append("The server has not confirmed the erase request yet; AegisAI keeps trying.")
     if agent.faults.error is not None:

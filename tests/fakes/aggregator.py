@@ -5,7 +5,6 @@
 
 import hashlib
 import uuid
-from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -55,8 +54,9 @@ class FakeAggregator:
         """A local round that one device can afford at ε = 1."""
         from agent.privacy.plan import plan_local
 
-        return replace(
-            plan_local(self.task, rho_units_per_round=2**40 // 100),
+        return plan_local(
+            self.task,
+            rho_units_per_round=2**40 // 200,
             round_id=round_id,
             model_version=self.version,
             model_digest=self.digest,
