@@ -1,0 +1,126 @@
+"""The model: a logistic regression over the transform's outputs, as a vector, as a file, as an opinion about rows, and how good it is."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from agent.detector.schema import SCHEMA
+from agent.detector.transform import OUTPUTS
+from agent.errors import PeerFault
+from agent.protocol.jobs import Verdict
+
+DIMENSION = OUTPUTS + 1
+"""Weights: one for each output of the transform, then the bias."""
+MODEL = "logistic"
+MALICIOUS_FROM = 0.8
+BENIGN_BELOW = 0.5
+"""Between the two a scan says "unsure": a false alarm costs a person more than an open question (docs/DETECTOR.md has the measurements)."""
+Floats = NDArray[np.float64]
+_DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class LogisticModel:
+    """`weights` is float64 (116,), finite."""
+
+    weights: Floats
+
+    def __post_init__(self) -> None:
+        if self.weights.shape != (DIMENSION,) or self.weights.dtype != np.float64 or not np.isfinite(self.weights).all():
+            raise ValueError(f"expected {DIMENSION} finite float64 weights")
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """How good a model is on labelled rows. `nan` where a class is missing."""
+
+    accuracy: float
+    auc: float
+    fpr: float
+    """Share of benign rows called malicious at probability 0.5."""
+    tpr: float
+    """Share of malicious rows called malicious at probability 0.5."""
+    tpr_at_fpr_1: float
+    """Share of malicious rows found by the threshold that calls at most 1 % of the benign rows malicious."""
+
+
+def zeros() -> LogisticModel:
+    """The model that knows nothing: 0.5 for every row."""
+    return LogisticModel(np.zeros(DIMENSION))
+
+
+def to_safetensors(model: LogisticModel, *, demonstration: bool = False) -> bytes:
+    """The model as a file with one tensor, "weights"."""
+    metadata = {"schema": SCHEMA, **({"demonstration": "1"} if demonstration else {})}
+    return save({"weights": model.weights}, metadata)
+
+
+def from_safetensors(content: bytes) -> LogisticModel:
+    """Read a model file.
+
+    Raises PeerFault MODEL_WRONG_SHAPE for other tensors, shapes or types than the one expected, MODEL_NOT_FINITE for nan or infinity.
+    """
+    try:
+        tensors = load(content)
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise _refused("MODEL_WRONG_SHAPE", f"cannot be read ({type(error).__name__})") from error
+    weights = tensors.get("weights")
+    if weights is None or len(tensors) != 1 or weights.shape != (DIMENSION,) or weights.dtype not in _DTYPES:
+        raise _refused("MODEL_WRONG_SHAPE", f"does not hold {DIMENSION} weights and nothing else")
+    if not np.isfinite(weights).all():
+        raise _refused("MODEL_NOT_FINITE", "holds values that are not numbers")
+    return LogisticModel(weights.astype(np.float64))
+
+
+def probability(model: LogisticModel, inputs: Floats) -> Floats:
+    """Chance of being malicious (n,) of transformed rows (n, 115)."""
+    logits = inputs @ model.weights[:-1] + model.weights[-1]
+    return 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
+
+
+def verdict(chance: float) -> Verdict:
+    """What a scan says at this probability."""
+    if chance >= MALICIOUS_FROM:
+        return Verdict.MALICIOUS
+    return Verdict.BENIGN if chance < BENIGN_BELOW else Verdict.UNSURE
+
+
+def metrics(labels: NDArray[np.integer], chances: Floats) -> Metrics:
+    """Compare probabilities with labels (1 = malicious)."""
+    malicious, benign = chances[labels == 1], chances[labels == 0]
+    return Metrics(
+        accuracy=float(np.mean((chances >= 0.5) == (labels == 1))) if len(labels) else float("nan"),
+        auc=_auc(malicious, benign),
+        fpr=_share(benign, 0.5),
+        tpr=_share(malicious, 0.5),
+        tpr_at_fpr_1=_tpr_at(malicious, benign, 0.01),
+    )
+
+
+def _share(chances: Floats, threshold: float) -> float:
+    return float(np.mean(chances >= threshold)) if len(chances) else float("nan")
+
+
+def _auc(malicious: Floats, benign: Floats) -> float:
+    """Chance that a malicious row scores above a benign one, ties counted half (Mann-Whitney U)."""
+    if not len(malicious) or not len(benign):
+        return float("nan")
+    ordered = np.sort(benign)
+    below = np.searchsorted(ordered, malicious, "left")
+    upto = np.searchsorted(ordered, malicious, "right")
+    return float((below + upto).mean() / (2 * len(benign)))
+
+
+def _tpr_at(malicious: Floats, benign: Floats, fpr: float) -> float:
+    """True-positive rate of the lowest threshold that at most a share `fpr` of the benign rows exceeds."""
+    if not len(malicious) or not len(benign):
+        return float("nan")
+    allowed = int(fpr * len(benign))
+    return float(np.mean(malicious > np.sort(benign)[len(benign) - 1 - allowed]))
+
+
+def _refused(code: str, why: str) -> PeerFault:
+    return PeerFault(code, f"The model {why}; it is not used.", "The model in use stays. Tell the operator.")

@@ -1,0 +1,233 @@
+"""What a worker is asked and what it answers: plain frozen values, and the events that carry them over the pipe.
+
+The worker reads hostile files, so its parent does not trust it: `read_event` checks the form of everything that comes back.
+"""
+
+import struct
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from agent.errors import AegisError, InternalError, NeedsOperator, NeedsUser, PeerFault
+from agent.protocol.pipe import Frame
+
+ROW = struct.Struct("<29Q")
+"""A feature row on its way: 29 little-endian unsigned 64-bit integers."""
+MAX_TABLE_ROWS = 200_000
+"""The largest table that `samples import` takes."""
+MAX_FILES = 20_000
+"""Files that one extraction or scan looks at."""
+
+
+class Job(StrEnum):
+    EXTRACT = "extract"
+    IMPORT = "import"
+    SCAN = "scan"
+    TRAIN = "train"
+    SEAL = "seal"
+
+
+class Verdict(StrEnum):
+    """What a scan says about one file. There is no "clean": a model gives likelihoods."""
+
+    BENIGN = "benign"
+    MALICIOUS = "malicious"
+    UNSURE = "unsure"
+    NOT_PE = "not_pe"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class ExtractedRow:
+    path: str
+    sha256: str
+    """Of the whole file, hex."""
+    features: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A file or row that was left out, and why."""
+
+    path: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class ExtractResult:
+    rows: tuple[ExtractedRow, ...]
+    refused: tuple[Refused, ...]
+
+
+@dataclass(frozen=True)
+class LabelledRow:
+    features: tuple[int, ...]
+    label: int
+    """0 benign, 1 malicious."""
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    rows: tuple[LabelledRow, ...]
+    refused: tuple[Refused, ...]
+
+
+@dataclass(frozen=True)
+class Scanned:
+    path: str
+    verdict: Verdict
+    probability: float | None
+    """Of being malicious, where the file could be scored."""
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    results: tuple[Scanned, ...]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    rows_used: int
+    seconds: float
+    """CPU time of the training itself."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The worker is about to open this file; if it dies now, this file is why."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Labelled rows in one piece."""
+
+    rows: tuple[LabelledRow, ...]
+
+
+@dataclass(frozen=True)
+class Sealed:
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Progress:
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Checkpointed:
+    """Training was asked to stop; it goes on from here when it is started again with the same scratch file and key."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Done:
+    pass
+
+
+Event = Opening | ExtractedRow | Refused | Table | Scanned | TrainResult | Sealed | Progress | Checkpointed | Done | AegisError
+_PLAIN: dict[str, type[Opening | Refused | TrainResult | Progress | Checkpointed | Done]] = {
+    "opening": Opening,
+    "refused": Refused,
+    "trained": TrainResult,
+    "progress": Progress,
+    "checkpointed": Checkpointed,
+    "done": Done,
+}
+_NAMES = {kind: name for name, kind in _PLAIN.items()}
+_FAMILIES = {family.__name__: family for family in (NeedsUser, NeedsOperator, PeerFault, InternalError)}
+
+
+def write_event(event: Event) -> Frame:
+    """The frame that carries an event."""
+    if isinstance(event, AegisError):
+        return Frame({"event": "failed", "family": type(event).__name__, "detail": event.detail, **event.to_json()})
+    if isinstance(event, ExtractedRow):
+        return Frame({"event": "row", "path": event.path, "sha256": event.sha256}, (ROW.pack(*event.features),))
+    if isinstance(event, Scanned):
+        return Frame({"event": "scanned", **asdict(event)})
+    if isinstance(event, Table):
+        return Frame({"event": "table"}, (pack_rows(row.features for row in event.rows), bytes(row.label for row in event.rows)))
+    if isinstance(event, Sealed):
+        return Frame({"event": "sealed"}, (event.body,))
+    return Frame({"event": _NAMES[type(event)], **asdict(event)})
+
+
+def read_event(frame: Frame) -> Event:
+    """Read what a worker said.
+
+    Raises PeerFault BAD_FRAME when it has another form than agreed.
+    """
+    fields = dict(frame.header)
+    kind = fields.pop("event", None)
+    try:
+        if kind == "failed":
+            return _failure(fields)
+        if kind == "row":
+            return ExtractedRow(_text(fields["path"]), _digest(fields["sha256"]), ROW.unpack(frame.parts[0]))
+        if kind == "scanned":
+            return _scanned(fields)
+        if kind == "table":
+            return Table(unpack_table(*frame.parts))
+        if kind == "sealed":
+            return Sealed(frame.parts[0])
+        made = _PLAIN[str(kind)](**fields)
+    except (KeyError, TypeError, ValueError, IndexError, struct.error) as error:
+        raise _bad(f"{kind!s:.40}: {type(error).__name__}") from error
+    _check_types(made)
+    return made
+
+
+def pack_rows(rows: Iterable[tuple[int, ...]]) -> bytes:
+    """Rows one after the other, 232 bytes each."""
+    return b"".join(ROW.pack(*row) for row in rows)
+
+
+def unpack_table(rows: bytes, labels: bytes) -> tuple[LabelledRow, ...]:
+    """The reverse, with one label byte a row. Raises ValueError where the two do not fit."""
+    if len(rows) != ROW.size * len(labels) or len(labels) > MAX_TABLE_ROWS or set(labels) - {0, 1}:
+        raise ValueError("rows and labels do not fit")
+    return tuple(LabelledRow(features, label) for features, label in zip(ROW.iter_unpack(rows), labels, strict=True))
+
+
+def _failure(fields: dict[str, object]) -> AegisError:
+    family = _FAMILIES[_text(fields["family"])]
+    return family(*(_text(fields[name]) for name in ("code", "message", "remedy", "detail")))
+
+
+def _scanned(fields: dict[str, object]) -> Scanned:
+    chance = fields["probability"]
+    if chance is not None and not (isinstance(chance, float) and 0 <= chance <= 1):
+        raise ValueError("a probability lies between 0 and 1")
+    return Scanned(_text(fields["path"]), Verdict(_text(fields["verdict"])), chance, _text(fields["code"]), _text(fields["message"]))
+
+
+def _check_types(made: object) -> None:
+    kinds = {"rows_used": int, "done": int, "total": int, "step": int, "seconds": float}
+    for name, value in vars(made).items():
+        if type(value) is not kinds.get(name, str):
+            raise _bad(f"{type(made).__name__}.{name}")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("expected text")
+    return value
+
+
+def _digest(value: object) -> str:
+    text = _text(value)
+    if len(text) != 64 or set(text) - set("0123456789abcdef"):
+        raise ValueError("expected 32 bytes in hex")
+    return text
+
+
+def _bad(detail: str) -> PeerFault:
+    return PeerFault("BAD_FRAME", "The worker's answer could not be read.", "Nothing was changed. Try again.", detail)

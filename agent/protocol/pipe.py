@@ -1,0 +1,106 @@
+"""Frames on the pipe between the agent and a worker.
+
+Layout (integers big-endian): u32 header length, JSON header, u64 blob length, blob. The blob holds the parts whose lengths the
+header's "parts" lists. Every length is checked against its bound before anything is read or kept.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+from agent.errors import PeerFault
+
+MAX_HEADER_BYTES = 64 * 1024
+"""A header holds at most one path and one message."""
+MAX_BLOB_BYTES = 64 * 1024 * 1024
+"""A table of 200,000 rows is 46 MB."""
+MAX_PARTS = 8
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One message: a JSON object and up to 8 byte strings."""
+
+    header: Mapping[str, Any]  # JSON: any of its types
+    parts: tuple[bytes, ...] = field(default=(), repr=False)
+
+
+def encode(frame: Frame) -> bytes:
+    """The frame's bytes. Raises ValueError when it is larger than a reader would take."""
+    head = json.dumps({**frame.header, "parts": [len(part) for part in frame.parts]}).encode("ascii")
+    blob = b"".join(frame.parts)
+    if len(head) > MAX_HEADER_BYTES or len(blob) > MAX_BLOB_BYTES or len(frame.parts) > MAX_PARTS:
+        raise ValueError("the frame is too large")
+    return len(head).to_bytes(4, "big") + head + len(blob).to_bytes(8, "big") + blob
+
+
+class FrameDecoder:
+    """Cuts a stream of bytes into frames; keeps at most one unfinished frame."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def feed(self, more: bytes) -> Iterator[Frame]:
+        """Yield the frames that are complete now. Raises PeerFault BAD_FRAME."""
+        self._held += more
+        while (size := self._size()) is not None and len(self._held) >= size:
+            whole = bytes(self._held[:size])
+            del self._held[:size]
+            yield _parse(whole)
+
+    def _size(self) -> int | None:
+        """Bytes of the frame at the front, as soon as both lengths are known."""
+        if len(self._held) < 4:
+            return None
+        head = _bounded(int.from_bytes(self._held[:4], "big"), MAX_HEADER_BYTES)
+        if len(self._held) < 12 + head:
+            return None
+        return 12 + head + _bounded(int.from_bytes(self._held[4 + head : 12 + head], "big"), MAX_BLOB_BYTES)
+
+
+def read_frame(stream: BinaryIO) -> Frame:
+    """Read one frame from a blocking stream. Raises PeerFault BAD_FRAME, also when the stream ends."""
+    front = _exactly(stream, 4)
+    head = _exactly(stream, _bounded(int.from_bytes(front, "big"), MAX_HEADER_BYTES))
+    length = _exactly(stream, 8)
+    return _parse(front + head + length + _exactly(stream, _bounded(int.from_bytes(length, "big"), MAX_BLOB_BYTES)))
+
+
+def _exactly(stream: BinaryIO, size: int) -> bytes:
+    got = stream.read(size)
+    if len(got) != size:
+        raise _bad("the stream ended")
+    return got
+
+
+def _bounded(size: int, most: int) -> int:
+    if size > most:
+        raise _bad(f"expected at most {most} bytes, got {size}")
+    return size
+
+
+def _parse(whole: bytes) -> Frame:
+    length = int.from_bytes(whole[:4], "big")
+    try:
+        header = json.loads(whole[4 : 4 + length])
+        sizes = header.pop("parts")
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise _bad("the header is not a JSON object with parts") from error
+    blob = whole[12 + length :]
+    if not isinstance(sizes, list) or len(sizes) > MAX_PARTS or not all(type(size) is int and size >= 0 for size in sizes):
+        raise _bad("the parts are not a list of lengths")
+    if sum(sizes) != len(blob):
+        raise _bad("the parts do not fill the blob")
+    return Frame(header, tuple(_cut(blob, sizes)))
+
+
+def _cut(blob: bytes, sizes: list[int]) -> Iterator[bytes]:
+    start = 0
+    for size in sizes:
+        yield blob[start : start + size]
+        start += size
+
+
+def _bad(detail: str) -> PeerFault:
+    return PeerFault("BAD_FRAME", "A message between agent and worker could not be read.", "Nothing was changed. Try again.", detail)

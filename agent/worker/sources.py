@@ -1,0 +1,101 @@
+"""Which files a run looks at, in one fixed order and never more than a bound, and how each is opened without harm.
+
+A path is looked at before it is opened and again after: only regular files pass, opened non-blocking (a FIFO or a device never
+delays the batch).
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+MAX_DEPTH = 64
+_MESSAGES = {
+    "NOT_PE": "Not a Windows executable (PE).",
+    "TRUNCATED_PE": "This Windows executable is cut off: its end is missing.",
+    "BROKEN_PE": "The headers of this Windows executable cannot be read.",
+    "NOT_A_FILE": "Not an ordinary file.",
+    "NOT_FOUND": "There is no such file.",
+    "UNREADABLE": "This file cannot be read.",
+    "TOO_LARGE": "This file is too large to learn from (over 1 GiB).",
+    "TOO_SLOW": "Reading this file took too long.",
+    "TOO_MANY_FILES": "The rest was left out: there are more files than one run looks at.",
+    "PARSER_CRASHED": "Reading this file ended the process that read it.",
+}
+
+
+class RefusedFileError(Exception):
+    """A file gives no row; `code` is one of the keys above."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+        self.message = _MESSAGES[code]
+
+
+@contextmanager
+def opened(path: str) -> Iterator[tuple[int, int]]:
+    """A descriptor of an ordinary file and its size."""
+    flags = os.O_RDONLY
+    for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY", "O_CLOEXEC"):
+        flags |= getattr(os, name, 0)
+    try:
+        _check_regular(os.stat(path).st_mode)  # noqa: PTH116 - before opening: to open a device may already have an effect
+        descriptor = os.open(path, flags)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RefusedFileError("NOT_FOUND") from error
+    except (OSError, ValueError) as error:
+        raise RefusedFileError("UNREADABLE") from error
+    try:
+        found = os.fstat(descriptor)
+        _check_regular(found.st_mode)
+        yield descriptor, found.st_size
+    except OSError as error:
+        raise RefusedFileError("UNREADABLE") from error
+    finally:
+        os.close(descriptor)
+
+
+def _check_regular(mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise RefusedFileError("NOT_A_FILE")
+
+
+def files_below(paths: Sequence[str], most: int) -> Iterator[str | tuple[str, RefusedFileError]]:
+    """Yield each file's path, or the path of what cannot be walked together with the reason.
+
+    Links to folders are followed where they are named, not below (so that a circle of links ends). After `most` entries comes one
+    TOO_MANY_FILES.
+    """
+    seen = 0
+    for entry in _walk_all(paths):
+        if seen == most:
+            yield (entry if isinstance(entry, str) else entry[0]), RefusedFileError("TOO_MANY_FILES")
+            return
+        seen += 1
+        yield entry
+
+
+def _walk_all(paths: Sequence[str]) -> Iterator[str | tuple[str, RefusedFileError]]:
+    for path in paths:
+        if os.path.isdir(path):  # noqa: PTH112 - paths stay text: they may hold bytes that are no characters
+            yield from _walk(path, MAX_DEPTH)
+        else:
+            yield path
+
+
+def _walk(folder: str, depth: int) -> Iterator[str | tuple[str, RefusedFileError]]:
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+    except OSError:
+        yield folder, RefusedFileError("UNREADABLE")
+        return
+    for entry in entries:
+        if not entry.is_dir(follow_symlinks=False):
+            if not (entry.is_symlink() and os.path.isdir(entry.path)):  # noqa: PTH112
+                yield entry.path
+        elif depth:
+            yield from _walk(entry.path, depth - 1)
+        else:
+            yield entry.path, RefusedFileError("UNREADABLE")

@@ -1,0 +1,80 @@
+"""The job `import`: training rows from a table that someone else made."""
+
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.detector.schema import FEATURE_NAMES, FEATURE_RANGES
+from agent.errors import PeerFault
+from agent.protocol.jobs import MAX_TABLE_ROWS, Event, LabelledRow, Refused, Table
+from agent.worker.sources import RefusedFileError, opened
+
+MAX_TABLE_FILE_BYTES = 256 * 1024 * 1024
+MAX_MEMBER_BYTES = MAX_TABLE_ROWS * len(FEATURE_NAMES) * 8 + 4096
+MAX_REFUSED_ROWS = 20
+"""Rows of a table that are named one by one."""
+
+
+def import_table(path: str) -> Iterator[Event]:
+    """The rows of an .npz file with arrays X (n, 29) and y (n); rows that no header could hold are refused.
+
+    Raises PeerFault BAD_TABLE for another form or more than MAX_TABLE_ROWS rows.
+    """
+    features, labels = _arrays(path)
+    rows, fits = _whole_numbers(features)
+    fits &= np.isin(labels, (0, 1))
+    kept = zip(rows[fits].tolist(), labels[fits].tolist(), strict=True)
+    yield Table(tuple(LabelledRow(tuple(row), int(label)) for row, label in kept))
+    bad = np.flatnonzero(~fits)
+    for number in bad[:MAX_REFUSED_ROWS]:
+        yield Refused(path, "BAD_ROW", f"Row {number} holds a value that no header field can hold; it was left out.")
+    if len(bad) > MAX_REFUSED_ROWS:
+        yield Refused(path, "BAD_ROW", f"{len(bad) - MAX_REFUSED_ROWS} more rows were left out for the same reason.")
+
+
+def _whole_numbers(features: NDArray[Any]) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    """The features as integers, and which rows lie in the ranges of their fields."""
+    fits = features >= 0
+    if features.dtype.kind == "f":
+        fits &= (features < 2.0**64) & (np.floor(features) == features)
+    rows = np.where(fits, features, 0).astype(np.uint64)
+    fits &= rows <= np.array([high for _, high in FEATURE_RANGES.values()], np.uint64)
+    return rows, fits.all(axis=1)
+
+
+def _arrays(path: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    try:
+        with opened(path) as (descriptor, size):
+            if size > MAX_TABLE_FILE_BYTES:
+                raise _bad(path, f"it is larger than {MAX_TABLE_FILE_BYTES >> 20} MiB")
+            with os.fdopen(os.dup(descriptor), "rb") as file:
+                _check_members(path, file)
+                with np.load(file, allow_pickle=False) as table:
+                    features, labels = table["X"], table["y"]
+    except RefusedFileError as error:
+        raise _bad(path, error.message) from error
+    except (KeyError, ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
+        raise _bad(path, "it is not an .npz file with plain arrays X and y") from error
+    if features.ndim != 2 or features.shape[1] != len(FEATURE_NAMES) or labels.shape != features.shape[:1]:
+        raise _bad(path, f"X must be (n, {len(FEATURE_NAMES)}) and y (n)")
+    if features.dtype.kind not in "iuf" or labels.dtype.kind not in "iufb" or len(labels) > MAX_TABLE_ROWS:
+        raise _bad(path, f"it must hold at most {MAX_TABLE_ROWS} rows of numbers")
+    return features, labels
+
+
+def _check_members(path: str, file: BinaryIO) -> None:
+    """Look at the sizes that the archive states before anything is unpacked."""
+    with zipfile.ZipFile(file) as archive:
+        sizes = {member.filename: member.file_size for member in archive.infolist()}
+    file.seek(0)
+    if sizes.get("X.npy", 0) > MAX_MEMBER_BYTES or sizes.get("y.npy", 0) > MAX_MEMBER_BYTES:
+        raise _bad(path, f"it must hold at most {MAX_TABLE_ROWS} rows")
+
+
+def _bad(path: str, why: str) -> PeerFault:
+    return PeerFault("BAD_TABLE", f"The table cannot be imported: {why}.", "Nothing was stored. Check the file.", os.path.basename(path))  # noqa: PTH119
