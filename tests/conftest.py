@@ -1,0 +1,25 @@
+"""With AEGIS_NOTHING_LEFT_OUT=1 (continuous integration) a run fails when it left out a test.
+
+The one exception: tests that compare with tables of real files, which are not part of this repository, where those are absent.
+"""
+
+import os
+from pathlib import Path
+
+REAL_TABLES = Path(__file__).parents[2] / "shared"
+
+
+def pytest_sessionfinish(session):
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("AEGIS_NOTHING_LEFT_OUT") != "1" or reporter is None or hasattr(session.config, "workerinput"):
+        return
+    left_out = [report for report in reporter.stats.get("skipped", []) if not _needs_absent_tables(report)]
+    if left_out:
+        for report in left_out:
+            reporter.write_line(f"LEFT OUT: {report.nodeid}", red=True)
+        reporter.write_line(f"{len(left_out)} tests were left out; here every test must run.", red=True)
+        session.exitstatus = 1
+
+
+def _needs_absent_tables(report):
+    return not REAL_TABLES.exists() and "shared" in str(report.longrepr)

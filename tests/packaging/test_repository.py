@@ -1,0 +1,70 @@
+"""What holds for every committed file."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from urllib.parse import urlsplit
+
+ROOT = Path(__file__).parents[2]
+PROMISES = range(1, 13)
+REGISTRIES = re.compile(r"pypi\.org|pythonhosted\.org|registry\.npmjs\.org|deb\.debian\.org|archive\.ubuntu\.com|proxy\.golang\.org")
+
+
+def committed():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+def texts():
+    for path in committed():
+        try:
+            yield path, path.read_text("utf-8")
+        except UnicodeDecodeError:
+            continue
+
+
+def configured_index_hosts():
+    """Where this machine itself takes packages from."""
+    named = (os.environ.get(name, "") for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"))
+    return {host for url in named if (host := urlsplit(url).hostname) and host != "localhost"}
+
+
+def test_no_file_names_a_registry_or_a_path_of_the_machine_it_was_written_on():
+    forbidden = {f"{ROOT}/", f"{ROOT.parent}/shared", *configured_index_hosts()}
+    found = [
+        f"{path.relative_to(ROOT)}: {word}"
+        for path, text in texts()
+        if path != Path(__file__)
+        for word in [*(word for word in forbidden if word in text), *REGISTRIES.findall(text)]
+    ]
+    assert not found
+
+
+def test_no_package_hides_a_library_or_a_room():
+    assert not [path for path in committed() if path.name == "__init__.py" and path.relative_to(ROOT).parts[0] in ("tests", "packaging")]
+
+
+def test_every_promise_has_a_test_that_carries_its_number():
+    names = "\n".join(text for path, text in texts() if path.name.startswith("test_"))
+    shown = {int(number) for number in re.findall(r"def test_p(\d+)_", names)}
+    assert [f"P{number}" for number in PROMISES if number not in shown] == []
+
+
+def test_every_relative_link_of_a_page_leads_somewhere():
+    broken = [
+        f"{path.relative_to(ROOT)}: {target}"
+        for path, text in texts()
+        if path.suffix == ".md"
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
+        if "://" not in target and not target.startswith("mailto:") and not (path.parent / target).exists()
+    ]
+    assert not broken
+
+
+def test_locked_requirements_are_hashed_and_name_no_place():
+    lock = (ROOT / "requirements/lock.txt").read_text()
+    assert "://" not in lock
+    pinned = re.findall(r"^[a-z0-9A-Z._-]+(?:\[[^]]*\])?==", lock, re.M)
+    assert len(pinned) > 30
+    assert lock.count("--hash=sha256:") >= len(pinned)
