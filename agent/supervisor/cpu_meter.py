@@ -1,0 +1,92 @@
+"""The arithmetic of a processor limit: how long a worker may run in each period. Pure; the clock and the kernel's counters are passed in.
+
+The closed loop is a debt: every period earns `share` of its length, what the kernel says was used is subtracted, and the worker runs
+only while something is left. Periods start on a fixed grid, so that every window of a second holds the same number of slices. Too much
+used is paid back later (at most DEBT_CAP_S); time not used is forgotten beyond one slice, so that nothing can be saved up for a burst.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+PERIOD_S = 0.1
+MIN_SLICE_S = 0.002
+"""Less than this is carried over: starting and stopping would cost more than it gives."""
+DEBT_CAP_S = 2.0
+"""After a stall (a debugger, a frozen machine) the worker waits for 2 s of processor time at most."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a worker may still use in the period that ends at `ends_at`."""
+
+    left_s: float
+    """Processor seconds; negative is debt."""
+    ends_at: float
+    """Monotonic seconds."""
+    rate: float = 1.0
+    """Processor seconds per second while it runs, at least 1; two threads make 2."""
+
+    @property
+    def is_spent(self) -> bool:
+        return self.left_s < MIN_SLICE_S
+
+    def used(self, cpu_s: float, ran_s: float = 0.0) -> "Account":
+        """After the kernel said that `cpu_s` were used, while running for `ran_s` (0: not to be learnt from)."""
+        rate = self.rate
+        if ran_s >= MIN_SLICE_S:
+            rate = max(1.0, rate + 0.5 * (cpu_s / ran_s - rate))
+        return Account(self.left_s - cpu_s, self.ends_at, rate)
+
+    def slice_s(self, now: float) -> float:
+        """How long it may run before the counters must be read again."""
+        return max(0.0, min(self.left_s / self.rate, self.ends_at - now))
+
+    def next_period(self, now: float, share: float) -> "Account":
+        """The account of the period that follows, or of the one that holds `now` after a stall."""
+        missed = max(0, int((now - self.ends_at) / PERIOD_S))
+        carried = max(min(self.left_s, share * PERIOD_S), -DEBT_CAP_S)
+        return replace(self, left_s=carried + share * PERIOD_S, ends_at=self.ends_at + (missed + 1) * PERIOD_S)
+
+
+def opened(now: float, share: float) -> Account:
+    """The first period of a worker."""
+    return Account(share * PERIOD_S, now + PERIOD_S)
+
+
+class Pace:
+    """Cooperative pacing inside the worker: after each small step it sleeps as long as its own use asks for.
+
+    It keeps the processor cool between steps; it is not the limit (threads that spin do not sleep with it), the governor is.
+    """
+
+    def __init__(
+        self,
+        cpu_percent: int,
+        *,
+        used: Callable[[], float] = time.process_time,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._share = cpu_percent / 100
+        self._used, self._now, self._sleep = used, now, sleep
+        self._used_before, self._before = used(), now()
+
+    def after_step(self) -> None:
+        """Sleep until the use since the last call is at most the share of the time; at most a second."""
+        used, now = self._used(), self._now()
+        owed = (used - self._used_before) / self._share - (now - self._before)
+        if owed > MIN_SLICE_S:
+            self._sleep(min(owed, 1.0))
+        self._used_before, self._before = self._used(), self._now()
+
+
+def in_words(percent_of_core: float, cores: int) -> str:
+    """A share as every surface shows it: "25 % of one core = 12 % of this computer"."""
+    whole = percent_of_core / cores
+    return f"{_short(percent_of_core)} % of one core = {_short(whole)} % of this computer"
+
+
+def _short(percent: float) -> str:
+    """Whole numbers from 10 on, one decimal below: "12", "3.1", "3"."""
+    return f"{percent:.0f}" if percent >= 10 else f"{percent:.1f}".removesuffix(".0")

@@ -1,0 +1,118 @@
+"""Workers on record: at most one trains on a machine at a time, and none outlives a killed agent.
+
+A worker's pid and start time are written down after its start and struck off after its end. At the next start whatever is still on record,
+with the same start time (pids are reused), is killed. Where the kernel kills children with their parent nothing is ever found.
+"""
+
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+from agent import durable
+from agent.errors import NeedsUser
+from agent.supervisor.tree import tree_of
+
+MAX_RECORD_BYTES = 200
+_SAME_START_S = 0.05
+
+
+def note(record: Path, pid: int) -> None:
+    """Write down a worker that was just started."""
+    with suppress(psutil.Error):
+        durable.write(record, f"{pid} {psutil.Process(pid).create_time():.3f}".encode())
+
+
+def strike_off(record: Path) -> None:
+    """It has ended."""
+    record.unlink(missing_ok=True)
+
+
+def reap(record: Path) -> int | None:
+    """Kill the worker that an earlier agent left behind; its pid, or None when there was none. Call before the first worker starts."""
+    try:
+        pid_text, started = record.read_bytes()[:MAX_RECORD_BYTES].decode().split()
+        left = psutil.Process(int(pid_text))
+        same = abs(left.create_time() - float(started)) < _SAME_START_S
+        if same and left.status() != psutil.STATUS_ZOMBIE:
+            tree_of(left.pid).kill()
+            return left.pid
+    except (OSError, ValueError, psutil.Error):
+        return None
+    finally:
+        strike_off(record)
+    return None
+
+
+class MachineSlot:
+    """The right to train on this machine, whoever is logged in: an advisory lock on a file that every user can open, freed by the kernel
+    when its holder ends.
+
+    Raises NeedsUser TRAINING_ELSEWHERE on entering while somebody else holds it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "aegisai-training.lock"
+        self._file: int | None = None
+
+    def __enter__(self) -> "MachineSlot":
+        self._file = _open_shared(self._path)
+        if not _lock(self._file):
+            self.__exit__(None, None, None)
+            raise NeedsUser(
+                "TRAINING_ELSEWHERE", "Another AegisAI is training on this computer.", "Nothing to do: this one goes on when it has ended."
+            )
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def is_free(self) -> bool:
+        """Whether nobody trains now. Takes it for a moment."""
+        try:
+            with MachineSlot(self._path.parent):
+                return True
+        except NeedsUser:
+            return False
+
+
+def machine_folder() -> Path:
+    """A folder that all users of this machine share and the system empties at its start."""
+    for name in ("/run/lock", "/private/tmp", "/tmp"):  # noqa: S108  # shared on purpose; the file holds nothing and is opened without following links
+        if os.access(name, os.W_OK):
+            return Path(name)
+    return Path(os.environ.get("PROGRAMDATA", Path.home()))
+
+
+def _open_shared(path: Path) -> int:
+    """Another user's file opens for reading only, and only without O_CREAT (fs.protected_regular)."""
+    follow_not = getattr(os, "O_NOFOLLOW", 0)
+    for _ in range(3):
+        with suppress(FileNotFoundError):
+            return os.open(path, os.O_RDONLY | follow_not)
+        with suppress(FileExistsError):
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | follow_not, 0o644)
+    raise NeedsUser("TRAINING_ELSEWHERE", "The lock of this computer's training cannot be opened.", f"See who holds {path}.")
+
+
+def _lock(file: int) -> bool:
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
