@@ -1,0 +1,160 @@
+"""Turns an update into noised words and a sum of such words back into a mean update.
+
+1. Clip to the L2 norm C, flip signs and rotate (Walsh-Hadamard) by the round's seed, so that no coordinate stands out.
+2. Divide by the grid step γ and round at random, up or down, so that the mean is right.
+3. Check Σq² <= D² exactly, in integers; round again until it holds. From here on there are integers only.
+4. Add discrete Gaussian noise, reduce modulo 2^B.
+The sum of the words decodes to the sum of the updates as long as it stays within the planned range; otherwise it is refused.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.errors import InternalError, PeerFault
+from agent.privacy.noise import sample
+from agent.privacy.plan import MAX_BLOCK, headroom
+from agent.privacy.zcdp import sent_words
+from agent.protocol.messages import RoundConfig
+from agent.protocol.packing import unpack
+from agent.protocol.stream import Stream, derive
+
+MAX_ROUNDINGS = 200
+"""Each succeeds with probability above 0.39 (D² is planned so); all fail with probability 10⁻⁴³."""
+
+Vector = NDArray[np.float64]
+Words = NDArray[np.uint32]
+
+
+def clip(vector: Vector, norm: float) -> Vector:
+    """Scale `vector` down to L2 norm `norm` where it is longer. Raises InternalError NOT_FINITE."""
+    vector = np.asarray(vector, np.float64)
+    largest = float(np.max(np.abs(vector), initial=0.0))
+    if not np.isfinite(largest):
+        raise InternalError("NOT_FINITE", "The trained update holds a value that is not a number.", "Nothing was sent.")
+    if largest == 0.0:
+        return vector.copy()
+    scaled = vector / largest
+    length = largest * float(np.sqrt(scaled @ scaled)) if largest < 1e150 else np.inf
+    if length <= norm:
+        return vector.copy()
+    return scaled * (norm / float(np.sqrt(scaled @ scaled)))
+
+
+def rotate(vector: Vector, config: RoundConfig) -> Vector:
+    """Pad, flip signs by the round's seed and apply the orthonormal Walsh-Hadamard transform in blocks; shape (d_padded,)."""
+    wide = np.zeros(config.d_padded)
+    wide[: config.d] = vector
+    return _hadamard(wide * _signs(config))
+
+
+def rotate_back(wide: Vector, config: RoundConfig) -> Vector:
+    """The inverse of `rotate`; shape (d,)."""
+    return (_hadamard(wide) * _signs(config))[: config.d]
+
+
+def subset(config: RoundConfig) -> NDArray[np.int64]:
+    """The rotated coordinates that everyone sends in this round, ascending (rand-k with a seed shared by all)."""
+    if not config.subset_k:
+        return np.arange(config.d_padded)
+    keys = Stream(derive(bytes.fromhex(config.subset_seed), "subset")).words64(config.d_padded)
+    return np.sort(np.argsort(keys, kind="stable")[: config.subset_k])
+
+
+def quantise(vector: Vector, config: RoundConfig, stream: Stream) -> NDArray[np.int64]:
+    """Clip, rotate and round to the grid so that Σq² <= D² holds exactly; shape (words sent,)."""
+    if vector.shape != (config.d,):
+        raise InternalError("WRONG_SHAPE", f"Expected {config.d} parameters, got {vector.shape}.")
+    rotated = rotate(clip(vector, float(config.clip)), config)
+    if config.subset_k:
+        rotated = rotated[subset(config)]
+    units = rotated / float(config.grid)
+    for _ in range(MAX_ROUNDINGS):
+        uniform = (stream.words64(len(units)) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        rounded = np.floor(units + uniform).astype(np.int64)
+        if _within_sensitivity(rounded, config.sensitivity_sq):
+            return rounded
+    raise InternalError("SENSITIVITY", "The update could not be rounded within its bound.", "Nothing was sent.")
+
+
+def encode_update(vector: Vector, config: RoundConfig, entropy: bytes) -> Words:
+    """Clip, rotate, round and noise an update. `entropy`: 32 fresh bytes of the operating system, used for nothing else."""
+    quantised = quantise(vector, config, Stream(derive(entropy, "round")))
+    quantised += sample(len(quantised), config.noise_var, Stream(derive(entropy, "noise")))
+    return to_words(quantised, config.bits)
+
+
+def to_words(values: NDArray[np.int64], bits: int) -> Words:
+    """Signed integers modulo 2^bits."""
+    return (values & ((1 << bits) - 1)).astype(np.uint32)
+
+
+def signed(words: NDArray[np.integer], bits: int) -> NDArray[np.int64]:
+    """Words modulo 2^bits as integers between -2^(bits-1) and 2^(bits-1) - 1."""
+    values = words.astype(np.int64) & ((1 << bits) - 1)
+    half = 1 << (bits - 1)
+    return (values ^ half) - half
+
+
+def read_update(payload: bytes, config: RoundConfig) -> NDArray[np.int64]:
+    """The noised integers of one local update, ready to be summed in 64 bits. Raises PeerFault WRONG_SHAPE, SUM_OUT_OF_RANGE."""
+    values = signed(unpack(payload, config.bits, sent_words(config)), config.bits)
+    _check_range(values, config, 1)
+    return values
+
+
+def decode_sum(words_sum: Words | NDArray[np.int64], config: RoundConfig, count: int) -> Vector:
+    """The mean of `count` updates from the sum of their words, shape (d,).
+
+    `words_sum`: uint32 words modulo 2^bits (a group's sum), or int64 sums of `read_update` (local mode, any count).
+    Raises PeerFault WRONG_SHAPE, SUM_OUT_OF_RANGE (no honest sum is so large).
+    """
+    if count < 1 or words_sum.shape != (sent_words(config),):
+        raise PeerFault("WRONG_SHAPE", "A sum does not have the round's shape.", "Nothing was changed.")
+    values = signed(words_sum, config.bits) if words_sum.dtype == np.uint32 else words_sum.astype(np.int64)
+    _check_range(values, config, count)
+    wide = np.zeros(config.d_padded)
+    # Unbiased: a coordinate is kept with probability k/d_padded.
+    scale = float(config.grid) / count * (config.d_padded / sent_words(config))
+    wide[subset(config)] = values * scale
+    return rotate_back(wide, config)
+
+
+def noise_sd(config: RoundConfig, count: int) -> float:
+    """Standard deviation of the noise in one coordinate of the mean of `count` updates, in parameter units."""
+    return float(config.grid) * math.sqrt(config.noise_var * config.d_padded / sent_words(config) / count)
+
+
+def _check_range(values: NDArray[np.int64], config: RoundConfig, count: int) -> None:
+    largest = int(np.max(np.abs(values), initial=0))
+    if largest > headroom(config, count):
+        raise PeerFault(
+            "SUM_OUT_OF_RANGE", "A sum is larger than honest updates can make it.", "It was thrown away.", f"{largest} for {count}"
+        )
+
+
+def _within_sensitivity(values: NDArray[np.int64], bound: int) -> bool:
+    largest = int(np.max(np.abs(values), initial=0))
+    # The first test keeps the second within 64 bits: bound <= 2^40 and at most 2^21 words.
+    return largest * largest <= bound and int(values @ values) <= bound
+
+
+def _signs(config: RoundConfig) -> Vector:
+    bits = np.unpackbits(Stream(derive(bytes.fromhex(config.rotation_seed), "rotate")).bytes8(-(-config.d_padded // 8)))
+    return np.where(bits[: config.d_padded] == 1, -1.0, 1.0)
+
+
+def _hadamard(wide: Vector) -> Vector:
+    """Orthonormal fast Walsh-Hadamard transform of each block; its own inverse."""
+    block = min(len(wide), MAX_BLOCK)
+    rows, spare = wide.reshape(-1, block).copy(), np.empty((len(wide) // block, block))
+    width = 1
+    while width < block:
+        source, target = rows.reshape(-1, 2, width), spare.reshape(-1, 2, width)
+        np.add(source[:, 0], source[:, 1], out=target[:, 0])
+        np.subtract(source[:, 0], source[:, 1], out=target[:, 1])
+        rows, spare = spare, rows
+        width *= 2
+    rows *= block**-0.5
+    return rows.reshape(-1)

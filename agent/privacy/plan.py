@@ -1,0 +1,170 @@
+"""Chooses the integers of a round: grid, sensitivity, noise and word size, from a task and the price of one round.
+
+1. The grid step is γ = C/G: G whole units per clipping norm, so everything that follows is integer arithmetic.
+2. D² = G² + k/4 + (G + √k/2), k words sent: the bound of conditional rounding (Kairouz, Liu, Steinke 2021, β = e^(-1/2)), rounded up.
+3. Local: s² = D²/(2ρ). Sum: s² = D²/(2ρ(m - c)), m - c honest inputs carry the whole noise.
+   G is made smaller where s would pass the end of the noise table, larger where s would fall below the least noise.
+4. Words hold every honest sum: g_max·D plus eight standard deviations of its noise.
+"""
+
+import math
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+from agent.errors import NeedsOperator
+from agent.privacy.zcdp import UNITS_PER_RHO, rho_units
+from agent.protocol.limits import MAX_NOISE_UNITS, MIN_NOISE_UNITS
+from agent.protocol.messages import Mode, RoundConfig, Task
+
+LOCAL_PROTOCOL = "LocalUpdate/1"
+GROUP_PROTOCOL = "GroupSecAgg/1"
+MAX_BLOCK = 2**11
+"""Longest block that is rotated at once."""
+HEADROOM_SD = 8
+"""Standard deviations of the sum's noise that fit beside the largest signal."""
+WORD_BITS = (16, 20, 24, 32)
+UNITS_PER_ROOT = 5
+"""G = 5·√k: rounding adds 1 % to the sensitivity and less to the error than the noise does."""
+
+
+def padded(d: int) -> int:
+    """Length of the rotated vector: a power of two up to 2¹¹, then whole blocks of 2¹¹."""
+    if d <= MAX_BLOCK:
+        return 1 << (d - 1).bit_length()
+    return -(-d // MAX_BLOCK) * MAX_BLOCK
+
+
+def least_sensitivity_sq(units: Fraction, words: int) -> int:
+    """D² for a clipping norm of `units` grid steps and `words` rounded coordinates, rounded up."""
+    root = math.isqrt(words - 1) + 1
+    return math.ceil(units * units + Fraction(words, 4) + units + Fraction(root, 2))
+
+
+def headroom(config: RoundConfig, count: int) -> int:
+    """Largest magnitude that a coordinate of an honest sum of `count` updates has."""
+    return count * (math.isqrt(config.sensitivity_sq) + 1) + HEADROOM_SD * (math.isqrt(count * config.noise_var) + 1)
+
+
+def plan_local(
+    task: Task,
+    *,
+    rho_units_per_round: int,
+    rotation_seed: str = "00" * 32,
+    subset_seed: str = "",
+    subset_k: int = 0,
+    round_id: int = 1,
+    model_version: int = 0,
+    model_digest: str = "00" * 32,
+    opens_at: int = 0,
+    closes_at: int = 1,
+) -> RoundConfig:
+    """A round in `local` mode that costs at most `rho_units_per_round`. Raises NeedsOperator PRICE_TOO_LOW."""
+    return _finished(
+        task,
+        rho_units_per_round,
+        protocol=LOCAL_PROTOCOL,
+        mode=Mode.LOCAL,
+        rotation_seed=rotation_seed,
+        subset_seed=subset_seed,
+        subset_k=subset_k,
+        round_id=round_id,
+        model_version=model_version,
+        model_digest=model_digest,
+        opens_at=opens_at,
+        closes_at=closes_at,
+        g_max=1,
+        min_group=1,
+        min_sum=1,
+        colluders=0,
+        phase_s=0,
+    )
+
+
+def plan_secagg(
+    task: Task,
+    *,
+    rho_units_per_round: int,
+    g_max: int,
+    min_group: int = 32,
+    min_sum: int = 20,
+    gamma_milli: int = 200,
+    phase_s: int = 60,
+    rotation_seed: str = "00" * 32,
+    subset_seed: str = "",
+    subset_k: int = 0,
+    round_id: int = 1,
+    model_version: int = 0,
+    model_digest: str = "00" * 32,
+    opens_at: int = 0,
+    closes_at: int = 1,
+) -> RoundConfig:
+    """A round of GroupSecAgg/1 of which one opened sum costs at most `rho_units_per_round`.
+
+    Choose `min_sum` near the number that you expect to survive: what survives beyond it is noise that nobody needed.
+    Raises NeedsOperator PRICE_TOO_LOW, GROUP_PLAN (no honest device would be left in the smallest sum).
+    """
+    colluders = gamma_milli * g_max // 1000
+    if colluders >= min_sum:
+        raise NeedsOperator("GROUP_PLAN", f"A sum of {min_sum} may hold {colluders} colluding devices.", "Raise the smallest sum.")
+    return _finished(
+        task,
+        rho_units_per_round,
+        protocol=GROUP_PROTOCOL,
+        mode=Mode.SECAGG,
+        rotation_seed=rotation_seed,
+        subset_seed=subset_seed,
+        subset_k=subset_k,
+        round_id=round_id,
+        model_version=model_version,
+        model_digest=model_digest,
+        opens_at=opens_at,
+        closes_at=closes_at,
+        g_max=g_max,
+        min_group=min_group,
+        min_sum=min_sum,
+        colluders=colluders,
+        phase_s=phase_s,
+    )
+
+
+def _finished(task: Task, price: int, **fields: Any) -> RoundConfig:
+    """Fill in grid, sensitivity, noise and word size."""
+    words = fields["subset_k"] or padded(task.d)
+    honest = fields["min_sum"] - fields["colluders"]
+    units = _units(words, 2 * price * honest)
+    clip = Fraction(task.clip_milli, 1000)
+    sensitivity_sq = least_sensitivity_sq(Fraction(units), words)
+    draft = RoundConfig(
+        task_id=task.task_id,
+        d=task.d,
+        d_padded=padded(task.d),
+        bits=32,
+        clip_num=clip.numerator,
+        clip_den=clip.denominator,
+        grid_num=(clip / units).numerator,
+        grid_den=(clip / units).denominator,
+        sensitivity_sq=sensitivity_sq,
+        noise_var=math.ceil(Fraction(sensitivity_sq * UNITS_PER_RHO, 2 * price * honest)),
+        **fields,
+    )
+    while rho_units(draft) > price:
+        draft = replace(draft, noise_var=draft.noise_var + 1)
+    room = headroom(draft, draft.g_max)
+    return replace(draft, bits=next(bits for bits in WORD_BITS if room < 2 ** (bits - 1)))
+
+
+def _units(words: int, price: int) -> int:
+    """G. `price`: 2ρ·(m - c) in units, so that s² = D²/price."""
+    most = price * MAX_NOISE_UNITS**2 // UNITS_PER_RHO
+    least = price * MIN_NOISE_UNITS**2 // UNITS_PER_RHO + 1
+    units = UNITS_PER_ROOT * (math.isqrt(words - 1) + 1)
+    while least_sensitivity_sq(Fraction(units), words) < least:
+        units += units // 4
+    while least_sensitivity_sq(Fraction(units), words) > most:
+        units = units * 15 // 16
+        if units < 8:
+            raise NeedsOperator(
+                "PRICE_TOO_LOW", "So much noise has no room on the grid.", "Raise ε, or lower the rounds or the parameters."
+            )
+    return units

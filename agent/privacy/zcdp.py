@@ -1,0 +1,94 @@
+"""Prices of rounds in zero-concentrated differential privacy (ρ-zCDP), and what they mean as ε.
+
+1. Prices are integers in units of 2⁻⁴⁰ ρ, rounded up, so that a sum of prices is exact and never too small.
+2. A price is the full, un-amplified one: sampling is the server's word and buys nothing here.
+3. Sources: Canonne, Kamath, Steinke 2020 (discrete Gaussian, ε from ρ); Kairouz, Liu, Steinke 2021 (sum of discrete Gaussians);
+   Feldman, Zrnic 2021 (a filter may add up adaptively chosen prices).
+"""
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+
+from agent.protocol.messages import Mode, RoundConfig
+
+RHO_UNIT = 2.0**-40
+"""ρ of one unit."""
+UNITS_PER_RHO = 2**40
+
+
+def rho_units(config: RoundConfig) -> int:
+    """What the ledger charges for one round (`epsilon_ledger`): local D²/(2 s²); in a sum D²/(2 s² (m-c)) + τ·d."""
+    if config.mode is Mode.LOCAL:
+        return rho_local_units(config)
+    honest = config.min_sum - config.colluders
+    price = Fraction(config.sensitivity_sq, 2 * config.noise_var * honest)
+    return math.ceil((price + _sum_gap(config.noise_var, config.g_max) * sent_words(config)) * UNITS_PER_RHO)
+
+
+def rho_local_units(config: RoundConfig) -> int:
+    """What the round costs if only this device's own noise protects it (`epsilon_local`)."""
+    return math.ceil(Fraction(config.sensitivity_sq * UNITS_PER_RHO, 2 * config.noise_var))
+
+
+def sent_words(config: RoundConfig) -> int:
+    """Coordinates that a device sends: all of the rotated vector, or the subset of it."""
+    return config.subset_k or config.d_padded
+
+
+def epsilon(units: int, delta: float) -> float:
+    """The ε of (ε, δ)-differential privacy that `units` of ρ amount to; 0.0 for none.
+
+    min over a > 1 of a·ρ + ln(1 - 1/a) - ln(δ·a)/(a-1). Every a gives a valid ε, so a search that stops early errs on the safe side.
+    """
+    if units < 0 or not 0 < delta < 1:
+        raise ValueError("expected units >= 0 and 0 < delta < 1")
+    if units == 0:
+        return 0.0
+    rho = units * RHO_UNIT
+
+    def at(log_excess: float) -> float:
+        excess = math.exp(log_excess)
+        order = 1 + excess
+        return order * rho + math.log(excess / order) - math.log(delta * order) / excess
+
+    return max(0.0, at(_minimum(at, -12.0, 40.0)))
+
+
+def rho_for_epsilon(epsilon_wanted: float, delta: float) -> int:
+    """The most units of ρ whose ε is at most `epsilon_wanted` (rounded down)."""
+    if epsilon_wanted <= 0:
+        return 0
+    low, high = 0, UNITS_PER_RHO
+    while epsilon(high, delta) <= epsilon_wanted:
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if epsilon(middle, delta) <= epsilon_wanted else (low, middle)
+    return low
+
+
+def _sum_gap(noise_var: int, most: int) -> Fraction:
+    """τ: how far a sum of up to `most` discrete Gaussians is from one; rounded up.
+
+    τ = 10·Σ_{k=1}^{n-1} exp(-2π² s² k/(k+1)) <= 10 (n-1) exp(-π² s²).
+    """
+    exponent = min(math.pi**2 * noise_var * (1 - 1e-12), 700.0)
+    return Fraction(10 * (most - 1)) * Fraction(math.exp(-exponent) * (1 + 1e-9))
+
+
+def _minimum(function: Callable[[float], float], low: float, high: float) -> float:
+    """Golden-section search for the minimum of a unimodal function."""
+    ratio = (math.sqrt(5) - 1) / 2
+    left, right = high - ratio * (high - low), low + ratio * (high - low)
+    at_left, at_right = function(left), function(right)
+    for _ in range(80):
+        if at_left <= at_right:
+            high, right, at_right = right, left, at_left
+            left = high - ratio * (high - low)
+            at_left = function(left)
+        else:
+            low, left, at_left = left, right, at_right
+            right = low + ratio * (high - low)
+            at_right = function(right)
+    return (low + high) / 2

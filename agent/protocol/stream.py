@@ -1,0 +1,47 @@
+"""A stream of pseudo-random words from a 32-byte key: AES-256 in counter mode, never a statistical generator."""
+
+import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from numpy.typing import NDArray
+
+KEY_BYTES = 32
+_CHUNK_BYTES = 1 << 16
+
+
+def derive(secret: bytes, label: str, salt: bytes = b"") -> bytes:
+    """A 32-byte key for one purpose (HKDF-SHA256, RFC 5869; the label is the info)."""
+    return HKDF(SHA256(), KEY_BYTES, salt, label.encode()).derive(secret)
+
+
+class Stream:
+    """Words of one key's stream, in order. A key is used for one stream only."""
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"expected {KEY_BYTES} bytes of key")
+        self._cipher = Cipher(algorithms.AES256(key), modes.CTR(bytes(16))).encryptor()
+        self._zeros = memoryview(bytes(_CHUNK_BYTES))
+
+    def fill(self, words: "NDArray[np.unsignedinteger]") -> None:
+        """Fill a contiguous array (little-endian words)."""
+        target = memoryview(words.view(np.uint8))  # type: ignore[arg-type]
+        for start in range(0, len(target), _CHUNK_BYTES):
+            piece = target[start : start + _CHUNK_BYTES]
+            self._cipher.update_into(self._zeros[: len(piece)], piece)
+
+    def words64(self, count: int) -> NDArray[np.uint64]:
+        words = np.empty(count, "<u8")
+        self.fill(words)
+        return words
+
+    def words32(self, count: int) -> NDArray[np.uint32]:
+        words = np.empty(count, "<u4")
+        self.fill(words)
+        return words
+
+    def bytes8(self, count: int) -> NDArray[np.uint8]:
+        words = np.empty(count, np.uint8)
+        self.fill(words)
+        return words
