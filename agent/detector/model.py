@@ -77,8 +77,9 @@ def from_safetensors(content: bytes) -> LogisticModel:
 
 def probability(model: LogisticModel, inputs: Floats) -> Floats:
     """Chance of being malicious (n,) of transformed rows (n, 115)."""
-    logits = inputs @ model.weights[:-1] + model.weights[-1]
-    return 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
+    logits: Floats = inputs @ model.weights[:-1] + model.weights[-1]
+    chances: Floats = 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
+    return chances
 
 
 def verdict(chance: float) -> Verdict:

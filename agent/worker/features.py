@@ -129,5 +129,5 @@ def _time_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGPROF, before)
 
 
-def _too_slow(signum: int, frame: object) -> None:
+def _too_slow(_: int, __: object) -> None:
     raise RefusedFileError("TOO_SLOW")

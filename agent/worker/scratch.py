@@ -28,3 +28,8 @@ def read(path: str, key: bytes, label: str) -> bytes:
         raise InternalError(
             "SCRATCH_UNREADABLE", "The trained update cannot be read.", "It is trained again at the next pass.", type(error).__name__
         ) from error
+
+
+def remove(path: str) -> None:
+    """Remove a file if it is there."""
+    Path(path).unlink(missing_ok=True)

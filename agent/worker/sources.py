@@ -67,12 +67,10 @@ def files_below(paths: Sequence[str], most: int) -> Iterator[str | tuple[str, Re
     Links to folders are followed where they are named, not below (so that a circle of links ends). After `most` entries comes one
     TOO_MANY_FILES.
     """
-    seen = 0
-    for entry in _walk_all(paths):
+    for seen, entry in enumerate(_walk_all(paths)):
         if seen == most:
             yield (entry if isinstance(entry, str) else entry[0]), RefusedFileError("TOO_MANY_FILES")
             return
-        seen += 1
         yield entry
 
 

@@ -39,12 +39,12 @@ def import_table(path: str) -> Iterator[Event]:
 
 def _whole_numbers(features: NDArray[Any]) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
     """The features as integers, and which rows lie in the ranges of their fields."""
-    fits = features >= 0
+    fits: NDArray[np.bool_] = np.asarray(features >= 0)
     if features.dtype.kind == "f":
         fits &= (features < 2.0**64) & (np.floor(features) == features)
     rows = np.where(fits, features, 0).astype(np.uint64)
     fits &= rows <= np.array([high for _, high in FEATURE_RANGES.values()], np.uint64)
-    return rows, fits.all(axis=1)
+    return rows, np.asarray(fits.all(axis=1))
 
 
 def _arrays(path: str) -> tuple[NDArray[Any], NDArray[Any]]:

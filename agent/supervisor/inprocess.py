@@ -1,0 +1,35 @@
+"""A worker without a process of its own: for simulated devices, which hold generated rows and no one's files."""
+
+import asyncio
+
+from agent.errors import AegisError, NeedsUser
+from agent.protocol.jobs import Done, Event, Opening, Progress
+from agent.protocol.pipe import Frame
+from agent.supervisor.worker import Jobs
+
+
+class InProcessWorker(Jobs):
+    """Runs the same jobs in a thread of this process; nothing is fenced."""
+
+    def __init__(self) -> None:
+        self._stops = 0
+
+    async def stop(self) -> None:
+        """A job under way ends after its current step, and its call with WORKER_STOPPED."""
+        self._stops += 1
+
+    async def _run(self, request: Frame) -> list[Event]:
+        return await asyncio.to_thread(self._collect, Frame({"skipped": {}, **request.header}, request.parts), self._stops)
+
+    def _collect(self, request: Frame, stops_before: int) -> list[Event]:
+        from agent.worker.run import run
+
+        events: list[Event] = []
+        for event in run(request):
+            if self._stops != stops_before:
+                raise NeedsUser("WORKER_STOPPED", "The work was stopped before it was finished.", "Start it again.")
+            if isinstance(event, AegisError):
+                raise event
+            if not isinstance(event, Opening | Progress | Done):
+                events.append(event)
+        return events

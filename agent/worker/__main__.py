@@ -1,0 +1,44 @@
+"""One worker process: `python -m agent.worker PARENT_PID MEMORY_MIB CPU_PERCENT`: the fences first, then one request and its events.
+
+Everything it is told comes over stdin, everything it says goes to stdout, as frames (agent.protocol.pipe). Secrets are never arguments.
+"""
+
+import os
+import signal
+import sys
+
+from agent.supervisor.fences import Fence, apply
+
+MAX_FILE_BYTES = 64 * 1024 * 1024
+
+
+def main(arguments: list[str]) -> int:
+    """Behind the fences: read a request, run it, write what it says."""
+    parent_pid, memory_mib, cpu_percent = (int(word) for word in arguments)
+    apply(Fence(parent_pid, memory_mib << 20, MAX_FILE_BYTES))
+    from agent.protocol.jobs import Done, write_event
+    from agent.protocol.pipe import encode, read_frame
+    from agent.supervisor.cpu_meter import Pace
+    from agent.worker.run import run
+
+    asked_to_end: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: asked_to_end.append(number))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the parent
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # nothing that prints can spoil the frames
+    request, pace = read_frame(sys.stdin.buffer), Pace(cpu_percent)
+
+    def after_step() -> bool:
+        pace.after_step()
+        return bool(asked_to_end)
+
+    for event in run(request, after_step):
+        answers.write(encode(write_event(event)))
+        answers.flush()
+    answers.write(encode(write_event(Done())))
+    answers.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,81 @@
+"""Runs one job: a request frame in, events out. The same for a process of its own and for devices simulated inside one."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from agent.errors import AegisError, InternalError, NeedsUser, PeerFault
+from agent.protocol.jobs import Event, Job, Sealed
+from agent.protocol.messages import RoundConfig, Task
+from agent.protocol.pipe import Frame
+
+
+def never() -> bool:
+    """For jobs that are neither paced nor asked to stop."""
+    return False
+
+
+def run(request: Frame, after_step: Callable[[], bool] = never) -> Iterator[Event]:
+    """Yield what the job has to say; an error is the last event, never an exception.
+
+    `after_step` is called between small steps of training: it may sleep, and True asks for a checkpoint and an end.
+    """
+    try:
+        yield from _JOBS[Job(str(request.header.get("job")))](request.header, request.parts, after_step)
+    except AegisError as error:
+        yield error
+    except OSError as error:
+        yield NeedsUser("SCRATCH_FAILED", f"The worker could not write its file: {error.strerror}.", "Free some space and try again.")
+    except MemoryError:
+        yield NeedsUser("MEMORY_LIMIT", "The job needs more memory than it may use.", "Raise the memory limit or use fewer rows.")
+    except (KeyError, ValueError, IndexError, TypeError) as error:
+        yield PeerFault("BAD_JOB", "The job could not be understood.", "Nothing was changed.", type(error).__name__)
+    except Exception as error:  # the worker's entry: whatever went wrong is said in one clear line
+        yield InternalError("WORKER_FAULT", "The worker failed.", "Report this.", f"{type(error).__name__}: {error}"[:200])
+
+
+Header = Mapping[str, Any]  # JSON: checked by what reads it
+Parts = tuple[bytes, ...]
+AfterStep = Callable[[], bool]
+
+
+def _extract(header: Header, parts: Parts, _: AfterStep) -> Iterator[Event]:
+    from agent.worker.samples import extract
+
+    return extract(json.loads(parts[0]), header["skipped"])
+
+
+def _import(header: Header, _: Parts, __: AfterStep) -> Iterator[Event]:
+    from agent.worker.table import import_table
+
+    return import_table(header["path"])
+
+
+def _scan(header: Header, parts: Parts, _: AfterStep) -> Iterator[Event]:
+    from agent.worker.scan import scan
+
+    return scan(json.loads(parts[0]), parts[1], header["skipped"])
+
+
+def _train(header: Header, parts: Parts, after_step: AfterStep) -> Iterator[Event]:
+    from agent.worker.train import train
+
+    model, rows, labels, job_key = parts
+    return train(Task.from_json(header["task"]), model, rows, labels, header["scratch"], job_key, after_step=after_step)
+
+
+def _seal(header: Header, parts: Parts, _: AfterStep) -> Iterator[Event]:
+    from agent.privacy.seal import seal
+    from agent.worker.train import read_update
+
+    config = RoundConfig.from_json(header["config"])
+    yield Sealed(seal(read_update(header["scratch"], parts[0]), config, header["attempt"]))
+
+
+_JOBS: dict[Job, Callable[[Header, Parts, AfterStep], Iterator[Event]]] = {
+    Job.EXTRACT: _extract,
+    Job.IMPORT: _import,
+    Job.SCAN: _scan,
+    Job.TRAIN: _train,
+    Job.SEAL: _seal,
+}

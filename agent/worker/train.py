@@ -1,0 +1,101 @@
+"""The job `train`: logistic regression from the current global weights; its clipped update (local minus global) ends up in scratch.
+
+1. Every row counts by its class, so that a device with mostly benign files does not pull the model towards "benign"; a class weighs at
+   most MAX_CLASS_WEIGHT times its share.
+2. `train_steps` passes of stochastic gradient descent on the logistic loss (scikit-learn), each followed by a checkpoint question.
+3. The difference to the global weights is clipped to the task's norm already here: no longer one ever lies on the disk.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.detector.model import LogisticModel, from_safetensors
+from agent.detector.schema import FEATURE_NAMES, SCHEMA
+from agent.detector.transform import transform
+from agent.errors import InternalError, NeedsOperator, PeerFault
+from agent.privacy.codec import clip
+from agent.protocol.jobs import Checkpointed, Event, Progress, TrainResult
+from agent.protocol.messages import Task
+from agent.worker import scratch as scratch_file
+
+MAX_CLASS_WEIGHT = 5.0
+UPDATE_LABEL = "aegisai/trained-update/1"
+CHECKPOINT_LABEL = "aegisai/training-checkpoint/1"
+Floats = NDArray[np.float64]
+
+
+def train(
+    task: Task, model: bytes, rows: bytes, labels: bytes, scratch: str, job_key: bytes, *, after_step: Callable[[], bool]
+) -> Iterator[Event]:
+    """Train and leave the update in `scratch` (0600, AES-256-GCM under `job_key`).
+
+    `after_step` may sleep; when it says True, a checkpoint is written beside `scratch` and training ends with `Checkpointed`.
+    Raises NeedsOperator UNKNOWN_TASK, PeerFault BAD_ROW, MODEL_WRONG_SHAPE, MODEL_NOT_FINITE, and OSError.
+    """
+    if (task.schema, task.model) != (SCHEMA, "logistic"):
+        raise NeedsOperator("UNKNOWN_TASK", "This version cannot train for this task.", "Update AegisAI.", task.schema[:64])
+    base = from_safetensors(model)
+    inputs, truth = training_arrays(rows, labels)
+    started = time.process_time()
+    weights, first = _resumed(scratch, job_key, base)
+    for step in range(first, task.train_steps):
+        weights = pass_over(weights, inputs, truth, task.train_rate_milli / 1000)
+        yield Progress(step + 1, task.train_steps)
+        if after_step() and step + 1 < task.train_steps:
+            scratch_file.write(_checkpoint(scratch), job_key, CHECKPOINT_LABEL, (step + 1).to_bytes(4, "big") + weights.tobytes())
+            yield Checkpointed(step + 1)
+            return
+    update = clip(weights - base.weights, task.clip_milli / 1000)
+    scratch_file.write(scratch, job_key, UPDATE_LABEL, update.astype("<f8").tobytes())
+    scratch_file.remove(_checkpoint(scratch))
+    yield TrainResult(len(truth), time.process_time() - started)
+
+
+def read_update(scratch: str, job_key: bytes) -> Floats:
+    """The clipped update that `train` left. Raises InternalError SCRATCH_UNREADABLE."""
+    return np.frombuffer(scratch_file.read(scratch, job_key, UPDATE_LABEL), "<f8").astype(np.float64)
+
+
+def training_arrays(rows: bytes, labels: bytes) -> tuple[Floats, NDArray[np.int64]]:
+    """Transformed inputs (n, 115) and labels (n). Raises PeerFault BAD_ROW where the two do not fit."""
+    if len(rows) != len(labels) * len(FEATURE_NAMES) * 8 or not labels or set(labels) - {0, 1}:
+        raise PeerFault("BAD_ROW", "The training rows and their labels do not fit together.", "Nothing was trained.")
+    raw = np.frombuffer(rows, "<u8").reshape(len(labels), len(FEATURE_NAMES))
+    return transform(raw.astype(np.uint64)), np.frombuffer(labels, np.uint8).astype(np.int64)
+
+
+def pass_over(weights: Floats, inputs: Floats, truth: NDArray[np.int64], rate: float) -> Floats:
+    """One pass over all rows from `weights` (116); the rows together weigh one, so `rate` means the same for 20 rows and 20,000."""
+    from sklearn.linear_model import SGDClassifier  # takes a second to load, and only this job needs it
+
+    learner = SGDClassifier(loss="log_loss", penalty=None, learning_rate="constant", eta0=rate / len(truth), shuffle=False)
+    learner.classes_ = np.array([0, 1])
+    learner.coef_, learner.intercept_ = weights[None, :-1].copy(), weights[-1:].copy()
+    learner.partial_fit(inputs, truth, sample_weight=_class_weights(truth))
+    trained = np.concatenate([learner.coef_[0], learner.intercept_])
+    if not np.isfinite(trained).all():
+        raise InternalError("NOT_FINITE", "Training did not end in numbers.", "Nothing was sent.")
+    return trained
+
+
+def _class_weights(truth: NDArray[np.int64]) -> Floats:
+    """Both classes weigh the same in total, within MAX_CLASS_WEIGHT."""
+    share = np.bincount(truth, minlength=2) / len(truth)
+    weights = np.minimum(0.5 / np.maximum(share, 1e-12), MAX_CLASS_WEIGHT)
+    return weights[truth].astype(np.float64)
+
+
+def _checkpoint(scratch: str) -> str:
+    return scratch + ".checkpoint"
+
+
+def _resumed(scratch: str, job_key: bytes, base: LogisticModel) -> tuple[Floats, int]:
+    """Weights and the steps already made: from a checkpoint that this key wrote, or from the start."""
+    try:
+        held = scratch_file.read(_checkpoint(scratch), job_key, CHECKPOINT_LABEL)
+    except InternalError:
+        return base.weights, 0
+    return np.frombuffer(held[4:], np.float64), int.from_bytes(held[:4], "big")
