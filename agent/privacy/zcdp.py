@@ -9,6 +9,7 @@
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from functools import lru_cache
 
 from agent.protocol.messages import Mode, RoundConfig
 
@@ -55,6 +56,7 @@ def epsilon(units: int, delta: float) -> float:
     return max(0.0, at(_minimum(at, -12.0, 40.0)))
 
 
+@lru_cache(maxsize=64)
 def rho_for_epsilon(epsilon_wanted: float, delta: float) -> int:
     """The most units of ρ whose ε is at most `epsilon_wanted` (rounded down)."""
     if epsilon_wanted <= 0:

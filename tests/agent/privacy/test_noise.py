@@ -1,0 +1,171 @@
+"""The sampler against known answers, against an exact slow sampler, and against the distribution itself."""
+
+import math
+import random
+from bisect import bisect_right
+from decimal import Decimal, localcontext
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from agent.privacy.noise import TABLE_BITS, cumulative, sample, table
+from agent.protocol.stream import Stream, derive
+
+
+@pytest.mark.parametrize(
+    ("noise_var", "k", "known"),
+    [
+        (1, 0, 0x662114C625DCF1A1FC08D67B),
+        (1, 1, 0xE204AAF3D33038CFAD4E0445),
+        (100, 0, 0x0A368214BB48ED0539847E86),
+        (100, 10, 0xB4DC1455333DF2A782BCF48E),
+        (10000, 100, 0xAF630D5C89EB5E1DFE2B8E38),
+    ],
+)
+def test_known_answers(noise_var, k, known):
+    assert cumulative(noise_var, 96)[k] == known
+
+
+@pytest.mark.parametrize("noise_var", [1, 9, 1000])
+def test_the_table_is_exact_to_its_last_bit(noise_var):
+    """Against 80 digits of decimal arithmetic."""
+    made = cumulative(noise_var)
+    with localcontext() as context:
+        context.prec = 80
+        weights = [(-Decimal(k * k) / (2 * noise_var)).exp() for k in range(40 * math.isqrt(noise_var) + 40)]
+        total = 2 * sum(weights) - 1
+        reached = Decimal(0)
+        for k, entry in enumerate(made[:-1]):
+            reached += weights[k] if k == 0 else 2 * weights[k]
+            assert abs(Decimal(entry) - reached / total * 2**TABLE_BITS) <= 2
+    assert made == sorted(made)
+
+
+class Bernoulli:
+    """The exact sampler of Canonne, Kamath, Steinke 2020 (algorithms 1 to 3), slow: rational arithmetic and fair integers only."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+
+    def of(self, p):
+        return self.random.randrange(p.denominator) < p.numerator
+
+    def exp(self, x):
+        while x > 1:
+            if not self.exp(Fraction(1)):
+                return False
+            x -= 1
+        k = 1
+        while self.of(x / k):
+            k += 1
+        return k % 2 == 1
+
+    def laplace(self, t):
+        while True:
+            low = self.random.randrange(t)
+            if not self.exp(Fraction(low, t)):
+                continue
+            high = 0
+            while self.exp(Fraction(1)):
+                high += 1
+            value, negative = low + t * high, self.random.random() < 0.5
+            if not (negative and value == 0):
+                return -value if negative else value
+
+    def gaussian(self, noise_var):
+        t = math.isqrt(noise_var) + 1
+        while True:
+            value = self.laplace(t)
+            if self.exp((abs(value) - Fraction(noise_var, t)) ** 2 / (2 * noise_var)):
+                return value
+
+
+def chi_square(counts, expected):
+    """z-score of Pearson's statistic over bins that expect at least 20."""
+    keep = expected >= 20
+    rest, rest_expected = counts[~keep].sum(), expected[~keep].sum()
+    statistic = ((counts[keep] - expected[keep]) ** 2 / expected[keep]).sum()
+    degrees = keep.sum() - 1
+    if rest_expected >= 20:
+        statistic += (rest - rest_expected) ** 2 / rest_expected
+        degrees += 1
+    return (statistic - degrees) / math.sqrt(2 * degrees)
+
+
+def distribution(noise_var, reach):
+    k = np.arange(-reach, reach + 1)
+    weights = np.exp(-(k.astype(float) ** 2) / (2 * noise_var))
+    return weights / weights.sum()
+
+
+@pytest.mark.parametrize("sigma", [1, 3, 10, 100])
+def test_p7_the_samples_have_the_distribution(sigma):
+    count, reach = 2_000_000, 9 * sigma
+    drawn = sample(count, sigma**2, Stream(derive(b"chi-square", str(sigma))))
+    assert np.abs(drawn).max() <= reach
+    counts = np.bincount(drawn + reach, minlength=2 * reach + 1)
+    assert abs(chi_square(counts, distribution(sigma**2, reach) * count)) < 4.5
+
+
+@pytest.mark.parametrize("noise_var", [1, 10])
+def test_p7_the_exact_slow_sampler_agrees(noise_var):
+    """Two samples, one test: the slow one is right by construction."""
+    slow = Bernoulli(7)
+    exact = np.array([slow.gaussian(noise_var) for _ in range(20_000)])
+    fast = sample(20_000, noise_var, Stream(derive(b"two-sample", str(noise_var))))
+    reach = 30
+    one, two = (np.bincount(np.clip(drawn, -reach, reach) + reach, minlength=2 * reach + 1) for drawn in (exact, fast))
+    both = (one + two) >= 40
+    statistic = ((one - two) ** 2 / np.maximum(one + two, 1))[both].sum()
+    degrees = both.sum() - 1
+    assert abs(statistic - degrees) / math.sqrt(2 * degrees) < 4.5
+
+
+class Scripted:
+    """A stream that gives the words it is told to."""
+
+    def __init__(self, upper, lower=(), signs=0):
+        self.upper, self.lower, self.signs = upper, list(lower), signs
+
+    def fill(self, words):
+        words[:] = self.upper if words.dtype == np.uint64 else self.signs
+
+    def words64(self, count):
+        return np.array([self.lower.pop(0) for _ in range(count)], np.uint64)
+
+
+@pytest.mark.parametrize("noise_var", [9, 10**6])
+def test_every_entry_is_reached_at_its_exact_edge(noise_var):
+    """The answer to u is the number of entries <= u, to the last of the 128 bits."""
+    entries = cumulative(noise_var)
+    for k in range(0, len(entries) - 1, max(1, len(entries) // 200)):
+        for u in entries[k] - 1, entries[k]:
+            upper, lower = u >> 64, u & (2**64 - 1)
+            assert sample(1, noise_var, Scripted(upper, [lower])).tolist() == [bisect_right(entries, u)]
+
+
+def test_the_ends_of_the_range_and_the_sign():
+    last = len(table(9).high) - 1
+    assert sample(2, 9, Scripted(2**64 - 1, [2**64 - 1] * 2)).tolist() == [last, last]
+    assert sample(1, 9, Scripted(2**64 - 1, [2**64 - 1], signs=255)).tolist() == [-last]
+    assert sample(1, 9, Scripted(0)).tolist() == [0]
+
+
+def test_the_same_key_gives_the_same_noise_across_chunks():
+    key = bytes(range(32))
+    drawn = sample(40_000, 10_000, Stream(key))
+    assert drawn.tolist() == sample(40_000, 10_000, Stream(key)).tolist()
+    assert drawn[:8].tolist() == [133, 68, 163, -30, -113, 84, 23, 44]
+
+
+@pytest.mark.parametrize("noise_var", [0, 8193**2])
+def test_out_of_range(noise_var):
+    with pytest.raises(ValueError, match="variance"):
+        cumulative(noise_var)
+
+
+def test_p7_noise_is_made_of_integers():
+    """No float array comes near the sampler: every array it holds or returns is of integers."""
+    made = table(100)
+    assert {made.high.dtype.kind, made.low.dtype.kind, made.guide.dtype.kind, sample(3, 100, Stream(bytes(32))).dtype.kind} <= {"i", "u"}
