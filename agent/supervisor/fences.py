@@ -6,12 +6,11 @@ The worker calls `apply` before it reads anything. Rules, each with what it rest
 3. Memory, file size and core dumps are bounded (setrlimit).
 4. No sockets, no new processes, no other program, no debugger, no signals to others (a seccomp filter, x86-64 and aarch64; inherited by all
    threads, cannot be taken off). Where there is no seccomp: an empty network namespace of its own.
-`python -m agent.supervisor.fences` applies them to itself, tries to break each and prints what held: `aegis doctor` shows it.
+`agent.supervisor.fence_check` tries to break each: `aegis doctor` shows what held.
 Not Linux: only what setrlimit and nice offer; nothing of it was verified there.
 """
 
 import ctypes
-import json
 import os
 import platform
 import struct
@@ -186,42 +185,3 @@ def _any_bit(value: int, then: int, otherwise: int) -> bytes:
 
 def _answer(value: int) -> bytes:
     return struct.pack("=HBBI", 0x06, 0, 0, value)
-
-
-def _attempts() -> dict[str, bool]:
-    """Try to pass each fence; True means that it held."""
-    import socket
-    import threading
-
-    held = {"no network": False, "no children": False, "memory": False}
-    try:
-        socket.socket(socket.AF_INET, socket.SOCK_STREAM).connect(("127.0.0.1", 9))
-    except ConnectionRefusedError:  # loopback of the real network answered
-        pass
-    except OSError:
-        held["no network"] = True
-    try:
-        child = os.fork()
-        if child == 0:
-            os._exit(0)
-        os.waitpid(child, 0)
-    except OSError:
-        held["no children"] = True
-    try:
-        bytearray(2**30)
-    except MemoryError:
-        held["memory"] = True
-    thread = threading.Thread(target=lambda: None)
-    thread.start()
-    thread.join()
-    return held
-
-
-def main() -> None:
-    """Apply all fences, try to break them, print one JSON object {name: held}."""
-    in_force = apply(Fence(os.getppid(), 2**29, 2**20))
-    sys.stdout.write(json.dumps({**dict.fromkeys(in_force.names, True), **_attempts()}) + "\n")
-
-
-if __name__ == "__main__":
-    main()
