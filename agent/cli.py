@@ -466,7 +466,7 @@ def _parser() -> argparse.ArgumentParser:
     setting.add_argument("value", metavar="VALUE")
 
     samples = group("samples", "local training data")
-    adding = add(samples, "add", _samples_add, "learn from files or folders")
+    adding = add(samples, "add", _samples_add, "learn from program files")
     adding.add_argument("paths", nargs="+", metavar="PATH")
     adding.add_argument("--label", required=True, choices=("malicious", "benign"))
     listing = add(samples, "list", _samples_list, "what is there")

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from agent.clock import Clock
 from agent.conditions.reasons import Reason, ReasonCode
 from agent.consent.gate import Gate, Permit
-from agent.errors import AegisError, InternalError, PeerFault
+from agent.errors import AegisError, InternalError, NeedsUser, PeerFault
 from agent.membership import Blocking, Membership
 from agent.paths import Home
 from agent.store.ledger import Charge, Ledger, Sending
@@ -149,6 +149,8 @@ class Participation:
         self._task: asyncio.Task[PassResult] | None = None
         self._client: AggregatorClient | None = None
         self.trained: Trained | None = None
+        self._draft: tuple[tuple[str, int], Path, bytes] | None = None
+        """An interrupted training: model and rows it is for, scratch file, job key."""
         self.activity = Activity()
 
     @property
@@ -217,8 +219,8 @@ class Participation:
         self.discard()
 
     def discard(self) -> None:
-        """Delete the trained update, if one waits."""
-        self.trained = None
+        """Delete the trained update or its beginnings, if there are any."""
+        self.trained = self._draft = None
         wipe(self._home.scratch)
 
     # The steps, numbered as above.
@@ -272,7 +274,12 @@ class Participation:
             if reasons := self._held_back(self._may_train):
                 return _waiting(reasons)
             model, down = await self._membership.model(permit, client, config, task)
-            await self._train(permit, task, model)
+            try:
+                await self._train(permit, task, model)
+            except NeedsUser as error:
+                if error.code != "TRAINING_INTERRUPTED":
+                    raise
+                return _waiting(self._held_back(self._may_train) or (Reason(ReasonCode.BACKOFF, error.message),))
         if self.trained is None:
             raise InternalError("NOTHING_TRAINED", "Training left nothing behind.")
         if hold_s and (until := self.trained.at + hold_s) > self._clock.now():
@@ -343,15 +350,18 @@ class Participation:
         return PassResult(Outcome.NOTHING_TO_LEARN, text, (reason,))
 
     async def _train(self, permit: Permit, task: "Task", model: "VerifiedModel") -> None:
-        """6. In the worker; the job key never leaves memory."""
-        self.discard()
-        permit.check()
+        """6. In the worker; the job key never leaves memory. A checkpoint for the same model and rows is gone on from."""
         rows, labels = self._samples.training_table()
-        scratch, job_key = self._home.scratch / secrets.token_hex(8), os.urandom(32)
+        key = (model.sha256, len(labels))
+        if self._draft is None or self._draft[0] != key:
+            self.discard()
+            self._draft = (key, self._home.scratch / secrets.token_hex(8), os.urandom(32))
+        _, scratch, job_key = self._draft
+        permit.check()
         self._doing("training", f"Training on {len(labels)} local rows")
         result = await self._worker().train(task, model.content, rows, labels, os.fspath(scratch), job_key)
         permit.check()
-        self.trained = Trained(scratch, job_key, model.sha256, result.rows_used, self._clock.now())
+        self.trained, self._draft = Trained(scratch, job_key, model.sha256, result.rows_used, self._clock.now()), None
         self._doing("")
 
     async def _seal_and_send(self, permit: Permit, client: "AggregatorClient", config: "RoundConfig", trained: Trained) -> PassResult:

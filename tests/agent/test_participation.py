@@ -1,6 +1,9 @@
 """A pass: in the right order, never twice, never without a yes, and whole again after any interruption."""
 
 import asyncio
+import contextlib
+import os
+from pathlib import Path
 
 import pytest
 
@@ -356,5 +359,69 @@ def test_run_now_passes_the_persons_own_limits_and_nothing_else(device):
         await device.call("consent.withdraw", surface="tray")
         with pytest.raises(NeedsUser):
             await device.agent.make_pass(hold_s=0, override=True)
+
+    asyncio.run(scene())
+
+
+def test_interrupted_training_goes_on_where_it_was(device):
+    async def scene():
+        await device.join()
+        train, used = device.worker.train, []
+
+        async def interrupted(task, model, rows, labels, scratch, job_key):
+            used.append((scratch, job_key))
+            if len(used) == 1:
+                raise NeedsUser("TRAINING_INTERRUPTED", "Training was interrupted and kept.", "It goes on where it was.")
+            return await train(task, model, rows, labels, scratch, job_key)
+
+        device.worker.train = interrupted
+        assert (await device.make_pass()).outcome is Outcome.WAITING
+        assert (await device.make_pass()).outcome is Outcome.SENT
+        assert used[0] == used[1]
+        device.server.next_round()
+        assert (await device.make_pass()).outcome is Outcome.SENT
+        assert used[2] != used[1]
+
+    asyncio.run(scene())
+
+
+def children_of_this_process():
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if stat.read_text().rpartition(")")[2].split()[1] == str(os.getpid()):
+                found.append(stat.parent.name)
+    return set(found)
+
+
+@pytest.fixture
+def real_device(tmp_path):
+    from agent.supervisor.worker import ProcessWorker
+
+    device = Device(tmp_path, worker=ProcessWorker)
+    yield device
+    device.close()
+
+
+@pytest.mark.slow
+def test_the_whole_way_with_a_real_worker_and_withdrawal_in_its_training(real_device):
+    async def scene():
+        device, before = real_device, children_of_this_process()
+        await device.join()
+        running = asyncio.create_task(device.make_pass())
+        async with asyncio.timeout(20):
+            while not children_of_this_process() - before:
+                await asyncio.sleep(0.01)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        await device.call("consent.withdraw", surface="tray")
+        assert loop.time() - started < 1
+        assert children_of_this_process() == before
+        assert list((device.home / "scratch").iterdir()) == []
+        assert (await running).outcome is Outcome.STOPPED
+        assert device.server.updates == {}
+        await device.grant()
+        assert (await device.make_pass()).outcome is Outcome.SENT
+        assert (await device.call("ledger", verify=True))["verified"] is True
 
     asyncio.run(scene())

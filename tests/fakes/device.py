@@ -13,11 +13,12 @@ ROW = tuple(range(29))
 
 
 class Device:
-    def __init__(self, folder, *, clock=None, aggregator=None, environ=None):
+    def __init__(self, folder, *, clock=None, aggregator=None, environ=None, worker=None):
+        """`worker` takes the scratch folder and makes the worker; without it a fake answers at once."""
         self.home = folder / "home"
         self.runtime = folder / "run"
         self.clock = clock or FakeClock(int(time.time()))  # the certificates of the fake aggregator are for these days
-        self.worker = FakeWorker()
+        self.worker = worker(self.home / "scratch") if worker else FakeWorker()
         self.keystore = MemoryKeyStore()
         self.server = aggregator or FakeAggregator(self.clock)
         self.environ = {"XDG_RUNTIME_DIR": str(self.runtime), "AEGIS_POLICY": str(folder / "policy.toml"), **(environ or {})}
