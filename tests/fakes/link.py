@@ -1,0 +1,264 @@
+"""A link without an agent: the interface of `ui.link.Link`, statuses pushed by the test, every call kept.
+
+link = FakeLink(status(AgentState.WAITING))
+link.answers["consent.show"] = notice_answer()
+...
+assert link.methods == ["consent.withdraw"]
+"""
+
+from dataclasses import asdict, replace
+
+from PySide6.QtCore import QObject, Signal
+
+from agent.conditions.reasons import Reason, ReasonCode
+from agent.consent.notice import Notice, OperatorFacts
+from agent.errors import AegisError, NeedsUser
+from agent.status import (
+    AgentState,
+    BudgetView,
+    ConsentState,
+    ConsentView,
+    ModelView,
+    OperatorView,
+    ReadingView,
+    SentView,
+    Status,
+)
+
+NOW = 1_795_536_000
+DAY = 24 * 3600
+
+
+class FakeLink(QObject):
+    """Answers come from `answers` (method -> result, AegisError, or a function of the params); without one a call waits for ever."""
+
+    statusChanged = Signal(object)
+    connectedChanged = Signal(bool)
+    callFailed = Signal(object)
+
+    def __init__(self, status=None, answers=None):
+        super().__init__()
+        self.status = status
+        self.is_connected = status is not None
+        self.answers = dict(answers or {})
+        self.calls = []
+
+    @property
+    def methods(self):
+        return [method for method, _ in self.calls]
+
+    def open(self):
+        self.push(self.status)
+
+    def close(self):
+        self.push(None)
+
+    def push(self, status):
+        """What the agent pushes; None: it has gone."""
+        self.status, self.is_connected = status, status is not None
+        if status is None:
+            self.connectedChanged.emit(False)
+        else:
+            self.statusChanged.emit(status)
+
+    def call(self, method, params=None, done=None, failed=None):
+        self.calls.append((method, dict(params or {})))
+        answer = self.answers.get(method)
+        if callable(answer):
+            answer = answer(dict(params or {}))
+        if isinstance(answer, AegisError):
+            (failed or self.callFailed.emit)(answer)
+        elif answer is not None and done is not None:
+            done(answer)
+
+
+def status(state=AgentState.WAITING, consent=ConsentState.GRANTED, **changes):
+    """A device that was granted, joined and has sent twice; `changes` are fields of Status."""
+    decided = consent is not ConsentState.UNASKED
+    made = Status(
+        state=state,
+        consent=ConsentView(
+            consent,
+            "contribute-1-0123456789abcdef",
+            "contribute-1-0123456789abcdef" if decided else None,
+            NOW - 40 * DAY if decided else None,
+            NOW + 325 * DAY if consent is ConsentState.GRANTED else None,
+        ),
+        budget=BudgetView(1.0, 1e-5, 365, 0.34, 0.34, 0.34, 3.0, NOW + 325 * DAY, None, 2),
+        model=ModelView(12, "c0ffee" * 10 + "abcd", False),
+        enrolled=True,
+        operator=OperatorView("Northwind Security Institute", "privacy@northwind.example", "https://aggregator.northwind.example:9443"),
+        next_at=NOW + 1800,
+        readings=(
+            ReadingView("Power", "on mains, 87 %", "power_supply"),
+            ReadingView("Idle", "12 min", "Mutter"),
+            ReadingView("Training", "9.8 % of one core", "psutil"),
+        ),
+        samples_benign=412,
+        samples_malicious=96,
+        sent=SentView(2, 1872, NOW - 2 * DAY),
+    )
+    return replace(made, **changes)
+
+
+def waiting():
+    """On battery and in use, as most laptops are most of the day."""
+    return status(
+        reasons=(
+            Reason(ReasonCode.ON_BATTERY, "The computer runs on battery.", "64 %, discharging", "power_supply", "battery.rule"),
+            Reason(ReasonCode.IN_USE, "You are using the computer.", "0 min idle", "Mutter", "idle.only"),
+            Reason(ReasonCode.NO_ROUND, "No round is open.", until=NOW + 1800),
+        )
+    )
+
+
+def new_home():
+    """Nothing was decided and nobody has invited."""
+    return replace(
+        status(AgentState.OFF, ConsentState.UNASKED),
+        budget=BudgetView(1.0, 1e-5, 365, 0.0, 0.0, 0.0, 3.0),
+        model=ModelView(0, "", True),
+        enrolled=False,
+        operator=None,
+        next_at=None,
+        readings=(),
+        samples_benign=0,
+        samples_malicious=0,
+        sent=SentView(),
+        reasons=(
+            Reason(ReasonCode.NO_CONSENT, "You have not agreed to contribute."),
+            Reason(ReasonCode.NOT_ENROLLED, "No operator was joined yet."),
+            Reason(ReasonCode.NOTHING_TO_LEARN, "There are no training rows yet.", "0 rows", "samples"),
+        ),
+    )
+
+
+def every_state():
+    """One Status for each of the seven states."""
+    return {
+        AgentState.OFF: new_home(),
+        AgentState.WAITING: waiting(),
+        AgentState.TRAINING: status(AgentState.TRAINING, activity="Training.", progress=0.42),
+        AgentState.SENDING: status(AgentState.SENDING, activity="Sending.", progress=0.9),
+        AgentState.PAUSED: status(
+            AgentState.PAUSED, paused_until=NOW + 900, reasons=(Reason(ReasonCode.USER_PAUSED, "You paused it.", until=NOW + 900),)
+        ),
+        AgentState.ATTENTION: status(
+            AgentState.ATTENTION,
+            reasons=(Reason(ReasonCode.KEYRING_LOCKED, "The keyring is locked. Unlock it.", source="SecretService"),),
+        ),
+        AgentState.ERROR: status(
+            AgentState.ERROR, notes=("The server's certificate is not the one in the invitation. Ask the operator for a new invitation.",)
+        ),
+    }
+
+
+def operator_facts():
+    return OperatorFacts(
+        "Northwind Security Institute",
+        "privacy@northwind.example",
+        "Northwind only.",
+        "Sums for 24 months; receipts for 12 months.",
+        "https://aggregator.northwind.example:9443",
+    )
+
+
+def notice(locale="en-DE", operator=True):
+    """The real notice, with this operator's facts."""
+    from agent.consent.wording import Figures, compose
+
+    return compose(locale, operator_facts() if operator else None, Figures("local", 1000, 100_000, 365, 3000, 12))
+
+
+def notice_answer(made: Notice | None = None, state=ConsentState.UNASKED):
+    return {**asdict(made or notice()), "state": state.value}
+
+
+def refused(code="OFFLINE", message="The server cannot be reached.", remedy="Check the network."):
+    return NeedsUser(code, message, remedy)
+
+
+DIGESTS = ("3f0c7a91d2b84e65" * 4, "9b1e44c07d5fa283" * 4)
+
+
+def ledger_answer():
+    """Two charged updates: one acknowledged, one whose receipt has not come."""
+    charges, outbox = [], []
+    for number, digest in enumerate(DIGESTS, 1):
+        attempt, at = f"{number:032x}", NOW - (4 - number) * 2 * DAY
+        charges.append(
+            {
+                "seq": number,
+                "at": at,
+                "task_id": "demo-task",
+                "round_id": 40 + number,
+                "attempt": attempt,
+                "mode": "local",
+                "model_version": 10 + number,
+                "model_digest": "a" * 64,
+                "config_digest": "b" * 64,
+                "rho_units": 10**9,
+                "rho_local_units": 10**9,
+                "body_sha256": digest,
+                "body_bytes": 936,
+                "time": "2026-11-20T10:00:00Z",
+                "epsilon": 0.214,
+            }
+        )
+        receipt = {"task_id": "demo-task", "round_id": 40 + number, "body_sha256": digest, "bytes": 936, "received_at": at + 1}
+        outbox.append(
+            {
+                "attempt": attempt,
+                "charge_seq": number,
+                "task_id": "demo-task",
+                "round_id": 40 + number,
+                "closes_at": at + 3600,
+                "created_at": at,
+                "sha256": digest,
+                "bytes": 936,
+                "state": "acknowledged" if number == 1 else "unsent",
+                "settled_at": at + 1 if number == 1 else None,
+                "receipt": receipt if number == 1 else None,
+            }
+        )
+    totals = {
+        "charges": 2,
+        "rho_units": 2 * 10**9,
+        "epsilon_ledger": 0.34,
+        "epsilon_local": 0.34,
+        "epsilon_lifetime": 0.34,
+        "epsilon_period": 1.0,
+        "epsilon_lifetime_ceiling": 3.0,
+        "delta": 1e-5,
+        "sent": 1,
+        "bytes_up": 936,
+    }
+    return {"charges": charges, "outbox": outbox, "totals": totals, "verified": None, "problems": []}
+
+
+def sent_answer(path=None):
+    """A function of the params, as `answers["sent.show"]`."""
+
+    def answer(params):
+        entry = next(entry for entry in ledger_answer()["outbox"] if entry["attempt"] == params["attempt"])
+        header = {
+            "attempt": entry["attempt"],
+            "bits": 32,
+            "config_digest": "b" * 64,
+            "d": 116,
+            "kind": "local-update",
+            "round_id": entry["round_id"],
+            "task_id": "demo-task",
+        }
+        return {"entry": entry, "header": header if path else None, "path": str(path) if path else None}
+
+    return answer
+
+
+def preview_answer(path):
+    names = ("e_lfanew", "machine", "number_of_sections", "time_date_stamp", "size_of_optional_header", "characteristics")
+    return {
+        "label": "example",
+        "features": {name: 256 * place for place, name in enumerate(names, 1)},
+        "update": {"bytes": 936, "header": {"kind": "local-update", "d": 116, "bits": 32}, "path": str(path)},
+    }

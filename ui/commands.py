@@ -1,0 +1,246 @@
+"""`aegis tray` and `aegis window`: where the objects of the two screen processes are built."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from PySide6.QtCore import QLocale, QTimer
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QApplication
+
+from agent.errors import NeedsUser
+from agent.paths import Home, default_home, runtime_folder, socket_path
+from agent.status import ConsentState, Status
+from ui import i18n
+from ui.instance import Instance, tell
+from ui.link import Link
+
+PATIENCE_MS = 3_000
+"""Without a notification area after this time the window opens instead."""
+PATIENCE_AUTOSTART_MS = 120_000
+"""At login the panel may come late; after this time the icon's process ends and the agent stays."""
+QUIT_MS = 1_500
+WINDOW_PAGES = ("overview", "privacy", "sent", "limits", "activity", "scan", "about", "join", "consent")
+
+
+def tray(argv: list[str]) -> int:
+    """Show the icon until Quit. A second call opens the window of the first."""
+    parser = argparse.ArgumentParser(prog="aegis tray", description="The icon in the notification area.")
+    parser.add_argument("--home", help="folder of this agent")
+    parser.add_argument("--autostart", action="store_true", help="started at login: opens no window, except once to ask")
+    options = parser.parse_args(argv)
+    home = _home(options.home)
+    if (problem := _no_display()) is not None:
+        raise problem
+    app = _application("aegis-tray")
+    instance = Instance(_beside(home, "tray"), app)
+    if not instance.claim():
+        tell(_beside(home, "tray"), "show", "overview", _activation_token())
+        return 0
+    return _Resident(app, home, instance, autostart=options.autostart).run()
+
+
+def window(argv: list[str]) -> int:
+    """Show the window until it is closed. A second call raises the first."""
+    parser = argparse.ArgumentParser(prog="aegis window", description="The window.")
+    parser.add_argument("page", nargs="?", default="overview", choices=WINDOW_PAGES)
+    parser.add_argument("--home", help="folder of this agent")
+    parser.add_argument("--quietly", action="store_true", help="opened by the program itself: takes no focus")
+    options = parser.parse_args(argv)
+    home = _home(options.home)
+    if tell(_beside(home, "window"), "show", options.page, _activation_token()):
+        return 0
+    if (problem := _no_display()) is not None:
+        raise problem
+    return _show_window(home, options.page, quietly=options.quietly)
+
+
+def _show_window(home: Home, page: str, *, quietly: bool) -> int:
+    from PySide6.QtCore import Qt
+
+    from ui.pages import Context
+    from ui.theme import Theme
+    from ui.window import Window
+
+    app = _application("aegis-window")
+    instance = Instance(_beside(home, "window"), app)
+    if not instance.claim():
+        return 0
+    link = Link(socket_path(home.root, os.environ), app)
+    words = i18n.install(app, QLocale())
+    shown = Window(Context(link, words, Theme(app), os.cpu_count() or 1))
+    opener = _FirstPage(shown, link, page)
+    link.statusChanged.connect(opener.status_came)
+
+    def asked(verb: str, argument: str, token: str) -> None:
+        if verb == "quit":
+            shown.close()
+            return
+        if token:
+            os.environ["XDG_ACTIVATION_TOKEN"] = token
+        shown.open_page(argument)
+        shown.setWindowState(shown.windowState() & ~Qt.WindowState.WindowMinimized)
+        shown.show()
+        shown.raise_()
+        shown.activateWindow()
+
+    instance.asked.connect(asked)
+    shown.closed.connect(app.quit)
+    if quietly:
+        shown.setAttribute(Qt.WidgetAttribute.WA_ShowWithoutActivating)
+    _start_agent_when_none_runs(home, link)
+    link.open()
+    shown.show()
+    code = app.exec()
+    instance.release()
+    link.close()
+    return int(code)
+
+
+class _FirstPage:
+    """Opens the wanted page once the first Status is there: a home that was never joined begins with the invitation."""
+
+    def __init__(self, shown: object, link: Link, page: str) -> None:
+        self._window = shown
+        self._link = link
+        self._page = page
+        self._is_done = False
+
+    def status_came(self, status: Status) -> None:
+        if self._is_done:
+            return
+        self._is_done = True
+        is_new = status.consent.state is ConsentState.UNASKED and status.operator is None
+        page = "join" if self._page == "overview" and is_new else self._page
+        self._window.open_page(page)  # type: ignore[attr-defined]
+
+
+class _Resident:
+    """The tray's process: link, icon, and the windows and agent that it starts."""
+
+    def __init__(self, app: QApplication, home: Home, instance: Instance, *, autostart: bool) -> None:
+        from ui.notify import Notifier
+        from ui.tray import Tray
+        from ui.tray_host import TrayHost
+
+        self._app = app
+        self._home = home
+        self._instance = instance
+        self._autostart = autostart
+        self._is_asked = False
+        app.setQuitOnLastWindowClosed(False)
+        words = i18n.install(app, QLocale())
+        self._link = Link(socket_path(home.root, os.environ), app)
+        self._tray = Tray(self._link, words=words, parent=app)
+        self._notifier = Notifier(self._tray)
+        self._host = TrayHost(PATIENCE_AUTOSTART_MS if autostart else PATIENCE_MS, app)
+        self._host.came.connect(self._tray.show_icon)
+        self._host.absent.connect(self._without_area)
+        self._tray.windowWanted.connect(self.open_window)
+        self._tray.quitWanted.connect(self.quit)
+        self._link.statusChanged.connect(self._first_status)
+        instance.asked.connect(lambda verb, page, _: self.quit() if verb == "quit" else self.open_window(page))
+
+    def run(self) -> int:
+        self._tray.show_icon()
+        _start_agent_when_none_runs(self._home, self._link)
+        self._link.open()
+        code = self._app.exec()
+        self._tray.hide_icon()
+        self._instance.release()
+        self._link.close()
+        return int(code)
+
+    def open_window(self, page: str, *, quietly: bool = False) -> None:
+        words = ["window", page, "--home", str(self._home.root), *(["--quietly"] if quietly else [])]
+        _start(words)
+
+    def quit(self) -> None:
+        """End agent, window and this process; the agent's own end is waited for, but not longer than QUIT_MS."""
+        tell(_beside(self._home, "window"), "quit")
+        self._link.connectedChanged.connect(self._app.quit)
+        self._link.call("quit", {}, None, lambda _: self._app.quit())
+        QTimer.singleShot(QUIT_MS, self._app.quit)
+
+    def _first_status(self, status: Status) -> None:
+        if self._is_asked:
+            return
+        self._is_asked = True
+        state = status.consent.state
+        if not self._autostart:
+            if state is ConsentState.UNASKED:
+                self.open_window("overview")
+            return
+        if state in (ConsentState.REFUSED, ConsentState.WITHDRAWN):
+            self._link.call("settings.get", {"key": "tray.keep_icon"}, self._end_unless_kept)
+        self._link.call("consent.prompt", {}, lambda answer: self._prompt() if answer["allowed"] else None)
+
+    def _prompt(self) -> None:
+        self.open_window("consent", quietly=True)
+
+    def _end_unless_kept(self, answer: dict[str, list[dict[str, object]]]) -> None:
+        if not answer["settings"][0]["value"]:
+            self.quit()
+
+    def _without_area(self) -> None:
+        if self._autostart:
+            self._app.quit()  # the agent stays; the launcher's entry opens the window
+        else:
+            self.open_window("overview")
+
+
+def _start_agent_when_none_runs(home: Home, link: Link) -> None:
+    """One try, now if there is no socket, else when nobody answers on it."""
+    path = socket_path(home.root, os.environ)
+    if not path.exists():
+        _start(["run", "--home", str(home.root)])
+        return
+
+    def check() -> None:
+        if not link.is_connected:
+            _start(["run", "--home", str(home.root)])
+
+    QTimer.singleShot(300, check)
+
+
+def _start(words: list[str]) -> None:
+    """Start `aegis WORDS` as a process of its own, that neither holds our output nor ends with us."""
+    command = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "agent"]
+    subprocess.Popen(
+        [*command, *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=None,
+        start_new_session=True,
+        close_fds=True,
+    )
+
+
+def _application(name: str) -> QApplication:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once; nothing is held here that could be lost
+    app = QApplication([name])
+    app.setApplicationName("AegisAI")
+    app.setApplicationDisplayName("AegisAI")
+    QGuiApplication.setDesktopFileName("aegisai")
+    return app
+
+
+def _home(chosen: str | None) -> Home:
+    return Home((Path(chosen) if chosen else default_home(os.environ)).absolute())
+
+
+def _beside(home: Home, what: str) -> Path:
+    return runtime_folder(os.environ) / f"{home.name}-{what}.sock"
+
+
+def _activation_token() -> str:
+    return os.environ.get("XDG_ACTIVATION_TOKEN", "")
+
+
+def _no_display() -> NeedsUser | None:
+    if sys.platform != "linux" or os.environ.get("QT_QPA_PLATFORM") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        return None
+    return NeedsUser("NO_DISPLAY", "There is no display.", "Use the commands instead: aegis --help.")

@@ -1,0 +1,18 @@
+"""The pages of the window. Each shows values and asks the agent through the link; none decides anything."""
+
+from dataclasses import dataclass
+
+from ui.link import Link
+from ui.theme import Theme
+from ui.view_state import Words
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every page is built with."""
+
+    link: Link
+    words: Words
+    theme: Theme
+    cores: int
+    """Processor cores of this computer."""

@@ -1,0 +1,195 @@
+"""Privacy: the decision and its undoing, who asks, everything that is held, and forgetting it."""
+
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QFileDialog, QFrame, QLabel
+
+from agent.errors import AegisError
+from agent.status import ConsentState, Status
+from ui.pages import Context
+from ui.view_state import View
+from ui.widgets import Card, Page, button, column, row, set_tone, text
+
+SURFACE = "window"
+
+
+class PrivacyPage(Page):
+    decideWanted = Signal()
+    joinWanted = Signal()
+
+    def __init__(self, context: Context) -> None:
+        super().__init__("privacyPage", "")
+        self.setAccessibleName(self.tr("Privacy"))
+        heading = self.body.itemAt(0)
+        if heading is not None and isinstance(label := heading.widget(), QLabel):
+            label.setText(self.tr("Privacy"))
+        self._context = context
+        self._link = context.link
+        self._count_shown = -1
+        self._build_decision()
+        self._build_operator()
+        self._build_export()
+        self._build_erase()
+        self.end()
+
+    def show_view(self, view: View, status: Status | None) -> None:
+        self.setEnabled(status is not None)
+        self._decision.setText(view.consent or view.headline)
+        self._decision_note.setText(view.consent_note or view.detail)
+        self.withdraw.setVisible(view.contributes)
+        self.decide.setVisible(not view.contributes)
+        operator = status.operator if status else None
+        self.join.setVisible(status is not None and operator is None)
+        if operator is None:
+            self._operator.setText(self.tr("Nobody yet. When you enter an invitation, its operator is shown here before you decide."))
+        else:
+            self._operator.setText(f"{operator.name}\n{operator.contact}\n{operator.server}")
+        self._pending.setVisible(bool(status and status.erase_pending))
+        if status is not None and status.budget.charges != self._count_shown:
+            self._count_shown = status.budget.charges
+            self._link.call("ledger", {"limit": 1000}, self._show_summed, lambda _: None)
+        self._stays.setVisible(bool(status and status.budget.charges))
+        if status is not None and status.consent.state is ConsentState.STALE:
+            self._decision_note.setText(self.tr("Until you answer it again, nothing is read for training and nothing is sent."))
+
+    def export_to(self, path: Path) -> None:
+        """Write everything that is held into one file."""
+        self._link.call("export", {"path": str(path)}, self._exported, self._export_failed)
+
+    def _build_decision(self) -> None:
+        card = Card(self.tr("Your decision"))
+        self._decision = text("", bold=True)
+        self._decision.setObjectName("decision")
+        self._decision_note = text("", tone="muted")
+        self.withdraw = button(self.tr("Stop contributing"), "withdrawButton")
+        self.decide = button(self.tr("Read the question"), "decideButton", "primary")
+        self._stays = text("", tone="muted")
+        self._stays.setObjectName("stays")
+        for each in (self._decision, self._decision_note, self._stays):
+            card.body.addWidget(each)
+        line = row(of=self)
+        line.addWidget(self.withdraw)
+        line.addWidget(self.decide)
+        line.addStretch(1)
+        card.body.addLayout(line)
+        self.withdraw.clicked.connect(lambda: self._link.call("consent.withdraw", {"surface": SURFACE}))
+        self.decide.clicked.connect(self.decideWanted)
+        self.body.addWidget(card)
+
+    def _build_operator(self) -> None:
+        card = Card(self.tr("Who asks"))
+        self._operator = text("")
+        self.join = button(self.tr("Enter an invitation"), "joinButton")
+        card.body.addWidget(self._operator)
+        line = row(of=self)
+        line.addWidget(self.join)
+        line.addStretch(1)
+        card.body.addLayout(line)
+        self.join.clicked.connect(self.joinWanted)
+        self.body.addWidget(card)
+
+    def _build_export(self) -> None:
+        card = Card(self.tr("Your copy"))
+        card.body.addWidget(
+            text(
+                self.tr(
+                    "One file with everything that is held about you here: decisions, settings, samples, every charge, and the exact bytes "
+                    "that were sent."
+                ),
+                tone="muted",
+            )
+        )
+        self.export = button(self.tr("Export to a file…"), "exportButton")
+        self._export_note = text("")
+        self._export_note.hide()
+        line = row(of=self)
+        line.addWidget(self.export)
+        line.addStretch(1)
+        card.body.addLayout(line)
+        card.body.addWidget(self._export_note)
+        self.export.clicked.connect(self._choose_file)
+        self.body.addWidget(card)
+
+    def _build_erase(self) -> None:
+        card = Card(self.tr("Erase"))
+        card.body.addWidget(
+            text(
+                self.tr(
+                    "Destroys this device's identity and everything held here at once, also offline, and asks the server to forget it. "
+                    "You will need a new invitation to take part again. What was already summed into a model stays in it."
+                ),
+                tone="muted",
+            )
+        )
+        self.erase = button(self.tr("Erase…"), "eraseButton")
+        line = row(of=self)
+        line.addWidget(self.erase)
+        line.addStretch(1)
+        card.body.addLayout(line)
+        self.confirm = QFrame()
+        self.confirm.setObjectName("eraseConfirm")
+        self.confirm.setProperty("well", True)
+        inside = column(self.confirm, margin=4)
+        inside.addWidget(text(self.tr("Erase everything that AegisAI holds about you?"), bold=True))
+        self.erase_now = button(self.tr("Erase everything"), "eraseNowButton")
+        self.keep = button(self.tr("Keep everything"), "keepButton")
+        answers = row(of=self)
+        answers.addWidget(self.erase_now)
+        answers.addWidget(self.keep)
+        answers.addStretch(1)
+        inside.addLayout(answers)
+        self.confirm.hide()
+        card.body.addWidget(self.confirm)
+        self._pending = text(self.tr("The server has not confirmed the erasure yet; AegisAI keeps trying."), tone="warning")
+        self._erase_note = text("")
+        self._erase_note.hide()
+        card.body.addWidget(self._pending)
+        card.body.addWidget(self._erase_note)
+        self.erase.clicked.connect(lambda: self.confirm.setVisible(self.confirm.isHidden()))
+        self.keep.clicked.connect(self.confirm.hide)
+        self.erase_now.clicked.connect(self._erase)
+        self.body.addWidget(card)
+
+    def _choose_file(self) -> None:
+        dialog = QFileDialog(self, self.tr("Export to a file"), str(Path.home() / "aegisai-export.json"))
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setDefaultSuffix("json")
+        dialog.fileSelected.connect(lambda chosen: self.export_to(Path(chosen)))
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+    def _exported(self, result: dict[str, Any]) -> None:
+        size = self._context.words.size(int(result["bytes"]))
+        self._tell(self._export_note, self.tr("Written: {file} ({size})").format(file=result["file"], size=size), "good")
+
+    def _export_failed(self, error: AegisError) -> None:
+        self._tell(self._export_note, str(error), "danger")
+
+    def _erase(self) -> None:
+        self.confirm.hide()
+        self._link.call("erase", {}, self._erased, lambda error: self._tell(self._erase_note, str(error), "danger"))
+
+    def _erased(self, result: dict[str, Any]) -> None:
+        told = self.tr("Erased here. The server is told as soon as it can be reached.") if result["pending"] else self.tr("Erased.")
+        if result["server_cannot_be_told"]:
+            told = self.tr("Erased here. The server cannot be told, because the means to prove who asks are gone; contact the operator.")
+        self._tell(self._erase_note, told, "good")
+
+    def _show_summed(self, ledger: dict[str, Any]) -> None:
+        """What withdrawing cannot undo, told from the ledger (C12)."""
+        versions = [int(charge["model_version"]) for charge in ledger["charges"]]
+        if versions:
+            self._stays.setText(
+                self.tr(
+                    "%n update(s) from this device were sent and stay summed into the models made from versions {first} to {last}.",
+                    "",
+                    len(versions),
+                ).format(first=min(versions), last=max(versions))
+            )
+
+    def _tell(self, label: QLabel, words: str, tone: str) -> None:
+        label.setText(words)
+        set_tone(label, tone)
+        label.show()

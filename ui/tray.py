@@ -1,0 +1,165 @@
+"""The icon in the notification area and its menu: small, resident, without rules and without a network.
+
+1. Every action has a name (`pause resume runOnce consent sent settings scan open quit`) and stands in the menu in that order of need.
+2. Withdrawing is one click, as granting is at least two (the menu, then the dialog's yes): C10.
+3. A notification area that comes late or goes away is noticed by its name on the session bus; nothing is polled (tray_host.py).
+"""
+
+from PySide6.QtCore import QDateTime, QObject, Signal
+from PySide6.QtGui import QAction, QGuiApplication, QIcon
+from PySide6.QtWidgets import QApplication, QMenu, QSystemTrayIcon
+
+from agent.status import AgentState, Status
+from ui.i18n import QtWords
+from ui.icons import state_icon
+from ui.link import Link
+from ui.theme import DARK, LIGHT
+from ui.view_state import View, Words, view_of
+
+SURFACE = "tray"
+MENU_LINE_LETTERS = 60
+
+
+class Tray(QObject):
+    """Shows the agent's Status. Asks for windows and for quitting by signals; `link` does the rest."""
+
+    windowWanted = Signal(str)
+    quitWanted = Signal()
+
+    def __init__(self, link: Link, *, words: Words | None = None, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._link = link
+        self._words = words or QtWords.of_system()
+        self._state: AgentState | None = None
+        self.icon: QSystemTrayIcon | None = None
+        self.menu = QMenu()
+        self._build()
+        link.statusChanged.connect(self.show_status)
+        link.connectedChanged.connect(lambda connected: None if connected else self.show_status(None))
+        QGuiApplication.styleHints().colorSchemeChanged.connect(self._repaint)
+        self.show_status(link.status)
+
+    @property
+    def link(self) -> Link:
+        return self._link
+
+    @property
+    def words(self) -> Words:
+        return self._words
+
+    @property
+    def view(self) -> View:
+        return self._view
+
+    def show_icon(self) -> None:
+        """Show the icon, or show it anew: one that was shown before its host came is never taken up by it."""
+        self.hide_icon()
+        self.icon = QSystemTrayIcon(self.current_icon(), self)
+        self.icon.setContextMenu(self.menu)
+        self.icon.setToolTip(self._view.tooltip)
+        self.icon.activated.connect(self._activated)
+        self.icon.show()
+
+    def hide_icon(self) -> None:
+        if self.icon is not None:
+            self.icon.hide()
+            self.icon.deleteLater()
+            self.icon = None
+
+    def current_icon(self) -> QIcon:
+        return state_icon(self._view.state, DARK if _is_dark() else LIGHT)
+
+    def show_status(self, status: Status | None) -> None:
+        """Take over a Status into icon, tooltip and menu."""
+        self._view = view = view_of(status, self._words)
+        menu = view.menu
+        self.first_line.setText(_shortened(menu.first_line))
+        self.actions["pause"].setEnabled(menu.can_pause)
+        self.actions["resume"].setEnabled(menu.can_resume)
+        self.actions["resume"].setVisible(menu.can_resume)
+        self.actions["runOnce"].setEnabled(menu.can_run_once)
+        self.actions["consent"].setText(menu.consent_text)
+        self.actions["consent"].setEnabled(menu.can_decide)
+        if self.icon is not None:
+            self.icon.setToolTip(view.tooltip)
+            if view.state is not self._state:
+                self.icon.setIcon(self.current_icon())
+        self._state = view.state
+
+    def _build(self) -> None:
+        self.first_line = QAction(self)
+        self.first_line.setObjectName("firstLine")
+        self.first_line.setEnabled(False)
+        self.actions = {
+            "pause": self._action("pause", self.tr("Pause"), self._pause),
+            "resume": self._action("resume", self.tr("Resume"), self._resume),
+            "runOnce": self._action("runOnce", self.tr("Run now once"), self._run_once),
+            "consent": self._action("consent", "", self._consent),
+            "sent": self._window("sent", self.tr("What was sent"), "sent"),
+            "settings": self._window("settings", self.tr("Privacy settings"), "privacy"),
+            "scan": self._window("scan", self.tr("Scan a file…"), "scan"),
+            "open": self._window("open", self.tr("Open AegisAI"), "overview"),
+            "quit": self._action("quit", self.tr("Quit"), self.quitWanted.emit),
+        }
+        pauses = self._pauses = QMenu()
+        for name, label, seconds in (
+            ("pause15", self.tr("For 15 minutes"), 15 * 60),
+            ("pause60", self.tr("For 1 hour"), 3600),
+            ("pauseTomorrow", self.tr("Until tomorrow"), -1),
+            ("pauseOpen", self.tr("Until I resume"), 0),
+        ):
+            pauses.addAction(self._action(name, label, lambda seconds=seconds: self._pause(seconds)))
+        self.actions["pause"].setMenu(pauses)
+        groups = (("open",), ("pause", "resume", "runOnce"), ("consent",), ("sent", "settings", "scan"), ("quit",))
+        self.menu.addAction(self.first_line)
+        for group in groups:
+            self.menu.addSeparator()
+            for name in group:
+                self.menu.addAction(self.actions[name])
+
+    def _action(self, name: str, label: str, slot: object) -> QAction:
+        action = QAction(label, self)
+        action.setObjectName(name)
+        action.triggered.connect(lambda *_: slot())  # type: ignore[operator]
+        return action
+
+    def _window(self, name: str, label: str, page: str) -> QAction:
+        return self._action(name, label, lambda: self.windowWanted.emit(page))
+
+    def _pause(self, seconds: int = 0) -> None:
+        """0: until resumed, -1: until tomorrow's first minute by local time."""
+        if seconds < 0:
+            tomorrow = QDateTime.currentDateTime().date().addDays(1).startOfDay()
+            self._link.call("pause", {"until": tomorrow.toSecsSinceEpoch()})
+        else:
+            self._link.call("pause", {"seconds": seconds} if seconds else {})
+
+    def _resume(self) -> None:
+        self._link.call("resume")
+
+    def _run_once(self) -> None:
+        self._link.call("run_now")
+
+    def _consent(self) -> None:
+        if self._view.menu.contributes:
+            self._link.call("consent.withdraw", {"surface": SURFACE})
+        else:
+            self.windowWanted.emit("consent")
+
+    def _activated(self, reason: QSystemTrayIcon.ActivationReason) -> None:
+        if reason in (QSystemTrayIcon.ActivationReason.Trigger, QSystemTrayIcon.ActivationReason.DoubleClick):
+            self.windowWanted.emit("overview")
+
+    def _repaint(self) -> None:
+        if self.icon is not None:
+            self.icon.setIcon(self.current_icon())
+
+
+def _is_dark() -> bool:
+    app = QApplication.instance()
+    palette = app.palette() if isinstance(app, QApplication) else QGuiApplication.palette()
+    return palette.window().color().lightness() < 128
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= MENU_LINE_LETTERS else line[: MENU_LINE_LETTERS - 1] + "…"
