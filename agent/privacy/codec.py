@@ -16,9 +16,10 @@ from agent.errors import InternalError, PeerFault
 from agent.privacy.noise import sample
 from agent.privacy.plan import MAX_BLOCK, headroom
 from agent.privacy.zcdp import sent_words
+from agent.protocol.keys import derive
 from agent.protocol.messages import RoundConfig
 from agent.protocol.packing import unpack
-from agent.protocol.stream import Stream, derive
+from agent.protocol.stream import Stream
 
 MAX_ROUNDINGS = 200
 """Each succeeds with probability above 0.39 (D² is planned so); all fail with probability 10⁻⁴³."""

@@ -2,17 +2,11 @@
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from numpy.typing import NDArray
 
-KEY_BYTES = 32
+from agent.protocol.keys import KEY_BYTES
+
 _CHUNK_BYTES = 1 << 16
-
-
-def derive(secret: bytes, label: str, salt: bytes = b"") -> bytes:
-    """A 32-byte key for one purpose (HKDF-SHA256, RFC 5869; the label is the info)."""
-    return HKDF(SHA256(), KEY_BYTES, salt, label.encode()).derive(secret)
 
 
 class Stream:

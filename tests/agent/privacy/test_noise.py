@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from agent.privacy.noise import TABLE_BITS, cumulative, sample, table
-from agent.protocol.stream import Stream, derive
+from agent.protocol.keys import derive
+from agent.protocol.stream import Stream
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,8 @@ def test_a_plan_is_acceptable_and_within_its_price(d, wanted, rounds, clip_milli
             ),
         ]
     except NeedsOperator as error:
-        assert error.code == "PRICE_TOO_LOW"
+        if error.code != "PRICE_TOO_LOW":
+            raise
         return
     for config, mode in plans:
         check_config(config, task(d, mode, clip_milli), ANY)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from agent.protocol.stream import Stream, derive
+from agent.protocol.keys import derive
+from agent.protocol.stream import Stream
 
 
 def test_it_is_aes_256_in_counter_mode():

@@ -1,0 +1,41 @@
+"""Arithmetic in GF(p), p = 2²⁵⁶ + 297, the first prime above 2²⁵⁶: every 32-byte secret is one element."""
+
+PRIME = 2**256 + 297
+ELEMENT_BYTES = 33
+
+
+def to_bytes(element: int) -> bytes:
+    return element.to_bytes(ELEMENT_BYTES, "big")
+
+
+def from_bytes(content: bytes) -> int:
+    """Read an element. Raises ValueError when the length is wrong or the number is not below p."""
+    element = int.from_bytes(content, "big")
+    if len(content) != ELEMENT_BYTES or element >= PRIME:
+        raise ValueError("expected an element of the field")
+    return element
+
+
+def evaluate(coefficients: list[int], x: int) -> int:
+    """The polynomial with these coefficients (constant term first) at x."""
+    result = 0
+    for coefficient in reversed(coefficients):
+        result = (result * x + coefficient) % PRIME
+    return result
+
+
+def weights_at_zero(points: list[int]) -> list[int]:
+    """Lagrange weights: Σ weight·f(point) = f(0). Raises ValueError unless the points are distinct and not zero."""
+    if len(set(points)) != len(points) or any(point % PRIME == 0 for point in points):
+        raise ValueError("expected distinct points other than zero")
+    product = 1
+    for point in points:
+        product = product * point % PRIME
+    weights = []
+    for own in points:
+        denominator = own
+        for other in points:
+            if other != own:
+                denominator = denominator * (other - own) % PRIME
+        weights.append(product * pow(denominator, -1, PRIME) % PRIME)
+    return weights

@@ -1,0 +1,50 @@
+"""Masks of secure aggregation: whole vectors from a 32-byte key each, which cancel in the sum of a group or are removed with shares.
+
+1. Pair mask: both devices derive one key from their X25519 secret; the lower-numbered one adds the expansion, the other subtracts it.
+   The key holds group context, model and configuration digests: devices that were told different things have masks that do not cancel.
+2. Self mask: from a secret of the device's own, so that a pair mask made known for a late input does not uncover it.
+3. Expansion: AES-256-CTR, 32-bit words, added modulo 2³² (which is right modulo any smaller power of two).
+"""
+
+from collections.abc import Iterable
+from hashlib import sha256
+
+import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from numpy.typing import NDArray
+
+from agent.protocol.keys import derive
+
+CHUNK_WORDS = 1 << 13
+"""Expanded and added while it is in the processor's cache."""
+
+
+def pair_key(secret: bytes, context: bytes, one: int, other: int, model_digest: str, config_digest: str) -> bytes:
+    """Key of the mask between two devices (numbers in the roster, either order) from their X25519 `secret`."""
+    low, high = sorted((one, other))
+    label = b"secagg/pair" + low.to_bytes(2, "big") + high.to_bytes(2, "big") + bytes.fromhex(model_digest) + bytes.fromhex(config_digest)
+    return derive(secret, label, context)
+
+
+def self_key(secret: bytes, context: bytes, own: int) -> bytes:
+    return derive(secret, b"secagg/self" + own.to_bytes(2, "big"), context)
+
+
+def self_secret_digest(context: bytes, secret: bytes) -> bytes:
+    """What a device publishes of its self-mask secret, so that a wrong reconstruction shows."""
+    return sha256(b"secagg/self-digest" + context + secret).digest()
+
+
+def apply(words: NDArray[np.uint32], add: Iterable[bytes], subtract: Iterable[bytes]) -> None:
+    """Add and subtract the expansions of keys, in place."""
+    zeros = memoryview(bytes(4 * CHUNK_WORDS))
+    spare = np.empty(CHUNK_WORDS, "<u4")
+    raw = memoryview(spare.view(np.uint8))  # type: ignore[arg-type]
+    for keys, operation in ((add, np.add), (subtract, np.subtract)):
+        for key in keys:
+            cipher = Cipher(algorithms.AES256(key), modes.CTR(bytes(16))).encryptor()
+            for start in range(0, len(words), CHUNK_WORDS):
+                piece = words[start : start + CHUNK_WORDS]
+                size = 4 * len(piece)
+                cipher.update_into(zeros[:size], raw[:size])
+                operation(piece, spare[: len(piece)], out=piece)
