@@ -85,7 +85,7 @@ class Agent:
         clock: Clock,
         environ: Mapping[str, str],
         keystore: "KeyStore | None",
-        worker: "Callable[[], Worker]",
+        worker: "Worker | None",
         client_factory: ClientFactory,
         limits: "Callable[[], Limits] | None" = None,
         conditions: Conditions | None = None,
@@ -103,7 +103,7 @@ class Agent:
         self.limits = limits or _product_limits
         self._given_keystore = keystore
         self._keystores: dict[str, KeyStore] = {}
-        self.worker = _once(worker)
+        self._given_worker = worker
         self.client_factory = client_factory
         self.conditions = conditions or NoConditions()
         self.faults = Faults()
@@ -212,6 +212,16 @@ class Agent:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self.database.close()
 
+    @functools.cached_property
+    def _own_worker(self) -> "Worker":
+        from agent.supervisor.worker import ProcessWorker
+
+        return ProcessWorker(self.home.scratch, progress=lambda told: self.participation.progress(told.done, told.total))
+
+    def worker(self) -> "Worker":
+        """Runs the jobs that see files; each in a process of its own unless the demo or a test gave another."""
+        return self._own_worker if self._given_worker is None else self._given_worker
+
     def keystore(self) -> "KeyStore":
         """The store that the setting `key_store` names; in memory only in a home that the demo made."""
         from agent.keystore import MemoryKeyStore, chosen
@@ -294,7 +304,7 @@ def build(
         clock=clock or SystemClock(),
         environ=surroundings,
         keystore=keystore,
-        worker=lambda: worker or _process_worker(place),
+        worker=worker,
         client_factory=client_factory or _client,
         limits=limits,
         conditions=conditions,
@@ -316,18 +326,7 @@ def _product_limits() -> "Limits":
     return Limits()
 
 
-def _process_worker(home: Home) -> "Worker":
-    from agent.supervisor.worker import ProcessWorker
-
-    return ProcessWorker(home.scratch)
-
-
 def _client(server: str, ca_pem: str, signing_key: str, identity: "Identity | None") -> "AggregatorClient":
     from agent.transport.client import AggregatorClient
 
     return AggregatorClient(server, ca_pem, signing_key, identity)
-
-
-def _once(make: Callable[[], T]) -> Callable[[], T]:
-    """Make it at the first call, give the same one at every later call."""
-    return functools.cache(make)

@@ -39,6 +39,10 @@ Command = Callable[[argparse.Namespace], int]
 def main(argv: list[str] | None = None) -> int:
     """Run one command; its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["--worker"]:  # a bundled program starts its worker through itself
+        from agent.worker.__main__ import main as work
+
+        return int(work(words[1:]) or 0)
     try:
         if not words or words[0] in EXTERNAL:
             return _external(words[0] if words else "tray", words[1:])

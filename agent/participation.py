@@ -14,7 +14,7 @@ import logging
 import os
 import secrets
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -415,6 +415,12 @@ class Participation:
         return PassResult(
             Outcome.SENT, "The update was sent and acknowledged.", round_id=entry.round_id, bytes_up=entry.bytes, rows_used=rows_used
         )
+
+    def progress(self, done: int, total: int) -> None:
+        """Told by the worker, for the status."""
+        if self.activity.kind and total > 0:
+            self.activity = replace(self.activity, progress=min(1.0, done / total))
+            self._changed()
 
     def _held_back(self, by: Callable[[], tuple[Reason, ...]]) -> tuple[Reason, ...]:
         return tuple(reason for reason in by() if not (self._override and reason.overridable))
