@@ -101,6 +101,12 @@ def publish(folder: Path, content: bytes, facts: dict[str, int | str], now: date
     _forget_old_targets(folder)
 
 
+def published_version(folder: Path) -> int:
+    """The version of the current model; 0 before the first."""
+    target = _current_models(folder).targets.get(MODEL_TARGET)
+    return 0 if target is None else int(target.unrecognized_fields["custom"]["version"])
+
+
 def refresh(folder: Path, now: datetime) -> bool:
     """Sign anew what the online key signs, when the timestamp has lived for half of its life; says whether it did. Call it hourly."""
     timestamp = Metadata[Timestamp].from_file(str(folder / "metadata" / "timestamp.json")).signed

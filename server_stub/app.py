@@ -1,0 +1,397 @@
+"""The device port's routes. `door` has let the request in before anything here runs."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Annotated, Any, TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from fastapi import FastAPI, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from agent.clock import Clock
+from agent.errors import AegisError, PeerFault
+from agent.protocol.limits import MAX_BODY_BYTES
+from agent.protocol.signing import Context, public_hex, sign
+from server_stub import problems, repository, schemas
+from server_stub.ca.authority import Authority, Issued, SignedRequest
+from server_stub.conductor import Conductor, Situation
+from server_stub.door import STATE_KEY, Caller, Door, rules
+from server_stub.home import Home, Settings
+from server_stub.nonces import Nonces
+from server_stub.rates import Buckets, Rates
+from server_stub.rounds import State
+from server_stub.statistics import statistics
+from server_stub.store import Certificate, Spent, Store
+from server_stub.validate import check_update, max_update_bytes, named_round
+
+ENVELOPE_TYPE = "application/vnd.aegisai.envelope"
+JSON_TYPE = "application/json"
+LOG = logging.getLogger("aegisai.server")
+T = TypeVar("T")
+
+
+class Server:
+    """What the routes work with. Database work goes through `executor`, one thread."""
+
+    def __init__(
+        self,
+        home: Home,
+        settings: Settings,
+        store: Store,
+        authority: Authority,
+        conductor: Conductor,
+        key: Ed25519PrivateKey,
+        clock: Clock,
+        executor: Executor,
+        rates: Rates | None = None,
+    ) -> None:
+        self.home = home
+        self.settings = settings
+        self.store = store
+        self.authority = authority
+        self.conductor = conductor
+        self.key = key
+        self.clock = clock
+        self.rates = rates or Rates()
+        self.buckets = Buckets()
+        secret = home.secret()
+        self.nonces = Nonces(hmac.digest(secret, b"nonces", hashlib.sha256))
+        self._erase_key = hmac.digest(secret, b"erase", hashlib.sha256)
+        self._executor = executor
+
+    async def work(self, function: Callable[..., T], *values: Any) -> T:
+        """Run in the database's thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *values)
+
+    def situation(self) -> Situation:
+        """Raises PeerFault NO_MODEL while the server is starting."""
+        if self.conductor.situation is None:
+            raise problems.Busy("NO_MODEL", "The server has no model yet.", 5)
+        return self.conductor.situation
+
+    def max_update_bytes(self) -> int:
+        situation = self.conductor.situation
+        return max_update_bytes(situation.round.config) if situation and situation.round else min(65536, MAX_BODY_BYTES)
+
+    def erase_secret(self, token: str, certificate: Certificate) -> str:
+        """The same for a repeated registration, and kept nowhere: token and server's secret make it."""
+        return hmac.digest(self._erase_key, token.encode() + b"\0" + certificate.public_key, hashlib.sha256)[:16].hex()
+
+    def register(self, token: str, csr_pem: str) -> dict[str, Any]:
+        """Admit a device; repeated with the same key it gives the same answer."""
+        now = self.clock.now()
+        issued = self.authority.enrol(token, csr_pem, now)
+        certificate = _kept(issued)
+        secret = self.erase_secret(token, certificate)
+        self.store.add_device(issued.device_id, certificate, _hash(secret), now)
+        return {
+            "device_id": issued.device_id,
+            "certificate_pem": issued.certificate_pem,
+            "ca_pem": self.authority.ca_pem,
+            "erase_secret": secret,
+            "task": self.settings.task.to_json(),
+            "signing_key": public_hex(self.key),
+        }
+
+    def renew(self, request: SignedRequest, device_id: str, spent: Spent) -> dict[str, str]:
+        """Give a device its next certificate."""
+        now = self.clock.now()
+        self.store.spend(spent)
+        issued = self.authority.renew(request, now)
+        if issued.device_id != device_id:
+            raise PeerFault("BAD_REQUEST_SIGNATURE", "The request's signature does not hold.", "Nothing was changed.")
+        self.store.add_certificate(device_id, _kept(issued), now)
+        return {"certificate_pem": issued.certificate_pem, "ca_pem": self.authority.ca_pem}
+
+    def offer(self, device_id: str) -> dict[str, Any]:
+        """What this device is told, signed."""
+        situation, now = self.situation(), self.clock.now()
+        current = situation.round
+        is_open = current is not None and now < current.config.closes_at
+        offer = {
+            "status": "open" if is_open else "wait",
+            "next_poll_s": self.settings.next_poll_s,
+            "task": self.settings.task.to_json(),
+            "model_version": situation.model.version,
+            "model_digest": situation.model.sha256,
+            "round": current.config.to_json() if current and is_open else None,
+            "contributed": bool(current and self.store.contributed(current.round_id, device_id)),
+            "time": now,
+        }
+        return {"offer": offer, "signature": sign(self.key, Context.OFFER, offer)}
+
+    def accept(self, device_id: str, body: bytes, spent: Spent) -> str:
+        """Take in an update. Returns the signed receipt as JSON."""
+        round_id = named_round(body, MAX_BODY_BYTES)
+        current = self.store.round(round_id)
+        if current is None:
+            raise PeerFault("ROUND_CLOSED", "The round is not open.", "Take part in a later one.")
+        if current.state is State.OPEN:
+            check_update(body, current.config)
+        now = self.clock.now()
+        receipt = {
+            "task_id": self.settings.task.task_id,
+            "round_id": round_id,
+            "device_id": device_id,
+            "body_sha256": hashlib.sha256(body).hexdigest(),
+            "bytes": len(body),
+            "received_at": now,
+        }
+        signed = json.dumps({"receipt": receipt, "signature": sign(self.key, Context.RECEIPT, receipt)})
+        answer, full = self.store.accept(device_id, round_id, body, signed, spent, now)
+        if full:
+            LOG.info("round full: id=%d", round_id)
+        return answer
+
+    def erase(self, device_id: str, spent: Spent | None) -> None:
+        """Forget a device here and end its certificates."""
+        self.store.erase(device_id, spent)
+        self.authority.revoke(device_id, self.clock.now(), forget=True)
+
+    def erase_by_secret(self, device_id: str, secret: str) -> None:
+        """The same, shown by the erase secret; nothing is to be done for an unknown device. Raises PeerFault ERASE_SECRET."""
+        held = self.store.erase_hash(device_id)
+        if held is not None and not hmac.compare_digest(held, _hash(secret)):
+            raise PeerFault("ERASE_SECRET", "The erase secret is not the device's.", "Nothing was changed.")
+        self.erase(device_id, None)
+
+
+def build(server: Server) -> tuple[FastAPI, Door]:
+    """The routes, and the application with the door in front that is to be served."""
+    app = FastAPI(
+        title="AegisAI aggregator, device port",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        responses={"default": {"model": schemas.Problem, "description": "RFC 9457 problem", "content": {problems.MEDIA_TYPE: {}}}},
+    )
+    _add_errors(app)
+    _add_enrolment(app, server)
+    _add_learning(app, server)
+    _add_device(app, server)
+    _add_public(app, server)
+    door = Door(app, server.store, server.nonces, rules(server.max_update_bytes), server.clock, server.rates, server.buckets)  # type: ignore[arg-type]
+    return app, door
+
+
+def _add_errors(app: FastAPI) -> None:
+    async def aegis_error(_: Request, error: Exception) -> Response:
+        assert isinstance(error, AegisError)  # noqa: S101  (registered for it alone)
+        return _problem(error)
+
+    async def bad_request(_: Request, _error: Exception) -> Response:
+        return _problem(PeerFault("BAD_MESSAGE", "The request is not in the agreed form.", "Nothing was changed."))
+
+    async def http_error(_: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        code = {404: "NOT_FOUND", 405: "METHOD", 415: "WRONG_TYPE"}.get(status, "BAD_MESSAGE")
+        answer = _problem(PeerFault(code, {404: "There is nothing here.", 405: "Not with this method."}.get(status, "Not like this."), ""))
+        if isinstance(error, HTTPException) and error.headers:
+            answer.headers.update(error.headers)
+        return answer
+
+    async def bug(_: Request, _error: Exception) -> Response:
+        return _problem(PeerFault("SERVER_ERROR", "The server failed.", "Try again later."))
+
+    app.add_exception_handler(AegisError, aegis_error)
+    app.add_exception_handler(RequestValidationError, bad_request)
+    app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(Exception, bug)
+
+
+def _add_enrolment(app: FastAPI, server: Server) -> None:
+    @app.post("/api/v1/register", response_model=schemas.RegisterAnswer, tags=["enrolment"])
+    async def register(request: Request, asked: schemas.RegisterRequest) -> Response:
+        """Enrol: a token and a certificate request become a device. Needs no certificate."""
+        address, now_s, rates = _address(request), time.monotonic(), server.rates
+        server.buckets.take("registration", address, rates.registration, now_s)
+        server.buckets.take("token", _hash(asked.token), rates.token, now_s)
+        server.buckets.demand("failure", address, rates.failure, now_s)
+        try:
+            return _json(await server.work(server.register, asked.token, asked.csr_pem))
+        except PeerFault:
+            server.buckets.take("failure", address, rates.failure, now_s)
+            raise
+
+    @app.post("/api/v1/challenge", response_model=schemas.ChallengeAnswer, tags=["enrolment"])
+    async def challenge(asked: schemas.ChallengeRequest) -> Response:
+        """A nonce, good once and for 60 seconds. Needs no certificate."""
+        return _json({"nonce": server.nonces.make(asked.device_id, server.clock.now())})
+
+    @app.post("/api/v1/certificate", response_model=schemas.CertificateAnswer, tags=["enrolment"])
+    async def certificate(request: Request, _asked: schemas.CertificateRequest) -> Response:
+        """The next certificate, for a new key; signed with the present one, up to 90 days after its end."""
+        caller = _caller(request)
+        assert caller.spent is not None  # noqa: S101  (the door's rule)
+        target = request.scope["raw_path"].decode("latin-1") + (f"?{request.url.query}" if request.url.query else "")
+        headers = dict(request.headers)
+        signed = SignedRequest(request.method, headers.get("host", ""), target, headers, await request.body())
+        return _json(await server.work(server.renew, signed, caller.device_id, caller.spent))
+
+    @app.get("/api/v1/revocations", response_model=schemas.RevocationsAnswer, tags=["enrolment"])
+    async def revocations() -> Response:
+        """The authority's signed revocation list."""
+        return _json({"crl_pem": await server.work(server.authority.revocations, server.clock.now())})
+
+    @app.get("/api/v1/log", response_model=schemas.LogHead, tags=["enrolment"])
+    async def log_head() -> Response:
+        """Size and root of the authority's issuance log, signed by the authority."""
+        return _json(await server.work(server.authority.log_head))
+
+    @app.get("/api/v1/log/proof", response_model=schemas.LogProof, tags=["enrolment"])
+    async def log_proof(certificate_sha256: Annotated[str, Query(pattern=r"^[0-9a-f]{64}$")]) -> Response:
+        """Proof that a certificate's issuance is in the log (RFC 9162)."""
+        return _json(await server.work(server.authority.log_proof, certificate_sha256))
+
+    @app.get("/api/v1/log/consistency", response_model=schemas.LogConsistency, tags=["enrolment"])
+    async def log_consistency(earlier: Annotated[int, Query(ge=1, le=2**31)]) -> Response:
+        """Proof that the log only grew since it had this size."""
+        return _json(await server.work(server.authority.log_consistency, earlier))
+
+
+def _add_learning(app: FastAPI, server: Server) -> None:
+    @app.get("/api/v1/rounds/offer", response_model=schemas.OfferAnswer, tags=["learning"])
+    async def offer(request: Request) -> Response:
+        """What the server would like now."""
+        return _json(await server.work(server.offer, _caller(request).device_id))
+
+    @app.get(
+        "/api/v1/model",
+        response_class=Response,
+        responses={200: {"content": {"application/octet-stream": {}}, "description": "safetensors"}, 304: {"description": "unchanged"}},
+        tags=["learning"],
+    )
+    async def model(request: Request) -> Response:
+        """The current model; its signed facts are in headers."""
+        import base64
+
+        current = server.situation().model
+        etag = f'"{current.sha256}"'
+        headers = {
+            "ETag": etag,
+            "X-Model-Version": str(current.version),
+            "X-Model-Metadata": base64.urlsafe_b64encode(current.metadata).decode(),
+            "X-Model-Signature": current.signature,
+        }
+        if request.headers.get("if-none-match") == etag:
+            return Response(status_code=304, headers=headers)
+        return Response(current.content, media_type="application/octet-stream", headers=headers)
+
+    @app.post(
+        "/api/v1/updates",
+        response_model=schemas.ReceiptAnswer,
+        openapi_extra={"requestBody": {"required": True, "content": {ENVELOPE_TYPE: {"schema": {"type": "string", "format": "binary"}}}}},
+        tags=["learning"],
+    )
+    async def updates(request: Request) -> Response:
+        """An update in its envelope. The same body again gets the same receipt."""
+        if request.headers.get("content-type") != ENVELOPE_TYPE:
+            raise PeerFault("WRONG_TYPE", f"Expected {ENVELOPE_TYPE}.", "Nothing was changed.")
+        caller = _caller(request)
+        assert caller.spent is not None  # noqa: S101  (the door's rule)
+        answer = await server.work(server.accept, caller.device_id, await request.body(), caller.spent)
+        server.conductor.wake()
+        return Response(answer, media_type=JSON_TYPE)
+
+    @app.get("/api/v1/stats", response_model=dict[str, Any], tags=["learning"])
+    async def stats() -> Response:
+        """The aggregator's figures."""
+        return _json(await server.work(statistics, server.store, server.settings))
+
+
+def _add_device(app: FastAPI, server: Server) -> None:
+    @app.get("/api/v1/device", response_model=dict[str, Any], tags=["device"])
+    async def device(request: Request) -> Response:
+        """All that the server holds about the device that asks."""
+        return _json(await server.work(server.store.device, _caller(request).device_id))
+
+    @app.delete("/api/v1/device", response_model=schemas.EraseAnswer, tags=["device"])
+    async def erase(request: Request, asked: schemas.EraseRequest) -> Response:
+        """Forget the device: signed, or shown by its erase secret."""
+        caller, address = _caller(request), _address(request)
+        if caller.spent is not None:
+            await server.work(server.erase, caller.device_id, caller.spent)
+            return _json({"erased": True})
+        server.buckets.demand("failure", address, server.rates.failure, time.monotonic())
+        try:
+            if not asked.device_id or not asked.erase_secret:
+                raise PeerFault("ERASE_SECRET", "A signature or the erase secret is needed.", "Nothing was changed.")
+            await server.work(server.erase_by_secret, asked.device_id, asked.erase_secret)
+        except PeerFault:
+            server.buckets.take("failure", address, server.rates.failure, time.monotonic())
+            raise
+        return _json({"erased": True})
+
+
+def _add_public(app: FastAPI, server: Server) -> None:
+    octets: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}, "description": "a file"}}
+
+    @app.get("/healthz", response_model=schemas.Health, tags=["public"])
+    async def healthz() -> Response:
+        """Whether the server is up. Needs no certificate."""
+        return _json({"status": "ok" if server.conductor.situation else "starting"})
+
+    @app.get("/api/v1/metadata/{name}", response_class=Response, responses=octets, tags=["public"])
+    async def metadata(name: Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]) -> Response:
+        """A metadata file of the model repository (TUF). Needs no certificate."""
+        return await _file(server, repository.metadata_file, name)
+
+    @app.get("/api/v1/targets/{name:path}", response_class=Response, responses=octets, tags=["public"])
+    async def target(name: Annotated[str, Path(pattern=r"^[A-Za-z0-9_./-]{1,256}$")]) -> Response:
+        """A target file of the model repository (TUF). Needs no certificate."""
+        return await _file(server, repository.target_file, name)
+
+
+async def _file(server: Server, find: Callable[..., Any], name: str) -> Response:
+    def read() -> bytes | None:
+        path = find(server.home.repository, name)
+        return None if path is None else bytes(path.read_bytes())
+
+    content = await server.work(read)
+    if content is None:
+        raise PeerFault("NOT_FOUND", "There is nothing here.", "")
+    return Response(content, media_type="application/octet-stream")
+
+
+def _kept(issued: Issued) -> Certificate:
+    certificate = x509.load_pem_x509_certificate(issued.certificate_pem.encode())
+    return Certificate(
+        certificate.fingerprint(SHA256()).hex(),
+        certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+        int(certificate.not_valid_before_utc.timestamp()),
+        int(certificate.not_valid_after_utc.timestamp()),
+    )
+
+
+def _caller(request: Request) -> Caller:
+    caller = request.scope["state"][STATE_KEY]
+    assert isinstance(caller, Caller)  # noqa: S101  (the door puts it there)
+    return caller
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else "unknown"
+
+
+def _json(value: dict[str, Any]) -> Response:
+    return Response(json.dumps(value), media_type=JSON_TYPE, headers={"Cache-Control": "no-store"})
+
+
+def _problem(error: AegisError) -> Response:
+    status, headers, content = problems.answer(error)
+    return Response(content, status, headers)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

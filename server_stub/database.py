@@ -1,0 +1,58 @@
+"""SQLite as the aggregator and the authority use it: durable, one writer at a time, its tables brought up to date by migrations."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.pool import QueuePool
+
+from agent.errors import NeedsOperator
+
+BUSY_TIMEOUT_MS = 10_000
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def open_database(url: str, migrations: str) -> Engine:
+    """Connect and migrate. `migrations`: the folder's name below `server_stub/migrations`.
+
+    Raises NeedsOperator DATABASE where that cannot be done.
+    """
+    if not url.startswith("sqlite:///"):
+        raise NeedsOperator("DATABASE", "Only SQLite is supported so far.", "Give --database sqlite:///FILE, or leave it away.")
+    engine = create_engine(url, poolclass=QueuePool, pool_size=2)
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    try:
+        with engine.begin() as connection:
+            config = Config()
+            config.set_main_option("script_location", str(MIGRATIONS / migrations).replace("%", "%%"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except DatabaseError as error:
+        raise NeedsOperator(
+            "DATABASE", "The database cannot be used.", "Look at the disk and the file's permissions.", str(error)
+        ) from error
+    return engine
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection that sees one state and takes no lock that a writer waits for."""
+    with engine.connect().execution_options(reads_only=True) as connection, connection.begin():
+        yield connection
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get("reads_only") else "BEGIN IMMEDIATE")
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    """The driver must leave transactions to us; `begin` above opens them."""
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+        connection.execute(f"PRAGMA {pragma}")

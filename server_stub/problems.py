@@ -1,0 +1,73 @@
+"""Errors as RFC 9457 problem documents: which status each code has, and the answer's bytes."""
+
+import json
+
+from agent.errors import AegisError, PeerFault
+
+MEDIA_TYPE = "application/problem+json"
+STATUS = {
+    "BAD_MESSAGE": 400,
+    "BAD_ENVELOPE": 400,
+    "BAD_CSR": 400,
+    "NONCE_MISSING": 400,
+    "NONCE_EXPIRED": 400,
+    "NONCE_SPENT": 400,
+    "NO_IDENTITY": 401,
+    "REJECTED_IDENTITY": 401,
+    "BAD_REQUEST_SIGNATURE": 401,
+    "TOKEN_UNKNOWN": 403,
+    "TOKEN_USED": 403,
+    "TOKEN_EXPIRED": 403,
+    "REVOKED": 403,
+    "CERTIFICATE_EXPIRED": 403,
+    "ERASE_SECRET": 403,
+    "NOT_FOUND": 404,
+    "NO_MODEL": 404,
+    "NOT_IN_LOG": 404,
+    "METHOD": 405,
+    "TOO_SLOW": 408,
+    "ALREADY_CONTRIBUTED": 409,
+    "ROUND_CLOSED": 410,
+    "TOO_LARGE": 413,
+    "WRONG_TYPE": 415,
+    "WRONG_SHAPE": 422,
+    "SUM_OUT_OF_RANGE": 422,
+    "TOO_MANY": 429,
+    "SERVER_ERROR": 500,
+    "CA_UNREACHABLE": 503,
+}
+
+
+class Busy(PeerFault):
+    """Too much at once; `retry_after_s` says when to come back."""
+
+    def __init__(self, code: str, message: str, retry_after_s: int) -> None:
+        super().__init__(code, message, f"Ask again in {retry_after_s} seconds.")
+        self.retry_after_s = retry_after_s
+
+
+def status_of(code: str) -> int:
+    return STATUS.get(code, 400)
+
+
+def body(code: str, message: str, remedy: str) -> bytes:
+    """The problem document. It holds fixed sentences only, nothing of the request."""
+    status = status_of(code)
+    name = code.lower().replace("_", "-")
+    document = {
+        "type": f"urn:aegisai:problem:{name}",
+        "title": message,
+        "status": status,
+        "detail": message,
+        "code": code,
+        "remedy": remedy,
+    }
+    return json.dumps(document).encode()
+
+
+def answer(error: AegisError) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body for an error."""
+    headers = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store"}
+    if isinstance(error, Busy):
+        headers["Retry-After"] = str(error.retry_after_s)
+    return status_of(error.code), headers, body(error.code, error.message, error.remedy)

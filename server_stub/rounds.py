@@ -1,0 +1,110 @@
+"""A round's life as a table: (state, event) -> state. Sans-IO; `conductor` carries it out.
+
+OPEN ── TARGET or DEADLINE ──► COMBINING ── PUBLISHED ──► DONE
+  └── TOO_FEW, REPLACED ──► ABANDONED          └── UNUSABLE, REPLACED ──► ABANDONED
+"""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agent.errors import InternalError
+from agent.privacy.plan import plan_local
+from agent.privacy.zcdp import rho_for_epsilon
+from agent.protocol.messages import RoundConfig, Task
+
+
+class State(StrEnum):
+    OPEN = "open"
+    COMBINING = "combining"
+    """The set of updates is fixed; the next model follows from it."""
+    DONE = "done"
+    ABANDONED = "abandoned"
+    """Ended without a new model."""
+
+
+class Event(StrEnum):
+    TARGET = "target"
+    DEADLINE = "deadline"
+    TOO_FEW = "too_few"
+    REPLACED = "replaced"
+    """The operator published another model."""
+    PUBLISHED = "published"
+    UNUSABLE = "unusable"
+    """The updates' sum is outside what honest updates can make."""
+
+
+TABLE: dict[tuple[State, Event], State] = {
+    (State.OPEN, Event.TARGET): State.COMBINING,
+    (State.OPEN, Event.DEADLINE): State.COMBINING,
+    (State.OPEN, Event.TOO_FEW): State.ABANDONED,
+    (State.OPEN, Event.REPLACED): State.ABANDONED,
+    (State.COMBINING, Event.PUBLISHED): State.DONE,
+    (State.COMBINING, Event.UNUSABLE): State.ABANDONED,
+    (State.COMBINING, Event.REPLACED): State.ABANDONED,
+}
+
+
+@dataclass(frozen=True)
+class RoundPlan:
+    """How rounds are held."""
+
+    target: int = 10
+    """A round closes when so many updates are in."""
+    seconds: int = 24 * 3600
+    """... or after this time."""
+    minimum: int = 1
+    """With fewer updates at the deadline there is no new model."""
+    planned: int = 10
+    """Rounds in which one device may take part in a period: the price of one is the period's ε over so many."""
+    epsilon_milli: int = 1000
+    delta_inverse: int = 100_000
+    pause_s: int = 0
+    """Between two rounds."""
+    server_rate_milli: int = 1000
+    """The share of the mean update, in thousandths, by which the model moves."""
+
+
+def after(state: State, event: Event) -> State:
+    """The next state. Raises InternalError for a pair that is not in the table."""
+    if (state, event) not in TABLE:
+        raise InternalError("ROUND_STATE", f"A round that is {state} cannot meet {event}.")
+    return TABLE[state, event]
+
+
+def due(updates: int, target: int, minimum: int, closes_at: int, now: int) -> Event | None:
+    """What has happened to an open round, if anything."""
+    if updates >= target:
+        return Event.TARGET
+    if now < closes_at:
+        return None
+    return Event.DEADLINE if updates >= max(1, minimum) else Event.TOO_FEW
+
+
+def rho_units_per_round(plan: RoundPlan) -> int:
+    """The price of one round, in the ledger's units, rounded down."""
+    return rho_for_epsilon(plan.epsilon_milli / 1000, 1 / plan.delta_inverse) // plan.planned
+
+
+def next_config(
+    task: Task,
+    plan: RoundPlan,
+    *,
+    round_id: int,
+    model_version: int,
+    model_digest: str,
+    now: int,
+    random_hex: Callable[[int], str] = secrets.token_hex,
+) -> RoundConfig:
+    """The configuration of the next round. Raises NeedsOperator PRICE_TOO_LOW or PRICE_TOO_HIGH."""
+    return plan_local(
+        task,
+        rho_units_per_round=rho_units_per_round(plan),
+        rotation_seed=random_hex(32),
+        round_id=round_id,
+        model_version=model_version,
+        model_digest=model_digest,
+        opens_at=now,
+        closes_at=now + plan.seconds,
+    )

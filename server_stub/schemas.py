@@ -1,0 +1,139 @@
+"""The JSON bodies of the device port, as its OpenAPI document shows them."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agent.protocol.messages import Mode
+
+Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Signature = Annotated[str, Field(pattern=r"^[0-9a-f]{128}$", description="Ed25519 by the signing key, hex")]
+
+
+class Strict(BaseModel):
+    """Unknown fields are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Problem(BaseModel):
+    """RFC 9457."""
+
+    type: Annotated[str, Field(pattern=r"^urn:aegisai:problem:[a-z0-9-]+$")]
+    title: str
+    status: int
+    detail: str
+    code: str
+    remedy: str
+
+
+class RegisterRequest(Strict):
+    token: Annotated[str, Field(min_length=8, max_length=256)]
+    csr_pem: Annotated[str, Field(min_length=1, max_length=8192)]
+
+
+class TaskAnswer(BaseModel):
+    task_id: str
+    schema_: Annotated[str, Field(alias="schema")]
+    model: str
+    d: int
+    mode: Mode
+    train_steps: int
+    train_rate_milli: int
+    clip_milli: int
+    min_rows: int
+
+
+class RegisterAnswer(BaseModel):
+    device_id: str
+    certificate_pem: str
+    ca_pem: str
+    erase_secret: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    task: TaskAnswer
+    signing_key: Hex64
+
+
+class ChallengeRequest(Strict):
+    device_id: Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class ChallengeAnswer(BaseModel):
+    nonce: str
+
+
+class CertificateRequest(Strict):
+    csr_pem: Annotated[str, Field(min_length=1, max_length=8192)]
+
+
+class CertificateAnswer(BaseModel):
+    certificate_pem: str
+    ca_pem: str
+
+
+class EraseRequest(Strict):
+    """By certificate: `{}`, signed. After the keys are gone: both fields."""
+
+    device_id: Annotated[str, Field(max_length=128)] = ""
+    erase_secret: Annotated[str, Field(max_length=128)] = ""
+
+
+class EraseAnswer(BaseModel):
+    erased: bool
+
+
+class Offer(BaseModel):
+    status: Annotated[str, Field(pattern="^(open|wait)$")]
+    next_poll_s: int
+    task: TaskAnswer
+    model_version: int
+    model_digest: Hex64
+    round: dict[str, Any] | None
+    """A RoundConfig."""
+    contributed: bool
+    time: int
+
+
+class OfferAnswer(BaseModel):
+    offer: Offer
+    signature: Signature
+
+
+class Receipt(BaseModel):
+    task_id: str
+    round_id: int
+    device_id: str
+    body_sha256: Hex64
+    bytes: int
+    received_at: int
+
+
+class ReceiptAnswer(BaseModel):
+    receipt: Receipt
+    signature: Signature
+
+
+class RevocationsAnswer(BaseModel):
+    crl_pem: str
+
+
+class LogHead(BaseModel):
+    size: int
+    root: Hex64
+    signature: str
+
+
+class LogProof(BaseModel):
+    index: int
+    size: int
+    entry: str
+    proof: list[Hex64]
+
+
+class LogConsistency(BaseModel):
+    earlier: int
+    size: int
+    proof: list[Hex64]
+
+
+class Health(BaseModel):
+    status: str

@@ -1,0 +1,142 @@
+"""Runs the aggregator: device port over TLS, operator port on loopback, the rounds; until it is told to stop."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import ssl
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from agent.clock import SystemClock
+from agent.errors import NeedsOperator
+from server_stub import app as device_port
+from server_stub import operator_app
+from server_stub.ca.authority import Authority
+from server_stub.conductor import Conductor
+from server_stub.home import Home, Settings
+from server_stub.peercert import PeerCertProtocol
+from server_stub.rates import Rates
+from server_stub.store import Store
+
+KEEP_ALIVE_S = 60
+SHUTDOWN_S = 5
+MAX_CONNECTIONS = 4096
+LOG = logging.getLogger("aegisai.server")
+
+
+class _Uvicorn(uvicorn.Server):
+    """Signals are ours: two servers share one loop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def run(home: Home, settings: Settings, *, database: str = "", ready_file: Path | None = None, rates: Rates | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. Prints one line when ready. Raises NeedsOperator PORT, DATABASE, NO_MODEL, PRICE_TOO_LOW …."""
+    asyncio.run(_run(home, settings, database or home.database_url, ready_file, rates or Rates()))
+
+
+async def _run(home: Home, settings: Settings, database: str, ready_file: Path | None, rates: Rates) -> None:
+    clock = SystemClock()
+    home.renew_server_certificate(settings, clock.now())
+    key = home.signing_key()
+    with ThreadPoolExecutor(1, thread_name_prefix="database") as executor:
+        store, authority = Store(database), Authority(home.authority)
+        try:
+            conductor = Conductor(home, store, settings, key, clock, executor)
+            conductor.step()
+            server = device_port.Server(home, settings, store, authority, conductor, key, clock, executor, rates)
+            routes, door = device_port.build(server)
+            devices = _device_server(home, settings, door)
+            operator = _server(operator_app.build(server, routes), "127.0.0.1", settings.operator_port)
+            await _serve(home, settings, conductor, devices, operator, ready_file)
+        finally:
+            store.close()
+            authority.close()
+
+
+async def _serve(
+    home: Home, settings: Settings, conductor: Conductor, devices: _Uvicorn, operator: _Uvicorn, ready_file: Path | None
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):  # Windows
+            loop.add_signal_handler(number, stop.set)
+    servers = [asyncio.create_task(_start(one)) for one in (devices, operator)]
+    rounds = asyncio.create_task(conductor.run())
+    waiting = asyncio.create_task(stop.wait())
+    try:
+        while not (devices.started and operator.started) and not any(task.done() for task in servers):
+            await asyncio.sleep(0.01)
+        if devices.started and operator.started:
+            _announce(home, settings, devices, operator, ready_file)
+        await asyncio.wait([*servers, rounds, waiting], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        devices.should_exit = operator.should_exit = True
+        rounds.cancel()
+        waiting.cancel()
+        ended = await asyncio.gather(*servers, rounds, return_exceptions=True)
+    for failure in ended:
+        if isinstance(failure, Exception):
+            raise failure
+
+
+async def _start(server: _Uvicorn) -> None:
+    """Serve. Raises NeedsOperator PORT when the port is taken (uvicorn itself would end the process)."""
+    try:
+        await server.serve()
+    except SystemExit as error:
+        raise NeedsOperator("PORT", f"Port {server.config.port} cannot be listened on.", "Choose another with --port.") from error
+
+
+def _announce(home: Home, settings: Settings, devices: _Uvicorn, operator: _Uvicorn, ready_file: Path | None) -> None:
+    port, operator_port = _port(devices), _port(operator)
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "") else settings.host  # noqa: S104  (compared, not bound)
+    url = settings.url or f"https://{f'[{host}]' if ':' in host else host}:{port}"
+    ready: dict[str, Any] = {"url": url, "port": port, "operator_url": f"http://127.0.0.1:{operator_port}", "operator_port": operator_port}
+    home.write_ready(ready_file, {**ready, "pid": os.getpid()})
+    print(f"AegisAI aggregator is ready: devices {url}, operator {ready['operator_url']}", flush=True)  # noqa: T201
+
+
+def _device_server(home: Home, settings: Settings, door: Any) -> _Uvicorn:
+    def context(_config: uvicorn.Config, _default: Any) -> ssl.SSLContext:
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        made.minimum_version = ssl.TLSVersion.TLSv1_3
+        made.load_cert_chain(home.tls_file)
+        made.load_verify_locations(home.ca_file)
+        made.verify_mode = ssl.CERT_OPTIONAL
+        return made
+
+    return _server(door, settings.host, settings.port, ssl_context_factory=context, ssl_certfile=str(home.tls_file))
+
+
+def _server(application: Any, host: str, port: int, **options: Any) -> _Uvicorn:
+    config = uvicorn.Config(
+        application,
+        host=host,
+        port=port,
+        http=PeerCertProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+        **options,
+    )
+    return _Uvicorn(config)
+
+
+def _port(server: _Uvicorn) -> int:
+    return int(server.servers[0].sockets[0].getsockname()[1])

@@ -1,0 +1,64 @@
+"""The aggregator's tables. What makes them is in `migrations/`; a test holds the two together."""
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
+
+METADATA = MetaData()
+
+DEVICES = Table(
+    "devices",
+    METADATA,
+    Column("device_id", Text, primary_key=True),
+    Column("enrolled_at", BigInteger, nullable=False),
+    Column("erase_hash", Text, nullable=False),
+    Column("revoked_at", BigInteger),
+)
+CERTIFICATES = Table(
+    "certificates",
+    METADATA,
+    Column("fingerprint", Text, primary_key=True),
+    Column("device_id", Text, ForeignKey("devices.device_id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("not_before", BigInteger, nullable=False),
+    Column("not_after", BigInteger, nullable=False),
+)
+ROUNDS = Table(
+    "rounds",
+    METADATA,
+    Column("round_id", Integer, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("config", Text, nullable=False),
+    Column("config_digest", Text, nullable=False),
+    Column("target", Integer, nullable=False),
+    Column("closed_at", BigInteger),
+    Column("updates", Integer),
+    Column("model_version", Integer),
+    Column("note", Text, nullable=False, default=""),
+)
+UPDATES = Table(
+    "updates",
+    METADATA,
+    Column("round_id", Integer, ForeignKey("rounds.round_id"), primary_key=True),
+    Column("device_id", Text, primary_key=True),
+    Column("body_sha256", Text, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("receipt", Text, nullable=False),
+    Column("body", LargeBinary),
+)
+Index("updates_by_device", UPDATES.c.device_id)
+MODELS = Table(
+    "models",
+    METADATA,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("sha256", Text, nullable=False),
+    Column("published_at", BigInteger, nullable=False),
+    Column("demonstration", Integer, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+)
+SPENT_NONCES = Table(
+    "spent_nonces",
+    METADATA,
+    Column("nonce", Text, primary_key=True),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+)

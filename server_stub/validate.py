@@ -1,0 +1,50 @@
+"""What an update must be before anything of it is stored: size, form, round, shape, range. Sans-IO."""
+
+import re
+
+from agent.errors import PeerFault
+from agent.privacy.codec import read_update
+from agent.privacy.zcdp import sent_words
+from agent.protocol.envelope import decode
+from agent.protocol.limits import MAX_HEADER_BYTES
+from agent.protocol.messages import RoundConfig
+from agent.protocol.packing import packed_bytes
+
+KIND = "local-update"
+FIELDS = {"kind", "task_id", "round_id", "config_digest", "attempt", "d", "bits"}
+MAX_UPDATE_HEADER_BYTES = 2048
+_ATTEMPT = re.compile(r"[0-9a-f]{1,64}")
+
+
+def max_update_bytes(config: RoundConfig) -> int:
+    """The largest body that can be an update of this round."""
+    return 8 + min(MAX_HEADER_BYTES, MAX_UPDATE_HEADER_BYTES) + packed_bytes(sent_words(config), config.bits)
+
+
+def named_round(body: bytes, max_bytes: int) -> int:
+    """The round that an envelope says it is for. Raises PeerFault BAD_ENVELOPE."""
+    header = decode(body, max_bytes).header
+    round_id = header.get("round_id")
+    if set(header) != FIELDS or type(round_id) is not int or not 0 < round_id < 2**53:
+        raise PeerFault("BAD_ENVELOPE", "The update's header is not in the agreed form.", "Nothing was changed.")
+    return round_id
+
+
+def check_update(body: bytes, config: RoundConfig) -> None:
+    """Raise PeerFault BAD_ENVELOPE, WRONG_SHAPE or SUM_OUT_OF_RANGE unless `body` is an update of this round."""
+    envelope = decode(body, max_update_bytes(config))
+    expected = {
+        "kind": KIND,
+        "task_id": config.task_id,
+        "round_id": config.round_id,
+        "config_digest": config.digest,
+        "d": config.d,
+        "bits": config.bits,
+    }
+    attempt = envelope.header.get("attempt")
+    said = {name: value for name, value in envelope.header.items() if name != "attempt"}
+    if said != expected or any(type(said[name]) is not type(expected[name]) for name in expected):
+        raise PeerFault("WRONG_SHAPE", "The update is not for this round.", "Nothing was changed.")
+    if not isinstance(attempt, str) or not _ATTEMPT.fullmatch(attempt):
+        raise PeerFault("WRONG_SHAPE", "The update's attempt id is not hex.", "Nothing was changed.")
+    read_update(envelope.payload, config)
