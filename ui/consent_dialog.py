@@ -35,28 +35,32 @@ class ConsentDialog(QDialog):
         self.setWindowTitle(notice.title)
         self.setModal(False)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        whole = column(self, margin=6, gap=3)
+        whole = self._whole = column(self, margin=6, gap=3)
         self._scroll = _scroll_area(notice.title)
         whole.addWidget(self._scroll, 1)
         inside = self._inside = _inside(self._scroll)
         inside.addWidget(text(notice.title, factor=theme.TITLE, bold=True))
         for paragraph in notice.first_layer:
             inside.addWidget(text(paragraph))
-        inside.addStretch(1)
         self.details = self._details_panel()
-        self.details.hide()
-        inside.addWidget(self.details)
+        self.example_panel = self._example_panel()
+        for panel in (self.details, self.example_panel):
+            panel.hide()
+            inside.addWidget(panel)
+        inside.addStretch(1)
         whole.addWidget(rule())
-        question = text(notice.question, factor=theme.HEADING, bold=True)
-        question.setObjectName("question")
-        whole.addWidget(question)
+        self._question = text(notice.question, factor=theme.HEADING, bold=True)
+        self._question.setObjectName("question")
+        whole.addWidget(self._question)
         self.grant_button = button(notice.grant_label, "grantButton")
         self.refuse_button = button(notice.refuse_label, "refuseButton")
         self.details_button = button(notice.details_label, "detailsButton", "link")
+        self.example_button = button(self.tr("See a real example"), "exampleButton", "link")
         whole.addLayout(self._choices())
         self.grant_button.clicked.connect(lambda: self._decide(Decision.GRANT))
         self.refuse_button.clicked.connect(lambda: self._decide(Decision.REFUSE))
         self.details_button.clicked.connect(self._toggle_details)
+        self.example_button.clicked.connect(self._want_example)
         self.setTabOrder(self.grant_button, self.refuse_button)
         self.setTabOrder(self.refuse_button, self.details_button)
         self.setTabOrder(self.details_button, self.example_button)
@@ -68,18 +72,16 @@ class ConsentDialog(QDialog):
     def show_example(self, example: dict[str, Any]) -> None:
         """Show what the agent's `preview` answered: the bundled example file's figures and the bytes that would be sent."""
         self.example.setPlainText(example_text(example))
-        self.example.show()
-        self.example_note.hide()
-        self._scroll.ensureWidgetVisible(self.example)
+        self.example_note.setText(self.tr("Nothing of yours was read for this, and nothing was sent."))
 
     def show_example_failed(self, message: str) -> None:
         self.example_note.setText(message)
-        self.example_note.show()
 
     def sizeHint(self) -> QSize:
         unit = step(self)
         available = self.screen().availableGeometry().size() if self.screen() else QSize(1280, 800)
-        return QSize(min(150 * unit, available.width() - 10 * unit), min(self._wanted_height(), available.height() - 12 * unit))
+        width = min(150 * unit, available.width() - 10 * unit)
+        return QSize(width, min(self._wanted_height(width), available.height() - 12 * unit))
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
@@ -121,6 +123,7 @@ class ConsentDialog(QDialog):
         layout.addLayout(answers)
         below = row(of=self)
         below.addWidget(self.details_button)
+        below.addWidget(self.example_button)
         below.addStretch(1)
         layout.addLayout(below)
         return layout
@@ -130,18 +133,19 @@ class ConsentDialog(QDialog):
         panel.setObjectName("details")
         panel.setProperty("well", True)
         inside = column(panel, margin=4, gap=1)
-        for heading, body in self._notice.details:
+        for place, (heading, body) in enumerate(self._notice.details):
+            if place:
+                inside.addSpacing(2 * step(self))
             inside.addWidget(text(heading, bold=True))
             inside.addWidget(text(body))
-            inside.addSpacing(2 * step(self))
-        self.example_button = button(self.tr("See a real example"), "exampleButton")
-        self.example_button.clicked.connect(self.exampleWanted)
-        line = row(of=self)
-        line.addWidget(self.example_button)
-        line.addStretch(1)
-        inside.addLayout(line)
+        return panel
+
+    def _example_panel(self) -> QFrame:
+        panel = QFrame()
+        panel.setProperty("well", True)
+        inside = column(panel, margin=4, gap=1)
+        inside.addWidget(text(self.tr("A bundled example file, and what an update made of it would send"), bold=True))
         self.example_note = text("", tone="muted")
-        self.example_note.hide()
         inside.addWidget(self.example_note)
         self.example = QPlainTextEdit()
         self.example.setObjectName("example")
@@ -150,27 +154,33 @@ class ConsentDialog(QDialog):
         self.example.setTabChangesFocus(True)
         self.example.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self.example.setMinimumHeight(60 * step(self))
-        self.example.hide()
         inside.addWidget(self.example)
         return panel
 
     def _toggle_details(self) -> None:
-        self.details.setVisible(self.details.isHidden())
-        QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest.value)
-        if not self.details.isHidden():
-            self._scroll.ensureVisible(0, self.details.y() + self._scroll.viewport().height() // 2)
-        else:
-            self._scroll.ensureVisible(0, 0)
+        self._reveal(self.details, shown=self.details.isHidden())
 
-    def _wanted_height(self) -> int:
+    def _want_example(self) -> None:
+        if self.example_panel.isHidden():
+            self.example_note.setText(self.tr("One moment…"))
+            self.exampleWanted.emit()
+        self._reveal(self.example_panel, shown=self.example_panel.isHidden())
+
+    def _reveal(self, panel: QFrame, *, shown: bool) -> None:
+        panel.setVisible(shown)
+        if shown and self.screen() is not None:
+            room = self.screen().availableGeometry().height() - 12 * step(self)
+            self.resize(self.width(), max(self.height(), min(room, 190 * step(self))))
+        QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest.value)
+        self._scroll.verticalScrollBar().setValue(panel.y() if shown else 0)
+
+    def _wanted_height(self, width: int) -> int:
+        """The whole first layer and the buttons, without scrolling."""
         unit = step(self)
-        width = 150 * unit - 12 * unit
-        first = sum(
-            widget.heightForWidth(width) + 3 * unit
-            for place in range(self._inside.count())
-            if (item := self._inside.itemAt(place)) is not None and (widget := item.widget()) is not None and widget is not self.details
-        )
-        return first + 62 * unit
+        inner = width - 12 * unit
+        below = self._whole.sizeHint().height() - self._scroll.sizeHint().height()
+        below += self._question.heightForWidth(inner) - self._question.sizeHint().height()
+        return self._inside.heightForWidth(inner) + below + 3 * unit
 
 
 def example_text(example: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Colours, type scale and spacing as tokens, light and dark; they follow the desktop's scheme while the program runs."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
 
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QFontMetrics, QGuiApplication, QPalette
@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QApplication
 class Colours:
     """Every text token has a contrast of at least 4.5 on `window` and on `surface`; tests measure it."""
 
+    name: str
     window: str
     surface: str
     raised: str
@@ -29,6 +30,7 @@ class Colours:
 
 
 LIGHT = Colours(
+    name="light",
     window="#f4f6f8",
     surface="#ffffff",
     raised="#eef2f5",
@@ -44,6 +46,7 @@ LIGHT = Colours(
     danger="#b3261e",
 )
 DARK = Colours(
+    name="dark",
     window="#12171d",
     surface="#1b222b",
     raised="#252e39",
@@ -59,12 +62,9 @@ DARK = Colours(
     danger="#ff9087",
 )
 
+PICTURES = Path(__file__).parent / "icons"
 SMALL, BODY, HEADING, TITLE, FIGURE = 0.92, 1.0, 1.12, 1.55, 1.9
 """Type scale, relative to the desktop's own font size."""
-
-
-class Scheme(Protocol):
-    def __call__(self) -> Qt.ColorScheme: ...
 
 
 class Theme(QObject):
@@ -147,7 +147,7 @@ def palette(colours: Colours) -> QPalette:
 
 def style_sheet(colours: Colours, step: int) -> str:
     """Only what a palette cannot say; `step` is one unit of spacing in pixels."""
-    c, s = colours, step
+    c, s, pictures = colours, step, PICTURES.as_posix()
     return f"""
     QWidget#canvas, QScrollArea, QWidget#sidebar {{ background: {c.window}; border: none; }}
     QWidget#sidebar {{ background: {c.surface}; border-right: 1px solid {c.line}; }}
@@ -178,13 +178,32 @@ def style_sheet(colours: Colours, step: int) -> str:
     QPushButton[kind="nav"]:hover {{ background: {c.raised}; }}
     QPushButton[kind="nav"]:checked {{ background: {c.accent_soft}; color: {c.accent}; font-weight: 600; }}
     QPushButton[kind="nav"]:focus {{ border: 2px solid {c.accent}; }}
-    QPlainTextEdit, QLineEdit, QSpinBox, QDoubleSpinBox, QComboBox {{ background: {c.surface}; color: {c.text};
+    QPlainTextEdit, QLineEdit {{ background: {c.surface}; color: {c.text};
                    border: 1px solid {c.control}; border-radius: {s}px; padding: {s}px; selection-background-color: {c.accent};
                    selection-color: {c.on_accent}; }}
-    QPlainTextEdit:focus, QLineEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus, QComboBox:focus {{ border: 2px solid {c.accent};
+    QPlainTextEdit:focus, QLineEdit:focus {{ border: 2px solid {c.accent};
                    padding: {s - 1}px; }}
-    QLineEdit:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled, QComboBox:disabled {{ color: {c.muted}; border-color: {c.line};
+    QLineEdit:disabled {{ color: {c.muted}; border-color: {c.line};
                    background: {c.window}; }}
+    QSpinBox, QDoubleSpinBox, QComboBox {{ background: {c.surface}; color: {c.text}; border: 1px solid {c.control};
+                   border-radius: {s}px; padding: {s}px {s + s // 2}px; selection-background-color: {c.accent};
+                   selection-color: {c.on_accent}; }}
+    QSpinBox:focus, QDoubleSpinBox:focus, QComboBox:focus {{ border: 2px solid {c.accent}; padding: {s - 1}px {s + s // 2 - 1}px; }}
+    QSpinBox:disabled, QDoubleSpinBox:disabled, QComboBox:disabled {{ color: {c.muted}; border-color: {c.line}; background: {c.window}; }}
+    QAbstractSpinBox::up-button, QAbstractSpinBox::down-button {{ subcontrol-origin: border; width: {5 * s}px; border: none; }}
+    QAbstractSpinBox::up-button {{ subcontrol-position: top right; }}
+    QAbstractSpinBox::down-button {{ subcontrol-position: bottom right; }}
+    QAbstractSpinBox::up-arrow {{ image: url({pictures}/arrow-up.svg); width: {2 * s + 2}px; height: {2 * s + 2}px; }}
+    QAbstractSpinBox::down-arrow, QComboBox::down-arrow {{ image: url({pictures}/arrow-down.svg); width: {2 * s + 2}px;
+                   height: {2 * s + 2}px; }}
+    QComboBox::drop-down {{ border: none; width: {6 * s}px; }}
+    QComboBox QAbstractItemView {{ background: {c.surface}; color: {c.text}; border: 1px solid {c.control}; outline: none; }}
+    QCheckBox {{ spacing: {2 * s}px; }}
+    QCheckBox::indicator {{ width: {4 * s}px; height: {4 * s}px; border: 1px solid {c.control}; border-radius: {s}px;
+                   background: {c.surface}; }}
+    QCheckBox::indicator:checked {{ background: {c.accent}; border-color: {c.accent}; image: url({pictures}/check-{c.name}.svg); }}
+    QCheckBox::indicator:focus {{ border: 2px solid {c.accent}; }}
+    QCheckBox::indicator:checked:focus {{ border-color: {c.text}; }}
     QTableWidget {{ background: {c.surface}; border: none; gridline-color: transparent; selection-background-color: {c.accent_soft};
                    selection-color: {c.text}; outline: none; }}
     QTableWidget::item {{ padding: {s}px {2 * s}px; border-bottom: 1px solid {c.line}; }}
@@ -193,5 +212,12 @@ def style_sheet(colours: Colours, step: int) -> str:
     QHeaderView {{ background: {c.surface}; }}
     QHeaderView::section {{ background: {c.surface}; color: {c.muted}; border: none; border-bottom: 1px solid {c.control};
                    padding: {s}px {2 * s}px; }}
+    QScrollBar:vertical {{ background: transparent; width: {2 * s}px; margin: 0; }}
+    QScrollBar:horizontal {{ background: transparent; height: {2 * s}px; margin: 0; }}
+    QScrollBar::handle {{ background: {c.control}; border-radius: {s // 2}px; margin: {s // 2}px;
+                   min-height: {8 * s}px; min-width: {8 * s}px; }}
+    QScrollBar::handle:hover {{ background: {c.muted}; }}
+    QScrollBar::add-line, QScrollBar::sub-line {{ width: 0; height: 0; }}
+    QScrollBar::add-page, QScrollBar::sub-page {{ background: transparent; }}
     QToolTip {{ background: {c.raised}; color: {c.text}; border: 1px solid {c.control}; }}
     """

@@ -156,7 +156,7 @@ def reason_text(reason: Reason, words: Words) -> ReasonText:
     """A reason in this person's language; what the agent itself says stands in where only it knows more."""
     title = _reason_title(reason.code, words)
     parts = [reason.text] if reason.code in _TELLS_MORE and reason.text else []
-    if reason.reading:
+    if reason.reading and reason.code is not ReasonCode.NOTHING_TO_LEARN:
         reading = words.translate("View", "{reading} (read from {source})") if reason.source else "{reading}"
         parts.append(reading.format(reading=reason.reading, source=reason.source))
     if reason.until:
@@ -279,7 +279,9 @@ def budget_text(budget: BudgetView, words: Words) -> BudgetText:
         share=share,
         headline=headline,
         figures=words.translate("View", "ε = {used} of {period}, at δ = {delta}").format(
-            used=_epsilon(budget.epsilon_ledger, words), period=_epsilon(budget.epsilon_period, words), delta=f"{budget.delta:g}"
+            used=_epsilon(budget.epsilon_ledger, words),
+            period=_epsilon(budget.epsilon_period, words),
+            delta=f"1/{words.number(1 / budget.delta, 0)}",
         ),
         lifetime=words.translate("View", "Over this device's whole life: ε = {used} of at most {ceiling}").format(
             used=_epsilon(budget.epsilon_lifetime, words), ceiling=_epsilon(budget.epsilon_lifetime_ceiling, words)

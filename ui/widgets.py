@@ -11,19 +11,30 @@ from ui import theme
 from ui.theme import Colours
 
 Box = TypeVar("Box", bound=QBoxLayout)
+READABLE_STEPS = 210
+"""Longer lines are hard to read."""
 
 
 def step(widget: QWidget) -> int:
     return theme.unit(widget.font())
 
 
+class Paragraph(QLabel):
+    """Text that wraps. Its least height is one line, so that a page is as high as its text and no higher."""
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(0, self.fontMetrics().height())
+
+
 def text(words: str = "", *, factor: float = theme.BODY, bold: bool = False, tone: str = "") -> QLabel:
     """A paragraph that wraps; `tone` is muted, warning, danger or good."""
-    label = QLabel(words)
+    label = Paragraph(words)
     label.setFont(theme.scaled(label.font(), factor, bold=bold))
     label.setWordWrap(True)
     label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
+    policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+    policy.setHeightForWidth(True)
+    label.setSizePolicy(policy)
     if tone:
         label.setProperty("tone", tone)
     return label
@@ -63,6 +74,16 @@ def _box(layout: Box, unit: int, margin: int, gap: int) -> Box:
     return layout
 
 
+def buttons(card: QBoxLayout, *each: QPushButton, of: QWidget) -> None:
+    """A row of buttons below what a card says."""
+    line = row(of=of)
+    line.setContentsMargins(0, step(of), 0, 0)
+    for one in each:
+        line.addWidget(one)
+    line.addStretch(1)
+    card.addLayout(line)
+
+
 def rule() -> QFrame:
     line = QFrame()
     line.setProperty("rule", True)
@@ -94,7 +115,11 @@ class Page(QScrollArea):
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         canvas = QWidget()
         canvas.setObjectName("canvas")
-        self.body = column(canvas, margin=8, gap=4)
+        across = row(canvas, gap=0)
+        content = QWidget()
+        content.setMaximumWidth(READABLE_STEPS * step(self))
+        across.addWidget(content)
+        self.body = column(content, margin=7, gap=4)
         heading = text(title, factor=theme.TITLE, bold=True)
         self.body.addWidget(heading)
         if lead:

@@ -16,14 +16,15 @@ from ui.i18n import notice_locale
 from ui.icons import icon, picture
 from ui.pages import Context
 from ui.pages.about import AboutPage
+from ui.pages.activity import ActivityPage
 from ui.pages.join import JoinPage
+from ui.pages.limits import LimitsPage
 from ui.pages.overview import OverviewPage
 from ui.pages.privacy import SURFACE, PrivacyPage
+from ui.pages.scan import ScanPage
 from ui.pages.sent import SentPage
 from ui.view_state import view_of
 from ui.widgets import Page, button, column, row, step, text
-
-PAGES = ("overview", "privacy", "sent", "about")
 
 
 class Window(QMainWindow):
@@ -41,6 +42,9 @@ class Window(QMainWindow):
             "overview": self.tr("Overview"),
             "privacy": self.tr("Privacy"),
             "sent": self.tr("Sent"),
+            "limits": self.tr("Limits"),
+            "activity": self.tr("Activity"),
+            "scan": self.tr("Scan"),
             "about": self.tr("About"),
         }
         self.setObjectName("window")
@@ -53,6 +57,7 @@ class Window(QMainWindow):
         context.link.callFailed.connect(self.show_error)
         context.theme.changed.connect(self._repaint)
         self.open_page("overview")
+        self.setFocus()
 
     @property
     def dialog(self) -> ConsentDialog | None:
@@ -111,6 +116,9 @@ class Window(QMainWindow):
             "overview": self._make_overview,
             "privacy": self._make_privacy,
             "sent": lambda: SentPage(self._context),
+            "limits": lambda: LimitsPage(self._context),
+            "activity": lambda: ActivityPage(self._context),
+            "scan": lambda: ScanPage(self._context),
             "about": lambda: AboutPage(self._context),
             "join": self._make_join,
         }
@@ -119,6 +127,7 @@ class Window(QMainWindow):
         page = OverviewPage(self._context)
         page.decideWanted.connect(self.ask)
         page.joinWanted.connect(lambda: self.open_page("join"))
+        page.settingWanted.connect(self._open_setting)
         return page
 
     def _make_privacy(self) -> Page:
@@ -132,6 +141,10 @@ class Window(QMainWindow):
         page.joined.connect(self._joined)
         page.skipped.connect(lambda: self.open_page("overview"))
         return page
+
+    def _open_setting(self, key: str) -> None:
+        self.open_page("limits")
+        self._pages["limits"].reveal(key)
 
     def _joined(self) -> None:
         self.open_page("overview")

@@ -44,9 +44,40 @@ def answers():
             "ca_sha256": "3f0c7a91d2b84e65" * 4,
         },
         "enroll": {"operator": {}, "server": ""},
+        "settings.get": settings_answer(),
+        "doctor": {
+            "checks": [
+                {"name": "keyring", "ok": True, "value": "SecretService", "mend": ""},
+                {"name": "idle time", "ok": None, "value": "no source", "mend": "Training waits while it cannot be told."},
+                {"name": "network", "ok": False, "value": "offline", "mend": "Check the network."},
+            ]
+        },
+        "scan": {
+            "results": [
+                {"path": "setup.exe", "verdict": "benign", "probability": 0.031, "code": "", "message": ""},
+                {"path": "invoice.exe", "verdict": "malicious", "probability": 0.982, "code": "", "message": ""},
+                {"path": "notes.txt", "verdict": "not_pe", "probability": None, "code": "NOT_PE", "message": "Not a Windows program."},
+            ],
+            "model_version": 12,
+            "demonstration": False,
+        },
+        "samples.add": {"added": 3, "known": 1, "refused": [{"path": "x.exe", "code": "NOT_PE", "message": "Not a Windows program."}]},
         "export": {"file": "aegisai-export.json", "bytes": 48123},
         "erase": {"pending": True, "server_cannot_be_told": False},
     }
+
+
+def settings_answer():
+    """Every setting as it is by default; one is managed, one was chosen."""
+    from agent.settings import DEFINITIONS, Entry
+
+    entries = [Entry(each, each.default, "default").to_json() for each in DEFINITIONS]
+    for entry in entries:
+        if entry["key"] == "cpu.share_idle":
+            entry.update(value=25, origin="policy", bound=25)
+        if entry["key"] == "battery.rule":
+            entry.update(value="above", origin="you")
+    return {"settings": entries}
 
 
 def window(app, state, page, theme=None):
@@ -76,6 +107,20 @@ def _erasing(app, theme):
     return shown
 
 
+def _scanned(app, theme):
+    shown = window(app, fakes.status(), "scan", theme)
+    page = shown.centralWidget().findChild(object, "scanPage")
+    page.scan(["setup.exe"])
+    page.add(["a.exe"], "benign")
+    return shown
+
+
+def _activity(app, theme):
+    shown = window(app, fakes.waiting(), "activity", theme)
+    shown.centralWidget().findChild(object, "activityPage").check.click()
+    return shown
+
+
 def _consent(app, theme, *, details=False, example=False):
     theme  # noqa: B018  the theme is the application's
     dialog = ConsentDialog(fakes.notice())
@@ -83,9 +128,8 @@ def _consent(app, theme, *, details=False, example=False):
     if details:
         dialog.details_button.click()
     if example:
-        dialog.show_example(fakes.preview_answer(bytes_file()))
-        settle()
-        dialog._scroll.ensureWidgetVisible(dialog.example)
+        dialog.exampleWanted.connect(lambda: dialog.show_example(fakes.preview_answer(bytes_file())))
+        dialog.example_button.click()
     return dialog
 
 
@@ -101,10 +145,13 @@ SCENES = {
     "privacy-withdrawn": lambda app, theme: window(app, fakes.status(AgentState.OFF, ConsentState.WITHDRAWN), "privacy", theme),
     "privacy-erase": _erasing,
     "sent": lambda app, theme: window(app, fakes.status(), "sent", theme),
+    "limits": lambda app, theme: window(app, fakes.status(), "limits", theme),
+    "activity": _activity,
+    "scan": _scanned,
     "about": lambda app, theme: window(app, fakes.status(), "about", theme),
     "consent": lambda app, theme: _consent(app, theme),
     "consent-details": lambda app, theme: _consent(app, theme, details=True),
-    "consent-example": lambda app, theme: _consent(app, theme, details=True, example=True),
+    "consent-example": lambda app, theme: _consent(app, theme, example=True),
 }
 
 

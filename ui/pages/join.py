@@ -10,7 +10,7 @@ from agent.status import Status
 from ui import theme
 from ui.pages import Context
 from ui.view_state import View
-from ui.widgets import Card, Page, button, row, set_tone, step, text
+from ui.widgets import Card, Page, button, buttons, row, set_tone, step, text
 
 
 class JoinPage(Page):
@@ -62,10 +62,7 @@ class JoinPage(Page):
         self.problem.hide()
         card.body.addWidget(self.invitation)
         card.body.addWidget(self.problem)
-        line = row(of=self)
-        line.addWidget(self.check)
-        line.addStretch(1)
-        card.body.addLayout(line)
+        buttons(card.body, self.check, of=self)
         self.body.addWidget(card)
 
     def _build_who(self) -> None:
@@ -79,10 +76,7 @@ class JoinPage(Page):
         self.join.clicked.connect(self._join)
         for each in (self._name, self._contact, self._facts, self._digest):
             self.who.body.addWidget(each)
-        line = row(of=self)
-        line.addWidget(self.join)
-        line.addStretch(1)
-        self.who.body.addLayout(line)
+        buttons(self.who.body, self.join, of=self)
         self.who.hide()
         self.body.addWidget(self.who)
 

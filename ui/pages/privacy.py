@@ -10,7 +10,7 @@ from agent.errors import AegisError
 from agent.status import ConsentState, Status
 from ui.pages import Context
 from ui.view_state import View
-from ui.widgets import Card, Page, button, column, row, set_tone, text
+from ui.widgets import Card, Page, button, buttons, column, row, set_tone, text
 
 SURFACE = "window"
 
@@ -69,11 +69,7 @@ class PrivacyPage(Page):
         self._stays.setObjectName("stays")
         for each in (self._decision, self._decision_note, self._stays):
             card.body.addWidget(each)
-        line = row(of=self)
-        line.addWidget(self.withdraw)
-        line.addWidget(self.decide)
-        line.addStretch(1)
-        card.body.addLayout(line)
+        buttons(card.body, self.withdraw, self.decide, of=self)
         self.withdraw.clicked.connect(lambda: self._link.call("consent.withdraw", {"surface": SURFACE}))
         self.decide.clicked.connect(self.decideWanted)
         self.body.addWidget(card)
@@ -83,10 +79,7 @@ class PrivacyPage(Page):
         self._operator = text("")
         self.join = button(self.tr("Enter an invitation"), "joinButton")
         card.body.addWidget(self._operator)
-        line = row(of=self)
-        line.addWidget(self.join)
-        line.addStretch(1)
-        card.body.addLayout(line)
+        buttons(card.body, self.join, of=self)
         self.join.clicked.connect(self.joinWanted)
         self.body.addWidget(card)
 
@@ -104,10 +97,7 @@ class PrivacyPage(Page):
         self.export = button(self.tr("Export to a file…"), "exportButton")
         self._export_note = text("")
         self._export_note.hide()
-        line = row(of=self)
-        line.addWidget(self.export)
-        line.addStretch(1)
-        card.body.addLayout(line)
+        buttons(card.body, self.export, of=self)
         card.body.addWidget(self._export_note)
         self.export.clicked.connect(self._choose_file)
         self.body.addWidget(card)
@@ -124,10 +114,7 @@ class PrivacyPage(Page):
             )
         )
         self.erase = button(self.tr("Erase…"), "eraseButton")
-        line = row(of=self)
-        line.addWidget(self.erase)
-        line.addStretch(1)
-        card.body.addLayout(line)
+        buttons(card.body, self.erase, of=self)
         self.confirm = QFrame()
         self.confirm.setObjectName("eraseConfirm")
         self.confirm.setProperty("well", True)

@@ -15,7 +15,7 @@ from ui import theme
 from ui.consent_dialog import first_bytes, hex_lines
 from ui.pages import Context
 from ui.view_state import View, sending_word
-from ui.widgets import Card, Page, button, row, set_tone, step, text
+from ui.widgets import Card, Page, button, buttons, set_tone, step, text
 
 PAGE_ROWS = 200
 ROWS_SHOWN = 6
@@ -89,10 +89,7 @@ class SentPage(Page):
         self.save.clicked.connect(self._choose_file)
         for each in (self._receipt, self._meaning, caption, self._digest, self.content):
             self.detail.body.addWidget(each)
-        line = row(of=self)
-        line.addWidget(self.save)
-        line.addStretch(1)
-        self.detail.body.addLayout(line)
+        buttons(self.detail.body, self.save, of=self)
         self.detail.hide()
         self.body.addWidget(self.detail)
 

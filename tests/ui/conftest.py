@@ -1,0 +1,36 @@
+"""Windows without a screen: one application, the real theme, and no message of Qt's that nobody expected."""
+
+import os
+
+os.environ["QT_QPA_PLATFORM"] = "offscreen"
+os.environ.setdefault("LANG", "C.UTF-8")
+
+import pytest
+from PySide6.QtWidgets import QApplication
+
+from tests.ui import scenes
+from ui.theme import Theme
+
+HARMLESS = ("This plugin does not support", "No such signal QPlatformNativeInterface::systemTrayWindowChanged")
+"""What Qt says of the off-screen platform itself (PLATFORM §1)."""
+
+
+@pytest.fixture(scope="session")
+def qapp():
+    return scenes.plain_application()
+
+
+@pytest.fixture(scope="session")
+def theme(qapp):
+    return Theme(qapp)
+
+
+@pytest.fixture(autouse=True)
+def quiet_qt(request, qtlog, qapp):
+    """A message of Qt's fails the test; windows that a test left open are closed."""
+    yield
+    for widget in QApplication.topLevelWidgets():
+        widget.close()
+        widget.deleteLater()
+    said = [record.message for record in qtlog.records if not record.message.startswith(HARMLESS)]
+    assert said == []

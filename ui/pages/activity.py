@@ -1,0 +1,105 @@
+"""Activity: what is measured on this computer now, what was sent over time, and whether everything works."""
+
+from typing import Any
+
+from PySide6.QtWidgets import QVBoxLayout
+
+from agent.errors import AegisError
+from agent.status import Status
+from ui import theme
+from ui.pages import Context
+from ui.view_state import DAY_S, View
+from ui.widgets import Card, Page, Sparkline, button, buttons, clear, row, rule, set_tone, step, text
+
+DAYS_SHOWN = 30
+
+
+class ActivityPage(Page):
+    def __init__(self, context: Context) -> None:
+        super().__init__("activityPage", context.words.translate("ActivityPage", "Activity"))
+        self._context = context
+        self._link = context.link
+        self._count = -1
+        readings = Card(self.tr("Measured now"))
+        self._readings = self._rows(readings)
+        self.body.addWidget(readings)
+        sent = Card(self.tr("Bytes sent in the last 30 days"))
+        self._line = Sparkline(context.theme.colours, self.tr("Bytes sent in the last 30 days"))
+        self._line_words = text("", factor=theme.SMALL, tone="muted")
+        sent.body.addWidget(self._line)
+        sent.body.addWidget(self._line_words)
+        self.body.addWidget(sent)
+        checks = Card(self.tr("Does everything work?"))
+        self._checks = self._rows(checks)
+        self.check = button(self.tr("Check this computer"), "checkComputerButton")
+        self.check.clicked.connect(self._run_checks)
+        buttons(checks.body, self.check, of=self)
+        self.body.addWidget(checks)
+        self.end()
+
+    def show_view(self, view: View, status: Status | None) -> None:  # noqa: ARG002  every page takes both
+        self._line.use(self._context.theme.colours)
+        self.check.setEnabled(status is not None)
+        clear(self._readings)
+        for place, reading in enumerate(status.readings if status else ()):
+            if place:
+                self._readings.addWidget(rule())
+            self._readings.addLayout(self._pair(reading.name, reading.value, self.tr("read from {source}").format(source=reading.source)))
+        if not status or not status.readings:
+            self._readings.addWidget(text(self.tr("Nothing is measured now: without your consent nothing runs."), tone="muted"))
+        if status is not None and status.sent.count != self._count:
+            self._count = status.sent.count
+            self._link.call("ledger", {"limit": 1000}, lambda ledger: self._show_sent(ledger, status.sent.last_at or 0))
+
+    def _rows(self, card: Card) -> QVBoxLayout:
+        layout = QVBoxLayout()
+        layout.setSpacing(2 * step(self))
+        card.body.addLayout(layout)
+        return layout
+
+    def _pair(self, name: str, value: str, note: str, tone: str = "") -> QVBoxLayout:
+        whole = QVBoxLayout()
+        whole.setSpacing(0)
+        line = row(of=self, gap=4)
+        line.addWidget(text(name, tone="muted"), 2)
+        line.addWidget(text(value, tone=tone), 3)
+        whole.addLayout(line)
+        if note:
+            below = row(of=self, gap=4)
+            below.addWidget(text("", factor=theme.SMALL), 2)
+            below.addWidget(text(note, factor=theme.SMALL, tone="muted"), 3)
+            whole.addLayout(below)
+        return whole
+
+    def _show_sent(self, ledger: dict[str, Any], last_at: int) -> None:
+        today = last_at // DAY_S
+        a_day = [0.0] * DAYS_SHOWN
+        for entry in ledger["outbox"]:
+            place = DAYS_SHOWN - 1 - (today - entry["created_at"] // DAY_S)
+            if 0 <= place < DAYS_SHOWN:
+                a_day[place] += entry["bytes"]
+        words = self._context.words
+        told = self.tr("{total} in all, at most {most} a day.").format(total=words.size(int(sum(a_day))), most=words.size(int(max(a_day))))
+        self._line.show_values(a_day, told)
+        self._line_words.setText(told)
+
+    def _run_checks(self) -> None:
+        self.check.setEnabled(False)
+        self._link.call("doctor", {}, self._show_checks, self._failed)
+
+    def _show_checks(self, answer: dict[str, Any]) -> None:
+        self.check.setEnabled(True)
+        clear(self._checks)
+        marks = {True: (self.tr("works"), "good"), False: (self.tr("needs mending"), "danger"), None: (self.tr("unknown"), "muted")}
+        for place, check in enumerate(answer["checks"]):
+            if place:
+                self._checks.addWidget(rule())
+            mark, tone = marks[check["ok"]]
+            self._checks.addLayout(self._pair(check["name"], f"{mark}: {check['value']}", check["mend"], tone))
+
+    def _failed(self, error: AegisError) -> None:
+        self.check.setEnabled(True)
+        clear(self._checks)
+        label = text(str(error))
+        set_tone(label, "danger")
+        self._checks.addWidget(label)

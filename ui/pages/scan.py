@@ -1,0 +1,143 @@
+"""Scan: score files that the person picks with the current model, here; and teach it by adding labelled samples."""
+
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QAbstractItemView, QFileDialog, QHeaderView, QLabel, QTableWidget, QTableWidgetItem
+
+from agent.errors import AegisError
+from agent.status import Status
+from ui.pages import Context
+from ui.view_state import View, verdict_word
+from ui.widgets import Card, Page, button, buttons, set_tone, step, text
+
+MAX_HEIGHT_STEPS = 90
+
+
+class ScanPage(Page):
+    def __init__(self, context: Context) -> None:
+        super().__init__("scanPage", context.words.translate("ScanPage", "Scan"))
+        self._context = context
+        self._link = context.link
+        self.body.addWidget(
+            text(
+                self.tr("Scores Windows program files with the current model, on this computer. It needs no consent and sends nothing."),
+                tone="muted",
+            )
+        )
+        self._build_scan()
+        self._build_samples()
+        self.end()
+
+    def show_view(self, view: View, status: Status | None) -> None:
+        self.choose.setEnabled(status is not None)
+        for each in (self.add_benign, self.add_malicious):
+            each.setEnabled(view.contributes)
+        self._counts.setText(view.samples)
+        self._why.setVisible(not view.contributes)
+
+    def scan(self, paths: list[str]) -> None:
+        """Ask the agent to score these files."""
+        self._tell(self._result, self.tr("Scanning…"), "muted")
+        self.table.hide()
+        self._link.call("scan", {"paths": paths}, self._scanned, lambda error: self._failed(self._result, error))
+
+    def add(self, paths: list[str], label: str) -> None:
+        """Add files as training samples."""
+        self._tell(self._added, self.tr("Reading…"), "muted")
+        self._link.call("samples.add", {"paths": paths, "label": label}, self._show_added, lambda error: self._failed(self._added, error))
+
+    def _build_scan(self) -> None:
+        card = Card(self.tr("Scan files"))
+        self.choose = button(self.tr("Choose files…"), "chooseFilesButton", "primary")
+        self.choose.clicked.connect(lambda: self._pick(self.scan))
+        buttons(card.body, self.choose, of=self)
+        self._result = text("")
+        self._result.hide()
+        card.body.addWidget(self._result)
+        self.table = QTableWidget(0, 3)
+        self.table.setObjectName("scanTable")
+        self.table.setAccessibleName(self.tr("Results"))
+        self.table.setHorizontalHeaderLabels([self.tr("File"), self.tr("Result"), self.tr("Score")])
+        self.table.verticalHeader().hide()
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setTabKeyNavigation(False)
+        self.table.setShowGrid(False)
+        self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        header = self.table.horizontalHeader()
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeading | Qt.AlignmentFlag.AlignVCenter)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.table.hide()
+        card.body.addWidget(self.table)
+        self.body.addWidget(card)
+
+    def _build_samples(self) -> None:
+        card = Card(self.tr("Teach it"))
+        card.body.addWidget(
+            text(
+                self.tr(
+                    "Add program files that you know. Their header figures are read and stay here; training learns from them. "
+                    "The files themselves are not copied."
+                ),
+                tone="muted",
+            )
+        )
+        self._counts = text("")
+        self._counts.setObjectName("sampleCounts")
+        card.body.addWidget(self._counts)
+        self.add_benign = button(self.tr("Add benign files…"), "addBenignButton")
+        self.add_malicious = button(self.tr("Add malicious files…"), "addMaliciousButton")
+        self.add_benign.clicked.connect(lambda: self._pick(lambda paths: self.add(paths, "benign")))
+        self.add_malicious.clicked.connect(lambda: self._pick(lambda paths: self.add(paths, "malicious")))
+        buttons(card.body, self.add_benign, self.add_malicious, of=self)
+        self._why = text(self.tr("Reading files for training needs your consent first."), tone="muted")
+        self._added = text("")
+        self._added.hide()
+        card.body.addWidget(self._why)
+        card.body.addWidget(self._added)
+        self.body.addWidget(card)
+
+    def _pick(self, use: Any) -> None:  # a function of the chosen paths
+        dialog = QFileDialog(self, self.tr("Choose files"), str(Path.home()))
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFiles)
+        dialog.filesSelected.connect(use)
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+    def _scanned(self, answer: dict[str, Any]) -> None:
+        words, results = self._context.words, answer["results"]
+        if answer["demonstration"]:
+            told = self.tr("By the demonstration model, which is made from synthetic files: this is no protection.")
+        else:
+            told = self.tr("By the model of version {version}.").format(version=answer["model_version"])
+        self._tell(self._result, told, "warning" if answer["demonstration"] else "muted")
+        self.table.setRowCount(len(results))
+        for place, result in enumerate(results):
+            score = "–" if result["probability"] is None else words.number(float(result["probability"]), 2)
+            for at, value in enumerate((Path(result["path"]).name, verdict_word(result["verdict"], words), score)):
+                item = QTableWidgetItem(value)
+                item.setToolTip(result["message"] or result["path"])
+                self.table.setItem(place, at, item)
+        self.table.resizeRowsToContents()
+        rows = sum(self.table.rowHeight(place) for place in range(len(results)))
+        wanted = rows + self.table.horizontalHeader().sizeHint().height() + 4
+        self.table.setFixedHeight(min(wanted, MAX_HEIGHT_STEPS * step(self)))
+        self.table.show()
+
+    def _show_added(self, answer: dict[str, Any]) -> None:
+        told = self.tr("%n file(s) added.", "", int(answer["added"]))
+        if answer["known"]:
+            told += " " + self.tr("%n file(s) known already.", "", int(answer["known"]))
+        refused = "\n".join(f"{Path(one['path']).name}: {one['message']}" for one in answer["refused"][:5])
+        self._tell(self._added, "\n".join(part for part in (told, refused) if part), "warning" if refused else "good")
+
+    def _failed(self, label: QLabel, error: AegisError) -> None:
+        self._tell(label, str(error), "danger")
+
+    def _tell(self, label: QLabel, words: str, tone: str) -> None:
+        label.setText(words)
+        set_tone(label, tone)
+        label.show()
