@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -241,6 +242,16 @@ class Agent:
 
     def identity_file_exists(self) -> bool:
         return self.home.identity.exists()
+
+    def drop_unused_identity(self) -> bool:
+        """Remove a key that no server knows yet, so that another key store can be chosen; False when one does."""
+        enrolment = self.terms.enrolment()
+        if enrolment is not None and enrolment.is_registered:
+            return False
+        with suppress(AegisError):
+            self.identity_file().destroy()
+        self.home.identity.unlink(missing_ok=True)
+        return True
 
     def model_store(self) -> "ModelStore":
         from agent.models.store import ModelStore

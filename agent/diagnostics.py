@@ -11,6 +11,7 @@ from agent.errors import AegisError
 if TYPE_CHECKING:
     from agent.app import Agent
 
+_KEYRING_MEND = "unlock or start the keyring of your login, or choose another key_store in the settings before joining."
 MIN_FREE_BYTES = 200 * 1024 * 1024
 
 
@@ -72,7 +73,8 @@ async def _identity(agent: "Agent") -> list[Check]:
     if agent.gate.denial() is not None:
         return [Check("keyring", None, "not asked before you have agreed")]
     facts = await agent.blocking(lambda: agent.keystore().describe())
-    found = [Check("keyring", facts.usable, f"{facts.kind}: {facts.backend}", facts.problem)]
+    mend = "" if facts.usable else f"{facts.problem}: {_KEYRING_MEND}"
+    found = [Check("keyring", facts.usable, f"{facts.kind}: {facts.backend}", mend)]
     if not agent.identity_file_exists():
         return [*found, Check("identity", None, "none yet; the first pass makes it")]
     try:

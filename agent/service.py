@@ -217,7 +217,7 @@ class Service:
         return {"settings": [entry.to_json() for entry in entries]}
 
     async def _settings_set(self, key: str, value: object) -> Result:
-        if key == "key_store" and self._agent.identity_file_exists():
+        if key == "key_store" and not self._agent.drop_unused_identity():
             raise NeedsUser(
                 "ALREADY_ENROLLED", "The key of this device lies in the key store in use.", "Run aegis erase first to choose another."
             )

@@ -166,10 +166,21 @@ def test_the_key_store_is_chosen_before_joining_only(tmp_path):
         await agent.service.call("settings.set", {"key": "key_store", "value": "credential"})
         assert agent.keystore() is agent.keystore()
         assert agent.keystore().describe().kind == "credential"
-        agent.home.identity.touch()
-        with pytest.raises(AegisError) as raised:
-            await agent.service.call("settings.set", {"key": "key_store", "value": "os"})
-        assert raised.value.code == "ALREADY_ENROLLED"
+        agent.home.identity.write_text("a remnant")
+        await agent.service.call("settings.set", {"key": "key_store", "value": "os"})
+        assert not agent.identity_file_exists()
 
     asyncio.run(scene())
     agent.close()
+
+
+def test_the_key_store_of_an_enrolled_device_stays(device):
+    async def scene():
+        await device.join()
+        await device.make_pass()
+        with pytest.raises(AegisError) as raised:
+            await device.call("settings.set", key="key_store", value="credential")
+        assert raised.value.code == "ALREADY_ENROLLED"
+        assert device.agent.identity_file_exists()
+
+    asyncio.run(scene())
