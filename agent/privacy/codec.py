@@ -59,7 +59,7 @@ def subset(config: RoundConfig) -> NDArray[np.int64]:
     """The rotated coordinates that everyone sends in this round, ascending (rand-k with a seed shared by all)."""
     if not config.subset_k:
         return np.arange(config.d_padded)
-    keys = Stream(derive(bytes.fromhex(config.subset_seed), "subset")).words64(config.d_padded)
+    keys = Stream(derive(bytes.fromhex(config.subset_seed), b"subset")).words64(config.d_padded)
     return np.sort(np.argsort(keys, kind="stable")[: config.subset_k])
 
 
@@ -81,8 +81,8 @@ def quantise(vector: Vector, config: RoundConfig, stream: Stream) -> NDArray[np.
 
 def encode_update(vector: Vector, config: RoundConfig, entropy: bytes) -> Words:
     """Clip, rotate, round and noise an update. `entropy`: 32 fresh bytes of the operating system, used for nothing else."""
-    quantised = quantise(vector, config, Stream(derive(entropy, "round")))
-    quantised += sample(len(quantised), config.noise_var, Stream(derive(entropy, "noise")))
+    quantised = quantise(vector, config, Stream(derive(entropy, b"round")))
+    quantised += sample(len(quantised), config.noise_var, Stream(derive(entropy, b"noise")))
     return to_words(quantised, config.bits)
 
 
@@ -142,7 +142,7 @@ def _within_sensitivity(values: NDArray[np.int64], bound: int) -> bool:
 
 
 def _signs(config: RoundConfig) -> Vector:
-    bits = np.unpackbits(Stream(derive(bytes.fromhex(config.rotation_seed), "rotate")).bytes8(-(-config.d_padded // 8)))
+    bits = np.unpackbits(Stream(derive(bytes.fromhex(config.rotation_seed), b"rotate")).bytes8(-(-config.d_padded // 8)))
     return np.where(bits[: config.d_padded] == 1, -1.0, 1.0)
 
 

@@ -7,32 +7,13 @@
 """
 
 from collections.abc import Iterable
-from hashlib import sha256
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
-from agent.protocol.keys import derive
-
 CHUNK_WORDS = 1 << 13
 """Expanded and added while it is in the processor's cache."""
-
-
-def pair_key(secret: bytes, context: bytes, one: int, other: int, model_digest: str, config_digest: str) -> bytes:
-    """Key of the mask between two devices (numbers in the roster, either order) from their X25519 `secret`."""
-    low, high = sorted((one, other))
-    label = b"secagg/pair" + low.to_bytes(2, "big") + high.to_bytes(2, "big") + bytes.fromhex(model_digest) + bytes.fromhex(config_digest)
-    return derive(secret, label, context)
-
-
-def self_key(secret: bytes, context: bytes, own: int) -> bytes:
-    return derive(secret, b"secagg/self" + own.to_bytes(2, "big"), context)
-
-
-def self_secret_digest(context: bytes, secret: bytes) -> bytes:
-    """What a device publishes of its self-mask secret, so that a wrong reconstruction shows."""
-    return sha256(b"secagg/self-digest" + context + secret).digest()
 
 
 def apply(words: NDArray[np.uint32], add: Iterable[bytes], subtract: Iterable[bytes]) -> None:

@@ -103,7 +103,7 @@ def distribution(noise_var, reach):
 @pytest.mark.parametrize("sigma", [1, 3, 10, 100])
 def test_p7_the_samples_have_the_distribution(sigma):
     count, reach = 2_000_000, 9 * sigma
-    drawn = sample(count, sigma**2, Stream(derive(b"chi-square", str(sigma))))
+    drawn = sample(count, sigma**2, Stream(derive(b"chi-square", str(sigma).encode())))
     assert np.abs(drawn).max() <= reach
     counts = np.bincount(drawn + reach, minlength=2 * reach + 1)
     assert abs(chi_square(counts, distribution(sigma**2, reach) * count)) < 4.5
@@ -114,7 +114,7 @@ def test_p7_the_exact_slow_sampler_agrees(noise_var):
     """Two samples, one test: the slow one is right by construction."""
     slow = Bernoulli(7)
     exact = np.array([slow.gaussian(noise_var) for _ in range(20_000)])
-    fast = sample(20_000, noise_var, Stream(derive(b"two-sample", str(noise_var))))
+    fast = sample(20_000, noise_var, Stream(derive(b"two-sample", str(noise_var).encode())))
     reach = 30
     one, two = (np.bincount(np.clip(drawn, -reach, reach) + reach, minlength=2 * reach + 1) for drawn in (exact, fast))
     both = (one + two) >= 40

@@ -20,9 +20,9 @@ def test_it_is_aes_256_in_counter_mode():
 
 def test_labels_known_answers():
     """HKDF-SHA256 (RFC 5869) with the label as info."""
-    assert derive(bytes(32), "noise").hex() == KNOWN["noise"]
-    assert derive(bytes(32), "round").hex() == KNOWN["round"]
-    assert derive(bytes(32), "noise", b"salt").hex() == KNOWN["salted"]
+    assert derive(bytes(32), b"noise").hex() == KNOWN["noise"]
+    assert derive(bytes(32), b"round").hex() == KNOWN["round"]
+    assert derive(bytes(32), b"noise", b"salt").hex() == KNOWN["salted"]
 
 
 KNOWN = {

@@ -1,0 +1,65 @@
+"""Whose keys are these: certificates of a group's members against the pinned authority, and signatures by their keys.
+
+A device checks every member by itself, so an aggregator without the authority's key cannot invent one.
+"""
+
+import datetime
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+
+from agent.errors import PeerFault
+
+_ALGORITHM = ECDSA(hashes.SHA256())
+
+
+class Authority:
+    """The pinned certificate authority at one moment."""
+
+    def __init__(self, ca_pem: str, now: datetime.datetime, revoked: frozenset[int]) -> None:
+        root = x509.load_pem_x509_certificate(ca_pem.encode())
+        self._verifier = PolicyBuilder().store(Store([root])).time(now).max_chain_depth(0).build_client_verifier()
+        self._revoked = revoked
+
+    @staticmethod
+    def der(certificate_pem: str) -> bytes:
+        return x509.load_pem_x509_certificate(certificate_pem.encode()).public_bytes(serialization.Encoding.DER)
+
+    def key_of(self, certificate_der: bytes, device_id: str) -> EllipticCurvePublicKey:
+        """The P-256 key that the authority certified for `device_id`. Raises PeerFault ROSTER_CERTIFICATE, ROSTER_REVOKED."""
+        try:
+            certificate = x509.load_der_x509_certificate(certificate_der)
+            # The verifier checks path, validity and the client-authentication usage (RFC 5280).
+            names = self._verifier.verify(certificate, []).subjects or []
+            key = certificate.public_key()
+        except (VerificationError, ValueError) as error:
+            raise _refused("ROSTER_CERTIFICATE", str(error)) from error
+        if [name.value for name in names] != [device_id] or not isinstance(names[0], x509.UniformResourceIdentifier):
+            raise _refused("ROSTER_CERTIFICATE", "it names another device")
+        if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
+            raise _refused("ROSTER_CERTIFICATE", "expected a P-256 key")
+        if certificate.serial_number in self._revoked:
+            raise _refused("ROSTER_REVOKED", "it was revoked")
+        return key
+
+
+def verify_signature(key: EllipticCurvePublicKey, signature: bytes, statement: bytes) -> bool:
+    """Whether `signature` (64 bytes, r and s) over `statement` is by `key`."""
+    half = len(signature) // 2
+    try:
+        key.verify(
+            encode_dss_signature(int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big")), statement, _ALGORITHM
+        )
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _refused(code: str, detail: str) -> PeerFault:
+    return PeerFault(
+        code, "This device left the round: a member's certificate is not acceptable.", "Nothing was sent. Tell the operator.", detail
+    )

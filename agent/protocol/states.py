@@ -1,0 +1,125 @@
+"""The two state machines of GroupSecAgg/1 as tables: (state, event) -> (next state, action). What is not in a table is refused.
+
+`python -m agent.protocol.states` prints both; docs/PROTOCOL.md shows the same, and a test compares them.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import TypeVar
+
+from agent.errors import PeerFault
+
+
+class Device(Enum):
+    """States of a device in a round. Its secrets live in memory until UNMASKED or LEFT."""
+
+    NEW = "new"
+    ADVERTISED = "advertised"
+    SHARED = "shared"
+    READY = "ready"
+    MASKED = "masked"
+    SIGNED = "signed"
+    UNMASKED = "unmasked"
+    LEFT = "left"
+
+
+class Heard(Enum):
+    """What a device acts on."""
+
+    JOIN = "join"
+    ROSTER = "roster"
+    INBOX = "inbox"
+    SEALED = "sealed update"
+    SURVIVORS = "survivors"
+    SIGNATURES = "signatures"
+    GO = "leave, refusal or restart"
+
+
+class Say(Enum):
+    """What a device does about it."""
+
+    ADVERTISE = "advertise: fresh keys, signed"
+    SHARE = "check everybody, deal shares of both secrets"
+    CHECK = "check dealers, decrypt every share"
+    MASK = "add masks, sign (charged and stored before it is sent)"
+    SIGN = "check survivors, sign them once"
+    OPEN = "check signatures, give one share for each dealer, wipe"
+    WIPE = "wipe the round's secrets"
+
+
+class Group(Enum):
+    """States of a group at the aggregator."""
+
+    SHARING = "sharing"
+    MASKING = "masking"
+    AGREEING = "agreeing"
+    OPENING = "opening"
+    DONE = "done"
+    ABORTED = "aborted"
+
+
+class Met(Enum):
+    """How a phase ended: everybody expected has answered, or the deadline passed with enough of them, or without."""
+
+    ENOUGH = "enough"
+    TOO_FEW = "too few"
+    CHEATED = "a dealer's secret does not match"
+
+
+class Do(Enum):
+    """What the aggregator does about it."""
+
+    HAND_SHARES = "fix U2, pass shares on"
+    FIX_SURVIVORS = "fix U3, refuse every later input"
+    HAND_SIGNATURES = "pass signatures on"
+    OPEN_SUM = "remove masks, give the sum out"
+    GIVE_UP = "throw everything away"
+
+
+DEVICE: Mapping[tuple[Device, Heard], tuple[Device, Say]] = {
+    (Device.NEW, Heard.JOIN): (Device.ADVERTISED, Say.ADVERTISE),
+    (Device.ADVERTISED, Heard.ROSTER): (Device.SHARED, Say.SHARE),
+    (Device.SHARED, Heard.INBOX): (Device.READY, Say.CHECK),
+    (Device.READY, Heard.SEALED): (Device.MASKED, Say.MASK),
+    (Device.MASKED, Heard.SURVIVORS): (Device.SIGNED, Say.SIGN),
+    (Device.SIGNED, Heard.SIGNATURES): (Device.UNMASKED, Say.OPEN),
+    **{(state, Heard.GO): (Device.LEFT, Say.WIPE) for state in Device if state not in (Device.UNMASKED, Device.LEFT)},
+}
+
+GROUP: Mapping[tuple[Group, Met], tuple[Group, Do]] = {
+    (Group.SHARING, Met.ENOUGH): (Group.MASKING, Do.HAND_SHARES),
+    (Group.MASKING, Met.ENOUGH): (Group.AGREEING, Do.FIX_SURVIVORS),
+    (Group.AGREEING, Met.ENOUGH): (Group.OPENING, Do.HAND_SIGNATURES),
+    (Group.OPENING, Met.ENOUGH): (Group.DONE, Do.OPEN_SUM),
+    (Group.OPENING, Met.CHEATED): (Group.ABORTED, Do.GIVE_UP),
+    **{(state, Met.TOO_FEW): (Group.ABORTED, Do.GIVE_UP) for state in Group if state not in (Group.DONE, Group.ABORTED)},
+}
+
+S = TypeVar("S", bound=Enum)
+E = TypeVar("E", bound=Enum)
+A = TypeVar("A", bound=Enum)
+
+
+def step(table: Mapping[tuple[S, E], tuple[S, A]], state: S, event: E) -> tuple[S, A]:
+    """Next state and action. Raises PeerFault OUT_OF_TURN and changes nothing when the table has no such entry."""
+    found = table.get((state, event))
+    if found is None:
+        raise PeerFault("OUT_OF_TURN", f"“{event.value}” came while this end was “{state.value}”.", "Nothing was changed.")
+    return found
+
+
+def shown(name: str, table: Mapping[tuple[S, E], tuple[S, A]]) -> str:
+    """A table and a diagram (Mermaid) in Markdown."""
+    rows = [f"| {state.value} | {event.value} | {after.value} | {action.value} |" for (state, event), (after, action) in table.items()]
+    arrows = [f"    {state.name} --> {after.name}: {event.value}" for (state, event), (after, _) in table.items()]
+    head = [f"### {name}", "", "| state | event | next | action |", "|---|---|---|---|"]
+    return "\n".join([*head, *rows, "", "```mermaid", "stateDiagram-v2", *arrows, "```", ""])
+
+
+def page() -> str:
+    """Both machines."""
+    return shown("Device", DEVICE) + "\n" + shown("Group", GROUP)
+
+
+if __name__ == "__main__":
+    print(page())  # noqa: T201

@@ -1,0 +1,78 @@
+"""Opens a group's sum: puts secrets together from shares, takes the masks off, and names whoever dealt a false secret.
+
+1. For who is in the sum, the self-mask secret; for who dealt shares but is not in it, the masking key. Never both for one device.
+2. A secret must match what its dealer published (digest of the self-mask secret, public masking key); otherwise the dealer is to blame.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from numpy.typing import NDArray
+
+from agent.protocol.keys import pair_key, self_key, self_secret_digest
+from agent.protocol.masking import apply
+from agent.protocol.sharing import Combiner
+
+
+class FalseDealer(Exception):
+    """A dealer's shares, all as committed, do not make the secret that it published."""
+
+    def __init__(self, dealer: int) -> None:
+        super().__init__(f"dealer {dealer}")
+        self.dealer = dealer
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What is needed beside the shares. Devices go by their numbers in the roster."""
+
+    context: bytes
+    """ctx_group."""
+    model_digest: str
+    config_digest: str
+    masking_keys: Sequence[bytes]
+    self_digests: Mapping[int, bytes]
+    dealers: frozenset[int]
+    survivors: frozenset[int]
+
+
+def unmask(words: NDArray[np.uint32], opening: Opening, shares: Mapping[int, Mapping[int, bytes]]) -> None:
+    """Take all masks off the sum of the survivors' words, in place.
+
+    `shares`: by giver, then by dealer; each giver has one for every dealer. Raises FalseDealer.
+    """
+    givers = sorted(shares)
+    combiner = Combiner([*givers])
+    add: list[bytes] = []
+    subtract: list[bytes] = []
+    for dealer in sorted(opening.dealers):
+        try:
+            secret = combiner.combine([shares[giver][dealer] for giver in givers])
+        except ValueError as error:
+            raise FalseDealer(dealer) from error
+        if dealer in opening.survivors:
+            if self_secret_digest(opening.context, secret) != opening.self_digests[dealer]:
+                raise FalseDealer(dealer)
+            subtract.append(self_key(secret, opening.context, dealer))
+        else:
+            above, below = _left_over(dealer, secret, opening)
+            # A survivor numbered below the missing device added the mask between them; one above subtracted it.
+            subtract += below
+            add += above
+    apply(words, add, subtract)
+
+
+def _left_over(missing: int, secret: bytes, opening: Opening) -> tuple[list[bytes], list[bytes]]:
+    """Keys of the pair masks between a missing device and the survivors above and below it."""
+    private = X25519PrivateKey.from_private_bytes(secret)
+    if private.public_key().public_bytes_raw() != opening.masking_keys[missing]:
+        raise FalseDealer(missing)
+    above: list[bytes] = []
+    below: list[bytes] = []
+    for survivor in sorted(opening.survivors):
+        shared = private.exchange(X25519PublicKey.from_public_bytes(opening.masking_keys[survivor]))
+        key = pair_key(shared, opening.context, missing, survivor, opening.model_digest, opening.config_digest)
+        (above if survivor > missing else below).append(key)
+    return above, below
