@@ -23,7 +23,8 @@ from agent.errors import AegisError, PeerFault
 from agent.protocol.limits import MAX_BODY_BYTES
 from agent.protocol.signing import Context, public_hex, sign
 from server_stub import problems, repository, schemas
-from server_stub.ca.authority import Authority, Issued, SignedRequest
+from server_stub.ca.authority import Issued, SignedRequest
+from server_stub.ca.channel import Enrolment
 from server_stub.conductor import Conductor, Situation
 from server_stub.door import STATE_KEY, Caller, Door, rules
 from server_stub.home import Home, Settings
@@ -48,7 +49,7 @@ class Server:
         home: Home,
         settings: Settings,
         store: Store,
-        authority: Authority,
+        authority: Enrolment,
         conductor: Conductor,
         key: Ed25519PrivateKey,
         clock: Clock,
@@ -89,11 +90,10 @@ class Server:
 
     def register(self, token: str, csr_pem: str) -> dict[str, Any]:
         """Admit a device; repeated with the same key it gives the same answer."""
-        now = self.clock.now()
-        issued = self.authority.enrol(token, csr_pem, now)
+        issued = self.authority.enrol(token, csr_pem)
         certificate = _kept(issued)
         secret = self.erase_secret(token, certificate)
-        self.store.add_device(issued.device_id, certificate, _hash(secret), now)
+        self.store.add_device(issued.device_id, certificate, _hash(secret), self.clock.now())
         return {
             "device_id": issued.device_id,
             "certificate_pem": issued.certificate_pem,
@@ -105,12 +105,11 @@ class Server:
 
     def renew(self, request: SignedRequest, device_id: str, spent: Spent) -> dict[str, str]:
         """Give a device its next certificate."""
-        now = self.clock.now()
         self.store.spend(spent)
-        issued = self.authority.renew(request, now)
+        issued = self.authority.renew(request)
         if issued.device_id != device_id:
             raise PeerFault("BAD_REQUEST_SIGNATURE", "The request's signature does not hold.", "Nothing was changed.")
-        self.store.add_certificate(device_id, _kept(issued), now)
+        self.store.add_certificate(device_id, _kept(issued), self.clock.now())
         return {"certificate_pem": issued.certificate_pem, "ca_pem": self.authority.ca_pem}
 
     def offer(self, device_id: str) -> dict[str, Any]:
@@ -156,7 +155,7 @@ class Server:
     def erase(self, device_id: str, spent: Spent | None) -> None:
         """Forget a device here and end its certificates."""
         self.store.erase(device_id, spent)
-        self.authority.revoke(device_id, self.clock.now(), forget=True)
+        self.authority.revoke(device_id, forget=True)
 
     def erase_by_secret(self, device_id: str, secret: str) -> None:
         """The same, shown by the erase secret; nothing is to be done for an unknown device. Raises PeerFault ERASE_SECRET."""
@@ -242,7 +241,7 @@ def _add_enrolment(app: FastAPI, server: Server) -> None:
     @app.get("/api/v1/revocations", response_model=schemas.RevocationsAnswer, tags=["enrolment"])
     async def revocations() -> Response:
         """The authority's signed revocation list."""
-        return _json({"crl_pem": await server.work(server.authority.revocations, server.clock.now())})
+        return _json({"crl_pem": await server.work(server.authority.revocations)})
 
     @app.get("/api/v1/log", response_model=schemas.LogHead, tags=["enrolment"])
     async def log_head() -> Response:

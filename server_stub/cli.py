@@ -71,7 +71,7 @@ def _init(home: Home, options: argparse.Namespace) -> Answer:
         publication.bring_up_to_date(home, store, task, now)
     finally:
         store.close()
-    Authority(home.authority).close()
+    Authority(home.authority, SystemClock()).close()
     return {"home": str(home.folder), "task_id": task.task_id, "model_version": 1, "signing_key": public_hex(home.signing_key())}
 
 
@@ -82,6 +82,15 @@ def _run(home: Home, options: argparse.Namespace) -> None:
     if options.workers != 1:
         raise NeedsOperator("WORKERS", "Several workers need PostgreSQL, which is not supported yet.", "Leave --workers away.")
     serve.run(home, settings, database=options.database, ready_file=options.ready_file)
+
+
+def _ca_run(home: Home, options: argparse.Namespace) -> None:
+    from server_stub.ca import run
+
+    clock = SystemClock()
+    if home.renew_server_certificate(home.settings(), clock.now()):
+        print("The server's TLS certificate was renewed; it is used from the server's next start.", file=sys.stderr)
+    run.run(home.authority, clock, until_input_ends=options.until_input_ends)
 
 
 def _token_create(home: Home, options: argparse.Namespace) -> Answer:
@@ -95,9 +104,9 @@ def _token_create(home: Home, options: argparse.Namespace) -> Answer:
         settings.lifetime_epsilon_milli,
     )
     key = home.signing_key()
-    authority = Authority(home.authority)
+    authority = Authority(home.authority, SystemClock())
     try:
-        token = authority.add_token(options.uses, options.ttl, now)
+        token = authority.add_token(options.uses, options.ttl)
     finally:
         authority.close()
     invitation = Invitation(
@@ -118,9 +127,9 @@ def _devices_revoke(home: Home, options: argparse.Namespace) -> Answer:
     now = SystemClock().now()
     home.settings()
     known = _with_store(home, lambda store: store.revoke(options.device_id, now))
-    authority = Authority(home.authority)
+    authority = Authority(home.authority, SystemClock())
     try:
-        known = authority.revoke(options.device_id, now) or known
+        known = authority.revoke(options.device_id) or known
     finally:
         authority.close()
     if not known:
@@ -239,6 +248,8 @@ def _parser() -> argparse.ArgumentParser:
         )
     )
     _add_run(add(commands, "run", _run, str, "serve"))
+    authority = add(group("ca", "the enrolment authority"), "run", _ca_run, str, "run the authority by itself")
+    authority.add_argument("--until-input-ends", action="store_true", help="end with the program that started it")
     tokens = group("token", "invitations")
     create = add(tokens, "create", _token_create, lambda a: str(a["invitation"]), "print an invitation with a new token")
     create.add_argument("--uses", type=_positive, default=1, metavar="N", help="1 for a person, more for a roll-out")

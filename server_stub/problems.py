@@ -22,7 +22,7 @@ STATUS = {
     "CERTIFICATE_EXPIRED": 403,
     "ERASE_SECRET": 403,
     "NOT_FOUND": 404,
-    "NO_MODEL": 404,
+    "NO_MODEL": 503,
     "NOT_IN_LOG": 404,
     "METHOD": 405,
     "TOO_SLOW": 408,

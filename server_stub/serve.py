@@ -5,19 +5,21 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
-from agent.clock import SystemClock
+from agent.clock import Clock, SystemClock
 from agent.errors import NeedsOperator
 from server_stub import app as device_port
 from server_stub import operator_app
 from server_stub.ca.authority import Authority
+from server_stub.ca.channel import Enrolment
 from server_stub.conductor import Conductor
 from server_stub.home import Home, Settings
 from server_stub.peercert import PeerCertProtocol
@@ -38,17 +40,41 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-def run(home: Home, settings: Settings, *, database: str = "", ready_file: Path | None = None, rates: Rates | None = None) -> None:
+def run(home: Home, settings: Settings, *, database: str = "", ready_file: Path | None = None) -> None:
     """Serve until SIGTERM or SIGINT. Prints one line when ready. Raises NeedsOperator PORT, DATABASE, NO_MODEL, PRICE_TOO_LOW …."""
-    asyncio.run(_run(home, settings, database or home.database_url, ready_file, rates or Rates()))
+
+    async def until_told() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(NotImplementedError):  # Windows
+                loop.add_signal_handler(number, stop.set)
+
+        def announce(ready: dict[str, Any]) -> None:
+            home.write_ready(ready_file, ready)
+            print(f"AegisAI aggregator is ready: devices {ready['url']}, operator {ready['operator_url']}", flush=True)  # noqa: T201
+
+        await serve(home, settings, authority, database=database, clock=SystemClock(), rates=Rates(), stop=stop, announce=announce)
+
+    with _authority(home) as authority:
+        asyncio.run(until_told())
 
 
-async def _run(home: Home, settings: Settings, database: str, ready_file: Path | None, rates: Rates) -> None:
-    clock = SystemClock()
-    home.renew_server_certificate(settings, clock.now())
+async def serve(
+    home: Home,
+    settings: Settings,
+    authority: Enrolment,
+    *,
+    clock: Clock,
+    rates: Rates,
+    stop: asyncio.Event,
+    announce: Callable[[dict[str, Any]], None],
+    database: str = "",
+) -> None:
+    """Serve until `stop`; `announce` is told where, once everything listens."""
     key = home.signing_key()
     with ThreadPoolExecutor(1, thread_name_prefix="database") as executor:
-        store, authority = Store(database), Authority(home.authority)
+        store = Store(database or home.database_url)
         try:
             conductor = Conductor(home, store, settings, key, clock, executor)
             conductor.step()
@@ -56,20 +82,12 @@ async def _run(home: Home, settings: Settings, database: str, ready_file: Path |
             routes, door = device_port.build(server)
             devices = _device_server(home, settings, door)
             operator = _server(operator_app.build(server, routes), "127.0.0.1", settings.operator_port)
-            await _serve(home, settings, conductor, devices, operator, ready_file)
+            await _until(stop, conductor, devices, operator, lambda: announce(_where(settings, devices, operator)))
         finally:
             store.close()
-            authority.close()
 
 
-async def _serve(
-    home: Home, settings: Settings, conductor: Conductor, devices: _Uvicorn, operator: _Uvicorn, ready_file: Path | None
-) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(NotImplementedError):  # Windows
-            loop.add_signal_handler(number, stop.set)
+async def _until(stop: asyncio.Event, conductor: Conductor, devices: _Uvicorn, operator: _Uvicorn, announce: Callable[[], None]) -> None:
     servers = [asyncio.create_task(_start(one)) for one in (devices, operator)]
     rounds = asyncio.create_task(conductor.run())
     waiting = asyncio.create_task(stop.wait())
@@ -77,7 +95,7 @@ async def _serve(
         while not (devices.started and operator.started) and not any(task.done() for task in servers):
             await asyncio.sleep(0.01)
         if devices.started and operator.started:
-            _announce(home, settings, devices, operator, ready_file)
+            announce()
         await asyncio.wait([*servers, rounds, waiting], return_when=asyncio.FIRST_COMPLETED)
     finally:
         devices.should_exit = operator.should_exit = True
@@ -89,6 +107,15 @@ async def _serve(
             raise failure
 
 
+def _authority(home: Home) -> contextlib.AbstractContextManager[Enrolment]:
+    """A process of its own, where there are Unix sockets."""
+    if hasattr(socket, "AF_UNIX"):
+        from server_stub.ca.run import reached
+
+        return reached(home.folder, home.authority, home.ca_pem)
+    return contextlib.closing(Authority(home.authority, SystemClock()))
+
+
 async def _start(server: _Uvicorn) -> None:
     """Serve. Raises NeedsOperator PORT when the port is taken (uvicorn itself would end the process)."""
     try:
@@ -97,13 +124,16 @@ async def _start(server: _Uvicorn) -> None:
         raise NeedsOperator("PORT", f"Port {server.config.port} cannot be listened on.", "Choose another with --port.") from error
 
 
-def _announce(home: Home, settings: Settings, devices: _Uvicorn, operator: _Uvicorn, ready_file: Path | None) -> None:
+def _where(settings: Settings, devices: _Uvicorn, operator: _Uvicorn) -> dict[str, Any]:
     port, operator_port = _port(devices), _port(operator)
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "") else settings.host  # noqa: S104  (compared, not bound)
-    url = settings.url or f"https://{f'[{host}]' if ':' in host else host}:{port}"
-    ready: dict[str, Any] = {"url": url, "port": port, "operator_url": f"http://127.0.0.1:{operator_port}", "operator_port": operator_port}
-    home.write_ready(ready_file, {**ready, "pid": os.getpid()})
-    print(f"AegisAI aggregator is ready: devices {url}, operator {ready['operator_url']}", flush=True)  # noqa: T201
+    return {
+        "url": settings.url or f"https://{f'[{host}]' if ':' in host else host}:{port}",
+        "port": port,
+        "operator_url": f"http://127.0.0.1:{operator_port}",
+        "operator_port": operator_port,
+        "pid": os.getpid(),
+    }
 
 
 def _device_server(home: Home, settings: Settings, door: Any) -> _Uvicorn:

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from agent import durable
+from agent.clock import Clock
 from agent.errors import NeedsOperator, PeerFault
 from agent.protocol.canonical import canonical
 from agent.protocol.http_signature import verify_request
@@ -73,7 +74,8 @@ def create(folder: Path, name: str, now: int) -> None:
 class Authority:
     """Opened on its folder. Every method is one transaction; several processes may hold the folder open."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._clock = clock
         try:
             self._key = x.load_key((folder / KEY_FILE).read_bytes())
             self.ca_pem = (folder / CERTIFICATE_FILE).read_text()
@@ -85,9 +87,9 @@ class Authority:
     def close(self) -> None:
         self._engine.dispose()
 
-    def add_token(self, uses: int, ttl_s: int, now: int) -> str:
+    def add_token(self, uses: int, ttl_s: int) -> str:
         """A new token: for one person (`uses` 1) or, for a roll-out, a site's. Its text is not kept."""
-        token = secrets.token_urlsafe(TOKEN_BYTES)
+        token, now = secrets.token_urlsafe(TOKEN_BYTES), self._clock.now()
         with self._engine.begin() as database:
             database.execute(delete(TOKENS).where(TOKENS.c.expires_at < now - RENEWABLE_S, ~TOKENS.c.token_hash.in_(_tokens_in_use())))
             database.execute(
@@ -95,8 +97,9 @@ class Authority:
             )
         return token
 
-    def enrol(self, token: str, csr_pem: str, now: int) -> Issued:
+    def enrol(self, token: str, csr_pem: str) -> Issued:
         """Admit a device. Raises PeerFault BAD_CSR, TOKEN_UNKNOWN, TOKEN_USED, TOKEN_EXPIRED."""
+        now = self._clock.now()
         key = x.read_csr(csr_pem)
         key_hash, token_hash = _hash(_der(key)), _hash(token.encode())
         with self._engine.begin() as database:
@@ -119,11 +122,12 @@ class Authority:
             database.execute(insert(ENROLMENTS).values(device_id=device_id, token_hash=token_hash, public_key_hash=key_hash))
             return Issued(device_id, self._issue(database, key, device_id, now))
 
-    def renew(self, request: SignedRequest, now: int) -> Issued:
+    def renew(self, request: SignedRequest) -> Issued:
         """Issue the next certificate for the key in the request's `csr_pem`. The same key again gives the same certificate.
 
         Raises PeerFault BAD_REQUEST_SIGNATURE, BAD_CSR, REVOKED, CERTIFICATE_EXPIRED (longer ago than RENEWABLE_S).
         """
+        now = self._clock.now()
         with self._engine.begin() as database:
             held: list[Any] = []
 
@@ -145,8 +149,9 @@ class Authority:
                 return Issued(device_id, same.pem)
             return Issued(device_id, self._issue(database, key, device_id, now))
 
-    def revoke(self, device_id: str, now: int, *, forget: bool = False) -> bool:
+    def revoke(self, device_id: str, *, forget: bool = False) -> bool:
         """End a device's certificates; `forget`: and remove everything that names it. Says whether it was known."""
+        now = self._clock.now()
         with self._engine.begin() as database:
             held = database.execute(select(CERTIFICATES).where(CERTIFICATES.c.device_id == device_id)).all()
             for row in held:
@@ -160,8 +165,9 @@ class Authority:
                 database.execute(delete(ENROLMENTS).where(ENROLMENTS.c.device_id == device_id))
             return bool(held)
 
-    def revocations(self, now: int) -> str:
+    def revocations(self) -> str:
         """The signed revocation list, PEM; expired certificates are left out."""
+        now = self._clock.now()
         with reading(self._engine) as database:
             rows = database.execute(select(REVOKED).where(REVOKED.c.not_after > now).order_by(REVOKED.c.serial)).all()
         # The number must rise with every change and may rise without one (RFC 5280 §5.2.3): the time does.

@@ -1,0 +1,70 @@
+"""The authority's process: `aegis-server ca run`, or a child that the aggregator starts for itself."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from agent.clock import Clock
+from agent.errors import NeedsOperator
+from server_stub.ca.authority import Authority
+from server_stub.ca.channel import AuthorityServer, Enrolment, RemoteAuthority, is_answering
+
+START_S = 20.0
+READY_LINE = "The enrolment authority is ready."
+
+
+def run(folder: Path, clock: Clock, *, until_input_ends: bool) -> None:
+    """Answer until SIGTERM, SIGINT, or the end of standard input (a child's parent has gone). Raises NeedsOperator CA_KEY, CA_RUNNING."""
+    authority = Authority(folder, clock)
+    server = AuthorityServer(folder, authority)
+
+    def stop(*_: object) -> None:
+        threading.Thread(target=server.shutdown, daemon=True).start()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    if until_input_ends:
+        threading.Thread(target=_after_input, args=(stop,), daemon=True).start()
+    print(READY_LINE, flush=True)  # noqa: T201
+    try:
+        server.serve_forever(poll_interval=0.2)
+    finally:
+        server.server_close()
+        authority.close()
+
+
+@contextlib.contextmanager
+def reached(home: Path, folder: Path, ca_pem: str) -> Iterator[Enrolment]:
+    """The authority that listens in `folder`; else one that is started for as long as this lasts. Raises NeedsOperator CA_START."""
+    child = None if is_answering(folder) else _start(home)
+    authority = RemoteAuthority(folder, ca_pem)
+    try:
+        yield authority
+    finally:
+        authority.close()
+        if child is not None:
+            assert child.stdin is not None  # noqa: S101  (it is a pipe)
+            child.stdin.close()
+            child.wait(START_S)
+            if child.stdout is not None:
+                child.stdout.close()
+
+
+def _after_input(stop: Callable[[], None]) -> None:
+    sys.stdin.buffer.read()
+    stop()
+
+
+def _start(home: Path) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "server_stub.cli", "ca", "run", "--home", str(home), "--until-input-ends"]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    assert child.stdout is not None  # noqa: S101  (it is a pipe)
+    if child.stdout.readline().decode().strip() != READY_LINE:
+        child.kill()
+        child.wait()
+        raise NeedsOperator("CA_START", "The enrolment authority did not start.", "Start it by itself: aegis-server ca run.")
+    return child
