@@ -15,6 +15,7 @@ What the device refuses, whatever the aggregator says (each a PeerFault code; a 
   ROSTER_SIZE          fewer devices than this device's own minimum, or more than the round's most
   ROSTER_ORDER         not sorted by device id, or one id twice
   ROSTER_DUPLICATE     two members with one key
+  ROSTER_KEY           a key that makes no secret (a point of small order)
   ROSTER_SELF          this device is missing or its entry was changed
   ROSTER_CERTIFICATE   a certificate that the pinned authority did not issue to that device id, or not for now
   ROSTER_REVOKED       a revoked certificate
@@ -201,7 +202,7 @@ class Client:
             return private.exchange(X25519PublicKey.from_public_bytes(public))
         except ValueError as error:
             # An all-zero result: a point of small order (RFC 7748 §6.1).
-            raise _refused("ROSTER_DUPLICATE", "a member's key is not a usable one") from error
+            raise _refused("ROSTER_KEY", "a member's key is not a usable one") from error
 
     def _check_roster(self, roster: codec.Roster) -> None:
         """U1: the group that this device is about to trust with its masks."""
