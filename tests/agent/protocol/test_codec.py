@@ -1,0 +1,232 @@
+"""Every message of the protocol: frozen bytes, there and back, and refused when anything about it is off."""
+
+import hashlib
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from agent.errors import PeerFault
+from agent.protocol import codec, envelope
+from agent.protocol.keys import pair_key, self_key, self_secret_digest
+from agent.protocol.masking import apply
+from agent.protocol.messages import Mode, RoundConfig
+
+CONFIG = RoundConfig(
+    protocol="GroupSecAgg/1",
+    task_id="t",
+    round_id=7,
+    mode=Mode.SECAGG,
+    model_version=1,
+    model_digest="ab" * 32,
+    d=4,
+    d_padded=4,
+    bits=24,
+    clip_num=1,
+    clip_den=1,
+    grid_num=1,
+    grid_den=10,
+    sensitivity_sq=114,
+    noise_var=100,
+    g_max=10,
+    min_group=3,
+    min_sum=3,
+    colluders=1,
+    rotation_seed="cd" * 32,
+    subset_seed="",
+    subset_k=0,
+    opens_at=0,
+    closes_at=1000,
+    phase_s=10,
+)
+CONTEXT = bytes(range(32))
+
+
+def fill(byte, size):
+    return bytes([byte]) * size
+
+
+def advertisement(number):
+    return codec.Advertisement(f"urn:uuid:{number}", *(fill(16 * number + part, 32) for part in range(3)), fill(number, 64), b"DER")
+
+
+ROSTER = codec.Roster(1, 2, 9, fill(9, 32), tuple(codec.Member(advertisement(n), n, (fill(n, 32),)) for n in range(3)))
+PIECE = codec.SealedShares(fill(1, codec.SEALED_SHARES_BYTES), fill(2, 32), fill(3, 32))
+OWN = replace(PIECE, sealed=b"")
+DEALING = codec.Dealing(fill(7, 32), (PIECE, OWN, PIECE))
+HEADER = {"kind": "sealed-words", "task_id": "t", "round_id": 7, "config_digest": CONFIG.digest, "attempt": "00", "d": 4, "bits": 24}
+
+MESSAGES = {
+    "advertise": (
+        codec.encode_advertisement(CONTEXT, advertisement(1)),
+        lambda b: codec.decode_advertisement(b, CONTEXT),
+        advertisement(1),
+    ),
+    "roster": (codec.encode_roster(CONTEXT, ROSTER), lambda b: codec.decode_roster(b, CONTEXT), ROSTER),
+    "shares": (codec.encode_dealing(CONTEXT, 1, DEALING), lambda b: codec.decode_dealing(b, CONTEXT, 1, 3), DEALING),
+    "inbox": (
+        codec.encode_inbox(
+            CONTEXT,
+            1,
+            {0: DEALING, 1: DEALING, 2: replace(DEALING, to=(PIECE, PIECE, PIECE))} | {0: replace(DEALING, to=(OWN, PIECE, PIECE))},
+        ),
+        lambda b: codec.decode_inbox(b, CONTEXT, 1, 3),
+        (frozenset({0, 1, 2}), {0: PIECE, 2: PIECE}),
+    ),
+    "masked": (
+        codec.encode_masked(CONTEXT, HEADER, bytes(12), fill(5, 64)),
+        lambda b: (codec.decode_masked(b, CONTEXT, CONFIG).words, codec.decode_masked(b, CONTEXT, CONFIG).signature),
+        (bytes(12), fill(5, 64)),
+    ),
+    "survivors": (codec.encode_survivors(CONTEXT, {2, 0}), lambda b: codec.decode_survivors(b, CONTEXT, 3), frozenset({0, 2})),
+    "consistency": (codec.encode_consistency(CONTEXT, fill(4, 64)), lambda b: codec.decode_consistency(b, CONTEXT), fill(4, 64)),
+    "signatures": (
+        codec.encode_signatures(CONTEXT, {2: fill(2, 64), 0: fill(1, 64)}),
+        lambda b: codec.decode_signatures(b, CONTEXT, 3),
+        {0: fill(1, 64), 2: fill(2, 64)},
+    ),
+    "unmask": (
+        codec.encode_unmask(CONTEXT, [fill(1, 33), fill(2, 33)]),
+        lambda b: codec.decode_unmask(b, CONTEXT, 2),
+        (fill(1, 33), fill(2, 33)),
+    ),
+    "leave": (codec.encode_leave(CONTEXT, "PAUSED", ["b", "a"]), lambda b: codec.decode_leave(b, CONTEXT), ("PAUSED", ("a", "b"))),
+}
+FROZEN = {
+    "advertise": "e5a3dbd1581814557dfb718e16fb9222",
+    "roster": "907efa404cdd1f7352adba4a88769e7b",
+    "shares": "fdbd66371d33586cec6d4770601a9d45",
+    "inbox": "468cb16bfe3247ece7c4baeb83f0574f",
+    "masked": "fd9fbdd41189edd51856023a71623f43",
+    "survivors": "159344f21d0f6bb3b8bcb470a32bfcbd",
+    "consistency": "7f7a589e1936552e956311d50eca3283",
+    "signatures": "06c8bb127b385301f64278efede77ab3",
+    "unmask": "0a01e7089b36599831ce03996933c09e",
+    "leave": "ebcea216874345d2f584d61fde5b3fc9",
+    "round context": "6a331c9c4f35faef6118c06648e0261d",
+    "group context": "d51c7d9653f967180b4305f20cc0d2cc",
+    "set": "f969e31cfffa26c8e606c212e26950be",
+    "statement advertise": "4bffb13f38684284e79d13dd3ee69185",
+    "statement masked": "6ecb5c7bcedb96f14bbc3c9577116e0f",
+    "statement survivors": "fcc443afafbb25d9b5deee35897e0e23",
+    "pair key": "3fe726f397163004a1f1dd080d107e69",
+    "self key": "d8bfb9aedadafef60020d4a5b2b7e925",
+    "self digest": "70a870b730b6a5d02377abdc429d84e8",
+    "mask": "1ca08dd43004519103bf7aea70bb0719",
+}
+
+
+def sha(content):
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_there_and_back(name):
+    body, decode, value = MESSAGES[name]
+    assert decode(body) == value
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_the_bytes_are_frozen(name):
+    """A change here is a new version of the protocol."""
+    assert sha(MESSAGES[name][0]) == FROZEN[name]
+
+
+def test_contexts_labels_keys_and_masks_are_frozen():
+    assert {name: sha(value) for name, value in derived().items()} == {name: FROZEN[name] for name in derived()}
+
+
+def derived():
+    words = np.arange(5, dtype=np.uint32)
+    apply(words, [fill(1, 32)], [fill(2, 32)])
+    return {
+        "round context": codec.round_context(CONFIG),
+        "group context": codec.group_context(CONTEXT, ROSTER),
+        "set": codec.set_digest({3, 1}),
+        "statement advertise": advertisement(1).statement(CONTEXT),
+        "statement masked": codec.masked_statement(CONTEXT, frozenset({0, 1}), b"words"),
+        "statement survivors": codec.survivors_statement(CONTEXT, frozenset({0, 1}), frozenset({0})),
+        "pair key": pair_key(bytes(32), CONTEXT, 2, 1, "ab" * 32, "cd" * 32),
+        "self key": self_key(bytes(32), CONTEXT, 2),
+        "self digest": self_secret_digest(CONTEXT, bytes(32)),
+        "mask": words.astype("<u4").tobytes(),
+    }
+
+
+def test_masks_cancel_between_two_devices_and_are_long_streams():
+    words = np.arange(100_000, dtype=np.uint32)
+    apply(words, [fill(1, 32)], [fill(2, 32)])
+    assert abs(np.corrcoef(words, np.arange(100_000))[0, 1]) < 0.02
+    apply(words, [fill(2, 32)], [fill(1, 32)])
+    assert words.tolist() == list(range(100_000))
+    assert pair_key(bytes(32), CONTEXT, 1, 2, "ab" * 32, "cd" * 32) == pair_key(bytes(32), CONTEXT, 2, 1, "ab" * 32, "cd" * 32)
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_p11_another_context_another_kind_a_longer_or_shorter_payload(name):
+    body, decode, _ = MESSAGES[name]
+    read = envelope.decode(body)
+    payload, header = read.payload, read.header
+    if name == "masked":
+        wrong = [({**header, "kind": "shares"}, payload), ({**header, "context": "00" * 32}, payload), ({**header, "d": 5}, payload)]
+    else:
+        wrong = [
+            ({**header, "context": "00" * 32}, payload),
+            ({**header, "kind": "nothing"}, payload),
+            ({**header, "more": 1}, payload),
+            (header, payload + b"\0"),
+            (header, payload[:-1] if payload else b"\0"),
+        ]
+    for head, content in wrong:
+        with pytest.raises(PeerFault):
+            decode(envelope.encode(head, content))
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "values"),
+    [
+        ("roster", "size", [0, 4, -1, "3", True, 10**9]),
+        ("roster", "groups", [0, "2"]),
+        ("roster", "group", [2, -1]),
+        ("roster", "advertised", [0]),
+        ("roster", "beacon", ["", "zz" * 32, 5, "AB" * 32]),
+        ("inbox", "dealers", [[2, 1], [1, 1], [3], [-1, 0], [True], "01", [0, 1, 2, 3]]),
+        ("survivors", "survivors", [[2, 0], None, [0.0]]),
+        ("signatures", "signers", [[0], [0, 1, 2]]),
+        ("leave", "reason", [5, "x" * 65]),
+        ("leave", "blamed", ["a", [1], ["x" * 65]]),
+        ("masked", "signature", ["00", "zz" * 64]),
+    ],
+)
+def test_p11_fields_out_of_range(name, field, values):
+    body, decode, _ = MESSAGES[name]
+    read = envelope.decode(body)
+    for value in values:
+        try:
+            changed = envelope.encode({**read.header, field: value}, read.payload)
+        except TypeError:
+            continue
+        with pytest.raises(PeerFault):
+            decode(changed)
+
+
+def test_p11_random_damage_is_refused_or_harmless():
+    """A flipped bit anywhere raises nothing but a PeerFault; unread only where the header says something that no check depends on."""
+    draw, read = random.Random(5), 0
+    for body, decode, _ in MESSAGES.values():
+        for _ in range(200):
+            spoiled = bytearray(body)
+            spoiled[draw.randrange(len(body))] ^= 1 << draw.randrange(8)
+            with pytest.raises(PeerFault):
+                decode(bytes(spoiled))
+
+
+@pytest.mark.parametrize(
+    ("size", "colluders", "wanted"), [(32, 6, 20), (64, 12, 39), (100, 20, 61), (128, 25, 77), (100, 33, 67), (3, 0, 2)]
+)
+def test_thresholds(size, colluders, wanted):
+    """t > (n + c)/2, the table of the design."""
+    config = replace(CONFIG, g_max=size, colluders=colluders)
+    assert codec.threshold(size, config) == wanted
+    assert 2 * wanted > size + colluders
