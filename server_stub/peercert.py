@@ -55,6 +55,13 @@ class PeerCertProtocol(HttpToolsProtocol):
         self._in_head, self._head_bytes = True, 0
         super().on_message_complete()
 
+    def shutdown(self) -> None:
+        """The server ends: do not wait for an idle client's farewell."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.abort()
+        else:
+            super().shutdown()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of the timer with the connection."""
         self._stop_head_timer()

@@ -335,7 +335,9 @@ class Store:
     def counts(self) -> dict[str, int]:
         """Figures for the statistics."""
         with reading(self._engine) as database:
-            ended: dict[str, int] = dict(database.execute(select(ROUNDS.c.state, func.count()).group_by(ROUNDS.c.state)).tuples().all())
+            ended: dict[str, int] = {
+                state: count for state, count in database.execute(select(ROUNDS.c.state, func.count()).group_by(ROUNDS.c.state))
+            }
             return {
                 "devices": _number(database, select(func.count()).select_from(DEVICES).where(DEVICES.c.revoked_at.is_(None))),
                 "devices_revoked": _number(database, select(func.count()).select_from(DEVICES).where(DEVICES.c.revoked_at.is_not(None))),

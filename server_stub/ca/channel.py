@@ -41,8 +41,10 @@ class Enrolment(Protocol):
 class RemoteAuthority:
     """The authority behind its socket; connects anew when the connection was lost. One call at a time."""
 
-    def __init__(self, folder: Path, ca_pem: str) -> None:
+    def __init__(self, folder: Path, ca_pem: str, revive: Callable[[], None]) -> None:
+        """`revive` makes sure that an authority is running."""
         self._folder = folder
+        self._revive = revive
         self._connection: socket.socket | None = None
         self._answers: Any = None
         self.ca_pem = ca_pem
@@ -82,6 +84,7 @@ class RemoteAuthority:
                 answer = self._exchange(line)
             except (OSError, ValueError):
                 self.close()
+                self._revive()
                 continue
             if "error" in answer:
                 raise PeerFault(**answer["error"])

@@ -39,19 +39,21 @@ def run(folder: Path, clock: Clock, *, until_input_ends: bool) -> None:
 
 @contextlib.contextmanager
 def reached(home: Path, folder: Path, ca_pem: str) -> Iterator[Enrolment]:
-    """The authority that listens in `folder`; else one that is started for as long as this lasts. Raises NeedsOperator CA_START."""
-    child = None if is_answering(folder) else _start(home)
-    authority = RemoteAuthority(folder, ca_pem)
+    """The authority that listens in `folder`; where none does, one is started, for as long as this lasts. Raises NeedsOperator CA_START."""
+    children: list[subprocess.Popen[bytes]] = []
+
+    def revive() -> None:
+        if not is_answering(folder):
+            children.append(_start(home))
+
+    revive()
+    authority = RemoteAuthority(folder, ca_pem, revive)
     try:
         yield authority
     finally:
         authority.close()
-        if child is not None:
-            assert child.stdin is not None  # noqa: S101  (it is a pipe)
-            child.stdin.close()
-            child.wait(START_S)
-            if child.stdout is not None:
-                child.stdout.close()
+        for child in children:
+            _end(child)
 
 
 def _after_input(stop: Callable[[], None]) -> None:
@@ -68,3 +70,11 @@ def _start(home: Path) -> "subprocess.Popen[bytes]":
         child.wait()
         raise NeedsOperator("CA_START", "The enrolment authority did not start.", "Start it by itself: aegis-server ca run.")
     return child
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    """Its input ends, and so does it."""
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            pipe.close()
+    child.wait(START_S)

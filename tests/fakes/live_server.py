@@ -1,0 +1,139 @@
+"""The real aggregator over real TLS on loopback, in a thread of the test, with a clock that the test moves; and enrolled devices."""
+
+import asyncio
+import os
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from agent.identity import IdentityFile
+from agent.keystore import MemoryKeyStore
+from agent.privacy.seal import seal_local
+from agent.protocol.invitation import Operator
+from agent.protocol.signing import public_hex
+from agent.transport.client import AggregatorClient
+from server_stub import publication
+from server_stub.ca.authority import Authority
+from server_stub.home import Home, Settings, changed, default_task
+from server_stub.rates import Rates
+from server_stub.serve import serve
+from server_stub.store import Store
+from tests.fakes.clock import FakeClock
+
+OPERATOR = Operator("Test operator", "privacy@example.org", "The operator only.", "Until the round has ended.")
+
+
+def make_home(folder: Path, now: int, **options) -> tuple[Home, Settings]:
+    """What `aegis-server init` makes. `options`: settings by name."""
+    home = Home(folder)
+    settings = changed(Settings(OPERATOR, default_task()), port=0, operator_port=0, **{"epsilon_milli": 1000, **options})
+    home.create(settings, now)
+    store = Store(home.database_url)
+    store.add_model(publication.make_model(1, publication.start_model(), origin="start model", demonstration=True, now=now), now)
+    publication.bring_up_to_date(home, store, settings.task, now)
+    store.close()
+    return home, settings
+
+
+class LiveServer:
+    """`with LiveServer(tmp_path, target=3) as server:`; the same folder again continues where the last one ended."""
+
+    def __init__(self, folder, *, clock=None, rates=None, **options):
+        self.folder = folder
+        self.clock = clock or FakeClock(int(time.time()))
+        self.rates = rates or Rates()
+        if (folder / "server").exists():
+            self.home = Home(folder / "server")
+            self.settings = changed(self.home.settings(), **options)
+        else:
+            self.home, self.settings = make_home(folder / "server", self.clock.now(), **options)
+
+    def __enter__(self):
+        self.authority = Authority(self.home.authority, self.clock)
+        self._clients = []
+        self._ready = threading.Event()
+        self._failure = None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        assert self._ready.wait(20)
+        if self._failure is not None:
+            raise self._failure
+        return self
+
+    def __exit__(self, *_):
+        for client in self._clients:
+            client.close()
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(20)
+        self.authority.close()
+        assert not self._thread.is_alive()
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self):
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            self._failure = error
+        self._ready.set()
+
+    async def _serve(self):
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        await serve(self.home, self.settings, self.authority, clock=self.clock, rates=self.rates, stop=self._stop, announce=self._announce)
+
+    def _announce(self, where):
+        self.where = where
+        self.url = where["url"]
+        self.signing_key = public_hex(self.home.signing_key())
+        self._ready.set()
+
+    def token(self, uses=1, ttl_s=3600):
+        return self.authority.add_token(uses, ttl_s)
+
+    def client(self, identity=None):
+        made = AggregatorClient(self.url, self.home.ca_pem, self.signing_key, identity)
+        self._clients.append(made)
+        return made
+
+    def enrol(self, token=None):
+        return Enrolled(self, token or self.token())
+
+    def store(self):
+        """Another process's view of the database; close it."""
+        return Store(self.home.database_url)
+
+    def wait_for_model(self, version, seconds=10):
+        """Until devices are told of this model, through the signed offer."""
+        device = self.enrol()
+        end = time.monotonic() + seconds
+        while (offer := device.client.offer()).model_version < version:
+            assert time.monotonic() < end, f"model {version} was not published"
+            time.sleep(0.02)
+        device.client.close()
+        return offer
+
+
+class Enrolled:
+    """A device with its real identity file and client."""
+
+    def __init__(self, server, token):
+        self.server = server
+        self.folder = server.folder / f"device-{os.urandom(4).hex()}"
+        self.folder.mkdir()
+        self.file = IdentityFile(self.folder, MemoryKeyStore())
+        self.file.create()
+        client = server.client()
+        self.registration = client.register(token, self.file.csr_pem())
+        client.close()
+        made = self.registration
+        self.file.set_certificate(made.device_id, made.certificate_pem, made.ca_pem, made.erase_secret, made.signing_key)
+        self.device_id = made.device_id
+        self.client = server.client(self.file.load())
+
+    def update(self, value=0.01, config=None):
+        """A sealed update for the round on offer."""
+        config = config or self.client.offer().round
+        return seal_local(np.full(config.d, value), config, os.urandom(8).hex())
