@@ -1,0 +1,187 @@
+"""The device port as a stranger, a thief and a fuzzer meet it: raw requests over TLS."""
+
+import json
+import ssl
+from http.client import HTTPSConnection
+from urllib.parse import urlsplit
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent.identity import SoftwareSigner
+from agent.protocol.http_signature import sign_request
+from agent.transport.tls import client_context
+from server_stub.door import Access, rules
+from tests.fakes.live_server import LiveServer
+
+ENVELOPE = "application/vnd.aegisai.envelope"
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    with LiveServer(tmp_path_factory.mktemp("door"), epsilon_milli=8000, lifetime_epsilon_milli=8000) as server:
+        yield server
+
+
+def ask(server, method, path, body=None, headers=None, identity=None):
+    parts = urlsplit(server.url)
+    connection = HTTPSConnection(parts.hostname, parts.port, context=client_context(server.home.ca_pem, identity), timeout=10)
+    connection.request(method, path, body, headers or {})
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    return answer.status, dict(answer.getheaders()), content
+
+
+def code(answer):
+    status, headers, content = answer
+    problem = json.loads(content)
+    assert headers["content-type"] == "application/problem+json"
+    assert set(problem) == {"type", "title", "status", "detail", "code", "remedy"}
+    assert problem["status"] == status
+    return problem["code"]
+
+
+def signed(server, device, body, *, nonce=None, path="/api/v1/updates", method="POST", signer=None):
+    nonce = nonce or json.loads(challenge(server, device.device_id)[2])["nonce"]
+    identity = device.file.load()
+    return sign_request(
+        method,
+        urlsplit(server.url).netloc,
+        path,
+        ENVELOPE,
+        body,
+        device_id=device.device_id,
+        nonce=nonce,
+        sign=(signer or identity.signer).sign,
+    )
+
+
+def challenge(server, device_id):
+    return ask(server, "POST", "/api/v1/challenge", json.dumps({"device_id": device_id}), {"Content-Type": "application/json"})
+
+
+def test_without_a_certificate_there_is_nothing_but_the_public_list(shared):
+    for path in (
+        "/",
+        "/docs",
+        "/openapi.json",
+        "/metrics",
+        "/api/v1/stats",
+        "/api/v1/model",
+        "/api/v1/rounds/offer",
+        "/api/v1/device",
+        "/x",
+    ):
+        assert (code(ask(shared, "GET", path)), path) == ("NO_IDENTITY", path)
+    for method, path in (("POST", "/api/v1/updates"), ("POST", "/api/v1/rounds/1/advertise"), ("PUT", "/healthz"), ("POST", "/healthz")):
+        assert (code(ask(shared, method, path, b"")), path) == ("NO_IDENTITY", path)
+    assert ask(shared, "GET", "/healthz")[0] == 200
+    assert ask(shared, "GET", "/api/v1/metadata/timestamp.json")[0] == 200
+    assert ask(shared, "GET", "/api/v1/metadata/..%2f..%2fserver.json")[0] in (400, 401, 404)
+    assert ask(shared, "GET", "/api/v1/targets/../keys/online.pem")[0] in (400, 401, 404)
+    assert ask(shared, "GET", "/api/v1/targets/models/../../keys/online.pem")[0] in (400, 404)
+
+
+def test_a_route_that_nobody_thought_of_needs_certificate_and_signature():
+    rule = rules(lambda: 1000)
+    assert rule("PATCH", "/api/v1/updates").access is Access.CERTIFICATE
+    assert rule("GET", "/api/v1/register").access is Access.CERTIFICATE
+    assert rule("POST", "/api/v1/register/").access is Access.CERTIFICATE
+    assert rule("POST", "/api/v1/updates").max_bytes == 1000
+
+
+def test_certificates_of_another_authority_and_of_a_server_are_refused(shared, tmp_path):
+    with LiveServer(tmp_path) as other:
+        stranger = other.enrol()
+        with pytest.raises((ssl.SSLError, OSError)):
+            ask(shared, "GET", "/api/v1/rounds/offer", identity=stranger.file.load())
+
+
+def test_a_certificate_of_the_authority_that_the_aggregator_never_took_in_is_refused(shared):
+    device = shared.enrol()
+    store = shared.store()
+    store.erase(device.device_id, None)
+    store.close()
+    assert code(ask(shared, "GET", "/api/v1/rounds/offer", identity=device.file.load())) == "REJECTED_IDENTITY"
+
+
+def test_a_replayed_request_is_refused_byte_for_byte_and_altered(shared):
+    device = shared.enrol()
+    identity = device.file.load()
+    body = device.update()
+    headers = signed(shared, device, body)
+    first = ask(shared, "POST", "/api/v1/updates", body, headers, identity)
+    assert first[0] == 200
+    assert "replay-nonce" in first[1]
+    before = device.client.device()
+    assert code(ask(shared, "POST", "/api/v1/updates", body, headers, identity)) == "NONCE_SPENT"
+    assert code(ask(shared, "POST", "/api/v1/updates", body + b"x", headers, identity)) == "BAD_REQUEST_SIGNATURE"
+    assert code(ask(shared, "POST", "/api/v1/rounds/1/leave", body, headers, identity)) == "BAD_REQUEST_SIGNATURE"
+    assert code(ask(shared, "POST", "/api/v1/updates?x=1", body, headers, identity)) == "BAD_REQUEST_SIGNATURE"
+    assert device.client.device() == before
+    fresh = signed(shared, device, body, nonce=first[1]["replay-nonce"])
+    assert ask(shared, "POST", "/api/v1/updates", body, fresh, identity)[2] == first[2]
+
+
+def test_signatures_of_others_and_nonces_of_others_are_refused(shared):
+    device, other = shared.enrol(), shared.enrol()
+    body, identity = device.update(), device.file.load()
+    stolen = signed(shared, other, body)
+    assert code(ask(shared, "POST", "/api/v1/updates", body, stolen, identity)) == "BAD_REQUEST_SIGNATURE"
+    forged = signed(shared, device, body, signer=SoftwareSigner(ec.generate_private_key(ec.SECP256R1())))
+    assert code(ask(shared, "POST", "/api/v1/updates", body, forged, identity)) == "BAD_REQUEST_SIGNATURE"
+    nonce = json.loads(challenge(shared, other.device_id)[2])["nonce"]
+    assert code(ask(shared, "POST", "/api/v1/updates", body, signed(shared, device, body, nonce=nonce), identity)) == "NONCE_EXPIRED"
+    assert code(ask(shared, "POST", "/api/v1/updates", body, {"Content-Type": ENVELOPE}, identity)) == "BAD_REQUEST_SIGNATURE"
+    old = signed(shared, device, body)
+    shared.clock.advance(61)
+    assert code(ask(shared, "POST", "/api/v1/updates", body, old, identity)) == "NONCE_EXPIRED"
+
+
+def test_oversized_bodies_are_cut_off_before_they_are_read(shared):
+    device = shared.enrol()
+    identity = device.file.load()
+    assert code(ask(shared, "POST", "/api/v1/updates", b"", {"Content-Length": str(10**9)}, identity)) == "TOO_LARGE"
+    assert code(ask(shared, "POST", "/api/v1/register", b"x" * 20_000, {"Content-Type": "application/json"})) == "TOO_LARGE"
+    endless = (b"x" * 1024 for _ in range(64))
+    assert code(ask(shared, "POST", "/api/v1/register", endless, {"Content-Type": "application/json"})) == "TOO_LARGE"
+
+
+def test_the_operator_port_answers_on_loopback_names_only(shared):
+    from http.client import HTTPConnection
+
+    def get(path, host):
+        connection = HTTPConnection("127.0.0.1", shared.where["operator_port"], timeout=10)
+        connection.request("GET", path, headers={"Host": host})
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return answer.status, content
+
+    for path in ("/healthz", "/api/v1/stats", "/api/v1/rounds", "/api/v1/models", "/metrics", "/docs", "/openapi.json"):
+        assert get(path, "localhost")[0] == 200
+    assert get("/api/v1/stats", "evil.example")[0] == 400
+    document = json.loads(get("/openapi.json", "127.0.0.1")[1])
+    assert {"/api/v1/register", "/api/v1/updates", "/api/v1/device", "/api/v1/certificate"} <= set(document["paths"])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(body=st.binary(max_size=700), prefix=st.sampled_from([b"", b"AEG1", b"AEG1\0\0\0\x02{}", b"AEG1\0\0\0\xff{"]))
+def test_p11_no_body_brings_the_server_down(shared, fuzzed, body, prefix):
+    body = prefix + body
+    status, _, _ = ask(shared, "POST", "/api/v1/updates", body, signed(shared, fuzzed, body), fuzzed.file.load())
+    assert 400 <= status < 500
+
+
+@pytest.fixture(scope="module")
+def fuzzed(shared):
+    from server_stub.rates import Rate
+
+    device = shared.enrol()
+    generous = Rate(100_000, 1000.0)
+    object.__setattr__(shared.rates, "certificate", generous)
+    object.__setattr__(shared.rates, "failure", generous)
+    return device

@@ -1,0 +1,80 @@
+"""The served OpenAPI document is what the server does: schemathesis tries every operation, with and without a certificate."""
+
+import json
+import urllib.request
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
+
+from agent.transport.tls import client_context
+from server_stub.rates import Rate, Rates
+from tests.fakes.live_server import LiveServer
+
+
+@schemathesis.serializer("application/vnd.aegisai.envelope")
+def envelope(_context, value):
+    return value.encode() if isinstance(value, str) else bytes(value)
+
+
+GENEROUS = Rate(1_000_000, 100_000.0)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    rates = Rates(*[GENEROUS] * 5)
+    with LiveServer(tmp_path_factory.mktemp("openapi"), rates=rates) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def schema_document(server):
+    with urllib.request.urlopen(f"{server.where['operator_url']}/openapi.json", timeout=10) as answer:
+        return json.load(answer)
+
+
+@pytest.fixture(scope="module")
+def sessions(server):
+    """Without and with a certificate, over the pinned authority."""
+    import requests
+    from requests.adapters import HTTPAdapter
+
+    class Pinned(HTTPAdapter):
+        def __init__(self, context):
+            self._context = context
+            super().__init__()
+
+        def init_poolmanager(self, *values, **options):
+            super().init_poolmanager(*values, ssl_context=self._context, **options)
+
+    ca_file = str(server.home.ca_file)
+    made = []
+    for identity in (None, server.enrol().file.load()):
+        session = requests.Session()
+        session.trust_env, session.verify = False, ca_file
+        session.mount("https://", Pinned(client_context(server.home.ca_pem, identity)))
+        made.append(session)
+    yield made
+    for session in made:
+        session.close()
+
+
+def test_every_operation_answers_as_documented(server, schema_document, sessions):
+    schema = schemathesis.openapi.from_dict(schema_document)
+    tried = []
+    for result in schema.get_all_operations():
+        operation = result.ok()
+
+        @settings(max_examples=10, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @given(case=operation.as_strategy())
+        def try_it(case):
+            for session in sessions:
+                answer = case.call(base_url=server.url, session=session)
+                case.validate_response(answer, checks=[not_a_server_error, status_code_conformance, response_schema_conformance])
+                tried.append(answer.status_code)
+
+        try_it()
+    assert len(tried) >= 2 * len(schema_document["paths"])
+    assert max(tried) < 500
