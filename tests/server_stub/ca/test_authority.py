@@ -1,0 +1,177 @@
+import hashlib
+import json
+import time
+
+import pytest
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from agent.errors import PeerFault
+from agent.identity import SoftwareSigner
+from agent.protocol.canonical import canonical
+from agent.protocol.http_signature import sign_request
+from server_stub.ca import merkle
+from server_stub.ca.authority import LIST_SIGNING_CONTEXT, Authority, SignedRequest, create
+from server_stub.ca.certificates import DEVICE_S
+from tests.fakes.clock import FakeClock
+
+
+@pytest.fixture
+def clock():
+    return FakeClock(int(time.time()))
+
+
+@pytest.fixture
+def authority(tmp_path, clock):
+    create(tmp_path / "ca", "Test authority", clock.now())
+    made = Authority(tmp_path / "ca", clock)
+    yield made
+    made.close()
+
+
+def csr(key):
+    return x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+def new_key():
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def enrol(authority, token=None):
+    key = new_key()
+    return authority.enrol(token or authority.add_token(1, 900), csr(key)), key
+
+
+def renewal(device_id, key, body):
+    headers = sign_request(
+        "POST", "h:1", "/api/v1/certificate", "application/json", body, device_id=device_id, nonce="n" * 8, sign=SoftwareSigner(key).sign
+    )
+    lower = {name.lower(): value for name, value in headers.items()}
+    return SignedRequest("POST", "h:1", "/api/v1/certificate", lower, body)
+
+
+def ask_renewal(device_id, key, next_key):
+    return renewal(device_id, key, json.dumps({"csr_pem": csr(next_key)}).encode())
+
+
+def code(call, *values):
+    with pytest.raises(PeerFault) as caught:
+        call(*values)
+    return caught.value.code
+
+
+def test_a_device_certificate_is_for_client_authentication_seven_days_and_one_urn(authority, clock):
+    issued, key = enrol(authority)
+    certificate = x509.load_pem_x509_certificate(issued.certificate_pem.encode())
+    certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.ca_pem.encode()))
+    usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert list(usage) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+    assert [name.value for name in names] == [issued.device_id]
+    assert issued.device_id.startswith("urn:uuid:")
+    assert certificate.public_key() == key.public_key()
+    assert int(certificate.not_valid_after_utc.timestamp()) == clock.now() + DEVICE_S
+    assert not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+
+
+def test_a_site_token_enrols_so_many_and_no_more(authority):
+    token = authority.add_token(3, 900)
+    assert len({enrol(authority, token)[0].device_id for _ in range(3)}) == 3
+    assert code(enrol, authority, token) == "TOKEN_USED"
+
+
+def test_a_token_is_not_kept_in_clear(authority, tmp_path):
+    token = authority.add_token(1, 900)
+    enrol(authority, token)
+    for path in (tmp_path / "ca").iterdir():
+        assert token.encode() not in path.read_bytes()
+
+
+@pytest.mark.parametrize("text", ["", "x", "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----", "a" * 9000])
+def test_a_request_that_is_none(authority, text):
+    assert code(authority.enrol, authority.add_token(1, 900), text) == "BAD_CSR"
+
+
+def test_a_request_for_another_kind_of_key(authority):
+    token = authority.add_token(1, 900)
+    assert code(authority.enrol, token, csr(ec.generate_private_key(ec.SECP384R1()))) == "BAD_CSR"
+    assert code(authority.enrol, token, csr(rsa.generate_private_key(65537, 2048))) == "BAD_CSR"
+    enrol(authority, token)
+
+
+def test_renewal_needs_the_devices_own_signature(authority):
+    issued, key = enrol(authority)
+    other, other_key = enrol(authority)
+    request = ask_renewal(issued.device_id, key, next_key := new_key())
+    renewed = authority.renew(request)
+    assert authority.renew(request) == renewed
+    assert renewed.device_id == issued.device_id
+    assert code(authority.renew, ask_renewal(issued.device_id, other_key, new_key())) == "BAD_REQUEST_SIGNATURE"
+    assert code(authority.renew, ask_renewal("urn:uuid:none", key, new_key())) == "BAD_REQUEST_SIGNATURE"
+    assert code(authority.renew, ask_renewal(other.device_id, other_key, next_key)) == "BAD_CSR"
+    assert code(authority.renew, renewal(issued.device_id, key, b'{"csr_pem": 1}')) == "BAD_CSR"
+    altered = SignedRequest(request.method, request.authority, request.path, request.headers, request.body + b" ")
+    assert code(authority.renew, altered) == "BAD_REQUEST_SIGNATURE"
+
+
+def test_the_key_before_the_last_may_renew_because_the_last_may_have_been_lost_but_not_older_ones(authority):
+    issued, first = enrol(authority)
+    second, third = new_key(), new_key()
+    authority.renew(ask_renewal(issued.device_id, first, second))
+    authority.renew(ask_renewal(issued.device_id, first, third))
+    assert code(authority.renew, ask_renewal(issued.device_id, first, new_key())) == "BAD_REQUEST_SIGNATURE"
+    authority.renew(ask_renewal(issued.device_id, third, new_key()))
+
+
+def test_revocation_is_in_the_signed_list_until_the_certificate_has_expired(authority, clock):
+    issued, key = enrol(authority)
+    serial = x509.load_pem_x509_certificate(issued.certificate_pem.encode()).serial_number
+    assert authority.revoke(issued.device_id)
+    assert authority.revoke(issued.device_id)
+    assert not authority.revoke("urn:uuid:none")
+    listed = x509.load_pem_x509_crl(authority.revocations().encode())
+    assert listed.is_signature_valid(x509.load_pem_x509_certificate(authority.ca_pem.encode()).public_key())
+    assert [one.serial_number for one in listed] == [serial]
+    assert code(authority.renew, ask_renewal(issued.device_id, key, new_key())) == "REVOKED"
+    clock.advance(DEVICE_S + 1)
+    assert not list(x509.load_pem_x509_crl(authority.revocations().encode()))
+
+
+def test_forgetting_leaves_no_name_and_no_way_back_with_the_same_token(authority, tmp_path):
+    token = authority.add_token(1, 900)
+    issued, key = enrol(authority, token)
+    fingerprint = x509.load_pem_x509_certificate(issued.certificate_pem.encode()).fingerprint(SHA256()).hex()
+    authority.revoke(issued.device_id, forget=True)
+    assert code(authority.enrol, token, csr(key)) == "TOKEN_USED"
+    assert code(authority.renew, ask_renewal(issued.device_id, key, new_key())) == "BAD_REQUEST_SIGNATURE"
+    assert authority.log_proof(fingerprint)["index"] == 0
+    authority.close()
+    content = b"".join(path.read_bytes() for path in (tmp_path / "ca").glob("ca.sqlite3*"))
+    assert issued.device_id.encode() not in content
+
+
+def test_the_log_can_be_audited(authority):
+    issued, _ = enrol(authority)
+    earlier = authority.log_head()
+    for _ in range(4):
+        enrol(authority)
+    head = authority.log_head()
+    certificate = x509.load_pem_x509_certificate(issued.certificate_pem.encode())
+    proof = authority.log_proof(certificate.fingerprint(SHA256()).hex())
+    steps = [bytes.fromhex(step) for step in proof["proof"]]
+    assert json.loads(proof["entry"])["event"] == "issued"
+    assert merkle.is_included(merkle.leaf_hash(proof["entry"].encode()), proof["index"], proof["size"], steps, bytes.fromhex(head["root"]))
+    grown = authority.log_consistency(earlier["size"])
+    roots = (bytes.fromhex(earlier["root"]), bytes.fromhex(head["root"]))
+    assert merkle.is_consistent(earlier["size"], head["size"], *roots, [bytes.fromhex(step) for step in grown["proof"]])
+    assert code(authority.log_proof, hashlib.sha256(b"").hexdigest()) == "NOT_IN_LOG"
+    assert code(authority.log_consistency, 99) == "NOT_IN_LOG"
+    public = x509.load_pem_x509_certificate(authority.ca_pem.encode()).public_key()
+    said = canonical({"size": head["size"], "root": head["root"]})
+    public.verify(bytes.fromhex(head["signature"]), LIST_SIGNING_CONTEXT + said, ec.ECDSA(SHA256()))
+    with pytest.raises(InvalidSignature):
+        public.verify(bytes.fromhex(earlier["signature"]), LIST_SIGNING_CONTEXT + said, ec.ECDSA(SHA256()))

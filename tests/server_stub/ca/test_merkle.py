@@ -1,0 +1,47 @@
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server_stub.ca.merkle import consistency_proof, inclusion_proof, is_consistent, is_included, leaf_hash, root
+
+
+def leaves(count):
+    return [leaf_hash(str(number).encode()) for number in range(count)]
+
+
+def test_known_heads():
+    """RFC 6962 test tree: the empty log, and one entry of no bytes."""
+    assert root([]) == hashlib.sha256(b"").digest()
+    assert root([leaf_hash(b"")]).hex() == "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
+
+
+@given(size=st.integers(1, 40), data=st.data())
+def test_every_entry_is_proved_and_nothing_else_is(size, data):
+    held = leaves(size)
+    index = data.draw(st.integers(0, size - 1))
+    proof = inclusion_proof(held, index)
+    assert is_included(held[index], index, size, proof, root(held))
+    assert not is_included(leaf_hash(b"other"), index, size, proof, root(held))
+    assert not is_included(held[index], index, size, [*proof, b"\0" * 32], root(held))
+    if size > 1:
+        assert not is_included(held[index], (index + 1) % size, size, proof, root(held))
+
+
+@given(size=st.integers(1, 40), data=st.data())
+def test_growth_is_proved_and_a_changed_past_is_not(size, data):
+    held = leaves(size)
+    earlier = data.draw(st.integers(1, size))
+    proof = consistency_proof(held, earlier)
+    assert is_consistent(earlier, size, root(held[:earlier]), root(held), proof)
+    forged = [leaf_hash(b"forged"), *held[1:earlier]]
+    assert not is_consistent(earlier, size, root(forged), root(held), proof)
+
+
+def test_positions_outside_the_log():
+    with pytest.raises(IndexError):
+        inclusion_proof(leaves(3), 3)
+    with pytest.raises(IndexError):
+        consistency_proof(leaves(3), 4)
+    assert not is_included(leaves(1)[0], 1, 1, [], root(leaves(1)))
