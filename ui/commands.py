@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QLocale, QTimer
 from PySide6.QtGui import QGuiApplication
@@ -17,6 +18,9 @@ from agent.status import ConsentState, Status
 from ui import i18n
 from ui.instance import Instance, tell
 from ui.link import Link
+
+if TYPE_CHECKING:
+    from ui.window import Window
 
 PATIENCE_MS = 3_000
 """Without a notification area after this time the window opens instead."""
@@ -38,7 +42,7 @@ def tray(argv: list[str]) -> int:
     app = _application("aegis-tray")
     instance = Instance(_beside(home, "tray"), app)
     if not instance.claim():
-        tell(_beside(home, "tray"), "show", "overview", _activation_token())
+        tell(_beside(home, "tray"), "show", "", _activation_token())
         return 0
     return _Resident(app, home, instance, autostart=options.autostart).run()
 
@@ -46,7 +50,7 @@ def tray(argv: list[str]) -> int:
 def window(argv: list[str]) -> int:
     """Show the window until it is closed. A second call raises the first."""
     parser = argparse.ArgumentParser(prog="aegis window", description="The window.")
-    parser.add_argument("page", nargs="?", default="overview", choices=WINDOW_PAGES)
+    parser.add_argument("page", nargs="?", default="", choices=("", *WINDOW_PAGES), metavar="PAGE", help=", ".join(WINDOW_PAGES))
     parser.add_argument("--home", help="folder of this agent")
     parser.add_argument("--quietly", action="store_true", help="opened by the program itself: takes no focus")
     options = parser.parse_args(argv)
@@ -72,7 +76,7 @@ def _show_window(home: Home, page: str, *, quietly: bool) -> int:
     link = Link(socket_path(home.root, os.environ), app)
     words = i18n.install(app, QLocale())
     shown = Window(Context(link, words, Theme(app), os.cpu_count() or 1))
-    opener = _FirstPage(shown, link, page)
+    opener = _FirstPage(shown, page)
     link.statusChanged.connect(opener.status_came)
 
     def asked(verb: str, argument: str, token: str) -> None:
@@ -81,7 +85,8 @@ def _show_window(home: Home, page: str, *, quietly: bool) -> int:
             return
         if token:
             os.environ["XDG_ACTIVATION_TOKEN"] = token
-        shown.open_page(argument)
+        if argument:
+            shown.open_page(argument)
         shown.setWindowState(shown.windowState() & ~Qt.WindowState.WindowMinimized)
         shown.show()
         shown.raise_()
@@ -103,9 +108,8 @@ def _show_window(home: Home, page: str, *, quietly: bool) -> int:
 class _FirstPage:
     """Opens the wanted page once the first Status is there: a home that was never joined begins with the invitation."""
 
-    def __init__(self, shown: object, link: Link, page: str) -> None:
+    def __init__(self, shown: "Window", page: str) -> None:
         self._window = shown
-        self._link = link
         self._page = page
         self._is_done = False
 
@@ -114,8 +118,7 @@ class _FirstPage:
             return
         self._is_done = True
         is_new = status.consent.state is ConsentState.UNASKED and status.operator is None
-        page = "join" if self._page == "overview" and is_new else self._page
-        self._window.open_page(page)  # type: ignore[attr-defined]
+        self._window.open_page(self._page or ("join" if is_new else "overview"))
 
 
 class _Resident:
@@ -155,7 +158,7 @@ class _Resident:
         return int(code)
 
     def open_window(self, page: str, *, quietly: bool = False) -> None:
-        words = ["window", page, "--home", str(self._home.root), *(["--quietly"] if quietly else [])]
+        words = ["window", *([page] if page else []), "--home", str(self._home.root), *(["--quietly"] if quietly else [])]
         _start(words)
 
     def quit(self) -> None:
@@ -172,7 +175,7 @@ class _Resident:
         state = status.consent.state
         if not self._autostart:
             if state is ConsentState.UNASKED:
-                self.open_window("overview")
+                self.open_window("")
             return
         if state in (ConsentState.REFUSED, ConsentState.WITHDRAWN):
             self._link.call("settings.get", {"key": "tray.keep_icon"}, self._end_unless_kept)
@@ -189,7 +192,7 @@ class _Resident:
         if self._autostart:
             self._app.quit()  # the agent stays; the launcher's entry opens the window
         else:
-            self.open_window("overview")
+            self.open_window("")
 
 
 def _start_agent_when_none_runs(home: Home, link: Link) -> None:

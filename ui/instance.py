@@ -21,6 +21,7 @@ class Instance(QObject):
         super().__init__(parent)
         self._path = path
         self._server: QLocalServer | None = None
+        self._peers: list[QLocalSocket] = []
 
     def claim(self) -> bool:
         """Whether this process is the first; call `tell` otherwise. A socket that nobody answers on is stale and replaced."""
@@ -42,17 +43,25 @@ class Instance(QObject):
             self._server = None
 
     def _accept(self) -> None:
-        while self._server is not None and (peer := self._server.nextPendingConnection()) is not None:
-            peer.readyRead.connect(lambda peer=peer: self._read(peer))
-            peer.disconnected.connect(peer.deleteLater)
+        while self._server is not None and self._server.hasPendingConnections():
+            peer = self._server.nextPendingConnection()
+            self._peers.append(peer)
+            peer.readyRead.connect(self._read)
+            peer.disconnected.connect(self._read)
+        self._read()
 
-    def _read(self, peer: QLocalSocket) -> None:
-        line = bytes(peer.readLine(MAX_LINE_BYTES).data()).decode("utf-8", "replace").rstrip("\n")
-        peer.abort()
-        verb, _, rest = line.partition("\t")
-        argument, _, token = rest.partition("\t")
-        if verb in ("show", "quit"):
-            self.asked.emit(verb, argument, token)
+    def _read(self) -> None:
+        """Take every whole line; a peer that has gone or says too much is let go."""
+        for peer in list(self._peers):
+            line = bytes(peer.readLine(MAX_LINE_BYTES).data()).decode("utf-8", "replace") if peer.canReadLine() else ""
+            if not line and peer.state() == QLocalSocket.LocalSocketState.ConnectedState and peer.bytesAvailable() < MAX_LINE_BYTES:
+                continue
+            self._peers.remove(peer)
+            peer.deleteLater()
+            verb, _, rest = line.rstrip("\n").partition("\t")
+            argument, _, token = rest.partition("\t")
+            if verb in ("show", "quit"):
+                self.asked.emit(verb, argument, token)
 
 
 def tell(path: Path, verb: str, argument: str = "", token: str = "") -> bool:

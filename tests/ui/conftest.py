@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QApplication
 from tests.ui import scenes
 from ui.theme import Theme
 
-HARMLESS = ("This plugin does not support", "No such signal QPlatformNativeInterface::systemTrayWindowChanged")
+HARMLESS = ("This plugin does not support", "QObject::connect: No such signal QPlatformNativeInterface::systemTrayWindowChanged")
 """What Qt says of the off-screen platform itself (PLATFORM §1)."""
 
 

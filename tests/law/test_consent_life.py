@@ -1,0 +1,397 @@
+"""The rules around the question, C1, C6 and C10 to C17, on a whole agent and the real windows; each check must find a mutant out."""
+
+import asyncio
+import contextlib
+import hashlib
+import re
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent import policy
+from agent.consent import gate, wording
+from agent.consent.record import Record, add_months
+from agent.errors import AegisError, NeedsUser
+from agent.participation import Outcome, Participation
+from agent.service import Service
+from agent.status import ConsentState
+from tests.fakes import link as fakes
+from tests.fakes.device import Device
+from tests.ui import scenes
+from ui.tray import Tray
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def device(tmp_path):
+    device = Device(tmp_path)
+    yield device
+    device.close()
+
+
+@pytest.fixture
+def connects(monkeypatch):
+    """Every address that this process tries to connect to, the local channel excepted."""
+    tried = []
+    real = socket.socket.connect
+
+    def connect(self, address):
+        if self.family != socket.AF_UNIX:
+            tried.append(address)
+        return real(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    return tried
+
+
+def run(scene):
+    return asyncio.run(asyncio.wait_for(scene, 30))
+
+
+def fails(check, *args):
+    try:
+        check(*args)
+    except AssertionError:
+        return True
+    return False
+
+
+# C1
+
+
+def check_c1(device, connects):
+    async def scene():
+        await device.call("enroll", invitation=device.server.invitation())
+        for attempt in (device.make_pass, lambda: device.call("samples.add", paths=["/a.exe"], label="benign")):
+            with contextlib.suppress(AegisError):
+                await attempt()
+        assert device.agent.status().consent.state is ConsentState.UNASKED
+        assert device.server.calls == []
+        assert device.worker.calls == []
+        assert not (device.home / "identity.aead").exists()
+        assert device.agent.samples.counts().total == 0
+        assert connects == []
+
+    run(scene())
+
+
+def test_c1_before_a_choice_nothing_is_read_made_or_sent(device, connects, monkeypatch, tmp_path):
+    check_c1(device, connects)
+    monkeypatch.setattr(gate.Gate, "denial", lambda self: None)
+    other = Device(tmp_path / "mutant")
+    assert fails(check_c1, other, connects)
+    other.close()
+
+
+# C6: nobody but a person says yes.
+
+
+@pytest.mark.parametrize(
+    "text", ['consent = "granted"\n', "[consent]\ngrant = true\n", "accept = true\n", '[settings]\n"consent" = true\n']
+)
+def test_c6_no_policy_can_consent(tmp_path, text):
+    (tmp_path / "policy.toml").write_text(text)
+    read = policy.load(tmp_path / "policy.toml")
+    assert read.denied
+    assert not read.bounds
+
+
+def check_c6_sources(sources):
+    """No installer, policy or start-up path calls the grant."""
+    found = [name for name, text in sources.items() if re.search(r"consent[. ]grant|Act\.GRANT|--accept", text)]
+    assert found == []
+
+
+def test_c6_installers_and_policy_cannot_grant():
+    sources = {
+        str(path.relative_to(ROOT)): path.read_text("utf-8", "replace")
+        for folder in ("packaging", "agent/policy.py", "agent/settings.py", "agent/scheduler.py", "agent/loop.py")
+        for path in ([ROOT / folder] if (ROOT / folder).is_file() else (ROOT / folder).rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts and path.stat().st_size < 200_000 and path.name != "run.sh"
+    }
+    assert len(sources) >= 4
+    check_c6_sources(sources)
+    assert fails(check_c6_sources, {"postinst": "aegis consent grant --accept contribute-1"})
+
+
+def test_c6_the_command_needs_the_notices_id(device):
+    async def scene():
+        notice = await device.call("consent.show")
+        with pytest.raises(NeedsUser) as raised:
+            await device.call("consent.grant", notice_id="yes", text_sha256=notice["text_sha256"], surface="cli", locale="en")
+        assert raised.value.code == "NOTICE_CHANGED"
+
+    run(scene())
+
+
+# C10: as easy to withdraw as to agree.
+
+
+def activations(tray, link, wanted):
+    """How many activations of a person it takes from the tray until the agent is told `wanted`."""
+    windows = []
+    tray.windowWanted.connect(windows.append)
+    tray.actions["consent"].trigger()
+    if wanted in link.methods:
+        return 1
+    assert windows == ["consent"]  # the dialog's button is the second
+    return 2
+
+
+def check_c10(make_tray):
+    granted, refused = fakes.FakeLink(fakes.status()), fakes.FakeLink(fakes.status(consent=ConsentState.REFUSED))
+    withdrawing = activations(make_tray(granted), granted, "consent.withdraw")
+    granting = activations(make_tray(refused), refused, "consent.grant")
+    assert withdrawing <= granting
+    assert withdrawing == 1
+
+
+class AskingTray(Tray):
+    """Sends the person to a page before they may withdraw."""
+
+    def _consent(self):
+        self.windowWanted.emit("consent")
+
+
+def test_c10_withdrawing_takes_no_more_steps_than_agreeing(qapp):
+    trays = []
+
+    def made(kind):
+        return lambda link: trays.append(kind(link)) or trays[-1]
+
+    check_c10(made(Tray))
+    assert fails(check_c10, made(AskingTray))
+
+
+def test_c10_withdrawing_works_offline(device):
+    async def scene():
+        await device.join()
+        device.server.fail("offer", NeedsUser("OFFLINE", "The server cannot be reached.", ""))
+        status = await device.call("consent.withdraw", surface="tray")
+        assert status["consent"]["state"] == "WITHDRAWN"
+        assert device.server.calls == []
+
+    run(scene())
+
+
+# C11: processing stops.
+
+
+def check_c11(device):
+    async def scene():
+        await device.join()
+        device.worker.hold["train"] = asyncio.Event()
+        running = asyncio.create_task(device.make_pass())
+        while "train" not in device.worker.calls:
+            await asyncio.sleep(0)
+        await device.call("consent.withdraw", surface="tray")
+        was_stopped = device.worker.stopped > 0
+        device.worker.hold["train"].set()
+        done = await asyncio.gather(running, return_exceptions=True)
+        assert was_stopped
+        assert isinstance(done[0], BaseException) or done[0].outcome is Outcome.STOPPED
+        assert "send_update" not in device.server.calls
+        assert device.agent.ledger.unsent() == []
+
+    run(scene())
+
+
+def test_c11_withdrawing_stops_training_and_sends_nothing_more(device, monkeypatch, tmp_path):
+    check_c11(device)
+
+    async def forget_nothing(self):
+        return None
+
+    monkeypatch.setattr(Participation, "forget", forget_nothing)
+    other = Device(tmp_path / "mutant")
+    assert fails(check_c11, other)
+    other.close()
+
+
+# C12: what cannot be undone is said, from the ledger.
+
+
+def check_c12(words):
+    assert "11" in words
+    assert "12" in words
+    assert "stay" in words
+
+
+def test_c12_the_page_says_what_stays(qapp, theme):
+    window = scenes.window(qapp, fakes.status(), "privacy", theme)
+    page = window.centralWidget().findChild(object, "privacyPage")
+    check_c12(page.findChild(object, "stays").text())
+    assert fails(check_c12, "Everything is undone.")
+    assert page.findChild(object, "stays").isVisibleTo(page)
+
+
+# C13: a no costs nothing.
+
+
+def check_c13(device):
+    async def scene():
+        model = await device.agent.scanning_model()
+        await device.join()
+        assert (await device.agent.scanning_model()) == model
+        await device.call("consent.withdraw", surface="tray")
+        assert (await device.agent.scanning_model()) == model
+
+    run(scene())
+
+
+def test_c13_scanning_uses_the_same_model_with_and_without_consent(device, monkeypatch, tmp_path):
+    check_c13(device)
+    other = Device(tmp_path / "mutant")
+
+    async def lesser(agent=other.agent):
+        return 1 if agent.gate.denial() is None else 0
+
+    monkeypatch.setattr(other.agent, "scanning_model", lesser)
+    assert fails(check_c13, other)
+    other.close()
+
+
+# C14: consent can be proved.
+
+
+def check_c14(device):
+    async def scene():
+        notice = await device.call("consent.show", locale="de-DE")
+        await device.call(
+            "consent.grant", notice_id=notice["notice_id"], text_sha256=notice["text_sha256"], surface="window", locale=notice["locale"]
+        )
+        (entry,) = device.agent.record.entries()
+        assert (entry.purpose, entry.decision, entry.surface, entry.locale) == ("contribute", "granted", "window", notice["locale"])
+        assert entry.text_sha256 == notice["text_sha256"]
+        assert re.fullmatch(r"[0-9a-f]{64}", entry.text_sha256)
+        assert entry.at == device.clock.now()
+
+    run(scene())
+
+
+def test_c14_the_record_names_the_words_that_were_shown(device, monkeypatch, tmp_path):
+    check_c14(device)
+    real = Record.act
+
+    def careless(self, standing, act, evidence, purpose, origin):
+        return real(self, standing, act, replace(evidence, text_sha256=hashlib.sha256(b"").hexdigest()), purpose, origin)
+
+    monkeypatch.setattr(Record, "act", careless)
+    other = Device(tmp_path / "mutant")
+    assert fails(check_c14, other)
+    other.close()
+
+
+def test_c14_the_digest_changes_with_every_word_shown():
+    made = fakes.notice()
+    figures = wording.Figures("local", 1000, 100_000, 365, 3000, 12)
+    other = wording.compose("en-DE", replace(fakes.operator_facts(), retention="For ever."), figures)
+    assert made.text_sha256 != other.text_sha256
+
+
+# C15: a changed meaning asks again, a changed word does not.
+
+
+def check_c15(device, monkeypatch):
+    async def scene():
+        await device.join()
+        monkeypatch.setattr(wording, "_nearest", _edited(wording._nearest))
+        assert device.agent.gate.denial() is None
+        await device.call("settings.set", key="budget.epsilon", value=0.9)
+        assert device.agent.gate.standing().state is ConsentState.STALE
+        with pytest.raises(AegisError):
+            await device.make_pass()
+        assert "send_update" not in device.server.calls
+
+    run(scene())
+
+
+def _edited(nearest):
+    def edited(held, locale):
+        name, text = nearest(held, locale)
+        return name, {**text, "title": text["title"] + "!"}
+
+    return edited
+
+
+def test_c15_a_new_meaning_stops_and_asks_again(device, monkeypatch, tmp_path):
+    check_c15(device, monkeypatch)
+    monkeypatch.setattr("agent.consent.wording.notice_id", lambda *_: "contribute-1")
+    other = Device(tmp_path / "mutant")
+    assert fails(check_c15, other, monkeypatch)
+    other.close()
+
+
+# C16: a yes grows old.
+
+
+def check_c16(device):
+    async def scene():
+        await device.join()
+        end = add_months(device.clock.wall, 12)
+        device.clock.wall = end - 1
+        assert device.agent.gate.denial() is None
+        device.clock.wall = end
+        assert device.agent.gate.standing().state is ConsentState.STALE
+        assert device.agent.gate.denial() is not None
+
+    run(scene())
+
+
+def test_c16_after_twelve_months_it_stops_first_and_asks_second(device, monkeypatch, tmp_path):
+    check_c16(device)
+    monkeypatch.setattr("agent.consent.record.add_months", lambda at, months: at + 10**10)
+    other = Device(tmp_path / "mutant")
+    assert fails(check_c16, other)
+    other.close()
+
+
+# C17: no nagging.
+
+
+def check_c17(device):
+    async def scene():
+        notice = await device.call("consent.show")
+        said = {"notice_id": notice["notice_id"], "text_sha256": notice["text_sha256"], "surface": "window", "locale": notice["locale"]}
+        await device.call("consent.refuse", **said)
+        for month in range(12):
+            device.clock.wall += 30 * 24 * 3600
+            assert not (await device.call("consent.prompt"))["allowed"], month
+        device.clock.wall += 30 * 24 * 3600
+        assert [(await device.call("consent.prompt"))["allowed"] for _ in range(3)] == [True, False, False]
+
+    run(scene())
+
+
+def test_c17_after_a_refusal_nobody_asks_for_twelve_months(device, monkeypatch, tmp_path):
+    check_c17(device)
+
+    async def nag(self):
+        return {"allowed": True}
+
+    monkeypatch.setattr(Service, "_consent_prompt", nag)
+    other = Device(tmp_path / "mutant")
+    assert fails(check_c17, other)
+    other.close()
+
+
+def test_c17_a_closed_question_does_not_come_back_by_itself(qapp, theme):
+    window = scenes.window(qapp, fakes.new_home(), "consent", theme)
+    window.dialog.close()
+    asked = window.link.methods.count("consent.show")
+    for _ in range(3):
+        window.link.push(fakes.new_home())
+        window.open_page("privacy")
+        window.open_page("overview")
+    assert window.dialog is None
+    assert window.link.methods.count("consent.show") == asked
+    assert window.link.methods.count("consent.dismiss") == 1
+
+
+def test_every_rule_from_c1_to_c17_has_a_test():
+    text = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    missing = [number for number in range(1, 18) if f"def test_c{number}_" not in text]
+    assert missing == []

@@ -1,0 +1,150 @@
+"""The tray's menu: every action by its name, and what each asks of the agent."""
+
+import pytest
+from PySide6.QtCore import QDateTime
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QSystemTrayIcon
+
+from agent.status import AgentState, ConsentState
+from tests.fakes import link as fakes
+from tests.fakes.clock import FakeClock
+from tests.fakes.link import FakeLink
+from ui.notify import Notifier
+from ui.tray import Tray
+
+NAMES = ["pause", "resume", "runOnce", "consent", "sent", "settings", "scan", "open", "quit"]
+
+
+@pytest.fixture
+def link():
+    return FakeLink(fakes.waiting())
+
+
+@pytest.fixture
+def tray(qapp, link):
+    tray = Tray(link)
+    yield tray
+    tray.hide_icon()
+
+
+def action(tray, name):
+    return tray.findChild(QAction, name)
+
+
+def test_every_action_has_its_name_and_a_label_of_its_own(tray):
+    assert list(tray.actions) == NAMES
+    labels = [action(tray, name).text() for name in NAMES]
+    assert all(labels)
+    assert len(set(labels)) == len(labels)
+    assert all(action(tray, name) in tray.menu.actions() for name in NAMES)
+
+
+def test_the_first_line_says_why_it_waits(tray):
+    first = tray.menu.actions()[0]
+    assert first.text() == "The computer runs on battery"
+    assert not first.isEnabled()
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "params"),
+    [
+        ("pause", "pause", {}),
+        ("pause15", "pause", {"seconds": 900}),
+        ("pause60", "pause", {"seconds": 3600}),
+        ("pauseOpen", "pause", {}),
+        ("runOnce", "run_now", {}),
+        ("consent", "consent.withdraw", {"surface": "tray"}),
+    ],
+)
+def test_an_action_asks_the_agent_once(tray, link, name, method, params):
+    action(tray, name).trigger()
+    assert link.calls == [(method, params)]
+
+
+def test_until_tomorrow_ends_at_the_next_midnight(tray, link):
+    action(tray, "pauseTomorrow").trigger()
+    ((method, params),) = link.calls
+    end = QDateTime.fromSecsSinceEpoch(params["until"])
+    assert method == "pause"
+    assert end.date() == QDateTime.currentDateTime().date().addDays(1)
+    assert end.time().msecsSinceStartOfDay() < 3 * 3600 * 1000  # a day may begin late where clocks change
+
+
+def test_a_paused_agent_can_be_resumed(tray, link):
+    link.push(fakes.every_state()[AgentState.PAUSED])
+    assert action(tray, "resume").isVisible()
+    assert not action(tray, "pause").isEnabled()
+    action(tray, "resume").trigger()
+    assert link.methods == ["resume"]
+
+
+@pytest.mark.parametrize(("name", "page"), [("sent", "sent"), ("settings", "privacy"), ("scan", "scan"), ("open", "overview")])
+def test_windows_are_asked_for_by_page(tray, qtbot, name, page):
+    with qtbot.waitSignal(tray.windowWanted) as wanted:
+        action(tray, name).trigger()
+    assert wanted.args == [page]
+
+
+def test_quit_is_asked_for(tray, qtbot):
+    with qtbot.waitSignal(tray.quitWanted):
+        action(tray, "quit").trigger()
+
+
+@pytest.mark.parametrize("state", [ConsentState.UNASKED, ConsentState.REFUSED, ConsentState.WITHDRAWN, ConsentState.STALE])
+def test_agreeing_opens_the_question_and_grants_nothing(tray, link, qtbot, state):
+    link.push(fakes.status(AgentState.OFF, state))
+    with qtbot.waitSignal(tray.windowWanted) as wanted:
+        action(tray, "consent").trigger()
+    assert wanted.args == ["consent"]
+    assert link.calls == []
+
+
+def test_without_an_agent_only_windows_and_quit_remain(tray, link):
+    link.push(None)
+    usable = [name for name in NAMES if action(tray, name).isEnabled() and action(tray, name).isVisible()]
+    assert usable == ["sent", "settings", "scan", "open", "quit"]
+
+
+def test_the_icon_differs_in_shape_between_all_states(tray, link):
+    seen = set()
+    for status in fakes.every_state().values():
+        link.push(status)
+        image = tray.current_icon().pixmap(16, 16).toImage()
+        assert {(size.width(), size.height()) for size in tray.current_icon().availableSizes()} >= {(16, 16), (22, 22), (32, 32)}
+        shape = tuple(image.pixelColor(x, y).alpha() > 127 for y in range(16) for x in range(16))
+        seen.add(shape)
+    assert len(seen) == 7
+
+
+def test_the_icon_can_be_made_anew_with_the_same_menu(tray):
+    tray.show_icon()
+    first = tray.icon
+    tray.show_icon()
+    assert tray.icon is not first
+    assert tray.icon.contextMenu() is tray.menu
+    assert tray.icon.toolTip() == tray.view.tooltip
+
+
+def test_a_click_on_the_icon_opens_the_window(tray, qtbot):
+    tray.show_icon()
+    with qtbot.waitSignal(tray.windowWanted) as wanted:
+        tray.icon.activated.emit(QSystemTrayIcon.ActivationReason.Trigger)
+    assert wanted.args == ["overview"]
+
+
+def test_notifications_are_for_needs_and_once_a_day(tray, link, monkeypatch):
+    told, clock = [], FakeClock(fakes.NOW)
+    tray.show_icon()
+    monkeypatch.setattr(tray.icon, "showMessage", lambda *words: told.append(words[:2]))
+    Notifier(tray, clock.now)
+    states = fakes.every_state()
+    for state in (AgentState.WAITING, AgentState.TRAINING, AgentState.SENDING, AgentState.PAUSED):
+        link.push(states[state])
+    assert told == []
+    for _ in range(3):
+        link.push(states[AgentState.ATTENTION])
+    assert told == [("AegisAI", "Needs you. The keyring of your login is locked")]
+    clock.advance(24 * 3600)
+    link.push(states[AgentState.ATTENTION])
+    link.push(states[AgentState.ERROR])
+    assert len(told) == 3
