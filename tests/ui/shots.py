@@ -1,41 +1,55 @@
-"""Pictures of every page: `python -m tests.ui.shots OUTDIR` renders each scene × light/dark × 1×/2× without a screen."""
+"""Pictures of every page: `python -m tests.ui.shots OUTDIR` renders each scene × light/dark × 1×/2× without a screen and checks each.
+
+Exit code 1 when text is cut off or pale, or a page is empty.
+"""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+OK_LINE = "{count} pictures; nothing is cut off, pale or empty"
+
 
 def render(folder, scale):
+    """Render all scenes at one scale. The problems found, one line each."""
     from PySide6.QtCore import QLocale
 
-    from tests.ui import scenes
+    from tests.ui import measure, scenes
     from ui import i18n
     from ui.theme import Theme
 
     app = scenes.plain_application()
     i18n.install(app, QLocale())
     theme = Theme(app)
+    found = []
     for dark in (False, True):
         theme.use(dark=dark)
         for name, make in scenes.SCENES.items():
             shown = make(app, theme)
             scenes.settle()
-            shown.grab().save(str(folder / f"{name}-{'dark' if dark else 'light'}-{scale}x.png"))
+            file = f"{name}-{'dark' if dark else 'light'}-{scale}x.png"
+            shown.grab().save(str(folder / file))
+            found += [f"{file}: {problem}" for problem in measure.problems(shown)]
             shown.close()
             shown.deleteLater()
+    return found
 
 
 def main(argv):
     folder = Path(argv[0] if argv else "build/shots")
     folder.mkdir(parents=True, exist_ok=True)
     if len(argv) == 2:
-        render(folder, int(argv[1]))
-        return 0
+        found = render(folder, int(argv[1]))
+        print("\n".join(found), end="")
+        return int(bool(found))
+    running = []
     for scale in (1, 2):
         environ = {**os.environ, "QT_QPA_PLATFORM": "offscreen", "QT_SCALE_FACTOR": str(scale), "LANG": "C.UTF-8"}
-        subprocess.run([sys.executable, "-m", "tests.ui.shots", str(folder), str(scale)], env=environ, check=True)
-    print(f"{len(list(folder.glob('*.png')))} pictures in {folder}")
+        running.append(subprocess.Popen([sys.executable, "-m", "tests.ui.shots", str(folder), str(scale)], env=environ))
+    if any([process.wait() for process in running]):
+        return 1
+    print(OK_LINE.format(count=len(list(folder.glob("*.png")))))
     return 0
 
 

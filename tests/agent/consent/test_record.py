@@ -90,7 +90,7 @@ def test_every_state_is_reachable_and_none_is_a_dead_end():
     assert reached == set(ConsentState)
 
 
-@pytest.mark.parametrize("state", set(ConsentState) - {ConsentState.GRANTED})
+@pytest.mark.parametrize("state", [state for state in ConsentState if state is not ConsentState.GRANTED])
 def test_p1_only_granted_gives_a_permit(desk, state):
     desk.enter(state)
     with pytest.raises(NeedsUser) as raised:

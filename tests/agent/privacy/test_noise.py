@@ -4,7 +4,6 @@ import math
 import random
 from bisect import bisect_right
 from decimal import Decimal, localcontext
-from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from agent.privacy.noise import TABLE_BITS, cumulative, sample, table
 from agent.protocol.keys import derive
 from agent.protocol.stream import Stream
+from tests.fakes.exact_gaussian import ExactGaussian
 
 
 @pytest.mark.parametrize(
@@ -41,45 +41,6 @@ def test_the_table_is_exact_to_its_last_bit(noise_var):
             reached += weights[k] if k == 0 else 2 * weights[k]
             assert abs(Decimal(entry) - reached / total * 2**TABLE_BITS) <= 2
     assert made == sorted(made)
-
-
-class Bernoulli:
-    """The exact sampler of Canonne, Kamath, Steinke 2020 (algorithms 1 to 3), slow: rational arithmetic and fair integers only."""
-
-    def __init__(self, seed):
-        self.random = random.Random(seed)
-
-    def of(self, p):
-        return self.random.randrange(p.denominator) < p.numerator
-
-    def exp(self, x):
-        while x > 1:
-            if not self.exp(Fraction(1)):
-                return False
-            x -= 1
-        k = 1
-        while self.of(x / k):
-            k += 1
-        return k % 2 == 1
-
-    def laplace(self, t):
-        while True:
-            low = self.random.randrange(t)
-            if not self.exp(Fraction(low, t)):
-                continue
-            high = 0
-            while self.exp(Fraction(1)):
-                high += 1
-            value, negative = low + t * high, self.random.random() < 0.5
-            if not (negative and value == 0):
-                return -value if negative else value
-
-    def gaussian(self, noise_var):
-        t = math.isqrt(noise_var) + 1
-        while True:
-            value = self.laplace(t)
-            if self.exp((abs(value) - Fraction(noise_var, t)) ** 2 / (2 * noise_var)):
-                return value
 
 
 def chi_square(counts, expected):
@@ -112,8 +73,8 @@ def test_p7_the_samples_have_the_distribution(sigma):
 @pytest.mark.parametrize("noise_var", [1, 10])
 def test_p7_the_exact_slow_sampler_agrees(noise_var):
     """Two samples, one test: the slow one is right by construction."""
-    slow = Bernoulli(7)
-    exact = np.array([slow.gaussian(noise_var) for _ in range(20_000)])
+    slow = ExactGaussian(random.Random(7))
+    exact = np.array([slow.draw(noise_var) for _ in range(20_000)])
     fast = sample(20_000, noise_var, Stream(derive(b"two-sample", str(noise_var).encode())))
     reach = 30
     one, two = (np.bincount(np.clip(drawn, -reach, reach) + reach, minlength=2 * reach + 1) for drawn in (exact, fast))

@@ -1,0 +1,183 @@
+"""What a secure-aggregation round costs: a device's processor time, the aggregator's unmasking, bytes, against the cipher that any such
+scheme must run (AES-CTR expansion of the same masks, measured in the same run) and against figures read of Flower 1.42.
+"""
+
+import os
+import statistics
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from agent.privacy.noise import table
+from agent.privacy.plan import plan_secagg
+from agent.privacy.policy import Limits
+from agent.privacy.seal import seal
+from agent.privacy.zcdp import rho_for_epsilon
+from agent.protocol import codec
+from agent.protocol.identities import Authority
+from agent.protocol.keys import self_secret_digest
+from agent.protocol.messages import Mode, RoundConfig, Task
+from agent.protocol.sharing import Combiner, split
+from agent.protocol.states import Group
+from server_stub.rounds_secagg import Join
+from server_stub.unmask import Opening, unmask
+from tests.bench.harness import Figure, bench, median_s
+from tests.fakes.secagg import Fleet
+
+SIZES = {"d10k": 10_000, "d100k": 100_000, "d1m": 1_000_000}
+FLOWER_CLIENT_MS = {"d10k": 1620.0, "d100k": 1650.0}
+FLOWER_UNMASK_S = {"d10k": 100.0, "d100k": 100.0, "d1m": 104.0}
+
+
+def config_for(n: int, d: int, survivors: int) -> RoundConfig:
+    task = Task("task", "schema", "logistic", d, Mode.SECAGG, 10, 100, 1000, 1)
+    config = plan_secagg(
+        task, rho_units_per_round=rho_for_epsilon(1.0, 1e-5) // 10, g_max=n, min_sum=survivors, min_group=min(32, n), phase_s=60
+    )
+    return RoundConfig.from_json({**config.to_json(), "closes_at": 3600})
+
+
+@dataclass
+class Measured:
+    """Medians over the devices of one group."""
+
+    device_s: float
+    seal_s: float
+    up: dict[str, int]
+    down: int
+    certificates: int
+
+
+AFTER = {"shares": "advertise", "masked": "shares", "consistency": "masked", "unmask": "consistency"}
+
+
+def measure(n: int, d: int) -> Measured:
+    """One whole group at full survival; every device's processor time is taken, table of the noise included."""
+    config = config_for(n, d, n * 4 // 5)
+    fleet = Fleet(n, config, Limits(min_group=3, min_sum=2, gamma_milli=0))
+    vector = np.random.default_rng(1).normal(size=d)
+    spent, sealing, up, down = [0.0] * n, [], {}, 0
+
+    def cpu(number, call, *arguments):
+        started = time.process_time()
+        answer = call(*arguments)
+        spent[number] += time.process_time() - started
+        return answer
+
+    def fresh_seal():
+        table.cache_clear()
+        return seal(vector, config, "00" * 16)
+
+    join = Join(config, fleet.authority.pem, fleet.now)
+    for number, peer in enumerate(fleet.peers):
+        body = cpu(number, peer.client.advertise)
+        join.advertise(peer.device_id, body)
+    up["advertise"] = len(body)
+    (group,) = join.close(0)
+    for kind, after in AFTER.items():
+        down += len(group.inbox(after, fleet.peers[0].device_id))
+        for number, peer in enumerate(fleet.peers):
+            heard = group.inbox(after, peer.device_id)
+            if kind == "masked":
+                cpu(number, peer.client.accept_shares, heard)
+                before = spent[number]
+                sealed = cpu(number, fresh_seal)
+                sealing.append(spent[number] - before)
+                body = cpu(number, peer.client.mask, sealed)
+            else:
+                act = {"shares": peer.client.shares, "consistency": peer.client.consistency, "unmask": peer.client.unmask}[kind]
+                body = cpu(number, act, heard)
+            group.receive(kind, peer.device_id, body)
+        up[kind] = len(body)
+        group.advance(0)
+    assert group.state is Group.DONE, group.failure
+    certificates = sum(len(Authority.der(peer.certificate)) for peer in fleet.peers)
+    return Measured(statistics.median(spent), statistics.median(sealing), up, down, certificates)
+
+
+def unmask_s(n: int, d: int, dropped: int) -> float:
+    """Put together every secret, check it, expand every left-over mask."""
+    config, context = config_for(n, 1000, n * 3 // 4), os.urandom(32)
+    needed = codec.threshold(n, config)
+    secrets = [os.urandom(32) for _ in range(n)]
+    public = [X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw() for secret in secrets]
+    dealt = [split(secret, needed, n, os.urandom) for secret in secrets]
+    opening = Opening(
+        context,
+        config.model_digest,
+        config.digest,
+        public,
+        {number: self_secret_digest(context, secret) for number, secret in enumerate(secrets)},
+        frozenset(range(n)),
+        frozenset(range(n - dropped)),
+    )
+    words = np.zeros(d, np.uint32)
+    shares = {giver: {dealer: dealt[dealer][giver] for dealer in range(n)} for giver in range(needed)}
+    return median_s(lambda: unmask(words, opening, shares), 3)
+
+
+def floor_s(d: int, masks: int) -> float:
+    """AES-256-CTR over the same number of 32-bit words, in one reused buffer that stays in the cache."""
+    zeros, spare = bytes(1 << 15), bytearray(1 << 15)
+    started = time.perf_counter()
+    for _ in range(masks):
+        cipher = Cipher(algorithms.AES256(os.urandom(32)), modes.CTR(bytes(16))).encryptor()
+        for _ in range(4 * d >> 15):
+            cipher.update_into(zeros, spare)
+        rest = 4 * d & ((1 << 15) - 1)
+        cipher.update_into(zeros[:rest], memoryview(spare)[:rest])
+    return time.perf_counter() - started
+
+
+@bench(*(f"secagg.device_cpu_ms.n100.{size}" for size in ("d10k", "d100k")))
+def device():
+    """A device's whole round: keys, 99 certificates and signatures, shares, seal, masks, consistency, unmask."""
+    for size in ("d10k", "d100k"):
+        made = measure(100, SIZES[size])
+        floor = floor_s(SIZES[size], 100) * 1e3
+        yield Figure(f"secagg.device_cpu_ms.n100.{size}", made.device_s * 1e3, "ms CPU", FLOWER_CLIENT_MS[size], "Flower 1.42 (quoted)")
+        yield Figure(f"secagg.device_over_floor.n100.{size}", made.device_s * 1e3, "ms CPU", floor, "AES-CTR alone, same run")
+        yield Figure(f"secagg.seal_cpu_ms.{size}", made.seal_s * 1e3, "ms CPU", None, "noise table built anew")
+        if size == "d10k":
+            other = sum(made.up.values()) - made.up["masked"]
+            yield Figure("secagg.vector_bytes.n100.d10k", made.up["masked"], "B", 80_000, "Flower 1.42 (quoted)")
+            yield Figure("secagg.other_up_bytes.n100.d10k", other, "B", 61_000, "Flower 1.42 (quoted)")
+            yield Figure("secagg.down_bytes.n100.d10k", made.down - made.certificates, "B", None, "certificates apart")
+            yield Figure("secagg.down_certificate_bytes.n100.d10k", made.certificates, "B")
+
+
+@bench(*(f"secagg.unmask_s.n100.{size}.drop{drop}" for size in SIZES for drop in (10, 20)))
+def unmasking():
+    for size, d in SIZES.items():
+        for drop in (10, 20):
+            made, floor = unmask_s(100, d, drop), floor_s(d, 100 - drop + drop * (100 - drop))
+            yield Figure(f"secagg.unmask_s.n100.{size}.drop{drop}", made, "s", FLOWER_UNMASK_S[size], "Flower 1.42, 10 % (quoted)")
+            yield Figure(f"secagg.unmask_over_floor.n100.{size}.drop{drop}", made, "s", floor, "AES-CTR alone, same run")
+
+
+@bench(*(f"secagg.against_n.n{n}" for n in (32, 64, 100, 128, 200)))
+def against_n():
+    """Device and aggregator for d = 10k against the size of the group; the reference is n = 32 scaled."""
+    device_32, unmask_32 = 0.0, 0.0
+    for n in (32, 64, 100, 128, 200):
+        made, opened = measure(n, 10_000).device_s * 1e3, unmask_s(n, 10_000, n // 10) * 1e3
+        device_32, unmask_32 = device_32 or made, unmask_32 or opened
+        yield Figure(f"secagg.against_n.n{n}", made, "ms CPU", device_32 * n / 32, "n = 32 times n/32")
+        yield Figure(f"secagg.unmask_against_n.n{n}", opened, "ms", unmask_32 * (n / 32) ** 2, "n = 32 times (n/32)²")
+
+
+@bench("secagg.shamir_split_ms.n100", "secagg.shamir_combine_ms.n100")
+def shamir():
+    secret = os.urandom(32)
+    shares = split(secret, 61, 100, os.urandom)
+    yield Figure(
+        "secagg.shamir_split_ms.n100", median_s(lambda: split(secret, 61, 100, os.urandom)) * 1e3, "ms", 61.0, "PyCryptodome (quoted)"
+    )
+    combiner = Combiner(range(61))
+    yield Figure(
+        "secagg.shamir_combine_ms.n100", median_s(lambda: combiner.combine(shares[:61])) * 1e3, "ms", 105.0, "PyCryptodome (quoted)"
+    )
+    yield Figure("secagg.shamir_weights_ms.n100", median_s(lambda: Combiner(range(61))) * 1e3, "ms", None, "once for a set of givers")

@@ -1,0 +1,102 @@
+"""What can be measured on a rendered window: text that does not fit, contrast from its pixels, and whether there is anything to see."""
+
+import numpy as np
+from PySide6.QtCore import QPoint, QRect, Qt
+from PySide6.QtGui import QImage
+from PySide6.QtWidgets import QAbstractButton, QLabel, QTableWidget, QWidget
+
+MIN_CONTRAST = 4.5
+"""WCAG 2.2, 1.4.3, for text of ordinary size."""
+MIN_INK_SHARE = 0.005
+
+
+def pixels(image):
+    """(height, width, 3) uint8 of a QImage."""
+    image = image.convertToFormat(QImage.Format.Format_RGB888)
+    flat = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
+    return flat[:, : image.width() * 3].reshape(image.height(), image.width(), 3).copy()
+
+
+def luminance(colours):
+    """Relative luminance of sRGB colours (WCAG)."""
+    value = colours.astype(float) / 255
+    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    return linear @ np.array([0.2126, 0.7152, 0.0722])
+
+
+def contrast(area):
+    """Greatest contrast between a pixel and the most common colour of an area (h, w, 3)."""
+    flat = area.reshape(-1, 3)
+    colours, counts = np.unique(flat, axis=0, return_counts=True)
+    ground = luminance(colours[counts.argmax()])
+    ink = luminance(colours)
+    lighter, darker = np.maximum(ink, ground), np.minimum(ink, ground)
+    return float(((lighter + 0.05) / (darker + 0.05)).max())
+
+
+def visible_texts(window):
+    """(widget, its rectangle in the window) of every label and button with words that is wholly in sight."""
+    for widget in window.findChildren(QWidget):
+        if not isinstance(widget, QLabel | QAbstractButton) or not widget.isVisibleTo(window) or not widget.text().strip():
+            continue
+        if isinstance(widget, QLabel) and not widget.pixmap().isNull():
+            continue
+        rect = QRect(widget.mapTo(window, QPoint(0, 0)), widget.size())
+        shown = widget.visibleRegion().boundingRect().size()
+        if shown == widget.size():
+            yield widget, rect
+
+
+def cut_off(window):
+    """Texts that do not fit into their widgets, the ones out of sight included."""
+    found = []
+    for widget in window.findChildren(QWidget):
+        if not widget.isVisibleTo(window):
+            continue
+        if isinstance(widget, QLabel) and widget.text() and widget.wordWrap():
+            needed = widget.fontMetrics().boundingRect(QRect(0, 0, widget.width(), 10_000), Qt.TextFlag.TextWordWrap, widget.text())
+            if needed.height() > widget.height() + 1 or needed.width() > widget.width() + 1:
+                found.append(widget.text())
+        elif isinstance(widget, QAbstractButton) and widget.text() and widget.sizeHint().width() > widget.width():
+            found.append(widget.text())
+        elif isinstance(widget, QTableWidget):
+            found += [
+                item.text()
+                for at in range(widget.columnCount())
+                for place in range(widget.rowCount())
+                if (item := widget.item(place, at)) is not None
+                and widget.fontMetrics().horizontalAdvance(item.text()) > widget.columnWidth(at)
+            ]
+    return found
+
+
+def pale(window):
+    """(text, contrast) of every visible text below MIN_CONTRAST; controls that are switched off are exempt (WCAG 1.4.3)."""
+    image = window.grab().toImage()
+    scale, picture = image.devicePixelRatio(), pixels(image)
+    found = []
+    for widget, rect in visible_texts(window):
+        if not widget.isEnabled():
+            continue
+        top, left = round(rect.top() * scale), round(rect.left() * scale)
+        area = picture[top : top + round(rect.height() * scale), left : left + round(rect.width() * scale)]
+        if area.size and (value := contrast(area)) < MIN_CONTRAST:
+            found.append((widget.text(), round(value, 2)))
+    return found
+
+
+def ink_share(window):
+    """Share of pixels that are not of the two most common colours: an empty page has next to none."""
+    flat = pixels(window.grab().toImage()).reshape(-1, 3).astype(np.uint32)
+    codes = flat @ np.array([65536, 256, 1], np.uint32)
+    _, counts = np.unique(codes, return_counts=True)
+    return 1 - np.sort(counts)[-2:].sum() / len(codes)
+
+
+def problems(window):
+    """Everything that a shot must not show."""
+    found = [f"cut off: {words}" for words in cut_off(window)]
+    found += [f"contrast {value}: {words}" for words, value in pale(window)]
+    if ink_share(window) < MIN_INK_SHARE:
+        found.append("empty page")
+    return found

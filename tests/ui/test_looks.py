@@ -1,0 +1,108 @@
+"""Every page in light and dark, from left and from right, with words 40 % longer: nothing cut off, pale or empty."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QCoreApplication, Qt, QTranslator
+from PySide6.QtWidgets import QFrame, QLabel, QWidget
+
+from tests.ui import measure, scenes
+from tests.ui.shots import OK_LINE
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("name", scenes.SCENES)
+def test_a_page_shows_everything_legibly(qapp, theme, name, dark):
+    theme.use(dark=dark)
+    shown = scenes.SCENES[name](qapp, theme)
+    scenes.settle()
+    assert measure.problems(shown) == []
+    theme.use(dark=False)
+
+
+@pytest.mark.parametrize("name", scenes.SCENES)
+def test_a_page_reads_from_the_right(qapp, theme, name):
+    qapp.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
+    try:
+        shown = scenes.SCENES[name](qapp, theme)
+        scenes.settle()
+        assert measure.problems(shown) == []
+    finally:
+        qapp.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
+
+
+class Longer(QTranslator):
+    """A language with accents whose words are 40 % longer."""
+
+    def translate(self, context, source, disambiguation=None, n=-1):
+        extra = " ~" * max(1, round(0.2 * len(source)))
+        return source.replace("a", "á").replace("o", "ö") + extra if source else ""
+
+    def isEmpty(self):
+        return False
+
+
+@pytest.mark.parametrize("name", scenes.SCENES)
+def test_a_page_bears_longer_words(qapp, theme, name):
+    longer = Longer()
+    QCoreApplication.installTranslator(longer)
+    try:
+        shown = scenes.SCENES[name](qapp, theme)
+        scenes.settle()
+        assert measure.cut_off(shown) == []
+    finally:
+        QCoreApplication.removeTranslator(longer)
+
+
+def test_shots_are_made_at_both_scales_and_checked(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "tests.ui.shots", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert OK_LINE.format(count=4 * len(scenes.SCENES)) in done.stdout
+    assert len(list(Path(tmp_path).glob("*.png"))) == 4 * len(scenes.SCENES)
+
+
+def bad_window(words, colour, width):
+    window = QFrame()
+    window.resize(300, 80)
+    window.setStyleSheet("background: white")
+    label = QLabel(words, window)
+    label.setWordWrap(True)
+    label.setStyleSheet(f"color: {colour}")
+    label.setGeometry(10, 10, width, 20)
+    window.show()
+    return window
+
+
+@pytest.mark.parametrize(
+    ("words", "colour", "width", "found"),
+    [
+        ("Some words", "#000000", 200, []),
+        ("Some words", "#bbbbbb", 200, ["contrast"]),
+        ("Some words that are far too many for this place", "#000000", 60, ["cut off"]),
+    ],
+)
+def test_the_measure_finds_what_it_should(qapp, theme, words, colour, width, found):
+    window = bad_window(words, colour, width)
+    assert [problem.split(":")[0].split(" 1")[0].split(" 2")[0] for problem in measure.problems(window)] == found
+    window.close()
+
+
+def test_an_empty_page_is_found(qapp, theme):
+    window = QWidget()
+    window.resize(300, 300)
+    window.show()
+    assert measure.problems(window) == ["empty page"]
+
+
+def test_the_theme_follows_the_desktop_while_it_runs(qapp, theme):
+    shown = scenes.SCENES["overview-waiting"](qapp, theme)
+    scenes.settle()
+    light = measure.pixels(shown.grab().toImage()).mean()
+    theme.use(dark=True)
+    scenes.settle()
+    dark = measure.pixels(shown.grab().toImage()).mean()
+    theme.use(dark=False)
+    assert light > 200
+    assert dark < 60
