@@ -283,7 +283,7 @@ def _add_init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", help="where devices reach this server")
     parser.add_argument("--model", type=Path, metavar="FILE", help="the start model (default: the packaged demonstration model)")
     parser.add_argument("--task-id")
-    for name in ("train-steps", "train-rate-milli", "clip-milli", "min-rows"):
+    for name in ("train-steps", "train-rate-milli", "clip-milli", "min-rows", "weight-cap"):
         parser.add_argument(f"--{name}", type=_positive, metavar="N")
     _add_settings(parser)
 
@@ -332,7 +332,7 @@ def _run_options(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _task_options(options: argparse.Namespace) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in ("task_id", "train_steps", "train_rate_milli", "clip_milli", "min_rows")}
+    return {name: getattr(options, name) for name in ("task_id", "train_steps", "train_rate_milli", "clip_milli", "min_rows", "weight_cap")}
 
 
 def _default_home() -> Path:

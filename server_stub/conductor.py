@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from agent.clock import Clock
 from agent.errors import NeedsOperator, PeerFault
+from agent.privacy.weights import incoming
 from server_stub import publication, rounds
 from server_stub.combine.mean import mean_update
 from server_stub.home import Home, Settings
@@ -118,7 +119,8 @@ class Conductor:
         assert base is not None  # noqa: S101  (a round is opened on a stored model)
         try:
             mean, count = mean_update(self._store.bodies(current.round_id), current.config)
-            content = publication.moved(base.content, mean * (self._settings.rounds.server_rate_milli / 1000))
+            step = incoming(mean, self._settings.task, current.config, count)
+            content = publication.moved(base.content, step * (self._settings.rounds.server_rate_milli / 1000))
             publication.check_file(content, self._settings.task)
         except (PeerFault, NeedsOperator) as error:
             LOG.warning("round abandoned: id=%d code=%s", current.round_id, error.code)

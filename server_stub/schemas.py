@@ -42,6 +42,7 @@ class TaskAnswer(BaseModel):
     train_rate_milli: int
     clip_milli: int
     min_rows: int
+    weight_cap: int
 
 
 class RegisterAnswer(BaseModel):

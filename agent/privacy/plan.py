@@ -130,15 +130,15 @@ def plan_secagg(
 
 def _finished(task: Task, price: int, **fields: Any) -> RoundConfig:
     """Fill in grid, sensitivity, noise and word size."""
-    words = fields["subset_k"] or padded(task.d)
+    words = fields["subset_k"] or padded(task.width)
     honest = fields["min_sum"] - fields["colluders"]
     units = _units(words, 2 * price * honest)
     clip = Fraction(task.clip_milli, 1000)
     sensitivity_sq = least_sensitivity_sq(Fraction(units), words)
     draft = RoundConfig(
         task_id=task.task_id,
-        d=task.d,
-        d_padded=padded(task.d),
+        d=task.width,
+        d_padded=padded(task.width),
         bits=32,
         clip_num=clip.numerator,
         clip_den=clip.denominator,

@@ -52,7 +52,7 @@ def _check_task(config: RoundConfig, task: Task) -> None:
     _demand(config.mode is task.mode, "ROUND_MODE", f"this device agreed to {task.mode.value} and it asks for {config.mode.value}")
     wanted = LOCAL_PROTOCOL if config.mode is Mode.LOCAL else GROUP_PROTOCOL
     _demand(config.protocol == wanted, "ROUND_PROTOCOL", f"expected the protocol {wanted}")
-    _demand(config.d == task.d, "ROUND_SHAPE", f"expected {task.d} parameters, got {config.d}")
+    _demand(config.d == task.width, "ROUND_SHAPE", f"expected {task.width} coordinates, got {config.d}")
     _demand(config.clip == Fraction(task.clip_milli, 1000), "ROUND_CLIP", "its clipping norm is not the task's")
 
 

@@ -75,6 +75,13 @@ class Task(_Message):
     """L2 clipping norm C of an update, in thousandths."""
     min_rows: int
     """A device with fewer rows does not take part."""
+    weight_cap: int = 0
+    """Weighted averaging (agent.privacy.weights): a device with so many rows or more counts fully; 0: every device counts the same."""
+
+    @property
+    def width(self) -> int:
+        """Coordinates of an update on its way: the parameters and, where it is weighted, the weight."""
+        return self.d + bool(self.weight_cap)
 
     def check(self) -> None:
         """Raise ValueError where a value is outside its range."""
@@ -83,6 +90,7 @@ class Task(_Message):
         _within("train_rate_milli", self.train_rate_milli, 1, 1_000_000)
         _within("clip_milli", self.clip_milli, 1, 1_000_000)
         _within("min_rows", self.min_rows, 1, 1_000_000)
+        _within("weight_cap", self.weight_cap, 0, 1_000_000)
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,7 @@ class RoundConfig(_Message):
     model_version: int
     model_digest: str
     d: int
+    """Coordinates of an update: the task's `width`."""
     d_padded: int
     """Length of the rotated vector: d rounded up so that it splits into power-of-two blocks of at most 2¹¹."""
     bits: int

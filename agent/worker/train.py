@@ -3,7 +3,8 @@
 1. Every row counts by its class, so that a device with mostly benign files does not pull the model towards "benign"; a class weighs at
    most MAX_CLASS_WEIGHT times its share.
 2. `train_steps` passes of stochastic gradient descent on the logistic loss (scikit-learn), each followed by a checkpoint question.
-3. The difference to the global weights is clipped to the task's norm already here: no longer one ever lies on the disk.
+3. The difference to the global weights is clipped to the task's norm already here: no longer one ever lies on the disk. Where the task
+   averages by weight, it is weighted here too.
 """
 
 import time
@@ -16,7 +17,7 @@ from agent.detector.model import LogisticModel, from_safetensors
 from agent.detector.schema import FEATURE_NAMES, SCHEMA
 from agent.detector.transform import transform
 from agent.errors import InternalError, NeedsOperator, PeerFault
-from agent.privacy.codec import clip
+from agent.privacy.weights import outgoing
 from agent.protocol.jobs import Checkpointed, Event, Progress, TrainResult
 from agent.protocol.messages import Task
 from agent.worker import scratch as scratch_file
@@ -48,7 +49,7 @@ def train(
             scratch_file.write(_checkpoint(scratch), job_key, CHECKPOINT_LABEL, (step + 1).to_bytes(4, "big") + weights.tobytes())
             yield Checkpointed(step + 1)
             return
-    update = clip(weights - base.weights, task.clip_milli / 1000)
+    update = outgoing(weights - base.weights, len(truth), task)
     scratch_file.write(scratch, job_key, UPDATE_LABEL, update.astype("<f8").tobytes())
     scratch_file.remove(_checkpoint(scratch))
     yield TrainResult(len(truth), time.process_time() - started)
