@@ -2,6 +2,8 @@
 
 PRIME = 2**256 + 297
 ELEMENT_BYTES = 33
+STEPS_UNREDUCED = 32
+"""Of Horner's rule: for a small x (a device's number) a multiplication is cheaper than a division."""
 
 
 def to_bytes(element: int) -> bytes:
@@ -19,8 +21,10 @@ def from_bytes(content: bytes) -> int:
 def evaluate(coefficients: list[int], x: int) -> int:
     """The polynomial with these coefficients (constant term first) at x."""
     result = 0
-    for coefficient in reversed(coefficients):
-        result = (result * x + coefficient) % PRIME
+    for end in range(len(coefficients), 0, -STEPS_UNREDUCED):
+        for coefficient in reversed(coefficients[max(0, end - STEPS_UNREDUCED) : end]):
+            result = result * x + coefficient
+        result %= PRIME
     return result
 
 

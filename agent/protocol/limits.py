@@ -12,4 +12,4 @@ MAX_GROUP = 1024
 MIN_NOISE_UNITS = 3
 """The least local noise (standard deviation in grid units) with which a device takes part (docs/PRIVACY.md)."""
 MAX_NOISE_UNITS = 8192
-"""Where the discrete Gaussian table ends."""
+"""Where the discrete Gaussian sampler ends."""

@@ -17,15 +17,19 @@ CHUNK_WORDS = 1 << 13
 
 
 def apply(words: NDArray[np.uint32], add: Iterable[bytes], subtract: Iterable[bytes]) -> None:
-    """Add and subtract the expansions of keys, in place."""
+    """Add and subtract the expansions of keys, in place. One piece of the vector at a time, for all keys, while it is in the cache."""
     zeros = memoryview(bytes(4 * CHUNK_WORDS))
     spare = np.empty(CHUNK_WORDS, "<u4")
     raw = memoryview(spare.view(np.uint8))  # type: ignore[arg-type]
-    for keys, operation in ((add, np.add), (subtract, np.subtract)):
-        for key in keys:
-            cipher = Cipher(algorithms.AES256(key), modes.CTR(bytes(16))).encryptor()
-            for start in range(0, len(words), CHUNK_WORDS):
-                piece = words[start : start + CHUNK_WORDS]
-                size = 4 * len(piece)
-                cipher.update_into(zeros[:size], raw[:size])
-                operation(piece, spare[: len(piece)], out=piece)
+    zero_block = modes.CTR(bytes(16))
+    expansions = [
+        (Cipher(algorithms.AES256(key), zero_block).encryptor().update_into, operation)
+        for keys, operation in ((add, np.add), (subtract, np.subtract))
+        for key in keys
+    ]
+    for start in range(0, len(words), CHUNK_WORDS):
+        piece = words[start : start + CHUNK_WORDS]
+        source, target, mask = zeros[: 4 * len(piece)], raw[: 4 * len(piece)], spare[: len(piece)]
+        for expand, operation in expansions:
+            expand(source, target)
+            operation(piece, mask, piece)

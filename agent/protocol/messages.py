@@ -7,6 +7,7 @@ a pair of integers. Unknown or missing fields are errors: a field that one end d
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, Self
 
 from agent.errors import PeerFault
@@ -49,9 +50,9 @@ class _Message:
             raise _bad(name, str(error)) from error
         return made
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        """SHA-256 over the canonical JSON form, hex."""
+        """SHA-256 over the canonical JSON form, hex. Computed once: a round asks for it hundreds of times."""
         return canonical.digest(self.to_json())
 
 

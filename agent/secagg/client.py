@@ -320,9 +320,9 @@ class Client:
 
     def _unmask(self, body: bytes) -> bytes:
         signatures = codec.decode_signatures(body, self._context, len(self._members))
-        needed, valid = codec.threshold(len(self._members), self._config), 0
+        needed, valid, agreed = codec.threshold(len(self._members), self._config), 0, self._agreed()
         for signer in sorted(signatures.keys() & self._survivors):
-            valid += verify_signature(self._keys[signer], signatures[signer], self._agreed())
+            valid += verify_signature(self._keys[signer], signatures[signer], agreed)
             if valid == needed:
                 break
         if valid < needed:

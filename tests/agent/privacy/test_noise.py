@@ -4,12 +4,16 @@ import math
 import random
 from bisect import bisect_right
 from decimal import Decimal, localcontext
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from agent.privacy.noise import TABLE_BITS, cumulative, sample, table
+from agent.privacy.noise import LEAST_OVERLAP, SPLIT_FROM, TABLE_BITS, cumulative, in_parts, parts, sample, table
 from agent.protocol.keys import derive
+from agent.protocol.limits import MAX_NOISE_UNITS
 from agent.protocol.stream import Stream
 from tests.fakes.exact_gaussian import ExactGaussian
 
@@ -97,7 +101,7 @@ class Scripted:
         return np.array([self.lower.pop(0) for _ in range(count)], np.uint64)
 
 
-@pytest.mark.parametrize("noise_var", [9, 10**6])
+@pytest.mark.parametrize("noise_var", [9, SPLIT_FROM - 1])
 def test_every_entry_is_reached_at_its_exact_edge(noise_var):
     """The answer to u is the number of entries <= u, to the last of the 128 bits."""
     entries = cumulative(noise_var)
@@ -131,3 +135,41 @@ def test_p7_noise_is_made_of_integers():
     """No float array comes near the sampler: every array it holds or returns is of integers."""
     made = table(100)
     assert {made.high.dtype.kind, made.low.dtype.kind, made.guide.dtype.kind, sample(3, 100, Stream(bytes(32))).dtype.kind} <= {"i", "u"}
+
+
+@given(st.integers(SPLIT_FROM, MAX_NOISE_UNITS**2))
+def test_p7_two_small_tables_make_the_variance_exactly_and_overlap_enough(noise_var):
+    step, fine, coarse = parts(noise_var)
+    assert fine + step * step * coarse == noise_var
+    assert fine * coarse >= LEAST_OVERLAP * noise_var
+    assert 14 * (math.isqrt(fine) + math.isqrt(coarse)) < 5500
+
+
+def test_p7_two_parts_have_the_distribution_of_one_to_2_to_the_minus_115():
+    """Exact, with integers: the convolution of the two tables against the one table that they replace."""
+    step, fine, coarse = parts(SPLIT_FROM)
+    one, two, wanted = (chances(variance) for variance in (fine, coarse, SPLIT_FROM))
+    reached = {}
+    for k, chance in two.items():
+        for j, other in one.items():
+            reached[step * k + j] = reached.get(step * k + j, 0) + chance * other
+    scale = 1 << TABLE_BITS
+    distance = sum(abs(reached.get(x, 0) - wanted.get(x, 0) * scale) for x in reached.keys() | wanted.keys())
+    assert distance < 2 ** (2 * TABLE_BITS - 115)
+
+
+def chances(noise_var):
+    """2¹²⁸·P(X = k) by k."""
+    entries = [0, *cumulative(noise_var)]
+    sizes = [high - low for low, high in pairwise(entries)]
+    return {0: sizes[0]} | {sign * k: size // 2 for k, size in enumerate(sizes) if k for sign in (1, -1)}
+
+
+def test_p7_samples_in_two_parts_have_the_distribution():
+    sigma, stream = 1000, Stream(derive(b"chi-square", b"two parts"))
+    assert in_parts(100_000, sigma**2)
+    drawn = np.concatenate([sample(100_000, sigma**2, stream) for _ in range(10)])
+    reach = 9 * sigma
+    counts = np.bincount(drawn + reach, minlength=2 * reach + 1)
+    assert abs(chi_square(counts, distribution(sigma**2, reach) * len(drawn))) < 4.5
+    assert not in_parts(10**6, sigma**2)
