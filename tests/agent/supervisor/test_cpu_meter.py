@@ -1,0 +1,94 @@
+"""The debt loop against a simulated kernel: whatever a worker does, its use over time is its limit."""
+
+import pytest
+
+from agent.supervisor import cpu_meter
+from agent.supervisor.cpu_meter import PERIOD_S, Pace, in_words, opened
+
+
+def simulated(share, *, threads=1.0, seconds=60.0, late_s=0.0, stall=None):
+    """Processor seconds used in each second by a worker that spins with `threads`; the governor wakes `late_s` after it asked to."""
+    now, account, per_second = 0.0, opened(0.0, share), [0.0] * int(seconds)
+    while now < seconds:
+        ran = account.slice_s(now)
+        if not account.is_spent and ran > 0:
+            ran += late_s
+            per_second[min(int(now), len(per_second) - 1)] += ran * threads
+            now += ran
+            account = account.used(ran * threads, ran)
+            continue
+        now = max(now, account.ends_at)
+        if stall and now >= stall[0]:
+            now, stall = now + stall[1], None
+        account = account.next_period(now, share)
+    return per_second
+
+
+@pytest.mark.parametrize("percent", [1, 5, 10, 25, 50, 100])
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_p9_the_debt_loop_holds_its_share_whatever_spins(percent, threads):
+    share = percent / 100
+    used = simulated(share, threads=threads)
+    assert sum(used) / len(used) == pytest.approx(share, abs=0.005)
+    for at in range(len(used) - 10):
+        assert sum(used[at : at + 10]) / 10 <= share + 0.01
+
+
+def test_p9_a_governor_that_wakes_late_lets_nothing_through_in_the_long_run():
+    used = simulated(0.25, late_s=0.004)
+    assert sum(used) / len(used) <= 0.255
+
+
+def test_time_not_used_is_not_saved_up_for_a_burst():
+    account = opened(0.0, 0.25)
+    for period in range(1, 600):  # a minute without any use
+        account = account.next_period(period * PERIOD_S, 0.25)
+    assert account.left_s <= 2 * 0.25 * PERIOD_S + 1e-9
+
+
+def test_a_stall_neither_earns_nor_owes_more_than_its_cap():
+    used = simulated(0.25, stall=(20.0, 15.0))
+    assert max(used) <= 0.3
+    broke = opened(0.0, 0.25).used(1000.0).next_period(PERIOD_S, 0.25)
+    assert broke.left_s == pytest.approx(-cpu_meter.DEBT_CAP_S + 0.25 * PERIOD_S)
+
+
+def test_after_a_sleep_of_the_machine_the_grid_goes_on_from_now():
+    account = opened(0.0, 0.5).next_period(100.03, 0.5)
+    assert 100.03 < account.ends_at <= 100.03 + PERIOD_S + 1e-9
+
+
+class Clock:
+    """Time and processor time that only move when told."""
+
+    def __init__(self):
+        self.now = self.cpu = 0.0
+
+    def work(self, seconds):
+        self.now += seconds
+        self.cpu += seconds
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+def test_the_workers_own_pace_stays_within_its_share():
+    clock = Clock()
+    pace = Pace(25, used=lambda: clock.cpu, now=lambda: clock.now, sleep=clock.sleep)
+    for _ in range(500):
+        clock.work(0.01)
+        pace.after_step()
+    assert clock.cpu / clock.now == pytest.approx(0.25, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("percent", "cores", "words"),
+    [
+        (25, 8, "25 % of one core = 3.1 % of this computer"),
+        (24, 8, "24 % of one core = 3 % of this computer"),
+        (100, 2, "100 % of one core = 50 % of this computer"),
+        (5, 1, "5 % of one core = 5 % of this computer"),
+    ],
+)
+def test_a_share_is_said_in_both_measures(percent, cores, words):
+    assert in_words(percent, cores) == words
