@@ -1,4 +1,6 @@
-"""Makes the packaged start model from the project's own generator: `python -m server_stub.start_model agent/detector/start_model.safetensors`.
+"""Makes the packaged start model from the project's own generator.
+
+`python -m server_stub.start_model agent/detector/start_model.safetensors` writes it.
 
 No row comes from a file or a data set, and the model says of itself that it is for demonstrations.
 """
@@ -24,8 +26,8 @@ def make() -> tuple[bytes, Metrics]:
 
     rng = np.random.default_rng(SEED)
     train, held_out = hold_out(generate(rng, ROWS), rng, 0.2)
-    learnt = LogisticRegression(C=10, max_iter=3000, tol=1e-8).fit(transform(train.rows), train.labels)
-    weights = np.round(np.concatenate([learnt.coef_[0], learnt.intercept_]).astype(np.float64), DECIMALS)
+    learnt = LogisticRegression(C=10, solver="newton-cholesky", tol=1e-8).fit(transform(train.rows), train.labels)
+    weights = np.asarray(np.round(np.concatenate([learnt.coef_[0], learnt.intercept_]), DECIMALS), dtype=np.float64)
     model = LogisticModel(weights)
     return to_safetensors(model, demonstration=True), metrics(held_out.labels, probability(model, transform(held_out.rows)))
 
