@@ -4,6 +4,7 @@
 2. The outbox holds the exact bytes. Sending reads them from here; a retry sends the same bytes again.
 3. An entry is `unsent` until the server's signed receipt was stored (`acknowledged`), the round closed without it (`closed`), the server
    refused it (`refused`), or the person withdrew (`withdrawn`; its bytes are removed).
+4. A claim is what a device does at most once in a group's round (join it, sign its survivors, unmask): written before its effect, for good.
 """
 
 import hashlib
@@ -139,9 +140,25 @@ class Ledger:
         """Whether this device has already paid for a round."""
         return self._database.row("SELECT 1 FROM outbox WHERE task_id = ? AND round_id = ?", task_id, round_id) is not None
 
+    def claim(self, task_id: str, round_id: int, claim: str, now: int) -> bool:
+        """Write down that this device is about to do `claim` in a round: durable when this returns; False when it was written before."""
+        with self._database.transaction():
+            done = self._database.execute("INSERT OR IGNORE INTO round_claim VALUES (?, ?, ?, ?)", task_id, round_id, claim, now)
+        return done == 1
+
+    def has_met(self, task_id: str, round_id: int) -> bool:
+        """Whether this device has already paid for a round or joined its group."""
+        claimed = self._database.row("SELECT 1 FROM round_claim WHERE task_id = ? AND round_id = ?", task_id, round_id)
+        return claimed is not None or self.has_charged(task_id, round_id)
+
     def newest_round(self, task_id: str) -> int:
-        """The highest round paid for, 0 for none."""
-        row = self._database.row("SELECT max(round_id) FROM outbox WHERE task_id = ?", task_id)
+        """The highest round paid for or joined, 0 for none."""
+        row = self._database.row(
+            "SELECT max(round_id) FROM (SELECT round_id FROM outbox WHERE task_id = ? UNION ALL"
+            " SELECT round_id FROM round_claim WHERE task_id = ?)",
+            task_id,
+            task_id,
+        )
         return int(row[0]) if row and row[0] is not None else 0
 
     def charges(self) -> list[Charge]:

@@ -39,4 +39,16 @@ MIGRATIONS = (
         UNIQUE (features, label)
     );
     """,
+    # 2
+    """
+    CREATE TABLE round_claim (
+        task_id TEXT NOT NULL,
+        round_id INTEGER NOT NULL,
+        claim TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        PRIMARY KEY (task_id, round_id, claim)
+    ) WITHOUT ROWID;
+    CREATE TRIGGER round_claim_no_update BEFORE UPDATE ON round_claim BEGIN SELECT RAISE(ABORT, 'append only'); END;
+    CREATE TRIGGER round_claim_no_delete BEFORE DELETE ON round_claim BEGIN SELECT RAISE(ABORT, 'append only'); END;
+    """,
 )

@@ -25,6 +25,7 @@ _KNOWN: dict[str, tuple[type[AegisError], str, str]] = {
     "ALREADY_CONTRIBUTED": (PeerFault, "This device has already taken part in this round.", _LATER),
     "BAD_ENVELOPE": (PeerFault, "The server could not read the update.", _OPERATOR),
     "WRONG_SHAPE": (PeerFault, "The server refused the update's shape.", _OPERATOR),
+    "NOT_IN_GROUP": (PeerFault, "The round's group stands without this device.", _LATER),
     "REVOKED": (NeedsOperator, "This device's certificate was revoked.", _NEW_INVITATION),
     "REJECTED_IDENTITY": (NeedsOperator, "The server refuses this device's certificate.", _NEW_INVITATION),
     "CERTIFICATE_EXPIRED": (
@@ -84,6 +85,11 @@ class Offer:
     contributed: bool
     time: int
     """The server's clock, seconds since the epoch."""
+    join_opens: int = 0
+    join_closes: int = 0
+    """When the round's group meets, by the server's clock; 0 and 0: no meeting is announced."""
+    crl_pem: str = ""
+    """The authority's signed list of revoked certificates, unchecked (agent.protocol.revocations)."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,8 @@ def problem(answer: Answer) -> AegisError:
     if answer.status in (401, 403):
         family, message, remedy = _KNOWN["REJECTED_IDENTITY"]
         return family("REJECTED_IDENTITY", message, remedy, f"status {answer.status} {code[:64]!r}")
+    if answer.status == 422:
+        return PeerFault("MESSAGE_REFUSED", "The server refused this device's message.", _OPERATOR, code[:64])
     return PeerFault("SERVER_ERROR", f"The server answered with status {answer.status}.", "AegisAI tries again by itself.", code[:64])
 
 

@@ -88,12 +88,18 @@ class AggregatorClient:
             raise bad_answer("the signing key is not the invitation's")
         return Registration(**{**fields, "task": Task.from_json(fields["task"])})
 
-    def offer(self) -> Offer:
-        """What the server would like now."""
-        outer = checked(json_object(self._get("/api/v1/rounds/offer")), offer=dict, signature=str)
+    @property
+    def identity(self) -> "Identity | None":
+        """Whose connection this is; None once it is closed."""
+        return self._identity
+
+    def offer(self, *, ready: bool = False, trained: int | None = None) -> Offer:
+        """What the server would like now. `ready`: this device has a finished update of the model version `trained` and can meet a group."""
+        said = "?ready=true" + ("" if trained is None else f"&trained={trained}") if ready else ""
+        outer = checked({"crl_pem": "", **json_object(self._get(f"/api/v1/rounds/offer{said}"))}, offer=dict, signature=str, crl_pem=str)
         verify(self._signing_key, Context.OFFER, outer["offer"], outer["signature"])
         fields = checked(
-            outer["offer"],
+            {"join_opens": 0, "join_closes": 0, **outer["offer"]},
             status=str,
             next_poll_s=int,
             task=dict,
@@ -102,11 +108,13 @@ class AggregatorClient:
             round=dict | None,
             contributed=bool,
             time=int,
+            join_opens=int,
+            join_closes=int,
         )
         if fields["status"] not in ("open", "wait") or fields["next_poll_s"] < 0:
             raise bad_answer("status or next_poll_s out of range")
         config = None if fields["round"] is None else RoundConfig.from_json(fields["round"])
-        return Offer(**{**fields, "task": Task.from_json(fields["task"]), "round": config})
+        return Offer(**{**fields, "task": Task.from_json(fields["task"]), "round": config, "crl_pem": outer["crl_pem"]})
 
     def model(self, known_digest: str = "") -> ModelDownload | None:
         """The current model, unchecked; None when its SHA-256 is `known_digest`."""
@@ -155,9 +163,9 @@ class AggregatorClient:
         answer = self._send("GET", f"/api/v1/rounds/{round_id}/inbox?after={after}", max_bytes=MAX_BODY_BYTES)
         return answer.body if answer.status == 200 else None
 
-    def leave(self, round_id: int) -> None:
-        """Tell the server that this device left the round. Holds nothing but that."""
-        self._send_signed("POST", f"/api/v1/rounds/{round_id}/leave", b"{}", JSON_TYPE)
+    def leave(self, round_id: int, body: bytes) -> None:
+        """Tell the server that this device left the round: a code (`agent.secagg.Client.leave`), no data."""
+        self.send_phase(round_id, "leave", body)
 
     def renew(self, csr_pem: str) -> str:
         """The next certificate, as PEM, for the key of `csr_pem`; works for 90 days after the present one has expired.

@@ -1,7 +1,8 @@
 """One secure-aggregation round over HTTP: carries the device's state machine through its phases, and nothing else.
 
 1. The machine (agent.secagg) decides what is said and refuses what must be refused; here are only order, waiting and repetition.
-2. The masked input leaves through `send_masked`, which charges and writes it to the outbox in one transaction before the first byte (P4).
+2. The masked input is given to `charge`, which pays for it and writes it to the outbox in one transaction; only then `deliver` sends
+   it from there (P4).
 3. "Signed U3" and "unmasked" are made durable by `claim` before their effect; a claim that was made before, by a process that died,
    ends the round for this device (P10).
 4. A lost answer is asked for again with the same body until the phase ends. Round secrets are wiped however the round ends.
@@ -18,7 +19,10 @@ from agent.transport.answers import RetryLater
 
 T = TypeVar("T")
 REPEAT_S = 2.0
-"""Pause before a request is repeated."""
+"""Pause before a request that failed is repeated."""
+POLL_S = 1.0
+"""Pause before it is asked again whether a phase is over; the server may hold the question for another second."""
+REPEATABLE = frozenset({"OFFLINE", "SERVER_BUSY", "SERVER_ERROR"})
 PATIENCE = 2
 """A phase is given up after this many times its length: the server's clock decides, ours only ends the waiting."""
 
@@ -85,10 +89,12 @@ class Session:
         blocking: "Blocking",
         sleep: Callable[[float], Awaitable[None]],
         seal: Callable[[], Awaitable[bytes]],
-        send_masked: Callable[[bytes], Awaitable[None]],
+        charge: Callable[[bytes], None],
+        deliver: Callable[[], Awaitable[None]],
         claim: Callable[[Claim], bool],
+        joining_s: float = 0.0,
     ) -> None:
-        """`claim` makes a flag durable and is False when it was set before."""
+        """`claim` makes a flag durable and is False when it was set before. `joining_s`: what is left of the join window."""
         self._config = config
         self._machine = machine
         self._line = line
@@ -96,8 +102,10 @@ class Session:
         self._blocking = blocking
         self._sleep = sleep
         self._seal = seal
-        self._send_masked = send_masked
+        self._charge = charge
+        self._deliver = deliver
         self._claim = claim
+        self._joining_s = joining_s
 
     async def run(self) -> None:
         """Take part until the sum can be opened.
@@ -108,10 +116,11 @@ class Session:
         machine = self._machine
         try:
             await self._say(Phase.ADVERTISE, machine.advertise())
-            roster = await self._hear(Phase.ADVERTISE)
+            roster = await self._hear(Phase.ADVERTISE, self._joining_s)
             await self._say(Phase.SHARES, machine.shares(roster))
             machine.accept_shares(await self._hear(Phase.SHARES))
-            await self._send_masked(machine.mask(await self._seal()))
+            self._charge(machine.mask(await self._seal()))
+            await self._repeated(self._deliver)
             answer = machine.consistency(await self._hear(Phase.MASKED))
             self._once(Claim.SIGNED_SURVIVORS)
             await self._say(Phase.CONSISTENCY, answer)
@@ -128,27 +137,27 @@ class Session:
             )
 
     async def _say(self, phase: Phase, body: bytes) -> None:
-        await self._repeated(lambda: self._line.send_phase(self._config.round_id, phase.value, body))
+        await self._repeated(lambda: self._blocking(lambda: self._line.send_phase(self._config.round_id, phase.value, body)))
 
-    async def _hear(self, after: Phase) -> bytes:
+    async def _hear(self, after: Phase, more_s: float = 0.0) -> bytes:
         """The outcome of a phase for this device."""
-        deadline = self._deadline()
+        deadline = self._deadline() + more_s
         while True:
-            heard = await self._repeated(lambda: self._line.inbox(self._config.round_id, after.value))
+            heard = await self._repeated(lambda: self._blocking(lambda: self._line.inbox(self._config.round_id, after.value)))
             if heard is not None:
                 return heard
             if self._clock.monotonic() > deadline:
                 raise PeerFault("ROUND_CLOSED", "The group did not finish in time.", "AegisAI takes part in a later round.")
-            await self._sleep(REPEAT_S)
+            await self._sleep(POLL_S)
 
-    async def _repeated(self, call: Callable[[], T]) -> T:
+    async def _repeated(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call until it answers; what is worth repeating is repeated until the phase ends."""
         deadline = self._deadline()
         while True:
             try:
-                return await self._blocking(call)
+                return await call()
             except AegisError as error:
-                if error.code not in ("OFFLINE", "SERVER_BUSY", "SERVER_ERROR") or self._clock.monotonic() > deadline:
+                if error.code not in REPEATABLE or self._clock.monotonic() > deadline:
                     raise
                 await self._sleep(error.retry_after_s if isinstance(error, RetryLater) else REPEAT_S)
 

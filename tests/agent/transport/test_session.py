@@ -47,7 +47,8 @@ HAPPY = [
     "accept(inbox)",
     "seal",
     "mask(sealed)",
-    "charge and send M",
+    "charge M",
+    "deliver",
     "inbox masked",
     "consistency(u3)",
     "claim signed_survivors",
@@ -123,8 +124,11 @@ class World:
     async def seal(self):
         return self._act("seal", b"sealed")
 
-    async def send_masked(self, body):
-        self._act(f"charge and send {body.decode()}")
+    def charge(self, body):
+        self._act(f"charge {body.decode()}")
+
+    async def deliver(self):
+        self._act("deliver")
 
     def claim(self, claim):
         self._act(f"claim {claim.value}")
@@ -132,7 +136,7 @@ class World:
         self.claimed.add(claim)
         return fresh
 
-    def run(self, config=CONFIG):
+    def run(self, config=CONFIG, **options):
         session = Session(
             config,
             self,
@@ -141,8 +145,10 @@ class World:
             blocking=self.blocking,
             sleep=self.sleep,
             seal=self.seal,
-            send_masked=self.send_masked,
+            charge=self.charge,
+            deliver=self.deliver,
             claim=self.claim,
+            **options,
         )
         asyncio.run(session.run())
 
@@ -161,7 +167,7 @@ def test_p2_whatever_fails_the_round_ends_there_and_the_secrets_are_wiped(step):
     assert world.log == [*HAPPY[: HAPPY.index(step) + 1], "wipe"]
 
 
-@pytest.mark.parametrize("step", [call for call in HAPPY if call.startswith(("post", "inbox"))])
+@pytest.mark.parametrize("step", [call for call in HAPPY if call.startswith(("post", "inbox", "deliver"))])
 def test_a_lost_answer_is_asked_for_again_with_the_same_body(step):
     faults = [NeedsUser("OFFLINE", "x"), RetryLater(3), PeerFault("SERVER_ERROR", "x")]
     world = World(**{step: faults})
@@ -177,6 +183,13 @@ def test_waiting_for_the_others_ends_with_the_phase():
     assert raised.value.code == "ROUND_CLOSED"
     assert world.log[-1] == "wipe"
     assert 20 <= world.time <= 24
+
+
+def test_the_roster_may_take_as_long_as_the_join_window():
+    world = World(**{"inbox advertise": [None] * 55})
+    world.run(joining_s=40)
+    assert world.log[-1] == "wipe"
+    assert 50 <= world.time <= 60
 
 
 def test_a_dead_network_ends_the_round_after_the_phase():
@@ -197,8 +210,8 @@ def test_p10_a_claim_of_an_earlier_process_is_never_repeated(claim, unsent):
 
 
 def test_p4_nothing_is_masked_before_the_seal_and_nothing_sent_before_the_charge():
-    world = World(**{"charge and send M": [PeerFault("BUDGET", "no")]})
+    world = World(**{"charge M": [PeerFault("BUDGET", "no")]})
     with pytest.raises(PeerFault):
         world.run(replace(CONFIG, phase_s=1))
     assert world.log.index("seal") < world.log.index("mask(sealed)")
-    assert world.log[-2:] == ["charge and send M", "wipe"]
+    assert world.log[-2:] == ["charge M", "wipe"]
