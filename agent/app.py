@@ -17,7 +17,8 @@ from agent.consent.gate import Gate
 from agent.consent.record import Record
 from agent.errors import AegisError
 from agent.membership import ClientFactory, Membership
-from agent.participation import Participation, PassResult, wipe
+from agent.outcome import PassResult
+from agent.participation import Participation, wipe
 from agent.paths import Home, policy_path, runtime_folder
 from agent.service import Service
 from agent.standing import Faults, own_reasons, status_of
@@ -117,6 +118,7 @@ class Agent:
         self.membership = Membership(
             clock=clock,
             terms=self.terms,
+            values=self.values,
             identity_file=self.identity_file,
             models=self.model_store,
             repository=self.model_repository,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from agent.clock import Clock
 from agent.consent.gate import Permit
 from agent.errors import AegisError, NeedsUser, PeerFault
+from agent.store.values import Values
 from agent.terms import Enrolment, Terms
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from agent.models.repository import ModelRepository
     from agent.models.store import ModelStore
     from agent.models.verify import VerifiedModel
-    from agent.protocol.messages import RoundConfig, Task
+    from agent.protocol.messages import Task
+    from agent.transport.answers import Offer
     from agent.transport.client import AggregatorClient
 
 T = TypeVar("T")
@@ -46,6 +48,7 @@ class Membership:
         *,
         clock: Clock,
         terms: Terms,
+        values: Values,
         identity_file: "Callable[[], IdentityFile]",
         models: "Callable[[], ModelStore]",
         repository: "Callable[[str, AggregatorClient], ModelRepository]",
@@ -56,6 +59,7 @@ class Membership:
         """`repository` takes the root's SHA-256 and a client."""
         self._clock = clock
         self._terms = terms
+        self._values = values
         self._identity_file = identity_file
         self._models = models
         self._repository = repository
@@ -109,15 +113,38 @@ class Membership:
         self._changed()
         return True
 
-    async def model(self, permit: Permit, client: "AggregatorClient", config: "RoundConfig", task: "Task") -> "tuple[VerifiedModel, int]":
-        """The verified model that the round names, and the bytes that came over the network for it (0 when it was here)."""
+    @property
+    def ca_pem(self) -> str:
+        """The pinned authority."""
+        return self._enrolment().ca_pem
+
+    def revoked(self, crl_pem: str) -> frozenset[int]:
+        """Serial numbers of the certificates that the authority has taken back, from its signed list.
+
+        Raises PeerFault REVOCATIONS_BAD, REVOCATIONS_EXPIRED, REVOCATIONS_OLDER (than another that was seen).
+        """
+        from agent.protocol.revocations import read_revocations
+
+        newest = int(self._values.get("revocations_seen") or 0)
+        listed = read_revocations(crl_pem, self._enrolment().ca_pem, self._clock.now(), newest)
+        if listed.number > newest:
+            self._values.put("revocations_seen", listed.number)
+        return listed.serials
+
+    def farewell(self, identity: "Identity") -> "AggregatorClient":
+        """A connection for a last word under an identity that was opened before. The caller closes it."""
+        enrolment = self._enrolment()
+        return self._client_factory(enrolment.server, enrolment.ca_pem, enrolment.signing_key, identity)
+
+    async def model(self, permit: Permit, client: "AggregatorClient", named: "Offer", task: "Task") -> "tuple[VerifiedModel, int]":
+        """The verified model that an offer names, and the bytes that came over the network for it (0 when it was here)."""
         enrolment, store = self._enrolment(), self._models()
         held = await self._blocking(lambda: store.current(enrolment.signing_key, task))
-        if held is not None and held.sha256 == config.model_digest:
+        if held is not None and held.sha256 == named.model_digest:
             return held, 0
         permit.check()
         model = await self._blocking(lambda: self._fetch(enrolment, store, client, task))
-        if (model.sha256, model.version) != (config.model_digest, config.model_version):
+        if (model.sha256, model.version) != (named.model_digest, named.model_version):
             raise PeerFault(
                 "MODEL_NOT_THE_ROUNDS", "The server sent another model than the round names.", "Nothing was sent. Tell the operator."
             )

@@ -6,16 +6,17 @@
 4. Offer: signed, for the task of the enrolment, within the device's own bounds, not paid for before, within the budget.
 5. Model: the one that the round names, verified before use (P8).
 6. Train in the worker; the clipped update stays encrypted in scratch, its key in this process's memory.
-7. Seal in the worker, charge and outbox in one durable transaction, send, keep the signed receipt, delete the trained update.
+7. The task's way: `local` (agent.way_local) seals and sends at once; `secagg` (agent.way_secagg) says that it is ready, meets a group and
+   seals when that stands. Each charge is durable before its bytes leave. The trained update goes when nothing can come of it any more.
 """
 
 import asyncio
 import logging
 import os
+import random
 import secrets
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,10 +25,16 @@ from agent.conditions.reasons import Reason, ReasonCode
 from agent.consent.gate import Gate, Permit
 from agent.errors import AegisError, InternalError, NeedsUser, PeerFault
 from agent.membership import Blocking, Membership
+from agent.outcome import Activity, Outcome, PassResult, Trained, waiting
 from agent.paths import Home
-from agent.store.ledger import Charge, Ledger, Sending
+from agent.rendezvous import Meeting, meeting
+from agent.sending import Outbox
+from agent.store.ledger import Ledger
 from agent.store.samples import Samples
 from agent.terms import Terms
+from agent.wall import Wall
+from agent.way_local import LocalWay, send_stored
+from agent.way_secagg import Farewell, SecaggWay, already
 
 if TYPE_CHECKING:
     from agent.models.verify import VerifiedModel
@@ -41,73 +48,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-DAY_S = 24 * 3600
-MAX_CHARGES_PER_MODEL = 2
-"""A first seal and one re-seal for the same base model (P4)."""
-MAX_CHARGES_PER_DAY = 48
-"""Offers come every 30 minutes; a server that lies about rounds cannot burn the budget faster."""
-
-
-class Outcome(Enum):
-    """How a pass ended. Part of the contract."""
-
-    SENT = "sent"
-    NO_ROUND = "no_round"
-    ALREADY_CONTRIBUTED = "already_contributed"
-    NOTHING_TO_LEARN = "nothing_to_learn"
-    BUDGET_SPENT = "budget_spent"
-    WAITING = "waiting"
-    ROUND_CLOSED = "round_closed"
-    STOPPED = "stopped"
-    """Withdrawn, paused or quit in the middle."""
-
-
-@dataclass(frozen=True)
-class PassResult:
-    outcome: Outcome
-    text: str
-    reasons: tuple[Reason, ...] = ()
-    round_id: int | None = None
-    bytes_up: int = 0
-    bytes_down: int = 0
-    """Of a model that was fetched."""
-    rows_used: int = 0
-    next_poll_s: int | None = None
-    """What the server asked for."""
-    may_take_part_at: int | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "outcome": self.outcome.value,
-            "text": self.text,
-            "reasons": [reason.code.value for reason in self.reasons],
-            "round_id": self.round_id,
-            "bytes_up": self.bytes_up,
-            "bytes_down": self.bytes_down,
-            "rows_used": self.rows_used,
-            "may_take_part_at": self.may_take_part_at,
-        }
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A clipped update that waits, encrypted, in scratch."""
-
-    scratch: Path
-    job_key: bytes = field(repr=False)
-    model_digest: str
-    rows_used: int
-    at: int
-
-
-@dataclass(frozen=True)
-class Activity:
-    """What is being done right now, for the status."""
-
-    kind: str = ""
-    """"", "training" or "sending"."""
-    text: str = ""
-    progress: float | None = None
+MIN_READY_POLL_S = 2
+"""A pass that waits for a meeting asks for it no more often than this."""
 
 
 class Participation:
@@ -129,8 +71,10 @@ class Participation:
         may_train: Callable[[], tuple[Reason, ...]],
         may_send: Callable[[], tuple[Reason, ...]],
         changed: Callable[[], None],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        draw: Callable[[], float] = random.random,
     ) -> None:
-        """`may_train` and `may_send` give the reasons that hold back now; none means go."""
+        """`may_train` and `may_send` give the reasons that hold back now; none means go. `draw` is uniform in [0, 1)."""
         self._home = home
         self._clock = clock
         self._terms = terms
@@ -144,6 +88,23 @@ class Participation:
         self._may_train = may_train
         self._may_send = may_send
         self._changed = changed
+        self._sleep = sleep
+        self._draw_one = draw
+        self._wall = Wall(clock, terms, ledger)
+        self._outbox = Outbox(clock, ledger, blocking)
+        self._local = LocalWay(self._outbox, worker, self._doing)
+        self._group = SecaggWay(
+            clock=clock,
+            ledger=ledger,
+            outbox=self._outbox,
+            wall=self._wall,
+            worker=worker,
+            blocking=blocking,
+            limits=limits,
+            doing=self._doing,
+            sleep=sleep,
+        )
+        self._farewells: set[asyncio.Task[None]] = set()
         self._gathering: set[asyncio.Future[Any]] = set()
         self._override = False
         self._task: asyncio.Task[PassResult] | None = None
@@ -157,17 +118,18 @@ class Participation:
     def is_busy(self) -> bool:
         return self._task is not None and not self._task.done()
 
-    async def run(self, *, hold_s: int, override: bool = False) -> PassResult:
+    async def run(self, *, hold_s: int, override: bool = False, patience_s: int = 0) -> PassResult:
         """Make one pass, or join the one under way. A finished update waits `hold_s` before it is sealed.
 
-        `override` passes the person's own limits once (reasons that are overridable), never consent, policy or budget.
+        `override` passes the person's own limits once (reasons that are overridable), never consent, policy or budget. `patience_s`: how
+        long a finished update waits here for a group's meeting to be announced; otherwise the pass ends READY.
 
         Raises NeedsUser NO_CONSENT, DENIED_BY_POLICY, NOT_ENROLLED and what server, keyring and worker raise.
         """
         self._gate.permit()
         if self._task is None or self._task.done():
             self._override = override
-            self._task = asyncio.create_task(self._pass(hold_s))
+            self._task = asyncio.create_task(self._pass(hold_s, patience_s))
         try:
             return await asyncio.shield(self._task)
         except asyncio.CancelledError:
@@ -210,34 +172,65 @@ class Participation:
         elif self.activity.kind == "training" and self._held_back(self._may_train):
             await self.stop()
 
+    async def pause(self) -> None:
+        """Stop for a pause: a group that can still do without this device is left, a sending that has begun is finished (P2)."""
+        sends_alone = self.activity.kind == "sending" and not self._group.is_busy
+        if not (self._group.is_committed or sends_alone):
+            await self._part("paused")
+
     async def forget(self) -> None:
-        """After a withdrawal: stop, empty the outbox, wipe what was trained (P2)."""
-        running = [*self._gathering, *([self._task] if self._task is not None and self.is_busy else [])]
-        if running:
-            await self._end(running)
+        """After a withdrawal: stop, empty the outbox, wipe what was trained, say `leave` to a group that is under way (P2)."""
+        await self._part("withdrawn", *self._gathering)
         self._ledger.withdraw(self._clock.now())
         self.discard()
+
+    async def drop(self) -> None:
+        """Throw away the trained update; a group that can still do without this device is left."""
+        if not self._group.is_committed:
+            if self._group.is_busy:
+                await self._part("discarded")
+            self.discard()
 
     def discard(self) -> None:
         """Delete the trained update or its beginnings, if there are any."""
         self.trained = self._draft = None
         wipe(self._home.scratch)
 
+    async def _part(self, reason: str, *others: "asyncio.Future[Any]") -> None:
+        """End the pass (and `others`); a round's secrets go first, and last of all its group is told, by what a farewell allows."""
+        farewell = self._group.leave(reason)
+        if running := [*others, *([self._task] if self._task is not None and self.is_busy else [])]:
+            await self._end(running)
+        if farewell is not None:
+            task = asyncio.create_task(self._say(farewell))
+            self._farewells.add(task)
+            task.add_done_callback(self._farewells.discard)
+
+    async def _say(self, farewell: Farewell) -> None:
+        """The data-free `leave`, over a connection of its own, once."""
+        try:
+            self._gate.farewell().check()
+            client = self._membership.farewell(farewell.identity)
+            try:
+                await self._blocking(lambda: client.leave(farewell.round_id, farewell.body))
+            finally:
+                client.close()
+        except AegisError as error:
+            log.info("round.leave_lost code=%s", error.code)
+
     # The steps, numbered as above.
 
-    async def _pass(self, hold_s: int) -> PassResult:
+    async def _pass(self, hold_s: int, patience_s: int) -> PassResult:
         permit = self._gate.permit()
         self._membership.check_joined()
         if reasons := self._held_back(self._may_send):
-            return _waiting(reasons)
+            return waiting(reasons)
         try:
             self._client = client = await self._membership.connect(permit)
             resent = await self._send_waiting(permit, client)
             if resent is not None:
                 return resent
-            permit.check()
-            offer = await self._blocking(client.offer)
-            return await self._answer(permit, client, offer, _task_of(self._terms), hold_s)
+            return await self._contribute(permit, client, _task_of(self._terms), hold_s, patience_s)
         finally:
             if self._client is not None:
                 self._client.close()
@@ -247,48 +240,39 @@ class Participation:
     async def _send_waiting(self, permit: Permit, client: "AggregatorClient") -> PassResult | None:
         """3. Send again what was charged but not acknowledged."""
         last = None
-        for entry in self._ledger.unsent():
-            if entry.closes_at <= self._clock.now():
-                self._ledger.settle(entry.attempt, Sending.CLOSED, self._clock.now())
-            else:
-                last = await self._send(permit, client, entry.attempt, rows_used=0)
+        for entry in self._outbox.waiting():
+            last = await send_stored(self._outbox, permit, client, entry.attempt, entry.round_id)
+            self._changed()
+            self._keep_or_drop(last)
         return last
 
-    async def _answer(self, permit: Permit, client: "AggregatorClient", offer: "Offer", task: "Task", hold_s: int) -> PassResult:
-        """4. What to do about an offer."""
-        config = self._acceptable(offer, task)
-        if config is None:
-            return PassResult(Outcome.NO_ROUND, "No round is open now.", next_poll_s=offer.next_poll_s)
-        if offer.contributed or self._ledger.has_charged(config.task_id, config.round_id):
-            return PassResult(
-                Outcome.ALREADY_CONTRIBUTED,
-                "This device has taken part in this round.",
-                round_id=config.round_id,
-                next_poll_s=offer.next_poll_s,
-            )
-        refusal = self._affordable(config) or self._enough_rows(task)
-        if refusal is not None:
-            return refusal
-        down = 0
-        if self.trained is None or self.trained.model_digest != config.model_digest:
-            if reasons := self._held_back(self._may_train):
-                return _waiting(reasons)
-            model, down = await self._membership.model(permit, client, config, task)
-            try:
-                await self._train(permit, task, model)
-            except NeedsUser as error:
-                if error.code != "TRAINING_INTERRUPTED":
-                    raise
-                return _waiting(self._held_back(self._may_train) or (Reason(ReasonCode.BACKOFF, error.message),))
-        if self.trained is None:
-            raise InternalError("NOTHING_TRAINED", "Training left nothing behind.")
-        if hold_s and (until := self.trained.at + hold_s) > self._clock.now():
-            held = Reason(ReasonCode.HOLD, "The finished update waits, so that you can discard it.", setting="hold.minutes", until=until)
-            return PassResult(Outcome.WAITING, held.text, (held,), round_id=config.round_id)
-        if reasons := self._held_back(self._may_send):
-            return _waiting(reasons)
-        result = await self._seal_and_send(permit, client, config, self.trained)
-        return PassResult(**{**vars(result), "bytes_down": down, "next_poll_s": offer.next_poll_s})
+    async def _contribute(self, permit: Permit, client: "AggregatorClient", task: "Task", hold_s: int, patience_s: int) -> PassResult:
+        """4. to 7. With a group it asks twice or more: once to learn the model, again to say that the update for it is ready."""
+        from agent.protocol.messages import Mode
+
+        has_group = task.mode is Mode.SECAGG
+        is_fresh, down, ends = False, 0, self._clock.monotonic() + patience_s
+        while True:
+            permit.check()
+            is_ready = has_group and self.trained is not None and not self._holds(hold_s)
+            offer = await self._ask(client, ready=is_ready)
+            config = self._acceptable(offer, task)
+            answer = self._refusal(offer, config, task)
+            if answer is None and (self.trained is None or self.trained.model_digest != offer.model_digest):
+                answer, came = await self._train_on(permit, client, offer, task, again=is_fresh)
+                is_fresh, down = True, down + came
+            answer = answer or self._not_yet(hold_s)
+            if answer is None and (is_ready or not has_group):
+                answer = await self._give(permit, client, offer, config, ends)
+            if answer is not None:
+                return replace(answer, bytes_down=answer.bytes_down + down, next_poll_s=offer.next_poll_s)
+
+    async def _ask(self, client: "AggregatorClient", *, ready: bool) -> "Offer":
+        """The server's offer; `ready` tells it of the finished update."""
+        trained = self.trained
+        if not ready or trained is None:
+            return await self._blocking(client.offer)
+        return await self._blocking(lambda: client.offer(ready=True, trained=trained.model_version))
 
     def _acceptable(self, offer: "Offer", task: "Task") -> "RoundConfig | None":
         """The round, when there is one. Raises PeerFault when the offer breaks what was agreed or this device's bounds."""
@@ -296,14 +280,12 @@ class Participation:
             raise PeerFault(
                 "TASK_CHANGED", "The server asks for another task than the one this device joined.", "Ask for a new invitation."
             )
-        if offer.status != "open" or offer.round is None:
+        if offer.round is None:
             return None
         from agent.privacy.policy import check_config
         from agent.protocol.messages import Mode
 
         config = offer.round
-        if config.mode is not Mode.LOCAL:
-            raise PeerFault("MODE_NOT_SUPPORTED", "The server asks for a mode that this version cannot do.", "Update AegisAI.")
         check_config(config, task, self._limits())
         if (config.model_version, config.model_digest) != (offer.model_version, offer.model_digest):
             raise PeerFault("OFFER_INCONSISTENT", "The server's offer contradicts itself.", "Nothing was sent. Tell the operator.")
@@ -311,35 +293,19 @@ class Participation:
             raise PeerFault(
                 "ROUND_OLDER", "The server offers a round older than one already answered.", "Nothing was sent. Tell the operator."
             )
-        if not config.opens_at <= self._clock.now() < config.closes_at:
+        if config.mode is Mode.LOCAL and (offer.status != "open" or not config.opens_at <= self._clock.now() < config.closes_at):
             return None
         return config
 
-    def _affordable(self, config: "RoundConfig") -> PassResult | None:
-        """The wall (P5) and the local caps (P4)."""
-        from agent.privacy.budget import Refused, decide
-        from agent.privacy.zcdp import rho_units
+    def _refusal(self, offer: "Offer", config: "RoundConfig | None", task: "Task") -> PassResult | None:
+        """What ends the pass before anything is trained: no round, one that was answered, the wall, too few rows."""
+        from agent.protocol.messages import Mode
 
-        now = self._clock.now()
-        charges = self._ledger.charges()
-        decision = decide(self._terms.budget(), [(charge.at, charge.rho_units) for charge in charges], now, rho_units(config))
-        if isinstance(decision, Refused):
-            text = "The privacy budget is used up."
-            return PassResult(
-                Outcome.BUDGET_SPENT,
-                text,
-                (Reason(ReasonCode.BUDGET_SPENT, text, until=decision.may_take_part_at),),
-                round_id=config.round_id,
-                may_take_part_at=decision.may_take_part_at,
-            )
-        if sum(charge.model_digest == config.model_digest for charge in charges) >= MAX_CHARGES_PER_MODEL:
-            return _capped("This device has given what it may for this model.", None)
-        recent = [charge.at for charge in charges if charge.at > now - DAY_S]
-        if len(recent) >= MAX_CHARGES_PER_DAY:
-            return _capped("This device has taken part often enough today.", min(recent) + DAY_S)
-        if self._ledger.bytes_since(now - DAY_S) >= self._terms.settings().integer("network.bytes_per_day"):
-            return _capped("Today's limit of bytes is used up.", None, "network.bytes_per_day")
-        return None
+        if config is None and task.mode is Mode.LOCAL:
+            return PassResult(Outcome.NO_ROUND, "No round is open now.")
+        if config is not None and (offer.contributed or self._ledger.has_met(config.task_id, config.round_id)):
+            return already(config.round_id)
+        return self._wall.refusal(task.task_id, offer.model_digest, config) or self._enough_rows(task)
 
     def _enough_rows(self, task: "Task") -> PassResult | None:
         counts = self._samples.counts()
@@ -348,6 +314,23 @@ class Participation:
         text = f"{counts.total} training rows are here; {task.min_rows} are needed."
         reason = Reason(ReasonCode.NOTHING_TO_LEARN, text, f"{counts.total} rows", "samples")
         return PassResult(Outcome.NOTHING_TO_LEARN, text, (reason,))
+
+    async def _train_on(
+        self, permit: Permit, client: "AggregatorClient", offer: "Offer", task: "Task", *, again: bool
+    ) -> tuple[PassResult | None, int]:
+        """5. and 6. What ends the pass, if anything, and the bytes of a model that was fetched. An interruption is no fault."""
+        if again:
+            return waiting((Reason(ReasonCode.BACKOFF, "The model changed while this device was training on it."),)), 0
+        if reasons := self._held_back(self._may_train):
+            return waiting(reasons), 0
+        model, came = await self._membership.model(permit, client, offer, task)
+        try:
+            await self._train(permit, task, model)
+        except NeedsUser as error:
+            if error.code != "TRAINING_INTERRUPTED":
+                raise
+            return waiting(self._held_back(self._may_train) or (Reason(ReasonCode.BACKOFF, error.message),)), came
+        return None, came
 
     async def _train(self, permit: Permit, task: "Task", model: "VerifiedModel") -> None:
         """6. In the worker; the job key never leaves memory. A checkpoint for the same model and rows is gone on from."""
@@ -361,60 +344,57 @@ class Participation:
         self._doing("training", f"Training on {len(labels)} local rows")
         result = await self._worker().train(task, model.content, rows, labels, os.fspath(scratch), job_key)
         permit.check()
-        self.trained, self._draft = Trained(scratch, job_key, model.sha256, result.rows_used, self._clock.now()), None
+        self.trained = Trained(scratch, job_key, model.version, model.sha256, result.rows_used, self._clock.now())
+        self._draft = None
         self._doing("")
 
-    async def _seal_and_send(self, permit: Permit, client: "AggregatorClient", config: "RoundConfig", trained: Trained) -> PassResult:
-        """7. Seal, charge and outbox, send."""
-        from agent.privacy.zcdp import rho_local_units, rho_units
+    def _holds(self, hold_s: int) -> Reason | None:
+        """Why the finished update is not used yet, None when it may be or there is none."""
+        if not hold_s or self.trained is None or (until := self.trained.at + hold_s) <= self._clock.now():
+            return None
+        return Reason(ReasonCode.HOLD, "The finished update waits, so that you can discard it.", setting="hold.minutes", until=until)
 
-        permit.check()
-        attempt = secrets.token_hex(16)
-        self._doing("sending", "Sealing and sending the update")
-        body = await self._worker().seal(config, os.fspath(trained.scratch), trained.job_key, attempt)
-        _check_sealed(body, config, attempt)
-        permit.check()
-        charge = Charge(
-            at=self._clock.now(),
-            task_id=config.task_id,
-            round_id=config.round_id,
-            attempt=attempt,
-            mode=config.mode.value,
-            model_version=config.model_version,
-            model_digest=config.model_digest,
-            config_digest=config.digest,
-            rho_units=rho_units(config),
-            rho_local_units=rho_local_units(config),
-            body_sha256=_sha256(body),
-            body_bytes=len(body),
-        )
-        self._ledger.record(charge, body, config.closes_at)
-        self._changed()
-        return await self._send(permit, client, attempt, trained.rows_used)
+    def _not_yet(self, hold_s: int) -> PassResult | None:
+        held = self._holds(hold_s)
+        reasons = (held,) if held else self._held_back(self._may_send)
+        return waiting(reasons) if reasons else None
 
-    async def _send(self, permit: Permit, client: "AggregatorClient", attempt: str, rows_used: int) -> PassResult:
-        """Send an outbox entry: always the stored bytes."""
-        entry = self._ledger.entry(attempt)
-        body = self._ledger.body(attempt)
-        if body is None:
-            return PassResult(Outcome.STOPPED, "The update was withdrawn before it was sent.")
-        permit.check()
+    async def _give(
+        self, permit: Permit, client: "AggregatorClient", offer: "Offer", config: "RoundConfig | None", patience_ends: float
+    ) -> PassResult | None:
+        """7. Give the finished update away; None: nobody meets yet, ask again."""
+        from agent.protocol.messages import Mode
+
+        trained, now = self.trained, self._clock.monotonic()
+        if trained is None:
+            raise InternalError("NOTHING_TRAINED", "Training left nothing behind.")
+        meet = meeting(offer.join_opens, offer.join_closes, offer.time, self._draw_one()) if config else None
+        is_local = config is not None and config.mode is Mode.LOCAL
+        if meet is None and not is_local and now < patience_ends:
+            self._doing("")
+            await self._sleep(max(MIN_READY_POLL_S, min(offer.next_poll_s, patience_ends - now)))
+            return None
+        result = None
         try:
-            receipt = await self._blocking(lambda: client.send_update(body))
-        except PeerFault as error:
-            state = _FINAL.get(error.code)
-            if state is None:
-                raise
-            self._ledger.settle(attempt, state, self._clock.now())
+            if config is not None and is_local:
+                result = await self._local.give(permit, client, config, trained)
+            elif config is not None and meet is not None and meet.is_near:
+                revoked = self._membership.revoked(offer.crl_pem)
+                result = await self._group.give(permit, client, config, trained, meet, self._membership.ca_pem, revoked)
+            else:
+                return _ready(None if meet is None else self._clock.now() + int(meet.wait_s))
+        finally:
+            self._changed()
+            self._keep_or_drop(result)
+        return result
+
+    def _keep_or_drop(self, result: PassResult | None) -> None:
+        """After a sealing: what was taken goes, and so does what may not be sealed again; the rest is kept for one re-seal (P4)."""
+        if self.trained is None:
+            return
+        taken = result is not None and result.outcome is Outcome.SENT
+        if taken or not self._wall.allows_another(self.trained.model_digest):
             self.discard()
-            return PassResult(Outcome.ROUND_CLOSED, f"{error.message} The charge stands.", round_id=entry.round_id)
-        signed = {name: value for name, value in vars(receipt).items() if name != "signature"}
-        self._ledger.settle(attempt, Sending.ACKNOWLEDGED, self._clock.now(), {"receipt": signed, "signature": receipt.signature})
-        self.discard()
-        self._changed()
-        return PassResult(
-            Outcome.SENT, "The update was sent and acknowledged.", round_id=entry.round_id, bytes_up=entry.bytes, rows_used=rows_used
-        )
 
     def progress(self, done: int, total: int) -> None:
         """Told by the worker, for the status."""
@@ -430,13 +410,12 @@ class Participation:
         self._changed()
 
 
-_FINAL = {
-    "ROUND_CLOSED": Sending.CLOSED,
-    "ALREADY_CONTRIBUTED": Sending.REFUSED,
-    "BAD_ENVELOPE": Sending.REFUSED,
-    "WRONG_SHAPE": Sending.REFUSED,
-}
-"""Answers after which sending the same bytes again is of no use."""
+def _ready(meets_at: int | None) -> PassResult:
+    """A finished update without a group: `meets_at` where that is announced for later."""
+    text = "The update is finished; the server says when a group meets."
+    if meets_at is not None:
+        text = "The update is finished and waits for its group to meet."
+    return PassResult(Outcome.READY, text, (Reason(ReasonCode.NO_ROUND, text, until=meets_at),))
 
 
 def wipe(folder: Path) -> None:
@@ -453,30 +432,3 @@ def _task_of(terms: Terms) -> "Task":
 
     enrolment = terms.enrolment()
     return Task.from_json(enrolment.task if enrolment else None)
-
-
-def _check_sealed(body: bytes, config: "RoundConfig", attempt: str) -> None:
-    """The worker is not trusted to have sealed for this round: look at the envelope's header before charging."""
-    from agent.protocol.envelope import decode
-
-    try:
-        header = decode(body).header
-    except AegisError as error:
-        raise InternalError("SEAL_BROKEN", "The sealed update cannot be read; nothing was charged or sent.", "Report this.") from error
-    said = (header.get("task_id"), header.get("round_id"), header.get("config_digest"), header.get("attempt"))
-    if said != (config.task_id, config.round_id, config.digest, attempt):
-        raise InternalError("SEAL_BROKEN", "The sealed update is for another round; nothing was charged or sent.", "Report this.")
-
-
-def _sha256(body: bytes) -> str:
-    import hashlib
-
-    return hashlib.sha256(body).hexdigest()
-
-
-def _waiting(reasons: tuple[Reason, ...]) -> PassResult:
-    return PassResult(Outcome.WAITING, reasons[0].text, reasons)
-
-
-def _capped(text: str, until: int | None, setting: str = "") -> PassResult:
-    return _waiting((Reason(ReasonCode.BACKOFF, text, setting=setting, until=until),))

@@ -9,7 +9,7 @@
 
 from dataclasses import dataclass, replace
 
-from agent.participation import Outcome, PassResult
+from agent.outcome import Outcome, PassResult
 from agent.transport.renewal import wait_s
 
 POLL_S = 30 * 60

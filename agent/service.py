@@ -168,8 +168,7 @@ class Service:
         if until is not None and not now < until <= now + MAX_PAUSE_S:
             raise NeedsUser("BAD_VALUE", "A pause lasts from 1 second to 366 days.", "Nothing was changed.")
         self._agent.values.put("pause", {"until": until or 0})
-        if self._agent.participation.activity.kind != "sending":
-            await self._agent.participation.stop()
+        await self._agent.participation.pause()
         self._agent.changed()
         return await self._status()
 
@@ -184,7 +183,7 @@ class Service:
         return await self._status()
 
     async def _discard(self) -> Result:
-        self._agent.participation.discard()
+        await self._agent.participation.drop()
         self._agent.changed()
         return await self._status()
 
@@ -262,7 +261,7 @@ class Service:
 
     async def _samples_clear(self) -> Result:
         removed = self._agent.samples.clear()
-        self._agent.participation.discard()
+        await self._agent.participation.drop()
         self._agent.changed()
         return {"removed": removed}
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from agent.conditions.reasons import Reason, ReasonCode
 from agent.errors import AegisError
-from agent.participation import Outcome, PassResult
+from agent.outcome import Outcome, PassResult
 from agent.status import (
     AgentState,
     BudgetView,

@@ -44,6 +44,4 @@ def read_revocations(crl_pem: str, ca_pem: str, now: int, least_number: int = 0)
 
 
 def _refused(code: str, reason: str, detail: str = "") -> PeerFault:
-    return PeerFault(
-        code, f"The server's list of revoked certificates {reason}.", "This device joins no group. Tell the operator.", detail
-    )
+    return PeerFault(code, f"The server's list of revoked certificates {reason}.", "This device joins no group. Tell the operator.", detail)

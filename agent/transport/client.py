@@ -94,7 +94,7 @@ class AggregatorClient:
         return self._identity
 
     def offer(self, *, ready: bool = False, trained: int | None = None) -> Offer:
-        """What the server would like now. `ready`: this device has a finished update of the model version `trained` and can meet a group."""
+        """What the server would like now. `ready`: a finished update of the model version `trained` is here and can meet a group."""
         said = "?ready=true" + ("" if trained is None else f"&trained={trained}") if ready else ""
         outer = checked({"crl_pem": "", **json_object(self._get(f"/api/v1/rounds/offer{said}"))}, offer=dict, signature=str, crl_pem=str)
         verify(self._signing_key, Context.OFFER, outer["offer"], outer["signature"])

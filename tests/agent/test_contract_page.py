@@ -5,7 +5,7 @@ from pathlib import Path
 from agent.app import build
 from agent.conditions.reasons import OVERRIDABLE, ReasonCode
 from agent.consent.record import TRANSITIONS, Act
-from agent.participation import Outcome
+from agent.outcome import Outcome
 from agent.settings import DEFINITIONS
 from agent.status import ConsentState
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import NeedsUser, PeerFault
-from agent.participation import Outcome
+from agent.outcome import Outcome
 from agent.status import AgentState
 from agent.store.ledger import Sending
 from tests.fakes.device import Device

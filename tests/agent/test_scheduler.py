@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.conditions.reasons import Reason, ReasonCode
-from agent.participation import Outcome, PassResult
+from agent.outcome import Outcome, PassResult
 from agent.scheduler import (
     MIN_POLL_S,
     SETTLE_S,

@@ -128,6 +128,10 @@ class FakeClient:
         certificate = host.authority.issue_device(csr_pem, device_id)
         return Registration(device_id, certificate, host.authority.pem, "ab" * 16, host.task, public_hex(host.signing_key))
 
+    @property
+    def identity(self):
+        return self._identity
+
     def offer(self):
         self._called("offer")
         host = self._host

@@ -14,7 +14,8 @@ from agent import policy
 from agent.consent import gate, wording
 from agent.consent.record import Record, add_months
 from agent.errors import AegisError, NeedsUser
-from agent.participation import Outcome, Participation
+from agent.outcome import Outcome
+from agent.participation import Participation
 from agent.service import Service
 from agent.status import ConsentState
 from tests.fakes import link as fakes
