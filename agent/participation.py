@@ -27,7 +27,7 @@ from agent.errors import AegisError, InternalError, NeedsUser, PeerFault
 from agent.membership import Blocking, Membership
 from agent.outcome import Activity, Outcome, PassResult, Trained, waiting
 from agent.paths import Home
-from agent.rendezvous import Meeting, meeting
+from agent.rendezvous import meeting
 from agent.sending import Outbox
 from agent.store.ledger import Ledger
 from agent.store.samples import Samples
