@@ -98,7 +98,7 @@ def test_what_is_not_an_update_of_the_round_is_refused_before_anything_is_stored
     assert refused(device.client.send_update, b"AEG1" + b"\xff" * 40) == "BAD_ENVELOPE"
     far = encode(good.header, b"\xff\x7f" * (len(good.payload) // 2)) if good.header["bits"] == 16 else None
     if far is not None:
-        assert refused(device.client.send_update, far) == "SERVER_ERROR"  # SUM_OUT_OF_RANGE, which no honest device meets
+        assert refused(device.client.send_update, far) == "MESSAGE_REFUSED"  # SUM_OUT_OF_RANGE, which no honest device meets
     assert device.client.stats()["round"]["updates"] == 0
 
 

@@ -188,6 +188,8 @@ def test_an_update_goes_out_byte_for_byte_and_its_receipt_is_checked(server, cli
         (410, "ROUND_CLOSED", "ROUND_CLOSED"),
         (403, "REVOKED", "REVOKED"),
         (401, "whatever", "REJECTED_IDENTITY"),
+        (403, "NOT_IN_GROUP", "NOT_IN_GROUP"),
+        (422, "ROSTER_SIGNATURE", "MESSAGE_REFUSED"),
         (500, "whatever", "SERVER_ERROR"),
         (302, "", "SERVER_ERROR"),
     ],
