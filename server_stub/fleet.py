@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from agent.app import Agent, NoConditions, build
 from agent.consent.gate import DEMO_SURFACE
 from agent.errors import AegisError, NeedsUser
-from agent.participation import Outcome
+from agent.outcome import Outcome
 from agent.privacy.zcdp import epsilon
 from agent.supervisor.inprocess import InProcessWorker
 from agent.transport.answers import MAX_JSON_BYTES, Answer, Receipt
