@@ -28,6 +28,7 @@ from agent.store.ledger import Ledger
 from agent.store.samples import Samples
 from agent.store.values import Values
 from agent.terms import Terms
+from agent.wall import Wall
 
 if TYPE_CHECKING:
     from agent.identity import Identity, IdentityFile
@@ -102,7 +103,7 @@ class Agent:
         self.gate = Gate(self.record, self.terms.gate_facts)
         self.ledger = Ledger(self.database)
         self.samples = Samples(self.database)
-        self.limits = limits or _product_limits
+        self.limits = limits or self._own_limits
         self._given_keystore = keystore
         self._keystores: dict[str, KeyStore] = {}
         self._given_worker = worker
@@ -126,10 +127,12 @@ class Agent:
             blocking=self.blocking,
             changed=self.changed,
         )
+        self.wall = Wall(clock, self.terms, self.ledger, self.values)
         self.participation = Participation(
             home=home,
             clock=clock,
             terms=self.terms,
+            wall=self.wall,
             gate=self.gate,
             ledger=self.ledger,
             samples=self.samples,
@@ -148,10 +151,10 @@ class Agent:
         """The one value that every surface shows."""
         return status_of(self)
 
-    async def make_pass(self, *, hold_s: int, override: bool = False) -> PassResult:
-        """One pass, with its end noted for the status."""
+    async def make_pass(self, *, hold_s: int, override: bool = False, patience_s: int = 0) -> PassResult:
+        """One pass, with its end noted for the status. `patience_s`: how long it waits for a group to meet."""
         try:
-            result = await self.participation.run(hold_s=hold_s, override=override)
+            result = await self.participation.run(hold_s=hold_s, override=override, patience_s=patience_s)
         except AegisError as error:
             self.faults = self.faults.after_fault(error)
             self.changed()
@@ -255,6 +258,11 @@ class Agent:
         self.home.identity.unlink(missing_ok=True)
         return True
 
+    def _own_limits(self) -> "Limits":
+        from agent.floor import limits_for
+
+        return limits_for(self.home, self.terms.gate_facts().server_host)
+
     def model_store(self) -> "ModelStore":
         from agent.models.store import ModelStore
 
@@ -302,14 +310,19 @@ def build(
     conditions: Conditions | None = None,
     environ: Mapping[str, str] | None = None,
     demo: bool = False,
+    floor: "Limits | None" = None,
 ) -> Agent:
-    """Make an agent on `home`; the caller holds its lock. `demo` marks a new home as made by the demo.
+    """Make an agent on `home`; the caller holds its lock. `demo` marks a home as made by the demo, with `floor` as its bounds on groups.
 
     Raises NeedsUser HOME_UNUSABLE, STORE_NEWER, STORE_DAMAGED, DISK_FULL.
     """
     place = Home(home)
     place.prepare()
-    if demo:
+    if demo and floor is not None:
+        from agent.floor import mark
+
+        mark(place, floor)
+    elif demo:
         place.demo_mark.touch(mode=0o600)
     surroundings = os.environ if environ is None else environ
     return Agent(
@@ -331,12 +344,6 @@ def start_model() -> ScanningModel:
 
     content = resources.files("agent.detector").joinpath("start_model.safetensors").read_bytes()
     return ScanningModel(content, 0, hashlib.sha256(content).hexdigest(), demonstration=True)
-
-
-def _product_limits() -> "Limits":
-    from agent.privacy.policy import Limits
-
-    return Limits()
 
 
 def _client(server: str, ca_pem: str, signing_key: str, identity: "Identity | None") -> "AggregatorClient":

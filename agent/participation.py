@@ -61,6 +61,7 @@ class Participation:
         home: Home,
         clock: Clock,
         terms: Terms,
+        wall: Wall,
         gate: Gate,
         ledger: Ledger,
         samples: Samples,
@@ -90,14 +91,14 @@ class Participation:
         self._changed = changed
         self._sleep = sleep
         self._draw_one = draw
-        self._wall = Wall(clock, terms, ledger)
+        self._wall = wall
         self._outbox = Outbox(clock, ledger, blocking)
         self._local = LocalWay(self._outbox, worker, self._doing)
         self._group = SecaggWay(
             clock=clock,
             ledger=ledger,
             outbox=self._outbox,
-            wall=self._wall,
+            wall=wall,
             worker=worker,
             blocking=blocking,
             limits=limits,

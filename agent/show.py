@@ -29,6 +29,8 @@ def status_text(status: Shown) -> str:
     lines.append(f"Sent:     {sent['count']} updates, {sent['bytes_up']} bytes{_until(sent['last_at'], ', last')}")
     if status["next_at"]:
         lines.append(f"Next:    {_until(status['next_at'], '')}")
+    if status["group_floor"]:
+        lines.append(f"Groups:   {status['group_floor']}")
     lines.extend(f"Reading:  {reading['name']}: {reading['value']} ({reading['source']})" for reading in status["readings"])
     lines.extend(f"Note:     {note}" for note in status["notes"])
     return "\n".join(lines)

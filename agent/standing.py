@@ -65,6 +65,8 @@ def waiting_reasons(agent: "Agent") -> tuple[Reason, ...]:
         found.append(Reason(ReasonCode.NOT_ENROLLED, "No operator was joined yet."))
     if fault := _ledger_fault(agent):
         found.append(Reason(ReasonCode.BUDGET_SPENT, f"{fault.message} {fault.remedy}"))
+    elif (spent := _spent(agent)) is not None:
+        found.extend(spent.reasons)
     error, result, now = agent.faults.error, agent.faults.result, agent.clock.now()
     if error is not None and (code := _KEYRING.get(error.code)):
         found.append(Reason(code, f"{error.message} {error.remedy}"))
@@ -119,6 +121,7 @@ def status_of(agent: "Agent") -> Status:
         sent=SentView(totals.sent, totals.bytes_up, totals.last_at),
         erase_pending=agent.home.erase_request.exists(),
         demo=agent.home.is_demo,
+        group_floor=_floor(agent),
         readings=agent.conditions.readings(),
         notes=_notes(agent),
     )
@@ -149,7 +152,7 @@ def budget_view(agent: "Agent") -> BudgetView:
         sum(charge.rho_local_units for charge in recent),
         sum(charge.rho_units for charge in charges),
     )
-    result = agent.faults.result
+    spent = _spent(agent)
     return BudgetView(
         epsilon_period=budget.epsilon,
         delta=budget.delta,
@@ -159,7 +162,7 @@ def budget_view(agent: "Agent") -> BudgetView:
         epsilon_lifetime=epsilon(whole, budget.delta),
         epsilon_lifetime_ceiling=budget.lifetime_epsilon,
         renews_at=recent[0].at + budget.period_days * 24 * 3600 if recent else None,
-        may_take_part_at=result.may_take_part_at if result else None,
+        may_take_part_at=spent.may_take_part_at if spent else None,
         charges=len(charges),
     )
 
@@ -170,6 +173,12 @@ def _ledger_fault(agent: "Agent") -> AegisError | None:
     except AegisError as error:
         return error
     return None
+
+
+def _spent(agent: "Agent") -> PassResult | None:
+    """Whether the budget has no room for another round like the last one that was offered; kept over a restart."""
+    task = agent.terms.task()
+    return None if task is None else agent.wall.spent(str(task["task_id"]))
 
 
 def _state(agent: "Agent", consent: ConsentState, reasons: tuple[Reason, ...]) -> AgentState:
@@ -194,12 +203,18 @@ def _model_view(agent: "Agent") -> ModelView:
     return ModelView(floor.version, floor.sha256, demonstration=floor.version == 0)
 
 
+def _floor(agent: "Agent") -> str:
+    from agent.floor import in_words
+
+    return in_words(agent.limits())
+
+
 def _notes(agent: "Agent") -> tuple[str, ...]:
     notes = []
     if agent.home.is_demo:
         notes.append("This home was made by the demo; its keys are in memory only.")
-    if agent.limits().are_for_tests:
-        notes.append("This device was given weaker bounds than the product's, for a demonstration or a test.")
+    if floor := _floor(agent):
+        notes.append(f"This device was given weaker bounds than the product's, for a demonstration or a test ({floor}).")
     if agent.home.erase_request.exists():
         notes.append("The server has not confirmed the erase request yet; AegisAI keeps trying.")
     if agent.faults.error is not None:

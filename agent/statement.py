@@ -16,6 +16,7 @@ EXPORT_VERSION = 1
 
 def ledger_page(agent: "Agent", offset: int, limit: int, *, verify: bool) -> dict[str, Any]:
     """Charges and outbox entries, newest last, with the totals. `verified` is None unless asked for."""
+    from agent.privacy.zcdp import RHO_UNIT
     from agent.standing import budget_view
 
     problems = problems_of(agent) if verify else None
@@ -28,6 +29,7 @@ def ledger_page(agent: "Agent", offset: int, limit: int, *, verify: bool) -> dic
         "totals": {
             "charges": len(charges),
             "rho_units": sum(charge.rho_units for charge in charges),
+            "rho": sum(charge.rho_units for charge in charges) * RHO_UNIT,
             "epsilon_ledger": budget.epsilon_ledger,
             "epsilon_local": budget.epsilon_local,
             "epsilon_lifetime": budget.epsilon_lifetime,
@@ -53,9 +55,17 @@ def problems_of(agent: "Agent") -> list[str]:
 
 
 def charge_json(number: int, charge: Charge, delta: float) -> dict[str, Any]:
-    from agent.privacy.zcdp import epsilon
+    """A charge with its price in ρ and in ε, as if alone: the ledger's, and what holds if the sum's protection fails."""
+    from agent.privacy.zcdp import RHO_UNIT, epsilon
 
-    return {"seq": number, **asdict(charge), "time": utc(charge.at), "epsilon": epsilon(charge.rho_units, delta)}
+    return {
+        "seq": number,
+        **asdict(charge),
+        "time": utc(charge.at),
+        "rho": charge.rho_units * RHO_UNIT,
+        "epsilon": epsilon(charge.rho_units, delta),
+        "epsilon_local": epsilon(charge.rho_local_units, delta),
+    }
 
 
 def outbox_json(entry: OutboxEntry) -> dict[str, Any]:

@@ -122,6 +122,8 @@ class Status:
     erase_pending: bool = False
     demo: bool = False
     """This home was made by the demo; its key store is in memory."""
+    group_floor: str = ""
+    """In words, where this device hides among fewer devices than the product demands: "test floor: groups of 3, sums of 3"."""
     notes: tuple[str, ...] = ()
     """Plain sentences that the person must see, e.g. about a lowered test floor."""
     app_version: str = __version__

@@ -9,6 +9,7 @@ from agent.clock import Clock
 from agent.conditions.reasons import Reason, ReasonCode
 from agent.outcome import Outcome, PassResult, capped
 from agent.store.ledger import Charge, Ledger
+from agent.store.values import Values
 from agent.terms import Terms
 
 if TYPE_CHECKING:
@@ -19,31 +20,53 @@ MAX_CHARGES_PER_MODEL = 2
 """A first seal and one re-seal for the same base model."""
 MAX_CHARGES_PER_DAY = 48
 """Offers come every 30 minutes."""
+PRICE = "round_price"
+"""Value in the store: the task and price of the last round that was offered."""
 
 
 class Wall:
     """Reads the ledger and the terms afresh each time."""
 
-    def __init__(self, clock: Clock, terms: Terms, ledger: Ledger) -> None:
+    def __init__(self, clock: Clock, terms: Terms, ledger: Ledger, values: Values) -> None:
         self._clock = clock
         self._terms = terms
         self._ledger = ledger
+        self._values = values
 
     def refusal(self, task_id: str, model_digest: str, config: "RoundConfig | None") -> PassResult | None:
         """Why this device may not pay for a round on this model; None when it may.
 
-        Without a configuration (no round is announced yet) the price is taken to be that of the last round paid for in this task.
+        Without a configuration (no round is announced yet) the price is taken to be that of the last round offered in this task.
         """
         from agent.privacy.zcdp import rho_units
 
         charges = self._ledger.charges()
-        price = rho_units(config) if config is not None else _last_price(charges, task_id)
+        if config is None:
+            return self._over_budget(charges, self._last_price(charges, task_id)) or self._over_caps(charges, model_digest)
+        price = rho_units(config)
+        self._note_price(task_id, price)
         refused = self._over_budget(charges, price) or self._over_caps(charges, model_digest)
-        return replace(refused, round_id=config.round_id) if refused is not None and config is not None else refused
+        return None if refused is None else replace(refused, round_id=config.round_id)
+
+    def spent(self, task_id: str) -> PassResult | None:
+        """Why the budget holds no further round like the last one of this task; None when it does. Raises NeedsUser CHAIN_BROKEN."""
+        charges = self._ledger.charges()
+        return self._over_budget(charges, self._last_price(charges, task_id))
 
     def allows_another(self, model_digest: str) -> bool:
         """Whether an update of this model may still be sealed again."""
         return _given(self._ledger.charges(), model_digest) < MAX_CHARGES_PER_MODEL
+
+    def _note_price(self, task_id: str, price: int) -> None:
+        noted = {"task_id": task_id, "rho_units": price}
+        if self._values.get(PRICE) != noted:
+            self._values.put(PRICE, noted)
+
+    def _last_price(self, charges: list[Charge], task_id: str) -> int:
+        noted = self._values.get(PRICE)
+        if noted and noted["task_id"] == task_id:
+            return int(noted["rho_units"])
+        return next((charge.rho_units for charge in reversed(charges) if charge.task_id == task_id), 1)
 
     def _over_budget(self, charges: list[Charge], price: int) -> PassResult | None:
         from agent.privacy.budget import Refused, decide
@@ -70,7 +93,3 @@ class Wall:
 
 def _given(charges: list[Charge], model_digest: str) -> int:
     return sum(charge.model_digest == model_digest for charge in charges)
-
-
-def _last_price(charges: list[Charge], task_id: str) -> int:
-    return next((charge.rho_units for charge in reversed(charges) if charge.task_id == task_id), 1)
