@@ -4,7 +4,7 @@ import asyncio
 import functools
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -92,6 +92,7 @@ class Agent:
         client_factory: ClientFactory,
         limits: "Callable[[], Limits] | None" = None,
         conditions: Conditions | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.home = home
         self.clock = clock
@@ -143,6 +144,7 @@ class Agent:
             may_train=lambda: (*own_reasons(self), *self.conditions.may_train()),
             may_send=lambda: (*own_reasons(self), *self.conditions.may_send()),
             changed=self.changed,
+            sleep=sleep,
         )
         self.service = Service(self)
         self._tidy()
@@ -311,6 +313,7 @@ def build(
     environ: Mapping[str, str] | None = None,
     demo: bool = False,
     floor: "Limits | None" = None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Agent:
     """Make an agent on `home`; the caller holds its lock. `demo` marks a home as made by the demo, with `floor` as its bounds on groups.
 
@@ -334,6 +337,7 @@ def build(
         client_factory=client_factory or _client,
         limits=limits,
         conditions=conditions,
+        sleep=sleep,
     )
 
 

@@ -16,6 +16,8 @@ from agent.protocol.messages import Mode, RoundConfig, Task
 MAX_SENSITIVITY_SQ = 2**40
 """Keeps every sum of squares inside 64 bits."""
 MAX_ROUND_S = 7 * 24 * 3600
+MAX_PHASE_S = 10 * 60
+"""A device that met its group polls for no longer than this in each phase."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ def _check_group(config: RoundConfig, limits: Limits) -> None:
     least = limits.gamma_milli * config.g_max // 1000
     _demand(config.colluders >= least, "COLLUDERS_TOO_FEW", f"expected noise for {least} colluding devices, got {config.colluders}")
     _demand(config.phase_s > 0, "ROUND_SHAPE", "its phases have no length")
+    _demand(config.phase_s <= MAX_PHASE_S, "PHASE_TOO_LONG", f"each of its phases lasts longer than {MAX_PHASE_S} seconds")
 
 
 def _demand(holds: bool, code: str, reason: str) -> None:

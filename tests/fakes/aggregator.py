@@ -93,7 +93,7 @@ class FakeAggregator:
             task_id=self.task.task_id,
             root_sha256="",
             operator=Operator("Test operator", "privacy@example.org", "The operator only.", "Ninety days."),
-            privacy=PrivacyFigures(Mode.LOCAL, epsilon_milli, 100_000, 365, 3 * epsilon_milli),
+            privacy=PrivacyFigures(self.task.mode, epsilon_milli, 100_000, 365, 3 * epsilon_milli),
         )
         return format_invitation(made, self.signing_key)
 

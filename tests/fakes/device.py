@@ -13,8 +13,9 @@ ROW = tuple(range(29))
 
 
 class Device:
-    def __init__(self, folder, *, clock=None, aggregator=None, environ=None, worker=None):
-        """`worker` takes the scratch folder and makes the worker; without it a fake answers at once."""
+    def __init__(self, folder, *, clock=None, aggregator=None, environ=None, worker=None, **options):
+        """`worker` takes the scratch folder and makes the worker; without it a fake answers at once. `options` are agent.app.build's."""
+        self.options = options
         self.home = folder / "home"
         self.runtime = folder / "run"
         self.clock = clock or FakeClock(int(time.time()))  # the certificates of the fake aggregator are for these days
@@ -32,6 +33,7 @@ class Device:
             worker=self.worker,
             client_factory=self.server.client,
             environ=self.environ,
+            **self.options,
         )
 
     def restart(self):
@@ -60,8 +62,8 @@ class Device:
     def add_rows(self, count):
         self.agent.samples.add([((number, *ROW[1:]), number % 2, "a.exe") for number in range(count)], self.clock.now())
 
-    async def make_pass(self, hold_s=0):
-        return await self.agent.make_pass(hold_s=hold_s)
+    async def make_pass(self, hold_s=0, patience_s=0):
+        return await self.agent.make_pass(hold_s=hold_s, patience_s=patience_s)
 
     def close(self):
         self.agent.close()

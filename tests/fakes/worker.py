@@ -4,6 +4,8 @@ import asyncio
 import secrets
 from pathlib import Path
 
+import numpy as np
+
 from agent.protocol.envelope import encode
 
 
@@ -14,6 +16,8 @@ class FakeWorker:
         """Job name -> asyncio.Event that the job waits for."""
         self.stopped = 0
         self.payload_bytes = 464
+        self.words = None
+        """What was sealed last for a group."""
         self._running = set()
 
     async def _job(self, name):
@@ -38,8 +42,9 @@ class FakeWorker:
     async def seal(self, config, scratch, job_key, attempt):
         await self._job("seal")
         assert Path(scratch).exists()
+        is_local = config.mode == "local"
         header = {
-            "kind": "local-update",
+            "kind": "local-update" if is_local else "sealed-words",
             "task_id": config.task_id,
             "round_id": config.round_id,
             "config_digest": config.digest,
@@ -47,7 +52,13 @@ class FakeWorker:
             "d": config.d,
             "bits": config.bits,
         }
-        return encode(header, secrets.token_bytes(self.payload_bytes))
+        if is_local:
+            return encode(header, secrets.token_bytes(self.payload_bytes))
+        from agent.privacy.zcdp import sent_words
+        from agent.protocol.packing import pack
+
+        self.words = np.frombuffer(secrets.token_bytes(4 * sent_words(config)), np.uint32) & np.uint32((1 << config.bits) - 1)
+        return encode(header, pack(self.words, config.bits))
 
     async def extract(self, paths):
         await self._job("extract")

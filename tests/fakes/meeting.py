@@ -1,0 +1,195 @@
+"""An aggregator in memory that lets devices meet: the real group machine behind the client's methods, with a lie for every attack.
+
+Time passes by asking: when the devices of a group have asked in vain often enough, its phase is over.
+"""
+
+import threading
+from dataclasses import replace
+
+from cryptography.x509 import load_pem_x509_certificate
+
+from agent.errors import NeedsUser, PeerFault
+from agent.privacy.plan import plan_secagg
+from agent.privacy.policy import Limits
+from agent.protocol.messages import Mode
+from agent.transport.answers import Offer
+from server_stub.ca.certificates import revocation_list
+from server_stub.rounds_secagg import Join
+from tests.fakes.aggregator import FakeAggregator, FakeClient
+
+LIMITS = Limits(min_group=3, min_sum=2, gamma_milli=0)
+PATIENCE = 12
+"""So many vain questions of each device end a phase."""
+
+
+class MeetingAggregator(FakeAggregator):
+    """`expected` devices make a group; a window is announced when so many have said that they are ready."""
+
+    def __init__(self, clock, expected=3, **options):
+        self.expected = expected
+        self.options = {"g_max": expected, "min_group": 3, "min_sum": 2, "gamma_milli": 0, "phase_s": 10, **options}
+        self.lock = threading.RLock()
+        self.lies = {}
+        """Inbox name ("advertise", "shares", "masked", "consistency") or "offer" -> function of the true answer and the device id."""
+        self.revoked = []
+        self.list_number = 1
+        super().__init__(clock)
+        self.reset()
+
+    def reset(self):
+        self.ready, self.window, self.groups, self.vain = {}, None, None, {}
+        self.bodies, self.left = [], []
+        self.join = Join(self.config, self.authority.pem, self.clock.now())
+
+    def plan(self, round_id=1):
+        self.task = replace(self.task, mode=Mode.SECAGG)
+        return plan_secagg(
+            self.task,
+            rho_units_per_round=2**40 // 200,
+            round_id=round_id,
+            model_version=self.version,
+            model_digest=self.digest,
+            opens_at=self.clock.now() - 10,
+            closes_at=self.clock.now() + 3600,
+            **self.options,
+        )
+
+    def same_model_again(self):
+        """Another round on the model that is there."""
+        self.config = self.plan(self.config.round_id + 1)
+        self.reset()
+
+    def next_round(self):
+        super().next_round()
+        self.reset()
+
+    @property
+    def crl_pem(self):
+        return revocation_list(self.authority.certificate, self.authority.key, self.list_number, self.revoked, self.clock.now())
+
+    def client(self, server, ca_pem, signing_key, identity):
+        assert (server, ca_pem) == (self.server, self.authority.pem)
+        return MeetingClient(self, identity)
+
+    # What the routes do; `device_id` is the certificate's.
+
+    def offer_for(self, device_id, ready, trained):
+        if ready and trained == self.version:
+            self.ready[device_id] = True
+        now = self.clock.now()
+        if len(self.ready) >= self.expected and self.window is None:
+            self.window = (now, now + 20)
+        opens, closes = self.window or (0, 0)
+        config = self.config if self.window else None
+        contributed = (device_id, self.config.round_id) in self.updates
+        made = Offer(
+            "open" if config else "wait", 5, self.task, self.version, self.digest, config, contributed, now, opens, closes, self.crl_pem
+        )
+        return self.lies.get("offer", lambda made, _: made)(made, device_id)
+
+    def group_of(self, device_id):
+        if self.groups is None or device_id in self.join.left_out:
+            raise PeerFault("ROUND_CLOSED", "No group.", "")
+        for group in self.groups:
+            if device_id in group.devices:
+                return group
+        raise PeerFault("NOT_IN_GROUP", "Not in a group.", "")
+
+    def phase(self, device_id, round_id, phase, body):
+        if round_id != self.config.round_id:
+            raise PeerFault("ROUND_CLOSED", "Another round.", "")
+        self.bodies.append((device_id, phase, body))
+        if phase == "advertise":
+            self.join.advertise(device_id, body)
+            if self.join.size == self.expected and self.groups is None:
+                self.groups = self.join.close(self.clock.now())
+            return
+        if phase == "leave":
+            self.left.append(device_id)
+            if self.groups is None:
+                self.join.leave(device_id, body)
+                return
+        self._given(device_id, phase, body)
+
+    def masked(self, device_id, body):
+        self.bodies.append((device_id, "masked", body))
+        self._given(device_id, "masked", body)
+
+    def _given(self, device_id, phase, body):
+        group = self.group_of(device_id)
+        group.receive(phase, device_id, body)
+        while group.advance(self.clock.now()):
+            self.vain.clear()
+
+    def inbox_for(self, device_id, round_id, after):
+        if round_id != self.config.round_id:
+            raise PeerFault("ROUND_CLOSED", "Another round.", "")
+        if self.groups is None:
+            self._asked_in_vain(device_id, self._close)
+            if self.groups is None:
+                return None
+        group = self.group_of(device_id)
+        if group.inbox(after, device_id) is None:
+            self._asked_in_vain(device_id, lambda: group.advance(group.deadline))
+        true = group.inbox(after, device_id)
+        return true if true is None else self.lies.get(after, lambda true, _: true)(true, device_id)
+
+    def _close(self):
+        self.groups = self.join.close(self.clock.now())
+
+    def _asked_in_vain(self, device_id, end):
+        self.vain[device_id] = self.vain.get(device_id, 0) + 1
+        if self.vain[device_id] > PATIENCE:
+            self.vain.clear()
+            end()
+
+    def said(self, device_id=None):
+        """(phase) of everything that came, in order."""
+        return [phase for who, phase, _ in self.bodies if device_id in (None, who)]
+
+
+class MeetingClient(FakeClient):
+    """One device's line to it; the network can be cut per method with `host.fail`."""
+
+    def _act(self, method, call):
+        self._called(method)
+        if self._closed:
+            raise NeedsUser("OFFLINE", "The connection was closed.", "")
+        with self._host.lock:
+            return call()
+
+    _closed = False
+
+    @property
+    def _device_id(self):
+        return self._identity.device_id
+
+    def register(self, token, csr_pem):
+        with self._host.lock:
+            self._host.tokens.clear()  # one invitation for all
+            return super().register(token, csr_pem)
+
+    def offer(self, *, ready=False, trained=None):
+        return self._act("offer", lambda: self._host.offer_for(self._device_id, ready, trained))
+
+    def send_phase(self, round_id, phase, body):
+        self._act(phase, lambda: self._host.phase(self._device_id, round_id, phase, body))
+
+    def inbox(self, round_id, after):
+        return self._act(f"inbox {after}", lambda: self._host.inbox_for(self._device_id, round_id, after))
+
+    def leave(self, round_id, body):
+        self.send_phase(round_id, "leave", body)
+
+    def send_update(self, body):
+        with self._host.lock:
+            self._act("masked", lambda: self._host.masked(self._device_id, body))
+            return super().send_update(body)
+
+    def close(self):
+        self._closed = True
+
+
+def serial_of(device):
+    identity = device.agent.identity_file().load()
+    return load_pem_x509_certificate(identity.certificate_pem.encode()).serial_number
