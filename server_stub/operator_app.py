@@ -1,12 +1,13 @@
-"""The operator port: loopback only, no certificate. Statistics, metrics, and the documentation of the device port."""
+"""The operator port: loopback only, no certificate. Dashboard, statistics, metrics, and the documentation of the device port."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
-from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi import FastAPI, Response
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from server_stub import metrics as prometheus
+from server_stub import pages
 from server_stub.home import LOOPBACK_HOSTS
 from server_stub.statistics import round_summary, statistics
 
@@ -18,6 +19,18 @@ def build(server: Any, device_app: FastAPI) -> FastAPI:
     app = FastAPI(title="AegisAI aggregator, operator port", docs_url=None, redoc_url=None, openapi_url=None)
     # A web page that the operator visits must not reach this port under a name of its own (DNS rebinding).
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*(host for host in LOOPBACK_HOSTS if ":" not in host), "[::1]"])
+
+    def page(text: str) -> Response:
+        return Response(text, media_type="text/html; charset=utf-8", headers=pages.HEADERS)
+
+    @app.get("/")
+    async def dashboard() -> Response:
+        def read() -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
+            held = server.store.rounds()[-pages.SHOWN_ROUNDS :]
+            return statistics(server.store, server.settings), [round_summary(one, server.settings) for one in held], server.store.models()
+
+        figures, rounds_held, models_held = await server.work(read)
+        return page(pages.dashboard(figures, rounds_held, models_held, server.clock.now()))
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -39,15 +52,14 @@ def build(server: Any, device_app: FastAPI) -> FastAPI:
     @app.get("/metrics")
     async def metrics() -> Response:
         figures = await server.work(statistics, server.store, server.settings)
-        lines = [f"aegisai_{name} {value}" for name, value in figures.items() if isinstance(value, int)]
-        return Response("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
+        return Response(prometheus.exposition(figures, server.tally.refusals, server.tally.requests), media_type=prometheus.MEDIA_TYPE)
 
     @app.get("/openapi.json")
     async def openapi() -> dict[str, Any]:
         return device_app.openapi()
 
     @app.get("/docs")
-    async def docs(_: Request) -> Response:
-        return get_swagger_ui_html(openapi_url="/openapi.json", title=device_app.title)
+    async def docs() -> Response:
+        return page(pages.api_documentation(device_app.openapi()))
 
     return app
