@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
 from cryptography import x509
@@ -26,7 +27,7 @@ from server_stub import problems, repository, schemas
 from server_stub.ca.authority import Issued, SignedRequest
 from server_stub.ca.channel import Enrolment
 from server_stub.conductor import Conductor, Situation
-from server_stub.door import STATE_KEY, Caller, Door, rules
+from server_stub.door import STATE_KEY, Caller, Door, Tally, rules
 from server_stub.home import Home, Settings
 from server_stub.nonces import Nonces
 from server_stub.rates import Buckets, Rates
@@ -63,8 +64,10 @@ class Server:
         self.conductor = conductor
         self.key = key
         self.clock = clock
-        self.rates = rates or Rates()
+        self.limits = settings.limits if rates is None else replace(settings.limits, rates=rates)
+        self.rates = self.limits.rates
         self.buckets = Buckets()
+        self.tally = Tally()
         secret = home.secret()
         self.nonces = Nonces(hmac.digest(secret, b"nonces", hashlib.sha256))
         self._erase_key = hmac.digest(secret, b"erase", hashlib.sha256)
@@ -180,7 +183,8 @@ def build(server: Server) -> tuple[FastAPI, Door]:
     _add_learning(app, server)
     _add_device(app, server)
     _add_public(app, server)
-    door = Door(app, server.store, server.nonces, rules(server.max_update_bytes), server.clock, server.rates, server.buckets)  # type: ignore[arg-type]
+    rule_for = rules(server.max_update_bytes)
+    door = Door(app, server.store, server.nonces, rule_for, server.clock, server.limits, server.buckets, server.tally)  # type: ignore[arg-type]
     return app, door
 
 

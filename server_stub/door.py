@@ -7,11 +7,13 @@
 """
 
 import asyncio
+import contextlib
 import hashlib
 import re
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import lru_cache
 from typing import Any
@@ -25,16 +27,14 @@ from agent.protocol.http_signature import REPLAY_NONCE, SignedBy, verify_request
 from server_stub import problems
 from server_stub.nonces import Nonces
 from server_stub.peercert import SCOPE_KEY
-from server_stub.rates import Buckets, Rates
+from server_stub.rates import Buckets, Limits
 from server_stub.store import Holder, Spent, Store
 
 SMALL_BODY_BYTES = 16 * 1024
 ROUND_BODY_BYTES = 1024 * 1024
-BODY_S = 20.0
-BODY_BYTES_PER_S = 16_000
-"""Slower than this plus BODY_S is too slow."""
 READING = frozenset({"GET", "HEAD"})
 STATE_KEY = "caller"
+LINGER_S, LINGER_BYTES = 1.0, 256 * 1024
 
 Message = dict[str, Any]
 App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
@@ -90,6 +90,15 @@ class Request:
     address: str
 
 
+@dataclass
+class Tally:
+    """What came to the door since the start."""
+
+    requests: int = 0
+    refusals: Counter[str] = field(default_factory=Counter)
+    """By code."""
+
+
 def rules(max_update_bytes: Callable[[], int]) -> Callable[[str, str], Rule]:
     """The rule for a method and path."""
     table = (
@@ -113,15 +122,25 @@ class Door:
     """ASGI middleware around the device port's application."""
 
     def __init__(
-        self, app: App, store: Store, nonces: Nonces, rule_for: Callable[[str, str], Rule], clock: Clock, rates: Rates, buckets: Buckets
+        self,
+        app: App,
+        store: Store,
+        nonces: Nonces,
+        rule_for: Callable[[str, str], Rule],
+        clock: Clock,
+        limits: Limits,
+        buckets: Buckets,
+        tally: Tally,
     ) -> None:
         self._app = app
         self._store = store
         self._nonces = nonces
         self._rule_for = rule_for
         self._clock = clock
-        self._rates = rates
+        self._limits = limits
+        self._rates = limits.rates
         self._buckets = buckets
+        self._tally = tally
 
     async def __call__(self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]) -> None:
         """Let a request in, or answer it here."""
@@ -131,16 +150,18 @@ class Door:
             return
         request = _request(scope)
         known = ""
+        self._tally.requests += 1
         try:
             rule = self._rule_for(request.method, request.path)
             holder = self._holder(request)
             known = holder.device_id if holder else ""
             self._admit(request, rule, holder)
-            body = await _body(receive, request, rule.max_bytes)
+            body = await _body(receive, request, rule.max_bytes, self._limits)
             caller = self._caller(request, rule, holder, body)
             known = caller.device_id
         except AegisError as error:
-            await _answer(send, error, self._nonce_header(known))
+            self._tally.refusals[error.code] += 1
+            await _answer(receive, send, error, self._nonce_header(known))
             return
         scope.setdefault("state", {})[STATE_KEY] = caller
         await self._app(scope, _replay(body, receive), _with_headers(send, self._nonce_header(known)))
@@ -229,14 +250,14 @@ def _request(scope: Message) -> Request:
     return Request(scope["method"], scope["path"], target, headers, scope.get(SCOPE_KEY), address)
 
 
-async def _body(receive: Callable[[], Awaitable[Message]], request: Request, max_bytes: int) -> bytes:
+async def _body(receive: Callable[[], Awaitable[Message]], request: Request, max_bytes: int, limits: Limits) -> bytes:
     """Raises PeerFault TOO_LARGE, TOO_SLOW."""
     said = request.headers.get("content-length", "0")
     if not said.isascii() or not said.isdigit() or int(said) > max_bytes:
         raise _too_large(max_bytes)
     body = bytearray()
     try:
-        async with asyncio.timeout(BODY_S + max_bytes / BODY_BYTES_PER_S):
+        async with asyncio.timeout(limits.body_s + max_bytes / limits.body_bytes_per_s):
             while True:
                 message = await receive()
                 body += message.get("body", b"")
@@ -271,12 +292,33 @@ def _with_headers(send: Callable[[Message], Awaitable[None]], extra: list[tuple[
     return sending
 
 
-async def _answer(send: Callable[[Message], Awaitable[None]], error: AegisError, extra: list[tuple[bytes, bytes]]) -> None:
+async def _answer(
+    receive: Callable[[], Awaitable[Message]],
+    send: Callable[[Message], Awaitable[None]],
+    error: AegisError,
+    extra: list[tuple[bytes, bytes]],
+) -> None:
     status, headers, body = problems.answer(error)
-    if error.code in ("TOO_LARGE", "TOO_SLOW"):
+    cut_off = error.code in ("TOO_LARGE", "TOO_SLOW")
+    if cut_off:
         headers["Connection"] = "close"
     encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     await send(
         {"type": "http.response.start", "status": status, "headers": [*encoded, (b"content-length", str(len(body)).encode()), *extra]}
     )
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": cut_off})
+    if cut_off:
+        await _linger(receive)
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _linger(receive: Callable[[], Awaitable[Message]]) -> None:
+    """Throw away what is still coming, for a moment: closing over unread bytes would take the answer away from the client (RST)."""
+    left = LINGER_BYTES
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_S):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body"):
+                    return

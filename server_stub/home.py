@@ -22,6 +22,7 @@ from agent.protocol.messages import Mode, Task
 from server_stub import repository
 from server_stub.ca import authority
 from server_stub.ca import certificates as x
+from server_stub.rates import Limits
 from server_stub.rounds import RoundPlan, rho_units_per_round
 
 SETTINGS_FILE, READY_FILE = "server.json", "ready.json"
@@ -48,6 +49,8 @@ class Settings:
     """How often devices are told to ask for offers."""
     period_days: int = 365
     lifetime_epsilon_milli: int = 3000
+    limits: Limits = field(default_factory=Limits)
+    """Rates, sizes and times of the device port."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -65,6 +68,7 @@ class Settings:
                 "task": Task.from_json(value["task"]),
                 "rounds": RoundPlan(**value["rounds"]),
                 "hosts": tuple(value["hosts"]),
+                "limits": Limits.from_json(value.get("limits", {})),
             }
         )
         made.check()

@@ -8,8 +8,6 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-HEAD_S = 15.0
-"""From the first byte of a request, or from the handshake, to the end of its headers."""
 MAX_HEAD_BYTES = 32 * 1024
 SCOPE_KEY = "aegisai.certificate"
 """Where an application finds the certificate's DER, or None."""
@@ -17,6 +15,9 @@ SCOPE_KEY = "aegisai.certificate"
 
 class PeerCertProtocol(HttpToolsProtocol):
     """One connection."""
+
+    head_s = 15.0
+    """server_stub.rates.Limits."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the certificate from the handshake and hand it to the application with every request."""
@@ -32,14 +33,14 @@ class PeerCertProtocol(HttpToolsProtocol):
         self.app = app
         self._head_bytes = 0
         self._in_head = True
-        self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(HEAD_S, transport.close)
+        self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(self.head_s, transport.close)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; the head may not take for ever nor grow without end."""
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_timer is None:
-                self._head_timer = self.loop.call_later(HEAD_S, self.transport.close)
+                self._head_timer = self.loop.call_later(self.head_s, self.transport.close)
         super().data_received(data)
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
             self.transport.close()
@@ -71,3 +72,8 @@ class PeerCertProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+def with_limits(head_s: float) -> type[PeerCertProtocol]:
+    """The protocol class with this time for a request's head."""
+    return type("LimitedProtocol", (PeerCertProtocol,), {"head_s": head_s})

@@ -22,13 +22,12 @@ from server_stub.ca.authority import Authority
 from server_stub.ca.channel import Enrolment
 from server_stub.conductor import Conductor
 from server_stub.home import Home, Settings
-from server_stub.peercert import PeerCertProtocol
-from server_stub.rates import Rates
+from server_stub.peercert import with_limits
+from server_stub.rates import Limits, Rates
 from server_stub.store import Store
 
 KEEP_ALIVE_S = 60
 SHUTDOWN_S = 5
-MAX_CONNECTIONS = 4096
 LOG = logging.getLogger("aegisai.server")
 
 
@@ -54,7 +53,7 @@ def run(home: Home, settings: Settings, *, database: str = "", ready_file: Path 
             home.write_ready(ready_file, ready)
             print(f"AegisAI aggregator is ready: devices {ready['url']}, operator {ready['operator_url']}", flush=True)  # noqa: T201
 
-        await serve(home, settings, authority, database=database, clock=SystemClock(), rates=Rates(), stop=stop, announce=announce)
+        await serve(home, settings, authority, database=database, clock=SystemClock(), stop=stop, announce=announce)
 
     with _authority(home) as authority:
         asyncio.run(until_told())
@@ -66,12 +65,12 @@ async def serve(
     authority: Enrolment,
     *,
     clock: Clock,
-    rates: Rates,
     stop: asyncio.Event,
     announce: Callable[[dict[str, Any]], None],
     database: str = "",
+    rates: Rates | None = None,
 ) -> None:
-    """Serve until `stop`; `announce` is told where, once everything listens."""
+    """Serve until `stop`; `announce` is told where, once everything listens. `rates` take the place of the settings'."""
     key = home.signing_key()
     with ThreadPoolExecutor(1, thread_name_prefix="database") as executor:
         store = Store(database or home.database_url)
@@ -81,7 +80,7 @@ async def serve(
             server = device_port.Server(home, settings, store, authority, conductor, key, clock, executor, rates)
             routes, door = device_port.build(server)
             devices = _device_server(home, settings, door)
-            operator = _server(operator_app.build(server, routes), "127.0.0.1", settings.operator_port)
+            operator = _server(operator_app.build(server, routes), settings.limits, "127.0.0.1", settings.operator_port)
             await _until(stop, conductor, devices, operator, lambda: announce(_where(settings, devices, operator)))
         finally:
             store.close()
@@ -145,22 +144,22 @@ def _device_server(home: Home, settings: Settings, door: Any) -> _Uvicorn:
         made.verify_mode = ssl.CERT_OPTIONAL
         return made
 
-    return _server(door, settings.host, settings.port, ssl_context_factory=context, ssl_certfile=str(home.tls_file))
+    return _server(door, settings.limits, settings.host, settings.port, ssl_context_factory=context, ssl_certfile=str(home.tls_file))
 
 
-def _server(application: Any, host: str, port: int, **options: Any) -> _Uvicorn:
+def _server(application: Any, limits: Limits, host: str, port: int, **options: Any) -> _Uvicorn:
     config = uvicorn.Config(
         application,
         host=host,
         port=port,
-        http=PeerCertProtocol,
+        http=with_limits(limits.head_s),
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=MAX_CONNECTIONS,
+        limit_concurrency=limits.connections,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_S,
         **options,
