@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 LOCK_WAIT_S = 3.0
 """Commands are short; one waits for another."""
+ONCE_PATIENCE_S = 180
+"""How long `run --once` waits with its finished update for a group to meet: the update is gone when the process ends."""
 MAX_LOG_BYTES = 512 * 1024
 EXTERNAL = {
     "tray": "the icon in the notification area (also: aegis without a command)",
@@ -160,7 +162,7 @@ def _run(options: argparse.Namespace) -> int:
             raise NeedsUser("AGENT_RUNNING", "An agent is using this home already.", "Use aegis run-now, or aegis quit first.")
         _start_log(home)
         if options.once:
-            result = _with_agent(home, lambda agent: asyncio.run(agent.make_pass(hold_s=0)).to_json())
+            result = _with_agent(home, lambda agent: asyncio.run(agent.make_pass(hold_s=0, patience_s=ONCE_PATIENCE_S)).to_json())
             return _show(options, result, lambda shown: f"{shown['outcome']}: {shown['text']}")
         _with_agent(home, lambda agent: asyncio.run(_serve(agent)))
     sys.stdout.flush()
@@ -440,7 +442,7 @@ def _parser() -> argparse.ArgumentParser:
         return commands.add_parser(name, help=text, description=text).add_subparsers(metavar="ACTION", required=True)
 
     run = add(commands, "run", _run, "the agent without a screen")
-    run.add_argument("--once", action="store_true", help="make one pass and end; never waits")
+    run.add_argument("--once", action="store_true", help="make one pass and end; waits for nothing but a group that is about to meet")
     status = add(commands, "status", _status, "state, every reason for waiting, budget, model")
     status.add_argument("--watch", action="store_true", help="go on and print every change")
 

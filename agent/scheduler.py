@@ -4,7 +4,9 @@
 2. Never within 2 minutes of the start or of waking from sleep.
 3. After a fault: exponential back-off with jitter and an offline budget (agent.transport.renewal).
 4. A known end of the waiting (hold, budget, pause) is waited for, within a day.
-5. Times are absolute wall time, so that sleep and clock changes lead to one pass, not to none and not to several.
+5. A finished update that waits for a group is told of the meeting soon: for READY_PATIENCE_S the server's own pace holds, down to
+   READY_POLL_S; after that the usual one.
+6. Times are absolute wall time, so that sleep and clock changes lead to one pass, not to none and not to several.
 """
 
 from dataclasses import dataclass, replace
@@ -16,6 +18,8 @@ POLL_S = 30 * 60
 MIN_POLL_S = 5 * 60
 MAX_POLL_S = 24 * 3600
 SETTLE_S = 2 * 60
+READY_POLL_S = 10
+READY_PATIENCE_S = 30 * 60
 SLEEP_GAP_S = 60
 """Wall time that ran ahead of the monotonic clock by this much means that the machine slept."""
 
@@ -32,13 +36,16 @@ class History:
     poll_s: int | None = None
     """What the server asked for."""
     not_before: int | None = None
+    ready_since: int | None = None
+    """When a finished update began to wait for a group."""
 
 
 def after_pass(history: History, result: PassResult, now: int) -> History:
     """The history after a pass that was made."""
     waits = [reason.until for reason in result.reasons if reason.until is not None and reason.until > now]
     until = min(min(waits, default=0), now + MAX_POLL_S) if result.outcome is not Outcome.SENT else 0
-    return History(history.awake_since, now, 0, result.next_poll_s, until or None)
+    ready_since = (history.ready_since or now) if result.outcome is Outcome.READY else None
+    return History(history.awake_since, now, 0, result.next_poll_s, until or None, ready_since)
 
 
 def after_fault(history: History, now: int, retry_after_s: int = 0) -> History:
@@ -59,6 +66,8 @@ def next_at(history: History, draw: float) -> int:
         return max(settled, history.not_before)
     if history.faults:
         return max(settled, history.last_at + int(wait_s(history.faults, draw)), history.not_before or 0)
+    if history.ready_since is not None and history.poll_s and history.last_at - history.ready_since < READY_PATIENCE_S:
+        return max(settled, history.last_at + max(READY_POLL_S, min(history.poll_s, POLL_S)))
     period = min(max(history.poll_s or POLL_S, MIN_POLL_S), MAX_POLL_S)
     return max(settled, history.last_at + max(MIN_POLL_S, int(period * (0.5 + draw))))
 

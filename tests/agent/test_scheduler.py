@@ -9,6 +9,8 @@ from agent.conditions.reasons import Reason, ReasonCode
 from agent.outcome import Outcome, PassResult
 from agent.scheduler import (
     MIN_POLL_S,
+    READY_PATIENCE_S,
+    READY_POLL_S,
     SETTLE_S,
     History,
     after_fault,
@@ -74,3 +76,22 @@ def test_sleep_is_told_from_time_awake_and_from_a_clock_set_back():
     assert slept(NOW, 10.0, NOW + 7200, 20.0)
     assert not slept(NOW, 10.0, NOW + 60, 70.0)
     assert not slept(NOW, 10.0, NOW - 7200, 20.0)
+
+
+def test_a_ready_device_keeps_the_servers_pace_for_a_while_and_never_a_frantic_one():
+    ready = PassResult(Outcome.READY, "", next_poll_s=20)
+    history = after_pass(History(0), ready, 10_000)
+    assert next_at(history, 0.9) == 10_020
+    frantic = after_pass(history, PassResult(Outcome.READY, "", next_poll_s=0), 10_020)
+    assert next_at(frantic, 0.0) >= 10_020 + MIN_POLL_S  # nothing was asked for: the usual pace
+    frantic = after_pass(history, PassResult(Outcome.READY, "", next_poll_s=1), 10_020)
+    assert next_at(frantic, 0.0) == 10_020 + READY_POLL_S
+    late = after_pass(history, ready, 10_000 + READY_PATIENCE_S)
+    assert next_at(late, 0.0) >= 10_000 + READY_PATIENCE_S + MIN_POLL_S
+    assert after_pass(late, PassResult(Outcome.SENT, ""), 20_000).ready_since is None
+
+
+def test_a_ready_device_comes_back_when_its_group_meets():
+    held = Reason(ReasonCode.NO_ROUND, "", until=10_400)
+    history = after_pass(History(0), PassResult(Outcome.READY, "", (held,), next_poll_s=20), 10_000)
+    assert next_at(history, 0.5) == 10_400
