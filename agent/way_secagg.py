@@ -20,7 +20,7 @@ from agent.errors import AegisError, PeerFault
 from agent.membership import Blocking
 from agent.outcome import Outcome, PassResult, Trained
 from agent.rendezvous import Meeting
-from agent.sending import FINAL, Outbox, check_sealed
+from agent.sending import Outbox, check_sealed
 from agent.store.ledger import Ledger
 from agent.wall import Wall
 
@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 JOINED = "joined"
 """The first claim of a round: this device is about to advertise."""
+_CLOSED = frozenset({"ROUND_CLOSED", "NOT_IN_GROUP", "ALREADY_CONTRIBUTED"})
+"""The round ended, or went on without this device: no fault of anybody's."""
 _LOST = frozenset({"OFFLINE", "SERVER_BUSY", "SERVER_ERROR", "SERVER_CERTIFICATE", "REJECTED_IDENTITY"})
 """The server cannot be told either."""
 
@@ -223,7 +225,7 @@ class SecaggWay:
     async def _ended(self, client: "AggregatorClient", turn: Turn, error: AegisError) -> PassResult:
         """After a round that did not come to its end here: leave cleanly, and say why."""
         log.info("round.ended id=%d code=%s charged=%s", turn.config.round_id, error.code, turn.is_charged)
-        closed = error.code in FINAL
+        closed = error.code in _CLOSED
         farewell = turn.farewell(error.code)
         if farewell is not None and not closed and error.code not in _LOST:
             try:
