@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from agent.clock import Clock, SystemClock
-from agent.errors import InternalError, PeerFault
+from agent.errors import AegisError, InternalError, PeerFault
 from agent.protocol.http_signature import REPLAY_NONCE, sign_request
 from agent.protocol.limits import MAX_BODY_BYTES, MAX_MODEL_BYTES
 from agent.protocol.messages import RoundConfig, Task
@@ -74,6 +74,7 @@ class AggregatorClient:
         self._closed = False
         self._nonce = ""
         self._nonce_until = 0.0
+        self._shows_certificate = identity is not None
 
     def register(self, token: str, csr_pem: str) -> Registration:
         """Enrol. The same token with the same key gives the same answer again.
@@ -170,9 +171,18 @@ class AggregatorClient:
     def renew(self, csr_pem: str) -> str:
         """The next certificate, as PEM, for the key of `csr_pem`; works for 90 days after the present one has expired.
 
-        The same key again gives the same certificate. Raises NeedsOperator REVOKED, CERTIFICATE_EXPIRED (longer ago than that).
+        Where the present one is refused (expired, by a clock that is righter than this computer's), it goes on without: the signature
+        says who asks. The same key again gives the same certificate. Raises NeedsOperator REVOKED, CERTIFICATE_EXPIRED (longer ago).
         """
-        answer = json_object(self._send_signed("POST", "/api/v1/certificate", _json({"csr_pem": csr_pem}), JSON_TYPE))
+        body = _json({"csr_pem": csr_pem})
+        try:
+            came = self._send_signed("POST", "/api/v1/certificate", body, JSON_TYPE)
+        except AegisError as error:
+            if error.code not in ("REJECTED_IDENTITY", "OFFLINE") or not self._shows_certificate:
+                raise
+            self._hide_certificate()
+            came = self._send_signed("POST", "/api/v1/certificate", body, JSON_TYPE)
+        answer = json_object(came)
         fields = checked(answer, certificate_pem=str, ca_pem=str)
         if fields["ca_pem"].split() != self._ca_pem.split():
             raise bad_answer("the certificate authority is not the invitation's")
@@ -252,13 +262,21 @@ class AggregatorClient:
             raise PeerFault("SERVER_ERROR", f"The server answered with status {answer.status}.", "Tell the operator.")
         return answer
 
+    def _hide_certificate(self) -> None:
+        """Go on over a new connection that shows none."""
+        self._shows_certificate = False
+        session, self._opened = self._opened, None
+        if session is not None:
+            session.close()
+
     def _session(self) -> "PinnedSession":
         if self._opened is None:
             from agent.transport.http import PinnedSession
             from agent.transport.tls import client_context
 
-            expired = self._identity is not None and self._identity.not_after <= self._clock.now()
-            context = client_context(self._ca_pem, None if expired else self._identity)
+            if self._identity is not None and self._identity.not_after <= self._clock.now():
+                self._shows_certificate = False
+            context = client_context(self._ca_pem, self._identity if self._shows_certificate else None)
             self._opened = PinnedSession(self._server, context, proxy=self._proxy, timeouts=self._timeouts)
         if self._closed:  # looked at last: `close` may have come while the session was being made
             self._opened.close()

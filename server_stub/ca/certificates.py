@@ -18,6 +18,8 @@ SERVER_DAYS = 397
 DEVICE_S = 7 * 24 * 3600
 CLOCK_SLACK_S = 300
 """A device whose clock is a little slow accepts its new certificate at once."""
+ROOT_SLACK_S = 2 * 24 * 3600
+"""One whose clock is slow by a day accepts the authority and its server from their first minute."""
 REVOCATION_LIST_S = 24 * 3600
 MAX_CSR_CHARS = 8 * 1024
 
@@ -49,7 +51,7 @@ def authority_certificate(key: Key, name: str, now: int) -> x509.Certificate:
     """The self-signed root of devices and servers."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     return (
-        _builder(subject, subject, key.public_key(), now, AUTHORITY_DAYS * 86400)
+        _builder(subject, subject, key.public_key(), now, AUTHORITY_DAYS * 86400, ROOT_SLACK_S)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(issues=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -61,7 +63,7 @@ def server_certificate(issuer: x509.Certificate, issuer_key: Key, key: Key, host
     """A TLS server's certificate for host names and addresses."""
     names = [_host_name(host) for host in hosts]
     return (
-        _builder(x509.Name([]), issuer.subject, key.public_key(), now, SERVER_DAYS * 86400)
+        _builder(x509.Name([]), issuer.subject, key.public_key(), now, SERVER_DAYS * 86400 - ROOT_SLACK_S, ROOT_SLACK_S)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(issues=False), critical=True)
         .add_extension(x509.SubjectAlternativeName(names), critical=True)
@@ -121,11 +123,9 @@ def read_csr(text: str) -> ec.EllipticCurvePublicKey:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, now: int, life_s: int
+    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, now: int, life_s: int, slack_s: int = CLOCK_SLACK_S
 ) -> x509.CertificateBuilder:
-    return x509.CertificateBuilder(
-        issuer, subject, public_key, x509.random_serial_number(), _time(now - CLOCK_SLACK_S), _time(now + life_s)
-    )
+    return x509.CertificateBuilder(issuer, subject, public_key, x509.random_serial_number(), _time(now - slack_s), _time(now + life_s))
 
 
 def _usage(*, issues: bool) -> x509.KeyUsage:

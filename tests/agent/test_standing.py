@@ -38,6 +38,8 @@ def test_status_travels_unchanged(device):
     [
         ("KEYRING_LOCKED", "KEYRING_LOCKED", AgentState.ATTENTION),
         ("KEYRING_ABSENT", "KEYRING_ABSENT", AgentState.ATTENTION),
+        ("KEYRING_DENIED", "KEYRING_DENIED", AgentState.ATTENTION),
+        ("KEYRING_TOO_LARGE", "KEYRING_TOO_LARGE", AgentState.ATTENTION),
         ("PASSPHRASE_MISSING", "KEYRING_LOCKED", AgentState.ATTENTION),
         ("OFFLINE", "OFFLINE", AgentState.WAITING),
         ("SERVER_CERTIFICATE", None, AgentState.ERROR),

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from agent.models.repository import ModelRepository
 from agent.models.verify import Floor, verify_model
 from agent.protocol.envelope import decode, encode
 from agent.transport.answers import RetryLater
+from agent.transport.client import AggregatorClient
 from server_stub.rates import Rate, Rates
+from tests.fakes.clock import FakeClock
 from tests.fakes.live_server import LiveServer
 
 
@@ -206,6 +209,20 @@ def test_an_expired_certificate_is_renewed_without_it_for_ninety_days(live):
     live.clock.advance(91 * 86400)
     asleep = live.client(replace(other.file.load(), not_after=0))
     assert refused(asleep.renew, other.file.renewal_csr_pem()) == "CERTIFICATE_EXPIRED"
+
+
+def test_a_device_whose_slow_clock_thinks_that_its_expired_certificate_is_good_renews_it(tmp_path):
+    now = int(time.time())
+    with LiveServer(tmp_path, clock=FakeClock(now - 8 * 86400)) as server:
+        device = server.enrol()
+        server.clock.advance(8 * 86400)
+        identity = device.file.load()
+        assert identity.not_after < now
+        slow = AggregatorClient(server.url, server.home.ca_pem, server.signing_key, identity, clock=FakeClock(now - 2 * 86400))
+        assert refused(slow.offer) in ("REJECTED_IDENTITY", "OFFLINE")
+        device.file.set_renewed(slow.renew(device.file.renewal_csr_pem()), server.home.ca_pem)
+        slow.close()
+        assert server.client(device.file.load()).device()["device_id"] == device.device_id
 
 
 def test_too_many_requests_are_told_when_to_come_back(tmp_path):

@@ -1,19 +1,25 @@
 """The device port as a stranger, a thief and a fuzzer meet it: raw requests over TLS."""
 
 import contextlib
+import datetime
 import json
 import ssl
+from dataclasses import replace
 from http.client import HTTPSConnection
 from urllib.parse import urlsplit
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.identity import SoftwareSigner
 from agent.protocol.http_signature import sign_request
 from agent.transport.tls import client_context
+from server_stub.ca import certificates as x
 from server_stub.door import Access, rules
 from tests.fakes.live_server import LiveServer
 
@@ -100,6 +106,47 @@ def test_certificates_of_another_authority_and_of_a_server_are_refused(shared, t
         stranger = other.enrol()
         with pytest.raises((ssl.SSLError, OSError)):
             ask(shared, "GET", "/api/v1/rounds/offer", identity=stranger.file.load())
+
+
+DAY = 86_400
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "usage"),
+    [(-9 * DAY, -2 * DAY, "CLIENT_AUTH"), (DAY, 8 * DAY, "CLIENT_AUTH"), (-DAY, DAY, "SERVER_AUTH"), (-DAY, DAY, "CODE_SIGNING")],
+    ids=["expired", "not yet valid", "a server's", "for another use"],
+)
+def test_what_the_authority_signed_for_another_time_or_use_opens_no_connection(shared, start, end, usage):
+    device = shared.enrol()
+    certificate, identity = as_issued(shared, device.file.csr_pem(), device.device_id, start, end, usage), device.file.load()
+    with pytest.raises((ssl.SSLError, OSError)):
+        ask(shared, "GET", "/api/v1/rounds/offer", identity=replace(identity, certificate_pem=certificate))
+    good = as_issued(shared, device.file.csr_pem(), device.device_id, -DAY, DAY, "CLIENT_AUTH")
+    assert code(ask(shared, "GET", "/api/v1/rounds/offer", identity=replace(identity, certificate_pem=good))) == "REJECTED_IDENTITY"
+
+
+def as_issued(server, csr_pem, device_id, start, end, usage):
+    """What the authority's own key could have signed, from `start` to `end` seconds from now."""
+    key = x.load_key((server.home.authority / "ca.key").read_bytes())
+    now = datetime.datetime.now(datetime.UTC)
+    made = x509.CertificateBuilder(
+        x509.load_pem_x509_certificate(server.home.ca_pem.encode()).subject,
+        x509.Name([]),
+        x509.load_pem_x509_csr(csr_pem.encode()).public_key(),
+        x509.random_serial_number(),
+        now + datetime.timedelta(seconds=start),
+        now + datetime.timedelta(seconds=end),
+    )
+    made = made.add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(device_id)]), critical=True)
+    made = made.add_extension(x509.ExtendedKeyUsage([getattr(ExtendedKeyUsageOID, usage)]), critical=False)
+    return x.pem(made.sign(key, SHA256()))
+
+
+def test_another_devices_certificate_is_worth_nothing_without_its_key(shared):
+    device, other = shared.enrol(), shared.enrol()
+    mixed = replace(device.file.load(), certificate_pem=other.file.load().certificate_pem)
+    with pytest.raises(ssl.SSLError):
+        client_context(shared.home.ca_pem, mixed)
 
 
 def test_a_certificate_of_the_authority_that_the_aggregator_never_took_in_is_refused(shared):
