@@ -24,6 +24,7 @@ from agent.service import Service
 from agent.standing import Faults, own_reasons, status_of
 from agent.status import ReadingView, Status
 from agent.store.database import Database
+from agent.store.head import Head
 from agent.store.ledger import Ledger
 from agent.store.samples import Samples
 from agent.store.values import Values
@@ -102,7 +103,7 @@ class Agent:
         self.terms = Terms(home, self.values, Values(self.database, "setting"), environ, policy_path(environ))
         self.record = Record(self.database, clock)
         self.gate = Gate(self.record, self.terms.gate_facts)
-        self.ledger = Ledger(self.database)
+        self.ledger = Ledger(self.database, Head(home.ledger_head))
         self.samples = Samples(self.database)
         self.limits = limits or self._own_limits
         self._given_keystore = keystore
@@ -281,6 +282,7 @@ class Agent:
         self.model_store().clear()
         shutil.rmtree(self.home.trust, ignore_errors=True)
         self.home.model_seen_at.unlink(missing_ok=True)
+        self.home.ledger_head.unlink(missing_ok=True)
         self.database.recreate()
         self.terms.reload()
         self.record.reload()

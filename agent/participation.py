@@ -304,8 +304,12 @@ class Participation:
 
         if config is None and task.mode is Mode.LOCAL:
             return PassResult(Outcome.NO_ROUND, "No round is open now.")
-        if config is not None and (offer.contributed or self._ledger.has_met(config.task_id, config.round_id)):
-            return already(config.round_id)
+        if config is not None:
+            has_met = self._ledger.has_met(config.task_id, config.round_id)
+            if offer.contributed and not has_met:
+                raise self._ledger.contradicted()
+            if has_met:
+                return already(config.round_id)
         return self._wall.refusal(task.task_id, offer.model_digest, config) or self._enough_rows(task)
 
     def _enough_rows(self, task: "Task") -> PassResult | None:

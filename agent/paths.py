@@ -43,6 +43,11 @@ class Home:
         return self.root / "model-seen-at"
 
     @property
+    def ledger_head(self) -> Path:
+        """How far the ledger has come (agent.store.head)."""
+        return self.root / "ledger-head"
+
+    @property
     def scratch(self) -> Path:
         """Encrypted trained updates; emptied at every start, because their keys live in memory only."""
         return self.root / "scratch"

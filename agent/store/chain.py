@@ -44,6 +44,10 @@ class Chain:
         row = self._database.row(f"SELECT body FROM {self._table} ORDER BY seq DESC LIMIT 1")  # noqa: S608
         return None if row is None else dict(json.loads(row[0]))
 
+    def hashes(self) -> list[str]:
+        """The hash of every row in order."""
+        return [str(row[0]) for row in self._database.rows(f"SELECT hash FROM {self._table} ORDER BY seq")]  # noqa: S608
+
     def verified(self) -> list[dict[str, Any]]:
         """Every body in order, after the whole chain was checked. Raises NeedsUser CHAIN_BROKEN."""
         bodies: list[dict[str, Any]] = []

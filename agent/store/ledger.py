@@ -9,6 +9,7 @@
 
 import hashlib
 import json
+import logging
 from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
@@ -16,6 +17,9 @@ from typing import Any
 from agent.errors import InternalError, NeedsUser
 from agent.store.chain import Chain
 from agent.store.database import Database
+from agent.store.head import Head, set_back
+
+log = logging.getLogger(__name__)
 
 
 class Sending(Enum):
@@ -77,9 +81,10 @@ _COLUMNS = "attempt, charge_seq, task_id, round_id, closes_at, created_at, sha25
 class Ledger:
     """Charges and outbox."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, head: Head | None = None) -> None:
         self._database = database
         self._chain = Chain(database, "charge")
+        self._head = head
 
     def record(self, charge: Charge, body: bytes, closes_at: int) -> None:
         """Charge and put `body` into the outbox: durable when this returns. Raises InternalError when the two do not fit together."""
@@ -100,6 +105,16 @@ class Ledger:
                 charge.body_bytes,
                 body,
             )
+        if self._head is not None:
+            self._note(self._head)
+
+    def _note(self, head: Head) -> None:
+        """The charge is durable already; a head that cannot be written is only one behind."""
+        hashes = self._chain.hashes()
+        try:
+            head.write(len(hashes), hashes[-1])
+        except OSError as error:
+            log.warning("ledger.head_behind error=%s", error.strerror)
 
     def settle(self, attempt: str, state: Sending, now: int, receipt: dict[str, Any] | None = None) -> None:
         """End an unsent entry."""
@@ -162,8 +177,17 @@ class Ledger:
         return int(row[0]) if row and row[0] is not None else 0
 
     def charges(self) -> list[Charge]:
-        """Every charge in order, after the chain was checked. Raises NeedsUser CHAIN_BROKEN."""
-        return [Charge(**body) for body in self._chain.verified()]
+        """Every charge in order, after the chain was checked. Raises NeedsUser CHAIN_BROKEN, LEDGER_SET_BACK."""
+        charges = [Charge(**body) for body in self._chain.verified()]
+        if self._head is not None:
+            self._head.check(self._chain.hashes())
+        return charges
+
+    def contradicted(self) -> NeedsUser:
+        """The aggregator holds an update that this ledger does not know: from now on it counts as spent."""
+        if self._head is not None:
+            self._head.write(len(self._chain.hashes()) + 1, "")
+        return set_back()
 
     def entries(self, offset: int = 0, limit: int = -1) -> list[OutboxEntry]:
         return self._entries("ORDER BY charge_seq LIMIT ? OFFSET ?", limit, offset)
