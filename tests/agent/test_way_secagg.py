@@ -1,6 +1,8 @@
 """Devices that meet: whole agents around a group, from the readiness to the sum; and what they leave behind when something ends it."""
 
 import asyncio
+import math
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -8,11 +10,14 @@ import pytest
 
 from agent.errors import AegisError, NeedsUser, PeerFault
 from agent.outcome import Outcome
+from agent.privacy.codec import decode_sum
 from agent.protocol import codec, envelope, merkle
 from agent.store.ledger import Sending
+from agent.supervisor.inprocess import InProcessWorker
 from tests.fakes.clock import FakeClock
 from tests.fakes.device import Device
 from tests.fakes.meeting import LIMITS, MeetingAggregator
+from tests.fakes.meeting_http import MeetingSite
 
 
 async def quick(_):
@@ -23,16 +28,15 @@ class Town:
     """`size` agents of one aggregator, which expects all of them."""
 
     def __init__(self, folder, size=3, **options):
-        import time
-
+        """`options` are the devices'."""
         self.clock = FakeClock(int(time.time()))
-        self.server = MeetingAggregator(self.clock, size, **options)
+        self.server = MeetingAggregator(self.clock, size)
         self.devices = []
         for number in range(size):
             place = folder / f"d{number}"
             place.mkdir()
-            device = Device(place, clock=self.clock, aggregator=self.server, limits=lambda: LIMITS, sleep=quick)
-            self.devices.append(device)
+            made = Device(place, clock=self.clock, aggregator=self.server, **{"limits": lambda: LIMITS, "sleep": quick, **options})
+            self.devices.append(made)
 
     async def join(self):
         for device in self.devices:
@@ -126,6 +130,34 @@ def test_a_ready_device_is_told_when_its_group_meets_and_comes_back_for_it(town)
         assert town.server.said() == []
 
     asyncio.run(scene())
+
+
+def test_the_whole_way_over_tls_with_real_training_and_sealing(tmp_path):
+    """The device's own client; the opened sum is no larger than clipped updates and the planned noise make it."""
+
+    async def scene(town, site):
+        await town.join()
+        results = await town.meet()
+        assert outcomes(results) == ["sent"] * 3
+        (group,) = town.server.groups
+        mean = decode_sum(group.result.words, town.server.config, group.result.count)
+        noise = float(town.server.config.grid) * math.sqrt(town.server.config.noise_var / group.result.count)
+        assert 0 < np.linalg.norm(mean) < 1 + 1.5 * noise * math.sqrt(len(mean))
+        for device, result in zip(town.devices, results, strict=True):
+            page = await device.call("ledger", verify=True)
+            assert page["verified"] is True
+            (entry,) = page["outbox"]
+            assert entry["receipt"]["receipt"]["body_sha256"] == entry["sha256"]
+            assert entry["receipt"]["receipt"]["bytes"] == entry["bytes"]
+            assert (device.agent.participation.trained, list((device.home / "scratch").iterdir())) == (None, [])
+            assert result.bytes_down > 0
+        assert sum(result.bytes_up for result in results) == sum(site.bytes_in.values())
+        assert set(site.bytes_in) == {"advertise", "shares", "updates", "consistency", "unmask"}
+
+    town = Town(tmp_path, worker=lambda _: InProcessWorker(), client_factory=None)
+    with MeetingSite(tmp_path, town.server) as site:
+        asyncio.run(scene(town, site))
+    town.close()
 
 
 @pytest.mark.parametrize("phase", ["advertise", "shares", "masked", "consistency", "unmask"])

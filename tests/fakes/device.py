@@ -31,9 +31,8 @@ class Device:
             clock=self.clock,
             keystore=self.keystore,
             worker=self.worker,
-            client_factory=self.server.client,
             environ=self.environ,
-            **self.options,
+            **{"client_factory": self.server.client, **self.options},
         )
 
     def restart(self):

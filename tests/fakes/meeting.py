@@ -161,7 +161,7 @@ class MeetingClient(FakeClient):
     _closed = False
 
     @property
-    def _device_id(self):
+    def device_id(self):
         return self._identity.device_id
 
     def register(self, token, csr_pem):
@@ -170,20 +170,20 @@ class MeetingClient(FakeClient):
             return super().register(token, csr_pem)
 
     def offer(self, *, ready=False, trained=None):
-        return self._act("offer", lambda: self._host.offer_for(self._device_id, ready, trained))
+        return self._act("offer", lambda: self._host.offer_for(self.device_id, ready, trained))
 
     def send_phase(self, round_id, phase, body):
-        self._act(phase, lambda: self._host.phase(self._device_id, round_id, phase, body))
+        self._act(phase, lambda: self._host.phase(self.device_id, round_id, phase, body))
 
     def inbox(self, round_id, after):
-        return self._act(f"inbox {after}", lambda: self._host.inbox_for(self._device_id, round_id, after))
+        return self._act(f"inbox {after}", lambda: self._host.inbox_for(self.device_id, round_id, after))
 
     def leave(self, round_id, body):
         self.send_phase(round_id, "leave", body)
 
     def send_update(self, body):
         with self._host.lock:
-            self._act("masked", lambda: self._host.masked(self._device_id, body))
+            self._act("masked", lambda: self._host.masked(self.device_id, body))
             return super().send_update(body)
 
     def close(self):
