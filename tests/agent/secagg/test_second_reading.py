@@ -1,0 +1,190 @@
+"""A second reading of the protocol: shares, masks, contexts and statements of a real group, computed here with bare primitives.
+
+Nothing of agent.protocol is used to compute what is expected, so that a slip that both ends share cannot hide.
+"""
+
+import json
+from hashlib import sha256
+from itertools import pairwise
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.x509 import load_pem_x509_certificate
+
+from tests.fakes.secagg import Fleet, plan
+
+P = 2**256 + 297
+BITS, WORDS = 20, 9
+
+
+def split_envelope(body):
+    size = int.from_bytes(body[4:8], "big")
+    assert body[:4] == b"AEG1"
+    header = json.loads(body[8 : 8 + size])
+    payload = body[8 + size :]
+    assert header["payload_sha256"] == sha256(payload).hexdigest()
+    return header, payload
+
+
+def text(value):
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def hkdf(secret, info, salt):
+    return HKDF(SHA256(), 32, salt, info).derive(secret)
+
+
+def expanded(key, count):
+    stream = Cipher(algorithms.AES256(key), modes.CTR(bytes(16))).encryptor().update(bytes(4 * count))
+    return [int.from_bytes(stream[at : at + 4], "little") for at in range(0, len(stream), 4)]
+
+
+def two(number):
+    return number.to_bytes(2, "big")
+
+
+class Played:
+    """A group of four at full survival, with every secret and every body on the table."""
+
+    def __init__(self):
+        self.fleet = Fleet(4, plan(4, d=WORDS, d_padded=WORDS, bits=BITS))
+        peers = self.fleet.peers
+        self.group = self.fleet.group()
+        secrets = [(peer.client._sealing, peer.client._masking, peer.client._self_secret) for peer in peers]
+        self.sealing, self.masking, self.selves = zip(*secrets, strict=True)
+        self.roster = self.group.inbox("advertise", peers[0].device_id)
+        self.bodies = {}
+        for kind in ("shares", "masked", "consistency", "unmask"):
+            self.bodies[kind] = [self.fleet.say(self.group, peer, kind) for peer in peers]
+            self.group.advance(0)
+        config = self.fleet.config
+        names = ("protocol", "task_id", "round_id", "model_version", "model_digest")
+        told = {name: getattr(config, name) for name in names}
+        self.config_digest = sha256(text(config.to_json())).hexdigest()
+        self.round_context = sha256(text({**told, "config_digest": self.config_digest})).digest()
+        records = self.records()
+        self.context = sha256(b"secagg/group-context" + self.round_context + text([0, 1]) + sha256(b"".join(records)).digest()).digest()
+
+    def records(self):
+        header, payload = split_envelope(self.roster)
+        assert header["context"] == self.round_context.hex()
+        at, found = 0, []
+        while at < len(payload):
+            start = at
+            at += 1 + payload[at] + 3 * 32 + 64
+            at += 2 + int.from_bytes(payload[at : at + 2], "big")
+            found.append(payload[start:at])
+            at += 4
+            at += 1 + 32 * payload[at]
+        return found
+
+    def public(self, keys, number):
+        return X25519PublicKey.from_public_bytes(keys[number].public_key().public_bytes_raw())
+
+
+def test_contexts_bind_round_model_configuration_group_and_members():
+    played = Played()
+    for kind in ("shares", "masked", "consistency", "unmask"):
+        for body in played.bodies[kind]:
+            assert split_envelope(body)[0]["context"] == played.context.hex()
+
+
+def test_p6_every_sealed_share_opens_for_its_holder_alone_and_makes_the_secret():
+    played = Played()
+    threshold = 4 // 2 + 1
+    for dealer in range(4):
+        _, payload = split_envelope(played.bodies["shares"][dealer])
+        assert payload[:32] == sha256(b"secagg/self-digest" + played.context + played.selves[dealer]).digest()
+        at, points = 32, {"self": {}, "pair": {}}
+        for holder in range(4):
+            commitments, at = payload[at : at + 64], at + 64
+            if holder == dealer:
+                continue
+            sealed, at = payload[at : at + 82], at + 82
+            secret = played.sealing[holder].exchange(played.public(played.sealing, dealer))
+            route = two(dealer) + two(holder)
+            key = hkdf(secret, b"secagg/enc" + route, played.context)
+            both = AESGCM(key).decrypt(bytes(12), sealed, played.context + route + b"shares")
+            for number, kind in enumerate(("self", "pair")):
+                share = both[33 * number : 33 * number + 33]
+                bound = b"secagg/commit" + played.context + bytes([number]) + route + share
+                assert commitments[32 * number : 32 * number + 32] == sha256(bound).digest()
+                points[kind][holder + 1] = int.from_bytes(share, "big")
+        assert at == len(payload)
+        assert at_zero(points["self"], threshold) == played.selves[dealer]
+        assert at_zero(points["pair"], threshold) == played.masking[dealer].private_bytes_raw()
+
+
+def at_zero(points, threshold):
+    """Lagrange, as in a textbook."""
+    total = 0
+    chosen = list(points.items())[:threshold]
+    for x, y in chosen:
+        for other, _ in chosen:
+            if other != x:
+                y = y * other * pow(other - x, -1, P) % P
+        total += y
+    return (total % P).to_bytes(32, "big")
+
+
+def test_p6_masked_words_are_the_sealed_words_plus_exactly_these_masks():
+    played = Played()
+    digests = bytes.fromhex(played.fleet.config.model_digest) + bytes.fromhex(played.config_digest)
+    for own, peer in enumerate(played.fleet.peers):
+        words = [int(word) for word in peer.words]
+        masks = [(1, hkdf(played.selves[own], b"secagg/self" + two(own), played.context))]
+        for other in range(4):
+            if other != own:
+                secret = played.masking[own].exchange(played.public(played.masking, other))
+                low, high = min(own, other), max(own, other)
+                key = hkdf(secret, b"secagg/pair" + two(low) + two(high) + digests, played.context)
+                masks.append((1 if own < other else -1, key))
+        for sign, key in masks:
+            words = [word + sign * mask for word, mask in zip(words, expanded(key, WORDS), strict=True)]
+        words = [word % 2**BITS for word in words]
+        _, payload = split_envelope(played.bodies["masked"][own])
+        joined = b"".join((one | other << 20).to_bytes(5, "little") for one, other in zip(words[::2], [*words[1::2], 0], strict=True))
+        assert payload == joined
+
+
+def test_what_is_signed_is_what_the_protocol_says():
+    played = Played()
+    everybody = sha256(text([0, 1, 2, 3])).digest()
+    for number, peer in enumerate(played.fleet.peers):
+        key = load_pem_x509_certificate(peer.certificate.encode()).public_key()
+        header, payload = split_envelope(played.bodies["masked"][number])
+        _, consistency = split_envelope(played.bodies["consistency"][number])
+        for label, second, signature in (
+            (b"masked", sha256(payload).digest(), bytes.fromhex(header["signature"])),
+            (b"survivors", everybody, consistency),
+        ):
+            statement = b"secagg/" + label + b"\0" + played.context + two(32) + everybody + two(32) + second
+            r, s = (int.from_bytes(signature[at : at + 32], "big") for at in (0, 32))
+            key.verify(encode_dss_signature(r, s), statement, ec.ECDSA(SHA256()))
+
+
+def test_masks_of_seeds_that_differ_in_one_bit_have_nothing_to_do_with_each_other():
+    """Every bit of the pair secret counts; nothing is folded into fewer bits (a 28-bit mask would fail here at once)."""
+    from agent.protocol.keys import pair_key
+    from agent.protocol.masking import apply
+
+    def mask(secret):
+        words = np.zeros(1 << 10, np.uint32)
+        apply(words, [pair_key(secret, bytes(32), 0, 1, "00" * 32, "11" * 32)], [])
+        return words
+
+    base, seen = mask(bytes(32)), set()
+    for bit in range(256):
+        other = mask((1 << bit).to_bytes(32, "little"))
+        seen.add(other.tobytes())
+        differing = np.unpackbits((base ^ other).view(np.uint8)).mean()
+        assert abs(differing - 0.5) < 6 * 0.5 / (1 << 15) ** 0.5
+        assert abs(np.corrcoef(base, other)[0, 1]) < 6 / 2**5
+    assert len(seen) == 256
+    assert all(one != other for one, other in pairwise(sorted(seen)))
