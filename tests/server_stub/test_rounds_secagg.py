@@ -25,7 +25,7 @@ def check(fleet, group):
         assert group.result is None
 
 
-@pytest.mark.parametrize("n", [3, 4, 5])
+@pytest.mark.parametrize("n", [2, 3, 4, 5])
 def test_p6_every_subset_dropping_at_every_phase(n):
     for phase in KINDS:
         for dropped in subsets(n):
