@@ -12,18 +12,22 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
+WORDS_A_BLOCK = 4
 CHUNK_WORDS = 1 << 13
 """Expanded and added while it is in the processor's cache."""
 
 
-def apply(words: NDArray[np.uint32], add: Iterable[bytes], subtract: Iterable[bytes]) -> None:
-    """Add and subtract the expansions of keys, in place. One piece of the vector at a time, for all keys, while it is in the cache."""
+def apply(words: NDArray[np.uint32], add: Iterable[bytes], subtract: Iterable[bytes], first: int = 0) -> None:
+    """Add and subtract the expansions of keys, in place. One piece of the vector at a time, for all keys, while it is in the cache.
+
+    `first`: place of words[0] in the whole vector, a multiple of 4 (16 bytes are one block of the cipher).
+    """
     zeros = memoryview(bytes(4 * CHUNK_WORDS))
     spare = np.empty(CHUNK_WORDS, "<u4")
     raw = memoryview(spare.view(np.uint8))  # type: ignore[arg-type]
-    zero_block = modes.CTR(bytes(16))
+    start_block = modes.CTR((first // WORDS_A_BLOCK).to_bytes(16, "big"))
     expansions = [
-        (Cipher(algorithms.AES256(key), zero_block).encryptor().update_into, operation)
+        (Cipher(algorithms.AES256(key), start_block).encryptor().update_into, operation)
         for keys, operation in ((add, np.add), (subtract, np.subtract))
         for key in keys
     ]

@@ -154,6 +154,15 @@ def derived():
     }
 
 
+def test_a_stretch_of_a_vector_gets_the_masks_of_its_place():
+    whole, keys = np.arange(40_000, dtype=np.uint32), ([fill(1, 32), fill(3, 32)], [fill(2, 32)])
+    pieces = whole.copy()
+    apply(whole, *keys)
+    for first, end in ((0, 8), (8, 20_000), (20_000, 40_000)):
+        apply(pieces[first:end], *keys, first)
+    assert pieces.tolist() == whole.tolist()
+
+
 def test_masks_cancel_between_two_devices_and_are_long_streams():
     words = np.arange(100_000, dtype=np.uint32)
     apply(words, [fill(1, 32)], [fill(2, 32)])

@@ -382,14 +382,16 @@ def test_p6_a_late_input_stays_covered_after_its_pair_masks_are_known():
     config = lie.fleet.config
     masked = unpack(codec.decode_masked(body, lie.context, config).words, config.bits, len(late.words))
     # The whole knowledge of the aggregator: this device's masking key, hence every pair mask.
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+
     from server_stub.unmask import _left_over
 
     opening = type("O", (), {})()
     opening.context, opening.model_digest, opening.config_digest = lie.context, config.model_digest, config.digest
     opening.masking_keys = [one.masking_key for one in lie.advertisements()]
-    opening.survivors = frozenset(range(4))
     secret = lie.fleet.peers[4].client._masking.private_bytes_raw()
-    above, below = _left_over(4, secret, opening)
+    public = {number: X25519PublicKey.from_public_bytes(opening.masking_keys[number]) for number in range(4)}
+    above, below = _left_over(4, secret, opening, public)
     uncovered = masked.copy()
     apply(uncovered, below, above)
     mask = (1 << config.bits) - 1
