@@ -7,6 +7,7 @@ How to drive it:
     groups = join.close(now)                    draws groups by the beacon: list of GroupRound; `join.left_out`: in no group (answer 410)
 
     group.receive(kind, device_id, body)        POST …/{shares|consistency|unmask|leave} and the masked input of POST /updates
+    group.drop(device_id)                       it was revoked or erased: as if it had left (`join.drop` before the groups stand)
     group.advance(now)                          after each message and when `group.deadline` has come; True when the phase changed
     group.inbox(after, device_id)               GET …/inbox?after=advertise|shares|masked|consistency → bytes, or None: not yet (204)
     group.result                                a Sum when state is DONE; group.failure an Abort when ABORTED
@@ -79,6 +80,10 @@ class Join:
     def size(self) -> int:
         return len(self._advertised)
 
+    @property
+    def devices(self) -> frozenset[str]:
+        return frozenset(self._advertised)
+
     def advertise(self, device_id: str, body: bytes) -> None:
         """Take a device in."""
         if _repeated(self._bodies, device_id, body):
@@ -96,6 +101,10 @@ class Join:
 
     def leave(self, device_id: str, body: bytes) -> None:
         codec.decode_leave(body, self._context)
+        self.drop(device_id)
+
+    def drop(self, device_id: str) -> None:
+        """Forget what a device advertised."""
         for held in (self._bodies, self._advertised, self._keys):
             held.pop(device_id, None)
 
@@ -188,6 +197,8 @@ class GroupRound:
             raise PeerFault("NOT_IN_GROUP", "This device is not in that group.", "Nothing was changed.")
         if kind not in self._bodies:
             raise PeerFault("BAD_MESSAGE", "There is no such message.", "Nothing was changed.")
+        if number in self._gone and kind != "leave":
+            raise _closed("This device has left the group.")
         if _repeated(self._bodies[kind], device_id, body):
             return
         take = {
@@ -199,6 +210,14 @@ class GroupRound:
         }[kind]
         take(number, body)
         self._bodies[kind][device_id] = body
+
+    def holds(self, kind: str, device_id: str) -> bool:
+        """Whether such a message of this device was taken."""
+        return device_id in self._bodies.get(kind, {})
+
+    def drop(self, device_id: str) -> None:
+        """Go on without a device that may not take part any more."""
+        self._go(self._number[device_id])
 
     def inbox(self, after: str, device_id: str) -> bytes | None:
         """The outcome of a phase for one device; None: not yet. Raises PeerFault ROUND_CLOSED when there will be none for it."""
@@ -298,10 +317,13 @@ class GroupRound:
     def _take_leave(self, number: int, body: bytes) -> None:
         """Before U3 is fixed a leaving device's input goes with it; afterwards it stays in the sum."""
         _, blamed = codec.decode_leave(body, self._round_context)
-        self._gone.add(number)
         for device_id in blamed:
             if device_id in self._number:
                 self.blamed.setdefault(device_id, "SHARE_UNREADABLE")
+        self._go(number)
+
+    def _go(self, number: int) -> None:
+        self._gone.add(number)
         if self.state is Group.SHARING:
             self._dealings.pop(number, None)
         if self.state in (Group.SHARING, Group.MASKING):

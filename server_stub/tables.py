@@ -33,6 +33,18 @@ ROUNDS = Table(
     Column("updates", Integer),
     Column("model_version", Integer),
     Column("note", Text, nullable=False, default=""),
+    Column("record", Text),
+)
+MESSAGES = Table(
+    "messages",
+    METADATA,
+    Column("number", Integer, primary_key=True),
+    Column("round_id", Integer, ForeignKey("rounds.round_id"), nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("device_id", Text, nullable=False),
+    Column("group_number", Integer, nullable=False),
+    Column("body", LargeBinary),
 )
 UPDATES = Table(
     "updates",
