@@ -1,6 +1,7 @@
 """The device port's routes. `door` has let the request in before anything here runs."""
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import json
@@ -22,6 +23,7 @@ from starlette.exceptions import HTTPException
 from agent.clock import Clock
 from agent.errors import AegisError, PeerFault
 from agent.protocol.limits import MAX_BODY_BYTES
+from agent.protocol.messages import Mode
 from agent.protocol.signing import Context, public_hex, sign
 from server_stub import problems, repository, schemas
 from server_stub.ca.authority import Issued, SignedRequest
@@ -38,6 +40,9 @@ from server_stub.validate import check_update, max_update_bytes, named_round
 
 ENVELOPE_TYPE = "application/vnd.aegisai.envelope"
 JSON_TYPE = "application/json"
+ENVELOPE_BODY = {"requestBody": {"required": True, "content": {ENVELOPE_TYPE: {"schema": {"type": "string", "format": "binary"}}}}}
+HOLD_S = 1.0
+"""How long a question for an inbox may be held."""
 LOG = logging.getLogger("aegisai.server")
 T = TypeVar("T")
 
@@ -115,22 +120,38 @@ class Server:
         self.store.add_certificate(device_id, _kept(issued), self.clock.now())
         return {"certificate_pem": issued.certificate_pem, "ca_pem": self.authority.ca_pem}
 
-    def offer(self, device_id: str) -> dict[str, Any]:
+    def offer(self, device_id: str, *, is_ready: bool, trained: int | None) -> dict[str, Any]:
         """What this device is told, signed."""
         situation, now = self.situation(), self.clock.now()
-        current = situation.round
-        is_open = current is not None and now < current.config.closes_at
+        current, gathering = situation.round, self.conductor.gathering
+        is_grouped = self.settings.task.mode is Mode.SECAGG
+        next_s = self.settings.next_poll_s
+        joins = (0, 0)
+        if is_grouped:
+            joins = gathering.window(now)
+            next_s = gathering.ready(device_id, trained, situation.model.version, now, is_ready=is_ready)
+        is_open = current is not None and (any(joins) if is_grouped else now < current.config.closes_at)
         offer = {
             "status": "open" if is_open else "wait",
-            "next_poll_s": self.settings.next_poll_s,
+            "next_poll_s": next_s,
             "task": self.settings.task.to_json(),
             "model_version": situation.model.version,
             "model_digest": situation.model.sha256,
             "round": current.config.to_json() if current and is_open else None,
             "contributed": bool(current and self.store.contributed(current.round_id, device_id)),
             "time": now,
+            "join_opens": joins[0] if is_open else 0,
+            "join_closes": joins[1] if is_open else 0,
         }
-        return {"offer": offer, "signature": sign(self.key, Context.OFFER, offer)}
+        crl_pem = gathering.crl_pem(now) if is_grouped else ""
+        return {"offer": offer, "signature": sign(self.key, Context.OFFER, offer), "crl_pem": crl_pem}
+
+    def inbox(self, round_id: int, after: str, device_id: str) -> bytes | None:
+        return self.conductor.gathering.inbox(round_id, after, device_id)
+
+    def take(self, kind: str, round_id: int, device_id: str, body: bytes, spent: Spent) -> None:
+        """Take a message of a round's phase."""
+        self.conductor.gathering.receive(kind, round_id, device_id, body, spent, self.clock.now())
 
     def accept(self, device_id: str, body: bytes, spent: Spent) -> str:
         """Take in an update. Returns the signed receipt as JSON."""
@@ -138,7 +159,8 @@ class Server:
         current = self.store.round(round_id)
         if current is None:
             raise PeerFault("ROUND_CLOSED", "The round is not open.", "Take part in a later one.")
-        if current.state is State.OPEN:
+        is_grouped = current.config.mode is Mode.SECAGG
+        if current.state is State.OPEN and not is_grouped:
             check_update(body, current.config)
         now = self.clock.now()
         receipt = {
@@ -150,6 +172,8 @@ class Server:
             "received_at": now,
         }
         signed = json.dumps({"receipt": receipt, "signature": sign(self.key, Context.RECEIPT, receipt)})
+        if is_grouped:
+            return self.conductor.gathering.receive_masked(round_id, device_id, body, signed, spent, now)
         answer, full = self.store.accept(device_id, round_id, body, signed, spent, now)
         if full:
             LOG.info("round full: id=%d", round_id)
@@ -158,6 +182,7 @@ class Server:
     def erase(self, device_id: str, spent: Spent | None) -> None:
         """Forget a device here and end its certificates."""
         self.store.erase(device_id, spent)
+        self.conductor.gathering.drop(device_id, self.clock.now())
         self.authority.revoke(device_id, forget=True)
 
     def erase_by_secret(self, device_id: str, secret: str) -> None:
@@ -181,6 +206,7 @@ def build(server: Server) -> tuple[FastAPI, Door]:
     _add_errors(app)
     _add_enrolment(app, server)
     _add_learning(app, server)
+    _add_rounds(app, server)
     _add_device(app, server)
     _add_public(app, server)
     rule_for = rules(server.max_update_bytes)
@@ -265,9 +291,14 @@ def _add_enrolment(app: FastAPI, server: Server) -> None:
 
 def _add_learning(app: FastAPI, server: Server) -> None:
     @app.get("/api/v1/rounds/offer", response_model=schemas.OfferAnswer, tags=["learning"])
-    async def offer(request: Request) -> Response:
+    async def offer(
+        request: Request,
+        ready: Annotated[bool, Query(description="a finished update waits for its group")] = False,
+        trained: Annotated[int | None, Query(ge=0, le=2**53, description="the model version that it was trained on")] = None,
+    ) -> Response:
         """What the server would like now."""
-        return _json(await server.work(server.offer, _caller(request).device_id))
+        device_id = _caller(request).device_id
+        return _json(await server.work(lambda: server.offer(device_id, is_ready=ready, trained=trained)))
 
     @app.get(
         "/api/v1/model",
@@ -294,14 +325,12 @@ def _add_learning(app: FastAPI, server: Server) -> None:
     @app.post(
         "/api/v1/updates",
         response_model=schemas.ReceiptAnswer,
-        openapi_extra={"requestBody": {"required": True, "content": {ENVELOPE_TYPE: {"schema": {"type": "string", "format": "binary"}}}}},
+        openapi_extra=ENVELOPE_BODY,
         tags=["learning"],
     )
     async def updates(request: Request) -> Response:
         """An update in its envelope. The same body again gets the same receipt."""
-        if request.headers.get("content-type") != ENVELOPE_TYPE:
-            raise PeerFault("WRONG_TYPE", f"Expected {ENVELOPE_TYPE}.", "Nothing was changed.")
-        caller = _caller(request)
+        caller = _enveloped(request)
         assert caller.spent is not None  # noqa: S101  (the door's rule)
         answer = await server.work(server.accept, caller.device_id, await request.body(), caller.spent)
         server.conductor.wake()
@@ -311,6 +340,45 @@ def _add_learning(app: FastAPI, server: Server) -> None:
     async def stats() -> Response:
         """The aggregator's figures."""
         return _json(await server.work(statistics, server.store, server.settings))
+
+
+def _add_rounds(app: FastAPI, server: Server) -> None:
+    RoundId = Annotated[int, Path(ge=1, le=2**53)]
+
+    @app.post(
+        "/api/v1/rounds/{round_id}/{phase}",
+        status_code=202,
+        response_model=schemas.Taken,
+        openapi_extra=ENVELOPE_BODY,
+        tags=["secure aggregation"],
+    )
+    async def say(request: Request, round_id: RoundId, phase: schemas.SaidPhase) -> Response:
+        """A message of a round's phase in its envelope. The same body again is fine; another one is refused."""
+        caller = _enveloped(request)
+        assert caller.spent is not None  # noqa: S101  (the door's rule)
+        await server.work(server.take, phase.value, round_id, caller.device_id, await request.body(), caller.spent)
+        return _json({}, 202)
+
+    @app.get(
+        "/api/v1/rounds/{round_id}/inbox",
+        response_class=Response,
+        responses={200: {"content": {ENVELOPE_TYPE: {}}, "description": "what came of the phase"}, 204: {"description": "not yet"}},
+        tags=["secure aggregation"],
+    )
+    async def inbox(request: Request, round_id: RoundId, after: schemas.HeardPhase) -> Response:
+        """What came of a phase for the device that asks; held for a second while it is not over."""
+        device_id, end = _caller(request).device_id, time.monotonic() + HOLD_S
+        while True:
+            moved = server.conductor.moved
+            heard = await server.work(server.inbox, round_id, after.value, device_id)
+            if heard is not None:
+                break
+            if (left := end - time.monotonic()) <= 0:
+                return Response(status_code=204, headers={"Cache-Control": "no-store"})
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await moved.wait()
+        return Response(heard, media_type=ENVELOPE_TYPE, headers={"Cache-Control": "no-store"})
 
 
 def _add_device(app: FastAPI, server: Server) -> None:
@@ -383,12 +451,19 @@ def _caller(request: Request) -> Caller:
     return caller
 
 
+def _enveloped(request: Request) -> Caller:
+    """Who sends an envelope. Raises PeerFault WRONG_TYPE."""
+    if request.headers.get("content-type") != ENVELOPE_TYPE:
+        raise PeerFault("WRONG_TYPE", f"Expected {ENVELOPE_TYPE}.", "Nothing was changed.")
+    return _caller(request)
+
+
 def _address(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
-def _json(value: dict[str, Any]) -> Response:
-    return Response(json.dumps(value), media_type=JSON_TYPE, headers={"Cache-Control": "no-store"})
+def _json(value: dict[str, Any], status: int = 200) -> Response:
+    return Response(json.dumps(value), status, media_type=JSON_TYPE, headers={"Cache-Control": "no-store"})
 
 
 def _problem(error: AegisError) -> Response:

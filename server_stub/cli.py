@@ -14,10 +14,11 @@ from agent.clock import SystemClock, utc
 from agent.errors import AegisError, InternalError, NeedsOperator
 from agent.paths import default_home
 from agent.protocol.invitation import Invitation, Operator, PrivacyFigures, format_invitation
+from agent.protocol.messages import Mode
 from agent.protocol.signing import public_hex
 from server_stub import publication
 from server_stub.ca.authority import Authority
-from server_stub.home import Home, Settings, changed, default_task
+from server_stub.home import Home, Settings, changed, default_task, test_floor
 from server_stub.rounds import RoundPlan
 from server_stub.statistics import round_summary, statistics
 from server_stub.store import Store
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _init(home: Home, options: argparse.Namespace) -> Answer:
     operator = Operator(options.operator_name, options.contact, options.recipients, options.retention)
-    task = replace(default_task(), **{name: value for name, value in _task_options(options).items() if value is not None})
+    task = replace(default_task(Mode(options.mode)), **{name: value for name, value in _task_options(options).items() if value is not None})
     settings = changed(Settings(operator, task, RoundPlan(), tuple(options.host_name)), **_run_options(options), url=options.url)
     try:
         task.check()
@@ -72,13 +73,22 @@ def _init(home: Home, options: argparse.Namespace) -> Answer:
     finally:
         store.close()
     Authority(home.authority, SystemClock()).close()
-    return {"home": str(home.folder), "task_id": task.task_id, "model_version": 1, "signing_key": public_hex(home.signing_key())}
+    return {
+        "home": str(home.folder),
+        "task_id": task.task_id,
+        "mode": task.mode.value,
+        "group_floor": _floor(settings),
+        "model_version": 1,
+        "signing_key": public_hex(home.signing_key()),
+    }
 
 
 def _run(home: Home, options: argparse.Namespace) -> None:
     from server_stub import serve
 
     settings = changed(home.settings(), **_run_options(options))
+    if settings.task.mode is Mode.SECAGG and settings.rounds.is_test_floor:
+        print(f"Attention, {_floor(settings)}.", file=sys.stderr)
     if options.workers != 1:
         raise NeedsOperator("WORKERS", "Several workers need PostgreSQL, which is not supported yet.", "Leave --workers away.")
     serve.run(home, settings, database=options.database, ready_file=options.ready_file)
@@ -243,7 +253,7 @@ def _parser() -> argparse.ArgumentParser:
             commands,
             "init",
             _init,
-            lambda a: f"The server in {a['home']} is made. Next: aegis-server run",
+            lambda a: f"The server in {a['home']} is made ({a['mode']}; {a['group_floor']}). Next: aegis-server run",
             "make keys, task and start model",
         )
     )
@@ -260,7 +270,7 @@ def _parser() -> argparse.ArgumentParser:
     add(devices, "revoke", _devices_revoke, lambda a: f"Revoked: {a['revoked']}", "refuse a device from now on").add_argument("device_id")
     rounds = group("rounds", "rounds")
     add(rounds, "list", _rounds_list, _show_rounds, "list rounds")
-    add(rounds, "show", _rounds_show, _show_pairs, "show a round").add_argument("round_id", type=int)
+    add(rounds, "show", _rounds_show, _show_round, "show a round").add_argument("round_id", type=int)
     add(commands, "stats", _stats, _show_pairs, "figures")
     models = group("model", "models")
     add(models, "publish", _model_publish, _show_pairs, "publish a model file").add_argument("file", type=Path)
@@ -283,6 +293,12 @@ def _add_init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", help="where devices reach this server")
     parser.add_argument("--model", type=Path, metavar="FILE", help="the start model (default: the packaged demonstration model)")
     parser.add_argument("--task-id")
+    parser.add_argument(
+        "--mode",
+        choices=[mode.value for mode in Mode],
+        default=Mode.SECAGG.value,
+        help="secagg (default): only sums over groups can be read; local: full noise on each device, no groups",
+    )
     for name in ("train-steps", "train-rate-milli", "clip-milli", "min-rows", "weight-cap"):
         parser.add_argument(f"--{name}", type=_positive, metavar="N")
     _add_settings(parser)
@@ -304,6 +320,17 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds-minimum", type=_positive, metavar="N", help="fewest updates for a new model")
     parser.add_argument("--rounds-planned", type=_positive, metavar="N", help="rounds that share the epsilon of a period")
     parser.add_argument("--round-pause", type=_seconds, metavar="TIME", help="between two rounds")
+    parser.add_argument("--group-max", type=_positive, metavar="N", help="secagg: most devices in a group")
+    parser.add_argument(
+        "--group-floor",
+        type=_positive,
+        metavar="N",
+        help="secagg: fewest devices in a group; below 32 it is a test floor, which devices refuse unless they were made for tests",
+    )
+    parser.add_argument("--ready-target", type=_positive, metavar="N", help="secagg: announce a join window when so many devices are ready")
+    parser.add_argument("--lead-seconds", type=_seconds, metavar="TIME", help="secagg: between announcing a join window and its opening")
+    parser.add_argument("--join-seconds", type=_seconds, metavar="TIME", help="secagg: length of the join window")
+    parser.add_argument("--phase-seconds", type=_seconds, metavar="TIME", help="secagg: longest time for each phase")
     parser.add_argument("--epsilon", type=float, metavar="E", help="privacy budget of a device per period")
     parser.add_argument("--lifetime-epsilon", type=float, metavar="E")
     parser.add_argument("--period-days", type=_positive, metavar="N")
@@ -328,7 +355,22 @@ def _run_options(options: argparse.Namespace) -> dict[str, Any]:
         "period_days": options.period_days,
         "next_poll_s": options.poll_seconds,
         "server_rate_milli": options.server_rate_milli,
+        "g_max": options.group_max,
+        **({} if options.group_floor is None else test_floor(options.group_floor)),
+        "ready_target": options.ready_target,
+        "lead_s": options.lead_seconds,
+        "join_s": options.join_seconds,
+        "phase_s": options.phase_seconds,
     }
+
+
+def _floor(settings: Settings) -> str:
+    """The group floor in words."""
+    if settings.task.mode is not Mode.SECAGG:
+        return "none: no groups in local mode"
+    plan = settings.rounds
+    kind = "test floor" if plan.is_test_floor else "floor"
+    return f"{kind}: groups of {plan.min_group} devices or more, sums of {plan.min_sum} or more"
 
 
 def _task_options(options: argparse.Namespace) -> dict[str, Any]:
@@ -359,6 +401,17 @@ def _show_pairs(answer: Answer) -> str:
     return "\n".join(
         f"{name}: {json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value}" for name, value in answer.items()
     )
+
+
+def _show_round(answer: Answer) -> str:
+    rest = {name: value for name, value in answer.items() if name != "groups"}
+    lines = [
+        f"group {number}: {group['state']}{', ' + group['failure'] if group['failure'] else ''}; {group['size']} advertised, "
+        f"{group['dealers']} shared, {group['survivors']} in the sum, {group['signed']} signed, {group['unmasked']} opened it; "
+        f"m {group['m']}, c {group['c']}, noise {group['noise_sd_units_planned']} units"
+        for number, group in enumerate(answer["groups"])
+    ]
+    return "\n".join([_show_pairs(rest), *lines])
 
 
 def _show_devices(answer: Answer) -> str:

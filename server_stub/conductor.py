@@ -5,17 +5,23 @@ is made good by starting again: a round whose set of updates was fixed is combin
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from numpy.typing import NDArray
 from sqlalchemy.exc import IntegrityError
 
 from agent.clock import Clock
 from agent.errors import NeedsOperator, PeerFault
 from agent.privacy.weights import incoming
+from agent.protocol.messages import Mode
 from server_stub import publication, rounds
-from server_stub.combine.mean import mean_update
+from server_stub.combine.mean import mean_of_groups, mean_update
+from server_stub.gathering import Gathering
 from server_stub.home import Home, Settings
 from server_stub.publication import Published
 from server_stub.rounds import Event, State
@@ -38,7 +44,16 @@ class Situation:
 class Conductor:
     """Runs in the event loop; all work with the database goes through `executor`, one thread."""
 
-    def __init__(self, home: Home, store: Store, settings: Settings, key: Ed25519PrivateKey, clock: Clock, executor: Executor) -> None:
+    def __init__(
+        self,
+        home: Home,
+        store: Store,
+        settings: Settings,
+        key: Ed25519PrivateKey,
+        clock: Clock,
+        executor: Executor,
+        revocations: Callable[[], str],
+    ) -> None:
         self._home = home
         self._store = store
         self._settings = settings
@@ -46,22 +61,37 @@ class Conductor:
         self._clock = clock
         self._executor = executor
         self._wake = asyncio.Event()
+        self.moved = asyncio.Event()
+        """Set once something has happened in a group; then there is another one."""
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._tidied_at = 0
+        self.gathering = Gathering(store, settings, home.ca_pem, revocations, self._groups_changed)
         self.situation: Situation | None = None
 
     def wake(self) -> None:
         """Look at once: a round is full."""
         self._wake.set()
 
+    def _groups_changed(self) -> None:
+        """Called in the database's thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._tell)
+
+    def _tell(self) -> None:
+        self.moved.set()
+        self.moved = asyncio.Event()
+        self._wake.set()
+
     async def run(self) -> None:
         """Until it is cancelled."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         while True:
             moved = await loop.run_in_executor(self._executor, self.step)
             if moved:
                 continue
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), LOOK_S)
+            with contextlib.suppress(TimeoutError):  # not wait_for: before Python 3.12 it can lose a cancellation
+                async with asyncio.timeout(LOOK_S):
+                    await self._wake.wait()
             self._wake.clear()
 
     def step(self) -> bool:
@@ -70,13 +100,16 @@ class Conductor:
         self._tidy(now)
         current = self._store.newest_round()
         if current is None or current.state in (State.DONE, State.ABANDONED):
+            if current is not None:
+                self.gathering.settle(current)
             self._publish(now)
             if current is not None and now < (current.closed_at or 0) + self._settings.rounds.pause_s:
                 return False
-            self._open(1 if current is None else current.round_id + 1, now)
-            return True
+            return self._open(1 if current is None else current.round_id + 1, now)
         if current.state is State.OPEN:
             return self._watch(current, now)
+        if self.situation is not None:
+            self.situation = Situation(self.situation.model, None)
         self._combine(current, now)
         return True
 
@@ -86,7 +119,11 @@ class Conductor:
         if newest != current.config.model_version:
             self._store.abandon(current.round_id, Event.REPLACED, now, "another model was published")
             return True
-        if self._store.close_if_due(current.round_id, self._settings.rounds.minimum, now) is not State.OPEN:
+        if current.config.mode is Mode.SECAGG:
+            if self.gathering.tick(current, now):
+                self._end_groups(current, now)
+                return True
+        elif self._store.close_if_due(current.round_id, self._settings.rounds.minimum, now) is not State.OPEN:
             return True
         if self.situation is None or self.situation.round is None:
             self._publish(now)
@@ -101,24 +138,54 @@ class Conductor:
         elif self.situation.round is not None:
             self.situation = Situation(self.situation.model, None)
 
-    def _open(self, round_id: int, now: int) -> None:
+    def _open(self, round_id: int, now: int) -> bool:
+        """Open the next round, with secure aggregation when enough devices are ready. Says whether it did."""
         assert self.situation is not None  # noqa: S101  (_publish sets it)
-        model = self.situation.model
-        plan = self._settings.rounds
-        config = rounds.next_config(
-            self._settings.task, plan, round_id=round_id, model_version=model.version, model_digest=model.sha256, now=now
-        )
-        self._store.open_round(config, plan.target)
+        model, plan, task = self.situation.model, self._settings.rounds, self._settings.task
+        facts: dict[str, Any] = {"round_id": round_id, "model_version": model.version, "model_digest": model.sha256, "now": now}
+        if task.mode is Mode.SECAGG:
+            expected = self.gathering.expected(now)
+            if not expected:
+                return False
+            planned = self.gathering.plan(expected)
+            config = rounds.group_config(task, plan, g_max=planned.g_max, min_sum=planned.min_sum, **facts)
+            self.gathering.announce(config, planned, expected, now)
+        else:
+            expected = plan.target
+            config = rounds.next_config(task, plan, **facts)
+            self._store.open_round(config, expected)
         self.situation = Situation(model, self._store.round(round_id))
-        LOG.info("round opened: id=%d model=%d target=%d", round_id, model.version, plan.target)
+        LOG.info("round opened: id=%d model=%d target=%d", round_id, model.version, expected)
+        return True
+
+    def _end_groups(self, current: Round, now: int) -> None:
+        """All groups have ended: the set of sums is fixed, or there is none."""
+        live = self.gathering.resume(current)
+        if live.sums():
+            self._store.close_groups(current.round_id, live.record(), now)
+            return
+        note = "too few devices advertised" if not live.groups else "no group gave a sum"
+        LOG.warning("round abandoned: id=%d %s", current.round_id, note)
+        self._store.abandon(current.round_id, Event.TOO_FEW, now, note, live.record())
+
+    def _mean(self, current: Round) -> tuple[NDArray[np.float64], int, dict[str, Any] | None]:
+        """The mean update, how many are in it, and the groups' record. Raises PeerFault SUM_OUT_OF_RANGE, WRONG_SHAPE."""
+        if current.config.mode is Mode.LOCAL:
+            mean, count = mean_update(self._store.bodies(current.round_id), current.config)
+            return mean, count, None
+        live = self.gathering.resume(current)
+        sums, record = live.sums(), live.record()
+        mean, usable = mean_of_groups([(one.words, one.count) for _, one in sums], current.config)
+        for (number, _), is_usable in zip(sums, usable, strict=True):
+            if not is_usable:
+                record["groups"][number]["failure"] = "sum out of range"
+        return mean, sum(one.count for (_, one), is_usable in zip(sums, usable, strict=True) if is_usable), record
 
     def _combine(self, current: Round, now: int) -> None:
-        if self.situation is not None:
-            self.situation = Situation(self.situation.model, None)
         base = self._store.model(current.config.model_version)
         assert base is not None  # noqa: S101  (a round is opened on a stored model)
         try:
-            mean, count = mean_update(self._store.bodies(current.round_id), current.config)
+            mean, count, record = self._mean(current)
             step = incoming(mean, self._settings.task, current.config, count)
             content = publication.moved(base.content, step * (self._settings.rounds.server_rate_milli / 1000))
             publication.check_file(content, self._settings.task)
@@ -131,7 +198,7 @@ class Conductor:
             version, content, origin=f"round {current.round_id}", demonstration=bool(base.demonstration), now=now
         )
         try:
-            self._store.finish(current.round_id, count, model, now)
+            self._store.finish(current.round_id, count, model, now, record)
         except IntegrityError:  # the version is taken: the operator was faster
             self._store.abandon(current.round_id, Event.REPLACED, now, "another model was published")
             return

@@ -18,6 +18,7 @@ from agent import durable
 from agent.detector.schema import SCHEMA
 from agent.errors import AegisError, NeedsOperator
 from agent.protocol.invitation import Operator, check_server
+from agent.protocol.limits import MAX_GROUP
 from agent.protocol.messages import Mode, Task
 from server_stub import repository
 from server_stub.ca import authority
@@ -86,6 +87,14 @@ class Settings:
             ("delta_inverse", plan.delta_inverse, 1000, 10**15),
             ("pause_s", plan.pause_s, 0, 30 * 24 * 3600),
             ("server_rate_milli", plan.server_rate_milli, 1, 10_000),
+            ("g_max", plan.g_max, 2, MAX_GROUP),
+            ("min_group", plan.min_group, 2, plan.g_max),
+            ("min_sum", plan.min_sum, 2, plan.min_group),
+            ("gamma_milli", plan.gamma_milli, 0, 500),
+            ("phase_s", plan.phase_s, 1, 3600),
+            ("join_s", plan.join_s, 1, 15 * 60),
+            ("lead_s", plan.lead_s, 0, 24 * 3600),
+            ("ready_target", plan.ready_target, 0, 1_000_000),
             ("port", self.port, 0, 65535),
             ("operator_port", self.operator_port, 0, 65535),
             ("next_poll_s", self.next_poll_s, 1, 7 * 24 * 3600),
@@ -98,14 +107,14 @@ class Settings:
             check_server(self.url)
 
 
-def default_task() -> Task:
+def default_task(mode: Mode = Mode.SECAGG) -> Task:
     """What is learned unless the operator says otherwise."""
     return Task(
         task_id="malware-pe",
         schema=SCHEMA,
         model="logistic",
         d=116,
-        mode=Mode.LOCAL,
+        mode=mode,
         train_steps=20,
         train_rate_milli=500,
         clip_milli=1000,
@@ -234,6 +243,14 @@ class Home:
             if settings.port:
                 return f"https://{settings.host}:{settings.port}"
         raise NeedsOperator("NO_URL", "It is not known where devices reach this server.", "Start it once, or give --server.")
+
+
+def test_floor(size: int) -> dict[str, int]:
+    """Settings that allow groups of `size` devices: below the product's floor they are for tests, and devices refuse them unless told."""
+    plan = RoundPlan()
+    if size >= plan.min_group:
+        return {"min_group": size}
+    return {"min_group": size, "min_sum": max(2, -(-size * plan.min_sum // plan.min_group)), "gamma_milli": 0}
 
 
 def changed(settings: Settings, **options: Any) -> Settings:

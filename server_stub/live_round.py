@@ -1,6 +1,6 @@
-"""A round of secure aggregation as it runs: the join window, then its groups. Sans-IO and deterministic: what happened is a list of entries,
-and the same entries played into a new object make the same round. Every method that changes something returns the entries to be stored
-in the transaction that carries the change; when that fails, throw the object away and replay.
+"""A round of secure aggregation as it runs: the join window, then its groups. Sans-IO and deterministic: what happened is a list of
+entries, and the same entries played into a new object make the same round. Every method that changes something returns the entries to be
+stored in the transaction that carries the change; when that fails, throw the object away and replay.
 """
 
 import json
@@ -44,6 +44,7 @@ class LiveRound:
         self.groups: list[GroupRound] | None = None
         """None while the join window is open."""
         self._group_of: dict[str, int] = {}
+        self._dropped: set[str] = set()
         self._history = iter(entries)
         opened = next(self._history)
         facts = json.loads(opened.body or b"")
@@ -55,8 +56,8 @@ class LiveRound:
 
     @property
     def devices(self) -> frozenset[str]:
-        """Who is in the window, or in a group."""
-        return self._join.devices if self.groups is None else frozenset(self._group_of)
+        """Who is in the window, or in a group and was not dropped."""
+        return self._join.devices if self.groups is None else frozenset(self._group_of) - self._dropped
 
     @property
     def is_full(self) -> bool:
@@ -76,7 +77,10 @@ class LiveRound:
         return [(at, group.result) for at, group in enumerate(self.groups or []) if group.result is not None]
 
     def receive(self, kind: str, device_id: str, body: bytes, now: int) -> list[Entry]:
-        """Take a message (one of PHASES). No entry for one that was taken before. Raises PeerFault; then nothing has changed but `blamed`."""
+        """Take a message (one of PHASES); no entry for one that was taken before.
+
+        Raises PeerFault; then nothing has changed but `blamed`.
+        """
         entry = Entry(kind, now, device_id, self._group_of.get(device_id, 0), body)
         if kind == "advertise":
             is_new = device_id not in self._join.devices
@@ -110,6 +114,10 @@ class LiveRound:
         entry = Entry("drop", now, device_id, self._group_of.get(device_id, 0))
         self._play(entry)
         return [entry]
+
+    def is_input_open(self, device_id: str) -> bool:
+        """Whether a masked input of this device could still be taken back."""
+        return device_id in self._group_of and self._group(device_id).state in (Group.SHARING, Group.MASKING)
 
     def close(self, now: int) -> list[Entry]:
         """End the join window and draw the groups."""
@@ -161,6 +169,7 @@ class LiveRound:
             self.groups[entry.group].advance(entry.at)
         elif entry.kind == "drop":
             self.groups[entry.group].drop(entry.device_id)
+            self._dropped.add(entry.device_id)
         elif entry.kind == "blame":
             self.groups[entry.group].blamed[entry.device_id] = (entry.body or b"").decode()
         elif entry.body is not None:

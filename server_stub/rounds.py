@@ -1,5 +1,7 @@
 """A round's life as a table: (state, event) -> state. Sans-IO; `conductor` carries it out.
 
+With secure aggregation a round opens when its join window is announced; TARGET: its groups have ended and at least one gave a sum.
+
 OPEN ── TARGET or DEADLINE ──► COMBINING ── PUBLISHED ──► DONE
   └── TOO_FEW, REPLACED ──► ABANDONED          └── UNUSABLE, REPLACED ──► ABANDONED
 """
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.errors import InternalError
-from agent.privacy.plan import plan_local
+from agent.privacy.plan import plan_local, plan_secagg
 from agent.privacy.zcdp import rho_for_epsilon
 from agent.protocol.messages import RoundConfig, Task
 
@@ -64,6 +66,27 @@ class RoundPlan:
     """Between two rounds."""
     server_rate_milli: int = 1000
     """The share of the mean update, in thousandths, by which the model moves."""
+    g_max: int = 100
+    """Secure aggregation: most devices in a group."""
+    min_group: int = 32
+    """Fewest devices in a group."""
+    min_sum: int = 20
+    """Fewest updates of which a sum may be opened; a round for many devices asks for more."""
+    gamma_milli: int = 200
+    """Share of colluding devices that the noise accounts for, in thousandths."""
+    phase_s: int = 60
+    """Longest time for each of the four phases."""
+    join_s: int = 120
+    """Length of the join window."""
+    lead_s: int = 3600
+    """Time between announcing a window and its opening: devices that are ready ask at least twice in it."""
+    ready_target: int = 0
+    """Announce a window when so many devices are ready; 0: `min_group`."""
+
+    @property
+    def is_test_floor(self) -> bool:
+        """Whether groups protect less than the product's own devices accept."""
+        return self.min_group < 32 or self.min_sum < 20 or self.gamma_milli < 200
 
 
 def after(state: State, event: Event) -> State:
@@ -87,6 +110,45 @@ def rho_units_per_round(plan: RoundPlan) -> int:
     return rho_for_epsilon(plan.epsilon_milli / 1000, 1 / plan.delta_inverse) // plan.planned
 
 
+PHASES_AFTER_JOIN = 4
+
+
+def joining(config: RoundConfig) -> tuple[int, int]:
+    """When a round's join window opens, and when it closes at the latest."""
+    return config.opens_at, config.closes_at - PHASES_AFTER_JOIN * config.phase_s
+
+
+def group_config(
+    task: Task,
+    plan: RoundPlan,
+    *,
+    g_max: int,
+    min_sum: int,
+    round_id: int,
+    model_version: int,
+    model_digest: str,
+    now: int,
+    random_hex: Callable[[int], str] = secrets.token_hex,
+) -> RoundConfig:
+    """The configuration of a round of secure aggregation announced now. Raises NeedsOperator PRICE_TOO_LOW, GROUP_PLAN."""
+    opens_at = now + plan.lead_s
+    return plan_secagg(
+        task,
+        rho_units_per_round=rho_units_per_round(plan),
+        g_max=g_max,
+        min_group=plan.min_group,
+        min_sum=min_sum,
+        gamma_milli=plan.gamma_milli,
+        phase_s=plan.phase_s,
+        rotation_seed=random_hex(32),
+        round_id=round_id,
+        model_version=model_version,
+        model_digest=model_digest,
+        opens_at=opens_at,
+        closes_at=opens_at + plan.join_s + PHASES_AFTER_JOIN * plan.phase_s,
+    )
+
+
 def next_config(
     task: Task,
     plan: RoundPlan,
@@ -97,7 +159,7 @@ def next_config(
     now: int,
     random_hex: Callable[[int], str] = secrets.token_hex,
 ) -> RoundConfig:
-    """The configuration of the next round. Raises NeedsOperator PRICE_TOO_LOW or PRICE_TOO_HIGH."""
+    """The configuration of the next local round. Raises NeedsOperator PRICE_TOO_LOW or PRICE_TOO_HIGH."""
     return plan_local(
         task,
         rho_units_per_round=rho_units_per_round(plan),

@@ -1,5 +1,6 @@
 """The JSON bodies of the device port, as its OpenAPI document shows them."""
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -92,11 +93,39 @@ class Offer(BaseModel):
     """A RoundConfig."""
     contributed: bool
     time: int
+    join_opens: int
+    join_closes: int
+    """The announced join window, seconds since the epoch; 0 and 0: none."""
 
 
 class OfferAnswer(BaseModel):
     offer: Offer
     signature: Signature
+    crl_pem: str
+    """The authority's signed revocation list; "" in local mode."""
+
+
+class SaidPhase(StrEnum):
+    """What a device says in a round, beside its masked input."""
+
+    ADVERTISE = "advertise"
+    SHARES = "shares"
+    CONSISTENCY = "consistency"
+    UNMASK = "unmask"
+    LEAVE = "leave"
+
+
+class HeardPhase(StrEnum):
+    """After which phase a device asks for the outcome."""
+
+    ADVERTISE = "advertise"
+    SHARES = "shares"
+    MASKED = "masked"
+    CONSISTENCY = "consistency"
+
+
+class Taken(BaseModel):
+    """Nothing but that the message is stored."""
 
 
 class Receipt(BaseModel):

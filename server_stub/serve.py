@@ -75,7 +75,7 @@ async def serve(
     with ThreadPoolExecutor(1, thread_name_prefix="database") as executor:
         store = Store(database or home.database_url)
         try:
-            conductor = Conductor(home, store, settings, key, clock, executor)
+            conductor = Conductor(home, store, settings, key, clock, executor, authority.revocations)
             conductor.step()
             server = device_port.Server(home, settings, store, authority, conductor, key, clock, executor, rates)
             routes, door = device_port.build(server)

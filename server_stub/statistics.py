@@ -37,4 +37,8 @@ def round_summary(held: Round, settings: Settings) -> dict[str, Any]:
         "config_digest": held.config.digest,
         "epsilon_ledger": round(epsilon(rho_units(held.config), delta), 6),
         "note": held.note,
+        "mode": held.config.mode.value,
+        "groups": held.record.get("groups", []),
+        "left_out": held.record.get("left_out", 0),
+        "dropped": held.record.get("dropped", {}),
     }

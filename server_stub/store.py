@@ -6,7 +6,7 @@ A message's nonce is spent in the transaction that stores its effect. Call from 
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -17,7 +17,7 @@ from agent.errors import PeerFault
 from agent.protocol.messages import RoundConfig
 from server_stub.database import open_database, reading
 from server_stub.rounds import Event, State, after, due
-from server_stub.tables import CERTIFICATES, DEVICES, MODELS, ROUNDS, SPENT_NONCES, UPDATES
+from server_stub.tables import CERTIFICATES, DEVICES, MESSAGES, MODELS, ROUNDS, SPENT_NONCES, UPDATES
 
 KEPT_KEYS_S = 90 * 24 * 3600
 """Keys of expired certificates stay so long: their devices may renew."""
@@ -64,6 +64,8 @@ class Round:
     closed_at: int | None
     model_version: int | None
     note: str
+    record: dict[str, Any] = field(default_factory=dict)
+    """What came of its groups; empty in local mode and before the round has ended."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,11 @@ class Store:
         # The look-up behind every request goes past SQLAlchemy: 10 µs instead of 150.
         self._lookup = self._engine.raw_connection()
         self._lookup.rollback()
+
+    @property
+    def engine(self) -> Engine:
+        """For `round_store`, which holds the rest of the SQL."""
+        return self._engine
 
     def close(self) -> None:
         self._lookup.close()
@@ -119,7 +126,7 @@ class Store:
     def spend(self, spent: Spent) -> None:
         """Spend a nonce by itself. Raises PeerFault NONCE_SPENT."""
         with self._engine.begin() as database:
-            _spend(database, spent)
+            spend(database, spent)
 
     def revoke(self, device_id: str, now: int) -> bool:
         """Refuse a device from now on, and drop its update from a round that is open. Says whether it was known."""
@@ -138,7 +145,7 @@ class Store:
         """Forget a device. An update whose round is being combined stays in the sum, without a name. Raises PeerFault NONCE_SPENT."""
         with self._engine.begin() as database:
             if spent is not None:
-                _spend(database, spent)
+                spend(database, spent)
             combining = select(ROUNDS.c.round_id).where(ROUNDS.c.state == State.COMBINING)
             mine = UPDATES.c.device_id == device_id
             nameless = {"device_id": f"erased:{uuid4()}", "receipt": ""}
@@ -152,6 +159,8 @@ class Store:
             row = database.execute(select(DEVICES).where(DEVICES.c.device_id == device_id)).one()
             certificates = database.execute(select(CERTIFICATES).where(CERTIFICATES.c.device_id == device_id)).all()
             mine = database.execute(select(UPDATES).where(UPDATES.c.device_id == device_id).order_by(UPDATES.c.round_id)).all()
+            said = MESSAGES.c.device_id == device_id, MESSAGES.c.kind == "masked", MESSAGES.c.body.is_not(None)
+            masked = set(database.execute(select(MESSAGES.c.round_id).where(*said)).scalars())
         return {
             "device_id": device_id,
             "enrolled_at": row.enrolled_at,
@@ -166,7 +175,7 @@ class Store:
                     "body_sha256": held.body_sha256,
                     "bytes": held.bytes,
                     "received_at": held.received_at,
-                    "content_held": held.body is not None,
+                    "content_held": held.body is not None or held.round_id in masked,
                 }
                 for held in mine
             ],
@@ -214,16 +223,8 @@ class Store:
 
     def open_round(self, config: RoundConfig, target: int) -> None:
         """Open a round. Raises IntegrityError where there is one of this number."""
-        values = {
-            "round_id": config.round_id,
-            "state": State.OPEN,
-            "config": json.dumps(config.to_json()),
-            "config_digest": config.digest,
-            "target": target,
-            "note": "",
-        }
         with self._engine.begin() as database:
-            database.execute(insert(ROUNDS).values(**values))
+            insert_round(database, config, target)
 
     def contributed(self, round_id: int, device_id: str) -> bool:
         with reading(self._engine) as database:
@@ -238,7 +239,7 @@ class Store:
         """
         sha256 = hashlib.sha256(body).hexdigest()
         with self._engine.begin() as database:
-            _spend(database, spent)
+            spend(database, spent)
             mine = and_(UPDATES.c.round_id == round_id, UPDATES.c.device_id == device_id)
             held = database.execute(select(UPDATES.c.body_sha256, UPDATES.c.receipt).where(mine)).one_or_none()
             if held is not None and held.body_sha256 == sha256:
@@ -271,13 +272,22 @@ class Store:
             event = due(_count(database, round_id), row.target, minimum, _config(row).closes_at, now)
             return State.OPEN if event is None else _move(database, row, event, now)
 
-    def abandon(self, round_id: int, event: Event, now: int, note: str) -> None:
+    def close_groups(self, round_id: int, record: dict[str, Any], now: int) -> None:
+        """The groups of a round have ended, and at least one gave a sum: the next model follows from what is stored."""
+        with self._engine.begin() as database:
+            row = database.execute(select(ROUNDS).where(ROUNDS.c.round_id == round_id)).one()
+            if row.state == State.OPEN:
+                _move(database, row, Event.TARGET, now)
+                _keep_record(database, round_id, record)
+
+    def abandon(self, round_id: int, event: Event, now: int, note: str, record: dict[str, Any] | None = None) -> None:
         """End a round without a model, if it has not ended yet."""
         with self._engine.begin() as database:
             row = database.execute(select(ROUNDS).where(ROUNDS.c.round_id == round_id)).one()
             if row.state in (State.OPEN, State.COMBINING):
                 _move(database, row, event, now)
                 database.execute(update(ROUNDS).where(ROUNDS.c.round_id == round_id).values(note=note))
+                _keep_record(database, round_id, record)
 
     def bodies(self, round_id: int) -> Iterator[bytes]:
         """The updates of a round that is being combined."""
@@ -285,7 +295,7 @@ class Store:
             wanted = select(UPDATES.c.body).where(UPDATES.c.round_id == round_id, UPDATES.c.body.is_not(None))
             yield from database.execute(wanted.execution_options(yield_per=64)).scalars()
 
-    def finish(self, round_id: int, count: int, model: Model, now: int) -> None:
+    def finish(self, round_id: int, count: int, model: Model, now: int, record: dict[str, Any] | None = None) -> None:
         """Store the model that a round made, end the round and forget the updates' content: one transaction."""
         with self._engine.begin() as database:
             row = database.execute(select(ROUNDS).where(ROUNDS.c.round_id == round_id)).one()
@@ -293,6 +303,7 @@ class Store:
             values = {"model_version": model.version, "updates": count}
             database.execute(update(ROUNDS).where(ROUNDS.c.round_id == round_id).values(**values))
             database.execute(insert(MODELS).values(**model.__dict__))
+            _keep_record(database, round_id, record)
             _forget_content(database, round_id)
 
     # Models
@@ -354,11 +365,18 @@ _KEYS = """SELECT c.device_id, c.public_key, c.not_after, d.revoked_at FROM cert
     JOIN devices d ON d.device_id = c.device_id WHERE c.device_id = ? ORDER BY c.not_after DESC, c.rowid DESC LIMIT 4"""
 
 
-def _spend(database: Connection, spent: Spent) -> None:
+def spend(database: Connection, spent: Spent) -> None:
+    """Spend a nonce within a transaction. Raises PeerFault NONCE_SPENT."""
     try:
         database.execute(insert(SPENT_NONCES).values(nonce=spent.nonce, expires_at=spent.expires_at))
     except IntegrityError as error:
         raise PeerFault("NONCE_SPENT", "The nonce was used before.", "Ask again with the nonce in Replay-Nonce.") from error
+
+
+def insert_round(database: Connection, config: RoundConfig, target: int) -> None:
+    """Open a round within a transaction."""
+    values = {"round_id": config.round_id, "state": State.OPEN, "config": json.dumps(config.to_json()), "config_digest": config.digest}
+    database.execute(insert(ROUNDS).values(**values, target=target, note=""))
 
 
 def _add_certificate(database: Connection, device_id: str, certificate: Certificate) -> None:
@@ -376,6 +394,12 @@ def _forget_content(database: Connection, round_id: int) -> None:
     of_round = UPDATES.c.round_id == round_id
     database.execute(delete(UPDATES).where(of_round, UPDATES.c.receipt == ""))
     database.execute(update(UPDATES).where(of_round).values(body=None))
+    database.execute(delete(MESSAGES).where(MESSAGES.c.round_id == round_id))
+
+
+def _keep_record(database: Connection, round_id: int, record: dict[str, Any] | None) -> None:
+    if record is not None:
+        database.execute(update(ROUNDS).where(ROUNDS.c.round_id == round_id).values(record=json.dumps(record)))
 
 
 def _move(database: Connection, row: Row[Any], event: Event, now: int) -> State:
@@ -403,4 +427,14 @@ def _config(row: Row[Any]) -> RoundConfig:
 
 def _round(database: Connection, row: Row[Any]) -> Round:
     updates = row.updates if row.state in (State.DONE, State.ABANDONED) else _count(database, row.round_id)
-    return Round(row.round_id, State(row.state), _config(row), row.target, updates or 0, row.closed_at, row.model_version, row.note)
+    return Round(
+        row.round_id,
+        State(row.state),
+        _config(row),
+        row.target,
+        updates or 0,
+        row.closed_at,
+        row.model_version,
+        row.note,
+        json.loads(row.record or "{}"),
+    )

@@ -12,6 +12,8 @@ from agent.protocol.packing import packed_bytes
 
 KIND = "local-update"
 FIELDS = {"kind", "task_id", "round_id", "config_digest", "attempt", "d", "bits"}
+MASKED_KIND = "masked-input"
+MASKED_FIELDS = FIELDS | {"context", "signature"}
 MAX_UPDATE_HEADER_BYTES = 2048
 _ATTEMPT = re.compile(r"[0-9a-f]{1,64}")
 
@@ -22,10 +24,11 @@ def max_update_bytes(config: RoundConfig) -> int:
 
 
 def named_round(body: bytes, max_bytes: int) -> int:
-    """The round that an envelope says it is for. Raises PeerFault BAD_ENVELOPE."""
+    """The round that an envelope says it is for: of a local update, or of a masked input. Raises PeerFault BAD_ENVELOPE."""
     header = decode(body, max_bytes).header
     round_id = header.get("round_id")
-    if set(header) != FIELDS or type(round_id) is not int or not 0 < round_id < 2**53:
+    fields = MASKED_FIELDS if header.get("kind") == MASKED_KIND else FIELDS
+    if set(header) != fields or type(round_id) is not int or not 0 < round_id < 2**53:
         raise PeerFault("BAD_ENVELOPE", "The update's header is not in the agreed form.", "Nothing was changed.")
     return round_id
 

@@ -1,12 +1,12 @@
-"""The plain mean of local updates, and the model that follows from it."""
+"""The plain mean of local updates, or of groups' sums."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.errors import PeerFault
-from agent.privacy.codec import decode_sum, read_update
+from agent.privacy.codec import Words, decode_sum, read_update
 from agent.privacy.zcdp import sent_words
 from agent.protocol.envelope import decode
 from agent.protocol.messages import RoundConfig
@@ -24,3 +24,22 @@ def mean_update(bodies: Iterable[bytes], config: RoundConfig) -> tuple[NDArray[n
     if not count:
         raise PeerFault("WRONG_SHAPE", "There is no update to average.", "Nothing was changed.")
     return decode_sum(total, config, count), count
+
+
+def mean_of_groups(sums: Sequence[tuple[Words, int]], config: RoundConfig) -> tuple[NDArray[np.float64], list[bool]]:
+    """Mean update, shape (d,), over all devices in the groups' sums (words modulo 2^bits, devices), and which sums were usable.
+
+    A sum that no honest group can have costs its own group only. Raises PeerFault SUM_OUT_OF_RANGE when none is usable.
+    """
+    total, devices, usable = np.zeros(config.d), 0, []
+    for words, count in sums:
+        try:
+            total += decode_sum(words, config, count) * count
+        except PeerFault:
+            usable.append(False)
+            continue
+        devices += count
+        usable.append(True)
+    if not devices:
+        raise PeerFault("SUM_OUT_OF_RANGE", "No group's sum can be used.", "Nothing was changed.")
+    return total / devices, usable

@@ -41,7 +41,7 @@ class Scene:
         (folder / "start.safetensors").write_bytes(safetensors([0.0] * 116))
         ports = ("--host", "127.0.0.1", "--port", str(self.port), "--operator-port", str(self.operator_port))
         rounds = ("--rounds-target", "2", "--rounds-minimum", "1", "--min-rows", "4")
-        self.server("init", "--model", str(folder / "start.safetensors"), *ports, *rounds)
+        self.server("init", "--mode", "local", "--model", str(folder / "start.safetensors"), *ports, *rounds)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "server_stub.cli", "run"], env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )

@@ -12,6 +12,7 @@ from agent.identity import IdentityFile
 from agent.keystore import MemoryKeyStore
 from agent.privacy.seal import seal_local
 from agent.protocol.invitation import Operator
+from agent.protocol.messages import Mode
 from agent.protocol.signing import public_hex
 from agent.transport.client import AggregatorClient
 from server_stub import publication
@@ -26,9 +27,10 @@ OPERATOR = Operator("Test operator", "privacy@example.org", "The operator only."
 
 
 def make_home(folder: Path, now: int, **options) -> tuple[Home, Settings]:
-    """What `aegis-server init` makes. `options`: settings by name."""
+    """What `aegis-server init --mode local` makes (or another `mode`). `options`: settings by name."""
     home = Home(folder)
-    settings = changed(Settings(OPERATOR, default_task()), port=0, operator_port=0, **{"epsilon_milli": 1000, **options})
+    task = default_task(options.pop("mode", Mode.LOCAL))
+    settings = changed(Settings(OPERATOR, task), port=0, operator_port=0, **{"epsilon_milli": 1000, **options})
     home.create(settings, now)
     store = Store(home.database_url)
     store.add_model(publication.make_model(1, publication.start_model(), origin="start model", demonstration=True, now=now), now)
@@ -46,7 +48,7 @@ class LiveServer:
         self.rates = rates or Rates()
         if (folder / "server").exists():
             self.home = Home(folder / "server")
-            self.settings = changed(self.home.settings(), **options)
+            self.settings = changed(self.home.settings(), **{name: value for name, value in options.items() if name != "mode"})
         else:
             self.home, self.settings = make_home(folder / "server", self.clock.now(), **options)
 

@@ -31,7 +31,18 @@ def answer(capsys, *words):
 @pytest.fixture
 def home(tmp_path, capsys):
     made = answer(
-        capsys, "init", "--home", str(tmp_path / "server"), "--operator-name", "Example", "--contact", "a@example.org", "--epsilon", "8"
+        capsys,
+        "init",
+        "--mode",
+        "local",
+        "--home",
+        str(tmp_path / "server"),
+        "--operator-name",
+        "Example",
+        "--contact",
+        "a@example.org",
+        "--epsilon",
+        "8",
     )
     assert made["model_version"] == 1
     return tmp_path / "server"

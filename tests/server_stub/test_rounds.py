@@ -5,6 +5,7 @@ import pytest
 from agent.errors import InternalError, NeedsOperator
 from agent.privacy.policy import Limits, check_config
 from agent.privacy.zcdp import epsilon, rho_units
+from agent.protocol.messages import Mode
 from server_stub.home import default_task
 from server_stub.rounds import TABLE, Event, RoundPlan, State, after, due, next_config
 
@@ -35,15 +36,15 @@ def test_what_is_due(updates, now, expected):
 @pytest.mark.parametrize("epsilon_milli", [500, 1000, 8000])
 def test_the_planned_rounds_cost_no_more_than_the_period_allows_and_devices_accept_them(epsilon_milli):
     plan = RoundPlan(planned=8, epsilon_milli=epsilon_milli)
-    config = next_config(default_task(), plan, round_id=3, model_version=1, model_digest="ab" * 32, now=1000)
+    config = next_config(default_task(Mode.LOCAL), plan, round_id=3, model_version=1, model_digest="ab" * 32, now=1000)
     assert epsilon(8 * rho_units(config), 1e-5) <= epsilon_milli / 1000
     assert epsilon(9 * rho_units(config), 1e-5) > epsilon_milli / 1000 * 0.98
-    check_config(config, default_task(), Limits())
+    check_config(config, default_task(Mode.LOCAL), Limits())
     assert (config.opens_at, config.closes_at) == (1000, 1000 + plan.seconds)
 
 
 def test_a_price_for_which_the_grid_has_no_room_is_the_operators_to_mend():
     plan = RoundPlan(epsilon_milli=1, planned=100_000)
     with pytest.raises(NeedsOperator) as caught:
-        next_config(default_task(), plan, round_id=1, model_version=1, model_digest="ab" * 32, now=0)
+        next_config(default_task(Mode.LOCAL), plan, round_id=1, model_version=1, model_digest="ab" * 32, now=0)
     assert caught.value.code == "PRICE_TOO_LOW"

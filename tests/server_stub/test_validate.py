@@ -7,6 +7,7 @@ from agent.errors import PeerFault
 from agent.privacy.codec import clip
 from agent.privacy.seal import seal_local
 from agent.protocol.envelope import decode, encode
+from agent.protocol.messages import Mode
 from server_stub.combine.mean import mean_update
 from server_stub.home import default_task
 from server_stub.rounds import RoundPlan, next_config
@@ -16,7 +17,7 @@ from server_stub.validate import check_update, max_update_bytes, named_round
 @pytest.fixture(scope="module")
 def config():
     plan = RoundPlan(epsilon_milli=8000, planned=8)
-    return next_config(default_task(), plan, round_id=7, model_version=1, model_digest="ab" * 32, now=0)
+    return next_config(default_task(Mode.LOCAL), plan, round_id=7, model_version=1, model_digest="ab" * 32, now=0)
 
 
 def test_an_honest_update_passes_and_fits(config):

@@ -1,0 +1,165 @@
+"""Devices that take part in rounds of secure aggregation over real TLS: the machines of agent.secagg, the session and client of
+agent.transport, words of their own. Each runs in a thread of its own, as fast as the server answers.
+"""
+
+import asyncio
+import os
+import threading
+import time
+
+import numpy as np
+
+from agent.clock import SystemClock
+from agent.errors import AegisError
+from agent.privacy.policy import Limits, check_config
+from agent.privacy.seal import seal
+from agent.protocol.revocations import read_revocations
+from agent.secagg.client import Client
+from agent.transport.session import Session
+
+TEST_LIMITS = Limits(min_group=2, min_sum=2, gamma_milli=0, max_rho_units=2**60)
+
+
+class Dropped(Exception):
+    """A device that went silent as the test wants."""
+
+
+class Line:
+    """The client of an enrolled device, which goes silent before it says `silent_from`."""
+
+    def __init__(self, client, silent_from=None):
+        self.client, self.silent_from = client, silent_from
+        self.said = {}
+
+    def send_phase(self, round_id, phase, body):
+        if phase == self.silent_from:
+            raise Dropped
+        self.said[phase] = body
+        self.client.send_phase(round_id, phase, body)
+
+    def inbox(self, round_id, after):
+        return self.client.inbox(round_id, after)
+
+
+class GroupDevice:
+    """An enrolled device with an update of its own. `value`: every coordinate of it."""
+
+    def __init__(self, enrolled, value=0.01, limits=TEST_LIMITS):
+        self.enrolled, self.value, self.limits = enrolled, value, limits
+        self.device_id = enrolled.device_id
+        self.identity = enrolled.file.load()
+        self.receipt = self.failure = self.machine = self.line = self.masked = None
+
+    def say_ready(self, **said):
+        return self.enrolled.client.offer(ready=True, **said)
+
+    def until_offered(self, seconds=20, **said):
+        """Ask until a window is announced."""
+        end = time.monotonic() + seconds
+        while (offer := self.say_ready(**said)).round is None:
+            assert time.monotonic() < end, "no window was announced"
+            time.sleep(0.02)
+        return offer
+
+    def join(self, offer):
+        """The machine for the round on offer."""
+        config = offer.round
+        check_config(config, offer.task, self.limits)
+        registration, now = self.enrolled.registration, int(time.time())
+        revoked = read_revocations(offer.crl_pem, registration.ca_pem, offer.time).serials
+        self.config = config
+        self.machine = Client(
+            config,
+            self.device_id,
+            registration.certificate_pem,
+            registration.ca_pem,
+            self.identity.signer.sign,
+            limits=self.limits,
+            entropy=os.urandom,
+            now=now,
+            revoked=revoked,
+        )
+        return self.machine
+
+    def say(self, kind):
+        """One message by hand, from what the inbox holds; returns its body."""
+        client, machine, round_id = self.enrolled.client, self.machine, self.config.round_id
+        if kind == "advertise":
+            body = machine.advertise()
+        elif kind == "shares":
+            body = machine.shares(self.heard("advertise"))
+        elif kind == "masked":
+            machine.accept_shares(self.heard("shares"))
+            body = self.masked = machine.mask(self.sealed(self.config))
+            self.receipt = client.send_update(body)
+            return body
+        elif kind == "consistency":
+            body = machine.consistency(self.heard("masked"))
+        else:
+            body = machine.unmask(self.heard("consistency"))
+        client.send_phase(round_id, kind, body)
+        return body
+
+    def heard(self, after, seconds=20):
+        end = time.monotonic() + seconds
+        while (heard := self.enrolled.client.inbox(self.config.round_id, after)) is None:
+            assert time.monotonic() < end, f"nothing came of {after}"
+        return heard
+
+    def reconnect(self, server):
+        """After a restart of the server, which listens elsewhere."""
+        self.enrolled.client.close()
+        self.enrolled.server, self.enrolled.client = server, server.client(self.identity)
+
+    def sealed(self, config):
+        return seal(np.full(config.d, self.value), config, os.urandom(8).hex())
+
+    def take_part(self, offer, silent_from=None):
+        """A whole round; `silent_from`: the phase before which it drops out ("advertise", "shares", "masked", …)."""
+        self.line = Line(self.enrolled.client, silent_from)
+        machine = self.join(offer)
+
+        async def blocking(call):
+            return await asyncio.to_thread(call)
+
+        async def seal():
+            return self.sealed(offer.round)
+
+        def charge(body):
+            if silent_from == "masked":
+                raise Dropped
+            self.masked = body
+
+        async def deliver():
+            self.receipt = await asyncio.to_thread(self.enrolled.client.send_update, self.masked)
+
+        session = Session(
+            offer.round,
+            machine,
+            self.line,
+            clock=SystemClock(),
+            blocking=blocking,
+            sleep=lambda _: asyncio.sleep(0.02),
+            seal=seal,
+            charge=charge,
+            deliver=deliver,
+            claim=lambda _: True,
+            joining_s=60.0,
+        )
+        try:
+            asyncio.run(session.run())
+        except Dropped:
+            self.failure = silent_from
+        except AegisError as error:
+            self.failure = error.code
+
+
+def play(devices, offer, silent=None):
+    """All devices through one round at the same time. `silent`: phase -> devices that drop out before it."""
+    silent_from = {device.device_id: phase for phase, some in (silent or {}).items() for device in some}
+    threads = [threading.Thread(target=device.take_part, args=(offer, silent_from.get(device.device_id))) for device in devices]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+        assert not thread.is_alive()
