@@ -6,7 +6,6 @@ os.environ["QT_QPA_PLATFORM"] = "offscreen"
 os.environ.setdefault("LANG", "C.UTF-8")
 
 import pytest
-from PySide6.QtWidgets import QApplication
 
 from tests.ui import scenes
 from ui.theme import Theme
@@ -29,8 +28,6 @@ def theme(qapp):
 def quiet_qt(request, qtlog, qapp):
     """A message of Qt's fails the test; windows that a test left open are closed."""
     yield
-    for widget in QApplication.topLevelWidgets():
-        widget.close()
-        widget.deleteLater()
+    scenes.clear()
     said = [record.message for record in qtlog.records if not record.message.startswith(HARMLESS)]
     assert said == []

@@ -11,10 +11,9 @@ MIN_INK_SHARE = 0.005
 
 
 def pixels(image):
-    """(height, width, 3) uint8 of a QImage."""
-    image = image.convertToFormat(QImage.Format.Format_RGB888)
-    flat = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
-    return flat[:, : image.width() * 3].reshape(image.height(), image.width(), 3).copy()
+    """(height, width) uint32 of a QImage, 0xRRGGBB."""
+    image = image.convertToFormat(QImage.Format.Format_RGB32)
+    return np.frombuffer(image.constBits(), np.uint32).reshape(image.height(), image.width()) & 0xFFFFFF
 
 
 def luminance(colours):
@@ -24,10 +23,15 @@ def luminance(colours):
     return linear @ np.array([0.2126, 0.7152, 0.0722])
 
 
+def colours_of(area):
+    """The distinct colours (n, 3) of an area (h, w), and how many pixels have each."""
+    codes, counts = np.unique(area, return_counts=True)
+    return codes[:, None] >> np.array([16, 8, 0], np.uint32) & 255, counts
+
+
 def contrast(area):
-    """Greatest contrast between a pixel and the most common colour of an area (h, w, 3)."""
-    flat = area.reshape(-1, 3)
-    colours, counts = np.unique(flat, axis=0, return_counts=True)
+    """Greatest contrast between a pixel and the most common colour of an area (h, w)."""
+    colours, counts = colours_of(area)
     ground = luminance(colours[counts.argmax()])
     ink = luminance(colours)
     lighter, darker = np.maximum(ink, ground), np.minimum(ink, ground)
@@ -70,9 +74,8 @@ def cut_off(window):
     return found
 
 
-def pale(window):
-    """(text, contrast) of every visible text below MIN_CONTRAST; controls that are switched off are exempt (WCAG 1.4.3)."""
-    image = window.grab().toImage()
+def pale(window, image):
+    """(text, contrast) of every visible text below MIN_CONTRAST in a picture of the window; what is switched off is exempt (WCAG 1.4.3)."""
     scale, picture = image.devicePixelRatio(), pixels(image)
     found = []
     for widget, rect in visible_texts(window):
@@ -85,18 +88,17 @@ def pale(window):
     return found
 
 
-def ink_share(window):
+def ink_share(image):
     """Share of pixels that are not of the two most common colours: an empty page has next to none."""
-    flat = pixels(window.grab().toImage()).reshape(-1, 3).astype(np.uint32)
-    codes = flat @ np.array([65536, 256, 1], np.uint32)
-    _, counts = np.unique(codes, return_counts=True)
-    return 1 - np.sort(counts)[-2:].sum() / len(codes)
+    _, counts = colours_of(pixels(image))
+    return 1 - np.sort(counts)[-2:].sum() / counts.sum()
 
 
-def problems(window):
-    """Everything that a shot must not show."""
+def problems(window, image=None):
+    """Everything that a shot must not show; `image` is a picture of the window that was taken already."""
+    image = image or window.grab().toImage()
     found = [f"cut off: {words}" for words in cut_off(window)]
-    found += [f"contrast {value}: {words}" for words, value in pale(window)]
-    if ink_share(window) < MIN_INK_SHARE:
+    found += [f"contrast {value}: {words}" for words, value in pale(window, image)]
+    if ink_share(image) < MIN_INK_SHARE:
         found.append("empty page")
     return found

@@ -161,6 +161,14 @@ def settle():
         QApplication.processEvents()
 
 
+def clear():
+    """Close every window and really delete it: what waits for an event loop would be polished anew with each change of theme."""
+    for widget in QApplication.topLevelWidgets():
+        widget.close()
+        widget.deleteLater()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+
+
 def plain_application():
     """The application as screenshots want it: one style, one font, no blinking cursor."""
     QLocale.setDefault(QLocale(QLocale.Language.English, QLocale.Country.UnitedKingdom))

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+PNG_QUALITY = 80
+"""Larger files in a quarter of the time."""
 OK_LINE = "{count} pictures; nothing is cut off, pale or empty"
 
 
@@ -29,10 +31,10 @@ def render(folder, scale):
             shown = make(app, theme)
             scenes.settle()
             file = f"{name}-{'dark' if dark else 'light'}-{scale}x.png"
-            shown.grab().save(str(folder / file))
-            found += [f"{file}: {problem}" for problem in measure.problems(shown)]
-            shown.close()
-            shown.deleteLater()
+            image = shown.grab().toImage()
+            image.save(str(folder / file), quality=PNG_QUALITY)
+            found += [f"{file}: {problem}" for problem in measure.problems(shown, image)]
+            scenes.clear()
     return found
 
 
