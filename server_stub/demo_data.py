@@ -70,6 +70,17 @@ def from_file(path: Path, seed: int) -> Table:
     return from_arrays(path.name, rows, labels, held_out_groups(groups, seed))
 
 
+def rows_of(path: Path) -> tuple[Rows, Labels]:
+    """All rows of a table with their labels; one class is enough. Raises NeedsUser BAD_TABLE."""
+    arrays = _load(path)
+    if "X" not in arrays or "y" not in arrays:
+        raise _bad("it must hold the arrays X and y")
+    rows, labels = _checked(arrays["X"], arrays["y"])
+    if not len(labels):
+        raise _bad("it holds no row")
+    return rows, labels
+
+
 def held_out_groups(groups: NDArray[Any], seed: int) -> NDArray[np.bool_]:
     """Marks about a fifth of the groups, each as a whole."""
     names, number = np.unique(groups, return_inverse=True)
