@@ -232,12 +232,13 @@ class Agent:
         return self._own_worker if self._given_worker is None else self._given_worker
 
     def keystore(self) -> "KeyStore":
-        """The store that the setting `key_store` names; in memory only in a home that the demo made."""
+        """The store that the setting `key_store` names; in memory only in a home that the demo made, unless another was chosen there."""
         from agent.keystore import MemoryKeyStore, chosen
 
         if self._given_keystore is not None:
             return self._given_keystore
-        kind = "memory" if self.home.is_demo else self.terms.settings().text("key_store")
+        kind = self.terms.settings().text("key_store")
+        kind = "memory" if self.home.is_demo and kind == "os" else kind
         if kind not in self._keystores:
             self._keystores[kind] = MemoryKeyStore() if kind == "memory" else chosen(kind, self.home.root, self.environ)
         return self._keystores[kind]

@@ -212,7 +212,8 @@ def _floor(agent: "Agent") -> str:
 def _notes(agent: "Agent") -> tuple[str, ...]:
     notes = []
     if agent.home.is_demo:
-        notes.append("This home was made by the demo; its keys are in memory only.")
+        in_memory = agent.terms.settings().text("key_store") == "os"
+        notes.append("This home was made by the demo" + ("; its keys are in memory only." if in_memory else "."))
     if floor := _floor(agent):
         notes.append(f"This device was given weaker bounds than the product's, for a demonstration or a test ({floor}).")
     if agent.home.erase_request.exists():

@@ -1,0 +1,132 @@
+"""Full agents, each in a process of its own with its own key store and ledger, meet in two rounds of a real aggregator."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.system
+
+DEVICES = 3
+FLOOR = {"min_group": 3, "min_sum": 2, "gamma_milli": 0}
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+class Person:
+    """One device: a home, a key in a credential file, and the rows of a few programs."""
+
+    def __init__(self, folder, invitation):
+        self.environ = {
+            **os.environ,
+            "AEGIS_HOME": str(folder / "home"),
+            "AEGIS_POLICY": str(folder / "none"),
+            "XDG_RUNTIME_DIR": str(folder / "run"),
+            "CREDENTIALS_DIRECTORY": str(folder / "keys"),
+        }
+        (folder / "keys").mkdir(parents=True)
+        (folder / "keys" / "aegisai-key").write_text(os.urandom(16).hex())
+        (folder / "home").mkdir(mode=0o700)
+        (folder / "home" / "demo").write_text(json.dumps(FLOOR))
+        self.aegis("settings", "set", "key_store", "credential")
+        self.aegis("enroll", invitation)
+        self.aegis("consent", "grant", "--accept", self.aegis("consent", "show")["notice_id"])
+        launchers = sorted(Path(__import__("setuptools").__file__).parent.glob("*.exe"))
+        assert self.aegis("samples", "add", *map(str, launchers), "--label", "benign")["added"] >= 4
+
+    def aegis(self, *words):
+        command = [sys.executable, "-m", "agent", *words, "--json"]
+        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def start(self):
+        command = [sys.executable, "-m", "agent", "run", "--once", "--json"]
+        return subprocess.Popen(command, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+class Place:
+    """The aggregator, and people who joined it."""
+
+    def __init__(self, folder):
+        self.operator_port = free_port()
+        self.environ = {**os.environ, "AEGIS_SERVER_HOME": str(folder / "server")}
+        ports = ("--host", "127.0.0.1", "--port", "0", "--operator-port", str(self.operator_port))
+        times = ("--lead-seconds", "2", "--join-seconds", "20", "--phase-seconds", "20", "--round-seconds", "300", "--poll-seconds", "5")
+        floor = ("--group-floor", "3", "--ready-target", str(DEVICES), "--rounds-minimum", "2", "--min-rows", "4")
+        self.server("init", *ports, *times, *floor)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "server_stub.cli", "run"], env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        for line in self.process.stdout:
+            if "is ready" in line:
+                break
+        self.people = [Person(folder / f"device-{number}", self.invitation()) for number in range(DEVICES)]
+
+    def server(self, *words):
+        command = [sys.executable, "-m", "server_stub.cli", *words]
+        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def invitation(self):
+        return json.loads(self.server("token", "create", "--json"))["invitation"]
+
+    def stats(self):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.operator_port}/api/v1/stats", timeout=5) as answer:
+            return json.load(answer)
+
+    def model_version(self):
+        return max(model["version"] for model in json.loads(self.server("model", "show", "--json"))["models"])
+
+    def meet(self):
+        """One pass of everybody at once: what each printed."""
+        running = [person.start() for person in self.people]
+        said = []
+        for process in running:
+            out, err = process.communicate(timeout=120)
+            assert process.returncode == 0, err
+            said.append(json.loads(out))
+        return said
+
+    def close(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(10)
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def place(tmp_path):
+    place = Place(tmp_path)
+    yield place
+    place.close()
+
+
+def test_two_rounds_of_full_agents_whose_ledgers_say_what_the_server_acknowledged(place):
+    for number in (1, 2):
+        assert [said["outcome"] for said in place.meet()] == ["sent"] * DEVICES
+        end = time.monotonic() + 20
+        while place.model_version() <= number:
+            assert time.monotonic() < end, "no new model came of the round"
+    for person in place.people:
+        ledger = person.aegis("ledger", "--verify")
+        assert ledger["verified"] is True
+        assert [charge["mode"] for charge in ledger["charges"]] == ["secagg", "secagg"]
+        for entry in ledger["outbox"]:
+            receipt = entry["receipt"]["receipt"]
+            assert (entry["state"], receipt["bytes"], receipt["body_sha256"]) == ("acknowledged", entry["bytes"], entry["sha256"])
+        totals = ledger["totals"]
+        assert 0 < totals["epsilon_ledger"] < totals["epsilon_local"]
+        status = person.aegis("status")
+        assert status["group_floor"] == "test floor: groups of 3, sums of 2"
+        assert status["model"]["version"] >= 2
