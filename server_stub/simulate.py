@@ -30,6 +30,7 @@ from server_stub.ca import certificates
 from server_stub.rounds_secagg import Join
 from server_stub.simulate_attacks import Attack
 from server_stub.simulate_groups import BEFORE, PHASES, Opened, Outcome, Words, opened_directly
+from server_stub.simulate_plain import PlainWorld
 from server_stub.simulate_report import Report, Round, text
 from server_stub.simulate_training import RECIPES, Fleet, Inputs, judge
 from server_stub.simulate_world import ANY, DELTA, Options, World, planned
@@ -43,7 +44,12 @@ Progress = Callable[[Round], None]
 
 def command(words: list[str]) -> int:
     """Run `aegis simulate`. 0 done; raises AegisError, or SystemExit 2 for a wrong command line."""
-    parsed = _parser().parse_args(words)
+    parser = _parser()
+    parsed = parser.parse_args(words)
+    if parsed.top_k and not parsed.plain:
+        parser.error("--top-k goes with --plain")
+    if parsed.plain and (parsed.machines or parsed.coordinates):
+        parser.error("--plain has neither machines nor --coordinates")
     options = Options(**{name: value for name, value in vars(parsed).items() if name not in ("json", "home")})
     report = run(options, partial(_progress, options.rounds))
     print(json.dumps(report.to_json()) if parsed.json else text(report))  # noqa: T201
@@ -62,9 +68,10 @@ def run(options: Options, progress: Progress = lambda _: None) -> Report:
     if options.attack is not Attack.NONE:
         attacking[draw.permutation(options.devices)[: round(options.attackers * options.devices)]] = True
     fleet = Fleet(shares, recipe, attacking & (options.attack is Attack.LABEL_FLIP))
-    machines = options.machines if options.machines is not None else options.devices <= MACHINES_UP_TO
+    machines = not options.plain and (options.machines if options.machines is not None else options.devices <= MACHINES_UP_TO)
     opened: Opened = partial(opened_by_machines, Authority(), limits) if machines else opened_directly
-    world = World(options, fleet, attacking, config, draw, opened)
+    made = PlainWorld if options.plain else World
+    world = made(options, fleet, attacking, config, draw, opened)
     judged = Inputs(rows, recipe)
     before, lines = judge(world.weights, judged, labels), []
     for number in range(1, options.rounds + 1):
@@ -83,6 +90,7 @@ def run(options: Options, progress: Progress = lambda _: None) -> Report:
         colluders=config.colluders,
         floor="product" if not limits.are_for_tests else f"test floor: groups of {limits.min_group}, sums of {limits.min_sum}",
         machines=machines,
+        private=not options.plain,
         drop=options.drop,
         drop_phase=options.drop_phase,
         attack=options.attack.value,
@@ -94,9 +102,10 @@ def run(options: Options, progress: Progress = lambda _: None) -> Report:
         epsilon_local=max(epsilon(rho_local_units(config) * len(charges), DELTA) for charges in world.charges),
         noise_units=config.noise_var**0.5,
         bits=config.bits,
-        vector_bytes=packed_bytes(sent_words(config), config.bits),
-        bytes_up=up,
-        bytes_down=down,
+        coordinates=sent_words(config),
+        vector_bytes=round(up or 0) if options.plain else packed_bytes(sent_words(config), config.bits),
+        bytes_up=None if options.plain else up,
+        bytes_down=None if options.plain else down,
         before=before,
         majority=float(max(np.mean(labels), 1 - np.mean(labels))),
         rounds=tuple(lines),
@@ -201,6 +210,13 @@ def _parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help=f"make every message, mask and share, or only the protocol's arithmetic; default: up to {MACHINES_UP_TO} devices",
     )
+    parser.add_argument(
+        "--coordinates", type=_whole(1, 2**20), metavar="K", help="each device sends K coordinates, drawn anew for each round; default all"
+    )
+    parser.add_argument(
+        "--plain", action="store_true", help="NOT PRIVATE, for comparison: no noise, no groups, compressed updates in the clear"
+    )
+    parser.add_argument("--top-k", type=_whole(1, 2**20), metavar="K", help="with --plain: the K largest coordinates; default a twentieth")
     parser.add_argument("--seed", type=_whole(0, 2**32), default=0, metavar="S", help="of dealing, groups and drop-out (never of noise)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--home", help=argparse.SUPPRESS)

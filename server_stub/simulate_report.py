@@ -42,6 +42,8 @@ class Report:
     """"product" or what the simulation's devices allow instead."""
     machines: bool
     """Whether messages, masks and shares were really made."""
+    private: bool
+    """False: the path without protection; ε, noise and group then mean nothing."""
     drop: float
     drop_phase: str
     attack: str
@@ -53,6 +55,8 @@ class Report:
     epsilon_local: float
     noise_units: float
     bits: int
+    coordinates: int
+    """Of an update, as sent."""
     vector_bytes: int
     bytes_up: float | None
     bytes_down: float | None
@@ -66,33 +70,22 @@ class Report:
         return self.rounds[-1].metrics
 
     def to_json(self) -> dict[str, Any]:
-        names = (
-            "family",
-            "devices",
-            "group",
-            "min_sum",
-            "colluders",
-            "floor",
-            "machines",
-            "drop",
-            "drop_phase",
-            "attack",
-            "attackers",
-            "delta",
-            "bits",
-        )
+        names = ("family", "devices", "machines", "private", "drop", "drop_phase", "attack", "attackers", "coordinates", "vector_bytes")
+        protection = {
+            **{name: getattr(self, name) for name in ("group", "min_sum", "colluders", "floor", "delta", "bits")},
+            "epsilon": self.budget,
+            "epsilon_ledger": round(self.epsilon_ledger, 4),
+            "epsilon_central": round(self.epsilon_central, 4),
+            "epsilon_local": round(self.epsilon_local, 4),
+            "noise_units": round(self.noise_units, 1),
+        }
         return {
             "data": self.origin,
             "rows_per_device": self.rows,
             "holdout": self.holdout,
             **{name: getattr(self, name) for name in names},
             "combine": "mean",
-            "epsilon": self.budget,
-            "epsilon_ledger": round(self.epsilon_ledger, 4),
-            "epsilon_central": round(self.epsilon_central, 4),
-            "epsilon_local": round(self.epsilon_local, 4),
-            "noise_units": round(self.noise_units, 1),
-            "vector_bytes": self.vector_bytes,
+            **(protection if self.private else dict.fromkeys(protection)),
             "bytes_up_per_device_round": _rounded(self.bytes_up, 1),
             "bytes_down_per_device_round": _rounded(self.bytes_down, 1),
             "before": quality(self.before),
@@ -112,29 +105,46 @@ def text(report: Report) -> str:
     """For a terminal."""
     head = f"{'round':>5} {'groups':>7} {'in the sum':>11} {'accuracy':>9} {'AUC':>7} {'FPR':>7} {'TPR at FPR 1 %':>15}"
     lines = [
-        f"{report.devices} devices with {report.rows} rows each of {report.origin}, groups of {report.group}, "
-        f"a sum of at least {report.min_sum} with noise for {report.colluders} colluding ones; judged on {report.holdout}",
-        f"Model: {report.family}. Combined by the mean of the sums. Floor of the devices: {report.floor}.",
-        "Messages, masks and shares were made."
-        if report.machines
-        else "The protocol's arithmetic alone: codec, noise and ledger are the real ones.",
+        f"{report.devices} devices with {report.rows} rows each of {report.origin}; judged on {report.holdout}.",
+        f"Model: {report.family}. Combined by the mean of the sums.",
+        *_protection(report),
         *([f"{report.attackers} devices attack: {report.attack}."] if report.attackers else []),
         "",
         head,
         f"{'start':>5} {'':>7} {'':>11} {_row(report.before)}",
         *(f"{one.number:>5} {f'{one.opened}/{one.groups}':>7} {one.survivors:>11} {_row(one.metrics)}" for one in report.rounds),
         "",
-        f"ε by a device's ledger: {report.epsilon_ledger:.3g} of {report.budget:g} (δ = {report.delta:g}). "
-        f"ε if only the sum of all were seen and {'all' if not report.drop else 'so many'} took part: {report.epsilon_central:.3g}. "
-        f"ε if secure aggregation failed: {report.epsilon_local:.3g}.",
-        f"Sent by a device in a round: {report.vector_bytes:,} bytes of words"
-        + ("." if report.bytes_up is None else f"; with everything else {report.bytes_up:,.0f} up and {report.bytes_down:,.0f} down."),
+        *_price(report),
     ]
     if report.family != "logistic":
         lines.append(
             f"Agents of this version train the logistic model; {report.family!r} shows what the same budget buys with another one."
         )
     return "\n".join(lines)
+
+
+def _protection(report: Report) -> list[str]:
+    if not report.private:
+        return ["NOT PRIVATE: no noise, no masks, no groups; each update was in the clear. For comparison only."]
+    return [
+        f"Groups of {report.group}, a sum of at least {report.min_sum} with noise for {report.colluders} colluding devices. "
+        f"Floor of the devices: {report.floor}.",
+        "Messages, masks and shares were made."
+        if report.machines
+        else "The protocol's arithmetic alone: codec, noise and ledger are the real ones.",
+    ]
+
+
+def _price(report: Report) -> list[str]:
+    if not report.private:
+        return [f"Sent by a device in a round: {report.vector_bytes:,} bytes, compressed."]
+    return [
+        f"ε by a device's ledger: {report.epsilon_ledger:.3g} of {report.budget:g} (δ = {report.delta:g}). "
+        f"ε if only the sum of all were seen and {'all' if not report.drop else 'so many'} took part: {report.epsilon_central:.3g}. "
+        f"ε if secure aggregation failed: {report.epsilon_local:.3g}.",
+        f"Sent by a device in a round: {report.vector_bytes:,} bytes of words"
+        + ("." if report.bytes_up is None else f"; with everything else {report.bytes_up:,.0f} up and {report.bytes_down:,.0f} down."),
+    ]
 
 
 def _row(of: Metrics) -> str:

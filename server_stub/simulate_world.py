@@ -17,7 +17,7 @@ from agent.detector.schema import SCHEMA
 from agent.errors import NeedsUser, PeerFault
 from agent.privacy import codec
 from agent.privacy.budget import Allowed, Budget, decide
-from agent.privacy.plan import plan_secagg
+from agent.privacy.plan import padded, plan_secagg
 from agent.privacy.policy import Limits
 from agent.privacy.zcdp import UNITS_PER_RHO, rho_for_epsilon, rho_units
 from agent.protocol.messages import Mode, RoundConfig, Task
@@ -49,19 +49,26 @@ class Options:
     attackers: float
     family: str
     machines: bool | None
+    coordinates: int | None
+    """Sent by a device: those of a subset drawn for each round, the same for all."""
+    plain: bool
+    """The path without protection."""
+    top_k: int | None
     seed: int
 
 
 def planned(options: Options, recipe: Recipe) -> tuple[RoundConfig, Limits, Task]:
     """The rounds' configuration at the price of the budget over the rounds, and the devices' own bounds.
 
-    Raises NeedsOperator PRICE_TOO_LOW, GROUP_PLAN; NeedsUser PRICE_TOO_HIGH.
+    Raises NeedsOperator PRICE_TOO_LOW, GROUP_PLAN; NeedsUser PRICE_TOO_HIGH, TOO_MANY_COORDINATES.
     """
     price = rho_for_epsilon(options.epsilon, DELTA) // options.rounds
     if price > Limits().max_rho_units:
         raise NeedsUser(
             "PRICE_TOO_HIGH", "One round would cost more than a device gives in a round.", "Ask for more rounds or a smaller ε."
         )
+    if (options.coordinates or 0) > padded(recipe.d) or (options.top_k or 0) > recipe.d:
+        raise NeedsUser("TOO_MANY_COORDINATES", f"The model has {recipe.d} coordinates.", "Ask for fewer.")
     count = max(1, options.devices // options.group)
     largest, smallest = -(-options.devices // count), options.devices // count
     min_sum = max(2, int(EXPECTED_SHARE * (1 - options.drop) * smallest))
@@ -85,6 +92,8 @@ def planned(options: Options, recipe: Recipe) -> tuple[RoundConfig, Limits, Task
         min_group=smallest,
         min_sum=min_sum,
         gamma_milli=limits.gamma_milli,
+        subset_k=options.coordinates or 0,
+        subset_seed="00" * 32 if options.coordinates else "",
         closes_at=ROUND_S,
     )
     return config, limits, task
@@ -116,6 +125,7 @@ class World:
             round_id=number,
             model_version=number,
             rotation_seed=self.draw.bytes(32).hex(),
+            subset_seed=self.draw.bytes(32).hex() if self.config.subset_k else "",
             opens_at=number * ROUND_S,
             closes_at=(number + 1) * ROUND_S,
         )

@@ -49,6 +49,9 @@ def options(data, **changes):
             attackers=0.1,
             family="logistic",
             machines=False,
+            coordinates=None,
+            plain=False,
+            top_k=None,
             seed=1,
         ),
         **changes,
@@ -184,6 +187,38 @@ def test_p11_what_cannot_be_simulated_is_said(data, tmp_path, capsys):
             main(["simulate", "--data", str(data), *words])
         assert ended.value.code == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_subset_of_coordinates_is_smaller_and_costs_the_same(data):
+    whole, part = run(options(data)), run(options(data, coordinates=32))
+    assert (whole.coordinates, part.coordinates) == (128, 32)
+    assert part.vector_bytes * 4 <= whole.vector_bytes
+    assert part.epsilon_ledger == pytest.approx(whole.epsilon_ledger, rel=1e-3)
+
+
+def test_the_plain_path_says_that_it_is_not_private_and_names_no_epsilon(data, capsys):
+    words = ["simulate", "--data", str(data), "--devices", "40", "--rounds", "4", "--model", "logistic", "--plain", "--top-k", "30"]
+    assert main([*words, "--drop", "0.2", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    jsonschema.validate(answer, SCHEMA)
+    assert not answer["private"]
+    assert not answer["machines"]
+    assert {answer[name] for name in answer if name.startswith("epsilon")} == {None}
+    assert answer["after"]["auc"] > 0.8
+    assert answer["vector_bytes"] < 400
+    assert main(words) == 0
+    assert "NOT PRIVATE" in capsys.readouterr().out
+    for wrong in (["--top-k", "3"], ["--plain", "--machines"], ["--plain", "--coordinates", "3"]):
+        with pytest.raises(SystemExit) as ended:
+            main(["simulate", "--data", str(data), *wrong])
+        assert ended.value.code == 2
+
+
+def test_more_coordinates_than_there_are(data):
+    for wrong in ({"coordinates": 129}, {"plain": True, "top_k": 117}):
+        with pytest.raises(NeedsUser) as raised:
+            run(options(data, **wrong))
+        assert raised.value.code == "TOO_MANY_COORDINATES"
 
 
 def test_a_second_table_is_judged_on(data, tmp_path):
