@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 
 from agent.clock import utc
 from agent.errors import AegisError
+from agent.identity import FILE_NAME
+from agent.membership import ISSUANCE_LOG
 
 if TYPE_CHECKING:
     from agent.app import Agent
 
 _KEYRING_MEND = "unlock or start the keyring of your login, or choose another key_store in the settings before joining."
+_KEPT_WHY = "The key store holds the 32 bytes that open it: a key with its certificate is too large for the Windows Credential Manager."
 MIN_FREE_BYTES = 200 * 1024 * 1024
+MAX_AUDIT_AGE_S = 7 * 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -87,8 +91,19 @@ async def _identity(agent: "Agent") -> list[Check]:
     return [
         *found,
         Check("certificate", current, f"ends {utc(identity.not_after)}", "" if current else "AegisAI renews it when it is online."),
+        Check("certificate is kept", None, f"with its key in {FILE_NAME}, encrypted", _KEPT_WHY),
         Check("trust roots", roots == 1, str(roots)),
+        _issuance_log(agent, identity.fingerprint),
     ]
+
+
+def _issuance_log(agent: "Agent", fingerprint: str) -> Check:
+    held = agent.values.get(ISSUANCE_LOG)
+    if held is None or held["certificate"] != fingerprint:
+        return Check("issuance log", None, "not looked at yet; the next pass does")
+    fresh = agent.clock.now() - held["at"] < MAX_AUDIT_AGE_S
+    value = f"{held['size']} entries, this certificate among them, looked at {utc(held['at'])}"
+    return Check("issuance log", fresh, value, "" if fresh else "The server has not shown it for a week. Tell the operator.")
 
 
 def _model(agent: "Agent") -> Check:

@@ -4,6 +4,7 @@ Registration is idempotent: the key is made once, and the server gives the same 
 point is made good by the next pass.
 """
 
+import hashlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
+
+ISSUANCE_LOG = "issuance_log"
+"""Value: the head of the authority's log when this device last looked."""
 
 
 class ClientFactory(Protocol):
@@ -74,7 +78,7 @@ class Membership:
     async def connect(self, permit: Permit) -> "AggregatorClient":
         """A connection with this device's certificate; registers first when that was not done yet. The caller closes it.
 
-        Raises NeedsUser NOT_ENROLLED, and what keyring and server raise.
+        Raises NeedsUser NOT_ENROLLED, PeerFault ISSUANCE_LOG, and what keyring and server raise.
         """
         enrolment = self._enrolment()
         if not enrolment.is_registered:
@@ -88,6 +92,7 @@ class Membership:
             client.close()
             identity = await self._blocking(self._identity_file().load)
             client = self._client_factory(enrolment.server, enrolment.ca_pem, enrolment.signing_key, identity)
+        await self._audit(permit, enrolment, client, identity)
         return client
 
     async def update_model(self) -> bool:
@@ -203,6 +208,28 @@ class Membership:
             log.warning("certificate.renewal_failed code=%s", error.code)
             return False
         return True
+
+    async def _audit(self, permit: Permit, enrolment: Enrolment, client: "AggregatorClient", identity: "Identity") -> None:
+        """Look the authority over, once a day and for every new certificate. What cannot be fetched now is looked at the next time."""
+        from agent.protocol.issuance import LogHead
+        from agent.transport.audit import AUDIT_PERIOD_S, audit
+
+        held, now = self._values.get(ISSUANCE_LOG) or {}, self._clock.now()
+        authority = hashlib.sha256(enrolment.ca_pem.encode()).hexdigest()
+        seen = LogHead(held["size"], held["root"]) if held.get("authority") == authority else None
+        if seen is not None and held["certificate"] == identity.fingerprint and 0 <= now - held["at"] < AUDIT_PERIOD_S:
+            return
+        permit.check()
+        try:
+            head = await self._blocking(lambda: audit(client, enrolment.ca_pem, identity.fingerprint, seen))
+        except AegisError as error:
+            if error.code == "ISSUANCE_LOG":
+                client.close()
+                raise
+            log.warning("issuance_log.not_checked code=%s", error.code)
+            return
+        noted = {"size": head.size, "root": head.root, "authority": authority, "certificate": identity.fingerprint, "at": now}
+        self._values.put(ISSUANCE_LOG, noted)
 
     def _enrolment(self) -> Enrolment:
         enrolment = self._terms.enrolment()

@@ -45,6 +45,7 @@ HOLD_S = 1.0
 """How long a question for an inbox may be held."""
 LOG = logging.getLogger("aegisai.server")
 T = TypeVar("T")
+LogSize = Annotated[int, Query(ge=0, le=2**31)]
 
 
 class Server:
@@ -279,14 +280,14 @@ def _add_enrolment(app: FastAPI, server: Server) -> None:
         return _json(await server.work(server.authority.log_head))
 
     @app.get("/api/v1/log/proof", response_model=schemas.LogProof, tags=["enrolment"])
-    async def log_proof(certificate_sha256: Annotated[str, Query(pattern=r"^[0-9a-f]{64}$")]) -> Response:
-        """Proof that a certificate's issuance is in the log (RFC 9162)."""
-        return _json(await server.work(server.authority.log_proof, certificate_sha256))
+    async def log_proof(certificate_sha256: Annotated[str, Query(pattern=r"^[0-9a-f]{64}$")], size: LogSize = 0) -> Response:
+        """Proof that a certificate's issuance is in the log (RFC 9162) of this size; 0: of today's."""
+        return _json(await server.work(server.authority.log_proof, certificate_sha256, size))
 
     @app.get("/api/v1/log/consistency", response_model=schemas.LogConsistency, tags=["enrolment"])
-    async def log_consistency(earlier: Annotated[int, Query(ge=1, le=2**31)]) -> Response:
-        """Proof that the log only grew since it had this size."""
-        return _json(await server.work(server.authority.log_consistency, earlier))
+    async def log_consistency(earlier: Annotated[int, Query(ge=1, le=2**31)], size: LogSize = 0) -> Response:
+        """Proof that the log only grew from `earlier` entries to `size`; 0: to today's."""
+        return _json(await server.work(server.authority.log_consistency, earlier, size))
 
 
 def _add_learning(app: FastAPI, server: Server) -> None:

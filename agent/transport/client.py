@@ -188,6 +188,18 @@ class AggregatorClient:
             raise bad_answer("the certificate authority is not the invitation's")
         return str(fields["certificate_pem"])
 
+    def log_head(self) -> dict[str, Any]:
+        """Head of the authority's issuance log, unchecked (agent.protocol.issuance), as are the next two."""
+        return json_object(self._get("/api/v1/log"))
+
+    def log_proof(self, certificate_sha256: str, size: int) -> dict[str, Any]:
+        """Proof that a certificate's issuance is in the log of `size` entries."""
+        return json_object(self._get(f"/api/v1/log/proof?certificate_sha256={certificate_sha256}&size={size}"))
+
+    def log_consistency(self, earlier: int, size: int) -> dict[str, Any]:
+        """Proof that the log of `earlier` entries is the beginning of the one of `size`."""
+        return json_object(self._get(f"/api/v1/log/consistency?earlier={earlier}&size={size}"))
+
     def stats(self) -> dict[str, Any]:
         """The aggregator's public figures."""
         return json_object(self._get("/api/v1/stats"))

@@ -11,6 +11,7 @@
 import hashlib
 import json
 import secrets
+import threading
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,8 +29,9 @@ from agent.clock import Clock
 from agent.errors import NeedsOperator, PeerFault
 from agent.protocol.canonical import canonical
 from agent.protocol.http_signature import verify_request
+from agent.protocol.issuance import LogHead, head_bytes
+from agent.protocol.log_tree import Tree, leaf_hash
 from server_stub.ca import certificates as x
-from server_stub.ca import merkle
 from server_stub.ca.tables import CERTIFICATES, ENROLMENTS, LOG, REVOKED, TOKENS
 from server_stub.database import open_database, reading
 
@@ -39,8 +41,6 @@ SIGNING_CERTIFICATES = 2
 """A renewal may be signed with the key of the newest certificate or the one before: the newest may have been lost on its way."""
 TOKEN_BYTES = 24
 KEY_FILE, CERTIFICATE_FILE, DATABASE_FILE = "ca.key", "ca.pem", "ca.sqlite3"
-MAX_PROOF_ENTRIES = 1 << 20
-LIST_SIGNING_CONTEXT = b"aegisai/issuance-log/1\0"
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,9 @@ class Authority:
         except (OSError, ValueError) as error:
             raise NeedsOperator("CA_KEY", "The authority's key cannot be read.", f"Look at {KEY_FILE} and its permissions.") from error
         self._engine: Engine = open_database(f"sqlite:///{folder / DATABASE_FILE}", "ca")
+
+        self._tree = Tree()
+        self._growing = threading.Lock()
 
     def close(self) -> None:
         self._engine.dispose()
@@ -174,28 +177,38 @@ class Authority:
         return x.revocation_list(self._certificate, self._key, now, [(int(row.serial), row.revoked_at) for row in rows], now)
 
     def log_head(self) -> dict[str, int | str]:
-        """Size and root of the issuance log, signed with the authority's key (ECDSA P-256, SHA-256 over the canonical form)."""
-        leaves = self._leaves()
-        head: dict[str, int | str] = {"size": len(leaves), "root": merkle.root(leaves).hex()}
-        return {**head, "signature": self._sign(LIST_SIGNING_CONTEXT + canonical(head)).hex()}
+        """Size and root of the issuance log, signed with the authority's key (ECDSA P-256, SHA-256; agent.protocol.issuance)."""
+        tree = self._log()
+        size = len(tree)
+        head = LogHead(size, tree.root(size).hex())
+        return {"size": head.size, "root": head.root, "signature": self._sign(head_bytes(head)).hex()}
 
-    def log_proof(self, fingerprint: str) -> dict[str, Any]:
-        """Where a certificate's issuance is in the log, with the proof. Raises PeerFault NOT_IN_LOG."""
-        wanted = f'"certificate_sha256":"{fingerprint}"'.encode()
+    def log_proof(self, fingerprint: str, size: int = 0) -> dict[str, Any]:
+        """Where a certificate's issuance is in the log of `size` entries (0: of today), with the proof. Raises PeerFault NOT_IN_LOG."""
+        tree = self._log()
+        size = size or len(tree)
         with reading(self._engine) as database:
-            row = database.execute(select(LOG).where(func.instr(LOG.c.entry, wanted) > 0).order_by(LOG.c.position)).first()
-        if row is None:
+            wanted = select(LOG).where(LOG.c.certificate == fingerprint, LOG.c.position < size).order_by(LOG.c.position)
+            row = database.execute(wanted).first()
+        if row is None or size > len(tree):
             raise _refused("NOT_IN_LOG", "The certificate is not in the log.")
-        leaves = self._leaves()
-        proof = merkle.inclusion_proof(leaves, row.position)
-        return {"index": row.position, "size": len(leaves), "entry": row.entry.decode(), "proof": [step.hex() for step in proof]}
+        proof = [step.hex() for step in tree.inclusion_proof(row.position, size)]
+        return {"index": row.position, "size": size, "entry": row.entry.decode(), "proof": proof}
 
-    def log_consistency(self, earlier: int) -> dict[str, Any]:
-        """Proof that the log of size `earlier` is the beginning of today's. Raises PeerFault NOT_IN_LOG."""
-        leaves = self._leaves()
-        if not 0 < earlier <= len(leaves):
+    def log_consistency(self, earlier: int, size: int = 0) -> dict[str, Any]:
+        """Proof that the log of `earlier` entries is the beginning of the one of `size` (0: of today's). Raises PeerFault NOT_IN_LOG."""
+        tree = self._log()
+        size = size or len(tree)
+        if not 0 < earlier <= size <= len(tree):
             raise _refused("NOT_IN_LOG", "The log never had this size.")
-        return {"earlier": earlier, "size": len(leaves), "proof": [step.hex() for step in merkle.consistency_proof(leaves, earlier)]}
+        return {"earlier": earlier, "size": size, "proof": [step.hex() for step in tree.consistency_proof(earlier, size)]}
+
+    def _log(self) -> Tree:
+        """The log's tree, with what was written since, by other processes too."""
+        with self._growing, reading(self._engine) as database:
+            wanted = select(LOG.c.leaf).where(LOG.c.position >= len(self._tree)).order_by(LOG.c.position)
+            self._tree.grow(database.execute(wanted).scalars())
+        return self._tree
 
     def _issue(self, database: Connection, key: EllipticCurvePublicKey, device_id: str, now: int) -> str:
         made = x.device_certificate(self._certificate, self._key, key, device_id, now)
@@ -216,10 +229,6 @@ class Authority:
     def _first_certificate(self, database: Connection, device_id: str) -> str:
         wanted = select(CERTIFICATES.c.pem).where(CERTIFICATES.c.device_id == device_id).order_by(CERTIFICATES.c.number).limit(1)
         return str(database.execute(wanted).scalar_one())
-
-    def _leaves(self) -> list[bytes]:
-        with reading(self._engine) as database:
-            return list(database.execute(select(LOG.c.leaf).order_by(LOG.c.position).limit(MAX_PROOF_ENTRIES)).scalars())
 
     def _sign(self, message: bytes) -> bytes:
         from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
@@ -255,9 +264,11 @@ def _csr_in(body: bytes) -> str:
 
 
 def _append(database: Connection, entry: dict[str, Any]) -> None:
-    position = database.execute(select(func.count()).select_from(LOG)).scalar_one()
+    newest = database.execute(select(func.max(LOG.c.position))).scalar_one()
+    position = 0 if newest is None else newest + 1
     content = canonical(entry)
-    database.execute(insert(LOG).values(position=position, entry=content, leaf=merkle.leaf_hash(content)))
+    certificate = entry["certificate_sha256"] if entry["event"] == "issued" else None
+    database.execute(insert(LOG).values(position=position, entry=content, leaf=leaf_hash(content), certificate=certificate))
 
 
 def _tokens_in_use() -> Any:

@@ -34,8 +34,8 @@ class Enrolment(Protocol):
     def revoke(self, device_id: str, *, forget: bool = False) -> bool: ...
     def revocations(self) -> str: ...
     def log_head(self) -> dict[str, int | str]: ...
-    def log_proof(self, fingerprint: str) -> dict[str, Any]: ...
-    def log_consistency(self, earlier: int) -> dict[str, Any]: ...
+    def log_proof(self, fingerprint: str, size: int = 0) -> dict[str, Any]: ...
+    def log_consistency(self, earlier: int, size: int = 0) -> dict[str, Any]: ...
 
 
 class RemoteAuthority:
@@ -64,11 +64,11 @@ class RemoteAuthority:
     def log_head(self) -> dict[str, int | str]:
         return dict(self._ask("log_head", {}))
 
-    def log_proof(self, fingerprint: str) -> dict[str, Any]:
-        return dict(self._ask("log_proof", {"fingerprint": fingerprint}))
+    def log_proof(self, fingerprint: str, size: int = 0) -> dict[str, Any]:
+        return dict(self._ask("log_proof", {"fingerprint": fingerprint, "size": size}))
 
-    def log_consistency(self, earlier: int) -> dict[str, Any]:
-        return dict(self._ask("log_consistency", {"earlier": earlier}))
+    def log_consistency(self, earlier: int, size: int = 0) -> dict[str, Any]:
+        return dict(self._ask("log_consistency", {"earlier": earlier, "size": size}))
 
     def close(self) -> None:
         if self._connection is not None:

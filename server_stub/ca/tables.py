@@ -45,4 +45,5 @@ LOG = Table(
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("entry", LargeBinary, nullable=False),
     Column("leaf", LargeBinary, nullable=False),
+    Column("certificate", Text, index=True),
 )

@@ -112,3 +112,45 @@ def test_models_without_consent_need_a_pinned_repository(device):
         assert device.server.calls == []
 
     asyncio.run(scene())
+
+
+def test_the_authority_is_looked_over_once_a_day_and_a_rewritten_log_ends_it(device):
+    async def scene():
+        await device.join()
+        await connect(device)
+        noted = device.agent.values.get("issuance_log")
+        assert noted["size"] == 1
+        device.server.log.append(b"another device's")
+        await connect(device)
+        assert device.agent.values.get("issuance_log") == noted
+        device.clock.advance(86_400)
+        await connect(device)
+        assert device.agent.values.get("issuance_log")["size"] == 2
+        checks = {check["name"]: check for check in (await device.call("doctor"))["checks"]}
+        assert checks["issuance log"]["ok"]
+        assert checks["issuance log"]["value"].startswith("2 entries, this certificate among them")
+
+        honest = list(device.server.log)
+        for forged in ([b"forged", *honest], [honest[0], b"forged", b"more"], honest[:1]):
+            device.server.log = forged
+            device.clock.advance(86_400)
+            with pytest.raises(PeerFault) as raised:
+                await connect(device)
+            assert raised.value.code == "ISSUANCE_LOG"
+        device.server.log = honest
+        await connect(device)
+
+    asyncio.run(scene())
+
+
+def test_a_log_that_cannot_be_fetched_is_looked_at_later(device, monkeypatch):
+    async def scene():
+        await device.join()
+        with monkeypatch.context() as patch:
+            patch.setattr("agent.transport.audit.audit", lambda *_: (_ for _ in ()).throw(PeerFault("SERVER_ERROR", "x", "y")))
+            await connect(device)
+            assert device.agent.values.get("issuance_log") is None
+        await connect(device)
+        assert device.agent.values.get("issuance_log")["size"] == 1
+
+    asyncio.run(scene())

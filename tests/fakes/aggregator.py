@@ -6,15 +6,19 @@
 import hashlib
 import uuid
 
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509 import load_pem_x509_csr
+from cryptography.x509 import load_pem_x509_certificate, load_pem_x509_csr
 
 from agent.errors import NeedsUser, PeerFault
 from agent.models.verify import ModelFacts
 from agent.protocol.canonical import canonical
 from agent.protocol.envelope import decode
 from agent.protocol.invitation import Invitation, Operator, PrivacyFigures, format_invitation
+from agent.protocol.issuance import LogHead, head_bytes
+from agent.protocol.log_tree import Tree, leaf_hash
 from agent.protocol.messages import Mode, RoundConfig, Task
 from agent.protocol.signing import Context, public_hex, sign
 from agent.transport.answers import ModelDownload, Offer, Receipt, Registration
@@ -47,6 +51,7 @@ class FakeAggregator:
         self.devices = {}
         self.updates = {}
         self.failures = {}
+        self.log = []
         self.publish(1, [0.0] * 116)
         self.config = config or self.plan()
 
@@ -79,6 +84,15 @@ class FakeAggregator:
         }
         assert ModelFacts.from_json(facts).version == version
         self.facts = facts
+
+    def issue(self, csr_pem, device_id):
+        made = self.authority.issue_device(csr_pem, device_id)
+        fingerprint = load_pem_x509_certificate(made.encode()).fingerprint(SHA256()).hex()
+        self.log.append(canonical({"event": "issued", "certificate_sha256": fingerprint, "time": self.clock.now(), "not_after": 0}))
+        return made
+
+    def tree(self):
+        return Tree(leaf_hash(entry) for entry in self.log)
 
     def next_round(self):
         self.publish(self.version + 1, [0.01 * self.version] * 116)
@@ -125,7 +139,7 @@ class FakeClient:
             raise NeedsUser("TOKEN_USED", "This invitation has been used already.", "Ask for a new one.")
         host.tokens[token] = key
         device_id = host.devices.setdefault(key, f"urn:uuid:{uuid.uuid4()}")
-        certificate = host.authority.issue_device(csr_pem, device_id)
+        certificate = host.issue(csr_pem, device_id)
         return Registration(device_id, certificate, host.authority.pem, "ab" * 16, host.task, public_hex(host.signing_key))
 
     @property
@@ -169,7 +183,22 @@ class FakeClient:
 
     def renew(self, csr_pem):
         self._called("renew")
-        return self._host.authority.issue_device(csr_pem, self._identity.device_id)
+        return self._host.issue(csr_pem, self._identity.device_id)
+
+    def log_head(self):
+        tree = self._host.tree()
+        head = LogHead(len(tree), tree.root().hex())
+        signature = self._host.authority.key.sign(head_bytes(head), ECDSA(SHA256()))
+        return {"size": head.size, "root": head.root, "signature": signature.hex()}
+
+    def log_proof(self, certificate_sha256, size):
+        (index,) = [index for index, entry in enumerate(self._host.log) if certificate_sha256.encode() in entry]
+        proof = self._host.tree().inclusion_proof(index, size)
+        return {"index": index, "size": size, "entry": self._host.log[index].decode(), "proof": [step.hex() for step in proof]}
+
+    def log_consistency(self, earlier, size):
+        proof = self._host.tree().consistency_proof(earlier, size)
+        return {"earlier": earlier, "size": size, "proof": [step.hex() for step in proof]}
 
     def erase_by_secret(self, device_id, erase_secret):
         self._called("erase_by_secret")

@@ -12,10 +12,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from agent.errors import PeerFault
 from agent.identity import SoftwareSigner
+from agent.protocol import log_tree
 from agent.protocol.canonical import canonical
 from agent.protocol.http_signature import sign_request
-from server_stub.ca import merkle
-from server_stub.ca.authority import LIST_SIGNING_CONTEXT, Authority, SignedRequest, create
+from agent.protocol.issuance import LIST_SIGNING_CONTEXT
+from server_stub.ca.authority import Authority, SignedRequest, create
 from server_stub.ca.certificates import DEVICE_S
 from tests.fakes.clock import FakeClock
 
@@ -164,10 +165,12 @@ def test_the_log_can_be_audited(authority):
     proof = authority.log_proof(certificate.fingerprint(SHA256()).hex())
     steps = [bytes.fromhex(step) for step in proof["proof"]]
     assert json.loads(proof["entry"])["event"] == "issued"
-    assert merkle.is_included(merkle.leaf_hash(proof["entry"].encode()), proof["index"], proof["size"], steps, bytes.fromhex(head["root"]))
+    assert log_tree.is_included(
+        log_tree.leaf_hash(proof["entry"].encode()), proof["index"], proof["size"], steps, bytes.fromhex(head["root"])
+    )
     grown = authority.log_consistency(earlier["size"])
     roots = (bytes.fromhex(earlier["root"]), bytes.fromhex(head["root"]))
-    assert merkle.is_consistent(earlier["size"], head["size"], *roots, [bytes.fromhex(step) for step in grown["proof"]])
+    assert log_tree.is_consistent(earlier["size"], head["size"], *roots, [bytes.fromhex(step) for step in grown["proof"]])
     assert code(authority.log_proof, hashlib.sha256(b"").hexdigest()) == "NOT_IN_LOG"
     assert code(authority.log_consistency, 99) == "NOT_IN_LOG"
     public = x509.load_pem_x509_certificate(authority.ca_pem.encode()).public_key()

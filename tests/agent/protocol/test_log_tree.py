@@ -4,17 +4,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server_stub.ca.merkle import consistency_proof, inclusion_proof, is_consistent, is_included, leaf_hash, root
+from agent.protocol.log_tree import Tree, is_consistent, is_included, leaf_hash
 
 
 def leaves(count):
     return [leaf_hash(str(number).encode()) for number in range(count)]
 
 
+def root(held):
+    return Tree(held).root()
+
+
+def inclusion_proof(held, index):
+    return Tree(held).inclusion_proof(index, len(held))
+
+
+def consistency_proof(held, earlier):
+    return Tree(held).consistency_proof(earlier, len(held))
+
+
 def test_known_heads():
     """RFC 6962 test tree: the empty log, and one entry of no bytes."""
     assert root([]) == hashlib.sha256(b"").digest()
-    assert root([leaf_hash(b"")]).hex() == "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
+    assert Tree([leaf_hash(b"")]).root().hex() == "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
 
 
 @given(size=st.integers(1, 40), data=st.data())
@@ -45,3 +57,14 @@ def test_positions_outside_the_log():
     with pytest.raises(IndexError):
         consistency_proof(leaves(3), 4)
     assert not is_included(leaves(1)[0], 1, 1, [], root(leaves(1)))
+
+
+def test_a_tree_that_grew_is_the_tree_of_all_its_leaves_and_remembers_its_earlier_heads():
+    held, tree = leaves(70), Tree()
+    for size in range(1, 71):
+        tree.grow([held[size - 1]])
+        assert tree.root() == root(held[:size])
+        assert is_included(held[size // 2], size // 2, size, tree.inclusion_proof(size // 2, size), tree.root(size))
+    for size in range(1, 71):
+        assert tree.root(size) == root(held[:size])
+        assert is_consistent(size, 70, tree.root(size), tree.root(), tree.consistency_proof(size, 70))
