@@ -1,0 +1,212 @@
+"""Enrolment, revocation and signed models with the real programs, each in its own process, as an operator and a person use them."""
+
+import datetime
+import json
+import shutil
+import sqlite3
+import ssl
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from tuf.api.metadata import Metadata, Timestamp
+
+from server_stub import repository
+from tests.e2e.test_kill import Scene
+from tests.fakes import secret_service
+from tests.fakes.aggregator import safetensors
+
+pytestmark = pytest.mark.system
+
+STRANGERS = {
+    "/": 401,
+    "/healthz": 200,
+    "/metrics": 401,
+    "/docs": 401,
+    "/openapi.json": 401,
+    "/api/v1/stats": 401,
+    "/api/v1/model": 401,
+    "/api/v1/device": 401,
+    "/api/v1/rounds/offer": 401,
+    "/api/v1/log": 401,
+    "/api/v1/revocations": 401,
+    "/api/v1/metadata/timestamp.json": 200,
+    "/api/v1/metadata/1.root.json": 200,
+    "/api/v1/targets/../keys/online.pem": 404,
+}
+
+
+class Installation(Scene):
+    """An aggregator and one enrolled device with rows."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.folder = folder
+        self.repository = folder / "server" / "repository"
+        self.url = f"https://127.0.0.1:{self.port}"
+
+    def refusal(self, *words):
+        """Run `aegis`, which must refuse: (code, sentence)."""
+        done = self.run_aegis(*words)
+        assert done.returncode == 1, done.stdout
+        said = json.loads(done.stdout)["error"]
+        assert done.stderr.startswith(f"aegis: {said['code']}: ")
+        assert done.stderr.count("\n") == 1
+        return said["code"], said["message"]
+
+    def run_aegis(self, *words):
+        command = [sys.executable, "-m", "agent", *words, "--json"]
+        return subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=60, check=False)
+
+    def model_in_use(self):
+        return self.aegis("status")["model"]["version"]
+
+    def newest_device(self):
+        return json.loads(self.server("devices", "list", "--json"))["devices"][-1]["device_id"]
+
+    def publish(self, value):
+        path = self.folder / f"model-{value}.safetensors"
+        path.write_bytes(safetensors([value] * 116))
+        return json.loads(self.server("model", "publish", str(path), "--json"))["version"]
+
+    def get(self, path):
+        context = ssl.create_default_context(cafile=self.folder / "server" / "ca" / "ca.pem")
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=10, context=context) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory):
+    scene = Installation(tmp_path_factory.mktemp("installation"))
+    scene.join(scene.url)
+    yield scene
+    scene.close()
+
+
+def test_without_a_certificate_the_device_port_answers_the_public_list_alone(installation):
+    assert {path: installation.get(path) for path in STRANGERS} == STRANGERS
+    listening = subprocess.run(["ss", "-ltnH"], capture_output=True, text=True, check=True).stdout
+    mine = {line.split()[3] for line in listening.splitlines() if line.split()[3].endswith((f":{installation.operator_port}",))}
+    assert mine == {f"127.0.0.1:{installation.operator_port}"}
+
+
+def test_revoking_cuts_a_device_off_and_no_other(installation, monkeypatch):
+    with monkeypatch.context() as other:
+        other.setitem(installation.environ, "AEGIS_HOME", str(installation.folder / "other"))
+        installation.join(installation.url)
+        assert installation.aegis("run", "--once")["outcome"] in ("sent", "already_contributed")
+        installation.server("devices", "revoke", installation.newest_device())
+        assert installation.refusal("run", "--once")[0] == "REVOKED"
+    assert installation.aegis("run", "--once")["outcome"] in ("sent", "already_contributed")
+
+
+def test_p8_bad_models_are_refused_by_name_and_the_old_one_stays(installation):
+    installation.aegis("run", "--once")
+    before = installation.model_in_use()
+    early = shutil.copytree(installation.repository / "metadata", installation.folder / "early")
+
+    newer = installation.publish(0.5)
+    assert newer > before
+    target = max((installation.repository / "targets" / "models").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    good = target.read_bytes()
+    target.write_bytes(bytes([*good[:-1], good[-1] ^ 1]))
+    assert installation.refusal("run", "--once")[0] == "MODEL_ALTERED"
+    target.write_bytes(good + bytes(100_000))
+    assert installation.refusal("run", "--once")[0] == "MODEL_TOO_LARGE"
+    target.write_bytes(good)
+    stamp = installation.repository / "metadata" / "timestamp.json"
+    current = stamp.read_bytes()
+    stamp.write_bytes(signed_as_of(installation.repository, days=-3))
+    code, sentence = installation.refusal("run", "--once")
+    assert (code, "has expired" in sentence) == ("MODEL_EXPIRED", True)
+    stamp.write_bytes(current)
+    assert installation.model_in_use() == before
+
+    assert installation.aegis("run", "--once")["outcome"] == "sent"
+    assert installation.model_in_use() == newer
+    assert installation.publish(0.25) == newer + 1
+    stamp.write_bytes((early / "timestamp.json").read_bytes())
+    code, sentence = installation.refusal("run", "--once")
+    assert (code, "older" in sentence) == ("MODEL_OLDER", True)
+    assert installation.model_in_use() == newer
+    rolled_back = json.loads(installation.server("model", "rollback", "--to", "1", "--json"))
+    assert (rolled_back["version"], rolled_back["origin"]) == (newer + 2, "version 1")
+
+
+def signed_as_of(folder, days):
+    """A timestamp that the online key signed so many days from now, for the snapshot that is current."""
+    signer = repository._load_key(folder / "keys" / "online.pem")
+    held = Metadata[Timestamp].from_file(str(folder / "metadata" / "timestamp.json"))
+    held.signed.expires = (datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)).replace(microsecond=0)
+    held.signed.version += 1
+    held.signatures.clear()
+    held.sign(signer)
+    return held.to_bytes()
+
+
+JOIN = """
+set -e
+aegis() { "$0" -m agent "$@"; }
+aegis consent grant --accept "$NOTICE"
+aegis run --once --json
+aegis doctor --json
+"$0" -c "$SECRETS" "$AEGIS_HOME"
+"""
+SECRETS = """
+import json, sys
+from pathlib import Path
+from agent.identity import IdentityFile
+from agent.keystore import OsKeyStore
+
+file = IdentityFile(Path(sys.argv[1]), OsKeyStore())
+held, item = file._read(), OsKeyStore().get(file.load().installation_id)
+print(json.dumps({"pem": held.key_pem, "erase": held.erase_secret, "item": item.decode()}))
+"""
+
+
+@pytest.mark.skipif(bool(secret_service.missing()), reason=f"not installed: {secret_service.missing()}")
+def test_p12_an_invitation_and_a_yes_make_a_device_with_a_real_keyring_and_no_secret_lies_about(installation, tmp_path, monkeypatch):
+    invitation = json.loads(installation.server("token", "create", "--server", installation.url, "--json"))
+    monkeypatch.setitem(installation.environ, "AEGIS_HOME", str(installation.folder / "keyring"))
+    installation.aegis("enroll", invitation["invitation"])
+    extra = {name: value for name, value in installation.environ.items() if name in ("AEGIS_HOME", "AEGIS_POLICY")}
+    extra |= {
+        "NOTICE": installation.aegis("consent", "show")["notice_id"],
+        "SECRETS": SECRETS,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    done = secret_service.run(["sh", "-c", JOIN, sys.executable], tmp_path / "login", extra=extra)
+    assert done.returncode == 0, done.stderr
+    passed, doctor, secrets = (json.loads(line) for line in done.stdout.splitlines()[-3:])
+    assert passed["outcome"] == "nothing_to_learn"
+    checks = {check["name"]: check for check in doctor["checks"]}
+    assert checks["keyring"]["value"].startswith("os: keyring.backends.SecretService")
+    assert checks["certificate"]["value"].startswith("ends 20")
+    assert checks["trust roots"]["value"] == "1"
+    assert "model" in checks
+    assert [check for check in doctor["checks"] if check["ok"] is False] == []
+    lines = [line for line in secrets["pem"].splitlines()[1:-1] if len(line) > 20]
+    hunted = [secrets["erase"], json.loads(secrets["item"])["key"], *lines]
+    server = installation.folder / "server"
+    lines = [(server / name).read_text().splitlines()[1] for name in ("ca/ca.key", "keys/signing.key", "repository/keys/online.pem")]
+    held = {
+        path: path.read_bytes()
+        for folder in ("device", "login", "server")
+        for path in (installation.folder / folder).rglob("*")
+        if path.is_file()
+    }
+    assert [path for path, content in held.items() if any(secret.encode() in content for secret in hunted)] == []
+    key_files = {"ca.key", "signing.key", "online.pem"}
+    assert {path.name for path, content in held.items() if any(line.encode() in content for line in lines)} == key_files
+    with sqlite3.connect(server / "ca" / "ca.sqlite3") as database:
+        (token_hash,) = database.execute("SELECT token_hash FROM tokens WHERE used = 1").fetchone()
+    database.close()
+    assert token_hash not in invitation["token"]
+    assert not [path for path, content in held.items() if invitation["token"].encode() in content]
