@@ -4,25 +4,26 @@ import asyncio
 import functools
 import os
 import shutil
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from agent.clock import Clock, SystemClock
+from agent.conditions.evaluate import limits_of
 from agent.conditions.reasons import Reason
 from agent.consent.gate import Gate
 from agent.consent.record import Record
-from agent.errors import AegisError
+from agent.errors import AegisError, NeedsUser
 from agent.membership import ClientFactory, Membership
 from agent.outcome import PassResult
 from agent.participation import Participation, wipe
 from agent.paths import Home, policy_path, runtime_folder
 from agent.service import Service
 from agent.standing import Faults, own_reasons, status_of
-from agent.status import ReadingView, Status
+from agent.status import ReadingView, Status, StopView
 from agent.store.database import Database
 from agent.store.head import Head
 from agent.store.ledger import Ledger
@@ -37,10 +38,14 @@ if TYPE_CHECKING:
     from agent.models.repository import ModelRepository
     from agent.models.store import ModelStore
     from agent.privacy.policy import Limits
+    from agent.supervisor.governor import Measured
+    from agent.supervisor.supervision import Supervision
+    from agent.supervisor.watchdog import Caps, StopEvent
     from agent.supervisor.worker import Worker
     from agent.transport.client import AggregatorClient
 
 T = TypeVar("T")
+SLOT_WAIT_S, SLOT_TRIES = 1.0, 300
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,15 @@ class Conditions(Protocol):
     def readings(self) -> tuple[ReadingView, ...]:
         """What was read last, each with its source."""
 
+    def cpu_percent(self) -> int | None:
+        """The processor limit of training now, per cent of one core; None: as when the computer is in use."""
+
+    async def look(self) -> None:
+        """Read everything once, unless it is watched anyway."""
+
+    async def watch(self, changed: Callable[[], None]) -> None:
+        """Read as long as this runs; `changed` is called in the event loop when a reading or a verdict is another one."""
+
 
 class NoConditions:
     """For simulated devices: the machine is not theirs."""
@@ -77,6 +91,15 @@ class NoConditions:
 
     def readings(self) -> tuple[ReadingView, ...]:
         return ()
+
+    def cpu_percent(self) -> int | None:
+        return None
+
+    async def look(self) -> None:
+        pass
+
+    async def watch(self, changed: Callable[[], None]) -> None:  # noqa: ARG002 - nothing ever changes
+        await asyncio.Event().wait()
 
 
 class Agent:
@@ -94,6 +117,7 @@ class Agent:
         limits: "Callable[[], Limits] | None" = None,
         conditions: Conditions | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        on_machine: bool = False,
     ) -> None:
         self.home = home
         self.clock = clock
@@ -110,7 +134,8 @@ class Agent:
         self._keystores: dict[str, KeyStore] = {}
         self._given_worker = worker
         self.client_factory = client_factory
-        self.conditions = conditions or NoConditions()
+        self.conditions = conditions or (self._machine() if on_machine else NoConditions())
+        self.last_stop: StopView | None = None
         self.faults = Faults()
         self.next_at: int | None = None
         self._listeners: list[Callable[[], None]] = []
@@ -156,6 +181,9 @@ class Agent:
 
     async def make_pass(self, *, hold_s: int, override: bool = False, patience_s: int = 0) -> PassResult:
         """One pass, with its end noted for the status. `patience_s`: how long it waits for a group to meet."""
+        if self.gate.denial() is None:
+            await self.conditions.look()
+        self.enforce()
         try:
             result = await self.participation.run(hold_s=hold_s, override=override, patience_s=patience_s)
         except AegisError as error:
@@ -206,8 +234,16 @@ class Agent:
         for listener in self._listeners:
             listener()
 
+    def enforce(self) -> None:
+        """Hold training to what settings and conditions say now; called whenever one of them changes."""
+        supervision: Supervision | None = self.__dict__.get("supervision")
+        if supervision is not None:
+            supervision.set_caps(self._caps())
+        self.participation.obey()
+
     def wake(self) -> None:
         """Something that the agent waited for may have happened."""
+        self.enforce()
         self.changed()
         self._wake()
 
@@ -225,7 +261,45 @@ class Agent:
     def _own_worker(self) -> "Worker":
         from agent.supervisor.worker import ProcessWorker
 
-        return ProcessWorker(self.home.scratch, progress=lambda told: self.participation.progress(told.done, told.total))
+        return ProcessWorker(
+            self.home.scratch,
+            self.supervision,
+            progress=lambda told: self.participation.progress(told.done, told.total),
+            slot=_machine_slot,
+        )
+
+    @functools.cached_property
+    def supervision(self) -> "Supervision":
+        """Holds this agent's own workers to the limits; made with the first of them."""
+        from agent.supervisor.supervision import Supervision
+
+        return Supervision(self._caps(), self._worker_ended)
+
+    def measured(self) -> "Measured | None":
+        """What training takes; None while none runs."""
+        held = self.__dict__.get("supervision")
+        return held.measured() if held is not None else None
+
+    def cpu_percent(self) -> int:
+        """The processor limit of training now, per cent of one core."""
+        said = self.conditions.cpu_percent()
+        return self.terms.settings().integer("cpu.share_in_use") if said is None else said
+
+    def _caps(self) -> "Caps":
+        from agent.supervisor.watchdog import Caps
+
+        return Caps(self.cpu_percent(), self.terms.settings().integer("memory.limit_mib") << 20)
+
+    def _worker_ended(self, event: "StopEvent") -> None:
+        """In the governor's thread; once for each stop."""
+        self.last_stop = StopView(
+            self.clock.now(), event.limit.value, event.value, event.cap, event.unit, event.after_s, event.action.value, str(event)
+        )
+
+    def _machine(self) -> Conditions:
+        from agent.conditions.monitor import Monitor
+
+        return Monitor(lambda: limits_of(self.terms.settings()), self.clock, self.home.root, self.environ, self.terms.server_is_here)
 
     def worker(self) -> "Worker":
         """Runs the jobs that see files; each in a process of its own unless the demo or a test gave another."""
@@ -317,8 +391,10 @@ def build(
     demo: bool = False,
     floor: "Limits | None" = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    on_machine: bool = False,
 ) -> Agent:
-    """Make an agent on `home`; the caller holds its lock. `demo` marks a home as made by the demo, with `floor` as its bounds on groups.
+    """Make an agent on `home`; the caller holds its lock. `demo` marks a home as made by the demo, with `floor` as its bounds on groups;
+    `on_machine` is a device that heeds the state of this computer (battery, load, idle time ...); simulated ones do not.
 
     Raises NeedsUser HOME_UNUSABLE, STORE_NEWER, STORE_DAMAGED, DISK_FULL.
     """
@@ -341,6 +417,7 @@ def build(
         limits=limits,
         conditions=conditions,
         sleep=sleep,
+        on_machine=on_machine,
     )
 
 
@@ -351,6 +428,22 @@ def start_model() -> ScanningModel:
 
     content = resources.files("agent.detector").joinpath("start_model.safetensors").read_bytes()
     return ScanningModel(content, 0, hashlib.sha256(content).hexdigest(), demonstration=True)
+
+
+@asynccontextmanager
+async def _machine_slot() -> AsyncIterator[None]:
+    """One training at a time on this computer, whoever is logged in; waits for its turn. Raises NeedsUser TRAINING_ELSEWHERE."""
+    from agent.supervisor.reaper import MachineSlot, machine_folder
+
+    slot, tries = MachineSlot(machine_folder()), 0
+    while not slot.take():
+        if (tries := tries + 1) > SLOT_TRIES:
+            raise NeedsUser("TRAINING_ELSEWHERE", "Another AegisAI is training on this computer.", "This one goes on when it has ended.")
+        await asyncio.sleep(SLOT_WAIT_S)
+    try:
+        yield
+    finally:
+        slot.free()
 
 
 def _client(server: str, ca_pem: str, signing_key: str, identity: "Identity | None") -> "AggregatorClient":

@@ -127,7 +127,7 @@ def _locked(home: Home) -> Iterator[bool]:
 def _with_agent(home: Home, use: "Callable[[Agent], Any]") -> Any:
     from agent.app import build
 
-    agent = build(home.root)
+    agent = build(home.root, on_machine=True)
     try:
         return use(agent)
     finally:

@@ -14,8 +14,10 @@ from contextlib import suppress
 from agent import scheduler
 from agent.app import Agent
 from agent.channel import ChannelServer
+from agent.clock import slept
 from agent.errors import AegisError, InternalError
 from agent.ipc import socket_path
+from agent.standing import own_reasons
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +27,14 @@ WATCH_S = 2.0
 MODEL_PERIOD_S = 24 * 3600
 STATUS_DELAY_S = 0.1
 """Changes that come together are pushed together."""
+
+
+def _given_up(error: AegisError) -> AegisError:
+    return InternalError(
+        "GAVE_UP",
+        f"Training failed {scheduler.GIVE_UP_AFTER} times in a row ({error.message}), so AegisAI stopped trying for a day.",
+        "aegis run-now tries at once; aegis doctor shows what works here.",
+    )
 
 
 class Loop:
@@ -38,6 +48,8 @@ class Loop:
         self._once_more = False
         self._push_waits = False
         self._model_looked_at: int | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._was_held = False
         self._history = scheduler.History(agent.clock.now())
         self._channel = ChannelServer(socket_path(agent.home.root, agent.environ), agent.service.call, lambda: agent.status().to_json())
         agent.attach(wake=self._woken.set, run_now=self._run_now, request_quit=self._quit.set)
@@ -50,6 +62,8 @@ class Loop:
             with suppress(NotImplementedError, RuntimeError, ValueError):  # not on Windows, nor off the main thread
                 loop.add_signal_handler(number, self._quit.set)
         await self._channel.open()
+        self._agent.on_change(self._watch_machine)
+        self._watch_machine()
         log.info("agent.started")
         passes = asyncio.create_task(self._passes())
         quitting = asyncio.create_task(self._quit.wait())
@@ -58,7 +72,7 @@ class Loop:
             for task in done:
                 task.result()
         finally:
-            for task in (passes, quitting):
+            for task in (passes, quitting, *([self._watching] if self._watching else [])):
                 task.cancel()
             await self._agent.participation.stop()
             await self._agent.worker().stop()
@@ -76,7 +90,7 @@ class Loop:
                 self._history = scheduler.after_wake(self._history, self._agent.clock.now())
                 continue
             now, ticks = self._agent.clock.now(), self._agent.clock.monotonic()
-            if scheduler.slept(wall, monotonic, now, ticks):
+            if slept(wall, monotonic, now, ticks):
                 self._history = scheduler.after_wake(self._history, now)
             wall, monotonic = now, ticks
             due = scheduler.next_at(self._history, draw)
@@ -98,7 +112,10 @@ class Loop:
             self._history = scheduler.after_pass(self._history, result, now())
         except AegisError as error:
             log.info("pass.failed code=%s", error.code)
-            self._history = scheduler.after_fault(self._history, now(), getattr(error, "retry_after_s", 0))
+            of_worker = error.code.startswith("WORKER_")
+            self._history = scheduler.after_fault(self._history, now(), getattr(error, "retry_after_s", 0), of_worker=of_worker)
+            if scheduler.gave_up(self._history):
+                self._agent.faults = self._agent.faults.after_fault(_given_up(error))
         except Exception:  # a bug in a pass must not end the agent; it shows as an error and backs off
             log.exception("pass.broken")
             self._agent.faults = self._agent.faults.after_fault(
@@ -114,6 +131,25 @@ class Loop:
         while True:
             await asyncio.sleep(WATCH_S)
             await self._agent.participation.recheck()
+
+    def _watch_machine(self) -> None:
+        """Read the machine's state while something may run, and only then: not without consent, nor while paused."""
+        wanted = not own_reasons(self._agent)
+        if wanted and (self._watching is None or self._watching.done()):
+            self._watching = asyncio.create_task(self._agent.conditions.watch(self._machine_changed))
+        elif not wanted and self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+
+    def _machine_changed(self) -> None:
+        """A verdict or a reading is another one: a running training is held or let go at once; a pass that waited for it comes soon."""
+        self._agent.enforce()
+        is_held = bool(self._agent.conditions.may_train() or self._agent.conditions.may_send())
+        if self._was_held and not is_held:
+            self._history = scheduler.after_lift(self._history, self._agent.clock.now())
+            self._woken.set()
+        self._was_held = is_held
+        self._agent.changed()
 
     async def _refresh_model(self) -> float | None:
         """Without consent: newer models for scanning, if the person chose so. Seconds until it is worth looking again, None for never."""

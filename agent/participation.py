@@ -114,6 +114,8 @@ class Participation:
         self._draft: tuple[tuple[str, int], Path, bytes] | None = None
         """An interrupted training: model and rows it is for, scratch file, job key."""
         self.activity = Activity()
+        self.is_held = False
+        """Training is under way but stands still."""
 
     @property
     def is_busy(self) -> bool:
@@ -165,13 +167,20 @@ class Participation:
         await asyncio.wait(tasks, timeout=1.0)
 
     async def recheck(self) -> None:
-        """Stop what is under way when it may not go on: training by every condition, sending by consent and policy only."""
+        """Stop what is under way when it may not go on: by consent and policy for good, training by every condition until it is over."""
         if not self.is_busy:
             return
         if self._gate.denial() is not None:
             await self.forget()
-        elif self.activity.kind == "training" and self._held_back(self._may_train):
-            await self.stop()
+        else:
+            self.obey()
+
+    def obey(self) -> None:
+        """Suspend a training under way when a condition holds it back, and let it go on when none does any more. At once."""
+        if self.activity.kind != "training":
+            return
+        self.is_held = bool(self._held_back(self._may_train))
+        (self._worker().hold if self.is_held else self._worker().release)()
 
     async def pause(self) -> None:
         """Stop for a pause: a group that can still do without this device is left, a sending that has begun is finished (P2)."""
@@ -332,7 +341,7 @@ class Participation:
         try:
             await self._train(permit, task, model)
         except NeedsUser as error:
-            if error.code != "TRAINING_INTERRUPTED":
+            if error.code not in ("TRAINING_INTERRUPTED", "TRAINING_ELSEWHERE"):
                 raise
             return waiting(self._held_back(self._may_train) or (Reason(ReasonCode.BACKOFF, error.message),)), came
         return None, came
@@ -347,6 +356,7 @@ class Participation:
         _, scratch, job_key = self._draft
         permit.check()
         self._doing("training", f"Training on {len(labels)} local rows")
+        self.obey()
         result = await self._worker().train(task, model.content, rows, labels, os.fspath(scratch), job_key)
         permit.check()
         self.trained = Trained(scratch, job_key, model.version, model.sha256, result.rows_used, self._clock.now())
@@ -403,7 +413,7 @@ class Participation:
 
     def progress(self, done: int, total: int) -> None:
         """Told by the worker, for the status."""
-        if self.activity.kind and total > 0:
+        if self.activity.kind and total > 0 and min(1.0, done / total) != self.activity.progress:
             self.activity = replace(self.activity, progress=min(1.0, done / total))
             self._changed()
 
@@ -412,6 +422,7 @@ class Participation:
 
     def _doing(self, kind: str, text: str = "") -> None:
         self.activity = Activity(kind, text)
+        self.is_held = False
         self._changed()
 
 

@@ -2,8 +2,10 @@
 
 1. Offers are asked for every 30 minutes ± 50 %; the server may lengthen that, never shorten it below 5 minutes. The draw spreads a fleet.
 2. Never within 2 minutes of the start or of waking from sleep.
-3. After a fault: exponential back-off with jitter and an offline budget (agent.transport.renewal).
-4. A known end of the waiting (hold, budget, pause) is waited for, within a day.
+3. After a fault: exponential back-off with jitter and an offline budget (agent.transport.renewal). A worker that fails again and again
+   is given up for a day, and a person sees it.
+4. A known end of the waiting (hold, budget, pause) is waited for, within a day; a condition that is over lets the next pass come soon.
+   Where a whole fleet waits for the same hour, the draw spreads it.
 5. A finished update that waits for a group is told of the meeting soon: for READY_PATIENCE_S the server's own pace holds, down to
    READY_POLL_S; after that the usual one.
 6. Times are absolute wall time, so that sleep and clock changes lead to one pass, not to none and not to several.
@@ -11,6 +13,7 @@
 
 from dataclasses import dataclass, replace
 
+from agent.conditions.reasons import ReasonCode
 from agent.outcome import Outcome, PassResult
 from agent.transport.renewal import wait_s
 
@@ -20,8 +23,9 @@ MAX_POLL_S = 24 * 3600
 SETTLE_S = 2 * 60
 READY_POLL_S = 10
 READY_PATIENCE_S = 30 * 60
-SLEEP_GAP_S = 60
-"""Wall time that ran ahead of the monotonic clock by this much means that the machine slept."""
+LIFT_S = 15
+SPREAD_S = 10 * 60
+GIVE_UP_AFTER = 5
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,15 @@ class History:
     last_at: int | None = None
     faults: int = 0
     """Failed passes in a row."""
+    worker_faults: int = 0
+    """Of these, the last ones in which the worker crashed, hung or ran into a limit."""
     poll_s: int | None = None
     """What the server asked for."""
     not_before: int | None = None
+    spread_s: int = 0
+    """The wait until `not_before` is lengthened by a draw within this, where many devices wait for the same moment."""
+    waits: bool = False
+    """The last pass was held back by the machine's state."""
     ready_since: int | None = None
     """When a finished update began to wait for a group."""
 
@@ -44,17 +54,45 @@ def after_pass(history: History, result: PassResult, now: int) -> History:
     """The history after a pass that was made."""
     waits = [reason.until for reason in result.reasons if reason.until is not None and reason.until > now]
     until = min(min(waits, default=0), now + MAX_POLL_S) if result.outcome is not Outcome.SENT else 0
-    ready_since = (history.ready_since or now) if result.outcome is Outcome.READY else None
-    return History(history.awake_since, now, 0, result.next_poll_s, until or None, ready_since)
+    shared = any(reason.code is ReasonCode.OUTSIDE_HOURS for reason in result.reasons)
+    return History(
+        history.awake_since,
+        now,
+        poll_s=result.next_poll_s,
+        not_before=until or None,
+        spread_s=SPREAD_S if shared else 0,
+        waits=result.outcome is Outcome.WAITING,
+        ready_since=(history.ready_since or now) if result.outcome is Outcome.READY else None,
+    )
 
 
-def after_fault(history: History, now: int, retry_after_s: int = 0) -> History:
-    """The history after a pass that failed."""
-    return replace(history, last_at=now, faults=history.faults + 1, not_before=now + retry_after_s if retry_after_s else None)
+def after_fault(history: History, now: int, retry_after_s: int = 0, *, of_worker: bool = False) -> History:
+    """The history after a pass that failed. A worker that fails GIVE_UP_AFTER times in a row is left alone for a day."""
+    in_a_row = history.worker_faults + 1 if of_worker else 0
+    return replace(
+        history,
+        last_at=now,
+        faults=history.faults + 1,
+        worker_faults=in_a_row,
+        not_before=now + retry_after_s if retry_after_s else None,
+        waits=False,
+    )
+
+
+def after_lift(history: History, now: int) -> History:
+    """What held back the last pass is over: the next one comes within LIFT_S, not at the next poll. Otherwise nothing changes."""
+    if not history.waits or history.faults:
+        return history
+    return replace(history, not_before=now + LIFT_S, spread_s=LIFT_S, waits=False)
 
 
 def after_wake(history: History, now: int) -> History:
     return replace(history, awake_since=now)
+
+
+def gave_up(history: History) -> bool:
+    """Whether the worker failed so often that only a person or another day starts it again."""
+    return history.worker_faults >= GIVE_UP_AFTER
 
 
 def next_at(history: History, draw: float) -> int:
@@ -63,15 +101,12 @@ def next_at(history: History, draw: float) -> int:
     if history.last_at is None:
         return settled + int(draw * SETTLE_S)
     if history.not_before is not None and not history.faults:
-        return max(settled, history.not_before)
+        return max(settled, history.not_before + int(draw * history.spread_s))
+    if gave_up(history):
+        return history.last_at + MAX_POLL_S
     if history.faults:
         return max(settled, history.last_at + int(wait_s(history.faults, draw)), history.not_before or 0)
     if history.ready_since is not None and history.poll_s and history.last_at - history.ready_since < READY_PATIENCE_S:
         return max(settled, history.last_at + max(READY_POLL_S, min(history.poll_s, POLL_S)))
     period = min(max(history.poll_s or POLL_S, MIN_POLL_S), MAX_POLL_S)
     return max(settled, history.last_at + max(MIN_POLL_S, int(period * (0.5 + draw))))
-
-
-def slept(wall_then: int, monotonic_then: float, wall_now: int, monotonic_now: float) -> bool:
-    """Whether the machine slept between two readings of both clocks."""
-    return (wall_now - wall_then) - (monotonic_now - monotonic_then) > SLEEP_GAP_S

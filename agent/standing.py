@@ -1,5 +1,6 @@
 """How the agent stands: the reasons of its own for waiting (consent, pause, identity, budget) and the Status made of everything."""
 
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from agent.status import (
     OperatorView,
     SentView,
     Status,
+    WorkView,
+    share_in_words,
 )
 
 if TYPE_CHECKING:
@@ -97,7 +100,7 @@ def status_of(agent: "Agent") -> Status:
     standing, notice_id = agent.gate.standing(), agent.terms.notice_id()
     reasons, activity = waiting_reasons(agent), agent.participation.activity
     enrolment, counts, totals = agent.terms.enrolment(), agent.samples.counts(), agent.ledger.totals()
-    decided = standing.entry
+    decided, own = standing.entry, own_reasons(agent)
     return Status(
         state=_state(agent, standing.state, reasons),
         consent=ConsentView(
@@ -119,6 +122,10 @@ def status_of(agent: "Agent") -> Status:
         samples_benign=counts.benign,
         samples_malicious=counts.malicious,
         sent=SentView(totals.sent, totals.bytes_up, totals.last_at),
+        may_train=not own and not agent.conditions.may_train(),
+        may_send=not own and not agent.conditions.may_send(),
+        work=_work_view(agent),
+        last_stop=agent.last_stop,
         erase_pending=agent.home.erase_request.exists(),
         demo=agent.home.is_demo,
         group_floor=_floor(agent),
@@ -187,7 +194,7 @@ def _state(agent: "Agent", consent: ConsentState, reasons: tuple[Reason, ...]) -
         return AgentState.ATTENTION
     if codes & {ReasonCode.NO_CONSENT, ReasonCode.DENIED_BY_POLICY}:
         return AgentState.OFF
-    if agent.participation.activity.kind:
+    if agent.participation.activity.kind and not agent.participation.is_held:
         return AgentState(agent.participation.activity.kind)
     if ReasonCode.USER_PAUSED in codes:
         return AgentState.PAUSED
@@ -195,6 +202,19 @@ def _state(agent: "Agent", consent: ConsentState, reasons: tuple[Reason, ...]) -
         return AgentState.ATTENTION
     error = agent.faults.error
     return AgentState.ERROR if error is not None and error.code not in ("OFFLINE", "SERVER_BUSY") else AgentState.WAITING
+
+
+def _work_view(agent: "Agent") -> WorkView:
+    limit, measured, cores = agent.cpu_percent(), agent.measured(), os.cpu_count() or 1
+    return WorkView(
+        limit_percent=limit,
+        limit_text=share_in_words(limit, cores),
+        memory_limit_mib=agent.terms.settings().integer("memory.limit_mib"),
+        measured_percent=measured.cpu_percent if measured else None,
+        measured_text=share_in_words(measured.cpu_percent, cores) if measured else "",
+        memory_mib=measured.rss_bytes / 2**20 if measured else None,
+        held=agent.participation.is_held,
+    )
 
 
 def _model_view(agent: "Agent") -> ModelView:

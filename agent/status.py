@@ -91,6 +91,39 @@ class ReadingView:
 
 
 @dataclass(frozen=True)
+class WorkView:
+    """What training may take now, and what it takes."""
+
+    limit_percent: int
+    """Per cent of one core."""
+    limit_text: str
+    """The same in words, e.g. "25 % of one core = 3 % of this computer"."""
+    memory_limit_mib: int
+    measured_percent: float | None = None
+    """Per cent of one core over the last minute, from the kernel; None while no training runs."""
+    measured_text: str = ""
+    memory_mib: float | None = None
+    held: bool = False
+    """Training is under way but stands still, for `reasons`."""
+
+
+@dataclass(frozen=True)
+class StopView:
+    """The last time that a limit ended the worker: which, what was measured, the cap, after how long."""
+
+    at: int
+    limit: str
+    value: float
+    cap: float
+    unit: str
+    after_s: float
+    action: str
+    """"killed" or "asked to end" (with time for a checkpoint)."""
+    text: str
+    """One sentence."""
+
+
+@dataclass(frozen=True)
 class SentView:
     count: int = 0
     bytes_up: int = 0
@@ -119,6 +152,11 @@ class Status:
     samples_benign: int = 0
     samples_malicious: int = 0
     sent: SentView = SentView()
+    may_train: bool = True
+    """Whether nothing holds back training now, apart from the wait for a round."""
+    may_send: bool = True
+    work: WorkView | None = None
+    last_stop: StopView | None = None
     erase_pending: bool = False
     demo: bool = False
     """This home was made by the demo; its key store is in memory."""
@@ -157,11 +195,23 @@ class Status:
                     ),
                     "readings": tuple(ReadingView(**r) for r in value["readings"]),
                     "sent": SentView(**value["sent"]),
+                    "work": None if value["work"] is None else WorkView(**value["work"]),
+                    "last_stop": None if value["last_stop"] is None else StopView(**value["last_stop"]),
                     "notes": tuple(value["notes"]),
                 }
             )
         except (KeyError, TypeError, ValueError) as error:
             raise PeerFault("BAD_STATUS", "The agent's status could not be read.", "Update both programs.", str(error)) from error
+
+
+def share_in_words(percent_of_core: float, cores: int) -> str:
+    """A processor share as every surface shows it: "25 % of one core = 3 % of this computer"."""
+    return f"{_short(percent_of_core)} % of one core = {_short(percent_of_core / cores)} % of this computer"
+
+
+def _short(percent: float) -> str:
+    """Whole numbers from 10 on, one decimal below: "12", "3.1", "3"."""
+    return f"{percent:.0f}" if percent >= 10 else f"{percent:.1f}".removesuffix(".0")
 
 
 def _plain(value: Any) -> Any:

@@ -146,6 +146,11 @@ class Terms:
             server_host=(urlsplit(self._enrolment.server).hostname or "") if self._enrolment else "",
         )
 
+    def server_is_here(self) -> bool:
+        """Whether the server runs on this computer: then no network is used."""
+        host = (urlsplit(self._enrolment.server).hostname or "") if self._enrolment else ""
+        return host in ("localhost", "127.0.0.1", "::1")
+
     def _operator(self) -> OperatorFacts | None:
         return self._enrolment.operator if self._enrolment else None
 

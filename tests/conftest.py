@@ -6,6 +6,10 @@ The one exception: tests that compare with tables of real files, which are not p
 import os
 from pathlib import Path
 
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # a test is not a stopwatch: a busy machine must not fail it
+settings.load_profile("untimed")
 REAL_TABLES = Path(__file__).parents[2] / "shared"
 
 

@@ -110,8 +110,10 @@ def fold(before: Memory, readings: Readings, limits: Limits, now: int) -> Memory
     )
 
 
-def may_train(readings: Readings, memory: Memory, limits: Limits, now: int, zone: tzinfo = UTC, own: tuple[Reason, ...] = ()) -> Verdict:
-    """Whether to train now. `own` are the reasons that no reading can lift."""
+def may_train(
+    readings: Readings, memory: Memory, limits: Limits, now: int, zone: tzinfo | None = UTC, own: tuple[Reason, ...] = ()
+) -> Verdict:
+    """Whether to train now. `own` are the reasons that no reading can lift; `zone` None means that of this computer."""
     found = [
         *_power(readings, memory, limits, now),
         _hot(readings, memory, limits),
@@ -141,6 +143,20 @@ def cpu_percent(readings: Readings, limits: Limits) -> int:
     """The processor limit that holds now, per cent of one core; unknown idle time counts as in use."""
     idle = readings.idle.value
     return limits.share_idle if idle is not None and idle >= limits.idle_s else limits.share_in_use
+
+
+def wanted(limits: Limits) -> frozenset[str]:
+    """Names of the readings that can change a verdict or the limit; the others are not taken."""
+    names = {"others_cpu", "memory_free", "disk_free", "session_active", "full_screen", "temperature", "online"}
+    if limits.battery_rule != "always":
+        names |= {"on_mains", "charge"}
+    if limits.idle_only or limits.share_idle != limits.share_in_use:
+        names.add("idle")
+    if limits.busy_percent >= 100:
+        names.discard("others_cpu")
+    if not limits.metered_allowed:
+        names.add("metered")
+    return frozenset(names)
 
 
 def next_look_s(readings: Readings, memory: Memory, limits: Limits, now: int) -> int | None:
@@ -217,7 +233,7 @@ def _busy(readings: Readings, memory: Memory, limits: Limits, now: int) -> Reaso
     return Reason(ReasonCode.BUSY, text, f"{others} of this computer", others.source, "busy.share", memory.busy_until)
 
 
-def _outside_hours(limits: Limits, now: int, zone: tzinfo) -> Reason | None:
+def _outside_hours(limits: Limits, now: int, zone: tzinfo | None) -> Reason | None:
     local = datetime.fromtimestamp(now, UTC).astimezone(zone)
     if hours.is_open(limits.week, local):
         return None

@@ -10,23 +10,33 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from agent.settings import MINUTES_A_DAY, minutes_of
 
 LOOK_AHEAD_DAYS = 8
+BLOCK_MIN = 15
+"""Every zone's offset has changed on a multiple of this for decades, so that inside a block local minutes follow each other."""
 
 
 def is_open(week: Sequence[str], at: datetime) -> bool:
     """Whether the hours text of each weekday (Monday first) allows the local time `at`."""
-    minute = at.hour * 60 + at.minute
-    today, yesterday = week[at.weekday()], week[at.weekday() - 1]
-    return minute in minutes_of(today) or minute + MINUTES_A_DAY in minutes_of(yesterday)
+    return _allows([minutes_of(text) for text in week], at)
 
 
-def opens_at(week: Sequence[str], now: int, zone: tzinfo) -> int | None:
-    """Seconds since the epoch of the next minute that is allowed, `now` included; None when none comes within a week."""
+def opens_at(week: Sequence[str], now: int, zone: tzinfo | None) -> int | None:
+    """Seconds since the epoch of the next minute that is allowed, `now` included; None when none comes within a week.
+
+    `zone` None: the zone of this computer.
+    """
     allowed = [minutes_of(text) for text in week]
-    at = datetime.fromtimestamp(now - now % 60, UTC)
-    for step in range(LOOK_AHEAD_DAYS * MINUTES_A_DAY):
-        moment = at + timedelta(minutes=step)
-        local = moment.astimezone(zone)
-        minute = local.hour * 60 + local.minute
-        if minute in allowed[local.weekday()] or minute + MINUTES_A_DAY in allowed[local.weekday() - 1]:
-            return max(now, int(moment.timestamp()))
+    start = now - now % (BLOCK_MIN * 60)
+    for block in range(LOOK_AHEAD_DAYS * MINUTES_A_DAY // BLOCK_MIN):
+        begins = datetime.fromtimestamp(start + block * BLOCK_MIN * 60, UTC)
+        local = begins.astimezone(zone)
+        for step in range(BLOCK_MIN):
+            at = int(begins.timestamp()) + step * 60
+            if at + 60 > now and _allows(allowed, local + timedelta(minutes=step)):
+                return max(now, at)
     return None
+
+
+def _allows(allowed: Sequence[frozenset[int]], local: datetime) -> bool:
+    """`local` with its minute as a wall clock shows it."""
+    minute = local.hour * 60 + local.minute
+    return minute in allowed[local.weekday()] or minute + MINUTES_A_DAY in allowed[local.weekday() - 1]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T", bound=bool | float | str)
 
@@ -22,6 +22,10 @@ class Reading(Generic[T]):
             return "yes" if self.value else "no"
         text = self.value if isinstance(self.value, str) else f"{self.value:.0f}"
         return f"{text} {self.unit}".strip()
+
+
+Told = dict[str, Reading[Any]]
+"""Readings by the names of `Readings`; each is of the type that the field there has."""
 
 
 def unknown(why: str) -> Reading[T]:

@@ -68,10 +68,13 @@ def read_frame(stream: BinaryIO) -> Frame:
 
 
 def _exactly(stream: BinaryIO, size: int) -> bytes:
-    got = stream.read(size)
-    if len(got) != size:
-        raise _bad("the stream ended")
-    return got
+    got = bytearray()
+    while len(got) < size:
+        more = stream.read(size - len(got))
+        if not more:
+            raise _bad("the stream ended")
+        got += more
+    return bytes(got)
 
 
 def _bounded(size: int, most: int) -> int:

@@ -12,6 +12,11 @@ from dataclasses import dataclass, replace
 PERIOD_S = 0.1
 MIN_SLICE_S = 0.002
 """Less than this is carried over: starting and stopping would cost more than it gives."""
+LATER_SLICE_S = 0.025
+"""A worker that left some of its first slice paces itself or waits for a disk: it is looked at less often for the rest of the period.
+What it takes too much meanwhile is paid back in the next ones."""
+MARGIN = 0.002
+"""The worker's own pace stays this far below the limit, so that the enforcing loop has nothing to stop."""
 DEBT_CAP_S = 2.0
 """After a stall (a debugger, a frozen machine) the worker waits for 2 s of processor time at most."""
 
@@ -38,9 +43,10 @@ class Account:
             rate = max(1.0, rate + 0.5 * (cpu_s / ran_s - rate))
         return Account(self.left_s - cpu_s, self.ends_at, rate)
 
-    def slice_s(self, now: float) -> float:
-        """How long it may run before the counters must be read again."""
-        return max(0.0, min(self.left_s / self.rate, self.ends_at - now))
+    def slice_s(self, now: float, *, first: bool = True) -> float:
+        """How long it may run before the counters must be read again; `first` of its period or a later one."""
+        wanted = self.left_s / self.rate
+        return max(0.0, min(wanted if first else max(wanted, LATER_SLICE_S), self.ends_at - now))
 
     def next_period(self, now: float, share: float) -> "Account":
         """The account of the period that follows, or of the one that holds `now` after a stall."""
@@ -68,9 +74,13 @@ class Pace:
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._share = cpu_percent / 100
         self._used, self._now, self._sleep = used, now, sleep
         self._used_before, self._before = used(), now()
+        self.set_limit(cpu_percent)
+
+    def set_limit(self, cpu_percent: int) -> None:
+        """Another limit from the next step on."""
+        self._share = max(cpu_percent / 100 - MARGIN, MARGIN)
 
     def after_step(self) -> None:
         """Sleep until the use since the last call is at most the share of the time; at most a second."""
@@ -79,14 +89,3 @@ class Pace:
         if owed > MIN_SLICE_S:
             self._sleep(min(owed, 1.0))
         self._used_before, self._before = self._used(), self._now()
-
-
-def in_words(percent_of_core: float, cores: int) -> str:
-    """A share as every surface shows it: "25 % of one core = 12 % of this computer"."""
-    whole = percent_of_core / cores
-    return f"{_short(percent_of_core)} % of one core = {_short(whole)} % of this computer"
-
-
-def _short(percent: float) -> str:
-    """Whole numbers from 10 on, one decimal below: "12", "3.1", "3"."""
-    return f"{percent:.0f}" if percent >= 10 else f"{percent:.1f}".removesuffix(".0")

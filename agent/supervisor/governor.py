@@ -43,8 +43,9 @@ class Governor:
         self.stopped: StopEvent | None = None
         self._woken = threading.Event()
         self._turn = threading.Lock()
-        """Holding and resuming exclude each other, so that a worker just held is not resumed by a slice that was due."""
+        """Suspending and resuming exclude each other, so that a worker just held is not resumed by a slice that was due."""
         self._closing = False
+        self._suspended = False
         self._held_since: float | None = None
         self._started = time.monotonic()
         self._used = 0.0
@@ -55,6 +56,14 @@ class Governor:
     @property
     def is_running(self) -> bool:
         return self._thread.is_alive()
+
+    @property
+    def is_held(self) -> bool:
+        return self._held_since is not None
+
+    @property
+    def share(self) -> float:
+        return self._caps.share
 
     def start(self) -> None:
         """Begin to govern; what was used before does not count."""
@@ -72,8 +81,10 @@ class Governor:
             if self._held_since is None:
                 self._held_since = time.monotonic()
             self._tree.suspend()
+            self._suspended = True
 
     def release(self) -> None:
+        """Let it go on at once, within its limit."""
         with self._turn:
             self._held_since = None
         self._woken.set()
@@ -95,10 +106,14 @@ class Governor:
         now = time.monotonic()
         account, looked_at = opened(now, self._caps.share), now
         while not self._closing:
-            if self._held_since is None:
-                account = self._period(account)
-            else:
+            if self._held_since is not None:
                 self._wait(LOOK_S)
+            elif self._caps.cpu_percent is None:
+                self._resume()
+                self._wait(LOOK_S)
+                self._used = self._tree.used_s()
+            else:
+                account = self._period(account)
             now = time.monotonic()
             if now - looked_at >= LOOK_S:
                 looked_at = now
@@ -108,15 +123,15 @@ class Governor:
 
     def _period(self, account: Account) -> Account:
         """One period: run for what the account holds, then stand still to its end."""
-        account = self._meter(account, 0.0)
+        account, first = self._meter(account, 0.0), True
         while not account.is_spent and not self._closing and self._resume():
             started = time.monotonic()
             if started >= account.ends_at:
                 return account  # still something left at the end of the period: go on without a stop
-            self._wait(account.slice_s(started))
-            account = self._meter(account, time.monotonic() - started)
-        self._tree.suspend()
-        while not self._closing and (rest := account.ends_at - time.monotonic()) > 0:
+            self._wait(account.slice_s(started, first=first))
+            account, first = self._meter(account, time.monotonic() - started), False
+        self._suspend()
+        while not self._closing and self._held_since is None and (rest := account.ends_at - time.monotonic()) > 0:
             self._wait(rest)
         return account
 
@@ -125,10 +140,18 @@ class Governor:
         return account.used(self._used - before, ran_s)
 
     def _resume(self) -> bool:
+        """Let it run, unless it is held back or runs already; whether it may."""
         with self._turn:
-            if self._held_since is None:
+            if self._held_since is None and self._suspended:
                 self._tree.resume()
+                self._suspended = False
             return self._held_since is None
+
+    def _suspend(self) -> None:
+        with self._turn:
+            if not self._suspended:
+                self._tree.suspend()
+                self._suspended = True
 
     def _wait(self, seconds: float) -> None:
         self._woken.wait(seconds)

@@ -1,6 +1,7 @@
 """A worker without a process of its own: for simulated devices, which hold generated rows and no one's files."""
 
 import asyncio
+import threading
 
 from agent.errors import AegisError, NeedsUser
 from agent.protocol.jobs import Done, Event, Opening, Progress
@@ -13,10 +14,20 @@ class InProcessWorker(Jobs):
 
     def __init__(self) -> None:
         self._stops = 0
+        self._go_on = threading.Event()
+        self._go_on.set()
 
     async def stop(self) -> None:
         """A job under way ends after its current step, and its call with WORKER_STOPPED."""
         self._stops += 1
+        self._go_on.set()
+
+    def hold(self) -> None:
+        """Training stands still after its current step."""
+        self._go_on.clear()
+
+    def release(self) -> None:
+        self._go_on.set()
 
     async def _run(self, request: Frame) -> list[Event]:
         return await asyncio.to_thread(self._collect, Frame({"skipped": {}, **request.header}, request.parts), self._stops)
@@ -25,7 +36,7 @@ class InProcessWorker(Jobs):
         from agent.worker.run import run
 
         events: list[Event] = []
-        for event in run(request):
+        for event in run(request, self._after_step):
             if self._stops != stops_before:
                 raise NeedsUser("WORKER_STOPPED", "The work was stopped before it was finished.", "Start it again.")
             if isinstance(event, AegisError):
@@ -33,3 +44,7 @@ class InProcessWorker(Jobs):
             if not isinstance(event, Opening | Progress | Done):
                 events.append(event)
         return events
+
+    def _after_step(self) -> bool:
+        self._go_on.wait()
+        return False

@@ -8,7 +8,6 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 import psutil
 
@@ -50,35 +49,24 @@ def reap(record: Path) -> int | None:
 class MachineSlot:
     """The right to train on this machine, whoever is logged in: an advisory lock on a file that every user can open, freed by the kernel
     when its holder ends.
-
-    Raises NeedsUser TRAINING_ELSEWHERE on entering while somebody else holds it.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "aegisai-training.lock"
         self._file: int | None = None
 
-    def __enter__(self) -> "MachineSlot":
+    def take(self) -> bool:
+        """Take it if nobody holds it. Raises NeedsUser TRAINING_ELSEWHERE when the lock cannot even be opened."""
         self._file = _open_shared(self._path)
         if not _lock(self._file):
-            self.__exit__(None, None, None)
-            raise NeedsUser(
-                "TRAINING_ELSEWHERE", "Another AegisAI is training on this computer.", "Nothing to do: this one goes on when it has ended."
-            )
-        return self
+            self.free()
+            return False
+        return True
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def free(self) -> None:
         if self._file is not None:
             os.close(self._file)
             self._file = None
-
-    def is_free(self) -> bool:
-        """Whether nobody trains now. Takes it for a moment."""
-        try:
-            with MachineSlot(self._path.parent):
-                return True
-        except NeedsUser:
-            return False
 
 
 def machine_folder() -> Path:

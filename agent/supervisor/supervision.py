@@ -1,10 +1,17 @@
-"""The limits as they hold now, for whichever worker runs: the one place where settings and conditions meet the running worker."""
+"""The limits as they hold now, for whichever worker runs: the one place where settings and conditions meet the running worker.
+
+Training is held to the processor limit and held back when the conditions say so. Work that a person waits for (looking at a file, taking
+samples) and sealing (less than a second, while other devices wait for it) run at the lowest priority, but at full speed; memory, written
+bytes and time are bounded for all.
+"""
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
+from agent.protocol.jobs import Job
 from agent.supervisor.governor import Governor, Measured
-from agent.supervisor.tree import tree_of
+from agent.supervisor.tree import Tree, tree_of
 from agent.supervisor.watchdog import Caps, StopEvent
 
 log = logging.getLogger(__name__)
@@ -13,51 +20,63 @@ log = logging.getLogger(__name__)
 class Supervision:
     """Built once per agent. `watch` each worker right after its start, `close` what it returns after its end."""
 
-    def __init__(self, caps: Caps, ended: Callable[[StopEvent], None] = lambda _: None) -> None:
+    def __init__(self, caps: Caps, ended: Callable[[StopEvent], None] = lambda _: None, *, tree: Callable[[int], Tree] = tree_of) -> None:
         """`ended` is called from another thread when a limit ended a worker."""
         self._caps = caps
         self._held = False
         self._ended = ended
-        self._governor: Governor | None = None
+        self._tree = tree
+        self._training: Governor | None = None
+        self._tell: Callable[[int], None] = lambda _: None
         self.last_stop: StopEvent | None = None
 
     @property
     def caps(self) -> Caps:
+        """Of training."""
         return self._caps
 
     @property
     def is_held(self) -> bool:
         return self._held
 
-    def watch(self, pid: int) -> Governor:
-        """Govern the process group that `pid` leads."""
-        governor = Governor(tree_of(pid), self._caps, self._stopped)
-        if self._held:
-            governor.hold()
+    def caps_of(self, job: Job, address_mib: int) -> Caps:
+        """What holds for one job; `address_mib` is its address space, the only memory bound of what is not training."""
+        return self._caps if job is Job.TRAIN else replace(self._caps, cpu_percent=None, memory_bytes=address_mib << 20)
+
+    def watch(self, pid: int, job: Job, address_mib: int, tell: Callable[[int], None] = lambda _: None) -> Governor:
+        """Govern the process group that `pid` leads. `tell` is called with a new processor limit while it runs."""
+        governor = Governor(self._tree(pid), self.caps_of(job, address_mib), self._stopped)
+        if job is Job.TRAIN:
+            if self._held:
+                governor.hold()
+            self._training, self._tell = governor, tell
         governor.start()
-        self._governor = governor
         return governor
 
     def set_caps(self, caps: Caps) -> None:
-        if caps != self._caps:
-            self._caps = caps
-            if self._governor is not None:
-                self._governor.set_caps(caps)
+        """Other limits, also for a training that runs."""
+        if caps == self._caps:
+            return
+        self._caps = caps
+        if self._training is not None and self._training.is_running:
+            self._training.set_caps(caps)
+            self._tell(caps.cpu_percent or 100)
 
     def hold(self) -> None:
-        """Suspend the worker at once, and any that starts later, until `release`."""
+        """Suspend training at once, and any that starts later, until `release`."""
         self._held = True
-        if self._governor is not None:
-            self._governor.hold()
+        if self._training is not None and self._training.is_running:
+            self._training.hold()
 
     def release(self) -> None:
+        """Let training go on at once."""
         self._held = False
-        if self._governor is not None:
-            self._governor.release()
+        if self._training is not None:
+            self._training.release()
 
     def measured(self) -> Measured | None:
-        """What the running worker takes; None when none runs."""
-        governor = self._governor
+        """What training takes; None while none runs."""
+        governor = self._training
         return governor.measured() if governor is not None and governor.is_running else None
 
     def _stopped(self, event: StopEvent) -> None:

@@ -27,20 +27,20 @@ class Action(Enum):
 class Caps:
     """What a worker may take."""
 
-    cpu_percent: int
-    """1 to 100, per cent of one core."""
+    cpu_percent: int | None
+    """1 to 100, per cent of one core; None: not paced (work that a person waits for)."""
     memory_bytes: int
     running_s: float = 3600.0
     """Time on the clock from its start, held back or not."""
     written_bytes: int = 2**30
 
     def __post_init__(self) -> None:
-        if not 1 <= self.cpu_percent <= 100:
+        if self.cpu_percent is not None and not 1 <= self.cpu_percent <= 100:
             raise ValueError(f"cpu_percent: expected 1 to 100, got {self.cpu_percent}")
 
     @property
     def share(self) -> float:
-        return self.cpu_percent / 100
+        return 1.0 if self.cpu_percent is None else self.cpu_percent / 100
 
 
 @dataclass(frozen=True)

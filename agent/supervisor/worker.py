@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -41,6 +42,7 @@ from agent.protocol.pipe import Frame, FrameDecoder, encode
 from agent.supervisor.fences import environment
 from agent.supervisor.governor import Governor
 from agent.supervisor.supervision import Supervision
+from agent.supervisor.watchdog import Action, Caps
 
 SILENCE_S = 30.0
 """A child that says nothing for so long (at full speed) hangs; one file takes a millisecond, one training pass less than a second."""
@@ -70,6 +72,11 @@ class Worker(Protocol):
 
     async def stop(self) -> None: ...
 
+    def hold(self) -> None:
+        """Suspend training at once, until `release`; other jobs go on."""
+
+    def release(self) -> None: ...
+
 
 class Jobs:
     """The calls in terms of requests and events; how a request is run is the subclass's part."""
@@ -79,6 +86,12 @@ class Jobs:
 
     async def stop(self) -> None:
         """End every job under way."""
+        raise NotImplementedError
+
+    def hold(self) -> None:
+        raise NotImplementedError
+
+    def release(self) -> None:
         raise NotImplementedError
 
     async def extract(self, paths: Sequence[str]) -> ExtractResult:
@@ -123,10 +136,12 @@ class ProcessWorker(Jobs):
         progress: Callable[[Progress], None] = lambda _: None,
         silence_s: float = SILENCE_S,
         command: Sequence[str] = (),
+        slot: Callable[[], AbstractAsyncContextManager[None]] = contextlib.nullcontext,
     ) -> None:
-        """`scratch`: the folder that children work in. `supervision` holds them to the person's limits."""
+        """`scratch`: the folder that children work in. `supervision` holds them to the person's limits. `slot` is entered for training."""
         self._scratch = scratch
-        self._supervision = supervision
+        self._slot = slot
+        self._supervision = supervision or Supervision(Caps(None, MEMORY_MIB[Job.TRAIN] << 20))
         self._progress = progress
         self._silence_s = silence_s
         self._command = command or worker_command()
@@ -142,7 +157,20 @@ class ProcessWorker(Jobs):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(child.wait(), EXIT_S)
 
+    def hold(self) -> None:
+        self._supervision.hold()
+
+    def release(self) -> None:
+        self._supervision.release()
+
     async def _run(self, request: Frame) -> list[Event]:
+        if Job(request.header["job"]) is not Job.TRAIN:
+            return await self._patient(request)
+        async with self._slot():
+            return await self._patient(request)
+
+    async def _patient(self, request: Frame) -> list[Event]:
+        """Run it, without the files that take their process down."""
         skipped: dict[str, str] = {}
         while True:
             try:
@@ -157,30 +185,31 @@ class ProcessWorker(Jobs):
         async with self._child(Job(request.header["job"])) as (child, governor):
             try:
                 await self._tell(child, request)
-                return await self._listen(child)
+                return await self._listen(child, governor)
             except _LostError as lost:
                 if child not in self._children:
                     raise NeedsUser("WORKER_STOPPED", "The work was stopped before it was finished.", "Start it again.") from None
-                if governor is not None and governor.stopped is not None:
-                    raise NeedsUser("WORKER_LIMIT", str(governor.stopped), "Raise the limit or try again later.") from None
+                if (stopped := governor.stopped) is not None:
+                    code = "TRAINING_INTERRUPTED" if stopped.action is Action.ENDED else "WORKER_LIMIT"
+                    raise NeedsUser(code, str(stopped), "Raise the limit or try again later.") from None
                 raise lost
 
     @contextlib.asynccontextmanager
-    async def _child(self, job: Job) -> AsyncIterator[tuple[asyncio.subprocess.Process, Governor | None]]:
+    async def _child(self, job: Job) -> AsyncIterator[tuple[asyncio.subprocess.Process, Governor]]:
+        percent = self._supervision.caps_of(job, MEMORY_MIB[job]).cpu_percent or 100
         child = await asyncio.create_subprocess_exec(
-            *self._command, str(os.getpid()), str(MEMORY_MIB[job]), str(self._cpu_percent()),
+            *self._command, str(os.getpid()), str(MEMORY_MIB[job]), str(percent),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
             cwd=self._scratch, env=environment(os.environ), start_new_session=True, limit=_READ_BYTES,
         )  # fmt: skip
         self._children.add(child)
-        governor = self._supervision.watch(child.pid) if self._supervision else None
+        governor = self._supervision.watch(child.pid, job, MEMORY_MIB[job], partial(_tell_limit, child))
         try:
             yield child, governor
         finally:
             self._children.discard(child)
             kill_tree(child.pid)
-            if governor is not None:
-                governor.close()
+            governor.close()
             await asyncio.shield(child.wait())
 
     async def _tell(self, child: asyncio.subprocess.Process, request: Frame) -> None:
@@ -188,14 +217,14 @@ class ProcessWorker(Jobs):
         assert child.stdin is not None  # noqa: S101 - it was started with a pipe
         with contextlib.suppress(ConnectionError):
             child.stdin.write(encode(request))
-            await self._patiently(child.stdin.drain, "")
+            await self._patiently(child.stdin.drain, "", None)
 
-    async def _listen(self, child: asyncio.subprocess.Process) -> list[Event]:
+    async def _listen(self, child: asyncio.subprocess.Process, governor: Governor) -> list[Event]:
         """All events up to the last."""
         assert child.stdout is not None  # noqa: S101 - it was started with a pipe
         events: list[Event] = []
         decoder, opening, said = FrameDecoder(), "", 0
-        while chunk := await self._patiently(partial(child.stdout.read, _READ_BYTES), opening):
+        while chunk := await self._patiently(partial(child.stdout.read, _READ_BYTES), opening, governor):
             said += len(chunk)
             if said > MAX_ANSWER_BYTES:
                 raise _LostError("", "", InternalError("WORKER_FLOODED", "The worker said more than it may.", "Nothing was kept."))
@@ -214,18 +243,15 @@ class ProcessWorker(Jobs):
             opening, "PARSER_CRASHED", InternalError("WORKER_CRASHED", "The worker ended before its work was done.", "Try again.")
         )
 
-    async def _patiently(self, act: Callable[[], Awaitable[T]], opening: str) -> T:
+    async def _patiently(self, act: Callable[[], Awaitable[T]], opening: str, governor: Governor | None) -> T:
         """Wait for the child, as long as its share of the processor asks for; time in which it is held back does not count."""
         while True:
             try:
-                return await asyncio.wait_for(act(), self._silence_s * 100 / self._cpu_percent())
+                return await asyncio.wait_for(act(), self._silence_s / (governor.share if governor else 1.0))
             except TimeoutError:
-                if self._supervision is None or not self._supervision.is_held:
+                if governor is None or not governor.is_held:
                     error = InternalError("WORKER_SILENT", "The worker did not go on; it was ended.", "Try again.")
                     raise _LostError(opening, "TOO_SLOW", error) from None
-
-    def _cpu_percent(self) -> int:
-        return self._supervision.caps.cpu_percent if self._supervision else 100
 
 
 class _LostError(Exception):
@@ -250,6 +276,12 @@ def kill_tree(pid: int) -> None:
             os.killpg(pid, signal.SIGKILL)
         else:  # Windows: a child cannot have started others (job object)
             os.kill(pid, signal.SIGTERM)
+
+
+def _tell_limit(child: asyncio.subprocess.Process, cpu_percent: int) -> None:
+    """One byte after the request: the new limit. It only sets the worker's own pace; the governor enforces."""
+    if child.stdin is not None and not child.stdin.is_closing():
+        child.stdin.write(bytes([cpu_percent]))
 
 
 def _paths(paths: Sequence[str]) -> bytes:

@@ -4,6 +4,7 @@ Everything it is told comes over stdin, everything it says goes to stdout, as fr
 """
 
 import os
+import select
 import signal
 import sys
 
@@ -26,9 +27,12 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the parent
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing that prints can spoil the frames
-    request, pace = read_frame(sys.stdin.buffer), Pace(cpu_percent)
+    asks = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - unbuffered: what follows the request is read by `_new_limit`
+    request, pace = read_frame(asks), Pace(cpu_percent)
 
     def after_step() -> bool:
+        if limit := _new_limit():
+            pace.set_limit(limit)
         pace.after_step()
         return bool(asked_to_end)
 
@@ -38,6 +42,13 @@ def main(arguments: list[str]) -> int:
     answers.write(encode(write_event(Done())))
     answers.flush()
     return 0
+
+
+def _new_limit() -> int:
+    """The processor limit that the agent sent since the last look, else 0: one byte each (agent.supervisor.worker)."""
+    if sys.platform == "win32" or not select.select([0], [], [], 0)[0]:  # select takes no pipes there
+        return 0
+    return (os.read(0, 4096) or b"\0")[-1]
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 1. Every row counts by its class, so that a device with mostly benign files does not pull the model towards "benign"; a class weighs at
    most MAX_CLASS_WEIGHT times its share.
-2. `train_steps` passes of stochastic gradient descent on the logistic loss (scikit-learn), each followed by a checkpoint question.
+2. `train_steps` passes of stochastic gradient descent on the logistic loss (scikit-learn), each followed by a checkpoint question;
+   every CHECKPOINT_S a checkpoint is written unasked, so that a killed worker loses no more than that.
 3. The difference to the global weights is clipped to the task's norm already here: no longer one ever lies on the disk. Where the task
    averages by weight, it is weighted here too.
 """
@@ -23,6 +24,9 @@ from agent.protocol.messages import Task
 from agent.worker import scratch as scratch_file
 
 MAX_CLASS_WEIGHT = 5.0
+CHECKPOINT_S = 30.0
+TELL_S = 1.0
+"""Progress is told no more often: whoever listens is woken by it."""
 UPDATE_LABEL = "aegisai/trained-update/1"
 CHECKPOINT_LABEL = "aegisai/training-checkpoint/1"
 Floats = NDArray[np.float64]
@@ -42,11 +46,18 @@ def train(
     inputs, truth = training_arrays(rows, labels)
     started = time.process_time()
     weights, first = _resumed(scratch, job_key, base)
+    kept_at, told_at = time.monotonic(), 0.0
     for step in range(first, task.train_steps):
         weights = pass_over(weights, inputs, truth, task.train_rate_milli / 1000)
-        yield Progress(step + 1, task.train_steps)
-        if after_step() and step + 1 < task.train_steps:
+        now, is_last = time.monotonic(), step + 1 == task.train_steps
+        if is_last or now - told_at >= TELL_S:
+            told_at = now
+            yield Progress(step + 1, task.train_steps)
+        asked = after_step() and not is_last
+        if asked or now - kept_at >= CHECKPOINT_S:
+            kept_at = now
             scratch_file.write(_checkpoint(scratch), job_key, CHECKPOINT_LABEL, (step + 1).to_bytes(4, "big") + weights.tobytes())
+        if asked:
             yield Checkpointed(step + 1)
             return
     update = outgoing(weights - base.weights, len(truth), task)

@@ -5,6 +5,7 @@ import contextlib
 
 import pytest
 
+from agent.app import NoConditions
 from agent.conditions.reasons import Reason, ReasonCode
 from agent.errors import NeedsUser
 from agent.ipc import Channel, NoAgentError, socket_path
@@ -106,7 +107,7 @@ def test_sleep_does_not_lead_to_a_pass_at_once_nor_to_two(device):
 def test_p2_withdrawing_over_the_channel_stops_a_training_worker(device):
     async def scene():
         await device.join()
-        device.worker.hold["train"] = asyncio.Event()
+        device.worker.gates["train"] = asyncio.Event()
         async with running(device) as path:
             await ask(path, "run_now")
             await until(lambda: "train" in device.worker.calls)
@@ -124,7 +125,7 @@ def test_p3_a_policy_that_denies_in_the_middle_stops_the_worker(device, tmp_path
 
     async def scene():
         await device.join()
-        device.worker.hold["train"] = asyncio.Event()
+        device.worker.gates["train"] = asyncio.Event()
         async with running(device) as path:
             await ask(path, "run_now")
             await until(lambda: "train" in device.worker.calls)
@@ -136,32 +137,32 @@ def test_p3_a_policy_that_denies_in_the_middle_stops_the_worker(device, tmp_path
     asyncio.run(scene())
 
 
-def test_a_condition_that_appears_stops_training_and_the_next_pass_waits(device, monkeypatch):
+def test_a_condition_that_appears_holds_training_back_until_it_is_over(device, monkeypatch):
     monkeypatch.setattr("agent.loop.WATCH_S", 0.01)
     held = []
 
-    class Battery:
+    class Battery(NoConditions):
         def may_train(self):
             return tuple(held)
-
-        def may_send(self):
-            return ()
-
-        def readings(self):
-            return ()
 
     async def scene():
         await device.join()
         device.agent.conditions = Battery()
-        device.worker.hold["train"] = asyncio.Event()
+        device.worker.gates["train"] = asyncio.Event()
         async with running(device) as path:
             device.clock.advance(300)
             await ask(path, "settings.set", key="hold.minutes", value=0)
             await until(lambda: "train" in device.worker.calls)
             held.append(Reason(ReasonCode.ON_BATTERY, "On battery."))
-            await until(lambda: device.worker.stopped)
+            await until(lambda: device.worker.is_held)
             status = await ask(path, "status")
             assert [reason["code"] for reason in status["reasons"]] == ["ON_BATTERY"]
+            assert (status["state"], status["may_train"], status["may_send"], status["work"]["held"]) == ("waiting", False, True, True)
+            held.clear()
+            await until(lambda: not device.worker.is_held)
+            assert (await ask(path, "status"))["state"] == "training"
+            device.worker.gates["train"].set()
+            await until(lambda: device.server.updates)
 
     asyncio.run(scene())
 
@@ -169,7 +170,7 @@ def test_a_condition_that_appears_stops_training_and_the_next_pass_waits(device,
 def test_quit_ends_within_two_seconds_in_the_middle_of_a_job(device):
     async def scene():
         await device.join()
-        device.worker.hold["train"] = asyncio.Event()
+        device.worker.gates["train"] = asyncio.Event()
         loop = device.loop()
         task = asyncio.create_task(loop.run())
         path = socket_path(device.home, device.environ)

@@ -165,7 +165,7 @@ def test_p5_the_wall_holds_and_says_when(device):
 def test_p2_withdrawal_in_the_middle_stops_the_worker_and_sends_nothing(device, stage):
     async def scene():
         await device.join()
-        device.worker.hold[stage] = asyncio.Event()
+        device.worker.gates[stage] = asyncio.Event()
         running = asyncio.create_task(device.make_pass())
         while stage not in device.worker.calls:
             await asyncio.sleep(0.001)
@@ -178,7 +178,7 @@ def test_p2_withdrawal_in_the_middle_stops_the_worker_and_sends_nothing(device, 
         assert "send_update" not in device.server.calls
         assert list((device.home / "scratch").iterdir()) == []
         assert device.agent.ledger.charges() == []
-        del device.worker.hold[stage]
+        del device.worker.gates[stage]
         await device.grant()
         assert (await device.make_pass()).outcome is Outcome.SENT
         assert device.server.calls.count("register") == 1

@@ -5,6 +5,7 @@ import statistics
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.clock import slept
 from agent.conditions.reasons import Reason, ReasonCode
 from agent.outcome import Outcome, PassResult
 from agent.scheduler import (
@@ -17,7 +18,6 @@ from agent.scheduler import (
     after_pass,
     after_wake,
     next_at,
-    slept,
 )
 
 NOW = 1_800_000_000

@@ -123,12 +123,12 @@ def test_samples_are_added_with_their_names_only_and_counted_once(device):
 def test_p2_rows_that_come_after_a_withdrawal_are_not_kept(device):
     async def scene():
         await device.grant()
-        device.worker.hold["extract"] = asyncio.Event()
+        device.worker.gates["extract"] = asyncio.Event()
         adding = asyncio.create_task(device.call("samples.add", paths=["/x/a.exe"], label="benign"))
         while "extract" not in device.worker.calls:
             await asyncio.sleep(0.001)
         await device.call("consent.withdraw", surface="tray")
-        device.worker.hold["extract"].set()
+        device.worker.gates["extract"].set()
         with pytest.raises(AegisError) as raised:
             await adding
         assert raised.value.code == "NO_CONSENT"

@@ -5,6 +5,7 @@ import sqlite3
 
 import pytest
 
+from agent.app import NoConditions
 from agent.conditions.reasons import Reason, ReasonCode
 from agent.errors import NeedsUser
 from agent.status import AgentState, Status
@@ -71,15 +72,12 @@ def test_stale_consent_needs_attention(device):
 
 
 def test_conditions_are_shown_with_what_was_read(device):
-    class Laptop:
+    class Laptop(NoConditions):
         def may_train(self):
             return (Reason(ReasonCode.ON_BATTERY, "On battery.", "80 %", "UPower", "battery.rule"),)
 
         def may_send(self):
             return (Reason(ReasonCode.METERED, "Metered network.", "yes", "NetworkManager", "network.metered"),)
-
-        def readings(self):
-            return ()
 
     device.agent.conditions = Laptop()
     assert codes(device)[-3:] == ["ON_BATTERY", "NOTHING_TO_LEARN", "METERED"]

@@ -225,7 +225,7 @@ PHASES = ["inbox advertise", "inbox shares", "seal", "inbox masked", "inbox cons
 async def wait_at(town, victim, place):
     """Run all devices until `victim` has to wait at `place`; the tasks."""
     if place == "seal":
-        victim.worker.hold["seal"] = asyncio.Event()
+        victim.worker.gates["seal"] = asyncio.Event()
     else:
         name, after = device_id(victim), place.split()[1]
         town.server.lies[after] = lambda true, who: None if who == name else true
@@ -246,7 +246,7 @@ def test_p2_withdrawing_in_a_round_wipes_it_at_once_and_says_one_data_free_leave
         victim = town.devices[0]
         name = device_id(victim)
         if place == "inbox masked":  # somebody is late, so the set of inputs is open
-            town.devices[1].worker.hold["seal"] = asyncio.Event()
+            town.devices[1].worker.gates["seal"] = asyncio.Event()
         running = await wait_at(town, victim, place)
         charged = len(victim.agent.ledger.charges())
         started = asyncio.get_running_loop().time()
@@ -256,7 +256,7 @@ def test_p2_withdrawing_in_a_round_wipes_it_at_once_and_says_one_data_free_leave
         assert list((victim.home / "scratch").iterdir()) == []
         assert victim.agent.participation.trained is None
         await until(lambda: name in town.server.left)
-        for held in town.devices[1].worker.hold.values():
+        for held in town.devices[1].worker.gates.values():
             held.set()
         said = town.server.said(name)
         body = next(body for who, what, body in town.server.bodies if (who, what) == (name, "leave"))
@@ -318,7 +318,7 @@ def test_discarding_in_a_round_leaves_it_and_past_the_masked_input_it_is_too_lat
         await town.join()
         await town.all_ready()
         first, second = town.devices[:2]
-        second.worker.hold["seal"] = asyncio.Event()
+        second.worker.gates["seal"] = asyncio.Event()
         running = await wait_at(town, first, "inbox masked")
         await until(lambda: "seal" in second.worker.calls)
         await second.call("discard")

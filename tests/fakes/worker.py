@@ -12,9 +12,10 @@ from agent.protocol.envelope import encode
 class FakeWorker:
     def __init__(self):
         self.calls = []
-        self.hold = {}
+        self.gates = {}
         """Job name -> asyncio.Event that the job waits for."""
         self.stopped = 0
+        self.is_held = False
         self.payload_bytes = 464
         self.words = None
         """What was sealed last for a group."""
@@ -22,11 +23,11 @@ class FakeWorker:
 
     async def _job(self, name):
         self.calls.append(name)
-        if name in self.hold:
+        if name in self.gates:
             task = asyncio.current_task()
             self._running.add(task)
             try:
-                await self.hold[name].wait()
+                await self.gates[name].wait()
             finally:
                 self._running.discard(task)
 
@@ -70,3 +71,9 @@ class FakeWorker:
 
     async def stop(self):
         self.stopped += 1
+
+    def hold(self):
+        self.is_held = True
+
+    def release(self):
+        self.is_held = False

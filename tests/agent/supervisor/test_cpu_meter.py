@@ -2,8 +2,9 @@
 
 import pytest
 
+from agent.status import share_in_words
 from agent.supervisor import cpu_meter
-from agent.supervisor.cpu_meter import PERIOD_S, Pace, in_words, opened
+from agent.supervisor.cpu_meter import PERIOD_S, Pace, opened
 
 
 def simulated(share, *, threads=1.0, seconds=60.0, late_s=0.0, stall=None):
@@ -91,4 +92,4 @@ def test_the_workers_own_pace_stays_within_its_share():
     ],
 )
 def test_a_share_is_said_in_both_measures(percent, cores, words):
-    assert in_words(percent, cores) == words
+    assert share_in_words(percent, cores) == words
