@@ -25,6 +25,8 @@ def opens_at(week: Sequence[str], now: int, zone: tzinfo | None) -> int | None:
     `zone` None: the zone of this computer.
     """
     allowed = [minutes_of(text) for text in week]
+    if not any(allowed):
+        return None
     start = now - now % (BLOCK_MIN * 60)
     for block in range(LOOK_AHEAD_DAYS * MINUTES_A_DAY // BLOCK_MIN):
         begins = datetime.fromtimestamp(start + block * BLOCK_MIN * 60, UTC)

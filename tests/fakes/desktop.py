@@ -65,7 +65,7 @@ class LoginUser(ServiceInterface):
         super().__init__("org.freedesktop.login1.User")
 
     @dbus_property(access=PropertyAccess.READ)
-    def Display(self) -> "(so)":
+    def Display(self) -> "(so)":  # noqa: F821
         return ["1", SESSION_PATH]
 
 

@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.conditions.evaluate import CALM_S, Limits, Memory, cpu_percent, fold, may_send, may_train, next_look_s, wanted
@@ -130,6 +130,7 @@ def test_reasons_are_all_there_once_in_order_and_stable(readings, limits, own):
     assert fold(memory, readings, limits, NOW) == memory
 
 
+@settings(max_examples=40)
 @given(ANY, LIMITS)
 def test_what_is_not_wanted_cannot_change_a_verdict(readings, limits):
     left_out = {field.name: Reading(None, "not read") for field in fields(Readings) if field.name not in wanted(limits)}
