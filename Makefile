@@ -1,5 +1,5 @@
 # Two commands matter to a newcomer: `make run` and `make test`. Both prepare everything they need by themselves.
-.PHONY: setup run test test-system bench lint package try-package shots
+.PHONY: setup run test test-system bench lint package shots
 PY := .venv/bin/python
 export PYTHONUNBUFFERED := 1
 
@@ -23,11 +23,7 @@ bench: setup
 	@$(PY) -m tests.bench $(if $(K),-k $(K))
 
 package: setup
-	@rm -rf dist && $(PY) packaging/build.py
-
-# Install it in a clean Debian root, use it, purge it; needs root and debootstrap.
-try-package: package
-	@packaging/linux/try-package.sh dist/*.deb
+	@$(PY) packaging/build.py
 
 shots: setup
 	@$(PY) -m tests.ui.shots build/shots

@@ -16,11 +16,12 @@ from agent.conditions.evaluate import limits_of
 from agent.conditions.reasons import Reason
 from agent.consent.gate import Gate
 from agent.consent.record import Record
+from agent.draft import Drafts
 from agent.errors import AegisError, NeedsUser
 from agent.membership import ClientFactory, Membership
 from agent.outcome import PassResult
 from agent.participation import Participation, wipe
-from agent.paths import Home, policy_path, runtime_folder
+from agent.paths import RECORD_PREFIX, Home, policy_path, runtime_folder
 from agent.service import Service
 from agent.standing import Faults, own_reasons, status_of
 from agent.status import ReadingView, Status, StopView
@@ -70,6 +71,9 @@ class Conditions(Protocol):
     def readings(self) -> tuple[ReadingView, ...]:
         """What was read last, each with its source."""
 
+    def note(self) -> str:
+        """Why the readings are not to be relied upon, or nothing."""
+
     def cpu_percent(self) -> int | None:
         """The processor limit of training now, per cent of one core; None: as when the computer is in use."""
 
@@ -91,6 +95,9 @@ class NoConditions:
 
     def readings(self) -> tuple[ReadingView, ...]:
         return ()
+
+    def note(self) -> str:
+        return ""
 
     def cpu_percent(self) -> int | None:
         return None
@@ -155,6 +162,7 @@ class Agent:
             changed=self.changed,
         )
         self.wall = Wall(clock, self.terms, self.ledger, self.values)
+        self.drafts = Drafts(home.scratch, self.values, self.identity_file)
         self.participation = Participation(
             home=home,
             clock=clock,
@@ -164,6 +172,7 @@ class Agent:
             ledger=self.ledger,
             samples=self.samples,
             membership=self.membership,
+            drafts=self.drafts,
             worker=self.worker,
             blocking=self.blocking,
             limits=self.limits,
@@ -266,6 +275,7 @@ class Agent:
             self.supervision,
             progress=lambda told: self.participation.progress(told.done, told.total),
             slot=_machine_slot,
+            records=self.home.root,
         )
 
     @functools.cached_property
@@ -368,8 +378,14 @@ class Agent:
             path.unlink(missing_ok=True)
 
     def _tidy(self) -> None:
-        """What a crash may have left: trained updates whose keys are gone, and bytes that a withdrawal did not come to remove (P10)."""
-        wipe(self.home.scratch)
+        """What a crash may have left: workers, trained updates, and bytes that a withdrawal did not come to remove (P10)."""
+        if any(self.home.root.glob(f"{RECORD_PREFIX}*")):
+            from agent.supervisor.reaper import reap
+
+            reap(self.home.root)
+        if self.gate.denial() is not None:
+            self.drafts.forget()
+        wipe(self.home.scratch, self.drafts.checkpoint())
         if self.values.get("erasing"):
             from agent.consent.erase import finish
 

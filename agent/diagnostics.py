@@ -9,6 +9,7 @@ from agent.clock import utc
 from agent.errors import AegisError
 from agent.identity import FILE_NAME
 from agent.membership import ISSUANCE_LOG
+from agent.standing import work_view
 
 if TYPE_CHECKING:
     from agent.app import Agent
@@ -38,6 +39,8 @@ async def checks(agent: "Agent") -> list[Check]:
         _ledger(agent),
         *await _identity(agent),
         _model(agent),
+        *await _machine(agent),
+        *await _fences(agent),
     ]
     if agent.home.erase_request.exists():
         found.append(
@@ -104,6 +107,36 @@ def _issuance_log(agent: "Agent", fingerprint: str) -> Check:
     fresh = agent.clock.now() - held["at"] < MAX_AUDIT_AGE_S
     value = f"{held['size']} entries, this certificate among them, looked at {utc(held['at'])}"
     return Check("issuance log", fresh, value, "" if fresh else "The server has not shown it for a week. Tell the operator.")
+
+
+async def _machine(agent: "Agent") -> list[Check]:
+    """What the conditions read, where from, and what they say; nothing is read before a yes."""
+    if agent.gate.denial() is not None:
+        return [Check("this computer", None, "not looked at before you have agreed")]
+    await agent.conditions.look()
+    found = [Check(f"reads {reading.name}", None, f"{reading.value}: {reading.source}") for reading in agent.conditions.readings()]
+    if note := agent.conditions.note():
+        found.append(Check("readings", None, note))
+    for name, reasons in (("may train", agent.conditions.may_train()), ("may send", agent.conditions.may_send())):
+        found.append(Check(name, None, " ".join(reason.text for reason in reasons) or "yes"))
+    work = work_view(agent)
+    measured = f"; it takes {work.measured_text}" if work.measured_text else "; nothing is trained now"
+    found.append(Check("processor limit", None, work.limit_text + measured))
+    if agent.last_stop is not None:
+        found.append(Check("last stop", None, agent.last_stop.text))
+    return found
+
+
+async def _fences(agent: "Agent") -> list[Check]:
+    """Each fence around the worker, tried in a child of its own."""
+    from agent.supervisor.fence_check import FENCES, held_here
+
+    held = await agent.blocking(held_here)
+    if not held:
+        return [Check("fences of the worker", None, "could not be tried here")]
+    missing = [name for name in FENCES if not held.get(name)]
+    value = ", ".join(name for name in FENCES if held.get(name)) or "none"
+    return [Check("fences of the worker", not missing, value, f"This system does not offer: {', '.join(missing)}." if missing else "")]
 
 
 def _model(agent: "Agent") -> Check:

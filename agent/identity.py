@@ -161,6 +161,15 @@ class IdentityFile:
             erase_secret=contents.erase_secret,
         )
 
+    def derived_key(self, label: str) -> bytes:
+        """32 bytes that only this key store gives, for what `label` says (HKDF-SHA-256). Raises as `load` does."""
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+        installation_id = self._installation_id()
+        wrapping_key, _ = self._open_item(installation_id)
+        return HKDF(SHA256(), 32, salt=bytes.fromhex(installation_id), info=label.encode()).derive(wrapping_key)
+
     def renewal_csr_pem(self) -> str:
         """The request for the next certificate, with a new key that is kept until `set_renewed` (a repeated call gives the same key)."""
         contents = self._read()

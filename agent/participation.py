@@ -5,7 +5,7 @@
 3. Outbox: what was charged but not acknowledged is sent again, byte for byte, while its round is open (P4, P10).
 4. Offer: signed, for the task of the enrolment, within the device's own bounds, not paid for before, within the budget.
 5. Model: the one that the round names, verified before use (P8).
-6. Train in the worker; the clipped update stays encrypted in scratch, its key in this process's memory.
+6. Train in the worker; the clipped update stays encrypted in scratch (its key: agent.draft).
 7. The task's way: `local` (agent.way_local) seals and sends at once; `secagg` (agent.way_secagg) says that it is ready, meets a group and
    seals when that stands. Each charge is durable before its bytes leave. The trained update goes when nothing can come of it any more.
 """
@@ -14,7 +14,6 @@ import asyncio
 import logging
 import os
 import random
-import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from agent.clock import Clock
 from agent.conditions.reasons import Reason, ReasonCode
 from agent.consent.gate import Gate, Permit
+from agent.draft import Drafts, name_of
 from agent.errors import AegisError, InternalError, NeedsUser, PeerFault
 from agent.membership import Blocking, Membership
 from agent.outcome import Activity, Outcome, PassResult, Trained, waiting
@@ -66,6 +66,7 @@ class Participation:
         ledger: Ledger,
         samples: Samples,
         membership: Membership,
+        drafts: Drafts,
         worker: "Callable[[], Worker]",
         blocking: Blocking,
         limits: "Callable[[], Limits]",
@@ -83,6 +84,7 @@ class Participation:
         self._ledger = ledger
         self._samples = samples
         self._membership = membership
+        self._drafts = drafts
         self._worker = worker
         self._blocking = blocking
         self._limits = limits
@@ -111,8 +113,6 @@ class Participation:
         self._task: asyncio.Task[PassResult] | None = None
         self._client: AggregatorClient | None = None
         self.trained: Trained | None = None
-        self._draft: tuple[tuple[str, int], Path, bytes] | None = None
-        """An interrupted training: model and rows it is for, scratch file, job key."""
         self.activity = Activity()
         self.is_held = False
         """Training is under way but stands still."""
@@ -203,7 +203,8 @@ class Participation:
 
     def discard(self) -> None:
         """Delete the trained update or its beginnings, if there are any."""
-        self.trained = self._draft = None
+        self.trained = None
+        self._drafts.forget()
         wipe(self._home.scratch)
 
     async def _part(self, reason: str, *others: "asyncio.Future[Any]") -> None:
@@ -347,20 +348,22 @@ class Participation:
         return None, came
 
     async def _train(self, permit: Permit, task: "Task", model: "VerifiedModel") -> None:
-        """6. In the worker; the job key never leaves memory. A checkpoint for the same model and rows is gone on from."""
+        """6. In the worker. A checkpoint for the same model and rows is gone on from, be it from before a restart."""
         rows, labels = self._samples.training_table()
-        key = (model.sha256, len(labels))
-        if self._draft is None or self._draft[0] != key:
+        what = name_of(model.sha256, rows, labels)
+        scratch = self._drafts.find(what)
+        if scratch is None:
             self.discard()
-            self._draft = (key, self._home.scratch / secrets.token_hex(8), os.urandom(32))
-        _, scratch, job_key = self._draft
+            scratch = self._drafts.begin(what)
+        at = scratch
+        job_key = await self._blocking(lambda: self._drafts.job_key(at))
         permit.check()
         self._doing("training", f"Training on {len(labels)} local rows")
         self.obey()
         result = await self._worker().train(task, model.content, rows, labels, os.fspath(scratch), job_key)
         permit.check()
         self.trained = Trained(scratch, job_key, model.version, model.sha256, result.rows_used, self._clock.now())
-        self._draft = None
+        self._drafts.forget()
         self._doing("")
 
     def _holds(self, hold_s: int) -> Reason | None:
@@ -434,9 +437,11 @@ def _ready(meets_at: int | None) -> PassResult:
     return PassResult(Outcome.READY, text, (Reason(ReasonCode.NO_ROUND, text, until=meets_at),))
 
 
-def wipe(folder: Path) -> None:
-    """Remove every file in a folder; what cannot be removed is useless without its key."""
+def wipe(folder: Path, keep: Path | None = None) -> None:
+    """Remove every file in a folder but `keep`; what cannot be removed is useless without its key."""
     for path in folder.glob("*"):
+        if path == keep:
+            continue
         try:
             path.unlink()
         except OSError as error:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from agent.errors import NeedsUser
 
+RECORD_PREFIX = "running-worker-"
+"""A file of this name and its pid is there while a worker trains (agent.supervisor.reaper)."""
+
 
 @dataclass(frozen=True)
 class Home:
@@ -49,7 +52,7 @@ class Home:
 
     @property
     def scratch(self) -> Path:
-        """Encrypted trained updates; emptied at every start, because their keys live in memory only."""
+        """Encrypted trained updates; emptied at every start but for the checkpoint of an interrupted training."""
         return self.root / "scratch"
 
     @property

@@ -124,7 +124,7 @@ def status_of(agent: "Agent") -> Status:
         sent=SentView(totals.sent, totals.bytes_up, totals.last_at),
         may_train=not own and not agent.conditions.may_train(),
         may_send=not own and not agent.conditions.may_send(),
-        work=_work_view(agent),
+        work=work_view(agent),
         last_stop=agent.last_stop,
         erase_pending=agent.home.erase_request.exists(),
         demo=agent.home.is_demo,
@@ -204,7 +204,7 @@ def _state(agent: "Agent", consent: ConsentState, reasons: tuple[Reason, ...]) -
     return AgentState.ERROR if error is not None and error.code not in ("OFFLINE", "SERVER_BUSY") else AgentState.WAITING
 
 
-def _work_view(agent: "Agent") -> WorkView:
+def work_view(agent: "Agent") -> WorkView:
     limit, measured, cores = agent.cpu_percent(), agent.measured(), os.cpu_count() or 1
     return WorkView(
         limit_percent=limit,

@@ -334,8 +334,7 @@ def _add_learning(app: FastAPI, server: Server) -> None:
         caller = _enveloped(request)
         assert caller.spent is not None  # noqa: S101  (the door's rule)
         answer = await server.work(server.accept, caller.device_id, await request.body(), caller.spent)
-        if server.settings.task.mode is Mode.LOCAL:  # groups wake it by themselves
-            server.conductor.wake()
+        server.conductor.wake()
         return Response(answer, media_type=JSON_TYPE)
 
     @app.get("/api/v1/stats", response_model=dict[str, Any], tags=["learning"])

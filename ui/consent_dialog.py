@@ -224,6 +224,4 @@ def _inside(area: QScrollArea) -> QVBoxLayout:
     canvas = QWidget()
     canvas.setObjectName("canvas")
     area.setWidget(canvas)
-    inside = column(canvas, gap=3)
-    inside.setContentsMargins(0, 0, 2 * step(canvas), 0)  # the scroll bar stands beside the text, not on it
-    return inside
+    return column(canvas, gap=3)

@@ -14,8 +14,7 @@ from ui.i18n import QtWords
 from ui.icons import state_icon
 from ui.link import Link
 from ui.theme import DARK, LIGHT
-from ui.view_state import View, view_of
-from ui.words import Words
+from ui.view_state import View, Words, view_of
 
 SURFACE = "tray"
 MENU_LINE_LETTERS = 60

@@ -6,6 +6,7 @@ out nothing is looked up, in the hour that comes twice both count.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 
 from agent.settings import MINUTES_A_DAY, minutes_of
 
@@ -16,7 +17,7 @@ BLOCK_MIN = 15
 
 def is_open(week: Sequence[str], at: datetime) -> bool:
     """Whether the hours text of each weekday (Monday first) allows the local time `at`."""
-    return _allows([minutes_of(text) for text in week], at)
+    return _allows(_allowed(tuple(week)), at)
 
 
 def opens_at(week: Sequence[str], now: int, zone: tzinfo | None) -> int | None:
@@ -36,6 +37,11 @@ def opens_at(week: Sequence[str], now: int, zone: tzinfo | None) -> int | None:
             if at + 60 > now and _allows(allowed, local + timedelta(minutes=step)):
                 return max(now, at)
     return None
+
+
+@lru_cache(maxsize=8)
+def _allowed(week: tuple[str, ...]) -> tuple[frozenset[int], ...]:
+    return tuple(minutes_of(text) for text in week)
 
 
 def _allows(allowed: Sequence[frozenset[int]], local: datetime) -> bool:

@@ -72,6 +72,7 @@ class Monitor:
         self._others = others
         self._zone = zone
         self._probes: Probes | None = None
+        self._note = ""
         self._readings: Readings | None = None
         """None: nothing was read, so nothing is said."""
         self._memory = Memory()
@@ -106,6 +107,10 @@ class Monitor:
             return ()
         return tuple(ReadingView(name, str(reading), reading.source) for name, reading in self._readings.named())
 
+    def note(self) -> str:
+        """Why what this system tells is not to be relied upon, or nothing."""
+        return self._note
+
     async def look(self) -> None:
         """Read everything once, unless `watch` runs."""
         if self._probes is not None:
@@ -135,6 +140,7 @@ class Monitor:
 
             self._others = OthersLoad(own_use_s).read
         self._probes = self._make_probes(self._environ)
+        self._note = self._probes.note
         await self._probes.open(self._told)
 
     async def _close(self) -> None:

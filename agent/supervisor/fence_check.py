@@ -6,6 +6,8 @@ import subprocess
 import sys
 
 DEADLINE_S = 10.0
+FENCES = ("no network", "no children", "dies with its parent", "memory", "file size", "no core dump", "lowest priority", "idle I/O")
+"""What a worker should be held by, the most important first."""
 
 
 def held_here() -> dict[str, bool]:

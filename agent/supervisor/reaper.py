@@ -4,6 +4,7 @@ A worker's pid and start time are written down after its start and struck off af
 with the same start time (pids are reused), is killed. Where the kernel kills children with their parent nothing is ever found.
 """
 
+import logging
 import os
 import sys
 from contextlib import suppress
@@ -13,37 +14,41 @@ import psutil
 
 from agent import durable
 from agent.errors import NeedsUser
+from agent.paths import RECORD_PREFIX
 from agent.supervisor.tree import tree_of
+
+log = logging.getLogger(__name__)
 
 MAX_RECORD_BYTES = 200
 _SAME_START_S = 0.05
 
 
-def note(record: Path, pid: int) -> None:
+def note(folder: Path, pid: int) -> None:
     """Write down a worker that was just started."""
-    with suppress(psutil.Error):
-        durable.write(record, f"{pid} {psutil.Process(pid).create_time():.3f}".encode())
+    with suppress(psutil.Error, OSError):
+        durable.write(folder / f"{RECORD_PREFIX}{pid}", f"{psutil.Process(pid).create_time():.3f}".encode())
 
 
-def strike_off(record: Path) -> None:
+def strike_off(folder: Path, pid: int) -> None:
     """It has ended."""
-    record.unlink(missing_ok=True)
+    (folder / f"{RECORD_PREFIX}{pid}").unlink(missing_ok=True)
 
 
-def reap(record: Path) -> int | None:
-    """Kill the worker that an earlier agent left behind; its pid, or None when there was none. Call before the first worker starts."""
-    try:
-        pid_text, started = record.read_bytes()[:MAX_RECORD_BYTES].decode().split()
-        left = psutil.Process(int(pid_text))
-        same = abs(left.create_time() - float(started)) < _SAME_START_S
-        if same and left.status() != psutil.STATUS_ZOMBIE:
-            tree_of(left.pid).kill()
-            return left.pid
-    except (OSError, ValueError, psutil.Error):
-        return None
-    finally:
-        strike_off(record)
-    return None
+def reap(folder: Path) -> list[int]:
+    """Kill the workers that an earlier agent left behind; their pids. Call before the first worker starts."""
+    reaped = []
+    for record in sorted(folder.glob(f"{RECORD_PREFIX}*")):
+        try:
+            pid, started = int(record.name.removeprefix(RECORD_PREFIX)), float(record.read_bytes()[:MAX_RECORD_BYTES])
+            left = psutil.Process(pid)
+            if abs(left.create_time() - started) < _SAME_START_S and left.status() != psutil.STATUS_ZOMBIE:
+                tree_of(pid).kill()
+                reaped.append(pid)
+        except (OSError, ValueError, psutil.Error):
+            log.info("reaper.nothing_left record=%s", record.name)
+        finally:
+            record.unlink(missing_ok=True)
+    return reaped
 
 
 class MachineSlot:

@@ -39,6 +39,7 @@ from agent.protocol.jobs import (
 )
 from agent.protocol.messages import RoundConfig, Task
 from agent.protocol.pipe import Frame, FrameDecoder, encode
+from agent.supervisor import reaper
 from agent.supervisor.fences import environment
 from agent.supervisor.governor import Governor
 from agent.supervisor.supervision import Supervision
@@ -137,8 +138,13 @@ class ProcessWorker(Jobs):
         silence_s: float = SILENCE_S,
         command: Sequence[str] = (),
         slot: Callable[[], AbstractAsyncContextManager[None]] = contextlib.nullcontext,
+        records: Path | None = None,
     ) -> None:
-        """`scratch`: the folder that children work in. `supervision` holds them to the person's limits. `slot` is entered for training."""
+        """`scratch`: the folder that children work in. `supervision` holds them to the person's limits. `slot` is entered for training.
+
+        `records`: the folder where a training is on record while it runs, so that none outlives a killed agent.
+        """
+        self._records = records
         self._scratch = scratch
         self._slot = slot
         self._supervision = supervision or Supervision(Caps(None, MEMORY_MIB[Job.TRAIN] << 20))
@@ -203,6 +209,9 @@ class ProcessWorker(Jobs):
             cwd=self._scratch, env=environment(os.environ), start_new_session=True, limit=_READ_BYTES,
         )  # fmt: skip
         self._children.add(child)
+        recorded = self._records if job is Job.TRAIN else None
+        if recorded is not None:
+            reaper.note(recorded, child.pid)
         governor = self._supervision.watch(child.pid, job, MEMORY_MIB[job], partial(_tell_limit, child))
         try:
             yield child, governor
@@ -211,6 +220,8 @@ class ProcessWorker(Jobs):
             kill_tree(child.pid)
             governor.close()
             await asyncio.shield(child.wait())
+            if recorded is not None:
+                reaper.strike_off(recorded, child.pid)
 
     async def _tell(self, child: asyncio.subprocess.Process, request: Frame) -> None:
         """Send the request; a child that died meanwhile is noticed by who listens."""

@@ -385,6 +385,36 @@ def test_interrupted_training_goes_on_where_it_was(device):
     asyncio.run(scene())
 
 
+def test_interrupted_training_goes_on_after_a_crash_and_not_after_a_withdrawal(device):
+    async def scene():
+        await device.join()
+        used = []
+
+        async def interrupted(task, model, rows, labels, scratch, job_key):
+            used.append((scratch, job_key))
+            Path(scratch).write_bytes(b"half")
+            Path(scratch + ".checkpoint").write_bytes(b"encrypted")
+            raise NeedsUser("TRAINING_INTERRUPTED", "Training was interrupted and kept.", "It goes on where it was.")
+
+        device.worker.train = interrupted
+        await device.make_pass()
+        device.restart()
+        assert [path.suffix for path in (device.home / "scratch").iterdir()] == [".checkpoint"]
+        await device.make_pass()
+        assert used[0] == used[1]
+        assert used[0][1].hex() not in str(device.agent.values.all())
+        device.add_rows(30)
+        await device.make_pass()
+        assert not {*used[2]} & {*used[1]}  # other rows: another training
+        await device.call("consent.withdraw", surface="tray")
+        assert list((device.home / "scratch").iterdir()) == []
+        await device.grant()
+        await device.make_pass()
+        assert not {*used[3]} & {*used[2]}
+
+    asyncio.run(scene())
+
+
 def children_of_this_process():
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):

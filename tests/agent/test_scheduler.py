@@ -1,6 +1,8 @@
 """When the agent looks again: spread, backed off, once after sleep."""
 
+import random
 import statistics
+from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,14 +11,20 @@ from agent.clock import slept
 from agent.conditions.reasons import Reason, ReasonCode
 from agent.outcome import Outcome, PassResult
 from agent.scheduler import (
+    GIVE_UP_AFTER,
+    LIFT_S,
+    MAX_POLL_S,
     MIN_POLL_S,
     READY_PATIENCE_S,
     READY_POLL_S,
     SETTLE_S,
+    SPREAD_S,
     History,
     after_fault,
+    after_lift,
     after_pass,
     after_wake,
+    gave_up,
     next_at,
 )
 
@@ -95,3 +103,47 @@ def test_a_ready_device_comes_back_when_its_group_meets():
     held = Reason(ReasonCode.NO_ROUND, "", until=10_400)
     history = after_pass(History(0), PassResult(Outcome.READY, "", (held,), next_poll_s=20), 10_000)
     assert next_at(history, 0.5) == 10_400
+
+
+def test_a_thousand_agents_started_at_once_do_not_come_at_once():
+    draw = random.Random(7).random
+    starts = [next_at(History(NOW), draw()) for _ in range(1000)]
+    assert min(starts) >= NOW + SETTLE_S
+    assert max(starts) - min(starts) > 100
+    assert max(Counter(starts).values()) < 30
+    closed = PassResult(Outcome.WAITING, "", (Reason(ReasonCode.OUTSIDE_HOURS, "", until=NOW + 3600),))
+    morning = [next_at(after_pass(History(NOW - 9000), closed, NOW), draw()) for _ in range(1000)]
+    assert min(morning) >= NOW + 3600
+    assert max(morning) - min(morning) > 0.9 * SPREAD_S
+
+
+def test_a_worker_that_crashes_again_and_again_is_left_alone_for_a_day():
+    history = History(NOW - 9000)
+    for turn in range(GIVE_UP_AFTER):
+        assert not gave_up(history), turn
+        history = after_fault(history, NOW, of_worker=True)
+    assert gave_up(history)
+    assert next_at(history, 0.5) == NOW + MAX_POLL_S
+    assert not gave_up(after_fault(history, NOW))
+    assert not gave_up(after_pass(history, NO_ROUND, NOW))
+
+
+def test_what_held_back_is_over_and_the_pass_comes_soon_once():
+    held = PassResult(Outcome.WAITING, "", (Reason(ReasonCode.ON_BATTERY, ""),))
+    history = after_pass(History(NOW - 9000), held, NOW)
+    lifted = after_lift(history, NOW + 100)
+    assert NOW + 100 + LIFT_S <= next_at(lifted, 0.999) < NOW + 100 + 2 * LIFT_S
+    assert after_lift(lifted, NOW + 101) == lifted
+    failed = after_fault(history, NOW)
+    assert after_lift(failed, NOW + 100) == failed  # the back-off stays
+    assert after_lift(after_pass(History(NOW - 9000), NO_ROUND, NOW), NOW + 100).not_before is None
+
+
+@given(slept_s=st.integers(600, 10**6), draw=DRAWS)
+def test_p10_after_a_sleep_there_is_one_pass_however_long_it_was(slept_s, draw):
+    history = after_pass(History(NOW - 9000), NO_ROUND, NOW)
+    woken = NOW + slept_s
+    history = after_wake(history, woken)
+    due = next_at(history, draw)
+    assert due >= woken + SETTLE_S
+    assert next_at(after_pass(history, NO_ROUND, due), draw) >= due + MIN_POLL_S

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ui.link import Link
 from ui.theme import Theme
-from ui.words import Words
+from ui.view_state import Words
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from ui.consent_dialog import first_bytes, hex_lines
 from ui.pages import Context
 from ui.view_state import View, sending_word
 from ui.widgets import Card, Page, button, buttons, set_tone, step, text
-from ui.words import counted
 
 PAGE_ROWS = 200
 ROWS_SHOWN = 6
@@ -121,8 +120,9 @@ class SentPage(Page):
             return
         totals = ledger["totals"]
         self._summary.setText(
-            counted(int(totals["sent"]), self.tr("1 update was sent"), self.tr("{count} updates were sent"))
-            + self.tr(", {size} in all. Files and features never leave this computer.").format(size=words.size(totals["bytes_up"]))
+            self.tr("%n update(s), {size} in all. Files and features never leave this computer.", "", int(totals["sent"])).format(
+                size=words.size(totals["bytes_up"])
+            )
         )
         self.table.selectRow(max(0, min(chosen, len(self._entries) - 1)))
 

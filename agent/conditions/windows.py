@@ -1,0 +1,103 @@
+"""What Windows tells, asked by ctypes: idle time, power, the session in front, full screen. Unverified: nobody has run it there yet.
+
+GetLastInputInfo and GetTickCount (user32, kernel32), GetSystemPowerStatus, WTSGetActiveConsoleSessionId, SHQueryUserNotificationState,
+InternetGetConnectedState. None of them sends a signal that a program without a window gets, so each is asked at every look.
+"""
+
+import ctypes
+import os
+from collections.abc import Callable, Mapping
+from ctypes import Structure, byref, c_byte, c_int, c_uint, c_ulong, sizeof
+from typing import Any
+
+from agent.conditions.readings import Reading, Told, attempt, unknown
+
+_FULL_SCREEN = {2: "busy", 3: "full screen", 4: "presentation"}
+"""QUERY_USER_NOTIFICATION_STATE values in which nobody wants to be disturbed by a program."""
+_ON_BATTERY, _PLUGGED, _NO_BATTERY, _UNKNOWN_CHARGE = 0, 1, 128, 255
+
+
+class _LastInput(Structure):
+    _fields_ = (("size", c_uint), ("tick", c_uint))
+
+
+class _Power(Structure):
+    _fields_ = (("line", c_byte), ("flag", c_byte), ("percent", c_byte), ("saver", c_byte), ("left", c_ulong), ("full", c_ulong))
+
+
+class WindowsProbes:
+    """Of the session that the agent runs in."""
+
+    note = "the readings of Windows have not been verified on a real machine"
+
+    def __init__(self, environ: Mapping[str, str], library: Callable[[str], Any] | None = None) -> None:  # noqa: ARG002
+        """`library`: name -> DLL; a fake in tests."""
+        self._library = library or _dll
+        self._told: Told = {}
+
+    async def open(self, changed: Callable[[], None]) -> None:
+        pass
+
+    async def look(self, wanted: frozenset[str], idle_s: int) -> None:  # noqa: ARG002
+        asked: dict[str, Callable[[], Reading[Any]]] = {
+            "on_mains": self._on_mains,
+            "charge": self._charge,
+            "idle": self._idle,
+            "session_active": self._session_active,
+            "full_screen": self._full_screen,
+            "online": self._online,
+            "metered": lambda: unknown("not asked on Windows"),
+        }
+        self._told = {name: attempt(ask, name) for name, ask in asked.items() if name in wanted}
+
+    def told(self) -> Told:
+        return dict(self._told)
+
+    def sleeps(self) -> bool:
+        return False
+
+    async def close(self) -> None:
+        self._told = {}
+
+    def _idle(self) -> Reading[float]:
+        last = _LastInput(sizeof(_LastInput), 0)
+        if not self._library("user32").GetLastInputInfo(byref(last)):
+            return unknown("GetLastInputInfo failed")
+        passed = (int(self._library("kernel32").GetTickCount()) - last.tick) % 2**32  # the counter starts anew after 49 days
+        return Reading(passed / 1000, "GetLastInputInfo", "s")
+
+    def _power(self) -> _Power | None:
+        power = _Power()
+        return power if self._library("kernel32").GetSystemPowerStatus(byref(power)) else None
+
+    def _on_mains(self) -> Reading[bool]:
+        power = self._power()
+        if power is not None and power.flag & 0xFF != 255 and power.flag & _NO_BATTERY:
+            return Reading(True, "no battery")
+        if power is None or power.line not in (_ON_BATTERY, _PLUGGED):
+            return unknown("Windows does not say")
+        return Reading(power.line == _PLUGGED, "GetSystemPowerStatus")
+
+    def _charge(self) -> Reading[float]:
+        power = self._power()
+        percent = _UNKNOWN_CHARGE if power is None else power.percent & 0xFF
+        return unknown("no battery") if percent > 100 else Reading(float(percent), "GetSystemPowerStatus", "%")
+
+    def _session_active(self) -> Reading[bool]:
+        kernel, own = self._library("kernel32"), c_ulong()
+        if not kernel.ProcessIdToSessionId(os.getpid(), byref(own)):
+            return unknown("ProcessIdToSessionId failed")
+        return Reading(int(kernel.WTSGetActiveConsoleSessionId()) & 0xFFFFFFFF == own.value, "console session")
+
+    def _full_screen(self) -> Reading[bool]:
+        state = c_int()
+        if self._library("shell32").SHQueryUserNotificationState(byref(state)):
+            return unknown("the shell does not say")
+        return Reading(state.value in _FULL_SCREEN, "shell notification state")
+
+    def _online(self) -> Reading[bool]:
+        return Reading(bool(self._library("wininet").InternetGetConnectedState(byref(c_ulong()), 0)), "InternetGetConnectedState")
+
+
+def _dll(name: str) -> Any:
+    return getattr(vars(ctypes)["windll"], name)

@@ -1,0 +1,151 @@
+"""Workers that fork, ignore signals, take memory, spin in native code or write without end: each is held and ended from outside.
+
+They are real processes without any fence, so that only the governor stands in their way; their use is read from the kernel here.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from agent.protocol.jobs import Job
+from agent.supervisor.supervision import Supervision
+from agent.supervisor.watchdog import Action, Caps, Limit
+
+pytestmark = pytest.mark.system
+MIB = 2**20
+PROGRAMS = {
+    "forks": "import os\nfor _ in range(3): os.fork()\nprint('on', flush=True)\nwhile True: pass",
+    "spins in native code": (
+        "import hashlib, signal\nfor n in (15, 2, 1): signal.signal(n, signal.SIG_IGN)\n"
+        "print('on', flush=True)\nhashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)"
+    ),
+    "allocates": "import time\nprint('on', flush=True)\nheld = []\nwhile True: held.append(bytearray(8 * 2**20)); time.sleep(0.05)",
+    "writes": (
+        "import os, sys, time\nprint('on', flush=True)\nfile = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR)\n"
+        "while True: os.pwrite(file, bytes(2**20), 0); time.sleep(0.01)"
+    ),
+}
+
+
+class Watched:
+    """One hostile program under the product's own supervision."""
+
+    def __init__(self, kind, caps, folder):
+        self.events, self.ended = [], threading.Event()
+        self.child = subprocess.Popen(
+            [sys.executable, "-c", PROGRAMS[kind], str(folder / "file")], stdout=subprocess.PIPE, start_new_session=True
+        )
+        assert self.child.stdout.readline() == b"on\n"
+        self.supervision = Supervision(caps, self._note)
+        self.governor = self.supervision.watch(self.child.pid, Job.TRAIN, 3072)
+
+    def _note(self, event):
+        self.events.append(event)
+        self.ended.set()
+
+    def group(self):
+        """Pids of its process group that still run."""
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = stat.read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if fields[2] == str(self.child.pid) and fields[0] not in "ZX":
+                found.append(int(stat.parent.name))
+        return found
+
+    def used_s(self):
+        """Processor seconds of the group, from schedstat."""
+        return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) for pid in self.group()) / 1e9
+
+
+@pytest.fixture
+def watched(tmp_path):
+    made = []
+
+    def make(kind, caps):
+        made.append(Watched(kind, caps, tmp_path))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.governor.close()
+        one.child.stdout.close()
+        one.child.wait(5)
+        assert one.group() == []
+
+
+def share_of(watched, seconds):
+    """What it took of a core while the kernel's clock went on for so long."""
+    before, started, passed = watched.used_s(), time.monotonic(), threading.Event()
+    passed.wait(seconds)
+    return (watched.used_s() - before) / (time.monotonic() - started)
+
+
+@pytest.mark.parametrize("kind", ["forks", "spins in native code"])
+def test_p9_whatever_spins_is_held_to_its_share_and_goes_at_the_end(watched, kind):
+    one = watched(kind, Caps(20, 512 * MIB))
+    share_of(one, 1.5)  # children are found within a second
+    assert share_of(one, 4) == pytest.approx(0.20, abs=0.05)
+    assert one.events == []
+
+
+def test_p9_held_back_at_once_and_let_go_again(watched):
+    one = watched("spins in native code", Caps(50, 512 * MIB))
+    one.supervision.hold()
+    assert share_of(one, 0.5) == 0
+    one.supervision.release()
+    assert share_of(one, 1.0) > 0.2
+
+
+def test_p9_memory_without_end_is_one_event_and_a_kill(watched):
+    one = watched("allocates", Caps(100, 96 * MIB))
+    assert one.ended.wait(20)
+    assert one.child.wait(5) == -9
+    (event,) = one.events
+    assert (event.limit, event.action, event.cap) == (Limit.MEMORY, Action.KILLED, 96)
+    assert event.value > 96
+    assert one.supervision.last_stop == event
+
+
+def test_p9_writing_without_end_is_one_event_and_a_kill(watched):
+    one = watched("writes", Caps(100, 512 * MIB, written_bytes=20 * MIB))
+    assert one.ended.wait(20)
+    assert one.child.wait(5) == -9
+    assert [(event.limit, event.cap) for event in one.events] == [(Limit.WRITTEN, 20)]
+
+
+def test_p9_who_ignores_the_request_to_end_is_killed(watched):
+    one = watched("spins in native code", Caps(50, 512 * MIB, running_s=1))
+    assert one.ended.wait(20)
+    assert one.child.wait(5) == -9
+    assert [(event.limit, event.action) for event in one.events] == [(Limit.RUNNING_TIME, Action.ENDED)]
+
+
+def test_p10_a_suspended_worker_dies_with_its_agent(tmp_path):
+    """kill -9 of the parent while the child stands still: no orphan."""
+    parent = (
+        "import os, subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', sys.argv[1], str(os.getpid())], stdout=subprocess.PIPE, start_new_session=True)\n"
+        "child.stdout.readline(); os.kill(child.pid, 19); print(child.pid, flush=True); child.wait()"
+    )
+    worker = (
+        "import sys, time\nfrom agent.supervisor.fences import Fence, apply\n"
+        "apply(Fence(int(sys.argv[1]), 2**31, 2**20)); print('on', flush=True)\nwhile True: time.sleep(60)"
+    )
+    started = subprocess.Popen([sys.executable, "-c", parent, worker], stdout=subprocess.PIPE)
+    orphan = int(started.stdout.readline())
+    started.kill()
+    started.wait()
+    started.stdout.close()
+    until = time.monotonic() + 2
+    while os.path.exists(f"/proc/{orphan}") and time.monotonic() < until:  # noqa: PTH110
+        os.sched_yield()
+    state = Path(f"/proc/{orphan}/stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] in "ZX"
