@@ -16,7 +16,7 @@ from agent.errors import NeedsUser
 from agent.paths import Home, default_home, runtime_folder, socket_path
 from agent.status import ConsentState, Status
 from ui import i18n
-from ui.instance import Instance, tell
+from ui.instance import Instance, tell, tell_first
 from ui.link import Link
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def tray(argv: list[str]) -> int:
     app = _application("aegis-tray")
     instance = Instance(_beside(home, "tray"), app)
     if not instance.claim():
-        tell(_beside(home, "tray"), "show", "", _activation_token())
+        _ask_first(_beside(home, "tray"), "")
         return 0
     return _Resident(app, home, instance, autostart=options.autostart).run()
 
@@ -72,6 +72,7 @@ def _show_window(home: Home, page: str, *, quietly: bool) -> int:
     app = _application("aegis-window")
     instance = Instance(_beside(home, "window"), app)
     if not instance.claim():
+        _ask_first(_beside(home, "window"), page)
         return 0
     link = Link(socket_path(home.root, os.environ), app)
     words = i18n.install(app, QLocale())
@@ -134,6 +135,7 @@ class _Resident:
         self._instance = instance
         self._autostart = autostart
         self._is_asked = False
+        self._has_opened = False
         app.setQuitOnLastWindowClosed(False)
         words = i18n.install(app, QLocale())
         self._link = Link(socket_path(home.root, os.environ), app)
@@ -158,6 +160,7 @@ class _Resident:
         return int(code)
 
     def open_window(self, page: str, *, quietly: bool = False) -> None:
+        self._has_opened = True
         words = ["window", *([page] if page else []), "--home", str(self._home.root), *(["--quietly"] if quietly else [])]
         _start(words)
 
@@ -191,7 +194,7 @@ class _Resident:
     def _without_area(self) -> None:
         if self._autostart:
             self._app.quit()  # the agent stays; the launcher's entry opens the window
-        else:
+        elif not self._has_opened:
             self.open_window("")
 
 
@@ -237,6 +240,11 @@ def _home(chosen: str | None) -> Home:
 
 def _beside(home: Home, what: str) -> Path:
     return runtime_folder(os.environ) / f"{home.name}-{what}.sock"
+
+
+def _ask_first(path: Path, page: str) -> None:
+    if not tell_first(path, "show", page, _activation_token()):
+        raise NeedsUser("RUNNING_ALREADY", "AegisAI is open already, but does not answer.", "Close it, or end it with aegis quit.")
 
 
 def _activation_token() -> str:

@@ -1,6 +1,10 @@
 """One window and one tray per home."""
 
+import subprocess
+import sys
+
 import pytest
+from PySide6.QtCore import QTimer
 
 from ui.instance import Instance, tell
 
@@ -48,4 +52,33 @@ def test_a_socket_that_was_left_behind_is_replaced(qtbot, path, tmp_path, qapp):
     assert instance.claim()
     with qtbot.waitSignal(instance.asked):
         tell(path, "quit")
+    instance.release()
+
+
+def test_of_two_that_start_in_the_same_moment_one_is_first(qapp, path):
+    one, other = Instance(path), Instance(path)
+    assert [one.claim(), other.claim()] == [True, False]
+    one.release()
+    assert other.claim()
+    other.release()
+
+
+def test_a_path_that_is_too_long_for_a_socket_does_not_keep_it_from_opening(qapp, tmp_path):
+    far = tmp_path / ("x" * 90) / "window.sock"
+    instance = Instance(far)
+    assert instance.claim()
+    assert not Instance(far).claim()
+    assert not tell(far, "show")
+    instance.release()
+
+
+def test_one_that_has_only_just_begun_is_waited_for(qtbot, path):
+    instance = Instance(path)
+    QTimer.singleShot(200, instance.claim)
+    script = "import sys, pathlib; from ui.instance import tell_first; sys.exit(not tell_first(pathlib.Path(sys.argv[1]), 'show', 'sent'))"
+    asker = subprocess.Popen([sys.executable, "-c", script, str(path)])
+    with qtbot.waitSignal(instance.asked, timeout=20_000) as asked:
+        pass
+    assert asked.args[:2] == ["show", "sent"]
+    assert asker.wait(10) == 0
     instance.release()

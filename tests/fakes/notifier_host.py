@@ -1,0 +1,125 @@
+"""A panel's notification area on a private bus: the StatusNotifier watcher and host, with its menu read and clicked over D-Bus.
+
+`with NotifierHost(address) as host:`; everything is asked from the test's thread, a loop of its own talks to the bus.
+"""
+
+import asyncio
+import threading
+
+from dbus_fast import BusType, Message, MessageType, PropertyAccess, Variant
+from dbus_fast.aio import MessageBus
+from dbus_fast.service import ServiceInterface, dbus_method, dbus_property, dbus_signal
+
+NAME = "org.kde.StatusNotifierWatcher"
+ANSWER_S = 10
+
+
+class _Watcher(ServiceInterface):
+    def __init__(self):
+        super().__init__(NAME)
+        self.items = []
+
+    @dbus_method()
+    def RegisterStatusNotifierItem(self, service: "s"):  # noqa: F821  a D-Bus signature
+        self.items.append(service)
+        self.StatusNotifierItemRegistered(service)
+
+    @dbus_method()
+    def RegisterStatusNotifierHost(self, service: "s"):  # noqa: F821
+        pass
+
+    @dbus_property(access=PropertyAccess.READ)
+    def RegisteredStatusNotifierItems(self) -> "as":  # noqa: F722
+        return self.items
+
+    @dbus_property(access=PropertyAccess.READ)
+    def IsStatusNotifierHostRegistered(self) -> "b":  # noqa: F821
+        return True
+
+    @dbus_property(access=PropertyAccess.READ)
+    def ProtocolVersion(self) -> "i":  # noqa: F821
+        return 0
+
+    @dbus_signal()
+    def StatusNotifierItemRegistered(self, service) -> "s":  # noqa: F821
+        return service
+
+
+class NotifierHost:
+    def __init__(self, address):
+        self._address = address
+
+    def __enter__(self):
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self._ask(self._open())
+        return self
+
+    def __exit__(self, *_):
+        self._ask(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()
+
+    @property
+    def items(self):
+        """Bus names of the icons that registered."""
+        return tuple(self._watcher.items)
+
+    def properties(self):
+        """What the newest icon shows: title, tooltip, pixmaps, state, menu."""
+        name = "org.kde.StatusNotifierItem"
+        (found,) = self._call("/StatusNotifierItem", "org.freedesktop.DBus.Properties", "GetAll", "s", [name])
+        return {key: value.value for key, value in found.items()}
+
+    def tooltip(self):
+        """Its lines as one text; while a notification is shown Qt puts that in its place."""
+        return " ".join(self.properties()["ToolTip"][2:])
+
+    def sizes(self):
+        """Widths of the pixmaps that arrived."""
+        return sorted(pixmap[0] for pixmap in self.properties()["IconPixmap"])
+
+    def menu(self):
+        """Label -> (id, enabled) of everything visible, submenus included."""
+        self._call(self._menu_path(), "com.canonical.dbusmenu", "AboutToShow", "i", [0])
+        _, layout = self._call(self._menu_path(), "com.canonical.dbusmenu", "GetLayout", "iias", [0, -1, []])
+        found = {}
+        self._walk(layout, found)
+        return found
+
+    def click(self, label):
+        number, enabled = self.menu()[label]
+        assert enabled, label
+        self._call(self._menu_path(), "com.canonical.dbusmenu", "Event", "isvu", [number, "clicked", Variant("i", 0), 0])
+
+    def _walk(self, item, found):
+        number, properties, children = item
+        values = {key: value.value for key, value in properties.items()}
+        if values.get("visible", True) and (label := values.get("label", "").replace("_", "")):
+            found[label] = (number, values.get("enabled", True))
+        for child in children:
+            self._walk(child.value, found)
+
+    def _menu_path(self):
+        return self.properties()["Menu"]
+
+    def _call(self, path, interface, member, signature, body):
+        message = Message(destination=self.items[-1], path=path, interface=interface, member=member, signature=signature, body=body)
+        reply = self._ask(self._bus.call(message))
+        assert reply.message_type is MessageType.METHOD_RETURN, reply.body
+        return reply.body
+
+    def _ask(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(ANSWER_S)
+
+    async def _close(self):
+        self._bus.disconnect()
+        await self._bus.wait_for_disconnect()
+
+    async def _open(self):
+        self._bus = await MessageBus(bus_address=self._address, bus_type=BusType.SESSION).connect()
+        self._watcher = _Watcher()
+        self._bus.export("/StatusNotifierWatcher", self._watcher)
+        await self._bus.request_name(NAME)
