@@ -154,10 +154,12 @@ class Server:
         """Take a message of a round's phase."""
         self.conductor.gathering.receive(kind, round_id, device_id, body, spent, self.clock.now())
 
-    def accept(self, device_id: str, body: bytes, spent: Spent) -> str:
-        """Take in an update. Returns the signed receipt as JSON."""
+    def accept(self, device_id: str, body: bytes, spent: Spent) -> tuple[str, bool]:
+        """Take in an update. Returns the signed receipt as JSON, and whether the conductor has something to look at."""
         round_id = named_round(body, MAX_BODY_BYTES)
-        current = self.store.round(round_id)
+        current = self.conductor.situation.round if self.conductor.situation else None
+        if current is None or current.round_id != round_id:
+            current = self.store.round(round_id)
         if current is None:
             raise PeerFault("ROUND_CLOSED", "The round is not open.", "Take part in a later one.")
         is_grouped = current.config.mode is Mode.SECAGG
@@ -174,11 +176,11 @@ class Server:
         }
         signed = json.dumps({"receipt": receipt, "signature": sign(self.key, Context.RECEIPT, receipt)})
         if is_grouped:
-            return self.conductor.gathering.receive_masked(round_id, device_id, body, signed, spent, now)
+            return self.conductor.gathering.receive_masked(round_id, device_id, body, signed, spent, now), True
         answer, full = self.store.accept(device_id, round_id, body, signed, spent, now)
         if full:
             LOG.info("round full: id=%d", round_id)
-        return answer
+        return answer, full
 
     def erase(self, device_id: str, spent: Spent | None) -> None:
         """Forget a device here and end its certificates."""
@@ -333,8 +335,9 @@ def _add_learning(app: FastAPI, server: Server) -> None:
         """An update in its envelope. The same body again gets the same receipt."""
         caller = _enveloped(request)
         assert caller.spent is not None  # noqa: S101  (the door's rule)
-        answer = await server.work(server.accept, caller.device_id, await request.body(), caller.spent)
-        server.conductor.wake()
+        answer, moved = await server.work(server.accept, caller.device_id, await request.body(), caller.spent)
+        if moved:
+            server.conductor.wake()
         return Response(answer, media_type=JSON_TYPE)
 
     @app.get("/api/v1/stats", response_model=dict[str, Any], tags=["learning"])

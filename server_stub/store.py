@@ -240,8 +240,7 @@ class Store:
         sha256 = hashlib.sha256(body).hexdigest()
         with self._engine.begin() as database:
             spend(database, spent)
-            mine = and_(UPDATES.c.round_id == round_id, UPDATES.c.device_id == device_id)
-            held = database.execute(select(UPDATES.c.body_sha256, UPDATES.c.receipt).where(mine)).one_or_none()
+            held = database.exec_driver_sql(_HELD_UPDATE, (round_id, device_id)).one_or_none()
             if held is not None and held.body_sha256 == sha256:
                 return held.receipt, False
             if held is not None:
@@ -359,6 +358,9 @@ class Store:
             }
 
 
+# As text, because every signed request runs them: SQLAlchemy takes a tenth of the time.
+_SPEND = "INSERT INTO spent_nonces (nonce, expires_at) VALUES (?, ?)"
+_HELD_UPDATE = "SELECT body_sha256, receipt FROM updates WHERE round_id = ? AND device_id = ?"
 _HOLDER = """SELECT c.device_id, c.public_key, c.not_after, d.revoked_at
     FROM certificates c JOIN devices d ON d.device_id = c.device_id WHERE c.fingerprint = ?"""
 _KEYS = """SELECT c.device_id, c.public_key, c.not_after, d.revoked_at FROM certificates c
@@ -368,7 +370,7 @@ _KEYS = """SELECT c.device_id, c.public_key, c.not_after, d.revoked_at FROM cert
 def spend(database: Connection, spent: Spent) -> None:
     """Spend a nonce within a transaction. Raises PeerFault NONCE_SPENT."""
     try:
-        database.execute(insert(SPENT_NONCES).values(nonce=spent.nonce, expires_at=spent.expires_at))
+        database.exec_driver_sql(_SPEND, (spent.nonce, spent.expires_at))
     except IntegrityError as error:
         raise PeerFault("NONCE_SPENT", "The nonce was used before.", "Ask again with the nonce in Replay-Nonce.") from error
 

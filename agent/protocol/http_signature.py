@@ -3,8 +3,8 @@
 1. Covered: method, authority, target URI, Content-Type and Content-Digest (RFC 9530, SHA-256). The body is never empty.
 2. `keyid` is the device id, `nonce` comes from the server and is good once, `tag` names this application and version.
 3. `created` is not compared with a clock: the nonce is what makes a request fresh, so a device whose clock is wrong still works.
-4. Exactly one way of writing it down is accepted, the one that `sign_request` produces. So the verifier parses no structured fields
-   and takes a fifth of the library's time; tests hold the two against each other.
+4. Exactly one way of writing it down is made and accepted. So no structured fields are parsed, and both sides take a fifth of the time
+   of http-message-signatures; tests hold the two against each other.
 """
 
 import base64
@@ -12,10 +12,10 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.errors import PeerFault
+from agent.errors import InternalError, PeerFault
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -42,15 +42,6 @@ class SignedBy:
     nonce: str
 
 
-@dataclass
-class _Message:
-    """The form in which the library reads a request."""
-
-    method: str
-    url: str
-    headers: dict[str, str] = field(default_factory=dict)
-
-
 def sign_request(
     method: str,
     authority: str,
@@ -60,17 +51,23 @@ def sign_request(
     *,
     device_id: str,
     nonce: str,
+    created: int,
     sign: Callable[[bytes], bytes],
 ) -> dict[str, str]:
-    """The headers to send with `body`. `sign` makes 64 bytes r ‖ s over what it is given (P-256, SHA-256)."""
-    from http_message_signatures import HTTPMessageSigner
-    from http_message_signatures.algorithms import ECDSA_P256_SHA256
-
-    message = _Message(method, f"https://{normal_authority(authority)}{path}", {"Content-Type": content_type})
-    signer = HTTPMessageSigner(signature_algorithm=ECDSA_P256_SHA256)
-    prepared = signer.prepare(message, key_id=device_id, nonce=nonce, label=LABEL, tag=TAG, covered_component_ids=COMPONENTS, body=body)
-    signer.apply(message, prepared, sign(prepared.signature_base))
-    return message.headers
+    """The headers to send with `body`. `sign` makes 64 bytes r ‖ s over what it is given (P-256, SHA-256); `created` in seconds."""
+    names = " ".join(f'"{name}"' for name in COMPONENTS)
+    params = f'({names});created={created};keyid="{device_id}";alg="ecdsa-p256-sha256";nonce="{nonce}";tag="{TAG}"'
+    said = f"{LABEL}={params}"
+    if _INPUT.fullmatch(said) is None:
+        raise InternalError("UNSIGNABLE", "The request cannot be signed in the agreed form.")
+    digest = _digest(body)
+    signature = sign(_base(method, authority, path, content_type, digest, params))
+    return {
+        "Content-Type": content_type,
+        "Content-Digest": digest,
+        "Signature-Input": said,
+        "Signature": f"{LABEL}=:{base64.b64encode(signature).decode()}:",
+    }
 
 
 def verify_request(
@@ -95,22 +92,31 @@ def verify_request(
     signature = _SIGNATURE.fullmatch(headers.get("signature", ""))
     if said is None or signature is None:
         raise _bad("Signature-Input or Signature is missing or not in the agreed form")
-    digest = f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
+    digest = _digest(body)
     if not hmac.compare_digest(headers.get("content-digest", "").encode(), digest.encode()):
         raise _bad("the body is not the one that was signed")
-    host = normal_authority(authority)
-    values = (method, host, f"https://{host}{path}", headers.get("content-type", ""), digest)
-    lines = [f'"{name}": {value}' for name, value in zip(COMPONENTS, values, strict=True)]
-    base = "\n".join([*lines, f'"@signature-params": {said["params"]}'])
+    base = _base(method, authority, path, headers.get("content-type", ""), digest, said["params"])
     raw = base64.b64decode(signature["value"])
     key = key_of(said["keyid"])
     try:
         if key is None:
             raise _bad("no such device")
-        key.verify(encode_dss_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big")), base.encode(), ECDSA(SHA256()))
+        key.verify(encode_dss_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big")), base, ECDSA(SHA256()))
     except InvalidSignature:
         raise _bad("the signature is not the device's") from None
     return SignedBy(said["keyid"], said["nonce"])
+
+
+def _digest(body: bytes) -> str:
+    return f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
+
+
+def _base(method: str, authority: str, path: str, content_type: str, digest: str, params: str) -> bytes:
+    """RFC 9421 §2.5."""
+    host = normal_authority(authority)
+    values = (method, host, f"https://{host}{path}", content_type, digest)
+    lines = [f'"{name}": {value}' for name, value in zip(COMPONENTS, values, strict=True)]
+    return "\n".join([*lines, f'"@signature-params": {params}']).encode()
 
 
 def normal_authority(authority: str) -> str:

@@ -244,6 +244,7 @@ class AggregatorClient:
                 body,
                 device_id=identity.device_id,
                 nonce=self._take_nonce(identity.device_id),
+                created=self._clock.now(),
                 sign=identity.signer.sign,
             )
             try:

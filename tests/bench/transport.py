@@ -35,7 +35,8 @@ def signatures() -> Iterator[Figure]:
     place = ("POST", "localhost:8443", "/api/v1/updates")
 
     def sign() -> dict[str, str]:
-        return sign_request(*place, "application/vnd.aegisai.envelope", body, device_id=DEVICE, nonce="n" * 43, sign=signer.sign)
+        made = {"device_id": DEVICE, "nonce": "n" * 43, "created": int(time.time())}
+        return sign_request(*place, "application/vnd.aegisai.envelope", body, **made, sign=signer.sign)  # type: ignore[arg-type]
 
     headers = {name.lower(): value for name, value in sign().items()}
     bare_sign = _cpu_ms(lambda: signer.sign(body))

@@ -63,6 +63,7 @@ def signed(server, device, body, *, nonce=None, path="/api/v1/updates", method="
         body,
         device_id=device.device_id,
         nonce=nonce,
+        created=server.clock.now(),
         sign=(signer or identity.signer).sign,
     )
 

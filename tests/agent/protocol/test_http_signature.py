@@ -1,6 +1,7 @@
-"""A signed request holds as sent and in no other form; the library that signs agrees with the code that verifies."""
+"""A signed request holds as sent and in no other form; an independent library accepts the same bytes."""
 
 import base64
+import time
 import types
 
 import pytest
@@ -30,6 +31,7 @@ def signed(key=KEY, **changes):
         asked["body"],
         device_id=DEVICE,
         nonce="abc-DEF_1.2",
+        created=int(time.time()),
         sign=SoftwareSigner(key).sign,
     )
     return {name.lower(): value for name, value in headers.items()}

@@ -49,7 +49,15 @@ def enrol(authority, token=None):
 
 def renewal(device_id, key, body):
     headers = sign_request(
-        "POST", "h:1", "/api/v1/certificate", "application/json", body, device_id=device_id, nonce="n" * 8, sign=SoftwareSigner(key).sign
+        "POST",
+        "h:1",
+        "/api/v1/certificate",
+        "application/json",
+        body,
+        device_id=device_id,
+        nonce="n" * 8,
+        created=1,
+        sign=SoftwareSigner(key).sign,
     )
     lower = {name.lower(): value for name, value in headers.items()}
     return SignedRequest("POST", "h:1", "/api/v1/certificate", lower, body)

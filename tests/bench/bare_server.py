@@ -1,0 +1,55 @@
+"""A bare route of the same framework behind mutual TLS, for comparison. `python -m tests.bench.bare_server TLS_FILE CA_FILE`."""
+
+import socket
+import ssl
+import sys
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+
+
+def application() -> FastAPI:
+    """One route that reads its body and answers the same few bytes."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/bare")
+    async def get() -> Response:
+        return Response(b"{}", media_type="application/json")
+
+    @app.post("/bare")
+    async def post(request: Request) -> Response:
+        await request.body()
+        return Response(b"{}", media_type="application/json")
+
+    return app
+
+
+def main(tls_file: str, ca_file: str) -> None:
+    """Serve on a free loopback port and print it."""
+
+    def context(_config: uvicorn.Config, _default: Any) -> ssl.SSLContext:
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        made.minimum_version = ssl.TLSVersion.TLSv1_3
+        made.load_cert_chain(tls_file)
+        made.load_verify_locations(ca_file)
+        made.verify_mode = ssl.CERT_REQUIRED
+        return made
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    print(listener.getsockname()[1], flush=True)
+    config = uvicorn.Config(
+        application(),
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        ssl_context_factory=context,
+        ssl_certfile=tls_file,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

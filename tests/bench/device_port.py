@@ -1,0 +1,158 @@
+"""What the device port costs beside a bare route of the same framework: real processes, mutual TLS, one kept connection."""
+
+import contextlib
+import json
+import os
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.client import HTTPSConnection
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from agent.identity import Identity, IdentityFile
+from agent.keystore import MemoryKeyStore
+from agent.privacy.seal import seal_local
+from agent.protocol.signing import public_hex
+from agent.transport.client import AggregatorClient
+from agent.transport.tls import client_context
+from server_stub.ca.authority import Authority
+from server_stub.rates import Limits, Rate, Rates
+from tests.bench.harness import Figure, bench
+from tests.fakes.clock import FakeClock
+from tests.fakes.live_server import make_home
+
+REQUESTS = 300
+FREELY = Rate(10**6, 10.0**6)
+
+
+@bench("auth.signed_post_ms.server", "auth.signed_post_ms.client", "auth.mtls_get_per_s", "auth.handshake_ms")
+def device_port() -> Iterator[Figure]:
+    with _world() as world:
+        bare, body, client = world.bare_wire(), world.update(), world.client()
+        client.send_update(body)
+        plain = world.server_cpu_ms(world.bare_pid, lambda: _ask(bare, "POST", body))
+        started = time.process_time()
+        signed = world.server_cpu_ms(world.pid, lambda: client.send_update(body))
+        mine = (time.process_time() - started) / REQUESTS * 1e3
+        yield Figure("auth.signed_post_ms.server", signed - plain, "ms CPU over the bare route", plain, "the bare route")
+        yield Figure("auth.signed_post_ms.client", mine, "ms CPU", None, "")
+        etag = {"If-None-Match": f'"{client.offer().model_digest}"'}
+        wire, bare = world.wire(world.port), world.bare_wire()
+        served, ideal = _per_s(lambda: _ask(wire, "GET", path="/api/v1/model", headers=etag)), _per_s(lambda: _ask(bare, "GET"))
+        yield Figure("auth.mtls_get_per_s", served, "1/s", ideal, "the bare route")
+        yield Figure("auth.handshake_ms", _handshake_ms(world, world.port), "ms", _handshake_ms(world, world.bare_port), "the bare server")
+
+
+class _World:
+    """The two servers and one enrolled device."""
+
+    def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
+        now = int(time.time())
+        self.home, settings = make_home(folder / "server", now, target=10**6)
+        self.home.write_settings(replace(settings, limits=Limits(Rates(FREELY, FREELY, FREELY, FREELY, FREELY))))
+        server = _process(stack, "server_stub.cli", "run", "--home", str(self.home.folder))
+        assert server.stdout is not None
+        server.stdout.readline()
+        ready = json.loads((self.home.folder / "ready.json").read_bytes())
+        self.port, self.url, self.pid = int(ready["port"]), str(ready["url"]), server.pid
+        bare = _process(stack, "tests.bench.bare_server", str(self.home.tls_file), str(self.home.ca_file))
+        assert bare.stdout is not None
+        self.bare_port, self.bare_pid = int(bare.stdout.readline()), bare.pid
+        self.key = public_hex(self.home.signing_key())
+        self.identity = self._enrol(folder, now)
+        self._stack = stack
+
+    def _enrol(self, folder: Path, now: int) -> Identity:
+        authority = Authority(self.home.authority, FakeClock(now))
+        token = authority.add_token(1, 3600)
+        authority.close()
+        file = IdentityFile(folder, MemoryKeyStore())
+        file.create()
+        client = AggregatorClient(self.url, self.home.ca_pem, self.key)
+        made = client.register(token, file.csr_pem())
+        client.close()
+        file.set_certificate(made.device_id, made.certificate_pem, made.ca_pem, made.erase_secret, made.signing_key)
+        return file.load()
+
+    def client(self) -> AggregatorClient:
+        made = AggregatorClient(self.url, self.home.ca_pem, self.key, self.identity)
+        self._stack.callback(made.close)
+        return made
+
+    def update(self) -> bytes:
+        config = self.client().offer().round
+        assert config is not None
+        return seal_local(np.zeros(config.d), config, os.urandom(8).hex())
+
+    def wire(self, port: int) -> HTTPSConnection:
+        made = HTTPSConnection("127.0.0.1", port, context=client_context(self.home.ca_pem, self.identity), timeout=20)
+        self._stack.callback(made.close)
+        return made
+
+    def bare_wire(self) -> HTTPSConnection:
+        return self.wire(self.bare_port)
+
+    @staticmethod
+    def server_cpu_ms(pid: int, call: Callable[[], object]) -> float:
+        """The server process's CPU, milliseconds a call (mean of REQUESTS after a warm-up)."""
+        for _ in range(20):
+            call()
+        before = sum(psutil.Process(pid).cpu_times()[:2])
+        for _ in range(REQUESTS):
+            call()
+        return float(sum(psutil.Process(pid).cpu_times()[:2]) - before) / REQUESTS * 1e3
+
+
+@contextlib.contextmanager
+def _world() -> Iterator[_World]:
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        yield _World(Path(name), stack)
+
+
+def _process(stack: contextlib.ExitStack, *words: str) -> "subprocess.Popen[str]":
+    made = subprocess.Popen([sys.executable, "-m", *words], stdout=subprocess.PIPE, text=True)
+
+    def end() -> None:
+        made.terminate()
+        made.wait(10)
+        if made.stdout is not None:
+            made.stdout.close()
+
+    stack.callback(end)
+    return made
+
+
+def _ask(wire: HTTPSConnection, method: str, body: bytes | None = None, path: str = "/bare", headers: dict[str, str] | None = None) -> None:
+    wire.request(method, path, body, headers or {})
+    answer = wire.getresponse()
+    answer.read()
+    assert answer.status in (200, 304), answer.status
+
+
+def _per_s(call: Callable[[], object]) -> float:
+    for _ in range(20):
+        call()
+    started = time.perf_counter()
+    for _ in range(3 * REQUESTS):
+        call()
+    return 3 * REQUESTS / (time.perf_counter() - started)
+
+
+def _handshake_ms(world: _World, port: int) -> float:
+    """Median of a new connection with a client certificate, ready for the first byte."""
+    context: ssl.SSLContext = client_context(world.home.ca_pem, world.identity)
+    took = []
+    for _ in range(30):
+        started = time.perf_counter()
+        wire = HTTPSConnection("127.0.0.1", port, context=context, timeout=20)
+        wire.connect()
+        took.append((time.perf_counter() - started) * 1e3)
+        wire.close()
+    return sorted(took)[len(took) // 2]
