@@ -36,19 +36,15 @@ def main(tls_file: str, ca_file: str) -> None:
         made.verify_mode = ssl.CERT_REQUIRED
         return made
 
-    listener = socket.create_server(("127.0.0.1", 0))
-    print(listener.getsockname()[1], flush=True)
-    config = uvicorn.Config(
-        application(),
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        ssl_context_factory=context,
-        ssl_certfile=tls_file,
-    )
-    uvicorn.Server(config).run(sockets=[listener])
+    class Announced(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            print(self.servers[0].sockets[0].getsockname()[1], flush=True)
+
+    options: dict[str, Any] = {"http": "httptools", "ws": "none", "lifespan": "off", "log_config": None, "access_log": False}
+    tls: dict[str, Any] = {"ssl_context_factory": context, "ssl_certfile": tls_file}
+    # uvicorn opens the listener itself: of one that is handed in, asyncio would not switch Nagle's algorithm off.
+    Announced(uvicorn.Config(application(), host="127.0.0.1", port=0, **options, **tls)).run()
 
 
 if __name__ == "__main__":
