@@ -1,5 +1,5 @@
 # Two commands matter to a newcomer: `make run` and `make test`. Both prepare everything they need by themselves.
-.PHONY: setup run test test-system bench lint package shots
+.PHONY: setup run test test-system bench lint package try-package shots
 PY := .venv/bin/python
 export PYTHONUNBUFFERED := 1
 
@@ -23,7 +23,11 @@ bench: setup
 	@$(PY) -m tests.bench $(if $(K),-k $(K))
 
 package: setup
-	@$(PY) packaging/build.py
+	@rm -rf dist && $(PY) packaging/build.py
+
+# Install it in a clean Debian root, use it, purge it; needs root and debootstrap.
+try-package: package
+	@packaging/linux/try-package.sh dist/*.deb
 
 shots: setup
 	@$(PY) -m tests.ui.shots build/shots

@@ -176,7 +176,7 @@ class Server:
         }
         signed = json.dumps({"receipt": receipt, "signature": sign(self.key, Context.RECEIPT, receipt)})
         if is_grouped:
-            return self.conductor.gathering.receive_masked(round_id, device_id, body, signed, spent, now), True
+            return self.conductor.gathering.receive_masked(round_id, device_id, body, signed, spent, now), False  # groups wake it
         answer, full = self.store.accept(device_id, round_id, body, signed, spent, now)
         if full:
             LOG.info("round full: id=%d", round_id)

@@ -336,6 +336,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--period-days", type=_positive, metavar="N")
     parser.add_argument("--poll-seconds", type=_seconds, metavar="TIME", help="how often devices ask for offers")
     parser.add_argument("--server-rate-milli", type=_positive, metavar="N", help="share of the mean update that is applied, in thousandths")
+    parser.add_argument("--server-decay-milli", type=_whole, metavar="N", help="that share falls with the round's number to this power")
 
 
 def _run_options(options: argparse.Namespace) -> dict[str, Any]:
@@ -361,6 +362,7 @@ def _run_options(options: argparse.Namespace) -> dict[str, Any]:
         "lead_s": options.lead_seconds,
         "join_s": options.join_seconds,
         "phase_s": options.phase_seconds,
+        "server_decay_milli": options.server_decay_milli,
     }
 
 
@@ -386,6 +388,13 @@ def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("expected a positive number")
+    return number
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("expected zero or a positive number")
     return number
 
 

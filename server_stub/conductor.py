@@ -187,7 +187,7 @@ class Conductor:
         try:
             mean, count, record = self._mean(current)
             step = incoming(mean, self._settings.task, current.config, count)
-            content = publication.moved(base.content, step * (self._settings.rounds.server_rate_milli / 1000))
+            content = publication.moved(base.content, step * rounds.server_rate(self._settings.rounds, current.round_id))
             publication.check_file(content, self._settings.task)
         except (PeerFault, NeedsOperator) as error:
             LOG.warning("round abandoned: id=%d code=%s", current.round_id, error.code)

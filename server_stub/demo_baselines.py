@@ -5,7 +5,7 @@ device itself takes the rows one by one, which differs in the second order of th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,10 @@ class Training:
     steps: int
     rate: float
     clip: float
-    rounds: int
-    max_class_weight: float
+    server_rates: tuple[float, ...]
+    """By round: the share of the mean update by which the model moves."""
+    max_class_weight: float = 5.0
+    """As agent.worker.train."""
 
 
 def evaluate(weights: Floats, table: Table) -> Metrics:
@@ -43,7 +45,7 @@ def federated(shares: Sequence[Share], start: Floats, training: Training) -> Flo
     counts = np.diff(np.append(starts, len(labels)))
     importance = _importance(device, labels, counts, training.max_class_weight)
     weights = start.copy()
-    for _ in range(training.rounds):
+    for server_rate in training.server_rates:
         local = np.tile(weights, (len(shares), 1))
         for _ in range(training.steps):
             chance = 1 / (1 + np.exp(-np.clip(np.einsum("ij,ij->i", inputs, local[device]), -500, 500)))
@@ -51,7 +53,7 @@ def federated(shares: Sequence[Share], start: Floats, training: Training) -> Flo
             local -= training.rate * slope
         update = local - weights
         length = np.linalg.norm(update, axis=1, keepdims=True)
-        weights += (update * np.minimum(1.0, training.clip / np.maximum(length, 1e-12))).mean(axis=0)
+        weights += server_rate * (update * np.minimum(1.0, training.clip / np.maximum(length, 1e-12))).mean(axis=0)
     return weights
 
 
@@ -60,6 +62,11 @@ def shuffled(shares: Sequence[Share], seed: int) -> tuple[Share, ...]:
     labels = np.random.default_rng(seed).permutation(np.concatenate([share.labels for share in shares]))
     ends = np.cumsum([len(share.labels) for share in shares])
     return tuple(Share(share.rows, piece) for share, piece in zip(shares, np.split(labels, ends[:-1]), strict=True))
+
+
+def mean_of(values: Sequence[Metrics]) -> Metrics:
+    """Field by field."""
+    return Metrics(*(float(np.mean(column)) for column in zip(*map(astuple, values), strict=True)))
 
 
 def central(shares: Sequence[Share]) -> Floats:

@@ -20,6 +20,10 @@ REVOCATIONS_S = 10
 """How old the revocation list in an offer may be."""
 
 
+OUTCOMES = ("close", "advance", "leave", "drop")
+"""After these an inbox may have something new, or never will."""
+
+
 class Gathering:
     """`changed` is told when an inbox may have something new."""
 
@@ -92,7 +96,7 @@ class Gathering:
 
     def announce(self, config: RoundConfig, planned: Grouping, expected: int, now: int) -> None:
         """Open the round: its window is announced from now on."""
-        entry = opening(self.crl_pem(now), planned.capacity, now)
+        entry = opening(self.crl_pem(now), planned.capacity, sorted(self._waiting.present(now)), now)
         live = LiveRound(config, self._ca_pem, [entry])
         with self._rounds.work() as work:
             work.open(config, expected)
@@ -102,7 +106,10 @@ class Gathering:
     def resume(self, current: Round) -> LiveRound:
         """Be at this round: after a start, or when memory went ahead of the disk."""
         if self._live is None or self._live.config.round_id != current.round_id:
-            self._live = LiveRound(current.config, self._ca_pem, self._rounds.entries(current.round_id))
+            self._live = live = LiveRound(current.config, self._ca_pem, self._rounds.entries(current.round_id))
+            if live.groups is None:
+                self._model_version = current.config.model_version
+                self._waiting.expect(live.expected, joining(current.config)[1])
         return self._live
 
     def settle(self, ended: Round) -> None:
@@ -177,7 +184,8 @@ class Gathering:
                 with self._rounds.work() as work:
                     work.add(round_id, [change.blame])
             raise
-        self._changed()
+        if any(entry.kind in OUTCOMES for entry in change.entries):
+            self._changed()
 
     def _at(self, round_id: int) -> LiveRound:
         if self._live is None:

@@ -95,6 +95,7 @@ class Settings:
             ("join_s", plan.join_s, 1, 15 * 60),
             ("lead_s", plan.lead_s, 0, 24 * 3600),
             ("ready_target", plan.ready_target, 0, 1_000_000),
+            ("server_decay_milli", plan.server_decay_milli, 0, 2000),
             ("port", self.port, 0, 65535),
             ("operator_port", self.operator_port, 0, 65535),
             ("next_poll_s", self.next_poll_s, 1, 7 * 24 * 3600),

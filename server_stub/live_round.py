@@ -31,9 +31,9 @@ class Entry:
     """None: a masked input whose device took it back."""
 
 
-def opening(crl_pem: str, capacity: int, now: int) -> Entry:
-    """The first entry. `capacity`: the window closes when so many devices are in."""
-    return Entry("open", now, body=json.dumps({"crl_pem": crl_pem, "capacity": capacity}).encode())
+def opening(crl_pem: str, capacity: int, expected: list[str], now: int) -> Entry:
+    """The first entry. `capacity`: the window closes when so many devices are in; `expected`: who was ready when it was announced."""
+    return Entry("open", now, body=json.dumps({"crl_pem": crl_pem, "capacity": capacity, "expected": expected}).encode())
 
 
 class LiveRound:
@@ -51,6 +51,8 @@ class LiveRound:
         revoked = read_revocations(facts["crl_pem"], ca_pem, opened.at).serials if facts["crl_pem"] else frozenset()
         self._join = Join(config, ca_pem, opened.at, revoked)
         self._capacity: int = facts["capacity"]
+        self.expected: set[str] = set(facts["expected"])
+        """Who was ready when the window was announced and has not gone since."""
         for entry in self._history:
             self._play(entry)
 
@@ -165,6 +167,7 @@ class LiveRound:
             self._group_of = {device_id: number for number, group in enumerate(self.groups) for device_id in group.devices}
         elif self.groups is None:
             self._join.drop(entry.device_id)
+            self.expected.discard(entry.device_id)
         elif entry.kind == "advance":
             self.groups[entry.group].advance(entry.at)
         elif entry.kind == "drop":

@@ -6,6 +6,7 @@
 4. The window closes early when everybody who is ready has advertised, or when it is full.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isqrt
 
@@ -25,6 +26,10 @@ class Waiting:
 
     def say(self, device_id: str, now: int, next_poll_s: int) -> None:
         self._until[device_id] = now + PATIENCE * next_poll_s + GRACE_S
+
+    def expect(self, devices: Iterable[str], until: int) -> None:
+        """They were ready before a restart, and are waited for."""
+        self._until.update(dict.fromkeys(devices, until))
 
     def forget(self, device_id: str) -> None:
         self._until.pop(device_id, None)

@@ -66,6 +66,8 @@ class RoundPlan:
     """Between two rounds."""
     server_rate_milli: int = 1000
     """The share of the mean update, in thousandths, by which the model moves."""
+    server_decay_milli: int = 0
+    """The share falls with the number of the round to this power, in thousandths: noise of late rounds moves the model less."""
     g_max: int = 100
     """Secure aggregation: most devices in a group."""
     min_group: int = 32
@@ -103,6 +105,11 @@ def due(updates: int, target: int, minimum: int, closes_at: int, now: int) -> Ev
     if now < closes_at:
         return None
     return Event.DEADLINE if updates >= max(1, minimum) else Event.TOO_FEW
+
+
+def server_rate(plan: RoundPlan, round_id: int) -> float:
+    """The share of the mean update by which this round moves the model."""
+    return float(plan.server_rate_milli / 1000 / round_id ** (plan.server_decay_milli / 1000))
 
 
 def rho_units_per_round(plan: RoundPlan) -> int:

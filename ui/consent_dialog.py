@@ -224,4 +224,6 @@ def _inside(area: QScrollArea) -> QVBoxLayout:
     canvas = QWidget()
     canvas.setObjectName("canvas")
     area.setWidget(canvas)
-    return column(canvas, gap=3)
+    inside = column(canvas, gap=3)
+    inside.setContentsMargins(0, 0, 2 * step(canvas), 0)  # the scroll bar stands beside the text, not on it
+    return inside

@@ -170,9 +170,9 @@ def style_sheet(colours: Colours, step: int) -> str:
     QPushButton[kind="primary"]:hover {{ border-color: {c.text}; }}
     QPushButton[kind="primary"]:focus {{ border: 2px solid {c.text}; }}
     QPushButton[kind="primary"]:disabled {{ background: {c.raised}; color: {c.muted}; border-color: {c.line}; }}
-    QPushButton[kind="link"] {{ background: transparent; border: 1px solid transparent; color: {c.accent}; padding: {s // 2}px {s}px; }}
-    QPushButton[kind="link"]:hover {{ background: {c.accent_soft}; }}
-    QPushButton[kind="link"]:focus {{ border: 1px solid {c.accent}; padding: {s // 2}px {s}px; }}
+    QPushButton[kind="link"] {{ background: transparent; border: 1px solid transparent; color: {c.accent}; padding: {s // 2}px 1px; }}
+    QPushButton[kind="link"]:hover {{ text-decoration: underline; }}
+    QPushButton[kind="link"]:focus {{ border: 1px solid {c.accent}; padding: {s // 2}px 1px; }}
     QPushButton[kind="nav"] {{ background: transparent; border: 2px solid transparent; text-align: left;
                    padding: {2 * s - 2}px {3 * s}px; }}
     QPushButton[kind="nav"]:hover {{ background: {c.raised}; }}

@@ -14,7 +14,8 @@ from ui.i18n import QtWords
 from ui.icons import state_icon
 from ui.link import Link
 from ui.theme import DARK, LIGHT
-from ui.view_state import View, Words, view_of
+from ui.view_state import View, view_of
+from ui.words import Words
 
 SURFACE = "tray"
 MENU_LINE_LETTERS = 60

@@ -4,24 +4,13 @@
 """
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from agent.conditions.reasons import Reason, ReasonCode
 from agent.status import AgentState, BudgetView, ConsentState, Status
+from ui.setting_words import setting_words
+from ui.words import Words
 
 DAY_S = 24 * 3600
-
-
-class Words(Protocol):
-    """A language: translated texts (with "%n" for a count), moments, numbers and sizes as this person's locale writes them."""
-
-    def translate(self, context: str, text: str, n: int = -1) -> str: ...
-
-    def moment(self, at: int) -> str: ...
-
-    def number(self, value: float, decimals: int) -> str: ...
-
-    def size(self, count_bytes: int) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -34,6 +23,10 @@ class ReasonText:
     """Reading, source and end, or empty."""
     setting: str
     """Key of the setting that lifts it, or empty."""
+    page: str
+    """The page where it is lifted: "limits" for a setting, or another, or empty."""
+    way_out: str
+    """What the way there is called: "Change: Train on battery"; empty where waiting is all that helps."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +47,8 @@ class BudgetText:
     share: float
     """Used part of the period's budget, 0 to 1."""
     headline: str
+    meaning: str
+    """What the budget does, in plain words."""
     figures: str
     lifetime: str
     fallback: str
@@ -161,7 +156,18 @@ def reason_text(reason: Reason, words: Words) -> ReasonText:
         parts.append(reading.format(reading=reason.reading, source=reason.source))
     if reason.until:
         parts.append(words.translate("View", "until {time}").format(time=words.moment(reason.until)))
-    return ReasonText(reason.code, title, " · ".join(parts), reason.setting)
+    page, way_out = _way_out(reason, words)
+    return ReasonText(reason.code, title, " · ".join(parts), reason.setting, page, way_out)
+
+
+def _way_out(reason: Reason, words: Words) -> tuple[str, str]:
+    if name := setting_words(words).get(reason.setting):
+        return "limits", words.translate("View", "Change: {setting}").format(setting=name)
+    if reason.code is ReasonCode.NOTHING_TO_LEARN:
+        return "scan", words.translate("View", "Add program files")
+    if reason.code is ReasonCode.NOT_ENROLLED:
+        return "join", words.translate("View", "Enter an invitation")
+    return "", ""
 
 
 _TELLS_MORE = {
@@ -284,6 +290,7 @@ def budget_text(budget: BudgetView, words: Words) -> BudgetText:
     return BudgetText(
         share=share,
         headline=headline,
+        meaning=_budget_meaning(budget, words),
         figures=words.translate("View", "ε = {used} of {period}, at δ = {delta}").format(
             used=_epsilon(budget.epsilon_ledger, words),
             period=_epsilon(budget.epsilon_period, words),
@@ -296,6 +303,16 @@ def budget_text(budget: BudgetView, words: Words) -> BudgetText:
             local=_epsilon(budget.epsilon_local, words)
         ),
     )
+
+
+def _budget_meaning(budget: BudgetView, words: Words) -> str:
+    kept = words.translate("View", "Every update that is sent uses a part of it. It limits what an update can tell about your files.")
+    if budget.may_take_part_at is not None:
+        return words.translate("View", "Until then nothing is trained or sent. Nobody but you can raise it.")
+    if budget.renews_at is None:
+        return f"{kept} " + words.translate("View", "When it is used up, this device stops taking part by itself.")
+    stops = words.translate("View", "When it is used up, this device stops taking part by itself, until {time}.")
+    return f"{kept} " + stops.format(time=words.moment(budget.renews_at))
 
 
 def _epsilon(value: float, words: Words) -> str:

@@ -17,6 +17,7 @@ from ui.icons import icon, picture
 from ui.pages import Context
 from ui.pages.about import AboutPage
 from ui.pages.activity import ActivityPage
+from ui.pages.done import DonePage
 from ui.pages.join import JoinPage
 from ui.pages.limits import LimitsPage
 from ui.pages.overview import OverviewPage
@@ -38,6 +39,7 @@ class Window(QMainWindow):
         self._link = context.link
         self._pages: dict[str, Any] = {}
         self._dialog: ConsentDialog | None = None
+        self._is_first_run = False
         self._names = {
             "overview": self.tr("Overview"),
             "privacy": self.tr("Privacy"),
@@ -121,6 +123,7 @@ class Window(QMainWindow):
             "scan": lambda: ScanPage(self._context),
             "about": lambda: AboutPage(self._context),
             "join": self._make_join,
+            "done": self._make_done,
         }
 
     def _make_overview(self) -> Page:
@@ -128,6 +131,7 @@ class Window(QMainWindow):
         page.decideWanted.connect(self.ask)
         page.joinWanted.connect(lambda: self.open_page("join"))
         page.settingWanted.connect(self._open_setting)
+        page.pageWanted.connect(self.open_page)
         return page
 
     def _make_privacy(self) -> Page:
@@ -142,11 +146,17 @@ class Window(QMainWindow):
         page.skipped.connect(lambda: self.open_page("overview"))
         return page
 
+    def _make_done(self) -> Page:
+        page = DonePage(self._context)
+        page.pageWanted.connect(self.open_page)
+        return page
+
     def _open_setting(self, key: str) -> None:
         self.open_page("limits")
         self._pages["limits"].reveal(key)
 
     def _joined(self) -> None:
+        self._is_first_run = True
         self.open_page("overview")
         self.ask()
 
@@ -233,6 +243,9 @@ class Window(QMainWindow):
 
     def _decided(self, notice: Notice, decision: Decision) -> None:
         self._dialog = None
+        if self._is_first_run and decision is not Decision.DISMISSED:
+            self.open_page("done")
+        self._is_first_run = False
         evidence = {"notice_id": notice.notice_id, "text_sha256": notice.text_sha256, "surface": SURFACE, "locale": notice.locale}
         match decision:
             case Decision.GRANT:

@@ -37,11 +37,12 @@ def read_revocations(crl_pem: str, ca_pem: str, now: int, least_number: int = 0)
     if not genuine:
         raise _refused("REVOCATIONS_BAD", "is not the enrolment authority's")
     if made.next_update_utc is None or not made.last_update_utc - SKEW <= moment <= made.next_update_utc:
-        raise _refused("REVOCATIONS_EXPIRED", "is not for now")
+        raise _refused("REVOCATIONS_EXPIRED", "is not for now by this computer's clock")
     if number < least_number:
         raise _refused("REVOCATIONS_OLDER", "is older than one already seen")
     return Revocations(serials, number)
 
 
 def _refused(code: str, reason: str, detail: str = "") -> PeerFault:
-    return PeerFault(code, f"The server's list of revoked certificates {reason}.", "This device joins no group. Tell the operator.", detail)
+    remedy = "This device joins no group. Check the clock, then tell the operator."
+    return PeerFault(code, f"The server's list of revoked certificates {reason}.", remedy, detail)

@@ -97,10 +97,10 @@ class AggregatorClient:
     def offer(self, *, ready: bool = False, trained: int | None = None) -> Offer:
         """What the server would like now. `ready`: a finished update of the model version `trained` is here and can meet a group."""
         said = "?ready=true" + ("" if trained is None else f"&trained={trained}") if ready else ""
-        outer = checked({"crl_pem": "", **json_object(self._get(f"/api/v1/rounds/offer{said}"))}, offer=dict, signature=str, crl_pem=str)
+        outer = checked(json_object(self._get(f"/api/v1/rounds/offer{said}")), offer=dict, signature=str, crl_pem=str)
         verify(self._signing_key, Context.OFFER, outer["offer"], outer["signature"])
         fields = checked(
-            {"join_opens": 0, "join_closes": 0, **outer["offer"]},
+            outer["offer"],
             status=str,
             next_poll_s=int,
             task=dict,

@@ -12,6 +12,7 @@ from agent.privacy.zcdp import rho_for_epsilon
 from agent.protocol.messages import Mode, Task
 from agent.protocol.stream import Stream
 from tests.bench.harness import Figure, bench, median_s
+from tests.bench.peer import ask
 from tests.fakes.exact_gaussian import ExactGaussian
 
 COUNT = 1_000_000
@@ -19,13 +20,17 @@ COUNT = 1_000_000
 
 @bench(*(f"noise.rate_per_s.sigma{sigma}" for sigma in (1, 10, 100, 1000)))
 def rates():
-    """The reference is the exact sampler of Canonne, Kamath and Steinke in plain Python, the same run."""
-    stream = Stream(os.urandom(32))
+    """Against OpenDP where it is installed, else the exact sampler of Canonne, Kamath and Steinke in plain Python."""
+    stream, opendp = Stream(os.urandom(32)), ask("opendp_gaussian", "50000", "1", "10", "100", "1000")
     for sigma in (1, 10, 100, 1000):
-        exact = ExactGaussian(random.SystemRandom())
-        slow = 500 / median_s(lambda exact=exact, sigma=sigma: [exact.draw(sigma**2) for _ in range(500)], 1)
+        if opendp is None:
+            exact = ExactGaussian(random.SystemRandom())
+            slow = 500 / median_s(lambda exact=exact, sigma=sigma: [exact.draw(sigma**2) for _ in range(500)], 1)
+            peer = "exact CKS, plain Python (OpenDP: 60–90 k/s, quoted)"
+        else:
+            slow, peer = opendp["sigmas"][str(sigma)]["rate"], f"OpenDP {opendp['version']}, same run"
         fast = COUNT / median_s(lambda sigma=sigma: sample(COUNT, sigma**2, stream))
-        yield Figure(f"noise.rate_per_s.sigma{sigma}", fast, "1/s", slow, "exact CKS, plain Python (OpenDP: 60–90 k/s, quoted)")
+        yield Figure(f"noise.rate_per_s.sigma{sigma}", fast, "1/s", slow, peer)
 
 
 @bench("noise.table_ms.sigma1000")

@@ -58,7 +58,7 @@ class GroupDevice:
         end = time.monotonic() + seconds
         while (offer := self.say_ready(**said)).round is None:
             assert time.monotonic() < end, "no window was announced"
-            time.sleep(0.02)
+            time.sleep(0.1)
         return offer
 
     def join(self, offer):

@@ -141,6 +141,8 @@ SCENES = {
     "overview-error": lambda app, theme: window(app, fakes.every_state()[AgentState.ERROR], "overview", theme),
     "overview-no-agent": lambda app, theme: window(app, None, "overview", theme),
     "join": _join_checked,
+    "done": lambda app, theme: window(app, fakes.status(), "done", theme),
+    "done-refused": lambda app, theme: window(app, fakes.status(AgentState.OFF, ConsentState.REFUSED), "done", theme),
     "privacy": lambda app, theme: window(app, fakes.status(), "privacy", theme),
     "privacy-withdrawn": lambda app, theme: window(app, fakes.status(AgentState.OFF, ConsentState.WITHDRAWN), "privacy", theme),
     "privacy-erase": _erasing,

@@ -10,7 +10,9 @@ from agent.conditions.reasons import Reason, ReasonCode
 from agent.status import AgentState, ConsentState
 from tests.fakes import link as fakes
 from tests.ui.plain import PlainWords
+from ui.setting_words import setting_words
 from ui.view_state import origin_word, reason_text, sending_word, share_text, state_word, verdict_word, view_of
+from ui.words import counted
 
 WORDS = PlainWords()
 
@@ -33,6 +35,35 @@ def test_a_reason_tells_reading_source_and_end():
     told = reason_text(Reason(ReasonCode.ON_BATTERY, "x", "64 %", "UPower", "battery.rule", fakes.NOW), WORDS)
     assert told.note == "64 % (read from UPower) · until 2026-11-24 16:00"
     assert told.setting == "battery.rule"
+
+
+def test_a_reason_names_the_setting_that_lifts_it_or_the_page():
+    told = reason_text(Reason(ReasonCode.ON_BATTERY, "x", setting="battery.rule"), WORDS)
+    assert (told.page, told.way_out) == ("limits", "Change: Train on battery")
+    told = reason_text(Reason(ReasonCode.NOTHING_TO_LEARN, "x"), WORDS)
+    assert (told.page, told.way_out) == ("scan", "Add program files")
+    told = reason_text(Reason(ReasonCode.NO_ROUND, "x"), WORDS)
+    assert (told.page, told.way_out) == ("", "")
+
+
+def test_every_setting_that_lifts_a_reason_has_a_name():
+    from agent.settings import DEFINITIONS
+
+    assert set(setting_words(WORDS)) == {each.key for each in DEFINITIONS} - {"key_store", "budget.delta"}
+
+
+def test_the_budget_is_told_in_plain_words():
+    budget = view_of(fakes.status(), WORDS).budget
+    assert budget.headline == "34 % of the budget for 365 days is used."
+    assert budget.meaning.endswith("When it is used up, this device stops taking part by itself, until 2027-10-15 16:00.")
+    spent = view_of(fakes.status(budget=replace(fakes.status().budget, may_take_part_at=fakes.NOW)), WORDS).budget
+    assert spent.headline.startswith("Used up.")
+    assert "Until then nothing is trained or sent" in spent.meaning
+
+
+@pytest.mark.parametrize(("count", "told"), [(0, "0 files"), (1, "one file"), (2, "2 files")])
+def test_one_and_many_are_told_apart(count, told):
+    assert counted(count, "one file", "{count} files") == told
 
 
 def test_the_agents_own_words_stand_in_where_it_knows_more():

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ui.link import Link
 from ui.theme import Theme
-from ui.view_state import Words
+from ui.words import Words
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from agent.errors import AegisError
 from agent.status import Status
 from ui import theme
 from ui.pages import Context
+from ui.setting_words import setting_words
 from ui.view_state import View, origin_word, share_text
 from ui.widgets import Card, Page, row, rule, set_tone, step, text
 
@@ -24,7 +25,7 @@ class LimitsPage(Page):
         self._context = context
         self._link = context.link
         self._rows: dict[str, SettingRow] = {}
-        self._labels = self._texts()
+        self._labels = setting_words(context.words)
         self._cards = QVBoxLayout()
         self._cards.setSpacing(4 * step(self))
         self.body.addWidget(text(self.tr("You decide how much of this computer AegisAI may use. A change counts at once."), tone="muted"))
@@ -101,36 +102,6 @@ class LimitsPage(Page):
             ),
             (self.tr("Icon"), "", ("tray.keep_icon",)),
         )
-
-    def _texts(self) -> dict[str, str]:
-        return {
-            "cpu.share_in_use": self.tr("Training while you use the computer"),
-            "cpu.share_idle": self.tr("Training while the computer is idle"),
-            "busy.share": self.tr("Wait while other programs take more than"),
-            "memory.limit_mib": self.tr("Most memory for training"),
-            "temperature.stop_c": self.tr("Stop training above"),
-            "battery.rule": self.tr("Train on battery"),
-            "battery.stop_below": self.tr("Stop below this charge"),
-            "battery.start_above": self.tr("Start again above this charge"),
-            "idle.only": self.tr("Train only while the computer is idle"),
-            "idle.minutes": self.tr("Idle after"),
-            "hours.monday": self.tr("Monday"),
-            "hours.tuesday": self.tr("Tuesday"),
-            "hours.wednesday": self.tr("Wednesday"),
-            "hours.thursday": self.tr("Thursday"),
-            "hours.friday": self.tr("Friday"),
-            "hours.saturday": self.tr("Saturday"),
-            "hours.sunday": self.tr("Sunday"),
-            "network.metered": self.tr("Send over a metered network"),
-            "network.bytes_per_day": self.tr("Most that is sent in 24 hours"),
-            "hold.minutes": self.tr("A finished update waits before it is sent"),
-            "models.update_without_consent": self.tr("Fetch newer models although you do not contribute"),
-            "budget.epsilon": self.tr("Privacy budget ε of one period"),
-            "budget.period_days": self.tr("Length of a period"),
-            "budget.lifetime_epsilon": self.tr("Ceiling of ε over this device's life"),
-            "consent.refresh_months": self.tr("Ask for your consent again after"),
-            "tray.keep_icon": self.tr("Keep the icon although you do not take part"),
-        }
 
     def _choices(self) -> dict[str, str]:
         return {

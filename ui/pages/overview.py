@@ -12,12 +12,14 @@ from ui.view_state import ReasonText, View
 from ui.widgets import Card, Meter, Page, button, clear, column, row, rule, step, text
 
 ICON_STEPS = 12
+NAME_STEPS = 36
 
 
 class OverviewPage(Page):
     decideWanted = Signal()
     joinWanted = Signal()
     settingWanted = Signal(str)
+    pageWanted = Signal(str)
 
     def __init__(self, context: Context) -> None:
         super().__init__("overviewPage", "")
@@ -28,6 +30,7 @@ class OverviewPage(Page):
         self._build_headline()
         self._build_reasons()
         self._build_budget()
+        self._build_readings()
         self._build_facts()
         self.end()
 
@@ -44,6 +47,7 @@ class OverviewPage(Page):
         self._show_buttons(view, status)
         self._show_notes(view)
         self._show_reasons(view)
+        self._show_readings(status)
         self._budget_card.setVisible(view.budget is not None)
         self._facts_card.setVisible(view.budget is not None)
         if view.budget is not None:
@@ -51,6 +55,7 @@ class OverviewPage(Page):
             self._progress.use(colours)
             self._meter.show_share(view.budget.share, view.budget.headline)
             self._budget_headline.setText(view.budget.headline)
+            self._budget_meaning.setText(view.budget.meaning)
             self._budget_figures.setText("\n".join((view.budget.figures, view.budget.lifetime, view.budget.fallback)))
         self._model.setText(view.model)
         self._samples.setText(view.samples)
@@ -76,6 +81,7 @@ class OverviewPage(Page):
         card.body.addLayout(line)
         self._progress = Meter(self._context.theme.colours, self.tr("Progress"))
         self._progress.setObjectName("progress")
+        card.body.addSpacing(step(self))
         card.body.addWidget(self._progress)
         self._build_buttons(card)
         self.body.addWidget(card)
@@ -150,24 +156,54 @@ class OverviewPage(Page):
         whole.setSpacing(0)
         line = row(of=self)
         line.addWidget(text(reason.title), 1)
-        if "." in reason.setting:
-            change = button(self.tr("Change this limit"), f"setting:{reason.setting}", "link")
-            change.setAccessibleName(self.tr("Change this limit"))
+        if reason.way_out and not (reason.page == "join" and self.join.isVisibleTo(self)):
+            change = button(reason.way_out, f"lift:{reason.setting or reason.page}", "link")
             change.setAccessibleDescription(reason.title)
-            change.clicked.connect(lambda *_: self.settingWanted.emit(reason.setting))
+            change.clicked.connect(lambda *_: self._lift(reason))
             line.addWidget(change)
         whole.addLayout(line)
         if reason.note:
             whole.addWidget(text(reason.note, factor=theme.SMALL, tone="muted"))
         return whole
 
+    def _lift(self, reason: ReasonText) -> None:
+        if reason.page == "limits":
+            self.settingWanted.emit(reason.setting)
+        else:
+            self.pageWanted.emit(reason.page)
+
+    def _build_readings(self) -> None:
+        self._readings_card = Card(self.tr("Measured now"))
+        self._readings_card.setObjectName("readings")
+        self._readings = QVBoxLayout()
+        self._readings.setSpacing(step(self))
+        self._readings_card.body.addLayout(self._readings)
+        self.body.addWidget(self._readings_card)
+
+    def _show_readings(self, status: Status | None) -> None:
+        clear(self._readings)
+        readings = status.readings if status is not None else ()
+        self._readings_card.setVisible(bool(readings))
+        for reading in readings:
+            line = row(of=self, gap=4)
+            name = text(reading.name, tone="muted")
+            name.setFixedWidth(NAME_STEPS * step(self))
+            line.addWidget(name)
+            line.addWidget(text(reading.value), 1)
+            line.addWidget(text(self.tr("read from {source}").format(source=reading.source), factor=theme.SMALL, tone="muted"), 1)
+            self._readings.addLayout(line)
+
     def _build_budget(self) -> None:
         self._budget_card = Card(self.tr("Privacy budget"))
-        self._budget_headline = text("")
+        self._budget_headline = text("", bold=True)
+        self._budget_headline.setObjectName("budgetHeadline")
+        self._budget_meaning = text("", tone="muted")
+        self._budget_meaning.setObjectName("budgetMeaning")
         self._budget_figures = text("", factor=theme.SMALL, tone="muted")
         self._meter = Meter(self._context.theme.colours, self.tr("Privacy budget used"))
         self._budget_card.body.addWidget(self._budget_headline)
         self._budget_card.body.addWidget(self._meter)
+        self._budget_card.body.addWidget(self._budget_meaning)
         self._budget_card.body.addWidget(self._budget_figures)
         self.body.addWidget(self._budget_card)
 
@@ -181,7 +217,7 @@ class OverviewPage(Page):
         ):
             line = row(of=self, gap=4)
             name = text(label, tone="muted")
-            name.setFixedWidth(28 * step(self))
+            name.setFixedWidth(NAME_STEPS * step(self))
             line.addWidget(name)
             line.addWidget(value, 1)
             self._facts_card.body.addLayout(line)

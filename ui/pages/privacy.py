@@ -11,6 +11,7 @@ from agent.status import ConsentState, Status
 from ui.pages import Context
 from ui.view_state import View
 from ui.widgets import Card, Page, button, buttons, column, row, set_tone, text
+from ui.words import counted
 
 SURFACE = "window"
 
@@ -169,11 +170,12 @@ class PrivacyPage(Page):
         versions = [int(charge["model_version"]) for charge in ledger["charges"]]
         if versions:
             self._stays.setText(
-                self.tr(
-                    "%n update(s) from this device were sent and stay summed into the models made from versions {first} to {last}.",
-                    "",
+                counted(
                     len(versions),
-                ).format(first=min(versions), last=max(versions))
+                    self.tr("1 update from this device was sent and stays"),
+                    self.tr("{count} updates from this device were sent and stay"),
+                )
+                + self.tr(" summed into the models made from versions {first} to {last}.").format(first=min(versions), last=max(versions))
             )
 
     def _tell(self, label: QLabel, words: str, tone: str) -> None:

@@ -11,6 +11,7 @@ from agent.status import Status
 from ui.pages import Context
 from ui.view_state import View, verdict_word
 from ui.widgets import Card, Page, button, buttons, set_tone, step, text
+from ui.words import counted
 
 MAX_HEIGHT_STEPS = 90
 
@@ -128,9 +129,9 @@ class ScanPage(Page):
         self.table.show()
 
     def _show_added(self, answer: dict[str, Any]) -> None:
-        told = self.tr("%n file(s) added.", "", int(answer["added"]))
+        told = counted(int(answer["added"]), self.tr("1 file added."), self.tr("{count} files added."))
         if answer["known"]:
-            told += " " + self.tr("%n file(s) known already.", "", int(answer["known"]))
+            told += " " + counted(int(answer["known"]), self.tr("1 file was known already."), self.tr("{count} files were known already."))
         refused = "\n".join(f"{Path(one['path']).name}: {one['message']}" for one in answer["refused"][:5])
         self._tell(self._added, "\n".join(part for part in (told, refused) if part), "warning" if refused else "good")
 

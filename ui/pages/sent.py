@@ -16,6 +16,7 @@ from ui.consent_dialog import first_bytes, hex_lines
 from ui.pages import Context
 from ui.view_state import View, sending_word
 from ui.widgets import Card, Page, button, buttons, set_tone, step, text
+from ui.words import counted
 
 PAGE_ROWS = 200
 ROWS_SHOWN = 6
@@ -120,9 +121,8 @@ class SentPage(Page):
             return
         totals = ledger["totals"]
         self._summary.setText(
-            self.tr("%n update(s), {size} in all. Files and features never leave this computer.", "", int(totals["sent"])).format(
-                size=words.size(totals["bytes_up"])
-            )
+            counted(int(totals["sent"]), self.tr("1 update was sent"), self.tr("{count} updates were sent"))
+            + self.tr(", {size} in all. Files and features never leave this computer.").format(size=words.size(totals["bytes_up"]))
         )
         self.table.selectRow(max(0, min(chosen, len(self._entries) - 1)))
 

@@ -1,10 +1,12 @@
-"""The sampler against known answers, against an exact slow sampler, and against the distribution itself."""
+"""The sampler against known answers, against an exact slow sampler, against OpenDP, and against the distribution itself."""
 
+import json
 import math
 import random
 from bisect import bisect_right
 from decimal import Decimal, localcontext
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,6 +88,25 @@ def test_p7_the_exact_slow_sampler_agrees(noise_var):
     statistic = ((one - two) ** 2 / np.maximum(one + two, 1))[both].sum()
     degrees = both.sum() - 1
     assert abs(statistic - degrees) / math.sqrt(2 * degrees) < 4.5
+
+
+OPENDP = json.loads((Path(__file__).parent / "opendp.json").read_text())["sigmas"]
+"""Histograms of 200,000 draws by OpenDP 0.16, recorded by tests/bench/peers/opendp_gaussian.py (265 MB installed: too much here)."""
+
+
+@pytest.mark.parametrize("sigma", [1, 3, 10, 100])
+def test_p7_opendp_draws_from_the_same_distribution(sigma):
+    """Two samples, one test; and what OpenDP drew fits the formula that both are held to."""
+    recorded, count, reach = OPENDP[str(sigma)], 200_000, 9 * sigma
+    theirs = np.zeros(2 * reach + 1, np.int64)
+    theirs[recorded["least"] + reach :][: len(recorded["counts"])] = recorded["counts"]
+    assert theirs.sum() == count
+    assert abs(chi_square(theirs, distribution(sigma**2, reach) * count)) < 4.5
+    drawn = sample(count, sigma**2, Stream(derive(b"opendp", str(sigma).encode())))
+    ours = np.bincount(drawn + reach, minlength=2 * reach + 1)
+    both = (ours + theirs) >= 40
+    statistic = ((ours - theirs) ** 2 / np.maximum(ours + theirs, 1))[both].sum()
+    assert abs(statistic - both.sum() + 1) / math.sqrt(2 * (both.sum() - 1)) < 4.5
 
 
 class Scripted:

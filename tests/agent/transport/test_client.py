@@ -30,6 +30,8 @@ OFFER = {
     "round": None,
     "contributed": False,
     "time": 1_700_000_000,
+    "join_opens": 0,
+    "join_closes": 0,
 }
 
 
@@ -48,7 +50,7 @@ def scripted(value, **options):
 
 
 def signed(name, context, value):
-    return scripted({name: value, "signature": sign(KEY, context, value)})
+    return scripted({name: value, "signature": sign(KEY, context, value), **({"crl_pem": ""} if name == "offer" else {})})
 
 
 def code_of(call, *args):
@@ -108,15 +110,33 @@ def test_an_offer_is_read_and_its_signature_checked(server, client):
     offer = client.offer()
     assert (offer.status, offer.task, offer.round, offer.model_version) == ("wait", TASK, None, 3)
     server.answers["/api/v1/rounds/offer"] = scripted(
-        {"offer": {**OFFER, "model_version": 4}, "signature": sign(KEY, Context.OFFER, OFFER)}
+        {"offer": {**OFFER, "model_version": 4}, "signature": sign(KEY, Context.OFFER, OFFER), "crl_pem": ""}
     )
     assert code_of(client.offer) == "BAD_SIGNATURE"
     server.answers["/api/v1/rounds/offer"] = signed("offer", Context.RECEIPT, OFFER)
     assert code_of(client.offer) == "BAD_SIGNATURE"
 
 
+def test_a_ready_device_says_for_which_model(server, client):
+    server.answers["/api/v1/rounds/offer?ready=true&trained=3"] = signed(
+        "offer", Context.OFFER, {**OFFER, "join_opens": 5, "join_closes": 9}
+    )
+    offer = client.offer(ready=True, trained=3)
+    assert (offer.join_opens, offer.join_closes, offer.crl_pem) == (5, 9, "")
+
+
 @pytest.mark.parametrize(
-    "change", [{"status": "maybe"}, {"next_poll_s": -1}, {"next_poll_s": True}, {"round": {}}, {"round": []}, {"task": None}, {"more": 1}]
+    "change",
+    [
+        {"status": "maybe"},
+        {"next_poll_s": -1},
+        {"next_poll_s": True},
+        {"round": {}},
+        {"round": []},
+        {"task": None},
+        {"more": 1},
+        {"join_opens": "5"},
+    ],
 )
 def test_a_signed_offer_outside_the_contract_is_refused(server, client, change):
     server.answers["/api/v1/rounds/offer"] = signed("offer", Context.OFFER, {**OFFER, **change})

@@ -1,0 +1,61 @@
+#!/bin/sh
+# Install the package in a clean, minimal Debian root, use it as another user, purge it, and compare the files before and after.
+# usage: packaging/linux/try-package.sh FILE.deb      needs root, debootstrap and the machine's own package sources
+set -eu
+cd "$(dirname "$0")/../.."
+deb=$1
+root=$(mktemp -d /var/tmp/aegisai-root.XXXXXX)
+chmod 755 "$root"
+clean() {
+    umount "$root/proc" 2>/dev/null || true
+    rm -rf --one-file-system "$root"
+}
+trap clean EXIT
+mirror=$(awk '/^URIs:/{print $2; exit}' /etc/apt/sources.list.d/debian.sources 2>/dev/null || true)
+[ -n "$mirror" ] || mirror=$(awk '/^deb /{print $2; exit}' /etc/apt/sources.list)
+codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
+debootstrap --variant=minbase --include=ca-certificates "$codename" "$root" "$mirror" >"$root.log" 2>&1 || { tail -5 "$root.log"; exit 1; }
+rm -f "$root.log" "$root/etc/apt/sources.list"
+for part in apt/sources.list.d apt/apt.conf.d apt/sources.list ssl/certs resolv.conf hosts; do
+    [ ! -e "/etc/$part" ] || { rm -rf "$root/etc/$part"; cp -aL "/etc/$part" "$root/etc/$part"; }
+done
+cp -a /usr/share/keyrings/. "$root/usr/share/keyrings/"
+mount -t proc proc "$root/proc"
+inside() { chroot "$root" /usr/bin/env -i HOME=/root LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@"; }
+as_person() { inside runuser -u person -- env HOME=/home/person "$@"; }
+files() { (cd "$root" && find etc usr opt var/lib home -xdev ! -path '*/var/lib/apt/*' ! -path 'var/lib/dpkg/*' | sort); }
+
+inside apt-get update -qq >/dev/null
+inside useradd --create-home person
+cp "$deb" "$root/var/tmp/aegisai.deb"
+# What the package needs is there before it, so that the two listings differ by the package alone.
+needs=$(dpkg-deb -f "$deb" Depends | tr ',' '\n' | sed 's/([^)]*)//g; s/|.*//' | sed 's/libglib2.0-0t64/libglib2.0-0/' | sort -u)
+# shellcheck disable=SC2086
+inside apt-get install -y -qq --no-install-recommends $needs >/dev/null 2>&1
+files >"$root.before"
+
+inside apt-get install -y -qq --no-install-recommends /var/tmp/aegisai.deb >/dev/null 2>&1 || inside dpkg -i /var/tmp/aegisai.deb
+files >"$root.installed"
+echo "installed: $(comm -13 "$root.before" "$root.installed" | wc -l) files and folders; outside /usr/lib/aegisai and /usr/share/doc:"
+comm -13 "$root.before" "$root.installed" | grep -v -e '^usr/lib/aegisai/' -e '^usr/share/doc/aegisai/'
+cp "$(.venv/bin/python -c 'import pathlib, setuptools; print(next(pathlib.Path(setuptools.__file__).parent.glob("cli-64.exe")))')" "$root/home/person/program.exe"
+echo "--- aegis status"
+as_person aegis status
+echo "--- aegis scan"
+as_person aegis scan /home/person/program.exe /bin/ls
+as_person aegis scan --json /home/person/program.exe | grep -q '"probability": 0'
+echo "--- window, without a screen of its own"
+as_person env QT_QPA_PLATFORM=offscreen timeout 5 aegis window >"$root.window" 2>&1 || [ $? = 124 ] || { cat "$root.window"; exit 1; }
+as_person aegis quit
+rm -rf "$root/home/person/program.exe" "$root/home/person/.local"
+
+inside apt-get purge -y -qq aegisai >/dev/null 2>&1
+files >"$root.after"
+if ! diff "$root.before" "$root.after" >"$root.left"; then
+    echo "left behind after the purge:"
+    cat "$root.left"
+    rm -f "$root".*
+    exit 1
+fi
+rm -f "$root".*
+echo "purged: the files are those from before"

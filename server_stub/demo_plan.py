@@ -1,0 +1,106 @@
+"""What a demonstration is asked to do, and what follows from it: pure decisions."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from agent.errors import NeedsUser
+from agent.privacy.zcdp import UNITS_PER_RHO, rho_for_epsilon
+from server_stub.demo_baselines import Training
+from server_stub.rounds import RoundPlan, server_rate
+
+DELTA_INVERSE = 100_000
+MAX_DEVICES = 500
+MAX_ROUNDS = 48
+"""A device takes part in no more rounds a day."""
+LEAST_EPSILON, MOST_EPSILON = 0.05, 10.0
+"""Bounds of the setting `budget.epsilon`."""
+MOST_RHO_UNITS = UNITS_PER_RHO // 4
+"""What a device gives in one round at most (agent.privacy.policy.Limits)."""
+GENERATED_ROWS = 12_000
+GROUP_ROWS = 6
+ROWS_EACH = 240
+MIN_ROWS = 4
+STEPS, RATE_MILLI, CLIP_MILLI = 5, 500, 250
+SERVER_RATE_MILLI, SERVER_DECAY_MILLI = 1000, 500
+
+
+@dataclass(frozen=True)
+class DemoPlan:
+    """The options of `aegis demo`."""
+
+    devices: int = 20
+    """The full agent is one of them."""
+    rounds: int = 8
+    epsilon: float = 1.0
+    data: Path | None = None
+    seed: int = 1
+    drop: float = 0.0
+    mode: str = "local"
+
+    def check(self) -> None:
+        """Raise NeedsUser BAD_OPTION."""
+        for name, value, low, high in (
+            ("--devices", self.devices, 2, MAX_DEVICES),
+            ("--rounds", self.rounds, 1, MAX_ROUNDS),
+            ("--epsilon", self.epsilon, LEAST_EPSILON, MOST_EPSILON),
+            ("--seed", self.seed, 0, 2**32 - 1),
+            ("--drop", self.drop, 0.0, 0.9),
+        ):
+            if not low <= value <= high:
+                raise NeedsUser("BAD_OPTION", f"{name} must be {low} to {high}, not {value}.", "See aegis demo --help.")
+
+    @property
+    def delta(self) -> float:
+        return 1 / DELTA_INVERSE
+
+    @property
+    def planned_rounds(self) -> int:
+        """Rounds that share the budget: more than are held where one round would cost more than a device gives in one."""
+        return max(self.rounds, math.ceil(rho_for_epsilon(self.epsilon, self.delta) / MOST_RHO_UNITS))
+
+    @property
+    def training(self) -> Training:
+        rounds = RoundPlan(server_rate_milli=SERVER_RATE_MILLI, server_decay_milli=SERVER_DECAY_MILLI)
+        rates = tuple(server_rate(rounds, number) for number in range(1, self.rounds + 1))
+        return Training(STEPS, RATE_MILLI / 1000, CLIP_MILLI / 1000, rates)
+
+    def server_options(self, model: Path, simulated: int, full_agents: int) -> list[str]:
+        """For `aegis-server init`."""
+        senders = simulated - self.gone_each_round(simulated) + full_agents
+        options: dict[str, object] = {
+            "operator-name": "The demonstration on this computer",
+            "contact": "nobody: it ends with the demonstration",
+            "recipients": "This computer only",
+            "retention": "Everything is deleted when the demonstration ends",
+            "model": model,
+            "task-id": "demonstration",
+            "mode": self.mode,
+            "train-steps": STEPS,
+            "train-rate-milli": RATE_MILLI,
+            "clip-milli": CLIP_MILLI,
+            "min-rows": MIN_ROWS,
+            "rounds-target": max(1, senders),
+            "rounds-planned": self.planned_rounds,
+            "round-seconds": self.round_seconds,
+            "epsilon": self.epsilon,
+            "server-rate-milli": SERVER_RATE_MILLI,
+            "server-decay-milli": SERVER_DECAY_MILLI,
+        }
+        return [word for name, value in options.items() for word in (f"--{name}", str(value))]
+
+    @property
+    def round_seconds(self) -> int:
+        """A round waits so long for a device that does not come."""
+        return 60 + self.devices
+
+    def gone_each_round(self, simulated: int) -> int:
+        return min(round(self.drop * simulated), simulated - 1)
+
+    def vanishing(self, number: int, simulated: int) -> dict[int, str]:
+        """Which simulated devices go away in a round, and before which of their messages."""
+        rng = np.random.default_rng((self.seed, number))
+        gone = rng.choice(simulated, self.gone_each_round(simulated), replace=False)
+        return {int(device): "masked" for device in sorted(gone)}

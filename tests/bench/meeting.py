@@ -1,0 +1,177 @@
+"""What a whole round in a group costs a device, end to end: a process of its own that meets 99 others over TLS, seals, charges durably,
+masks and opens the sum. Its processor time is the kernel's, from before the join to after the last answer; libraries are loaded before.
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from agent.clock import SystemClock
+from agent.identity import IdentityFile
+from agent.keystore import MemoryKeyStore
+from agent.outcome import Trained
+from agent.privacy.policy import Limits
+from agent.privacy.seal import seal
+from agent.protocol.messages import Mode
+from agent.protocol.signing import public_hex
+from agent.rendezvous import Meeting
+from agent.sending import Outbox
+from agent.store.database import Database
+from agent.store.ledger import Ledger
+from agent.transport.client import AggregatorClient
+from agent.way_secagg import SecaggWay
+from tests.bench.harness import Figure, bench
+from tests.fakes.aggregator import TASK
+from tests.fakes.meeting import MeetingAggregator
+from tests.fakes.meeting_http import MeetingSite
+from tests.fakes.secagg import Fleet
+
+SIZE = 100
+WIDTHS = {"d10k": 10_000, "d100k": 100_000}
+LIMITS = Limits(max_rho_units=2**60)
+KEYS = tuple(f"secagg.round_{what}.n100.{name}" for name in WIDTHS for what in ("cpu_ms", "up_bytes", "down_bytes", "wall_s"))
+
+
+class Company(MeetingAggregator):
+    """The aggregator with everybody but one: the others speak whenever the one has spoken."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.spoken: set[str] = set()
+        """Phases in which the others have spoken."""
+        super().__init__(SystemClock(), SIZE, min_group=32, min_sum=61, gamma_milli=200, phase_s=60)
+        self.fleet = Fleet(SIZE - 1, self.config, LIMITS)
+
+    def plan(self, round_id: int = 1):
+        self.task = replace(TASK, d=self.width, mode=Mode.SECAGG)
+        return super().plan(round_id)
+
+    def meet_with(self, authority) -> None:
+        """The others' certificates come from the authority that the one's is pinned to."""
+        self.authority = authority
+        self.reset()
+
+    def phase(self, device_id, round_id, phase, body):
+        if phase == "advertise" and self._is_new(phase):
+            for peer in self.fleet.peers:
+                self.join.advertise(peer.device_id, peer.client.advertise())
+        super().phase(device_id, round_id, phase, body)
+
+    def _given(self, device_id, phase, body):
+        group = self.group_of(device_id)
+        for peer in self.fleet.peers if self._is_new(phase) else ():
+            self.fleet.say(group, peer, phase)
+        super()._given(device_id, phase, body)
+
+    def _is_new(self, phase: str) -> bool:
+        new = phase not in self.spoken
+        self.spoken.add(phase)
+        return new
+
+
+def measured(width: int) -> dict[str, float]:
+    """The figures of one device of `width` coordinates."""
+    host = Company(width)
+    host.meet_with(host.fleet.authority)
+    with tempfile.TemporaryDirectory() as name, MeetingSite(Path(name), host) as site:
+        given = {
+            "server": host.server,
+            "ca_pem": host.authority.pem,
+            "signing_key": public_hex(host.signing_key),
+            "config": host.config.to_json(),
+            "folder": name,
+        }
+        command = [sys.executable, "-m", "tests.bench.meeting"]
+        done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, timeout=300, check=False)
+        if done.returncode:
+            raise RuntimeError(done.stderr[-2000:])
+        assert set(site.bytes_in) >= {"advertise", "shares", "updates", "consistency", "unmask"}
+        (group,) = host.groups
+        assert group.result is not None
+    return json.loads(done.stdout)
+
+
+@bench(*KEYS)
+def whole_round() -> Iterator[Figure]:
+    for name, width in WIDTHS.items():
+        one = measured(width)
+        flower = 1620.0 if name == "d10k" else 1650.0
+        yield Figure(f"secagg.round_cpu_ms.n100.{name}", one["cpu_ms"], "ms", flower, "Flower 1.42 client, protocol alone, read of it")
+        yield Figure(f"secagg.round_up_bytes.n100.{name}", one["up"], "bytes")
+        yield Figure(f"secagg.round_down_bytes.n100.{name}", one["down"], "bytes")
+        yield Figure(f"secagg.round_wall_s.n100.{name}", one["wall_s"], "s")
+
+
+class _Open:
+    """Stands for a permit and a wall that say yes."""
+
+    def check(self) -> None:
+        pass
+
+    def refusal(self, *_: object) -> None:
+        pass
+
+
+class _Worker:
+    """Seals in this process, so that its time counts."""
+
+    def __init__(self, width: int) -> None:
+        self._vector = np.random.default_rng(1).normal(size=width)
+
+    async def seal(self, config, _scratch, _key, attempt):
+        return seal(self._vector, config, attempt)
+
+
+async def _device(given: dict) -> dict[str, float]:
+    from agent.protocol.messages import RoundConfig
+
+    folder, config = Path(given["folder"]), RoundConfig.from_json(given["config"])
+    file = IdentityFile(folder, MemoryKeyStore())
+    file.create()
+    stranger = AggregatorClient(given["server"], given["ca_pem"], given["signing_key"])
+    made = stranger.register("one-time-token", file.csr_pem())
+    file.set_certificate(made.device_id, made.certificate_pem, made.ca_pem, made.erase_secret, made.signing_key)
+    client = AggregatorClient(given["server"], given["ca_pem"], given["signing_key"], file.load())
+    ledger, clock = Ledger(Database(folder / "ledger.sqlite3")), SystemClock()
+    worker = _Worker(config.d)
+    way = SecaggWay(
+        clock=clock,
+        ledger=ledger,
+        outbox=Outbox(clock, ledger, asyncio.to_thread),
+        wall=_Open(),
+        worker=lambda: worker,
+        blocking=asyncio.to_thread,
+        limits=lambda: LIMITS,
+        doing=lambda *_: None,
+        sleep=asyncio.sleep,
+    )
+    trained = Trained(folder / "none", b"", 1, config.model_digest, 1, 0)
+    client.offer()
+    cpu, wall = time.process_time(), time.monotonic()
+    result = await way.give(_Open(), client, config, trained, Meeting(0.0, 60.0), given["ca_pem"], frozenset())
+    assert result.outcome.value == "sent", result
+    return {
+        "cpu_ms": (time.process_time() - cpu) * 1000,
+        "wall_s": time.monotonic() - wall,
+        "up": result.bytes_up,
+        "down": result.bytes_down,
+    }
+
+
+if __name__ == "__main__":
+    import agent.protocol.masking
+    import agent.secagg.client
+    import agent.transport.session  # noqa: F401
+
+    print(json.dumps(asyncio.run(_device(json.load(sys.stdin)))))
+    sys.stdout.flush()
+    os._exit(0)

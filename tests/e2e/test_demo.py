@@ -1,0 +1,114 @@
+"""`aegis demo` as its user starts it: one document, and nothing left behind."""
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import psutil
+import pytest
+
+pytestmark = pytest.mark.system
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs/schemas/demo.schema.json").read_text())
+SMALL = ("--devices", "4", "--rounds", "2", "--epsilon", "4")
+
+
+@pytest.fixture
+def place(tmp_path):
+    """Environment of a demonstration whose scratch folder lies where the test can look."""
+    (tmp_path / "tmp").mkdir()
+    return {**os.environ, "TMPDIR": str(tmp_path / "tmp"), "AEGIS_HOME": str(tmp_path / "home"), "AEGIS_POLICY": str(tmp_path / "none")}
+
+
+def start(place, *words, **options):
+    return subprocess.Popen([sys.executable, "-m", "agent", "demo", *SMALL, *words], env=place, text=True, **options)
+
+
+def relatives(place):
+    """Processes that carry this test's environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("TMPDIR") == place["TMPDIR"] and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def nothing_is_left(place):
+    psutil.wait_procs(relatives(place), timeout=10)
+    return relatives(place) == [] and not any(Path(place["TMPDIR"]).iterdir())
+
+
+def test_a_small_demonstration_prints_one_document_and_leaves_its_report(place, tmp_path):
+    process = start(place, "--json", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    document = json.loads(out)
+    jsonschema.validate(document, SCHEMA)
+    assert out.count("\n") == 1
+    assert "nobody was asked" in document["consent"]
+    assert [line["updates"] for line in document["history"]] == [4, 4]
+    assert document["auc_after"] >= document["auc_before"] + 0.02
+    assert document["accuracy_before"] < 0.6 < document["accuracy_central"]
+    assert 3.5 < document["epsilon_spent"] <= 4
+    assert "sent 2 of 2 updates" in document["full_agent"]
+    report = tmp_path / "home" / "reports" / "demo.json"
+    assert json.loads(report.read_text()) == document
+    assert report.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert nothing_is_left(place)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
+def test_interrupted_it_ends_everything(place, number):
+    process = start(place, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for line in process.stderr:
+        if line.startswith("Round 1"):
+            break
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    assert nothing_is_left(place)
+
+
+def test_killed_its_processes_end_and_the_next_one_removes_its_folder(place):
+    process = start(place, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for line in process.stderr:
+        if line.startswith("Round 1"):
+            break
+    process.kill()
+    process.communicate(timeout=60)
+    psutil.wait_procs(relatives(place), timeout=20)
+    assert relatives(place) == []
+
+
+def test_at_a_terminal_it_asks_first_and_a_no_leaves_the_full_agent_out(place):
+    ours, its = pty.openpty()
+    process = start(place, "--json", stdin=its, stdout=subprocess.PIPE, stderr=its)
+    os.close(its)
+    shown = b""
+    while b"[y/N]" not in shown:
+        assert select.select([ours], [], [], 60)[0], shown
+        shown += os.read(ours, 65536)
+    os.write(ours, b"n\n")
+    while process.poll() is None or select.select([ours], [], [], 0)[0]:
+        if select.select([ours], [], [], 1)[0]:
+            try:
+                shown += os.read(ours, 65536)
+            except OSError:  # the other end has closed
+                break
+    out, _ = process.communicate(timeout=60)
+    os.close(ours)
+    assert process.returncode == 0, shown
+    document = json.loads(out)
+    assert "You said no" in document["consent"]
+    assert document["full_agent"] == "No full agent took part."
+    assert [line["updates"] for line in document["history"]] == [4, 4]

@@ -1,0 +1,78 @@
+"""The aggregator as its operator runs it: `aegis-server` in processes of its own, which can be killed; devices enrol as with LiveServer."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from agent.protocol.signing import public_hex
+from agent.transport.client import AggregatorClient
+from server_stub.home import Home
+from server_stub.store import Store
+from tests.fakes.live_server import Enrolled
+
+COMMAND = (sys.executable, "-m", "server_stub.cli")
+
+
+class ServerProcess:
+    """`with ServerProcess(folder, "--group-floor", "3") as server:`; `init_options` go to `init`."""
+
+    def __init__(self, folder, *init_options):
+        self.folder = folder
+        self.home = Home(folder / "server")
+        self._environ = {**os.environ, "AEGIS_SERVER_HOME": str(self.home.folder)}
+        self._clients = []
+        self.made = self.command("init", "--port", "0", "--operator-port", "0", *init_options)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        for client in self._clients:
+            client.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(20)
+        self.process.stdout.close()
+
+    def command(self, *words):
+        done = subprocess.run((*COMMAND, *words, "--json"), env=self._environ, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def start(self):
+        self.process = subprocess.Popen((*COMMAND, "run"), env=self._environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        for line in self.process.stdout:
+            if "is ready" in line:
+                break
+        self.url = json.loads((self.home.folder / "ready.json").read_bytes())["url"]
+        self.signing_key = public_hex(self.home.signing_key())
+
+    def kill(self):
+        """As a power cut: nothing is said, nothing is written any more."""
+        self.process.kill()
+        self.process.wait(20)
+        self.process.stdout.close()
+
+    def token(self, uses=1):
+        return self.command("token", "create", "--uses", str(uses))["token"]
+
+    def client(self, identity=None):
+        made = AggregatorClient(self.url, self.home.ca_pem, self.signing_key, identity)
+        self._clients.append(made)
+        return made
+
+    def enrol(self, token=None):
+        return Enrolled(self, token or self.token())
+
+    def store(self):
+        """Another process's view of the database; close it."""
+        return Store(self.home.database_url)
+
+    def cpu_s(self):
+        """Processor time of the aggregator so far, in seconds."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,112 @@
+"""The Debian package: what goes in, and that it installs, runs and leaves nothing."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def payload(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "packaging"))
+    import payload
+
+    return payload
+
+
+@pytest.mark.parametrize(
+    ("path", "kept"),
+    [
+        ("numpy/_core/multiarray.py", True),
+        ("numpy/_core/tests/test_array.py", False),
+        ("numpy/_core/include/numpy/arrayobject.h", False),
+        ("../../bin/f2py", False),
+        ("sklearn/__pycache__/base.cpython-311.pyc", False),
+        ("tuf-7.0.1.dist-info/METADATA", True),
+        ("tuf-7.0.1.dist-info/RECORD", False),
+        ("tuf-7.0.1.dist-info/licenses/LICENSE", True),
+        ("PySide6/QtWidgets.abi3.so", True),
+        ("PySide6/QtQuick.abi3.so", False),
+        ("PySide6/Qt/lib/libQt6Core.so.6", True),
+        ("PySide6/Qt/lib/libicudata.so.73", True),
+        ("PySide6/Qt/lib/libQt6Designer.so.6", False),
+        ("PySide6/Qt/plugins/platforms/libqxcb.so", True),
+        ("PySide6/Qt/plugins/platformthemes/libqgtk3.so", False),
+        ("PySide6/Qt/qml/QtQuick/qmldir", False),
+        ("PySide6/designer", False),
+    ],
+)
+def test_only_what_running_needs_is_packed(payload, path, kept):
+    assert payload.is_kept(PurePosixPath(path)) is kept
+
+
+def test_no_library_of_developers_or_of_the_server_is_packed(payload):
+    names = {held.name.lower() for held in payload.distributions()}
+    assert {"cryptography", "keyring", "numpy", "psutil", "pyside6_essentials", "scikit-learn"} <= names
+    assert not names & {"pytest", "mypy", "ruff", "fastapi", "uvicorn", "sqlalchemy", "matplotlib", "setuptools", "aegisai"}
+
+
+def test_the_manual_page_has_every_command():
+    sys.path.insert(0, str(ROOT / "packaging"))
+    try:
+        from datetime import UTC, datetime
+
+        from manpage import manpage
+
+        from agent.cli import _parser
+    finally:
+        sys.path.pop(0)
+    page = manpage(_parser(), f"{datetime(2026, 1, 1, tzinfo=UTC):%Y-%m-%d}", "1.0")
+    for command in ("status", "consent grant", "samples add", "scan", "erase", "doctor"):
+        assert f".B aegis {command}" in page
+
+
+@pytest.mark.system
+def test_the_package_installs_runs_and_purges_its_files(tmp_path):
+    build = [sys.executable, "packaging/build.py", "--fast", "--into", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=300)
+    (package,) = tmp_path.glob("*.deb")
+    root = tmp_path / "root"
+    for folder in ("var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers"):
+        (root / folder).mkdir(parents=True)
+    (root / "var/lib/dpkg/status").touch()
+    before = files(root)
+
+    dpkg = ["dpkg", f"--root={root}", "--force-depends", "--force-script-chrootless", "--force-not-root"]
+    subprocess.run([*dpkg, "-i", str(package)], check=True, capture_output=True, timeout=120)
+    for name in ("usr/share/applications/aegisai.desktop", "etc/xdg/autostart/aegisai.desktop"):
+        subprocess.run(["desktop-file-validate", str(root / name)], check=True, timeout=30)
+    program = next(Path(__import__("setuptools").__file__).parent.glob("cli-64.exe"))
+    assert aegis(root, tmp_path, "status", "--json")["consent"]["state"] == "UNASKED"
+    (result,) = aegis(root, tmp_path, "scan", "--json", str(program))["results"]
+    assert 0 <= result["probability"] <= 1
+
+    subprocess.run([*dpkg, "-P", "aegisai"], check=True, capture_output=True, timeout=120)
+    assert files(root) == before
+
+
+def files(root):
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if "var/lib/dpkg" not in str(path) and "var/log" not in str(path))
+
+
+def aegis(root, tmp_path, *words):
+    """Run it where it was unpacked; its Python is the one that built it, because this machine's own may be another."""
+    private = root / "usr/lib/aegisai"
+    python = private / "bin" / "python"
+    python.unlink()
+    python.symlink_to(Path(sys._base_executable))
+    (private / "pyvenv.cfg").write_text(f"home = {Path(sys._base_executable).parent}\ninclude-system-site-packages = false\n")
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "AEGIS_HOME": str(tmp_path / "home"),
+        "XDG_RUNTIME_DIR": str(tmp_path / "run"),
+    }
+    done = subprocess.run([python, "-I", "-m", "agent", *words], env=environ, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
