@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.fakes import desktop as desktops
-from tests.fakes.desktop import Desktop, until
+from tests.fakes import login
+from tests.fakes.login import Desktop, until
 
-pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(desktops.missing()), reason=f"not installed: {desktops.missing()}")]
+pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(login.missing()), reason=f"not installed: {login.missing()}")]
 QUESTION = "Help improve malware detection"
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import desktop as desktops
-from tests.fakes.desktop import Desktop, until
+from tests.fakes import login
+from tests.fakes.login import Desktop, until
 from tests.fakes.notifier_host import NotifierHost
 
-pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(desktops.missing()), reason=f"not installed: {desktops.missing()}")]
+pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(login.missing()), reason=f"not installed: {login.missing()}")]
 
 
 @pytest.fixture

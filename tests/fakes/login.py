@@ -1,0 +1,167 @@
+"""A login of its own for real windows: Xvfb, a window manager, a private session bus, and if wanted a keyring or a tray.
+
+`with Desktop(folder) as desktop:`; `desktop.start("tray")` runs `aegis tray` in it. Nothing of the login that runs the tests is touched.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from agent.errors import AegisError
+from agent.ipc import Channel, NoAgentError
+from agent.paths import socket_path
+from tests.fakes import secret_service
+
+NEEDED = ("Xvfb", "openbox", "xdotool", "dbus-daemon", "gnome-keyring-daemon")
+PATIENCE_S = 30.0
+LOOK_S = 0.02
+
+
+def missing():
+    """Names of the programs that are not installed, or ""."""
+    return " ".join(name for name in NEEDED if not shutil.which(name))
+
+
+def until(found, seconds=PATIENCE_S, what="it"):
+    """What `found()` returns, once that is true."""
+    end = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < end, f"{what} did not come within {seconds:.0f} s"
+        time.sleep(LOOK_S)
+    return value
+
+
+class Desktop:
+    """Processes end with it. `keyring`: a real, unlocked Secret Service on the bus."""
+
+    def __init__(self, folder, *, keyring=False):
+        self.folder = folder
+        self.home = folder / "home"
+        self._keyring = keyring
+        self._started = []
+
+    def __enter__(self):
+        self._runtime = tempfile.TemporaryDirectory(prefix="aegisai-")  # short: a socket's path holds 107 bytes
+        self._log = (self.folder / "desktop.log").open("ab")
+        self.environ = {
+            **secret_service.environment(self.folder),
+            "XDG_RUNTIME_DIR": self._runtime.name,
+            "AEGIS_HOME": str(self.home),
+            "AEGIS_POLICY": str(self.folder / "no-policy"),
+            "QT_QPA_PLATFORM": "xcb",
+            "LANG": "C.UTF-8",
+        }
+        bus = self._run(["dbus-daemon", "--session", "--nofork", "--print-address=1"], stdout=subprocess.PIPE)
+        self.environ["DBUS_SESSION_BUS_ADDRESS"] = bus.stdout.readline().decode().strip()
+        read, write = os.pipe()
+        screen = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x900x24", "-nolisten", "tcp"]
+        self._run(screen, pass_fds=(write,))
+        os.close(write)
+        with os.fdopen(read) as number:
+            self.environ["DISPLAY"] = f":{number.readline().strip()}"
+        self._run(["openbox"])
+        if self._keyring:
+            store = self._run(["gnome-keyring-daemon", "--foreground", "--unlock", "--components=secrets"], stdin=subprocess.PIPE)
+            store.stdin.write(secret_service.PASSWORD.encode())
+            store.stdin.close()
+        return self
+
+    def __exit__(self, *_):
+        for pid in self.agents():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for process in reversed(self._started):
+            if process.poll() is None:
+                process.terminate()
+        for process in reversed(self._started):
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(5)
+            if process.stdout is not None:
+                process.stdout.close()
+        self._log.close()
+        self._runtime.cleanup()
+
+    def start(self, *words):
+        """`aegis WORDS` in this login, as a running process."""
+        return self._run([sys.executable, "-m", "agent", *words])
+
+    def aegis(self, *words):
+        """What `aegis WORDS` prints."""
+        command = [sys.executable, "-m", "agent", *words]
+        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def call(self, method, params=None):
+        """Ask the running agent."""
+        channel = until(self._channel, what="the agent")
+        try:
+            return channel.call(method, params or {})
+        finally:
+            channel.close()
+
+    def status(self):
+        return self.call("status")
+
+    def until_status(self, holds, what="the status", seconds=PATIENCE_S):
+        """The first Status for which `holds` is true."""
+
+        def look():
+            status = self.status()
+            return status if holds(status) else None
+
+        return until(look, seconds, what)
+
+    def agents(self):
+        """Process ids of everything of AegisAI that runs on this home."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) == os.getpid():
+                continue
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                surroundings = (entry / "environ").read_bytes().split(b"\0")
+                if b"agent" in words and f"AEGIS_HOME={self.home}".encode() in surroundings:
+                    found.append(int(entry.name))
+        return found
+
+    def xdotool(self, *words):
+        done = subprocess.run(["xdotool", *words], env=self.environ, capture_output=True, text=True, timeout=30, check=False)
+        return done.stdout.split()
+
+    def window(self, title, seconds=PATIENCE_S):
+        """The X id of a visible window, once there is one."""
+        found = until(lambda: self.xdotool("search", "--onlyvisible", "--name", title), seconds, f"a window {title!r}")
+        return found[0]
+
+    def windows(self, title):
+        return self.xdotool("search", "--onlyvisible", "--name", title)
+
+    def focus(self, window):
+        until(lambda: (self.xdotool("windowactivate", window), self.xdotool("getactivewindow") == [window])[1], what="the focus")
+
+    def keys(self, *keys):
+        self.xdotool("key", "--delay", "60", *keys)
+
+    def shot(self, path):
+        """Save the screen as a picture."""
+        subprocess.run(["import", "-window", "root", str(path)], env=self.environ, check=True, timeout=30)
+
+    def _channel(self):
+        with contextlib.suppress(NoAgentError, AegisError, OSError):
+            return Channel(socket_path(self.home, self.environ))
+
+    def _run(self, command, **options):
+        streams = {"stdin": subprocess.DEVNULL, "stdout": self._log, "stderr": self._log}
+        process = subprocess.Popen(command, env=self.environ, **{**streams, **options})
+        self._started.append(process)
+        return process
