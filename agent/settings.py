@@ -14,6 +14,8 @@ from agent.errors import NeedsUser
 Value = bool | int | float | str
 Number = TypeVar("Number", int, float)
 MINUTES_A_DAY = 24 * 60
+MAX_HOURS_CHARACTERS = 10_000
+"""Every second minute of a day, each a span of its own, takes 8,640."""
 
 
 class Kind(Enum):
@@ -348,7 +350,10 @@ def _choice(d: Definition, raw: object) -> str:
 
 
 def _hours_text(_: Definition, raw: object) -> str:
-    return format_hours(minutes_of(str(raw)[:400].replace(" ", "").lower()))
+    text = str(raw)
+    if len(text) > MAX_HOURS_CHARACTERS:
+        raise ValueError
+    return format_hours(minutes_of(text.replace(" ", "").lower()))
 
 
 def _within(d: Definition, value: Number) -> Number:

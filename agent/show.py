@@ -4,6 +4,8 @@ from datetime import datetime
 from typing import Any
 
 Shown = dict[str, Any]
+MOST_NOT_PE = 10
+"""A folder may hold very many other files; beyond so many they are only counted."""
 
 
 def status_text(status: Shown) -> str:
@@ -79,7 +81,11 @@ def setting_text(entry: Shown) -> str:
 
 def added_text(result: Shown) -> str:
     lines = [f"{result['added']} rows added, {result['known']} known already, {len(result['refused'])} refused."]
-    lines.extend(f"{item['path']}: {item['message']}" for item in result["refused"])
+    others = [item for item in result["refused"] if item["code"] == "NOT_PE"]
+    shown = result["refused"] if len(others) <= MOST_NOT_PE else [item for item in result["refused"] if item["code"] != "NOT_PE"]
+    lines.extend(f"{item['path']}: {item['message']}" for item in shown)
+    if len(others) > MOST_NOT_PE:
+        lines.append(f"{len(others)} files are not Windows executables (PE).")
     return "\n".join(lines)
 
 

@@ -63,6 +63,11 @@ def test_p3_policy_can_only_tighten(data):
     assert is_as_strict(definition, held, chosen)
 
 
+def test_every_second_minute_of_a_day_is_kept():
+    text = format_hours(frozenset(range(0, 24 * 60, 2)))
+    assert parse("hours.friday", text) == text
+
+
 @given(st.data())
 def test_what_holds_is_always_valid(data):
     definition = data.draw(st.sampled_from(DEFINITIONS))

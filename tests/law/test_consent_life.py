@@ -184,13 +184,13 @@ def test_c10_withdrawing_works_offline(device):
 def check_c11(device):
     async def scene():
         await device.join()
-        device.worker.hold["train"] = asyncio.Event()
+        device.worker.gates["train"] = asyncio.Event()
         running = asyncio.create_task(device.make_pass())
         while "train" not in device.worker.calls:
             await asyncio.sleep(0)
         await device.call("consent.withdraw", surface="tray")
         was_stopped = device.worker.stopped > 0
-        device.worker.hold["train"].set()
+        device.worker.gates["train"].set()
         done = await asyncio.gather(running, return_exceptions=True)
         assert was_stopped
         assert isinstance(done[0], BaseException) or done[0].outcome is Outcome.STOPPED
