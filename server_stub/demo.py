@@ -17,6 +17,7 @@ from agent.detector.model import LogisticModel, Metrics, to_safetensors
 from agent.detector.synthetic import generate
 from agent.errors import AegisError, NeedsUser
 from agent.paths import default_home
+from agent.protocol.messages import Mode
 from agent.show import notice_text
 from server_stub import demo_baselines, demo_data
 from server_stub.demo_agent import Ask, FullAgent, programs_here
@@ -30,6 +31,7 @@ from server_stub.local_server import LocalServer
 from server_stub.scratch import scratch_folder
 
 QUESTION = "Shall the full agent on this computer learn from the Windows programs in this Python environment, for this demonstration?"
+MODES = "secagg (default): only sums over groups can be read; local: each device adds all the noise itself"
 INTERRUPTED = 130
 SHUFFLES = 10
 """A single shuffle points somewhere; only the mean of many shows that nothing was learnt."""
@@ -69,8 +71,8 @@ def run(plan: DemoPlan, screen: DemoScreen, ask: Ask | None, chart: Path) -> Rep
         screen.doing("Making the aggregator")
         server = stack.enter_context(LocalServer(folder / "server", plan.server_options(untrained, plan.devices - 1, 1)))
         screen.doing("Starting the full agent")
-        agent, consent, said = _full_agent(stack, folder, server, shares[-1], screen, ask)
-        fleet = stack.enter_context(Fleet(folder / "devices", shares[:-1] if agent else shares))
+        agent, consent, said = _full_agent(stack, folder, server, plan, shares[-1], screen, ask)
+        fleet = stack.enter_context(Fleet(folder / "devices", shares[:-1] if agent else shares, mode=Mode(plan.mode), floor=plan.floor))
         screen.doing("Starting the aggregator")
         server.start()
         held = hold(plan, server, fleet, agent, table, screen)
@@ -80,11 +82,11 @@ def run(plan: DemoPlan, screen: DemoScreen, ask: Ask | None, chart: Path) -> Rep
 
 
 def _full_agent(
-    stack: contextlib.ExitStack, folder: Path, server: LocalServer, share: Share, screen: DemoScreen, ask: Ask | None
+    stack: contextlib.ExitStack, folder: Path, server: LocalServer, plan: DemoPlan, share: Share, screen: DemoScreen, ask: Ask | None
 ) -> tuple[FullAgent | None, str, str]:
     """The agent, where it takes part; how the yes came about; what it did ("{sent}" and "{rounds}" are known later)."""
     simulated = "Consent: simulated for devices that exist only in this demonstration"
-    agent = stack.enter_context(FullAgent(folder))
+    agent = stack.enter_context(FullAgent(folder, floor=plan.floor))
     agent.join(server.invitation(1))
     if not agent.decide(ask):
         agent.close()
@@ -139,6 +141,7 @@ def _report(plan: DemoPlan, table: Table, shares: tuple[Share, ...], held: Held,
         bytes_up=held.bytes_up,
         bytes_down=held.bytes_down,
         dropped=held.dropped,
+        group_floor=plan.floor_words,
         notes=held.notes,
     )
 
@@ -194,11 +197,11 @@ def _parser() -> argparse.ArgumentParser:
         description="An aggregator and many devices on this machine make a detector better; a report at the end.",
     )
     plan = DemoPlan()
-    parser.add_argument("--devices", type=int, default=plan.devices, metavar="N", help=f"2 to {MAX_DEVICES}; default {plan.devices}")
+    parser.add_argument("--devices", type=int, default=plan.devices, metavar="N", help=f"3 to {MAX_DEVICES}; default {plan.devices}")
     parser.add_argument("--rounds", type=int, default=plan.rounds, metavar="R", help=f"1 to {MAX_ROUNDS}; default {plan.rounds}")
     parser.add_argument("--epsilon", type=float, default=plan.epsilon, metavar="E", help=f"privacy budget; default {plan.epsilon:g}")
     parser.add_argument("--data", type=Path, metavar="FILE.npz", help="rows X (n, 29) and labels y (n) instead of generated ones")
-    parser.add_argument("--mode", choices=("local",), default=plan.mode, help="how updates are protected")
+    parser.add_argument("--mode", choices=("secagg", "local"), default=plan.mode, help=MODES)
     parser.add_argument(
         "--drop", type=float, default=plan.drop, metavar="P", help="share of the simulated devices that vanish in each round"
     )

@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 
 from agent.consent.gate import DEMO_SURFACE
+from agent.floor import mark
 from agent.ipc import Channel, NoAgentError, socket_path
 from agent.paths import Home
+from agent.privacy.policy import Limits
 from server_stub.children import Child
 from server_stub.demo_data import Share
 
@@ -44,11 +46,14 @@ class Learnt:
 class FullAgent:
     """`aegis run` on a home that the demonstration made. Use it with `with`; leaving ends its processes."""
 
-    def __init__(self, folder: Path, environ: Mapping[str, str] = os.environ) -> None:
-        """Raises NeedsOperator with what `aegis run` says."""
+    def __init__(self, folder: Path, environ: Mapping[str, str] = os.environ, *, floor: Limits | None = None) -> None:
+        """`floor`: bounds on groups below the product's, which its status then says. Raises NeedsOperator with what `aegis run` says."""
         self._home = Home(folder / "agent")
         self._home.prepare()
-        self._home.demo_mark.touch(mode=0o600)
+        if floor is None:
+            self._home.demo_mark.touch(mode=0o600)
+        else:
+            mark(self._home, floor)
         surroundings = {**environ, "AEGIS_HOME": str(self._home.root), "XDG_RUNTIME_DIR": str(folder / "run"), "PYTHONWARNINGS": "ignore"}
         self._share_file = folder / "share.npz"
         self._socket = socket_path(self._home.root, surroundings)

@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from agent.errors import NeedsUser
+from agent.privacy.policy import Limits
 from agent.privacy.zcdp import UNITS_PER_RHO, rho_for_epsilon
+from agent.protocol.messages import Mode
 from server_stub.demo_baselines import Training
+from server_stub.home import test_floor
 from server_stub.rounds import RoundPlan, server_rate
 
 DELTA_INVERSE = 100_000
@@ -23,6 +26,12 @@ GENERATED_ROWS = 12_000
 GROUP_ROWS = 6
 ROWS_EACH = 240
 MIN_ROWS = 4
+LEAST_GROUP = 3
+PRODUCT_FROM = 40
+"""From so many devices on, groups are as large as the product demands."""
+JOIN_S, PHASE_S = 6, 10
+PHASES = ("shares", "masked", "consistency", "unmask")
+"""What a device may fail to say once it has joined a group."""
 STEPS, RATE_MILLI, CLIP_MILLI = 5, 500, 250
 SERVER_RATE_MILLI, SERVER_DECAY_MILLI = 1000, 500
 
@@ -38,12 +47,13 @@ class DemoPlan:
     data: Path | None = None
     seed: int = 1
     drop: float = 0.0
-    mode: str = "local"
+    mode: str = "secagg"
 
     def check(self) -> None:
         """Raise NeedsUser BAD_OPTION."""
+        least = LEAST_GROUP if self.is_secagg else 2
         for name, value, low, high in (
-            ("--devices", self.devices, 2, MAX_DEVICES),
+            ("--devices", self.devices, least, MAX_DEVICES),
             ("--rounds", self.rounds, 1, MAX_ROUNDS),
             ("--epsilon", self.epsilon, LEAST_EPSILON, MOST_EPSILON),
             ("--seed", self.seed, 0, 2**32 - 1),
@@ -51,6 +61,23 @@ class DemoPlan:
         ):
             if not low <= value <= high:
                 raise NeedsUser("BAD_OPTION", f"{name} must be {low} to {high}, not {value}.", "See aegis demo --help.")
+
+    @property
+    def is_secagg(self) -> bool:
+        return self.mode == Mode.SECAGG.value
+
+    @property
+    def floor(self) -> Limits | None:
+        """Bounds on groups for the devices that the demonstration makes; None: the product's own hold."""
+        if not self.is_secagg or self.devices >= PRODUCT_FROM:
+            return None
+        held = test_floor(max(LEAST_GROUP, self.devices * 4 // 5))
+        return Limits(held["min_group"], held["min_sum"], held["gamma_milli"])
+
+    @property
+    def floor_words(self) -> str:
+        floor = self.floor
+        return "" if floor is None else f"test floor: groups of {floor.min_group}, sums of {floor.min_sum}"
 
     @property
     def delta(self) -> float:
@@ -89,6 +116,15 @@ class DemoPlan:
             "server-rate-milli": SERVER_RATE_MILLI,
             "server-decay-milli": SERVER_DECAY_MILLI,
         }
+        if self.is_secagg:
+            options |= {
+                "ready-target": self.devices,
+                "lead-seconds": 0,
+                "join-seconds": JOIN_S + self.devices // 10,
+                "phase-seconds": PHASE_S + self.devices // (10 if self.drop else 2),
+                "poll-seconds": 1,
+                **({} if self.floor is None else {"group-floor": self.floor.min_group}),
+            }
         return [word for name, value in options.items() for word in (f"--{name}", str(value))]
 
     @property
@@ -102,5 +138,6 @@ class DemoPlan:
     def vanishing(self, number: int, simulated: int) -> dict[int, str]:
         """Which simulated devices go away in a round, and before which of their messages."""
         rng = np.random.default_rng((self.seed, number))
-        gone = rng.choice(simulated, self.gone_each_round(simulated), replace=False)
-        return {int(device): "masked" for device in sorted(gone)}
+        gone = sorted(rng.choice(simulated, self.gone_each_round(simulated), replace=False))
+        before = PHASES if self.is_secagg else ("masked",)
+        return {int(device): before[(number + place) % len(before)] for place, device in enumerate(gone)}

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from server_stub.demo_agent import FullAgent
 from server_stub.demo_baselines import evaluate
 from server_stub.demo_data import Table
 from server_stub.demo_plan import DemoPlan
-from server_stub.demo_report import RoundLine
+from server_stub.demo_report import GroupLine, RoundLine
 from server_stub.fleet import VANISHED, Fleet, Part
 from server_stub.local_server import LocalServer
 from server_stub.rounds import State
@@ -75,6 +75,12 @@ def noise_of_sum(config: RoundConfig, updates: int) -> float:
     return math.sqrt(updates * config.noise_var) * float(config.grid / config.clip)
 
 
+def group_line(group: dict[str, Any], config: RoundConfig) -> GroupLine:
+    """A group of the aggregator's record."""
+    names = ("size", "dealers", "survivors", "signed", "unmasked", "state", "m", "c", "failure")
+    return GroupLine(**{name: group[name] for name in names}, noise_sd=noise_of_sum(config, group["survivors"]))
+
+
 class _Rounds:
     def __init__(self, plan: DemoPlan, server: LocalServer, fleet: Fleet, agent: FullAgent | None, table: Table, screen: Screen) -> None:
         self._plan = plan
@@ -107,13 +113,14 @@ class _Rounds:
         )
 
     async def _round(self, number: int) -> RoundLine:
-        opened = await self._server.open_round()
+        if not self._plan.is_secagg:
+            await self._server.open_round()
         started = time.monotonic()
         self._screen.doing(f"Round {number} of {self._plan.rounds}", self._plan.devices)
 
         def is_over() -> bool:
-            held = self._server.round(opened.round_id)
-            return held is None or held.state is not State.OPEN
+            held = self._server.round(number)
+            return held is not None and held.state is not State.OPEN
 
         def told(part: Part) -> None:
             self._dropped += part.outcome == VANISHED
@@ -126,7 +133,7 @@ class _Rounds:
         if not any(part.is_sent or part.is_late or part.outcome == VANISHED for part in parts):
             why = parts[0].text
             raise InternalError("DEMO_FAILED", f"No simulated device could take part in round {number}: {why}", "Report this.")
-        ended = await self._server.finished(opened.round_id, self._plan.round_seconds + AFTER_ROUND_S)
+        ended = await self._server.finished(number, self._plan.round_seconds + AFTER_ROUND_S)
         seconds = time.monotonic() - started
         if ended.state is not State.DONE:
             self._miss(f"A round gave no model: {ended.note}")
@@ -140,6 +147,7 @@ class _Rounds:
             updates=ended.updates,
             seconds=seconds,
             noise_sd_of_sum=noise_of_sum(ended.config, ended.updates),
+            groups=tuple(group_line(group, ended.config) for group in ended.record.get("groups", ())),
             dropped=dict(Counter(vanishing[part.device] for part in parts if part.outcome == VANISHED)),
         )
         self._screen.round(line)

@@ -15,7 +15,9 @@ from agent.app import Agent, NoConditions, build
 from agent.consent.gate import DEMO_SURFACE
 from agent.errors import AegisError, NeedsUser
 from agent.outcome import Outcome
+from agent.privacy.policy import Limits
 from agent.privacy.zcdp import epsilon
+from agent.protocol.messages import Mode
 from agent.supervisor.inprocess import InProcessWorker
 from agent.transport.answers import MAX_JSON_BYTES, Answer, Receipt
 from agent.transport.client import AggregatorClient
@@ -25,10 +27,14 @@ if TYPE_CHECKING:
     from agent.identity import Identity
 
 AT_ONCE = 8
-"""Devices of a local-mode round that work at the same time: more only wait for the processor."""
+"""Devices that enrol, or take part in a local-mode round, at the same time: more only wait for the processor."""
 LOOK_S = 1.0
 """How often neighbours look for a round when none is open."""
 AGAIN_S = 0.2
+PATIENCE_S = 5
+BRISK_S = 0.5
+"""Simulated devices ask more often than a person's: nobody wants to watch them wait. All times are still the server's."""
+POLL_S = 2.0
 VANISHED = "DEMO_VANISHED"
 _AGAIN = frozenset({Outcome.NO_ROUND, Outcome.READY, Outcome.ROUND_CLOSED, Outcome.ALREADY_CONTRIBUTED, Outcome.WAITING})
 """Too early, or an update of an earlier round was found waiting and is settled now."""
@@ -100,7 +106,7 @@ class DemoClient(AggregatorClient):
 class Device:
     """One simulated device."""
 
-    def __init__(self, number: int, folder: Path, share: Share) -> None:
+    def __init__(self, number: int, folder: Path, share: Share, floor: Limits | None) -> None:
         self.number = number
         self.traffic = Traffic()
         self.vanish_before = ""
@@ -113,6 +119,8 @@ class Device:
             conditions=NoConditions(),
             environ=environ,
             demo=True,
+            floor=floor,
+            sleep=_brisk,
         )
 
     async def join(self, invitation: str) -> None:
@@ -133,7 +141,7 @@ class Device:
         self.vanish_before = vanish_before
         try:
             while True:
-                result = await self.agent.make_pass(hold_s=0)
+                result = await self.agent.make_pass(hold_s=0, patience_s=PATIENCE_S)
                 if result.outcome not in _AGAIN or until():
                     return Part(self.number, result.outcome.value, result.text)
                 await asyncio.sleep(AGAIN_S)
@@ -156,19 +164,24 @@ class Device:
         return client
 
 
+async def _brisk(seconds: float) -> None:
+    await asyncio.sleep(min(seconds, BRISK_S) if seconds <= POLL_S else seconds)
+
+
 class Fleet:
     """Simulated devices. Make it, `join`, then call `round` for every round that the aggregator opens; `close` when done."""
 
-    def __init__(self, folder: Path, shares: Sequence[Share], *, at_once: int = AT_ONCE) -> None:
-        """One device for each share, with homes in `folder`."""
-        self.devices = tuple(Device(number, folder, share) for number, share in enumerate(shares))
-        self._turn = asyncio.Semaphore(at_once)
+    def __init__(self, folder: Path, shares: Sequence[Share], *, mode: Mode = Mode.LOCAL, floor: Limits | None = None) -> None:
+        """One device for each share, with homes in `folder`. `floor`: bounds on groups below the product's; every status says them."""
+        self.devices = tuple(Device(number, folder, share, floor) for number, share in enumerate(shares))
+        self._joining = asyncio.Semaphore(AT_ONCE)
+        self._turn = asyncio.Semaphore(AT_ONCE if mode is Mode.LOCAL else max(1, len(self.devices)))
 
     async def join(self, invitation: str, told: Callable[[], None] = lambda: None) -> None:
         """All of them take the same invitation and register; `told` hears of each. Raises what the server raises."""
 
         async def one(device: Device) -> None:
-            async with self._turn:
+            async with self._joining:
                 await device.join(invitation)
             told()
 

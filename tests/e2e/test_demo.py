@@ -54,7 +54,9 @@ def test_a_small_demonstration_prints_one_document_and_leaves_its_report(place, 
     jsonschema.validate(document, SCHEMA)
     assert out.count("\n") == 1
     assert "nobody was asked" in document["consent"]
+    assert (document["mode"], document["group_floor"]) == ("secagg", "test floor: groups of 3, sums of 2")
     assert [line["updates"] for line in document["history"]] == [4, 4]
+    assert [group["size"] for line in document["history"] for group in line["groups"]] == [4, 4]
     assert document["auc_after"] >= document["auc_before"] + 0.02
     assert document["accuracy_before"] < 0.6 < document["accuracy_central"]
     assert 3.5 < document["epsilon_spent"] <= 4
@@ -65,11 +67,13 @@ def test_a_small_demonstration_prints_one_document_and_leaves_its_report(place, 
     assert nothing_is_left(place)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
-def test_interrupted_it_ends_everything(place, number):
+@pytest.mark.parametrize(
+    ("number", "during"), [(signal.SIGINT, "Round 1"), (signal.SIGTERM, "Starting the aggregator")], ids=["ctrl-c", "terminated"]
+)
+def test_interrupted_it_ends_everything(place, number, during):
     process = start(place, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     for line in process.stderr:
-        if line.startswith("Round 1"):
+        if line.startswith(during):
             break
     process.send_signal(number)
     _, err = process.communicate(timeout=60)

@@ -130,6 +130,18 @@ def test_the_same_seed_takes_the_same_devices_away_and_every_round_others():
     options = plan.server_options(Path("m"), 20, 1)
     assert options[options.index("--rounds-target") + 1] == "17"
     assert DemoPlan(devices=2, drop=0.9).vanishing(1, 1) == {}
+    assert set(first.values()) == {"shares", "masked", "consistency", "unmask"}
+    assert set(DemoPlan(devices=21, drop=0.2, mode="local").vanishing(1, 20).values()) == {"masked"}
+
+
+def test_small_groups_are_a_test_floor_that_devices_and_aggregator_share_and_large_ones_are_the_products():
+    small, large = DemoPlan(devices=20), DemoPlan(devices=100)
+    assert (small.floor, small.floor_words) == (Limits(16, 10, 0), "test floor: groups of 16, sums of 10")
+    options = small.server_options(Path("m"), 19, 1)
+    assert options[options.index("--group-floor") + 1] == "16"
+    assert (large.floor, large.floor_words) == (None, "")
+    assert "--group-floor" not in large.server_options(Path("m"), 99, 1)
+    assert DemoPlan(mode="local").floor is None
 
 
 def test_shuffled_labels_teach_nothing_and_true_ones_do():
