@@ -1,0 +1,119 @@
+"""Withdrawing, pausing, discarding and erasing in every phase of a round: secrets go first, and the group is told without data."""
+
+import asyncio
+
+import pytest
+
+from agent.outcome import Outcome
+from agent.protocol import codec
+from tests.fakes.town import PHASES, device_id, outcomes, until, wait_at
+
+
+@pytest.mark.parametrize("place", PHASES)
+def test_p2_withdrawing_in_a_round_wipes_it_at_once_and_says_one_data_free_leave(town_of_four, place):
+    town = town_of_four
+
+    async def scene():
+        await town.join()
+        await town.all_ready()
+        victim = town.devices[0]
+        name = device_id(victim)
+        if place == "inbox masked":  # somebody is late, so the set of inputs is open
+            town.devices[1].worker.gates["seal"] = asyncio.Event()
+        running = await wait_at(town, victim, place)
+        charged = len(victim.agent.ledger.charges())
+        started = asyncio.get_running_loop().time()
+        status = await victim.call("consent.withdraw", surface="tray")
+        assert asyncio.get_running_loop().time() - started < 1
+        assert status["consent"]["state"] == "WITHDRAWN"
+        assert list((victim.home / "scratch").iterdir()) == []
+        assert victim.agent.participation.trained is None
+        await until(lambda: name in town.server.left)
+        for held in town.devices[1].worker.gates.values():
+            held.set()
+        said = town.server.said(name)
+        body = next(body for who, what, body in town.server.bodies if (who, what) == (name, "leave"))
+        assert codec.decode_leave(body, codec.round_context(town.server.config)) == ("withdrawn", ())
+        results = await asyncio.gather(*running, return_exceptions=True)
+        assert outcomes(results) == ["stopped", "sent", "sent", "sent"]
+        assert town.server.said(name) == said
+        assert said.count("leave") == 1
+        (group,) = town.server.groups
+        assert (name in group.result.devices) == (place == "inbox consistency")  # the set of inputs was fixed before
+        assert len(victim.agent.ledger.charges()) == charged
+        assert victim.agent.ledger.unsent() == []
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("place", PHASES)
+def test_p2_a_pause_leaves_before_the_masked_input_and_finishes_after_it(town_of_four, place):
+    town = town_of_four
+
+    async def scene():
+        await town.join()
+        await town.all_ready()
+        victim = town.devices[0]
+        name = device_id(victim)
+        running = await wait_at(town, victim, place)
+        await victim.call("pause")
+        town.server.lies.clear()
+        results = await asyncio.gather(*running, return_exceptions=True)
+        leaves = place in ("inbox advertise", "inbox shares", "seal")
+        assert outcomes(results) == ["stopped" if leaves else "sent", "sent", "sent", "sent"]
+        if leaves:
+            await until(lambda: name in town.server.left)
+            assert victim.agent.ledger.charges() == []
+            assert victim.agent.participation.trained is not None
+        assert (await victim.make_pass()).outcome is Outcome.WAITING
+
+    asyncio.run(scene())
+
+
+def test_a_pause_while_waiting_for_the_meeting_ends_the_waiting_and_keeps_the_update(town):
+    async def scene():
+        await town.join()
+        device = town.devices[0]
+        running = asyncio.create_task(device.make_pass(patience_s=60))
+        await until(lambda: device.worker.calls == ["train"] and town.server.calls.count("offer") > 3)
+        await device.call("pause")
+        assert (await running).outcome is Outcome.STOPPED
+        assert device.agent.participation.trained is not None
+        assert town.server.said() == []
+
+    asyncio.run(scene())
+
+
+def test_discarding_in_a_round_leaves_it_and_past_the_masked_input_it_is_too_late(town_of_four):
+    town = town_of_four
+
+    async def scene():
+        await town.join()
+        await town.all_ready()
+        first, second = town.devices[:2]
+        second.worker.gates["seal"] = asyncio.Event()
+        running = await wait_at(town, first, "inbox masked")
+        await until(lambda: "seal" in second.worker.calls)
+        await second.call("discard")
+        await first.call("discard")
+        town.server.lies.clear()
+        results = await asyncio.gather(*running, return_exceptions=True)
+        assert outcomes(results) == ["sent", "stopped", "sent", "sent"]
+        assert town.server.left == [device_id(second)]
+        assert second.agent.participation.trained is None
+
+    asyncio.run(scene())
+
+
+def test_p2_erasing_in_a_round_ends_it(town):
+    async def scene():
+        await town.join()
+        await town.all_ready()
+        victim = town.devices[0]
+        running = await wait_at(town, victim, "inbox masked")
+        await victim.call("erase")
+        results = await asyncio.gather(*running, return_exceptions=True)
+        assert outcomes(results)[0] == "stopped"
+        assert not victim.agent.identity_file_exists()
+
+    asyncio.run(scene())
