@@ -16,7 +16,7 @@ from agent.paths import default_home
 from agent.protocol.invitation import Invitation, Operator, PrivacyFigures, format_invitation
 from agent.protocol.messages import Mode
 from agent.protocol.signing import public_hex
-from server_stub import publication
+from server_stub import ceremony, publication
 from server_stub.ca.authority import Authority
 from server_stub.home import Home, Settings, changed, default_task, test_floor
 from server_stub.rounds import RoundPlan
@@ -169,6 +169,14 @@ def _model_show(home: Home, _options: argparse.Namespace) -> Answer:
     return {"models": _with_store(home, Store.models)}
 
 
+def _keys_show(home: Home, _options: argparse.Namespace) -> Answer:
+    return ceremony.show(home, SystemClock().now())
+
+
+def _keys_renew(home: Home, options: argparse.Namespace) -> Answer:
+    return ceremony.renew(home, SystemClock().now(), offline=options.offline, replace_online_key=options.replace_online_key)
+
+
 def _model_publish(home: Home, options: argparse.Namespace) -> Answer:
     content = options.file.read_bytes()
     return _publish(home, content, "operator", is_demonstration=False)
@@ -277,6 +285,11 @@ def _parser() -> argparse.ArgumentParser:
     add(models, "show", _model_show, _show_models, "list models")
     rollback = add(models, "rollback", _model_rollback, _show_pairs, "publish an earlier model again, as a new version")
     rollback.add_argument("--to", type=int, metavar="VERSION", help="default: the one before the newest")
+    keys = group("keys", "the keys that sign models")
+    add(keys, "show", _keys_show, ceremony.show_text, "when their signatures end")
+    renew = add(keys, "renew", _keys_renew, ceremony.show_text, "sign root and targets for another year with the offline keys")
+    renew.add_argument("--offline", type=Path, metavar="DIR", help="where the offline keys are (default: where init left them)")
+    renew.add_argument("--replace-online-key", action="store_true", help="make a new online key; the old one signs nothing any more")
     evaluate = add(commands, "evaluate", _evaluate, _show_pairs, "score the current model on labelled rows")
     evaluate.add_argument("--data", type=Path, required=True, metavar="FILE.npz")
     return parser

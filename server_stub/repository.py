@@ -119,22 +119,26 @@ def refresh(folder: Path, now: datetime) -> bool:
     return True
 
 
-def renew(folder: Path, now: datetime, *, task: Task | None = None, replace_online_key: bool = False) -> None:
-    """Sign root and targets for another year; needs `keys/offline/`. Also where the task changes or the online key must go.
+def renew(folder: Path, now: datetime, *, task: Task | None = None, replace_online_key: bool = False, offline: Path | None = None) -> None:
+    """Sign root and targets for another year; needs the offline keys. Also where the task changes or the online key must go.
 
-    Raises FileNotFoundError when the offline keys are not there.
+    `offline`: where they are, by default `keys/offline/`. An interrupted renewal is made good by another one.
+    Raises FileNotFoundError, with nothing changed, when fewer keys are there than must sign.
     """
-    roots, targets_keys = (_offline_keys(folder, name) for name in ("root", "targets"))
     metadata = folder / "metadata"
     root = Metadata[Root].from_file(str(metadata / f"{_newest(folder, 'root')}.root.json")).signed
     targets = Metadata[Targets].from_file(str(metadata / f"{_newest(folder, 'targets')}.targets.json")).signed
+    roots, targets_keys = (_offline_keys(offline or folder / "keys" / "offline", name, root) for name in ("root", "targets"))
     online = _load_key(folder / "keys" / "online.pem")
     if replace_online_key:
         fresh = _new_key(folder / "keys" / "online.pem")
         for role in ("snapshot", "timestamp"):
-            root.revoke_key(online.public_key.keyid, role)
+            for keyid in list(root.roles[role].keyids):
+                root.revoke_key(keyid, role)
             root.add_key(fresh.public_key, role)
-        targets.revoke_key(online.public_key.keyid, "models")
+        roles = targets.delegations.roles if targets.delegations else None
+        for keyid in list(roles["models"].keyids if roles else ()):
+            targets.revoke_key(keyid, "models")
         targets.add_key(fresh.public_key, "models")
         online = fresh
     if task is not None:
@@ -146,6 +150,17 @@ def renew(folder: Path, now: datetime, *, task: Task | None = None, replace_onli
     models = _current_models(folder)
     models.version += 1
     _write_online(folder, online, models, now)
+
+
+def ends(folder: Path) -> dict[str, datetime]:
+    """When each role's newest metadata expires."""
+    metadata, models = folder / "metadata", _current_models(folder)
+    timestamp = Metadata[Timestamp].from_file(str(metadata / "timestamp.json")).signed
+    snapshot = Metadata[Snapshot].from_file(str(metadata / f"{timestamp.snapshot_meta.version}.snapshot.json")).signed
+    root = Metadata[Root].from_file(str(metadata / f"{_newest(folder, 'root')}.root.json")).signed
+    targets = Metadata[Targets].from_file(str(metadata / f"{_newest(folder, 'targets')}.targets.json")).signed
+    held = {"root": root, "targets": targets, "models": models, "snapshot": snapshot, "timestamp": timestamp}
+    return {name: signed.expires for name, signed in held.items()}
 
 
 def metadata_file(folder: Path, name: str) -> Path | None:
@@ -177,11 +192,13 @@ def _newest(folder: Path, role: str) -> int:
     return max(int(path.name.split(".")[0]) for path in (folder / "metadata").glob(f"*.{role}.json"))
 
 
-def _offline_keys(folder: Path, role: str) -> list[CryptoSigner]:
-    keys = [_load_key(path) for path in sorted((folder / "keys" / "offline").glob(f"{role}-*.pem"))]
-    if not keys:
-        raise FileNotFoundError(f"the offline {role} keys are not here")
-    return keys
+def _offline_keys(folder: Path, role: str, root: Root) -> list[CryptoSigner]:
+    """The keys of `folder` that may sign as `role`."""
+    keys = [_load_key(path) for path in sorted(folder.glob(f"{role}-*.pem"))]
+    good = [key for key in keys if key.public_key.keyid in root.roles[role].keyids]
+    if len(good) < root.roles[role].threshold:
+        raise FileNotFoundError(f"{len(good)} of the {root.roles[role].threshold} {role} keys that must sign are in {folder}")
+    return good
 
 
 def _current_models(folder: Path) -> Targets:

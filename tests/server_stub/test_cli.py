@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -209,3 +210,36 @@ def test_p10_a_killed_server_loses_no_update_and_counts_none_twice(home, tmp_pat
         assert time.monotonic() - began < 5
     rounds = answer(capsys, "rounds", "list", "--home", str(home))["rounds"]
     assert [(one["state"], one["updates"], one["model_version"]) for one in rounds][:1] == [("done", 2, 2)]
+
+
+def run(home, capsys, *words):
+    """Exit code, stdout and stderr of a command on this home."""
+    code = main([*words, "--home", str(home)])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_the_yearly_ceremony(home, capsys, tmp_path):
+    code, shown, _ = run(home, capsys, "keys", "show")
+    assert code == 0
+    assert "The offline keys are on this machine" in shown
+    offline = shutil.move(home / "repository" / "keys" / "offline", tmp_path / "safe")
+    assert "offline keys" not in run(home, capsys, "keys", "show")[1]
+    before = {path.name: path.read_bytes() for path in (home / "repository" / "metadata").iterdir()}
+    code, _, line = run(home, capsys, "keys", "renew")
+    assert (code, line.startswith("OFFLINE_KEYS: ")) == (1, True)
+    one = tmp_path / "one"
+    one.mkdir()
+    for name in ("root-1.pem", "targets-1.pem", "targets-2.pem"):
+        shutil.copy(offline / name, one)
+    shutil.copy(home / "repository" / "keys" / "online.pem", one / "root-2.pem")
+    code, _, line = run(home, capsys, "keys", "renew", "--offline", str(one), "--replace-online-key")
+    assert (code, "1 of the 2 root keys" in line) == (1, True)
+    assert {path.name: path.read_bytes() for path in (home / "repository" / "metadata").iterdir()} == before
+    shutil.copy(offline / "root-3.pem", one)
+    code, said, _ = run(home, capsys, "keys", "renew", "--offline", str(one), "--replace-online-key", "--json")
+    assert code == 0
+    assert json.loads(said)["offline_keys_here"] == []
+    for _ in range(2):  # also after an interruption
+        assert run(home, capsys, "keys", "renew", "--offline", str(offline), "--replace-online-key")[0] == 0
+    assert (home / "repository" / "metadata" / "4.root.json").exists()

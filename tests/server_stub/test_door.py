@@ -3,7 +3,9 @@
 import contextlib
 import datetime
 import json
+import shutil
 import ssl
+import time
 from dataclasses import replace
 from http.client import HTTPSConnection
 from urllib.parse import urlsplit
@@ -16,10 +18,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent.errors import AegisError
 from agent.identity import SoftwareSigner
 from agent.protocol.http_signature import sign_request
+from agent.transport.client import AggregatorClient
 from agent.transport.tls import client_context
 from server_stub.ca import certificates as x
+from server_stub.ca.authority import create
 from server_stub.door import Access, rules
 from tests.fakes.live_server import LiveServer
 
@@ -141,6 +146,23 @@ def as_issued(server, csr_pem, device_id, start, end, usage):
     made = made.add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(device_id)]), critical=True)
     made = made.add_extension(x509.ExtendedKeyUsage([getattr(ExtendedKeyUsageOID, usage)]), critical=False)
     return x.pem(made.sign(key, SHA256()))
+
+
+def test_an_authority_whose_key_was_changed_is_refused_by_devices_and_refuses_theirs(tmp_path):
+    with LiveServer(tmp_path) as server:
+        device, old = server.enrol(), server.home.ca_pem
+    shutil.rmtree(server.home.authority)
+    create(server.home.authority, "another", int(time.time()))
+    server.home.issue_server_certificate(server.settings, int(time.time()))
+    with LiveServer(tmp_path, clock=server.clock) as changed:
+        client = AggregatorClient(changed.url, old, changed.signing_key, device.file.load())
+        for call in (client.offer, lambda: client.renew(device.file.renewal_csr_pem())):
+            with pytest.raises(AegisError) as refused:
+                call()
+            assert refused.value.code == "SERVER_CERTIFICATE"
+        client.close()
+        with pytest.raises((ssl.SSLError, OSError)):
+            ask(changed, "GET", "/api/v1/rounds/offer", identity=device.file.load())
 
 
 def test_another_devices_certificate_is_worth_nothing_without_its_key(shared):
