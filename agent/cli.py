@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 LOCK_WAIT_S = 3.0
 """Commands are short; one waits for another."""
-ONCE_PATIENCE_S = 180
-"""How long `run --once` waits with its finished update for a group to meet: the update is gone when the process ends."""
 MAX_LOG_BYTES = 512 * 1024
 EXTERNAL = {
     "tray": "the icon in the notification area (also: aegis without a command)",
@@ -162,7 +160,9 @@ def _run(options: argparse.Namespace) -> int:
             raise NeedsUser("AGENT_RUNNING", "An agent is using this home already.", "Use aegis run-now, or aegis quit first.")
         _start_log(home)
         if options.once:
-            result = _with_agent(home, lambda agent: asyncio.run(agent.make_pass(hold_s=0, patience_s=ONCE_PATIENCE_S)).to_json())
+            from agent.participation import CHOSEN_PATIENCE_S
+
+            result = _with_agent(home, lambda agent: asyncio.run(agent.make_pass(hold_s=0, patience_s=CHOSEN_PATIENCE_S)).to_json())
             return _show(options, result, lambda shown: f"{shown['outcome']}: {shown['text']}")
         _with_agent(home, lambda agent: asyncio.run(_serve(agent)))
     sys.stdout.flush()

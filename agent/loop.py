@@ -17,6 +17,7 @@ from agent.channel import ChannelServer
 from agent.clock import slept
 from agent.errors import AegisError, InternalError
 from agent.ipc import socket_path
+from agent.participation import CHOSEN_PATIENCE_S
 from agent.standing import own_reasons
 
 log = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ class Loop:
         now = self._agent.clock.now
         watching = asyncio.create_task(self._watch())
         try:
-            result = await self._agent.make_pass(hold_s=hold_s, override=chosen)
+            result = await self._agent.make_pass(hold_s=hold_s, override=chosen, patience_s=CHOSEN_PATIENCE_S if chosen else 0)
             log.info("pass.done outcome=%s", result.outcome.value)
             self._history = scheduler.after_pass(self._history, result, now())
         except AegisError as error:

@@ -48,6 +48,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+CHOSEN_PATIENCE_S = 180
+"""How long a pass that a person asked for waits with its finished update for a group to meet."""
 MIN_READY_POLL_S = 2
 """A pass that waits for a meeting asks for it no more often than this."""
 

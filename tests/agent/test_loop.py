@@ -9,6 +9,7 @@ from agent.app import NoConditions
 from agent.conditions.reasons import Reason, ReasonCode
 from agent.errors import NeedsUser
 from agent.ipc import Channel, NoAgentError, socket_path
+from agent.participation import CHOSEN_PATIENCE_S
 from tests.fakes.device import Device
 
 
@@ -236,5 +237,24 @@ def test_p1_models_without_consent_come_only_where_the_person_chose_so(device):
             await ask(path, "settings.set", key="cpu.share_idle", value=12)
             await until(lambda: len(looked) == 2)
         assert device.server.calls == []
+
+    asyncio.run(scene())
+
+
+def test_only_a_pass_that_a_person_asked_for_waits_for_a_group_to_meet(device):
+    async def scene():
+        await device.join()
+        seen, make_pass = [], device.agent.make_pass
+
+        async def noted(**options):
+            seen.append(options["patience_s"])
+            return await make_pass(**options)
+
+        device.agent.make_pass = noted
+        loop = device.loop()
+        for chosen in (True, False):
+            loop._once_more = chosen
+            await loop._one_pass()
+        assert seen == [CHOSEN_PATIENCE_S, 0]
 
     asyncio.run(scene())
