@@ -332,7 +332,7 @@ def _sent(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    result = request(options, "export", path=_whole_paths([options.file])[0])
+    result = request(options, "export", path=_whole_paths([options.file])[0], server=options.with_server)
     return _show(options, result, lambda shown: f"{shown['bytes']} bytes written to {shown['file']}")
 
 
@@ -486,7 +486,9 @@ def _parser() -> argparse.ArgumentParser:
         pages.add_argument("--offset", type=int, default=0, metavar="N")
         pages.add_argument("--limit", type=int, default=200, metavar="N")
     add(commands, "sent", _sent, "one upload: header, size, digest, receipt, its bytes").add_argument("attempt", metavar="ATTEMPT")
-    add(commands, "export", _export, "everything held about you, as one JSON file").add_argument("file", metavar="FILE")
+    export = add(commands, "export", _export, "everything held about you, as one JSON file")
+    export.add_argument("file", metavar="FILE")
+    export.add_argument("--with-server", action="store_true", help="ask the server too what it holds about this device")
     add(commands, "erase", _erase, "forget everything here and at the server")
     add(commands, "doctor", _doctor, "what works on this machine and what does not, with the mend")
     return parser

@@ -7,7 +7,7 @@ point is made good by the next pass.
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from agent.clock import Clock
 from agent.consent.gate import Permit
@@ -135,6 +135,16 @@ class Membership:
         if listed.number > newest:
             self._values.put("revocations_seen", listed.number)
         return listed.serials
+
+    async def held_by_server(self, permit: Permit) -> dict[str, Any]:
+        """All that the aggregator holds about this device. Raises NeedsUser NOT_ENROLLED where nothing was ever registered."""
+        if not self._enrolment().is_registered:
+            raise NeedsUser("NOT_ENROLLED", "The server does not know this device yet.", "There is nothing to be had from it.")
+        client = await self.connect(permit)
+        try:
+            return await self._blocking(client.device)
+        finally:
+            client.close()
 
     def farewell(self, identity: "Identity") -> "AggregatorClient":
         """A connection for a last word under an identity that was opened before. The caller closes it."""

@@ -64,7 +64,7 @@ class Service:
             "ledger": Method(self._ledger, {}, {**page, "verify": bool}),
             "sent.show": Method(self._sent_show, {"attempt": str}),
             "preview": Method(self._preview),
-            "export": Method(self._export, {"path": str}),
+            "export": Method(self._export, {"path": str}, {"server": bool}),
             "erase": Method(self._erase),
             "doctor": Method(self._doctor),
             "unlock": Method(self._unlock),
@@ -296,13 +296,15 @@ class Service:
 
         return await preview(self._agent)
 
-    async def _export(self, path: str) -> Result:
+    async def _export(self, path: str, server: bool = False) -> Result:
+        """`server`: with all that the aggregator holds about this device, which needs the live consent that its key needs."""
         from agent.statement import export
 
         target = Path(path)
         if not target.is_absolute():
             raise NeedsUser("BAD_VALUE", "The file's whole path is needed.", "Nothing was written.")
-        content = json.dumps(export(self._agent), indent=1, ensure_ascii=False).encode()
+        held = await self._agent.membership.held_by_server(self._agent.gate.permit()) if server else None
+        content = json.dumps({**export(self._agent), "server": held}, indent=1, ensure_ascii=False).encode()
         draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
         try:
             draft.touch(mode=0o600, exist_ok=False)

@@ -324,6 +324,15 @@ def test_export_holds_everything_and_no_secret(device, tmp_path):
         assert document["consent"][0]["decision"] == "granted"
         assert "PRIVATE KEY" not in text
         assert "ab" * 16 not in text
+        assert document["server"] is None
+        assert "device" not in device.server.calls
+        await device.call("export", path=str(target), server=True)
+        (entry,) = document["ledger"]["outbox"]
+        held = json.loads(target.read_text())["server"]
+        assert held == {"device_id": entry["receipt"]["receipt"]["device_id"], "updates": [entry["round_id"]]}
+        await device.call("consent.withdraw", surface="cli")
+        with pytest.raises(NeedsUser, match="withdrew"):
+            await device.call("export", path=str(target), server=True)
 
     asyncio.run(scene())
 

@@ -185,6 +185,10 @@ class FakeClient:
         self._called("renew")
         return self._host.issue(csr_pem, self._identity.device_id)
 
+    def device(self):
+        self._called("device")
+        return {"device_id": self._identity.device_id, "updates": [round_id for _, round_id in self._host.updates]}
+
     def log_head(self):
         tree = self._host.tree()
         head = LogHead(len(tree), tree.root().hex())
