@@ -182,6 +182,10 @@ class Server:
             LOG.info("round full: id=%d", round_id)
         return answer, full
 
+    def held(self, device_id: str) -> dict[str, Any]:
+        """All that aggregator and authority hold about a device."""
+        return {**self.store.device(device_id), "authority": self.authority.held(device_id)}
+
     def erase(self, device_id: str, spent: Spent | None) -> None:
         """Forget a device here and end its certificates."""
         self.store.erase(device_id, spent)
@@ -389,7 +393,7 @@ def _add_device(app: FastAPI, server: Server) -> None:
     @app.get("/api/v1/device", response_model=dict[str, Any], tags=["device"])
     async def device(request: Request) -> Response:
         """All that the server holds about the device that asks."""
-        return _json(await server.work(server.store.device, _caller(request).device_id))
+        return _json(await server.work(server.held, _caller(request).device_id))
 
     @app.delete("/api/v1/device", response_model=schemas.EraseAnswer, tags=["device"])
     async def erase(request: Request, asked: schemas.EraseRequest) -> Response:

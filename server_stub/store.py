@@ -159,8 +159,9 @@ class Store:
             row = database.execute(select(DEVICES).where(DEVICES.c.device_id == device_id)).one()
             certificates = database.execute(select(CERTIFICATES).where(CERTIFICATES.c.device_id == device_id)).all()
             mine = database.execute(select(UPDATES).where(UPDATES.c.device_id == device_id).order_by(UPDATES.c.round_id)).all()
-            said = MESSAGES.c.device_id == device_id, MESSAGES.c.kind == "masked", MESSAGES.c.body.is_not(None)
-            masked = set(database.execute(select(MESSAGES.c.round_id).where(*said)).scalars())
+            columns = MESSAGES.c.round_id, MESSAGES.c.kind, MESSAGES.c.at, func.length(MESSAGES.c.body).label("bytes")
+            said = database.execute(select(*columns).where(MESSAGES.c.device_id == device_id).order_by(MESSAGES.c.at)).all()
+            masked = {one.round_id for one in said if one.kind == "masked" and one.bytes is not None}
         return {
             "device_id": device_id,
             "enrolled_at": row.enrolled_at,
@@ -179,6 +180,7 @@ class Store:
                 }
                 for held in mine
             ],
+            "messages": [one._asdict() for one in said],
         }
 
     def devices(self) -> list[dict[str, Any]]:

@@ -168,6 +168,22 @@ class Authority:
                 database.execute(delete(ENROLMENTS).where(ENROLMENTS.c.device_id == device_id))
             return bool(held)
 
+    def held(self, device_id: str) -> dict[str, Any]:
+        """All that is held here about a device; empty for one that is not known."""
+        with reading(self._engine) as database:
+            row = database.execute(select(ENROLMENTS).where(ENROLMENTS.c.device_id == device_id)).one_or_none()
+            rows = database.execute(select(CERTIFICATES).where(CERTIFICATES.c.device_id == device_id)).all()
+        if row is None:
+            return {}
+        certificates = [{"sha256": one.fingerprint, "serial": one.serial, "not_after": one.not_after, "pem": one.pem} for one in rows]
+        return {
+            "token": "as a hash only",
+            "first_key_sha256": row.public_key_hash,
+            "ended_at": row.ended_at,
+            "certificates": certificates,
+            "log": "digests and dates of these certificates, for ever",
+        }
+
     def revocations(self) -> str:
         """The signed revocation list, PEM; expired certificates are left out."""
         now = self._clock.now()

@@ -32,6 +32,7 @@ class Enrolment(Protocol):
     def enrol(self, token: str, csr_pem: str) -> Issued: ...
     def renew(self, request: SignedRequest) -> Issued: ...
     def revoke(self, device_id: str, *, forget: bool = False) -> bool: ...
+    def held(self, device_id: str) -> dict[str, Any]: ...
     def revocations(self) -> str: ...
     def log_head(self) -> dict[str, int | str]: ...
     def log_proof(self, fingerprint: str, size: int = 0) -> dict[str, Any]: ...
@@ -57,6 +58,9 @@ class RemoteAuthority:
 
     def revoke(self, device_id: str, *, forget: bool = False) -> bool:
         return bool(self._ask("revoke", {"device_id": device_id, "forget": forget}))
+
+    def held(self, device_id: str) -> dict[str, Any]:
+        return dict(self._ask("held", {"device_id": device_id}))
 
     def revocations(self) -> str:
         return str(self._ask("revocations", {}))
@@ -148,6 +152,7 @@ def methods(authority: Authority) -> dict[str, Callable[..., Any]]:
         "enrol": lambda token, csr_pem: asdict(authority.enrol(token, csr_pem)),
         "renew": lambda body, **head: asdict(authority.renew(SignedRequest(body=base64.b64decode(body), **head))),
         "revoke": authority.revoke,
+        "held": authority.held,
         "revocations": authority.revocations,
         "log_head": authority.log_head,
         "log_proof": authority.log_proof,

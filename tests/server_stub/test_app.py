@@ -195,7 +195,10 @@ def test_renewal_keeps_the_device_and_lets_a_round_be_finished_with_the_old_key(
     device.file.set_renewed(certificate, live.home.ca_pem)
     renewed = live.client(device.file.load())
     assert renewed.offer().contributed
-    assert len(renewed.device()["certificates"]) == 2
+    held = renewed.device()
+    assert len(held["certificates"]) == len(held["authority"]["certificates"]) == 2
+    assert {one["sha256"] for one in held["certificates"]} == {one["sha256"] for one in held["authority"]["certificates"]}
+    assert held["authority"]["certificates"][1]["pem"] == certificate
 
 
 def test_an_expired_certificate_is_renewed_without_it_for_ninety_days(live):
