@@ -2,6 +2,7 @@
 scheme must run (AES-CTR expansion of the same masks, measured in the same run) and against figures read of Flower 1.42.
 """
 
+import datetime
 import os
 import statistics
 import time
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from agent.privacy.noise import table
 from agent.privacy.plan import plan_secagg
@@ -17,8 +19,8 @@ from agent.privacy.policy import Limits
 from agent.privacy.seal import seal
 from agent.privacy.zcdp import rho_for_epsilon
 from agent.protocol import codec
-from agent.protocol.identities import Authority
-from agent.protocol.keys import self_secret_digest
+from agent.protocol.identities import Authority, verify_signature
+from agent.protocol.keys import derive, self_secret_digest
 from agent.protocol.messages import Mode, RoundConfig, Task
 from agent.protocol.sharing import Combiner, split
 from agent.protocol.states import Group
@@ -144,6 +146,26 @@ def floor_s(d: int, masks: int) -> float:
     return time.perf_counter() - started
 
 
+def primitives_s(n: int) -> float:
+    """CPU of what no device can do without, bare: chains, signatures, exchanges, derivations and share encryption for n - 1 peers."""
+    fleet = Fleet(3)
+    authority = Authority(fleet.authority.pem, datetime.datetime.fromtimestamp(fleet.now, datetime.UTC), frozenset())
+    peer, private = fleet.peers[0], X25519PrivateKey.generate()
+    public, certificate, message = private.public_key(), Authority.der(peer.certificate), bytes(200)
+    key, signature = authority.key_of(certificate, peer.device_id), peer.sign(message)
+    started = time.process_time()
+    for _ in range(n - 1):
+        authority.key_of(certificate, peer.device_id)
+        verify_signature(key, signature, message)
+        for _ in range(2):
+            private.exchange(public)
+            AESGCM(derive(bytes(32), b"label")).encrypt(bytes(12), bytes(66), message)
+        derive(bytes(32), b"label")
+    for _ in range(codec.threshold(n, config_for(n, 1000, n * 4 // 5))):
+        verify_signature(key, signature, message)
+    return time.process_time() - started
+
+
 @bench(
     *(f"secagg.device_cpu_ms.n100.{size}" for size in ("d10k", "d100k")),
     *(f"secagg.{what}_bytes.n100.d10k" for what in ("vector", "other_up", "down", "down_certificate")),
@@ -156,6 +178,10 @@ def device():
         peer_s, peer = flower("client_s", SIZES[size])
         yield Figure(f"secagg.device_cpu_ms.n100.{size}", made.device_s * 1e3, "ms CPU", peer_s * 1e3, peer)
         yield Figure(f"secagg.device_over_floor.n100.{size}", made.device_s * 1e3, "ms CPU", floor, "AES-CTR alone, same run")
+        bare = (primitives_s(100) + made.seal_s) * 1e3 + floor
+        yield Figure(
+            f"secagg.device_over_primitives.n100.{size}", made.device_s * 1e3, "ms CPU", bare, "bare primitives and seal, same run"
+        )
         yield Figure(f"secagg.seal_cpu_ms.{size}", made.seal_s * 1e3, "ms CPU", None, "noise table built anew")
         if size == "d10k":
             other = sum(made.up.values()) - made.up["masked"]

@@ -1,6 +1,7 @@
 """`aegis simulate`: the arithmetic is the machines', the wall stands, liars are counted, and what is printed is what the schema says."""
 
 import json
+import os
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from agent.cli import main
 from agent.detector.synthetic import generate
 from agent.errors import NeedsOperator, NeedsUser
+from agent.privacy.codec import clip, decode_sum, encode_update, noise_sd
 from agent.privacy.policy import Limits
 from agent.privacy.zcdp import rho_for_epsilon, rho_units, sent_words
 from agent.protocol.packing import packed_bytes
@@ -79,6 +81,19 @@ def test_p6_so_do_larger_groups_with_colluding_devices_in_the_plan(seed):
     silent = draw.choice(["", "", "", "", *PHASES], size).tolist()
     words = [draw.integers(0, 1 << config.bits, sent_words(config), dtype=np.uint32) for _ in range(size)]
     same(opened_by_machines(Authority(), LIMITS, config, words, silent), opened_directly(config, words, silent))
+
+
+@pytest.mark.parametrize("survivors", [6, 10])
+def test_p7_the_noise_of_a_sum_that_the_machines_opened_is_the_planned_one(survivors):
+    """At the minimum and at full survival, through codec, masks, shares and unmasking to the mean: within four standard errors."""
+    config, draw = plan(10, d=2000, min_sum=6), np.random.default_rng(survivors)
+    vectors = [clip(draw.normal(size=2000), 1.0) for _ in range(10)]
+    words = [encode_update(vector, config, os.urandom(32)) for vector in vectors]
+    outcome = opened_by_machines(Authority(), LIMITS, config, words, ["masked"] * (10 - survivors) + [""] * survivors)
+    assert len(outcome.survivors) == survivors
+    error = decode_sum(outcome.words, config, survivors) - np.mean([vectors[place] for place in outcome.survivors], axis=0)
+    planned_variance = noise_sd(config, survivors) ** 2 * (1 + 0.25 / config.noise_var)
+    assert abs(np.mean(error**2) / planned_variance - 1) < 4 * (2 / 2000) ** 0.5
 
 
 def same(machines, direct):
