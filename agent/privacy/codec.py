@@ -21,6 +21,8 @@ from agent.protocol.messages import RoundConfig
 from agent.protocol.packing import unpack
 from agent.protocol.stream import Stream
 
+PIECE = 1 << 13
+"""Coordinates (whole blocks) that are worked on at a time, in the processor's cache and in memory that is used again."""
 MAX_ROUNDINGS = 200
 """Each succeeds with probability above 0.39 (D² is planned so); all fail with probability 10⁻⁴³."""
 
@@ -31,28 +33,34 @@ Words = NDArray[np.uint32]
 def clip(vector: Vector, norm: float) -> Vector:
     """Scale `vector` down to L2 norm `norm` where it is longer. Raises InternalError NOT_FINITE."""
     vector = np.asarray(vector, np.float64)
-    largest = float(np.max(np.abs(vector), initial=0.0))
+    largest = max(float(np.max(vector, initial=0.0)), -float(np.min(vector, initial=0.0)))
     if not np.isfinite(largest):
         raise InternalError("NOT_FINITE", "The trained update holds a value that is not a number.", "Nothing was sent.")
+    if 1e-150 < largest < 1e150:
+        length = _norm(vector)
+        return vector.copy() if length <= norm else vector * (norm / length)
     if largest == 0.0:
         return vector.copy()
     scaled = vector / largest
-    length = largest * float(np.sqrt(scaled @ scaled)) if largest < 1e150 else np.inf
-    if length <= norm:
-        return vector.copy()
-    return scaled * (norm / float(np.sqrt(scaled @ scaled)))
+    scaled_length = _norm(scaled)
+    return vector.copy() if largest * scaled_length <= norm else scaled * (norm / scaled_length)
 
 
 def rotate(vector: Vector, config: RoundConfig) -> Vector:
     """Pad, flip signs by the round's seed and apply the orthonormal Walsh-Hadamard transform in blocks; shape (d_padded,)."""
     wide = np.zeros(config.d_padded)
     wide[: config.d] = vector
-    return _hadamard(wide * _signs(config))
+    _flip(wide, config)
+    _hadamard(wide)
+    return wide
 
 
 def rotate_back(wide: Vector, config: RoundConfig) -> Vector:
     """The inverse of `rotate`; shape (d,)."""
-    return (_hadamard(wide) * _signs(config))[: config.d]
+    back = wide.copy()
+    _hadamard(back)
+    _flip(back, config)
+    return back[: config.d]
 
 
 def subset(config: RoundConfig) -> NDArray[np.int64]:
@@ -70,10 +78,10 @@ def quantise(vector: Vector, config: RoundConfig, stream: Stream) -> NDArray[np.
     rotated = rotate(clip(vector, float(config.clip)), config)
     if config.subset_k:
         rotated = rotated[subset(config)]
-    units = rotated / float(config.grid)
+    rotated /= float(config.grid)
+    rounded = np.empty(len(rotated), np.int64)
     for _ in range(MAX_ROUNDINGS):
-        uniform = (stream.words64(len(units)) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-        rounded = np.floor(units + uniform).astype(np.int64)
+        _round_at_random(rotated, rounded, stream)
         if _within_sensitivity(rounded, config.sensitivity_sq):
             return rounded
     raise InternalError("SENSITIVITY", "The update could not be rounded within its bound.", "Nothing was sent.")
@@ -88,7 +96,7 @@ def encode_update(vector: Vector, config: RoundConfig, entropy: bytes) -> Words:
 
 def to_words(values: NDArray[np.int64], bits: int) -> Words:
     """Signed integers modulo 2^bits."""
-    return (values & ((1 << bits) - 1)).astype(np.uint32)
+    return values.astype(np.uint32) & np.uint32((1 << bits) - 1)
 
 
 def signed(words: NDArray[np.integer], bits: int) -> NDArray[np.int64]:
@@ -135,27 +143,50 @@ def _check_range(values: NDArray[np.int64], config: RoundConfig, count: int) -> 
         )
 
 
+def _norm(vector: Vector) -> float:
+    """L2. (Not by a matrix library: its threads would spin for longer than the sum takes.)"""
+    return float(np.sqrt(np.einsum("i,i->", vector, vector)))
+
+
 def _within_sensitivity(values: NDArray[np.int64], bound: int) -> bool:
     largest = int(np.max(np.abs(values), initial=0))
     # The first test keeps the second within 64 bits: bound <= 2^40 and at most 2^21 words.
     return largest * largest <= bound and int(values @ values) <= bound
 
 
-def _signs(config: RoundConfig) -> Vector:
+def _round_at_random(units: Vector, out: NDArray[np.int64], stream: Stream) -> None:
+    """Each value up or down to a whole number so that its mean is right: floor(x + u), u uniform in [0, 1) with 53 bits."""
+    words, spare = np.empty(PIECE, "<u8"), np.empty(PIECE)
+    for start in range(0, len(units), PIECE):
+        piece = units[start : start + PIECE]
+        drawn, uniform = words[: len(piece)], spare[: len(piece)]
+        stream.fill(drawn)
+        drawn >>= np.uint64(11)
+        np.multiply(drawn, 2.0**-53, out=uniform)
+        uniform += piece
+        np.floor(uniform, out=uniform)
+        out[start : start + PIECE] = uniform
+
+
+def _flip(wide: Vector, config: RoundConfig) -> None:
+    """Multiply by the round's signs, in place: a drawn 0 turns a value's sign round."""
     bits = np.unpackbits(Stream(derive(bytes.fromhex(config.rotation_seed), b"rotate")).bytes8(-(-config.d_padded // 8)))
-    return np.where(bits[: config.d_padded] == 1, -1.0, 1.0)
+    for start in range(0, len(wide), PIECE):
+        wide[start : start + PIECE] *= 1.0 - 2.0 * bits[start : min(start + PIECE, len(wide))]
 
 
-def _hadamard(wide: Vector) -> Vector:
-    """Orthonormal fast Walsh-Hadamard transform of each block; its own inverse."""
+def _hadamard(wide: Vector) -> None:
+    """Orthonormal fast Walsh-Hadamard transform of each block, in place; its own inverse."""
     block = min(len(wide), MAX_BLOCK)
-    rows, spare = wide.reshape(-1, block).copy(), np.empty((len(wide) // block, block))
-    width = 1
-    while width < block:
-        source, target = rows.reshape(-1, 2, width), spare.reshape(-1, 2, width)
-        np.add(source[:, 0], source[:, 1], out=target[:, 0])
-        np.subtract(source[:, 0], source[:, 1], out=target[:, 1])
-        rows, spare = spare, rows
-        width *= 2
-    rows *= block**-0.5
-    return rows.reshape(-1)
+    spares = np.empty((2, min(PIECE, len(wide))))
+    for start in range(0, len(wide), PIECE):
+        piece = wide[start : start + PIECE]
+        rows, spare, other = piece, spares[0, : len(piece)], spares[1, : len(piece)]
+        width = 1
+        while width < block:
+            source, target = rows.reshape(-1, 2, width), spare.reshape(-1, 2, width)
+            np.add(source[:, 0], source[:, 1], out=target[:, 0])
+            np.subtract(source[:, 0], source[:, 1], out=target[:, 1])
+            rows, spare = spare, (other if rows is piece else rows)
+            width *= 2
+        np.multiply(rows, block**-0.5, out=piece)
