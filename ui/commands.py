@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from agent.errors import NeedsUser
 from agent.paths import Home, default_home, runtime_folder, socket_path
 from agent.status import ConsentState, Status
 from ui import i18n
+from ui.ending import Ending
 from ui.instance import Instance, tell, tell_first
 from ui.link import Link
 
@@ -95,12 +95,15 @@ def _show_window(home: Home, page: str, *, quietly: bool) -> int:
 
     instance.asked.connect(asked)
     shown.closed.connect(app.quit)
+    ending = Ending(app)
+    ending.asked.connect(shown.close)
     if quietly:
         shown.setAttribute(Qt.WidgetAttribute.WA_ShowWithoutActivating)
     _start_agent_when_none_runs(home, link)
     link.open()
     shown.show()
     code = app.exec()
+    ending.close()
     instance.release()
     link.close()
     return int(code)
@@ -147,6 +150,8 @@ class _Resident:
         self._tray.windowWanted.connect(self.open_window)
         self._tray.quitWanted.connect(self.quit)
         self._link.statusChanged.connect(self._first_status)
+        self._ending = Ending(app)
+        self._ending.asked.connect(self.quit)
         instance.asked.connect(lambda verb, page, _: self.quit() if verb == "quit" else self.open_window(page))
 
     def run(self) -> int:
@@ -154,6 +159,7 @@ class _Resident:
         _start_agent_when_none_runs(self._home, self._link)
         self._link.open()
         code = self._app.exec()
+        self._ending.close()
         self._tray.hide_icon()
         self._instance.release()
         self._link.close()
@@ -177,7 +183,9 @@ class _Resident:
         self._is_asked = True
         state = status.consent.state
         if not self._autostart:
-            if state is ConsentState.UNASKED:
+            if state is ConsentState.UNASKED and status.operator is not None:
+                self._link.call("consent.prompt", {}, lambda answer: self.open_window("consent" if answer["allowed"] else ""))
+            elif state is ConsentState.UNASKED:
                 self.open_window("")
             return
         if state in (ConsentState.REFUSED, ConsentState.WITHDRAWN):
@@ -226,7 +234,6 @@ def _start(words: list[str]) -> None:
 
 
 def _application(name: str) -> QApplication:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once; nothing is held here that could be lost
     app = QApplication([name])
     app.setApplicationName("AegisAI")
     app.setApplicationDisplayName("AegisAI")

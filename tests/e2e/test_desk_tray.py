@@ -1,13 +1,11 @@
 """The icon in a real login: read and clicked by a notification area over D-Bus, one that comes late, and none at all."""
 
-import contextlib
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.fakes import login
-from tests.fakes.login import Desktop, until
+from tests.fakes.login import Desktop, until, words
 from tests.fakes.notifier_host import NotifierHost
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(login.missing()), reason=f"not installed: {login.missing()}")]
@@ -53,7 +51,7 @@ def test_a_panel_reads_the_icon_pauses_and_switches_consent_off(desktop):
 
         host.click("Quit")
         tray.wait(10)
-        until(lambda: not desktop.agents(), 10, "the end of everything")
+        desktop.until_gone()
 
 
 def test_a_panel_that_comes_late_gets_the_icon(desktop):
@@ -72,13 +70,6 @@ def test_without_a_panel_the_window_opens_and_a_second_start_raises_it(desktop):
     assert desktop.start("window", "about").wait(20) == 0
     assert desktop.windows("^AegisAI$") == [first]
     assert tray.poll() is None
-    assert len([pid for pid in desktop.agents() if b"window" in command(pid)]) == 1
+    assert len([pid for pid in desktop.agents() if "window" in words(pid)]) == 1
     desktop.aegis("quit")
-    until(lambda: not [pid for pid in desktop.agents() if b"run" in command(pid)], 10, "the agent's end")
-
-
-def command(pid):
-    """The words of a process's command line; none when it has ended."""
-    with contextlib.suppress(OSError):
-        return Path("/proc", str(pid), "cmdline").read_bytes().split(b"\0")
-    return []
+    until(lambda: not [pid for pid in desktop.agents() if "run" in words(pid)], 10, "the agent's end")

@@ -90,9 +90,12 @@ def status(state=AgentState.WAITING, consent=ConsentState.GRANTED, **changes):
         operator=OperatorView("Northwind Security Institute", "privacy@northwind.example", "https://aggregator.northwind.example:9443"),
         next_at=NOW + 1800,
         readings=(
-            ReadingView("Power", "on mains, 87 %", "power_supply"),
-            ReadingView("Idle", "12 min", "Mutter"),
-            ReadingView("Training", "9.8 % of one core", "psutil"),
+            ReadingView("on mains", "yes", "power_supply"),
+            ReadingView("charge", "87 %", "power_supply"),
+            ReadingView("idle", "720 s", "Mutter"),
+            ReadingView("others cpu", "9.8 %", "kernel counters, ours left out"),
+            ReadingView("temperature", "unknown", "not available: no sensor of the processor"),
+            ReadingView("metered", "unknown", "no bus: FileNotFoundError"),
         ),
         samples_benign=412,
         samples_malicious=96,
@@ -218,7 +221,7 @@ def ledger_answer():
                 "bytes": 936,
                 "state": "acknowledged" if number == 1 else "unsent",
                 "settled_at": at + 1 if number == 1 else None,
-                "receipt": receipt if number == 1 else None,
+                "receipt": {"receipt": receipt, "signature": "ab" * 64} if number == 1 else None,
             }
         )
     totals = {

@@ -37,12 +37,19 @@ def until(found, seconds=PATIENCE_S, what="it"):
     return value
 
 
+def words(pid):
+    """A process's command line; nothing when it has ended."""
+    with contextlib.suppress(OSError):
+        return Path("/proc", str(pid), "cmdline").read_bytes().decode().split("\0")
+    return []
+
+
 class Desktop:
     """Processes end with it. `keyring`: a real, unlocked Secret Service on the bus."""
 
-    def __init__(self, folder, *, keyring=False):
+    def __init__(self, folder, *, keyring=False, home=None):
         self.folder = folder
-        self.home = folder / "home"
+        self.home = home or folder / "home"
         self._keyring = keyring
         self._started = []
 
@@ -133,6 +140,13 @@ class Desktop:
                 if b"agent" in words and f"AEGIS_HOME={self.home}".encode() in surroundings:
                     found.append(int(entry.name))
         return found
+
+    def until_gone(self, seconds=20):
+        """Until nothing of AegisAI runs on this home; else what does."""
+        with contextlib.suppress(AssertionError):
+            until(lambda: not self.agents(), seconds)
+        left = [words(pid) for pid in self.agents()]
+        assert left == []
 
     def xdotool(self, *words):
         done = subprocess.run(["xdotool", *words], env=self.environ, capture_output=True, text=True, timeout=30, check=False)

@@ -44,7 +44,7 @@ def test_the_names_of_the_seam(qapp, theme):
 def test_the_overview_shows_readings_reasons_and_the_settings_that_lift_them(qapp, theme):
     window = scenes.window(qapp, fakes.waiting(), "overview", theme)
     shown = texts(page(window, "overviewPage"))
-    for words in ("The computer runs on battery", "64 %, discharging (read from power_supply)", "on mains, 87 %", "read from Mutter"):
+    for words in ("The computer runs on battery", "64 %, discharging (read from power_supply)", "Plugged in", "87 %", "read from Mutter"):
         assert words in shown
     change = window.findChild(QPushButton, "lift:battery.rule")
     assert change.text() == "Change: Train on battery"
@@ -52,6 +52,20 @@ def test_the_overview_shows_readings_reasons_and_the_settings_that_lift_them(qap
     assert window.page == "limits"
     scenes.settle()
     assert window.focusWidget().objectName() == "setting:battery.rule"
+
+
+def test_the_sent_page_compares_the_servers_receipt_with_the_bytes(qapp, theme):
+    entry = fakes.ledger_answer()["outbox"][0]
+    lying = {**entry, "receipt": {**entry["receipt"], "receipt": {**entry["receipt"]["receipt"], "body_sha256": "0" * 64}}}
+    for shown, told in (
+        (entry, "names exactly these bytes"),
+        (lying, "names other bytes"),
+        ({**entry, "receipt": None}, "has not confirmed"),
+    ):
+        window = scenes.window(qapp, fakes.status(), "sent", theme)
+        sent = page(window, "sentPage")
+        sent._show_entry({"entry": shown, "header": None, "path": None})
+        assert any(told in words for words in texts(sent))
 
 
 def test_without_samples_the_overview_leads_to_where_they_are_added(qapp, theme):

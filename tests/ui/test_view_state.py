@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from agent.conditions.reasons import Reason, ReasonCode
-from agent.status import AgentState, ConsentState
+from agent.status import AgentState, ConsentState, ReadingView
 from tests.fakes import link as fakes
 from tests.ui.plain import PlainWords
+from ui.reading_words import reading_text, unknown_line
 from ui.setting_words import setting_words
 from ui.view_state import origin_word, reason_text, sending_word, share_text, state_word, verdict_word, view_of
 from ui.words import counted
@@ -50,6 +51,21 @@ def test_every_setting_that_lifts_a_reason_has_a_name():
     from agent.settings import DEFINITIONS
 
     assert set(setting_words(WORDS)) == {each.key for each in DEFINITIONS} - {"key_store", "budget.delta"}
+
+
+def test_readings_are_told_in_words_and_what_cannot_be_told_in_one_line():
+    texts = [reading_text(reading, WORDS) for reading in fakes.status().readings]
+    assert (texts[0].name, texts[0].value, texts[0].note) == ("Plugged in", "yes", "read from power_supply")
+    assert texts[-1].note == "no bus"
+    assert unknown_line(texts, WORDS) == "Cannot be told on this computer: temperature, metered network."
+    assert unknown_line(texts[:1], WORDS) == ""
+
+
+def test_every_reading_of_the_agent_has_a_name():
+    from agent.conditions.readings import Readings
+
+    for name, _ in Readings().named():
+        assert reading_text(ReadingView(name, "1", "x"), WORDS).name != name
 
 
 def test_the_budget_is_told_in_plain_words():

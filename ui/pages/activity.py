@@ -8,6 +8,7 @@ from agent.errors import AegisError
 from agent.status import Status
 from ui import theme
 from ui.pages import Context
+from ui.reading_words import reading_text
 from ui.view_state import DAY_S, View
 from ui.widgets import Card, Page, Sparkline, button, buttons, clear, row, rule, set_tone, step, text
 
@@ -44,7 +45,8 @@ class ActivityPage(Page):
         for place, reading in enumerate(status.readings if status else ()):
             if place:
                 self._readings.addWidget(rule())
-            self._readings.addLayout(self._pair(reading.name, reading.value, self.tr("read from {source}").format(source=reading.source)))
+            told = reading_text(reading, self._context.words)
+            self._readings.addLayout(self._pair(told.name, told.value, told.note, "" if told.is_known else "muted"))
         if not status or not status.readings:
             self._readings.addWidget(text(self.tr("Nothing is measured now: without your consent nothing runs."), tone="muted"))
         if status is not None and status.sent.count != self._count:

@@ -8,11 +8,12 @@ from agent.status import AgentState, Status
 from ui import theme
 from ui.icons import picture, state_colour
 from ui.pages import Context
+from ui.reading_words import reading_text, unknown_line
 from ui.view_state import ReasonText, View
 from ui.widgets import Card, Meter, Page, button, clear, column, row, rule, step, text
 
 ICON_STEPS = 12
-NAME_STEPS = 36
+NAME_STEPS = 46
 
 
 class OverviewPage(Page):
@@ -182,16 +183,21 @@ class OverviewPage(Page):
 
     def _show_readings(self, status: Status | None) -> None:
         clear(self._readings)
-        readings = status.readings if status is not None else ()
+        words = self._context.words
+        readings = [reading_text(each, words) for each in status.readings] if status is not None else []
         self._readings_card.setVisible(bool(readings))
         for reading in readings:
+            if not reading.is_known:
+                continue
             line = row(of=self, gap=4)
             name = text(reading.name, tone="muted")
             name.setFixedWidth(NAME_STEPS * step(self))
             line.addWidget(name)
             line.addWidget(text(reading.value), 1)
-            line.addWidget(text(self.tr("read from {source}").format(source=reading.source), factor=theme.SMALL, tone="muted"), 1)
+            line.addWidget(text(reading.note, factor=theme.SMALL, tone="muted"), 1)
             self._readings.addLayout(line)
+        if missing := unknown_line(readings, words):
+            self._readings.addWidget(text(missing, factor=theme.SMALL, tone="muted"))
 
     def _build_budget(self) -> None:
         self._budget_card = Card(self.tr("Privacy budget"))

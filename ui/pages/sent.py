@@ -153,7 +153,7 @@ class SentPage(Page):
         self.content.setPlainText("\n".join([header, "", *content]).strip())
 
     def _show_receipt(self, label: QLabel, entry: dict[str, Any]) -> None:
-        receipt = entry["receipt"]
+        receipt = (entry["receipt"] or {}).get("receipt")  # beside it stands the server's signature
         if receipt is None:
             label.setText(self.tr("The server has not confirmed it."))
             set_tone(label, "muted")

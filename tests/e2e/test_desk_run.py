@@ -1,0 +1,56 @@
+"""`make run` with a display: the question comes by itself, nobody takes part before a yes, and Ctrl-C leaves nothing running."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.fakes import login
+from tests.fakes.login import Desktop, until
+
+pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(login.missing()), reason=f"not installed: {login.missing()}")]
+ROOT = Path(__file__).parents[2]
+START_S = 120
+
+
+def test_the_desk_asks_runs_rounds_and_ends_with_ctrl_c(tmp_path):
+    folder = tmp_path / "desk"
+    with Desktop(tmp_path, home=folder / "home") as desktop:
+        command = [sys.executable, "-m", "server_stub.demo_desk", str(folder)]
+        surroundings = {name: value for name, value in desktop.environ.items() if name != "AEGIS_HOME"}
+        program = subprocess.Popen(command, env=surroundings, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        try:
+            dialog = desktop.window("Help improve malware detection", START_S)
+            assert desktop.status()["consent"]["state"] == "UNASKED"
+            assert not list((folder / "devices").glob("*/identity.aead"))
+            desktop.focus(dialog)
+            desktop.keys("Tab", "space")
+            status = desktop.until_status(lambda status: status["sent"]["count"] >= 1, "the first update", START_S)
+            assert status["consent"]["state"] == "GRANTED"
+            running = [program.pid, *desktop.agents(), *(child.pid for child in psutil.Process(program.pid).children(recursive=True))]
+            started = time.monotonic()
+            os.kill(program.pid, signal.SIGINT)
+            said = program.communicate(timeout=30)[0]
+            until(lambda: not any(map(psutil.pid_exists, running)), 30, "the end of everything")
+            print(f"gone after {time.monotonic() - started:.1f} s")
+        finally:
+            if program.poll() is None:
+                program.kill()
+                program.wait()
+    assert program.returncode == 130
+    assert said.splitlines()[-1] == "Everything has ended."
+
+
+@pytest.mark.parametrize(("view", "told"), [("window", "no display that Qt can use"), ("cinema", "VIEW is window or terminal")])
+def test_without_a_display_the_wish_for_a_window_is_refused_in_one_line(view, told):
+    surroundings = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    command = ["sh", str(ROOT / "packaging" / "run.sh")]
+    done = subprocess.run(command, env={**surroundings, "VIEW": view}, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == 1
