@@ -18,7 +18,7 @@ from agent.protocol.messages import Mode
 from agent.protocol.signing import public_hex
 from server_stub import ceremony, publication
 from server_stub.ca.authority import Authority
-from server_stub.home import Home, Settings, changed, default_task, test_floor
+from server_stub.home import Home, Settings, changed, default_task, group_floor
 from server_stub.rounds import RoundPlan
 from server_stub.statistics import round_summary, statistics
 from server_stub.store import Store
@@ -370,7 +370,7 @@ def _run_options(options: argparse.Namespace) -> dict[str, Any]:
         "next_poll_s": options.poll_seconds,
         "server_rate_milli": options.server_rate_milli,
         "g_max": options.group_max,
-        **({} if options.group_floor is None else test_floor(options.group_floor)),
+        **({} if options.group_floor is None else group_floor(options.group_floor)),
         "ready_target": options.ready_target,
         "lead_s": options.lead_seconds,
         "join_s": options.join_seconds,

@@ -246,7 +246,7 @@ class Home:
         raise NeedsOperator("NO_URL", "It is not known where devices reach this server.", "Start it once, or give --server.")
 
 
-def test_floor(size: int) -> dict[str, int]:
+def group_floor(size: int) -> dict[str, int]:
     """Settings that allow groups of `size` devices: below the product's floor they are for tests, and devices refuse them unless told."""
     plan = RoundPlan()
     if size >= plan.min_group:

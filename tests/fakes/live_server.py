@@ -53,6 +53,7 @@ class LiveServer:
             self.home, self.settings = make_home(folder / "server", self.clock.now(), **options)
 
     def __enter__(self):
+        self._view = None
         self.authority = Authority(self.home.authority, self.clock)
         self._clients = []
         self._ready = threading.Event()
@@ -67,6 +68,8 @@ class LiveServer:
     def __exit__(self, *_):
         for client in self._clients:
             client.close()
+        if self._view is not None:
+            self._view.close()
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(20)
@@ -106,6 +109,12 @@ class LiveServer:
     def store(self):
         """Another process's view of the database; close it."""
         return Store(self.home.database_url)
+
+    @property
+    def view(self):
+        """The same, opened once and closed at the end."""
+        self._view = self._view or self.store()
+        return self._view
 
     def wait_for_model(self, version, seconds=10):
         """Until devices are told of this model, through the signed offer."""

