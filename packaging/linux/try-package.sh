@@ -47,7 +47,7 @@ as_person aegis scan --json /home/person/program.exe | grep -q '"probability": 0
 echo "--- window, without a screen of its own"
 as_person env QT_QPA_PLATFORM=offscreen timeout 5 aegis window >"$root.window" 2>&1 || [ $? = 124 ] || { cat "$root.window"; exit 1; }
 as_person aegis quit
-rm -rf "$root/home/person/program.exe" "$root/home/person/.local"
+rm -rf "$root/home/person/program.exe" "$root/home/person/.local" "$root/home/person/.cache"  # a person's own files stay
 
 inside apt-get purge -y -qq aegisai >/dev/null 2>&1
 files >"$root.after"

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 def run(folder, strict, *options):
     (folder / "conftest.py").write_text((ROOT / "tests/conftest.py").read_text())
     (folder / "test_it.py").write_text("import pytest\ndef test_a(): assert True\n@pytest.mark.skip(reason='why')\ndef test_b(): pass\n")
-    environ = {**os.environ, "AEGIS_NOTHING_LEFT_OUT": strict}
+    environ = {**os.environ, "AEGIS_NOTHING_LEFT_OUT": strict, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     command = [
         sys.executable,
         "-m",
@@ -20,9 +20,7 @@ def run(folder, strict, *options):
         "-p",
         "no:cacheprovider",
         "-p",
-        "no:schemathesis",
-        "-p",
-        "no:pytest-qt",
+        "xdist",
         "--rootdir",
         str(folder),
         *options,
