@@ -204,10 +204,8 @@ def test_p10_a_killed_server_loses_no_update_and_counts_none_twice(home, tmp_pat
         assert (stats["updates"], stats["rounds_done"]) == (2, 1)
         client.close()
         other.close()
-        began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
-        assert time.monotonic() - began < 5
     rounds = answer(capsys, "rounds", "list", "--home", str(home))["rounds"]
     assert [(one["state"], one["updates"], one["model_version"]) for one in rounds][:1] == [("done", 2, 2)]
 
