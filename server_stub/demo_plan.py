@@ -11,7 +11,7 @@ from agent.privacy.policy import Limits
 from agent.privacy.zcdp import UNITS_PER_RHO, rho_for_epsilon
 from agent.protocol.messages import Mode
 from server_stub.demo_baselines import Training
-from server_stub.home import test_floor
+from server_stub.home import group_floor
 from server_stub.rounds import RoundPlan, server_rate
 
 DELTA_INVERSE = 100_000
@@ -71,7 +71,7 @@ class DemoPlan:
         """Bounds on groups for the devices that the demonstration makes; None: the product's own hold."""
         if not self.is_secagg or self.devices >= PRODUCT_FROM:
             return None
-        held = test_floor(max(LEAST_GROUP, self.devices * 4 // 5))
+        held = group_floor(max(LEAST_GROUP, self.devices * 4 // 5))
         return Limits(held["min_group"], held["min_sum"], held["gamma_milli"])
 
     @property
