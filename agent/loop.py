@@ -75,7 +75,7 @@ class Loop:
         finally:
             for task in (passes, quitting, *([self._watching] if self._watching else [])):
                 task.cancel()
-            await self._agent.participation.stop()
+            await self._agent.participation.quit()
             await self._agent.worker().stop()
             await self._channel.close()
             log.info("agent.stopped")

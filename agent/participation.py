@@ -50,6 +50,8 @@ T = TypeVar("T")
 
 CHOSEN_PATIENCE_S = 180
 """How long a pass that a person asked for waits with its finished update for a group to meet."""
+FAREWELL_S = 1.0
+"""Quitting waits no longer for a `leave` to be heard."""
 MIN_READY_POLL_S = 2
 """A pass that waits for a meeting asks for it no more often than this."""
 
@@ -189,6 +191,14 @@ class Participation:
         sends_alone = self.activity.kind == "sending" and not self._group.is_busy
         if not (self._group.is_committed or sends_alone):
             await self._part("paused")
+
+    async def quit(self) -> None:
+        """End everything: a group that can still do without this device is told, if that takes no longer than a second."""
+        if self._group.may_leave:
+            await self._part("quit")
+        await self.stop()
+        if self._farewells:
+            await asyncio.wait(self._farewells, timeout=FAREWELL_S)
 
     async def forget(self) -> None:
         """After a withdrawal: stop, empty the outbox, wipe what was trained, say `leave` to a group that is under way (P2)."""

@@ -106,6 +106,11 @@ class SecaggWay:
         self._turn: Turn | None = None
 
     @property
+    def may_leave(self) -> bool:
+        """Whether a round is under way whose masked input is not charged yet."""
+        return self._turn is not None and not self._turn.is_charged
+
+    @property
     def is_busy(self) -> bool:
         """Whether a group is met or waited for."""
         return self._is_busy

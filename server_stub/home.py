@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent import durable
 from agent.detector.schema import SCHEMA
 from agent.errors import AegisError, NeedsOperator
+from agent.privacy.policy import MAX_PHASE_S
 from agent.protocol.invitation import Operator, check_server
 from agent.protocol.limits import MAX_GROUP
 from agent.protocol.messages import Mode, Task
@@ -91,7 +92,7 @@ class Settings:
             ("min_group", plan.min_group, 2, plan.g_max),
             ("min_sum", plan.min_sum, 2, plan.min_group),
             ("gamma_milli", plan.gamma_milli, 0, 500),
-            ("phase_s", plan.phase_s, 1, 3600),
+            ("phase_s", plan.phase_s, 1, MAX_PHASE_S),
             ("join_s", plan.join_s, 1, 15 * 60),
             ("lead_s", plan.lead_s, 0, 24 * 3600),
             ("ready_target", plan.ready_target, 0, 1_000_000),

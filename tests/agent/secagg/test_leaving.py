@@ -117,3 +117,26 @@ def test_p2_erasing_in_a_round_ends_it(town):
         assert not victim.agent.identity_file_exists()
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize("place", ["inbox shares", "inbox masked"])
+def test_the_end_of_the_program_leaves_a_group_that_can_do_without_it(town_of_four, place):
+    town = town_of_four
+
+    async def scene():
+        await town.join()
+        await town.all_ready()
+        victim = town.devices[0]
+        name = device_id(victim)
+        running = await wait_at(town, victim, place)
+        started = asyncio.get_running_loop().time()
+        await victim.agent.participation.quit()
+        assert asyncio.get_running_loop().time() - started < 2
+        before = place == "inbox shares"
+        assert town.server.left == ([name] if before else [])
+        results = await asyncio.gather(*running, return_exceptions=True)
+        assert outcomes(results) == ["stopped", "sent", "sent", "sent"]
+        (group,) = town.server.groups
+        assert (name in group.result.devices) != before
+
+    asyncio.run(scene())
