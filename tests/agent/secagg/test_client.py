@@ -205,6 +205,24 @@ def test_another_round_model_or_configuration(change):
     lie.gone()
 
 
+@pytest.mark.parametrize("round_id", [6, 7], ids=["an earlier round", "another group of this round"])
+@pytest.mark.parametrize(
+    ("until", "after", "call"),
+    [(0, "advertise", "shares"), (1, "shares", "accept_shares"), (2, "masked", "consistency"), (3, "consistency", "unmask")],
+    ids=["roster", "shares", "survivors", "signatures"],
+)
+def test_a_message_played_again_from_elsewhere_fits_nothing(until, after, call, round_id):
+    """Genuine messages of the same devices' other meeting, with every signature right."""
+    lie, other = Lie(until=until), Lie(until=until, config=plan(5, round_id=round_id))
+    replayed = other.inbox(after)
+    with pytest.raises(PeerFault) as raised:
+        getattr(lie.client, call)(replayed)
+    # Another group's roster has this round's context: it is refused for what is in it.
+    expected = {"ROSTER_SELF"} if (after, round_id) == ("advertise", 7) else {"WRONG_CONTEXT"}
+    assert raised.value.code in expected
+    lie.gone()
+
+
 def test_p6_masks_of_devices_on_different_models_do_not_cancel():
     from agent.protocol.keys import pair_key
 
