@@ -31,6 +31,11 @@ def status_text(status: Shown) -> str:
     lines.append(f"Sent:     {sent['count']} updates, {sent['bytes_up']} bytes{_until(sent['last_at'], ', last')}")
     if status["next_at"]:
         lines.append(f"Next:    {_until(status['next_at'], '')}")
+    if work := status["work"]:
+        takes = f"; training takes {work['measured_text']}, {work['memory_mib']:.0f} MiB" if work["measured_text"] else ""
+        lines.append(f"Limit:    {work['limit_text']}{takes}" + (" (held back)" if work["held"] else ""))
+    if stop := status["last_stop"]:
+        lines.append(f"Stopped:  {stop['text']}")
     if status["group_floor"]:
         lines.append(f"Groups:   {status['group_floor']}")
     lines.extend(f"Reading:  {reading['name']}: {reading['value']} ({reading['source']})" for reading in status["readings"])

@@ -168,7 +168,10 @@ class Status:
     status_version: int = STATUS_VERSION
 
     def to_json(self) -> dict[str, Any]:
-        return _plain(asdict(self))  # type: ignore[no-any-return]
+        shown: dict[str, Any] = _plain(asdict(self))
+        for reason, said in zip(self.reasons, shown["reasons"], strict=True):
+            said["overridable"] = reason.overridable
+        return shown
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> "Status":

@@ -267,7 +267,9 @@ class SessionBus:
         self._why = "no session bus"
 
     async def open(self) -> None:
-        if self._address and await self._bus.open():
+        if not self._address:
+            self._bus.why = "no session bus"
+        elif await self._bus.open():
             await self._bus.listen(IDLE[2], "WatchFired", self._fired)
 
     def close(self) -> None:

@@ -1,0 +1,227 @@
+"""Whether the processor limit holds, what holding it costs, and how soon a worker stands still. Everything is read from the kernel here,
+by a process that neither works nor governs.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from tests.bench.harness import CannotMeasure, Figure, bench
+from tests.bench.process import children, rate, usage
+from tests.fakes.laptop import Laptop, state, wait_for
+
+SETTLE_S, WATCH_S, STEP_S = 3.0, 20.0, 0.1
+LIMITS = (5, 10, 25, 50)
+LOADS = ("numpy", "training", "two_threads", "bursts")
+ASKED = "per cent asked"
+COST_REACH = 0.006
+STOP_REACH_S = {"median": 0.05, "worst": 0.5}
+
+
+@bench(*(f"governor.{what}.limit25" for what in ("mean", "worst1s", "worst10s")), "governor.cost_share", unit="% of a core")
+def the_fixed_keys() -> Iterator[Figure]:
+    """A numpy loop at 25 % on the machine as it is."""
+    mean, second, ten, cost = measured("numpy", 25)
+    yield Figure("governor.mean.limit25", mean, "% of a core", 25, ASKED)
+    yield Figure("governor.worst1s.limit25", second, "% of a core", 25, ASKED)
+    yield Figure("governor.worst10s.limit25", ten, "% of a core", 25, ASKED)
+    yield Figure("governor.cost_share", cost, "cores", COST_REACH, "the reach: 0.6 % of a core")
+
+
+@bench(*(f"governor.table.{load}.limit{limit}.mean" for load in LOADS for limit in LIMITS), unit="% of a core")
+def every_load_and_limit() -> Iterator[Figure]:
+    for load in LOADS:
+        for limit in LIMITS:
+            yield from _row(f"governor.table.{load}.limit{limit}", load, limit)
+
+
+@bench(*(f"governor.busy.{load}.limit25.mean" for load in LOADS), unit="% of a core")
+def on_a_busy_machine() -> Iterator[Figure]:
+    """While every core is wanted by somebody else (a program of normal priority)."""
+    with busy_cores():
+        for load in LOADS:
+            yield from _row(f"governor.busy.{load}.limit25", load, 25)
+
+
+def _row(key: str, load: str, limit: int) -> Iterator[Figure]:
+    mean, second, ten, cost = measured(load, limit)
+    yield Figure(f"{key}.mean", mean, "% of a core", limit, ASKED)
+    yield Figure(f"{key}.worst1s", second, "% of a core", limit, ASKED)
+    yield Figure(f"{key}.worst10s", ten, "% of a core", limit, ASKED)
+    yield Figure(f"{key}.cost", cost, "cores", COST_REACH, "the reach: 0.6 % of a core")
+
+
+def measured(load: str, limit: int) -> tuple[float, float, float, float]:
+    """Mean, highest second and highest ten seconds of the worker in per cent of a core; what its governor takes, in cores."""
+    host = subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.governed", load, str(limit)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        worker = int(host.stdout.readline())
+        time.sleep(SETTLE_S / min(1.0, limit / 25))  # a real job loads its libraries first, within its limit
+        own_before, started = usage(host.pid).cpu_s, time.monotonic()
+        used = [(started, usage(worker).cpu_s)]
+        while used[-1][0] < started + WATCH_S:
+            time.sleep(STEP_S)
+            used.append((time.monotonic(), usage(worker).cpu_s))
+        cost = (usage(host.pid).cpu_s - own_before) / (used[-1][0] - started)
+    except (FileNotFoundError, ProcessLookupError, KeyError) as error:
+        raise CannotMeasure(f"the worker {load} ended") from error
+    finally:
+        host.stdin.close()
+        host.wait(20)
+        host.stdout.close()
+    mean = (used[-1][1] - used[0][1]) / (used[-1][0] - used[0][0])
+    return 100 * mean, 100 * highest(used, 1.0), 100 * highest(used, 10.0), cost
+
+
+def highest(used: list[tuple[float, float]], window_s: float) -> float:
+    """The highest share of any window: `used` are (monotonic seconds, processor seconds)."""
+    times, spent = np.array(used).T
+    ends = np.arange(times[0] + window_s, times[-1], STEP_S)
+    return float(max((np.interp(ends, times, spent) - np.interp(ends - window_s, times, spent)) / window_s))
+
+
+@contextmanager
+def busy_cores() -> Iterator[None]:
+    spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    try:
+        yield
+    finally:
+        for one in spinning:
+            one.kill()
+            one.wait()
+
+
+@bench("stop.latency_s.median", "stop.latency_s.worst", unit="s")
+def until_the_worker_stands_still() -> Iterator[Figure]:
+    """The installed agent with a training under way: another person's session, a key, the plug, a pause, a withdrawal."""
+    from tests.fakes.training_laptop import training_laptop
+
+    with tempfile.TemporaryDirectory() as folder, training_laptop(Path(folder)) as laptop:
+        stops = {"session": _session(laptop, 50), "key": _key(laptop, 50), "plug": _plug(laptop, 3), "pause": _pause(laptop, 5)}
+        withdrawn = _withdrawal(laptop)
+    waits = [stop for kind in ("session", "key", "plug", "pause") for stop, _ in stops[kind]]
+    yield Figure("stop.latency_s.median", statistics.median(waits), "s", STOP_REACH_S["median"], "the reach")
+    yield Figure("stop.latency_s.worst", max(waits), "s", STOP_REACH_S["worst"], "the reach")
+    for kind, pairs in stops.items():
+        yield Figure(
+            f"stop.latency_s.{kind}.median", statistics.median(stop for stop, _ in pairs), "s", STOP_REACH_S["median"], "the reach"
+        )
+        yield Figure(f"stop.latency_s.{kind}.worst", max(stop for stop, _ in pairs), "s", STOP_REACH_S["worst"], "the reach")
+        yield Figure(f"stop.resume_s.{kind}.median", statistics.median(again for _, again in pairs), "s")
+    yield Figure("stop.latency_s.withdrawal", withdrawn, "s", 1.0, "the reach: the worker is gone")
+
+
+def _stopped(laptop: Laptop, act, back) -> tuple[float, float]:
+    """Seconds from `act` until the worker stands still, and from `back` until it goes on."""
+    worker = laptop.worker()
+    started = time.monotonic()
+    act()
+    _wait(lambda: _is_still(worker))
+    stopped, again = time.monotonic() - started, time.monotonic()
+    time.sleep(0.02)
+    back()
+    _wait(lambda: state(worker) != "T", 60)
+    resumed = time.monotonic() - again
+    time.sleep(0.3)
+    return stopped, resumed
+
+
+def _is_still(worker: int) -> bool:
+    """Stopped by a signal, or gone."""
+    return state(worker) in ("T", "", "Z")
+
+
+def _wait(condition, seconds: float = 20.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            raise CannotMeasure("nothing happened")
+        time.sleep(0.0005)
+
+
+def _session(laptop: Laptop, times: int) -> list[tuple[float, float]]:
+    def switch(active: bool) -> None:
+        laptop.bus.do(lambda desktop: desktop.session.set(active=active))
+
+    return [_stopped(laptop, lambda: switch(active=False), lambda: switch(active=True)) for _ in range(times)]
+
+
+def _key(laptop: Laptop, times: int) -> list[tuple[float, float]]:
+    """With "only when idle": Mutter's signal of the next key, and of a minute without one."""
+
+    def idle(milliseconds: int) -> None:
+        laptop.bus.do(lambda desktop: desktop.idle.set(milliseconds))
+
+    idle(61_000)
+    laptop.set("idle.minutes", "1")
+    laptop.set("idle.only", "on")
+    _wait(lambda: not _is_still(laptop.worker()), 30)
+    pairs = []
+    for _ in range(times):
+        _wait(lambda: ("active", 0) in list(laptop.bus.desktop.idle.watches.values()))
+        pairs.append(_stopped(laptop, lambda: idle(0), lambda: idle(61_000)))
+    laptop.set("idle.only", "off")
+    return pairs
+
+
+def _plug(laptop: Laptop, times: int) -> list[tuple[float, float]]:
+    """Few, because after the plug is back it waits for a calm moment of 30 s."""
+
+    def battery(on_battery: bool) -> None:
+        laptop.bus.do(lambda desktop: desktop.power.set(on_battery=on_battery))
+
+    return [_stopped(laptop, lambda: battery(on_battery=True), lambda: battery(on_battery=False)) for _ in range(times)]
+
+
+def _pause(laptop: Laptop, times: int) -> list[tuple[float, float]]:
+    """Includes the start of the command `aegis pause`: that is what a person waits for, less a tray's click."""
+    pairs = []
+    for _ in range(times):
+        worker, channel = laptop.worker(), laptop.channel()
+        with closing(channel):
+            started = time.monotonic()
+            channel.call("pause", {}, 10)
+            _wait(lambda gone=worker: _is_still(gone))
+            stopped, again = time.monotonic() - started, time.monotonic()
+            channel.call("resume", {}, 10)
+            channel.call("run_now", {}, 10)
+            wait_for(laptop.worker, 60)
+            pairs.append((stopped, time.monotonic() - again))
+        time.sleep(1.0)
+    return pairs
+
+
+def _withdrawal(laptop: Laptop) -> float:
+    worker = laptop.worker()
+    with closing(laptop.channel()) as channel:
+        started = time.monotonic()
+        channel.call("consent.withdraw", {"surface": "tray"}, 10)
+        _wait(lambda: state(worker) in ("", "Z"))
+        return time.monotonic() - started
+
+
+@bench("agent.rest.rss_mib", "agent.rest.pss_mib", "agent.rest.cpu_share", "agent.rest.wakeups_per_s", unit="MiB")
+def an_agent_at_rest() -> Iterator[Figure]:
+    """Granted, with every service of a desktop there, nothing to do; over 60 s."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as after:
+        laptop = Laptop(Path(folder), "power", "network", "login")
+        after.callback(laptop.close)
+        laptop.grant()
+        laptop.start()
+        time.sleep(20)
+        took, held = rate(laptop.agent.pid, 60), usage(laptop.agent.pid)
+        assert children(laptop.agent.pid) == []
+    yield Figure("agent.rest.rss_mib", held.rss_mib, "MiB", 55, "the reach")
+    yield Figure("agent.rest.pss_mib", held.pss_mib, "MiB")
+    yield Figure("agent.rest.cpu_share", took.cpu_share, "cores", 0.001, "the reach")
+    yield Figure("agent.rest.wakeups_per_s", took.wakeups_per_s, "1/s", 0.5, "the reach")

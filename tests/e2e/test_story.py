@@ -1,0 +1,73 @@
+"""A minute and a half of a laptop's life: unplugged, plugged, typed at, idle, metered, handed to another person, put to sleep.
+
+The stream of `aegis status --watch --json` tells it with the right reasons, each once, and says who told it.
+"""
+
+import pytest
+
+from tests.fakes.laptop import Laptop, Watch, wait_for
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+def laptop(tmp_path):
+    laptop = Laptop(tmp_path, "power", "network", "login", share=25)
+    yield laptop
+    laptop.close()
+
+
+def test_p9_every_reason_is_told_once_when_it_holds_and_taken_back_when_not(laptop):
+    laptop.set("idle.only", "on")
+    laptop.set("idle.minutes", "1")
+    laptop.grant()
+    laptop.start()
+    watch = Watch(laptop)
+
+    def until(*codes, without=(), seconds=20):
+        wait_for(lambda: set(codes) <= watch.codes() and not set(without) & watch.codes(), seconds)
+
+    def reason(code):
+        return next(reason for reason in watch.now()["reasons"] if reason["code"] == code)
+
+    try:
+        until("IN_USE", without=("ON_BATTERY", "METERED"))
+        assert (reason("IN_USE")["source"], reason("IN_USE")["setting"]) == ("X11", "idle.only")
+        assert not watch.now()["may_train"]
+
+        laptop.display.type()
+        laptop.bus.do(lambda desktop: desktop.power.set(on_battery=True))
+        until("ON_BATTERY")
+        assert (reason("ON_BATTERY")["source"], reason("ON_BATTERY")["overridable"]) == ("UPower", True)
+        assert watch.now()["may_send"]
+        laptop.bus.do(lambda desktop: desktop.power.set(on_battery=False))
+
+        laptop.bus.do(lambda desktop: desktop.network.set(metered=1))
+        until("METERED")
+        assert (reason("METERED")["source"], watch.now()["may_send"]) == ("NetworkManager", False)
+        laptop.bus.do(lambda desktop: desktop.network.set(metered=2))
+        until(without=("METERED",))
+
+        laptop.bus.do(lambda desktop: desktop.session.set(active=False))
+        until("OTHER_SESSION")
+        assert reason("OTHER_SESSION")["source"] == "logind"
+        laptop.bus.do(lambda desktop: desktop.session.set(active=True))
+        until(without=("OTHER_SESSION",))
+
+        until(without=("ON_BATTERY", "IN_USE"), seconds=90)  # the calm moment after the plug, a minute without a key
+        assert watch.now()["may_train"]
+        laptop.display.type()
+        until("IN_USE", seconds=3)
+
+        laptop.bus.do(lambda desktop: desktop.login.PrepareForSleep(True))
+        until("BACKOFF")
+        laptop.bus.do(lambda desktop: desktop.login.PrepareForSleep(False))
+        wait_for(lambda: reason("BACKOFF")["text"] == "The computer woke up a moment ago.")
+
+        times = {code: watch.changes(code) for code in ("ON_BATTERY", "METERED", "OTHER_SESSION", "IN_USE", "BACKOFF")}
+        assert times == {"ON_BATTERY": 2, "METERED": 2, "OTHER_SESSION": 2, "IN_USE": 2, "BACKOFF": 1}
+        assert watch.now()["work"]["limit_text"].startswith("25 % of one core = ")
+        sources = {reading["name"]: reading["source"] for reading in watch.now()["readings"]}
+        assert (sources["idle"], sources["metered"], sources["session active"]) == ("X11", "NetworkManager", "logind")
+    finally:
+        watch.close()

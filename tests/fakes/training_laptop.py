@@ -1,0 +1,80 @@
+"""A laptop that trains for minutes: joined to a real aggregator, with many rows and the most training passes that a task may ask for."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import numpy as np
+
+from tests.fakes.aggregator import safetensors
+from tests.fakes.laptop import Laptop, wait_for
+
+ROWS = 60_000
+"""So many make minutes of a whole core."""
+
+
+def _free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+class Aggregator:
+    """`aegis-server run` in a process of its own, mode local."""
+
+    def __init__(self, folder):
+        self.environ = {**os.environ, "AEGIS_SERVER_HOME": str(folder / "server")}
+        (folder / "start.safetensors").write_bytes(safetensors([0.0] * 116))
+        ports = ("--host", "127.0.0.1", "--port", str(_free_port()), "--operator-port", str(_free_port()))
+        task = ("--mode", "local", "--train-steps", "1000", "--min-rows", "4", "--rounds-target", "2", "--rounds-minimum", "1")
+        self._command("init", "--model", str(folder / "start.safetensors"), *ports, *task)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "server_stub.cli", "run"], env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        for line in self._process.stdout:
+            if "is ready" in line:
+                break
+
+    def _command(self, *words):
+        command = [sys.executable, "-m", "server_stub.cli", *words]
+        return subprocess.run(command, env=self.environ, check=True, capture_output=True, text=True, timeout=60).stdout
+
+    def invitation(self):
+        return json.loads(self._command("token", "create", "--json"))["invitation"]
+
+    def close(self):
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(20)
+        self._process.stdout.close()
+
+
+def run_now(laptop):
+    """Ask for a pass, until a worker trains."""
+    channel = laptop.channel()
+    try:
+        channel.call("run_now", {}, 10)
+    finally:
+        channel.close()
+    return wait_for(laptop.worker, 60)
+
+
+@contextmanager
+def training_laptop(folder, *, share=100, count=ROWS):
+    """A Laptop whose agent trains, at `share` per cent of a core."""
+    server = Aggregator(folder)
+    laptop = Laptop(folder, share=share)
+    try:
+        laptop.aegis("enroll", server.invitation())
+        laptop.grant()
+        rows = np.random.default_rng(1).integers(0, 2, (count, 29))
+        np.savez(folder / "rows.npz", X=rows, y=np.arange(count) % 2)
+        laptop.aegis("samples", "import", str(folder / "rows.npz"))
+        laptop.start()
+        run_now(laptop)
+        yield laptop
+    finally:
+        laptop.close()
+        server.close()
