@@ -26,12 +26,20 @@ LOCK_WAIT_S = 3.0
 """Commands are short; one waits for another."""
 MAX_LOG_BYTES = 512 * 1024
 EXTERNAL = {
-    "tray": "the icon in the notification area (also: aegis without a command)",
-    "window": "the window: aegis window [PAGE]",
+    "tray": "the icon in the notification area; also aegis without a command",
+    "window": "the window",
     "demo": "an aggregator and many devices on this machine, with a report",
     "simulate": "many devices in one process, for research",
 }
 """Commands that other packages add through the entry-point group "aegisai.commands"; found when called."""
+
+EPILOG = """first steps:
+  aegis scan ~/Downloads                       score programs here; nothing is sent
+  aegis enroll INVITATION                      keep an operator's invitation; nobody is contacted yet
+  aegis consent show                           what you are asked, and how to say yes
+  aegis status                                 what happens, and every reason why it waits
+
+exit codes: 0 done, 1 refused or failed (one line on stderr), 2 not understood"""
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -423,15 +431,14 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--home", metavar="DIR", help="folder of this agent (default: AEGIS_HOME, else the platform's data folder)")
     common.add_argument("--json", action="store_true", help="print one JSON document")
-    extra = "\n".join(f"  {name:<10} {text}" for name, text in EXTERNAL.items())
     parser = argparse.ArgumentParser(
         prog="aegis",
         description="Help improve a malware detector from your own computer without giving anything away.",
-        epilog=f"also:\n{extra}",
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"aegis {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def add(to: Any, name: str, run: Command, text: str) -> argparse.ArgumentParser:
         made: argparse.ArgumentParser = to.add_parser(name, parents=[common], help=text, description=text)
@@ -461,34 +468,37 @@ def _parser() -> argparse.ArgumentParser:
 
     enroll = add(commands, "enroll", _enroll, "keep an invitation; the server is contacted only once you have agreed")
     enroll.add_argument("invitation", nargs="?", metavar="INVITATION", help="the text, a file that holds it, or - for standard input")
-    enroll.add_argument("--server", metavar="URL")
-    enroll.add_argument("--token", metavar="T")
+    enroll.add_argument("--server", metavar="URL", help="without an invitation: the server's address, with --token")
+    enroll.add_argument("--token", metavar="T", help="the one-time token that its operator gave you")
     enroll.add_argument("--ca", metavar="FILE", help="the server's certificate authority (PEM)")
 
     settings = group("settings", "your settings")
-    add(settings, "get", _settings_get, "one or all").add_argument("key", nargs="?", metavar="KEY")
-    setting = add(settings, "set", _settings_set, "change one")
-    setting.add_argument("key", metavar="KEY")
-    setting.add_argument("value", metavar="VALUE")
+    add(settings, "get", _settings_get, "one or all, with what each means").add_argument("key", nargs="?", metavar="KEY", help="one only")
+    setting = add(settings, "set", _settings_set, "change one, such as: aegis settings set cpu.share_idle 20")
+    setting.add_argument("key", metavar="KEY", help="as aegis settings get lists it")
+    setting.add_argument("value", metavar="VALUE", help="the new value, without its unit")
 
     samples = group("samples", "local training data")
     adding = add(samples, "add", _samples_add, "learn from program files")
-    adding.add_argument("paths", nargs="+", metavar="PATH")
-    adding.add_argument("--label", required=True, choices=("malicious", "benign"))
+    adding.add_argument("paths", nargs="+", metavar="PATH", help="a program, or a folder that is walked")
+    adding.add_argument("--label", required=True, choices=("malicious", "benign"), help="what all of them are")
     listing = add(samples, "list", _samples_list, "what is there")
     add(samples, "import", _samples_import, "rows from a table: .npz with X (n, 29) and y").add_argument("file", metavar="FILE.npz")
     add(samples, "clear", _samples_clear, "remove all rows")
 
-    add(commands, "scan", _scan, "score files or folders with the current model, locally").add_argument("paths", nargs="+", metavar="PATH")
+    scan = add(commands, "scan", _scan, "score files or folders with the current model, locally")
+    scan.add_argument("paths", nargs="+", metavar="PATH", help="a file, or a folder that is walked")
     ledger = add(commands, "ledger", _ledger, "every upload and every privacy charge")
     ledger.add_argument("--verify", action="store_true", help="check the chain, the stored bytes and the receipts")
     for pages in (listing, ledger):
-        pages.add_argument("--offset", type=int, default=0, metavar="N")
-        pages.add_argument("--limit", type=int, default=200, metavar="N")
+        pages.add_argument("--offset", type=int, default=0, metavar="N", help="leave out the first N")
+        pages.add_argument("--limit", type=int, default=200, metavar="N", help="show at most N (default: 200)")
     add(commands, "sent", _sent, "one upload: header, size, digest, receipt, its bytes").add_argument("attempt", metavar="ATTEMPT")
     export = add(commands, "export", _export, "everything held about you, as one JSON file")
     export.add_argument("file", metavar="FILE")
     export.add_argument("--with-server", action="store_true", help="ask the server too what it holds about this device")
     add(commands, "erase", _erase, "forget everything here and at the server")
     add(commands, "doctor", _doctor, "what works on this machine and what does not, with the mend")
+    for name, text in EXTERNAL.items():
+        commands.add_parser(name, help=text, add_help=False)  # for the list only: main() hands them over before
     return parser
