@@ -105,7 +105,8 @@ def _issuance_log(agent: "Agent", fingerprint: str) -> Check:
     if held is None or held["certificate"] != fingerprint:
         return Check("issuance log", None, "not looked at yet; the next pass does")
     fresh = agent.clock.now() - held["at"] < MAX_AUDIT_AGE_S
-    value = f"{held['size']} entries, this certificate among them, looked at {utc(held['at'])}"
+    count = "1 entry" if held["size"] == 1 else f"{held['size']} entries"
+    value = f"{count}, this certificate among them, looked at {utc(held['at'])}"
     return Check("issuance log", fresh, value, "" if fresh else "The server has not shown it for a week. Tell the operator.")
 
 
@@ -141,4 +142,6 @@ async def _fences(agent: "Agent") -> list[Check]:
 
 def _model(agent: "Agent") -> Check:
     floor = agent.model_store().floor()
-    return Check("model", True, f"version {floor.version}" if floor.version else "demonstration model")
+    return Check(
+        "model", True, f"version {floor.version}" if floor.version else "version 0, the demonstration model that came with AegisAI"
+    )
