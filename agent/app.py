@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SLOT_WAIT_S, SLOT_TRIES = 1.0, 300
 
+OF_RUNNING_WINDOWS = frozenset({".sock", ".lock"})
+"""What the tray and the window are found by; they go on after an erasure."""
+
 
 @dataclass(frozen=True)
 class ScanningModel:
@@ -375,7 +378,8 @@ class Agent:
         for path in self.home.logs.glob("*"):
             path.unlink(missing_ok=True)
         for path in runtime_folder(self.environ).glob(f"{self.home.name}-*"):
-            path.unlink(missing_ok=True)
+            if path.suffix not in OF_RUNNING_WINDOWS:
+                path.unlink(missing_ok=True)
 
     def _tidy(self) -> None:
         """What a crash may have left: workers, trained updates, and bytes that a withdrawal did not come to remove (P10)."""

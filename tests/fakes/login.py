@@ -146,7 +146,7 @@ class Desktop:
         with contextlib.suppress(AssertionError):
             until(lambda: not self.agents(), seconds)
         left = [words(pid) for pid in self.agents()]
-        assert left == []
+        assert left == [], left
 
     def xdotool(self, *words):
         done = subprocess.run(["xdotool", *words], env=self.environ, capture_output=True, text=True, timeout=30, check=False)

@@ -1,0 +1,63 @@
+"""What the desk costs and how fast it answers: the real tray, window and agent in a login of its own, with a panel and a screen."""
+
+import tempfile
+import time
+from pathlib import Path
+
+from tests.bench.harness import CannotMeasure, Figure, bench
+from tests.bench.process import rate, usage
+from tests.fakes import login
+from tests.fakes.login import Desktop, until, words
+from tests.fakes.notifier_host import NotifierHost
+
+REST_S = 60.0
+SETTLE_S = 5.0
+PAGES = ("privacy", "sent", "limits", "activity", "scan", "about", "overview")
+LIMIT = "the limit"
+
+
+@bench("start.tray_s", "start.window_s", "tray.rest.rss_mib", "tray.rest.cpu_share", "tray.rest.wakeups_per_s", "quit.desk_s")
+def desk():
+    if missing := login.missing():
+        raise CannotMeasure(f"not installed: {missing}")
+    with tempfile.TemporaryDirectory() as folder, Desktop(Path(folder), keyring=True) as desktop:
+        yield from _measure(desktop)
+
+
+def _measure(desktop):
+    with NotifierHost(desktop.environ["DBUS_SESSION_BUS_ADDRESS"]) as host:
+        started = time.perf_counter()
+        tray = desktop.start("tray")
+        until(lambda: host.items, what="the icon")
+        yield Figure("start.tray_s", time.perf_counter() - started, "s", 2.0, LIMIT)
+        desktop.window("^AegisAI$")  # a new home asks by itself
+        desktop.call("status")
+        _close_window(desktop)
+
+        started = time.perf_counter()
+        desktop.start("window", "overview")
+        desktop.window("^AegisAI$")
+        yield Figure("start.window_s", time.perf_counter() - started, "s", 0.6, LIMIT)
+        for page in PAGES:
+            desktop.start("window", page).wait(30)
+        _close_window(desktop)
+
+        time.sleep(SETTLE_S)
+        rest = rate(tray.pid, REST_S)
+        yield Figure("tray.rest.rss_mib", usage(tray.pid).rss_mib, "MiB", 70.0, LIMIT)
+        yield Figure("tray.rest.cpu_share", rest.cpu_share, "of a core", 0.001, LIMIT)
+        yield Figure("tray.rest.wakeups_per_s", rest.wakeups_per_s, "1/s", 0.2, LIMIT)
+
+        desktop.start("window", "overview")
+        desktop.window("^AegisAI$")
+        started = time.perf_counter()
+        host.click("Quit")
+        desktop.until_gone()
+        yield Figure("quit.desk_s", time.perf_counter() - started, "s", 2.0, LIMIT)
+
+
+def _close_window(desktop):
+    def windows():
+        return [pid for pid in desktop.agents() if "window" in words(pid)]
+
+    until(lambda: (desktop.xdotool("search", "--onlyvisible", "--name", "^AegisAI$", "windowclose"), not windows())[1], what="its end")

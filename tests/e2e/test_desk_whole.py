@@ -1,0 +1,169 @@
+"""The whole way with real processes: no, then yes by keyboard, a round, the receipt, a withdrawal in mid-training, yes again, erased."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.detector.synthetic import generate
+from tests.e2e.test_kill import free_port
+from tests.fakes import login
+from tests.fakes.login import Desktop, until
+from tests.fakes.notifier_host import NotifierHost
+from tests.fakes.tls_proxy import TlsProxy
+
+pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(login.missing()), reason=f"not installed: {login.missing()}")]
+QUESTION = "Help improve malware detection"
+
+
+class Aggregator:
+    """`aegis-server` on loopback, for a single device."""
+
+    def __init__(self, folder):
+        self.home = folder / "server"
+        self.port, self.operator_port = free_port(), free_port()
+        self.environ = {**os.environ, "AEGIS_SERVER_HOME": str(self.home)}
+        ports = ("--host", "127.0.0.1", "--port", str(self.port), "--operator-port", str(self.operator_port))
+        rounds = ("--rounds-target", "1", "--rounds-minimum", "1", "--min-rows", "4", "--rounds-planned", "8", "--train-steps", "200")
+        self.command("init", "--mode", "local", *ports, *rounds)
+        words = [sys.executable, "-m", "server_stub.cli", "run"]
+        self.process = subprocess.Popen(words, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert any("is ready" in line for line in self.process.stdout)
+
+    def command(self, *words):
+        command = [sys.executable, "-m", "server_stub.cli", *words]
+        return subprocess.run(command, env=self.environ, check=True, capture_output=True, text=True, timeout=60).stdout
+
+    def invitation(self, url):
+        return json.loads(self.command("token", "create", "--server", url, "--json"))["invitation"]
+
+    def devices(self):
+        return json.loads(self.command("devices", "list", "--json"))["devices"]
+
+    def rows_about(self, device_id):
+        """Every value in the server's database that names the device, by table."""
+        found = {}
+        for path in self.home.rglob("*.db*"):
+            if path.suffix not in (".db", ".sqlite"):
+                continue
+            with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
+                tables = [name for (name,) in database.execute("select name from sqlite_master where type='table'")]
+                for table in tables:
+                    count = sum(device_id in map(str, row) for row in database.execute(f'select * from "{table}"'))
+                    if count:
+                        found[f"{path.name}:{table}"] = count
+            database.close()
+        return found
+
+    def close(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(15)
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def aggregator(tmp_path):
+    aggregator = Aggregator(tmp_path)
+    yield aggregator
+    aggregator.close()
+
+
+@pytest.fixture
+def desktop(tmp_path):
+    with Desktop(tmp_path, keyring=True) as desktop, NotifierHost(desktop.environ["DBUS_SESSION_BUS_ADDRESS"]) as host:
+        desktop.host = host
+        yield desktop
+
+
+def answer(desktop, *keys):
+    """Open the question as a person does, answer it by keyboard."""
+    desktop.start("window", "consent").wait(30) if desktop.windows("^AegisAI$") else desktop.start("window", "consent")
+    desktop.focus(desktop.window(QUESTION))
+    desktop.keys(*keys)
+    until(lambda: not desktop.windows(QUESTION), what="the end of the dialog")
+
+
+def secrets_held(desktop):
+    """How many entries of AegisAI the login's keyring holds."""
+    script = "import secretstorage as s; c=s.dbus_init(); print(len(list(s.get_default_collection(c).search_items({'service':'AegisAI'}))))"
+    done = subprocess.run([sys.executable, "-c", script], env=desktop.environ, capture_output=True, text=True, timeout=30, check=True)
+    return int(done.stdout)
+
+
+def rows_file(folder):
+    made = generate(np.random.default_rng(5), 6_000)
+    path = folder / "rows.npz"
+    np.savez(path, X=made.rows, y=made.labels)
+    return path
+
+
+def test_p2_from_no_to_erased(desktop, aggregator, tmp_path):
+    host = desktop.host
+    with TlsProxy(aggregator.port) as proxy:
+        desktop.start("tray")
+        until(lambda: host.items, what="the icon")
+        desktop.call("enroll", {"invitation": aggregator.invitation(proxy.url)})
+        desktop.call("settings.set", {"key": "hold.minutes", "value": 0})
+        desktop.call("settings.set", {"key": "busy.share", "value": 100})
+
+        answer(desktop, "Tab", "Tab", "space")
+        desktop.until_status(lambda status: status["consent"]["state"] == "REFUSED")
+        assert proxy.flows == []
+        assert secrets_held(desktop) == 0
+
+        answer(desktop, "Tab", "space")
+        desktop.until_status(lambda status: status["consent"]["state"] == "GRANTED")
+        assert desktop.call("samples.import", {"path": str(rows_file(tmp_path))})["added"] > 1000
+        until(lambda: _has_sent(desktop), 90, "the first update")
+        (entry,) = desktop.call("ledger", {"verify": True})["outbox"]
+        shown = desktop.call("sent.show", {"attempt": entry["attempt"]})
+        assert entry["receipt"]["receipt"]["body_sha256"] == entry["sha256"]
+        assert entry["receipt"]["receipt"]["bytes"] == Path(shown["path"]).stat().st_size == entry["bytes"]
+        (device,) = aggregator.devices()
+        assert secrets_held(desktop) > 0
+
+        identity = (desktop.home / "identity.aead").read_bytes()
+        until(lambda: _trains(desktop), 60, "the next training")
+        host.click("Stop contributing")
+        withdrawn = desktop.until_status(lambda status: status["consent"]["state"] == "WITHDRAWN", seconds=5)
+        assert withdrawn["activity"] == ""
+        before = len(proxy.flows)
+
+        answer(desktop, "Tab", "space")
+        desktop.until_status(lambda status: status["consent"]["state"] == "GRANTED")
+        assert (desktop.home / "identity.aead").read_bytes() == identity
+        until(lambda: len(proxy.flows) > before or desktop.call("run_now") is None, 60, "the server's answer without a new invitation")
+        assert len(aggregator.devices()) == 1
+
+        erased = desktop.call("erase")
+        assert erased["server_cannot_be_told"] is False
+        desktop.until_status(lambda status: not status["erase_pending"], "the server's confirmation", 60)
+        assert secrets_held(desktop) == 0
+        assert aggregator.rows_about(device["device_id"]) == {}
+        host.click("Quit")
+        desktop.until_gone()
+        held = b"".join(path.read_bytes() for path in desktop.home.rglob("*") if path.is_file())
+        assert device["device_id"].encode() not in held
+        assert not (desktop.home / "identity.aead").exists()
+
+
+def _has_sent(desktop):
+    """Asks for a pass until one has sent and is over."""
+    status = desktop.status()
+    if status["state"] == "waiting" and not status["sent"]["count"]:
+        desktop.call("run_now")
+    return status["sent"]["count"] == 1 and status["state"] == "waiting"
+
+
+def _trains(desktop):
+    """Asks for a pass until one trains, and says so while it does."""
+    status = desktop.status()
+    if status["state"] == "waiting":
+        desktop.call("run_now")
+    return status["state"] == "training"
