@@ -28,7 +28,7 @@ from server_stub.demo_rounds import Held, hold
 from server_stub.demo_screen import DemoScreen
 from server_stub.fleet import Fleet
 from server_stub.local_server import LocalServer
-from server_stub.scratch import scratch_folder
+from server_stub.scratch import scratch_folder, socket_folder
 
 QUESTION = "Shall the full agent on this computer learn from the Windows programs in this Python environment, for this demonstration?"
 MODES = "secagg (default): only sums over groups can be read; local: each device adds all the noise itself"
@@ -86,7 +86,7 @@ def _full_agent(
 ) -> tuple[FullAgent | None, str, str]:
     """The agent, where it takes part; how the yes came about; what it did ("{sent}" and "{rounds}" are known later)."""
     simulated = "Consent: simulated for devices that exist only in this demonstration"
-    agent = stack.enter_context(FullAgent(folder, floor=plan.floor))
+    agent = stack.enter_context(FullAgent(folder, stack.enter_context(socket_folder(folder)), floor=plan.floor))
     agent.join(server.invitation(1))
     if not agent.decide(ask):
         agent.close()
@@ -140,6 +140,7 @@ def _report(plan: DemoPlan, table: Table, shares: tuple[Share, ...], held: Held,
         rounds=held.lines,
         bytes_up=held.bytes_up,
         bytes_down=held.bytes_down,
+        epsilon_local=held.epsilon_local,
         dropped=held.dropped,
         group_floor=plan.floor_words,
         notes=held.notes,

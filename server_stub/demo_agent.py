@@ -46,15 +46,18 @@ class Learnt:
 class FullAgent:
     """`aegis run` on a home that the demonstration made. Use it with `with`; leaving ends its processes."""
 
-    def __init__(self, folder: Path, environ: Mapping[str, str] = os.environ, *, floor: Limits | None = None) -> None:
-        """`floor`: bounds on groups below the product's, which its status then says. Raises NeedsOperator with what `aegis run` says."""
+    def __init__(self, folder: Path, runtime: Path, environ: Mapping[str, str] = os.environ, *, floor: Limits | None = None) -> None:
+        """`runtime`: a folder for its socket, with a short name. `floor`: bounds on groups below the product's, which its status then says.
+
+        Raises NeedsOperator with what `aegis run` says.
+        """
         self._home = Home(folder / "agent")
         self._home.prepare()
         if floor is None:
             self._home.demo_mark.touch(mode=0o600)
         else:
             mark(self._home, floor)
-        surroundings = {**environ, "AEGIS_HOME": str(self._home.root), "XDG_RUNTIME_DIR": str(folder / "run"), "PYTHONWARNINGS": "ignore"}
+        surroundings = {**environ, "AEGIS_HOME": str(self._home.root), "XDG_RUNTIME_DIR": str(runtime), "PYTHONWARNINGS": "ignore"}
         self._share_file = folder / "share.npz"
         self._socket = socket_path(self._home.root, surroundings)
         self._child = Child("The agent", [sys.executable, "-m", "agent", "run"], surroundings, folder / "agent.log")

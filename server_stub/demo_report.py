@@ -76,6 +76,8 @@ class Report:
     """Per device and round: bodies of the updates."""
     bytes_down: float
     """Per device and round: models."""
+    epsilon_local: float
+    """ε of a device if the protection of the sums failed; in local mode the same as `epsilon_spent`."""
     dropped: int
     group_floor: str = ""
     """In words, where groups are smaller than the product allows."""
@@ -114,6 +116,7 @@ class Report:
             "epsilon": self.epsilon,
             "delta": self.delta,
             "epsilon_spent": round(self.epsilon_spent, 4),
+            "epsilon_local": round(self.epsilon_local, 4),
             "protection": protection(self.mode, self.epsilon_spent),
             "bytes_up_per_device_round": round(self.bytes_up, 1),
             "bytes_down_per_device_round": round(self.bytes_down, 1),
@@ -220,7 +223,8 @@ def _quality(report: Report) -> "RenderableType":
 
 def _privacy(report: Report) -> str:
     words = protection(report.mode, report.epsilon_spent)
+    failed = "" if report.mode == "local" else f" If the protection of the sums failed, it would be ε = {report.epsilon_local:.3g}."
     return (
         f"Privacy: {words} (δ = {report.delta:g}) after {len(report.rounds)} rounds, by the device's own ledger. "
-        f"Nobody who sees what a device sent can tell its rows from other rows much better than a factor of e^ε allows."
+        f"Nobody who sees what a device sent can tell its rows from other rows much better than a factor of e^ε allows.{failed}"
     )

@@ -48,7 +48,8 @@ class Held:
     bytes_up: float
     """Per simulated device and round."""
     bytes_down: float
-    epsilon: float
+    epsilon_local: float
+    """What a device would have spent if the protection of the sums failed."""
     dropped: int
     agent_sent: int
     notes: tuple[str, ...]
@@ -106,7 +107,7 @@ class _Rounds:
             after=self._look(),
             bytes_up=traffic.up / shared,
             bytes_down=traffic.down / shared,
-            epsilon=self._fleet.epsilon_spent(self._plan.delta),
+            epsilon_local=self._fleet.epsilon_spent(self._plan.delta)[1],
             dropped=self._dropped,
             agent_sent=self._agent_sent,
             notes=tuple(f"{text} ({times} times)" for text, times in self._missed.items()),
@@ -143,7 +144,7 @@ class _Rounds:
             accuracy=seen.accuracy,
             auc=seen.auc,
             fpr=seen.fpr,
-            epsilon=self._fleet.epsilon_spent(self._plan.delta),
+            epsilon=self._fleet.epsilon_spent(self._plan.delta)[0],
             updates=ended.updates,
             seconds=seconds,
             noise_sd_of_sum=noise_of_sum(ended.config, ended.updates),

@@ -151,9 +151,10 @@ class Device:
             self.vanish_before = ""
 
     @property
-    def rho_units(self) -> int:
-        """What this device's ledger says was spent."""
-        return sum(charge.rho_units for charge in self.agent.ledger.charges())
+    def rho_units(self) -> tuple[int, int]:
+        """What this device's ledger says was spent; and what it would be if the protection of the sums failed."""
+        charges = self.agent.ledger.charges()
+        return sum(charge.rho_units for charge in charges), sum(charge.rho_local_units for charge in charges)
 
     def close(self) -> None:
         self.agent.close()
@@ -221,9 +222,10 @@ class Fleet:
         """Of all devices since they joined."""
         return Traffic(sum(device.traffic.up for device in self.devices), sum(device.traffic.down for device in self.devices))
 
-    def epsilon_spent(self, delta: float) -> float:
-        """ε of the device that spent most, by its own ledger."""
-        return epsilon(max((device.rho_units for device in self.devices), default=0), delta)
+    def epsilon_spent(self, delta: float) -> tuple[float, float]:
+        """ε of the device that spent most, by its own ledger; and what it would be if the protection of the sums failed."""
+        spent = [device.rho_units for device in self.devices] or [(0, 0)]
+        return epsilon(max(ledger for ledger, _ in spent), delta), epsilon(max(local for _, local in spent), delta)
 
     def close(self) -> None:
         for device in self.devices:

@@ -22,7 +22,7 @@ from server_stub.demo_agent import programs_here
 from server_stub.demo_plan import MOST_RHO_UNITS, DemoPlan
 from server_stub.demo_report import GroupLine, Report, RoundLine, draw, protection, render
 from server_stub.demo_screen import DemoScreen
-from server_stub.scratch import PREFIX, scratch_folder, sweep
+from server_stub.scratch import PREFIX, scratch_folder, socket_folder, sweep
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/schemas/demo.schema.json").read_text())
 SEEN = Metrics(0.9, 0.95, 0.1, 0.8, 0.4)
@@ -44,6 +44,7 @@ REPORT = Report(
     rounds=(LINE, replace(LINE, number=2)),
     bytes_up=500.0,
     bytes_down=4000.0,
+    epsilon_local=8.0,
     dropped=4,
     notes=("one note",),
     files={"chart": "demo.png"},
@@ -72,6 +73,8 @@ def test_the_first_line_says_whose_consent_it_was_and_the_text_how_weak_the_prot
     assert text.splitlines()[0] == "Consent: simulated."
     assert "weak protection: local mode, ε = 8" in text
     assert "one note" in text
+    assert "protection of the sums failed" not in text
+    assert "If the protection of the sums failed, it would be ε = 31." in text_of(replace(REPORT, mode="secagg", epsilon_local=31.0))
     assert "4 times a device vanished" in text
 
 
@@ -181,6 +184,16 @@ def test_a_scratch_folder_goes_and_the_next_one_sweeps_what_a_killed_one_left(tm
     assert other.exists()
     assert alien.exists()
     sweep(tmp_path / "no such folder")
+
+
+def test_sockets_get_a_short_folder_where_the_scratch_folder_has_a_long_name(tmp_path):
+    (short := tmp_path / "s").mkdir()
+    with socket_folder(Path("/x"), short) as folder:
+        assert folder == Path("/x/run")
+    with socket_folder(Path("/x" * 60), short) as folder:
+        assert folder.is_relative_to(short)
+        assert folder.parent.exists()
+    assert list(short.iterdir()) == []
 
 
 def test_the_environment_holds_real_programs():
