@@ -344,6 +344,12 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lead-seconds", type=_seconds, metavar="TIME", help="secagg: between announcing a join window and its opening")
     parser.add_argument("--join-seconds", type=_seconds, metavar="TIME", help="secagg: length of the join window")
     parser.add_argument("--phase-seconds", type=_seconds, metavar="TIME", help="secagg: longest time for each phase")
+    parser.add_argument(
+        "--coordinates",
+        type=_whole,
+        metavar="K",
+        help="each device sends K coordinates, the same for all, drawn anew for each round; 0: all",
+    )
     parser.add_argument("--epsilon", type=float, metavar="E", help="privacy budget of a device per period")
     parser.add_argument("--lifetime-epsilon", type=float, metavar="E")
     parser.add_argument("--period-days", type=_positive, metavar="N")
@@ -376,6 +382,7 @@ def _run_options(options: argparse.Namespace) -> dict[str, Any]:
         "join_s": options.join_seconds,
         "phase_s": options.phase_seconds,
         "server_decay_milli": options.server_decay_milli,
+        "coordinates": options.coordinates,
     }
 
 

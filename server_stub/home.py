@@ -19,7 +19,7 @@ from agent.detector.schema import SCHEMA
 from agent.errors import AegisError, NeedsOperator
 from agent.privacy.policy import MAX_PHASE_S
 from agent.protocol.invitation import Operator, check_server
-from agent.protocol.limits import MAX_GROUP
+from agent.protocol.limits import MAX_DIMENSION, MAX_GROUP
 from agent.protocol.messages import Mode, Task
 from server_stub import repository
 from server_stub.ca import authority
@@ -97,6 +97,7 @@ class Settings:
             ("lead_s", plan.lead_s, 0, 24 * 3600),
             ("ready_target", plan.ready_target, 0, 1_000_000),
             ("server_decay_milli", plan.server_decay_milli, 0, 2000),
+            ("coordinates", plan.coordinates, 0, MAX_DIMENSION),
             ("port", self.port, 0, 65535),
             ("operator_port", self.operator_port, 0, 65535),
             ("next_poll_s", self.next_poll_s, 1, 7 * 24 * 3600),

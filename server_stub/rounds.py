@@ -10,9 +10,10 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from agent.errors import InternalError
-from agent.privacy.plan import plan_local, plan_secagg
+from agent.privacy.plan import padded, plan_local, plan_secagg
 from agent.privacy.zcdp import rho_for_epsilon
 from agent.protocol.messages import RoundConfig, Task
 
@@ -85,6 +86,9 @@ class RoundPlan:
     ready_target: int = 0
     """Announce a window when so many devices are ready; 0: `min_group`."""
 
+    coordinates: int = 0
+    """Coordinates of its rotated update that each device sends, the same for all, drawn anew for each round; 0: all."""
+
     @property
     def is_test_floor(self) -> bool:
         """Whether groups protect less than the product's own devices accept."""
@@ -125,6 +129,13 @@ def joining(config: RoundConfig) -> tuple[int, int]:
     return config.opens_at, config.closes_at - PHASES_AFTER_JOIN * config.phase_s
 
 
+def _subset(task: Task, plan: RoundPlan, random_hex: Callable[[int], str]) -> dict[str, Any]:
+    """Rand-k: how many coordinates, and the seed that draws them."""
+    if not 0 < plan.coordinates < padded(task.width):
+        return {}
+    return {"subset_k": plan.coordinates, "subset_seed": random_hex(32)}
+
+
 def group_config(
     task: Task,
     plan: RoundPlan,
@@ -148,6 +159,7 @@ def group_config(
         gamma_milli=plan.gamma_milli,
         phase_s=plan.phase_s,
         rotation_seed=random_hex(32),
+        **_subset(task, plan, random_hex),
         round_id=round_id,
         model_version=model_version,
         model_digest=model_digest,
@@ -171,6 +183,7 @@ def next_config(
         task,
         rho_units_per_round=rho_units_per_round(plan),
         rotation_seed=random_hex(32),
+        **_subset(task, plan, random_hex),
         round_id=round_id,
         model_version=model_version,
         model_digest=model_digest,

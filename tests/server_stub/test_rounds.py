@@ -3,11 +3,12 @@ from itertools import product
 import pytest
 
 from agent.errors import InternalError, NeedsOperator
+from agent.privacy.codec import subset
 from agent.privacy.policy import Limits, check_config
 from agent.privacy.zcdp import epsilon, rho_units
-from agent.protocol.messages import Mode
+from agent.protocol.messages import Mode, RoundConfig
 from server_stub.home import default_task
-from server_stub.rounds import TABLE, Event, RoundPlan, State, after, due, next_config
+from server_stub.rounds import TABLE, Event, RoundPlan, State, after, due, group_config, next_config
 
 
 @pytest.mark.parametrize(("state", "event"), list(product(State, Event)))
@@ -48,3 +49,23 @@ def test_a_price_for_which_the_grid_has_no_room_is_the_operators_to_mend():
     with pytest.raises(NeedsOperator) as caught:
         next_config(default_task(Mode.LOCAL), plan, round_id=1, model_version=1, model_digest="ab" * 32, now=0)
     assert caught.value.code == "PRICE_TOO_LOW"
+
+
+@pytest.mark.parametrize("mode", [Mode.LOCAL, Mode.SECAGG])
+def test_a_subset_of_coordinates_is_drawn_for_each_round_and_accepted_by_devices(mode):
+    plan, task, seeds = RoundPlan(coordinates=40), default_task(mode), iter(f"{number:064x}" for number in range(100))
+    told = {"model_version": 1, "model_digest": "ab" * 32, "now": 0, "random_hex": lambda _: next(seeds)}
+
+    def made(number, plan=plan):
+        if mode is Mode.LOCAL:
+            return next_config(task, plan, round_id=number, **told)
+        return group_config(task, plan, g_max=40, min_sum=30, round_id=number, **told)
+
+    one, other = made(1), made(2)
+    for config in (one, other):
+        check_config(RoundConfig.from_json(config.to_json()), task, Limits())
+        assert config.subset_k == 40
+    assert len({one.subset_seed, other.subset_seed, one.rotation_seed, other.rotation_seed}) == 4
+    assert subset(one).tolist() != subset(other).tolist()
+    for all_of_them in (0, 128, 5000):
+        assert made(3, RoundPlan(coordinates=all_of_them)).subset_k == 0

@@ -51,6 +51,13 @@ def test_every_word_size(bits):
     check(fleet, fleet.run({"masked": {2}}))
 
 
+def test_p6_a_group_that_sends_a_subset_of_coordinates():
+    fleet = Fleet(4, plan(4, d=9, subset_k=5, subset_seed="5a" * 32))
+    group = fleet.run({"masked": {2}})
+    check(fleet, group)
+    assert group.result.words.shape == (5,)
+
+
 def refused(code, call, *arguments):
     with pytest.raises(PeerFault) as raised:
         call(*arguments)
