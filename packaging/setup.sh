@@ -44,10 +44,13 @@ apt_install() {
     # On a machine with a display a person is at work: tell them the line instead of changing their system.
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && [ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
         export DEBIAN_FRONTEND=noninteractive
-        apt-get update -qq >/dev/null
+        say "Installing system libraries ..."
+        log=.venv/apt.log
         # shellcheck disable=SC2086
-        apt-get install -y -qq --no-install-recommends $1 >/dev/null
-        return 0
+        if apt-get update -qq >"$log" 2>&1 && apt-get install -y -qq --no-install-recommends $1 >>"$log" 2>&1; then
+            return 0
+        fi
+        tail -5 "$log" >&2
     fi
     say "Some system libraries are missing. Install them with:"
     say "  apt-get install --no-install-recommends" $1

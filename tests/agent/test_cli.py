@@ -215,12 +215,12 @@ def test_commands_ask_a_running_agent(aegis, tmp_path):
     device.close()
     thread = threading.Thread(target=serve)
     thread.start()
-    assert loop_ready.wait(5)
+    assert loop_ready.wait(60)
     code, out, _ = aegis("pause", "15m", "--json")
     assert (code, json.loads(out)["paused_until"]) == (0, device.clock.wall + 900)
     assert aegis("run-now")[2].startswith("aegis: NO_CONSENT")
     assert json.loads(aegis("quit", "--json")[1]) == {"was_running": True}
-    assert ended.wait(5)
+    assert ended.wait(60)
     thread.join()
 
 

@@ -24,7 +24,7 @@ async def running(device):
         yield path
     finally:
         device.agent.request_quit()
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 60)
         assert not path.exists()
 
 
@@ -40,7 +40,7 @@ async def ask(path, method, **params):
 
 
 async def until(condition):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.005)
 

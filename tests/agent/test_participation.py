@@ -448,7 +448,7 @@ def test_the_whole_way_with_a_real_worker_and_withdrawal_in_its_training(real_de
         device, before = real_device, children_of_this_process()
         await device.join()
         running = asyncio.create_task(device.make_pass())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not children_of_this_process() - before:
                 await asyncio.sleep(0.01)
         loop = asyncio.get_running_loop()

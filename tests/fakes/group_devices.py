@@ -100,7 +100,7 @@ class GroupDevice:
         client.send_phase(round_id, kind, body)
         return body
 
-    def heard(self, after, seconds=20):
+    def heard(self, after, seconds=60):
         end = time.monotonic() + seconds
         while (heard := self.enrolled.client.inbox(self.config.round_id, after)) is None:
             assert time.monotonic() < end, f"nothing came of {after}"

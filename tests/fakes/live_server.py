@@ -116,7 +116,7 @@ class LiveServer:
         self._view = self._view or self.store()
         return self._view
 
-    def wait_for_model(self, version, seconds=10):
+    def wait_for_model(self, version, seconds=60):
         """Until devices are told of this model, through the signed offer."""
         device = self.enrol()
         end = time.monotonic() + seconds

@@ -53,7 +53,7 @@ def outcomes(results):
     return [result.outcome.value if not isinstance(result, BaseException) else getattr(result, "code", repr(result)) for result in results]
 
 
-async def until(condition, seconds=5):
+async def until(condition, seconds=60):
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.001)

@@ -67,7 +67,7 @@ def joined(devices):
     return offer
 
 
-def until(holds, seconds=20):
+def until(holds, seconds=60):
     end = time.monotonic() + seconds
     while not (value := holds()):
         assert time.monotonic() < end, "it did not come to that"
