@@ -12,6 +12,7 @@ from agent.errors import PeerFault
 from agent.protocol.messages import RoundConfig
 from agent.protocol.revocations import read_revocations
 from agent.protocol.states import Group
+from server_stub.rounds import joining
 from server_stub.rounds_secagg import GroupRound, Join, Sum
 
 PHASES = ("advertise", "shares", "masked", "consistency", "unmask", "leave")
@@ -49,7 +50,8 @@ class LiveRound:
         opened = next(self._history)
         facts = json.loads(opened.body or b"")
         revoked = read_revocations(facts["crl_pem"], ca_pem, opened.at).serials if facts["crl_pem"] else frozenset()
-        self._join = Join(config, ca_pem, opened.at, revoked)
+        # Certificates are to be good when the window closes: a device may have enrolled since it was announced.
+        self._join = Join(config, ca_pem, joining(config)[1], revoked)
         self._capacity: int = facts["capacity"]
         self.expected: set[str] = set(facts["expected"])
         """Who was ready when the window was announced and has not gone since."""
