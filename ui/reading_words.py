@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent.status import ReadingView
+from agent.status import ReadingView, WorkView
+from ui.view_state import share_text
 from ui.words import Words
 
 UNKNOWN = "unknown"
@@ -25,6 +26,21 @@ def reading_text(reading: ReadingView, words: Words) -> ReadingText:
         return ReadingText(name, words.translate("Readings", "cannot be told"), _why(reading.source), is_known=False)
     value = {"yes": words.translate("Readings", "yes"), "no": words.translate("Readings", "no")}.get(reading.value, reading.value)
     return ReadingText(name, value, words.translate("Readings", "read from {source}").format(source=reading.source), is_known=True)
+
+
+def work_texts(work: WorkView | None, cores: int, words: Words) -> list[ReadingText]:
+    """What training may take now, and what it takes while it runs; both shares in both units."""
+    if work is None:
+        return []
+    told = [(words.translate("Readings", "Training may take"), work.limit_percent, words.translate("Readings", "your limits"))]
+    if work.measured_percent is not None:
+        still, minute = (
+            words.translate("Readings", "standing still"),
+            words.translate("Readings", "in the last minute, read from the kernel"),
+        )
+        note = still if work.held else minute
+        told.append((words.translate("Readings", "Training takes"), round(work.measured_percent), note))
+    return [ReadingText(name, share_text(share, cores, words), note, is_known=True) for name, share, note in told]
 
 
 def unknown_line(readings: Sequence[ReadingText], words: Words) -> str:

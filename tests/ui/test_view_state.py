@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from agent.conditions.reasons import Reason, ReasonCode
-from agent.status import AgentState, ConsentState, ReadingView
+from agent.status import AgentState, ConsentState, ReadingView, WorkView
 from tests.fakes import link as fakes
 from tests.ui.plain import PlainWords
-from ui.reading_words import reading_text, unknown_line
+from ui.reading_words import reading_text, unknown_line, work_texts
 from ui.setting_words import setting_words
 from ui.view_state import origin_word, reason_text, sending_word, share_text, state_word, verdict_word, view_of
 from ui.words import counted
@@ -59,6 +59,15 @@ def test_readings_are_told_in_words_and_what_cannot_be_told_in_one_line():
     assert texts[-1].note == "no bus"
     assert unknown_line(texts, WORDS) == "Cannot be told on this computer: temperature, metered network."
     assert unknown_line(texts[:1], WORDS) == ""
+
+
+def test_what_training_may_take_and_takes_is_told_in_both_units():
+    work = WorkView(25, "", 512, measured_percent=24.8)
+    texts = [(each.name, each.value) for each in work_texts(work, 8, WORDS)]
+    assert texts == [("Training may take", share_text(25, 8, WORDS)), ("Training takes", share_text(25, 8, WORDS))]
+    assert [each.name for each in work_texts(replace(work, measured_percent=None), 8, WORDS)] == ["Training may take"]
+    assert work_texts(replace(work, held=True), 8, WORDS)[1].note == "standing still"
+    assert work_texts(None, 8, WORDS) == []
 
 
 def test_every_reading_of_the_agent_has_a_name():

@@ -42,7 +42,8 @@ class LimitsPage(Page):
             self.setEnabled(False)
             return
         self.setEnabled(True)
-        share = next((reading.value for reading in status.readings if "%" in reading.value and "core" in reading.value), "")
+        measured = status.work.measured_percent if status.work is not None else None
+        share = "" if measured is None else share_text(measured, self._context.cores, self._context.words)
         self.measured.setText(self.tr("Measured now: {share}").format(share=share) if share else "")
         self.measured.setVisible(bool(share))
         if not self._loaded:

@@ -8,7 +8,7 @@ from agent.status import AgentState, Status
 from ui import theme
 from ui.icons import picture, state_colour
 from ui.pages import Context
-from ui.reading_words import reading_text, unknown_line
+from ui.reading_words import reading_text, unknown_line, work_texts
 from ui.view_state import ReasonText, View
 from ui.widgets import Card, Meter, Page, button, clear, column, row, rule, step, text
 
@@ -186,7 +186,8 @@ class OverviewPage(Page):
         words = self._context.words
         readings = [reading_text(each, words) for each in status.readings] if status is not None else []
         self._readings_card.setVisible(bool(readings))
-        for reading in readings:
+        work = work_texts(status.work, self._context.cores, words) if status is not None and readings else []
+        for reading in (*work, *readings):
             if not reading.is_known:
                 continue
             line = row(of=self, gap=4)
