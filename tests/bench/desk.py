@@ -57,7 +57,7 @@ def _measure(desktop):
 
 
 def _close_window(desktop):
-    def windows():
-        return [pid for pid in desktop.agents() if "window" in words(pid)]
-
-    until(lambda: (desktop.xdotool("search", "--onlyvisible", "--name", "^AegisAI$", "windowclose"), not windows())[1], what="its end")
+    """As a person does."""
+    desktop.focus(desktop.window("^AegisAI$"))
+    desktop.keys("alt+F4")
+    until(lambda: not [pid for pid in desktop.agents() if "window" in words(pid)], what="the window's end")
