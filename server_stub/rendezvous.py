@@ -62,17 +62,28 @@ def enough(ready: int, plan: RoundPlan) -> bool:
 def grouping(expected: int, plan: RoundPlan) -> Grouping:
     """Group sizes for `expected` devices.
 
-    One group takes a quarter more than expected. Several are drawn by hash, so their sizes vary by a root: they are planned three
-    standard deviations below the most, and the smallest sum for a group that many below the mean.
+    One group takes a quarter more than expected. Several are drawn by hash, so their sizes vary binomially: the most is planned three
+    standard deviations above the mean, and the smallest sum for a group two below it.
     """
     if expected <= plan.g_max:
         g_max = min(plan.g_max, max(plan.min_group, expected + expected // 4))
         return Grouping(g_max, _smallest(expected, g_max, plan), g_max)
     count = -(-expected // plan.g_max)
-    while expected // count + 3 * (isqrt(expected // count) + 1) > plan.g_max and expected // (count + 1) >= plan.min_group:
+    while (g_max := _most(expected, count)) > plan.g_max and expected // (count + 1) >= plan.min_group:
         count += 1
+    g_max = min(g_max, plan.g_max)
     typical = expected // count
-    return Grouping(plan.g_max, _smallest(max(plan.min_group, typical - 3 * isqrt(typical)), plan.g_max, plan), expected)
+    return Grouping(g_max, _smallest(max(plan.min_group, typical - 2 * _deviation(typical, count)), g_max, plan), expected)
+
+
+def _deviation(typical: int, count: int) -> int:
+    """Standard deviation of the sizes of `count` groups, rounded up."""
+    return isqrt(typical * (count - 1) // count) + 1
+
+
+def _most(expected: int, count: int) -> int:
+    typical = -(-expected // count)
+    return typical + 3 * _deviation(typical, count)
 
 
 def _smallest(size: int, g_max: int, plan: RoundPlan) -> int:
