@@ -66,7 +66,7 @@ def test_p5_noise_multipliers_of_the_design(rounds, wanted):
     assert exact < z < 1.1 * exact
 
 
-@pytest.mark.parametrize(("rounds", "wanted"), [row for row in TABLE if row[0] in (10, 365)])
+@pytest.mark.parametrize(("rounds", "wanted"), [(10, 1), (10, 8), (100, 2), (365, 4)])
 def test_figures_with_sampling_are_far_lower_and_no_ledger_uses_them(rounds, wanted):
     """A device cannot verify that it was sampled, so it pays the whole price; an operator may quote these."""
     unsampled = TABLE[rounds, wanted][1]
