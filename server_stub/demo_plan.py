@@ -135,7 +135,7 @@ class DemoPlan:
     @property
     def round_seconds(self) -> int:
         """A round waits so long for a device that does not come."""
-        return 60 + self.devices
+        return 90 + 2 * self.devices
 
     def gone_each_round(self, simulated: int) -> int:
         return min(round(self.drop * simulated), simulated - 1)
