@@ -37,7 +37,7 @@ class Desk:
 
     def run(self, *words, before=(), **options):
         command = [*before, sys.executable, "-m", "agent", *map(str, words)]
-        return subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=60, check=False, **options)
+        return subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=120, check=False, **options)
 
     def json(self, *words):
         done = self.run(*words, "--json")

