@@ -136,6 +136,7 @@ def joined(folder, invitation):
     (folder / "keys" / "aegisai-key").write_text("0123456789abcdef" * 2)
     desk = Desk(folder, CREDENTIALS_DIRECTORY=str(folder / "keys"))
     desk.json("settings", "set", "key_store", "credential")
+    desk.json("settings", "set", "cpu.share_in_use", "100")
     desk.json("enroll", invitation)
     desk.json("consent", "grant", "--accept", desk.json("consent", "show")["notice_id"])
     desk.json("samples", "add", LAUNCHERS[0].parent, "--label", "benign")

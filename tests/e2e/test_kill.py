@@ -55,7 +55,7 @@ class Scene:
 
     def aegis(self, *words):
         command = [sys.executable, "-m", "agent", *words, "--json"]
-        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -66,6 +66,7 @@ class Scene:
     def join(self, url):
         invitation = json.loads(self.server("token", "create", "--server", url, "--json"))["invitation"]
         self.aegis("settings", "set", "key_store", "credential")
+        self.aegis("settings", "set", "cpu.share_in_use", "100")
         self.aegis("enroll", invitation)
         self.aegis("consent", "grant", "--accept", self.aegis("consent", "show")["notice_id"])
         launchers = sorted(Path(__import__("setuptools").__file__).parent.glob("*.exe"))
