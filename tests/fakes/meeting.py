@@ -18,7 +18,7 @@ from server_stub.rounds_secagg import Join
 from tests.fakes.aggregator import FakeAggregator, FakeClient
 
 LIMITS = Limits(min_group=3, min_sum=2, gamma_milli=0)
-PATIENCE = 12
+PATIENCE = 150
 """So many vain questions of each device end a phase."""
 
 
