@@ -59,7 +59,7 @@ class Installation(Scene):
 
     def run_aegis(self, *words):
         command = [sys.executable, "-m", "agent", *words, "--json"]
-        return subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=120, check=False)
 
     def model_in_use(self):
         return self.aegis("status")["model"]["version"]
@@ -85,9 +85,11 @@ class Installation(Scene):
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory):
     scene = Installation(tmp_path_factory.mktemp("installation"))
-    scene.join(scene.url)
-    yield scene
-    scene.close()
+    try:
+        scene.join(scene.url)
+        yield scene
+    finally:
+        scene.close()
 
 
 def test_without_a_certificate_the_device_port_answers_the_public_list_alone(installation):

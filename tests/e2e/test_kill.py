@@ -66,7 +66,8 @@ class Scene:
     def join(self, url):
         invitation = json.loads(self.server("token", "create", "--server", url, "--json"))["invitation"]
         self.aegis("settings", "set", "key_store", "credential")
-        self.aegis("settings", "set", "cpu.share_in_use", "100")
+        for key in ("cpu.share_in_use", "cpu.share_idle", "busy.share"):  # to wait for these limits is another test's
+            self.aegis("settings", "set", key, "100")
         self.aegis("enroll", invitation)
         self.aegis("consent", "grant", "--accept", self.aegis("consent", "show")["notice_id"])
         launchers = sorted(Path(__import__("setuptools").__file__).parent.glob("*.exe"))
