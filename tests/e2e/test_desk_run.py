@@ -42,6 +42,7 @@ def test_the_desk_asks_runs_rounds_and_ends_with_ctrl_c(tmp_path):
             if program.poll() is None:
                 program.kill()
                 program.wait()
+            program.stdout.close()
     assert program.returncode == 130
     assert said.splitlines()[-1] == "Everything has ended."
 
