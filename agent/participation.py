@@ -283,7 +283,7 @@ class Participation:
             answer = self._refusal(offer, config, task)
             if answer is None and (self.trained is None or self.trained.model_digest != offer.model_digest):
                 answer, came = await self._train_on(permit, client, offer, task, again=is_fresh)
-                is_fresh, down = True, down + came
+                is_fresh, is_ready, down = True, False, down + came
             answer = answer or self._not_yet(hold_s)
             if answer is None and (is_ready or not has_group):
                 answer = await self._give(permit, client, offer, config, ends)

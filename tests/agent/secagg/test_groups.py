@@ -183,3 +183,17 @@ def test_p10_a_network_that_dies_in_a_round_ends_it_within_the_phase_and_the_nex
     town = Town(tmp_path, clock=clock, sleep=passing)
     asyncio.run(scene(town, town.devices[0]))
     town.close()
+
+
+def test_a_new_model_is_trained_on_before_the_device_says_again_that_it_is_ready(town):
+    async def scene():
+        await town.join()
+        device = town.devices[0]
+        assert (await device.make_pass()).outcome is Outcome.READY
+        town.server.next_round()
+        assert (await device.make_pass()).outcome is Outcome.READY
+        assert device.worker.calls == ["train", "train"]
+        assert list(town.server.ready) == [device_id(device)]  # for the new model, in the same pass
+        assert device.agent.participation.trained.model_version == town.server.version
+
+    asyncio.run(scene())
