@@ -91,8 +91,9 @@ def share_of(watched, seconds):
 @pytest.mark.parametrize("kind", ["forks", "spins in native code"])
 def test_p9_whatever_spins_is_held_to_its_share_and_goes_at_the_end(watched, kind):
     one = watched(kind, Caps(20, 512 * MIB))
-    share_of(one, 1.5)  # children are found within a second
-    assert 0.05 < share_of(one, 4) <= 0.25  # a busy machine gives less, never more
+    share_of(one, 1.5)  # children are found within a second; what they took until then is paid back first
+    assert any(share_of(one, 0.5) > 0.05 for _ in range(60))
+    assert 0 < share_of(one, 4) <= 0.25  # a busy machine gives less, never more
     assert one.events == []
 
 
