@@ -17,7 +17,7 @@ test: lint
 
 test-system:
 	@sh packaging/setup.sh system
-	@$(PY) -m pytest -m system -p no:cacheprovider $(T)
+	@$(PY) -m pytest -n 2 --dist loadfile -m system -p no:cacheprovider $(T)
 
 bench: setup
 	@$(PY) -m tests.bench $(if $(K),-k $(K))
