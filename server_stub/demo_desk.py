@@ -24,6 +24,7 @@ from agent.detector.synthetic import generate
 from agent.errors import AegisError
 from agent.ipc import Channel, NoAgentError, socket_path
 from agent.paths import Home
+from agent.protocol.messages import Mode
 from server_stub import demo_data
 from server_stub.children import Child
 from server_stub.demo_agent import programs_here
@@ -118,7 +119,7 @@ def run(folder: Path) -> None:
     shares = demo_data.deal(table, NEIGHBOURS + 1, ROWS_EACH, 1)
     untrained = folder / "untrained.safetensors"
     untrained.write_bytes(to_safetensors(LogisticModel(np.zeros(116)), demonstration=True))
-    plan = DemoPlan(devices=NEIGHBOURS + 1)
+    plan = DemoPlan(devices=NEIGHBOURS + 1, mode=Mode.LOCAL.value)  # nobody waits for a group: a person watches
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(LocalServer(folder / "server", plan.server_options(untrained, NEIGHBOURS, 1)))
         desk = Desk(folder)

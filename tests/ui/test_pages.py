@@ -132,3 +132,12 @@ def test_the_page_on_tests_names_every_action_and_page():
     names = ("grantButton", "refuseButton", "detailsButton", "pause", "resume", "runOnce", "consent", "sent", "settings", "scan", "open")
     pages = ("overviewPage", "privacyPage", "sentPage", "limitsPage", "activityPage", "scanPage", "aboutPage", "joinPage", "donePage")
     assert [name for name in (*names, *pages, "quit") if f"`{name}`" not in told] == []
+
+
+def test_a_whole_number_from_the_agent_is_a_number(qapp):
+    """A limit comes as an integer; Qt's number formats take floating point only."""
+    from PySide6.QtCore import QLocale
+
+    from ui.i18n import QtWords
+
+    assert QtWords(QLocale.c()).number(10, 0) == "10"

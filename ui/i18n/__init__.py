@@ -27,7 +27,7 @@ class QtWords:
         return f"{day} {self._locale.toString(moment.time(), QLocale.FormatType.ShortFormat)}"
 
     def number(self, value: float, decimals: int) -> str:
-        return str(self._locale.toString(value, "f", decimals))
+        return str(self._locale.toString(float(value), "f", decimals))  # Qt takes no integer here
 
     def size(self, count_bytes: int) -> str:
         return str(self._locale.formattedDataSize(count_bytes, 1, QLocale.DataSizeFormat.DataSizeSIFormat))
