@@ -20,6 +20,8 @@ PROTOCOL = 1
 MAX_FRAME_BYTES = 64 * 1024
 FRAME_TIMEOUT_S = 2.0
 """A frame that was begun is finished within this time."""
+HELLO_TIMEOUT_S = 20.0
+"""An agent that starts on a busy machine listens before it can answer."""
 CALL_TIMEOUT_S = 600.0
 """A scan of many files takes its time; the connection's end is noticed at once all the same."""
 
@@ -95,7 +97,7 @@ class Channel:
         if not hasattr(socket, "AF_UNIX"):
             raise NoAgentError
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(FRAME_TIMEOUT_S)
+        self._socket.settimeout(HELLO_TIMEOUT_S)
         self._decoder = FrameDecoder()
         self._waiting: list[dict[str, Any]] = []
         self._number = 0
