@@ -11,27 +11,25 @@ from typing import Any
 
 import psutil
 
-from agent.conditions.readings import Reading, Told, attempt, unknown
+from agent.conditions.asked import AskedProbes
+from agent.conditions.readings import Reading, unknown
 
 _COMBINED_SESSION, _ANY_INPUT, _UTF8 = 0, 0xFFFFFFFF, 0x08000100
 _FRAMEWORKS = "/System/Library/Frameworks/{0}.framework/{0}"
 
 
-class MacProbes:
+class MacProbes(AskedProbes):
     """Of the session that the agent runs in."""
 
     note = "the readings of macOS have not been verified on a real machine"
 
     def __init__(self, environ: Mapping[str, str], library: Callable[[str], Any] | None = None) -> None:  # noqa: ARG002
         """`library`: name of a framework -> the loaded library; a fake in tests."""
+        super().__init__()
         self._library = library or _framework
-        self._told: Told = {}
 
-    async def open(self, changed: Callable[[], None]) -> None:
-        pass
-
-    async def look(self, wanted: frozenset[str], idle_s: int) -> None:  # noqa: ARG002
-        asked: dict[str, Callable[[], Reading[Any]]] = {
+    def _asked(self) -> Mapping[str, Callable[[], Reading[Any]]]:
+        return {
             "on_mains": lambda: _power()[0],
             "charge": lambda: _power()[1],
             "idle": self._idle,
@@ -40,16 +38,6 @@ class MacProbes:
             "online": lambda: unknown("not asked on macOS"),
             "full_screen": lambda: unknown("not asked on macOS"),
         }
-        self._told = {name: attempt(ask, name) for name, ask in asked.items() if name in wanted}
-
-    def told(self) -> Told:
-        return dict(self._told)
-
-    def sleeps(self) -> bool:
-        return False
-
-    async def close(self) -> None:
-        self._told = {}
 
     def _idle(self) -> Reading[float]:
         ask = self._library("ApplicationServices").CGEventSourceSecondsSinceLastEventType

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from agent.clock import Clock, slept
 from agent.conditions import evaluate
+from agent.conditions.asked import AskedProbes
 from agent.conditions.evaluate import Limits, Memory
 from agent.conditions.readings import Reading, Readings, Told, attempt, unknown
 from agent.conditions.reasons import Reason, ReasonCode
@@ -218,30 +219,9 @@ class Monitor:
         return ()
 
 
-class NoProbes:
-    """Of a system that nobody has taught us to ask."""
-
-    note = "this system tells nothing of its user, its power and its network"
-
-    async def open(self, changed: Callable[[], None]) -> None:
-        pass
-
-    async def look(self, wanted: frozenset[str], idle_s: int) -> None:
-        pass
-
-    def told(self) -> Told:
-        return {}
-
-    def sleeps(self) -> bool:
-        return False
-
-    async def close(self) -> None:
-        pass
-
-
 def _probes_here(environ: Mapping[str, str]) -> Probes:
     name, kind = _SYSTEMS.get(sys.platform, ("", ""))
-    probes: Probes = getattr(import_module(name), kind)(environ) if name else NoProbes()
+    probes: Probes = getattr(import_module(name), kind)(environ) if name else AskedProbes()
     return probes
 
 

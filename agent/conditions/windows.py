@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from ctypes import Structure, byref, c_byte, c_int, c_uint, c_ulong, sizeof
 from typing import Any
 
-from agent.conditions.readings import Reading, Told, attempt, unknown
+from agent.conditions.asked import AskedProbes
+from agent.conditions.readings import Reading, unknown
 
 _FULL_SCREEN = {2: "busy", 3: "full screen", 4: "presentation"}
 """QUERY_USER_NOTIFICATION_STATE values in which nobody wants to be disturbed by a program."""
@@ -25,21 +26,18 @@ class _Power(Structure):
     _fields_ = (("line", c_byte), ("flag", c_byte), ("percent", c_byte), ("saver", c_byte), ("left", c_ulong), ("full", c_ulong))
 
 
-class WindowsProbes:
+class WindowsProbes(AskedProbes):
     """Of the session that the agent runs in."""
 
     note = "the readings of Windows have not been verified on a real machine"
 
     def __init__(self, environ: Mapping[str, str], library: Callable[[str], Any] | None = None) -> None:  # noqa: ARG002
         """`library`: name -> DLL; a fake in tests."""
+        super().__init__()
         self._library = library or _dll
-        self._told: Told = {}
 
-    async def open(self, changed: Callable[[], None]) -> None:
-        pass
-
-    async def look(self, wanted: frozenset[str], idle_s: int) -> None:  # noqa: ARG002
-        asked: dict[str, Callable[[], Reading[Any]]] = {
+    def _asked(self) -> Mapping[str, Callable[[], Reading[Any]]]:
+        return {
             "on_mains": self._on_mains,
             "charge": self._charge,
             "idle": self._idle,
@@ -48,16 +46,6 @@ class WindowsProbes:
             "online": self._online,
             "metered": lambda: unknown("not asked on Windows"),
         }
-        self._told = {name: attempt(ask, name) for name, ask in asked.items() if name in wanted}
-
-    def told(self) -> Told:
-        return dict(self._told)
-
-    def sleeps(self) -> bool:
-        return False
-
-    async def close(self) -> None:
-        self._told = {}
 
     def _idle(self) -> Reading[float]:
         last = _LastInput(sizeof(_LastInput), 0)

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -79,21 +80,21 @@ class Worker(Protocol):
     def release(self) -> None: ...
 
 
-class Jobs:
+class Jobs(ABC):
     """The calls in terms of requests and events; how a request is run is the subclass's part."""
 
-    async def _run(self, request: Frame) -> list[Event]:
-        raise NotImplementedError
+    @abstractmethod
+    async def _run(self, request: Frame) -> list[Event]: ...
 
+    @abstractmethod
     async def stop(self) -> None:
         """End every job under way."""
-        raise NotImplementedError
 
-    def hold(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def hold(self) -> None: ...
 
-    def release(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def release(self) -> None: ...
 
     async def extract(self, paths: Sequence[str]) -> ExtractResult:
         """Rows of the executables among `paths`, and why the others have none."""
