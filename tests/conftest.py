@@ -6,11 +6,21 @@ The one exception: tests that compare with tables of real files, which are not p
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("untimed", deadline=None)  # a test is not a stopwatch: a busy machine must not fail it
 settings.load_profile("untimed")
 REAL_TABLES = Path(__file__).parents[2] / "shared"
+TRAIN_LONG = {"test_checkpoint", "test_desk_whole", "test_meeting", "test_story"}
+"""System tests that hold this machine's one right to train for long: they take turns instead of waiting for each other."""
+
+
+def pytest_collection_modifyitems(items):
+    """Groups for `--dist loadgroup`: by file, those of TRAIN_LONG together."""
+    for item in items:
+        if item.get_closest_marker("system"):
+            item.add_marker(pytest.mark.xdist_group("train long" if item.path.stem in TRAIN_LONG else item.path.stem))
 
 
 def pytest_sessionfinish(session):
