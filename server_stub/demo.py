@@ -102,7 +102,8 @@ def _full_agent(
         agent,
         how,
         f"One of them is the full agent in processes of its own: it learned from {learnt.generated} rows of the table and "
-        f"{learnt.real_files} real programs of this Python environment (as benign), and sent {{sent}} of {{rounds}} updates.",
+        f"{learnt.real_files} real programs of this Python environment (as benign), and sent {{sent}} of {{rounds}} updates. "
+        "For the demonstration it may use a whole processor core; on a person's computer it keeps to the limits set there.",
     )
 
 

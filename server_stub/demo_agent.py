@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from agent.consent.gate import DEMO_SURFACE
+from agent.errors import AegisError
 from agent.floor import mark
 from agent.ipc import Channel, NoAgentError, socket_path
 from agent.paths import Home
@@ -30,6 +31,8 @@ AGAIN_S = 1.0
 """An agent that has not sent yet is asked again after this time: it may have been too early for the round."""
 MAX_FILES = 200
 PROGRAM_ENDINGS = (".exe", ".dll", ".pyd")
+HASTE = {"cpu.share_in_use": 100, "cpu.share_idle": 100, "busy.share": 100}
+"""Settings of an agent that somebody watches: a person's own gives way to whoever uses the computer, and here that is the fleet."""
 
 Ask = Callable[[dict[str, Any]], bool]
 """Shows a notice and says whether the person said yes."""
@@ -68,8 +71,11 @@ class FullAgent:
             raise
 
     def join(self, invitation: str) -> None:
-        """Take an invitation; nobody is contacted yet."""
+        """Take an invitation, and let a whole core be used; nobody is contacted yet."""
         self._channel.call("enroll", {"invitation": invitation})
+        for key, value in HASTE.items():
+            with contextlib.suppress(AegisError):  # a policy of this machine holds it lower: then it takes longer
+                self._channel.call("settings.set", {"key": key, "value": value})
 
     def decide(self, ask: Ask | None) -> bool:
         """Ask the person; without one to ask, simulate a yes. Whether the answer was yes."""
