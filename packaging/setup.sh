@@ -71,6 +71,7 @@ if [ ! -f "$stamp" ]; then
         .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements/lock.txt
         .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
     fi
+    .venv/bin/python -m compileall -q agent ui server_stub
     rm -f .venv/.installed-*
     : >"$stamp"
 fi

@@ -63,7 +63,7 @@ def run(plan: DemoPlan, screen: DemoScreen, ask: Ask | None, chart: Path) -> Rep
     `ask` puts the consent question; without it the full agent's consent is simulated. Raises AegisError, KeyboardInterrupt.
     """
     screen.doing("Making the rows")
-    table = _table(plan)
+    table = make_table(plan)
     shares = demo_data.deal(table, plan.devices, ROWS_EACH, plan.seed)
     with scratch_folder() as folder, contextlib.ExitStack() as stack:
         untrained = folder / "untrained.safetensors"
@@ -107,7 +107,8 @@ def _full_agent(
     )
 
 
-def _table(plan: DemoPlan) -> Table:
+def make_table(plan: DemoPlan) -> Table:
+    """The rows: a person's file, or the project's own generator's. Raises NeedsUser."""
     if plan.data is not None:
         return demo_data.from_file(plan.data, plan.seed)
     made = generate(np.random.default_rng(plan.seed), GENERATED_ROWS, group_rows=GROUP_ROWS)

@@ -121,7 +121,7 @@ FAMILIES = (
     Family(
         "old tool, MSVC 6 to 8",
         False,
-        3,
+        4,
         False,
         (EXE_32_NO_RELOCATIONS, 0x0103),
         ((6, 0), (7, 10), (8, 0)),
@@ -275,7 +275,7 @@ FAMILIES = (
     Family(
         "packed portable tool",
         False,
-        1,
+        2,
         False,
         (EXE_32_NO_RELOCATIONS, 0x0102),
         ((6, 0), (9, 0), (2, 25)),

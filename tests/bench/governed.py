@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from agent.protocol.jobs import Job
@@ -48,10 +49,10 @@ async def _train(supervision: Supervision) -> None:
 
     from agent.protocol.messages import Mode
     from agent.supervisor.worker import ProcessWorker
-    from server_stub.home import changed, default_task
+    from server_stub.home import default_task
     from tests.fakes.aggregator import safetensors
 
-    task = changed(default_task(Mode.LOCAL), train_steps=1000)
+    task = replace(default_task(Mode.LOCAL), train_steps=1000)
     count = 20_000
     rows = np.random.default_rng(1).integers(0, 2, (count, 29)).astype("<u8").tobytes()
     labels = bytes(number % 2 for number in range(count))

@@ -6,7 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager
+import time
+from contextlib import closing, contextmanager
 
 import numpy as np
 
@@ -14,7 +15,9 @@ from tests.fakes.aggregator import safetensors
 from tests.fakes.laptop import Laptop, wait_for
 
 ROWS = 60_000
-"""So many make minutes of a whole core."""
+"""So many keep a whole core busy for a minute or two; when the update is sent the next round opens."""
+ASK_AGAIN_S = 3.0
+"""The round may not have been open yet."""
 
 
 def _free_port():
@@ -29,7 +32,7 @@ class Aggregator:
         self.environ = {**os.environ, "AEGIS_SERVER_HOME": str(folder / "server")}
         (folder / "start.safetensors").write_bytes(safetensors([0.0] * 116))
         ports = ("--host", "127.0.0.1", "--port", str(_free_port()), "--operator-port", str(_free_port()))
-        task = ("--mode", "local", "--train-steps", "1000", "--min-rows", "4", "--rounds-target", "2", "--rounds-minimum", "1")
+        task = ("--mode", "local", "--train-steps", "1000", "--min-rows", "4", "--rounds-target", "1")
         self._command("init", "--model", str(folder / "start.safetensors"), *ports, *task)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "server_stub.cli", "run"], env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -52,13 +55,18 @@ class Aggregator:
 
 
 def run_now(laptop):
-    """Ask for a pass, until a worker trains."""
-    channel = laptop.channel()
-    try:
-        channel.call("run_now", {}, 10)
-    finally:
-        channel.close()
-    return wait_for(laptop.worker, 60)
+    """Ask for a pass, again and again, until a worker trains: the pid of that."""
+    asked = 0.0
+
+    def worker():
+        nonlocal asked
+        if time.monotonic() - asked > ASK_AGAIN_S:
+            asked = time.monotonic()
+            with closing(laptop.channel()) as channel:
+                channel.call("run_now", {}, 10)
+        return laptop.worker()
+
+    return wait_for(worker, 60)
 
 
 @contextmanager

@@ -17,9 +17,9 @@ from agent.errors import NeedsUser
 from agent.privacy.policy import Limits
 from agent.privacy.zcdp import rho_for_epsilon
 from server_stub import demo_baselines, demo_data
-from server_stub.demo import command
+from server_stub.demo import command, make_table
 from server_stub.demo_agent import programs_here
-from server_stub.demo_plan import MOST_RHO_UNITS, DemoPlan
+from server_stub.demo_plan import MOST_RHO_UNITS, ROWS_EACH, DemoPlan
 from server_stub.demo_report import GroupLine, Report, RoundLine, draw, protection, render
 from server_stub.demo_screen import DemoScreen
 from server_stub.scratch import PREFIX, scratch_folder, socket_folder, sweep
@@ -157,9 +157,17 @@ def test_shuffled_labels_teach_nothing_and_true_ones_do():
         return demo_baselines.evaluate(demo_baselines.federated(held, start, plan.training), table)
 
     shuffled = demo_baselines.mean_of([seen(demo_baselines.shuffled(shares, seed)) for seed in range(6)])
-    assert seen(shares).auc > 0.85
+    assert seen(shares).auc > 0.8
     assert 0.25 < shuffled.auc < 0.75
     assert demo_baselines.evaluate(demo_baselines.central(shares), table).auc > 0.9
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_generated_rows_are_neither_trivial_nor_hopeless_for_central_training(seed):
+    plan = DemoPlan(seed=seed)
+    table = make_table(plan)
+    shares = demo_data.deal(table, plan.devices, ROWS_EACH, seed)
+    assert 0.95 <= demo_baselines.evaluate(demo_baselines.central(shares), table).auc <= 0.98
 
 
 @pytest.mark.parametrize(("typed", "answer"), [("y\n", True), ("YES\n", True), ("\n", False), ("", False), ("sure\n", False)])

@@ -219,7 +219,7 @@ def test_the_plain_path_says_that_it_is_not_private_and_names_no_epsilon(data, c
     assert not answer["private"]
     assert not answer["machines"]
     assert {answer[name] for name in answer if name.startswith("epsilon")} == {None}
-    assert answer["after"]["auc"] > 0.8
+    assert answer["after"]["auc"] > 0.75
     assert answer["vector_bytes"] < 400
     assert main(words) == 0
     assert "NOT PRIVATE" in capsys.readouterr().out
