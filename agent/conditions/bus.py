@@ -260,7 +260,13 @@ class SessionBus:
     def __init__(self, environ: Mapping[str, str], changed: Callable[[], None]) -> None:
         self._address = environ.get("DBUS_SESSION_BUS_ADDRESS", "")
         self._bus = Bus(self._address, changed)
+        self._changed = changed
         self._watches: dict[int, str] = {}
+        self._adding: set[str] = set()
+        """Kinds of watches that were asked for and not yet answered."""
+        self._early: set[int] = set()
+        """Watches that fired before their number was known here: the signal may come ahead of the answer."""
+        self._signals = 0
         self._threshold_s = 0
         self._idle_s: float | None = None
         self._source = "Mutter"
@@ -277,32 +283,53 @@ class SessionBus:
 
     async def look(self, idle_s: int) -> None:
         """Ask, and have ourselves told of the moment that changes something."""
+        signals = self._signals
         body, self._why = await self._bus.ask(*IDLE, "GetIdletime")
         if body is None:
             body, why = await self._bus.ask(*SCREEN_SAVER, "GetSessionIdleTime")
             self._idle_s, self._source, self._why = (None, "", self._why or why) if body is None else (body[0] / 1000, "KDE", "")
+            self._watches.clear()  # they are gone with Mutter
+            self._threshold_s = 0
             return
-        self._idle_s, self._source = body[0] / 1000, "Mutter"
+        self._source = "Mutter"
+        if self._signals == signals:  # else a signal has said something newer meanwhile
+            self._idle_s = body[0] / 1000
         if self._threshold_s != idle_s:
             for watch in self._watches:
                 await self._bus.ask(*IDLE, "RemoveWatch", "u", watch)
             self._watches.clear()
             self._threshold_s = idle_s
             await self._add("idle", "AddIdleWatch", "t", idle_s * 1000)
-        if self._idle_s >= idle_s and "active" not in self._watches.values():
+        if self._idle_s is not None and self._idle_s >= idle_s:
             await self._add("active", "AddUserActiveWatch")
 
     async def _add(self, kind: str, member: str, signature: str = "", *body: Any) -> None:
+        """Have a watch of this kind, unless there is one."""
+        if kind in self._adding or kind in self._watches.values():
+            return
+        self._adding.add(kind)
         answer, _ = await self._bus.ask(*IDLE, member, signature, *body)
-        if answer is not None:
-            self._watches[answer[0]] = kind
+        self._adding.discard(kind)
+        if answer is None:
+            return
+        self._watches[answer[0]] = kind
+        if answer[0] in self._early:
+            self._fired(answer)
+            self._changed()
+        if not self._adding:
+            self._early.clear()
 
     def _fired(self, body: list[Any]) -> None:
         kind = self._watches.get(body[0]) if body else None
+        if kind is None:
+            if body and self._adding:
+                self._early.add(body[0])
+            return
+        self._signals += 1
         if kind == "active":
             del self._watches[body[0]]  # it fires once
             self._idle_s = 0.0
-        elif kind == "idle":
+        else:
             self._idle_s = float(self._threshold_s)
             self._bus.soon(self._add("active", "AddUserActiveWatch"))
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-PERIOD_S = 0.1
+PERIOD_S = 0.125
 MIN_SLICE_S = 0.002
 """Less than this is carried over: starting and stopping would cost more than it gives."""
 LATER_SLICE_S = 0.025

@@ -88,6 +88,8 @@ class IdleMonitor(ServiceInterface):
         super().__init__("org.gnome.Mutter.IdleMonitor")
         self.idle_ms = 0
         self.watches = {}
+        self.is_hasty = False
+        """Whether somebody presses a key in the very moment in which a watch for it is asked for."""
 
     @method()
     def GetIdletime(self) -> "t":  # noqa: F821
@@ -99,7 +101,10 @@ class IdleMonitor(ServiceInterface):
 
     @method()
     def AddUserActiveWatch(self) -> "u":  # noqa: F821
-        return self._added(("active", 0))
+        number = self._added(("active", 0))
+        if self.is_hasty:
+            self.set(0)  # the signal goes out before the answer
+        return number
 
     @method()
     def RemoveWatch(self, watch: "u"):  # noqa: F821

@@ -32,7 +32,7 @@ class Aggregator:
         self.environ = {**os.environ, "AEGIS_SERVER_HOME": str(folder / "server")}
         (folder / "start.safetensors").write_bytes(safetensors([0.0] * 116))
         ports = ("--host", "127.0.0.1", "--port", str(_free_port()), "--operator-port", str(_free_port()))
-        task = ("--mode", "local", "--train-steps", "1000", "--min-rows", "4", "--rounds-target", "1")
+        task = ("--mode", "local", "--train-steps", "1000", "--min-rows", "4", "--rounds-target", "1", "--rounds-planned", "100")
         self._command("init", "--model", str(folder / "start.safetensors"), *ports, *task)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "server_stub.cli", "run"], env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

@@ -94,6 +94,24 @@ def test_mutter_tells_the_threshold_and_the_next_key(tmp_path):
     scene(play, tmp_path)
 
 
+def test_a_key_in_the_moment_in_which_it_begins_to_be_watched_is_heard_and_so_is_the_next_one(tmp_path):
+    async def play(desktop, probes, heard):
+        desktop.idle.is_hasty = True
+        desktop.idle.set(61_000)
+        await heard("idle", value=60.0)
+        await heard("idle", value=0.0)
+        desktop.idle.is_hasty = False
+        desktop.idle.set(61_000)
+        await heard("idle", value=60.0)
+        async with asyncio.timeout(60):
+            while ("active", 0) not in desktop.idle.watches.values():
+                await asyncio.sleep(0)
+        desktop.idle.set(0)
+        await heard("idle", value=0.0)
+
+    scene(play, tmp_path)
+
+
 def test_a_service_that_is_missing_is_unknown_and_is_heard_when_it_comes(tmp_path):
     async def play(desktop, probes, heard):
         assert probes.told()["metered"].value is None
