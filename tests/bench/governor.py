@@ -109,8 +109,8 @@ def busy_cores() -> Iterator[None]:
 def until_the_worker_stands_still() -> Iterator[Figure]:
     """The installed agent with a training under way: another person's session, a key, the plug, a pause, a withdrawal."""
     waits: list[float] = []
-    with tempfile.TemporaryDirectory() as folder, training_laptop(Path(folder), share=SHARE) as laptop:
-        for kind, play, times in (("session", _session, 50), ("key", _key, 50), ("plug", _plug, 2), ("pause", _pause, 3)):
+    with tempfile.TemporaryDirectory() as folder, training_laptop(Path(folder), share=SHARE, asked=False) as laptop:
+        for kind, play, times in (("key", _key, 50), ("session", _session, 50), ("plug", _plug, 2), ("pause", _pause, 3)):
             pairs = play(laptop, times)
             stops, again = [stop for stop, _ in pairs], [back for _, back in pairs]
             waits += stops
@@ -174,7 +174,10 @@ def _session(laptop: Laptop, times: int) -> list[tuple[float, float]]:
 
 
 def _key(laptop: Laptop, times: int) -> list[tuple[float, float]]:
-    """With "only when idle": Mutter's signal of the next key, and of a minute without one."""
+    """With "only when idle": Mutter's signal of the next key, and of a minute without one.
+
+    First of all, on the scheduler's own pass: one that a person asked for goes on while they type.
+    """
 
     def idle(milliseconds: int) -> None:
         laptop.bus.do(lambda desktop: desktop.idle.set(milliseconds))

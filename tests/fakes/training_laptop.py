@@ -70,8 +70,8 @@ def run_now(laptop):
 
 
 @contextmanager
-def training_laptop(folder, *, share=100, count=ROWS):
-    """A Laptop whose agent trains, at `share` per cent of a core."""
+def training_laptop(folder, *, share=100, count=ROWS, asked=True):
+    """A Laptop whose agent trains, at `share` per cent of a core; not `asked`: when its scheduler thinks it is time (2 to 4 min)."""
     server = Aggregator(folder)
     laptop = Laptop(folder, share=share)
     try:
@@ -81,7 +81,7 @@ def training_laptop(folder, *, share=100, count=ROWS):
         np.savez(folder / "rows.npz", X=rows, y=np.arange(count) % 2)
         laptop.aegis("samples", "import", str(folder / "rows.npz"))
         laptop.start()
-        run_now(laptop)
+        run_now(laptop) if asked else wait_for(laptop.worker, 300)
         yield laptop
     finally:
         laptop.close()
