@@ -2,7 +2,7 @@
 
 The closed loop is a debt: every period earns `share` of its length, what the kernel says was used is subtracted, and the worker runs
 only while something is left. Periods start on a fixed grid, so that every window of a second holds the same number of slices. Too much
-used is paid back later (at most DEBT_CAP_S); time not used is forgotten beyond one slice, so that nothing can be saved up for a burst.
+used is paid back later (at most DEBT_CAP_S); time not used is forgotten beyond CREDIT_CAP_S, so that nothing can be saved up for a burst.
 """
 
 import time
@@ -17,6 +17,9 @@ LATER_SLICE_S = 0.025
 What it takes too much meanwhile is paid back in the next ones."""
 MARGIN = 0.002
 """The worker's own pace stays this far below the limit, so that the enforcing loop has nothing to stop."""
+CREDIT_CAP_S = 0.02
+"""So much unused time is carried into the next period: no second is more than two points above the limit for it."""
+FORGET = 0.1
 DEBT_CAP_S = 2.0
 """After a stall (a debugger, a frozen machine) the worker waits for 2 s of processor time at most."""
 
@@ -40,7 +43,8 @@ class Account:
         """After the kernel said that `cpu_s` were used, while running for `ran_s` (0: not to be learnt from)."""
         rate = self.rate
         if ran_s >= MIN_SLICE_S:
-            rate = max(1.0, rate + 0.5 * (cpu_s / ran_s - rate))
+            seen = cpu_s / ran_s  # a faster pace is believed at once, a slower one by and by: too short a slice harms nobody
+            rate = max(1.0, seen, rate + FORGET * (seen - rate))
         return Account(self.left_s - cpu_s, self.ends_at, rate)
 
     def slice_s(self, now: float, *, first: bool = True) -> float:
@@ -51,7 +55,7 @@ class Account:
     def next_period(self, now: float, share: float) -> "Account":
         """The account of the period that follows, or of the one that holds `now` after a stall."""
         missed = max(0, int((now - self.ends_at) / PERIOD_S))
-        carried = max(min(self.left_s, share * PERIOD_S), -DEBT_CAP_S)
+        carried = max(min(self.left_s, share * PERIOD_S, CREDIT_CAP_S), -DEBT_CAP_S)
         return replace(self, left_s=carried + share * PERIOD_S, ends_at=self.ends_at + (missed + 1) * PERIOD_S)
 
 

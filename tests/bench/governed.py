@@ -35,7 +35,8 @@ def main(load: str, percent: int) -> None:
         return
     program, threads = LOADS[load]
     surroundings = {**environment(os.environ), "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
-    child = subprocess.Popen([sys.executable, "-c", program], env=surroundings, start_new_session=True)
+    command = ["nice", "-n", "19", sys.executable, "-c", program]  # as every worker is
+    child = subprocess.Popen(command, env=surroundings, start_new_session=True)
     governor = supervision.watch(child.pid, Job.TRAIN, MEMORY >> 20)
     _say(child.pid)
     sys.stdin.read()

@@ -25,7 +25,9 @@ FLOWER_10_S = 10.8
 def loopback() -> Iterator[Figure]:
     for size, count in SIZES.items():
         seconds, cpu_ms = _measured(size, count)
-        reference = (FLOWER_10_S, "Flower deployment, quoted") if size == 10 else (REACH_S.get(size), "the reach" if size in REACH_S else "")
+        reference = (
+            (FLOWER_10_S, "Flower deployment, quoted") if size == 10 else (REACH_S.get(size), "the reach" if size in REACH_S else "")
+        )
         yield Figure(f"round.loopback_s.n{size}", round(seconds, 2), "s", *reference)
         yield Figure(f"round.server_cpu_ms_per_device.n{size}", round(cpu_ms, 1), "ms", 10.0, "limit")
 
