@@ -157,9 +157,11 @@ class Session:
             try:
                 return await call()
             except AegisError as error:
-                if error.code not in REPEATABLE or self._clock.monotonic() > deadline:
+                left_s = deadline - self._clock.monotonic()
+                if error.code not in REPEATABLE or left_s < 0:
                     raise
-                await self._sleep(error.retry_after_s if isinstance(error, RetryLater) else REPEAT_S)
+                wanted_s = error.retry_after_s if isinstance(error, RetryLater) else REPEAT_S
+                await self._sleep(max(REPEAT_S, min(wanted_s, left_s)))  # whatever the server wants, the phase ends
 
     def _deadline(self) -> float:
         return self._clock.monotonic() + PATIENCE * self._config.phase_s

@@ -199,6 +199,18 @@ def test_a_dead_network_ends_the_round_after_the_phase():
     assert 20 <= world.time <= 24
 
 
+@pytest.mark.parametrize("wanted_s", [0, 24 * 3600])
+@pytest.mark.parametrize("step", ["post shares:S", "inbox shares", "deliver"])
+def test_a_busy_server_neither_parks_a_device_in_a_round_nor_makes_it_spin(step, wanted_s):
+    world = World(**{step: [RetryLater(wanted_s)] * 100})
+    with pytest.raises(PeerFault) as raised:
+        world.run()
+    assert raised.value.code == "SERVER_BUSY"
+    assert 20 <= world.time <= 24
+    assert world.log[-1] == "wipe"
+    assert world.log.count(step) <= 13
+
+
 @pytest.mark.parametrize(("claim", "unsent"), [(Claim.SIGNED_SURVIVORS, "post consistency:C"), (Claim.UNMASKED, "post unmask:U")])
 def test_p10_a_claim_of_an_earlier_process_is_never_repeated(claim, unsent):
     world = World()
