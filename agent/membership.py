@@ -88,11 +88,16 @@ class Membership:
         identity = await self._blocking(self._identity_file().load)
         permit.check()
         client = self._client_factory(enrolment.server, enrolment.ca_pem, enrolment.signing_key, identity)
-        if await self._renewed(permit, enrolment, client, identity):
+        try:
+            if await self._renewed(permit, enrolment, client, identity):
+                client.close()
+                identity = await self._blocking(self._identity_file().load)
+                client = self._client_factory(enrolment.server, enrolment.ca_pem, enrolment.signing_key, identity)
+            await self._audit(permit, enrolment, client, identity)
+            permit.check()
+        except BaseException:  # cancelled, too: a request under way in its thread must not be followed by another
             client.close()
-            identity = await self._blocking(self._identity_file().load)
-            client = self._client_factory(enrolment.server, enrolment.ca_pem, enrolment.signing_key, identity)
-        await self._audit(permit, enrolment, client, identity)
+            raise
         return client
 
     async def update_model(self) -> bool:
@@ -229,13 +234,17 @@ class Membership:
         seen = LogHead(held["size"], held["root"]) if held.get("authority") == authority else None
         if seen is not None and held["certificate"] == identity.fingerprint and 0 <= now - held["at"] < AUDIT_PERIOD_S:
             return
-        permit.check()
+
+        async def ask(request: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+            permit.check()
+            return await self._blocking(request)
+
         try:
-            head = await self._blocking(lambda: audit(client, enrolment.ca_pem, identity.fingerprint, seen))
+            head = await audit(ask, client, enrolment.ca_pem, identity.fingerprint, seen)
         except AegisError as error:
             if error.code == "ISSUANCE_LOG":
-                client.close()
                 raise
+            permit.check()
             log.warning("issuance_log.not_checked code=%s", error.code)
             return
         noted = {"size": head.size, "root": head.root, "authority": authority, "certificate": identity.fingerprint, "at": now}

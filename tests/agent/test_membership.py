@@ -1,10 +1,12 @@
 """Registration, renewal and models: in the right order, under a live permit, and again after a crash."""
 
 import asyncio
+import threading
 
 import pytest
 
 from agent.errors import NeedsOperator, NeedsUser, PeerFault
+from tests.fakes.aggregator import FakeClient
 from tests.fakes.device import Device
 
 
@@ -17,6 +19,111 @@ def device(tmp_path):
 
 def connect(device):
     return device.agent.membership.connect(device.agent.gate.permit())
+
+
+class Held:
+    """Connections on which one kind of request hangs until it is let go or its connection is closed; every use is noted."""
+
+    def __init__(self, server, method):
+        self.server, self.method, self.free = server, method, True
+        self.asked, self.clients = [], []
+        self.reached = threading.Event()
+
+    def client(self, *who):
+        held = self
+
+        class Client(FakeClient):
+            def __init__(self, *args):
+                super().__init__(*args)
+                self.closed = threading.Event()
+                self.go_on = threading.Event()
+                held.clients.append(self)
+
+            def _hang(self, method, call):
+                held.asked.append(method)
+                if method == held.method and not held.free:
+                    held.reached.set()
+                    assert self.go_on.wait(20)
+                return call()
+
+            def renew(self, csr_pem):
+                return self._hang("renew", lambda: FakeClient.renew(self, csr_pem))
+
+            def log_head(self):
+                return self._hang("log_head", lambda: FakeClient.log_head(self))
+
+            def log_proof(self, *args):
+                return self._hang("log_proof", lambda: FakeClient.log_proof(self, *args))
+
+            def device(self):
+                return self._hang("device", lambda: FakeClient.device(self))
+
+            def close(self):
+                self.closed.set()
+                self.go_on.set()
+
+        return Client(self.server, who[3])
+
+
+HANGING = [("log_head", 1), ("renew", 6)]
+
+
+async def hung(device, method, days):
+    """A registered device whose next `method`, due after so many days, hangs."""
+    held = Held(device.server, method)
+    device.agent.close()
+    device.options["client_factory"] = held.client
+    device.start()
+    await device.join()
+    await connect(device)
+    held.clients[-1].close()
+    device.clock.advance(days * 24 * 3600)
+    held.asked.clear()
+    held.free = False
+    return held
+
+
+@pytest.mark.parametrize(("method", "days"), HANGING)
+def test_p2_withdrawing_while_a_connection_is_made_closes_it_and_nothing_follows(device, method, days):
+    async def scene():
+        held = await hung(device, method, days)
+        running = asyncio.create_task(device.make_pass())
+        assert await asyncio.to_thread(held.reached.wait, 20)
+        await device.call("consent.withdraw", surface="tray")
+        assert all(client.closed.is_set() for client in held.clients)
+        await running
+        device.agent._pool.shutdown(wait=True)
+        assert held.asked == [method]
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(("method", "days"), HANGING)
+def test_p2_withdrawing_while_the_servers_data_is_fetched_ends_it(device, tmp_path, method, days):
+    async def scene():
+        held = await hung(device, method, days)
+        running = asyncio.create_task(device.call("export", path=str(tmp_path / "all.json"), server=True))
+        assert await asyncio.to_thread(held.reached.wait, 20)
+        await device.call("consent.withdraw", surface="tray")
+        held.clients[-1].go_on.set()
+        with pytest.raises(NeedsUser) as raised:
+            await running
+        assert raised.value.code == "NO_CONSENT"
+        assert held.asked == [method]
+        assert all(client.closed.is_set() for client in held.clients)
+
+    asyncio.run(scene())
+
+
+def test_a_connection_that_cannot_be_renewed_is_closed(device):
+    async def scene():
+        held = await hung(device, "", 8)
+        device.server.fail("renew", NeedsOperator("REJECTED_IDENTITY", "No.", ""))
+        with pytest.raises(NeedsOperator):
+            await connect(device)
+        assert all(client.closed.is_set() for client in held.clients)
+
+    asyncio.run(scene())
 
 
 def test_the_first_connection_is_the_registration(device):
