@@ -250,5 +250,8 @@ def _after(now: datetime, days: int) -> datetime:
 
 def _within(folder: Path, name: str) -> Path | None:
     """A file of `folder` by its relative name; None for anything that is not there or tries to leave it."""
-    path = (folder / name).resolve()
-    return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
+    try:
+        path = (folder / name).resolve()
+        return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
+    except OSError:  # a name too long for the file system
+        return None

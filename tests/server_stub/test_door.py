@@ -96,6 +96,7 @@ def test_without_a_certificate_there_is_nothing_but_the_public_list(shared):
     assert ask(shared, "GET", "/api/v1/metadata/timestamp.json")[0] == 200
     assert ask(shared, "GET", "/api/v1/metadata/..%2f..%2fserver.json")[0] in (400, 401, 404)
     assert ask(shared, "GET", "/api/v1/targets/../keys/online.pem")[0] in (400, 401, 404)
+    assert ask(shared, "GET", "/api/v1/targets/" + 256 * "a")[0] == 404  # longer than a file's name can be
     assert ask(shared, "GET", "/api/v1/targets/models/../../keys/online.pem")[0] in (400, 404)
 
 
