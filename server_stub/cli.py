@@ -350,8 +350,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         metavar="K",
         help="each device sends K coordinates, the same for all, drawn anew for each round; 0: all",
     )
-    parser.add_argument("--epsilon", type=float, metavar="E", help="privacy budget of a device per period")
-    parser.add_argument("--lifetime-epsilon", type=float, metavar="E")
+    parser.add_argument("--epsilon", type=_number, metavar="E", help="privacy budget of a device per period")
+    parser.add_argument("--lifetime-epsilon", type=_number, metavar="E")
     parser.add_argument("--period-days", type=_positive, metavar="N")
     parser.add_argument("--poll-seconds", type=_seconds, metavar="TIME", help="how often devices ask for offers")
     parser.add_argument("--server-rate-milli", type=_positive, metavar="N", help="share of the mean update that is applied, in thousandths")
@@ -402,6 +402,13 @@ def _task_options(options: argparse.Namespace) -> dict[str, Any]:
 def _default_home() -> Path:
     given = os.environ.get("AEGIS_SERVER_HOME")
     return Path(given) if given else default_home({**os.environ, "AEGIS_HOME": ""}).with_name("aegisai-server")
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not abs(number) < 1e9:  # also for "nan"
+        raise argparse.ArgumentTypeError(f"expected a number, got {text[:40]}")
+    return number
 
 
 def _positive(text: str) -> int:

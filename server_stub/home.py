@@ -5,7 +5,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,12 @@ class Settings:
         ):
             if type(number) is not int or not low <= number <= high:
                 raise ValueError(f"{name}: expected {low} to {high}, got {number}")
+        for text in (*astuple(self.operator), *self.hosts):
+            if type(text) is not str:
+                raise ValueError(f"expected text, got {text!r:.80}")
+            text.encode()  # raises for what is not Unicode
+        for host in self.hosts:
+            x.host_name(host)
         if self.url:
             check_server(self.url)
 
@@ -149,7 +155,7 @@ class Home:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder.chmod(0o700)
         self._keys.mkdir(mode=0o700)
-        authority.create(self.authority, f"{settings.operator.name[:50]} enrolment authority", now)
+        authority.create(self.authority, _authority_name(settings.operator.name), now)
         signing = Ed25519PrivateKey.generate()
         form = serialization
         durable.write(self._keys / "signing.key", signing.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption()))
@@ -246,6 +252,11 @@ class Home:
             if settings.port:
                 return f"https://{settings.host}:{settings.port}"
         raise NeedsOperator("NO_URL", "It is not known where devices reach this server.", "Start it once, or give --server.")
+
+
+def _authority_name(operator: str) -> str:
+    """The authority's common name, at most 64 bytes (RFC 5280, ub-common-name)."""
+    return f"{operator.encode()[:44].decode(errors='ignore').strip()} enrolment authority"
 
 
 def group_floor(size: int) -> dict[str, int]:

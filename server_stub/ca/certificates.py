@@ -22,6 +22,7 @@ ROOT_SLACK_S = 2 * 24 * 3600
 """One whose clock is slow by a day accepts the authority and its server from their first minute."""
 REVOCATION_LIST_S = 24 * 3600
 MAX_CSR_CHARS = 8 * 1024
+MAX_HOST_CHARS = 253
 
 Key = ec.EllipticCurvePrivateKey
 
@@ -59,9 +60,24 @@ def authority_certificate(key: Key, name: str, now: int) -> x509.Certificate:
     )
 
 
+def host_name(host: str) -> x509.GeneralName:
+    """An address or a name as a certificate holds it; "müller.example" becomes "xn--mller-kva.example". Raises ValueError."""
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        pass
+    try:
+        name = host.encode("idna").decode()
+    except UnicodeError as error:
+        raise ValueError(f"{host[:80]!r} is no host name") from error
+    if not name or len(name) > MAX_HOST_CHARS or any(character.isspace() for character in name):
+        raise ValueError(f"{host[:80]!r} is no host name")
+    return x509.DNSName(name)
+
+
 def server_certificate(issuer: x509.Certificate, issuer_key: Key, key: Key, hosts: Iterable[str], now: int) -> x509.Certificate:
     """A TLS server's certificate for host names and addresses."""
-    names = [_host_name(host) for host in hosts]
+    names = [host_name(host) for host in hosts]
     return (
         _builder(x509.Name([]), issuer.subject, key.public_key(), now, SERVER_DAYS * 86400 - ROOT_SLACK_S, ROOT_SLACK_S)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -140,13 +156,6 @@ def _usage(*, issues: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
-
-
-def _host_name(host: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        return x509.DNSName(host)
 
 
 def _time(seconds: int) -> datetime:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from cryptography import x509
 
 from agent.identity import IdentityFile
 from agent.keystore import MemoryKeyStore
@@ -55,6 +56,45 @@ def test_init_makes_private_files_and_does_not_do_it_twice(home, capsys):
         assert path.stat().st_mode & 0o777 == 0o600
     assert main(["init", "--home", str(home)]) == 1
     assert "HOME_EXISTS" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--operator-name", "Universitätsklinikum für Innere Medizin und Gesundheitsforschung"),
+        ("--operator-name", "x" * 43 + "ü" * 20),
+        ("--operator-name", ""),
+        ("--host-name", "müller.example", "--host-name", "192.0.2.7"),
+    ],
+    ids=["long", "cut", "empty", "host"],
+)
+def test_ordinary_names_make_a_server(tmp_path, capsys, words):
+    answer(capsys, "init", "--mode", "local", "--home", str(tmp_path / "server"), *words)
+    tls = (tmp_path / "server" / "keys" / "tls.pem").read_bytes()
+    certificate = x509.load_pem_x509_certificate(tls[tls.index(b"-----BEGIN CERTIFICATE") :])
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert ("xn--mller-kva.example" in names.get_values_for_type(x509.DNSName)) == ("müller.example" in words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--host-name", "a..example"), ("--host-name", ""), ("--host-name", "a b"), ("--host-name", "ü" * 64), ("--operator-name", "\udcff")],
+    ids=["dots", "none", "space", "long", "bytes"],
+)
+def test_names_that_cannot_be_used_leave_no_folder(tmp_path, capsys, words):
+    assert main(["init", "--home", str(tmp_path / "server"), *words]) == 1
+    assert capsys.readouterr().err.startswith("BAD_SETTING")
+    assert not (tmp_path / "server").exists()
+
+
+@pytest.mark.parametrize("option", ["--epsilon", "--lifetime-epsilon"])
+@pytest.mark.parametrize("number", ["nan", "inf", "1e308", "x"])
+def test_what_is_no_number_is_refused(tmp_path, capsys, option, number):
+    with pytest.raises(SystemExit) as refused:
+        main(["init", "--home", str(tmp_path / "server"), option, number])
+    assert refused.value.code == 2
+    assert option in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "server").exists()
 
 
 def test_no_key_is_in_a_database(home):
