@@ -63,7 +63,7 @@ class FullAgent:
         surroundings = {**environ, "AEGIS_HOME": str(self._home.root), "XDG_RUNTIME_DIR": str(runtime), "PYTHONWARNINGS": "ignore"}
         self._share_file = folder / "share.npz"
         self._socket = socket_path(self._home.root, surroundings)
-        self._child = Child("The agent", [sys.executable, "-m", "agent", "run"], surroundings, folder / "agent.log")
+        self._child = Child("The agent", [sys.executable, "-P", "-m", "agent", "run"], surroundings, folder / "agent.log")
         try:
             self._channel = self._connect()
         except BaseException:

@@ -126,7 +126,7 @@ def run(folder: Path) -> None:
         _enrol(desk, server.invitation(1))
         fleet = Fleet(folder / "devices", shares[:-1])
         server.start()
-        tray = stack.enter_context(Child("The tray", [sys.executable, "-m", "agent", "tray"], desk.environ, folder / "tray.log"))
+        tray = stack.enter_context(Child("The tray", [sys.executable, "-P", "-m", "agent", "tray"], desk.environ, folder / "tray.log"))
         _say(f"The window opens and asks you first; the icon is in the notification area. Dashboard: {server.operator_url}")
         _say(f"{NEIGHBOURS} simulated neighbours join once you agree. Quit in the icon's menu, or Ctrl-C here, ends everything.")
         try:
@@ -141,7 +141,7 @@ def _enrol(desk: Desk, invitation: str) -> None:
     import subprocess
 
     for words in (("enroll", invitation), ("settings", "set", "busy.share", "100")):
-        command = [sys.executable, "-m", "agent", *words]
+        command = [sys.executable, "-P", "-m", "agent", *words]
         subprocess.run(command, env=desk.environ, check=True, stdout=subprocess.DEVNULL, timeout=60)
 
 

@@ -126,4 +126,4 @@ def _free_ports() -> tuple[int, int]:
 
 
 def _program() -> list[str]:
-    return [sys.executable, "-m", "server_stub.cli"]
+    return [sys.executable, "-P", "-m", "server_stub.cli"]

@@ -221,10 +221,11 @@ def _start_agent_when_none_runs(home: Home, link: Link) -> None:
 
 
 def _start(words: list[str]) -> None:
-    """Start `aegis WORDS` as a process of its own, that neither holds our output nor ends with us."""
-    command = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "agent"]
+    """Start `aegis WORDS` as a process of its own, that neither holds our output or folder nor ends with us. `words` name whole paths."""
+    command = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-P", "-m", "agent"]
     subprocess.Popen(
         [*command, *words],
+        cwd="/",
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=None,

@@ -14,7 +14,7 @@ def held_here() -> dict[str, bool]:
     """Run the check in a child; {fence: whether it held}. Empty when the child could not run. Blocking, about 0.1 s."""
     try:
         answer = subprocess.run(
-            [sys.executable, "-m", __name__, str(os.getpid())],
+            [sys.executable, "-P", "-m", __name__, str(os.getpid())],
             capture_output=True,
             timeout=DEADLINE_S,
             check=True,

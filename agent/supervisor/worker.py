@@ -278,7 +278,7 @@ def worker_command() -> tuple[str, ...]:
     """How a worker is started: from the installed package, or from the one program that an installer put there."""
     if getattr(sys, "frozen", False):
         return (sys.executable, "--worker")
-    return (sys.executable, "-m", "agent.worker")
+    return (sys.executable, "-P", "-m", "agent.worker")
 
 
 def kill_tree(pid: int) -> None:

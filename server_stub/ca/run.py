@@ -62,8 +62,8 @@ def _after_input(stop: Callable[[], None]) -> None:
 
 
 def _start(home: Path) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "server_stub.cli", "ca", "run", "--home", str(home), "--until-input-ends"]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    command = [sys.executable, "-P", "-m", "server_stub.cli", "ca", "run", "--home", str(home.absolute()), "--until-input-ends"]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/", start_new_session=True)
     assert child.stdout is not None  # noqa: S101  (it is a pipe)
     if child.stdout.readline().decode().strip() != READY_LINE:
         child.kill()

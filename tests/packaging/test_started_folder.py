@@ -1,0 +1,53 @@
+"""Nothing of the folder in which somebody starts AegisAI is run: it may be where downloads lie."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.supervisor.fence_check import FENCES, held_here
+from agent.supervisor.worker import worker_command
+from server_stub.ca.run import reached
+from server_stub.cli import main
+
+ROOT = Path(__file__).parents[2]
+BAIT = ("agent", "server_stub", "ui", "argparse", "json", "numpy")
+
+
+@pytest.fixture
+def downloads(tmp_path, monkeypatch):
+    """The folder that a program is started in; each bait that is imported leaves a trace."""
+    folder = tmp_path / "Downloads"
+    folder.mkdir()
+    for name in BAIT:
+        (folder / f"{name}.py").write_text(f"open({str(tmp_path / 'trace')!r}, 'a').write({name!r})\n")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_the_bait_is_taken_without_care(downloads):
+    subprocess.run([sys.executable, "-m", "agent", "--version"], capture_output=True, timeout=60, check=False)
+    assert (downloads.parent / "trace").exists()
+
+
+def test_what_is_started_in_a_folder_of_downloads_runs_nothing_of_it(downloads):
+    assert {name for name, held in held_here().items() if held} >= set(FENCES)
+    worker = subprocess.run([*worker_command(), "0", "512", "100"], input=b"", capture_output=True, timeout=60, check=False)
+    assert b"Traceback" not in worker.stderr
+    for script in ("aegis", "aegis-server"):
+        subprocess.run([Path(sys.executable).with_name(script), "--help"], capture_output=True, timeout=60, check=True)
+    server = downloads.parent / "server"
+    assert main(["init", "--home", str(server)]) == 0
+    with reached(Path("../server"), server / "ca", (server / "ca" / "ca.pem").read_text()) as authority:
+        assert "BEGIN X509 CRL" in authority.revocations()
+    assert not (downloads.parent / "trace").exists()
+
+
+def test_every_start_of_a_module_leaves_the_present_folder_out():
+    for part in ("agent", "ui", "server_stub", "packaging"):
+        for path in sorted((ROOT / part).rglob("*.py")):
+            for line in path.read_text(encoding="utf-8").splitlines():
+                assert '"-m"' not in line or '"-P", "-m"' in line, (path.name, line)
+    assert not re.search(r"python3?\S* -m (?!pip|venv|compileall)", (ROOT / "packaging/run.sh").read_text())
