@@ -254,7 +254,8 @@ class Agent:
         self.participation.obey()
 
     def wake(self) -> None:
-        """Something that the agent waited for may have happened."""
+        """A person changed something that the agent may have waited for."""
+        self.faults = self.faults.after_change()
         self.enforce()
         self.changed()
         self._wake()

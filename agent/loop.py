@@ -53,7 +53,7 @@ class Loop:
         self._was_held = False
         self._history = scheduler.History(agent.clock.now())
         self._channel = ChannelServer(socket_path(agent.home.root, agent.environ), agent.service.call, lambda: agent.status().to_json())
-        agent.attach(wake=self._woken.set, run_now=self._run_now, request_quit=self._quit.set)
+        agent.attach(wake=self._changed_by_a_person, run_now=self._run_now, request_quit=self._quit.set)
         agent.on_change(self._push_soon)
 
     async def run(self) -> None:
@@ -180,6 +180,10 @@ class Loop:
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
         self._woken.clear()
+
+    def _changed_by_a_person(self) -> None:
+        self._history = scheduler.after_change(self._history, self._agent.clock.now())
+        self._woken.set()
 
     def _run_now(self) -> None:
         self._once_more = True

@@ -24,6 +24,10 @@ class Outcome(Enum):
     """Withdrawn, paused or quit in the middle."""
 
 
+MENDABLE = frozenset({Outcome.WAITING, Outcome.BUDGET_SPENT, Outcome.NOTHING_TO_LEARN})
+"""A person can change what such a pass ended for: a pause, a hold, a limit, a budget, missing rows."""
+
+
 @dataclass(frozen=True)
 class PassResult:
     outcome: Outcome

@@ -99,7 +99,7 @@ class Participation:
         self._draw_one = draw
         self._wall = wall
         self._outbox = Outbox(clock, ledger, blocking)
-        self._local = LocalWay(self._outbox, worker, self._doing)
+        self._local = LocalWay(clock, wall, self._outbox, worker, self._doing)
         self._group = SecaggWay(
             clock=clock,
             ledger=ledger,
@@ -113,6 +113,8 @@ class Participation:
         )
         self._farewells: set[asyncio.Task[None]] = set()
         self._gathering: set[asyncio.Future[Any]] = set()
+        self._is_dropped = False
+        """The update that is being given away is not to be used again."""
         self._override = False
         self._task: asyncio.Task[PassResult] | None = None
         self._client: AggregatorClient | None = None
@@ -135,7 +137,7 @@ class Participation:
         """
         self._gate.permit()
         if self._task is None or self._task.done():
-            self._override = override
+            self._override, self._is_dropped = override, False
             self._task = asyncio.create_task(self._pass(hold_s, patience_s))
         try:
             return await asyncio.shield(self._task)
@@ -188,8 +190,7 @@ class Participation:
 
     async def pause(self) -> None:
         """Stop for a pause: a group that can still do without this device is left, a sending that has begun is finished (P2)."""
-        sends_alone = self.activity.kind == "sending" and not self._group.is_busy
-        if not (self._group.is_committed or sends_alone):
+        if not self._is_given:
             await self._part("paused")
 
     async def quit(self) -> None:
@@ -202,20 +203,33 @@ class Participation:
 
     async def forget(self) -> None:
         """After a withdrawal: stop, empty the outbox, wipe what was trained, say `leave` to a group that is under way (P2)."""
+        await whole(self._forget())
+
+    async def _forget(self) -> None:
         await self._part("withdrawn", *self._gathering)
         self._ledger.withdraw(self._clock.now())
         self.discard()
 
     async def drop(self) -> None:
-        """Throw away the trained update; a group that can still do without this device is left."""
-        if not self._group.is_committed:
-            if self._group.is_busy:
-                await self._part("discarded")
-            self.discard()
+        """Throw away the trained update or what is trained now; a group that can still do without this device is left.
+
+        An update that is charged and on its way is sent, and not used again.
+        """
+        if self._is_given:
+            self._is_dropped = True
+            return
+        if self.is_busy:
+            await self._part("discarded")
+        self.discard()
+
+    @property
+    def _is_given(self) -> bool:
+        """Whether a sending has begun that is finished."""
+        return self._group.is_committed or (self.activity.kind == "sending" and not self._group.is_busy)
 
     def discard(self) -> None:
         """Delete the trained update or its beginnings, if there are any."""
-        self.trained = None
+        self.trained, self._is_dropped = None, False
         self._drafts.forget()
         wipe(self._home.scratch)
 
@@ -423,7 +437,7 @@ class Participation:
         if self.trained is None:
             return
         taken = result is not None and result.outcome is Outcome.SENT
-        if taken or not self._wall.allows_another(self.trained.model_digest):
+        if taken or self._is_dropped or not self._wall.allows_another(self.trained.model_digest):
             self.discard()
 
     def progress(self, done: int, total: int) -> None:
@@ -439,6 +453,18 @@ class Participation:
         self.activity = Activity(kind, text)
         self.is_held = False
         self._changed()
+
+
+_WHOLE: set["asyncio.Future[Any]"] = set()
+"""Held here, because the event loop holds tasks weakly."""
+
+
+async def whole(job: Coroutine[Any, Any, T]) -> T:
+    """Do all of a job, even where whoever waits for it is cancelled: a withdrawal does not stop half-way because a window closed."""
+    task = asyncio.ensure_future(job)
+    _WHOLE.add(task)
+    task.add_done_callback(_WHOLE.discard)
+    return await asyncio.shield(task)
 
 
 def _ready(meets_at: int | None) -> PassResult:

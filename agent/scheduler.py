@@ -5,7 +5,7 @@
 3. After a fault: exponential back-off with jitter and an offline budget (agent.transport.renewal). A worker that fails again and again
    is given up for a day, and a person sees it.
 4. A known end of the waiting (hold, budget, pause) is waited for, within a day; a condition that is over lets the next pass come soon.
-   Where a whole fleet waits for the same hour, the draw spreads it.
+   Where a whole fleet waits for the same hour, the draw spreads it. What a person changes counts as the end of the waiting, too.
 5. A finished update that waits for a group is told of the meeting soon: for READY_PATIENCE_S the server's own pace holds, down to
    READY_POLL_S; after that the usual one.
 6. Times are absolute wall time, so that sleep and clock changes lead to one pass, not to none and not to several.
@@ -14,7 +14,7 @@
 from dataclasses import dataclass, replace
 
 from agent.conditions.reasons import ReasonCode
-from agent.outcome import Outcome, PassResult
+from agent.outcome import MENDABLE, Outcome, PassResult
 from agent.transport.renewal import wait_s
 
 POLL_S = 30 * 60
@@ -46,6 +46,8 @@ class History:
     """The wait until `not_before` is lengthened by a draw within this, where many devices wait for the same moment."""
     waits: bool = False
     """The last pass was held back by the machine's state."""
+    is_mendable: bool = False
+    """The last pass ended for something that a person can change: a pause, a hold, a limit, a budget, missing rows."""
     ready_since: int | None = None
     """When a finished update began to wait for a group."""
 
@@ -62,6 +64,7 @@ def after_pass(history: History, result: PassResult, now: int) -> History:
         not_before=until or None,
         spread_s=SPREAD_S if shared else 0,
         waits=result.outcome is Outcome.WAITING,
+        is_mendable=result.outcome in MENDABLE,
         ready_since=(history.ready_since or now) if result.outcome is Outcome.READY else None,
     )
 
@@ -82,6 +85,14 @@ def after_fault(history: History, now: int, retry_after_s: int = 0, *, of_worker
 def after_lift(history: History, now: int) -> History:
     """What held back the last pass is over: the next one comes within LIFT_S, not at the next poll. Otherwise nothing changes."""
     if not history.waits or history.faults:
+        return history
+    return replace(history, not_before=now + LIFT_S, spread_s=LIFT_S, waits=False)
+
+
+def after_change(history: History, now: int) -> History:
+    """A person changed something that the last pass may have waited for: the next one comes within LIFT_S. Otherwise nothing changes."""
+    is_soon = history.not_before is not None and history.not_before <= now + LIFT_S
+    if not history.is_mendable or history.faults or is_soon:
         return history
     return replace(history, not_before=now + LIFT_S, spread_s=LIFT_S, waits=False)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from agent.consent.record import Act, Evidence
 from agent.consent.wording import PURPOSE
 from agent.errors import NeedsUser, PeerFault
+from agent.participation import whole
 from agent.settings import Entry
 from agent.status import ConsentState
 from agent.terms import from_invitation, from_token
@@ -169,7 +170,7 @@ class Service:
             raise NeedsUser("BAD_VALUE", "A pause lasts from 1 second to 366 days.", "Nothing was changed.")
         self._agent.values.put("pause", {"until": until or 0})
         await self._agent.participation.pause()
-        self._agent.changed()
+        self._agent.wake()
         return await self._status()
 
     async def _resume(self) -> Result:
@@ -184,7 +185,7 @@ class Service:
 
     async def _discard(self) -> Result:
         await self._agent.participation.drop()
-        self._agent.changed()
+        self._agent.wake()
         return await self._status()
 
     # Joining.
@@ -262,7 +263,7 @@ class Service:
     async def _samples_clear(self) -> Result:
         removed = self._agent.samples.clear()
         await self._agent.participation.drop()
-        self._agent.changed()
+        self._agent.wake()
         return {"removed": removed}
 
     async def _scan(self, paths: list[Any]) -> Result:
@@ -318,7 +319,7 @@ class Service:
     async def _erase(self) -> Result:
         from agent.consent.erase import erase
 
-        return await erase(self._agent)
+        return await whole(erase(self._agent))
 
     async def _unlock(self) -> Result:
         """A button that the person pressed: the only way to a keyring prompt."""

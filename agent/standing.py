@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from agent.conditions.reasons import Reason, ReasonCode
 from agent.errors import AegisError
-from agent.outcome import Outcome, PassResult
+from agent.outcome import MENDABLE, Outcome, PassResult
 from agent.status import (
     AgentState,
     BudgetView,
@@ -47,6 +47,10 @@ class Faults:
 
     def after_pass(self, result: PassResult) -> "Faults":
         return Faults(None, result)
+
+    def after_change(self) -> "Faults":
+        """A person changed something: what the last pass waited for may be over, and is told anew by the next one."""
+        return replace(self, result=None) if self.result is not None and self.result.outcome in MENDABLE else self
 
 
 def own_reasons(agent: "Agent") -> tuple[Reason, ...]:

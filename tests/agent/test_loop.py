@@ -92,6 +92,43 @@ def test_a_pass_comes_when_its_time_has_come(device):
     asyncio.run(scene())
 
 
+def test_resuming_ends_the_waiting_for_the_end_of_the_pause(device):
+    async def scene():
+        await device.join()
+        async with running(device) as path:
+            await ask(path, "pause", seconds=8 * 3600)
+            device.clock.advance(600)  # its time comes in the pause
+            await ask(path, "settings.set", key="hold.minutes", value=0)
+            await until(lambda: device.agent.faults.result is not None)
+            await until(lambda: device.agent.next_at > device.clock.now() + 7 * 3600)
+            status = await ask(path, "resume")
+            assert (status["state"], [reason["code"] for reason in status["reasons"]]) == ("waiting", [])
+            await until(lambda: device.agent.next_at <= device.clock.now() + 60)
+            device.clock.advance(60)
+            await ask(path, "settings.set", key="hold.minutes", value=0)
+            await until(lambda: device.server.updates)
+
+    asyncio.run(scene())
+
+
+def test_p2_a_consent_that_ends_in_the_middle_of_a_pass_wipes_what_was_trained(device, monkeypatch):
+    monkeypatch.setattr("agent.loop.WATCH_S", 0.01)
+
+    async def scene():
+        await device.join()
+        device.worker.gates["seal"] = asyncio.Event()
+        async with running(device) as path:
+            await ask(path, "run_now")
+            await until(lambda: "seal" in device.worker.calls)
+            await ask(path, "settings.set", key="budget.epsilon", value=2.0)  # another notice: the yes was for the first one
+            await until(lambda: not device.agent.participation.is_busy)
+            await until(lambda: device.agent.participation.trained is None)
+            assert list((device.home / "scratch").iterdir()) == []
+            assert device.agent.ledger.charges() == []
+
+    asyncio.run(scene())
+
+
 def test_sleep_does_not_lead_to_a_pass_at_once_nor_to_two(device):
     async def scene():
         await device.join()

@@ -220,6 +220,41 @@ def test_a_finished_update_waits_and_can_be_discarded(device):
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize("method", ["samples.clear", "discard"])
+def test_what_is_trained_when_the_rows_are_cleared_is_never_sent(device, method):
+    async def scene():
+        await device.join()
+        device.worker.gates["train"] = asyncio.Event()
+        running = asyncio.create_task(device.make_pass())
+        while "train" not in device.worker.calls:
+            await asyncio.sleep(0.001)
+        await device.call(method)
+        device.worker.gates["train"].set()
+        assert (await running).outcome is Outcome.STOPPED
+        assert device.agent.participation.trained is None
+        assert list((device.home / "scratch").iterdir()) == []
+        assert (device.server.updates, device.agent.ledger.charges()) == ({}, [])
+
+    asyncio.run(scene())
+
+
+def test_p4_nothing_is_charged_for_a_round_that_closed_while_the_update_was_made(device):
+    async def scene():
+        await device.join()
+        device.worker.gates["seal"] = asyncio.Event()
+        running = asyncio.create_task(device.make_pass())
+        while "seal" not in device.worker.calls:
+            await asyncio.sleep(0.001)
+        device.clock.advance(3600)
+        device.worker.gates["seal"].set()
+        result = await running
+        assert (result.outcome, "Nothing was charged" in result.text) == (Outcome.ROUND_CLOSED, True)
+        assert device.agent.ledger.charges() == []
+        assert "send_update" not in device.server.calls
+
+    asyncio.run(scene())
+
+
 def test_a_new_model_makes_the_waiting_update_worthless(device):
     async def scene():
         await device.join()

@@ -4,12 +4,13 @@ import random
 import statistics
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.clock import slept
 from agent.conditions.reasons import Reason, ReasonCode
-from agent.outcome import Outcome, PassResult
+from agent.outcome import MENDABLE, Outcome, PassResult
 from agent.scheduler import (
     GIVE_UP_AFTER,
     LIFT_S,
@@ -20,6 +21,7 @@ from agent.scheduler import (
     SETTLE_S,
     SPREAD_S,
     History,
+    after_change,
     after_fault,
     after_lift,
     after_pass,
@@ -147,3 +149,13 @@ def test_p10_after_a_sleep_there_is_one_pass_however_long_it_was(slept_s, draw):
     due = next_at(history, draw)
     assert due >= woken + SETTLE_S
     assert next_at(after_pass(history, NO_ROUND, due), draw) >= due + MIN_POLL_S
+
+
+@pytest.mark.parametrize("outcome", list(Outcome), ids=lambda outcome: outcome.value)
+def test_what_a_person_changes_brings_the_next_pass_soon_and_never_puts_it_off(outcome):
+    reason = Reason(ReasonCode.USER_PAUSED, "x", until=NOW + 8 * 3600)
+    history = after_pass(History(NOW - 3600), PassResult(outcome, "x", (reason,)), NOW)
+    once = after_change(history, NOW + 100)
+    mendable = outcome in MENDABLE
+    assert (next_at(once, 0.5) <= NOW + 100 + 2 * LIFT_S) is mendable
+    assert next_at(after_change(once, NOW + 110), 0.5) == next_at(once, 0.5)

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from agent.errors import AegisError, PeerFault
+from agent.outcome import Outcome
 from tests.fakes.device import Device
 
 
@@ -182,6 +183,26 @@ def test_the_key_store_of_an_enrolled_device_stays(device):
             await device.call("settings.set", key="key_store", value="credential")
         assert raised.value.code == "ALREADY_ENROLLED"
         assert device.agent.identity_file_exists()
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("method", ["erase", "consent.withdraw"])
+def test_p2_a_window_that_closes_meanwhile_does_not_stop_it_half_way(device, method):
+    async def scene():
+        await device.join()
+        assert (await device.make_pass(hold_s=600)).outcome is Outcome.WAITING
+        params = {"surface": "tray"} if method == "consent.withdraw" else {}
+        asked = asyncio.create_task(device.call(method, **params))
+        await asyncio.sleep(0)
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        async with asyncio.timeout(60):
+            while device.agent.participation.trained is not None:
+                await asyncio.sleep(0.005)
+            while method == "erase" and (device.agent.samples.counts().total or (device.home / "identity.aead").exists()):
+                await asyncio.sleep(0.005)
+        assert device.agent.gate.denial() is not None
 
     asyncio.run(scene())
 
