@@ -126,6 +126,9 @@ class Page(QScrollArea):
             self.body.addWidget(text(lead, tone="muted"))
         self.setWidget(canvas)
 
+    def opened(self) -> None:
+        """The person turns to this page: what is asked only now and then is asked anew by the next `show_view`."""
+
     def end(self) -> None:
         """Nothing comes below; what is there stays at the top."""
         self.body.addStretch(1)

@@ -84,6 +84,7 @@ class Window(QMainWindow):
         for each in self._nav.buttons():
             each.setChecked(each.objectName() == f"nav-{name}")
         self._error.hide()
+        self._pages[name].opened()
         self._show(self._link.status)
 
     def ask(self) -> None:

@@ -30,7 +30,7 @@ DAY = 24 * 3600
 
 
 class FakeLink(QObject):
-    """Answers come from `answers` (method -> result, AegisError, or a function of the params); without one a call waits for ever."""
+    """Answers come from `answers` (method -> result, AegisError, or a function of the params); without one a call waits in `waiting`."""
 
     statusChanged = Signal(object)
     connectedChanged = Signal(bool)
@@ -42,6 +42,8 @@ class FakeLink(QObject):
         self.is_connected = status is not None
         self.answers = dict(answers or {})
         self.calls = []
+        self.waiting = []
+        """(method, done) of the calls that were not answered."""
 
     @property
     def methods(self):
@@ -68,7 +70,9 @@ class FakeLink(QObject):
             answer = answer(dict(params or {}))
         if isinstance(answer, AegisError):
             (failed or self.callFailed.emit)(answer)
-        elif answer is not None and done is not None:
+        elif answer is None:
+            self.waiting.append((method, done))
+        elif done is not None:
             done(answer)
 
 

@@ -82,7 +82,7 @@ def settings_answer():
 
 def window(app, state, page, theme=None):
     link = fakes.FakeLink(state, answers())
-    shown = Window(Context(link, i18n.QtWords(QLocale()), theme or Theme(app), 8))
+    shown = Window(Context(link, i18n.QtWords(QLocale()), theme or Theme(app), 8, lambda: fakes.NOW))
     shown.link = link
     shown.resize(SIZE)
     shown.open_page(page)

@@ -1,6 +1,9 @@
 """The pages of the window. Each shows values and asks the agent through the link; none decides anything."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from PySide6.QtCore import QDateTime
 
 from ui.link import Link
 from ui.theme import Theme
@@ -16,3 +19,5 @@ class Context:
     theme: Theme
     cores: int
     """Processor cores of this computer."""
+    now: Callable[[], int] = QDateTime.currentSecsSinceEpoch
+    """Seconds since the epoch."""

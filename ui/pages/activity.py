@@ -13,6 +13,7 @@ from ui.view_state import DAY_S, View
 from ui.widgets import Card, Page, Sparkline, button, buttons, clear, row, rule, set_tone, step, text
 
 DAYS_SHOWN = 30
+LEDGER_ROWS = 1000
 
 
 class ActivityPage(Page):
@@ -20,7 +21,7 @@ class ActivityPage(Page):
         super().__init__("activityPage", context.words.translate("ActivityPage", "Activity"))
         self._context = context
         self._link = context.link
-        self._count = -1
+        self._shown: tuple[int, int] | None = None
         readings = Card(self.tr("Measured now"))
         self._readings = self._rows(readings)
         self.body.addWidget(readings)
@@ -49,9 +50,14 @@ class ActivityPage(Page):
             self._readings.addLayout(self._pair(told.name, told.value, told.note, "" if told.is_known else "muted"))
         if not status or not status.readings:
             self._readings.addWidget(text(self.tr("Nothing is measured now: without your consent nothing runs."), tone="muted"))
-        if status is not None and status.sent.count != self._count:
-            self._count = status.sent.count
-            self._link.call("ledger", {"limit": 1000}, lambda ledger: self._show_sent(ledger, status.sent.last_at or 0))
+        counts = (status.sent.count, status.budget.charges) if status is not None else None
+        if status is not None and counts != self._shown:
+            newest = {"offset": max(0, status.budget.charges - LEDGER_ROWS), "limit": LEDGER_ROWS}
+            self._link.call("ledger", newest, self._show_sent)
+        self._shown = counts
+
+    def opened(self) -> None:
+        self._shown = None
 
     def _rows(self, card: Card) -> QVBoxLayout:
         layout = QVBoxLayout()
@@ -73,11 +79,14 @@ class ActivityPage(Page):
             whole.addLayout(below)
         return whole
 
-    def _show_sent(self, ledger: dict[str, Any], last_at: int) -> None:
-        today = last_at // DAY_S
+    def _show_sent(self, ledger: dict[str, Any]) -> None:
+        """Bytes that the server received, by day; the last day is today."""
+        today = self._context.now() // DAY_S
         a_day = [0.0] * DAYS_SHOWN
         for entry in ledger["outbox"]:
-            place = DAYS_SHOWN - 1 - (today - entry["created_at"] // DAY_S)
+            if entry["state"] != "acknowledged":
+                continue
+            place = DAYS_SHOWN - 1 - (today - entry["settled_at"] // DAY_S)
             if 0 <= place < DAYS_SHOWN:
                 a_day[place] += entry["bytes"]
         words = self._context.words

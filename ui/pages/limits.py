@@ -1,6 +1,6 @@
 """Limits: the person's settings, each with where its value comes from; what the organisation manages is shown and locked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from PySide6.QtCore import QSignalBlocker, Qt
@@ -35,10 +35,15 @@ class LimitsPage(Page):
         self.body.addLayout(self._cards)
         self.end()
         self._loaded = False
+        self._wanted = ""
+
+    def opened(self) -> None:
+        self._loaded = False
+        self._wanted = ""
 
     def show_view(self, view: View, status: Status | None) -> None:  # noqa: ARG002  every page takes both
         if status is None:
-            self._loaded = False
+            self.opened()
             self.setEnabled(False)
             return
         self.setEnabled(True)
@@ -51,13 +56,24 @@ class LimitsPage(Page):
             self._link.call("settings.get", {}, self._show_settings)
 
     def reveal(self, key: str) -> None:
-        """Scroll to a setting and put the focus on it."""
+        """Scroll to a setting and put the focus on it, as soon as the settings have come."""
+        self._wanted = key
         if key in self._rows:
-            self.ensureWidgetVisible(self._rows[key])
             self._rows[key].editor.setFocus()
+            self.ensureWidgetVisible(self._rows[key])
 
     def _show_settings(self, answer: dict[str, Any]) -> None:
         entries = {entry["key"]: entry for entry in answer["settings"]}
+        if not self._rows:
+            self._build_cards(entries)
+            # Rows get their places after they were built: the page grows then.
+            self.verticalScrollBar().rangeChanged.connect(lambda: self.reveal(self._wanted), Qt.ConnectionType.SingleShotConnection)
+        for key, shown in self._rows.items():
+            if key in entries:
+                shown.show_entry(entries[key])
+        self.reveal(self._wanted)
+
+    def _build_cards(self, entries: Collection[str]) -> None:
         for title, note, keys in self._groups():
             shown = [key for key in keys if key in entries]
             if not shown:
@@ -69,7 +85,6 @@ class LimitsPage(Page):
                 if place:
                     card.body.addWidget(rule())
                 self._rows[key] = SettingRow(self._context, self._labels.get(key, key), self._choices(), self._set)
-                self._rows[key].show_entry(entries[key])
                 card.body.addWidget(self._rows[key])
             self._cards.addWidget(card)
 
@@ -163,7 +178,9 @@ class SettingRow(QWidget):
         set_tone(self.note, "muted")
 
     def show_error(self, error: AegisError) -> None:
-        self._show_value(self._entry["value"])
+        """A value was refused: what was typed stays to be mended, what was chosen goes back."""
+        if not isinstance(self.editor, QLineEdit):
+            self._show_value(self._entry["value"])
         self.note.setText(str(error))
         set_tone(self.note, "danger")
 
@@ -212,6 +229,8 @@ class SettingRow(QWidget):
     def _edited(self, edit: QLineEdit) -> None:
         if edit.text().strip() != self._entry["value"]:
             self._changed(self._entry["key"], edit.text().strip())
+        else:
+            self.show_entry(self._entry)
 
     def _show_value(self, value: Any) -> None:  # the agent's JSON value; its type follows the setting's
         with QSignalBlocker(self.editor):

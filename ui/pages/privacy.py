@@ -28,7 +28,7 @@ class PrivacyPage(Page):
             label.setText(self.tr("Privacy"))
         self._context = context
         self._link = context.link
-        self._count_shown = -1
+        self._sent_shown = -1
         self._build_decision()
         self._build_operator()
         self._build_export()
@@ -48,12 +48,14 @@ class PrivacyPage(Page):
         else:
             self._operator.setText(f"{operator.name}\n{operator.contact}\n{operator.server}")
         self._pending.setVisible(bool(status and status.erase_pending))
-        if status is not None and status.budget.charges != self._count_shown:
-            self._count_shown = status.budget.charges
-            self._link.call("ledger", {"limit": 1000}, self._show_summed, lambda _: None)
-        self._stays.setVisible(bool(status and status.budget.charges))
+        if status is not None and status.sent.count != self._sent_shown:
+            self._sent_shown = status.sent.count
+            self._link.call("ledger", {"limit": 1000}, self._show_summed, lambda _: self._stays.hide())
         if status is not None and status.consent.state is ConsentState.STALE:
             self._decision_note.setText(self.tr("Until you answer it again, nothing is read for training and nothing is sent."))
+
+    def opened(self) -> None:
+        self._sent_shown = -1
 
     def export_to(self, path: Path) -> None:
         """Write everything that is held into one file."""
@@ -68,6 +70,7 @@ class PrivacyPage(Page):
         self.decide = button(self.tr("Read the question"), "decideButton", "primary")
         self._stays = text("", tone="muted")
         self._stays.setObjectName("stays")
+        self._stays.hide()
         for each in (self._decision, self._decision_note, self._stays):
             card.body.addWidget(each)
         buttons(card.body, self.withdraw, self.decide, of=self)
@@ -166,17 +169,24 @@ class PrivacyPage(Page):
         self._tell(self._erase_note, told, "good")
 
     def _show_summed(self, ledger: dict[str, Any]) -> None:
-        """What withdrawing cannot undo, told from the ledger (C12)."""
-        versions = [int(charge["model_version"]) for charge in ledger["charges"]]
-        if versions:
-            self._stays.setText(
-                counted(
-                    len(versions),
-                    self.tr("1 update from this device was sent and stays"),
-                    self.tr("{count} updates from this device were sent and stay"),
-                )
-                + self.tr(" summed into the models made from versions {first} to {last}.").format(first=min(versions), last=max(versions))
+        """What withdrawing cannot undo, told from the ledger: only what the server received (C12)."""
+        received = {entry["attempt"] for entry in ledger["outbox"] if entry["state"] == "acknowledged"}
+        versions = [int(charge["model_version"]) for charge in ledger["charges"] if charge["attempt"] in received]
+        self._stays.setVisible(bool(versions))
+        if not versions:
+            return
+        first, last = min(versions), max(versions)
+        span = self.tr(" summed into the models made from versions {first} to {last}.")
+        if first == last:
+            span = self.tr(" summed into the model made from version {first}.")
+        self._stays.setText(
+            counted(
+                len(versions),
+                self.tr("1 update from this device was sent and stays"),
+                self.tr("{count} updates from this device were sent and stay"),
             )
+            + span.format(first=first, last=last)
+        )
 
     def _tell(self, label: QLabel, words: str, tone: str) -> None:
         label.setText(words)

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QSignalBlocker, Qt
 from PySide6.QtGui import QFontDatabase
 from PySide6.QtWidgets import QAbstractItemView, QFileDialog, QHeaderView, QLabel, QPlainTextEdit, QTableWidget, QTableWidgetItem
 
@@ -29,7 +29,7 @@ class SentPage(Page):
         self._link = context.link
         self._entries: list[dict[str, Any]] = []
         self._charges: dict[str, dict[str, Any]] = {}
-        self._count = -1
+        self._shown: tuple[int, int] | None = None
         self._path = ""
         self._summary = text("", tone="muted")
         self.body.addWidget(self._summary)
@@ -40,11 +40,16 @@ class SentPage(Page):
     def show_view(self, view: View, status: Status | None) -> None:  # noqa: ARG002  every page takes both
         if status is None:
             self._summary.setText(self.tr("AegisAI is not running."))
-            self._count = -1
+            self._shown = None
             return
-        if status.sent.count != self._count or status.budget.charges != len(self._charges):
-            self._count = status.sent.count
-            self._link.call("ledger", {"limit": PAGE_ROWS}, self._show_ledger)
+        counts = (status.sent.count, status.budget.charges)
+        if counts != self._shown:
+            self._shown = counts
+            newest = {"offset": max(0, status.budget.charges - PAGE_ROWS), "limit": PAGE_ROWS}
+            self._link.call("ledger", newest, self._show_ledger)
+
+    def opened(self) -> None:
+        self._shown = None
 
     def _build_table(self) -> None:
         self._table_card = Card()
@@ -96,9 +101,10 @@ class SentPage(Page):
 
     def _show_ledger(self, ledger: dict[str, Any]) -> None:
         words = self._context.words
+        row = self.table.currentRow()
+        chosen = self._entries[row]["attempt"] if 0 <= row < len(self._entries) else ""
         self._charges = {charge["attempt"]: charge for charge in ledger["charges"]}
         self._entries = list(reversed(ledger["outbox"]))
-        chosen = self.table.currentRow()
         self.table.setRowCount(len(self._entries))
         for place, entry in enumerate(self._entries):
             charge = self._charges.get(entry["attempt"], {})
@@ -120,11 +126,19 @@ class SentPage(Page):
             )
             return
         totals = ledger["totals"]
-        self._summary.setText(
-            counted(int(totals["sent"]), self.tr("1 update was sent"), self.tr("{count} updates were sent"))
-            + self.tr(", {size} in all. Files and features never leave this computer.").format(size=words.size(totals["bytes_up"]))
-        )
-        self.table.selectRow(max(0, min(chosen, len(self._entries) - 1)))
+        told = counted(int(totals["sent"]), self.tr("1 update was sent"), self.tr("{count} updates were sent"))
+        told += self.tr(", {size} in all. Files and features never leave this computer.").format(size=words.size(totals["bytes_up"]))
+        if older := max(0, int(totals["charges"]) - len(self._entries)):
+            told += counted(
+                older,
+                self.tr(" The oldest is not listed here; your copy (Privacy) has all."),
+                self.tr(" The {count} oldest are not listed here; your copy (Privacy) has all."),
+            )
+        self._summary.setText(told)
+        attempts = [entry["attempt"] for entry in self._entries]
+        with QSignalBlocker(self.table):
+            self.table.selectRow(attempts.index(chosen) if chosen in attempts else 0)
+        self._selected()
 
     def _fit_table(self) -> None:
         self.table.resizeRowsToContents()
