@@ -27,6 +27,7 @@ from agent.errors import AegisError, InternalError, NeedsUser, PeerFault
 from agent.membership import Blocking, Membership
 from agent.outcome import Activity, Outcome, PassResult, Trained, waiting
 from agent.paths import Home
+from agent.protocol.jobs import Job
 from agent.rendezvous import meeting
 from agent.sending import Outbox
 from agent.store.ledger import Ledger
@@ -167,7 +168,7 @@ class Participation:
     async def _end(self, tasks: Sequence["asyncio.Future[Any]"]) -> None:
         for task in tasks:
             task.cancel()
-        await self._worker().stop()
+        await self._worker().stop((Job.TRAIN, Job.SEAL))  # a scan, say, goes on; what was gathered for training ends with its task
         if self._client is not None:
             self._client.close()
         await asyncio.wait(tasks, timeout=1.0)
@@ -386,7 +387,10 @@ class Participation:
         permit.check()
         self._doing("training", f"Training on {len(labels)} local rows")
         self.obey()
-        result = await self._worker().train(task, model.content, rows, labels, os.fspath(scratch), job_key)
+        try:
+            result = await self._worker().train(task, model.content, rows, labels, os.fspath(scratch), job_key)
+        finally:
+            self._worker().release()  # a hold is this training's; nobody would lift it from the next
         permit.check()
         self.trained = Trained(scratch, job_key, model.version, model.sha256, result.rows_used, self._clock.now())
         self._drafts.forget()

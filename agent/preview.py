@@ -1,4 +1,5 @@
-"""A real example before the decision: what would be read of a file and what would be sent, shown on a bundled file labelled "example".
+"""A real example before the decision: what would be read of a file and what would be sent, shown on a bundled file labelled "example":
+a Windows program made for this, which returns at once.
 
 Nothing of the person's is read and nothing is kept or sent: this is the one use of the training jobs that needs no consent (P1).
 """
@@ -25,7 +26,7 @@ async def preview(agent: "Agent") -> dict[str, Any]:
     from agent.privacy.plan import plan_local
     from agent.privacy.zcdp import rho_for_epsilon
     from agent.protocol.envelope import decode
-    from agent.protocol.jobs import pack_rows
+    from agent.protocol.jobs import Job, pack_rows
     from agent.protocol.messages import Mode, Task
 
     worker, model, budget = agent.worker(), start_model(), agent.terms.budget()
@@ -35,7 +36,7 @@ async def preview(agent: "Agent") -> dict[str, Any]:
     config = plan_local(task, rho_units_per_round=rho_for_epsilon(budget.epsilon, budget.delta) // ROUNDS_A_PERIOD)
     scratch, key = agent.home.scratch / f"example-{secrets.token_hex(8)}", secrets.token_bytes(32)
     try:
-        await worker.train(task, model.content, pack_rows([row.features]), b"\0", os.fspath(scratch), key)
+        await worker.train(task, model.content, pack_rows([row.features]), b"\0", os.fspath(scratch), key, job=Job.EXAMPLE)
         body = await worker.seal(config, os.fspath(scratch), key, secrets.token_hex(16))
     finally:
         scratch.unlink(missing_ok=True)

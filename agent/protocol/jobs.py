@@ -24,6 +24,8 @@ class Job(StrEnum):
     IMPORT = "import"
     SCAN = "scan"
     TRAIN = "train"
+    EXAMPLE = "example"
+    """Training on the bundled example, which a person waits for."""
     SEAL = "seal"
 
 

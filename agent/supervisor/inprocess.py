@@ -2,9 +2,10 @@
 
 import asyncio
 import threading
+from collections.abc import Collection
 
 from agent.errors import AegisError, NeedsUser
-from agent.protocol.jobs import Done, Event, Opening, Progress
+from agent.protocol.jobs import Done, Event, Job, Opening, Progress
 from agent.protocol.pipe import Frame
 from agent.supervisor.worker import Jobs
 
@@ -17,7 +18,7 @@ class InProcessWorker(Jobs):
         self._go_on = threading.Event()
         self._go_on.set()
 
-    async def stop(self) -> None:
+    async def stop(self, jobs: Collection[Job] = tuple(Job)) -> None:  # noqa: ARG002 - a simulated device has no others than a pass's
         """A job under way ends after its current step, and its call with WORKER_STOPPED."""
         self._stops += 1
         self._go_on.set()

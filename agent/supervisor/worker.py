@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
@@ -53,7 +53,7 @@ MAX_ANSWER_BYTES = 256 * 1024 * 1024
 MAX_RESTARTS = 8
 """Files that may take their process down before the job is given up."""
 EXIT_S = 2.0
-MEMORY_MIB = {Job.EXTRACT: 1024, Job.IMPORT: 2048, Job.SCAN: 1024, Job.TRAIN: 3072, Job.SEAL: 1024}
+MEMORY_MIB = {Job.EXTRACT: 1024, Job.IMPORT: 2048, Job.SCAN: 1024, Job.TRAIN: 3072, Job.EXAMPLE: 3072, Job.SEAL: 1024}
 """Address space, not memory in use (that is the governor's): libraries map far more than they touch."""
 _READ_BYTES = 256 * 1024
 T = TypeVar("T")
@@ -68,11 +68,14 @@ class Worker(Protocol):
 
     async def scan(self, paths: Sequence[str], model: bytes) -> ScanResult: ...
 
-    async def train(self, task: Task, model: bytes, rows: bytes, labels: bytes, scratch: str, job_key: bytes) -> TrainResult: ...
+    async def train(
+        self, task: Task, model: bytes, rows: bytes, labels: bytes, scratch: str, job_key: bytes, *, job: Job = Job.TRAIN
+    ) -> TrainResult: ...
 
     async def seal(self, config: RoundConfig, scratch: str, job_key: bytes, attempt: str) -> bytes: ...
 
-    async def stop(self) -> None: ...
+    async def stop(self, jobs: Collection[Job] = tuple(Job)) -> None:
+        """End what is under way of these jobs."""
 
     def hold(self) -> None:
         """Suspend training at once, until `release`; other jobs go on."""
@@ -87,8 +90,8 @@ class Jobs(ABC):
     async def _run(self, request: Frame) -> list[Event]: ...
 
     @abstractmethod
-    async def stop(self) -> None:
-        """End every job under way."""
+    async def stop(self, jobs: Collection[Job] = tuple(Job)) -> None:
+        """End what is under way of these jobs."""
 
     @abstractmethod
     def hold(self) -> None: ...
@@ -110,12 +113,16 @@ class Jobs(ABC):
         """A result for every file named or below a named folder. Raises PeerFault MODEL_WRONG_SHAPE, MODEL_NOT_FINITE."""
         return ScanResult(_all(Scanned, await self._run(Frame({"job": Job.SCAN, "skipped": {}}, (_paths(paths), model)))))
 
-    async def train(self, task: Task, model: bytes, rows: bytes, labels: bytes, scratch: str, job_key: bytes) -> TrainResult:
+    async def train(
+        self, task: Task, model: bytes, rows: bytes, labels: bytes, scratch: str, job_key: bytes, *, job: Job = Job.TRAIN
+    ) -> TrainResult:
         """Leave the clipped update in the file `scratch`. Goes on from a checkpoint that an earlier call left there.
+
+        `job` EXAMPLE: at full speed, at once, and whatever holds training back.
 
         Raises NeedsUser TRAINING_INTERRUPTED after a checkpoint, and as agent.worker.train.train does.
         """
-        request = Frame({"job": Job.TRAIN, "task": task.to_json(), "scratch": scratch}, (model, rows, labels, job_key))
+        request = Frame({"job": job, "task": task.to_json(), "scratch": scratch}, (model, rows, labels, job_key))
         events = await self._run(request)
         if _all(Checkpointed, events):
             raise NeedsUser("TRAINING_INTERRUPTED", "Training was interrupted and kept.", "It goes on where it was.")
@@ -152,13 +159,13 @@ class ProcessWorker(Jobs):
         self._progress = progress
         self._silence_s = silence_s
         self._command = command or worker_command()
-        self._children: set[asyncio.subprocess.Process] = set()
+        self._children: dict[asyncio.subprocess.Process, Job] = {}
 
-    async def stop(self) -> None:
-        """Kill every child now and wait until it is gone."""
-        children = tuple(self._children)
-        self._children.clear()
+    async def stop(self, jobs: Collection[Job] = tuple(Job)) -> None:
+        """Kill the children with these jobs now and wait until they are gone."""
+        children = [child for child, job in self._children.items() if job in jobs]
         for child in children:
+            del self._children[child]
             kill_tree(child.pid)
         for child in children:
             with contextlib.suppress(TimeoutError):
@@ -209,7 +216,7 @@ class ProcessWorker(Jobs):
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
             cwd=self._scratch, env=environment(os.environ), start_new_session=True, limit=_READ_BYTES,
         )  # fmt: skip
-        self._children.add(child)
+        self._children[child] = job
         recorded = self._records if job is Job.TRAIN else None
         if recorded is not None:
             reaper.note(recorded, child.pid)
@@ -217,7 +224,7 @@ class ProcessWorker(Jobs):
         try:
             yield child, governor
         finally:
-            self._children.discard(child)
+            self._children.pop(child, None)
             kill_tree(child.pid)
             governor.close()
             await asyncio.shield(child.wait())

@@ -77,5 +77,6 @@ _JOBS: dict[Job, Callable[[Header, Parts, AfterStep], Iterator[Event]]] = {
     Job.IMPORT: _import,
     Job.SCAN: _scan,
     Job.TRAIN: _train,
+    Job.EXAMPLE: _train,
     Job.SEAL: _seal,
 }

@@ -186,6 +186,24 @@ def test_p2_withdrawal_in_the_middle_stops_the_worker_and_sends_nothing(device, 
     asyncio.run(scene())
 
 
+def test_a_hold_ends_with_its_training(device):
+    """Nobody would lift it from the next one, say the example before the next decision."""
+
+    async def scene():
+        await device.join()
+        device.worker.gates["train"] = asyncio.Event()
+        running = asyncio.create_task(device.make_pass())
+        while "train" not in device.worker.calls:
+            await asyncio.sleep(0.001)
+        device.worker.hold()
+        await device.call("pause")
+        assert (await running).outcome is Outcome.STOPPED
+        assert not device.worker.is_held
+        assert device.worker.stopped_jobs == {"train", "seal"}
+
+    asyncio.run(scene())
+
+
 def test_p2_withdrawal_empties_the_outbox_and_a_crash_right_after_changes_nothing(device):
     async def scene():
         await device.join()

@@ -15,6 +15,7 @@ class FakeWorker:
         self.gates = {}
         """Job name -> asyncio.Event that the job waits for."""
         self.stopped = 0
+        self.stopped_jobs = set()
         self.is_held = False
         self.payload_bytes = 464
         self.words = None
@@ -31,8 +32,8 @@ class FakeWorker:
             finally:
                 self._running.discard(task)
 
-    async def train(self, task, model, rows, labels, scratch, job_key):
-        await self._job("train")
+    async def train(self, task, model, rows, labels, scratch, job_key, *, job="train"):
+        await self._job(job)
         from agent.protocol.jobs import TrainResult
 
         assert len(rows) == 29 * 8 * len(labels)
@@ -69,8 +70,9 @@ class FakeWorker:
         refused = tuple(Refused(path, "NOT_PE", "not a PE file") for path in paths if not path.endswith(".exe"))
         return ExtractResult(rows, refused)
 
-    async def stop(self):
+    async def stop(self, jobs=("all",)):
         self.stopped += 1
+        self.stopped_jobs.update(jobs)
 
     def hold(self):
         self.is_held = True

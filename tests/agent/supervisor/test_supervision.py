@@ -1,0 +1,125 @@
+"""What supervision does to which job: limits and holds are training's; what a person waits for goes on. With a tree that only counts."""
+
+import asyncio
+import contextlib
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from agent.errors import NeedsUser
+from agent.protocol.jobs import Job
+from agent.supervisor.supervision import Supervision
+from agent.supervisor.watchdog import Caps
+from agent.supervisor.worker import ProcessWorker
+
+
+class CountedTree:
+    """A tree that uses what a test says."""
+
+    def __init__(self, pid):
+        self.used, self.signals, self.alive = 0.0, [], True
+        self.suspended = threading.Event()
+
+    def used_s(self):
+        return self.used
+
+    def look_for_children(self):
+        pass
+
+    def rss_bytes(self):
+        return 0
+
+    def written_bytes(self):
+        return 0
+
+    def is_alive(self):
+        return self.alive
+
+    def suspend(self):
+        self.suspended.set()
+
+    def resume(self):
+        self.suspended.clear()
+
+    def end(self):
+        pass
+
+    def kill(self):
+        self.alive = False
+
+
+@pytest.fixture
+def watched():
+    trees, governors = {}, []
+
+    def tree(pid):
+        trees[pid] = CountedTree(pid)
+        return trees[pid]
+
+    supervision = Supervision(Caps(None, 2**30), tree=tree)
+
+    def watch(pid, job):
+        governors.append(supervision.watch(pid, job, 1024))
+        return trees[pid], governors[-1]
+
+    yield supervision, watch
+    for governor in governors:
+        governor.close()
+
+
+def test_a_hold_reaches_training_only(watched):
+    supervision, watch = watched
+    supervision.hold()
+    for pid, job in enumerate(Job):
+        tree, governor = watch(pid, job)
+        assert governor.is_held is tree.suspended.is_set() is (job is Job.TRAIN)
+
+
+SILENT = (sys.executable, "-c", "import sys; sys.stdin.buffer.read()")
+
+
+def test_a_pass_that_is_stopped_takes_no_scan_with_it(tmp_path):
+    async def scene():
+        worker = ProcessWorker(tmp_path, command=SILENT)
+        scan = asyncio.create_task(worker.scan(["/nothing"], b""))
+        train = asyncio.create_task(worker.train(_Task(), b"", b"", b"", "x", b""))
+        async with asyncio.timeout(30):
+            while len(worker._children) < 2:
+                await asyncio.sleep(0.005)
+        await worker.stop((Job.TRAIN, Job.SEAL))
+        with pytest.raises(NeedsUser) as raised:
+            await train
+        assert raised.value.code == "WORKER_STOPPED"
+        assert list(worker._children.values()) == [Job.SCAN]
+        assert not scan.done()
+        await worker.stop()
+        with pytest.raises(NeedsUser):
+            await scan
+
+    asyncio.run(scene())
+
+
+class _Task:
+    def to_json(self):
+        return {}
+
+
+@contextlib.asynccontextmanager
+async def _taken():
+    raise NeedsUser("TRAINING_ELSEWHERE", "Another AegisAI is training on this computer.", "")
+    yield
+
+
+def test_the_preview_neither_waits_for_a_training_nor_is_held_with_it(tmp_path):
+    """The example in the consent dialog, while this computer's one training runs or is held back."""
+    from agent.preview import preview
+    from tests.fakes.device import Device
+
+    device = Device(tmp_path, worker=lambda scratch: ProcessWorker(scratch, slot=_taken))
+    device.worker.hold()
+    answer = asyncio.run(asyncio.wait_for(preview(device.agent), 60))
+    assert answer["update"]["bytes"] == Path(answer["update"]["path"]).stat().st_size
+    assert list((device.home / "scratch").iterdir()) == []
+    device.close()
