@@ -1,17 +1,26 @@
-"""The trap of PySide6 on Python 3.11: None must outlive more calls than a process that runs for weeks makes."""
+"""The trap of PySide6 on Python 3.11: None, True and False must outlive more calls than a process that runs for weeks makes."""
 
 import subprocess
 import sys
 
+import pytest
+
+CALLS = {
+    "without a result": "thing.setObjectName('x')",
+    "a signal": "thing.said.emit()",
+}
 SCRIPT = """
 import ui
-from PySide6.QtCore import QObject
-thing = QObject()
+from PySide6.QtCore import QObject, Signal
+class Thing(QObject):
+    said = Signal()
+thing = Thing()
 for _ in range(200_000):
-    thing.setObjectName("x")
+    {call}
 """
 
 
-def test_a_resident_process_survives_very_many_calls():
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("call", CALLS)
+def test_a_resident_process_survives_very_many_calls(call):
+    done = subprocess.run([sys.executable, "-c", SCRIPT.format(call=CALLS[call])], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
