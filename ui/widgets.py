@@ -220,7 +220,7 @@ class Sparkline(QWidget):
             return
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        area = QRectF(self.rect()).adjusted(3, 3, -3, -3)
+        area = QRectF(self.rect()).adjusted(4, 4, -4, -4)  # room for the whole dot
         painter.setPen(QPen(QColor(self._colours.line), 1))
         painter.drawLine(area.bottomLeft(), area.bottomRight())
         painter.setPen(QPen(QColor(self._colours.accent), 2))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from PySide6.QtCore import QSignalBlocker, Qt
-from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLineEdit, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QDoubleSpinBox, QLineEdit, QSpinBox, QVBoxLayout, QWidget
 
 from agent.errors import AegisError
 from agent.status import Status
@@ -168,6 +168,8 @@ class SettingRow(QWidget):
             self.editor.setAccessibleName(self._label_text)
             if not isinstance(self.editor, QCheckBox):
                 self.editor.setFixedWidth(EDITOR_STEPS * step(self))
+            if isinstance(self.editor, QAbstractSpinBox):
+                self.editor.lineEdit().setTextMargins(step(self), 0, step(self), 0)  # style sheets do not reach it
             self.editor.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # scrolling the page with the wheel changes nothing
             self._label.setBuddy(self.editor)
             self._line.addWidget(self.editor)
@@ -211,6 +213,7 @@ class SettingRow(QWidget):
             spin = QSpinBox()
             spin.setRange(int(entry["minimum"]), int(entry["maximum"]))
             spin.setSuffix(suffix)
+            spin.setGroupSeparatorShown(True)
             spin.setKeyboardTracking(False)
             spin.valueChanged.connect(lambda value: self._changed(self._entry["key"], value))
             return spin

@@ -131,8 +131,8 @@ class SentPage(Page):
         if older := max(0, int(totals["charges"]) - len(self._entries)):
             told += counted(
                 older,
-                self.tr(" The oldest is not listed here; your copy (Privacy) has all."),
-                self.tr(" The {count} oldest are not listed here; your copy (Privacy) has all."),
+                self.tr(" The oldest is not listed here; the file that Privacy exports has it."),
+                self.tr(" The {count} oldest are not listed here; the file that Privacy exports has them all."),
             )
         self._summary.setText(told)
         attempts = [entry["attempt"] for entry in self._entries]
