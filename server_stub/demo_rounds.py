@@ -120,6 +120,8 @@ class _Rounds:
         self._screen.doing(f"Round {number} of {self._plan.rounds}", self._plan.devices)
 
         def is_over() -> bool:
+            if time.monotonic() - started > self._plan.round_seconds + AFTER_ROUND_S:
+                return True  # it never opened: somebody is missing for good
             held = self._server.round(number)
             return held is not None and held.state is not State.OPEN
 

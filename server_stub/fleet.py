@@ -36,7 +36,12 @@ BRISK_S = 0.5
 """Simulated devices ask more often than a person's: nobody wants to watch them wait. All times are still the server's."""
 POLL_S = 2.0
 VANISHED = "DEMO_VANISHED"
-_AGAIN = frozenset({Outcome.NO_ROUND, Outcome.READY, Outcome.ROUND_CLOSED, Outcome.ALREADY_CONTRIBUTED, Outcome.WAITING})
+TRIES, AFTER_FAULT_S = 5, 1.0
+"""A pass that failed (a busy machine let a request time out) is made again: the others would wait for this device in vain."""
+_OUTCOMES = frozenset(outcome.value for outcome in Outcome)
+_AGAIN = frozenset(
+    outcome.value for outcome in (Outcome.NO_ROUND, Outcome.READY, Outcome.ROUND_CLOSED, Outcome.ALREADY_CONTRIBUTED, Outcome.WAITING)
+)
 """Too early, or an update of an earlier round was found waiting and is settled now."""
 
 
@@ -137,18 +142,27 @@ class Device:
         self.traffic.up = self.traffic.down = 0
 
     async def take_part(self, *, until: Callable[[], bool], vanish_before: str = "") -> Part:
-        """Passes, until one says how it ended for this device or `until` holds."""
+        """Passes, until one says how it ended for this device or `until` holds. A pass that fails is made again, a few times."""
         self.vanish_before = vanish_before
+        failures = 0
         try:
             while True:
-                result = await self.agent.make_pass(hold_s=0, patience_s=PATIENCE_S)
-                if result.outcome not in _AGAIN or until():
-                    return Part(self.number, result.outcome.value, result.text)
-                await asyncio.sleep(AGAIN_S)
-        except AegisError as error:
-            return Part(self.number, error.code, error.message)
+                part = await self._pass()
+                is_fault = part.outcome not in _OUTCOMES
+                failures += is_fault
+                is_again = failures < TRIES if is_fault else part.outcome in _AGAIN
+                if not is_again or part.outcome == VANISHED or until():
+                    return part
+                await asyncio.sleep(AFTER_FAULT_S if is_fault else AGAIN_S)
         finally:
             self.vanish_before = ""
+
+    async def _pass(self) -> Part:
+        try:
+            result = await self.agent.make_pass(hold_s=0, patience_s=PATIENCE_S)
+        except AegisError as error:
+            return Part(self.number, error.code, error.message)
+        return Part(self.number, result.outcome.value, result.text)
 
     @property
     def rho_units(self) -> tuple[int, int]:

@@ -1,0 +1,50 @@
+"""A simulated device that has bad luck is not missed for good: the others of its round wait for it."""
+
+import asyncio
+
+import pytest
+
+from agent.errors import NeedsUser, PeerFault
+from agent.outcome import Outcome, PassResult
+from server_stub import fleet
+from server_stub.fleet import TRIES, VANISHED, Device
+
+SENT = PassResult(Outcome.SENT, "sent")
+OFFLINE = NeedsUser("OFFLINE", "The server cannot be reached.", "")
+
+
+class Agent:
+    """Answers passes as told, the last one for ever."""
+
+    def __init__(self, *answers):
+        self._answers, self.passes = list(answers), 0
+
+    async def make_pass(self, **_):
+        self.passes += 1
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def part(monkeypatch, *answers, until=lambda: False):
+    monkeypatch.setattr(fleet, "AFTER_FAULT_S", 0)
+    monkeypatch.setattr(fleet, "AGAIN_S", 0)
+    device = Device.__new__(Device)
+    device.number, device.agent, device.vanish_before = 7, Agent(*answers), ""
+    return asyncio.run(device.take_part(until=until)), device.agent.passes
+
+
+def test_a_pass_that_failed_is_made_again(monkeypatch):
+    made, passes = part(monkeypatch, OFFLINE, PassResult(Outcome.READY, ""), OFFLINE, SENT)
+    assert (made.outcome, passes) == ("sent", 4)
+
+
+def test_one_that_always_fails_is_given_up_and_says_why(monkeypatch):
+    made, passes = part(monkeypatch, PeerFault("TASK_CHANGED", "Another task.", ""))
+    assert (made.outcome, made.text, passes) == ("TASK_CHANGED", "Another task.", TRIES)
+
+
+@pytest.mark.parametrize(("answer", "until"), [(NeedsUser(VANISHED, "", ""), lambda: False), (OFFLINE, lambda: True)], ids=["gone", "over"])
+def test_one_that_was_taken_away_or_whose_round_is_over_does_not_try_again(monkeypatch, answer, until):
+    assert part(monkeypatch, answer, SENT, until=until)[1] == 1
