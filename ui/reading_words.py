@@ -8,6 +8,8 @@ from ui.view_state import share_text
 from ui.words import Words
 
 UNKNOWN = "unknown"
+MINUTE_S = 60
+HOUR_S = 3600
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,9 @@ def reading_text(reading: ReadingView, words: Words) -> ReadingText:
     name = _names(words).get(reading.name, reading.name)
     if reading.value.startswith(UNKNOWN):
         return ReadingText(name, words.translate("Readings", "cannot be told"), _why(reading.source), is_known=False)
-    value = {"yes": words.translate("Readings", "yes"), "no": words.translate("Readings", "no")}.get(reading.value, reading.value)
+    value = {"yes": words.translate("Readings", "yes"), "no": words.translate("Readings", "no")}.get(
+        reading.value, _spell(reading.value, words)
+    )
     return ReadingText(name, value, words.translate("Readings", "read from {source}").format(source=reading.source), is_known=True)
 
 
@@ -47,6 +51,16 @@ def unknown_line(readings: Sequence[ReadingText], words: Words) -> str:
     """One line for everything that cannot be told here; empty when there is nothing."""
     missing = ", ".join(reading.name.lower() for reading in readings if not reading.is_known)
     return words.translate("Readings", "Cannot be told on this computer: {names}.").format(names=missing) if missing else ""
+
+
+def _spell(value: str, words: Words) -> str:
+    """Seconds as people tell them, rounded down; everything else as it is."""
+    number, _, unit = value.rpartition(" ")
+    if unit != "s" or not number.isdecimal() or int(number) < MINUTE_S:
+        return value
+    if int(number) < 2 * HOUR_S:
+        return words.translate("Readings", "{count} min").format(count=int(number) // MINUTE_S)
+    return words.translate("Readings", "{count} h").format(count=int(number) // HOUR_S)
 
 
 def _why(source: str) -> str:

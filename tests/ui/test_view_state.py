@@ -61,6 +61,22 @@ def test_readings_are_told_in_words_and_what_cannot_be_told_in_one_line():
     assert unknown_line(texts[:1], WORDS) == ""
 
 
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("0 s", "0 s"),
+        ("59 s", "59 s"),
+        ("60 s", "1 min"),
+        ("720 s", "12 min"),
+        ("7199 s", "119 min"),
+        ("17382 s", "4 h"),
+        ("odd s", "odd s"),
+    ],
+)
+def test_how_long_the_computer_was_not_used_is_told_as_people_tell_it(told, shown):
+    assert reading_text(ReadingView("idle", told, "Mutter"), WORDS).value == shown
+
+
 def test_what_training_may_take_and_takes_is_told_in_both_units():
     work = WorkView(25, "", 512, measured_percent=24.8)
     texts = [(each.name, each.value) for each in work_texts(work, 8, WORDS)]
