@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sqlalchemy.exc import IntegrityError
 
 from agent.clock import Clock
-from agent.errors import NeedsOperator, PeerFault
+from agent.errors import AegisError, NeedsOperator, PeerFault
 from agent.privacy.weights import incoming
 from agent.protocol.messages import Mode
 from server_stub import publication, rounds
@@ -149,7 +149,11 @@ class Conductor:
                 return False
             planned = self.gathering.plan(expected)
             config = rounds.group_config(task, plan, g_max=planned.g_max, min_sum=planned.min_sum, **facts)
-            self.gathering.announce(config, planned, expected, now)
+            try:
+                self.gathering.announce(config, planned, expected, now)
+            except AegisError as error:
+                LOG.warning("round not opened: id=%d code=%s", round_id, error.code)
+                return False
         else:
             expected = plan.target
             config = rounds.next_config(task, plan, **facts)

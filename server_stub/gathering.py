@@ -7,10 +7,11 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from agent.errors import PeerFault
+from agent.errors import AegisError, PeerFault
 from agent.protocol.messages import Mode, RoundConfig
 from server_stub.home import Settings
 from server_stub.live_round import ENDED, Entry, LiveRound, opening
+from server_stub.problems import Busy
 from server_stub.rendezvous import Grouping, Waiting, enough, grouping, poll_s
 from server_stub.round_store import RoundStore, RoundWork
 from server_stub.rounds import State, joining
@@ -70,14 +71,14 @@ class Gathering:
         return joining(live.config)
 
     def crl_pem(self, now: int) -> str:
-        """The authority's revocation list, fresh enough for an offer."""
+        """The authority's revocation list, fresh enough for an offer. Raises Busy CA_UNREACHABLE while none is known."""
         taken, pem = self._crl
         if not pem or not 0 <= now - taken < REVOCATIONS_S:
             try:
                 self._crl = (now, self._revocations())
-            except PeerFault:  # the authority is away: what is known is still signed and dated
+            except AegisError as error:  # the authority is away: what is known is still signed and dated
                 if not pem:
-                    raise
+                    raise Busy("CA_UNREACHABLE", "The enrolment authority does not answer.", 10) from error
         return self._crl[1]
 
     def inbox(self, round_id: int, after: str, device_id: str) -> bytes | None:
@@ -95,7 +96,7 @@ class Gathering:
         return grouping(expected, self._settings.rounds)
 
     def announce(self, config: RoundConfig, planned: Grouping, expected: int, now: int) -> None:
-        """Open the round: its window is announced from now on."""
+        """Open the round: its window is announced from now on. Raises PeerFault where there is no usable revocation list."""
         entry = opening(self.crl_pem(now), planned.capacity, sorted(self._waiting.present(now)), now)
         live = LiveRound(config, self._ca_pem, [entry])
         with self._rounds.work() as work:

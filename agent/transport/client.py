@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from agent.clock import Clock, SystemClock
 from agent.errors import AegisError, InternalError, PeerFault
 from agent.protocol.http_signature import REPLAY_NONCE, sign_request
-from agent.protocol.limits import MAX_BODY_BYTES, MAX_MODEL_BYTES
+from agent.protocol.limits import MAX_BODY_BYTES, MAX_MODEL_BYTES, MAX_OFFER_BYTES
 from agent.protocol.messages import RoundConfig, Task
 from agent.protocol.signing import Context, verify
 from agent.transport.answers import (
@@ -97,7 +97,7 @@ class AggregatorClient:
     def offer(self, *, ready: bool = False, trained: int | None = None) -> Offer:
         """What the server would like now. `ready`: a finished update of the model version `trained` is here and can meet a group."""
         said = "?ready=true" + ("" if trained is None else f"&trained={trained}") if ready else ""
-        outer = checked(json_object(self._get(f"/api/v1/rounds/offer{said}")), offer=dict, signature=str, crl_pem=str)
+        outer = checked(json_object(self._get(f"/api/v1/rounds/offer{said}", MAX_OFFER_BYTES)), offer=dict, signature=str, crl_pem=str)
         verify(self._signing_key, Context.OFFER, outer["offer"], outer["signature"])
         fields = checked(
             outer["offer"],
@@ -223,8 +223,8 @@ class AggregatorClient:
             self._opened.close()
         self._identity = None
 
-    def _get(self, path: str) -> Answer:
-        return self._send("GET", path)
+    def _get(self, path: str, max_bytes: int = MAX_JSON_BYTES) -> Answer:
+        return self._send("GET", path, max_bytes=max_bytes)
 
     def _post(self, path: str, body: bytes, content_type: str) -> Answer:
         return self._send("POST", path, body, {"Content-Type": content_type})

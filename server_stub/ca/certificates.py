@@ -106,18 +106,15 @@ def device_certificate(
 
 def revocation_list(issuer: x509.Certificate, issuer_key: Key, number: int, revoked: Sequence[tuple[int, int]], now: int) -> str:
     """A signed list, as PEM. `revoked`: (serial number, seconds since the epoch)."""
-    builder = (
-        x509.CertificateRevocationListBuilder()
+    taken_back = [x509.RevokedCertificateBuilder(serial, _time(when)).build() for serial, when in revoked]
+    builder = (  # all at once: `add_revoked_certificate` copies the list each time
+        x509.CertificateRevocationListBuilder(revoked_certificates=taken_back)
         .issuer_name(issuer.subject)
         .last_update(_time(now))
         .next_update(_time(now + REVOCATION_LIST_S))
         .add_extension(x509.CRLNumber(number), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
     )
-    for serial, when in revoked:
-        builder = builder.add_revoked_certificate(
-            x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(_time(when)).build()
-        )
     return builder.sign(issuer_key, SHA256()).public_bytes(Encoding.PEM).decode()
 
 

@@ -15,11 +15,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agent.errors import AegisError, NeedsOperator, PeerFault
+from agent.protocol.limits import MAX_OFFER_BYTES
 from server_stub.ca.authority import Authority, Issued, SignedRequest
 from server_stub.problems import Busy
 
 SOCKET_FILE = "authority.sock"
 MAX_LINE_BYTES = 256 * 1024
+"""A question."""
+MAX_ANSWER_BYTES = MAX_OFFER_BYTES
+"""An answer: the largest is the revocation list, which an offer must hold."""
 ANSWER_S = 20.0
 IDLE_S = 3600.0
 
@@ -100,7 +104,7 @@ class RemoteAuthority:
             self._connection = connect(self._folder)
             self._answers = self._connection.makefile("rb")
         self._connection.sendall(line)
-        answer = json.loads(self._answers.readline(MAX_LINE_BYTES))
+        answer = json.loads(self._answers.readline(MAX_ANSWER_BYTES))
         if not isinstance(answer, dict):
             raise ValueError("expected an object")
         return answer

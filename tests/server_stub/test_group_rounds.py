@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load
 
-from agent.errors import AegisError
+from agent.errors import AegisError, NeedsOperator
 from agent.privacy.codec import noise_sd
 from agent.protocol import codec, envelope
 from agent.protocol.messages import Mode
 from agent.protocol.revocations import read_revocations
+from agent.transport.answers import RetryLater
 from server_stub import conductor
+from server_stub.ca.authority import Authority
 from server_stub.rates import Rate, Rates
 from server_stub.round_store import RoundStore
 from server_stub.rounds import State
@@ -214,6 +216,25 @@ def test_a_window_is_for_devices_that_are_ready_with_the_present_model(tmp_path)
         assert devices[3].enrolled.client.offer().round.round_id == 1
         serials = read_revocations(offer.crl_pem, server.home.ca_pem, offer.time).serials
         assert serials == frozenset()
+
+
+def test_without_an_authority_no_round_opens_and_the_server_stays(tmp_path, monkeypatch, caplog):
+    genuine, failing = Authority.revocations, [NeedsOperator("CA_START", "The enrolment authority did not start.")]
+
+    def revocations(authority):
+        if failing:
+            raise failing[0]
+        return genuine(authority)
+
+    monkeypatch.setattr(Authority, "revocations", revocations)
+    with served(tmp_path, 3) as server:
+        devices = enrolled(server, 3)
+        for device in devices:
+            with pytest.raises(RetryLater):
+                device.say_ready()
+        until(lambda: "code=CA_UNREACHABLE" in caplog.text)
+        failing.clear()
+        assert offered(devices).round.round_id == 1
 
 
 def test_same_body_again_is_fine_another_is_refused_and_nonsense_changes_nothing(tmp_path):

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.errors import AegisError, NeedsUser
 from agent.identity import IdentityFile
 from agent.keystore import MemoryKeyStore
+from agent.protocol.limits import MAX_OFFER_BYTES
 from agent.protocol.messages import Mode, Task
 from agent.protocol.signing import Context, public_hex, sign
 from agent.transport.answers import RetryLater
@@ -113,6 +114,11 @@ def test_an_offer_is_read_and_its_signature_checked(server, client):
         {"offer": {**OFFER, "model_version": 4}, "signature": sign(KEY, Context.OFFER, OFFER), "crl_pem": ""}
     )
     assert code_of(client.offer) == "BAD_SIGNATURE"
+    signature = sign(KEY, Context.OFFER, OFFER)
+    server.answers["/api/v1/rounds/offer"] = scripted({"offer": OFFER, "signature": signature, "crl_pem": "c" * 2_000_000})
+    assert len(client.offer().crl_pem) == 2_000_000
+    server.answers["/api/v1/rounds/offer"] = scripted({"offer": OFFER, "signature": signature, "crl_pem": "c" * MAX_OFFER_BYTES})
+    assert code_of(client.offer) == "ANSWER_TOO_LARGE"
     server.answers["/api/v1/rounds/offer"] = signed("offer", Context.RECEIPT, OFFER)
     assert code_of(client.offer) == "BAD_SIGNATURE"
 
