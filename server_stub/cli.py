@@ -98,9 +98,13 @@ def _ca_run(home: Home, options: argparse.Namespace) -> None:
     from server_stub.ca import run
 
     clock = SystemClock()
-    if home.renew_server_certificate(home.settings(), clock.now()):
-        print("The server's TLS certificate was renewed; it is used from the server's next start.", file=sys.stderr)
-    run.run(home.authority, clock, until_input_ends=options.until_input_ends)
+    home.settings()
+
+    def renew() -> None:
+        if home.renew_server_certificate(home.settings(), clock.now()):
+            print("The server's TLS certificate was renewed; the server takes it up by itself.", file=sys.stderr)
+
+    run.run(home.authority, clock, until_input_ends=options.until_input_ends, daily=renew)
 
 
 def _token_create(home: Home, options: argparse.Namespace) -> Answer:

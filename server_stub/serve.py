@@ -28,15 +28,54 @@ from server_stub.store import Store
 
 KEEP_ALIVE_S = 60
 SHUTDOWN_S = 5
+LOOK_TICKS = 100
+"""After so many of uvicorn's ticks the TLS certificate's file is looked at."""
 LOG = logging.getLogger("aegisai.server")
+
+
+class Certificate:
+    """The device port's TLS context; new connections get the certificate that is in the file."""
+
+    def __init__(self, tls_file: Path, ca_file: Path) -> None:
+        self._file = tls_file
+        self._loaded = self._stamp()
+        self.context = made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        made.minimum_version = ssl.TLSVersion.TLSv1_3
+        made.load_cert_chain(tls_file)
+        made.load_verify_locations(ca_file)
+        made.verify_mode = ssl.CERT_OPTIONAL
+
+    def refresh(self) -> None:
+        """Take up a certificate that was renewed meanwhile; a file that cannot be used changes nothing."""
+        try:
+            stamp = self._stamp()
+            if stamp != self._loaded:
+                self._loaded = stamp
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self._file)  # key and certificate belong together
+                self.context.load_cert_chain(self._file)
+                LOG.info("the renewed TLS certificate is in use")
+        except OSError as error:  # ssl.SSLError is one
+            LOG.warning("the TLS certificate cannot be used: %s", error)
+
+    def _stamp(self) -> tuple[int, int]:
+        state = self._file.stat()
+        return state.st_mtime_ns, state.st_ino
 
 
 class _Uvicorn(uvicorn.Server):
     """Signals are ours: two servers share one loop."""
 
+    certificate: Certificate | None = None
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called ten times a second."""
+        if self.certificate is not None and counter % LOOK_TICKS == 0:
+            self.certificate.refresh()
+        return await super().on_tick(counter)
 
 
 def run(home: Home, settings: Settings, *, database: str = "", ready_file: Path | None = None) -> None:
@@ -136,15 +175,14 @@ def _where(settings: Settings, devices: _Uvicorn, operator: _Uvicorn) -> dict[st
 
 
 def _device_server(home: Home, settings: Settings, door: Any) -> _Uvicorn:
-    def context(_config: uvicorn.Config, _default: Any) -> ssl.SSLContext:
-        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        made.minimum_version = ssl.TLSVersion.TLSv1_3
-        made.load_cert_chain(home.tls_file)
-        made.load_verify_locations(home.ca_file)
-        made.verify_mode = ssl.CERT_OPTIONAL
-        return made
+    certificate = Certificate(home.tls_file, home.ca_file)
 
-    return _server(door, settings.limits, settings.host, settings.port, ssl_context_factory=context, ssl_certfile=str(home.tls_file))
+    def context(_config: uvicorn.Config, _default: Any) -> ssl.SSLContext:
+        return certificate.context
+
+    made = _server(door, settings.limits, settings.host, settings.port, ssl_context_factory=context, ssl_certfile=str(home.tls_file))
+    made.certificate = certificate
+    return made
 
 
 def _server(application: Any, limits: Limits, host: str, port: int, **options: Any) -> _Uvicorn:

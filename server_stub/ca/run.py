@@ -1,6 +1,7 @@
 """The authority's process: `aegis-server ca run`, or a child that the aggregator starts for itself."""
 
 import contextlib
+import logging
 import signal
 import subprocess
 import sys
@@ -9,18 +10,52 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from agent.clock import Clock
-from agent.errors import NeedsOperator
+from agent.errors import AegisError, NeedsOperator
 from server_stub.ca.authority import Authority
 from server_stub.ca.channel import AuthorityServer, Enrolment, RemoteAuthority, is_answering
 
 START_S = 20.0
+DAY_S = 24 * 3600
 READY_LINE = "The enrolment authority is ready."
+LOG = logging.getLogger("aegisai.authority")
 
 
-def run(folder: Path, clock: Clock, *, until_input_ends: bool) -> None:
-    """Answer until SIGTERM, SIGINT, or the end of standard input (a child's parent has gone). Raises NeedsOperator CA_KEY, CA_RUNNING."""
+class Daily:
+    """Does something now and then once a day by a clock."""
+
+    def __init__(self, clock: Clock, act: Callable[[], object]) -> None:
+        self._clock, self._act = clock, act
+        self._done_at: int | None = None
+
+    def __call__(self) -> None:
+        """Do it when it is time. What fails is logged and tried again the next day."""
+        now = self._clock.now()
+        if self._done_at is not None and 0 <= now - self._done_at < DAY_S:
+            return
+        self._done_at = now
+        try:
+            self._act()
+        except (AegisError, OSError, ValueError) as error:
+            LOG.warning("the daily work failed: %s", error)
+
+
+class _Server(AuthorityServer):
+    """`tick` is called several times a second."""
+
+    tick: Callable[[], None]
+
+    def service_actions(self) -> None:
+        self.tick()
+
+
+def run(folder: Path, clock: Clock, *, until_input_ends: bool, daily: Callable[[], object]) -> None:
+    """Answer until SIGTERM, SIGINT, or the end of standard input (a child's parent has gone). Raises NeedsOperator CA_KEY, CA_RUNNING.
+
+    `daily` is done now and each day.
+    """
     authority = Authority(folder, clock)
-    server = AuthorityServer(folder, authority)
+    server = _Server(folder, authority)
+    server.tick = Daily(clock, daily)
 
     def stop(*_: object) -> None:
         threading.Thread(target=server.shutdown, daemon=True).start()
@@ -29,6 +64,7 @@ def run(folder: Path, clock: Clock, *, until_input_ends: bool) -> None:
         signal.signal(number, stop)
     if until_input_ends:
         threading.Thread(target=_after_input, args=(stop,), daemon=True).start()
+    server.tick()
     print(READY_LINE, flush=True)  # noqa: T201
     try:
         server.serve_forever(poll_interval=0.2)
