@@ -204,10 +204,10 @@ class Participation:
 
     async def forget(self) -> None:
         """After a withdrawal: stop, empty the outbox, wipe what was trained, say `leave` to a group that is under way (P2)."""
-        await whole(self._forget())
+        await whole(self._forget(self._group.leave("withdrawn")))
 
-    async def _forget(self) -> None:
-        await self._part("withdrawn", *self._gathering)
+    async def _forget(self, farewell: Farewell | None) -> None:
+        await self._part_with(farewell, *self._gathering)
         self._ledger.withdraw(self._clock.now())
         self.discard()
 
@@ -234,9 +234,12 @@ class Participation:
         self._drafts.forget()
         wipe(self._home.scratch)
 
-    async def _part(self, reason: str, *others: "asyncio.Future[Any]") -> None:
-        """End the pass (and `others`); a round's secrets go first, and last of all its group is told, by what a farewell allows."""
-        farewell = self._group.leave(reason)
+    async def _part(self, reason: str) -> None:
+        """End the pass; a round's secrets go first."""
+        await self._part_with(self._group.leave(reason))
+
+    async def _part_with(self, farewell: Farewell | None, *others: "asyncio.Future[Any]") -> None:
+        """End the pass and `others`; last of all its group is told, by what a farewell allows."""
         if running := [*others, *([self._task] if self._task is not None and self.is_busy else [])]:
             await self._end(running)
         if farewell is not None:
