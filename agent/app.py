@@ -4,6 +4,7 @@ import asyncio
 import functools
 import os
 import shutil
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -294,6 +295,11 @@ class Agent:
         held = self.__dict__.get("supervision")
         return held.measured() if held is not None else None
 
+    def used_s(self) -> float:
+        """Processor seconds of this process and of all its workers so far; never falls."""
+        held = self.__dict__.get("supervision")
+        return time.process_time() + (held.used_s() if held is not None else 0.0)
+
     def cpu_percent(self) -> int:
         """The processor limit of training now, per cent of one core."""
         said = self.conditions.cpu_percent()
@@ -313,7 +319,14 @@ class Agent:
     def _machine(self) -> Conditions:
         from agent.conditions.monitor import Monitor
 
-        return Monitor(lambda: limits_of(self.terms.settings()), self.clock, self.home.root, self.environ, self.terms.server_is_here)
+        return Monitor(
+            lambda: limits_of(self.terms.settings()),
+            self.clock,
+            self.home.root,
+            self.environ,
+            self.terms.server_is_here,
+            ours_s=self.used_s,
+        )
 
     def worker(self) -> "Worker":
         """Runs the jobs that see files; each in a process of its own unless the demo or a test gave another."""

@@ -134,13 +134,19 @@ class Loop:
             await self._agent.participation.recheck()
 
     def _watch_machine(self) -> None:
-        """Read the machine's state while something may run, and only then: not without consent, nor while paused."""
-        wanted = not own_reasons(self._agent)
+        """Read the machine's state while something may run, and only then: not without consent, nor while paused and at rest."""
+        wanted = not own_reasons(self._agent) or (self._agent.participation.is_busy and self._agent.gate.denial() is None)
         if wanted and (self._watching is None or self._watching.done()):
-            self._watching = asyncio.create_task(self._agent.conditions.watch(self._machine_changed))
+            self._watching = asyncio.create_task(self._watch_conditions())
         elif not wanted and self._watching is not None:
             self._watching.cancel()
             self._watching = None
+
+    async def _watch_conditions(self) -> None:
+        try:
+            await self._agent.conditions.watch(self._machine_changed)
+        except Exception:  # a bug there must not go unseen; the next change begins a new watch
+            log.exception("conditions.broken")
 
     def _machine_changed(self) -> None:
         """A verdict or a reading is another one: a running training is held or let go at once; a pass that waited for it comes soon."""

@@ -18,7 +18,7 @@ _SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "cpu-thermal", "ac
 class OthersLoad:
     """Processor use of everybody but us between two calls, per cent of the whole computer.
 
-    Our own use is what `ours_s` says: this process, its ended children, and the worker that runs. Idle I/O and nice time of others count.
+    Our own use is what `ours_s` says, processor seconds that never fall: this process and its workers. Nice time of others counts.
     """
 
     def __init__(self, ours_s: Callable[[], float]) -> None:
@@ -36,12 +36,6 @@ class OthersLoad:
         passed = (now - before[0]) * (os.cpu_count() or 1)
         percent = 100 * ((busy - before[1]) - (ours - before[2])) / passed
         return Reading(min(max(percent, 0.0), 100.0), "kernel counters, ours left out", "%")
-
-
-def own_use_s() -> float:
-    """Processor seconds of this process and of its children that have ended."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
 
 
 def read_memory() -> Reading[float]:

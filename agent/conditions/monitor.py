@@ -5,6 +5,7 @@ Nothing is opened or read outside `look` and `watch`, and only what could change
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import fields
@@ -59,11 +60,15 @@ class Monitor:
         environ: Mapping[str, str],
         server_is_here: Callable[[], bool] = lambda: False,
         *,
+        ours_s: Callable[[], float] = time.process_time,
         probes: Callable[[Mapping[str, str]], Probes] | None = None,
         others: Callable[[], Reading[float]] | None = None,
         zone: tzinfo | None = None,
     ) -> None:
-        """`server_is_here`: no network is used, so its state does not matter. `zone` None: the zone of this computer."""
+        """`server_is_here`: no network is used, so its state does not matter. `ours_s`: processor seconds of this program and its workers.
+
+        `zone` None: the zone of this computer.
+        """
         self._limits = limits
         self._clock = clock
         self._home = home
@@ -71,6 +76,7 @@ class Monitor:
         self._server_is_here = server_is_here
         self._make_probes = probes or _probes_here
         self._others = others
+        self._ours_s = ours_s
         self._zone = zone
         self._probes: Probes | None = None
         self._note = ""
@@ -84,6 +90,10 @@ class Monitor:
         self._shown: object = None
         self._changed: Callable[[], None] = lambda: None
         self._soon = asyncio.Event()
+        self._watcher = asyncio.Lock()
+        """One watch at a time: the next opens when the last has closed."""
+        self._turn = asyncio.Lock()
+        """Nobody opens, samples or closes while another does."""
 
     def may_train(self) -> tuple[Reason, ...]:
         """Reasons against training, worst first; none when nothing was read yet."""
@@ -113,33 +123,40 @@ class Monitor:
         return self._note
 
     async def look(self) -> None:
-        """Read everything once, unless `watch` runs."""
-        if self._probes is not None:
-            return
-        await self._open()
-        try:
-            await self._sample()
-        finally:
-            await self._close()
+        """Read everything once, unless `watch` has."""
+        async with self._turn:
+            if self._probes is not None:
+                if self._readings is None:
+                    await self._sample()
+                return
+            await self._open()
+            try:
+                await self._sample()
+            finally:
+                await self._close()
 
     async def watch(self, changed: Callable[[], None]) -> None:
         """Read until cancelled; afterwards nothing is known any more."""
-        self._changed = changed
-        await self._open()
-        try:
-            while True:
-                await self._sample()
-                await self._rest()
-        finally:
-            self._changed = lambda: None
-            await self._close()
-            self._readings, self._shown = None, None
+        async with self._watcher:
+            self._changed = changed
+            try:
+                async with self._turn:
+                    await self._open()
+                while True:
+                    async with self._turn:
+                        await self._sample()
+                    await self._rest()
+            finally:
+                self._changed = lambda: None
+                self._readings, self._shown = None, None  # at once: what a look reads from here on stays
+                async with self._turn:
+                    await self._close()
 
     async def _open(self) -> None:
         if self._others is None:
-            from agent.conditions.load import OthersLoad, own_use_s
+            from agent.conditions.load import OthersLoad
 
-            self._others = OthersLoad(own_use_s).read
+            self._others = OthersLoad(self._ours_s).read
         self._probes = self._make_probes(self._environ)
         self._note = self._probes.note
         await self._probes.open(self._told)

@@ -41,6 +41,8 @@ class Governor:
         self._caps = caps
         self._on_stop = stopped
         self.stopped: StopEvent | None = None
+        self.final_s: float | None = None
+        """What it used in all, once it is closed."""
         self._woken = threading.Event()
         self._turn = threading.Lock()
         """Suspending and resuming exclude each other, so that a worker just held is not resumed by a slice that was due."""
@@ -94,12 +96,18 @@ class Governor:
         share = (self._used - used_then) / max(now - then, LOOK_S)
         return Measured(share * 100, self._rss, now - self._started)
 
+    def used_s(self) -> float:
+        """Processor seconds since the worker's start."""
+        return self._tree.used_s() if self.final_s is None else self.final_s
+
     def close(self) -> None:
         """End the thread; a worker that is still there is killed."""
         self._closing = True
         self._woken.set()
         if self._thread.is_alive():
             self._thread.join(timeout=1.0)
+        if self.final_s is None:
+            self.final_s = self._tree.used_s()  # before another process may get its number
         self._tree.kill()
 
     def _run(self) -> None:

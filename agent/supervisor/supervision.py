@@ -27,6 +27,8 @@ class Supervision:
         self._ended = ended
         self._tree = tree
         self._training: Governor | None = None
+        self._watched: list[Governor] = []
+        self._ended_s = 0.0
         self._tell: Callable[[int], None] = lambda _: None
         self.last_stop: StopEvent | None = None
 
@@ -51,6 +53,7 @@ class Supervision:
                 governor.hold()
             self._training, self._tell = governor, tell
         governor.start()
+        self._watched.append(governor)
         return governor
 
     def set_caps(self, caps: Caps) -> None:
@@ -78,6 +81,13 @@ class Supervision:
         """What training takes; None while none runs."""
         governor = self._training
         return governor.measured() if governor is not None and governor.is_running else None
+
+    def used_s(self) -> float:
+        """Processor seconds of all workers so far, those that run and those that ended; never falls."""
+        ended = [governor for governor in self._watched if governor.final_s is not None]
+        self._ended_s += sum(governor.used_s() for governor in ended)
+        self._watched = [governor for governor in self._watched if governor not in ended]
+        return self._ended_s + sum(governor.used_s() for governor in self._watched)
 
     def _stopped(self, event: StopEvent) -> None:
         self.last_stop = event

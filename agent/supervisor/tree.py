@@ -49,10 +49,10 @@ class LinuxTree:
         self._page = os.sysconf("SC_PAGE_SIZE")
 
     def used_s(self) -> float:
-        for pid in self._known:
+        for pid in tuple(self._known):  # asked from two threads, and children are found meanwhile
             with suppress(OSError):  # gone: its last value stays
                 self._known[pid] = time.clock_gettime(_clock_of(pid))
-        return sum(self._known.values())
+        return sum(tuple(self._known.values()))
 
     def look_for_children(self) -> None:
         waiting = list(self._known)
@@ -106,7 +106,7 @@ class PsutilTree:
             with suppress(psutil.Error):
                 times = process.cpu_times()
                 self._used[process.pid] = times.user + times.system
-        return sum(self._used.values())
+        return sum(tuple(self._used.values()))
 
     def look_for_children(self) -> None:
         with suppress(psutil.Error):

@@ -205,6 +205,67 @@ def test_a_condition_that_appears_holds_training_back_until_it_is_over(device, m
     asyncio.run(scene())
 
 
+def test_a_pass_chosen_while_paused_is_watched_and_only_that(device):
+    """Run now passes the pause, not the heat."""
+    held = []
+
+    class Machine(NoConditions):
+        changed = None
+
+        def may_train(self):
+            return tuple(held)
+
+        async def watch(self, changed):
+            Machine.changed = changed
+            try:
+                await asyncio.Event().wait()
+            finally:
+                Machine.changed = None
+
+    async def scene():
+        await device.join()
+        await device.call("pause")
+        device.agent.conditions = Machine()
+        device.worker.gates["train"] = asyncio.Event()
+        async with running(device) as path:
+            assert Machine.changed is None
+            await ask(path, "run_now")
+            await until(lambda: "train" in device.worker.calls)
+            await until(lambda: Machine.changed is not None)
+            held.append(Reason(ReasonCode.HOT, "Too hot."))
+            Machine.changed()
+            assert device.worker.is_held
+            held.clear()
+            Machine.changed()
+            assert not device.worker.is_held
+            device.worker.gates["train"].set()
+            await until(lambda: device.server.updates)
+            await until(lambda: Machine.changed is None)
+
+    asyncio.run(scene())
+
+
+def test_a_watch_of_the_machine_that_breaks_is_logged_and_begun_again(device, caplog):
+    begun = []
+
+    class Machine(NoConditions):
+        async def watch(self, changed):
+            begun.append(changed)
+            if len(begun) == 1:
+                raise ZeroDivisionError
+            await super().watch(changed)
+
+    async def scene():
+        await device.join()
+        device.agent.conditions = Machine()
+        async with running(device) as path:
+            await until(lambda: "conditions.broken" in caplog.text)
+            await ask(path, "settings.set", key="cpu.share_idle", value=10)
+            await until(lambda: len(begun) == 2)
+
+    asyncio.run(scene())
+
+
 def test_quit_ends_within_two_seconds_in_the_middle_of_a_job(device):
     async def scene():
         await device.join()

@@ -77,6 +77,19 @@ def test_a_hold_reaches_training_only(watched):
         assert governor.is_held is tree.suspended.is_set() is (job is Job.TRAIN)
 
 
+def test_what_workers_use_is_known_while_they_run_and_counted_once_when_they_end(watched):
+    supervision, watch = watched
+    (first, governor), (second, _) = watch(1, Job.TRAIN), watch(2, Job.SCAN)
+    first.used, second.used = 3.0, 0.5
+    assert supervision.used_s() == 3.5
+    first.used = 4.0
+    governor.close()
+    first.used = 99.0  # its number is another process's now
+    assert [supervision.used_s(), supervision.used_s()] == [4.5, 4.5]
+    second.used = 1.0
+    assert supervision.used_s() == 5.0
+
+
 SILENT = (sys.executable, "-c", "import sys; sys.stdin.buffer.read()")
 
 
