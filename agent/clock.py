@@ -34,3 +34,8 @@ def utc(seconds: int) -> str:
 def slept(wall_then: int, monotonic_then: float, wall_now: int, monotonic_now: float) -> bool:
     """Whether the machine slept between two readings of both clocks."""
     return (wall_now - wall_then) - (monotonic_now - monotonic_then) > SLEEP_GAP_S
+
+
+def set_back(wall_then: int, monotonic_then: float, wall_now: int, monotonic_now: float) -> bool:
+    """Whether the clock was set back between two readings of both clocks: times noted before may lie far ahead."""
+    return (wall_now - wall_then) - (monotonic_now - monotonic_then) < -SLEEP_GAP_S

@@ -10,11 +10,12 @@ import random
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from agent import scheduler
 from agent.app import Agent
 from agent.channel import ChannelServer
-from agent.clock import slept
+from agent.clock import set_back, slept
 from agent.errors import AegisError, InternalError
 from agent.ipc import socket_path
 from agent.participation import CHOSEN_PATIENCE_S
@@ -85,15 +86,17 @@ class Loop:
         wall, monotonic = self._agent.clock.now(), self._agent.clock.monotonic()
         while True:
             await self._retry_erase()
+            now, ticks = self._agent.clock.now(), self._agent.clock.monotonic()
+            if set_back(wall, monotonic, now, ticks):
+                self._clock_set_right(now)
+            elif slept(wall, monotonic, now, ticks):
+                self._history = scheduler.after_wake(self._history, now)
+            wall, monotonic = now, ticks
             if self._agent.gate.denial() is not None:
                 self._agent.next_at = None
                 await self._sleep(await self._refresh_model())
                 self._history = scheduler.after_wake(self._history, self._agent.clock.now())
                 continue
-            now, ticks = self._agent.clock.now(), self._agent.clock.monotonic()
-            if slept(wall, monotonic, now, ticks):
-                self._history = scheduler.after_wake(self._history, now)
-            wall, monotonic = now, ticks
             due = scheduler.next_at(self._history, draw)
             self._agent.next_at = due
             if not self._once_more and due > now:
@@ -101,6 +104,13 @@ class Loop:
                 continue
             await self._one_pass()
             draw = self._draw()
+
+    def _clock_set_right(self, now: int) -> None:
+        """Nothing noted by a clock that was ahead may be waited for; the hold of a finished update begins again."""
+        self._history, self._model_looked_at = scheduler.after_set_back(self._history, now), None
+        participation = self._agent.participation
+        if participation.trained is not None:
+            participation.trained = replace(participation.trained, at=now)
 
     async def _one_pass(self) -> None:
         chosen, self._once_more = self._once_more, False

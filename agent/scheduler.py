@@ -101,6 +101,11 @@ def after_wake(history: History, now: int) -> History:
     return replace(history, awake_since=now)
 
 
+def after_set_back(history: History, now: int) -> History:
+    """The clock was ahead and is set right: no time noted before means anything; what happened stays."""
+    return replace(history, awake_since=now, last_at=None, not_before=None, spread_s=0, ready_since=None)
+
+
 def gave_up(history: History) -> bool:
     """Whether the worker failed so often that only a person or another day starts it again."""
     return history.worker_faults >= GIVE_UP_AFTER

@@ -92,23 +92,29 @@ class ModelRepository:
                 bootstrap=self._first_root(),
             )
             updater.refresh()
+            self._note_clock()
             yield updater
         except (RepositoryError, DownloadError) as error:
             raise _explained(error) from error
 
     def _check_clock(self) -> None:
         """Metadata expires by this computer's clock, so a clock set back would keep old models fresh."""
-        now = self._clock.now()
-        try:
-            seen = int(durable.read(self._seen_at, 32))
-        except (OSError, ValueError):
-            seen = 0
-        if now < seen - MAX_CLOCK_STEP_BACK_S:
+        if self._clock.now() < self._clock_seen() - MAX_CLOCK_STEP_BACK_S:
             raise NeedsUser(
                 "CLOCK_WENT_BACK", "This computer's clock went back by more than a day; models are not taken.", "Set the clock right."
             )
-        if now > seen:
+
+    def _note_clock(self) -> None:
+        """Once metadata that expires within a day was fresh by it: so a clock that is far ahead leaves no mark."""
+        now = self._clock.now()
+        if now > self._clock_seen():
             durable.write(self._seen_at, str(now).encode())
+
+    def _clock_seen(self) -> int:
+        try:
+            return int(durable.read(self._seen_at, 32))
+        except (OSError, ValueError):
+            return 0
 
     def _first_root(self) -> bytes:
         """The root that the invitation names, from the folder or from the server."""

@@ -9,6 +9,7 @@ from agent.app import NoConditions
 from agent.conditions.reasons import Reason, ReasonCode
 from agent.errors import NeedsUser
 from agent.ipc import Channel, NoAgentError, socket_path
+from agent.outcome import Trained
 from agent.participation import CHOSEN_PATIENCE_S
 from tests.fakes.device import Device
 
@@ -138,6 +139,46 @@ def test_sleep_does_not_lead_to_a_pass_at_once_nor_to_two(device):
             await asyncio.sleep(0.05)
             assert device.server.calls == []
             assert (await ask(path, "status"))["next_at"] >= device.clock.now() + 120
+
+    asyncio.run(scene())
+
+
+def test_a_clock_that_was_ahead_and_is_set_right_does_not_stop_the_agent(device):
+    async def scene():
+        right = device.clock.wall
+        await device.join()
+        device.clock.wall += 300 * 24 * 3600
+        device.agent.participation.trained = Trained(device.home / "scratch" / "x", b"", 1, "", 20, device.clock.now())
+        async with running(device) as path:
+            assert (await ask(path, "status"))["next_at"] > right + 10**7
+            device.clock.wall = right
+            await ask(path, "settings.set", key="cpu.share_idle", value=10)
+            await until(lambda: device.agent.next_at < right + 10**6)
+            assert 120 <= device.agent.next_at - right <= 240
+            assert device.agent.participation.trained.at == right
+
+    asyncio.run(scene())
+
+
+def test_without_consent_models_come_again_when_a_clock_that_was_ahead_is_set_right(device):
+    looked = []
+
+    async def scene():
+        await device.call("enroll", invitation=device.server.invitation())
+        await device.call("settings.set", key="models.update_without_consent", value=True)
+        right = device.clock.wall
+        device.clock.wall += 300 * 24 * 3600
+
+        async def update_model():
+            looked.append(device.clock.now())
+            return False
+
+        device.agent.membership.update_model = update_model
+        async with running(device) as path:
+            await until(lambda: len(looked) == 1)
+            device.clock.wall = right
+            await ask(path, "settings.set", key="cpu.share_idle", value=10)
+            await until(lambda: len(looked) == 2)
 
     asyncio.run(scene())
 

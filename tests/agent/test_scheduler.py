@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.clock import slept
+from agent.clock import set_back, slept
 from agent.conditions.reasons import Reason, ReasonCode
 from agent.outcome import MENDABLE, Outcome, PassResult
 from agent.scheduler import (
@@ -25,6 +25,7 @@ from agent.scheduler import (
     after_fault,
     after_lift,
     after_pass,
+    after_set_back,
     after_wake,
     gave_up,
     next_at,
@@ -159,3 +160,19 @@ def test_what_a_person_changes_brings_the_next_pass_soon_and_never_puts_it_off(o
     mendable = outcome in MENDABLE
     assert (next_at(once, 0.5) <= NOW + 100 + 2 * LIFT_S) is mendable
     assert next_at(after_change(once, NOW + 110), 0.5) == next_at(once, 0.5)
+
+
+def test_a_clock_that_is_set_right_leads_to_a_pass_soon():
+    ahead = after_fault(after_pass(History(NOW + 10**8), NO_ROUND, NOW + 10**8), NOW + 10**8, 3600)
+    assert next_at(ahead, 0.5) > NOW + 10**8
+    righted = after_set_back(ahead, NOW)
+    assert SETTLE_S <= next_at(righted, 0.5) - NOW <= 2 * SETTLE_S
+    assert righted.faults == 1
+
+
+def test_only_a_clock_that_fell_behind_the_other_was_set_back():
+    assert set_back(NOW, 0.0, NOW - 3600, 10.0)
+    assert set_back(NOW, 0.0, NOW, 3600.0)
+    assert not set_back(NOW, 0.0, NOW + 3600, 3600.0)
+    assert not set_back(NOW, 0.0, NOW - 5, 1.0)
+    assert not set_back(NOW, 0.0, NOW + 3600, 1.0)

@@ -279,6 +279,16 @@ def test_p8_a_clock_that_went_back_takes_no_models(world):
     assert world.current().version == 1
 
 
+def test_a_clock_that_was_far_ahead_once_and_is_set_right_leaves_no_mark(world):
+    """Nothing was fetched or found fresh by it: then it proves no time."""
+    right = world.clock.wall
+    world.clock.wall += 400 * 86_400
+    world.altered = {"metadata/timestamp.json": None}
+    assert refusal(world) == "MODEL_MISSING"
+    world.altered, world.clock.wall = {}, right
+    assert world.update() is None
+
+
 def test_offline_passes_through_as_it_is(world):
     def offline(path, max_bytes):
         raise NeedsUser("OFFLINE", "No network.", "Later.")
