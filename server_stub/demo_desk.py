@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import numpy as np
 
 from agent.detector.model import LogisticModel, to_safetensors
 from agent.detector.synthetic import generate
-from agent.errors import AegisError
+from agent.errors import AegisError, NeedsUser
 from agent.ipc import Channel, NoAgentError, socket_path
 from agent.paths import Home
 from agent.protocol.messages import Mode
@@ -109,8 +110,28 @@ def _say(line: str) -> None:
         print(line, flush=True)  # noqa: T201  for the person at the terminal
 
 
+@contextlib.contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """The right to make this folder anew, as long as the block lasts. Raises NeedsUser RUNNING_ALREADY."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("ab") as file:
+        if os.name != "nt":
+            import fcntl
+
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise NeedsUser("RUNNING_ALREADY", "This demonstration is running already.", "Quit it in its icon's menu first.") from error
+        yield
+
+
 def run(folder: Path) -> None:
     """Returns when the tray has ended. Raises AegisError, KeyboardInterrupt."""
+    with only_one(folder):
+        _run(folder)
+
+
+def _run(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, mode=0o700)
     _say("Making an aggregator and a device of yours ...")
