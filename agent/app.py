@@ -124,7 +124,7 @@ class Agent:
         environ: Mapping[str, str],
         keystore: "KeyStore | None",
         worker: "Worker | None",
-        client_factory: ClientFactory,
+        client_factory: ClientFactory | None,
         limits: "Callable[[], Limits] | None" = None,
         conditions: Conditions | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -144,7 +144,7 @@ class Agent:
         self._given_keystore = keystore
         self._keystores: dict[str, KeyStore] = {}
         self._given_worker = worker
-        self.client_factory = client_factory
+        self._given_client_factory = client_factory
         self.conditions = conditions or (self._machine() if on_machine else NoConditions())
         self.last_stop: StopView | None = None
         self.faults = Faults()
@@ -161,7 +161,7 @@ class Agent:
             identity_file=self.identity_file,
             models=self.model_store,
             repository=self.model_repository,
-            client_factory=client_factory,
+            client_factory=self.connection,
             blocking=self.blocking,
             changed=self.changed,
         )
@@ -378,6 +378,17 @@ class Agent:
 
         return ModelRepository(self.home.root, root_sha256, client.public_file, self.clock)
 
+    def connection(
+        self, server: str, ca_pem: str, signing_key: str, identity: "Identity | None" = None, *, proxy: str = ""
+    ) -> "AggregatorClient":
+        """A connection to an aggregator, through the given proxy or else the setting's. Nothing is opened yet; the caller closes it."""
+        if self._given_client_factory is not None:
+            return self._given_client_factory(server, ca_pem, signing_key, identity)
+        from agent.transport.client import AggregatorClient
+
+        proxy = proxy or self.terms.settings().text("network.proxy")
+        return AggregatorClient(server, ca_pem, signing_key, identity, proxy=proxy)
+
     def forget_everything(self) -> None:
         """Remove all data of this home but a waiting erase request; afterwards it is as new."""
         self.participation.discard()
@@ -447,7 +458,7 @@ def build(
         environ=surroundings,
         keystore=keystore,
         worker=worker,
-        client_factory=client_factory or _client,
+        client_factory=client_factory,
         limits=limits,
         conditions=conditions,
         sleep=sleep,
@@ -478,9 +489,3 @@ async def _machine_slot() -> AsyncIterator[None]:
         yield
     finally:
         slot.free()
-
-
-def _client(server: str, ca_pem: str, signing_key: str, identity: "Identity | None") -> "AggregatorClient":
-    from agent.transport.client import AggregatorClient
-
-    return AggregatorClient(server, ca_pem, signing_key, identity)

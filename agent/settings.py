@@ -1,9 +1,11 @@
 """The person's settings as data: one list of definitions drives validation, help, windows, policy templates and documentation.
 
 A value's origin is "default", "you" (the person set it), "invitation" (proposed by it and shown in the notice) or "policy" (the machine's
-policy made it stricter). Policy can only tighten: each definition says in which direction that is.
+policy made it stricter, or set it). Policy can only tighten: each definition says in which direction that is; the proxy, which has no
+stricter side, it may set.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -16,6 +18,7 @@ Number = TypeVar("Number", int, float)
 MINUTES_A_DAY = 24 * 60
 MAX_HOURS_CHARACTERS = 10_000
 """Every second minute of a day, each a span of its own, takes 8,640."""
+_PROXY = re.compile(r"http://([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):(?P<port>[0-9]{1,5})")
 
 
 class Kind(Enum):
@@ -25,6 +28,8 @@ class Kind(Enum):
     CHOICE = "choice"
     HOURS = "hours"
     """"always", "never" or spans such as "09:00-17:00,22:00-06:00"; a span over midnight ends on the next day."""
+    PROXY = "proxy"
+    """"" or "http://host:port"."""
 
 
 class Tighter(Enum):
@@ -38,6 +43,8 @@ class Tighter(Enum):
     ON = "on"
     FEWER = "fewer"
     """Of hours: only what both allow."""
+    SET = "set"
+    """The policy's value holds, whatever it is."""
     NOT = "not"
     """Has no stricter side: the policy leaves it alone."""
 
@@ -160,6 +167,13 @@ DEFINITIONS = (
         1_000_000_000,
     ),
     Definition(
+        "network.proxy",
+        Kind.PROXY,
+        "",
+        "HTTP proxy on the way to the server, such as http://proxy.example:3128; empty for none. Proxies of the environment are not used.",
+        Tighter.SET,
+    ),
+    Definition(
         "hold.minutes",
         Kind.INTEGER,
         10,
@@ -240,8 +254,11 @@ class Settings:
         wanted = parse(key, raw)
         entry = self.entry(key)
         if entry.bound is not None and tightened(entry.definition, wanted, entry.bound) != wanted:
+            allowed = "none" if entry.bound == "" else entry.bound
             raise NeedsUser(
-                "MANAGED", f"{key} is managed by your organisation, which allows {entry.bound}.", "Ask your IT, or choose a stricter value."
+                "MANAGED",
+                f"{key} is managed by your organisation, which allows {allowed}.",
+                "Ask your IT, or choose a stricter value.",
             )
         return wanted
 
@@ -279,6 +296,8 @@ def tightened(d: Definition, value: Value, bound: Value) -> Value:
             return bool(value) or bool(bound)
         case Tighter.FEWER:  # "always" bounds nothing, also not the part of a span that runs into the next day
             return value if bound == "always" else format_hours(minutes_of(str(value)) & minutes_of(str(bound)))
+        case Tighter.SET:
+            return bound
         case Tighter.NOT:
             return value
 
@@ -356,6 +375,14 @@ def _hours_text(_: Definition, raw: object) -> str:
     return format_hours(minutes_of(text.replace(" ", "").lower()))
 
 
+def _proxy(_: Definition, raw: object) -> str:
+    text = str(raw)
+    found = _PROXY.fullmatch(text)
+    if text and (found is None or not 0 < int(found["port"]) < 65536):
+        raise ValueError
+    return text
+
+
 def _within(d: Definition, value: Number) -> Number:
     if d.minimum is None or d.maximum is None or not d.minimum <= value <= d.maximum:
         raise ValueError
@@ -368,6 +395,7 @@ _PARSERS: dict[Kind, Callable[[Definition, object], Value]] = {
     Kind.NUMBER: _number,
     Kind.CHOICE: _choice,
     Kind.HOURS: _hours_text,
+    Kind.PROXY: _proxy,
 }
 
 
@@ -379,6 +407,8 @@ def _expected(d: Definition) -> str:
             return " or ".join(d.choices)
         case Kind.HOURS:
             return "always, never, or spans such as 09:00-17:00,22:00-06:00"
+        case Kind.PROXY:
+            return "nothing, or http://host:port"
         case Kind.INTEGER | Kind.NUMBER:
             return f"{d.minimum} to {d.maximum} {d.unit}".strip()
 

@@ -25,6 +25,7 @@ def setting_words(words: Words) -> dict[str, str]:
         "hours.sunday": words.translate("Settings", "Sunday"),
         "network.metered": words.translate("Settings", "Send over a metered network"),
         "network.bytes_per_day": words.translate("Settings", "Most that is sent in 24 hours"),
+        "network.proxy": words.translate("Settings", "Proxy (http://host:port)"),
         "hold.minutes": words.translate("Settings", "A finished update waits before it is sent"),
         "models.update_without_consent": words.translate("Settings", "Fetch newer models although you do not contribute"),
         "budget.epsilon": words.translate("Settings", "Privacy budget ε of one period"),

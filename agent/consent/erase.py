@@ -33,6 +33,8 @@ class EraseRequest:
     device_id: str
     erase_secret: str
     since: int
+    proxy: str = ""
+    """The setting `network.proxy`, which an erase forgets."""
 
 
 async def erase(agent: "Agent") -> dict[str, Any]:
@@ -70,7 +72,7 @@ async def deliver(agent: "Agent") -> bool:
         log.warning("erase.request_unreadable")
         return False
     agent.gate.farewell().check()
-    client = agent.client_factory(request.server, request.ca_pem, request.signing_key, None)
+    client = agent.connection(request.server, request.ca_pem, request.signing_key, proxy=request.proxy)
     try:
         await agent.blocking(lambda: client.erase_by_secret(request.device_id, request.erase_secret))
     except AegisError as error:
@@ -105,7 +107,13 @@ async def _request(agent: "Agent") -> tuple[EraseRequest | None, bool]:
         return None, True
     return (
         EraseRequest(
-            enrolment.server, enrolment.ca_pem, enrolment.signing_key, identity.device_id, identity.erase_secret, agent.clock.now()
+            enrolment.server,
+            enrolment.ca_pem,
+            enrolment.signing_key,
+            identity.device_id,
+            identity.erase_secret,
+            agent.clock.now(),
+            agent.terms.settings().text("network.proxy"),
         ),
         False,
     )

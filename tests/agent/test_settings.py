@@ -26,6 +26,8 @@ def values_of(definition):
             return st.sampled_from(definition.choices)
         case Kind.HOURS:
             return HOURS
+        case Kind.PROXY:
+            return st.sampled_from(["", "http://proxy.example:3128", "http://[2001:db8::1]:8080"])
 
 
 def is_as_strict(definition, value, bound):
@@ -42,7 +44,7 @@ def is_as_strict(definition, value, bound):
             return value or not bound
         case Tighter.FEWER:
             return bound == "always" or minutes_of(value) <= minutes_of(bound)
-        case Tighter.NOT:
+        case Tighter.SET | Tighter.NOT:  # no value is stricter than another
             return True
 
 
@@ -61,6 +63,41 @@ def test_p3_policy_can_only_tighten(data):
     held = Settings({definition.key: chosen}, {definition.key: bound}).value(definition.key)
     assert is_as_strict(definition, held, bound)
     assert is_as_strict(definition, held, chosen)
+
+
+@pytest.mark.parametrize("bound", ["", "http://it.example:3128"])
+def test_a_policy_sets_the_proxy(bound):
+    held = Settings({"network.proxy": "http://mine.example:1"}, {"network.proxy": bound})
+    assert (held.text("network.proxy"), held.entry("network.proxy").origin) == (bound, "policy")
+    assert held.check_change("network.proxy", bound) == bound
+    with pytest.raises(NeedsUser) as refused:
+        held.check_change("network.proxy", "http://mine.example:1")
+    assert refused.value.code == "MANAGED"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "proxy.example:3128",
+        "https://proxy.example:3128",
+        "socks5://proxy.example:1080",
+        "http://proxy.example",
+        "http://proxy.example:0",
+        "http://proxy.example:65536",
+        "http://ada:secret@proxy.example:3128",
+        "http://proxy.example:3128/",
+        "http://proxy.example:3128\n",
+        "http://proxy example:3128",
+        "http://prxy.ex\u0430mple:3128",
+        "http://:3128",
+        "x" * 100_000,
+        None,
+    ],
+)
+def test_what_is_no_proxy_is_refused(text):
+    with pytest.raises(NeedsUser) as refused:
+        parse("network.proxy", text)
+    assert refused.value.code == "BAD_VALUE"
 
 
 def test_every_second_minute_of_a_day_is_kept():

@@ -110,7 +110,11 @@ class LimitsPage(Page):
                 self.tr("“always”, “never”, or spans of local time such as 09:00-17:00,22:00-06:00."),
                 tuple(f"hours.{day}" for day in DAYS),
             ),
-            (self.tr("Network"), "", ("network.metered", "network.bytes_per_day", "hold.minutes", "models.update_without_consent")),
+            (
+                self.tr("Network"),
+                "",
+                ("network.metered", "network.bytes_per_day", "hold.minutes", "models.update_without_consent", "network.proxy"),
+            ),
             (
                 self.tr("Privacy budget"),
                 self.tr("Changing one of these changes the question, so you are asked again before anything goes on."),

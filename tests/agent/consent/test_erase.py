@@ -1,6 +1,7 @@
 """Erase: at once here, offline too, and told to the server until it confirms (P2, C18)."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -43,6 +44,19 @@ def test_erase_forgets_everything_here_and_there_and_twice_is_fine(device):
         status = await device.call("status")
         assert (status["consent"]["state"], status["enrolled"], status["sent"]["count"]) == ("UNASKED", False, 0)
         assert await device.call("erase") == {"pending": False, "server_cannot_be_told": False}
+
+    asyncio.run(scene())
+
+
+def test_a_waiting_request_knows_its_proxy_and_nothing_else_does(device):
+    async def scene():
+        await device.join()
+        await device.make_pass()
+        await device.call("settings.set", key="network.proxy", value="http://proxy.example:3128")
+        device.server.fail("erase_by_secret", offline())
+        assert (await device.call("erase"))["pending"] is True
+        assert json.loads(device.agent.home.erase_request.read_bytes())["proxy"] == "http://proxy.example:3128"
+        assert device.agent.terms.settings().text("network.proxy") == ""
 
     asyncio.run(scene())
 
