@@ -162,16 +162,22 @@ class Participation:
 
     async def stop(self) -> None:
         """End the pass under way: the worker dies, the connection is dropped. What was charged stays charged."""
-        if self._task is not None and self.is_busy:
-            await self._end([self._task])
+        await self._end(self._cancel())
 
-    async def _end(self, tasks: Sequence["asyncio.Future[Any]"]) -> None:
-        for task in tasks:
+    def _cancel(self, *others: "asyncio.Future[Any]") -> list["asyncio.Future[Any]"]:
+        """Tell the pass and `others` to end; what was told so."""
+        running = [*others, *([self._task] if self._task is not None and self.is_busy else [])]
+        for task in running:
             task.cancel()
+        return running
+
+    async def _end(self, cancelled: Sequence["asyncio.Future[Any]"]) -> None:
+        if not cancelled:
+            return
         await self._worker().stop((Job.TRAIN, Job.SEAL))  # a scan, say, goes on; what was gathered for training ends with its task
         if self._client is not None:
             self._client.close()
-        await asyncio.wait(tasks, timeout=1.0)
+        await asyncio.wait(cancelled, timeout=1.0)
 
     async def recheck(self) -> None:
         """Stop what is under way when it may not go on: by consent and policy for good, training by every condition until it is over."""
@@ -204,10 +210,10 @@ class Participation:
 
     async def forget(self) -> None:
         """After a withdrawal: stop, empty the outbox, wipe what was trained, say `leave` to a group that is under way (P2)."""
-        await whole(self._forget(self._group.leave("withdrawn")))
+        await whole(self._forget(self._group.leave("withdrawn"), self._cancel(*self._gathering)))
 
-    async def _forget(self, farewell: Farewell | None) -> None:
-        await self._part_with(farewell, *self._gathering)
+    async def _forget(self, farewell: Farewell | None, cancelled: Sequence["asyncio.Future[Any]"]) -> None:
+        await self._part_with(farewell, cancelled)
         self._ledger.withdraw(self._clock.now())
         self.discard()
 
@@ -236,12 +242,11 @@ class Participation:
 
     async def _part(self, reason: str) -> None:
         """End the pass; a round's secrets go first."""
-        await self._part_with(self._group.leave(reason))
+        await self._part_with(self._group.leave(reason), self._cancel())
 
-    async def _part_with(self, farewell: Farewell | None, *others: "asyncio.Future[Any]") -> None:
-        """End the pass and `others`; last of all its group is told, by what a farewell allows."""
-        if running := [*others, *([self._task] if self._task is not None and self.is_busy else [])]:
-            await self._end(running)
+    async def _part_with(self, farewell: Farewell | None, cancelled: Sequence["asyncio.Future[Any]"]) -> None:
+        """Wait for the end; last of all the group is told, by what a farewell allows."""
+        await self._end(cancelled)
         if farewell is not None:
             task = asyncio.create_task(self._say(farewell))
             self._farewells.add(task)
