@@ -1,23 +1,36 @@
 """A simulated device that has bad luck is not missed for good: the others of its round wait for it."""
 
 import asyncio
+import hashlib
+from dataclasses import dataclass
 
 import pytest
 
 from agent.errors import NeedsUser, PeerFault
 from agent.outcome import Outcome, PassResult
+from agent.transport.client import AggregatorClient
 from server_stub import fleet
-from server_stub.fleet import TRIES, VANISHED, Device
+from server_stub.fleet import TRIES, VANISHED, DemoClient, Device
 
 SENT = PassResult(Outcome.SENT, "sent")
 OFFLINE = NeedsUser("OFFLINE", "The server cannot be reached.", "")
+
+
+class Ledger:
+    def unsent(self):
+        return [Unsent(hashlib.sha256(b"old").hexdigest())]
+
+
+@dataclass
+class Unsent:
+    sha256: str
 
 
 class Agent:
     """Answers passes as told, the last one for ever."""
 
     def __init__(self, *answers):
-        self._answers, self.passes = list(answers), 0
+        self._answers, self.passes, self.ledger = list(answers), 0, Ledger()
 
     async def make_pass(self, **_):
         self.passes += 1
@@ -31,7 +44,7 @@ def part(monkeypatch, *answers, until=lambda: False):
     monkeypatch.setattr(fleet, "AFTER_FAULT_S", 0)
     monkeypatch.setattr(fleet, "AGAIN_S", 0)
     device = Device.__new__(Device)
-    device.number, device.agent, device.vanish_before = 7, Agent(*answers), ""
+    device.number, device.agent = 7, Agent(*answers)
     return asyncio.run(device.take_part(until=until)), device.agent.passes
 
 
@@ -48,3 +61,15 @@ def test_one_that_always_fails_is_given_up_and_says_why(monkeypatch):
 @pytest.mark.parametrize(("answer", "until"), [(NeedsUser(VANISHED, "", ""), lambda: False), (OFFLINE, lambda: True)], ids=["gone", "over"])
 def test_one_that_was_taken_away_or_whose_round_is_over_does_not_try_again(monkeypatch, answer, until):
     assert part(monkeypatch, answer, SENT, until=until)[1] == 1
+
+
+def test_one_that_is_to_vanish_first_settles_what_it_left_behind_in_an_earlier_round(monkeypatch):
+    sent = []
+    monkeypatch.setattr(AggregatorClient, "send_update", lambda _, body: sent.append(body))
+    monkeypatch.setattr(AggregatorClient, "close", lambda _: None)
+    client = DemoClient.__new__(DemoClient)
+    client.vanish_before, client.of_earlier_rounds = "masked", frozenset({hashlib.sha256(b"old").hexdigest()})
+    client.send_update(b"old")
+    with pytest.raises(NeedsUser, match="took this device away"):
+        client.send_update(b"new")
+    assert sent == [b"old"]
