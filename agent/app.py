@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from agent import durable
 from agent.clock import Clock, SystemClock
 from agent.conditions.evaluate import limits_of
 from agent.conditions.reasons import Reason
@@ -226,8 +227,6 @@ class Agent:
 
     def show_file(self, name: str, content: bytes) -> Path:
         """A copy for a person to look at, in the runtime folder, readable by them only."""
-        from agent import durable
-
         folder = runtime_folder(self.environ)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = folder / f"{self.home.name}-{name}"
@@ -394,6 +393,7 @@ class Agent:
         self.participation.discard()
         self.model_store().clear()
         shutil.rmtree(self.home.trust, ignore_errors=True)
+        durable.clear_drafts(self.home.root)
         self.home.model_seen_at.unlink(missing_ok=True)
         self.home.ledger_head.unlink(missing_ok=True)
         self.database.recreate()

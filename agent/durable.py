@@ -34,6 +34,12 @@ def remove(path: Path) -> None:
     _sync_folder(path.parent)
 
 
+def clear_drafts(folder: Path) -> None:
+    """Remove what writes that were killed left in a folder. Raises OSError."""
+    for draft in folder.glob(".*.*." + 8 * "[0-9a-f]"):
+        draft.unlink(missing_ok=True)
+
+
 def _sync_folder(folder: Path) -> None:
     if os.name == "nt":  # Windows has no handle on a folder to flush; NTFS journals the rename
         return

@@ -116,7 +116,7 @@ class IdentityFile:
 
     def create(self) -> None:
         """Make the key, unless an interrupted enrolment left one. Raises NeedsUser ALREADY_ENROLLED."""
-        if self.exists() and not self._is_remnant():
+        if self.exists() and not self.is_remnant():
             if self._read().certificate_pem:
                 raise NeedsUser("ALREADY_ENROLLED", "This device is enrolled already.", "Erase first to enrol anew.")
             return
@@ -196,7 +196,10 @@ class IdentityFile:
         except NeedsUser:  # unreadable: there is no name left under which the key store could hold anything
             durable.remove(self._path)
             return
-        self._write_remnant(installation_id)
+        try:
+            self._write_remnant(installation_id)
+        except OSError:  # a full disk
+            durable.remove(self._path)
         self._keystore.delete(installation_id)
         durable.remove(self._path)
 
@@ -268,8 +271,8 @@ class IdentityFile:
     def _installation_id(self) -> str:
         return self._outer()["installation_id"]
 
-    def _is_remnant(self) -> bool:
-        """Whether a `destroy` was interrupted here."""
+    def is_remnant(self) -> bool:
+        """Whether a `destroy` was interrupted here. Asks nobody. Raises NeedsUser NOT_ENROLLED, IDENTITY_DAMAGED."""
         return not self._outer()["sealed"]
 
 

@@ -31,6 +31,9 @@ STATUS_DELAY_S = 0.1
 """Changes that come together are pushed together."""
 
 
+_INTERNAL = InternalError("INTERNAL", "Something went wrong inside AegisAI.", "See the log.")
+
+
 def _given_up(error: AegisError) -> AegisError:
     return InternalError(
         "GAVE_UP",
@@ -50,6 +53,8 @@ class Loop:
         self._once_more = False
         self._push_waits = False
         self._model_looked_at: int | None = None
+        self._erase_at: float | None = None
+        """When what an erase left is tried again (monotonic); None: nothing is known to be left."""
         self._watching: asyncio.Task[None] | None = None
         self._was_held = False
         self._history = scheduler.History(agent.clock.now())
@@ -67,7 +72,7 @@ class Loop:
         self._agent.on_change(self._watch_machine)
         self._watch_machine()
         log.info("agent.started")
-        passes = asyncio.create_task(self._passes())
+        passes = asyncio.create_task(self._always())
         quitting = asyncio.create_task(self._quit.wait())
         try:
             done, _ = await asyncio.wait({passes, quitting}, return_when=asyncio.FIRST_COMPLETED)
@@ -80,6 +85,17 @@ class Loop:
             await self._agent.worker().stop()
             await self._channel.close()
             log.info("agent.stopped")
+
+    async def _always(self) -> None:
+        """Passes without end: whatever fails between two of them (a full disk, a bug) is logged, shown and tried again."""
+        while True:
+            try:
+                await self._passes()
+            except Exception as error:
+                log.exception("loop.broken")
+                shown = error if isinstance(error, AegisError) else _INTERNAL
+                self._agent.faults = self._agent.faults.after_fault(shown)
+                await self._sleep(TICK_S)
 
     async def _passes(self) -> None:
         draw = self._draw()
@@ -129,9 +145,7 @@ class Loop:
                 self._agent.faults = self._agent.faults.after_fault(_given_up(error))
         except Exception:  # a bug in a pass must not end the agent; it shows as an error and backs off
             log.exception("pass.broken")
-            self._agent.faults = self._agent.faults.after_fault(
-                InternalError("INTERNAL", "Something went wrong inside AegisAI.", "See the log.")
-            )
+            self._agent.faults = self._agent.faults.after_fault(_INTERNAL)
             self._history = scheduler.after_fault(self._history, now())
         finally:
             watching.cancel()
@@ -178,20 +192,28 @@ class Loop:
             self._model_looked_at, due = now, now + MODEL_PERIOD_S
             try:
                 await self._agent.membership.update_model()
-            except AegisError as error:
-                log.info("model.not_updated code=%s", error.code)
+            except (AegisError, OSError) as error:
+                log.info("model.not_updated error=%s", error)
         return float(due - now)
 
     async def _retry_erase(self) -> None:
-        if self._agent.home.erase_request.exists():
-            from agent.consent.erase import deliver
+        """What an erase had to leave: at once, then every POLL_S until nothing is left."""
+        from agent.consent.erase import resume
 
-            await deliver(self._agent)
+        now = self._agent.clock.monotonic()
+        if self._erase_at is None or now >= self._erase_at:
+            self._erase_at = now + scheduler.POLL_S
+            try:
+                if await resume(self._agent):
+                    self._erase_at = None
+            except (AegisError, OSError) as error:
+                log.warning("erase.not_resumed error=%s", error)
 
     async def _sleep(self, seconds: float | None) -> None:
-        """Until woken, or for `seconds`."""
-        if seconds is None and self._agent.home.erase_request.exists():
-            seconds = scheduler.POLL_S
+        """Until woken, for `seconds`, or until an erase is tried again."""
+        if self._erase_at is not None:
+            left_s = max(0.0, self._erase_at - self._agent.clock.monotonic())
+            seconds = left_s if seconds is None else min(seconds, left_s)
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._woken.wait()

@@ -3,6 +3,7 @@
 1. What the server needs to know (device id, erase secret) is taken from the identity and written to a small request file.
 2. Work stops; key, certificate, models, trained updates, samples, settings, records and logs are removed.
 3. The request is sent under the farewell permit, and repeated by every later run until the server confirms. Then its file goes too.
+   A key store that was locked is asked again in the same way to let go of its part, which opens nothing any more.
 """
 
 import json
@@ -49,17 +50,42 @@ async def erase(agent: "Agent") -> dict[str, Any]:
     agent.values.put(ERASING, True)
     await agent.blocking(lambda: _destroy_identity(agent))
     agent.forget_everything()
-    await deliver(agent)
-    agent.changed()
-    pending = agent.home.erase_request.exists() or agent.identity_file_exists()
+    pending = not await resume(agent) or agent.identity_file_exists()
+    agent.wake()
     return {"pending": pending, "server_cannot_be_told": lost}
 
 
 def finish(agent: "Agent") -> None:
-    """At the start: go on with an erase that a crash interrupted."""
-    if agent.values.get(ERASING):
+    """At the start: go on with an erase that a crash interrupted. Raises NeedsUser HOME_UNUSABLE."""
+    if not agent.values.get(ERASING):
+        return
+    try:
         _destroy_identity(agent)
         agent.forget_everything()
+    except OSError as error:
+        raise NeedsUser(
+            "HOME_UNUSABLE",
+            f"An erase that was interrupted could not be finished ({error.strerror}).",
+            "Make the folder of AegisAI's own files writable, or remove it.",
+            str(error),
+        ) from error
+
+
+async def resume(agent: "Agent") -> bool:
+    """Do what an erase had to leave: tell the server, and have the key store let go; True when nothing is left."""
+    if _is_left(agent):
+        await agent.blocking(lambda: _destroy_identity(agent))
+    return await deliver(agent) and not _is_left(agent)
+
+
+def _is_left(agent: "Agent") -> bool:
+    """Whether the key store still holds what opened an identity that is gone."""
+    if agent.terms.enrolment() is not None or not agent.identity_file_exists():
+        return False
+    try:
+        return agent.identity_file().is_remnant()
+    except AegisError:
+        return False
 
 
 async def deliver(agent: "Agent") -> bool:
@@ -90,8 +116,8 @@ def _destroy_identity(agent: "Agent") -> None:
     try:
         if agent.identity_file_exists():
             agent.identity_file().destroy()
-    except AegisError as error:
-        log.warning("erase.keyring_kept code=%s", error.code)
+    except (AegisError, OSError) as error:
+        log.warning("erase.keyring_kept error=%s", error)
 
 
 async def _request(agent: "Agent") -> tuple[EraseRequest | None, bool]:

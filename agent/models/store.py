@@ -5,6 +5,7 @@ slot, pointer, floor; whichever step a crash falls on, either the old or the new
 """
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,8 @@ class ModelStore:
 
     def clear(self) -> None:
         """Forget models and floor (erase)."""
-        for path in (self._pointer, *map(self._slot, _SLOTS), self._floor):
-            path.unlink(missing_ok=True)
-        if self._folder.is_dir():
-            self._folder.rmdir()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._floor.unlink(missing_ok=True)
 
     def _slot(self, name: str) -> Path:
         """Raises ValueError for anything but a slot's name."""

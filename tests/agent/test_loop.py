@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
+import time
 
 import pytest
 
+from agent import scheduler
 from agent.app import NoConditions
 from agent.conditions.reasons import Reason, ReasonCode
 from agent.errors import NeedsUser
 from agent.ipc import Channel, NoAgentError, socket_path
 from agent.outcome import Trained
 from agent.participation import CHOSEN_PATIENCE_S
+from agent.scheduler import POLL_S
 from tests.fakes.device import Device
 
 
@@ -349,6 +352,108 @@ def test_a_waiting_erase_request_is_delivered_by_the_running_agent(device):
         async with running(device) as path:
             await until(lambda: not device.server.devices)
             assert (await ask(path, "status"))["erase_pending"] is False
+
+    asyncio.run(scene())
+
+
+def test_a_dead_server_is_told_of_an_erase_every_half_hour_and_a_locked_keyring_is_asked_then_too(device, monkeypatch):
+    def locked(_):
+        raise NeedsUser("KEYRING_LOCKED", "", "")
+
+    async def wake(path, value):
+        await ask(path, "settings.set", key="cpu.share_idle", value=value)
+        await asyncio.sleep(0.02)
+
+    async def scene():
+        await device.join()
+        await device.make_pass()
+        device.server.fail("erase_by_secret", NeedsUser("OFFLINE", "", ""))
+        monkeypatch.setattr(device.keystore, "delete", locked)
+        await device.call("erase")
+        device.server.calls.clear()
+        async with running(device) as path:
+            await until(lambda: device.server.calls)
+            for value in range(10, 15):
+                await wake(path, value)
+            assert device.server.calls == ["erase_by_secret"]
+            device.server.fail("erase_by_secret", None)
+            monkeypatch.undo()
+            device.clock.advance(POLL_S)
+            await wake(path, 15)
+            await until(lambda: not device.server.devices and not device.agent.identity_file_exists())
+            assert device.server.calls == ["erase_by_secret"] * 2
+
+    asyncio.run(scene())
+
+
+def test_a_full_disk_under_a_waiting_erase_does_not_end_the_agent(device, monkeypatch, caplog):
+    async def scene():
+        await device.join()
+        await device.make_pass()
+        device.server.fail("erase_by_secret", NeedsUser("OFFLINE", "", ""))
+        await device.call("erase")
+        device.server.fail("erase_by_secret", OSError(28, "No space left on device"))
+        async with running(device) as path:
+            await until(lambda: "erase.not_resumed" in caplog.text)
+            assert (await ask(path, "status"))["erase_pending"] is True
+
+    asyncio.run(scene())
+
+
+def test_an_erase_that_waits_is_tried_again_without_being_woken(device, monkeypatch):
+    monkeypatch.setattr("agent.scheduler.POLL_S", 0.05)
+    device.clock.monotonic = time.monotonic
+
+    async def scene():
+        await device.join()
+        await device.make_pass()
+        async with running(device) as path:
+            await ask(path, "consent.withdraw", surface="tray")
+            device.server.fail("erase_by_secret", NeedsUser("OFFLINE", "", ""))
+            assert (await ask(path, "erase"))["pending"] is True
+            await until(lambda: device.server.calls.count("erase_by_secret") > 3)
+            device.server.fail("erase_by_secret", None)
+            await until(lambda: not device.server.devices)
+
+    asyncio.run(scene())
+
+
+def test_a_full_disk_under_a_model_without_consent_does_not_end_the_agent(device, caplog):
+    caplog.set_level("INFO")
+
+    async def full():
+        raise OSError(28, "No space left on device")
+
+    async def scene():
+        await device.call("enroll", invitation=device.server.invitation())
+        device.agent.membership.update_model = full
+        async with running(device) as path:
+            await ask(path, "settings.set", key="models.update_without_consent", value=True)
+            await until(lambda: "model.not_updated" in caplog.text)
+            assert (await ask(path, "status"))["state"] == "off"
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), NeedsUser("DISK_FULL", "", ""), ZeroDivisionError()], ids=repr)
+def test_whatever_breaks_between_two_passes_the_agent_goes_on(device, monkeypatch, caplog, error):
+    monkeypatch.setattr("agent.loop.TICK_S", 0.01)
+    broken = [error]
+
+    async def scene():
+        await device.join()
+        next_at = scheduler.next_at
+
+        def breaks_once(*what):
+            if broken:
+                raise broken.pop()
+            return next_at(*what)
+
+        monkeypatch.setattr("agent.scheduler.next_at", breaks_once)
+        async with running(device) as path:
+            await until(lambda: "loop.broken" in caplog.text)
+            await ask(path, "run_now")
+            await until(lambda: device.server.updates)
 
     asyncio.run(scene())
 

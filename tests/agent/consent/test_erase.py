@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from agent.consent.erase import resume
 from agent.errors import NeedsUser
 from tests.fakes.device import Device
 
@@ -126,6 +127,78 @@ def test_p10_an_erase_that_was_killed_half_way_is_finished_at_the_next_start(dev
     assert "identity.aead" not in files_of(device)
     status = device.agent.status()
     assert (status.consent.state.value, status.erase_pending, status.sent.count) == ("UNASKED", True, 0)
+
+
+def test_p10_what_a_killed_write_left_neither_stops_an_erase_nor_outlives_it(device):
+    async def scene():
+        await device.join()
+        await device.make_pass()
+        (device.home / "models" / ".a.safetensors.4711.0a1b2c3d").write_bytes(b"half a model")
+        (device.home / ".erase.pending.4711.0a1b2c3d").write_bytes(b"half a request")
+        await device.call("erase")
+        device.restart()
+        await device.join()
+
+    asyncio.run(scene())
+    assert not [name for name in files_of(device) if name.endswith("0a1b2c3d")]
+
+
+def test_p10_an_erase_that_cannot_be_finished_at_the_start_is_one_clear_sentence(device, monkeypatch):
+    device.agent.values.put("erasing", True)
+    monkeypatch.setattr("agent.app.Agent.forget_everything", lambda _: (_ for _ in ()).throw(OSError(13, "Permission denied")))
+    with pytest.raises(NeedsUser) as raised:
+        device.restart()
+    assert raised.value.code == "HOME_UNUSABLE"
+    monkeypatch.undo()
+    device.start()
+    assert device.agent.values.get("erasing") is None
+
+
+async def unregistered(device):
+    """A device whose registration failed: it has a key that no server knows."""
+    await device.join()
+    device.server.fail("register", offline())
+    with pytest.raises(NeedsUser):
+        await device.make_pass()
+    assert device.agent.identity_file_exists()
+
+
+def test_p2_a_locked_keyring_under_a_failed_registration_is_asked_again_until_nothing_is_left(device, monkeypatch):
+    async def scene():
+        await unregistered(device)
+        monkeypatch.setattr(device.keystore, "delete", locked)
+        assert (await device.call("erase"))["pending"] is True
+        assert b'"sealed":""' in (device.home / "identity.aead").read_bytes()
+        device.restart()
+        assert await resume(device.agent) is False
+        monkeypatch.undo()
+        assert await resume(device.agent) is True
+        assert device.keystore._secrets == {}
+        assert not device.agent.identity_file_exists()
+
+    asyncio.run(scene())
+
+
+def test_only_what_an_erase_left_of_an_identity_is_removed_later(device):
+    async def scene():
+        await unregistered(device)
+        assert await resume(device.agent) is True
+        device.agent.database.recreate()  # as when the person lost the store
+        device.agent.terms.reload()
+        assert await resume(device.agent) is True
+        assert device.agent.identity_file_exists()
+
+    asyncio.run(scene())
+
+
+def test_on_a_full_disk_the_key_goes_without_a_remnant(device, monkeypatch):
+    async def scene():
+        await unregistered(device)
+        monkeypatch.setattr("agent.identity.IdentityFile._write_remnant", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+        assert (await device.call("erase"))["pending"] is False
+        assert device.keystore._secrets == {}
+
+    asyncio.run(scene())
 
 
 def test_an_unreadable_request_is_kept_and_breaks_nothing(device):
