@@ -18,6 +18,7 @@ from server_stub import repository
 from tests.e2e.test_kill import Scene
 from tests.fakes import secret_service
 from tests.fakes.aggregator import safetensors
+from tests.fakes.login import until
 
 pytestmark = pytest.mark.system
 
@@ -70,7 +71,13 @@ class Installation(Scene):
     def publish(self, value):
         path = self.folder / f"model-{value}.safetensors"
         path.write_bytes(safetensors([value] * 116))
-        return json.loads(self.server("model", "publish", str(path), "--json"))["version"]
+        version = json.loads(self.server("model", "publish", str(path), "--json"))["version"]
+        until(lambda: self.round()["base_version"] == version, what="the round on the new model")
+        return version
+
+    def round(self):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.operator_port}/api/v1/stats", timeout=10) as answer:
+            return json.load(answer)["round"]
 
     def get(self, path):
         context = ssl.create_default_context(cafile=self.folder / "server" / "ca" / "ca.pem")

@@ -15,6 +15,7 @@ import pytest
 from agent.protocol.jobs import Job
 from agent.supervisor.supervision import Supervision
 from agent.supervisor.watchdog import Action, Caps, Limit
+from tests.fakes.login import until
 
 pytestmark = pytest.mark.system
 MIB = 2**20
@@ -78,7 +79,7 @@ def watched(tmp_path):
         one.governor.close()
         one.child.stdout.close()
         one.child.wait(60)
-        assert one.group() == []
+        until(lambda one=one: one.group() == [], what="the end of all its children")
 
 
 def share_of(watched, seconds):
