@@ -304,7 +304,10 @@ class Service:
         target = Path(path)
         if not target.is_absolute():
             raise NeedsUser("BAD_VALUE", "The file's whole path is needed.", "Nothing was written.")
-        held = await self._agent.membership.held_by_server(self._agent.gate.permit()) if server else None
+        held = None
+        if server:  # a withdrawal ends it
+            permit = self._agent.gate.permit()
+            held = await self._agent.participation.gather(permit, self._agent.membership.held_by_server(permit))
         content = json.dumps({**export(self._agent), "server": held}, indent=1, ensure_ascii=False).encode()
         draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
         try:

@@ -207,6 +207,26 @@ def test_p2_a_window_that_closes_meanwhile_does_not_stop_it_half_way(device, met
     asyncio.run(scene())
 
 
+def test_p2_a_withdrawal_ends_an_export_that_asks_the_server(device, tmp_path, monkeypatch):
+    async def scene():
+        await device.join()
+        asked = asyncio.Event()
+
+        async def answers_late(permit):
+            asked.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(device.agent.membership, "held_by_server", answers_late)
+        exporting = asyncio.create_task(device.call("export", path=str(tmp_path / "mine.json"), server=True))
+        await asked.wait()
+        await device.call("consent.withdraw", surface="tray")
+        with pytest.raises(AegisError) as raised:
+            await exporting
+        assert (raised.value.code, (tmp_path / "mine.json").exists()) == ("NO_CONSENT", False)
+
+    asyncio.run(scene())
+
+
 def test_an_erasure_removes_copies_of_what_was_sent_and_leaves_the_windows_reachable(device):
     folder = device.runtime / "aegisai"
     folder.mkdir(parents=True, exist_ok=True)
