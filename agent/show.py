@@ -60,9 +60,8 @@ def withdrawn_text(status: Shown, ledger: Shown) -> str:
     versions = [charge["model_version"] + 1 for charge in ledger["charges"] if charge["seq"] in acknowledged]
     if versions:
         span = f"version {versions[0]}" if len(set(versions)) == 1 else f"versions {min(versions)} to {max(versions)}"
-        lines.append(
-            f"{len(versions)} updates were received before and may be part of the model from {span} on; they cannot be taken out again."
-        )
+        what, them = ("1 update was", "it") if len(versions) == 1 else (f"{len(versions)} updates were", "they")
+        lines.append(f"{what} received before and may be part of the model from {span} on; {them} cannot be taken out again.")
     lines.append("Your samples and the record of what was sent are still here; aegis erase removes everything, here and at the server.")
     return "\n".join(lines)
 

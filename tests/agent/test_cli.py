@@ -271,3 +271,17 @@ def test_p1_without_consent_no_connection_is_opened(tmp_path):
     assert not any("keyring" in line or "dbus" in line or "bus" in line for line in calls), calls
     assert not (home / "identity.aead").exists()
     assert list((home / "scratch").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(1, "1 update was received before"), (2, "2 updates were received before")], ids=["one", "two"]
+)
+def test_c12_a_withdrawal_says_what_cannot_be_taken_back(count, said):
+    from agent.show import withdrawn_text
+
+    ledger = {
+        "outbox": [{"charge_seq": number, "state": "acknowledged"} for number in range(count)],
+        "charges": [{"seq": number, "model_version": number} for number in range(count)],
+    }
+    text = withdrawn_text({"consent": {"state": "WITHDRAWN"}}, ledger)
+    assert said in text
