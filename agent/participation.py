@@ -146,6 +146,10 @@ class Participation:
             if self._task.cancelled():
                 return PassResult(Outcome.STOPPED, "The pass was stopped.")
             raise
+        except NeedsUser as error:
+            if error.code != "WORKER_STOPPED":  # the worker's end was heard before the pass's own
+                raise
+            return PassResult(Outcome.STOPPED, "The pass was stopped.")
 
     async def gather(self, permit: Permit, job: Coroutine[Any, Any, T]) -> T:
         """Run a job that reads for training; a withdrawal ends it. Raises NeedsUser NO_CONSENT when it came in between."""

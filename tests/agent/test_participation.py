@@ -204,6 +204,19 @@ def test_a_hold_ends_with_its_training(device):
     asyncio.run(scene())
 
 
+def test_a_worker_that_was_ended_with_its_pass_is_no_fault(device, monkeypatch):
+    async def scene():
+        await device.join()
+
+        async def stopped(*_, **__):
+            raise NeedsUser("WORKER_STOPPED", "The work was stopped before it was finished.", "")
+
+        monkeypatch.setattr(device.worker, "train", stopped)
+        assert (await device.make_pass()).outcome is Outcome.STOPPED
+
+    asyncio.run(scene())
+
+
 def test_p2_withdrawal_empties_the_outbox_and_a_crash_right_after_changes_nothing(device):
     async def scene():
         await device.join()
