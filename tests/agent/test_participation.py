@@ -165,10 +165,7 @@ def test_p5_the_wall_holds_and_says_when(device):
 def test_p2_withdrawal_in_the_middle_stops_the_worker_and_sends_nothing(device, stage):
     async def scene():
         await device.join()
-        device.worker.gates[stage] = asyncio.Event()
-        running = asyncio.create_task(device.make_pass())
-        while stage not in device.worker.calls:
-            await asyncio.sleep(0.001)
+        running = await device.pass_held_at(stage)
         started = asyncio.get_running_loop().time()
         status = await device.call("consent.withdraw", surface="tray")
         assert asyncio.get_running_loop().time() - started < 1
@@ -191,10 +188,7 @@ def test_a_hold_ends_with_its_training(device):
 
     async def scene():
         await device.join()
-        device.worker.gates["train"] = asyncio.Event()
-        running = asyncio.create_task(device.make_pass())
-        while "train" not in device.worker.calls:
-            await asyncio.sleep(0.001)
+        running = await device.pass_held_at("train")
         device.worker.hold()
         await device.call("pause")
         assert (await running).outcome is Outcome.STOPPED
@@ -255,10 +249,7 @@ def test_a_finished_update_waits_and_can_be_discarded(device):
 def test_what_is_trained_when_the_rows_are_cleared_is_never_sent(device, method):
     async def scene():
         await device.join()
-        device.worker.gates["train"] = asyncio.Event()
-        running = asyncio.create_task(device.make_pass())
-        while "train" not in device.worker.calls:
-            await asyncio.sleep(0.001)
+        running = await device.pass_held_at("train")
         await device.call(method)
         device.worker.gates["train"].set()
         assert (await running).outcome is Outcome.STOPPED
@@ -272,10 +263,7 @@ def test_what_is_trained_when_the_rows_are_cleared_is_never_sent(device, method)
 def test_p4_nothing_is_charged_for_a_round_that_closed_while_the_update_was_made(device):
     async def scene():
         await device.join()
-        device.worker.gates["seal"] = asyncio.Event()
-        running = asyncio.create_task(device.make_pass())
-        while "seal" not in device.worker.calls:
-            await asyncio.sleep(0.001)
+        running = await device.pass_held_at("seal")
         device.clock.advance(3600)
         device.worker.gates["seal"].set()
         result = await running

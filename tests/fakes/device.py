@@ -1,5 +1,6 @@
 """A whole agent on a temporary home, with fakes for time, the aggregator and the worker."""
 
+import asyncio
 import time
 
 from agent.app import build
@@ -63,6 +64,15 @@ class Device:
 
     async def make_pass(self, hold_s=0, patience_s=0):
         return await self.agent.make_pass(hold_s=hold_s, patience_s=patience_s)
+
+    async def pass_held_at(self, job):
+        """A pass, as a task, that stands still in this job of its worker until `worker.gates[job]` is set."""
+        self.worker.gates[job] = asyncio.Event()
+        task = asyncio.create_task(self.make_pass())
+        async with asyncio.timeout(60):
+            while job not in self.worker.calls:
+                await asyncio.sleep(0.001)
+        return task
 
     def close(self):
         self.agent.close()

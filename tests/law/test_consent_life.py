@@ -184,10 +184,7 @@ def test_c10_withdrawing_works_offline(device):
 def check_c11(device):
     async def scene():
         await device.join()
-        device.worker.gates["train"] = asyncio.Event()
-        running = asyncio.create_task(device.make_pass())
-        while "train" not in device.worker.calls:
-            await asyncio.sleep(0)
+        running = await device.pass_held_at("train")
         await device.call("consent.withdraw", surface="tray")
         was_stopped = device.worker.stopped > 0
         device.worker.gates["train"].set()
