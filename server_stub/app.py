@@ -35,7 +35,7 @@ from server_stub.nonces import Nonces
 from server_stub.rates import Buckets, Rates
 from server_stub.rounds import State
 from server_stub.statistics import statistics
-from server_stub.store import Certificate, Spent, Store
+from server_stub.store import Certificate, Store
 from server_stub.validate import check_update, max_update_bytes, named_round
 
 ENVELOPE_TYPE = "application/vnd.aegisai.envelope"
@@ -74,9 +74,8 @@ class Server:
         self.rates = self.limits.rates
         self.buckets = Buckets()
         self.tally = Tally()
-        secret = home.secret()
-        self.nonces = Nonces(hmac.digest(secret, b"nonces", hashlib.sha256))
-        self._erase_key = hmac.digest(secret, b"erase", hashlib.sha256)
+        self.nonces = Nonces(clock)
+        self._erase_key = hmac.digest(home.secret(), b"erase", hashlib.sha256)
         self._executor = executor
 
     async def work(self, function: Callable[..., T], *values: Any) -> T:
@@ -112,9 +111,8 @@ class Server:
             "signing_key": public_hex(self.key),
         }
 
-    def renew(self, request: SignedRequest, device_id: str, spent: Spent) -> dict[str, str]:
+    def renew(self, request: SignedRequest, device_id: str) -> dict[str, str]:
         """Give a device its next certificate."""
-        self.store.spend(spent)
         issued = self.authority.renew(request)
         if issued.device_id != device_id:
             raise PeerFault("BAD_REQUEST_SIGNATURE", "The request's signature does not hold.", "Nothing was changed.")
@@ -150,11 +148,11 @@ class Server:
     def inbox(self, round_id: int, after: str, device_id: str) -> bytes | None:
         return self.conductor.gathering.inbox(round_id, after, device_id)
 
-    def take(self, kind: str, round_id: int, device_id: str, body: bytes, spent: Spent) -> None:
+    def take(self, kind: str, round_id: int, device_id: str, body: bytes) -> None:
         """Take a message of a round's phase."""
-        self.conductor.gathering.receive(kind, round_id, device_id, body, spent, self.clock.now())
+        self.conductor.gathering.receive(kind, round_id, device_id, body, self.clock.now())
 
-    def accept(self, device_id: str, body: bytes, spent: Spent) -> tuple[str, bool]:
+    def accept(self, device_id: str, body: bytes) -> tuple[str, bool]:
         """Take in an update. Returns the signed receipt as JSON, and whether the conductor has something to look at."""
         round_id = named_round(body, MAX_BODY_BYTES)
         current = self.conductor.situation.round if self.conductor.situation else None
@@ -176,8 +174,8 @@ class Server:
         }
         signed = json.dumps({"receipt": receipt, "signature": sign(self.key, Context.RECEIPT, receipt)})
         if is_grouped:
-            return self.conductor.gathering.receive_masked(round_id, device_id, body, signed, spent, now), False  # groups wake it
-        answer, full = self.store.accept(device_id, round_id, body, signed, spent, now)
+            return self.conductor.gathering.receive_masked(round_id, device_id, body, signed, now), False  # groups wake it
+        answer, full = self.store.accept(device_id, round_id, body, signed, now)
         if full:
             LOG.info("round full: id=%d", round_id)
         return answer, full
@@ -186,9 +184,9 @@ class Server:
         """All that aggregator and authority hold about a device."""
         return {**self.store.device(device_id), "authority": self.authority.held(device_id)}
 
-    def erase(self, device_id: str, spent: Spent | None) -> None:
+    def erase(self, device_id: str) -> None:
         """Forget a device here and end its certificates."""
-        self.store.erase(device_id, spent)
+        self.store.erase(device_id)
         self.conductor.gathering.drop(device_id, self.clock.now())
         self.authority.revoke(device_id, forget=True)
 
@@ -197,7 +195,7 @@ class Server:
         held = self.store.erase_hash(device_id)
         if held is not None and not hmac.compare_digest(held, _hash(secret)):
             raise PeerFault("ERASE_SECRET", "The erase secret is not the device's.", "Nothing was changed.")
-        self.erase(device_id, None)
+        self.erase(device_id)
 
 
 def build(server: Server) -> tuple[FastAPI, Door]:
@@ -263,17 +261,16 @@ def _add_enrolment(app: FastAPI, server: Server) -> None:
     @app.post("/api/v1/challenge", response_model=schemas.ChallengeAnswer, tags=["enrolment"])
     async def challenge(asked: schemas.ChallengeRequest) -> Response:
         """A nonce, good once and for 60 seconds. Needs no certificate."""
-        return _json({"nonce": server.nonces.make(asked.device_id, server.clock.now())})
+        return _json({"nonce": server.nonces.make(asked.device_id)})
 
     @app.post("/api/v1/certificate", response_model=schemas.CertificateAnswer, tags=["enrolment"])
     async def certificate(request: Request, _asked: schemas.CertificateRequest) -> Response:
         """The next certificate, for a new key; signed with the present one, up to 90 days after its end."""
         caller = _caller(request)
-        assert caller.spent is not None  # noqa: S101  (the door's rule)
         target = request.scope["raw_path"].decode("latin-1") + (f"?{request.url.query}" if request.url.query else "")
         headers = dict(request.headers)
         signed = SignedRequest(request.method, headers.get("host", ""), target, headers, await request.body())
-        return _json(await server.work(server.renew, signed, caller.device_id, caller.spent))
+        return _json(await server.work(server.renew, signed, caller.device_id))
 
     @app.get("/api/v1/revocations", response_model=schemas.RevocationsAnswer, tags=["enrolment"])
     async def revocations() -> Response:
@@ -338,8 +335,7 @@ def _add_learning(app: FastAPI, server: Server) -> None:
     async def updates(request: Request) -> Response:
         """An update in its envelope. The same body again gets the same receipt."""
         caller = _enveloped(request)
-        assert caller.spent is not None  # noqa: S101  (the door's rule)
-        answer, moved = await server.work(server.accept, caller.device_id, await request.body(), caller.spent)
+        answer, moved = await server.work(server.accept, caller.device_id, await request.body())
         if moved:
             server.conductor.wake()
         return Response(answer, media_type=JSON_TYPE)
@@ -363,8 +359,7 @@ def _add_rounds(app: FastAPI, server: Server) -> None:
     async def say(request: Request, round_id: RoundId, phase: schemas.SaidPhase) -> Response:
         """A message of a round's phase in its envelope. The same body again is fine; another one is refused."""
         caller = _enveloped(request)
-        assert caller.spent is not None  # noqa: S101  (the door's rule)
-        await server.work(server.take, phase.value, round_id, caller.device_id, await request.body(), caller.spent)
+        await server.work(server.take, phase.value, round_id, caller.device_id, await request.body())
         return _json({}, 202)
 
     @app.get(
@@ -399,8 +394,8 @@ def _add_device(app: FastAPI, server: Server) -> None:
     async def erase(request: Request, asked: schemas.EraseRequest) -> Response:
         """Forget the device: signed, or shown by its erase secret."""
         caller, address = _caller(request), _address(request)
-        if caller.spent is not None:
-            await server.work(server.erase, caller.device_id, caller.spent)
+        if caller.has_signed:
+            await server.work(server.erase, caller.device_id)
             return _json({"erased": True})
         server.buckets.demand("failure", address, server.rates.failure, time.monotonic())
         try:

@@ -212,6 +212,5 @@ class Conductor:
         if now - self._tidied_at < TIDY_S:
             return
         self._tidied_at = now
-        self._store.forget_nonces(now)
         if self.situation is not None:
             publication.bring_up_to_date(self._home, self._store, self._settings.task, now)

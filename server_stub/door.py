@@ -28,7 +28,7 @@ from server_stub import problems
 from server_stub.nonces import Nonces
 from server_stub.peercert import SCOPE_KEY
 from server_stub.rates import Buckets, Limits
-from server_stub.store import Holder, Spent, Store
+from server_stub.store import Holder, Store
 
 SMALL_BODY_BYTES = 16 * 1024
 ROUND_BODY_BYTES = 1024 * 1024
@@ -73,8 +73,8 @@ class Caller:
     device_id: str = ""
     """"" for nobody."""
     has_certificate: bool = False
-    spent: Spent | None = None
-    """The nonce of a signed request; the route spends it with what it does."""
+    has_signed: bool = False
+    """The device signed the request; its nonce is spent."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class Door:
         _check_holder(holder, self._clock.now())
 
     def _caller(self, request: Request, rule: Rule, holder: Holder | None, body: bytes) -> Caller:
-        """Raises PeerFault BAD_REQUEST_SIGNATURE, NONCE_EXPIRED, REVOKED."""
+        """Raises PeerFault BAD_REQUEST_SIGNATURE, NONCE_EXPIRED, NONCE_SPENT, REVOKED."""
         device_id = holder.device_id if holder else ""
         is_signed = "signature-input" in request.headers
         if request.method in READING or rule.access is Access.PUBLIC or (rule.access is Access.SIGNATURE_OR_SECRET and not is_signed):
@@ -196,8 +196,8 @@ class Door:
         except PeerFault:
             self._buckets.take("failure", request.address, self._rates.failure, time.monotonic())
             raise
-        spent = Spent(signed.nonce, self._nonces.check(signed.nonce, signed.device_id, self._clock.now()))
-        return Caller(signed.device_id, holder is not None, spent)
+        self._nonces.spend(signed.nonce, signed.device_id)
+        return Caller(signed.device_id, holder is not None, has_signed=True)
 
     def _signed_by(self, request: Request, holder: Holder | None, body: bytes) -> SignedBy:
         """Check the signature with the certificate's key or, without one, with any that the named device holds."""
@@ -226,7 +226,7 @@ class Door:
     def _nonce_header(self, device_id: str) -> list[tuple[bytes, bytes]]:
         if not device_id:
             return []
-        return [(REPLAY_NONCE.lower().encode(), self._nonces.make(device_id, self._clock.now()).encode())]
+        return [(REPLAY_NONCE.lower().encode(), self._nonces.make(device_id).encode())]
 
 
 def _check_holder(holder: Holder, now: int) -> None:

@@ -15,7 +15,7 @@ from server_stub.problems import Busy
 from server_stub.rendezvous import Grouping, Waiting, enough, grouping, poll_s
 from server_stub.round_store import RoundStore, RoundWork
 from server_stub.rounds import State, joining
-from server_stub.store import Round, Spent, Store
+from server_stub.store import Round, Store
 
 REVOCATIONS_S = 10
 """How old the revocation list in an offer may be."""
@@ -30,7 +30,7 @@ class Gathering:
 
     def __init__(self, store: Store, settings: Settings, ca_pem: str, revocations: Callable[[], str], changed: Callable[[], None]) -> None:
         self._store = store
-        self._rounds: RoundStore = RoundStore(store.engine)
+        self._rounds: RoundStore = RoundStore(store)
         self._settings = settings
         self._ca_pem = ca_pem
         self._revocations = revocations
@@ -119,28 +119,25 @@ class Gathering:
             self._live = None
             self._changed()
 
-    def receive(self, kind: str, round_id: int, device_id: str, body: bytes, spent: Spent, now: int) -> None:
+    def receive(self, kind: str, round_id: int, device_id: str, body: bytes, now: int) -> None:
         """Take a message of a phase. Raises PeerFault."""
         with self._change(round_id, now) as change:
-            change.work.spend(spent)
             if not change.live.is_over:
                 change.work.demand(round_id, device_id)
             change.take(kind, device_id, body)
             if kind == "leave":
                 self._waiting.forget(device_id)
 
-    def receive_masked(self, round_id: int, device_id: str, body: bytes, receipt: str, spent: Spent, now: int) -> str:
+    def receive_masked(self, round_id: int, device_id: str, body: bytes, receipt: str, now: int) -> str:
         """Take a masked input. Returns the receipt to give: the first one for the same body. Raises PeerFault."""
         sha256 = hashlib.sha256(body).hexdigest()
         with self._rounds.work() as work:
             held = work.receipt(round_id, device_id)
             if held is not None:
-                work.spend(spent)
                 if held[0] == sha256:
                     return held[1]
                 raise PeerFault("ALREADY_CONTRIBUTED", "This device has sent another update for this round.", "Nothing was changed.")
         with self._change(round_id, now) as change:
-            change.work.spend(spent)
             change.work.demand(round_id, device_id)
             change.take("masked", device_id, body)
             change.work.add_receipt(round_id, device_id, body_sha256=sha256, size=len(body), receipt=receipt, now=now)

@@ -68,9 +68,3 @@ MODELS = Table(
     Column("origin", Text, nullable=False),
     Column("content", LargeBinary, nullable=False),
 )
-SPENT_NONCES = Table(
-    "spent_nonces",
-    METADATA,
-    Column("nonce", Text, primary_key=True),
-    Column("expires_at", BigInteger, nullable=False, index=True),
-)

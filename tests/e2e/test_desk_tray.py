@@ -70,6 +70,6 @@ def test_without_a_panel_the_window_opens_and_a_second_start_raises_it(desktop):
     assert desktop.start("window", "about").wait(20) == 0
     assert desktop.windows("^AegisAI$") == [first]
     assert tray.poll() is None
-    until(lambda: len([pid for pid in desktop.agents() if "window" in words(pid)]) == 1, what="the end of the messenger that raised the window")
+    until(lambda: len([pid for pid in desktop.agents() if "window" in words(pid)]) == 1, what="the end of the second window process")
     desktop.aegis("quit")
     until(lambda: not [pid for pid in desktop.agents() if "run" in words(pid)], 10, "the agent's end")

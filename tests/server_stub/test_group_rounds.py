@@ -83,7 +83,7 @@ def ended(server, round_id=1):
 
 
 def entries(server, round_id=1):
-    return RoundStore(server.view.engine).entries(round_id)
+    return RoundStore(server.view).entries(round_id)
 
 
 def said(server, kind):

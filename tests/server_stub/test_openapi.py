@@ -3,8 +3,6 @@
 Nothing of it is a server error, and nothing of it makes a database grow.
 """
 
-import hashlib
-import hmac
 import json
 import sqlite3
 import urllib.request
@@ -18,7 +16,6 @@ from schemathesis.specs.openapi.checks import response_schema_conformance, statu
 
 from agent.protocol.http_signature import sign_request
 from agent.transport.tls import client_context
-from server_stub.nonces import Nonces
 from server_stub.rates import Rate, Rates
 from tests.fakes.live_server import LiveServer
 
@@ -60,9 +57,9 @@ def sessions(server):
 
     ca_file = str(server.home.ca_file)
     made, device = [], server.enrol().file.load()
-    for identity, auth in ((None, None), (device, None), (device, Signed(server, device))):
+    for identity, signs in ((None, False), (device, False), (device, True)):
         session = requests.Session()
-        session.auth = auth
+        session.auth = Signed(server, device, made[0]) if signs else None
         session.trust_env, session.verify = False, ca_file
         session.mount("https://", Pinned(client_context(server.home.ca_pem, identity)))
         made.append(session)
@@ -74,26 +71,26 @@ def sessions(server):
 class Signed:
     """Signs what changes something, as a device does."""
 
-    def __init__(self, server, identity):
-        self._nonces = Nonces(hmac.digest(server.home.secret(), b"nonces", hashlib.sha256))
-        self._server, self._identity = server, identity
+    def __init__(self, server, identity, session):
+        self._server, self._identity, self._session = server, identity, session
 
     def __call__(self, asked):
         body = asked.body.encode() if isinstance(asked.body, str) else asked.body
         if asked.method in ("POST", "PUT", "PATCH") and isinstance(body, bytes) and body:
             identity, place, kind = self._identity, urlsplit(asked.url).netloc, asked.headers.get("Content-Type", "")
-            nonce = self._nonces.make(identity.device_id, self._server.clock.now())
+            challenge = self._session.post(f"{self._server.url}/api/v1/challenge", json={"device_id": identity.device_id})
+            nonce = challenge.json()["nonce"]
             who = {"device_id": identity.device_id, "nonce": nonce, "created": 1, "sign": identity.signer.sign}
             asked.headers.update(sign_request(asked.method, place, asked.path_url, kind, body, **who))
         return asked
 
 
 def rows(server):
-    """Rows by table, but for the nonces, which are forgotten after a minute."""
+    """Rows by table."""
     counted = {}
     for path in (server.home.folder / "aggregator.sqlite3", server.home.authority / "ca.sqlite3"):
         database = sqlite3.connect(path)
-        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name != 'spent_nonces'").fetchall():
+        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             counted[path.name, name] = database.execute(f"SELECT count(*) FROM {name}").fetchone()[0]
         database.close()
     return counted
