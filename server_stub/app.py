@@ -8,7 +8,6 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
@@ -36,6 +35,7 @@ from server_stub.rates import Buckets, Rates
 from server_stub.rounds import State
 from server_stub.statistics import statistics
 from server_stub.store import Certificate, Store
+from server_stub.turns import Turns
 from server_stub.validate import check_update, max_update_bytes, named_round
 
 ENVELOPE_TYPE = "application/vnd.aegisai.envelope"
@@ -49,7 +49,7 @@ LogSize = Annotated[int, Query(ge=0, le=2**31)]
 
 
 class Server:
-    """What the routes work with. Database work goes through `executor`, one thread."""
+    """What the routes work with. What touches the database waits for its turn (`turns`)."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Server:
         conductor: Conductor,
         key: Ed25519PrivateKey,
         clock: Clock,
-        executor: Executor,
+        turns: Turns,
         rates: Rates | None = None,
     ) -> None:
         self.home = home
@@ -76,11 +76,7 @@ class Server:
         self.tally = Tally()
         self.nonces = Nonces(clock)
         self._erase_key = hmac.digest(home.secret(), b"erase", hashlib.sha256)
-        self._executor = executor
-
-    async def work(self, function: Callable[..., T], *values: Any) -> T:
-        """Run in the database's thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *values)
+        self.work, self.short_work = turns.run, turns.run_short
 
     def situation(self) -> Situation:
         """Raises PeerFault NO_MODEL while the server is starting."""
@@ -142,7 +138,7 @@ class Server:
             "join_opens": joins[0] if is_open else 0,
             "join_closes": joins[1] if is_open else 0,
         }
-        crl_pem = gathering.crl_pem(now) if is_grouped else ""
+        crl_pem = gathering.crl_pem() if is_grouped else ""
         return {"offer": offer, "signature": sign(self.key, Context.OFFER, offer), "crl_pem": crl_pem}
 
     def inbox(self, round_id: int, after: str, device_id: str) -> bytes | None:
@@ -302,7 +298,7 @@ def _add_learning(app: FastAPI, server: Server) -> None:
     ) -> Response:
         """What the server would like now."""
         device_id = _caller(request).device_id
-        return _json(await server.work(lambda: server.offer(device_id, is_ready=ready, trained=trained)))
+        return _json(await server.short_work(lambda: server.offer(device_id, is_ready=ready, trained=trained)))
 
     @app.get(
         "/api/v1/model",
@@ -335,7 +331,7 @@ def _add_learning(app: FastAPI, server: Server) -> None:
     async def updates(request: Request) -> Response:
         """An update in its envelope. The same body again gets the same receipt."""
         caller = _enveloped(request)
-        answer, moved = await server.work(server.accept, caller.device_id, await request.body())
+        answer, moved = await server.short_work(server.accept, caller.device_id, await request.body())
         if moved:
             server.conductor.wake()
         return Response(answer, media_type=JSON_TYPE)
@@ -373,7 +369,7 @@ def _add_rounds(app: FastAPI, server: Server) -> None:
         device_id, end = _caller(request).device_id, time.monotonic() + HOLD_S
         while True:
             moved = server.conductor.moved
-            heard = await server.work(server.inbox, round_id, after.value, device_id)
+            heard = await server.short_work(server.inbox, round_id, after.value, device_id)
             if heard is not None:
                 break
             if (left := end - time.monotonic()) <= 0:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +25,7 @@ from server_stub.home import Home, Settings
 from server_stub.publication import Published
 from server_stub.rounds import Event, State
 from server_stub.store import Round, Store
+from server_stub.turns import Turns
 
 LOOK_S = 1.0
 """How often the clock, and what other processes wrote, is looked at."""
@@ -42,7 +42,7 @@ class Situation:
 
 
 class Conductor:
-    """Runs in the event loop; all work with the database goes through `executor`, one thread."""
+    """Runs in the event loop; its work waits for its turn (`turns`)."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Conductor:
         settings: Settings,
         key: Ed25519PrivateKey,
         clock: Clock,
-        executor: Executor,
+        turns: Turns,
         revocations: Callable[[], str],
     ) -> None:
         self._home = home
@@ -59,7 +59,7 @@ class Conductor:
         self._settings = settings
         self._key = key
         self._clock = clock
-        self._executor = executor
+        self._turns = turns
         self._wake = asyncio.Event()
         self.moved = asyncio.Event()
         """Set once something has happened in a group; then there is another one."""
@@ -73,7 +73,7 @@ class Conductor:
         self._wake.set()
 
     def _groups_changed(self) -> None:
-        """Called in the database's thread."""
+        """Called by a job, in whichever thread it runs."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._tell)
 
@@ -84,9 +84,9 @@ class Conductor:
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        loop = self._loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         while True:
-            moved = await loop.run_in_executor(self._executor, self.step)
+            moved = await self._turns.run(self.step)
             if moved:
                 continue
             with contextlib.suppress(TimeoutError):  # not wait_for: before Python 3.12 it can lose a cancellation
@@ -98,6 +98,8 @@ class Conductor:
         """Do what is due; says whether something was. Raises NeedsOperator PRICE_TOO_LOW, PRICE_TOO_HIGH, NO_MODEL."""
         now = self._clock.now()
         self._tidy(now)
+        if self._settings.task.mode is Mode.SECAGG:
+            self.gathering.refresh_revocations(now)
         current = self._store.newest_round()
         if current is None or current.state in (State.DONE, State.ABANDONED):
             if current is not None:

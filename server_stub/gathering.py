@@ -1,7 +1,8 @@
 """Holds the join window and the groups of the present round: takes messages, keeps each with its effect in one transaction before it is
-answered, and rebuilds the round after a crash by playing what was kept. Call from the database's thread.
+answered, and rebuilds the round after a crash by playing what was kept. Call with the turn (`turns`).
 """
 
+import contextlib
 import hashlib
 import secrets
 from collections.abc import Callable, Iterator
@@ -70,15 +71,17 @@ class Gathering:
             return 0, 0
         return joining(live.config)
 
-    def crl_pem(self, now: int) -> str:
-        """The authority's revocation list, fresh enough for an offer. Raises Busy CA_UNREACHABLE while none is known."""
+    def refresh_revocations(self, now: int) -> None:
+        """Ask the authority for its revocation list, unless the one at hand is fresh enough for an offer."""
         taken, pem = self._crl
         if not pem or not 0 <= now - taken < REVOCATIONS_S:
-            try:
+            with contextlib.suppress(AegisError):  # the authority is away: what is known is still signed and dated
                 self._crl = (now, self._revocations())
-            except AegisError as error:  # the authority is away: what is known is still signed and dated
-                if not pem:
-                    raise Busy("CA_UNREACHABLE", "The enrolment authority does not answer.", 10) from error
+
+    def crl_pem(self) -> str:
+        """The authority's revocation list. Raises Busy CA_UNREACHABLE while none is known."""
+        if not self._crl[1]:
+            raise Busy("CA_UNREACHABLE", "The enrolment authority does not answer.", 10)
         return self._crl[1]
 
     def inbox(self, round_id: int, after: str, device_id: str) -> bytes | None:
@@ -97,7 +100,7 @@ class Gathering:
 
     def announce(self, config: RoundConfig, planned: Grouping, expected: int, now: int) -> None:
         """Open the round: its window is announced from now on. Raises PeerFault where there is no usable revocation list."""
-        entry = opening(self.crl_pem(now), planned.capacity, sorted(self._waiting.present(now)), now)
+        entry = opening(self.crl_pem(), planned.capacity, sorted(self._waiting.present(now)), now)
         live = LiveRound(config, self._ca_pem, [entry])
         with self._rounds.work() as work:
             work.open(config, expected)

@@ -8,7 +8,6 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from server_stub.home import Home, Settings
 from server_stub.peercert import with_limits
 from server_stub.rates import Limits, Rates
 from server_stub.store import Store
+from server_stub.turns import Turns
 
 KEEP_ALIVE_S = 60
 SHUTDOWN_S = 5
@@ -111,12 +111,12 @@ async def serve(
 ) -> None:
     """Serve until `stop`; `announce` is told where, once everything listens. `rates` take the place of the settings'."""
     key = home.signing_key()
-    with ThreadPoolExecutor(1, thread_name_prefix="database") as executor:
+    with contextlib.closing(Turns()) as turns:
         store = Store(database or home.database_url)
         try:
-            conductor = Conductor(home, store, settings, key, clock, executor, authority.revocations)
+            conductor = Conductor(home, store, settings, key, clock, turns, authority.revocations)
             conductor.step()
-            server = device_port.Server(home, settings, store, authority, conductor, key, clock, executor, rates)
+            server = device_port.Server(home, settings, store, authority, conductor, key, clock, turns, rates)
             routes, door = device_port.build(server)
             devices = _device_server(home, settings, door)
             operator = _server(operator_app.build(server, routes), settings.limits, "127.0.0.1", settings.operator_port)

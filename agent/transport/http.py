@@ -1,7 +1,7 @@
 """One pinned HTTPS connection to the aggregator: bounded in time and size, no redirects, nothing taken from the environment.
 
-Two traps of requests are closed here (each has a test): with a context of one's own it still adds the public roots, and
-REQUESTS_CA_BUNDLE replaces the root that the session was given.
+urllib3 by itself, because requests would add the public roots to a context and let REQUESTS_CA_BUNDLE replace the one it was given
+(measured; tests hold both), and takes four times the processor time for a request.
 """
 
 import contextlib
@@ -9,16 +9,17 @@ import re
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
-import requests
-from requests.adapters import HTTPAdapter
+from urllib3 import PoolManager, ProxyManager
 from urllib3.connection import HTTPSConnection
 from urllib3.connectionpool import HTTPSConnectionPool
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, TimeoutError
+from urllib3.response import BaseHTTPResponse
+from urllib3.util import Timeout
 
 from agent.errors import AegisError, NeedsOperator, NeedsUser, PeerFault
 from agent.transport.answers import Answer
@@ -29,6 +30,7 @@ READ_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 300.0
 """Longest answer as a whole."""
 CHUNK_BYTES = 64 * 1024
+OURS = {"User-Agent": "AegisAI", "Accept-Encoding": "identity"}
 
 
 @dataclass(frozen=True)
@@ -70,73 +72,85 @@ class _Wires:
                     wire.shutdown(socket.SHUT_RDWR)
 
 
+class _Alarm:
+    """Calls `ring` when a request takes too long: one thread for a session, because one for each request costs more than the request."""
+
+    def __init__(self, after_s: float, ring: Callable[[], None]) -> None:
+        self._after_s = after_s
+        self._ring = ring
+        self._due_s: float | None = None
+        self._ended = False
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def set(self) -> None:
+        """A request begins."""
+        self._due_s = time.monotonic() + self._after_s
+        if self._thread is None and not self._ended:
+            self._thread = threading.Thread(target=self._watch, name="request-deadline", daemon=True)
+            self._thread.start()
+
+    def clear(self) -> None:
+        """It has ended."""
+        self._due_s = None
+
+    def end(self) -> None:
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+
+    def _watch(self) -> None:
+        with self._changed:
+            while not self._ended:
+                due_s, now_s = self._due_s, time.monotonic()
+                if due_s is not None and due_s <= now_s:
+                    self._ring()
+                    self._due_s = due_s = None
+                # A request that begins meanwhile is due later than this wait ends: nobody has to wake the thread for it.
+                self._changed.wait(self._after_s if due_s is None else due_s - now_s)
+
+
 class PinnedSession:
     """A connection that is kept open between requests. `send` is for one thread at a time; `close` may be called from another."""
 
     def __init__(self, server: str, context: ssl.SSLContext, *, proxy: str = "", timeouts: Timeouts | None = None) -> None:
-        self._server = server
-        self._timeouts = timeouts or Timeouts()
+        limits = timeouts or Timeouts()
+        self._timeout = Timeout(connect=limits.connect_s, read=limits.read_s)
         self._wires = _Wires()
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.proxies = {"https": proxy} if proxy else {}
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.headers.clear()
-        self._session.headers.update({"User-Agent": "AegisAI", "Accept-Encoding": "identity"})
-        self._session.mount("https://", _PinnedAdapter(context, self._wires))
+        self._alarm = _Alarm(limits.whole_s, lambda: self._wires.cut(for_good=False))
+        options: dict[str, Any] = {"num_pools": 1, "maxsize": 1, "ssl_context": context, "retries": False}
+        manager = ProxyManager(proxy, **options) if proxy else PoolManager(**options)
+        manager.pool_classes_by_scheme = {"https": _pool_class(self._wires)}
+        self._pool = manager.connection_from_url(server)
 
     def send(self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None, max_bytes: int) -> Answer:
         """Send one request and read its whole answer.
 
         Raises NeedsUser OFFLINE, NeedsOperator SERVER_CERTIFICATE or REJECTED_IDENTITY, PeerFault ANSWER_TOO_LARGE.
         """
-        alarm = threading.Timer(self._timeouts.whole_s, self._wires.cut, kwargs={"for_good": False})
-        alarm.daemon = True
-        alarm.start()
+        self._alarm.set()
         try:
-            with self._session.request(
+            with self._pool.urlopen(
                 method,
-                self._server + path,
-                data=body or None,
-                headers=headers,
-                timeout=(self._timeouts.connect_s, self._timeouts.read_s),
-                allow_redirects=False,
-                stream=True,
-                verify=True,  # the adapter below pins; given on each call so that nothing else decides
+                path,
+                body or None,
+                {**OURS, **(headers or {})},
+                timeout=self._timeout,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
             ) as response:
-                return Answer(response.status_code, response.headers, _read(response, max_bytes))
-        except (requests.RequestException, HTTPError, OSError) as error:
+                return Answer(response.status, response.headers, _read(response, max_bytes))
+        except (HTTPError, OSError) as error:
             raise _explained(error) from error
         finally:
-            alarm.cancel()
+            self._alarm.clear()
 
     def close(self) -> None:
         """End what is under way (its `send` raises OFFLINE) and send nothing ever after."""
         self._wires.cut(for_good=True)
-        self._session.close()
-
-
-class _PinnedAdapter(HTTPAdapter):
-    """Every connection uses the given context as it is, and leaves in `wires` by what it can be cut."""
-
-    def __init__(self, context: ssl.SSLContext, wires: _Wires) -> None:
-        self._context = context
-        self._pools = {"https": _pool_class(wires)}
-        super().__init__(pool_connections=1, pool_maxsize=1)
-
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
-        super().init_poolmanager(connections, maxsize, block, ssl_context=self._context, **pool_kwargs)
-        self.poolmanager.pool_classes_by_scheme = self._pools
-
-    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, ssl_context=self._context, **proxy_kwargs)
-        manager.pool_classes_by_scheme = self._pools
-        return manager
-
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:  # noqa: ARG002 - the signature of requests
-        conn.cert_reqs = "CERT_REQUIRED"
-        conn.ca_certs = None
-        conn.ca_cert_dir = None
+        self._alarm.end()
+        self._pool.close()
 
 
 def _pool_class(wires: _Wires) -> type[HTTPSConnectionPool]:
@@ -168,15 +182,14 @@ def _pool_class(wires: _Wires) -> type[HTTPSConnectionPool]:
     return CuttablePool
 
 
-def _read(response: requests.Response, max_bytes: int) -> bytes:
+def _read(response: BaseHTTPResponse, max_bytes: int) -> bytes:
     """The body; gives up as soon as it is too large. Only a body of declared length is taken: any other could have been cut off."""
     declared = "Content-Length" in response.headers or response.headers.get("Transfer-Encoding", "") == "chunked"
-    if not declared and response.status_code not in (204, 304):
+    if not declared and response.status not in (204, 304):
         raise PeerFault("BAD_ANSWER", "The server's answer has no length.", "Nothing was changed. Tell the operator.")
     parts: list[bytes] = []
     size = 0
-    read: Callable[[int], bytes] = response.raw.read1
-    while chunk := read(CHUNK_BYTES):
+    while chunk := response.read1(CHUNK_BYTES):
         size += len(chunk)
         if size > max_bytes:
             raise PeerFault(
@@ -208,7 +221,7 @@ def _explained(error: Exception) -> AegisError:
                 "Ask the operator whether the device was revoked.",
                 detail,
             )
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, TimeoutError):
         return _offline("The server did not answer in time.", detail)
     if any(
         isinstance(cause, ssl.SSLError | ConnectionResetError | BrokenPipeError) or "RemoteDisconnected" in type(cause).__name__
