@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 
 from agent.clock import Clock
 from agent.errors import AegisError, PeerFault
+from agent.protocol.envelope import decode
 from agent.protocol.limits import MAX_BODY_BYTES
 from agent.protocol.messages import Mode
 from agent.protocol.signing import Context, public_hex, sign
@@ -133,7 +134,7 @@ class Server:
             "model_version": situation.model.version,
             "model_digest": situation.model.sha256,
             "round": current.config.to_json() if current and is_open else None,
-            "contributed": bool(current and self.store.contributed(current.round_id, device_id)),
+            "contributed": bool(current and self.store.receipt(current.round_id, device_id)),
             "time": now,
             "join_opens": joins[0] if is_open else 0,
             "join_closes": joins[1] if is_open else 0,
@@ -149,8 +150,17 @@ class Server:
         self.conductor.gathering.receive(kind, round_id, device_id, body, self.clock.now())
 
     def accept(self, device_id: str, body: bytes) -> tuple[str, bool]:
-        """Take in an update. Returns the signed receipt as JSON, and whether the conductor has something to look at."""
-        round_id = named_round(body, MAX_BODY_BYTES)
+        """Take in an update. Returns the signed receipt as JSON, and whether the conductor has something to look at.
+
+        The same body again gets the receipt of the first time. Raises PeerFault ALREADY_CONTRIBUTED for another one.
+        """
+        envelope, sha256 = decode(body), hashlib.sha256(body).hexdigest()
+        round_id = named_round(envelope.header)
+        held = self.store.receipt(round_id, device_id)
+        if held is not None:
+            if held[0] == sha256:
+                return held[1], False
+            raise PeerFault("ALREADY_CONTRIBUTED", "This device has sent another update for this round.", "Nothing was changed.")
         current = self.conductor.situation.round if self.conductor.situation else None
         if current is None or current.round_id != round_id:
             current = self.store.round(round_id)
@@ -158,23 +168,24 @@ class Server:
             raise PeerFault("ROUND_CLOSED", "The round is not open.", "Take part in a later one.")
         is_grouped = current.config.mode is Mode.SECAGG
         if current.state is State.OPEN and not is_grouped:
-            check_update(body, current.config)
+            check_update(envelope, current.config)
         now = self.clock.now()
         receipt = {
             "task_id": self.settings.task.task_id,
             "round_id": round_id,
             "device_id": device_id,
-            "body_sha256": hashlib.sha256(body).hexdigest(),
+            "body_sha256": sha256,
             "bytes": len(body),
             "received_at": now,
         }
         signed = json.dumps({"receipt": receipt, "signature": sign(self.key, Context.RECEIPT, receipt)})
         if is_grouped:
-            return self.conductor.gathering.receive_masked(round_id, device_id, body, signed, now), False  # groups wake it
-        answer, full = self.store.accept(device_id, round_id, body, signed, now)
+            self.conductor.gathering.receive_masked(round_id, device_id, body, sha256, signed, now)
+            return signed, False  # groups wake it
+        full = self.store.accept(device_id, round_id, body, sha256, signed, now)
         if full:
             LOG.info("round full: id=%d", round_id)
-        return answer, full
+        return signed, full
 
     def held(self, device_id: str) -> dict[str, Any]:
         """All that aggregator and authority hold about a device."""
@@ -355,7 +366,8 @@ def _add_rounds(app: FastAPI, server: Server) -> None:
     async def say(request: Request, round_id: RoundId, phase: schemas.SaidPhase) -> Response:
         """A message of a round's phase in its envelope. The same body again is fine; another one is refused."""
         caller = _enveloped(request)
-        await server.work(server.take, phase.value, round_id, caller.device_id, await request.body())
+        work = server.work if phase is schemas.SaidPhase.UNMASK else server.short_work  # the last of these opens the sum
+        await work(server.take, phase.value, round_id, caller.device_id, await request.body())
         return _json({}, 202)
 
     @app.get(

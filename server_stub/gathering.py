@@ -3,7 +3,6 @@ answered, and rebuilds the round after a crash by playing what was kept. Call wi
 """
 
 import contextlib
-import hashlib
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -131,20 +130,12 @@ class Gathering:
             if kind == "leave":
                 self._waiting.forget(device_id)
 
-    def receive_masked(self, round_id: int, device_id: str, body: bytes, receipt: str, now: int) -> str:
-        """Take a masked input. Returns the receipt to give: the first one for the same body. Raises PeerFault."""
-        sha256 = hashlib.sha256(body).hexdigest()
-        with self._rounds.work() as work:
-            held = work.receipt(round_id, device_id)
-            if held is not None:
-                if held[0] == sha256:
-                    return held[1]
-                raise PeerFault("ALREADY_CONTRIBUTED", "This device has sent another update for this round.", "Nothing was changed.")
+    def receive_masked(self, round_id: int, device_id: str, body: bytes, sha256: str, receipt: str, now: int) -> None:
+        """Take a device's only masked input for a round. Raises PeerFault."""
         with self._change(round_id, now) as change:
             change.work.demand(round_id, device_id)
             change.take("masked", device_id, body)
             change.work.add_receipt(round_id, device_id, body_sha256=sha256, size=len(body), receipt=receipt, now=now)
-        return receipt
 
     def drop(self, device_id: str, now: int) -> None:
         """A device was revoked or erased."""

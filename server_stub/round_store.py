@@ -14,7 +14,7 @@ from agent.protocol.messages import RoundConfig
 from server_stub.database import reading
 from server_stub.live_round import Entry
 from server_stub.rounds import State
-from server_stub.store import ADD_UPDATE, HELD_UPDATE, IS_GOOD, Store, insert_round
+from server_stub.store import ADD_UPDATE, IS_GOOD, Store, insert_round
 from server_stub.tables import DEVICES, MESSAGES
 
 CHUNK = 500
@@ -51,11 +51,6 @@ class RoundWork:
     def take_back(self, round_id: int, device_id: str) -> None:
         """Drop the masked input of a device that left before the set of inputs was fixed."""
         self._sql.execute(_TAKE_BACK, (round_id, device_id))
-
-    def receipt(self, round_id: int, device_id: str) -> tuple[str, str] | None:
-        """SHA-256 and receipt of the update that a device has sent for a round."""
-        row = self._sql.execute(HELD_UPDATE, (round_id, device_id)).fetchone()
-        return None if row is None else (row[0], row[1])
 
     def add_receipt(self, round_id: int, device_id: str, *, body_sha256: str, size: int, receipt: str, now: int) -> None:
         self._sql.execute(ADD_UPDATE, (round_id, device_id, body_sha256, size, now, receipt, None))

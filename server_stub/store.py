@@ -3,7 +3,6 @@
 Call from one thread; `holder` and `keys_of` may be called from one other.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -214,28 +213,24 @@ class Store:
         with self.direct.writing() as sql:
             insert_round(sql, config, target)
 
-    def contributed(self, round_id: int, device_id: str) -> bool:
-        return self.direct.cursor().execute(HELD_UPDATE, (round_id, device_id)).fetchone() is not None
+    def receipt(self, round_id: int, device_id: str) -> tuple[str, str] | None:
+        """SHA-256 and receipt of the update that a device has sent for a round."""
+        row = self.direct.cursor().execute(_RECEIPT, (round_id, device_id)).fetchone()
+        return None if row is None else (row[0], row[1])
 
-    def accept(self, device_id: str, round_id: int, body: bytes, receipt: str, now: int) -> tuple[str, bool]:
-        """Store an update before anyone is told that it is here. Returns the receipt to give and whether the round is now full.
+    def accept(self, device_id: str, round_id: int, body: bytes, sha256: str, receipt: str, now: int) -> bool:
+        """Store a device's only update for a round before anyone is told that it is here. Says whether the round is now full.
 
-        The same body again gets the receipt of the first time. Raises PeerFault ALREADY_CONTRIBUTED, ROUND_CLOSED, REVOKED.
+        Raises PeerFault ROUND_CLOSED, REVOKED.
         """
-        sha256 = hashlib.sha256(body).hexdigest()
         with self.direct.writing() as sql:
-            held = sql.execute(HELD_UPDATE, (round_id, device_id)).fetchone()
-            if held is not None and held[0] == sha256:
-                return str(held[1]), False
-            if held is not None:
-                raise PeerFault("ALREADY_CONTRIBUTED", "This device has sent another update for this round.", "Nothing was changed.")
             there, is_good = sql.execute(_ROOM, (round_id, State.OPEN, now, device_id)).fetchone()
             if there is None or there <= 0:
                 raise PeerFault("ROUND_CLOSED", "The round is not open.", "Take part in a later one.")
             if not is_good:
                 raise PeerFault("REVOKED", "The device was revoked.", "Ask the operator.")
             sql.execute(ADD_UPDATE, (round_id, device_id, sha256, len(body), now, receipt, body))
-            return receipt, there == 1
+            return bool(there == 1)
 
     def close_if_due(self, round_id: int, minimum: int, now: int) -> State:
         """Close an open round whose time is over. Returns its state."""
@@ -333,7 +328,7 @@ IS_GOOD = "EXISTS (SELECT 1 FROM devices WHERE device_id = ? AND revoked_at IS N
 _ROOM = f"""SELECT (SELECT target - (SELECT COUNT(*) FROM updates u WHERE u.round_id = r.round_id)
     FROM rounds r WHERE round_id = ? AND state = ? AND json_extract(config, '$.closes_at') > ?), {IS_GOOD}"""  # noqa: S608
 ADD_UPDATE = "INSERT INTO updates (round_id, device_id, body_sha256, bytes, received_at, receipt, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
-HELD_UPDATE = "SELECT body_sha256, receipt FROM updates WHERE round_id = ? AND device_id = ?"
+_RECEIPT = "SELECT body_sha256, receipt FROM updates WHERE round_id = ? AND device_id = ?"
 _HOLDER = """SELECT c.device_id, c.public_key, c.not_after, d.revoked_at
     FROM certificates c JOIN devices d ON d.device_id = c.device_id WHERE c.fingerprint = ?"""
 _KEYS = """SELECT c.device_id, c.public_key, c.not_after, d.revoked_at FROM certificates c

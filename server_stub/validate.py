@@ -1,11 +1,12 @@
 """What an update must be before anything of it is stored: size, form, round, shape, range. Sans-IO."""
 
 import re
+from typing import Any
 
 from agent.errors import PeerFault
 from agent.privacy.codec import read_update
 from agent.privacy.zcdp import sent_words
-from agent.protocol.envelope import decode
+from agent.protocol.envelope import Envelope
 from agent.protocol.limits import MAX_HEADER_BYTES
 from agent.protocol.messages import RoundConfig
 from agent.protocol.packing import packed_bytes
@@ -23,9 +24,8 @@ def max_update_bytes(config: RoundConfig) -> int:
     return 8 + min(MAX_HEADER_BYTES, MAX_UPDATE_HEADER_BYTES) + packed_bytes(sent_words(config), config.bits)
 
 
-def named_round(body: bytes, max_bytes: int) -> int:
+def named_round(header: dict[str, Any]) -> int:
     """The round that an envelope says it is for: of a local update, or of a masked input. Raises PeerFault BAD_ENVELOPE."""
-    header = decode(body, max_bytes).header
     round_id = header.get("round_id")
     fields = MASKED_FIELDS if header.get("kind") == MASKED_KIND else FIELDS
     if set(header) != fields or type(round_id) is not int or not 0 < round_id < 2**53:
@@ -33,9 +33,8 @@ def named_round(body: bytes, max_bytes: int) -> int:
     return round_id
 
 
-def check_update(body: bytes, config: RoundConfig) -> None:
-    """Raise PeerFault BAD_ENVELOPE, WRONG_SHAPE or SUM_OUT_OF_RANGE unless `body` is an update of this round."""
-    envelope = decode(body, max_update_bytes(config))
+def check_update(envelope: Envelope, config: RoundConfig) -> None:
+    """Raise PeerFault WRONG_SHAPE or SUM_OUT_OF_RANGE unless it is an update of this round."""
     expected = {
         "kind": KIND,
         "task_id": config.task_id,

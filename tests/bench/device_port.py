@@ -9,8 +9,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from http.client import HTTPSConnection
 from pathlib import Path
 
@@ -30,20 +31,26 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.live_server import make_home
 
 REQUESTS = 300
+DEVICES = 120
 FREELY = Rate(10**6, 10.0**6)
 
 
-@bench("auth.signed_post_ms.server", "auth.signed_post_ms.client", "auth.mtls_get_per_s", "auth.handshake_ms")
+@bench(
+    "auth.signed_post_ms.server", "auth.signed_post_ms.client", "auth.first_update_ms.server", "auth.mtls_get_per_s", "auth.handshake_ms"
+)
 def device_port() -> Iterator[Figure]:
+    """Signed POSTs: a retry, whose receipt is held, and a device's first update of a round, on the disk before the answer. They take turns
+    with the bare route, so that both servers wait as long between two requests.
+    """
     with _world() as world:
         bare, body, client = world.bare_wire(), world.update(), world.client()
         client.send_update(body)
-        plain = world.server_cpu_ms(world.bare_pid, lambda: _ask(bare, "POST", body))
-        started = time.process_time()
-        signed = world.server_cpu_ms(world.pid, lambda: client.send_update(body))
-        mine = (time.process_time() - started) / REQUESTS * 1e3
+        post = partial(_ask, bare, "POST", body)
+        signed, plain, mine, floor = world.cpu_ms([lambda: client.send_update(body)] * REQUESTS, post)
         yield Figure("auth.signed_post_ms.server", signed - plain, "ms CPU over the bare route", plain, "the bare route")
-        yield Figure("auth.signed_post_ms.client", mine, "ms CPU", None, "")
+        yield Figure("auth.signed_post_ms.client", mine, "ms CPU", floor, "http.client to the bare route")
+        first, plain, _, _ = world.cpu_ms([partial(world.ready_client().send_update, world.update()) for _ in range(DEVICES)], post)
+        yield Figure("auth.first_update_ms.server", first - plain, "ms CPU over the bare route", plain, "the bare route")
         etag = {"If-None-Match": f'"{client.offer().model_digest}"'}
         wire, bare = world.wire(world.port), world.bare_wire()
         served, ideal = _per_s(lambda: _ask(wire, "GET", path="/api/v1/model", headers=etag), lambda: _ask(bare, "GET"))
@@ -67,14 +74,15 @@ class _World:
         assert bare.stdout is not None
         self.bare_port, self.bare_pid = int(bare.stdout.readline()), bare.pid
         self.key = public_hex(self.home.signing_key())
-        self.identity = self._enrol(folder, now)
         self._stack = stack
+        self._folder = folder
+        self.identity = self._enrol()
 
-    def _enrol(self, folder: Path, now: int) -> Identity:
-        authority = Authority(self.home.authority, FakeClock(now))
+    def _enrol(self) -> Identity:
+        authority = Authority(self.home.authority, FakeClock(int(time.time())))
         token = authority.add_token(1, 3600)
         authority.close()
-        file = IdentityFile(folder, MemoryKeyStore())
+        file = IdentityFile(Path(tempfile.mkdtemp(dir=self._folder)), MemoryKeyStore())
         file.create()
         client = AggregatorClient(self.url, self.home.ca_pem, self.key)
         made = client.register(token, file.csr_pem())
@@ -82,13 +90,19 @@ class _World:
         file.set_certificate(made.device_id, made.certificate_pem, made.ca_pem, made.erase_secret, made.signing_key)
         return file.load()
 
-    def client(self) -> AggregatorClient:
-        made = AggregatorClient(self.url, self.home.ca_pem, self.key, self.identity)
+    def client(self, identity: Identity | None = None) -> AggregatorClient:
+        made = AggregatorClient(self.url, self.home.ca_pem, self.key, identity or self.identity)
         self._stack.callback(made.close)
         return made
 
+    def ready_client(self) -> AggregatorClient:
+        """Of another device, connected."""
+        made = self.client(self._enrol())
+        made.offer()
+        return made
+
     def update(self) -> bytes:
-        config = self.client().offer().round
+        config = self._config = getattr(self, "_config", None) or self.client().offer().round
         assert config is not None
         return seal_local(np.zeros(config.d), config, os.urandom(8).hex())
 
@@ -100,15 +114,22 @@ class _World:
     def bare_wire(self) -> HTTPSConnection:
         return self.wire(self.bare_port)
 
-    @staticmethod
-    def server_cpu_ms(pid: int, call: Callable[[], object]) -> float:
-        """The server process's CPU, milliseconds a call (mean of REQUESTS after a warm-up)."""
-        for _ in range(20):
-            call()
-        before = sum(psutil.Process(pid).cpu_times()[:2])
-        for _ in range(REQUESTS):
-            call()
-        return float(sum(psutil.Process(pid).cpu_times()[:2]) - before) / REQUESTS * 1e3
+    def cpu_ms(self, calls: Sequence[Callable[[], object]], bare: Callable[[], object]) -> list[float]:
+        """Processor time a call, in milliseconds: of the server, of the bare one, and of this process in `calls` and in `bare`.
+
+        After each of `calls` comes one of `bare`; the first tenth is to warm up.
+        """
+        servers, ours = [psutil.Process(self.pid), psutil.Process(self.bare_pid)], [0.0, 0.0]
+        warm = len(calls) // 10
+        for number, call in enumerate(calls):
+            if number == warm:
+                before, ours = [sum(one.cpu_times()[:2]) for one in servers], [0.0, 0.0]
+            for side, made in enumerate((call, bare)):
+                started = time.process_time()
+                made()
+                ours[side] += time.process_time() - started
+        used = [sum(one.cpu_times()[:2]) - then for one, then in zip(servers, before, strict=True)]
+        return [seconds / (len(calls) - warm) * 1e3 for seconds in (*used, *ours)]
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import pytest
 from agent.errors import PeerFault
 from agent.privacy.codec import clip
 from agent.privacy.seal import seal_local
-from agent.protocol.envelope import decode, encode
+from agent.protocol.envelope import Envelope, decode
 from agent.protocol.messages import Mode
 from server_stub.combine.mean import mean_update
 from server_stub.home import default_task
@@ -22,8 +22,8 @@ def config():
 
 def test_an_honest_update_passes_and_fits(config):
     body = seal_local(np.full(config.d, 5.0), config, "ab" * 8)
-    check_update(body, config)
-    assert named_round(body, 10_000) == 7
+    check_update(decode(body), config)
+    assert named_round(decode(body).header) == 7
     assert len(body) <= max_update_bytes(config)
 
 
@@ -31,7 +31,7 @@ def test_an_honest_update_passes_and_fits(config):
 def test_a_header_that_names_no_round(config, change):
     good = decode(seal_local(np.zeros(config.d), config, "ab" * 8))
     with pytest.raises(PeerFault) as caught:
-        named_round(encode({**good.header, **change}, good.payload), 10_000)
+        named_round({**good.header, **change})
     assert caught.value.code == "BAD_ENVELOPE"
 
 
@@ -39,7 +39,7 @@ def test_a_header_that_names_no_round(config, change):
 def test_an_update_of_something_else(config, change):
     good = decode(seal_local(np.zeros(config.d), config, "ab" * 8))
     with pytest.raises(PeerFault) as caught:
-        check_update(encode({**good.header, **change}, good.payload), config)
+        check_update(Envelope({**good.header, **change}, good.payload), config)
     assert caught.value.code == "WRONG_SHAPE"
 
 
@@ -47,7 +47,7 @@ def test_values_that_no_honest_update_has(config):
     good = decode(seal_local(np.zeros(config.d), config, "ab" * 8))
     far = b"\x00" * (len(good.payload) // 2) + b"\x7f" * (len(good.payload) - len(good.payload) // 2)
     with pytest.raises(PeerFault) as caught:
-        check_update(encode(good.header, far), config)
+        check_update(Envelope(good.header, far), config)
     assert caught.value.code == "SUM_OUT_OF_RANGE"
 
 

@@ -60,7 +60,7 @@ def test_p6_no_round_takes_it():
     config = plan_local(Task("t", "s", "logistic", 5, Mode.LOCAL, 10, 100, 1000, 1), rho_units_per_round=2**36)
     body, _ = plain.compress(np.ones(5), np.zeros(5), 2)
     with pytest.raises(PeerFault):
-        check_update(body, config)
+        check_update(envelope.decode(body), config)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
