@@ -17,6 +17,7 @@ from agent.lock import HomeLock
 from tests.fakes.aggregator import FakeAggregator
 from tests.fakes.clock import FakeClock
 from tests.fakes.device import Device
+from tests.fakes.patience import PATIENCE_S
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 
@@ -215,12 +216,12 @@ def test_commands_ask_a_running_agent(aegis, tmp_path):
     device.close()
     thread = threading.Thread(target=serve)
     thread.start()
-    assert loop_ready.wait(60)
+    assert loop_ready.wait(PATIENCE_S)
     code, out, _ = aegis("pause", "15m", "--json")
     assert (code, json.loads(out)["paused_until"]) == (0, device.clock.wall + 900)
     assert aegis("run-now")[2].startswith("aegis: NO_CONSENT")
     assert json.loads(aegis("quit", "--json")[1]) == {"was_running": True}
-    assert ended.wait(60)
+    assert ended.wait(PATIENCE_S)
     thread.join()
 
 
@@ -242,7 +243,7 @@ def test_status_imports_nothing_heavy(tmp_path):
         env={"AEGIS_HOME": str(tmp_path / "home"), "XDG_RUNTIME_DIR": str(tmp_path), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=True,
     )
     assert done.stderr.strip() == "[]"
@@ -255,14 +256,16 @@ def test_p1_without_consent_no_connection_is_opened(tmp_path):
     home = tmp_path / "home"
     environ = {"AEGIS_HOME": str(home), "XDG_RUNTIME_DIR": str(tmp_path / "run"), "PATH": "/usr/bin:/bin"}
     aegis = [sys.executable, "-m", "agent"]
-    subprocess.run([*aegis, "enroll", FakeAggregator(FakeClock()).invitation()], env=environ, check=True, timeout=30, capture_output=True)
+    subprocess.run(
+        [*aegis, "enroll", FakeAggregator(FakeClock()).invitation()], env=environ, check=True, timeout=PATIENCE_S, capture_output=True
+    )
     trace = tmp_path / "trace"
     done = subprocess.run(
         [strace, "-f", "-e", "trace=network", "-o", str(trace), *aegis, "run", "--once"],
         env=environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert (done.returncode, "NO_CONSENT" in done.stderr) == (1, True)

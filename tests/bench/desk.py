@@ -7,8 +7,9 @@ from pathlib import Path
 from tests.bench.harness import CannotMeasure, Figure, bench
 from tests.bench.process import rate, usage
 from tests.fakes import login
-from tests.fakes.login import Desktop, until, words
+from tests.fakes.login import Desktop, words
 from tests.fakes.notifier_host import NotifierHost
+from tests.fakes.patience import until
 
 REST_S = 60.0
 SETTLE_S = 5.0

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 import setuptools
 
-from tests.e2e.test_kill import Scene, free_port
+from tests.e2e.test_kill import Scene
 from tests.fakes.ca import TestAuthority
 from tests.fakes.https_server import HttpsServer
+from tests.fakes.patience import PASS_S, PATIENCE_S, free_port
 
 pytestmark = pytest.mark.system
 LAUNCHERS = sorted(Path(setuptools.__file__).parent.glob("*.exe"))
@@ -37,7 +38,7 @@ class Desk:
 
     def run(self, *words, before=(), **options):
         command = [*before, sys.executable, "-m", "agent", *map(str, words)]
-        return subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=120, check=False, **options)
+        return subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=PASS_S, check=False, **options)
 
     def json(self, *words):
         done = self.run(*words, "--json")
@@ -117,7 +118,7 @@ def test_a_second_agent_on_one_home_says_so_and_leaves_the_first_alone(desk):
         assert desk.refusal("run", "--once") == "AGENT_RUNNING"
         assert desk.json("status")["state"] == "off"
         assert desk.json("quit") == {"was_running": True}
-        assert first.wait(10) == 0
+        assert first.wait(PATIENCE_S) == 0
     finally:
         first.kill()
         first.stderr.close()

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.fakes.laptop import Watch, state, wait_for
+from tests.fakes.laptop import Watch, state
+from tests.fakes.patience import PASS_S, until
 from tests.fakes.training_laptop import run_now, training_laptop
 
 pytestmark = pytest.mark.system
@@ -12,21 +13,21 @@ def test_p10_killed_with_a_suspended_worker_there_is_no_orphan_and_the_checkpoin
     scratch = tmp_path / "device" / "scratch"
     with training_laptop(tmp_path, share=15, count=20_000) as laptop:
         worker, watch = laptop.worker(), Watch(laptop)
-        checkpoint = wait_for(lambda: list(scratch.glob("*.checkpoint")), 120)[0]
+        checkpoint = until(lambda: list(scratch.glob("*.checkpoint")), PASS_S, "the first checkpoint")[0]
         held = checkpoint.read_bytes()
         laptop.bus.do(lambda desktop: desktop.session.set(active=False))
-        wait_for(lambda: watch.now()["work"]["held"] and state(worker) == "T")
+        until(lambda: watch.now()["work"]["held"] and state(worker) == "T", what="the hold")
         reached = watch.now()["progress"]
         assert watch.now()["work"]["measured_text"].endswith("of this computer")
         watch.close()
         laptop.kill()
-        wait_for(lambda: state(worker) in ("", "Z"), 2)
+        until(lambda: state(worker) in ("", "Z"), what="the worker's end")
         laptop.bus.do(lambda desktop: desktop.session.set(active=True))
         laptop.start()
         assert checkpoint.read_bytes() == held
         run_now(laptop)
         watch = Watch(laptop)
-        first = wait_for(lambda: watch.now()["progress"], 60)
+        first = until(lambda: watch.now()["progress"], what="progress")
         watch.close()
         assert first > 0.5 * reached  # not from the start
         laptop.aegis("consent", "withdraw")

@@ -14,6 +14,8 @@ import jsonschema
 import psutil
 import pytest
 
+from tests.fakes.patience import PASS_S, PATIENCE_S, until
+
 pytestmark = pytest.mark.system
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/schemas/demo.schema.json").read_text())
 SMALL = ("--devices", "4", "--rounds", "2", "--epsilon", "4")
@@ -52,14 +54,14 @@ def relatives(place):
     return found
 
 
-def nothing_is_left(place):
-    psutil.wait_procs(relatives(place), timeout=10)
-    return relatives(place) == [] and not any(Path(place["TMPDIR"]).iterdir())
+def check_nothing_is_left(place):
+    until(lambda: relatives(place) == [], what="the end of all its processes")
+    assert list(Path(place["TMPDIR"]).iterdir()) == []
 
 
 def test_a_small_demonstration_prints_one_document_and_leaves_its_report(place, start, tmp_path):
     process = start("--json", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    out, err = process.communicate(timeout=400)
+    out, err = process.communicate(timeout=2 * PASS_S)
     assert process.returncode == 0, err
     document = json.loads(out)
     jsonschema.validate(document, SCHEMA)
@@ -75,7 +77,7 @@ def test_a_small_demonstration_prints_one_document_and_leaves_its_report(place, 
     report = tmp_path / "home" / "reports" / "demo.json"
     assert json.loads(report.read_text()) == document
     assert report.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
-    assert nothing_is_left(place)
+    check_nothing_is_left(place)
 
 
 @pytest.mark.parametrize(
@@ -87,11 +89,11 @@ def test_interrupted_it_ends_everything(place, start, number, during):
         if line.startswith(during):
             break
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, err
     assert "interrupted" in err
     assert "Traceback" not in err
-    assert nothing_is_left(place)
+    check_nothing_is_left(place)
 
 
 def test_killed_its_processes_end_and_the_next_one_removes_its_folder(place, start):
@@ -100,9 +102,8 @@ def test_killed_its_processes_end_and_the_next_one_removes_its_folder(place, sta
         if line.startswith("Round 1"):
             break
     process.kill()
-    process.communicate(timeout=60)
-    psutil.wait_procs(relatives(place), timeout=20)
-    assert relatives(place) == []
+    process.communicate(timeout=PATIENCE_S)
+    until(lambda: relatives(place) == [], what="the end of all its processes")
 
 
 def test_at_a_terminal_it_asks_first_and_a_no_leaves_the_full_agent_out(start):
@@ -111,11 +112,11 @@ def test_at_a_terminal_it_asks_first_and_a_no_leaves_the_full_agent_out(start):
     os.close(its)
     shown, is_answered = b"", False
     with contextlib.suppress(OSError):  # the other end has closed
-        while select.select([ours], [], [], 120)[0]:
+        while select.select([ours], [], [], PASS_S)[0]:
             shown += os.read(ours, 65536)
             if b"[y/N]" in shown and not is_answered:
                 is_answered = bool(os.write(ours, b"n\n"))
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=PATIENCE_S)
     os.close(ours)
     assert process.returncode == 0, shown
     document = json.loads(out)

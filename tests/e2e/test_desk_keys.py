@@ -3,7 +3,8 @@
 import pytest
 
 from tests.fakes import login
-from tests.fakes.login import Desktop, until
+from tests.fakes.login import Desktop
+from tests.fakes.patience import PATIENCE_S, until
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(login.missing()), reason=f"not installed: {login.missing()}")]
 QUESTION = "Help improve malware detection"
@@ -19,7 +20,7 @@ def desktop(tmp_path_factory):
 
 
 def ask(desktop):
-    desktop.start("window", "consent").wait(30)
+    desktop.start("window", "consent").wait(PATIENCE_S)
     dialog = desktop.window(QUESTION)
     desktop.focus(dialog)
     return dialog
@@ -53,7 +54,7 @@ def test_c2_closing_the_window_says_nothing(desktop):
 
 def test_c2_a_second_launch_leaves_the_question_open(desktop):
     dialog = ask(desktop)
-    desktop.start("window", "consent").wait(30)
+    desktop.start("window", "consent").wait(PATIENCE_S)
     assert desktop.windows(QUESTION) == [dialog]
     desktop.keys("Escape")
     gone(desktop)

@@ -11,9 +11,10 @@ from server_stub import demo_data
 from server_stub.fleet import VANISHED, Fleet
 from server_stub.local_server import LocalServer
 from server_stub.rounds import State
+from tests.fakes.patience import PATIENCE_S
 
 pytestmark = pytest.mark.system
-OPTIONS = ("--mode", "local", "--epsilon", "8", "--rounds-planned", "8", "--round-seconds", "60", "--min-rows", "4")
+OPTIONS = ("--mode", "local", "--epsilon", "8", "--rounds-planned", "8", "--round-seconds", "600", "--min-rows", "4")
 
 
 def shares(count):
@@ -29,7 +30,7 @@ def test_three_devices_make_a_model_while_a_fourth_vanishes(tmp_path):
             await fleet.join(server.start().invitation(4))
             opened = await server.open_round()
             parts = await fleet.round({2: "masked"})
-            return parts, await server.finished(opened.round_id, 30)
+            return parts, await server.finished(opened.round_id, PATIENCE_S)
 
         parts, ended = asyncio.run(scene())
         assert [part.outcome for part in parts] == ["sent", "sent", VANISHED, "sent"]

@@ -1,5 +1,6 @@
 """Enrolment, revocation and signed models with the real programs, each in its own process, as an operator and a person use them."""
 
+import contextlib
 import datetime
 import json
 import shutil
@@ -18,7 +19,7 @@ from server_stub import repository
 from tests.e2e.test_kill import Scene
 from tests.fakes import secret_service
 from tests.fakes.aggregator import safetensors
-from tests.fakes.login import until
+from tests.fakes.patience import PASS_S, PATIENCE_S, until
 
 pytestmark = pytest.mark.system
 
@@ -60,7 +61,7 @@ class Installation(Scene):
 
     def run_aegis(self, *words):
         command = [sys.executable, "-m", "agent", *words, "--json"]
-        return subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=PASS_S, check=False)
 
     def model_in_use(self):
         return self.aegis("status")["model"]["version"]
@@ -76,13 +77,13 @@ class Installation(Scene):
         return version
 
     def round(self):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.operator_port}/api/v1/stats", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.operator_port}/api/v1/stats", timeout=PATIENCE_S) as answer:
             return json.load(answer)["round"]
 
     def get(self, path):
         context = ssl.create_default_context(cafile=self.folder / "server" / "ca" / "ca.pem")
         try:
-            with urllib.request.urlopen(self.url + path, timeout=10, context=context) as answer:
+            with urllib.request.urlopen(self.url + path, timeout=PATIENCE_S, context=context) as answer:
                 return answer.status
         except urllib.error.HTTPError as error:
             with error:
@@ -151,6 +152,14 @@ def test_p8_bad_models_are_refused_by_name_and_the_old_one_stays(installation):
     assert (rolled_back["version"], rolled_back["origin"]) == (newer + 2, "version 1")
 
 
+def contents(folder):
+    """Every file in a folder that a running server may write to."""
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # a journal that has just been closed
+            if path.is_file():
+                yield path, path.read_bytes()
+
+
 def signed_as_of(folder, days):
     """A timestamp that the online key signed so many days from now, for the snapshot that is current."""
     signer = repository._load_key(folder / "keys" / "online.pem")
@@ -187,6 +196,7 @@ def test_p12_an_invitation_and_a_yes_make_a_device_with_a_real_keyring_and_no_se
     invitation = json.loads(installation.server("token", "create", "--server", installation.url, "--json"))
     monkeypatch.setitem(installation.environ, "AEGIS_HOME", str(installation.folder / "keyring"))
     installation.aegis("enroll", invitation["invitation"])
+    until(installation.round, what="an open round")
     extra = {name: value for name, value in installation.environ.items() if name in ("AEGIS_HOME", "AEGIS_POLICY")}
     extra |= {
         "NOTICE": installation.aegis("consent", "show")["notice_id"],
@@ -207,12 +217,7 @@ def test_p12_an_invitation_and_a_yes_make_a_device_with_a_real_keyring_and_no_se
     hunted = [secrets["erase"], json.loads(secrets["item"])["key"], *lines]
     server = installation.folder / "server"
     lines = [(server / name).read_text().splitlines()[1] for name in ("ca/ca.key", "keys/signing.key", "repository/keys/online.pem")]
-    held = {
-        path: path.read_bytes()
-        for folder in ("device", "login", "server")
-        for path in (installation.folder / folder).rglob("*")
-        if path.is_file()
-    }
+    held = {path: content for folder in ("device", "login", "server") for path, content in contents(installation.folder / folder)}
     assert [path for path, content in held.items() if any(secret.encode() in content for secret in hunted)] == []
     key_files = {"ca.key", "signing.key", "online.pem"}
     assert {path.name for path, content in held.items() if any(line.encode() in content for line in lines)} == key_files

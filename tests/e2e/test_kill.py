@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -12,14 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.aggregator import safetensors
+from tests.fakes.patience import PASS_S, PATIENCE_S, free_port
 from tests.fakes.tls_proxy import Action, TlsProxy
 
 pytestmark = pytest.mark.system
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 class Scene:
@@ -51,16 +46,16 @@ class Scene:
 
     def server(self, *words):
         command = [sys.executable, "-m", "server_stub.cli", *words]
-        return subprocess.run(command, env=self.environ, check=True, capture_output=True, text=True, timeout=60).stdout
+        return subprocess.run(command, env=self.environ, check=True, capture_output=True, text=True, timeout=PATIENCE_S).stdout
 
     def aegis(self, *words):
         command = [sys.executable, "-m", "agent", *words, "--json"]
-        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=PASS_S, check=False)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     def updates(self):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.operator_port}/api/v1/stats", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.operator_port}/api/v1/stats", timeout=PATIENCE_S) as answer:
             return json.load(answer)["updates"]
 
     def join(self, url):
@@ -75,7 +70,7 @@ class Scene:
 
     def close(self):
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
         self.process.stdout.close()
 
 
@@ -91,9 +86,9 @@ def test_p10_killed_between_charge_and_answer_it_is_charged_once_and_counted_onc
         scene.join(proxy.url)
         proxy.decide = lambda _: Action.HOLD if scene.updates() else Action.PASS
         device = subprocess.Popen([sys.executable, "-m", "agent", "run", "--once"], env=scene.environ, stdout=subprocess.DEVNULL)
-        assert proxy.held.wait(60)
+        assert proxy.held.wait(PASS_S)
         device.kill()
-        device.wait(10)
+        device.wait(PATIENCE_S)
         proxy.decide = lambda _: Action.CUT
         proxy.release()
 

@@ -3,24 +3,19 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
 import pytest
 
+from tests.fakes.patience import PASS_S, PATIENCE_S, free_port, until
+
 pytestmark = pytest.mark.system
 
 DEVICES = 3
 FLOOR = {"min_group": 3, "min_sum": 2, "gamma_milli": 0}
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 class Person:
@@ -48,7 +43,7 @@ class Person:
 
     def aegis(self, *words):
         command = [sys.executable, "-m", "agent", *words, "--json"]
-        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -64,7 +59,7 @@ class Place:
         self.operator_port = free_port()
         self.environ = {**os.environ, "AEGIS_SERVER_HOME": str(folder / "server")}
         ports = ("--host", "127.0.0.1", "--port", "0", "--operator-port", str(self.operator_port))
-        times = ("--lead-seconds", "2", "--join-seconds", "20", "--phase-seconds", "20", "--round-seconds", "300", "--poll-seconds", "5")
+        times = ("--lead-seconds", "2", "--join-seconds", "30", "--phase-seconds", "120", "--round-seconds", "600", "--poll-seconds", "5")
         floor = ("--group-floor", "3", "--ready-target", str(DEVICES), "--rounds-minimum", "2", "--min-rows", "4")
         self.server("init", *ports, *times, *floor)
         self.process = subprocess.Popen(
@@ -77,7 +72,7 @@ class Place:
 
     def server(self, *words):
         command = [sys.executable, "-m", "server_stub.cli", *words]
-        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -85,7 +80,7 @@ class Place:
         return json.loads(self.server("token", "create", "--json"))["invitation"]
 
     def stats(self):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.operator_port}/api/v1/stats", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.operator_port}/api/v1/stats", timeout=PATIENCE_S) as answer:
             return json.load(answer)
 
     def model_version(self):
@@ -96,14 +91,14 @@ class Place:
         running = [person.start() for person in self.people]
         said = []
         for process in running:
-            out, err = process.communicate(timeout=120)
+            out, err = process.communicate(timeout=PASS_S)
             assert process.returncode == 0, err
             said.append(json.loads(out))
         return said
 
     def close(self):
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
         self.process.stdout.close()
 
 
@@ -117,9 +112,7 @@ def place(tmp_path):
 def test_two_rounds_of_full_agents_whose_ledgers_say_what_the_server_acknowledged(place):
     for number in (1, 2):
         assert [said["outcome"] for said in place.meet()] == ["sent"] * DEVICES
-        end = time.monotonic() + 20
-        while place.model_version() <= number:
-            assert time.monotonic() < end, "no new model came of the round"
+        until(lambda number=number: place.model_version() > number, what="a new model of the round")
     for person in place.people:
         ledger = person.aegis("ledger", "--verify")
         assert ledger["verified"] is True

@@ -5,7 +5,8 @@ The stream of `aegis status --watch --json` tells it with the right reasons, eac
 
 import pytest
 
-from tests.fakes.laptop import Laptop, Watch, wait_for
+from tests.fakes.laptop import Laptop, Watch
+from tests.fakes.patience import PATIENCE_S, until
 
 pytestmark = pytest.mark.system
 
@@ -21,48 +22,50 @@ def test_p9_every_reason_is_told_once_when_it_holds_and_taken_back_when_not(lapt
     laptop.set("idle.only", "on")
     laptop.set("idle.minutes", "1")
     laptop.grant()
+    laptop.display.type()
     laptop.start()
     watch = Watch(laptop)
 
-    def until(*codes, without=(), seconds=20):
-        wait_for(lambda: set(codes) <= watch.codes() and not set(without) & watch.codes(), seconds)
+    def until_told(*codes, without=(), seconds=PATIENCE_S):
+        until(lambda: set(codes) <= watch.codes() and not set(without) & watch.codes(), seconds, f"{codes} without {without}")
 
     def reason(code):
         return next(reason for reason in watch.now()["reasons"] if reason["code"] == code)
 
     try:
-        until("IN_USE", without=("ON_BATTERY", "METERED"))
+        until_told("IN_USE", without=("ON_BATTERY", "METERED"))
+        watch.begin()  # the first status may be from before the first look
         assert (reason("IN_USE")["source"], reason("IN_USE")["setting"]) == ("X11", "idle.only")
         assert not watch.now()["may_train"]
 
         laptop.display.type()
         laptop.bus.do(lambda desktop: desktop.power.set(on_battery=True))
-        until("ON_BATTERY")
+        until_told("ON_BATTERY")
         assert (reason("ON_BATTERY")["source"], reason("ON_BATTERY")["overridable"]) == ("UPower", True)
         assert watch.now()["may_send"]
         laptop.bus.do(lambda desktop: desktop.power.set(on_battery=False))
 
         laptop.bus.do(lambda desktop: desktop.network.set(metered=1))
-        until("METERED")
+        until_told("METERED")
         assert (reason("METERED")["source"], watch.now()["may_send"]) == ("NetworkManager", False)
         laptop.bus.do(lambda desktop: desktop.network.set(metered=2))
-        until(without=("METERED",))
+        until_told(without=("METERED",))
 
         laptop.bus.do(lambda desktop: desktop.session.set(active=False))
-        until("OTHER_SESSION")
+        until_told("OTHER_SESSION")
         assert reason("OTHER_SESSION")["source"] == "logind"
         laptop.bus.do(lambda desktop: desktop.session.set(active=True))
-        until(without=("OTHER_SESSION",))
+        until_told(without=("OTHER_SESSION",))
 
-        until(without=("ON_BATTERY", "IN_USE"), seconds=90)  # the calm moment after the plug, a minute without a key
+        until_told(without=("ON_BATTERY", "IN_USE"), seconds=60 + PATIENCE_S)  # the calm moment after the plug, a minute without a key
         assert watch.now()["may_train"]
         laptop.display.type()
-        until("IN_USE", seconds=3)
+        until_told("IN_USE", seconds=10)  # heard, not found by the next look
 
         laptop.bus.do(lambda desktop: desktop.login.PrepareForSleep(True))
-        until("BACKOFF")
+        until_told("BACKOFF")
         laptop.bus.do(lambda desktop: desktop.login.PrepareForSleep(False))
-        wait_for(lambda: reason("BACKOFF")["text"] == "The computer woke up a moment ago.")
+        until(lambda: reason("BACKOFF")["text"] == "The computer woke up a moment ago.", what="the waking")
 
         times = {code: watch.changes(code) for code in ("ON_BATTERY", "METERED", "OTHER_SESSION", "IN_USE", "BACKOFF")}
         assert times == {"ON_BATTERY": 2, "METERED": 2, "OTHER_SESSION": 2, "IN_USE": 2, "BACKOFF": 1}

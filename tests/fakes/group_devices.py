@@ -16,6 +16,7 @@ from agent.privacy.seal import seal
 from agent.protocol.revocations import read_revocations
 from agent.secagg.client import Client
 from agent.transport.session import Session
+from tests.fakes.patience import PATIENCE_S, until
 
 TEST_LIMITS = Limits(min_group=2, min_sum=2, gamma_milli=0, max_rho_units=2**60)
 
@@ -53,13 +54,14 @@ class GroupDevice:
     def say_ready(self, **said):
         return self.enrolled.client.offer(ready=True, **said)
 
-    def until_offered(self, seconds=20, **said):
+    def until_offered(self, **said):
         """Ask until a window is announced."""
-        end = time.monotonic() + seconds
-        while (offer := self.say_ready(**said)).round is None:
-            assert time.monotonic() < end, "no window was announced"
-            time.sleep(0.1)
-        return offer
+
+        def offered():
+            offer = self.say_ready(**said)
+            return offer if offer.round is not None else None
+
+        return until(offered, what="a window", look_s=0.1)
 
     def join(self, offer):
         """The machine for the round on offer."""
@@ -100,11 +102,8 @@ class GroupDevice:
         client.send_phase(round_id, kind, body)
         return body
 
-    def heard(self, after, seconds=60):
-        end = time.monotonic() + seconds
-        while (heard := self.enrolled.client.inbox(self.config.round_id, after)) is None:
-            assert time.monotonic() < end, f"nothing came of {after}"
-        return heard
+    def heard(self, after):
+        return until(lambda: self.enrolled.client.inbox(self.config.round_id, after), what=f"what came of {after}", look_s=0)
 
     def reconnect(self, server):
         """After a restart of the server, which listens elsewhere."""
@@ -161,5 +160,5 @@ def play(devices, offer, silent=None):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()

@@ -15,8 +15,7 @@ from pathlib import Path
 
 from agent.ipc import Channel, NoAgentError, socket_path
 from tests.fakes.desktop import private_bus
-
-WAIT_S = 20.0
+from tests.fakes.patience import PATIENCE_S, until
 
 
 class Bus:
@@ -26,7 +25,7 @@ class Bus:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(services)), daemon=True)
         self._thread.start()
-        assert self._ready.wait(WAIT_S)
+        assert self._ready.wait(PATIENCE_S)
 
     async def _serve(self, services):
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -42,11 +41,11 @@ class Bus:
         async def job():
             act(self.desktop)
 
-        asyncio.run_coroutine_threadsafe(job(), self._loop).result(WAIT_S)
+        asyncio.run_coroutine_threadsafe(job(), self._loop).result(PATIENCE_S)
 
     def close(self):
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(WAIT_S)
+        self._thread.join(PATIENCE_S)
 
 
 class Display:
@@ -94,9 +93,8 @@ class Laptop:
         self.agent = None
 
     def aegis(self, *words):
-        done = subprocess.run(
-            [sys.executable, "-m", "agent", *words, "--json"], env=self.environ, capture_output=True, text=True, timeout=60, check=False
-        )
+        command = [sys.executable, "-m", "agent", *words, "--json"]
+        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -111,7 +109,7 @@ class Laptop:
         self.agent = subprocess.Popen(
             [sys.executable, "-m", "agent", "run"], env=self.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        wait_for(self.answers)
+        until(self.answers, what="the agent")
 
     def channel(self):
         return Channel(socket_path(self.folder / "device", self.environ))
@@ -135,7 +133,7 @@ class Laptop:
     def close(self):
         if self.agent is not None:
             self.agent.terminate()
-            self.agent.wait(WAIT_S)
+            self.agent.wait(PATIENCE_S)
         self.display.close()
         self.bus.close()
 
@@ -151,7 +149,7 @@ class Watch:
         )  # fmt: skip
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
-        wait_for(lambda: self.told)
+        until(lambda: self.told, what="the first status")
 
     def _read(self):
         for line in self._process.stdout:
@@ -163,25 +161,20 @@ class Watch:
     def codes(self):
         return {reason["code"] for reason in self.now()["reasons"]}
 
+    def begin(self):
+        """Forget what was told before the newest."""
+        del self.told[:-1]
+
     def changes(self, code):
-        """How often a reason came or went."""
+        """How often a reason came or went, since `begin`."""
         held = [code in {reason["code"] for reason in status["reasons"]} for _, status in self.told]
         return sum(one != other for one, other in pairwise(held))
 
     def close(self):
         self._process.terminate()
         self._process.wait()
-        self._thread.join(WAIT_S)
+        self._thread.join(PATIENCE_S)
         self._process.stdout.close()
-
-
-def wait_for(condition, seconds=WAIT_S):
-    """Until it holds; returns what it gave."""
-    until = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < until, "it did not come about"
-        threading.Event().wait(0.005)
-    return found
 
 
 def state(pid):

@@ -22,6 +22,7 @@ from server_stub.rates import Rates
 from server_stub.serve import serve
 from server_stub.store import Store
 from tests.fakes.clock import FakeClock
+from tests.fakes.patience import PATIENCE_S, until
 
 OPERATOR = Operator("Test operator", "privacy@example.org", "The operator only.", "Until the round has ended.")
 
@@ -60,7 +61,7 @@ class LiveServer:
         self._failure = None
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
-        assert self._ready.wait(20)
+        assert self._ready.wait(PATIENCE_S)
         if self._failure is not None:
             raise self._failure
         return self
@@ -72,7 +73,7 @@ class LiveServer:
             self._view.close()
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(20)
+        self._thread.join(PATIENCE_S)
         self.authority.close()
         assert not self._thread.is_alive()
         if self._failure is not None:
@@ -116,13 +117,15 @@ class LiveServer:
         self._view = self._view or self.store()
         return self._view
 
-    def wait_for_model(self, version, seconds=60):
-        """Until devices are told of this model, through the signed offer."""
+    def wait_for_model(self, version):
+        """The offer that tells devices of this model, and of the round that is opened on it a moment later."""
         device = self.enrol()
-        end = time.monotonic() + seconds
-        while (offer := device.client.offer()).model_version < version:
-            assert time.monotonic() < end, f"model {version} was not published"
-            time.sleep(0.02)
+
+        def offered():
+            offer = device.client.offer()
+            return offer if offer.model_version >= version and offer.round is not None else None
+
+        offer = until(offered, what=f"model {version}")
         device.client.close()
         return offer
 

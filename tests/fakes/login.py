@@ -10,31 +10,22 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from agent.errors import AegisError
 from agent.ipc import Channel, NoAgentError
 from agent.paths import socket_path
 from tests.fakes import secret_service
+from tests.fakes.patience import PATIENCE_S, until
 
 NEEDED = ("Xvfb", "openbox", "xdotool", "dbus-daemon", "gnome-keyring-daemon")
-PATIENCE_S = 30.0
-LOOK_S = 0.02
+END_S = 5.0
+"""Whoever was asked to end is killed after this time."""
 
 
 def missing():
     """Names of the programs that are not installed, or ""."""
     return " ".join(name for name in NEEDED if not shutil.which(name))
-
-
-def until(found, seconds=PATIENCE_S, what="it"):
-    """What `found()` returns, once that is true."""
-    end = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < end, f"{what} did not come within {seconds:.0f} s"
-        time.sleep(LOOK_S)
-    return value
 
 
 def words(pid):
@@ -54,7 +45,8 @@ class Desktop:
         self._started = []
 
     def __enter__(self):
-        self._runtime = tempfile.TemporaryDirectory(prefix="aegisai-")  # short: a socket's path holds 107 bytes
+        # Short, because a socket's path holds 107 bytes; services of the login may still write there when it is removed.
+        self._runtime = tempfile.TemporaryDirectory(prefix="aegisai-", ignore_cleanup_errors=True)
         self._log = (self.folder / "desktop.log").open("ab")
         self.environ = {
             **secret_service.environment(self.folder),
@@ -77,21 +69,20 @@ class Desktop:
             store = self._run(["gnome-keyring-daemon", "--foreground", "--unlock", "--components=secrets"], stdin=subprocess.PIPE)
             store.stdin.write(secret_service.PASSWORD.encode())
             store.stdin.close()
+            until(lambda: self._is_on_the_bus("org.freedesktop.secrets"), what="the keyring")
         return self
 
     def __exit__(self, *_):
-        for pid in self.agents():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        until(lambda: not self._killed(), what="the end of what was killed")
         for process in reversed(self._started):
             if process.poll() is None:
                 process.terminate()
         for process in reversed(self._started):
             try:
-                process.wait(5)
+                process.wait(END_S)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait(5)
+                process.wait(PATIENCE_S)
             if process.stdout is not None:
                 process.stdout.close()
         self._log.close()
@@ -104,7 +95,7 @@ class Desktop:
     def aegis(self, *words):
         """What `aegis WORDS` prints."""
         command = [sys.executable, "-m", "agent", *words]
-        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -141,7 +132,7 @@ class Desktop:
                     found.append(int(entry.name))
         return found
 
-    def until_gone(self, seconds=20):
+    def until_gone(self, seconds=PATIENCE_S):
         """Until nothing of AegisAI runs on this home; else what does."""
         with contextlib.suppress(AssertionError):
             until(lambda: not self.agents(), seconds)
@@ -149,16 +140,23 @@ class Desktop:
         assert left == [], left
 
     def xdotool(self, *words):
-        done = subprocess.run(["xdotool", *words], env=self.environ, capture_output=True, text=True, timeout=30, check=False)
+        command = ["xdotool", *words]
+        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         return done.stdout.split()
 
     def window(self, title, seconds=PATIENCE_S):
         """The X id of a visible window, once there is one."""
-        found = until(lambda: self.xdotool("search", "--onlyvisible", "--name", title), seconds, f"a window {title!r}")
-        return found[0]
+        return until(lambda: self.windows(title), seconds, f"a window {title!r}")[0]
 
     def windows(self, title):
-        return self.xdotool("search", "--onlyvisible", "--name", title)
+        """X ids of the visible windows with this title; looked for again where one went away meanwhile."""
+        command = ["xdotool", "search", "--onlyvisible", "--name", title]
+
+        def search():
+            done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+            return None if "X Error" in done.stderr else done
+
+        return until(search, what="an undisturbed search").stdout.split()
 
     def focus(self, window):
         until(lambda: (self.xdotool("windowactivate", window), self.xdotool("getactivewindow") == [window])[1], what="the focus")
@@ -168,7 +166,24 @@ class Desktop:
 
     def shot(self, path):
         """Save the screen as a picture."""
-        subprocess.run(["import", "-window", "root", str(path)], env=self.environ, check=True, timeout=30)
+        subprocess.run(["import", "-window", "root", str(path)], env=self.environ, check=True, timeout=PATIENCE_S)
+
+    def _killed(self):
+        """Kill everything of AegisAI that still runs on this home; what that was."""
+        found = self.agents()
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for process in self._started:
+            process.poll()
+        return found
+
+    def _is_on_the_bus(self, name):
+        command = ["dbus-send", "--session", "--print-reply", "--dest=org.freedesktop.DBus", "/", "org.freedesktop.DBus.NameHasOwner"]
+        asked = subprocess.run(
+            [*command, f"string:{name}"], env=self.environ, capture_output=True, text=True, timeout=PATIENCE_S, check=True
+        )
+        return "boolean true" in asked.stdout
 
     def _channel(self):
         with contextlib.suppress(NoAgentError, AegisError, OSError):

@@ -10,8 +10,9 @@ from dbus_fast import BusType, Message, MessageType, PropertyAccess, Variant
 from dbus_fast.aio import MessageBus
 from dbus_fast.service import ServiceInterface, dbus_method, dbus_property, dbus_signal
 
+from tests.fakes.patience import PATIENCE_S, until
+
 NAME = "org.kde.StatusNotifierWatcher"
-ANSWER_S = 10
 
 
 class _Watcher(ServiceInterface):
@@ -59,7 +60,7 @@ class NotifierHost:
     def __exit__(self, *_):
         self._ask(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._thread.join(PATIENCE_S)
         self._loop.close()
 
     @property
@@ -90,9 +91,14 @@ class NotifierHost:
         return found
 
     def click(self, label):
-        number, enabled = self.menu()[label]
-        assert enabled, label
+        """Once the menu offers it."""
+        until(lambda: self.is_enabled(label), what=f"{label!r} in the menu")
+        number, _ = self.menu()[label]
         self._call(self._menu_path(), "com.canonical.dbusmenu", "Event", "isvu", [number, "clicked", Variant("i", 0), 0])
+
+    def is_enabled(self, label):
+        """Whether the menu offers it now."""
+        return self.menu().get(label, (0, False))[1]
 
     def _walk(self, item, found):
         number, properties, children = item
@@ -106,13 +112,17 @@ class NotifierHost:
         return self.properties()["Menu"]
 
     def _call(self, path, interface, member, signature, body):
-        message = Message(destination=self.items[-1], path=path, interface=interface, member=member, signature=signature, body=body)
-        reply = self._ask(self._bus.call(message))
-        assert reply.message_type is MessageType.METHOD_RETURN, reply.body
-        return reply.body
+        """Ask the newest icon; again where it was just replaced by another."""
+
+        def reply():
+            message = Message(destination=self.items[-1], path=path, interface=interface, member=member, signature=signature, body=body)
+            said = self._ask(self._bus.call(message))
+            return said if said.message_type is MessageType.METHOD_RETURN else None
+
+        return until(reply, what=f"an answer to {member}").body
 
     def _ask(self, coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(ANSWER_S)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE_S)
 
     async def _close(self):
         self._bus.disconnect()

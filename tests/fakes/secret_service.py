@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.fakes.patience import PATIENCE_S
+
 NEEDED = ("dbus-run-session", "gnome-keyring-daemon")
 PASSWORD = "test-pw"
 _START = f'eval "$(printf %s {PASSWORD} | gnome-keyring-daemon --unlock --components=secrets)" && exec "$@"'
@@ -31,7 +33,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def run(
-    command: Sequence[str], folder: Path, *, timeout_s: float = 60, extra: dict[str, str] | None = None
+    command: Sequence[str], folder: Path, *, timeout_s: float = PATIENCE_S, extra: dict[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":
     """Run `command` with the keyring; the bus and the keyring end with it. The keyring's file stays in `folder`."""
     whole = ["dbus-run-session", "--", "sh", "-c", _START, "sh", *command]

@@ -12,6 +12,7 @@ from agent.transport.client import AggregatorClient
 from server_stub.home import Home
 from server_stub.store import Store
 from tests.fakes.live_server import Enrolled
+from tests.fakes.patience import PATIENCE_S
 
 COMMAND = (sys.executable, "-m", "server_stub.cli")
 
@@ -38,11 +39,13 @@ class ServerProcess:
             self._view.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(20)
+            self.process.wait(PATIENCE_S)
         self.process.stdout.close()
 
     def command(self, *words):
-        done = subprocess.run((*COMMAND, *words, "--json"), env=self._environ, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            (*COMMAND, *words, "--json"), env=self._environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -57,7 +60,7 @@ class ServerProcess:
     def kill(self):
         """As a power cut: nothing is said, nothing is written any more."""
         self.process.kill()
-        self.process.wait(20)
+        self.process.wait(PATIENCE_S)
         self.process.stdout.close()
 
     def token(self, uses=1):

@@ -6,6 +6,7 @@ import time
 from tests.fakes.clock import FakeClock
 from tests.fakes.device import Device
 from tests.fakes.meeting import LIMITS, MeetingAggregator
+from tests.fakes.patience import PATIENCE_S
 
 
 async def quick(_):
@@ -53,7 +54,7 @@ def outcomes(results):
     return [result.outcome.value if not isinstance(result, BaseException) else getattr(result, "code", repr(result)) for result in results]
 
 
-async def until(condition, seconds=60):
+async def until(condition, seconds=PATIENCE_S):
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.001)

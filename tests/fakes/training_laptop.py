@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,17 +11,13 @@ from contextlib import closing, contextmanager
 import numpy as np
 
 from tests.fakes.aggregator import safetensors
-from tests.fakes.laptop import Laptop, wait_for
+from tests.fakes.laptop import Laptop
+from tests.fakes.patience import PASS_S, PATIENCE_S, free_port, until
 
 ROWS = 60_000
 """So many keep a whole core busy for a minute or two; when the update is sent the next round opens."""
 ASK_AGAIN_S = 3.0
 """The round may not have been open yet."""
-
-
-def _free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 class Aggregator:
@@ -31,7 +26,7 @@ class Aggregator:
     def __init__(self, folder):
         self.environ = {**os.environ, "AEGIS_SERVER_HOME": str(folder / "server")}
         (folder / "start.safetensors").write_bytes(safetensors([0.0] * 116))
-        ports = ("--host", "127.0.0.1", "--port", str(_free_port()), "--operator-port", str(_free_port()))
+        ports = ("--host", "127.0.0.1", "--port", str(free_port()), "--operator-port", str(free_port()))
         task = ("--mode", "local", "--train-steps", "1000", "--min-rows", "4", "--rounds-target", "1", "--rounds-planned", "100")
         self._command("init", "--model", str(folder / "start.safetensors"), *ports, *task)
         self._process = subprocess.Popen(
@@ -43,14 +38,14 @@ class Aggregator:
 
     def _command(self, *words):
         command = [sys.executable, "-m", "server_stub.cli", *words]
-        return subprocess.run(command, env=self.environ, check=True, capture_output=True, text=True, timeout=60).stdout
+        return subprocess.run(command, env=self.environ, check=True, capture_output=True, text=True, timeout=PATIENCE_S).stdout
 
     def invitation(self):
         return json.loads(self._command("token", "create", "--json"))["invitation"]
 
     def close(self):
         self._process.send_signal(signal.SIGTERM)
-        self._process.wait(20)
+        self._process.wait(PATIENCE_S)
         self._process.stdout.close()
 
 
@@ -63,10 +58,10 @@ def run_now(laptop):
         if time.monotonic() - asked > ASK_AGAIN_S:
             asked = time.monotonic()
             with closing(laptop.channel()) as channel:
-                channel.call("run_now", {}, 10)
+                channel.call("run_now", {}, PATIENCE_S)
         return laptop.worker()
 
-    return wait_for(worker, 60)
+    return until(worker, PASS_S, "a worker that trains")
 
 
 @contextmanager
@@ -81,7 +76,7 @@ def training_laptop(folder, *, share=100, count=ROWS, asked=True):
         np.savez(folder / "rows.npz", X=rows, y=np.arange(count) % 2)
         laptop.aegis("samples", "import", str(folder / "rows.npz"))
         laptop.start()
-        run_now(laptop) if asked else wait_for(laptop.worker, 300)
+        run_now(laptop) if asked else until(laptop.worker, PASS_S, "a pass at its own time")
         yield laptop
     finally:
         laptop.close()

@@ -8,6 +8,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from tests.fakes.patience import PASS_S, PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -69,7 +71,7 @@ def test_the_manual_page_has_every_command():
 @pytest.mark.system
 def test_the_package_installs_runs_and_purges_its_files(tmp_path):
     build = [sys.executable, "packaging/build.py", "--fast", "--into", str(tmp_path)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=300)
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=PASS_S)
     (package,) = tmp_path.glob("*.deb")
     root = tmp_path / "root"
     for folder in ("var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers"):
@@ -78,15 +80,15 @@ def test_the_package_installs_runs_and_purges_its_files(tmp_path):
     before = files(root)
 
     dpkg = ["dpkg", f"--root={root}", "--force-depends", "--force-script-chrootless", "--force-not-root"]
-    subprocess.run([*dpkg, "-i", str(package)], check=True, capture_output=True, timeout=120)
+    subprocess.run([*dpkg, "-i", str(package)], check=True, capture_output=True, timeout=PATIENCE_S)
     for name in ("usr/share/applications/aegisai.desktop", "etc/xdg/autostart/aegisai.desktop"):
-        subprocess.run(["desktop-file-validate", str(root / name)], check=True, timeout=30)
+        subprocess.run(["desktop-file-validate", str(root / name)], check=True, timeout=PATIENCE_S)
     program = next(Path(__import__("setuptools").__file__).parent.glob("cli-64.exe"))
     assert aegis(root, tmp_path, "status", "--json")["consent"]["state"] == "UNASKED"
     (result,) = aegis(root, tmp_path, "scan", "--json", str(program))["results"]
     assert 0 <= result["probability"] <= 1
 
-    subprocess.run([*dpkg, "-P", "aegisai"], check=True, capture_output=True, timeout=120)
+    subprocess.run([*dpkg, "-P", "aegisai"], check=True, capture_output=True, timeout=PATIENCE_S)
     assert files(root) == before
 
 
@@ -107,6 +109,8 @@ def aegis(root, tmp_path, *words):
         "AEGIS_HOME": str(tmp_path / "home"),
         "XDG_RUNTIME_DIR": str(tmp_path / "run"),
     }
-    done = subprocess.run([python, "-I", "-m", "agent", *words], env=environ, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [python, "-I", "-m", "agent", *words], env=environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

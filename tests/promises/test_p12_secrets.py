@@ -14,7 +14,7 @@ DEVICE = "urn:uuid:6c1f2b3e-0000-4000-8000-000000000001"
 ERASE_SECRET = "5eac" * 8
 
 ENROLLED = """
-import json, logging, sys
+import contextlib, json, logging, sys
 from pathlib import Path
 from agent.identity import IdentityFile, _load_key
 from agent.keystore import OsKeyStore
@@ -35,7 +35,10 @@ client_context(authority.pem, identity)
 contents = file._read()
 item = json.loads(keystore.get(identity.installation_id))
 keys = [_load_key(pem).private_numbers().private_value for pem in (contents.key_pem, contents.next_key_pem)]
-lists = [path.read_bytes().decode(errors="replace") for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+lists = []
+for path in Path("/proc").glob("[0-9]*/cmdline"):
+    with contextlib.suppress(OSError):  # it has just ended
+        lists.append(path.read_bytes().decode(errors="replace"))
 print(json.dumps({"keys": [f"{key:064x}" for key in keys], "pems": [contents.key_pem, contents.next_key_pem],
                   "wrapping": item["key"], "arguments": lists}))
 """

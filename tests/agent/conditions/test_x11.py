@@ -7,8 +7,10 @@ import subprocess
 import pytest
 
 from agent.conditions.x11 import X11
+from tests.fakes.patience import PATIENCE_S
 
 pytestmark = pytest.mark.system
+IDLE_S = 2
 
 
 def test_idle_input_and_the_end_of_the_server():
@@ -25,22 +27,20 @@ def test_idle_input_and_the_end_of_the_server():
             x11 = X11(display, changed.set)
             x11.open()
 
-            async def next_change():
-                async with asyncio.timeout(10):
-                    await changed.wait()
-                changed.clear()
+            async def change_to(holds):
+                async with asyncio.timeout(PATIENCE_S):
+                    while not holds():
+                        await changed.wait()
+                        changed.clear()
 
             assert x11.idle().source == "X11"
-            x11.watch(1)
-            await next_change()
-            assert x11.idle().value >= 1
+            x11.watch(IDLE_S)
+            await change_to(lambda: x11.idle().value >= IDLE_S)
             subprocess.run(["xdotool", "mousemove", "11", "12"], env={**os.environ, "DISPLAY": display}, check=True)
-            await next_change()
-            assert x11.idle().value < 1
+            await change_to(lambda: x11.idle().value < IDLE_S)
             assert x11.full_screen().value is None  # no window manager tells
             server.terminate()
-            await next_change()
-            assert x11.idle().value is None
+            await change_to(lambda: x11.idle().value is None)
             assert "went away" in x11.idle().source
             x11.close()
         finally:

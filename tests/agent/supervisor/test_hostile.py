@@ -3,7 +3,6 @@
 They are real processes without any fence, so that only the governor stands in their way; their use is read from the kernel here.
 """
 
-import os
 import subprocess
 import sys
 import threading
@@ -15,7 +14,7 @@ import pytest
 from agent.protocol.jobs import Job
 from agent.supervisor.supervision import Supervision
 from agent.supervisor.watchdog import Action, Caps, Limit
-from tests.fakes.login import until
+from tests.fakes.patience import PATIENCE_S, until
 
 pytestmark = pytest.mark.system
 MIB = 2**20
@@ -61,6 +60,10 @@ class Watched:
                 found.append(int(stat.parent.name))
         return found
 
+    def stands_still(self):
+        """Whether every one of its group is stopped."""
+        return all(_state(pid) in ("T", "") for pid in self.group())
+
     def used_s(self):
         """Processor seconds of the group, from schedstat."""
         return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) for pid in self.group()) / 1e9
@@ -78,7 +81,7 @@ def watched(tmp_path):
     for one in made:
         one.governor.close()
         one.child.stdout.close()
-        one.child.wait(60)
+        one.child.wait(PATIENCE_S)
         until(lambda one=one: one.group() == [], what="the end of all its children")
 
 
@@ -92,7 +95,8 @@ def share_of(watched, seconds):
 @pytest.mark.parametrize("kind", ["forks", "spins in native code"])
 def test_p9_whatever_spins_is_held_to_its_share_and_goes_at_the_end(watched, kind):
     one = watched(kind, Caps(20, 512 * MIB))
-    share_of(one, 1.5)  # children are found within a second; what they took until then is paid back first
+    share_of(one, 1.5)  # what they took until they were all found is paid back first
+    until(one.stands_still, what="a moment in which all are held")
     assert any(share_of(one, 0.5) > 0.05 for _ in range(60))
     assert 0 < share_of(one, 4) <= 0.25  # a busy machine gives less, never more
     assert one.events == []
@@ -101,15 +105,16 @@ def test_p9_whatever_spins_is_held_to_its_share_and_goes_at_the_end(watched, kin
 def test_p9_held_back_at_once_and_let_go_again(watched):
     one = watched("spins in native code", Caps(50, 512 * MIB))
     one.supervision.hold()
+    until(one.stands_still, what="the stop")
     assert share_of(one, 0.5) == 0
     one.supervision.release()
-    assert share_of(one, 1.0) > 0.05
+    assert any(share_of(one, 1.0) > 0.05 for _ in range(20))
 
 
 def test_p9_memory_without_end_is_one_event_and_a_kill(watched):
     one = watched("allocates", Caps(100, 96 * MIB))
-    assert one.ended.wait(20)
-    assert one.child.wait(60) == -9
+    assert one.ended.wait(PATIENCE_S)
+    assert one.child.wait(PATIENCE_S) == -9
     (event,) = one.events
     assert (event.limit, event.action, event.cap) == (Limit.MEMORY, Action.KILLED, 96)
     assert event.value > 96
@@ -118,15 +123,15 @@ def test_p9_memory_without_end_is_one_event_and_a_kill(watched):
 
 def test_p9_writing_without_end_is_one_event_and_a_kill(watched):
     one = watched("writes", Caps(100, 512 * MIB, written_bytes=20 * MIB))
-    assert one.ended.wait(20)
-    assert one.child.wait(60) == -9
+    assert one.ended.wait(PATIENCE_S)
+    assert one.child.wait(PATIENCE_S) == -9
     assert [(event.limit, event.cap) for event in one.events] == [(Limit.WRITTEN, 20)]
 
 
 def test_p9_who_ignores_the_request_to_end_is_killed(watched):
     one = watched("spins in native code", Caps(50, 512 * MIB, running_s=1))
-    assert one.ended.wait(20)
-    assert one.child.wait(60) == -9
+    assert one.ended.wait(PATIENCE_S)
+    assert one.child.wait(PATIENCE_S) == -9
     assert [(event.limit, event.action) for event in one.events] == [(Limit.RUNNING_TIME, Action.ENDED)]
 
 
@@ -146,8 +151,12 @@ def test_p10_a_suspended_worker_dies_with_its_agent(tmp_path):
     started.kill()
     started.wait()
     started.stdout.close()
-    until = time.monotonic() + 2
-    while os.path.exists(f"/proc/{orphan}") and time.monotonic() < until:  # noqa: PTH110
-        os.sched_yield()
-    state = Path(f"/proc/{orphan}/stat")
-    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] in "ZX"
+    until(lambda: _state(orphan) in ("", "Z", "X"), what="the end of the child")
+
+
+def _state(pid):
+    """The kernel's one-letter state of a process; "" when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
