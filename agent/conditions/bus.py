@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dbus_fast import Message
     from dbus_fast.aio import MessageBus
 
-CALL_S = 2.0
+CALL_S = 5.0
 SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 LOGIN = ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager")

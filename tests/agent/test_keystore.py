@@ -98,14 +98,15 @@ def test_an_item_that_is_not_ours_is_denied(backend):
 
 def test_a_backend_that_hangs_costs_one_thread_and_one_deadline(backend):
     release = threading.Event()
-    backend.get_password = lambda *_: release.wait(30)
+    backend.get_password = lambda *_: release.wait()
     store = OsKeyStore(lambda: backend, deadline_s=0.05)
     before = threading.active_count()
     for _ in range(3):
         assert code_of(store.get, "n") == "KEYRING_LOCKED"
     assert threading.active_count() == before + 1
     release.set()
-    store._stuck.join(5)
+    store._stuck.join()
+    store._deadline_s = keystore.CALL_DEADLINE_S
     backend.get_password = lambda *_: None
     assert store.get("n") is None
 

@@ -43,7 +43,7 @@ class Held:
                 held.asked.append(method)
                 if method == held.method and not held.free:
                     held.reached.set()
-                    assert self.go_on.wait(20)
+                    assert self.go_on.wait(60)
                 return call()
 
             def renew(self, csr_pem):
@@ -88,7 +88,7 @@ def test_p2_withdrawing_while_a_connection_is_made_closes_it_and_nothing_follows
     async def scene():
         held = await hung(device, method, days)
         running = asyncio.create_task(device.make_pass())
-        assert await asyncio.to_thread(held.reached.wait, 20)
+        assert await asyncio.to_thread(held.reached.wait, 60)
         await device.call("consent.withdraw", surface="tray")
         assert all(client.closed.is_set() for client in held.clients)
         await running
@@ -103,7 +103,7 @@ def test_p2_withdrawing_while_the_servers_data_is_fetched_ends_it(device, tmp_pa
     async def scene():
         held = await hung(device, method, days)
         running = asyncio.create_task(device.call("export", path=str(tmp_path / "all.json"), server=True))
-        assert await asyncio.to_thread(held.reached.wait, 20)
+        assert await asyncio.to_thread(held.reached.wait, 60)
         await device.call("consent.withdraw", surface="tray")
         held.clients[-1].go_on.set()
         with pytest.raises(NeedsUser) as raised:

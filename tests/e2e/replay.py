@@ -74,7 +74,7 @@ def replay(folder: Path) -> dict:
 def ask(server, identity, method, path, body, headers) -> tuple[int, str]:
     """Send exactly this over the device's own mutual TLS."""
     place = urlsplit(server.url)
-    wire = HTTPSConnection(place.hostname, place.port, context=client_context(server.home.ca_pem, identity), timeout=10)
+    wire = HTTPSConnection(place.hostname, place.port, context=client_context(server.home.ca_pem, identity), timeout=60)
     wire.request(method, path, body, headers)
     answer = wire.getresponse()
     content = answer.read()

@@ -1,5 +1,6 @@
 """How long a test waits for other processes: generously, because a busy machine must not fail it. What comes is gone on with at once."""
 
+import asyncio
 import itertools
 import os
 import socket
@@ -10,6 +11,7 @@ PATIENCE_S = 120.0
 PASS_S = 420.0
 """For a whole pass: it may first wait five minutes for the machine's one right to train, which a neighbouring test holds."""
 LOOK_S = 0.02
+TICK_S = 0.01
 FIRST_PORT, LAST_PORT = 20_000, 32_000
 """Below what the kernel gives to connections, so that nobody gets the port between a choice and its use."""
 
@@ -21,6 +23,17 @@ def until(found, seconds=PATIENCE_S, what="it", look_s=LOOK_S):
         assert time.monotonic() < end, f"{what} did not come within {seconds:.0f} s"
         time.sleep(look_s)
     return value
+
+
+async def within(seconds, awaitable):
+    """Its result, which has to come while this loop could run for `seconds`: what other programs took of that time does not count."""
+    task = asyncio.ensure_future(awaitable)
+    for _ in range(round(seconds / TICK_S)):
+        if task.done():
+            break
+        await asyncio.sleep(TICK_S)
+    assert task.done(), f"it took longer than {seconds:g} s"
+    return await task
 
 
 _PORTS = itertools.count(FIRST_PORT + os.getpid() * 7919 % (LAST_PORT - FIRST_PORT - 1000))

@@ -49,7 +49,7 @@ def connects(monkeypatch):
 
 
 def run(scene):
-    return asyncio.run(asyncio.wait_for(scene, 30))
+    return asyncio.run(asyncio.wait_for(scene, 120))
 
 
 def fails(check, *args):

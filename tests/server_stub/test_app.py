@@ -18,6 +18,7 @@ from agent.transport.client import AggregatorClient
 from server_stub.rates import Rate, Rates
 from tests.fakes.clock import FakeClock
 from tests.fakes.live_server import LiveServer
+from tests.fakes.patience import until
 
 
 def refused(call, *values):
@@ -113,8 +114,7 @@ def test_a_round_closes_at_its_deadline_with_what_is_there(tmp_path):
         assert server.wait_for_model(2).round.round_id == 2
         server.clock.advance(61)
         store = server.store()
-        while store.newest_round().round_id < 3:
-            threading.Event().wait(0.02)
+        until(lambda: store.newest_round().round_id >= 3, what="the third round")
         assert [(held.state, held.updates) for held in store.rounds()[:2]] == [("done", 1), ("abandoned", 0)]
         assert store.model_version() == 2
         store.close()

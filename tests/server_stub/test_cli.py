@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -19,6 +18,7 @@ from agent.privacy.seal import seal_local
 from agent.protocol.invitation import parse_invitation
 from agent.transport.client import AggregatorClient
 from server_stub.cli import main
+from tests.fakes.patience import PATIENCE_S, until
 
 
 def command(*words):
@@ -238,14 +238,13 @@ def test_p10_a_killed_server_loses_no_update_and_counts_none_twice(home, tmp_pat
         assert client.send_update(body) == receipt
         other = AggregatorClient(where["url"], invitation.ca_pem, invitation.signing_key, devices[1][1])
         other.send_update(seal_local(np.full(config.d, 0.01), other.offer().round, "cd" * 8))
-        end = time.monotonic() + 20
-        while (stats := other.stats())["model_version"] < 2:
-            assert time.monotonic() < end
+        until(lambda: other.stats()["model_version"] >= 2, what="the new model")
+        stats = other.stats()
         assert (stats["updates"], stats["rounds_done"]) == (2, 1)
         client.close()
         other.close()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
     rounds = answer(capsys, "rounds", "list", "--home", str(home))["rounds"]
     assert [(one["state"], one["updates"], one["model_version"]) for one in rounds][:1] == [("done", 2, 2)]
 

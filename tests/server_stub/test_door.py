@@ -39,7 +39,7 @@ def shared(tmp_path_factory):
 
 def ask(server, method, path, body=None, headers=None, identity=None):
     parts = urlsplit(server.url)
-    connection = HTTPSConnection(parts.hostname, parts.port, context=client_context(server.home.ca_pem, identity), timeout=10)
+    connection = HTTPSConnection(parts.hostname, parts.port, context=client_context(server.home.ca_pem, identity), timeout=60)
     with contextlib.suppress(BrokenPipeError, ssl.SSLEOFError):  # answered and closed before the body was out
         connection.request(method, path, body, headers or {})
     answer = connection.getresponse()
@@ -227,7 +227,7 @@ def test_the_operator_port_answers_on_loopback_names_only(shared):
     from http.client import HTTPConnection
 
     def get(path, host):
-        connection = HTTPConnection("127.0.0.1", shared.where["operator_port"], timeout=10)
+        connection = HTTPConnection("127.0.0.1", shared.where["operator_port"], timeout=60)
         connection.request("GET", path, headers={"Host": host})
         answer = connection.getresponse()
         content = answer.read()

@@ -2,7 +2,6 @@
 
 import contextlib
 import threading
-import time
 from itertools import pairwise
 
 import numpy as np
@@ -23,6 +22,7 @@ from server_stub.rounds import State
 from server_stub.statistics import round_summary
 from tests.fakes.group_devices import GroupDevice, play
 from tests.fakes.live_server import LiveServer
+from tests.fakes.patience import PATIENCE_S, until
 
 GENEROUS = Rate(1_000_000, 100_000.0)
 TINY = {
@@ -67,14 +67,6 @@ def joined(devices):
     for device in devices:
         device.join(offer)
     return offer
-
-
-def until(holds, seconds=60):
-    end = time.monotonic() + seconds
-    while not (value := holds()):
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.01)
-    return value
 
 
 def ended(server, round_id=1):
@@ -157,7 +149,7 @@ def test_p6_a_device_that_drops_out_of_a_phase_costs_the_others_nothing(tmp_path
         if phase in MESSAGES[:3]:  # the others wait for no one: enough have answered
             until(lambda: said(server, phase) == 4)
             server.clock.advance(60)
-        round_of_all.join(60)
+        round_of_all.join(PATIENCE_S)
         held = ended(server)
         assert [device.failure for device in devices] == [None] * 4 + [phase]
         counted = devices if phase in ("consistency", "unmask") else devices[:4]

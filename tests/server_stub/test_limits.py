@@ -13,7 +13,8 @@ from server_stub.home import Settings, default_task
 from server_stub.rates import Limits, Rate, Rates
 from tests.fakes.live_server import OPERATOR, LiveServer, make_home
 
-QUICK = Limits(connections=12, head_s=0.4, body_s=0.4, body_bytes_per_s=100_000)
+QUICK = Limits(head_s=0.4)
+FEW = Limits(connections=12, body_s=0.4, body_bytes_per_s=100_000)
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +23,15 @@ def shared(tmp_path_factory):
         yield server
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """It waits its usual time for a head."""
+    with LiveServer(tmp_path_factory.mktemp("small"), limits=FEW) as server:
+        yield server
+
+
 def wire(server):
-    raw = socket.create_connection(("127.0.0.1", server.where["port"]), timeout=10)
+    raw = socket.create_connection(("127.0.0.1", server.where["port"]), timeout=60)
     return client_context(server.home.ca_pem).wrap_socket(raw, server_hostname="127.0.0.1")
 
 
@@ -53,8 +61,8 @@ def test_a_head_without_end_is_cut_off(shared):
     assert b" 200 " not in said(connection)
 
 
-def test_a_body_that_does_not_come_is_answered_and_cut_off(shared):
-    connection = wire(shared)
+def test_a_body_that_does_not_come_is_answered_and_cut_off(small):
+    connection = wire(small)
     connection.sendall(b"POST /api/v1/register HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{")
     answer = said(connection)
     assert answer.startswith(b"HTTP/1.1 408 ")
@@ -62,14 +70,14 @@ def test_a_body_that_does_not_come_is_answered_and_cut_off(shared):
     assert b"TOO_SLOW" in answer
 
 
-def test_more_connections_than_allowed_are_told_so_and_the_others_are_served(shared):
-    held = [wire(shared) for _ in range(QUICK.connections + 2)]
+def test_more_connections_than_allowed_are_told_so_and_the_others_are_served(small):
+    held = [wire(small) for _ in range(FEW.connections + 2)]
     answers = []
     for connection in held:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     answers = [said(connection)[:12] for connection in held]
     assert b"HTTP/1.1 503" in answers
-    again = wire(shared)
+    again = wire(small)
     again.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert said(again).startswith(b"HTTP/1.1 200")
 

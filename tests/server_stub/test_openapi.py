@@ -37,7 +37,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def schema_document(server):
-    with urllib.request.urlopen(f"{server.where['operator_url']}/openapi.json", timeout=10) as answer:
+    with urllib.request.urlopen(f"{server.where['operator_url']}/openapi.json", timeout=60) as answer:
         return json.load(answer)
 
 

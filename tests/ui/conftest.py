@@ -6,10 +6,12 @@ os.environ["QT_QPA_PLATFORM"] = "offscreen"
 os.environ.setdefault("LANG", "C.UTF-8")
 
 import pytest
+from pytestqt.qtbot import QtBot
 
 from tests.ui import scenes
 from ui.theme import Theme
 
+PATIENCE_MS = 60_000
 HARMLESS = ("This plugin does not support", "QObject::connect: No such signal QPlatformNativeInterface::systemTrayWindowChanged")
 """What Qt says of the off-screen platform itself (PLATFORM §1)."""
 
@@ -22,6 +24,21 @@ def qapp():
 @pytest.fixture(scope="session")
 def theme(qapp):
     return Theme(qapp)
+
+
+class PatientBot(QtBot):
+    """Waits longer than five seconds where nobody says how long: the machine may be busy."""
+
+    def waitSignal(self, signal, *, timeout=PATIENCE_MS, **options):
+        return super().waitSignal(signal, timeout=timeout, **options)
+
+    def waitUntil(self, callback, *, timeout=PATIENCE_MS):
+        super().waitUntil(callback, timeout=timeout)
+
+
+@pytest.fixture
+def qtbot(qapp, request):
+    return PatientBot(request)
 
 
 @pytest.fixture(autouse=True)

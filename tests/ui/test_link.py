@@ -13,6 +13,7 @@ from agent.errors import NeedsUser
 from agent.ipc import encode
 from agent.status import AgentState
 from tests.fakes import link as fakes
+from tests.fakes.patience import PATIENCE_S
 from ui.link import Link
 
 
@@ -51,13 +52,13 @@ def agent(path):
     host = Host(path)
     thread = threading.Thread(target=host.loop.run_forever, daemon=True)
     thread.start()
-    asyncio.run_coroutine_threadsafe(host._open(), host.loop).result(5)
+    asyncio.run_coroutine_threadsafe(host._open(), host.loop).result(PATIENCE_S)
     try:
         yield host
     finally:
-        asyncio.run_coroutine_threadsafe(host.server.close(), host.loop).result(5)
+        asyncio.run_coroutine_threadsafe(host.server.close(), host.loop).result(PATIENCE_S)
         host.loop.call_soon_threadsafe(host.loop.stop)
-        thread.join(5)
+        thread.join(PATIENCE_S)
         host.loop.close()
 
 
@@ -135,15 +136,15 @@ def test_without_an_agent_a_call_fails_at_once(link):
 
 def test_an_agent_that_comes_late_is_found_and_one_that_goes_is_noticed(qtbot, link, path):
     link.open()
-    with qtbot.waitSignal(link.statusChanged, timeout=3000), agent(path):
-        qtbot.waitUntil(lambda: link.is_connected, timeout=3000)
+    with qtbot.waitSignal(link.statusChanged), agent(path):
+        qtbot.waitUntil(lambda: link.is_connected)
         errors = []
         link.call("hang", {}, None, errors.append)
         qtbot.waitUntil(lambda: link.status is not None)
-    qtbot.waitUntil(lambda: not link.is_connected, timeout=3000)
+    qtbot.waitUntil(lambda: not link.is_connected)
     assert [error.code for error in errors] == ["NO_AGENT"]
     assert link.status is None
-    with agent(path), qtbot.waitSignal(link.statusChanged, timeout=3000):
+    with agent(path), qtbot.waitSignal(link.statusChanged):
         pass
 
 

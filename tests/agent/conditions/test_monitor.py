@@ -11,6 +11,7 @@ from agent.conditions.monitor import Monitor
 from agent.conditions.readings import Reading
 from agent.conditions.reasons import ReasonCode
 from tests.fakes.clock import FakeClock
+from tests.fakes.patience import PATIENCE_S
 
 
 class Probes:
@@ -62,7 +63,7 @@ async def ended(task):
 
 
 async def until(condition):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0)
 
@@ -123,7 +124,7 @@ def test_a_look_during_a_watch_that_is_ended_before_its_first_reading_ends_too(m
         await asyncio.sleep(0)
         watching.cancel()
         Probes.gate.set()
-        await asyncio.wait_for(looking, 10)
+        await asyncio.wait_for(looking, PATIENCE_S)
         assert is_held(monitor)
         assert Probes.is_open == 0
 

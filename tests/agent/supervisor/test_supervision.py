@@ -98,7 +98,7 @@ def test_a_pass_that_is_stopped_takes_no_scan_with_it(tmp_path):
         worker = ProcessWorker(tmp_path, command=SILENT)
         scan = asyncio.create_task(worker.scan(["/nothing"], b""))
         train = asyncio.create_task(worker.train(_Task(), b"", b"", b"", "x", b""))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(worker._children) < 2:
                 await asyncio.sleep(0.005)
         await worker.stop((Job.TRAIN, Job.SEAL))

@@ -8,6 +8,7 @@ import pytest
 
 from agent.app import build
 from tests.fakes.https_server import Scripted
+from tests.fakes.patience import PATIENCE_S
 
 
 @contextmanager
@@ -32,7 +33,7 @@ def tunnel():
         thread = threading.Thread(target=serve, args=(listener,))
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}", seen
-        thread.join(10)
+        thread.join(PATIENCE_S)
     assert not thread.is_alive()
 
 
