@@ -10,16 +10,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 PERIOD_S = 0.125
+"""A second holds a whole number of them. Longer ones cost less, but where others delay a slice, more of it falls into one second."""
 MIN_SLICE_S = 0.002
 """Less than this is carried over: starting and stopping would cost more than it gives."""
-LATER_SLICE_S = 0.025
-"""A worker that left some of its first slice paces itself or waits for a disk: it is looked at less often for the rest of the period.
-What it takes too much meanwhile is paid back in the next ones."""
+SPINS = 0.75
+"""A worker that used less than this of its last slice paces itself or waits for a disk; one that used more gets no slack."""
+SLACK_S = 0.02
+"""Of processor time: so much may one that does not spin take too much before it is looked at again. It is paid back at once."""
 MARGIN = 0.002
 """The worker's own pace stays this far below the limit, so that the enforcing loop has nothing to stop."""
 CREDIT_CAP_S = 0.02
 """So much unused time is carried into the next period: no second is more than two points above the limit for it."""
 FORGET = 0.1
+LONGEST_SLEEP_S = 1.0
 DEBT_CAP_S = 2.0
 """After a stall (a debugger, a frozen machine) the worker waits for 2 s of processor time at most."""
 
@@ -34,6 +37,7 @@ class Account:
     """Monotonic seconds."""
     rate: float = 1.0
     """Processor seconds per second while it runs, at least 1; two threads make 2."""
+    spins: bool = True
 
     @property
     def is_spent(self) -> bool:
@@ -41,16 +45,16 @@ class Account:
 
     def used(self, cpu_s: float, ran_s: float = 0.0) -> "Account":
         """After the kernel said that `cpu_s` were used, while running for `ran_s` (0: not to be learnt from)."""
-        rate = self.rate
+        rate, spins = self.rate, self.spins
         if ran_s >= MIN_SLICE_S:
             seen = cpu_s / ran_s  # a faster pace is believed at once, a slower one by and by: too short a slice harms nobody
-            rate = max(1.0, seen, rate + FORGET * (seen - rate))
-        return Account(self.left_s - cpu_s, self.ends_at, rate)
+            rate, spins = max(1.0, seen, rate + FORGET * (seen - rate)), seen > SPINS
+        return Account(self.left_s - cpu_s, self.ends_at, rate, spins)
 
-    def slice_s(self, now: float, *, first: bool = True) -> float:
-        """How long it may run before the counters must be read again; `first` of its period or a later one."""
-        wanted = self.left_s / self.rate
-        return max(0.0, min(wanted if first else max(wanted, LATER_SLICE_S), self.ends_at - now))
+    def slice_s(self, now: float) -> float:
+        """How long it may run before the counters must be read again."""
+        usable = self.left_s if self.spins else self.left_s + SLACK_S
+        return max(0.0, min(usable / self.rate, self.ends_at - now))
 
     def next_period(self, now: float, share: float) -> "Account":
         """The account of the period that follows, or of the one that holds `now` after a stall."""
@@ -79,7 +83,7 @@ class Pace:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._used, self._now, self._sleep = used, now, sleep
-        self._used_before, self._before = used(), now()
+        self._used_before, self._before, self._owed_s = used(), now(), 0.0
         self.set_limit(cpu_percent)
 
     def set_limit(self, cpu_percent: int) -> None:
@@ -87,9 +91,10 @@ class Pace:
         self._share = max(cpu_percent / 100 - MARGIN, MARGIN)
 
     def after_step(self) -> None:
-        """Sleep until the use since the last call is at most the share of the time; at most a second."""
+        """Sleep until the use so far is at most the share of the time; at most a second."""
         used, now = self._used(), self._now()
-        owed = (used - self._used_before) / self._share - (now - self._before)
-        if owed > MIN_SLICE_S:
-            self._sleep(min(owed, 1.0))
-        self._used_before, self._before = self._used(), self._now()
+        owed = self._owed_s + (used - self._used_before) / self._share - (now - self._before)
+        self._used_before, self._before = used, now
+        self._owed_s = max(-CREDIT_CAP_S, min(owed, LONGEST_SLEEP_S))  # what it slept too long is owed to it
+        if self._owed_s > MIN_SLICE_S:
+            self._sleep(self._owed_s)

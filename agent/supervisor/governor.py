@@ -8,12 +8,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
-import psutil
-
 from agent.supervisor.cpu_meter import Account, opened
-from agent.supervisor.tree import Tree
+from agent.supervisor.tree import Tree, memory_available
 from agent.supervisor.watchdog import Action, Caps, Sample, StopEvent, check
 
 LOOK_S = 1.0
@@ -43,7 +42,9 @@ class Governor:
         self.stopped: StopEvent | None = None
         self.final_s: float | None = None
         """What it used in all, once it is closed."""
-        self._woken = threading.Event()
+        self._alarm = threading.Lock()
+        """Held but for the moment in which it wakes the thread; to wait for it costs less than for a threading.Event."""
+        self._alarm.acquire()
         self._turn = threading.Lock()
         """Suspending and resuming exclude each other, so that a worker just held is not resumed by a slice that was due."""
         self._closing = False
@@ -89,7 +90,7 @@ class Governor:
         """Let it go on at once, within its limit."""
         with self._turn:
             self._held_since = None
-        self._woken.set()
+        self._wake()
 
     def measured(self) -> Measured:
         now, (then, used_then) = time.monotonic(), self._history[0]
@@ -103,7 +104,7 @@ class Governor:
     def close(self) -> None:
         """End the thread; a worker that is still there is killed."""
         self._closing = True
-        self._woken.set()
+        self._wake()
         if self._thread.is_alive():
             self._thread.join(timeout=1.0)
         if self.final_s is None:
@@ -116,6 +117,7 @@ class Governor:
         while not self._closing:
             if self._held_since is not None:
                 self._wait(LOOK_S)
+                account = self._meter(account, 0.0)
             elif self._caps.cpu_percent is None:
                 self._resume()
                 self._wait(LOOK_S)
@@ -131,13 +133,12 @@ class Governor:
 
     def _period(self, account: Account) -> Account:
         """One period: run for what the account holds, then stand still to its end."""
-        account, first = self._meter(account, 0.0), True
         while not account.is_spent and not self._closing and self._resume():
             started = time.monotonic()
             if started >= account.ends_at:
                 return account  # still something left at the end of the period: go on without a stop
-            self._wait(account.slice_s(started, first=first))
-            account, first = self._meter(account, time.monotonic() - started), False
+            self._wait(account.slice_s(started))
+            account = self._meter(account, time.monotonic() - started)
         self._suspend()
         while not self._closing and self._held_since is None and (rest := account.ends_at - time.monotonic()) > 0:
             self._wait(rest)
@@ -161,24 +162,27 @@ class Governor:
                 self._tree.suspend()
                 self._suspended = True
 
+    def _wake(self) -> None:
+        with suppress(RuntimeError):  # it was woken already
+            self._alarm.release()
+
     def _wait(self, seconds: float) -> None:
-        self._woken.wait(seconds)
-        self._woken.clear()
+        """Until woken, or for so long."""
+        self._alarm.acquire(timeout=seconds)
 
     def _look(self, now: float) -> bool:
         """Once a second: children, memory, time. False when the worker is gone or was ended."""
-        if not self._tree.is_alive():
+        held = self._tree.look()
+        if held is None:
             return False
-        self._tree.look_for_children()
         self._history.append((now, self._used))
-        self._rss = self._tree.rss_bytes()
-        held_since = self._held_since
+        self._rss, held_since = held.rss_bytes, self._held_since
         sample = Sample(
             now - self._started,
             0.0 if held_since is None else now - held_since,
-            self._rss,
-            self._tree.written_bytes(),
-            psutil.virtual_memory().available,
+            held.rss_bytes,
+            held.written_bytes,
+            memory_available(),
         )
         event = check(sample, self._caps)
         if event is None:
@@ -191,7 +195,7 @@ class Governor:
         if event.action is Action.ENDED:
             self._tree.end()
             give_up = time.monotonic() + GRACE_S
-            while self._tree.is_alive() and not self._closing and time.monotonic() < give_up:
+            while self._tree.look() is not None and not self._closing and time.monotonic() < give_up:
                 self._wait(0.05)
         self._tree.kill()
         self._on_stop(event)

@@ -9,10 +9,18 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Protocol
 
 import psutil
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a tree holds now, and what it wrote since its start."""
+
+    rss_bytes: int
+    written_bytes: int
 
 
 class Tree(Protocol):
@@ -21,14 +29,8 @@ class Tree(Protocol):
     def used_s(self) -> float:
         """Processor seconds of the whole tree since it started; never falls."""
 
-    def look_for_children(self) -> None:
-        """Find processes started since the last look; call about once a second."""
-
-    def rss_bytes(self) -> int: ...
-
-    def written_bytes(self) -> int: ...
-
-    def is_alive(self) -> bool: ...
+    def look(self) -> "Held | None":
+        """Find processes started since the last look, and what all of them hold; None: it is gone. Call about once a second."""
 
     def suspend(self) -> None: ...
 
@@ -54,23 +56,22 @@ class LinuxTree:
                 self._known[pid] = time.clock_gettime(_clock_of(pid))
         return sum(tuple(self._known.values()))
 
-    def look_for_children(self) -> None:
+    def look(self) -> Held | None:
+        stats = {pid: _stat(pid) for pid in self._with_children()}
+        own = stats.get(self._pid)
+        if own is None or own.state in b"ZX":
+            return None
+        pages = sum(stat.rss_pages for stat in stats.values() if stat is not None)
+        return Held(pages * self._page, sum(_written(pid) for pid in stats))
+
+    def _with_children(self) -> list[int]:
         waiting = list(self._known)
         while waiting:
             for child in _children_of(waiting.pop()):
                 if child not in self._known:
                     self._known[child] = 0.0
                     waiting.append(child)
-
-    def rss_bytes(self) -> int:
-        return sum(_field(pid, "statm", 1) for pid in self._known) * self._page
-
-    def written_bytes(self) -> int:
-        return sum(_written(pid) for pid in self._known)
-
-    def is_alive(self) -> bool:
-        state = _text(self._pid, "stat").rpartition(")")[2].split()[:1]
-        return bool(state) and state[0] not in "ZX"
+        return list(self._known)
 
     def suspend(self) -> None:
         self._signal(signal.SIGSTOP)
@@ -83,7 +84,7 @@ class LinuxTree:
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        self.look_for_children()
+        self._with_children()
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -108,23 +109,20 @@ class PsutilTree:
                 self._used[process.pid] = times.user + times.system
         return sum(tuple(self._used.values()))
 
-    def look_for_children(self) -> None:
-        with suppress(psutil.Error):
-            known = {process.pid for process in self._all}
-            self._all += [child for child in self._all[0].children(recursive=True) if child.pid not in known]
-
-    def rss_bytes(self) -> int:
+    def look(self) -> Held | None:
+        self._find_children()
+        if not self._all[0].is_running():
+            return None
         total = 0
         for process in self._all:
             with suppress(psutil.Error):
                 total += process.memory_info().rss
-        return total
+        return Held(total, 0)
 
-    def written_bytes(self) -> int:
-        return 0
-
-    def is_alive(self) -> bool:
-        return self._all[0].is_running()
+    def _find_children(self) -> None:
+        with suppress(psutil.Error):
+            known = {process.pid for process in self._all}
+            self._all += [child for child in self._all[0].children(recursive=True) if child.pid not in known]
 
     def suspend(self) -> None:
         self._each("suspend")
@@ -137,7 +135,7 @@ class PsutilTree:
         self._each("terminate")
 
     def kill(self) -> None:
-        self.look_for_children()
+        self._find_children()
         self._each("kill")
 
     def _each(self, act: str) -> None:
@@ -156,28 +154,51 @@ def _clock_of(pid: int) -> int:
     return (~pid << 3) | 2
 
 
+@dataclass(frozen=True)
+class _Stat:
+    state: bytes
+    rss_pages: int
+
+
+def _stat(pid: int) -> _Stat | None:
+    """Two fields of /proc/PID/stat (proc(5): 3 and 24), counted from the end of the name, which may hold anything."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    return _Stat(fields[0], int(fields[21])) if len(fields) > 21 else None
+
+
 def _children_of(pid: int) -> list[int]:
     found: list[int] = []
     with suppress(OSError):
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            found += (int(child) for child in (thread / "children").read_text().split())
+        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - a Path for each costs more than the reading
+            found += map(int, _read(f"/proc/{pid}/task/{thread}/children").split())
     return found
 
 
 def _written(pid: int) -> int:
-    for line in _text(pid, "io").splitlines():
-        if line.startswith("wchar:"):
-            return int(line.split()[1])
-    return 0
+    return _number_after(b"wchar:", _read(f"/proc/{pid}/io"))
 
 
-def _field(pid: int, name: str, place: int) -> int:
-    fields = _text(pid, name).split()
-    return int(fields[place]) if len(fields) > place else 0
+def memory_available() -> int:
+    """Bytes that programs of this computer may still take without swapping."""
+    kib = _number_after(b"MemAvailable:", _read("/proc/meminfo"))
+    return kib * 1024 if kib else int(psutil.virtual_memory().available)
 
 
-def _text(pid: int, name: str) -> str:
+def _number_after(name: bytes, text: bytes) -> int:
+    """0 when the name is not there."""
+    words = text.partition(name)[2].split(maxsplit=1)
+    return int(words[0]) if words else 0
+
+
+def _read(path: str) -> bytes:
+    """All of a small file of /proc in one system call, b"" when it is gone."""
     try:
-        return Path(f"/proc/{pid}/{name}").read_text()
+        file = os.open(path, os.O_RDONLY)
     except OSError:
-        return ""
+        return b""
+    try:
+        return os.read(file, 4096)
+    except OSError:
+        return b""
+    finally:
+        os.close(file)

@@ -40,6 +40,37 @@ def test_p9_a_governor_that_wakes_late_lets_nothing_through_in_the_long_run():
     assert sum(used) / len(used) <= 0.255
 
 
+def looks_at(share, spins_s, rests_s, seconds=30):
+    """A worker that spins for `spins_s` of processor time and rests for `rests_s`, on and on: its use in each tenth of a second, and how
+    often its counters were read."""
+    now, account, tenths, looks = 0.0, opened(0.0, share), [0.0] * (seconds * 10), 0
+    left, rests_until = spins_s, 0.0
+    while now < seconds:
+        ran = 0.0 if account.is_spent else account.slice_s(now)
+        if ran <= 0:
+            now, account = account.ends_at, account.next_period(account.ends_at, share)
+            continue
+        used, at, looks = 0.0, now, looks + 1
+        while at < now + ran - 1e-9:
+            step = min(0.001, now + ran - at)
+            if at >= rests_until:
+                used, left = used + step, left - step
+                tenths[min(int(at * 10), len(tenths) - 1)] += step
+                if left <= 0:
+                    left, rests_until = spins_s, at + rests_s
+            at += step
+        now += ran
+        account = account.used(used, ran)
+    return tenths, looks / seconds
+
+
+@pytest.mark.parametrize(("spins_s", "rests_s"), [(0.004, 0.012), (0.03, 0.02), (0.05, 0.15), (0.3, 1.5)])
+def test_p9_a_worker_that_rests_in_between_is_held_and_looked_at_rarely(spins_s, rests_s):
+    tenths, looks_per_s = looks_at(0.25, spins_s, rests_s)
+    assert max(sum(tenths[at : at + 10]) for at in range(len(tenths) - 9)) <= 0.28
+    assert looks_per_s <= 25
+
+
 def test_time_not_used_is_not_saved_up_for_a_burst():
     account = opened(0.0, 0.25)
     for period in range(1, 600):  # a minute without any use
@@ -80,6 +111,15 @@ def test_the_workers_own_pace_stays_within_its_share():
         clock.work(0.01)
         pace.after_step()
     assert clock.cpu / clock.now == pytest.approx(0.25, abs=0.01)
+
+
+def test_what_the_workers_own_pace_slept_too_long_is_made_up_for():
+    clock = Clock()
+    pace = Pace(50, used=lambda: clock.cpu, now=lambda: clock.now, sleep=lambda seconds: clock.sleep(seconds + 0.002))
+    for _ in range(500):
+        clock.work(0.02)
+        pace.after_step()
+    assert clock.cpu / clock.now == pytest.approx(0.5, abs=0.005)
 
 
 @pytest.mark.parametrize(
