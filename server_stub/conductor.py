@@ -29,6 +29,7 @@ from server_stub.turns import Turns
 
 LOOK_S = 1.0
 """How often the clock, and what other processes wrote, is looked at."""
+SETTLE_S = 0.2
 TIDY_S = 600
 LOG = logging.getLogger("aegisai.rounds")
 
@@ -65,7 +66,7 @@ class Conductor:
         """Set once something has happened in a group; then there is another one."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tidied_at = 0
-        self.gathering = Gathering(store, settings, home.ca_pem, revocations, self._groups_changed)
+        self.gathering = Gathering(store, settings, home.ca_pem, revocations, self._groups_changed, self._ready_enough)
         self.situation: Situation | None = None
 
     def wake(self) -> None:
@@ -76,6 +77,11 @@ class Conductor:
         """Called by a job, in whichever thread it runs."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._tell)
+
+    def _ready_enough(self) -> None:
+        """Called by a job; those who become ready meanwhile are planned for too."""
+        if (loop := self._loop) is not None:
+            loop.call_soon_threadsafe(loop.call_later, SETTLE_S, self._wake.set)
 
     def _tell(self) -> None:
         self.moved.set()

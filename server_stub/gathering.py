@@ -26,15 +26,24 @@ OUTCOMES = ("close", "advance", "leave", "drop")
 
 
 class Gathering:
-    """`changed` is told when an inbox may have something new."""
+    """`changed` is told when an inbox may have something new, `enough` when enough devices have become ready for a window."""
 
-    def __init__(self, store: Store, settings: Settings, ca_pem: str, revocations: Callable[[], str], changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        ca_pem: str,
+        revocations: Callable[[], str],
+        changed: Callable[[], None],
+        enough: Callable[[], None],
+    ) -> None:
         self._store = store
         self._rounds: RoundStore = RoundStore(store)
         self._settings = settings
         self._ca_pem = ca_pem
         self._revocations = revocations
         self._changed = changed
+        self._enough = enough
         self._waiting = Waiting()
         self._model_version = 0
         self._crl: tuple[int, str] = (0, "")
@@ -58,7 +67,10 @@ class Gathering:
             draw=secrets.randbelow(1 << 20) / (1 << 20),
         )
         if is_ready:
+            before = self.expected(now)
             self._waiting.say(device_id, now, next_s)
+            if not before and self.expected(now):
+                self._enough()
         else:
             self._waiting.forget(device_id)
         return next_s
