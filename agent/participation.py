@@ -199,10 +199,19 @@ class Participation:
         self.is_held = bool(self._held_back(self._may_train))
         (self._worker().hold if self.is_held else self._worker().release)()
 
-    async def pause(self) -> None:
-        """Stop for a pause: a group that can still do without this device is left, a sending that has begun is finished (P2)."""
-        if not self._is_given:
-            await self._part("paused")
+    async def pause(self, note: Callable[[], None]) -> None:
+        """Stop for a pause that `note` makes durable; training stands still before anything else.
+
+        A group that can still do without this device is left, a sending that has begun is finished (P2).
+        """
+        if self.activity.kind == "training":
+            self._worker().hold()
+        try:
+            note()
+            if not self._is_given:
+                await self._part("paused")
+        finally:
+            self.obey()
 
     async def quit(self) -> None:
         """End everything: a group that can still do without this device is told, if that takes no longer than a second."""

@@ -168,8 +168,7 @@ class Service:
             until = now + seconds
         if until is not None and not now < until <= now + MAX_PAUSE_S:
             raise NeedsUser("BAD_VALUE", "A pause lasts from 1 second to 366 days.", "Nothing was changed.")
-        self._agent.values.put("pause", {"until": until or 0})
-        await self._agent.participation.pause()
+        await self._agent.participation.pause(lambda: self._agent.values.put("pause", {"until": until or 0}))
         self._agent.wake()
         return await self._status()
 

@@ -199,6 +199,37 @@ def test_a_hold_ends_with_its_training(device):
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize("fails", [False, True], ids=["it holds", "its writing fails"])
+def test_a_pause_stops_training_before_it_writes_anything(device, monkeypatch, fails):
+    """A disk may be slow; whoever pauses wants a still machine."""
+
+    async def scene():
+        await device.join()
+        running = await device.pass_held_at("train")
+        put, seen = device.agent.values.put, []
+
+        def slow(key, value):
+            seen.append((key, device.worker.is_held))
+            if fails:
+                raise NeedsUser("DISK_FULL", "The disk is full.", "Free some space.")
+            put(key, value)
+
+        monkeypatch.setattr(device.agent.values, "put", slow)
+        if fails:
+            with pytest.raises(NeedsUser):
+                await device.call("pause")
+            assert not running.done()
+        else:
+            await device.call("pause")
+            assert (await running).outcome is Outcome.STOPPED
+        assert ("pause", True) in seen
+        assert not device.worker.is_held
+        await device.agent.participation.stop()
+        await running
+
+    asyncio.run(scene())
+
+
 def test_a_worker_that_was_ended_with_its_pass_is_no_fault(device, monkeypatch):
     async def scene():
         await device.join()

@@ -9,13 +9,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from tests.bench.harness import CannotMeasure, Figure, bench
-from tests.bench.process import children, rate, usage
+from tests.bench.process import children, is_ending, rate, usage
 from tests.fakes.laptop import Laptop, state
 from tests.fakes.training_laptop import run_now, training_laptop
 
@@ -110,16 +111,24 @@ def until_the_worker_stands_still() -> Iterator[Figure]:
     """The installed agent with a training under way: another person's session, a key, the plug, a pause, a withdrawal."""
     waits: list[float] = []
     with tempfile.TemporaryDirectory() as folder, training_laptop(Path(folder), share=SHARE, asked=False) as laptop:
-        for kind, play, times in (("key", _key, 50), ("session", _session, 50), ("plug", _plug, 2), ("pause", _pause, 3)):
+        for kind, play, times in (("key", _key, 50), ("session", _session, 50), ("plug", _plug, 2)):
             pairs = play(laptop, times)
             stops, again = [stop for stop, _ in pairs], [back for _, back in pairs]
             waits += stops
-            yield Figure(f"stop.latency_s.{kind}.median", statistics.median(stops), "s", STOP_REACH_S["median"], "the reach")
-            yield Figure(f"stop.latency_s.{kind}.worst", max(stops), "s", STOP_REACH_S["worst"], "the reach")
+            yield from _latencies(f"stop.latency_s.{kind}", stops, "s")
             yield Figure(f"stop.resume_s.{kind}.median", statistics.median(again), "s")
+        stops, gone, again = _pause(laptop, 25)
+        waits += stops
+        yield from _latencies("stop.latency_s.pause", stops, "s, from the request to the agent")
+        yield from _latencies("stop.gone_s.pause", gone, "s, until its memory is free")
+        yield Figure("stop.resume_s.pause.median", statistics.median(again), "s, to a new worker")
         yield Figure("stop.latency_s.withdrawal", _withdrawal(laptop), "s", 1.0, "the reach: the worker is gone")
-    yield Figure("stop.latency_s.median", statistics.median(waits), "s", STOP_REACH_S["median"], "the reach")
-    yield Figure("stop.latency_s.worst", max(waits), "s", STOP_REACH_S["worst"], "the reach")
+    yield from _latencies("stop.latency_s", waits, "s")
+
+
+def _latencies(key: str, seconds: list[float], unit: str) -> Iterator[Figure]:
+    yield Figure(f"{key}.median", statistics.median(seconds), unit, STOP_REACH_S["median"], "the reach")
+    yield Figure(f"{key}.worst", max(seconds), unit, STOP_REACH_S["worst"], "the reach")
 
 
 def _stopped(laptop: Laptop, act, back) -> tuple[float, float]:
@@ -203,20 +212,32 @@ def _plug(laptop: Laptop, times: int) -> list[tuple[float, float]]:
     return [_stopped(laptop, lambda: battery(on_battery=True), lambda: battery(on_battery=False)) for _ in range(times)]
 
 
-def _pause(laptop: Laptop, times: int) -> list[tuple[float, float]]:
-    """Includes the start of the command `aegis pause`: that is what a person waits for, less a tray's click."""
-    pairs = []
+def _pause(laptop: Laptop, times: int) -> tuple[list[float], list[float], list[float]]:
+    """Seconds from the request on the agent's channel (a tray's click; the start of a command is not in it) until the worker computes
+    nothing more, until it is gone, and from `resume` and `run_now` until another works.
+
+    A pause ends the worker: it is stopped first, then killed, and the kernel frees its memory after that.
+    """
+    stops, gone, again = [], [], []
     for _ in range(times):
         worker, channel = _training(laptop), laptop.channel()
-        with closing(channel):
+        with closing(channel), ThreadPoolExecutor(1) as asking:
             started = time.monotonic()
-            channel.call("pause", {}, 10)
-            stopped, again = _stood_still(worker) - started, time.monotonic()
+            asked = asking.submit(channel.call, "pause", {}, 10)
+            ran_at = started
+            while state(worker) not in ("", "Z"):
+                if not _is_still(worker) and not is_ending(worker):
+                    ran_at = time.monotonic()
+                time.sleep(0.0005)
+            stops.append(ran_at - started)
+            gone.append(time.monotonic() - started)
+            asked.result()
+            resumed = time.monotonic()
             channel.call("resume", {}, 10)
             run_now(laptop)
-            pairs.append((stopped, time.monotonic() - again))
-        time.sleep(1.0)
-    return pairs
+            again.append(time.monotonic() - resumed)
+        time.sleep(0.5)
+    return stops, gone, again
 
 
 def _withdrawal(laptop: Laptop) -> float:

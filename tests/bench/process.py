@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MIB = 2**20
+PF_EXITING = 4
 WAKEUP_FIELDS = ("voluntary_ctxt_switches", "nonvoluntary_ctxt_switches")
 
 
@@ -35,6 +36,15 @@ def usage(pid: int) -> Usage:
     cpu_ns = sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads)
     wakeups = sum(int(_fields(thread / "status")[name]) for thread in threads for name in WAKEUP_FIELDS)
     return Usage(_kib(memory["Rss"]) / 1024, _kib(memory["Pss"]) / 1024, cpu_ns / 1e9, wakeups)
+
+
+def is_ending(pid: int) -> bool:
+    """Whether it runs no more of its program: the kernel takes it down (PF_EXITING in field 9 of proc(5)'s stat)."""
+    try:
+        fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return bool(int(fields[6]) & PF_EXITING)
 
 
 def rate(pid: int, seconds: float) -> Rate:
