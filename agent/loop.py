@@ -57,6 +57,7 @@ class Loop:
         """When what an erase left is tried again (monotonic); None: nothing is known to be left."""
         self._watching: asyncio.Task[None] | None = None
         self._was_held = False
+        self._was_joining = self._is_joining()
         self._history = scheduler.History(agent.clock.now())
         self._channel = ChannelServer(socket_path(agent.home.root, agent.environ), agent.service.call, lambda: agent.status().to_json())
         agent.attach(wake=self._changed_by_a_person, run_now=self._run_now, request_quit=self._quit.set)
@@ -221,7 +222,16 @@ class Loop:
 
     def _changed_by_a_person(self) -> None:
         self._history = scheduler.after_change(self._history, self._agent.clock.now())
+        is_joining = self._is_joining()
+        if is_joining and not self._was_joining:
+            self._history = scheduler.after_joining(self._history)
+        self._was_joining = is_joining
         self._woken.set()
+
+    def _is_joining(self) -> bool:
+        """Whether the next pass is the one that registers this device."""
+        enrolment = self._agent.terms.enrolment()
+        return enrolment is not None and not enrolment.is_registered and self._agent.gate.denial() is None
 
     def _run_now(self) -> None:
         self._once_more = True

@@ -1,7 +1,8 @@
 """When the agent looks again: a pure function of what happened, the clock and one random draw.
 
 1. Offers are asked for every 30 minutes ± 50 %; the server may lengthen that, never shorten it below 5 minutes. The draw spreads a fleet.
-2. Never within 2 minutes of the start or of waking from sleep.
+2. Never within 2 minutes of the start or of waking from sleep; but at once when a person has just joined and agreed: the device registers
+   while they look on.
 3. After a fault: exponential back-off with jitter and an offline budget (agent.transport.renewal). A worker that fails again and again
    is given up for a day, and a person sees it.
 4. A known end of the waiting (hold, budget, pause) is waited for, within a day; a condition that is over lets the next pass come soon.
@@ -50,6 +51,8 @@ class History:
     """The last pass ended for something that a person can change: a pause, a hold, a limit, a budget, missing rows."""
     ready_since: int | None = None
     """When a finished update began to wait for a group."""
+    has_joined: bool = False
+    """A person has just joined an operator and agreed; the first pass has not ended yet."""
 
 
 def after_pass(history: History, result: PassResult, now: int) -> History:
@@ -79,6 +82,7 @@ def after_fault(history: History, now: int, retry_after_s: int = 0, *, of_worker
         worker_faults=in_a_row,
         not_before=now + retry_after_s if retry_after_s else None,
         waits=False,
+        has_joined=False,
     )
 
 
@@ -97,6 +101,11 @@ def after_change(history: History, now: int) -> History:
     return replace(history, not_before=now + LIFT_S, spread_s=LIFT_S, waits=False)
 
 
+def after_joining(history: History) -> History:
+    """A person has joined an operator and agreed: the first pass comes at once."""
+    return replace(history, has_joined=True)
+
+
 def after_wake(history: History, now: int) -> History:
     return replace(history, awake_since=now)
 
@@ -113,6 +122,8 @@ def gave_up(history: History) -> bool:
 
 def next_at(history: History, draw: float) -> int:
     """Seconds since the epoch of the next pass. `draw` is uniform in [0, 1) and drawn once per pass."""
+    if history.has_joined:
+        return history.awake_since
     settled = history.awake_since + SETTLE_S
     if history.last_at is None:
         return settled + int(draw * SETTLE_S)

@@ -72,6 +72,23 @@ def test_p1_without_consent_there_is_no_pass_and_no_timer(device):
     asyncio.run(scene())
 
 
+def test_who_joins_and_agrees_is_registered_while_they_look_on(device):
+    """Without waiting for rows to learn from or for the quiet after the start, and once."""
+
+    async def scene():
+        async with running(device) as path:
+            await ask(path, "enroll", invitation=device.server.invitation())
+            assert device.server.calls == []
+            await device.grant()
+            await until(lambda: device.agent.status().enrolled and not device.agent.participation.is_busy)
+            await until(lambda: device.agent.next_at > device.clock.now())
+            calls = list(device.server.calls)
+            await ask(path, "settings.set", key="cpu.share_idle", value=10)
+            assert device.server.calls == calls
+
+    asyncio.run(scene())
+
+
 def test_run_now_makes_a_pass_without_the_hold(device):
     async def scene():
         await device.join()

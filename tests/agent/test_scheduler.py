@@ -23,6 +23,7 @@ from agent.scheduler import (
     History,
     after_change,
     after_fault,
+    after_joining,
     after_lift,
     after_pass,
     after_set_back,
@@ -160,6 +161,14 @@ def test_what_a_person_changes_brings_the_next_pass_soon_and_never_puts_it_off(o
     mendable = outcome in MENDABLE
     assert (next_at(once, 0.5) <= NOW + 100 + 2 * LIFT_S) is mendable
     assert next_at(after_change(once, NOW + 110), 0.5) == next_at(once, 0.5)
+
+
+def test_who_has_just_joined_and_agreed_is_registered_at_once_and_a_fault_then_backs_off():
+    joined = after_joining(History(NOW))
+    assert next_at(joined, 0.9) <= NOW
+    assert next_at(after_set_back(joined, NOW - 10**6), 0.9) <= NOW - 10**6
+    assert next_at(after_pass(joined, NO_ROUND, NOW), 0.9) >= NOW + SETTLE_S
+    assert next_at(after_fault(joined, NOW), 0.9) >= NOW + SETTLE_S
 
 
 def test_a_clock_that_is_set_right_leads_to_a_pass_soon():
