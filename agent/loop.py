@@ -24,7 +24,7 @@ from agent.standing import own_reasons
 log = logging.getLogger(__name__)
 
 TICK_S = 60.0
-WATCH_S = 2.0
+WATCH_S = 5.0
 """How often a pass under way is compared with consent and conditions; withdrawing and pausing do not wait for it."""
 MODEL_PERIOD_S = 24 * 3600
 STATUS_DELAY_S = 0.1

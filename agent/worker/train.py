@@ -25,7 +25,7 @@ from agent.worker import scratch as scratch_file
 
 MAX_CLASS_WEIGHT = 5.0
 CHECKPOINT_S = 30.0
-TELL_S = 1.0
+TELL_S = 2.0
 """Progress is told no more often: whoever listens is woken by it."""
 UPDATE_LABEL = "aegisai/trained-update/1"
 CHECKPOINT_LABEL = "aegisai/training-checkpoint/1"
