@@ -119,7 +119,7 @@ def ledger_text(result: Shown) -> str:
             f"  {charge['body_bytes']} bytes  {entry.get('state', '')}  {charge['body_sha256'][:16]}"
         )
     lines.append(
-        f"{totals['charges']} charges, {totals['sent']} acknowledged, {totals['bytes_up']} bytes; "
+        f"{totals['charges']} charge{'' if totals['charges'] == 1 else 's'}, {totals['sent']} acknowledged, {totals['bytes_up']} bytes; "
         f"this period ε {totals['epsilon_ledger']:.3g} of {totals['epsilon_period']:g} (δ {totals['delta']:g}); "
         f"if the sum's protection failed: {totals['epsilon_local']:.3g}; "
         f"lifetime {totals['epsilon_lifetime']:.3g} of {totals['epsilon_lifetime_ceiling']:g}"

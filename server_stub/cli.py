@@ -265,7 +265,7 @@ def _parser() -> argparse.ArgumentParser:
             commands,
             "init",
             _init,
-            lambda a: f"The server in {a['home']} is made ({a['mode']}; {a['group_floor']}). Next: aegis-server run",
+            lambda a: f"The server in {a['home']} is made. {a['mode']} mode, {a['group_floor']}. Next: aegis-server run",
             "make keys, task and start model",
         )
     )
@@ -393,7 +393,7 @@ def _run_options(options: argparse.Namespace) -> dict[str, Any]:
 def _floor(settings: Settings) -> str:
     """The group floor in words."""
     if settings.task.mode is not Mode.SECAGG:
-        return "none: no groups in local mode"
+        return "no groups: each device adds all the noise to its update"
     plan = settings.rounds
     kind = "test floor" if plan.is_test_floor else "floor"
     return f"{kind}: groups of {plan.min_group} devices or more, sums of {plan.min_sum} or more"
