@@ -115,7 +115,7 @@ async def serve(
         store = Store(database or home.database_url)
         try:
             conductor = Conductor(home, store, settings, key, clock, turns, authority.revocations)
-            conductor.step()
+            await turns.run(conductor.step)
             server = device_port.Server(home, settings, store, authority, conductor, key, clock, turns, rates)
             routes, door = device_port.build(server)
             devices = _device_server(home, settings, door)

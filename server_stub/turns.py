@@ -5,11 +5,16 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from sqlite3 import SQLITE_BUSY, OperationalError
 from typing import TypeVar
+
+from server_stub.database import BUSY_TIMEOUT_MS
 
 T = TypeVar("T")
 SLOW_S = 0.01
 """A short job that took longer met a slow disk or a busy machine …"""
+LOOK_S = 0.02
+"""How often a database that another process is writing to is looked at."""
 PATIENCE_S = 10.0
 """… and for so long the next ones go through the thread, so that the event loop goes on answering others."""
 
@@ -27,21 +32,35 @@ class Turns:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._in_turn, function, *values)
 
     async def run_short(self, function: Callable[..., T], *values: object) -> T:
-        """Run a job of well under a millisecond: here, unless another has the turn. The way through the thread would cost more than it."""
+        """Run a job of well under a millisecond: here, unless another has the turn. The way through the thread would cost more than it.
+
+        A job that finds the database held by another process (SQLITE_BUSY, before it did anything) is done again in the thread.
+        """
         if time.monotonic() < self._patient_until or not self._turn.acquire(blocking=False):
             return await self.run(function, *values)
         started = time.monotonic()
         try:
             return function(*values)
+        except OperationalError as error:
+            if error.sqlite_errorcode != SQLITE_BUSY:
+                raise
         finally:
             self._turn.release()
             if time.monotonic() - started > SLOW_S:
                 self._patient_until = time.monotonic() + PATIENCE_S
+        return await self.run(function, *values)
 
     def close(self) -> None:
         """Wait for what is under way."""
         self._thread.shutdown()
 
     def _in_turn(self, function: Callable[..., T], *values: object) -> T:
-        with self._turn:
-            return function(*values)
+        ends = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+        while True:
+            with self._turn:
+                try:
+                    return function(*values)
+                except OperationalError as error:
+                    if error.sqlite_errorcode != SQLITE_BUSY or time.monotonic() > ends:
+                        raise
+            time.sleep(LOOK_S)

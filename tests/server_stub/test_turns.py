@@ -1,9 +1,11 @@
 import asyncio
+import sqlite3
 import threading
 
 import pytest
 
 from server_stub import turns as module
+from server_stub.store import Store
 from server_stub.turns import Turns
 
 
@@ -63,6 +65,33 @@ def test_after_a_slow_one_the_next_go_through_the_thread_for_a_while(turns, monk
 
     after, later = asyncio.run(story())
     assert after != threading.get_ident() == later
+
+
+def test_a_database_that_another_process_writes_to_is_waited_for_while_the_loop_goes_on(turns, tmp_path):
+    path = tmp_path / "a.sqlite3"
+    store = Store(f"sqlite:///{path}")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    tried = []
+
+    def write():
+        tried.append(threading.get_ident())
+        with store.direct.writing() as sql:
+            sql.execute("INSERT INTO devices (device_id, enrolled_at, erase_hash) VALUES ('d', 1, '')")
+        return "written"
+
+    async def story():
+        job = asyncio.create_task(turns.run_short(write))
+        while len(tried) < 3:
+            await asyncio.sleep(0)
+        other.execute("COMMIT")
+        return await job
+
+    assert asyncio.run(story()) == "written"
+    assert tried[0] == threading.get_ident() not in tried[1:]
+    assert [device["device_id"] for device in store.devices()] == ["d"]
+    other.close()
+    store.close()
 
 
 def test_a_job_that_fails_gives_its_turn_back(turns):
