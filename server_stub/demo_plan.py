@@ -30,6 +30,7 @@ LEAST_GROUP = 3
 PRODUCT_FROM = 40
 """From so many devices on, groups are as large as the product demands."""
 JOIN_S, PHASE_S = 6, 10
+"""Where nobody is to vanish a phase may take twice as long: it costs nothing, and a busy machine loses no device."""
 PHASES = ("shares", "masked", "consistency", "unmask")
 """What a device may fail to say once it has joined a group."""
 RATE_MILLI = 500
@@ -126,7 +127,7 @@ class DemoPlan:
                 "ready-target": self.devices,
                 "lead-seconds": 0,
                 "join-seconds": JOIN_S + self.devices // 10,
-                "phase-seconds": PHASE_S + self.devices // (10 if self.drop else 2),
+                "phase-seconds": PHASE_S + self.devices // 10 if self.drop else 2 * PHASE_S + self.devices // 2,
                 "poll-seconds": 1,
                 **({} if self.floor is None else {"group-floor": self.floor.min_group}),
             }

@@ -19,8 +19,9 @@ from agent.privacy.zcdp import rho_for_epsilon
 from server_stub import demo_baselines, demo_data
 from server_stub.demo import command, make_table
 from server_stub.demo_agent import programs_here
-from server_stub.demo_plan import MOST_RHO_UNITS, ROWS_EACH, DemoPlan
+from server_stub.demo_plan import MOST_RHO_UNITS, PHASES, ROWS_EACH, DemoPlan
 from server_stub.demo_report import GroupLine, Report, RoundLine, draw, protection, render
+from server_stub.demo_rounds import AFTER_ROUND_S
 from server_stub.demo_screen import DemoScreen
 from server_stub.scratch import PREFIX, scratch_folder, socket_folder, sweep
 
@@ -206,3 +207,20 @@ def test_sockets_get_a_short_folder_where_the_scratch_folder_has_a_long_name(tmp
 
 def test_the_environment_holds_real_programs():
     assert any(path.name == "cli-64.exe" for path in programs_here())
+
+
+@pytest.mark.parametrize("devices", [3, 4, 20, 39, 40, 500])
+@pytest.mark.parametrize("drop", [0.0, 0.2])
+def test_the_longest_round_of_groups_ends_before_it_is_given_up(devices, drop):
+    plan = DemoPlan(devices=devices, drop=drop)
+    options = plan.server_options(Path("model"), devices - 1, 1)
+    join_s, phase_s = (int(options[options.index(f"--{name}") + 1]) for name in ("join-seconds", "phase-seconds"))
+    assert join_s + len(PHASES) * phase_s < plan.round_seconds + AFTER_ROUND_S
+
+
+def test_a_phase_is_longer_where_no_device_is_to_vanish():
+    def phase_s(drop):
+        options = DemoPlan(devices=20, drop=drop).server_options(Path("model"), 19, 1)
+        return int(options[options.index("--phase-seconds") + 1])
+
+    assert phase_s(0.0) >= 2 * phase_s(0.2)
