@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -30,16 +30,24 @@ class Child:
         """`log` takes what it writes."""
         self.name = name
         self._log = log
-        with log.open("ab") as out:
-            self._process = subprocess.Popen(
-                command,
-                env=dict(environ),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-                preexec_fn=_ends_with_parent(os.getpid()),
-            )
+        process = None
+        try:
+            with log.open("ab") as out, _signals_wait():
+                process = subprocess.Popen(
+                    command,
+                    env=dict(environ),
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                    start_new_session=True,
+                    preexec_fn=_ends_with_parent(os.getpid()),
+                )
+        except BaseException:  # told to end meanwhile
+            if process is not None:
+                process.kill()
+                process.wait()
+            raise
+        self._process = process
 
     @property
     def pid(self) -> int:
@@ -88,6 +96,25 @@ def last_words(name: str, said: str) -> NeedsOperator:
     if found and code.isupper() and code.replace("_", "").isalnum():
         return NeedsOperator(code, text)
     return NeedsOperator("CHILD_ENDED", f"{name} ended unexpectedly ({last[:200]}).", "Try again.")
+
+
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Signals to end are handled at the block's end: what their handler raises in the middle of a fork, Python throws away."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for number in before:
+            signal.signal(number, lambda number, _: came.append(number))
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+    for each in came:
+        signal.raise_signal(each)
 
 
 def _ends_with_parent(parent: int) -> Callable[[], None] | None:

@@ -56,3 +56,27 @@ signal.pause()
     parent.stdout.close()
     assert select.select([gone], [], [], 60)[0]
     os.close(gone)
+
+
+def test_a_signal_in_the_middle_of_a_start_is_not_lost(tmp_path):
+    code = """
+import os, signal, sys
+from pathlib import Path
+from server_stub.children import Child
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGTERM, interrupt)
+os.register_at_fork(after_in_parent=lambda: signal.raise_signal(signal.SIGTERM))
+try:
+    Child("It", [sys.executable, "-c", "import signal; signal.pause()"], os.environ, Path(sys.argv[1]))
+except KeyboardInterrupt:
+    print("told", signal.getsignal(signal.SIGTERM) is interrupt)
+try:
+    os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    print("no child is left")
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "log")], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("told True\nno child is left\n", "")
