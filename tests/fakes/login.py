@@ -64,7 +64,8 @@ class Desktop:
         os.close(write)
         with os.fdopen(read) as number:
             self.environ["DISPLAY"] = f":{number.readline().strip()}"
-        self._run(["openbox"])
+        self._manager = self._run(["openbox"])
+        until(self._is_managed, what="the window manager")
         if self._keyring:
             store = self._run(["gnome-keyring-daemon", "--foreground", "--unlock", "--components=secrets"], stdin=subprocess.PIPE)
             store.stdin.write(secret_service.PASSWORD.encode())
@@ -177,6 +178,14 @@ class Desktop:
         for process in self._started:
             process.poll()
         return found
+
+    def _is_managed(self):
+        """Whether a window manager is at work; one that found no display yet is started again."""
+        if self._manager.poll() is not None:
+            self._manager = self._run(["openbox"])
+        command = ["xprop", "-root", "_NET_SUPPORTING_WM_CHECK"]
+        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        return "window id" in done.stdout
 
     def _is_on_the_bus(self, name):
         command = ["dbus-send", "--session", "--print-reply", "--dest=org.freedesktop.DBus", "/", "org.freedesktop.DBus.NameHasOwner"]
