@@ -39,6 +39,8 @@ ROWS = 3_000
 LOOK_S = 1.0
 CALL_S = 120.0
 WAITING = "waiting"
+AT_ONCE = ("NO_ROUND", "HOLD")
+"""Reasons that this demonstration does not wait for."""
 ENDED_BY = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -82,7 +84,7 @@ async def attend(desk: Desk, tray: Child, server: LocalServer, fleet: Fleet, sha
         if status is not None and status["consent"]["state"] == "GRANTED":
             if not status["samples_benign"] + status["samples_malicious"]:
                 await asyncio.to_thread(desk.give_rows, share)
-            elif status["state"] == WAITING and all(reason["code"] == "NO_ROUND" for reason in status["reasons"]):
+            elif status["state"] == WAITING and all(reason["code"] in AT_ONCE for reason in status["reasons"]):
                 await asyncio.to_thread(desk.call, "run_now")
             if neighbours is None:
                 neighbours = asyncio.create_task(_neighbours(server, fleet, over))
