@@ -161,13 +161,11 @@ def test_nobody_listening_is_offline(authority):
 @pytest.mark.parametrize("action", [Action.CUT, Action.RESET, Action.HOLD])
 def test_an_answer_that_is_cut_or_held_is_offline_and_the_next_request_works(server, authority, action):
     with TlsProxy(server.port) as proxy:
-        session = PinnedSession(proxy.url, client_context(authority.pem))
+        session = PinnedSession(proxy.url, client_context(authority.pem), timeouts=Timeouts(read_s=2))
         assert ask(session).status == 200
-        usual, session._timeouts = session._timeouts, QUICK
         proxy.decide = lambda flow: action
         assert code_of(session) == "OFFLINE"
         until(lambda: len(server.asked) == 2, what="the second request")
-        session._timeouts = usual
         proxy.decide = lambda flow: Action.PASS
         proxy.release()
         assert ask(session).body == b"hello"
