@@ -43,31 +43,42 @@ class Timeouts:
 
 
 class _Wires:
-    """Handles on the open sockets of a session. Once cut, none can be added: nothing more leaves."""
+    """Handles on the open sockets of a session. Once cut, none can be added until the next request, or ever: nothing more leaves."""
 
     def __init__(self) -> None:
         self._open: set[socket.socket] = set()
+        self._done: set[socket.socket] = set()
+        """Their connections are closed, but an answer may still be read from them (`Connection: close`)."""
+        self._is_cut = False
         self._closed = False
         self._lock = threading.Lock()
 
     def add(self, wire: socket.socket) -> None:
-        """Raises ConnectionAbortedError after `cut(for_good=True)`."""
+        """Raises ConnectionAbortedError after `cut`."""
         with self._lock:
-            if self._closed:
+            if self._closed or self._is_cut:
                 wire.close()
                 raise ConnectionAbortedError("the connection was closed on this side")
             self._open.add(wire)
 
-    def discard(self, wire: socket.socket) -> None:
+    def done(self, wire: socket.socket) -> None:
+        """The connection is closed."""
         with self._lock:
             self._open.discard(wire)
-        wire.close()
+            self._done.add(wire)
+
+    def settle(self) -> None:
+        """No request is under way."""
+        with self._lock:
+            done, self._done, self._is_cut = self._done, set(), False
+        for wire in done:
+            wire.close()
 
     def cut(self, *, for_good: bool) -> None:
         """End both directions of every socket, also from another thread than the one that waits for it."""
         with self._lock:
-            self._closed = self._closed or for_good
-            for wire in self._open:
+            self._is_cut, self._closed = True, self._closed or for_good
+            for wire in self._open | self._done:
                 with contextlib.suppress(OSError):
                     wire.shutdown(socket.SHUT_RDWR)
 
@@ -85,14 +96,16 @@ class _Alarm:
 
     def set(self) -> None:
         """A request begins."""
-        self._due_s = time.monotonic() + self._after_s
+        with self._changed:
+            self._due_s = time.monotonic() + self._after_s
         if self._thread is None and not self._ended:
             self._thread = threading.Thread(target=self._watch, name="request-deadline", daemon=True)
             self._thread.start()
 
     def clear(self) -> None:
         """It has ended."""
-        self._due_s = None
+        with self._changed:
+            self._due_s = None
 
     def end(self) -> None:
         with self._changed:
@@ -145,12 +158,14 @@ class PinnedSession:
             raise _explained(error) from error
         finally:
             self._alarm.clear()
+            self._wires.settle()
 
     def close(self) -> None:
         """End what is under way (its `send` raises OFFLINE) and send nothing ever after."""
         self._wires.cut(for_good=True)
         self._alarm.end()
         self._pool.close()
+        self._wires.settle()
 
 
 def _pool_class(wires: _Wires) -> type[HTTPSConnectionPool]:
@@ -173,7 +188,7 @@ def _pool_class(wires: _Wires) -> type[HTTPSConnectionPool]:
         def close(self) -> None:
             super().close()
             if self.wire is not None:
-                wires.discard(self.wire)
+                wires.done(self.wire)
                 self.wire = None
 
     class CuttablePool(HTTPSConnectionPool):

@@ -1,5 +1,6 @@
 """The pinned connection: one trust root whatever the environment says, and every fault of the other end as one of our errors."""
 
+import contextlib
 import dataclasses
 import socket
 import ssl
@@ -12,6 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from agent.errors import AegisError
 from agent.identity import IdentityFile
 from agent.keystore import MemoryKeyStore
+from agent.transport import http
 from agent.transport.http import READ_TIMEOUT_S, PinnedSession, Timeouts
 from agent.transport.tls import client_context
 from tests.fakes.ca import DAY, TestAuthority
@@ -217,33 +219,75 @@ def _pump(source, sink):
     sink.close()
 
 
-def test_a_dripping_answer_ends_at_the_whole_deadline(authority, tmp_path):
+@pytest.fixture
+def dripping(authority, tmp_path):
+    """`dripping(head)` is the URL of a server that gives this head of an answer, and then a byte every 50 ms without end."""
     chain = tmp_path / "s.pem"
     certificate, key = authority.issue_server()
     chain.write_bytes(certificate.encode() + key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(chain)
     stop = threading.Event()
+    threads = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def drip():
+        def drip(head):
             connection = context.wrap_socket(listener.accept()[0], server_side=True)
-            connection.recv(4096)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n")
-            with connection:
+            with connection, contextlib.suppress(OSError):
+                connection.recv(4096)
+                connection.sendall(head)
                 while not stop.wait(0.05):
                     connection.sendall(b"x")
 
-        thread = threading.Thread(target=drip, daemon=True)
-        thread.start()
-        session = PinnedSession(
-            f"https://localhost:{listener.getsockname()[1]}",
-            client_context(authority.pem),
-            timeouts=Timeouts(connect_s=2, read_s=2, whole_s=0.4),
-        )
-        assert code_of(session) == "OFFLINE"
+        def start(head):
+            threads.append(threading.Thread(target=drip, args=(head,), daemon=True))
+            threads[-1].start()
+            return f"https://localhost:{listener.getsockname()[1]}"
+
+        yield start
         stop.set()
-        thread.join(PATIENCE_S)
+        for thread in threads:
+            thread.join(PATIENCE_S)
+
+
+HEADS = (
+    b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 999999\r\n\r\n",
+    b"HTTP/1.0 200 OK\r\nContent-Length: 999999\r\n\r\n",
+)
+
+
+@pytest.mark.parametrize("head", HEADS, ids=["kept", "to be closed", "HTTP/1.0"])
+def test_a_dripping_answer_ends_at_the_whole_deadline(dripping, authority, head):
+    """Also where the connection counts as closed once the head is read."""
+    session = PinnedSession(dripping(head), client_context(authority.pem), timeouts=Timeouts(whole_s=0.4))
+    codes = []
+    thread = threading.Thread(target=lambda: codes.append(code_of(session, max_bytes=10**6)), daemon=True)
+    thread.start()
+    thread.join(READ_TIMEOUT_S / 2)
+    assert codes == ["OFFLINE"]
+    session.close()
+
+
+@pytest.mark.parametrize("head", HEADS, ids=["kept", "to be closed", "HTTP/1.0"])
+def test_p2_closing_from_another_thread_ends_a_dripping_answer(dripping, authority, head):
+    url, codes, came = dripping(head), [], threading.Event()
+
+    session = PinnedSession(url, client_context(authority.pem))
+    original = http._read
+
+    def reading(response, max_bytes):
+        came.set()
+        return original(response, max_bytes)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(http, "_read", reading)
+        thread = threading.Thread(target=lambda: codes.append(code_of(session, max_bytes=10**6)), daemon=True)
+        thread.start()
+        assert came.wait(PATIENCE_S)
+        session.close()
+        thread.join(READ_TIMEOUT_S / 2)
+    assert codes == ["OFFLINE"]
 
 
 def test_p2_closing_from_another_thread_ends_a_request_under_way(server, authority):
