@@ -1,12 +1,15 @@
 """A round of secure aggregation against a running aggregator: real processes, real TLS, every device with its own machine and certificate.
 
-The devices run as threads of this process; on a machine with two cores they are half of the time. n: devices in the round.
+The devices are threads of PROCESSES processes, because Python runs the threads of one after each other. n: devices in the round.
 """
 
+import contextlib
+import multiprocessing
 import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from tests.bench.harness import CannotMeasure, Figure, bench
@@ -15,10 +18,14 @@ from tests.fakes.server_process import ServerProcess
 
 SIZES = {10: 2, 40: 2, 100: 2, 500: 1}
 """Devices, and rounds of which the best counts."""
+SHARE = 64
+"""Devices of a process, at most; the processes are at least PROCESSES."""
+PROCESSES = 2
 GROUP_MAX, GROUP_FLOOR = 128, 64
 """Of more devices than that several groups are made."""
 REACH_S = {100: 8.0, 500: 40.0}
 FLOWER_10_S = 10.8
+LIMIT_S = 300.0
 
 
 @bench(*(f"round.loopback_s.n{size}" for size in SIZES), *(f"round.server_cpu_ms_per_device.n{size}" for size in SIZES), unit="s")
@@ -39,16 +46,63 @@ def _measured(size: int, rounds: int) -> tuple[float, float]:
     options = ("--group-floor", str(floor), "--ready-target", str(size), "--group-max", str(most), "--epsilon", "300")
     best = (float("inf"), float("inf"))
     with tempfile.TemporaryDirectory() as folder, ServerProcess(Path(folder), *times, *options, "--rounds-planned", "1") as server:
-        token = server.token(size)
-        devices = [GroupDevice(server.enrol(token), 0.01) for _ in range(size)]
-        for version in range(1, 1 + rounds):
-            with ThreadPoolExecutor(8) as pool:
-                list(pool.map(GroupDevice.say_ready, devices))
-            cpu, began = server.cpu_s(), time.monotonic()
-            play(devices, devices[0].until_offered())
-            while devices[0].enrolled.client.offer().model_version <= version:
-                if time.monotonic() - began > 300:
-                    raise CannotMeasure("no model came of the round")
-                time.sleep(0.1)
-            best = min(best, (time.monotonic() - began, (server.cpu_s() - cpu) / size * 1000))
+        token = server.token(size + 1)
+        with _devices(server, token, size) as shares:
+            watcher = server.enrol(token).client
+            for version in range(1, 1 + rounds):
+                _all(shares, "ready")
+                cpu, began = server.cpu_s(), time.monotonic()
+                _all(shares, "play")
+                while watcher.offer().model_version <= version:
+                    if time.monotonic() - began > LIMIT_S:
+                        raise CannotMeasure("no model came of the round")
+                    time.sleep(0.1)
+                best = min(best, (time.monotonic() - began, (server.cpu_s() - cpu) / size * 1000))
+            watcher.close()
     return best
+
+
+@contextlib.contextmanager
+def _devices(server: ServerProcess, token: str, size: int) -> Iterator[list[Connection]]:
+    """Processes that play `size` devices; what is said to each."""
+    context = multiprocessing.get_context("fork")
+    count = max(PROCESSES, -(-size // SHARE))
+    started, shares = [], []
+    for number in range(count):
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_share, args=(server, token, size // count + (number < size % count), theirs), daemon=True)
+        process.start()
+        theirs.close()
+        started.append(process)
+        shares.append(ours)
+    try:
+        yield shares
+    finally:
+        for ours in shares:
+            ours.close()
+        for process in started:
+            process.join(10)
+
+
+def _share(server: ServerProcess, token: str, count: int, pipe: Connection) -> None:
+    """Enrol and play so many devices, until the other end is closed."""
+    devices = [GroupDevice(server.enrol(token), 0.01) for _ in range(count)]
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            if pipe.recv() == "ready":
+                with ThreadPoolExecutor(8) as pool:
+                    list(pool.map(GroupDevice.say_ready, devices))
+            else:
+                play(devices, devices[0].until_offered())
+            pipe.send([device.failure for device in devices if device.failure])
+
+
+def _all(shares: list[Connection], word: str) -> None:
+    """Have all devices do it at the same time. Raises CannotMeasure where one failed or takes too long."""
+    for ours in shares:
+        ours.send(word)
+    for ours in shares:
+        if not ours.poll(LIMIT_S):
+            raise CannotMeasure("devices take too long")
+        if failures := ours.recv():
+            raise CannotMeasure(f"devices failed: {failures[:3]}")
