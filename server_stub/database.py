@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from sqlite3 import Cursor
+from sqlite3 import SQLITE_BUSY, Cursor, OperationalError
 from typing import Any, cast
 
 from alembic import command
@@ -51,13 +51,14 @@ def reading(engine: Engine) -> Iterator[Connection]:
 class Direct:
     """A connection past SQLAlchemy for what every request does: 10 µs instead of 150 for a look-up. For one thread at a time.
 
-    It does not wait for another process that is writing: `writing` raises OperationalError SQLITE_BUSY before anything has happened.
+    One that is not `patient` does not wait for another process: it raises what `is_busy` tells, before anything has happened.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, patient: bool) -> None:
         self._connection = engine.raw_connection()
         self._connection.rollback()
-        self.cursor().execute("PRAGMA busy_timeout=0")
+        if not patient:
+            self.cursor().execute("PRAGMA busy_timeout=0")
 
     def close(self) -> None:
         self._connection.close()
@@ -77,6 +78,11 @@ class Direct:
         except BaseException:
             self._connection.rollback()
             raise
+
+
+def is_busy(error: OperationalError) -> bool:
+    """Whether another process held the database (SQLITE_BUSY, in any of its extended forms)."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == SQLITE_BUSY
 
 
 def _begin(connection: Connection) -> None:

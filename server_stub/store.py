@@ -76,8 +76,8 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self._engine: Engine = open_database(url, "aggregator")
-        self._lookup = Direct(self._engine)
-        self.direct = Direct(self._engine)
+        self._lookup = Direct(self._engine, patient=True)
+        self.direct = Direct(self._engine, patient=False)
         """For `round_store`, which holds the rest of the SQL."""
 
     @property

@@ -5,10 +5,10 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from sqlite3 import SQLITE_BUSY, OperationalError
+from sqlite3 import OperationalError
 from typing import TypeVar
 
-from server_stub.database import BUSY_TIMEOUT_MS
+from server_stub.database import BUSY_TIMEOUT_MS, is_busy
 
 T = TypeVar("T")
 SLOW_S = 0.01
@@ -29,12 +29,12 @@ class Turns:
 
     async def run(self, function: Callable[..., T], *values: object) -> T:
         """Run a job in the thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._in_turn, function, *values)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._in_turn, time.monotonic(), function, *values)
 
     async def run_short(self, function: Callable[..., T], *values: object) -> T:
         """Run a job of well under a millisecond: here, unless another has the turn. The way through the thread would cost more than it.
 
-        A job that finds the database held by another process (SQLITE_BUSY, before it did anything) is done again in the thread.
+        A job that finds the database held by another process, before it did anything, is done again in the thread.
         """
         if time.monotonic() < self._patient_until or not self._turn.acquire(blocking=False):
             return await self.run(function, *values)
@@ -42,7 +42,7 @@ class Turns:
         try:
             return function(*values)
         except OperationalError as error:
-            if error.sqlite_errorcode != SQLITE_BUSY:
+            if not is_busy(error):
                 raise
         finally:
             self._turn.release()
@@ -54,13 +54,12 @@ class Turns:
         """Wait for what is under way."""
         self._thread.shutdown()
 
-    def _in_turn(self, function: Callable[..., T], *values: object) -> T:
-        ends = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    def _in_turn(self, asked_s: float, function: Callable[..., T], *values: object) -> T:
         while True:
             with self._turn:
                 try:
                     return function(*values)
                 except OperationalError as error:
-                    if error.sqlite_errorcode != SQLITE_BUSY or time.monotonic() > ends:
+                    if not is_busy(error) or time.monotonic() > asked_s + BUSY_TIMEOUT_MS / 1000:
                         raise
             time.sleep(LOOK_S)
