@@ -80,8 +80,11 @@ class DemoPlan:
 
     @property
     def floor_words(self) -> str:
-        floor = self.floor
-        return "" if floor is None else f"test floor: groups of {floor.min_group}, sums of {floor.min_sum}"
+        """The least that a device of this demonstration accepts; "" where there are no groups."""
+        if not self.is_secagg:
+            return ""
+        kind, held = ("the product's own floor", Limits()) if self.floor is None else ("test floor", self.floor)
+        return f"{kind}: groups of {held.min_group}, sums of {held.min_sum}"
 
     @property
     def delta(self) -> float:

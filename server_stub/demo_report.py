@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.detector.model import Metrics
+from agent.privacy.policy import Limits
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+_OWN_FLOOR = f"; the product itself demands groups of {Limits().min_group} and sums of {Limits().min_sum}"
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,11 @@ def render(report: Report) -> "RenderableType":
         Text(report.consent),
         Text(f"Data: {report.data}"),
         Text(f"Devices: {report.devices}. {report.full_agent}"),
-        *([Text(f"Groups: {report.group_floor}; the product itself demands groups of 32 and sums of 20.")] if report.group_floor else []),
+        *(
+            [Text(f"Groups: {report.group_floor}{_OWN_FLOOR if report.group_floor.startswith('test') else ''}.")]
+            if report.group_floor
+            else []
+        ),
         _quality(report),
         Text(_privacy(report)),
         Text(

@@ -143,7 +143,7 @@ def test_small_groups_are_a_test_floor_that_devices_and_aggregator_share_and_lar
     assert (small.floor, small.floor_words) == (Limits(16, 10, 0), "test floor: groups of 16, sums of 10")
     options = small.server_options(Path("m"), 19, 1)
     assert options[options.index("--group-floor") + 1] == "16"
-    assert (large.floor, large.floor_words) == (None, "")
+    assert (large.floor, large.floor_words) == (None, "the product's own floor: groups of 32, sums of 20")
     assert "--group-floor" not in large.server_options(Path("m"), 99, 1)
     assert DemoPlan(mode="local").floor is None
 
