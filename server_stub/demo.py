@@ -58,7 +58,7 @@ def command(words: Sequence[str] | None = None) -> int:
 
 
 def run(plan: DemoPlan, screen: DemoScreen, ask: Ask | None, chart: Path) -> Report:
-    """The whole demonstration. Everything that it starts has ended, and all but chart and report is removed, when this returns.
+    """The whole demonstration. Everything that it starts has ended, and all but chart, report and ledger is removed, when this returns.
 
     `ask` puts the consent question; without it the full agent's consent is simulated. Raises AegisError, KeyboardInterrupt.
     """
@@ -76,9 +76,10 @@ def run(plan: DemoPlan, screen: DemoScreen, ask: Ask | None, chart: Path) -> Rep
         screen.doing("Starting the aggregator")
         server.start()
         held = hold(plan, server, fleet, agent, table, screen)
+        ledger = agent.ledger() if agent else None
     screen.doing("Computing what it is compared with")
     report = _report(plan, table, shares, held, consent, said.format(sent=held.agent_sent, rounds=plan.rounds))
-    return _written(report, chart)
+    return _written(report, chart, ledger)
 
 
 def _full_agent(
@@ -149,19 +150,26 @@ def _report(plan: DemoPlan, table: Table, shares: tuple[Share, ...], held: Held,
     )
 
 
-def _written(report: Report, chart: Path) -> Report:
-    """Draw the chart and write the report beside it; the report with the names of both. Raises NeedsUser CANNOT_WRITE."""
+def _written(report: Report, chart: Path, ledger: dict[str, Any] | None) -> Report:
+    """Draw the chart, write report and ledger beside it; the report with the names of all. Raises NeedsUser CANNOT_WRITE."""
     from dataclasses import replace
 
-    document = chart.with_suffix(".json")
-    whole = replace(report, files={"chart": str(chart), "report": str(document)})
+    document, book = chart.with_suffix(".json"), chart.with_name(f"{chart.stem}-ledger.json")
+    files = {"chart": str(chart), "report": str(document)}
+    whole = replace(report, files=files if ledger is None else {**files, "ledger": str(book)})
     try:
         chart.parent.mkdir(parents=True, exist_ok=True)
         draw(whole, chart)
-        document.write_text(json.dumps(whole.to_json(), indent=1, ensure_ascii=False) + "\n")
+        _write(document, whole.to_json())
+        if ledger is not None:
+            _write(book, ledger)
     except OSError as error:
         raise NeedsUser("CANNOT_WRITE", f"The report could not be written ({error.strerror}).", "Choose another place: --chart.") from error
     return whole
+
+
+def _write(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 def _ask(screen: DemoScreen) -> Ask | None:

@@ -119,6 +119,10 @@ class FullAgent:
     def status(self) -> dict[str, Any]:
         return self._channel.call("status", {})
 
+    def ledger(self) -> dict[str, Any]:
+        """What `aegis ledger --verify --json` says of it."""
+        return self._channel.call("ledger", {"verify": True})
+
     def close(self) -> None:
         """End it. Twice is fine."""
         self._channel.close()

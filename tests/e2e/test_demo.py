@@ -17,7 +17,7 @@ import pytest
 from tests.fakes.patience import PASS_S, PATIENCE_S, until
 
 pytestmark = pytest.mark.system
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs/schemas/demo.schema.json").read_text())
+SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 SMALL = ("--devices", "4", "--rounds", "2", "--epsilon", "4")
 
 
@@ -64,7 +64,7 @@ def test_a_small_demonstration_prints_one_document_and_leaves_its_report(place, 
     out, err = process.communicate(timeout=2 * PASS_S)
     assert process.returncode == 0, err
     document = json.loads(out)
-    jsonschema.validate(document, SCHEMA)
+    jsonschema.validate(document, json.loads((SCHEMAS / "demo.schema.json").read_text()))
     assert out.count("\n") == 1
     assert "nobody was asked" in document["consent"]
     assert (document["mode"], document["group_floor"]) == ("secagg", "test floor: groups of 3, sums of 2")
@@ -77,6 +77,10 @@ def test_a_small_demonstration_prints_one_document_and_leaves_its_report(place, 
     report = tmp_path / "home" / "reports" / "demo.json"
     assert json.loads(report.read_text()) == document
     assert report.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    ledger = json.loads((report.parent / "demo-ledger.json").read_text())
+    jsonschema.validate(ledger, json.loads((SCHEMAS / "ledger.schema.json").read_text()))
+    assert (ledger["verified"], ledger["problems"], ledger["totals"]["sent"]) == (True, [], 2)
+    assert [entry["state"] for entry in ledger["outbox"]] == ["acknowledged"] * 2
     check_nothing_is_left(place)
 
 
