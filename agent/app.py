@@ -12,32 +12,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from agent import durable
+from agent import atomic_file
+from agent.api.methods import Service
 from agent.clock import Clock, SystemClock
 from agent.conditions.evaluate import limits_of
-from agent.conditions.reasons import Reason
+from agent.config.effective import Terms
 from agent.consent.gate import Gate
 from agent.consent.record import Record
-from agent.draft import Drafts
+from agent.enrolment.client import ClientFactory, Membership
 from agent.errors import AegisError, NeedsUser
-from agent.membership import ClientFactory, Membership
-from agent.outcome import PassResult
-from agent.participation import Participation, wipe
 from agent.paths import RECORD_PREFIX, Home, policy_path, runtime_folder
-from agent.service import Service
-from agent.standing import Faults, own_reasons, status_of
+from agent.reasons import Reason
+from agent.reports.status_builder import Faults, own_reasons, status_of
+from agent.rounds.budget_gate import Wall
+from agent.rounds.checkpoint import Drafts
+from agent.rounds.outcome import PassResult
+from agent.rounds.runner import Participation, wipe
 from agent.status import ReadingView, Status, StopView
 from agent.store.database import Database
 from agent.store.head import Head
 from agent.store.ledger import Ledger
 from agent.store.samples import Samples
 from agent.store.values import Values
-from agent.terms import Terms
-from agent.wall import Wall
 
 if TYPE_CHECKING:
-    from agent.identity import Identity, IdentityFile
-    from agent.keystore import KeyStore
+    from agent.identity.identity import Identity, IdentityFile
+    from agent.identity.keystore import KeyStore
     from agent.models.repository import ModelRepository
     from agent.models.store import ModelStore
     from agent.privacy.policy import Limits
@@ -230,7 +230,7 @@ class Agent:
         folder = runtime_folder(self.environ)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = folder / f"{self.home.name}-{name}"
-        durable.write(path, content)
+        atomic_file.write(path, content)
         return path
 
     # What runs around it: the loop and the channel set these; without them they do nothing.
@@ -333,7 +333,7 @@ class Agent:
 
     def keystore(self) -> "KeyStore":
         """The store that the setting `key_store` names; in memory only in a home that the demo made, unless another was chosen there."""
-        from agent.keystore import MemoryKeyStore, chosen
+        from agent.identity.keystore import MemoryKeyStore, chosen
 
         if self._given_keystore is not None:
             return self._given_keystore
@@ -345,7 +345,7 @@ class Agent:
 
     def identity_file(self) -> "IdentityFile":
         """Needs the key store; `identity_file_exists` does not."""
-        from agent.identity import IdentityFile
+        from agent.identity.identity import IdentityFile
 
         return IdentityFile(self.home.root, self.keystore())
 
@@ -363,7 +363,7 @@ class Agent:
         return True
 
     def _own_limits(self) -> "Limits":
-        from agent.floor import limits_for
+        from agent.config.device_limits import limits_for
 
         return limits_for(self.home, self.terms.gate_facts().server_host)
 
@@ -393,7 +393,7 @@ class Agent:
         self.participation.discard()
         self.model_store().clear()
         shutil.rmtree(self.home.trust, ignore_errors=True)
-        durable.clear_drafts(self.home.root)
+        atomic_file.clear_drafts(self.home.root)
         self.home.model_seen_at.unlink(missing_ok=True)
         self.home.ledger_head.unlink(missing_ok=True)
         self.database.recreate()
@@ -416,7 +416,7 @@ class Agent:
             self.drafts.forget()
         wipe(self.home.scratch, self.drafts.checkpoint())
         if self.values.get("erasing"):
-            from agent.consent.erase import finish
+            from agent.api.erasure import finish
 
             finish(self)
         if self.gate.denial() is not None and self.ledger.unsent():
@@ -446,7 +446,7 @@ def build(
     place = Home(home)
     place.prepare()
     if demo and floor is not None:
-        from agent.floor import mark
+        from agent.config.device_limits import mark
 
         mark(place, floor)
     elif demo:

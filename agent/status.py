@@ -9,8 +9,8 @@ from enum import Enum
 from typing import Any
 
 from agent import __version__
-from agent.conditions.reasons import Reason, ReasonCode
 from agent.errors import PeerFault
+from agent.reasons import Reason, ReasonCode
 
 STATUS_VERSION = 1
 

@@ -94,7 +94,7 @@ def _plain_files() -> Iterator[tuple[Path, str]]:
 def _venv(place: Path) -> None:
     """A virtual environment on the distribution's Python, with one command: it keeps this program's libraries to itself."""
     _put(place / "pyvenv.cfg", b"home = /usr/bin\ninclude-system-site-packages = false\n")
-    program = f"#!/{PRIVATE}/bin/python -I\nimport sys\n\nfrom agent.cli import main\n\nsys.exit(main())\n"
+    program = f"#!/{PRIVATE}/bin/python -I\nimport sys\n\nfrom agent.cli.main import main\n\nsys.exit(main())\n"
     _put(place / "bin/aegis", program.encode(), mode=0o755)
     (place / "bin/python").symlink_to(f"/usr/bin/{PYTHON}")
     command = place.parents[1] / "bin" / "aegis"
@@ -121,7 +121,7 @@ def _icons(place: Path) -> None:
 
 
 def _manpage(version: str, date: datetime) -> str:
-    from agent.cli import _parser
+    from agent.cli.main import _parser
 
     os.environ["COLUMNS"] = "200"
     return manpage(_parser(), f"{date:%Y-%m-%d}", version)

@@ -19,7 +19,7 @@ case "${VIEW:-}" in
     *) echo "VIEW is window or terminal, not '$VIEW'." >&2; exit 2 ;;
 esac
 if [ "$view" = window ]; then
-    exec .venv/bin/python -P -m server_stub.demo_desk .run/desk
+    exec .venv/bin/python -P -m server_stub.demo.desktop .run/desk
 fi
 export AEGIS_HOME="$PWD/.run/home"
 exec .venv/bin/aegis demo --chart .run/demo.png

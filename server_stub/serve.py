@@ -15,16 +15,16 @@ import uvicorn
 
 from agent.clock import Clock, SystemClock
 from agent.errors import NeedsOperator
-from server_stub import app as device_port
-from server_stub import operator_app
+from server_stub.api import service as device_port
+from server_stub.api.peer_certificate import with_limits
+from server_stub.api.rate_limit import Limits, Rates
 from server_stub.ca.authority import Authority
-from server_stub.ca.channel import Enrolment
-from server_stub.conductor import Conductor
-from server_stub.home import Home, Settings
-from server_stub.peercert import with_limits
-from server_stub.rates import Limits, Rates
-from server_stub.store import Store
-from server_stub.turns import Turns
+from server_stub.ca.rpc import Enrolment
+from server_stub.config.home import Home, Settings
+from server_stub.coordinator.driver import Conductor
+from server_stub.operator import app
+from server_stub.storage.serial_executor import Turns
+from server_stub.storage.store import Store
 
 KEEP_ALIVE_S = 60
 SHUTDOWN_S = 5
@@ -119,7 +119,7 @@ async def serve(
             server = device_port.Server(home, settings, store, authority, conductor, key, clock, turns, rates)
             routes, door = device_port.build(server)
             devices = _device_server(home, settings, door)
-            operator = _server(operator_app.build(server, routes), settings.limits, "127.0.0.1", settings.operator_port)
+            operator = _server(app.build(server, routes), settings.limits, "127.0.0.1", settings.operator_port)
             await _until(stop, conductor, devices, operator, lambda: announce(_where(settings, devices, operator)))
         finally:
             store.close()
@@ -148,7 +148,7 @@ async def _until(stop: asyncio.Event, conductor: Conductor, devices: _Uvicorn, o
 def _authority(home: Home) -> contextlib.AbstractContextManager[Enrolment]:
     """A process of its own, where there are Unix sockets."""
     if hasattr(socket, "AF_UNIX"):
-        from server_stub.ca.run import reached
+        from server_stub.ca.process import reached
 
         return reached(home.folder, home.authority, home.ca_pem)
     return contextlib.closing(Authority(home.authority, SystemClock()))

@@ -15,9 +15,9 @@ from agent.errors import NeedsUser
 from agent.paths import Home, default_home, runtime_folder, socket_path
 from agent.status import ConsentState, Status
 from ui import i18n
-from ui.ending import Ending
-from ui.instance import Instance, tell, tell_first
-from ui.link import Link
+from ui.agent_client import Link
+from ui.quit_signals import Ending
+from ui.single_instance import Instance, tell, tell_first
 
 if TYPE_CHECKING:
     from ui.window import Window

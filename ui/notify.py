@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QSystemTrayIcon
 
 from agent.status import AgentState, Status
 from ui.tray import Tray
-from ui.view_state import DAY_S, view_of
+from ui.view_model import DAY_S, view_of
 
 
 def now() -> int:

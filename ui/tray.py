@@ -10,12 +10,12 @@ from PySide6.QtGui import QAction, QGuiApplication, QIcon
 from PySide6.QtWidgets import QApplication, QMenu, QSystemTrayIcon
 
 from agent.status import AgentState, Status
+from ui.agent_client import Link
 from ui.i18n import QtWords
 from ui.icons import state_icon
-from ui.link import Link
+from ui.locale_formatter import Words
 from ui.theme import DARK, LIGHT
-from ui.view_state import View, view_of
-from ui.words import Words
+from ui.view_model import View, view_of
 
 SURFACE = "tray"
 MENU_LINE_LETTERS = 60

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, tzinfo
 
 from agent.conditions import hours
 from agent.conditions.readings import Reading, Readings
-from agent.conditions.reasons import OVERRIDABLE, Reason, ReasonCode
-from agent.settings import Settings
+from agent.config.settings import Settings
+from agent.reasons import OVERRIDABLE, Reason, ReasonCode
 
 CALM_S = 30
 """Two sample periods without load or battery before training goes on."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from agent.conditions.bus import SessionBus, SystemBus
+from agent.conditions.dbus_watch import SessionBus, SystemBus
 from agent.conditions.power import SYSTEM_ROOT, read_power
 from agent.conditions.readings import Reading, Told
 from agent.conditions.x11 import X11

@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from agent.conditions.asked import AskedProbes
+from agent.conditions.polling import AskedProbes
 from agent.conditions.readings import Reading, unknown
 
 _COMBINED_SESSION, _ANY_INPUT, _UTF8 = 0, 0xFFFFFFFF, 0x08000100

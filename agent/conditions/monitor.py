@@ -16,10 +16,10 @@ from typing import Any, Protocol
 
 from agent.clock import Clock, slept
 from agent.conditions import evaluate
-from agent.conditions.asked import AskedProbes
 from agent.conditions.evaluate import Limits, Memory
+from agent.conditions.polling import AskedProbes
 from agent.conditions.readings import Reading, Readings, Told, attempt, unknown
-from agent.conditions.reasons import Reason, ReasonCode
+from agent.reasons import Reason, ReasonCode
 from agent.status import ReadingView
 
 SAMPLE_S = 15.0

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from ctypes import Structure, byref, c_byte, c_int, c_uint, c_ulong, sizeof
 from typing import Any
 
-from agent.conditions.asked import AskedProbes
+from agent.conditions.polling import AskedProbes
 from agent.conditions.readings import Reading, unknown
 
 _FULL_SCREEN = {2: "busy", 3: "full screen", 4: "presentation"}

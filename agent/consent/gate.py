@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from agent.conditions.reasons import ReasonCode
 from agent.consent.record import Record, Standing
 from agent.errors import InternalError, NeedsUser
+from agent.reasons import ReasonCode
 from agent.status import ConsentState
 
 DEMO_SURFACE = "demo"

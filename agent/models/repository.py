@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent import durable
+from agent import atomic_file
 from agent.clock import Clock
 from agent.errors import AegisError, NeedsUser, PeerFault
 from agent.models.verify import Floor, ModelFacts, VerifiedModel, check_facts, check_model
@@ -108,11 +108,11 @@ class ModelRepository:
         """Once metadata that expires within a day was fresh by it: so a clock that is far ahead leaves no mark."""
         now = self._clock.now()
         if now > self._clock_seen():
-            durable.write(self._seen_at, str(now).encode())
+            atomic_file.write(self._seen_at, str(now).encode())
 
     def _clock_seen(self) -> int:
         try:
-            return int(durable.read(self._seen_at, 32))
+            return int(atomic_file.read(self._seen_at, 32))
         except (OSError, ValueError):
             return 0
 
@@ -120,13 +120,13 @@ class ModelRepository:
         """The root that the invitation names, from the folder or from the server."""
         path = self._folder / "first-root.json"
         with contextlib.suppress(OSError, ValueError):
-            held = durable.read(path, MAX_METADATA_BYTES)
+            held = atomic_file.read(path, MAX_METADATA_BYTES)
             if hashlib.sha256(held).hexdigest() == self._root_sha256:
                 return held
         fetched = self._fetch(f"metadata/{FIRST_ROOT}", MAX_METADATA_BYTES)
         if fetched is None or hashlib.sha256(fetched).hexdigest() != self._root_sha256:
             raise PeerFault("MODEL_ROOT", "The server's model repository is not the one that the invitation names.", _UNUSED)
-        durable.write(path, fetched)
+        atomic_file.write(path, fetched)
         return fetched
 
     def _download(self, updater: "Updater", target: "TargetFile", max_bytes: int) -> bytes:
@@ -134,7 +134,7 @@ class ModelRepository:
             raise PeerFault("MODEL_TOO_LARGE", "A file of the model repository is larger than agreed.", _UNUSED)
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
             path = updater.download_target(target, str(Path(folder) / "target"))
-            return durable.read(Path(path), max_bytes)
+            return atomic_file.read(Path(path), max_bytes)
 
 
 def _target(updater: "Updater", name: str) -> "TargetFile":

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from agent import durable
+from agent import atomic_file
 from agent.errors import PeerFault
 from agent.models.verify import Floor, ModelFacts, VerifiedModel, check_model, verify_model
 from agent.protocol.limits import MAX_HEADER_BYTES, MAX_MODEL_BYTES
@@ -36,7 +36,7 @@ class ModelStore:
         """The model in use, checked anew; None when there is none that passes."""
         pointer = _read_json(self._pointer)
         try:
-            content = durable.read(self._slot(pointer["slot"]), MAX_MODEL_BYTES)
+            content = atomic_file.read(self._slot(pointer["slot"]), MAX_MODEL_BYTES)
             metadata, signature = str(pointer["metadata"]).encode(), str(pointer["signature"])
             if signature:
                 return verify_model(metadata, signature, content, signing_key=signing_key, task=task, floor=self.floor())
@@ -49,10 +49,10 @@ class ModelStore:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         slot = _SLOTS[1] if _read_json(self._pointer).get("slot") == _SLOTS[0] else _SLOTS[0]
         seen = {"version": model.version, "sha256": model.sha256}
-        durable.write(self._slot(slot), model.content)
+        atomic_file.write(self._slot(slot), model.content)
         pointer = {**seen, "slot": slot, "metadata": model.metadata.decode(), "signature": model.signature}
-        durable.write(self._pointer, json.dumps(pointer).encode())
-        durable.write(self._floor, json.dumps(seen).encode())
+        atomic_file.write(self._pointer, json.dumps(pointer).encode())
+        atomic_file.write(self._floor, json.dumps(seen).encode())
 
     def clear(self) -> None:
         """Forget models and floor (erase)."""
@@ -67,7 +67,7 @@ class ModelStore:
 def _read_json(path: Path) -> dict[str, Any]:
     """A file of ours; {} when it is not there or not readable."""
     try:
-        said = json.loads(durable.read(path, 2 * MAX_HEADER_BYTES))
+        said = json.loads(atomic_file.read(path, 2 * MAX_HEADER_BYTES))
     except (OSError, ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}

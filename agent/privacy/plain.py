@@ -4,7 +4,7 @@
    Jaggi 2018; Karimireddy et al. 2019), so nothing is lost for good.
 2. int8: a value is a number of steps of largest/127, rounded to the nearest; the rounding error stays behind too.
 3. Places as gaps and values, byte by byte of the same rank, under zstd.
-The envelope says "plain-update": no round takes it (server_stub.validate reads other kinds only), and the seal makes none.
+The envelope says "plain-update": no round takes it (server_stub.rounds.update_checks reads other kinds only), and the seal makes none.
 """
 
 import numpy as np

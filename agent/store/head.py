@@ -8,7 +8,7 @@
 import json
 from pathlib import Path
 
-from agent import durable
+from agent import atomic_file
 from agent.errors import NeedsUser
 
 MAX_HEAD_BYTES = 4096
@@ -22,12 +22,12 @@ class Head:
 
     def write(self, count: int, last_hash: str) -> None:
         """Note that the ledger holds `count` charges, the last with this hash. Raises OSError."""
-        durable.write(self._path, json.dumps({"charges": count, "hash": last_hash}).encode())
+        atomic_file.write(self._path, json.dumps({"charges": count, "hash": last_hash}).encode())
 
     def check(self, hashes: list[str]) -> None:
         """Raise NeedsUser LEDGER_SET_BACK when the chain with these hashes is not what was noted, or a continuation of it."""
         try:
-            noted = json.loads(durable.read(self._path, MAX_HEAD_BYTES))
+            noted = json.loads(atomic_file.read(self._path, MAX_HEAD_BYTES))
             count, last_hash = int(noted["charges"]), str(noted["hash"])
         except FileNotFoundError:
             return

@@ -204,7 +204,7 @@ class Ledger:
     def problems(self) -> list[str]:
         """What does not fit together, one sentence each: chain, digests, receipts. Empty when all is well.
 
-        The receipt's signature is checked where the aggregator's key is known (agent.service).
+        The receipt's signature is checked where the aggregator's key is known (agent.api.methods).
         """
         try:
             charges = self.charges()

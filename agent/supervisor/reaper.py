@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from agent import durable
+from agent import atomic_file
 from agent.errors import NeedsUser
 from agent.paths import RECORD_PREFIX
 from agent.supervisor.tree import tree_of
@@ -26,7 +26,7 @@ _SAME_START_S = 0.05
 def note(folder: Path, pid: int) -> None:
     """Write down a worker that was just started."""
     with suppress(psutil.Error, OSError):
-        durable.write(folder / f"{RECORD_PREFIX}{pid}", f"{psutil.Process(pid).create_time():.3f}".encode())
+        atomic_file.write(folder / f"{RECORD_PREFIX}{pid}", f"{psutil.Process(pid).create_time():.3f}".encode())
 
 
 def strike_off(folder: Path, pid: int) -> None:

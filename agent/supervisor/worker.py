@@ -40,8 +40,8 @@ from agent.protocol.jobs import (
 )
 from agent.protocol.messages import RoundConfig, Task
 from agent.protocol.pipe import Frame, FrameDecoder, encode
+from agent.sandbox.rules import environment
 from agent.supervisor import reaper
-from agent.supervisor.fences import environment
 from agent.supervisor.governor import Governor
 from agent.supervisor.supervision import Supervision
 from agent.supervisor.watchdog import Action, Caps

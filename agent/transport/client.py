@@ -33,7 +33,7 @@ from agent.transport.answers import (
 )
 
 if TYPE_CHECKING:
-    from agent.identity import Identity
+    from agent.identity.identity import Identity
     from agent.transport.http import PinnedSession, Timeouts
 
 JSON_TYPE = "application/json"

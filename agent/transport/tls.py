@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from agent.errors import NeedsUser
 
 if TYPE_CHECKING:
-    from agent.identity import Identity
+    from agent.identity.identity import Identity
 
 
 def client_context(ca_pem: str, identity: "Identity | None" = None) -> ssl.SSLContext:

@@ -8,7 +8,7 @@ import select
 import signal
 import sys
 
-from agent.supervisor.fences import Fence, apply
+from agent.sandbox.rules import Fence, apply
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 

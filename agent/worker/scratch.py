@@ -6,7 +6,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from agent import durable
+from agent import atomic_file
 from agent.errors import InternalError
 
 MAX_SCRATCH_BYTES = 64 * 1024 * 1024
@@ -16,13 +16,13 @@ _NONCE_BYTES = 12
 def write(path: str, key: bytes, label: str, content: bytes) -> None:
     """Write `content` so that only who holds the key can read it, and only as what `label` says. Raises OSError."""
     nonce = os.urandom(_NONCE_BYTES)
-    durable.write(Path(path), nonce + AESGCM(key).encrypt(nonce, content, label.encode()))
+    atomic_file.write(Path(path), nonce + AESGCM(key).encrypt(nonce, content, label.encode()))
 
 
 def read(path: str, key: bytes, label: str) -> bytes:
     """The content. Raises InternalError SCRATCH_UNREADABLE when it is missing, altered, of another key or another label."""
     try:
-        held = durable.read(Path(path), MAX_SCRATCH_BYTES)
+        held = atomic_file.read(Path(path), MAX_SCRATCH_BYTES)
         return AESGCM(key).decrypt(held[:_NONCE_BYTES], held[_NONCE_BYTES:], label.encode())
     except (OSError, ValueError, InvalidTag) as error:
         raise InternalError(

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
-from agent import durable
+from agent import atomic_file
 from agent.clock import Clock
 from agent.errors import NeedsOperator, PeerFault
 from agent.protocol.canonical import canonical
@@ -33,7 +33,7 @@ from agent.protocol.issuance import LogHead, head_bytes
 from agent.protocol.log_tree import Tree, leaf_hash
 from server_stub.ca import certificates as x
 from server_stub.ca.tables import CERTIFICATES, ENROLMENTS, LOG, REVOKED, TOKENS
-from server_stub.database import open_database, reading
+from server_stub.storage.database import open_database, reading
 
 RENEWABLE_S = 90 * 24 * 3600
 """How long after its end a certificate may still be renewed: a laptop asleep for weeks comes back by itself."""
@@ -67,8 +67,8 @@ def create(folder: Path, name: str, now: int) -> None:
     """Make key and certificate. Raises FileExistsError."""
     folder.mkdir(mode=0o700)
     key = x.new_key()
-    durable.write(folder / KEY_FILE, x.key_pem(key))
-    durable.write(folder / CERTIFICATE_FILE, x.pem(x.authority_certificate(key, name, now)).encode())
+    atomic_file.write(folder / KEY_FILE, x.key_pem(key))
+    atomic_file.write(folder / CERTIFICATE_FILE, x.pem(x.authority_certificate(key, name, now)).encode())
 
 
 class Authority:

@@ -22,7 +22,7 @@ import setuptools
 from agent.app import start_model
 from agent.detector.synthetic import generate
 from agent.errors import AegisError
-from agent.ipc import Channel, socket_path
+from agent.ipc.client import Channel, socket_path
 from agent.privacy.plan import plan_local
 from agent.supervisor.worker import ProcessWorker
 from tests.bench.harness import CannotMeasure, Figure, bench, median_s

@@ -9,7 +9,7 @@ from tests.bench.process import rate, usage
 from tests.fakes import login
 from tests.fakes.login import Desktop, words
 from tests.fakes.notifier_host import NotifierHost
-from tests.fakes.patience import until
+from tests.fakes.timeouts import until
 
 REST_S = 60.0
 SETTLE_S = 5.0

@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from agent.identity import Identity, IdentityFile
-from agent.keystore import MemoryKeyStore
+from agent.identity.identity import Identity, IdentityFile
+from agent.identity.keystore import MemoryKeyStore
 from agent.privacy.seal import seal_local
 from agent.protocol.signing import public_hex
 from agent.transport.client import AggregatorClient
 from agent.transport.tls import client_context
+from server_stub.api.rate_limit import Limits, Rate, Rates
 from server_stub.ca.authority import Authority
-from server_stub.rates import Limits, Rate, Rates
 from tests.bench.harness import Figure, bench
 from tests.fakes.clock import FakeClock
 from tests.fakes.live_server import make_home
@@ -67,7 +67,7 @@ class _World:
         now = int(time.time())
         self.home, settings = make_home(folder / "server", now, target=10**6)
         self.home.write_settings(replace(settings, limits=Limits(Rates(FREELY, FREELY, FREELY, FREELY, FREELY))))
-        server = _process(stack, "server_stub.cli", "run", "--home", str(self.home.folder))
+        server = _process(stack, "server_stub.cli.main", "run", "--home", str(self.home.folder))
         assert server.stdout is not None
         server.stdout.readline()
         ready = json.loads((self.home.folder / "ready.json").read_bytes())

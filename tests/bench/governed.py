@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.protocol.jobs import Job
-from agent.supervisor.fences import environment
+from agent.sandbox.rules import environment
 from agent.supervisor.supervision import Supervision
 from agent.supervisor.watchdog import Caps
 
@@ -50,7 +50,7 @@ async def _train(supervision: Supervision) -> None:
 
     from agent.protocol.messages import Mode
     from agent.supervisor.worker import ProcessWorker
-    from server_stub.home import default_task
+    from server_stub.config.home import default_task
     from tests.fakes.aggregator import safetensors
 
     task = replace(default_task(Mode.LOCAL), train_steps=1000)

@@ -17,7 +17,7 @@ import numpy as np
 
 from tests.bench.harness import CannotMeasure, Figure, bench
 from tests.bench.process import children, is_ending, rate, usage
-from tests.fakes.laptop import Laptop, state
+from tests.fakes.desktop_session import Laptop, state
 from tests.fakes.training_laptop import run_now, training_laptop
 
 SETTLE_S, WATCH_S, STEP_S = 3.0, 20.0, 0.02

@@ -16,19 +16,19 @@ from pathlib import Path
 import numpy as np
 
 from agent.clock import SystemClock
-from agent.identity import IdentityFile
-from agent.keystore import MemoryKeyStore
-from agent.outcome import Trained
+from agent.identity.identity import IdentityFile
+from agent.identity.keystore import MemoryKeyStore
 from agent.privacy.policy import Limits
 from agent.privacy.seal import seal
 from agent.protocol.messages import Mode
 from agent.protocol.signing import public_hex
-from agent.rendezvous import Meeting
-from agent.sending import Outbox
+from agent.rounds.join_window import Meeting
+from agent.rounds.outbox import Outbox
+from agent.rounds.outcome import Trained
+from agent.rounds.secagg_round import SecaggWay
 from agent.store.database import Database
 from agent.store.ledger import Ledger
 from agent.transport.client import AggregatorClient
-from agent.way_secagg import SecaggWay
 from tests.bench.harness import Figure, bench
 from tests.fakes.aggregator import TASK
 from tests.fakes.meeting import MeetingAggregator

@@ -24,8 +24,8 @@ from agent.protocol.keys import derive, self_secret_digest
 from agent.protocol.messages import Mode, RoundConfig, Task
 from agent.protocol.sharing import Combiner, split
 from agent.protocol.states import Group
-from server_stub.rounds_secagg import Join
-from server_stub.unmask import Opening, unmask
+from server_stub.secagg.group import Join
+from server_stub.secagg.unmasking import Opening, unmask
 from tests.bench.harness import Figure, bench, median_s
 from tests.bench.peer import ask
 from tests.fakes.secagg import Fleet

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent.identity import IdentityFile, SoftwareSigner
-from agent.keystore import MemoryKeyStore
+from agent.identity.identity import IdentityFile, SoftwareSigner
+from agent.identity.keystore import MemoryKeyStore
 from agent.protocol.http_signature import sign_request, verify_request
 from agent.transport.http import PinnedSession
 from agent.transport.tls import client_context

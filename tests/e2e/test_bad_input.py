@@ -16,7 +16,7 @@ import setuptools
 from tests.e2e.test_kill import Scene
 from tests.fakes.ca import TestAuthority
 from tests.fakes.https_server import HttpsServer
-from tests.fakes.patience import PASS_S, PATIENCE_S, free_port
+from tests.fakes.timeouts import PASS_S, PATIENCE_S, free_port
 
 pytestmark = pytest.mark.system
 LAUNCHERS = sorted(Path(setuptools.__file__).parent.glob("*.exe"))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.fakes.laptop import Watch, state
-from tests.fakes.patience import PASS_S, until
+from tests.fakes.desktop_session import Watch, state
+from tests.fakes.timeouts import PASS_S, until
 from tests.fakes.training_laptop import run_now, training_laptop
 
 pytestmark = pytest.mark.system

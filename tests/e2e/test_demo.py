@@ -14,7 +14,7 @@ import jsonschema
 import psutil
 import pytest
 
-from tests.fakes.patience import PASS_S, PATIENCE_S, until
+from tests.fakes.timeouts import PASS_S, PATIENCE_S, until
 
 pytestmark = pytest.mark.system
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"

@@ -4,7 +4,7 @@ import pytest
 
 from tests.fakes import login
 from tests.fakes.login import Desktop
-from tests.fakes.patience import PATIENCE_S, until
+from tests.fakes.timeouts import PATIENCE_S, until
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(login.missing()), reason=f"not installed: {login.missing()}")]
 QUESTION = "Help improve malware detection"

@@ -12,7 +12,7 @@ import pytest
 
 from tests.fakes import login
 from tests.fakes.login import Desktop
-from tests.fakes.patience import PASS_S, PATIENCE_S, until
+from tests.fakes.timeouts import PASS_S, PATIENCE_S, until
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(login.missing()), reason=f"not installed: {login.missing()}")]
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def runs(pid):
 def test_the_desk_asks_runs_rounds_and_ends_with_ctrl_c(tmp_path):
     folder = tmp_path / "desk"
     with Desktop(tmp_path, home=folder / "home") as desktop:
-        command = [sys.executable, "-m", "server_stub.demo_desk", str(folder)]
+        command = [sys.executable, "-m", "server_stub.demo.desktop", str(folder)]
         surroundings = {name: value for name, value in desktop.environ.items() if name != "AEGIS_HOME"}
         program = subprocess.Popen(command, env=surroundings, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
         try:

@@ -7,7 +7,7 @@ import pytest
 from tests.fakes import login
 from tests.fakes.login import Desktop, words
 from tests.fakes.notifier_host import NotifierHost
-from tests.fakes.patience import PATIENCE_S, until
+from tests.fakes.timeouts import PATIENCE_S, until
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(login.missing()), reason=f"not installed: {login.missing()}")]
 

@@ -15,7 +15,7 @@ from agent.detector.synthetic import generate
 from tests.fakes import login
 from tests.fakes.login import Desktop
 from tests.fakes.notifier_host import NotifierHost
-from tests.fakes.patience import PASS_S, PATIENCE_S, free_port, until
+from tests.fakes.timeouts import PASS_S, PATIENCE_S, free_port, until
 from tests.fakes.tls_proxy import TlsProxy
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(login.missing()), reason=f"not installed: {login.missing()}")]
@@ -32,12 +32,12 @@ class Aggregator:
         ports = ("--host", "127.0.0.1", "--port", str(self.port), "--operator-port", str(self.operator_port))
         rounds = ("--rounds-target", "1", "--rounds-minimum", "1", "--min-rows", "4", "--rounds-planned", "8", "--train-steps", "200")
         self.command("init", "--mode", "local", *ports, *rounds)
-        words = [sys.executable, "-m", "server_stub.cli", "run"]
+        words = [sys.executable, "-m", "server_stub.cli.main", "run"]
         self.process = subprocess.Popen(words, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert any("is ready" in line for line in self.process.stdout)
 
     def command(self, *words):
-        command = [sys.executable, "-m", "server_stub.cli", *words]
+        command = [sys.executable, "-m", "server_stub.cli.main", *words]
         return subprocess.run(command, env=self.environ, check=True, capture_output=True, text=True, timeout=PATIENCE_S).stdout
 
     def invitation(self, url):

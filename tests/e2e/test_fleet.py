@@ -7,11 +7,11 @@ import pytest
 
 from agent.detector.synthetic import generate
 from agent.errors import NeedsOperator
-from server_stub import demo_data
-from server_stub.fleet import VANISHED, Fleet
-from server_stub.local_server import LocalServer
-from server_stub.rounds import State
-from tests.fakes.patience import PATIENCE_S
+from server_stub.demo.device_fleet import VANISHED, Fleet
+from server_stub.demo.local_server import LocalServer
+from server_stub.rounds.lifecycle import State
+from server_stub.simulation import data
+from tests.fakes.timeouts import PATIENCE_S
 
 pytestmark = pytest.mark.system
 OPTIONS = ("--mode", "local", "--epsilon", "8", "--rounds-planned", "8", "--round-seconds", "600", "--min-rows", "4")
@@ -19,8 +19,8 @@ OPTIONS = ("--mode", "local", "--epsilon", "8", "--rounds-planned", "8", "--roun
 
 def shares(count):
     made = generate(np.random.default_rng(3), 600)
-    table = demo_data.from_arrays("generated", made.rows, made.labels, demo_data.held_out_groups(made.groups, 3))
-    return demo_data.deal(table, count, 40, 3)
+    table = data.from_arrays("generated", made.rows, made.labels, data.held_out_groups(made.groups, 3))
+    return data.deal(table, count, 40, 3)
 
 
 def test_three_devices_make_a_model_while_a_fourth_vanishes(tmp_path):

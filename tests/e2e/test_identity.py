@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from tuf.api.metadata import Metadata, Timestamp
 
-from server_stub import repository
+from server_stub.publishing import tuf_repository
 from tests.e2e.test_kill import Scene
 from tests.fakes import secret_service
 from tests.fakes.aggregator import safetensors
-from tests.fakes.patience import PASS_S, PATIENCE_S, until
+from tests.fakes.timeouts import PASS_S, PATIENCE_S, until
 
 pytestmark = pytest.mark.system
 
@@ -162,7 +162,7 @@ def contents(folder):
 
 def signed_as_of(folder, days):
     """A timestamp that the online key signed so many days from now, for the snapshot that is current."""
-    signer = repository._load_key(folder / "keys" / "online.pem")
+    signer = tuf_repository._load_key(folder / "keys" / "online.pem")
     held = Metadata[Timestamp].from_file(str(folder / "metadata" / "timestamp.json"))
     held.signed.expires = (datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)).replace(microsecond=0)
     held.signed.version += 1
@@ -182,8 +182,8 @@ aegis doctor --json
 SECRETS = """
 import json, sys
 from pathlib import Path
-from agent.identity import IdentityFile
-from agent.keystore import OsKeyStore
+from agent.identity.identity import IdentityFile
+from agent.identity.keystore import OsKeyStore
 
 file = IdentityFile(Path(sys.argv[1]), OsKeyStore())
 held, item = file._read(), OsKeyStore().get(file.load().installation_id)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.aggregator import safetensors
-from tests.fakes.patience import PASS_S, PATIENCE_S, free_port
+from tests.fakes.timeouts import PASS_S, PATIENCE_S, free_port
 from tests.fakes.tls_proxy import Action, TlsProxy
 
 pytestmark = pytest.mark.system
@@ -38,14 +38,18 @@ class Scene:
         rounds = ("--rounds-target", "2", "--rounds-minimum", "1", "--min-rows", "4")
         self.server("init", "--mode", "local", "--model", str(folder / "start.safetensors"), *ports, *rounds)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "server_stub.cli", "run"], env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            [sys.executable, "-m", "server_stub.cli.main", "run"],
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
         for line in self.process.stdout:
             if "is ready" in line:
                 break
 
     def server(self, *words):
-        command = [sys.executable, "-m", "server_stub.cli", *words]
+        command = [sys.executable, "-m", "server_stub.cli.main", *words]
         return subprocess.run(command, env=self.environ, check=True, capture_output=True, text=True, timeout=PATIENCE_S).stdout
 
     def aegis(self, *words):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.patience import PASS_S, PATIENCE_S, free_port, until
+from tests.fakes.timeouts import PASS_S, PATIENCE_S, free_port, until
 
 pytestmark = pytest.mark.system
 
@@ -63,7 +63,11 @@ class Place:
         floor = ("--group-floor", "3", "--ready-target", str(DEVICES), "--rounds-minimum", "2", "--min-rows", "4")
         self.server("init", *ports, *times, *floor)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "server_stub.cli", "run"], env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            [sys.executable, "-m", "server_stub.cli.main", "run"],
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
         for line in self.process.stdout:
             if "is ready" in line:
@@ -71,7 +75,7 @@ class Place:
         self.people = [Person(folder / f"device-{number}", self.invitation()) for number in range(DEVICES)]
 
     def server(self, *words):
-        command = [sys.executable, "-m", "server_stub.cli", *words]
+        command = [sys.executable, "-m", "server_stub.cli.main", *words]
         done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -2,10 +2,10 @@
 
 import pytest
 
-from server_stub.rounds import State
+from server_stub.rounds.lifecycle import State
 from tests.fakes.group_devices import GroupDevice
 from tests.fakes.server_process import ServerProcess
-from tests.server_stub.test_group_rounds import MESSAGES, check_mean, ended, offered
+from tests.server_stub.coordinator.test_group_rounds import MESSAGES, check_mean, ended, offered
 
 pytestmark = pytest.mark.system
 DEVICES = 4

@@ -5,8 +5,8 @@ The stream of `aegis status --watch --json` tells it with the right reasons, eac
 
 import pytest
 
-from tests.fakes.laptop import Laptop, Watch
-from tests.fakes.patience import PATIENCE_S, until
+from tests.fakes.desktop_session import Laptop, Watch
+from tests.fakes.timeouts import PATIENCE_S, until
 
 pytestmark = pytest.mark.system
 

@@ -4,8 +4,8 @@ import asyncio
 import time
 
 from agent.app import build
-from agent.keystore import MemoryKeyStore
-from agent.loop import Loop
+from agent.daemon.loop import Loop
+from agent.identity.keystore import MemoryKeyStore
 from tests.fakes.aggregator import FakeAggregator
 from tests.fakes.clock import FakeClock
 from tests.fakes.worker import FakeWorker

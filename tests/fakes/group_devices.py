@@ -16,7 +16,7 @@ from agent.privacy.seal import seal
 from agent.protocol.revocations import read_revocations
 from agent.secagg.client import Client
 from agent.transport.session import Session
-from tests.fakes.patience import PATIENCE_S, until
+from tests.fakes.timeouts import PATIENCE_S, until
 
 TEST_LIMITS = Limits(min_group=2, min_sum=2, gamma_milli=0, max_rho_units=2**60)
 

@@ -1,4 +1,4 @@
-"""A link without an agent: the interface of `ui.link.Link`, statuses pushed by the test, every call kept.
+"""A link without an agent: the interface of `ui.agent_client.Link`, statuses pushed by the test, every call kept.
 
 link = FakeLink(status(AgentState.WAITING))
 link.answers["consent.show"] = notice_answer()
@@ -10,9 +10,9 @@ from dataclasses import asdict, replace
 
 from PySide6.QtCore import QObject, Signal
 
-from agent.conditions.reasons import Reason, ReasonCode
 from agent.consent.notice import Notice, OperatorFacts
 from agent.errors import AegisError, NeedsUser
+from agent.reasons import Reason, ReasonCode
 from agent.status import (
     AgentState,
     BudgetView,

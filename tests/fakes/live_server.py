@@ -8,21 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.identity import IdentityFile
-from agent.keystore import MemoryKeyStore
+from agent.identity.identity import IdentityFile
+from agent.identity.keystore import MemoryKeyStore
 from agent.privacy.seal import seal_local
 from agent.protocol.invitation import Operator
 from agent.protocol.messages import Mode
 from agent.protocol.signing import public_hex
 from agent.transport.client import AggregatorClient
-from server_stub import publication
+from server_stub.api.rate_limit import Rates
 from server_stub.ca.authority import Authority
-from server_stub.home import Home, Settings, changed, default_task
-from server_stub.rates import Rates
+from server_stub.config.home import Home, Settings, changed, default_task
+from server_stub.publishing import models
 from server_stub.serve import serve
-from server_stub.store import Store
+from server_stub.storage.store import Store
 from tests.fakes.clock import FakeClock
-from tests.fakes.patience import PATIENCE_S, until
+from tests.fakes.timeouts import PATIENCE_S, until
 
 OPERATOR = Operator("Test operator", "privacy@example.org", "The operator only.", "Until the round has ended.")
 
@@ -34,8 +34,8 @@ def make_home(folder: Path, now: int, **options) -> tuple[Home, Settings]:
     settings = changed(Settings(OPERATOR, task), port=0, operator_port=0, **{"epsilon_milli": 1000, **options})
     home.create(settings, now)
     store = Store(home.database_url)
-    store.add_model(publication.make_model(1, publication.start_model(), origin="start model", demonstration=True, now=now), now)
-    publication.bring_up_to_date(home, store, settings.task, now)
+    store.add_model(models.make_model(1, models.start_model(), origin="start model", demonstration=True, now=now), now)
+    models.bring_up_to_date(home, store, settings.task, now)
     store.close()
     return home, settings
 

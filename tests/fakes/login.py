@@ -13,10 +13,10 @@ import tempfile
 from pathlib import Path
 
 from agent.errors import AegisError
-from agent.ipc import Channel, NoAgentError
+from agent.ipc.client import Channel, NoAgentError
 from agent.paths import socket_path
 from tests.fakes import secret_service
-from tests.fakes.patience import PATIENCE_S, until
+from tests.fakes.timeouts import PATIENCE_S, until
 
 NEEDED = ("Xvfb", "openbox", "xdotool", "dbus-daemon", "gnome-keyring-daemon")
 END_S = 5.0

@@ -14,7 +14,7 @@ from agent.privacy.policy import Limits
 from agent.protocol.messages import Mode
 from agent.transport.answers import Offer
 from server_stub.ca.certificates import revocation_list
-from server_stub.rounds_secagg import Join
+from server_stub.secagg.group import Join
 from tests.fakes.aggregator import FakeAggregator, FakeClient
 
 LIMITS = Limits(min_group=3, min_sum=2, gamma_milli=0)

@@ -17,7 +17,7 @@ from agent.protocol import codec, envelope
 from agent.protocol.messages import Mode, RoundConfig, Task
 from agent.protocol.packing import pack
 from agent.secagg.client import Client
-from server_stub.rounds_secagg import GroupRound, Join
+from server_stub.secagg.group import GroupRound, Join
 from tests.fakes.ca import TestAuthority, now
 
 KINDS = ("shares", "masked", "consistency", "unmask")

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.fakes.patience import PATIENCE_S
+from tests.fakes.timeouts import PATIENCE_S
 
 NEEDED = ("dbus-run-session", "gnome-keyring-daemon")
 PASSWORD = "test-pw"

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from agent.protocol.signing import public_hex
 from agent.transport.client import AggregatorClient
-from server_stub.home import Home
-from server_stub.store import Store
+from server_stub.config.home import Home
+from server_stub.storage.store import Store
 from tests.fakes.live_server import Enrolled
-from tests.fakes.patience import PATIENCE_S
+from tests.fakes.timeouts import PATIENCE_S
 
-COMMAND = (sys.executable, "-m", "server_stub.cli")
+COMMAND = (sys.executable, "-m", "server_stub.cli.main")
 
 
 class ServerProcess:

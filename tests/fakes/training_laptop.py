@@ -11,8 +11,8 @@ from contextlib import closing, contextmanager
 import numpy as np
 
 from tests.fakes.aggregator import safetensors
-from tests.fakes.laptop import Laptop
-from tests.fakes.patience import PASS_S, PATIENCE_S, free_port, until
+from tests.fakes.desktop_session import Laptop
+from tests.fakes.timeouts import PASS_S, PATIENCE_S, free_port, until
 
 ROWS = 60_000
 """So many keep a whole core busy for a minute or two; when the update is sent the next round opens."""
@@ -30,14 +30,18 @@ class Aggregator:
         task = ("--mode", "local", "--train-steps", "1000", "--min-rows", "4", "--rounds-target", "1", "--rounds-planned", "100")
         self._command("init", "--model", str(folder / "start.safetensors"), *ports, *task)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "server_stub.cli", "run"], env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            [sys.executable, "-m", "server_stub.cli.main", "run"],
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
         for line in self._process.stdout:
             if "is ready" in line:
                 break
 
     def _command(self, *words):
-        command = [sys.executable, "-m", "server_stub.cli", *words]
+        command = [sys.executable, "-m", "server_stub.cli.main", *words]
         return subprocess.run(command, env=self.environ, check=True, capture_output=True, text=True, timeout=PATIENCE_S).stdout
 
     def invitation(self):

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from agent import policy
+from agent.api.methods import Service
+from agent.config import machine_policy
 from agent.consent import gate, wording
 from agent.consent.record import Record, add_months
 from agent.errors import AegisError, NeedsUser
-from agent.outcome import Outcome
-from agent.participation import Participation
-from agent.service import Service
+from agent.rounds.outcome import Outcome
+from agent.rounds.runner import Participation
 from agent.status import ConsentState
 from tests.fakes import link as fakes
 from tests.fakes.device import Device
@@ -95,7 +95,7 @@ def test_c1_before_a_choice_nothing_is_read_made_or_sent(device, connects, monke
 )
 def test_c6_no_policy_can_consent(tmp_path, text):
     (tmp_path / "policy.toml").write_text(text)
-    read = policy.load(tmp_path / "policy.toml")
+    read = machine_policy.load(tmp_path / "policy.toml")
     assert read.denied
     assert not read.bounds
 
@@ -109,7 +109,13 @@ def check_c6_sources(sources):
 def test_c6_installers_and_policy_cannot_grant():
     sources = {
         str(path.relative_to(ROOT)): path.read_text("utf-8", "replace")
-        for folder in ("packaging", "agent/policy.py", "agent/settings.py", "agent/scheduler.py", "agent/loop.py")
+        for folder in (
+            "packaging",
+            "agent/config/machine_policy.py",
+            "agent/config/settings.py",
+            "agent/daemon/scheduler.py",
+            "agent/daemon/loop.py",
+        )
         for path in ([ROOT / folder] if (ROOT / folder).is_file() else (ROOT / folder).rglob("*"))
         if path.is_file() and "__pycache__" not in path.parts and path.stat().st_size < 200_000 and path.name != "run.sh"
     }

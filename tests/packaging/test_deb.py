@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from tests.fakes.patience import PASS_S, PATIENCE_S
+from tests.fakes.timeouts import PASS_S, PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,7 +60,7 @@ def test_the_manual_page_has_every_command():
 
         from manpage import manpage
 
-        from agent.cli import _parser
+        from agent.cli.main import _parser
     finally:
         sys.path.pop(0)
     page = manpage(_parser(), f"{datetime(2026, 1, 1, tzinfo=UTC):%Y-%m-%d}", "1.0")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.supervisor.fence_check import FENCES, held_here
+from agent.sandbox.probe import FENCES, held_here
 from agent.supervisor.worker import worker_command
-from server_stub.ca.run import reached
-from server_stub.cli import main
+from server_stub.ca.process import reached
+from server_stub.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 BAIT = ("agent", "server_stub", "ui", "argparse", "json", "numpy")

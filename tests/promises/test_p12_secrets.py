@@ -16,8 +16,8 @@ ERASE_SECRET = "5eac" * 8
 ENROLLED = """
 import contextlib, json, logging, sys
 from pathlib import Path
-from agent.identity import IdentityFile, _load_key
-from agent.keystore import OsKeyStore
+from agent.identity.identity import IdentityFile, _load_key
+from agent.identity.keystore import OsKeyStore
 from agent.transport.tls import client_context
 from tests.fakes.ca import TestAuthority
 

@@ -69,7 +69,7 @@ def answers():
 
 def settings_answer():
     """Every setting as it is by default; one is managed, one was chosen."""
-    from agent.settings import DEFINITIONS, Entry
+    from agent.config.settings import DEFINITIONS, Entry
 
     entries = [Entry(each, each.default, "default").to_json() for each in DEFINITIONS]
     for entry in entries:

@@ -69,7 +69,7 @@ def test_the_sent_page_compares_the_servers_receipt_with_the_bytes(qapp, theme):
 
 
 def test_without_samples_the_overview_leads_to_where_they_are_added(qapp, theme):
-    from agent.conditions.reasons import Reason, ReasonCode
+    from agent.reasons import Reason, ReasonCode
 
     status = fakes.status(reasons=(Reason(ReasonCode.NOTHING_TO_LEARN, "There are no training rows yet."),))
     window = scenes.window(qapp, status, "overview", theme)

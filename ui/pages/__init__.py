@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QDateTime
 
-from ui.link import Link
+from ui.agent_client import Link
+from ui.locale_formatter import Words
 from ui.theme import Theme
-from ui.words import Words
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from agent.errors import AegisError
 from agent.status import Status
 from ui import theme
 from ui.pages import Context
-from ui.reading_words import reading_text
-from ui.view_state import DAY_S, View
+from ui.reading_labels import reading_text
+from ui.view_model import DAY_S, View
 from ui.widgets import Card, Page, Sparkline, button, buttons, clear, row, rule, set_tone, step, text
 
 DAYS_SHOWN = 30

@@ -9,7 +9,7 @@ from agent.errors import AegisError
 from agent.status import Status
 from ui import theme
 from ui.pages import Context
-from ui.view_state import View
+from ui.view_model import View
 from ui.widgets import Card, Page, button, buttons, row, set_tone, step, text
 
 

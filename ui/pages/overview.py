@@ -3,13 +3,13 @@
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFrame, QLabel, QVBoxLayout
 
-from agent.conditions.reasons import ReasonCode
+from agent.reasons import ReasonCode
 from agent.status import AgentState, Status
 from ui import theme
 from ui.icons import picture, state_colour
 from ui.pages import Context
-from ui.reading_words import reading_text, unknown_line, work_texts
-from ui.view_state import ReasonText, View
+from ui.reading_labels import reading_text, unknown_line, work_texts
+from ui.view_model import ReasonText, View
 from ui.widgets import Card, Meter, Page, button, clear, column, row, rule, step, text
 
 ICON_STEPS = 12

@@ -8,10 +8,10 @@ from PySide6.QtWidgets import QFileDialog, QFrame, QLabel
 
 from agent.errors import AegisError
 from agent.status import ConsentState, Status
+from ui.locale_formatter import counted
 from ui.pages import Context
-from ui.view_state import View
+from ui.view_model import View
 from ui.widgets import Card, Page, button, buttons, column, row, set_tone, text
-from ui.words import counted
 
 SURFACE = "window"
 

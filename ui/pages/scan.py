@@ -8,10 +8,10 @@ from PySide6.QtWidgets import QAbstractItemView, QFileDialog, QHeaderView, QLabe
 
 from agent.errors import AegisError
 from agent.status import Status
+from ui.locale_formatter import counted
 from ui.pages import Context
-from ui.view_state import View, verdict_word
+from ui.view_model import View, verdict_word
 from ui.widgets import Card, Page, button, buttons, set_tone, step, text
-from ui.words import counted
 
 MAX_HEIGHT_STEPS = 90
 

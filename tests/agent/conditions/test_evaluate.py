@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from agent.conditions.evaluate import CALM_S, Limits, Memory, cpu_percent, fold, may_send, may_train, next_look_s, wanted
 from agent.conditions.readings import Reading, Readings
-from agent.conditions.reasons import OVERRIDABLE, Reason, ReasonCode
-from agent.settings import BY_KEY
+from agent.config.settings import BY_KEY
+from agent.reasons import OVERRIDABLE, Reason, ReasonCode
 
 NOW = 1_800_000_000  # a Friday, 08:00 UTC
 ORDER = list(ReasonCode)

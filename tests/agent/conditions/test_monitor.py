@@ -9,9 +9,9 @@ from agent.conditions import load
 from agent.conditions.evaluate import Limits
 from agent.conditions.monitor import Monitor
 from agent.conditions.readings import Reading
-from agent.conditions.reasons import ReasonCode
+from agent.reasons import ReasonCode
 from tests.fakes.clock import FakeClock
-from tests.fakes.patience import PATIENCE_S
+from tests.fakes.timeouts import PATIENCE_S
 
 
 class Probes:

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from agent.conditions.x11 import X11
-from tests.fakes.patience import PATIENCE_S
+from tests.fakes.timeouts import PATIENCE_S
 
 pytestmark = pytest.mark.system
 IDLE_S = 2

@@ -151,9 +151,9 @@ def test_p8_the_floor_survives_the_loss_of_the_folder_and_of_the_pointer(tmp_pat
 
 
 def test_p10_a_crash_between_the_steps_leaves_one_whole_model(tmp_path, monkeypatch):
-    from agent import durable
+    from agent import atomic_file
 
-    real = durable.write
+    real = atomic_file.write
     for step in range(3):
         home = tmp_path / str(step)
         home.mkdir()
@@ -168,10 +168,10 @@ def test_p10_a_crash_between_the_steps_leaves_one_whole_model(tmp_path, monkeypa
             countdown[0] -= 1
             real(path, content)
 
-        monkeypatch.setattr(durable, "write", crashing)
+        monkeypatch.setattr(atomic_file, "write", crashing)
         with pytest.raises(OSError, match="no space"):
             store.install(newer)
-        monkeypatch.setattr(durable, "write", real)
+        monkeypatch.setattr(atomic_file, "write", real)
         assert current(store).version == (9 if step == 2 else 7)
         assert store.floor().version == current(store).version
         store.install(newer)

@@ -16,7 +16,7 @@ from agent.models.repository import ModelRepository
 from agent.models.store import ModelStore
 from agent.models.verify import Floor
 from agent.protocol.messages import Mode, Task
-from server_stub import repository
+from server_stub.publishing import tuf_repository
 
 TASK = Task("t", "pehdr29/fixed-v1", "logistic", 4, Mode.SECAGG, 10, 100, 1000, 1)
 NOW = datetime.datetime.now(datetime.UTC)
@@ -51,7 +51,7 @@ class World:
         self.folder = folder / "operator"
         self.home = folder / "home"
         self.home.mkdir(parents=True)
-        self.root_sha256 = repository.create(self.folder, TASK, now)
+        self.root_sha256 = tuf_repository.create(self.folder, TASK, now)
         self.altered = {}
         self.asked = []
         self.clock = Clock()
@@ -62,7 +62,7 @@ class World:
         if path in self.altered:
             return self.altered[path]
         kind, _, name = path.partition("/")
-        found = (repository.metadata_file if kind == "metadata" else repository.target_file)(self.folder, name)
+        found = (tuf_repository.metadata_file if kind == "metadata" else tuf_repository.target_file)(self.folder, name)
         return found.read_bytes() if found else None
 
     def device(self):
@@ -89,7 +89,7 @@ class World:
 @pytest.fixture
 def world(tmp_path):
     made = World(tmp_path)
-    repository.publish(made.folder, content_of(), facts(1), NOW)
+    tuf_repository.publish(made.folder, content_of(), facts(1), NOW)
     made.update()
     assert made.current().version == 1
     return made
@@ -110,7 +110,7 @@ def resigned(world, name, change, keys=("keys/online.pem",)):
     change(metadata.signed)
     metadata.signatures.clear()
     for key in keys:
-        metadata.sign(repository._load_key(world.folder / key), append=True)
+        metadata.sign(tuf_repository._load_key(world.folder / key), append=True)
     return metadata.to_bytes()
 
 
@@ -118,7 +118,7 @@ def test_p8_good_models_come_one_after_the_other_and_only_once(world):
     world.asked.clear()
     assert world.update() is None
     assert not any(path.startswith("targets/") for path in world.asked)
-    repository.publish(world.folder, content_of(4.0, 3.0, 2.0, 1.0), facts(2), NOW)
+    tuf_repository.publish(world.folder, content_of(4.0, 3.0, 2.0, 1.0), facts(2), NOW)
     assert world.update().version == 2
     assert world.current().version == 2
     assert world.device().task() == TASK
@@ -133,7 +133,7 @@ def test_p8_another_root_than_the_invitations(world, tmp_path):
 
 def test_p8_rollback_of_the_metadata(world):
     old = world.published("timestamp.json")
-    repository.publish(world.folder, content_of(4.0, 3.0, 2.0, 1.0), facts(2), NOW)
+    tuf_repository.publish(world.folder, content_of(4.0, 3.0, 2.0, 1.0), facts(2), NOW)
     world.update()
     world.altered = {"metadata/timestamp.json": old}
     assert refusal(world) == "MODEL_OLDER"
@@ -141,7 +141,7 @@ def test_p8_rollback_of_the_metadata(world):
 
 def test_p8_rollback_after_the_device_lost_its_metadata(world):
     old = world.snapshot_of_everything()
-    repository.publish(world.folder, content_of(4.0, 3.0, 2.0, 1.0), facts(2), NOW)
+    tuf_repository.publish(world.folder, content_of(4.0, 3.0, 2.0, 1.0), facts(2), NOW)
     world.update()
     shutil.rmtree(world.home / "trust")
     world.altered = old
@@ -149,30 +149,30 @@ def test_p8_rollback_after_the_device_lost_its_metadata(world):
 
 
 def test_p8_the_same_version_with_other_weights(world):
-    repository.publish(world.folder, content_of(9.0, 9.0, 9.0, 9.0), facts(1), NOW)
+    tuf_repository.publish(world.folder, content_of(9.0, 9.0, 9.0, 9.0), facts(1), NOW)
     assert refusal(world) == "MODEL_CHANGED"
 
 
 def test_p8_freeze(tmp_path):
     frozen = World(tmp_path, NOW - 3 * DAY)
-    repository.publish(frozen.folder, content_of(), facts(1), NOW)
+    tuf_repository.publish(frozen.folder, content_of(), facts(1), NOW)
     frozen.update()
-    repository.publish(frozen.folder, content_of(4.0, 3.0, 2.0, 1.0), facts(2), NOW - 2 * DAY)
+    tuf_repository.publish(frozen.folder, content_of(4.0, 3.0, 2.0, 1.0), facts(2), NOW - 2 * DAY)
     assert refusal(frozen) == "MODEL_EXPIRED"
-    repository.refresh(frozen.folder, NOW)
+    tuf_repository.refresh(frozen.folder, NOW)
     assert frozen.update().version == 2
 
 
 def test_refresh_signs_again_only_when_it_is_time(world):
-    assert not repository.refresh(world.folder, NOW + DAY / 3)
-    assert repository.refresh(world.folder, NOW + DAY * 2 / 3)
-    assert not repository.refresh(world.folder, NOW + DAY * 2 / 3)
+    assert not tuf_repository.refresh(world.folder, NOW + DAY / 3)
+    assert tuf_repository.refresh(world.folder, NOW + DAY * 2 / 3)
+    assert not tuf_repository.refresh(world.folder, NOW + DAY * 2 / 3)
     assert world.update() is None
 
 
 def test_p8_mix_and_match(world):
     """An older role file under the name of the newer one."""
-    repository.publish(world.folder, content_of(4.0, 3.0, 2.0, 1.0), facts(2), NOW)
+    tuf_repository.publish(world.folder, content_of(4.0, 3.0, 2.0, 1.0), facts(2), NOW)
     world.altered = {"metadata/3.snapshot.json": world.published("2.snapshot.json")}
     assert refusal(world) == "MODEL_OLDER"
     world.altered = {"metadata/3.models.json": world.published("2.models.json")}
@@ -181,7 +181,7 @@ def test_p8_mix_and_match(world):
 
 @pytest.mark.parametrize("name", ["timestamp.json", "3.snapshot.json", "3.models.json"])
 def test_p8_unsigned_or_signed_by_a_stranger(world, name):
-    repository.publish(world.folder, content_of(4.0, 3.0, 2.0, 1.0), facts(2), NOW)
+    tuf_repository.publish(world.folder, content_of(4.0, 3.0, 2.0, 1.0), facts(2), NOW)
     metadata = Metadata.from_bytes(world.published(name))
     metadata.signatures.clear()
     world.altered = {f"metadata/{name}": metadata.to_bytes()}
@@ -193,7 +193,7 @@ def test_p8_unsigned_or_signed_by_a_stranger(world, name):
 
 def test_p8_tampered_target(world):
     content = content_of(4.0, 3.0, 2.0, 1.0)
-    repository.publish(world.folder, content, facts(2), NOW)
+    tuf_repository.publish(world.folder, content, facts(2), NOW)
     path = f"targets/models/{hashlib.sha256(content).hexdigest()}.current.safetensors"
     world.altered = {path: content_of(5.0, 3.0, 2.0, 1.0)}
     assert refusal(world) == "MODEL_ALTERED"
@@ -216,7 +216,7 @@ def test_p8_tampered_target(world):
     ],
 )
 def test_p8_a_stolen_online_key_still_cannot_change_shape_or_task(world, content, changes, code):
-    repository.publish(world.folder, content, {**facts(2), **changes}, NOW)
+    tuf_repository.publish(world.folder, content, {**facts(2), **changes}, NOW)
     assert refusal(world) == code
 
 
@@ -233,10 +233,10 @@ def test_p8_a_stolen_online_key_cannot_change_the_task(world):
 
 
 def test_p8_oversized_is_refused_before_it_is_fetched(world):
-    repository.publish(world.folder, content_of(4.0, 3.0, 2.0, 1.0), facts(2), NOW)
+    tuf_repository.publish(world.folder, content_of(4.0, 3.0, 2.0, 1.0), facts(2), NOW)
 
     def enlarge(models):
-        models.targets[repository.MODEL_TARGET].length = 10**12
+        models.targets[tuf_repository.MODEL_TARGET].length = 10**12
 
     world.altered = {"metadata/3.models.json": resigned(world, "3.models.json", enlarge)}
     world.asked.clear()
@@ -264,7 +264,7 @@ def test_p8_a_new_root_needs_the_threshold_of_the_old_one(world):
     world.altered = {"metadata/2.root.json": new_root(world, (1,))}
     assert refusal(world) == "MODEL_UNSIGNED"
     order = list(Metadata.from_bytes(world.published("1.root.json")).signed.roles["root"].keyids)
-    kept = [n for n in (1, 2, 3) if repository._load_key(world.folder / f"keys/offline/root-{n}.pem").public_key.keyid != order[0]]
+    kept = [n for n in (1, 2, 3) if tuf_repository._load_key(world.folder / f"keys/offline/root-{n}.pem").public_key.keyid != order[0]]
     world.altered = {"metadata/2.root.json": new_root(world, kept)}
     assert world.update() is None
 
@@ -304,29 +304,29 @@ def test_clear_leaves_nothing(world):
 
 
 def test_an_operator_takes_a_bad_model_back_with_a_higher_version(world):
-    repository.publish(world.folder, content_of(9.0, 9.0, 9.0, 9.0), facts(2), NOW)
+    tuf_repository.publish(world.folder, content_of(9.0, 9.0, 9.0, 9.0), facts(2), NOW)
     world.update()
-    repository.publish(world.folder, content_of(), facts(3), NOW)
+    tuf_repository.publish(world.folder, content_of(), facts(3), NOW)
     assert world.update().version == 3
     assert world.current().content == content_of()
     assert world.device().model(TASK, Floor(3, world.current().sha256), world.current().sha256) is None
 
 
 def test_what_is_handed_out_never_leaves_the_folder(world):
-    assert repository.metadata_file(world.folder, "../keys/online.pem") is None
-    assert repository.target_file(world.folder, "../../etc/passwd") is None
-    assert repository.metadata_file(world.folder, "/etc/passwd") is None
-    assert repository.metadata_file(world.folder, "") is None
-    assert repository.metadata_file(world.folder, "1.root.json") is not None
+    assert tuf_repository.metadata_file(world.folder, "../keys/online.pem") is None
+    assert tuf_repository.target_file(world.folder, "../../etc/passwd") is None
+    assert tuf_repository.metadata_file(world.folder, "/etc/passwd") is None
+    assert tuf_repository.metadata_file(world.folder, "") is None
+    assert tuf_repository.metadata_file(world.folder, "1.root.json") is not None
 
 
 def test_a_year_later_and_after_the_online_key_was_stolen(world):
     stolen = (world.folder / "keys" / "online.pem").read_bytes()
-    repository.renew(world.folder, NOW, replace_online_key=True)
-    repository.publish(world.folder, content_of(4.0, 3.0, 2.0, 1.0), facts(2), NOW)
+    tuf_repository.renew(world.folder, NOW, replace_online_key=True)
+    tuf_repository.publish(world.folder, content_of(4.0, 3.0, 2.0, 1.0), facts(2), NOW)
     assert world.update().version == 2
     (world.folder / "keys" / "online.pem").write_bytes(stolen)
-    repository.publish(world.folder, content_of(9.0, 9.0, 9.0, 9.0), facts(3), NOW)
+    tuf_repository.publish(world.folder, content_of(9.0, 9.0, 9.0, 9.0), facts(3), NOW)
     assert refusal(world) == "MODEL_UNSIGNED"
 
 
@@ -334,8 +334,8 @@ def test_the_operator_changes_the_task_with_the_offline_keys_only(world):
     import dataclasses
 
     changed = dataclasses.replace(TASK, train_steps=11)
-    repository.renew(world.folder, NOW, task=changed)
+    tuf_repository.renew(world.folder, NOW, task=changed)
     assert world.device().task() == changed
     shutil.rmtree(world.folder / "keys" / "offline")
     with pytest.raises(FileNotFoundError):
-        repository.renew(world.folder, NOW)
+        tuf_repository.renew(world.folder, NOW)

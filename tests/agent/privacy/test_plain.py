@@ -11,7 +11,7 @@ from agent.privacy import plain
 from agent.privacy.plan import plan_local
 from agent.protocol import envelope
 from agent.protocol.messages import Mode, Task
-from server_stub.validate import check_update
+from server_stub.rounds.update_checks import check_update
 
 
 @given(st.integers(1, 300), st.integers(0, 2**32), st.integers(-200, 200), st.data())

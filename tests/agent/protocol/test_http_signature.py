@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import PeerFault
-from agent.identity import SoftwareSigner
+from agent.identity.identity import SoftwareSigner
 from agent.protocol.http_signature import COMPONENTS, TAG, SignedBy, sign_request, verify_request
 
 DEVICE = "urn:uuid:6c1f2b3e-0000-4000-8000-000000000001"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fakes.town import Town
+from tests.fakes.in_process_fleet import Town
 
 
 @pytest.fixture

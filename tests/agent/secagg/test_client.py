@@ -402,7 +402,7 @@ def test_p6_a_late_input_stays_covered_after_its_pair_masks_are_known():
     # The whole knowledge of the aggregator: this device's masking key, hence every pair mask.
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
-    from server_stub.unmask import _left_over
+    from server_stub.secagg.unmasking import _left_over
 
     opening = type("O", (), {})()
     opening.context, opening.model_digest, opening.config_digest = lie.context, config.model_digest, config.digest

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from agent.errors import NeedsUser
-from agent.outcome import Outcome
 from agent.privacy.codec import decode_sum
+from agent.rounds.outcome import Outcome
 from agent.store.ledger import Sending
-from agent.supervisor.inprocess import InProcessWorker
+from server_stub.demo.inprocess_worker import InProcessWorker
 from tests.fakes.clock import FakeClock
+from tests.fakes.in_process_fleet import Town, device_id, outcomes, until
 from tests.fakes.meeting_http import MeetingSite
-from tests.fakes.town import Town, device_id, outcomes, until
 
 
 def test_from_readiness_to_a_sum_that_holds_every_update(town):

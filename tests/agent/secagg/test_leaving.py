@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from agent.outcome import Outcome
 from agent.protocol import codec
-from tests.fakes.town import PHASES, device_id, outcomes, until, wait_at
+from agent.rounds.outcome import Outcome
+from tests.fakes.in_process_fleet import PHASES, device_id, outcomes, until, wait_at
 
 
 @pytest.mark.parametrize("place", PHASES)

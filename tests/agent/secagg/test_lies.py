@@ -7,8 +7,8 @@ import pytest
 
 from agent.errors import AegisError, PeerFault
 from agent.protocol import codec, envelope, merkle
+from tests.fakes.in_process_fleet import device_id, outcomes
 from tests.fakes.meeting import LIMITS
-from tests.fakes.town import device_id, outcomes
 
 
 @pytest.mark.parametrize(

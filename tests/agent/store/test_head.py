@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from agent.errors import NeedsUser
-from agent.outcome import Outcome
+from agent.rounds.outcome import Outcome
 from tests.fakes.device import Device
 
 

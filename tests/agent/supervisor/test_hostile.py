@@ -14,7 +14,7 @@ import pytest
 from agent.protocol.jobs import Job
 from agent.supervisor.supervision import Supervision
 from agent.supervisor.watchdog import Action, Caps, Limit
-from tests.fakes.patience import PATIENCE_S, until
+from tests.fakes.timeouts import PATIENCE_S, until
 
 pytestmark = pytest.mark.system
 MIB = 2**20
@@ -143,7 +143,7 @@ def test_p10_a_suspended_worker_dies_with_its_agent(tmp_path):
         "child.stdout.readline(); os.kill(child.pid, 19); print(child.pid, flush=True); child.wait()"
     )
     worker = (
-        "import sys, time\nfrom agent.supervisor.fences import Fence, apply\n"
+        "import sys, time\nfrom agent.sandbox.rules import Fence, apply\n"
         "apply(Fence(int(sys.argv[1]), 2**31, 2**20)); print('on', flush=True)\nwhile True: time.sleep(60)"
     )
     started = subprocess.Popen([sys.executable, "-c", parent, worker], stdout=subprocess.PIPE)

@@ -119,7 +119,7 @@ async def _taken():
 
 def test_the_preview_neither_waits_for_a_training_nor_is_held_with_it(tmp_path):
     """The example in the consent dialog, while this computer's one training runs or is held back."""
-    from agent.preview import preview
+    from agent.reports.example import preview
     from tests.fakes.device import Device
 
     device = Device(tmp_path, worker=lambda scratch: ProcessWorker(scratch, slot=_taken))

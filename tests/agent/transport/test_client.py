@@ -10,8 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.errors import AegisError, NeedsUser
-from agent.identity import IdentityFile
-from agent.keystore import MemoryKeyStore
+from agent.identity.identity import IdentityFile
+from agent.identity.keystore import MemoryKeyStore
 from agent.protocol.limits import MAX_OFFER_BYTES
 from agent.protocol.messages import Mode, Task
 from agent.protocol.signing import Context, public_hex, sign
@@ -251,7 +251,7 @@ def test_erase_by_certificate_and_by_secret(server, client, authority):
 
 def test_the_module_costs_little_until_it_is_used():
     script = (
-        "import sys, agent.identity, agent.keystore, agent.transport.client, agent.models.store, agent.protocol.invitation;"
+        "import sys, agent.identity.identity, agent.identity.keystore, agent.transport.client, agent.models.store, agent.protocol.invitation;"
         "sys.exit(' '.join({'requests', 'cryptography', 'keyring', 'tuf', 'numpy'} & set(sys.modules)) or None)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

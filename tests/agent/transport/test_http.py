@@ -11,14 +11,14 @@ from cryptography.x509 import UniformResourceIdentifier
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from agent.errors import AegisError
-from agent.identity import IdentityFile
-from agent.keystore import MemoryKeyStore
+from agent.identity.identity import IdentityFile
+from agent.identity.keystore import MemoryKeyStore
 from agent.transport import http
 from agent.transport.http import READ_TIMEOUT_S, PinnedSession, Timeouts
 from agent.transport.tls import client_context
 from tests.fakes.ca import DAY, TestAuthority
 from tests.fakes.https_server import HttpsServer, Scripted
-from tests.fakes.patience import PATIENCE_S, until
+from tests.fakes.timeouts import PATIENCE_S, until
 from tests.fakes.tls_proxy import Action, TlsProxy
 
 DEVICE = "urn:uuid:6c1f2b3e-0000-4000-8000-000000000001"

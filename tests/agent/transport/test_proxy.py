@@ -8,7 +8,7 @@ import pytest
 
 from agent.app import build
 from tests.fakes.https_server import Scripted
-from tests.fakes.patience import PATIENCE_S
+from tests.fakes.timeouts import PATIENCE_S
 
 
 @contextmanager

@@ -5,10 +5,10 @@ import json
 import pytest
 from cryptography.x509 import load_pem_x509_csr
 
+from agent.enrolment import renewal
 from agent.errors import AegisError
-from agent.identity import IdentityFile
-from agent.keystore import MemoryKeyStore
-from agent.transport import renewal
+from agent.identity.identity import IdentityFile
+from agent.identity.keystore import MemoryKeyStore
 from agent.transport.client import MAX_NONCES, AggregatorClient
 from tests.fakes.ca import DAY, now
 from tests.fakes.https_server import Scripted

@@ -1,0 +1,54 @@
+"""The bounds on a group that hold for this device: the product's, or lower ones in a home that the demo made.
+
+1. Only the mark file of a demo's home can carry lower ones, as JSON {"min_group", "min_sum", "gamma_milli"}; no setting, policy or
+   server can.
+2. They count only towards a server on this machine, and every status says so in words.
+3. A mark that cannot be read lowers nothing.
+"""
+
+import json
+import logging
+
+from agent import atomic_file
+from agent.consent.gate import LOOPBACK_HOSTS
+from agent.paths import Home
+from agent.privacy.policy import Limits
+
+log = logging.getLogger(__name__)
+
+MAX_MARK_BYTES = 4096
+
+
+def limits_for(home: Home, server_host: str) -> Limits:
+    """The device's own bounds towards the server at `server_host`."""
+    product = Limits()
+    if server_host not in LOOPBACK_HOSTS or not home.is_demo:
+        return product
+    try:
+        content = atomic_file.read(home.demo_mark, MAX_MARK_BYTES)
+        if not content:
+            return product
+        held = json.loads(content)
+        values = [held.pop(name) for name in ("min_group", "min_sum", "gamma_milli")]
+        if held or not all(type(value) is int for value in values):
+            raise ValueError("expected three integers")
+        group, least, gamma = values
+        if not (2 <= least <= group and 0 <= gamma < 1000):
+            raise ValueError("out of range")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("floor.unreadable error=%s", type(error).__name__)
+        return product
+    return Limits(min_group=group, min_sum=least, gamma_milli=gamma, max_rho_units=product.max_rho_units)
+
+
+def mark(home: Home, limits: Limits) -> None:
+    """Make `home` one that the demo made, with these bounds on groups."""
+    content = {"min_group": limits.min_group, "min_sum": limits.min_sum, "gamma_milli": limits.gamma_milli}
+    atomic_file.write(home.demo_mark, json.dumps(content).encode())
+
+
+def in_words(limits: Limits) -> str:
+    """What a status says about lowered bounds; empty for the product's."""
+    if not limits.are_for_tests:
+        return ""
+    return f"test floor: groups of {limits.min_group}, sums of {limits.min_sum}"

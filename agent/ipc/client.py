@@ -1,0 +1,173 @@
+"""The local channel's frames and its blocking client; the agent's end is agent/ipc/server.py.
+
+1. A frame is a 4-byte big-endian length and that many bytes of UTF-8 JSON (an object), at most MAX_FRAME_BYTES.
+2. The agent speaks first: a hello with the protocol's version.
+3. An answer that would not fit names a file in the runtime folder; the reader deletes it.
+"""
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from agent.errors import AegisError, NeedsUser, PeerFault
+from agent.paths import runtime_folder, socket_path
+
+PROTOCOL = 1
+MAX_FRAME_BYTES = 64 * 1024
+FRAME_TIMEOUT_S = 2.0
+"""A frame that was begun is finished within this time."""
+HELLO_TIMEOUT_S = 20.0
+"""An agent that starts on a busy machine listens before it can answer."""
+CALL_TIMEOUT_S = 600.0
+"""A scan of many files takes its time; the connection's end is noticed at once all the same."""
+
+__all__ = [
+    "FRAME_TIMEOUT_S",
+    "MAX_FRAME_BYTES",
+    "PROTOCOL",
+    "Channel",
+    "FrameDecoder",
+    "NoAgentError",
+    "decode_answer",
+    "encode",
+    "runtime_folder",
+    "socket_path",
+]
+
+
+class NoAgentError(Exception):
+    """No agent listens for this home."""
+
+
+class FrameDecoder:
+    """Bytes in, messages out; holds at most one unfinished frame."""
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    @property
+    def is_inside_frame(self) -> bool:
+        return bool(self._held)
+
+    def feed(self, received: bytes) -> Iterator[dict[str, Any]]:
+        """Every message that `received` completes. Raises PeerFault BAD_FRAME; the connection is then of no more use."""
+        self._held += received
+        while len(self._held) >= 4:
+            length = int.from_bytes(self._held[:4], "big")
+            if length > MAX_FRAME_BYTES:
+                raise _bad_frame(f"expected at most {MAX_FRAME_BYTES} bytes, got {length}")
+            if len(self._held) < 4 + length:
+                return
+            body, self._held = self._held[4 : 4 + length], self._held[4 + length :]
+            yield _message(body)
+
+
+def encode(message: dict[str, Any]) -> bytes:
+    """The frame of a message. Raises PeerFault BAD_FRAME when it is too large."""
+    body = json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode()
+    if len(body) > MAX_FRAME_BYTES:
+        raise _bad_frame(f"expected at most {MAX_FRAME_BYTES} bytes, got {len(body)}")
+    return len(body).to_bytes(4, "big") + body
+
+
+def decode_answer(answer: dict[str, Any]) -> dict[str, Any]:
+    """The result in an answer, read from its file where it names one. Raises the AegisError that the answer carries."""
+    if "error" in answer:
+        error = answer["error"]
+        raise NeedsUser(str(error.get("code")), str(error.get("message")), str(error.get("remedy", "")))
+    result = answer.get("result")
+    if not isinstance(result, dict):
+        raise _bad_frame("an answer without a result")
+    if "file" in answer:
+        path = Path(str(answer["file"]))
+        result = json.loads(path.read_bytes())
+        path.unlink()
+    return dict(result)
+
+
+class Channel:
+    """A blocking connection, for commands."""
+
+    def __init__(self, path: Path) -> None:
+        """Connect and check the hello. Raises NoAgentError, PeerFault CHANNEL_VERSION or AGENT_SILENT."""
+        if not hasattr(socket, "AF_UNIX"):
+            raise NoAgentError
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(HELLO_TIMEOUT_S)
+        self._decoder = FrameDecoder()
+        self._waiting: list[dict[str, Any]] = []
+        self._number = 0
+        try:
+            self._socket.connect(os.fspath(path))
+            hello = self._receive()
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            self._socket.close()
+            raise NoAgentError from error
+        except OSError as error:
+            self._socket.close()
+            raise PeerFault(
+                "AGENT_SILENT", "The agent does not answer.", "Wait a moment; else end it (aegis quit) and start it again.", str(error)
+            ) from error
+        if hello.get("event") != "hello" or hello.get("protocol") != PROTOCOL:
+            self.close()
+            raise PeerFault(
+                "CHANNEL_VERSION",
+                f"The running agent speaks another version ({hello.get('app_version')}).",
+                "Quit it and start it again after an update.",
+            )
+
+    def call(self, method: str, params: dict[str, Any], timeout_s: float = CALL_TIMEOUT_S) -> dict[str, Any]:
+        """Ask and wait. Raises what the agent answers, and PeerFault AGENT_GONE."""
+        self._number += 1
+        try:
+            self._socket.sendall(encode({"id": self._number, "method": method, "params": params}))
+            self._socket.settimeout(timeout_s)
+            while True:
+                message = self._receive()
+                if message.get("id") == self._number:
+                    return decode_answer(message)
+        except OSError as error:
+            raise _gone(error) from error
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Every pushed status, after `subscribe`; ends when the agent does."""
+        self.call("subscribe", {})
+        self._socket.settimeout(None)
+        with contextlib.suppress(AegisError, OSError):
+            while True:
+                message = self._receive()
+                if message.get("event") == "status":
+                    yield message["status"]
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _receive(self) -> dict[str, Any]:
+        while not self._waiting:
+            received = self._socket.recv(65536)
+            if not received:
+                raise ConnectionResetError("the agent closed the connection")
+            self._waiting.extend(self._decoder.feed(received))
+        return self._waiting.pop(0)
+
+
+def _message(body: bytes) -> dict[str, Any]:
+    try:
+        message = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise _bad_frame("not JSON") from error
+    if not isinstance(message, dict):
+        raise _bad_frame("expected an object")
+    return message
+
+
+def _bad_frame(detail: str) -> PeerFault:
+    return PeerFault("BAD_FRAME", "A message on the local channel could not be read.", "Nothing was changed.", detail)
+
+
+def _gone(error: OSError) -> PeerFault:
+    return PeerFault("AGENT_GONE", "The agent ended before it answered.", "Try again.", str(error))

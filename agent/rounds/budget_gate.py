@@ -1,0 +1,95 @@
+"""What this device gives at most: the privacy budget (P5) and the local caps (P4), asked before training, before joining and before
+the charge. A server cannot loosen them, and one that lies about rounds and models cannot burn the budget faster than they allow.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from agent.clock import Clock
+from agent.config.effective import Terms
+from agent.reasons import Reason, ReasonCode
+from agent.rounds.outcome import Outcome, PassResult, capped
+from agent.store.ledger import Charge, Ledger
+from agent.store.values import Values
+
+if TYPE_CHECKING:
+    from agent.protocol.messages import RoundConfig
+
+DAY_S = 24 * 3600
+MAX_CHARGES_PER_MODEL = 2
+"""A first seal and one re-seal for the same base model."""
+MAX_CHARGES_PER_DAY = 48
+"""Offers come every 30 minutes."""
+PRICE = "round_price"
+"""Value in the store: the task and price of the last round that was offered."""
+
+
+class Wall:
+    """Reads the ledger and the terms afresh each time."""
+
+    def __init__(self, clock: Clock, terms: Terms, ledger: Ledger, values: Values) -> None:
+        self._clock = clock
+        self._terms = terms
+        self._ledger = ledger
+        self._values = values
+
+    def refusal(self, task_id: str, model_digest: str, config: "RoundConfig | None") -> PassResult | None:
+        """Why this device may not pay for a round on this model; None when it may.
+
+        Without a configuration (no round is announced yet) the price is taken to be that of the last round offered in this task.
+        """
+        from agent.privacy.zcdp import rho_units
+
+        charges = self._ledger.charges()
+        if config is None:
+            return self._over_budget(charges, self._last_price(charges, task_id)) or self._over_caps(charges, model_digest)
+        price = rho_units(config)
+        self._note_price(task_id, price)
+        refused = self._over_budget(charges, price) or self._over_caps(charges, model_digest)
+        return None if refused is None else replace(refused, round_id=config.round_id)
+
+    def spent(self, task_id: str) -> PassResult | None:
+        """Why the budget holds no further round like the last one of this task; None when it does. Raises NeedsUser CHAIN_BROKEN."""
+        charges = self._ledger.charges()
+        return self._over_budget(charges, self._last_price(charges, task_id))
+
+    def allows_another(self, model_digest: str) -> bool:
+        """Whether an update of this model may still be sealed again."""
+        return _given(self._ledger.charges(), model_digest) < MAX_CHARGES_PER_MODEL
+
+    def _note_price(self, task_id: str, price: int) -> None:
+        noted = {"task_id": task_id, "rho_units": price}
+        if self._values.get(PRICE) != noted:
+            self._values.put(PRICE, noted)
+
+    def _last_price(self, charges: list[Charge], task_id: str) -> int:
+        noted = self._values.get(PRICE)
+        if noted and noted["task_id"] == task_id:
+            return int(noted["rho_units"])
+        return next((charge.rho_units for charge in reversed(charges) if charge.task_id == task_id), 1)
+
+    def _over_budget(self, charges: list[Charge], price: int) -> PassResult | None:
+        from agent.privacy.budget import Refused, decide
+
+        history = [(charge.at, charge.rho_units) for charge in charges]
+        decision = decide(self._terms.budget(), history, self._clock.now(), price)
+        if not isinstance(decision, Refused):
+            return None
+        text = "The privacy budget is used up."
+        reason = Reason(ReasonCode.BUDGET_SPENT, text, until=decision.may_take_part_at)
+        return PassResult(Outcome.BUDGET_SPENT, text, (reason,), may_take_part_at=decision.may_take_part_at)
+
+    def _over_caps(self, charges: list[Charge], model_digest: str) -> PassResult | None:
+        now = self._clock.now()
+        if _given(charges, model_digest) >= MAX_CHARGES_PER_MODEL:
+            return capped("This device has given what it may for this model.", None)
+        recent = [charge.at for charge in charges if charge.at > now - DAY_S]
+        if len(recent) >= MAX_CHARGES_PER_DAY:
+            return capped("This device has taken part often enough today.", min(recent) + DAY_S)
+        if self._ledger.bytes_since(now - DAY_S) >= self._terms.settings().integer("network.bytes_per_day"):
+            return capped("Today's limit of bytes is used up.", None, "network.bytes_per_day")
+        return None
+
+
+def _given(charges: list[Charge], model_digest: str) -> int:
+    return sum(charge.model_digest == model_digest for charge in charges)

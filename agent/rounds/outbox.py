@@ -1,0 +1,96 @@
+"""From a sealed body to the server's signed receipt: charged and stored first, then sent from the outbox, always the stored bytes (P4)."""
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from agent.clock import Clock
+from agent.consent.gate import Permit
+from agent.enrolment.client import Blocking
+from agent.errors import AegisError, InternalError, NeedsUser, PeerFault
+from agent.store.ledger import Charge, Ledger, OutboxEntry, Sending
+
+if TYPE_CHECKING:
+    from agent.protocol.messages import RoundConfig
+    from agent.transport.client import AggregatorClient
+
+FINAL = {
+    "ROUND_CLOSED": Sending.CLOSED,
+    "NOT_IN_GROUP": Sending.CLOSED,
+    "ALREADY_CONTRIBUTED": Sending.REFUSED,
+    "BAD_ENVELOPE": Sending.REFUSED,
+    "WRONG_SHAPE": Sending.REFUSED,
+    "MESSAGE_REFUSED": Sending.REFUSED,
+}
+"""Answers after which sending the same bytes again is of no use."""
+
+
+class Outbox:
+    """Charges, and sends what was charged."""
+
+    def __init__(self, clock: Clock, ledger: Ledger, blocking: Blocking) -> None:
+        self._clock = clock
+        self._ledger = ledger
+        self._blocking = blocking
+
+    def charge(self, config: "RoundConfig", attempt: str, body: bytes, closes_at: int) -> None:
+        """Charge for `body` and store it: durable when this returns. Raises NeedsUser DISK_FULL: nothing was charged."""
+        from agent.privacy.zcdp import rho_local_units, rho_units
+
+        charge = Charge(
+            at=self._clock.now(),
+            task_id=config.task_id,
+            round_id=config.round_id,
+            attempt=attempt,
+            mode=config.mode.value,
+            model_version=config.model_version,
+            model_digest=config.model_digest,
+            config_digest=config.digest,
+            rho_units=rho_units(config),
+            rho_local_units=rho_local_units(config),
+            body_sha256=hashlib.sha256(body).hexdigest(),
+            body_bytes=len(body),
+        )
+        self._ledger.record(charge, body, closes_at)
+
+    async def send(self, permit: Permit, client: "AggregatorClient", attempt: str) -> OutboxEntry:
+        """Send an entry and keep its receipt; the entry as it was before.
+
+        Raises PeerFault with a code of FINAL when the server will not take it (the entry is settled), NeedsUser WITHDRAWN when its bytes
+        were removed, and what the network raises.
+        """
+        entry, body = self._ledger.entry(attempt), self._ledger.body(attempt)
+        if body is None:
+            raise NeedsUser("WITHDRAWN", "The update was withdrawn before it was sent.", "Nothing is to be done.")
+        permit.check()
+        try:
+            receipt = await self._blocking(lambda: client.send_update(body))
+        except PeerFault as error:
+            if error.code in FINAL:
+                self._ledger.settle(attempt, FINAL[error.code], self._clock.now())
+            raise
+        signed = {name: value for name, value in vars(receipt).items() if name != "signature"}
+        self._ledger.settle(attempt, Sending.ACKNOWLEDGED, self._clock.now(), {"receipt": signed, "signature": receipt.signature})
+        return entry
+
+    def waiting(self) -> list[OutboxEntry]:
+        """What was charged, is not acknowledged, and may still arrive in time; the rest is settled as too late."""
+        now, fresh = self._clock.now(), []
+        for entry in self._ledger.unsent():
+            if entry.closes_at > now:
+                fresh.append(entry)
+            else:
+                self._ledger.settle(entry.attempt, Sending.CLOSED, now)
+        return fresh
+
+
+def check_sealed(body: bytes, config: "RoundConfig", attempt: str) -> None:
+    """The worker is not trusted to have sealed for this round: look at the envelope's header before charging."""
+    from agent.protocol.envelope import decode
+
+    try:
+        header = decode(body).header
+    except AegisError as error:
+        raise InternalError("SEAL_BROKEN", "The sealed update cannot be read; nothing was charged or sent.", "Report this.") from error
+    said = (header.get("task_id"), header.get("round_id"), header.get("config_digest"), header.get("attempt"))
+    if said != (config.task_id, config.round_id, config.digest, attempt):
+        raise InternalError("SEAL_BROKEN", "The sealed update is for another round; nothing was charged or sent.", "Report this.")

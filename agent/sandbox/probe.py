@@ -1,0 +1,64 @@
+"""Which fences hold on this machine: a short child puts itself behind them, tries to pass each and prints what happened."""
+
+import json
+import os
+import subprocess
+import sys
+
+DEADLINE_S = 10.0
+FENCES = ("no network", "no children", "dies with its parent", "memory", "file size", "no core dump", "lowest priority", "idle I/O")
+"""What a worker should be held by, the most important first."""
+
+
+def held_here() -> dict[str, bool]:
+    """Run the check in a child; {fence: whether it held}. Empty when the child could not run. Blocking, about 0.1 s."""
+    try:
+        answer = subprocess.run(
+            [sys.executable, "-P", "-m", __name__, str(os.getpid())],
+            capture_output=True,
+            timeout=DEADLINE_S,
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
+        found = json.loads(answer.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return {}
+    return {str(name): held is True for name, held in found.items()}
+
+
+def main(parent_pid: int) -> None:
+    """Apply all fences to this process, try to pass them, print one JSON object."""
+    from agent.sandbox.rules import Fence, apply
+
+    in_force = apply(Fence(parent_pid, 2**29, 2**20))
+    held = {**dict.fromkeys(in_force.names, True), "no network": not _reaches_network(), "no children": not _forks()}
+    sys.stdout.write(json.dumps(held) + "\n")
+
+
+def _reaches_network() -> bool:
+    import socket
+
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM).connect(("127.0.0.1", 9))
+    except ConnectionRefusedError:  # the machine's own loopback answered
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _forks() -> bool:
+    if not hasattr(os, "fork"):
+        return True
+    try:
+        child = os.fork()
+    except OSError:
+        return False
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    return True
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,187 @@
+"""What the kernel forbids a worker: network, children, memory and files without end, life without its parent.
+
+The worker calls `apply` before it reads anything. Rules, each with what it rests on:
+1. It dies with its parent (PR_SET_PDEATHSIG, then a look whether the parent is still the same).
+2. It is the last in line for processor and disk (nice 19, idle I/O class).
+3. Memory, file size and core dumps are bounded (setrlimit).
+4. No sockets, no new processes, no other program, no debugger, no signals to others (a seccomp filter, x86-64 and aarch64; inherited by all
+   threads, cannot be taken off). Where there is no seccomp: an empty network namespace of its own.
+`agent.sandbox.probe` tries to break each: `aegis doctor` shows what held.
+Not Linux: only what setrlimit and nice offer; nothing of it was verified there.
+"""
+
+import ctypes
+import os
+import platform
+import struct
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+NICE = 19
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP = 1, 38, 22
+_SECCOMP_MODE_FILTER = 2
+_SIGKILL = 9
+_CLONE_NEWUSER, _CLONE_NEWNET, _CLONE_THREAD = 0x10000000, 0x40000000, 0x00010000
+_IOPRIO_WHO_PROCESS, _IOPRIO_IDLE = 1, 3 << 13
+_EPERM, _ENOSYS = 1, 38
+_ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
+
+
+@dataclass(frozen=True)
+class _Calls:
+    """Numbers of system calls (asm/unistd_64.h; asm-generic/unistd.h)."""
+
+    arch: int
+    ioprio_set: int
+    clone: int
+    prctl: int
+    denied: tuple[int, ...]
+    clone3: int = 435
+
+
+_CALLS = {
+    "x86_64": _Calls(
+        arch=0xC000003E, ioprio_set=251, clone=56, prctl=157,
+        # socket socketpair connect bind listen accept accept4 · fork vfork execve execveat · ptrace process_vm_readv _writev io_uring_setup
+        # setsid setpgid kill tkill pidfd_send_signal · unshare setns bpf
+        denied=(41, 53, 42, 49, 50, 43, 288, 57, 58, 59, 322, 101, 310, 311, 425, 112, 109, 62, 200, 424, 272, 308, 321),
+    ),
+    "aarch64": _Calls(
+        arch=0xC00000B7, ioprio_set=30, clone=220, prctl=167,
+        denied=(198, 199, 203, 200, 201, 202, 242, 221, 281, 117, 270, 271, 425, 157, 154, 129, 130, 424, 97, 268, 280),
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Fence:
+    parent_pid: int
+    memory_bytes: int
+    """Address space; give head room over the resident cap of the governor."""
+    file_bytes: int
+    """Largest file that it may write."""
+
+
+@dataclass(frozen=True)
+class InForce:
+    """Which fences hold; a name that is missing could not be set up on this system."""
+
+    names: tuple[str, ...]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.names
+
+
+def environment(base: Mapping[str, str]) -> dict[str, str]:
+    """The whole environment of a worker: one thread for every numerical library (they spin while one sleeps), nothing personal."""
+    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+    kept = {name: base[name] for name in ("PATH", "PYTHONPATH", "SYSTEMROOT", "TMPDIR", "LD_LIBRARY_PATH") if name in base}
+    return {**kept, **dict.fromkeys(threads, "1"), "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def apply(fence: Fence) -> InForce:
+    """Put this process behind every fence that the system offers. Ends the process when its parent is gone already."""
+    names = [*_limits(fence), *_lowest_priority()]
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        names += _dies_with_parent(libc, fence.parent_pid)
+        calls = _CALLS.get(platform.machine())
+        if calls is not None and libc.syscall(calls.ioprio_set, _IOPRIO_WHO_PROCESS, 0, _IOPRIO_IDLE) == 0:
+            names.append("idle I/O")
+        if calls is not None and _filtered(libc, calls):
+            names += ["no network", "no children"]
+        elif libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0:
+            names.append("no network")
+    return InForce(tuple(names))
+
+
+def _limits(fence: Fence) -> list[str]:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return []
+    names = []
+    for name, kind, bound in (
+        ("memory", resource.RLIMIT_AS, fence.memory_bytes),
+        ("file size", resource.RLIMIT_FSIZE, fence.file_bytes),
+        ("no core dump", resource.RLIMIT_CORE, 0),
+    ):
+        with suppress(OSError, ValueError):
+            resource.setrlimit(kind, (bound, bound))
+            names.append(name)
+    return names
+
+
+def _lowest_priority() -> list[str]:
+    if not hasattr(os, "setpriority"):
+        return []
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+        return ["lowest priority"]
+    return []
+
+
+def _dies_with_parent(libc: ctypes.CDLL, parent_pid: int) -> list[str]:
+    if libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0) != 0:
+        return []
+    if os.getppid() != parent_pid:  # it died before the kernel knew
+        os._exit(1)
+    return ["dies with its parent"]
+
+
+def _filtered(libc: ctypes.CDLL, calls: _Calls) -> bool:
+    program = _program(calls)
+    buffer = ctypes.create_string_buffer(program, len(program))
+
+    class Program(ctypes.Structure):
+        _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]  # the form that ctypes asks for
+
+    held = Program(len(program) // 8, ctypes.addressof(buffer))
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        return False
+    return bool(libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(held), 0, 0) == 0)
+
+
+def _program(calls: _Calls) -> bytes:
+    """The filter in classic BPF (linux/filter.h): load the call's number, compare, answer EPERM; everything else is allowed.
+
+    clone3 answers ENOSYS, so that libc falls back to clone, whose flags can be looked at: threads yes, processes no.
+    """
+    number, arch, argument = 0, 4, 16
+    lines = [
+        _load(arch),
+        _equal(calls.arch, 1, 0),
+        _answer(_ERRNO | _EPERM),  # a call of another architecture
+        _load(number),
+        *([_at_least(0x40000000, 0, 1), _answer(_ERRNO | _EPERM)] if calls is _CALLS["x86_64"] else []),  # x32 calls on x86-64
+        _equal(calls.clone3, 0, 1),
+        _answer(_ERRNO | _ENOSYS),
+    ]
+    for call in calls.denied:
+        lines += [_equal(call, 0, 1), _answer(_ERRNO | _EPERM)]
+    lines += [_equal(calls.clone, 0, 4), _load(argument), _any_bit(_CLONE_THREAD, 1, 0), _answer(_ERRNO | _EPERM), _answer(_ALLOW)]
+    lines += [_equal(calls.prctl, 0, 3), _load(argument), _equal(_PR_SET_PDEATHSIG, 0, 1), _answer(_ERRNO | _EPERM)]
+    lines.append(_answer(_ALLOW))
+    return b"".join(lines)
+
+
+def _load(offset: int) -> bytes:
+    return struct.pack("=HBBI", 0x20, 0, 0, offset)
+
+
+def _equal(value: int, then: int, otherwise: int) -> bytes:
+    return struct.pack("=HBBI", 0x15, then, otherwise, value)
+
+
+def _at_least(value: int, then: int, otherwise: int) -> bytes:
+    return struct.pack("=HBBI", 0x35, then, otherwise, value)
+
+
+def _any_bit(value: int, then: int, otherwise: int) -> bytes:
+    return struct.pack("=HBBI", 0x45, then, otherwise, value)
+
+
+def _answer(value: int) -> bytes:
+    return struct.pack("=HBBI", 0x06, 0, 0, value)

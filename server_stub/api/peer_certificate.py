@@ -1,0 +1,79 @@
+"""Lets the application see the client's certificate, and cuts off connections that send their request's head too slowly.
+
+No ASGI server passes the certificate on (measured for uvicorn, hypercorn, granian); uvicorn's protocol class is a public setting.
+"""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEAD_BYTES = 32 * 1024
+SCOPE_KEY = "aegisai.certificate"
+"""Where an application finds the certificate's DER, or None."""
+
+
+class PeerCertProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    head_s = 15.0
+    """server_stub.api.rate_limit.Limits."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the certificate from the handshake and hand it to the application with every request."""
+        super().connection_made(transport)
+        session = transport.get_extra_info("ssl_object")
+        certificate = session.getpeercert(binary_form=True) if session else None
+        inner = self.app
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            scope[SCOPE_KEY] = certificate
+            await inner(scope, receive, send)
+
+        self.app = app
+        self._head_bytes = 0
+        self._in_head = True
+        self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(self.head_s, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser; the head may not take for ever nor grow without end."""
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_timer is None:
+                self._head_timer = self.loop.call_later(self.head_s, self.transport.close)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
+            self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        self._in_head = False
+        self._stop_head_timer()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The next byte begins another head."""
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """The server ends: do not wait for an idle client's farewell."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.abort()
+        else:
+            super().shutdown()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of the timer with the connection."""
+        self._stop_head_timer()
+        super().connection_lost(exc)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+def with_limits(head_s: float) -> type[PeerCertProtocol]:
+    """The protocol class with this time for a request's head."""
+    return type("LimitedProtocol", (PeerCertProtocol,), {"head_s": head_s})

@@ -1,0 +1,223 @@
+"""Holds rounds, one after the other: opens, closes, combines, publishes. What is due comes from the database, so a crash at any point
+is made good by starting again: a round whose set of updates was fixed is combined anew, to the same model.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from numpy.typing import NDArray
+from sqlalchemy.exc import IntegrityError
+
+from agent.clock import Clock
+from agent.errors import AegisError, NeedsOperator, PeerFault
+from agent.privacy.weights import incoming
+from agent.protocol.messages import Mode
+from server_stub.aggregation.mean import mean_of_groups, mean_update
+from server_stub.config.home import Home, Settings
+from server_stub.coordinator.groups import Gathering
+from server_stub.publishing import models
+from server_stub.publishing.models import Published
+from server_stub.rounds import lifecycle
+from server_stub.rounds.lifecycle import Event, State
+from server_stub.storage.serial_executor import Turns
+from server_stub.storage.store import Round, Store
+
+LOOK_S = 1.0
+"""How often the clock, and what other processes wrote, is looked at."""
+SETTLE_S = 0.2
+TIDY_S = 600
+LOG = logging.getLogger("aegisai.rounds")
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What devices are told: the published model and the round that it is for, if one is open."""
+
+    model: Published
+    round: Round | None
+
+
+class Conductor:
+    """Runs in the event loop; its work waits for its turn (`turns`)."""
+
+    def __init__(
+        self,
+        home: Home,
+        store: Store,
+        settings: Settings,
+        key: Ed25519PrivateKey,
+        clock: Clock,
+        turns: Turns,
+        revocations: Callable[[], str],
+    ) -> None:
+        self._home = home
+        self._store = store
+        self._settings = settings
+        self._key = key
+        self._clock = clock
+        self._turns = turns
+        self._wake = asyncio.Event()
+        self.moved = asyncio.Event()
+        """Set once something has happened in a group; then there is another one."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tidied_at = 0
+        self.gathering = Gathering(store, settings, home.ca_pem, revocations, self._groups_changed, self._ready_enough)
+        self.situation: Situation | None = None
+
+    def wake(self) -> None:
+        """Look at once: a round is full."""
+        self._wake.set()
+
+    def _groups_changed(self) -> None:
+        """Called by a job, in whichever thread it runs."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._tell)
+
+    def _ready_enough(self) -> None:
+        """Called by a job; those who become ready meanwhile are planned for too."""
+        if (loop := self._loop) is not None:
+            loop.call_soon_threadsafe(loop.call_later, SETTLE_S, self._wake.set)
+
+    def _tell(self) -> None:
+        self.moved.set()
+        self.moved = asyncio.Event()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        self._loop = asyncio.get_running_loop()
+        while True:
+            moved = await self._turns.run(self.step)
+            if moved:
+                continue
+            with contextlib.suppress(TimeoutError):  # not wait_for: before Python 3.12 it can lose a cancellation
+                async with asyncio.timeout(LOOK_S):
+                    await self._wake.wait()
+            self._wake.clear()
+
+    def step(self) -> bool:
+        """Do what is due; says whether something was. Raises NeedsOperator PRICE_TOO_LOW, PRICE_TOO_HIGH, NO_MODEL."""
+        now = self._clock.now()
+        self._tidy(now)
+        if self._settings.task.mode is Mode.SECAGG:
+            self.gathering.refresh_revocations(now)
+        current = self._store.newest_round()
+        if current is None or current.state in (State.DONE, State.ABANDONED):
+            if current is not None:
+                self.gathering.settle(current)
+            self._publish(now)
+            if current is not None and now < (current.closed_at or 0) + self._settings.rounds.pause_s:
+                return False
+            return self._open(1 if current is None else current.round_id + 1, now)
+        if current.state is State.OPEN:
+            return self._watch(current, now)
+        if self.situation is not None:
+            self.situation = Situation(self.situation.model, None)
+        self._combine(current, now)
+        return True
+
+    def _watch(self, current: Round, now: int) -> bool:
+        """Look after a round that is open."""
+        newest = self._store.model_version()
+        if newest != current.config.model_version:
+            self._store.abandon(current.round_id, Event.REPLACED, now, "another model was published")
+            return True
+        if current.config.mode is Mode.SECAGG:
+            if self.gathering.tick(current, now):
+                self._end_groups(current, now)
+                return True
+        elif self._store.close_if_due(current.round_id, self._settings.rounds.minimum, now) is not State.OPEN:
+            return True
+        if self.situation is None or self.situation.round is None:
+            self._publish(now)
+            assert self.situation is not None  # noqa: S101  (_publish sets it)
+            self.situation = Situation(self.situation.model, current)
+        return False
+
+    def _publish(self, now: int) -> None:
+        model = models.bring_up_to_date(self._home, self._store, self._settings.task, now)
+        if self.situation is None or self.situation.model.sha256 != model.sha256 or self.situation.model.version != model.version:
+            self.situation = Situation(models.published(model, self._settings.task, self._key), None)
+        elif self.situation.round is not None:
+            self.situation = Situation(self.situation.model, None)
+
+    def _open(self, round_id: int, now: int) -> bool:
+        """Open the next round, with secure aggregation when enough devices are ready. Says whether it did."""
+        assert self.situation is not None  # noqa: S101  (_publish sets it)
+        model, plan, task = self.situation.model, self._settings.rounds, self._settings.task
+        facts: dict[str, Any] = {"round_id": round_id, "model_version": model.version, "model_digest": model.sha256, "now": now}
+        if task.mode is Mode.SECAGG:
+            expected = self.gathering.expected(now)
+            if not expected:
+                return False
+            planned = self.gathering.plan(expected)
+            config = lifecycle.group_config(task, plan, g_max=planned.g_max, min_sum=planned.min_sum, **facts)
+            try:
+                self.gathering.announce(config, planned, expected, now)
+            except AegisError as error:
+                LOG.warning("round not opened: id=%d code=%s", round_id, error.code)
+                return False
+        else:
+            expected = plan.target
+            config = lifecycle.next_config(task, plan, **facts)
+            self._store.open_round(config, expected)
+        self.situation = Situation(model, self._store.round(round_id))
+        LOG.info("round opened: id=%d model=%d target=%d", round_id, model.version, expected)
+        return True
+
+    def _end_groups(self, current: Round, now: int) -> None:
+        """All groups have ended: the set of sums is fixed, or there is none."""
+        live = self.gathering.resume(current)
+        if live.sums():
+            self._store.close_groups(current.round_id, live.record(), now)
+            return
+        note = "too few devices advertised" if not live.groups else "no group gave a sum"
+        LOG.warning("round abandoned: id=%d %s", current.round_id, note)
+        self._store.abandon(current.round_id, Event.TOO_FEW, now, note, live.record())
+
+    def _mean(self, current: Round) -> tuple[NDArray[np.float64], int, dict[str, Any] | None]:
+        """The mean update, how many are in it, and the groups' record. Raises PeerFault SUM_OUT_OF_RANGE, WRONG_SHAPE."""
+        if current.config.mode is Mode.LOCAL:
+            mean, count = mean_update(self._store.bodies(current.round_id), current.config)
+            return mean, count, None
+        live = self.gathering.resume(current)
+        sums, record = live.sums(), live.record()
+        mean, usable = mean_of_groups([(one.words, one.count) for _, one in sums], current.config)
+        for (number, _), is_usable in zip(sums, usable, strict=True):
+            if not is_usable:
+                record["groups"][number]["failure"] = "sum out of range"
+        return mean, sum(one.count for (_, one), is_usable in zip(sums, usable, strict=True) if is_usable), record
+
+    def _combine(self, current: Round, now: int) -> None:
+        base = self._store.model(current.config.model_version)
+        assert base is not None  # noqa: S101  (a round is opened on a stored model)
+        try:
+            mean, count, record = self._mean(current)
+            step = incoming(mean, self._settings.task, current.config, count)
+            content = models.moved(base.content, step * lifecycle.server_rate(self._settings.rounds, current.round_id))
+            models.check_file(content, self._settings.task)
+        except (PeerFault, NeedsOperator) as error:
+            LOG.warning("round abandoned: id=%d code=%s", current.round_id, error.code)
+            self._store.abandon(current.round_id, Event.UNUSABLE, now, error.code)
+            return
+        version = base.version + 1
+        model = models.make_model(version, content, origin=f"round {current.round_id}", demonstration=bool(base.demonstration), now=now)
+        try:
+            self._store.finish(current.round_id, count, model, now, record)
+        except IntegrityError:  # the version is taken: the operator was faster
+            self._store.abandon(current.round_id, Event.REPLACED, now, "another model was published")
+            return
+        LOG.info("round done: id=%d updates=%d model=%d", current.round_id, count, version)
+
+    def _tidy(self, now: int) -> None:
+        if now - self._tidied_at < TIDY_S:
+            return
+        self._tidied_at = now
+        if self.situation is not None:
+            models.bring_up_to_date(self._home, self._store, self._settings.task, now)

@@ -1,0 +1,129 @@
+"""A real aggregator on this machine: `aegis-server` in processes of its own, on loopback, in a folder of its own. For the demonstration,
+`make run` and benchmarks.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from agent.errors import InternalError
+from server_stub.config.home import READY_FILE, Home
+from server_stub.demo.processes import Child, last_words
+from server_stub.rounds.lifecycle import State
+from server_stub.storage.store import Model, Round, Store
+
+START_S = 60.0
+COMMAND_S = 120.0
+LOOK_S = 0.02
+
+
+class LocalServer:
+    """`aegis-server init` at once, `run` with `start`. Use it with `with`: leaving ends its processes; the folder stays."""
+
+    def __init__(self, folder: Path, options: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> None:
+        """`options` go to `aegis-server init`. Raises NeedsOperator with what `aegis-server` says."""
+        self._home = Home(folder)
+        self._environ = {**environ, "AEGIS_SERVER_HOME": str(folder), "PYTHONWARNINGS": "ignore"}
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self._log = folder.with_name(f"{folder.name}.log")
+        self._child: Child | None = None
+        port, operator_port = _free_ports()
+        self.url, self.operator_url = f"https://127.0.0.1:{port}", f"http://127.0.0.1:{operator_port}"
+        ports = ("--host", "127.0.0.1", "--port", str(port), "--operator-port", str(operator_port))
+        self.command("init", *ports, *options)
+        self._store = Store(self._home.database_url)
+
+    def start(self) -> "LocalServer":
+        """Serve: the first round opens now. Raises NeedsOperator with what `aegis-server` says."""
+        self._child = Child("The aggregator", [*_program(), "run"], self._environ, self._log)
+        self._child.until((self._home.folder / READY_FILE).exists, START_S)
+        return self
+
+    def command(self, *words: str) -> dict[str, Any]:
+        """The answer of an `aegis-server` command. Raises NeedsOperator with what it says."""
+        done = subprocess.run(
+            [*_program(), *words, "--json"], env=self._environ, capture_output=True, text=True, timeout=COMMAND_S, check=False
+        )
+        if done.returncode:
+            raise last_words("aegis-server", done.stderr)
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def invitation(self, uses: int) -> str:
+        """An invitation that so many devices may take."""
+        return str(self.command("token", "create", "--uses", str(uses), "--server", self.url)["invitation"])
+
+    def model(self) -> Model:
+        """The newest model."""
+        model = self._store.model()
+        if model is None:
+            raise InternalError("NO_MODEL", "The aggregator has no model.")
+        return model
+
+    def round(self, round_id: int) -> Round | None:
+        """A round as the aggregator's database has it now."""
+        return self._store.round(round_id)
+
+    def newest_round(self) -> Round | None:
+        """Raises NeedsOperator with the aggregator's last words when it has ended."""
+        if self._child is not None and not self._child.is_running:
+            raise self._child.failure()
+        return self._store.newest_round()
+
+    async def open_round(self, seconds: float = START_S) -> Round:
+        """The round that is open, once one is. Raises NeedsOperator, and InternalError ROUND_STUCK when none opens."""
+
+        def look() -> Round | None:
+            current = self.newest_round()
+            return current if current is not None and current.state is State.OPEN else None
+
+        return await _until(look, seconds)
+
+    async def finished(self, round_id: int, seconds: float) -> Round:
+        """A round, once it has ended. Raises NeedsOperator, and InternalError ROUND_STUCK when it does not."""
+
+        def look() -> Round | None:
+            newest, held = self.newest_round(), self._store.round(round_id)
+            has_ended = held is not None and held.state in (State.DONE, State.ABANDONED)
+            return held if newest is not None and has_ended else None
+
+        return await _until(look, seconds)
+
+    def close(self) -> None:
+        """End the aggregator's processes. Twice is fine."""
+        self._store.close()
+        if self._child is not None:
+            self._child.end()
+
+    def __enter__(self) -> "LocalServer":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+async def _until(look: Callable[[], Round | None], seconds: float) -> Round:
+    ends = time.monotonic() + seconds
+    while (found := look()) is None:
+        if time.monotonic() > ends:
+            raise InternalError("ROUND_STUCK", f"The round did not go on within {seconds:.0f} s.", "Try again on a quieter machine.")
+        await asyncio.sleep(LOOK_S)
+    return found
+
+
+def _free_ports() -> tuple[int, int]:
+    """Two ports of loopback that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        return int(one.getsockname()[1]), int(other.getsockname()[1])
+
+
+def _program() -> list[str]:
+    return [sys.executable, "-P", "-m", "server_stub.cli.main"]

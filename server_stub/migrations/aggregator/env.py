@@ -1,7 +1,0 @@
-"""Runs migrations over the connection that `server_stub.database` passes in."""
-
-from alembic import context
-
-context.configure(connection=context.config.attributes["connection"], transactional_ddl=True)
-with context.begin_transaction():
-    context.run_migrations()

@@ -1,0 +1,174 @@
+"""The simulated world: devices with rows, ledgers and bad habits, rounds that draw groups anew, and the model that moves.
+
+In a round each device asks its ledger, trains, clips, rounds and noises with the real codec; some fall silent in a phase; sums are
+opened, range-checked, decoded and averaged. How a group comes to its sum is handed in: by the machines or by the arithmetic alone.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.detector.model import Metrics
+from agent.detector.schema import SCHEMA
+from agent.errors import NeedsUser, PeerFault
+from agent.privacy import codec
+from agent.privacy.budget import Allowed, Budget, decide
+from agent.privacy.plan import padded, plan_secagg
+from agent.privacy.policy import Limits
+from agent.privacy.zcdp import UNITS_PER_RHO, rho_for_epsilon, rho_units
+from agent.protocol.messages import Mode, RoundConfig, Task
+from server_stub.simulation import attacks
+from server_stub.simulation.attacks import Attack
+from server_stub.simulation.groups import PHASES, Opened, Words
+from server_stub.simulation.report import Round
+from server_stub.simulation.training import Fleet, Recipe
+
+DELTA = 1e-5
+PERIOD_DAYS = 365
+EXPECTED_SHARE = 0.9
+"""The smallest sum is this share of the survivors that the drop-out leaves on average."""
+ROUND_S = 3600
+ANY = "any"
+
+
+@dataclass(frozen=True)
+class Options:
+    devices: int
+    rounds: int
+    data: Path
+    holdout: Path | None
+    epsilon: float
+    group: int
+    drop: float
+    drop_phase: str
+    attack: Attack
+    attackers: float
+    family: str
+    machines: bool | None
+    coordinates: int | None
+    """Sent by a device: those of a subset drawn for each round, the same for all."""
+    plain: bool
+    """The path without protection."""
+    top_k: int | None
+    seed: int
+
+
+def planned(options: Options, recipe: Recipe) -> tuple[RoundConfig, Limits, Task]:
+    """The rounds' configuration at the price of the budget over the rounds, and the devices' own bounds.
+
+    Raises NeedsOperator PRICE_TOO_LOW, GROUP_PLAN; NeedsUser PRICE_TOO_HIGH, TOO_MANY_COORDINATES.
+    """
+    price = rho_for_epsilon(options.epsilon, DELTA) // options.rounds
+    if price > Limits().max_rho_units:
+        raise NeedsUser(
+            "PRICE_TOO_HIGH", "One round would cost more than a device gives in a round.", "Ask for more rounds or a smaller ε."
+        )
+    if (options.coordinates or 0) > padded(recipe.d) or (options.top_k or 0) > recipe.d:
+        raise NeedsUser("TOO_MANY_COORDINATES", f"The model has {recipe.d} coordinates.", "Ask for fewer.")
+    count = max(1, options.devices // options.group)
+    largest, smallest = -(-options.devices // count), options.devices // count
+    min_sum = max(2, int(EXPECTED_SHARE * (1 - options.drop) * smallest))
+    product = Limits()
+    limits = replace(product, min_group=min(product.min_group, smallest), min_sum=min(product.min_sum, min_sum))
+    task = Task(
+        task_id="simulation",
+        schema=SCHEMA,
+        model=recipe.family,
+        d=recipe.d,
+        mode=Mode.SECAGG,
+        train_steps=recipe.steps,
+        train_rate_milli=round(recipe.rate * 1000),
+        clip_milli=recipe.clip_milli(options.rounds),
+        min_rows=1,
+    )
+    config = plan_secagg(
+        task,
+        rho_units_per_round=price,
+        g_max=largest,
+        min_group=smallest,
+        min_sum=min_sum,
+        gamma_milli=limits.gamma_milli,
+        subset_k=options.coordinates or 0,
+        subset_seed="00" * 32 if options.coordinates else "",
+        closes_at=ROUND_S,
+    )
+    return config, limits, task
+
+
+@dataclass
+class World:
+    options: Options
+    fleet: Fleet
+    attacking: NDArray[np.bool_]
+    config: RoundConfig
+    draw: np.random.Generator
+    """Of groups and silences; noise comes from the operating system."""
+    opened: Opened
+    central_units: int = 0
+    """ρ of one sum of all, in the ledger's units."""
+    traffic: list[tuple[float, float]] = field(default_factory=list)
+    """Bytes up and down a device, by group, certificates included; empty where no messages are made."""
+
+    def __post_init__(self) -> None:
+        self.weights = np.zeros(self.fleet.recipe.d)
+        self.charges: list[list[tuple[int, int]]] = [[] for _ in range(self.options.devices)]
+        self._budget = Budget(self.options.epsilon, DELTA, PERIOD_DAYS, 3 * self.options.epsilon)
+
+    def hold(self, number: int, judged: Callable[[], Metrics]) -> Round:
+        """One round."""
+        config = replace(
+            self.config,
+            round_id=number,
+            model_version=number,
+            rotation_seed=self.draw.bytes(32).hex(),
+            subset_seed=self.draw.bytes(32).hex() if self.config.subset_k else "",
+            opens_at=number * ROUND_S,
+            closes_at=(number + 1) * ROUND_S,
+        )
+        price, now = rho_units(config), config.opens_at
+        willing = [device for device, paid in enumerate(self.charges) if isinstance(decide(self._budget, paid, now, price), Allowed)]
+        silent = self._silences()
+        total, count, opened, rejected, answered = np.zeros_like(self.weights), 0, 0, 0, dict.fromkeys(PHASES, 0)
+        groups = self._groups(willing)
+        for members in groups:
+            outcome = self.opened(config, [self._sealed(device, config) for device in members], [silent[device] for device in members])
+            if outcome.bytes_up is not None and outcome.bytes_down is not None:
+                self.traffic.append((outcome.bytes_up, outcome.bytes_down))
+            for place in outcome.charged:
+                self.charges[members[place]].append((now, price))
+            answered = {phase: answered[phase] + outcome.answered[phase] for phase in PHASES}
+            if outcome.words is None:
+                continue
+            opened += 1
+            try:
+                mean = codec.decode_sum(outcome.words, config, len(outcome.survivors))
+            except PeerFault:
+                rejected += 1
+                continue
+            total += mean * len(outcome.survivors)
+            count += len(outcome.survivors)
+        if count:
+            self.weights = self.weights + total / count
+            self.central_units += -(-config.sensitivity_sq * UNITS_PER_RHO // (2 * config.noise_var * count))
+        return Round(number, len(groups), opened, rejected, count, answered, len(self.charges) - len(willing), judged())
+
+    def _groups(self, willing: list[int]) -> list[list[int]]:
+        count = max(1, self.options.devices // self.options.group)
+        mixed = self.draw.permutation(willing)
+        return [piece.tolist() for piece in np.array_split(mixed, count) if len(piece) >= self.config.min_group]
+
+    def _silences(self) -> list[str]:
+        """For each device the phase from which on it says nothing, or ""."""
+        going = self.draw.random(self.options.devices) < self.options.drop
+        phases = self.draw.integers(0, len(PHASES), self.options.devices)
+        if self.options.drop_phase != ANY:
+            phases[:] = PHASES.index(self.options.drop_phase)
+        return [PHASES[phase] if gone else "" for phase, gone in zip(phases, going, strict=True)]
+
+    def _sealed(self, device: int, config: RoundConfig) -> Words:
+        attack = self.options.attack if self.attacking[device] else Attack.NONE
+        return attacks.words(attack, self.fleet.update(self.weights, device), config, os.urandom(32))

@@ -1,0 +1,290 @@
+"""The `aegis` command: what it prints is what docs/schemas says, and its exit codes are those of docs/CONTRACT.md."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from agent.cli import main
+from agent.daemon.instance_lock import HomeLock
+from agent.ipc.client import socket_path
+from tests.fakes.aggregator import FakeAggregator
+from tests.fakes.clock import FakeClock
+from tests.fakes.device import Device
+from tests.fakes.timeouts import PATIENCE_S
+
+SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
+
+
+def check(name, document):
+    schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(document)
+    return document
+
+
+@pytest.fixture
+def aegis(tmp_path, monkeypatch, capsys):
+    """Runs a command in this process; gives exit code, stdout, stderr."""
+    monkeypatch.setenv("AEGIS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    monkeypatch.setenv("AEGIS_POLICY", str(tmp_path / "policy.toml"))
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG", "DO_NOT_TRACK"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*words):
+        capsys.readouterr()
+        code = main.main(list(words))
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def grant(aegis):
+    notice = json.loads(aegis("consent", "show", "--json")[1])
+    code, out, _ = aegis("consent", "grant", "--accept", notice["notice_id"], "--json")
+    assert code == 0
+    return json.loads(out)
+
+
+@pytest.mark.parametrize(
+    ("words", "schema"),
+    [
+        (["status"], "status"),
+        (["consent", "show"], "notice"),
+        (["consent", "withdraw"], "status"),
+        (["settings", "get"], "settings"),
+        (["settings", "get", "cpu.share_idle"], "settings"),
+        (["settings", "set", "cpu.share_idle", "20"], "setting"),
+        (["samples", "list"], "samples-list"),
+        (["samples", "clear"], "samples-cleared"),
+        (["ledger", "--verify"], "ledger"),
+        (["pause", "15m"], "status"),
+        (["pause", "tomorrow"], "status"),
+        (["resume"], "status"),
+        (["discard"], "status"),
+        (["erase"], "erased"),
+        (["doctor"], "doctor"),
+        (["quit"], "quit"),
+    ],
+)
+def test_every_answer_fits_its_schema_and_has_a_text(aegis, words, schema):
+    code, out, err = aegis(*words, "--json")
+    assert (code, err) == (0, "")
+    check(schema, json.loads(out))
+    assert out.count("\n") == 1
+    code, out, err = aegis(*words)
+    assert (code, err) == (0, "")
+    assert out.strip()
+
+
+def test_the_ledger_the_export_and_the_upload_of_a_real_pass_fit_their_schemas(tmp_path):
+    device = Device(tmp_path)
+
+    async def scene():
+        await device.join()
+        check("run-once", (await device.make_pass()).to_json())
+        page = check("ledger", await device.call("ledger", verify=True))
+        check("status", await device.call("status"))
+        shown = check("sent", await device.call("sent.show", attempt=page["charges"][0]["attempt"]))
+        assert Path(shown["path"]).read_bytes() == next(iter(device.server.updates.values()))
+        check("exported", await device.call("export", path=str(tmp_path / "all.json")))
+        check("export", json.loads((tmp_path / "all.json").read_text()))
+        check("samples-added", await device.call("samples.add", paths=["/x/a.exe", "/x/b.txt"], label="malicious"))
+
+    asyncio.run(scene())
+    device.close()
+
+
+def test_consent_is_given_only_to_the_notice_that_was_read(aegis):
+    code, out, err = aegis("consent", "grant")
+    assert code == 1
+    assert "NOTICE_NOT_ACCEPTED" in err
+    assert "withdraw" in out
+    code, _, err = aegis("consent", "grant", "--accept", "contribute-1-0000000000000000")
+    assert code == 1
+    status = json.loads(aegis("status", "--json")[1])
+    assert status["consent"]["state"] == "UNASKED"
+    assert grant(aegis)["consent"]["state"] == "GRANTED"
+    code, out, _ = aegis("consent", "withdraw")
+    assert (code, "WITHDRAWN" in out) == (0, True)
+
+
+def test_p1_run_once_names_what_is_missing(aegis):
+    code, out, err = aegis("run", "--once", "--json")
+    assert code == 1
+    assert err.startswith("aegis: NO_CONSENT: ")
+    assert check("error", json.loads(out))["error"]["code"] == "NO_CONSENT"
+    grant(aegis)
+    code, _, err = aegis("run", "--once")
+    assert (code, "NOT_ENROLLED" in err) == (1, True)
+
+
+def test_run_once_names_a_policy_that_denies(aegis, tmp_path):
+    grant(aegis)
+    (tmp_path / "policy.toml").write_text("contribute = false\n")
+    code, _, err = aegis("run", "--once")
+    assert (code, "DENIED_BY_POLICY" in err) == (1, True)
+
+
+def test_enrolling_stores_the_invitation_and_contacts_nobody(aegis, tmp_path):
+    invitation = FakeAggregator(FakeClock()).invitation()
+    code, out, _ = aegis("enroll", invitation, "--json")
+    assert code == 0
+    check("enrolled", json.loads(out))
+    (tmp_path / "invitation.txt").write_text(invitation + "\n")
+    assert aegis("enroll", str(tmp_path / "invitation.txt"))[0] == 0
+    status = check("status", json.loads(aegis("status", "--json")[1]))
+    assert (status["operator"]["name"], status["enrolled"]) == ("Test operator", False)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["enroll", "aegis1.nonsense.00000000"], "INVITATION_BAD"),
+        (["enroll"], "BAD_PARAMS"),
+        (["enroll", "--server", "https://x", "--token", "12345678"], "BAD_SERVER"),
+        (["enroll", "/no/such/file"], "CANNOT_READ"),
+        (["settings", "set", "no.such", "1"], "UNKNOWN_SETTING"),
+        (["settings", "set", "cpu.share_idle", "0"], "BAD_VALUE"),
+        (["settings", "get", "no.such"], "UNKNOWN_SETTING"),
+        (["pause", "soon"], "BAD_VALUE"),
+        (["pause", "0"], "BAD_VALUE"),
+        (["pause", "99999d"], "BAD_VALUE"),
+        (["sent", "ffff"], "NOT_FOUND"),
+        (["run-now"], "NO_AGENT"),
+        (["status", "--watch"], "NO_AGENT"),
+        (["samples", "add", "/bin/ls", "--label", "benign"], "NO_CONSENT"),
+        (["samples", "import", "/no/such.npz"], "NO_CONSENT"),
+        (["export", "/no/such/folder/file"], "CANNOT_WRITE"),
+    ],
+)
+def test_p11_bad_input_is_one_clear_line_and_exit_1(aegis, words, code):
+    exit_code, out, err = aegis(*words)
+    assert (exit_code, out) == (1, "")
+    assert err.startswith(f"aegis: {code}: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["nonsense"], ["samples"], ["samples", "add", "x"], ["samples", "add", "x", "--label", "bad"], ["scan"]])
+def test_a_command_line_that_cannot_be_understood_exits_2(aegis, words):
+    with pytest.raises(SystemExit) as raised:
+        aegis(*words)
+    assert raised.value.code == 2
+
+
+def test_two_agents_on_one_home_the_second_says_so(aegis, tmp_path, monkeypatch):
+    monkeypatch.setattr(main, "LOCK_WAIT_S", 0.1)
+    (tmp_path / "home").mkdir()
+    with HomeLock(tmp_path / "home" / "lock"):
+        code, _, err = aegis("run")
+        assert (code, "AGENT_RUNNING" in err) == (1, True)
+        code, _, err = aegis("status")
+        assert (code, "HOME_IN_USE" in err) == (1, True)
+    assert aegis("status")[0] == 0
+
+
+def test_a_home_that_cannot_be_made_is_named(aegis, tmp_path):
+    (tmp_path / "file").touch()
+    code, _, err = aegis("status", "--home", str(tmp_path / "file"))
+    assert (code, "HOME_UNUSABLE" in err) == (1, True)
+
+
+def test_commands_ask_a_running_agent(aegis, tmp_path):
+    device = Device(tmp_path)
+    loop_ready, ended = threading.Event(), threading.Event()
+
+    def serve():
+        async def scene():
+            task = asyncio.create_task(device.loop().run())
+            while not socket_path(device.home, device.environ).exists():
+                await asyncio.sleep(0.005)
+            loop_ready.set()
+            await task
+
+        device.start()
+        asyncio.run(scene())
+        device.close()
+        ended.set()
+
+    device.close()
+    thread = threading.Thread(target=serve)
+    thread.start()
+    assert loop_ready.wait(PATIENCE_S)
+    code, out, _ = aegis("pause", "15m", "--json")
+    assert (code, json.loads(out)["paused_until"]) == (0, device.clock.wall + 900)
+    assert aegis("run-now")[2].startswith("aegis: NO_CONSENT")
+    assert json.loads(aegis("quit", "--json")[1]) == {"was_running": True}
+    assert ended.wait(PATIENCE_S)
+    thread.join()
+
+
+def test_a_missing_part_is_named(aegis, monkeypatch):
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: ())
+    code, _, err = aegis("tray")
+    assert (code, "PART_MISSING" in err) == (1, True)
+    assert aegis()[0] == 1
+
+
+def test_status_imports_nothing_heavy(tmp_path):
+    script = (
+        "import sys; from agent.cli.main import main; main(['status', '--json']);"
+        "heavy = {'numpy', 'sklearn', 'scipy', 'requests', 'cryptography', 'keyring', 'rich', 'tuf', 'psutil', 'PySide6', 'argon2'};"
+        "print(sorted(heavy & {name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"AEGIS_HOME": str(tmp_path / "home"), "XDG_RUNTIME_DIR": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
+    )
+    assert done.stderr.strip() == "[]"
+
+
+@pytest.mark.system
+def test_p1_without_consent_no_connection_is_opened(tmp_path):
+    strace = shutil.which("strace")
+    assert strace, "make test-system installs strace"
+    home = tmp_path / "home"
+    environ = {"AEGIS_HOME": str(home), "XDG_RUNTIME_DIR": str(tmp_path / "run"), "PATH": "/usr/bin:/bin"}
+    aegis = [sys.executable, "-m", "agent"]
+    subprocess.run(
+        [*aegis, "enroll", FakeAggregator(FakeClock()).invitation()], env=environ, check=True, timeout=PATIENCE_S, capture_output=True
+    )
+    trace = tmp_path / "trace"
+    done = subprocess.run(
+        [strace, "-f", "-e", "trace=network", "-o", str(trace), *aegis, "run", "--once"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert (done.returncode, "NO_CONSENT" in done.stderr) == (1, True)
+    calls = [line for line in trace.read_text().splitlines() if "(" in line and "+++" not in line]
+    assert all("AF_UNIX" in line or "AF_" not in line for line in calls), calls
+    assert not any("keyring" in line or "dbus" in line or "bus" in line for line in calls), calls
+    assert not (home / "identity.aead").exists()
+    assert list((home / "scratch").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(1, "1 update was received before"), (2, "2 updates were received before")], ids=["one", "two"]
+)
+def test_c12_a_withdrawal_says_what_cannot_be_taken_back(count, said):
+    from agent.cli.render import withdrawn_text
+
+    ledger = {
+        "outbox": [{"charge_seq": number, "state": "acknowledged"} for number in range(count)],
+        "charges": [{"seq": number, "model_version": number} for number in range(count)],
+    }
+    text = withdrawn_text({"consent": {"state": "WITHDRAWN"}}, ledger)
+    assert said in text

@@ -1,0 +1,214 @@
+"""Settings: one list of definitions; policy only ever tightens."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.config.machine_policy import load
+from agent.config.settings import BY_KEY, DEFINITIONS, Kind, Settings, Tighter, format_hours, minutes_of, parse, tightened
+from agent.errors import NeedsUser
+
+HOURS = st.one_of(
+    st.sampled_from(["always", "never"]),
+    st.frozensets(st.integers(0, 1439), max_size=60).map(format_hours),
+)
+
+
+def values_of(definition):
+    match definition.kind:
+        case Kind.BOOLEAN:
+            return st.booleans()
+        case Kind.INTEGER:
+            return st.integers(int(definition.minimum), int(definition.maximum))
+        case Kind.NUMBER:
+            return st.floats(definition.minimum, definition.maximum)
+        case Kind.CHOICE:
+            return st.sampled_from(definition.choices)
+        case Kind.HOURS:
+            return HOURS
+        case Kind.PROXY:
+            return st.sampled_from(["", "http://proxy.example:3128", "http://[2001:db8::1]:8080"])
+
+
+def is_as_strict(definition, value, bound):
+    match definition.tighter:
+        case Tighter.LOWER:
+            return value <= bound
+        case Tighter.HIGHER:
+            return value >= bound
+        case Tighter.FIRST:
+            return definition.choices.index(value) <= definition.choices.index(bound)
+        case Tighter.OFF:
+            return not value or bound
+        case Tighter.ON:
+            return value or not bound
+        case Tighter.FEWER:
+            return bound == "always" or minutes_of(value) <= minutes_of(bound)
+        case Tighter.SET | Tighter.NOT:  # no value is stricter than another
+            return True
+
+
+def test_every_definition_is_complete_and_its_default_is_valid():
+    assert len(BY_KEY) == len(DEFINITIONS)
+    for definition in DEFINITIONS:
+        assert parse(definition.key, definition.default) == definition.default
+        assert definition.help.endswith(".")
+        assert (definition.minimum is None) == (definition.kind not in (Kind.INTEGER, Kind.NUMBER))
+
+
+@given(st.data())
+def test_p3_policy_can_only_tighten(data):
+    definition = data.draw(st.sampled_from(DEFINITIONS))
+    chosen, bound = data.draw(values_of(definition)), data.draw(values_of(definition))
+    held = Settings({definition.key: chosen}, {definition.key: bound}).value(definition.key)
+    assert is_as_strict(definition, held, bound)
+    assert is_as_strict(definition, held, chosen)
+
+
+@pytest.mark.parametrize("bound", ["", "http://it.example:3128"])
+def test_a_policy_sets_the_proxy(bound):
+    held = Settings({"network.proxy": "http://mine.example:1"}, {"network.proxy": bound})
+    assert (held.text("network.proxy"), held.entry("network.proxy").origin) == (bound, "policy")
+    assert held.check_change("network.proxy", bound) == bound
+    with pytest.raises(NeedsUser) as refused:
+        held.check_change("network.proxy", "http://mine.example:1")
+    assert refused.value.code == "MANAGED"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "proxy.example:3128",
+        "https://proxy.example:3128",
+        "socks5://proxy.example:1080",
+        "http://proxy.example",
+        "http://proxy.example:0",
+        "http://proxy.example:65536",
+        "http://ada:secret@proxy.example:3128",
+        "http://proxy.example:3128/",
+        "http://proxy.example:3128\n",
+        "http://proxy example:3128",
+        "http://prxy.ex\u0430mple:3128",
+        "http://:3128",
+        "x" * 100_000,
+        None,
+    ],
+)
+def test_what_is_no_proxy_is_refused(text):
+    with pytest.raises(NeedsUser) as refused:
+        parse("network.proxy", text)
+    assert refused.value.code == "BAD_VALUE"
+
+
+def test_every_second_minute_of_a_day_is_kept():
+    text = format_hours(frozenset(range(0, 24 * 60, 2)))
+    assert parse("hours.friday", text) == text
+
+
+@given(st.data())
+def test_what_holds_is_always_valid(data):
+    definition = data.draw(st.sampled_from(DEFINITIONS))
+    value = tightened(definition, data.draw(values_of(definition)), data.draw(values_of(definition)))
+    assert parse(definition.key, value) == value
+
+
+@pytest.mark.parametrize(
+    ("key", "raw"),
+    [
+        ("cpu.share_idle", "0"),
+        ("cpu.share_idle", "101"),
+        ("cpu.share_idle", "ten"),
+        ("cpu.share_idle", True),
+        ("cpu.share_idle", "9" * 5000),
+        ("cpu.share_idle", None),
+        ("budget.epsilon", "nan"),
+        ("budget.epsilon", "inf"),
+        ("budget.epsilon", "-1"),
+        ("budget.epsilon", {}),
+        ("battery.rule", "sometimes"),
+        ("idle.only", "maybe"),
+        ("idle.only", 1),
+        ("hours.monday", "25:00-26:00"),
+        ("hours.monday", "9-17"),
+        ("hours.monday", "09:00-09:00"),
+        ("hours.monday", "09:60-10:00"),
+        ("hours.monday", ""),
+        ("hours.monday", "-" * 10_000),
+    ],
+)
+def test_p11_bad_values_are_refused_with_what_was_expected(key, raw):
+    with pytest.raises(NeedsUser) as raised:
+        parse(key, raw)
+    assert raised.value.code == "BAD_VALUE"
+    assert "expected" in raised.value.message
+    assert len(raised.value.message) < 300
+
+
+def test_unknown_settings_are_refused():
+    with pytest.raises(NeedsUser) as raised:
+        Settings({}, {}).value("x" * 5000)
+    assert raised.value.code == "UNKNOWN_SETTING"
+    assert len(raised.value.message) < 200
+
+
+def test_a_looser_value_than_the_policy_is_refused_by_name():
+    managed = Settings({}, {"cpu.share_idle": 25})
+    assert (managed.entry("cpu.share_idle").value, managed.entry("cpu.share_idle").origin) == (25, "policy")
+    assert managed.check_change("cpu.share_idle", "20") == 20
+    with pytest.raises(NeedsUser) as raised:
+        managed.check_change("cpu.share_idle", "30")
+    assert raised.value.code == "MANAGED"
+
+
+def test_origins_are_told_apart():
+    held = Settings({"budget.period_days": 400}, {}, {"budget.epsilon": 2.0, "budget.period_days": 100})
+    assert [held.entry(key).origin for key in ("budget.epsilon", "budget.period_days", "budget.delta")] == ["invitation", "you", "default"]
+    assert held.number("budget.epsilon") == 2.0
+    assert held.integer("budget.period_days") == 400
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("09:00-17:00", "09:00-17:00"),
+        ("9:00-12:00, 11:00-17:00", "09:00-17:00"),
+        ("22:00-06:00", "22:00-06:00"),
+        ("00:00-24:00", "always"),
+        ("Always", "always"),
+        ("13:00-14:00,08:00-09:00", "08:00-09:00,13:00-14:00"),
+    ],
+)
+def test_hours_are_read_and_written_alike(text, shown):
+    assert parse("hours.friday", text) == shown
+    assert parse("hours.friday", shown) == shown
+
+
+@pytest.mark.parametrize(
+    ("content", "denied"),
+    [
+        ("", False),
+        ("contribute = true", False),
+        ('contribute = false\nreason = "Build server."', True),
+        ("contribute = 1", True),
+        ("contribute = ", True),
+        ("consent = true", True),
+        ('[settings]\n"cpu.share_idle" = 1000', True),
+        ('[settings]\n"no.such" = 1', True),
+        ('[settings]\n"key_store" = "passphrase"', True),
+        ('[settings]\n"cpu.share_idle" = 25', False),
+        ("x" * 100_000, True),
+        ("\xff\xfe", True),
+        ("settings = 3", True),
+        ("enrolment = 3", True),
+    ],
+)
+def test_p3_a_policy_that_cannot_be_read_denies(tmp_path, content, denied):
+    path = tmp_path / "policy.toml"
+    path.write_text(content, "latin-1")
+    assert bool(load(path).denied) is denied
+
+
+def test_a_missing_policy_allows_and_an_unreadable_one_denies(tmp_path):
+    assert load(tmp_path / "none.toml").denied == ""
+    (tmp_path / "folder.toml").mkdir()
+    assert "cannot be read" in load(tmp_path / "folder.toml").denied

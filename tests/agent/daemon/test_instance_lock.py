@@ -1,0 +1,34 @@
+"""One agent for one home."""
+
+import subprocess
+import sys
+
+import pytest
+
+from agent.daemon.instance_lock import HomeLock
+from agent.errors import NeedsUser
+
+
+def test_the_second_is_told(tmp_path):
+    with HomeLock(tmp_path / "lock"):
+        assert not HomeLock(tmp_path / "lock").acquire()
+        with pytest.raises(NeedsUser) as raised, HomeLock(tmp_path / "lock"):
+            pass
+        assert raised.value.code == "HOME_IN_USE"
+    with HomeLock(tmp_path / "lock"):
+        pass
+
+
+def test_p10_a_killed_holder_leaves_no_lock_behind(tmp_path):
+    taking = f"lock = HomeLock(Path({str(tmp_path / 'lock')!r})); lock.acquire() and print('held', flush=True); input()"
+    script = f"from agent.daemon.instance_lock import HomeLock; from pathlib import Path; {taking}"
+    child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "held\n"
+    assert not HomeLock(tmp_path / "lock").acquire()
+    child.kill()
+    child.wait()
+    child.stdin.close()
+    child.stdout.close()
+    lock = HomeLock(tmp_path / "lock")
+    assert lock.acquire()
+    lock.release()

@@ -1,0 +1,109 @@
+"""The Status and the reasons in it: in the right order, and never better than the truth."""
+
+import asyncio
+import sqlite3
+
+import pytest
+
+from agent.app import NoConditions
+from agent.errors import NeedsUser
+from agent.reasons import Reason, ReasonCode
+from agent.status import AgentState, Status
+from tests.fakes.device import Device
+
+
+@pytest.fixture
+def device(tmp_path):
+    device = Device(tmp_path)
+    yield device
+    device.close()
+
+
+def codes(device):
+    return [reason.code.value for reason in device.agent.status().reasons]
+
+
+def test_reasons_come_in_their_order(device):
+    assert codes(device) == ["NO_CONSENT", "NOT_ENROLLED", "NOTHING_TO_LEARN"]
+    asyncio.run(device.call("pause"))
+    assert codes(device) == ["NO_CONSENT", "USER_PAUSED", "NOT_ENROLLED", "NOTHING_TO_LEARN"]
+
+
+def test_status_travels_unchanged(device):
+    status = device.agent.status()
+    assert Status.from_json(status.to_json()) == status
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "state"),
+    [
+        ("KEYRING_LOCKED", "KEYRING_LOCKED", AgentState.ATTENTION),
+        ("KEYRING_ABSENT", "KEYRING_ABSENT", AgentState.ATTENTION),
+        ("KEYRING_DENIED", "KEYRING_DENIED", AgentState.ATTENTION),
+        ("KEYRING_TOO_LARGE", "KEYRING_TOO_LARGE", AgentState.ATTENTION),
+        ("PASSPHRASE_MISSING", "KEYRING_LOCKED", AgentState.ATTENTION),
+        ("OFFLINE", "OFFLINE", AgentState.WAITING),
+        ("SERVER_CERTIFICATE", None, AgentState.ERROR),
+    ],
+)
+def test_a_fault_shows_as_a_reason_or_an_error_until_a_pass_succeeds(device, code, reason, state):
+    async def scene():
+        await device.join()
+        device.server.fail("offer", NeedsUser(code, "It broke.", "Mend it."))
+        with pytest.raises(NeedsUser):
+            await device.make_pass()
+        assert codes(device) == ([reason] if reason else [])
+        status = device.agent.status()
+        assert (status.state, status.notes) == (state, ("It broke. Mend it.",))
+        device.server.fail("offer", None)
+        await device.make_pass()
+        assert (codes(device), device.agent.status().state) == ([], AgentState.WAITING)
+
+    asyncio.run(scene())
+
+
+def test_stale_consent_needs_attention(device):
+    async def scene():
+        await device.grant()
+        await device.call("enroll", invitation=device.server.invitation())
+        assert device.agent.status().state is AgentState.ATTENTION
+
+    asyncio.run(scene())
+
+
+def test_conditions_are_shown_with_what_was_read(device):
+    class Laptop(NoConditions):
+        def may_train(self):
+            return (Reason(ReasonCode.ON_BATTERY, "On battery.", "80 %", "UPower", "battery.rule"),)
+
+        def may_send(self):
+            return (Reason(ReasonCode.METERED, "Metered network.", "yes", "NetworkManager", "network.metered"),)
+
+    device.agent.conditions = Laptop()
+    assert codes(device)[-3:] == ["ON_BATTERY", "NOTHING_TO_LEARN", "METERED"]
+
+
+def test_p5_a_ledger_that_was_altered_counts_as_spent(device):
+    async def scene():
+        await device.join()
+        await device.make_pass()
+        assert 0 < device.agent.status().budget.epsilon_ledger < 1
+        device.agent.close()
+        raw = sqlite3.connect(device.home / "agent.sqlite3")
+        raw.execute("DROP TRIGGER charge_no_update")
+        raw.execute("UPDATE charge SET body = '{}'")
+        raw.commit()
+        raw.close()
+        device.start()
+        device.server.next_round()
+        budget = device.agent.status().budget
+        assert budget.epsilon_ledger == budget.epsilon_period
+        assert codes(device) == ["BUDGET_SPENT"]
+        with pytest.raises(NeedsUser) as raised:
+            await device.make_pass()
+        assert raised.value.code == "CHAIN_BROKEN"
+        assert len(device.server.updates) == 1
+        page = await device.call("ledger", verify=True)
+        assert (page["verified"], len(page["problems"])) == (False, 1)
+
+    asyncio.run(scene())

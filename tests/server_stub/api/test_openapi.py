@@ -1,0 +1,116 @@
+"""The served OpenAPI document is what the server does: schemathesis tries every operation, without a certificate, with one, and signed.
+
+Nothing of it is a server error, and nothing of it makes a database grow.
+"""
+
+import json
+import sqlite3
+import urllib.request
+from urllib.parse import urlsplit
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
+
+from agent.protocol.http_signature import sign_request
+from agent.transport.tls import client_context
+from server_stub.api.rate_limit import Rate, Rates
+from tests.fakes.live_server import LiveServer
+
+
+@schemathesis.serializer("application/vnd.aegisai.envelope")
+def envelope(_context, value):
+    return value.encode() if isinstance(value, str) else bytes(value)
+
+
+GENEROUS = Rate(1_000_000, 100_000.0)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    rates = Rates(*[GENEROUS] * 5)
+    with LiveServer(tmp_path_factory.mktemp("openapi"), rates=rates) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def schema_document(server):
+    with urllib.request.urlopen(f"{server.where['operator_url']}/openapi.json", timeout=60) as answer:
+        return json.load(answer)
+
+
+@pytest.fixture(scope="module")
+def sessions(server):
+    """Without and with a certificate, over the pinned authority."""
+    import requests
+    from requests.adapters import HTTPAdapter
+
+    class Pinned(HTTPAdapter):
+        def __init__(self, context):
+            self._context = context
+            super().__init__()
+
+        def init_poolmanager(self, *values, **options):
+            super().init_poolmanager(*values, ssl_context=self._context, **options)
+
+    ca_file = str(server.home.ca_file)
+    made, device = [], server.enrol().file.load()
+    for identity, signs in ((None, False), (device, False), (device, True)):
+        session = requests.Session()
+        session.auth = Signed(server, device, made[0]) if signs else None
+        session.trust_env, session.verify = False, ca_file
+        session.mount("https://", Pinned(client_context(server.home.ca_pem, identity)))
+        made.append(session)
+    yield made
+    for session in made:
+        session.close()
+
+
+class Signed:
+    """Signs what changes something, as a device does."""
+
+    def __init__(self, server, identity, session):
+        self._server, self._identity, self._session = server, identity, session
+
+    def __call__(self, asked):
+        body = asked.body.encode() if isinstance(asked.body, str) else asked.body
+        if asked.method in ("POST", "PUT", "PATCH") and isinstance(body, bytes) and body:
+            identity, place, kind = self._identity, urlsplit(asked.url).netloc, asked.headers.get("Content-Type", "")
+            challenge = self._session.post(f"{self._server.url}/api/v1/challenge", json={"device_id": identity.device_id})
+            nonce = challenge.json()["nonce"]
+            who = {"device_id": identity.device_id, "nonce": nonce, "created": 1, "sign": identity.signer.sign}
+            asked.headers.update(sign_request(asked.method, place, asked.path_url, kind, body, **who))
+        return asked
+
+
+def rows(server):
+    """Rows by table."""
+    counted = {}
+    for path in (server.home.folder / "aggregator.sqlite3", server.home.authority / "ca.sqlite3"):
+        database = sqlite3.connect(path)
+        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            counted[path.name, name] = database.execute(f"SELECT count(*) FROM {name}").fetchone()[0]
+        database.close()
+    return counted
+
+
+def test_every_operation_answers_as_documented(server, schema_document, sessions):
+    schema = schemathesis.openapi.from_dict(schema_document)
+    tried, before = [], rows(server)
+    for result in schema.get_all_operations():
+        operation = result.ok()
+
+        @settings(max_examples=5, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @given(case=operation.as_strategy())
+        def try_it(case):
+            for session in sessions:
+                answer = case.call(base_url=server.url, session=session)
+                case.validate_response(answer, checks=[not_a_server_error, status_code_conformance, response_schema_conformance])
+                tried.append(answer.status_code)
+
+        try_it()
+    assert len(tried) >= 2 * len(schema_document["paths"])
+    assert max(tried) < 500
+    assert rows(server) == before

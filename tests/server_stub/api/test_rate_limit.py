@@ -1,0 +1,26 @@
+import pytest
+
+from server_stub.api import rate_limit
+from server_stub.api.problems import Busy
+from server_stub.api.rate_limit import Buckets, Rate
+
+
+def test_a_burst_then_a_trickle():
+    buckets, rate = Buckets(), Rate(3, 0.5)
+    for _ in range(3):
+        buckets.take("address", "a", rate, 0.0)
+    with pytest.raises(Busy) as caught:
+        buckets.take("address", "a", rate, 0.0)
+    assert (caught.value.code, caught.value.retry_after_s) == ("TOO_MANY", 2)
+    buckets.take("address", "b", rate, 0.0)
+    buckets.take("address", "a", rate, 2.0)
+    with pytest.raises(Busy):
+        buckets.demand("address", "a", rate, 2.1)
+
+
+def test_what_is_remembered_is_bounded(monkeypatch):
+    monkeypatch.setattr(rate_limit, "MAX_BUCKETS", 10)
+    buckets = Buckets()
+    for number in range(1000):
+        buckets.take("address", str(number), Rate(1, 1.0), 0.0)
+    assert len(buckets._held) == 10

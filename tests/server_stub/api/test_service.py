@@ -1,0 +1,239 @@
+"""The device port as a device meets it: over TLS, with the agent's own client."""
+
+import hashlib
+import threading
+import time
+
+import numpy as np
+import pytest
+from safetensors.numpy import load
+
+from agent.clock import SystemClock
+from agent.errors import AegisError
+from agent.models.repository import ModelRepository
+from agent.models.verify import Floor, verify_model
+from agent.protocol.envelope import decode, encode
+from agent.transport.answers import RetryLater
+from agent.transport.client import AggregatorClient
+from server_stub.api.rate_limit import Rate, Rates
+from tests.fakes.clock import FakeClock
+from tests.fakes.live_server import LiveServer
+from tests.fakes.timeouts import until
+
+
+def refused(call, *values):
+    with pytest.raises(AegisError) as caught:
+        call(*values)
+    return caught.value.code
+
+
+def use_up(call):
+    for _ in range(10):
+        call()
+
+
+def test_enrol_offer_update_average_publish(live):
+    one, two = live.enrol(), live.enrol()
+    offer = one.client.offer()
+    assert (offer.status, offer.model_version, offer.contributed, offer.round.round_id) == ("open", 1, False, 1)
+    download = one.client.model()
+    before = verify_model(
+        download.metadata, download.signature, download.model, signing_key=live.signing_key, task=offer.task, floor=Floor()
+    )
+    assert before.demonstration
+    assert one.client.model(before.sha256) is None
+    receipt = one.client.send_update(one.update())
+    assert (receipt.round_id, receipt.device_id) == (1, one.device_id)
+    assert one.client.offer().contributed
+    assert not two.client.offer().contributed
+    two.client.send_update(two.update())
+    assert live.wait_for_model(2).round.round_id == 2
+    content = one.client.model().model
+    step = load(content)["weights"] - load(before.content)["weights"]
+    assert np.linalg.norm(step) > 0
+    published = ModelRepository(one.folder, live.home.root_sha256(), one.client.public_file, SystemClock()).model(offer.task, Floor(), "")
+    assert published.sha256 == hashlib.sha256(content).hexdigest()
+    assert published.version == 2
+
+
+def test_the_published_model_is_the_old_one_plus_the_mean(live):
+    one, two = live.enrol(), live.enrol()
+    config = one.client.offer().round
+    start = load(one.client.model().model)["weights"]
+    bodies = [one.update(0.02), two.update(-0.01)]
+    from server_stub.aggregation.mean import mean_update
+
+    expected, count = mean_update(bodies, config)
+    for device, body in zip((one, two), bodies, strict=True):
+        device.client.send_update(body)
+    live.wait_for_model(2)
+    np.testing.assert_allclose(load(one.client.model().model)["weights"] - start, expected, atol=1e-12)
+    assert count == 2
+
+
+def test_p10_a_repeated_update_gets_the_first_receipt_and_counts_once(live):
+    device = live.enrol()
+    body = device.update()
+    first = device.client.send_update(body)
+    live.clock.advance(5)
+    assert device.client.send_update(body) == first
+    assert refused(device.client.send_update, device.update()) == "ALREADY_CONTRIBUTED"
+    assert device.client.stats()["round"]["updates"] == 1
+
+
+def test_an_update_for_a_round_that_has_closed_is_refused_and_its_repetition_is_not(live):
+    one, two, late = live.enrol(), live.enrol(), live.enrol()
+    config = one.client.offer().round
+    first, body = one.update(), late.update(config=config)
+    receipt = one.client.send_update(first)
+    two.client.send_update(two.update())
+    live.wait_for_model(2)
+    assert refused(late.client.send_update, body) == "ROUND_CLOSED"
+    assert one.client.send_update(first) == receipt
+
+
+def test_what_is_not_an_update_of_the_round_is_refused_before_anything_is_stored(live):
+    device = live.enrol()
+    good = decode(device.update())
+    for change in ({"task_id": "x"}, {"config_digest": "00" * 32}, {"d": 117}, {"bits": 32}, {"kind": "sealed-words"}, {"attempt": "Z"}):
+        assert refused(device.client.send_update, encode({**good.header, **change}, good.payload)) == "WRONG_SHAPE"
+    assert refused(device.client.send_update, encode(good.header, good.payload + b"\0\0\0")) == "WRONG_SHAPE"
+    assert refused(device.client.send_update, encode({**good.header, "more": 1}, good.payload)) == "BAD_ENVELOPE"
+    assert refused(device.client.send_update, b"AEG1" + b"\xff" * 40) == "BAD_ENVELOPE"
+    far = encode(good.header, b"\xff\x7f" * (len(good.payload) // 2)) if good.header["bits"] == 16 else None
+    if far is not None:
+        assert refused(device.client.send_update, far) == "MESSAGE_REFUSED"  # SUM_OUT_OF_RANGE, which no honest device meets
+    assert device.client.stats()["round"]["updates"] == 0
+
+
+def test_a_round_closes_at_its_deadline_with_what_is_there(tmp_path):
+    with LiveServer(tmp_path, target=10, seconds=60, epsilon_milli=8000, lifetime_epsilon_milli=8000) as server:
+        device = server.enrol()
+        device.client.send_update(device.update())
+        server.clock.advance(61)
+        assert server.wait_for_model(2).round.round_id == 2
+        server.clock.advance(61)
+        store = server.store()
+        until(lambda: store.newest_round().round_id >= 3, what="the third round")
+        assert [(held.state, held.updates) for held in store.rounds()[:2]] == [("done", 1), ("abandoned", 0)]
+        assert store.model_version() == 2
+        store.close()
+
+
+def test_one_token_fifty_devices_one_wins(live):
+    token, codes = live.token(), []
+
+    def try_it():
+        try:
+            live.enrol(token)
+            codes.append("enrolled")
+        except AegisError as error:
+            codes.append(error.code)
+
+    threads = [threading.Thread(target=try_it) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(set(codes)) in (["TOKEN_USED", "enrolled"], ["SERVER_BUSY", "TOKEN_USED", "enrolled"])
+    assert codes.count("enrolled") == 1
+
+
+def test_tokens(live):
+    device = live.enrol(token := live.token(ttl_s=60))
+    again = live.client().register(token, device.file.csr_pem())
+    assert again == device.registration
+    assert refused(live.enrol, token) == "TOKEN_USED"
+    assert refused(live.enrol, "no-such-token") == "TOKEN_UNKNOWN"
+    late = live.token(ttl_s=60)
+    live.clock.advance(61)
+    assert refused(live.enrol, late) == "TOKEN_EXPIRED"
+    assert refused(live.client().register, live.token(), "no request") == "BAD_CSR"
+
+
+def test_a_revoked_device_is_cut_off_at_once_and_the_others_go_on(live):
+    one, two = live.enrol(), live.enrol()
+    body = one.update()
+    one.client.send_update(body)
+    store = live.store()
+    assert store.revoke(one.device_id, live.clock.now())
+    store.close()
+    for call in (one.client.offer, one.client.stats, one.client.erase, lambda: one.client.send_update(body)):
+        assert refused(call) == "REVOKED"
+    assert two.client.stats()["round"]["updates"] == 0
+    assert two.client.offer().status == "open"
+
+
+def test_erase_by_certificate_and_by_secret_leave_nothing(live):
+    one, two = live.enrol(), live.enrol()
+    assert one.client.device()["device_id"] == one.device_id
+    one.client.send_update(one.update())
+    assert [held["round_id"] for held in one.client.device()["updates"]] == [1]
+    one.client.erase()
+    assert refused(one.client.offer) == "REJECTED_IDENTITY"
+    assert two.client.stats()["round"]["updates"] == 0
+    plain = live.client()
+    assert refused(plain.erase_by_secret, two.device_id, "00" * 16) == "REJECTED_IDENTITY"
+    assert two.client.offer().status == "open"
+    plain.erase_by_secret(two.device_id, two.registration.erase_secret)
+    plain.erase_by_secret(two.device_id, two.registration.erase_secret)  # asked again, as after a lost answer
+    assert refused(two.client.offer) == "REJECTED_IDENTITY"
+    for file in (live.home.folder / "aggregator.sqlite3", live.home.authority / "ca.sqlite3"):
+        content = b"".join(path.read_bytes() for path in file.parent.glob(f"{file.name}*"))
+        for device in (one, two):
+            secret = device.registration.erase_secret.encode()
+            assert secret not in content
+
+
+def test_renewal_keeps_the_device_and_lets_a_round_be_finished_with_the_old_key(live):
+    device = live.enrol()
+    body = device.update()
+    csr = device.file.renewal_csr_pem()
+    certificate = device.client.renew(csr)
+    assert device.client.renew(csr) == certificate
+    device.client.send_update(body)
+    device.file.set_renewed(certificate, live.home.ca_pem)
+    renewed = live.client(device.file.load())
+    assert renewed.offer().contributed
+    held = renewed.device()
+    assert len(held["certificates"]) == len(held["authority"]["certificates"]) == 2
+    assert {one["sha256"] for one in held["certificates"]} == {one["sha256"] for one in held["authority"]["certificates"]}
+    assert held["authority"]["certificates"][1]["pem"] == certificate
+
+
+def test_an_expired_certificate_is_renewed_without_it_for_ninety_days(live):
+    device, other = live.enrol(), live.enrol()
+    live.clock.advance(30 * 86400)
+    assert refused(device.client.offer) == "CERTIFICATE_EXPIRED"
+    from dataclasses import replace
+
+    asleep = live.client(replace(device.file.load(), not_after=0))
+    device.file.set_renewed(asleep.renew(device.file.renewal_csr_pem()), live.home.ca_pem)
+    live.clock.advance(91 * 86400)
+    asleep = live.client(replace(other.file.load(), not_after=0))
+    assert refused(asleep.renew, other.file.renewal_csr_pem()) == "CERTIFICATE_EXPIRED"
+
+
+def test_a_device_whose_slow_clock_thinks_that_its_expired_certificate_is_good_renews_it(tmp_path):
+    now = int(time.time())
+    with LiveServer(tmp_path, clock=FakeClock(now - 8 * 86400)) as server:
+        device = server.enrol()
+        server.clock.advance(8 * 86400)
+        identity = device.file.load()
+        assert identity.not_after < now
+        slow = AggregatorClient(server.url, server.home.ca_pem, server.signing_key, identity, clock=FakeClock(now - 2 * 86400))
+        assert refused(slow.offer) in ("REJECTED_IDENTITY", "OFFLINE")
+        device.file.set_renewed(slow.renew(device.file.renewal_csr_pem()), server.home.ca_pem)
+        slow.close()
+        assert server.client(device.file.load()).device()["device_id"] == device.device_id
+
+
+def test_too_many_requests_are_told_when_to_come_back(tmp_path):
+    rates = Rates(certificate=Rate(5, 0.5), failure=Rate(3, 0.01))
+    with LiveServer(tmp_path, rates=rates) as server:
+        device = server.enrol()
+        with pytest.raises(RetryLater) as caught:
+            use_up(device.client.offer)
+        assert 1 <= caught.value.retry_after_s <= 3
+        codes = [refused(server.enrol, "wrong-token") for _ in range(5)]
+        assert codes == ["TOKEN_UNKNOWN"] * 3 + ["SERVER_BUSY"] * 2

@@ -1,0 +1,19 @@
+"""`make run` twice: the second leaves the first alone."""
+
+import pytest
+
+from agent.errors import NeedsUser
+from server_stub.demo import desktop
+
+
+def test_a_second_one_in_the_same_folder_is_refused_and_removes_nothing(tmp_path):
+    folder = tmp_path / "run" / "desk"
+    with desktop.only_one(folder):
+        folder.mkdir()
+        (folder / "kept").touch()
+        with pytest.raises(NeedsUser) as refused:
+            desktop.run(folder)
+        assert refused.value.code == "RUNNING_ALREADY"
+        assert (folder / "kept").exists()
+    with desktop.only_one(folder):
+        pass

@@ -1,0 +1,75 @@
+"""A simulated device that has bad luck is not missed for good: the others of its round wait for it."""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+
+import pytest
+
+from agent.errors import NeedsUser, PeerFault
+from agent.rounds.outcome import Outcome, PassResult
+from agent.transport.client import AggregatorClient
+from server_stub.demo import device_fleet
+from server_stub.demo.device_fleet import TRIES, VANISHED, DemoClient, Device
+
+SENT = PassResult(Outcome.SENT, "sent")
+OFFLINE = NeedsUser("OFFLINE", "The server cannot be reached.", "")
+
+
+class Ledger:
+    def unsent(self):
+        return [Unsent(hashlib.sha256(b"old").hexdigest())]
+
+
+@dataclass
+class Unsent:
+    sha256: str
+
+
+class Agent:
+    """Answers passes as told, the last one for ever."""
+
+    def __init__(self, *answers):
+        self._answers, self.passes, self.ledger = list(answers), 0, Ledger()
+
+    async def make_pass(self, **_):
+        self.passes += 1
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def part(monkeypatch, *answers, until=lambda: False):
+    monkeypatch.setattr(device_fleet, "AFTER_FAULT_S", 0)
+    monkeypatch.setattr(device_fleet, "AGAIN_S", 0)
+    device = Device.__new__(Device)
+    device.number, device.agent = 7, Agent(*answers)
+    return asyncio.run(device.take_part(until=until)), device.agent.passes
+
+
+def test_a_pass_that_failed_is_made_again(monkeypatch):
+    made, passes = part(monkeypatch, OFFLINE, PassResult(Outcome.READY, ""), OFFLINE, SENT)
+    assert (made.outcome, passes) == ("sent", 4)
+
+
+def test_one_that_always_fails_is_given_up_and_says_why(monkeypatch):
+    made, passes = part(monkeypatch, PeerFault("TASK_CHANGED", "Another task.", ""))
+    assert (made.outcome, made.text, passes) == ("TASK_CHANGED", "Another task.", TRIES)
+
+
+@pytest.mark.parametrize(("answer", "until"), [(NeedsUser(VANISHED, "", ""), lambda: False), (OFFLINE, lambda: True)], ids=["gone", "over"])
+def test_one_that_was_taken_away_or_whose_round_is_over_does_not_try_again(monkeypatch, answer, until):
+    assert part(monkeypatch, answer, SENT, until=until)[1] == 1
+
+
+def test_one_that_is_to_vanish_first_settles_what_it_left_behind_in_an_earlier_round(monkeypatch):
+    sent = []
+    monkeypatch.setattr(AggregatorClient, "send_update", lambda _, body: sent.append(body))
+    monkeypatch.setattr(AggregatorClient, "close", lambda _: None)
+    client = DemoClient.__new__(DemoClient)
+    client.vanish_before, client.of_earlier_rounds = "masked", frozenset({hashlib.sha256(b"old").hexdigest()})
+    client.send_update(b"old")
+    with pytest.raises(NeedsUser, match="took this device away"):
+        client.send_update(b"new")
+    assert sent == [b"old"]

@@ -1,0 +1,82 @@
+import os
+import select
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from agent.errors import NeedsOperator
+from server_stub.demo.processes import Child, last_words
+
+
+def test_the_last_line_of_a_command_becomes_its_error():
+    error = last_words("aegis-server", "2026 warning\nPORT: Port 1 cannot be listened on. Choose another with --port.\n")
+    assert (error.code, error.message) == ("PORT", "Port 1 cannot be listened on. Choose another with --port.")
+    assert last_words("aegis", "aegis: NO_CONSENT: You said no.").code == "NO_CONSENT"
+
+
+@pytest.mark.parametrize("said", ["", "Traceback\nValueError: no", "no colon at all"], ids=["nothing", "traceback", "words"])
+def test_other_last_words_say_that_it_ended(said):
+    assert last_words("The aggregator", said).code == "CHILD_ENDED"
+
+
+def test_a_child_that_ends_before_it_is_ready_says_why(tmp_path):
+    code = "import sys; print('PORT: taken.', file=sys.stderr); sys.exit(1)"
+    with (
+        Child("It", [sys.executable, "-c", code], os.environ, tmp_path / "log") as child,
+        pytest.raises(NeedsOperator, match="taken") as caught,
+    ):
+        child.until(lambda: False, 30)
+    assert caught.value.code == "PORT"
+
+
+def test_leaving_ends_a_child(tmp_path):
+    with Child("It", [sys.executable, "-c", "import signal; signal.pause()"], os.environ, tmp_path / "log") as child:
+        assert child.is_running
+    assert not child.is_running
+
+
+def test_a_child_does_not_outlive_a_killed_parent(tmp_path):
+    code = f"""
+import os, signal, sys
+from pathlib import Path
+from server_stub.demo.processes import Child
+log = Path({str(tmp_path / "log")!r})
+child = Child("It", [sys.executable, "-c", "print('up', flush=True); import signal; signal.pause()"], os.environ, log)
+child.until(lambda: log.read_bytes() == b"up\\n", 30)
+print(child.pid, flush=True)
+signal.pause()
+"""
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    pid = int(parent.stdout.readline())
+    gone = os.pidfd_open(pid)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait(60)
+    parent.stdout.close()
+    assert select.select([gone], [], [], 60)[0]
+    os.close(gone)
+
+
+def test_a_signal_in_the_middle_of_a_start_is_not_lost(tmp_path):
+    code = """
+import os, signal, sys
+from pathlib import Path
+from server_stub.demo.processes import Child
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGTERM, interrupt)
+os.register_at_fork(after_in_parent=lambda: signal.raise_signal(signal.SIGTERM))
+try:
+    Child("It", [sys.executable, "-c", "import signal; signal.pause()"], os.environ, Path(sys.argv[1]))
+except KeyboardInterrupt:
+    print("told", signal.getsignal(signal.SIGTERM) is interrupt)
+try:
+    os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    print("no child is left")
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "log")], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("told True\nno child is left\n", "")

@@ -1,0 +1,23 @@
+"""The packaged start model is what its maker makes, is good enough to show a verdict, and says that it is a demonstration."""
+
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+
+import agent.detector
+from agent.detector.model import from_safetensors
+from server_stub.publishing import bundled_model
+
+PACKAGED = Path(agent.detector.__file__).with_name("start_model.safetensors")
+
+
+def test_the_packaged_model_is_the_one_its_maker_makes():
+    content, quality = bundled_model.make()
+    np.testing.assert_allclose(from_safetensors(PACKAGED.read_bytes()).weights, from_safetensors(content).weights, atol=2e-3)
+    assert 0.95 <= quality.auc <= 0.98
+
+
+def test_the_packaged_model_says_that_it_is_for_demonstrations():
+    with safe_open(PACKAGED, "np") as stored:
+        assert stored.metadata()["demonstration"] == "1"

@@ -1,0 +1,108 @@
+"""A round as a list of what happened."""
+
+import datetime
+import os
+from dataclasses import replace
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509 import UniformResourceIdentifier
+
+from agent.errors import PeerFault
+from agent.secagg.client import Client
+from server_stub.rounds.event_log import LiveRound, opening
+from tests.fakes.secagg import KINDS, Fleet, plan, signer
+
+
+def made(fleet, entries):
+    return LiveRound(fleet.config, fleet.authority.pem, entries)
+
+
+def fleet_of(n):
+    fleet = Fleet(n)
+    fleet.config = replace(plan(n), opens_at=fleet.now - 10, closes_at=fleet.now + 300)
+    fleet.peers = [fleet.peer(number) for number in range(n)]
+    return fleet
+
+
+def said(fleet, live, kind, peer):
+    client = peer.client
+    if kind == "shares":
+        return client.shares(live.inbox("advertise", peer.device_id))
+    if kind == "masked":
+        client.accept_shares(live.inbox("shares", peer.device_id))
+        return client.mask(peer.sealed)
+    if kind == "consistency":
+        return client.consistency(live.inbox("masked", peer.device_id))
+    return client.unmask(live.inbox("consistency", peer.device_id))
+
+
+def test_p10_a_round_played_again_after_every_entry_is_the_same_round():
+    fleet = fleet_of(4)
+    kept = [opening("", 4, ["urn:uuid:gone"], fleet.now - 3600)]
+    live = made(fleet, kept)
+
+    def keep(entries):
+        nonlocal live
+        kept.extend(entries)
+        again = made(fleet, kept)
+        assert (again.devices, again.is_over, again.record()) == (live.devices, live.is_over, live.record())
+        live = again  # go on with the replayed one: nothing of the first is needed
+
+    for peer in fleet.peers:
+        keep(live.receive("advertise", peer.device_id, peer.client.advertise(), fleet.now))
+    keep(live.close(fleet.now))
+    for kind in KINDS:
+        for peer in fleet.peers:
+            if peer is fleet.peers[3] and kind in KINDS[2:]:
+                continue
+            body = said(fleet, live, kind, peer)
+            keep(live.receive(kind, peer.device_id, body, fleet.now))
+            assert live.receive(kind, peer.device_id, body, fleet.now) == []
+            if kind == "masked" and peer is fleet.peers[3]:
+                entries = live.receive("leave", peer.device_id, peer.client.leave("WITHDRAWN"), fleet.now)
+                assert live.is_input_open(peer.device_id)
+                kept[:] = [replace(one, body=None) if (one.kind, one.device_id) == ("masked", peer.device_id) else one for one in kept]
+                keep(entries)
+                with pytest.raises(PeerFault, match="left"):
+                    live.receive("masked", peer.device_id, body, fleet.now)
+            keep(live.advance(fleet.now))
+    ((_, opened),) = live.sums()
+    assert opened.count == 3
+    assert opened.words.tolist() == fleet.expected([peer.device_id for peer in fleet.peers[:3]]).tolist()
+    assert live.record()["groups"][0]["dropped"]["masked"] == 1
+
+
+def test_who_enrolled_after_the_announcement_may_join_the_window():
+    fleet = fleet_of(3)
+    live = made(fleet, [opening("", 4, [], fleet.now - 3600)])
+    key, device_id = ec.generate_private_key(ec.SECP256R1()), "urn:uuid:00000000-0000-4000-8000-00000000abcd"
+    certificate = fleet.authority.issue(key.public_key(), [UniformResourceIdentifier(device_id)], start=datetime.timedelta(minutes=-1))
+    facts = {"limits": fleet.limits, "entropy": os.urandom, "now": fleet.now}
+    client = Client(fleet.config, device_id, certificate, fleet.authority.pem, signer(key), **facts)
+    (entry,) = live.receive("advertise", device_id, client.advertise(), fleet.now)
+    assert (entry.kind, live.devices) == ("advertise", {device_id})
+
+
+def test_what_comes_at_the_wrong_time_or_from_nobody_is_refused_and_leaves_no_entry():
+    fleet = fleet_of(3)
+    live = made(fleet, [opening("", 3, [], fleet.now)])
+
+    def refused(call, *values):
+        with pytest.raises(PeerFault) as raised:
+            call(*values)
+        return raised.value.code
+
+    one = fleet.peers[0]
+    body = one.client.advertise()
+    assert refused(live.receive, "shares", one.device_id, body, 0) == "NOT_IN_GROUP"
+    assert refused(live.inbox, "advertise", one.device_id) == "NOT_IN_GROUP"
+    live.receive("advertise", one.device_id, body, 0)
+    assert live.inbox("advertise", one.device_id) is None
+    assert (live.is_full, live.drop("urn:uuid:nobody", 0)) == (False, [])
+    live.close(0)
+    assert (live.is_over, live.left_out, live.sums()) == (True, (one.device_id,), [])
+    assert refused(live.receive, "shares", one.device_id, body, 0) == "ROUND_CLOSED"
+    assert refused(live.inbox, "advertise", one.device_id) == "ROUND_CLOSED"
+    assert live.receive("leave", one.device_id, one.client.leave("PAUSED"), 0) == []
+    assert refused(live.receive, "advertise", fleet.peers[1].device_id, fleet.peers[1].client.advertise(), 0) == "ROUND_CLOSED"

@@ -1,0 +1,71 @@
+import pytest
+
+from agent.privacy.policy import Limits, check_config
+from agent.protocol import codec
+from server_stub.config.home import default_task, group_floor
+from server_stub.rounds.join_window import Waiting, enough, grouping, poll_s
+from server_stub.rounds.lifecycle import RoundPlan, group_config, joining
+
+PRODUCT = RoundPlan()
+
+
+def config_for(expected, plan=PRODUCT):
+    planned = grouping(expected, plan)
+    facts = {"round_id": 1, "model_version": 1, "model_digest": "ab" * 32, "now": 1000}
+    return planned, group_config(default_task(), plan, g_max=planned.g_max, min_sum=planned.min_sum, **facts)
+
+
+@pytest.mark.parametrize("expected", [32, 33, 40, 64, 80, 99, 100, 101, 150, 199, 250, 1000, 5000])
+def test_devices_with_the_products_bounds_accept_what_is_planned_for_any_number_of_them(expected):
+    planned, config = config_for(expected)
+    check_config(config, default_task(), Limits())
+    assert planned.capacity >= expected
+    assert (config.g_max, config.min_sum) == (planned.g_max, planned.min_sum)
+    if expected <= PRODUCT.g_max:
+        # A fifth may drop out, and a group of half of it is never opened.
+        assert codec.fewest(expected, config) <= expected * 4 // 5
+        assert codec.fewest(expected, config) > expected // 2
+    else:
+        typical = expected // -(-expected // PRODUCT.g_max)
+        assert config.min_sum <= typical
+        # Enough honest devices share the noise, however the groups are drawn.
+        assert config.min_sum - config.colluders >= 8
+
+
+@pytest.mark.parametrize("size", [2, 3, 5, 10, 31, 32, 50])
+def test_a_floor_is_for_tests_only_below_the_products(size):
+    plan = RoundPlan(**group_floor(size))
+    assert plan.is_test_floor == (size < 32)
+    _, config = config_for(size, plan)
+    assert config.min_group == size
+    assert 2 <= config.min_sum <= size
+
+
+def test_a_window_is_announced_for_enough_and_told_to_who_is_ready_before_it_opens():
+    assert [enough(ready, PRODUCT) for ready in (0, 31, 32)] == [False, False, True]
+    assert [enough(ready, RoundPlan(ready_target=50)) for ready in (49, 50)] == [False, True]
+    for draw in (0.0, 0.5, 1.0):
+        usual = poll_s(PRODUCT, 7200, is_ready=False, opens=0, now=0, draw=draw)
+        assert 5400 <= usual <= 7200
+        hurried = poll_s(PRODUCT, 7200, is_ready=True, opens=0, now=0, draw=draw)
+        assert 1 <= hurried <= PRODUCT.lead_s // 2
+    assert poll_s(PRODUCT, 7200, is_ready=True, opens=500, now=100, draw=0.5) == 400
+    assert poll_s(PRODUCT, 7200, is_ready=True, opens=500, now=900, draw=0.5) == 1
+    assert poll_s(RoundPlan(lead_s=0), 7200, is_ready=True, opens=0, now=0, draw=0.0) == 1
+
+
+def test_who_says_nothing_any_more_is_not_waited_for():
+    waiting = Waiting()
+    waiting.say("one", 0, 100)
+    waiting.say("two", 50, 100)
+    waiting.expect(["three"], 400)
+    assert waiting.present(230) == {"one", "two", "three"}
+    assert waiting.present(231) == {"two", "three"}
+    waiting.forget("two")
+    assert waiting.present(400) == {"three"}
+    assert waiting.present(401) == frozenset()
+
+
+def test_the_window_lies_before_the_phases():
+    _, config = config_for(40)
+    assert joining(config) == (1000 + PRODUCT.lead_s, 1000 + PRODUCT.lead_s + PRODUCT.join_s)

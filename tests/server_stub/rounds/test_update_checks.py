@@ -1,0 +1,66 @@
+import os
+
+import numpy as np
+import pytest
+
+from agent.errors import PeerFault
+from agent.privacy.codec import clip
+from agent.privacy.seal import seal_local
+from agent.protocol.envelope import Envelope, decode
+from agent.protocol.messages import Mode
+from server_stub.aggregation.mean import mean_update
+from server_stub.config.home import default_task
+from server_stub.rounds.lifecycle import RoundPlan, next_config
+from server_stub.rounds.update_checks import check_update, max_update_bytes, named_round
+
+
+@pytest.fixture(scope="module")
+def config():
+    plan = RoundPlan(epsilon_milli=8000, planned=8)
+    return next_config(default_task(Mode.LOCAL), plan, round_id=7, model_version=1, model_digest="ab" * 32, now=0)
+
+
+def test_an_honest_update_passes_and_fits(config):
+    body = seal_local(np.full(config.d, 5.0), config, "ab" * 8)
+    check_update(decode(body), config)
+    assert named_round(decode(body).header) == 7
+    assert len(body) <= max_update_bytes(config)
+
+
+@pytest.mark.parametrize("change", [{"round_id": 0}, {"round_id": "7"}, {"round_id": True}, {"extra": 1}, {"round_id": 2**53}])
+def test_a_header_that_names_no_round(config, change):
+    good = decode(seal_local(np.zeros(config.d), config, "ab" * 8))
+    with pytest.raises(PeerFault) as caught:
+        named_round({**good.header, **change})
+    assert caught.value.code == "BAD_ENVELOPE"
+
+
+@pytest.mark.parametrize("change", [{"round_id": 8}, {"d": True}, {"bits": 20}, {"attempt": ""}, {"attempt": 3}, {"attempt": "a" * 65}])
+def test_an_update_of_something_else(config, change):
+    good = decode(seal_local(np.zeros(config.d), config, "ab" * 8))
+    with pytest.raises(PeerFault) as caught:
+        check_update(Envelope({**good.header, **change}, good.payload), config)
+    assert caught.value.code == "WRONG_SHAPE"
+
+
+def test_values_that_no_honest_update_has(config):
+    good = decode(seal_local(np.zeros(config.d), config, "ab" * 8))
+    far = b"\x00" * (len(good.payload) // 2) + b"\x7f" * (len(good.payload) - len(good.payload) // 2)
+    with pytest.raises(PeerFault) as caught:
+        check_update(Envelope(good.header, far), config)
+    assert caught.value.code == "SUM_OUT_OF_RANGE"
+
+
+def test_the_mean_of_many_updates_is_near_their_mean(config):
+    vectors = [clip(np.random.default_rng(n).normal(size=config.d), 1.0) for n in range(400)]
+    mean, count = mean_update((seal_local(vector, config, os.urandom(8).hex()) for vector in vectors), config)
+    from agent.privacy.codec import noise_sd
+
+    assert count == 400
+    error = mean - np.mean(vectors, axis=0)
+    assert np.sqrt(np.mean(error**2)) < 1.5 * noise_sd(config, 400)
+
+
+def test_no_update_has_no_mean(config):
+    with pytest.raises(PeerFault):
+        mean_update([], config)

@@ -1,0 +1,107 @@
+import asyncio
+import sqlite3
+import threading
+
+import pytest
+
+from server_stub.storage import serial_executor as module
+from server_stub.storage.serial_executor import Turns
+from server_stub.storage.store import Store
+
+
+@pytest.fixture
+def turns():
+    made = Turns()
+    yield made
+    made.close()
+
+
+def where():
+    return threading.get_ident()
+
+
+def test_a_short_job_runs_here_and_a_long_one_beside(turns):
+    async def both():
+        return await turns.run_short(where), await turns.run(where)
+
+    here, beside = asyncio.run(both())
+    assert here == threading.get_ident() != beside
+
+
+def test_a_short_job_waits_while_another_has_the_turn_and_the_loop_goes_on(turns):
+    begun, may_end, order = threading.Event(), threading.Event(), []
+
+    def long():
+        begun.set()
+        assert may_end.wait(20)
+        order.append("long")
+
+    async def story():
+        under_way = asyncio.create_task(turns.run(long))
+        while not begun.is_set():
+            await asyncio.sleep(0)
+        short = asyncio.create_task(turns.run_short(lambda: order.append("short")))
+        await asyncio.sleep(0)
+        order.append("the loop")
+        may_end.set()
+        await asyncio.gather(under_way, short)
+
+    asyncio.run(story())
+    assert order == ["the loop", "long", "short"]
+
+
+def test_after_a_slow_one_the_next_go_through_the_thread_for_a_while(turns, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+
+    def slow():
+        now[0] += 2 * module.SLOW_S
+
+    async def story():
+        await turns.run_short(slow)
+        after = await turns.run_short(where)
+        now[0] += 2 * module.PATIENCE_S
+        return after, await turns.run_short(where)
+
+    after, later = asyncio.run(story())
+    assert after != threading.get_ident() == later
+
+
+def test_a_database_that_another_process_writes_to_is_waited_for_while_the_loop_goes_on(turns, tmp_path):
+    path = tmp_path / "a.sqlite3"
+    store = Store(f"sqlite:///{path}")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    tried = []
+
+    def write():
+        tried.append(threading.get_ident())
+        with store.direct.writing() as sql:
+            sql.execute("INSERT INTO devices (device_id, enrolled_at, erase_hash) VALUES ('d', 1, '')")
+        return "written"
+
+    async def story():
+        job = asyncio.create_task(turns.run_short(write))
+        while len(tried) < 3:
+            await asyncio.sleep(0)
+        other.execute("COMMIT")
+        return await job
+
+    assert asyncio.run(story()) == "written"
+    assert tried[0] == threading.get_ident() not in tried[1:]
+    assert [device["device_id"] for device in store.devices()] == ["d"]
+    other.close()
+    store.close()
+
+
+def test_a_job_that_fails_gives_its_turn_back(turns):
+    def fail():
+        raise ValueError("no")
+
+    async def story():
+        for run in (turns.run_short, turns.run, turns.run_short):
+            with pytest.raises(ValueError, match="no"):
+                await run(fail)
+        return await turns.run_short(where)
+
+    assert asyncio.run(story()) == threading.get_ident()

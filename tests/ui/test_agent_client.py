@@ -1,0 +1,183 @@
+"""The link against the agent's real channel, in a thread of its own."""
+
+import asyncio
+import gc
+import threading
+from contextlib import contextmanager
+
+import pytest
+from PySide6.QtNetwork import QLocalServer
+
+from agent.errors import NeedsUser
+from agent.ipc.client import encode
+from agent.ipc.server import ChannelServer
+from agent.status import AgentState
+from tests.fakes import link as fakes
+from tests.fakes.timeouts import PATIENCE_S
+from ui.agent_client import Link
+
+
+class Host:
+    """An agent's channel whose methods and status a test sets."""
+
+    def __init__(self, path):
+        self.path = path
+        self.status = fakes.waiting()
+        self.calls = []
+        self.loop = asyncio.new_event_loop()
+        self.server = None
+
+    async def call(self, method, params):
+        self.calls.append((method, params))
+        match method:
+            case "hang":
+                await asyncio.sleep(3600)
+            case "refuse":
+                raise NeedsUser("NO_CONSENT", "No.", "Ask.")
+            case "large":
+                return {"text": "x" * 200_000}
+        return {"echo": params}
+
+    async def _open(self):
+        self.server = ChannelServer(self.path, self.call, lambda: self.status.to_json())
+        await self.server.open()
+
+    def push(self, status):
+        self.status = status
+        self.loop.call_soon_threadsafe(self.server.push)
+
+
+@contextmanager
+def agent(path):
+    host = Host(path)
+    thread = threading.Thread(target=host.loop.run_forever, daemon=True)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(host._open(), host.loop).result(PATIENCE_S)
+    try:
+        yield host
+    finally:
+        asyncio.run_coroutine_threadsafe(host.server.close(), host.loop).result(PATIENCE_S)
+        host.loop.call_soon_threadsafe(host.loop.stop)
+        thread.join(PATIENCE_S)
+        host.loop.close()
+
+
+@pytest.fixture(autouse=True)
+def collect_here():
+    """Qt's objects may end in their own thread only, so the collector must not run in the host's."""
+    gc.disable()
+    yield
+    gc.collect()
+    gc.enable()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "run" / "agent.sock"
+
+
+@pytest.fixture
+def link(path, qapp):
+    link = Link(path)
+    yield link
+    link.close()
+
+
+def test_the_status_is_pushed_at_once_and_at_every_change(qtbot, link, path):
+    with agent(path) as host:
+        with qtbot.waitSignal(link.statusChanged) as first:
+            link.open()
+        assert first.args == [fakes.waiting()]
+        with qtbot.waitSignal(link.statusChanged) as second:
+            host.push(fakes.status(AgentState.TRAINING))
+        assert second.args[0].state is AgentState.TRAINING
+        assert link.status is second.args[0]
+
+
+def test_a_question_gets_its_answer_or_its_error(qtbot, link, path):
+    with agent(path) as host:
+        with qtbot.waitSignal(link.statusChanged):
+            link.open()
+        answers, errors = [], []
+        link.call("echo", {"a": 1}, answers.append)
+        link.call("refuse", {}, answers.append, errors.append)
+        qtbot.waitUntil(lambda: bool(answers and errors))
+        assert answers == [{"echo": {"a": 1}}]
+        assert errors[0].code == "NO_CONSENT"
+        assert ("echo", {"a": 1}) in host.calls
+
+
+def test_an_error_that_nobody_takes_is_announced(qtbot, link, path):
+    with agent(path):
+        with qtbot.waitSignal(link.statusChanged):
+            link.open()
+        with qtbot.waitSignal(link.callFailed) as failed:
+            link.call("refuse")
+        assert failed.args[0].code == "NO_CONSENT"
+
+
+def test_a_large_answer_comes_by_file_and_the_file_goes(qtbot, link, path):
+    with agent(path):
+        with qtbot.waitSignal(link.statusChanged):
+            link.open()
+        answers = []
+        link.call("large", {}, answers.append)
+        qtbot.waitUntil(lambda: bool(answers))
+        assert len(answers[0]["text"]) == 200_000
+        assert list(path.parent.glob("answer-*")) == []
+
+
+def test_without_an_agent_a_call_fails_at_once(link):
+    errors = []
+    link.open()
+    link.call("pause", {}, None, errors.append)
+    assert [error.code for error in errors] == ["NO_AGENT"]
+
+
+def test_an_agent_that_comes_late_is_found_and_one_that_goes_is_noticed(qtbot, link, path):
+    link.open()
+    with qtbot.waitSignal(link.statusChanged), agent(path):
+        qtbot.waitUntil(lambda: link.is_connected)
+        errors = []
+        link.call("hang", {}, None, errors.append)
+        qtbot.waitUntil(lambda: link.status is not None)
+    qtbot.waitUntil(lambda: not link.is_connected)
+    assert [error.code for error in errors] == ["NO_AGENT"]
+    assert link.status is None
+    with agent(path), qtbot.waitSignal(link.statusChanged):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("hello", "code"),
+    [
+        (encode({"event": "hello", "protocol": 99, "app_version": "9"}), "CHANNEL_VERSION"),
+        (b"\xff\xff\xff\xff", "BAD_FRAME"),
+        (encode({"event": "status", "status": {"state": "odd"}}), "BAD_STATUS"),
+    ],
+)
+def test_p11_another_language_is_refused_in_one_sentence(qtbot, qapp, link, path, hello, code):
+    path.parent.mkdir()
+    server = QLocalServer()
+    assert server.listen(str(path))
+
+    def greet():
+        peer = server.nextPendingConnection()
+        peer.write(hello)
+        peer.flush()
+
+    server.newConnection.connect(greet)
+    with qtbot.waitSignal(link.callFailed) as failed:
+        link.open()
+    assert failed.args[0].code == code
+    assert not link.is_connected
+    server.close()
+
+
+def test_p11_a_request_that_is_too_large_is_refused_here(qtbot, link, path):
+    with agent(path):
+        with qtbot.waitSignal(link.statusChanged):
+            link.open()
+        errors = []
+        link.call("enroll", {"invitation": "x" * 70_000}, None, errors.append)
+        assert [error.code for error in errors] == ["BAD_FRAME"]
