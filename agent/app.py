@@ -1,4 +1,7 @@
-"""Builds every object of an agent and wires them; nothing else constructs. The demo and the tests build theirs in the same way."""
+"""Builds every object of an agent and wires them; nothing else constructs.
+
+The demo and the tests build theirs in the same way.
+"""
 
 import asyncio
 import functools
@@ -65,7 +68,9 @@ class ScanningModel:
 
 
 class Conditions(Protocol):
-    """What the machine's state says about training and sending (agent.conditions); a fake in tests."""
+    """What the machine's state says about training and sending (agent.conditions); a fake in
+    tests.
+    """
 
     def may_train(self) -> tuple[Reason, ...]:
         """Reasons that hold back training now, in order; none means go."""
@@ -80,13 +85,17 @@ class Conditions(Protocol):
         """Why the readings are not to be relied upon, or nothing."""
 
     def cpu_percent(self) -> int | None:
-        """The processor limit of training now, per cent of one core; None: as when the computer is in use."""
+        """The processor limit of training now, per cent of one core; None: as when the computer is
+        in use.
+        """
 
     async def look(self) -> None:
         """Read everything once, unless it is watched anyway."""
 
     async def watch(self, changed: Callable[[], None]) -> None:
-        """Read as long as this runs; `changed` is called in the event loop when a reading or a verdict is another one."""
+        """Read as long as this runs; `changed` is called in the event loop when a reading or a
+        verdict is another one.
+        """
 
 
 class NoConditions:
@@ -136,7 +145,9 @@ class Agent:
         self.environ = environ
         self.database = Database(home.database)
         self.values = Values(self.database, "value")
-        self.terms = Terms(home, self.values, Values(self.database, "setting"), environ, policy_path(environ))
+        self.terms = Terms(
+            home, self.values, Values(self.database, "setting"), environ, policy_path(environ)
+        )
         self.record = Record(self.database, clock)
         self.gate = Gate(self.record, self.terms.gate_facts)
         self.ledger = Ledger(self.database, Head(home.ledger_head))
@@ -193,13 +204,20 @@ class Agent:
         """The one value that every surface shows."""
         return status_of(self)
 
-    async def make_pass(self, *, hold_s: int, override: bool = False, patience_s: int = 0) -> PassResult:
-        """One pass, with its end noted for the status. `patience_s`: how long it waits for a group to meet."""
+    async def make_pass(
+        self, *, hold_s: int, override: bool = False, patience_s: int = 0
+    ) -> PassResult:
+        """One pass, with its end noted for the status.
+
+        `patience_s`: how long it waits for a group to meet.
+        """
         if self.gate.denial() is None:
             await self.conditions.look()
         self.enforce()
         try:
-            result = await self.participation.run(hold_s=hold_s, override=override, patience_s=patience_s)
+            result = await self.participation.run(
+                hold_s=hold_s, override=override, patience_s=patience_s
+            )
         except AegisError as error:
             self.faults = self.faults.after_fault(error)
             self.changed()
@@ -220,7 +238,9 @@ class Agent:
             from agent.protocol.messages import Task
 
             task = Task.from_json(said)
-            held = await self.blocking(lambda: self.model_store().current(enrolment.signing_key, task))
+            held = await self.blocking(
+                lambda: self.model_store().current(enrolment.signing_key, task)
+            )
             if held is not None:
                 return ScanningModel(held.content, held.version, held.sha256, held.demonstration)
         return await self.blocking(start_model)
@@ -238,7 +258,13 @@ class Agent:
     def on_change(self, listener: Callable[[], None]) -> None:
         self._listeners.append(listener)
 
-    def attach(self, *, wake: Callable[[], None], run_now: Callable[[], None], request_quit: Callable[[], None]) -> None:
+    def attach(
+        self,
+        *,
+        wake: Callable[[], None],
+        run_now: Callable[[], None],
+        request_quit: Callable[[], None],
+    ) -> None:
         """Connect the loop of a running agent."""
         self._wake, self._run_now, self._quit = wake, run_now, request_quit
 
@@ -247,7 +273,9 @@ class Agent:
             listener()
 
     def enforce(self) -> None:
-        """Hold training to what settings and conditions say now; called whenever one of them changes."""
+        """Hold training to what settings and conditions say now; called whenever one of them
+        changes.
+        """
         supervision: Supervision | None = self.__dict__.get("supervision")
         if supervision is not None:
             supervision.set_caps(self._caps())
@@ -312,7 +340,14 @@ class Agent:
     def _worker_ended(self, event: "StopEvent") -> None:
         """In the governor's thread; once for each stop."""
         self.last_stop = StopView(
-            self.clock.now(), event.limit.value, event.value, event.cap, event.unit, event.after_s, event.action.value, str(event)
+            self.clock.now(),
+            event.limit.value,
+            event.value,
+            event.cap,
+            event.unit,
+            event.after_s,
+            event.action.value,
+            str(event),
         )
 
     def _machine(self) -> Conditions:
@@ -328,11 +363,15 @@ class Agent:
         )
 
     def worker(self) -> "Worker":
-        """Runs the jobs that see files; each in a process of its own unless the demo or a test gave another."""
+        """Runs the jobs that see files; each in a process of its own unless the demo or a test gave
+        another.
+        """
         return self._own_worker if self._given_worker is None else self._given_worker
 
     def keystore(self) -> "KeyStore":
-        """The store that the setting `key_store` names; in memory only in a home that the demo made, unless another was chosen there."""
+        """The store that the setting `key_store` names; in memory only in a home that the demo
+        made, unless another was chosen there.
+        """
         from agent.identity.keystore import MemoryKeyStore, chosen
 
         if self._given_keystore is not None:
@@ -340,7 +379,9 @@ class Agent:
         kind = self.terms.settings().text("key_store")
         kind = "memory" if self.home.is_demo and kind == "os" else kind
         if kind not in self._keystores:
-            self._keystores[kind] = MemoryKeyStore() if kind == "memory" else chosen(kind, self.home.root, self.environ)
+            self._keystores[kind] = (
+                MemoryKeyStore() if kind == "memory" else chosen(kind, self.home.root, self.environ)
+            )
         return self._keystores[kind]
 
     def identity_file(self) -> "IdentityFile":
@@ -353,7 +394,9 @@ class Agent:
         return self.home.identity.exists()
 
     def drop_unused_identity(self) -> bool:
-        """Remove a key that no server knows yet, so that another key store can be chosen; False when one does."""
+        """Remove a key that no server knows yet, so that another key store can be chosen; False
+        when one does.
+        """
         enrolment = self.terms.enrolment()
         if enrolment is not None and enrolment.is_registered:
             return False
@@ -378,9 +421,18 @@ class Agent:
         return ModelRepository(self.home.root, root_sha256, client.public_file, self.clock)
 
     def connection(
-        self, server: str, ca_pem: str, signing_key: str, identity: "Identity | None" = None, *, proxy: str = ""
+        self,
+        server: str,
+        ca_pem: str,
+        signing_key: str,
+        identity: "Identity | None" = None,
+        *,
+        proxy: str = "",
     ) -> "AggregatorClient":
-        """A connection to an aggregator, through the given proxy or else the setting's. Nothing is opened yet; the caller closes it."""
+        """A connection to an aggregator, through the given proxy or else the setting's.
+
+        Nothing is opened yet; the caller closes it.
+        """
         if self._given_client_factory is not None:
             return self._given_client_factory(server, ca_pem, signing_key, identity)
         from agent.transport.client import AggregatorClient
@@ -407,7 +459,9 @@ class Agent:
                 path.unlink(missing_ok=True)
 
     def _tidy(self) -> None:
-        """What a crash may have left: workers, trained updates, and bytes that a withdrawal did not come to remove (P10)."""
+        """What a crash may have left: workers, trained updates, and bytes that a withdrawal did not
+        come to remove (P10).
+        """
         if any(self.home.root.glob(f"{RECORD_PREFIX}*")):
             from agent.supervisor.reaper import reap
 
@@ -438,8 +492,9 @@ def build(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     on_machine: bool = False,
 ) -> Agent:
-    """Make an agent on `home`; the caller holds its lock. `demo` marks a home as made by the demo, with `floor` as its bounds on groups;
-    `on_machine` is a device that heeds the state of this computer (battery, load, idle time ...); simulated ones do not.
+    """Make an agent on `home`; the caller holds its lock. `demo` marks a home as made by the demo,
+    with `floor` as its bounds on groups; `on_machine` is a device that heeds the state of this
+    computer (battery, load, idle time ...); simulated ones do not.
 
     Raises NeedsUser HOME_UNUSABLE, STORE_NEWER, STORE_DAMAGED, DISK_FULL.
     """
@@ -477,13 +532,20 @@ def start_model() -> ScanningModel:
 
 @asynccontextmanager
 async def _machine_slot() -> AsyncIterator[None]:
-    """One training at a time on this computer, whoever is logged in; waits for its turn. Raises NeedsUser TRAINING_ELSEWHERE."""
+    """One training at a time on this computer, whoever is logged in; waits for its turn.
+
+    Raises NeedsUser TRAINING_ELSEWHERE.
+    """
     from agent.supervisor.reaper import MachineSlot, machine_folder
 
     slot, tries = MachineSlot(machine_folder()), 0
     while not slot.take():
         if (tries := tries + 1) > SLOT_TRIES:
-            raise NeedsUser("TRAINING_ELSEWHERE", "Another AegisAI is training on this computer.", "This one goes on when it has ended.")
+            raise NeedsUser(
+                "TRAINING_ELSEWHERE",
+                "Another AegisAI is training on this computer.",
+                "This one goes on when it has ended.",
+            )
         await asyncio.sleep(SLOT_WAIT_S)
     try:
         yield

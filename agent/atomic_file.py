@@ -1,11 +1,15 @@
-"""Files that must survive a power cut: written whole or not at all, readable by their owner only."""
+"""Files that must survive a power cut: written whole or not at all, readable by their owner
+only.
+"""
 
 import os
 from pathlib import Path
 
 
 def write(path: Path, content: bytes) -> None:
-    """Replace `path` by a file of mode 0600 with `content`; it is on the disk, under its name, when this returns. Raises OSError."""
+    """Replace `path` by a file of mode 0600 with `content`; it is on the disk, under its name, when
+    this returns. Raises OSError.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

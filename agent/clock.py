@@ -9,7 +9,9 @@ SLEEP_GAP_S = 60
 
 
 class Clock(Protocol):
-    """Wall time in whole seconds since the epoch, and a monotonic time that stops for nobody's clock change."""
+    """Wall time in whole seconds since the epoch, and a monotonic time that stops for nobody's
+    clock change.
+    """
 
     def now(self) -> int: ...
 
@@ -37,5 +39,7 @@ def slept(wall_then: int, monotonic_then: float, wall_now: int, monotonic_now: f
 
 
 def set_back(wall_then: int, monotonic_then: float, wall_now: int, monotonic_now: float) -> bool:
-    """Whether the clock was set back between two readings of both clocks: times noted before may lie far ahead."""
+    """Whether the clock was set back between two readings of both clocks: times noted before may
+    lie far ahead.
+    """
     return (wall_now - wall_then) - (monotonic_now - monotonic_then) < -SLEEP_GAP_S

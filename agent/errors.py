@@ -1,12 +1,16 @@
 """The one tree of errors, split by who must act.
 
-Every error has a stable `code` (scripts rely on it), a sentence for people, and a `remedy`: what that person can do about it.
-`detail` is for the log. None of the three ever holds a secret or the content of a file.
+Every error has a stable `code` (scripts rely on it), a sentence for people, and a `remedy`: what
+that person can do about it. `detail` is for the log. None of the three ever holds a secret or the
+content of a file.
 """
 
 
 class AegisError(Exception):
-    """Base of all errors that a person may see. Raise one of the four families below, never this."""
+    """Base of all errors that a person may see.
+
+    Raise one of the four families below, never this.
+    """
 
     def __init__(self, code: str, message: str, remedy: str = "", detail: str = "") -> None:
         super().__init__(message)
@@ -32,7 +36,9 @@ class NeedsOperator(AegisError):
 
 
 class PeerFault(AegisError):
-    """The other end (server, device, a client on the local channel, a file) sent something wrong; nothing was changed."""
+    """The other end (server, device, a client on the local channel, a file) sent something wrong;
+    nothing was changed.
+    """
 
 
 class InternalError(AegisError):

@@ -52,7 +52,9 @@ class Home:
 
     @property
     def scratch(self) -> Path:
-        """Encrypted trained updates; emptied at every start but for the checkpoint of an interrupted training."""
+        """Encrypted trained updates; emptied at every start but for the checkpoint of an
+        interrupted training.
+        """
         return self.root / "scratch"
 
     @property
@@ -74,7 +76,9 @@ class Home:
 
     @property
     def is_demo(self) -> bool:
-        """Whether the demo made this home: its key store is in memory and its simulated consents count."""
+        """Whether the demo made this home: its key store is in memory and its simulated consents
+        count.
+        """
         return self.demo_mark.exists()
 
     def prepare(self) -> None:

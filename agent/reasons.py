@@ -1,6 +1,8 @@
-"""Why the agent waits, as data: every reason in the order in which it is told (the first that holds is the headline).
+"""Why the agent waits, as data: every reason in the order in which it is told (the first that holds
+is the headline).
 
-A reason carries what was read, where, the setting that lifts it, and whether the person may override it once.
+A reason carries what was read, where, the setting that lifts it, and whether the person may
+override it once.
 """
 
 from dataclasses import dataclass
@@ -8,7 +10,10 @@ from enum import Enum
 
 
 class ReasonCode(Enum):
-    """Every reason, in order of precedence. The values are part of the contract (docs/CONTRACT.md)."""
+    """Every reason, in order of precedence.
+
+    The values are part of the contract (docs/CONTRACT.md).
+    """
 
     NO_CONSENT = "NO_CONSENT"
     DENIED_BY_POLICY = "DENIED_BY_POLICY"

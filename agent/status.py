@@ -1,7 +1,8 @@
 """The one Status value that every surface shows: tray, window and `aegis status`.
 
-It is made by the agent, travels over the local channel as JSON, and is never changed by who shows it.
-Times are whole seconds since the epoch; ε values are floats rounded for display by the viewer, not here.
+It is made by the agent, travels over the local channel as JSON, and is never changed by who shows
+it. Times are whole seconds since the epoch; ε values are floats rounded for display by the viewer,
+not here.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -25,7 +26,8 @@ class AgentState(Enum):
     SENDING = "sending"
     PAUSED = "paused"
     ATTENTION = "attention"
-    """Something needs the person: consent has to be renewed, the keyring is locked, the identity is missing."""
+    """Something needs the person: consent has to be renewed, the keyring is locked, the identity is
+    missing."""
     ERROR = "error"
 
 
@@ -109,7 +111,9 @@ class WorkView:
 
 @dataclass(frozen=True)
 class StopView:
-    """The last time that a limit ended the worker: which, what was measured, the cap, after how long."""
+    """The last time that a limit ended the worker: which, what was measured, the cap, after how
+    long.
+    """
 
     at: int
     limit: str
@@ -161,7 +165,8 @@ class Status:
     demo: bool = False
     """This home was made by the demo; its key store is in memory."""
     group_floor: str = ""
-    """In words, where this device hides among fewer devices than the product demands: "test floor: groups of 3, sums of 3"."""
+    """In words, where this device hides among fewer devices than the product demands: "test floor:
+    groups of 3, sums of 3"."""
     notes: tuple[str, ...] = ()
     """Plain sentences that the person must see, e.g. about a lowered test floor."""
     app_version: str = __version__
@@ -188,28 +193,45 @@ class Status:
                 **{
                     **value,
                     "state": AgentState(value["state"]),
-                    "consent": ConsentView(**{**value["consent"], "state": ConsentState(value["consent"]["state"])}),
+                    "consent": ConsentView(
+                        **{**value["consent"], "state": ConsentState(value["consent"]["state"])}
+                    ),
                     "budget": BudgetView(**value["budget"]),
                     "model": ModelView(**value["model"]),
                     "operator": None if operator is None else OperatorView(**operator),
                     "reasons": tuple(
-                        Reason(**{**{k: v for k, v in r.items() if k != "overridable"}, "code": ReasonCode(r["code"])})
+                        Reason(
+                            **{
+                                **{k: v for k, v in r.items() if k != "overridable"},
+                                "code": ReasonCode(r["code"]),
+                            }
+                        )
                         for r in value["reasons"]
                     ),
                     "readings": tuple(ReadingView(**r) for r in value["readings"]),
                     "sent": SentView(**value["sent"]),
                     "work": None if value["work"] is None else WorkView(**value["work"]),
-                    "last_stop": None if value["last_stop"] is None else StopView(**value["last_stop"]),
+                    "last_stop": (
+                        None if value["last_stop"] is None else StopView(**value["last_stop"])
+                    ),
                     "notes": tuple(value["notes"]),
                 }
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise PeerFault("BAD_STATUS", "The agent's status could not be read.", "Update both programs.", str(error)) from error
+            raise PeerFault(
+                "BAD_STATUS",
+                "The agent's status could not be read.",
+                "Update both programs.",
+                str(error),
+            ) from error
 
 
 def share_in_words(percent_of_core: float, cores: int) -> str:
     """A processor share as every surface shows it: "25 % of one core = 3 % of this computer"."""
-    return f"{_short(percent_of_core)} % of one core = {_short(percent_of_core / cores)} % of this computer"
+    return (
+        f"{_short(percent_of_core)} % of one core = {_short(percent_of_core / cores)} % of this"
+        " computer"
+    )
 
 
 def _short(percent: float) -> str:

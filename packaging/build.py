@@ -1,9 +1,11 @@
 """`make package`: build the installer for this kind of machine into dist/.
 
-usage: python packaging/build.py [--fast] [--into DIR]      --fast: quick, larger compression, for tests
+usage: python packaging/build.py [--fast] [--into DIR]      --fast: quick, larger compression, for
+                                                            tests
 
-A Debian package: the program and its libraries in a folder of their own (/usr/lib/aegisai), run by the distribution's Python, so that its
-security updates count here too; launcher, login entry, icons, man page and an example policy where a Debian desktop looks for them.
+A Debian package: the program and its libraries in a folder of their own (/usr/lib/aegisai), run by
+the distribution's Python, so that its security updates count here too; launcher, login entry,
+icons, man page and an example policy where a Debian desktop looks for them.
 """
 
 import argparse
@@ -33,19 +35,26 @@ PRIVATE = Path("usr/lib/aegisai")
 
 def main() -> int:
     """Build; print the file's name, size and what is inside."""
-    parser = argparse.ArgumentParser(prog="packaging/build.py", description="Build a Debian package into dist/.")
+    parser = argparse.ArgumentParser(
+        prog="packaging/build.py", description="Build a Debian package into dist/."
+    )
     parser.add_argument("--fast", action="store_true", help="quick compression, for tests")
     parser.add_argument("--into", type=Path, default=ROOT / "dist", metavar="DIR")
     options = parser.parse_args()
     if shutil.which("dpkg-deb") is None:
-        print("build: dpkg-deb is missing; packages are built on Debian or Ubuntu.", file=sys.stderr)
+        print(
+            "build: dpkg-deb is missing; packages are built on Debian or Ubuntu.", file=sys.stderr
+        )
         return 1
     options.into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="aegisai-package-") as folder:
         tree = Path(folder) / "root"
         names = fill(tree)
         made = pack(tree, options.into, "zstd" if options.fast else "xz")
-    print(f"{made}: {made.stat().st_size / 2**20:.1f} MiB, {PYTHON}, {len(names)} libraries: {', '.join(names)}")
+    print(
+        f"{made}: {made.stat().st_size / 2**20:.1f} MiB, {PYTHON}, {len(names)} libraries:"
+        f" {', '.join(names)}"
+    )
     return 0
 
 
@@ -61,10 +70,18 @@ def fill(tree: Path) -> list[str]:
     _icons(tree / "usr/share/icons/hicolor")
     changes = tree / "usr/share/doc/aegisai/changelog.gz"
     _put(changes, gzip.compress((ROOT / "CHANGELOG.md").read_bytes(), mtime=0))
-    _put(tree / "usr/share/man/man1/aegis.1.gz", gzip.compress(_manpage(version, date).encode(), mtime=0))
+    _put(
+        tree / "usr/share/man/man1/aegis.1.gz",
+        gzip.compress(_manpage(version, date).encode(), mtime=0),
+    )
     _settle(tree, int(date.timestamp()))
     compileall.compile_dir(
-        site, quiet=2, workers=0, stripdir=str(tree), prependdir="/", invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
+        site,
+        quiet=2,
+        workers=0,
+        stripdir=str(tree),
+        prependdir="/",
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
     )
     _control(tree, version)
     _settle(tree, int(date.timestamp()))
@@ -73,7 +90,9 @@ def fill(tree: Path) -> list[str]:
 
 def pack(tree: Path, into: Path, compression: str) -> Path:
     """Write the .deb and give its path."""
-    architecture = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
+    architecture = subprocess.run(
+        ["dpkg", "--print-architecture"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     made = into / f"aegisai_{_version()}_{architecture}.deb"
     environ = {**os.environ, "SOURCE_DATE_EPOCH": str(int(_date().timestamp()))}
     subprocess.run(
@@ -92,9 +111,14 @@ def _plain_files() -> Iterator[tuple[Path, str]]:
 
 
 def _venv(place: Path) -> None:
-    """A virtual environment on the distribution's Python, with one command: it keeps this program's libraries to itself."""
+    """A virtual environment on the distribution's Python, with one command: it keeps this program's
+    libraries to itself.
+    """
     _put(place / "pyvenv.cfg", b"home = /usr/bin\ninclude-system-site-packages = false\n")
-    program = f"#!/{PRIVATE}/bin/python -I\nimport sys\n\nfrom agent.cli.main import main\n\nsys.exit(main())\n"
+    program = (
+        f"#!/{PRIVATE}/bin/python -I\nimport sys\n\nfrom agent.cli.main import"
+        " main\n\nsys.exit(main())\n"
+    )
     _put(place / "bin/aegis", program.encode(), mode=0o755)
     (place / "bin/python").symlink_to(f"/usr/bin/{PYTHON}")
     command = place.parents[1] / "bin" / "aegis"
@@ -130,7 +154,9 @@ def _manpage(version: str, date: datetime) -> str:
 def _control(tree: Path, version: str) -> None:
     folder = tree / "DEBIAN"
     kib = sum(path.lstat().st_size for path in tree.rglob("*") if not path.is_symlink()) // 1024
-    architecture = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
+    architecture = subprocess.run(
+        ["dpkg", "--print-architecture"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     minor = sys.version_info.minor
     values = {
         "version": version,
@@ -164,7 +190,9 @@ def _version() -> str:
 
 def _date() -> datetime:
     """When the last change was committed: the same source gives the same package."""
-    stamp = subprocess.run(["git", "log", "-1", "--format=%ct"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    stamp = subprocess.run(
+        ["git", "log", "-1", "--format=%ct"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     return datetime.fromtimestamp(int(stamp), UTC)
 
 

@@ -17,7 +17,10 @@ def manpage(parser: argparse.ArgumentParser, date: str, version: str) -> str:
         ".SH COMMANDS",
         *_commands(parser, ()),
         ".SH EXIT STATUS",
-        "0 done; 1 refused or failed, with one line on standard error; 2 the command line could not be understood.",
+        (
+            "0 done; 1 refused or failed, with one line on standard error; 2 the command line could"
+            " not be understood."
+        ),
         ".SH FILES",
         ".TP",
         ".I ~/.local/share/aegisai",
@@ -39,8 +42,16 @@ def _commands(parser: argparse.ArgumentParser, before: tuple[str, ...]) -> Itera
             if any(isinstance(deeper, argparse._SubParsersAction) for deeper in child._actions):
                 yield from _commands(child, words)
                 continue
-            usage = " ".join(child.format_usage().removeprefix("usage: ").split()).replace("[-h] ", "").replace("[--home DIR] ", "")
-            yield from (".TP", f".B {_text(usage)}", _text(f"{helps.get(name) or child.description or ''}."))
+            usage = (
+                " ".join(child.format_usage().removeprefix("usage: ").split())
+                .replace("[-h] ", "")
+                .replace("[--home DIR] ", "")
+            )
+            yield from (
+                ".TP",
+                f".B {_text(usage)}",
+                _text(f"{helps.get(name) or child.description or ''}."),
+            )
 
 
 def _text(text: str) -> str:

@@ -1,6 +1,8 @@
-"""What goes into an installer: the program and the installed libraries that it needs, without what only developers use.
+"""What goes into an installer: the program and the installed libraries that it needs, without what
+only developers use.
 
-Taken from the clone's `.venv`, whose hash-locked packages the tests ran with; nothing is downloaded.
+Taken from the clone's `.venv`, whose hash-locked packages the tests ran with; nothing is
+downloaded.
 """
 
 import re
@@ -14,15 +16,43 @@ from pathlib import Path, PurePosixPath
 from packaging.requirements import Requirement
 
 EXTRAS = ("ui",)
-"""Of this project; the aggregator and the demonstration are no part of what IT installs on desks."""
+"""Of this project; the aggregator and the demonstration are no part of what IT installs on
+desks."""
 PROGRAM = ("agent", "ui")
 COMMANDS = ("tray", "window")
 DROPPED_SUFFIXES = frozenset(
-    {".pyc", ".pyi", ".pyx", ".pxd", ".pxi", ".c", ".h", ".hpp", ".cpp", ".f", ".f90", ".a", ".in", ".build", ".cmake"}
+    {
+        ".pyc",
+        ".pyi",
+        ".pyx",
+        ".pxd",
+        ".pxi",
+        ".c",
+        ".h",
+        ".hpp",
+        ".cpp",
+        ".f",
+        ".f90",
+        ".a",
+        ".in",
+        ".build",
+        ".cmake",
+    }
 )
 QT_MODULES = frozenset({"QtCore", "QtDBus", "QtGui", "QtNetwork", "QtSvg", "QtWidgets"})
 QT_LIBRARIES = frozenset(
-    {"Core", "DBus", "Gui", "Network", "OpenGL", "Svg", "Widgets", "WaylandClient", "WaylandEglClientHwIntegration", "XcbQpa"}
+    {
+        "Core",
+        "DBus",
+        "Gui",
+        "Network",
+        "OpenGL",
+        "Svg",
+        "Widgets",
+        "WaylandClient",
+        "WaylandEglClientHwIntegration",
+        "XcbQpa",
+    }
     | {"WaylandEglPlatformIntegration", "WlShellIntegration"}
 )
 QT_PLUGINS = (
@@ -43,7 +73,9 @@ QT_PLUGINS = (
 
 
 def distributions() -> list[Distribution]:
-    """Every installed distribution that the program needs to run, itself left out, in order of name."""
+    """Every installed distribution that the program needs to run, itself left out, in order of
+    name.
+    """
     found: dict[str, Distribution] = {}
     waiting = [("aegisai", frozenset({"", *EXTRAS}))]
     while waiting:
@@ -51,7 +83,9 @@ def distributions() -> list[Distribution]:
         held = distribution(name)
         for text in held.requires or ():
             wanted = Requirement(text)
-            needed = wanted.marker is None or any(wanted.marker.evaluate({"extra": extra}) for extra in extras)
+            needed = wanted.marker is None or any(
+                wanted.marker.evaluate({"extra": extra}) for extra in extras
+            )
             key = re.sub(r"[-_.]+", "-", wanted.name).lower()
             if needed and key not in found:
                 found[key] = distribution(wanted.name)
@@ -60,7 +94,9 @@ def distributions() -> list[Distribution]:
 
 
 def is_kept(path: PurePosixPath) -> bool:
-    """Whether a file of an installed distribution (relative to site-packages) is of use to a person who runs the program."""
+    """Whether a file of an installed distribution (relative to site-packages) is of use to a person
+    who runs the program.
+    """
     if path.is_absolute() or ".." in path.parts or "__pycache__" in path.parts:
         return False  # commands of libraries, and what Python makes by itself
     if path.parts[0] == "PySide6":
@@ -68,7 +104,11 @@ def is_kept(path: PurePosixPath) -> bool:
     if "tests" in path.parts[:-1] and path.parts[0] != "tests":
         return False
     if len(path.parts) > 1 and path.parts[0].endswith(".dist-info"):
-        return path.name in ("METADATA", "entry_points.txt") or "licen" in str(path).lower() or path.name.startswith(("NOTICE", "COPYING"))
+        return (
+            path.name in ("METADATA", "entry_points.txt")
+            or "licen" in str(path).lower()
+            or path.name.startswith(("NOTICE", "COPYING"))
+        )
     return path.suffix not in DROPPED_SUFFIXES
 
 
@@ -83,7 +123,11 @@ def _is_kept_of_qt(path: PurePosixPath) -> bool:
     if len(path.parts) > 1:
         return False
     module = re.match(r"(Qt\w+)\.abi3\.so", path.name)
-    return module[1] in QT_MODULES if module else path.suffix == ".py" or path.name.startswith("libpyside6.")
+    return (
+        module[1] in QT_MODULES
+        if module
+        else path.suffix == ".py" or path.name.startswith("libpyside6.")
+    )
 
 
 def copy_libraries(site: Path) -> Iterator[Distribution]:
@@ -97,8 +141,12 @@ def copy_libraries(site: Path) -> Iterator[Distribution]:
 
 
 def copy_program(root: Path, site: Path, version: str) -> None:
-    """Copy the committed files of the program, and its metadata with the commands that are there."""
-    listed = subprocess.run(["git", "ls-files", "-z", *PROGRAM], cwd=root, capture_output=True, text=True, check=True).stdout
+    """Copy the committed files of the program, and its metadata with the commands that are
+    there.
+    """
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", *PROGRAM], cwd=root, capture_output=True, text=True, check=True
+    ).stdout
     for name in filter(None, listed.split("\0")):
         _copy(root / name, site / name)
     info = site / f"aegisai-{version}.dist-info"

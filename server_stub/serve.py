@@ -1,4 +1,6 @@
-"""Runs the aggregator: device port over TLS, operator port on loopback, the rounds; until it is told to stop."""
+"""Runs the aggregator: device port over TLS, operator port on loopback, the rounds; until it is
+told to stop.
+"""
 
 import asyncio
 import contextlib
@@ -46,12 +48,16 @@ class Certificate:
         made.verify_mode = ssl.CERT_OPTIONAL
 
     def refresh(self) -> None:
-        """Take up a certificate that was renewed meanwhile; a file that cannot be used changes nothing."""
+        """Take up a certificate that was renewed meanwhile; a file that cannot be used changes
+        nothing.
+        """
         try:
             stamp = self._stamp()
             if stamp != self._loaded:
                 self._loaded = stamp
-                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self._file)  # key and certificate belong together
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+                    self._file
+                )  # key and certificate belong together
                 self.context.load_cert_chain(self._file)
                 LOG.info("the renewed TLS certificate is in use")
         except OSError as error:  # ssl.SSLError is one
@@ -78,8 +84,13 @@ class _Uvicorn(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def run(home: Home, settings: Settings, *, database: str = "", ready_file: Path | None = None) -> None:
-    """Serve until SIGTERM or SIGINT. Prints one line when ready. Raises NeedsOperator PORT, DATABASE, NO_MODEL, PRICE_TOO_LOW …."""
+def run(
+    home: Home, settings: Settings, *, database: str = "", ready_file: Path | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Prints one line when ready. Raises NeedsOperator PORT, DATABASE, NO_MODEL, PRICE_TOO_LOW ….
+    """
 
     async def until_told() -> None:
         stop = asyncio.Event()
@@ -90,9 +101,21 @@ def run(home: Home, settings: Settings, *, database: str = "", ready_file: Path 
 
         def announce(ready: dict[str, Any]) -> None:
             home.write_ready(ready_file, ready)
-            print(f"AegisAI aggregator is ready: devices {ready['url']}, operator {ready['operator_url']}", flush=True)  # noqa: T201
+            print(  # noqa: T201
+                f"AegisAI aggregator is ready: devices {ready['url']}, operator"
+                f" {ready['operator_url']}",
+                flush=True,
+            )
 
-        await serve(home, settings, authority, database=database, clock=SystemClock(), stop=stop, announce=announce)
+        await serve(
+            home,
+            settings,
+            authority,
+            database=database,
+            clock=SystemClock(),
+            stop=stop,
+            announce=announce,
+        )
 
     with _authority(home) as authority:
         asyncio.run(until_told())
@@ -109,28 +132,49 @@ async def serve(
     database: str = "",
     rates: Rates | None = None,
 ) -> None:
-    """Serve until `stop`; `announce` is told where, once everything listens. `rates` take the place of the settings'."""
+    """Serve until `stop`; `announce` is told where, once everything listens.
+
+    `rates` take the place of the settings'.
+    """
     key = home.signing_key()
     with contextlib.closing(Turns()) as turns:
         store = Store(database or home.database_url)
         try:
             conductor = Conductor(home, store, settings, key, clock, turns, authority.revocations)
             await turns.run(conductor.step)
-            server = device_port.Server(home, settings, store, authority, conductor, key, clock, turns, rates)
+            server = device_port.Server(
+                home, settings, store, authority, conductor, key, clock, turns, rates
+            )
             routes, door = device_port.build(server)
             devices = _device_server(home, settings, door)
-            operator = _server(app.build(server, routes), settings.limits, "127.0.0.1", settings.operator_port)
-            await _until(stop, conductor, devices, operator, lambda: announce(_where(settings, devices, operator)))
+            operator = _server(
+                app.build(server, routes), settings.limits, "127.0.0.1", settings.operator_port
+            )
+            await _until(
+                stop,
+                conductor,
+                devices,
+                operator,
+                lambda: announce(_where(settings, devices, operator)),
+            )
         finally:
             store.close()
 
 
-async def _until(stop: asyncio.Event, conductor: Conductor, devices: _Uvicorn, operator: _Uvicorn, announce: Callable[[], None]) -> None:
+async def _until(
+    stop: asyncio.Event,
+    conductor: Conductor,
+    devices: _Uvicorn,
+    operator: _Uvicorn,
+    announce: Callable[[], None],
+) -> None:
     servers = [asyncio.create_task(_start(one)) for one in (devices, operator)]
     rounds = asyncio.create_task(conductor.run())
     waiting = asyncio.create_task(stop.wait())
     try:
-        while not (devices.started and operator.started) and not any(task.done() for task in servers):
+        while not (devices.started and operator.started) and not any(
+            task.done() for task in servers
+        ):
             await asyncio.sleep(0.01)
         if devices.started and operator.started:
             announce()
@@ -155,11 +199,18 @@ def _authority(home: Home) -> contextlib.AbstractContextManager[Enrolment]:
 
 
 async def _start(server: _Uvicorn) -> None:
-    """Serve. Raises NeedsOperator PORT when the port is taken (uvicorn itself would end the process)."""
+    """Serve.
+
+    Raises NeedsOperator PORT when the port is taken (uvicorn itself would end the process).
+    """
     try:
         await server.serve()
     except SystemExit as error:
-        raise NeedsOperator("PORT", f"Port {server.config.port} cannot be listened on.", "Choose another with --port.") from error
+        raise NeedsOperator(
+            "PORT",
+            f"Port {server.config.port} cannot be listened on.",
+            "Choose another with --port.",
+        ) from error
 
 
 def _where(settings: Settings, devices: _Uvicorn, operator: _Uvicorn) -> dict[str, Any]:
@@ -180,7 +231,14 @@ def _device_server(home: Home, settings: Settings, door: Any) -> _Uvicorn:
     def context(_config: uvicorn.Config, _default: Any) -> ssl.SSLContext:
         return certificate.context
 
-    made = _server(door, settings.limits, settings.host, settings.port, ssl_context_factory=context, ssl_certfile=str(home.tls_file))
+    made = _server(
+        door,
+        settings.limits,
+        settings.host,
+        settings.port,
+        ssl_context_factory=context,
+        ssl_certfile=str(home.tls_file),
+    )
     made.certificate = certificate
     return made
 

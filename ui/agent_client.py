@@ -1,8 +1,10 @@
 """The window's and tray's end of the local channel: the only file of `ui` that talks to the agent.
 
 1. It connects, subscribes, and hands on every pushed Status; nothing is polled.
-2. When the agent is away it looks again when its socket's folder changes, and with growing, coarse pauses (at most RETRY_LONGEST_MS).
-3. Every request gets exactly one answer: its result, the agent's error, or NO_AGENT when the connection ends first.
+2. When the agent is away it looks again when its socket's folder changes, and with growing, coarse
+   pauses (at most RETRY_LONGEST_MS).
+3. Every request gets exactly one answer: its result, the agent's error, or NO_AGENT when the
+   connection ends first.
 """
 
 from collections.abc import Callable
@@ -31,7 +33,10 @@ class _Waiting:
 
 
 class Link(QObject):
-    """One connection to the agent of one home. `failed` without a receiver goes out as `callFailed`."""
+    """One connection to the agent of one home.
+
+    `failed` without a receiver goes out as `callFailed`.
+    """
 
     statusChanged = Signal(object)
     connectedChanged = Signal(bool)
@@ -77,7 +82,13 @@ class Link(QObject):
         self._socket.abort()
         self._drop()
 
-    def call(self, method: str, params: dict[str, Any] | None = None, done: Done | None = None, failed: Failed | None = None) -> None:
+    def call(
+        self,
+        method: str,
+        params: dict[str, Any] | None = None,
+        done: Done | None = None,
+        failed: Failed | None = None,
+    ) -> None:
         """Ask the agent; `done` gets the result. Never blocks and never raises."""
         if not self._is_connected:
             self._fail(_Waiting(done, failed), _no_agent())
@@ -116,7 +127,11 @@ class Link(QObject):
 
     def _greet(self, hello: dict[str, Any]) -> None:
         if hello.get("protocol") != PROTOCOL:
-            raise PeerFault("CHANNEL_VERSION", "The running agent is of another version.", "Quit it and start it again.")
+            raise PeerFault(
+                "CHANNEL_VERSION",
+                "The running agent is of another version.",
+                "Quit it and start it again.",
+            )
         self._is_connected = True
         self._pause_ms = RETRY_FIRST_MS
         self.connectedChanged.emit(True)
@@ -173,4 +188,6 @@ class Link(QObject):
 
 
 def _no_agent() -> NeedsUser:
-    return NeedsUser("NO_AGENT", "AegisAI is not running.", "Start it, or wait a moment and try again.")
+    return NeedsUser(
+        "NO_AGENT", "AegisAI is not running.", "Start it, or wait a moment and try again."
+    )

@@ -27,14 +27,30 @@ PATIENCE_MS = 3_000
 PATIENCE_AUTOSTART_MS = 120_000
 """At login the panel may come late; after this time the icon's process ends and the agent stays."""
 QUIT_MS = 1_500
-WINDOW_PAGES = ("overview", "privacy", "sent", "limits", "activity", "scan", "about", "join", "consent")
+WINDOW_PAGES = (
+    "overview",
+    "privacy",
+    "sent",
+    "limits",
+    "activity",
+    "scan",
+    "about",
+    "join",
+    "consent",
+)
 
 
 def tray(argv: list[str]) -> int:
     """Show the icon until Quit. A second call opens the window of the first."""
-    parser = argparse.ArgumentParser(prog="aegis tray", description="The icon in the notification area.")
+    parser = argparse.ArgumentParser(
+        prog="aegis tray", description="The icon in the notification area."
+    )
     parser.add_argument("--home", help="folder of this agent")
-    parser.add_argument("--autostart", action="store_true", help="started at login: opens no window, except once to ask")
+    parser.add_argument(
+        "--autostart",
+        action="store_true",
+        help="started at login: opens no window, except once to ask",
+    )
     options = parser.parse_args(argv)
     home = _home(options.home)
     if (problem := _no_display()) is not None:
@@ -50,9 +66,18 @@ def tray(argv: list[str]) -> int:
 def window(argv: list[str]) -> int:
     """Show the window until it is closed. A second call raises the first."""
     parser = argparse.ArgumentParser(prog="aegis window", description="The window.")
-    parser.add_argument("page", nargs="?", default="", choices=("", *WINDOW_PAGES), metavar="PAGE", help=", ".join(WINDOW_PAGES))
+    parser.add_argument(
+        "page",
+        nargs="?",
+        default="",
+        choices=("", *WINDOW_PAGES),
+        metavar="PAGE",
+        help=", ".join(WINDOW_PAGES),
+    )
     parser.add_argument("--home", help="folder of this agent")
-    parser.add_argument("--quietly", action="store_true", help="opened by the program itself: takes no focus")
+    parser.add_argument(
+        "--quietly", action="store_true", help="opened by the program itself: takes no focus"
+    )
     options = parser.parse_args(argv)
     home = _home(options.home)
     if tell(_beside(home, "window"), "show", options.page, _activation_token()):
@@ -110,7 +135,9 @@ def _show_window(home: Home, page: str, *, quietly: bool) -> int:
 
 
 class _FirstPage:
-    """Opens the wanted page once the first Status is there: a home that was never joined begins with the invitation."""
+    """Opens the wanted page once the first Status is there: a home that was never joined begins
+    with the invitation.
+    """
 
     def __init__(self, shown: "Window", page: str) -> None:
         self._window = shown
@@ -128,7 +155,9 @@ class _FirstPage:
 class _Resident:
     """The tray's process: link, icon, and the windows and agent that it starts."""
 
-    def __init__(self, app: QApplication, home: Home, instance: Instance, *, autostart: bool) -> None:
+    def __init__(
+        self, app: QApplication, home: Home, instance: Instance, *, autostart: bool
+    ) -> None:
         from ui.notify import Notifier
         from ui.tray import Tray
         from ui.tray_host import TrayHost
@@ -152,7 +181,9 @@ class _Resident:
         self._link.statusChanged.connect(self._first_status)
         self._ending = Ending(app)
         self._ending.asked.connect(self.quit)
-        instance.asked.connect(lambda verb, page, _: self.quit() if verb == "quit" else self.open_window(page))
+        instance.asked.connect(
+            lambda verb, page, _: self.quit() if verb == "quit" else self.open_window(page)
+        )
 
     def run(self) -> int:
         self._tray.show_icon()
@@ -167,11 +198,19 @@ class _Resident:
 
     def open_window(self, page: str, *, quietly: bool = False) -> None:
         self._has_opened = True
-        words = ["window", *([page] if page else []), "--home", str(self._home.root), *(["--quietly"] if quietly else [])]
+        words = [
+            "window",
+            *([page] if page else []),
+            "--home",
+            str(self._home.root),
+            *(["--quietly"] if quietly else []),
+        ]
         _start(words)
 
     def quit(self) -> None:
-        """End agent, window and this process; the agent's own end is waited for, but not longer than QUIT_MS."""
+        """End agent, window and this process; the agent's own end is waited for, but not longer
+        than QUIT_MS.
+        """
         tell(_beside(self._home, "window"), "quit")
         self._link.connectedChanged.connect(self._app.quit)
         self._link.call("quit", {}, None, lambda _: self._app.quit())
@@ -184,13 +223,19 @@ class _Resident:
         state = status.consent.state
         if not self._autostart:
             if state is ConsentState.UNASKED and status.operator is not None:
-                self._link.call("consent.prompt", {}, lambda answer: self.open_window("consent" if answer["allowed"] else ""))
+                self._link.call(
+                    "consent.prompt",
+                    {},
+                    lambda answer: self.open_window("consent" if answer["allowed"] else ""),
+                )
             elif state is ConsentState.UNASKED:
                 self.open_window("")
             return
         if state in (ConsentState.REFUSED, ConsentState.WITHDRAWN):
             self._link.call("settings.get", {"key": "tray.keep_icon"}, self._end_unless_kept)
-        self._link.call("consent.prompt", {}, lambda answer: self._prompt() if answer["allowed"] else None)
+        self._link.call(
+            "consent.prompt", {}, lambda answer: self._prompt() if answer["allowed"] else None
+        )
 
     def _prompt(self) -> None:
         self.open_window("consent", quietly=True)
@@ -221,8 +266,12 @@ def _start_agent_when_none_runs(home: Home, link: Link) -> None:
 
 
 def _start(words: list[str]) -> None:
-    """Start `aegis WORDS` as a process of its own, that neither holds our output or folder nor ends with us. `words` name whole paths."""
-    command = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-P", "-m", "agent"]
+    """Start `aegis WORDS` as a process of its own, that neither holds our output or folder nor ends
+    with us. `words` name whole paths.
+    """
+    command = (
+        [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-P", "-m", "agent"]
+    )
     subprocess.Popen(
         [*command, *words],
         cwd="/",
@@ -252,7 +301,11 @@ def _beside(home: Home, what: str) -> Path:
 
 def _ask_first(path: Path, page: str) -> None:
     if not tell_first(path, "show", page, _activation_token()):
-        raise NeedsUser("RUNNING_ALREADY", "AegisAI is open already, but does not answer.", "Close it, or end it with aegis quit.")
+        raise NeedsUser(
+            "RUNNING_ALREADY",
+            "AegisAI is open already, but does not answer.",
+            "Close it, or end it with aegis quit.",
+        )
 
 
 def _activation_token() -> str:
@@ -260,6 +313,13 @@ def _activation_token() -> str:
 
 
 def _no_display() -> NeedsUser | None:
-    if sys.platform != "linux" or os.environ.get("QT_QPA_PLATFORM") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+    if (
+        sys.platform != "linux"
+        or os.environ.get("QT_QPA_PLATFORM")
+        or os.environ.get("DISPLAY")
+        or os.environ.get("WAYLAND_DISPLAY")
+    ):
         return None
-    return NeedsUser("NO_DISPLAY", "There is no display.", "Use the commands instead: aegis --help.")
+    return NeedsUser(
+        "NO_DISPLAY", "There is no display.", "Use the commands instead: aegis --help."
+    )

@@ -1,8 +1,12 @@
-"""The question: may this computer contribute? One notice, two equal answers, and no third way to say yes.
+"""The question: may this computer contribute? One notice, two equal answers, and no third way to
+say yes.
 
-1. Plain buttons of one class, size and look; none is a default, none has the focus at first (C2, C3).
-2. Only activating `grantButton` grants. Enter without a focused button, Esc, closing, a second launch and time grant nothing (C2).
-3. How to withdraw stands above the buttons (C9); everything else is one click away, in the same window (C8).
+1. Plain buttons of one class, size and look; none is a default, none has the focus at first (C2,
+   C3).
+2. Only activating `grantButton` grants. Enter without a focused button, Esc, closing, a second
+   launch and time grant nothing (C2).
+3. How to withdraw stands above the buttons (C9); everything else is one click away, in the same
+   window (C8).
 4. Closing is "not now": DISMISSED, once, and the dialog does not come back by itself (C4, C17).
 """
 
@@ -12,7 +16,15 @@ from typing import Any
 
 from PySide6.QtCore import QEvent, QSize, Qt, Signal
 from PySide6.QtGui import QCloseEvent, QFontDatabase, QKeyEvent, QShowEvent
-from PySide6.QtWidgets import QApplication, QDialog, QFrame, QPlainTextEdit, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QApplication,
+    QDialog,
+    QFrame,
+    QPlainTextEdit,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
 from agent.consent.notice import Decision, Notice
 from ui import theme
@@ -22,7 +34,10 @@ EXAMPLE_HEX_BYTES = 256
 
 
 class ConsentDialog(QDialog):
-    """Shows `notice`. `decided` is emitted exactly once, with DISMISSED when the dialog is closed without an answer."""
+    """Shows `notice`.
+
+    `decided` is emitted exactly once, with DISMISSED when the dialog is closed without an answer.
+    """
 
     decided = Signal(Decision)
     exampleWanted = Signal()
@@ -70,9 +85,13 @@ class ConsentDialog(QDialog):
         return self._notice
 
     def show_example(self, example: dict[str, Any]) -> None:
-        """Show what the agent's `preview` answered: the bundled example file's figures and the bytes that would be sent."""
+        """Show what the agent's `preview` answered: the bundled example file's figures and the
+        bytes that would be sent.
+        """
         self.example.setPlainText(example_text(example))
-        self.example_note.setText(self.tr("Nothing of yours was read for this, and nothing was sent."))
+        self.example_note.setText(
+            self.tr("Nothing of yours was read for this, and nothing was sent.")
+        )
 
     def show_example_failed(self, message: str) -> None:
         self.example_note.setText(message)
@@ -110,7 +129,9 @@ class ConsentDialog(QDialog):
         self.done(0)
 
     def _choices(self) -> QVBoxLayout:
-        """Both answers side by side in equal width, Details below: the same order in every dialog."""
+        """Both answers side by side in equal width, Details below: the same order in every
+        dialog.
+        """
         for choice in (self.grant_button, self.refuse_button):
             choice.setMinimumHeight(9 * step(self))
         width = max(self.grant_button.sizeHint().width(), self.refuse_button.sizeHint().width())
@@ -144,7 +165,12 @@ class ConsentDialog(QDialog):
         panel = QFrame()
         panel.setProperty("well", True)
         inside = column(panel, margin=4, gap=1)
-        inside.addWidget(text(self.tr("A bundled example file, and what an update made of it would send"), bold=True))
+        inside.addWidget(
+            text(
+                self.tr("A bundled example file, and what an update made of it would send"),
+                bold=True,
+            )
+        )
         self.example_note = text("", tone="muted")
         inside.addWidget(self.example_note)
         self.example = QPlainTextEdit()
@@ -184,13 +210,21 @@ class ConsentDialog(QDialog):
 
 
 def example_text(example: dict[str, Any]) -> str:
-    """The preview as text: the feature row, then the envelope and the first bytes of what would be sent."""
+    """The preview as text: the feature row, then the envelope and the first bytes of what would be
+    sent.
+    """
     features = example.get("features", {})
     width = max((len(name) for name in features), default=0)
     update = example.get("update", {})
     lines = [f"# {example.get('label', '')}", ""]
     lines += [f"{name:<{width}}  {value}" for name, value in features.items()]
-    lines += ["", f"# {update.get('bytes', 0)} bytes", "", json.dumps(update.get("header"), indent=1, ensure_ascii=False), ""]
+    lines += [
+        "",
+        f"# {update.get('bytes', 0)} bytes",
+        "",
+        json.dumps(update.get("header"), indent=1, ensure_ascii=False),
+        "",
+    ]
     lines += hex_lines(first_bytes(update.get("path")))
     return "\n".join(lines)
 
@@ -206,7 +240,10 @@ def first_bytes(path: object) -> bytes:
 
 def hex_lines(content: bytes, limit: int = EXAMPLE_HEX_BYTES) -> list[str]:
     """Sixteen bytes a line, with their offset."""
-    lines = [f"{at:06x}  {content[at : at + 16].hex(' ')}" for at in range(0, min(len(content), limit), 16)]
+    lines = [
+        f"{at:06x}  {content[at : at + 16].hex(' ')}"
+        for at in range(0, min(len(content), limit), 16)
+    ]
     return [*lines, "…"] if len(content) > limit else lines
 
 
@@ -225,5 +262,7 @@ def _inside(area: QScrollArea) -> QVBoxLayout:
     canvas.setObjectName("canvas")
     area.setWidget(canvas)
     inside = column(canvas, gap=3)
-    inside.setContentsMargins(0, 0, 2 * step(canvas), 0)  # the scroll bar stands beside the text, not on it
+    inside.setContentsMargins(
+        0, 0, 2 * step(canvas), 0
+    )  # the scroll bar stands beside the text, not on it
     return inside

@@ -1,10 +1,14 @@
-"""What texts are made with: translated sentences, and moments, numbers and sizes as a person's locale writes them."""
+"""What texts are made with: translated sentences, and moments, numbers and sizes as a person's
+locale writes them.
+"""
 
 from typing import Protocol
 
 
 class Words(Protocol):
-    """A language: translated texts, moments, numbers and sizes as this person's locale writes them."""
+    """A language: translated texts, moments, numbers and sizes as this person's locale writes
+    them.
+    """
 
     def translate(self, context: str, text: str, n: int = -1) -> str: ...
 

@@ -1,4 +1,6 @@
-"""Notifications: errors and needs only, at most one for each cause a day, without file names or figures."""
+"""Notifications: errors and needs only, at most one for each cause a day, without file names or
+figures.
+"""
 
 from collections.abc import Callable
 
@@ -33,4 +35,6 @@ class Notifier(QObject):
             return
         self._told[cause] = self._clock()
         if self._tray.icon is not None:
-            self._tray.icon.showMessage("AegisAI", f"{view.headline}. {view.detail}", QSystemTrayIcon.MessageIcon.Warning)
+            self._tray.icon.showMessage(
+                "AegisAI", f"{view.headline}. {view.detail}", QSystemTrayIcon.MessageIcon.Warning
+            )

@@ -1,4 +1,6 @@
-"""Ctrl-C and the end of the login (SIGINT, SIGTERM) as a Qt signal, without a timer that polls for them."""
+"""Ctrl-C and the end of the login (SIGINT, SIGTERM) as a Qt signal, without a timer that polls for
+them.
+"""
 
 import signal
 import socket
@@ -18,7 +20,9 @@ class Ending(QObject):
             end.setblocking(False)
         signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
         for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, lambda *_: None)  # Python's C handler writes the signal's number to the socket
+            signal.signal(
+                each, lambda *_: None
+            )  # Python's C handler writes the signal's number to the socket
         self._notifier = QSocketNotifier(self._read.fileno(), QSocketNotifier.Type.Read, self)
         self._notifier.activated.connect(self._came)
 

@@ -1,4 +1,6 @@
-"""What is measured on this computer, in words: name, value, and where it was read or why it cannot be told. Plain Python."""
+"""What is measured on this computer, in words: name, value, and where it was read or why it cannot
+be told. Plain Python.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,35 +24,65 @@ class ReadingText:
 
 
 def reading_text(reading: ReadingView, words: Words) -> ReadingText:
-    """A reading in this person's language; a name that is not known here is shown as the agent says it."""
+    """A reading in this person's language; a name that is not known here is shown as the agent says
+    it.
+    """
     name = _names(words).get(reading.name, reading.name)
     if reading.value.startswith(UNKNOWN):
-        return ReadingText(name, words.translate("Readings", "cannot be told"), _why(reading.source), is_known=False)
-    value = {"yes": words.translate("Readings", "yes"), "no": words.translate("Readings", "no")}.get(
-        reading.value, _spell(reading.value, words)
+        return ReadingText(
+            name,
+            words.translate("Readings", "cannot be told"),
+            _why(reading.source),
+            is_known=False,
+        )
+    value = {
+        "yes": words.translate("Readings", "yes"),
+        "no": words.translate("Readings", "no"),
+    }.get(reading.value, _spell(reading.value, words))
+    return ReadingText(
+        name,
+        value,
+        words.translate("Readings", "read from {source}").format(source=reading.source),
+        is_known=True,
     )
-    return ReadingText(name, value, words.translate("Readings", "read from {source}").format(source=reading.source), is_known=True)
 
 
 def work_texts(work: WorkView | None, cores: int, words: Words) -> list[ReadingText]:
     """What training may take now, and what it takes while it runs; both shares in both units."""
     if work is None:
         return []
-    told = [(words.translate("Readings", "Training may take"), work.limit_percent, words.translate("Readings", "your limits"))]
+    told = [
+        (
+            words.translate("Readings", "Training may take"),
+            work.limit_percent,
+            words.translate("Readings", "your limits"),
+        )
+    ]
     if work.measured_percent is not None:
         still, minute = (
             words.translate("Readings", "standing still"),
             words.translate("Readings", "in the last minute, read from the kernel"),
         )
         note = still if work.held else minute
-        told.append((words.translate("Readings", "Training takes"), round(work.measured_percent), note))
-    return [ReadingText(name, share_text(share, cores, words), note, is_known=True) for name, share, note in told]
+        told.append(
+            (words.translate("Readings", "Training takes"), round(work.measured_percent), note)
+        )
+    return [
+        ReadingText(name, share_text(share, cores, words), note, is_known=True)
+        for name, share, note in told
+    ]
 
 
 def unknown_line(readings: Sequence[ReadingText], words: Words) -> str:
     """One line for everything that cannot be told here; empty when there is nothing."""
     missing = ", ".join(reading.name.lower() for reading in readings if not reading.is_known)
-    return words.translate("Readings", "Cannot be told on this computer: {names}.").format(names=missing) if missing else ""
+    return (
+        words.translate("Readings", "Cannot be told on this computer: {names}.").format(
+            names=missing
+        )
+        if missing
+        else ""
+    )
 
 
 def _spell(value: str, words: Words) -> str:

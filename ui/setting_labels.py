@@ -1,4 +1,6 @@
-"""What each setting is called, on the Limits page and wherever a reason names the setting that lifts it. Plain Python."""
+"""What each setting is called, on the Limits page and wherever a reason names the setting that
+lifts it. Plain Python.
+"""
 
 from ui.locale_formatter import Words
 
@@ -27,10 +29,16 @@ def setting_words(words: Words) -> dict[str, str]:
         "network.bytes_per_day": words.translate("Settings", "Most that is sent in 24 hours"),
         "network.proxy": words.translate("Settings", "Proxy (http://host:port)"),
         "hold.minutes": words.translate("Settings", "A finished update waits before it is sent"),
-        "models.update_without_consent": words.translate("Settings", "Fetch newer models although you do not contribute"),
+        "models.update_without_consent": words.translate(
+            "Settings", "Fetch newer models although you do not contribute"
+        ),
         "budget.epsilon": words.translate("Settings", "Privacy budget ε of one period"),
         "budget.period_days": words.translate("Settings", "Length of a period"),
-        "budget.lifetime_epsilon": words.translate("Settings", "Ceiling of ε over this device's life"),
+        "budget.lifetime_epsilon": words.translate(
+            "Settings", "Ceiling of ε over this device's life"
+        ),
         "consent.refresh_months": words.translate("Settings", "Ask for your consent again after"),
-        "tray.keep_icon": words.translate("Settings", "Keep the icon although you do not take part"),
+        "tray.keep_icon": words.translate(
+            "Settings", "Keep the icon although you do not take part"
+        ),
     }

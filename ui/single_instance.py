@@ -1,8 +1,10 @@
 """One window and one tray per home: a second launch asks the first and ends.
 
-1. Who holds the lock file is the first; two that start in the same moment cannot both be. A dead process's lock counts for nothing.
-2. The first listens on a socket of its own beside the agent's. A message is one line: a word (`show PAGE`, `quit`) and an activation
-   token. Where it cannot listen (a path that is too long) it runs all the same, and a second launch says that it cannot reach it.
+1. Who holds the lock file is the first; two that start in the same moment cannot both be. A dead
+   process's lock counts for nothing.
+2. The first listens on a socket of its own beside the agent's. A message is one line: a word (`show
+   PAGE`, `quit`) and an activation token. Where it cannot listen (a path that is too long) it runs
+   all the same, and a second launch says that it cannot reach it.
 """
 
 from pathlib import Path
@@ -31,7 +33,10 @@ class Instance(QObject):
         self._peers: list[QLocalSocket] = []
 
     def claim(self) -> bool:
-        """Whether this process is the first; call `tell_first` otherwise. A socket that was left behind is replaced."""
+        """Whether this process is the first; call `tell_first` otherwise.
+
+        A socket that was left behind is replaced.
+        """
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self._lock.tryLock(0):
             return False
@@ -60,8 +65,16 @@ class Instance(QObject):
     def _read(self) -> None:
         """Take every whole line; a peer that has gone or says too much is let go."""
         for peer in list(self._peers):
-            line = bytes(peer.readLine(MAX_LINE_BYTES).data()).decode("utf-8", "replace") if peer.canReadLine() else ""
-            if not line and peer.state() == QLocalSocket.LocalSocketState.ConnectedState and peer.bytesAvailable() < MAX_LINE_BYTES:
+            line = (
+                bytes(peer.readLine(MAX_LINE_BYTES).data()).decode("utf-8", "replace")
+                if peer.canReadLine()
+                else ""
+            )
+            if (
+                not line
+                and peer.state() == QLocalSocket.LocalSocketState.ConnectedState
+                and peer.bytesAvailable() < MAX_LINE_BYTES
+            ):
                 continue
             self._peers.remove(peer)
             peer.deleteLater()

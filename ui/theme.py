@@ -1,4 +1,6 @@
-"""Colours, type scale and spacing as tokens, light and dark; they follow the desktop's scheme while the program runs."""
+"""Colours, type scale and spacing as tokens, light and dark; they follow the desktop's scheme while
+the program runs.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,9 @@ from PySide6.QtWidgets import QApplication
 
 @dataclass(frozen=True)
 class Colours:
-    """Every text token has a contrast of at least 4.5 on `window` and on `surface`; tests measure it."""
+    """Every text token has a contrast of at least 4.5 on `window` and on `surface`; tests measure
+    it.
+    """
 
     name: str
     window: str
@@ -68,7 +72,10 @@ SMALL, BODY, HEADING, TITLE, FIGURE = 0.92, 1.0, 1.12, 1.55, 1.9
 
 
 class Theme(QObject):
-    """The scheme in force. `changed` comes after the application's palette and style sheet were renewed."""
+    """The scheme in force.
+
+    `changed` comes after the application's palette and style sheet were renewed.
+    """
 
     changed = Signal()
 
@@ -78,7 +85,9 @@ class Theme(QObject):
         self._styled = styled
         hints = QGuiApplication.styleHints()
         self._dark = hints.colorScheme() == Qt.ColorScheme.Dark
-        hints.colorSchemeChanged.connect(lambda scheme: self.use(dark=scheme == Qt.ColorScheme.Dark))
+        hints.colorSchemeChanged.connect(
+            lambda scheme: self.use(dark=scheme == Qt.ColorScheme.Dark)
+        )
         if styled:
             app.setStyle("Fusion")
         self.use(dark=self._dark)
@@ -101,7 +110,9 @@ class Theme(QObject):
 
 
 def unit(font: QFont) -> int:
-    """One step of spacing in pixels: a quarter of a line of the person's own font, so that it grows with it."""
+    """One step of spacing in pixels: a quarter of a line of the person's own font, so that it grows
+    with it.
+    """
     return max(4, round(QFontMetrics(font).height() / 4))
 
 
@@ -151,66 +162,87 @@ def style_sheet(colours: Colours, step: int) -> str:
     return f"""
     QWidget#canvas, QScrollArea, QWidget#sidebar {{ background: {c.window}; border: none; }}
     QWidget#sidebar {{ background: {c.surface}; border-right: 1px solid {c.line}; }}
-    QFrame[card="true"] {{ background: {c.surface}; border: 1px solid {c.line}; border-radius: {2 * s}px; }}
+    QFrame[card="true"] {{ background: {c.surface}; border: 1px solid {c.line};
+                   border-radius: {2 * s}px; }}
     QFrame[well="true"] {{ background: {c.raised}; border: none; border-radius: {s + s // 2}px; }}
-    QFrame[banner="true"] {{ background: {c.raised}; border: none; border-left: {s // 2 + 1}px solid {c.warning}; }}
+    QFrame[banner="true"] {{ background: {c.raised}; border: none;
+                   border-left: {s // 2 + 1}px solid {c.warning}; }}
     QFrame[rule="true"] {{ background: {c.line}; border: none; max-height: 1px; min-height: 1px; }}
     QLabel {{ background: transparent; }}
     QLabel[tone="muted"] {{ color: {c.muted}; }}
     QLabel[tone="danger"] {{ color: {c.danger}; }}
     QLabel[tone="warning"] {{ color: {c.warning}; }}
     QLabel[tone="good"] {{ color: {c.good}; }}
-    QPushButton {{ background: {c.surface}; color: {c.text}; border: 1px solid {c.control}; border-radius: {s + s // 2}px;
+    QPushButton {{ background: {c.surface}; color: {c.text}; border: 1px solid {c.control};
+                   border-radius: {s + s // 2}px;
                    padding: {s + s // 4}px {3 * s}px; }}
     QPushButton:hover {{ background: {c.raised}; }}
     QPushButton:pressed {{ background: {c.accent_soft}; }}
     QPushButton:focus {{ border: 2px solid {c.accent}; padding: {s + s // 4 - 1}px {3 * s - 1}px; }}
     QPushButton:disabled {{ color: {c.muted}; border-color: {c.line}; background: {c.window}; }}
-    QPushButton[kind="primary"] {{ background: {c.accent}; color: {c.on_accent}; border-color: {c.accent}; font-weight: 600; }}
+    QPushButton[kind="primary"] {{ background: {c.accent}; color: {c.on_accent};
+                   border-color: {c.accent}; font-weight: 600; }}
     QPushButton[kind="primary"]:hover {{ border-color: {c.text}; }}
     QPushButton[kind="primary"]:focus {{ border: 2px solid {c.text}; }}
-    QPushButton[kind="primary"]:disabled {{ background: {c.raised}; color: {c.muted}; border-color: {c.line}; }}
-    QPushButton[kind="link"] {{ background: transparent; border: 1px solid transparent; color: {c.accent}; padding: {s // 2}px 1px; }}
+    QPushButton[kind="primary"]:disabled {{ background: {c.raised}; color: {c.muted};
+                   border-color: {c.line}; }}
+    QPushButton[kind="link"] {{ background: transparent; border: 1px solid transparent;
+                   color: {c.accent}; padding: {s // 2}px 1px; }}
     QPushButton[kind="link"]:hover {{ text-decoration: underline; }}
     QPushButton[kind="link"]:focus {{ border: 1px solid {c.accent}; padding: {s // 2}px 1px; }}
-    QPushButton[kind="nav"] {{ background: transparent; border: 2px solid transparent; text-align: left;
+    QPushButton[kind="nav"] {{ background: transparent; border: 2px solid transparent;
+                   text-align: left;
                    padding: {2 * s - 2}px {3 * s}px; }}
     QPushButton[kind="nav"]:hover {{ background: {c.raised}; }}
-    QPushButton[kind="nav"]:checked {{ background: {c.accent_soft}; color: {c.accent}; font-weight: 600; }}
+    QPushButton[kind="nav"]:checked {{ background: {c.accent_soft}; color: {c.accent};
+                   font-weight: 600; }}
     QPushButton[kind="nav"]:focus {{ border: 2px solid {c.accent}; }}
     QPlainTextEdit, QLineEdit {{ background: {c.surface}; color: {c.text};
-                   border: 1px solid {c.control}; border-radius: {s}px; padding: {s}px; selection-background-color: {c.accent};
+                   border: 1px solid {c.control}; border-radius: {s}px; padding: {s}px;
+                   selection-background-color: {c.accent};
                    selection-color: {c.on_accent}; }}
     QPlainTextEdit:focus, QLineEdit:focus {{ border: 2px solid {c.accent};
                    padding: {s - 1}px; }}
     QLineEdit:disabled {{ color: {c.muted}; border-color: {c.line};
                    background: {c.window}; }}
-    QSpinBox, QDoubleSpinBox, QComboBox {{ background: {c.surface}; color: {c.text}; border: 1px solid {c.control};
-                   border-radius: {s}px; padding: {s}px {s + s // 2}px; selection-background-color: {c.accent};
+    QSpinBox, QDoubleSpinBox, QComboBox {{ background: {c.surface}; color: {c.text};
+                   border: 1px solid {c.control};
+                   border-radius: {s}px; padding: {s}px {s + s // 2}px;
+                   selection-background-color: {c.accent};
                    selection-color: {c.on_accent}; }}
-    QSpinBox:focus, QDoubleSpinBox:focus, QComboBox:focus {{ border: 2px solid {c.accent}; padding: {s - 1}px {s + s // 2 - 1}px; }}
-    QSpinBox:disabled, QDoubleSpinBox:disabled, QComboBox:disabled {{ color: {c.muted}; border-color: {c.line}; background: {c.window}; }}
-    QAbstractSpinBox::up-button, QAbstractSpinBox::down-button {{ subcontrol-origin: border; width: {5 * s}px; border: none; }}
+    QSpinBox:focus, QDoubleSpinBox:focus, QComboBox:focus {{ border: 2px solid {c.accent};
+                   padding: {s - 1}px {s + s // 2 - 1}px; }}
+    QSpinBox:disabled, QDoubleSpinBox:disabled, QComboBox:disabled {{ color: {c.muted};
+                   border-color: {c.line}; background: {c.window}; }}
+    QAbstractSpinBox::up-button, QAbstractSpinBox::down-button {{ subcontrol-origin: border;
+                   width: {5 * s}px; border: none; }}
     QAbstractSpinBox::up-button {{ subcontrol-position: top right; }}
     QAbstractSpinBox::down-button {{ subcontrol-position: bottom right; }}
-    QAbstractSpinBox::up-arrow {{ image: url({pictures}/arrow-up.svg); width: {2 * s + 2}px; height: {2 * s + 2}px; }}
-    QAbstractSpinBox::down-arrow, QComboBox::down-arrow {{ image: url({pictures}/arrow-down.svg); width: {2 * s + 2}px;
+    QAbstractSpinBox::up-arrow {{ image: url({pictures}/arrow-up.svg); width: {2 * s + 2}px;
+                   height: {2 * s + 2}px; }}
+    QAbstractSpinBox::down-arrow, QComboBox::down-arrow {{ image: url({pictures}/arrow-down.svg);
+                   width: {2 * s + 2}px;
                    height: {2 * s + 2}px; }}
     QComboBox::drop-down {{ border: none; width: {6 * s}px; }}
-    QComboBox QAbstractItemView {{ background: {c.surface}; color: {c.text}; border: 1px solid {c.control}; outline: none; }}
+    QComboBox QAbstractItemView {{ background: {c.surface}; color: {c.text};
+                   border: 1px solid {c.control}; outline: none; }}
     QCheckBox {{ spacing: {2 * s}px; }}
-    QCheckBox::indicator {{ width: {4 * s}px; height: {4 * s}px; border: 1px solid {c.control}; border-radius: {s}px;
+    QCheckBox::indicator {{ width: {4 * s}px; height: {4 * s}px; border: 1px solid {c.control};
+                   border-radius: {s}px;
                    background: {c.surface}; }}
-    QCheckBox::indicator:checked {{ background: {c.accent}; border-color: {c.accent}; image: url({pictures}/check-{c.name}.svg); }}
+    QCheckBox::indicator:checked {{ background: {c.accent}; border-color: {c.accent};
+                   image: url({pictures}/check-{c.name}.svg); }}
     QCheckBox::indicator:focus {{ border: 2px solid {c.accent}; }}
     QCheckBox::indicator:checked:focus {{ border-color: {c.text}; }}
-    QTableWidget {{ background: {c.surface}; border: none; gridline-color: transparent; selection-background-color: {c.accent_soft};
+    QTableWidget {{ background: {c.surface}; border: none; gridline-color: transparent;
+                   selection-background-color: {c.accent_soft};
                    selection-color: {c.text}; outline: none; }}
     QTableWidget::item {{ padding: {s}px {2 * s}px; border-bottom: 1px solid {c.line}; }}
     QTableWidget::item:selected {{ background: {c.accent_soft}; color: {c.text}; }}
     QTableWidget:focus {{ border: 1px solid {c.accent}; }}
     QHeaderView {{ background: {c.surface}; }}
-    QHeaderView::section {{ background: {c.surface}; color: {c.muted}; border: none; border-bottom: 1px solid {c.control};
+    QHeaderView::section {{ background: {c.surface}; color: {c.muted}; border: none;
+                   border-bottom: 1px solid {c.control};
                    padding: {s}px {2 * s}px; }}
     QScrollBar:vertical {{ background: transparent; width: {2 * s}px; margin: 0; }}
     QScrollBar:horizontal {{ background: transparent; height: {2 * s}px; margin: 0; }}

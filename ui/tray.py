@@ -1,8 +1,11 @@
-"""The icon in the notification area and its menu: small, resident, without rules and without a network.
+"""The icon in the notification area and its menu: small, resident, without rules and without a
+network.
 
-1. Every action has a name (`pause resume runOnce consent sent settings scan open quit`) and stands in the menu in that order of need.
+1. Every action has a name (`pause resume runOnce consent sent settings scan open quit`) and stands
+   in the menu in that order of need.
 2. Withdrawing is one click, as granting is at least two (the menu, then the dialog's yes): C10.
-3. A notification area that comes late or goes away is noticed by its name on the session bus; nothing is polled (tray_host.py).
+3. A notification area that comes late or goes away is noticed by its name on the session bus;
+   nothing is polled (tray_host.py).
 """
 
 from PySide6.QtCore import QDateTime, QObject, Signal
@@ -22,12 +25,17 @@ MENU_LINE_LETTERS = 60
 
 
 class Tray(QObject):
-    """Shows the agent's Status. Asks for windows and for quitting by signals; `link` does the rest."""
+    """Shows the agent's Status.
+
+    Asks for windows and for quitting by signals; `link` does the rest.
+    """
 
     windowWanted = Signal(str)
     quitWanted = Signal()
 
-    def __init__(self, link: Link, *, words: Words | None = None, parent: QObject | None = None) -> None:
+    def __init__(
+        self, link: Link, *, words: Words | None = None, parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
         self._link = link
         self._words = words or QtWords.of_system()
@@ -36,7 +44,9 @@ class Tray(QObject):
         self.menu = QMenu()
         self._build()
         link.statusChanged.connect(self.show_status)
-        link.connectedChanged.connect(lambda connected: None if connected else self.show_status(None))
+        link.connectedChanged.connect(
+            lambda connected: None if connected else self.show_status(None)
+        )
         QGuiApplication.styleHints().colorSchemeChanged.connect(self._repaint)
         self.show_status(link.status)
 
@@ -53,7 +63,9 @@ class Tray(QObject):
         return self._view
 
     def show_icon(self) -> None:
-        """Show the icon, or show it anew: one that was shown before its host came is never taken up by it."""
+        """Show the icon, or show it anew: one that was shown before its host came is never taken up
+        by it.
+        """
         self.hide_icon()
         self.icon = QSystemTrayIcon(self.current_icon(), self)
         self.icon.setContextMenu(self.menu)
@@ -109,9 +121,17 @@ class Tray(QObject):
             ("pauseTomorrow", self.tr("Until tomorrow"), -1),
             ("pauseOpen", self.tr("Until I resume"), 0),
         ):
-            pauses.addAction(self._action(name, label, lambda seconds=seconds: self._pause(seconds)))
+            pauses.addAction(
+                self._action(name, label, lambda seconds=seconds: self._pause(seconds))
+            )
         self.actions["pause"].setMenu(pauses)
-        groups = (("open",), ("pause", "resume", "runOnce"), ("consent",), ("sent", "settings", "scan"), ("quit",))
+        groups = (
+            ("open",),
+            ("pause", "resume", "runOnce"),
+            ("consent",),
+            ("sent", "settings", "scan"),
+            ("quit",),
+        )
         self.menu.addAction(self.first_line)
         for group in groups:
             self.menu.addSeparator()
@@ -148,7 +168,10 @@ class Tray(QObject):
             self.windowWanted.emit("consent")
 
     def _activated(self, reason: QSystemTrayIcon.ActivationReason) -> None:
-        if reason in (QSystemTrayIcon.ActivationReason.Trigger, QSystemTrayIcon.ActivationReason.DoubleClick):
+        if reason in (
+            QSystemTrayIcon.ActivationReason.Trigger,
+            QSystemTrayIcon.ActivationReason.DoubleClick,
+        ):
             self.windowWanted.emit("overview")
 
     def _repaint(self) -> None:

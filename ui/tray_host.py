@@ -1,7 +1,9 @@
-"""Where the icon can be shown: a StatusNotifier host on the session bus, or an XEmbed area; both may come late or never.
+"""Where the icon can be shown: a StatusNotifier host on the session bus, or an XEmbed area; both
+may come late or never.
 
-1. Qt takes up an XEmbed area by itself whenever it comes. A StatusNotifier watcher that comes after the icon is never taken up by the
-   old icon: a new one has to be made (PLATFORM §2). The watcher's name on the bus is watched; nothing is polled.
+1. Qt takes up an XEmbed area by itself whenever it comes. A StatusNotifier watcher that comes after
+   the icon is never taken up by the old icon: a new one has to be made (PLATFORM §2). The watcher's
+   name on the bus is watched; nothing is polled.
 2. `isVisible()` of an icon is true without any area, so it is not asked.
 """
 
@@ -15,7 +17,9 @@ SETTLE_MS = 300
 
 
 class TrayHost(QObject):
-    """Emits `came` when an icon should be made anew and `absent` once, when there has been no area for `patience_ms`."""
+    """Emits `came` when an icon should be made anew and `absent` once, when there has been no area
+    for `patience_ms`.
+    """
 
     came = Signal()
     absent = Signal()

@@ -1,4 +1,5 @@
-"""What a window or the tray says about a Status: texts, flags and the names of icons. Plain Python without widgets or rules.
+"""What a window or the tray says about a Status: texts, flags and the names of icons. Plain Python
+without widgets or rules.
 
 `words` translates and writes dates and numbers (ui/i18n); tests pass plain ones.
 """
@@ -26,7 +27,8 @@ class ReasonText:
     page: str
     """The page where it is lifted: "limits" for a setting, or another, or empty."""
     way_out: str
-    """What the way there is called: "Change: Train on battery"; empty where waiting is all that helps."""
+    """What the way there is called: "Change: Train on battery"; empty where waiting is all that
+    helps."""
 
 
 @dataclass(frozen=True)
@@ -107,10 +109,27 @@ def view_of(status: Status | None, words: Words) -> View:
 
 def _without_agent(words: Words) -> View:
     headline = words.translate("View", "Not running")
-    detail = words.translate("View", "The AegisAI agent is not running. Nothing is read, trained or sent.")
+    detail = words.translate(
+        "View", "The AegisAI agent is not running. Nothing is read, trained or sent."
+    )
     menu = Menu(detail, False, False, False, words.translate("View", "Contribute…"), False, False)
     return View(
-        AgentState.OFF, headline, detail, _sentence("AegisAI", headline), None, (), menu, "", "", False, False, None, True, "", "", ()
+        AgentState.OFF,
+        headline,
+        detail,
+        _sentence("AegisAI", headline),
+        None,
+        (),
+        menu,
+        "",
+        "",
+        False,
+        False,
+        None,
+        True,
+        "",
+        "",
+        (),
     )
 
 
@@ -148,14 +167,22 @@ def consent_word(state: ConsentState, words: Words) -> str:
 
 
 def reason_text(reason: Reason, words: Words) -> ReasonText:
-    """A reason in this person's language; what the agent itself says stands in where only it knows more."""
+    """A reason in this person's language; what the agent itself says stands in where only it knows
+    more.
+    """
     title = _reason_title(reason.code, words)
     parts = [reason.text] if reason.code in _TELLS_MORE and reason.text else []
     if reason.reading and reason.code is not ReasonCode.NOTHING_TO_LEARN:
-        reading = words.translate("View", "{reading} (read from {source})") if reason.source else "{reading}"
+        reading = (
+            words.translate("View", "{reading} (read from {source})")
+            if reason.source
+            else "{reading}"
+        )
         parts.append(reading.format(reading=reason.reading, source=reason.source))
     if reason.until:
-        parts.append(words.translate("View", "until {time}").format(time=words.moment(reason.until)))
+        parts.append(
+            words.translate("View", "until {time}").format(time=words.moment(reason.until))
+        )
     page, way_out = _way_out(reason, words)
     return ReasonText(reason.code, title, " · ".join(parts), reason.setting, page, way_out)
 
@@ -190,7 +217,9 @@ def _reason_title(code: ReasonCode, words: Words) -> str:
         ReasonCode.KEYRING_LOCKED: words.translate("View", "The keyring of your login is locked"),
         ReasonCode.KEYRING_ABSENT: words.translate("View", "No safe place for this device's key"),
         ReasonCode.KEYRING_DENIED: words.translate("View", "The keyring of your login refused"),
-        ReasonCode.KEYRING_TOO_LARGE: words.translate("View", "The keyring does not hold this device's key"),
+        ReasonCode.KEYRING_TOO_LARGE: words.translate(
+            "View", "The keyring does not hold this device's key"
+        ),
         ReasonCode.NOT_ENROLLED: words.translate("View", "No operator has been joined yet"),
         ReasonCode.BUDGET_SPENT: words.translate("View", "The privacy budget is used up"),
         ReasonCode.ON_BATTERY: words.translate("View", "The computer runs on battery"),
@@ -199,7 +228,9 @@ def _reason_title(code: ReasonCode, words: Words) -> str:
         ReasonCode.OTHER_SESSION: words.translate("View", "Somebody else is using this computer"),
         ReasonCode.FULL_SCREEN: words.translate("View", "A program fills the screen"),
         ReasonCode.IN_USE: words.translate("View", "You are using the computer"),
-        ReasonCode.IDLE_UNKNOWN: words.translate("View", "Whether the computer is in use cannot be told"),
+        ReasonCode.IDLE_UNKNOWN: words.translate(
+            "View", "Whether the computer is in use cannot be told"
+        ),
         ReasonCode.BUSY: words.translate("View", "Other programs are busy"),
         ReasonCode.OUTSIDE_HOURS: words.translate("View", "Outside the hours you chose"),
         ReasonCode.LOW_MEMORY: words.translate("View", "Memory is short"),
@@ -220,11 +251,15 @@ def _detail(status: Status, words: Words) -> str:
     if status.state is AgentState.PAUSED:
         if not status.paused_until:
             return words.translate("View", "Until you resume")
-        return words.translate("View", "Until {time}").format(time=words.moment(status.paused_until))
+        return words.translate("View", "Until {time}").format(
+            time=words.moment(status.paused_until)
+        )
     if status.reasons:
         return reason_text(status.reasons[0], words).title
     if status.state is AgentState.WAITING and status.next_at:
-        return words.translate("View", "Looks for a round at {time}").format(time=words.moment(status.next_at))
+        return words.translate("View", "Looks for a round at {time}").format(
+            time=words.moment(status.next_at)
+        )
     return ""
 
 
@@ -242,8 +277,14 @@ def _menu(status: Status, first_line: str, words: Words) -> Menu:
         first_line=first_line,
         can_pause=granted and not paused,
         can_resume=granted and paused,
-        can_run_once=granted and not blockers and status.state not in (AgentState.TRAINING, AgentState.SENDING),
-        consent_text=words.translate("View", "Stop contributing") if granted else words.translate("View", "Contribute…"),
+        can_run_once=granted
+        and not blockers
+        and status.state not in (AgentState.TRAINING, AgentState.SENDING),
+        consent_text=(
+            words.translate("View", "Stop contributing")
+            if granted
+            else words.translate("View", "Contribute…")
+        ),
         contributes=granted,
         can_decide=True,
     )
@@ -264,29 +305,42 @@ _NEVER_RUN_ONCE = {
 
 def _consent_note(status: Status, words: Words) -> str:
     consent = status.consent
-    if consent.state is ConsentState.GRANTED and consent.decided_at is not None and consent.refresh_at is not None:
-        return words.translate("View", "Since {since}. It holds until {until}; then you are asked again.").format(
-            since=words.moment(consent.decided_at), until=words.moment(consent.refresh_at)
-        )
-    if consent.state in (ConsentState.REFUSED, ConsentState.WITHDRAWN) and consent.decided_at is not None:
-        return words.translate("View", "Since {since}. Nothing is read for training and nothing is sent.").format(
-            since=words.moment(consent.decided_at)
-        )
-    return words.translate("View", "Until you say yes, nothing is read for training and nothing is sent.")
+    if (
+        consent.state is ConsentState.GRANTED
+        and consent.decided_at is not None
+        and consent.refresh_at is not None
+    ):
+        return words.translate(
+            "View", "Since {since}. It holds until {until}; then you are asked again."
+        ).format(since=words.moment(consent.decided_at), until=words.moment(consent.refresh_at))
+    if (
+        consent.state in (ConsentState.REFUSED, ConsentState.WITHDRAWN)
+        and consent.decided_at is not None
+    ):
+        return words.translate(
+            "View", "Since {since}. Nothing is read for training and nothing is sent."
+        ).format(since=words.moment(consent.decided_at))
+    return words.translate(
+        "View", "Until you say yes, nothing is read for training and nothing is sent."
+    )
 
 
 def budget_text(budget: BudgetView, words: Words) -> BudgetText:
-    share = min(1.0, budget.epsilon_ledger / budget.epsilon_period) if budget.epsilon_period > 0 else 1.0
+    share = (
+        min(1.0, budget.epsilon_ledger / budget.epsilon_period)
+        if budget.epsilon_period > 0
+        else 1.0
+    )
     if budget.may_take_part_at is not None:
-        headline = words.translate("View", "Used up. This device may take part again on {time}.").format(
-            time=words.moment(budget.may_take_part_at)
-        )
+        headline = words.translate(
+            "View", "Used up. This device may take part again on {time}."
+        ).format(time=words.moment(budget.may_take_part_at))
     elif budget.charges == 0:
         headline = words.translate("View", "Nothing has been used yet.")
     else:
-        headline = words.translate("View", "{percent} % of the budget for {days} days is used.").format(
-            percent=words.number(100 * share, 0), days=budget.period_days
-        )
+        headline = words.translate(
+            "View", "{percent} % of the budget for {days} days is used."
+        ).format(percent=words.number(100 * share, 0), days=budget.period_days)
     return BudgetText(
         share=share,
         headline=headline,
@@ -296,22 +350,35 @@ def budget_text(budget: BudgetView, words: Words) -> BudgetText:
             period=_epsilon(budget.epsilon_period, words),
             delta=f"1/{words.number(1 / budget.delta, 0)}",
         ),
-        lifetime=words.translate("View", "Over this device's whole life: ε = {used} of at most {ceiling}").format(
-            used=_epsilon(budget.epsilon_lifetime, words), ceiling=_epsilon(budget.epsilon_lifetime_ceiling, words)
+        lifetime=words.translate(
+            "View", "Over this device's whole life: ε = {used} of at most {ceiling}"
+        ).format(
+            used=_epsilon(budget.epsilon_lifetime, words),
+            ceiling=_epsilon(budget.epsilon_lifetime_ceiling, words),
         ),
-        fallback=words.translate("View", "If only your device's own noise protected you: ε = {local}").format(
-            local=_epsilon(budget.epsilon_local, words)
-        ),
+        fallback=words.translate(
+            "View", "If only your device's own noise protected you: ε = {local}"
+        ).format(local=_epsilon(budget.epsilon_local, words)),
     )
 
 
 def _budget_meaning(budget: BudgetView, words: Words) -> str:
-    kept = words.translate("View", "Every update that is sent uses a part of it. It limits what an update can tell about your files.")
+    kept = words.translate(
+        "View",
+        "Every update that is sent uses a part of it. It limits what an update can tell about your"
+        " files.",
+    )
     if budget.may_take_part_at is not None:
-        return words.translate("View", "Until then nothing is trained or sent. Nobody but you can raise it.")
+        return words.translate(
+            "View", "Until then nothing is trained or sent. Nobody but you can raise it."
+        )
     if budget.renews_at is None:
-        return f"{kept} " + words.translate("View", "When it is used up, this device stops taking part by itself.")
-    stops = words.translate("View", "When it is used up, this device stops taking part by itself, until {time}.")
+        return f"{kept} " + words.translate(
+            "View", "When it is used up, this device stops taking part by itself."
+        )
+    stops = words.translate(
+        "View", "When it is used up, this device stops taking part by itself, until {time}."
+    )
     return f"{kept} " + stops.format(time=words.moment(budget.renews_at))
 
 
@@ -321,22 +388,31 @@ def _epsilon(value: float, words: Words) -> str:
 
 def _model(status: Status, words: Words) -> str:
     if status.model.demonstration or status.model.version == 0:
-        return words.translate("View", "Demonstration model (made from synthetic files; not for protection)")
-    return words.translate("View", "Version {version}, signed and verified").format(version=status.model.version)
+        return words.translate(
+            "View", "Demonstration model (made from synthetic files; not for protection)"
+        )
+    return words.translate("View", "Version {version}, signed and verified").format(
+        version=status.model.version
+    )
 
 
 def _samples(status: Status, words: Words) -> str:
     if not status.samples_benign + status.samples_malicious:
-        return words.translate("View", "None yet. Add program files that you know to be good or bad.")
+        return words.translate(
+            "View", "None yet. Add program files that you know to be good or bad."
+        )
     return words.translate("View", "{benign} benign, {malicious} malicious").format(
         benign=status.samples_benign, malicious=status.samples_malicious
     )
 
 
 def share_text(percent_of_core: float, cores: int, words: Words) -> str:
-    """A processor share in both of the units that people compare: of a core, and of the whole computer."""
+    """A processor share in both of the units that people compare: of a core, and of the whole
+    computer.
+    """
     return words.translate("View", "{core} % of one core = {whole} % of this computer").format(
-        core=words.number(percent_of_core, 0), whole=words.number(percent_of_core / cores, 1 if percent_of_core / cores < 10 else 0)
+        core=words.number(percent_of_core, 0),
+        whole=words.number(percent_of_core / cores, 1 if percent_of_core / cores < 10 else 0),
     )
 
 

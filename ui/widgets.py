@@ -1,11 +1,24 @@
-"""Small parts that every page is made of: cards, text of the type scale, meters that say their value to a screen reader."""
+"""Small parts that every page is made of: cards, text of the type scale, meters that say their
+value to a screen reader.
+"""
 
 from collections.abc import Sequence
 from typing import TypeVar
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
-from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLabel, QLayout, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QBoxLayout,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLayout,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from ui import theme
 from ui.theme import Colours
@@ -20,13 +33,18 @@ def step(widget: QWidget) -> int:
 
 
 class Paragraph(QLabel):
-    """Text that wraps. Its least height is one line, so that a page is as high as its text and no higher."""
+    """Text that wraps.
+
+    Its least height is one line, so that a page is as high as its text and no higher.
+    """
 
     def minimumSizeHint(self) -> QSize:
         return QSize(0, self.fontMetrics().height())
 
 
-def text(words: str = "", *, factor: float = theme.BODY, bold: bool = False, tone: str = "") -> QLabel:
+def text(
+    words: str = "", *, factor: float = theme.BODY, bold: bool = False, tone: str = ""
+) -> QLabel:
     """A paragraph that wraps; `tone` is muted, warning, danger or good."""
     label = Paragraph(words)
     label.setFont(theme.scaled(label.font(), factor, bold=bold))
@@ -127,7 +145,9 @@ class Page(QScrollArea):
         self.setWidget(canvas)
 
     def opened(self) -> None:
-        """The person turns to this page: what is asked only now and then is asked anew by the next `show_view`."""
+        """The person turns to this page: what is asked only now and then is asked anew by the next
+        `show_view`.
+        """
 
     def end(self) -> None:
         """Nothing comes below; what is there stays at the top."""
@@ -180,13 +200,17 @@ class Meter(QWidget):
             part.setWidth(max(whole.height(), whole.width() * self._share))
             if self.layoutDirection() == Qt.LayoutDirection.RightToLeft:
                 part.moveRight(whole.right())
-            painter.setBrush(QColor(self._colours.warning if self._share >= 0.9 else self._colours.accent))
+            painter.setBrush(
+                QColor(self._colours.warning if self._share >= 0.9 else self._colours.accent)
+            )
             painter.drawRoundedRect(part, radius, radius)
         painter.end()
 
 
 class Sparkline(QWidget):
-    """A line of values, oldest first, scaled from 0 to their greatest; `words` tell the same to a screen reader."""
+    """A line of values, oldest first, scaled from 0 to their greatest; `words` tell the same to a
+    screen reader.
+    """
 
     def __init__(self, colours: Colours, name: str) -> None:
         super().__init__()
@@ -212,7 +236,10 @@ class Sparkline(QWidget):
         top = max(self._values, default=0.0) or 1.0
         across = area.width() / max(1, len(self._values) - 1)
         return QPolygonF(
-            [QPointF(area.left() + place * across, area.bottom() - value / top * area.height()) for place, value in enumerate(self._values)]
+            [
+                QPointF(area.left() + place * across, area.bottom() - value / top * area.height())
+                for place, value in enumerate(self._values)
+            ]
         )
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002  Qt's signature

@@ -1,11 +1,23 @@
-"""The window: pages on the right, their names on the left. A process of its own that ends when it is closed."""
+"""The window: pages on the right, their names on the left.
+
+A process of its own that ends when it is closed.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
 from PySide6.QtCore import QSize, Signal
 from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
-from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QLabel, QMainWindow, QPushButton, QStackedWidget, QWidget
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMainWindow,
+    QPushButton,
+    QStackedWidget,
+    QWidget,
+)
 
 from agent.consent.notice import Decision, Notice, OperatorFacts
 from agent.errors import AegisError
@@ -55,7 +67,9 @@ class Window(QMainWindow):
         self._build()
         self.resize(self._first_size())
         context.link.statusChanged.connect(self._status_changed)
-        context.link.connectedChanged.connect(lambda connected: None if connected else self._status_changed(None))
+        context.link.connectedChanged.connect(
+            lambda connected: None if connected else self._status_changed(None)
+        )
         context.link.callFailed.connect(self.show_error)
         context.theme.changed.connect(self._repaint)
         self.open_page("overview")
@@ -88,12 +102,16 @@ class Window(QMainWindow):
         self._show(self._link.status)
 
     def ask(self) -> None:
-        """Fetch the notice and show the question; a question that is open already is raised, never answered."""
+        """Fetch the notice and show the question; a question that is open already is raised, never
+        answered.
+        """
         if self._dialog is not None:
             self._dialog.raise_()
             self._dialog.activateWindow()
             return
-        self._link.call("consent.show", {"locale": notice_locale()}, self._show_question, self.show_error)
+        self._link.call(
+            "consent.show", {"locale": notice_locale()}, self._show_question, self.show_error
+        )
 
     def show_error(self, error: AegisError) -> None:
         """One sentence and its remedy at the top of the window."""
@@ -222,7 +240,9 @@ class Window(QMainWindow):
         colours = self._context.theme.colours
         for each in self._nav.buttons():
             name = each.objectName().removeprefix("nav-")
-            each.setIcon(icon(f"page-{name}", colours.accent if name == self._page else colours.muted))
+            each.setIcon(
+                icon(f"page-{name}", colours.accent if name == self._page else colours.muted)
+            )
 
     def _status_changed(self, status: Status | None) -> None:
         self._show(status)
@@ -237,7 +257,12 @@ class Window(QMainWindow):
         dialog = self._dialog = ConsentDialog(notice, self)
         dialog.decided.connect(lambda decision: self._decided(notice, decision))
         dialog.exampleWanted.connect(
-            lambda: self._link.call("preview", {}, dialog.show_example, lambda error: dialog.show_example_failed(str(error)))
+            lambda: self._link.call(
+                "preview",
+                {},
+                dialog.show_example,
+                lambda error: dialog.show_example_failed(str(error)),
+            )
         )
         dialog.finished.connect(dialog.deleteLater)
         dialog.show()
@@ -247,17 +272,29 @@ class Window(QMainWindow):
         if self._is_first_run and decision is not Decision.DISMISSED:
             self.open_page("done")
         self._is_first_run = False
-        evidence = {"notice_id": notice.notice_id, "text_sha256": notice.text_sha256, "surface": SURFACE, "locale": notice.locale}
+        evidence = {
+            "notice_id": notice.notice_id,
+            "text_sha256": notice.text_sha256,
+            "surface": SURFACE,
+            "locale": notice.locale,
+        }
         match decision:
             case Decision.GRANT:
                 self._link.call("consent.grant", evidence, None, self.show_error)
             case Decision.REFUSE:
                 self._refuse(evidence)
             case Decision.DISMISSED:
-                self._link.call("consent.dismiss", {"notice_id": notice.notice_id, "surface": SURFACE}, None, lambda _: None)
+                self._link.call(
+                    "consent.dismiss",
+                    {"notice_id": notice.notice_id, "surface": SURFACE},
+                    None,
+                    lambda _: None,
+                )
 
     def _refuse(self, evidence: dict[str, str]) -> None:
-        """A no to a question that was asked is recorded; to one that was only read again it ends what was agreed."""
+        """A no to a question that was asked is recorded; to one that was only read again it ends
+        what was agreed.
+        """
         view = view_of(self._link.status, self._context.words)
         if view.is_asked:
             self._link.call("consent.refuse", evidence, None, self.show_error)

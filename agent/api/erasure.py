@@ -1,9 +1,13 @@
-"""Forgetting: identity and data are destroyed here at once; the server is told, and told again until it confirms (P2, C18).
+"""Forgetting: identity and data are destroyed here at once; the server is told, and told again
+until it confirms (P2, C18).
 
-1. What the server needs to know (device id, erase secret) is taken from the identity and written to a small request file.
-2. Work stops; key, certificate, models, trained updates, samples, settings, records and logs are removed.
-3. The request is sent under the farewell permit, and repeated by every later run until the server confirms. Then its file goes too.
-   A key store that was locked is asked again in the same way to let go of its part, which opens nothing any more.
+1. What the server needs to know (device id, erase secret) is taken from the identity and written to
+   a small request file.
+2. Work stops; key, certificate, models, trained updates, samples, settings, records and logs are
+   removed.
+3. The request is sent under the farewell permit, and repeated by every later run until the server
+   confirms. Then its file goes too. A key store that was locked is asked again in the same way to
+   let go of its part, which opens nothing any more.
 """
 
 import json
@@ -26,7 +30,10 @@ ERASING = "erasing"
 
 @dataclass(frozen=True)
 class EraseRequest:
-    """What outlives an erase until the server has confirmed it. The secret is good for nothing but this request."""
+    """What outlives an erase until the server has confirmed it.
+
+    The secret is good for nothing but this request.
+    """
 
     server: str
     ca_pem: str
@@ -39,9 +46,11 @@ class EraseRequest:
 
 
 async def erase(agent: "Agent") -> dict[str, Any]:
-    """Forget everything; `pending` says whether the server still has to confirm, `server_unreachable_forever` that it cannot be told.
+    """Forget everything; `pending` says whether the server still has to confirm,
+    `server_unreachable_forever` that it cannot be told.
 
-    Raises NeedsUser KEYRING_LOCKED: nothing was changed, because the server could not be told afterwards.
+    Raises NeedsUser KEYRING_LOCKED: nothing was changed, because the server could not be told
+    afterwards.
     """
     request, lost = await _request(agent)
     await agent.participation.stop()
@@ -56,7 +65,10 @@ async def erase(agent: "Agent") -> dict[str, Any]:
 
 
 def finish(agent: "Agent") -> None:
-    """At the start: go on with an erase that a crash interrupted. Raises NeedsUser HOME_UNUSABLE."""
+    """At the start: go on with an erase that a crash interrupted.
+
+    Raises NeedsUser HOME_UNUSABLE.
+    """
     if not agent.values.get(ERASING):
         return
     try:
@@ -72,7 +84,9 @@ def finish(agent: "Agent") -> None:
 
 
 async def resume(agent: "Agent") -> bool:
-    """Do what an erase had to leave: tell the server, and have the key store let go; True when nothing is left."""
+    """Do what an erase had to leave: tell the server, and have the key store let go; True when
+    nothing is left.
+    """
     if _is_left(agent):
         await agent.blocking(lambda: _destroy_identity(agent))
     return await deliver(agent) and not _is_left(agent)
@@ -91,16 +105,22 @@ def _is_left(agent: "Agent") -> bool:
 async def deliver(agent: "Agent") -> bool:
     """Send a waiting request; True when none is left."""
     try:
-        request = EraseRequest(**json.loads(atomic_file.read(agent.home.erase_request, MAX_REQUEST_BYTES)))
+        request = EraseRequest(
+            **json.loads(atomic_file.read(agent.home.erase_request, MAX_REQUEST_BYTES))
+        )
     except FileNotFoundError:
         return True
     except (ValueError, TypeError, OSError):
         log.warning("erase.request_unreadable")
         return False
     agent.gate.farewell().check()
-    client = agent.connection(request.server, request.ca_pem, request.signing_key, proxy=request.proxy)
+    client = agent.connection(
+        request.server, request.ca_pem, request.signing_key, proxy=request.proxy
+    )
     try:
-        await agent.blocking(lambda: client.erase_by_secret(request.device_id, request.erase_secret))
+        await agent.blocking(
+            lambda: client.erase_by_secret(request.device_id, request.erase_secret)
+        )
     except AegisError as error:
         log.info("erase.waits code=%s", error.code)
         return False
@@ -112,7 +132,9 @@ async def deliver(agent: "Agent") -> bool:
 
 
 def _destroy_identity(agent: "Agent") -> None:
-    """The ciphertext goes in any case; a wrapping key that the keyring does not let go is good for nothing and is tried again."""
+    """The ciphertext goes in any case; a wrapping key that the keyring does not let go is good for
+    nothing and is tried again.
+    """
     try:
         if agent.identity_file_exists():
             agent.identity_file().destroy()
@@ -121,7 +143,9 @@ def _destroy_identity(agent: "Agent") -> None:
 
 
 async def _request(agent: "Agent") -> tuple[EraseRequest | None, bool]:
-    """What to tell the server, and whether there would have been something that cannot be told any more."""
+    """What to tell the server, and whether there would have been something that cannot be told any
+    more.
+    """
     enrolment = agent.terms.enrolment()
     if enrolment is None or not enrolment.is_registered or not agent.identity_file_exists():
         return None, False

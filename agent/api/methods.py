@@ -1,6 +1,8 @@
-"""Every method of the local channel (docs/CONTRACT.md), used by the channel and, when no agent runs, by the commands in-process.
+"""Every method of the local channel (docs/CONTRACT.md), used by the channel and, when no agent
+runs, by the commands in-process.
 
-Parameters are checked against one table before a method sees them; an unknown one is an error and changes nothing.
+Parameters are checked against one table before a method sees them; an unknown one is an error and
+changes nothing.
 """
 
 import json
@@ -53,7 +55,9 @@ class Service:
             "resume": Method(self._resume),
             "run_now": Method(self._run_now),
             "discard": Method(self._discard),
-            "enroll": Method(self._enroll, {}, {"invitation": str, "server": str, "token": str, "ca_pem": str}),
+            "enroll": Method(
+                self._enroll, {}, {"invitation": str, "server": str, "token": str, "ca_pem": str}
+            ),
             "invitation.inspect": Method(self._inspect, {"invitation": str}),
             "settings.get": Method(self._settings_get, {}, {"key": str}),
             "settings.set": Method(self._settings_set, {"key": str, "value": object}),
@@ -81,7 +85,9 @@ class Service:
         """Answer one request. Raises the AegisError that the caller should see."""
         method = self._methods.get(name)
         if method is None:
-            raise PeerFault("UNKNOWN_METHOD", f"There is no method {name[:40]!r}.", "Update both programs.")
+            raise PeerFault(
+                "UNKNOWN_METHOD", f"There is no method {name[:40]!r}.", "Update both programs."
+            )
         _check_params(params, method.required, method.optional)
         return await method.call(**params)
 
@@ -105,14 +111,18 @@ class Service:
         notice = self._agent.terms.notice(locale)
         return {**asdict(notice), "state": self._agent.gate.standing().state.value}
 
-    async def _consent_grant(self, notice_id: str, text_sha256: str, surface: str, locale: str) -> Result:
+    async def _consent_grant(
+        self, notice_id: str, text_sha256: str, surface: str, locale: str
+    ) -> Result:
         if self._agent.gate.standing().state is ConsentState.GRANTED:
             return await self._status()
         self._decide(Act.GRANT, self._evidence(notice_id, text_sha256, surface, locale))
         self._agent.wake()
         return await self._status()
 
-    async def _consent_refuse(self, notice_id: str, text_sha256: str, surface: str, locale: str) -> Result:
+    async def _consent_refuse(
+        self, notice_id: str, text_sha256: str, surface: str, locale: str
+    ) -> Result:
         self._decide(Act.REFUSE, self._evidence(notice_id, text_sha256, surface, locale))
         return await self._status()
 
@@ -125,10 +135,18 @@ class Service:
         """Whether a window may open by itself now; a yes counts as the prompt."""
         from agent.consent.prompting import may_prompt
 
-        facts, standing, now = self._agent.terms.gate_facts(), self._agent.gate.standing(), self._agent.clock.now()
+        facts, standing, now = (
+            self._agent.terms.gate_facts(),
+            self._agent.gate.standing(),
+            self._agent.clock.now(),
+        )
         held = self._agent.values.get("prompted")
-        quiet = facts.do_not_track or bool(facts.policy_denied) or self._agent.record.fault is not None
-        allowed = not quiet and may_prompt(standing, facts.notice_id, tuple(held) if held else None, now)
+        quiet = (
+            facts.do_not_track or bool(facts.policy_denied) or self._agent.record.fault is not None
+        )
+        allowed = not quiet and may_prompt(
+            standing, facts.notice_id, tuple(held) if held else None, now
+        )
         if allowed:
             self._agent.values.put("prompted", [standing.state.value, facts.notice_id, now])
         return {"allowed": allowed}
@@ -139,7 +157,9 @@ class Service:
         act = {ConsentState.GRANTED: Act.WITHDRAW, ConsentState.STALE: Act.REFUSE}.get(state)
         if act is not None:
             notice = self._agent.terms.notice("")
-            self._decide(act, Evidence(notice.notice_id, notice.text_sha256, notice.locale, surface))
+            self._decide(
+                act, Evidence(notice.notice_id, notice.text_sha256, notice.locale, surface)
+            )
         await self._agent.participation.forget()
         self._agent.changed()
         return await self._status()
@@ -149,7 +169,9 @@ class Service:
         notice = self._agent.terms.notice(locale)
         if (notice.notice_id, notice.text_sha256) != (notice_id, text_sha256):
             raise NeedsUser(
-                "NOTICE_CHANGED", "The notice is not the current one; nothing was changed.", "Read it again: aegis consent show."
+                "NOTICE_CHANGED",
+                "The notice is not the current one; nothing was changed.",
+                "Read it again: aegis consent show.",
             )
         return Evidence(notice_id, text_sha256, notice.locale, surface)
 
@@ -167,8 +189,12 @@ class Service:
         if seconds is not None:
             until = now + seconds
         if until is not None and not now < until <= now + MAX_PAUSE_S:
-            raise NeedsUser("BAD_VALUE", "A pause lasts from 1 second to 366 days.", "Nothing was changed.")
-        await self._agent.participation.pause(lambda: self._agent.values.put("pause", {"until": until or 0}))
+            raise NeedsUser(
+                "BAD_VALUE", "A pause lasts from 1 second to 366 days.", "Nothing was changed."
+            )
+        await self._agent.participation.pause(
+            lambda: self._agent.values.put("pause", {"until": until or 0})
+        )
         self._agent.wake()
         return await self._status()
 
@@ -189,9 +215,15 @@ class Service:
 
     # Joining.
 
-    async def _enroll(self, invitation: str = "", server: str = "", token: str = "", ca_pem: str = "") -> Result:
+    async def _enroll(
+        self, invitation: str = "", server: str = "", token: str = "", ca_pem: str = ""
+    ) -> Result:
         if bool(invitation) == bool(server):
-            raise NeedsUser("BAD_PARAMS", "Give either an invitation, or a server with its token and CA.", "Nothing was changed.")
+            raise NeedsUser(
+                "BAD_PARAMS",
+                "Give either an invitation, or a server with its token and CA.",
+                "Nothing was changed.",
+            )
         if invitation:
             from agent.protocol.invitation import parse_invitation
 
@@ -206,7 +238,11 @@ class Service:
         from agent.protocol.invitation import parse_invitation
 
         parsed = parse_invitation(invitation)
-        return {"operator": asdict(from_invitation(parsed).operator), "server": parsed.server, "ca_sha256": parsed.ca_sha256}
+        return {
+            "operator": asdict(from_invitation(parsed).operator),
+            "server": parsed.server,
+            "ca_sha256": parsed.ca_sha256,
+        }
 
     # Settings.
 
@@ -218,7 +254,9 @@ class Service:
     async def _settings_set(self, key: str, value: object) -> Result:
         if key == "key_store" and not self._agent.drop_unused_identity():
             raise NeedsUser(
-                "ALREADY_ENROLLED", "The key of this device lies in the key store in use.", "Run aegis erase first to choose another."
+                "ALREADY_ENROLLED",
+                "The key of this device lies in the key store in use.",
+                "Run aegis erase first to choose another.",
             )
         self._agent.terms.set(key, value)
         self._agent.wake()
@@ -230,21 +268,31 @@ class Service:
     async def _samples_add(self, paths: list[Any], label: str) -> Result:
         """Extraction for training asks the gate, scanning does not (C21)."""
         if label not in ("malicious", "benign"):
-            raise NeedsUser("BAD_VALUE", f"The label is malicious or benign, not {label[:40]!r}.", "Nothing was changed.")
+            raise NeedsUser(
+                "BAD_VALUE",
+                f"The label is malicious or benign, not {label[:40]!r}.",
+                "Nothing was changed.",
+            )
         permit, wanted = self._agent.gate.permit(), _texts(paths)
-        result = await self._agent.participation.gather(permit, self._agent.worker().extract(wanted))
+        result = await self._agent.participation.gather(
+            permit, self._agent.worker().extract(wanted)
+        )
         mark = 1 if label == "malicious" else 0
         rows = [(row.features, mark, Path(row.path).name) for row in result.rows]
         return self._store(rows, [asdict(item) for item in result.refused])
 
     async def _samples_import(self, path: str) -> Result:
         permit = self._agent.gate.permit()
-        result = await self._agent.participation.gather(permit, self._agent.worker().import_table(path))
+        result = await self._agent.participation.gather(
+            permit, self._agent.worker().import_table(path)
+        )
         rows = [(row.features, row.label, Path(path).name) for row in result.rows]
         return self._store(rows, [asdict(item) for item in result.refused])
 
     def _store(self, rows: list[tuple[tuple[int, ...], int, str]], refused: list[Result]) -> Result:
-        """The worker is not trusted: every row is checked against the schema's ranges before it is kept."""
+        """The worker is not trusted: every row is checked against the schema's ranges before it is
+        kept.
+        """
         from agent.detector.schema import validate_row
 
         for features, _, _ in rows:
@@ -257,7 +305,12 @@ class Service:
         rows = self._agent.samples.page(max(0, offset), min(max(1, limit), 1000))
         shown = [{**asdict(row), "label": "malicious" if row.label else "benign"} for row in rows]
         counts = self._agent.samples.counts()
-        return {"total": counts.total, "benign": counts.benign, "malicious": counts.malicious, "rows": shown}
+        return {
+            "total": counts.total,
+            "benign": counts.benign,
+            "malicious": counts.malicious,
+            "rows": shown,
+        }
 
     async def _samples_clear(self) -> Result:
         removed = self._agent.samples.clear()
@@ -269,7 +322,11 @@ class Service:
         wanted = _texts(paths)
         model = await self._agent.scanning_model()
         result = await self._agent.worker().scan(wanted, model.content)
-        return {"results": [asdict(item) for item in result.results], "model_version": model.version, "demonstration": model.demonstration}
+        return {
+            "results": [asdict(item) for item in result.results],
+            "model_version": model.version,
+            "demonstration": model.demonstration,
+        }
 
     # What was charged and sent; everything held; forgetting it.
 
@@ -297,7 +354,9 @@ class Service:
         return await preview(self._agent)
 
     async def _export(self, path: str, server: bool = False) -> Result:
-        """`server`: with all that the aggregator holds about this device, which needs the live consent that its key needs."""
+        """`server`: with all that the aggregator holds about this device, which needs the live
+        consent that its key needs.
+        """
         from agent.reports.export import export
 
         target = Path(path)
@@ -306,8 +365,12 @@ class Service:
         held = None
         if server:  # a withdrawal ends it
             permit = self._agent.gate.permit()
-            held = await self._agent.participation.gather(permit, self._agent.membership.held_by_server(permit))
-        content = json.dumps({**export(self._agent), "server": held}, indent=1, ensure_ascii=False).encode()
+            held = await self._agent.participation.gather(
+                permit, self._agent.membership.held_by_server(permit)
+            )
+        content = json.dumps(
+            {**export(self._agent), "server": held}, indent=1, ensure_ascii=False
+        ).encode()
         draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
         try:
             draft.touch(mode=0o600, exist_ok=False)
@@ -315,7 +378,11 @@ class Service:
             draft.replace(target)
         except OSError as error:
             draft.unlink(missing_ok=True)
-            raise NeedsUser("CANNOT_WRITE", f"The file could not be written ({error.strerror}).", "Choose another place.") from error
+            raise NeedsUser(
+                "CANNOT_WRITE",
+                f"The file could not be written ({error.strerror}).",
+                "Choose another place.",
+            ) from error
         return {"file": path, "bytes": len(content)}
 
     async def _erase(self) -> Result:
@@ -330,19 +397,33 @@ class Service:
         return await self._status()
 
 
-def _check_params(params: dict[str, Any], required: Mapping[str, type], optional: Mapping[str, type]) -> None:
+def _check_params(
+    params: dict[str, Any], required: Mapping[str, type], optional: Mapping[str, type]
+) -> None:
     known = {**required, **optional}
     if unknown := set(params) - set(known):
-        raise PeerFault("BAD_PARAMS", f"Unknown parameters: {', '.join(sorted(unknown))[:80]}.", "Nothing was changed.")
+        raise PeerFault(
+            "BAD_PARAMS",
+            f"Unknown parameters: {', '.join(sorted(unknown))[:80]}.",
+            "Nothing was changed.",
+        )
     if missing := set(required) - set(params):
-        raise PeerFault("BAD_PARAMS", f"Missing parameters: {', '.join(sorted(missing))}.", "Nothing was changed.")
+        raise PeerFault(
+            "BAD_PARAMS",
+            f"Missing parameters: {', '.join(sorted(missing))}.",
+            "Nothing was changed.",
+        )
     for name, value in params.items():
         kind = known[name]
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise PeerFault("BAD_PARAMS", f"{name}: expected {kind.__name__}.", "Nothing was changed.")
+            raise PeerFault(
+                "BAD_PARAMS", f"{name}: expected {kind.__name__}.", "Nothing was changed."
+            )
 
 
 def _texts(paths: list[Any]) -> list[str]:
     if not paths or not all(isinstance(path, str) and path and "\0" not in path for path in paths):
-        raise PeerFault("BAD_PARAMS", "paths: expected a list of file names.", "Nothing was changed.")
+        raise PeerFault(
+            "BAD_PARAMS", "paths: expected a list of file names.", "Nothing was changed."
+        )
     return list(paths)

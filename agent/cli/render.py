@@ -11,34 +11,59 @@ MOST_NOT_PE = 10
 def status_text(status: Shown) -> str:
     """State, reasons, budget, model, data: what a person wants to know first."""
     consent, budget, model = status["consent"], status["budget"], status["model"]
-    lines = [f"State:    {status['state']}" + (f" - {status['activity']}" if status["activity"] else "")]
+    lines = [
+        f"State:    {status['state']}" + (f" - {status['activity']}" if status["activity"] else "")
+    ]
     lines.append(f"Consent:  {consent['state']} (notice {consent['notice_id']})")
     operator = status["operator"]
-    joined = f"{operator['name']}, {operator['server']}" + ("" if status["enrolled"] else " (not contacted yet)") if operator else "none"
+    joined = (
+        f"{operator['name']}, {operator['server']}"
+        + ("" if status["enrolled"] else " (not contacted yet)")
+        if operator
+        else "none"
+    )
     lines.append(f"Operator: {joined}")
-    lines.extend(f"Waits:    {reason['code']}: {reason['text']}{_until(reason['until'])}" for reason in status["reasons"])
+    lines.extend(
+        f"Waits:    {reason['code']}: {reason['text']}{_until(reason['until'])}"
+        for reason in status["reasons"]
+    )
     lines.append(
-        f"Budget:   ε {budget['epsilon_ledger']:.3g} of {budget['epsilon_period']:g} used in {budget['period_days']} days "
-        f"(δ {budget['delta']:g}); if the sum's protection failed: {budget['epsilon_local']:.3g}; "
-        f"lifetime: {budget['epsilon_lifetime']:.3g} of {budget['epsilon_lifetime_ceiling']:g}"
+        f"Budget:   ε {budget['epsilon_ledger']:.3g} of {budget['epsilon_period']:g} used in"
+        f" {budget['period_days']} days (δ {budget['delta']:g}); if the sum's protection failed:"
+        f" {budget['epsilon_local']:.3g}; lifetime: {budget['epsilon_lifetime']:.3g} of"
+        f" {budget['epsilon_lifetime_ceiling']:g}"
     )
     if budget["may_take_part_at"]:
         lines.append(f"          may take part again{_until(budget['may_take_part_at'], '')}")
     kind = "demonstration model" if model["demonstration"] else f"version {model['version']}"
     lines.append(f"Model:    {kind}")
-    lines.append(f"Samples:  {status['samples_benign']} benign, {status['samples_malicious']} malicious")
+    lines.append(
+        f"Samples:  {status['samples_benign']} benign, {status['samples_malicious']} malicious"
+    )
     sent = status["sent"]
-    lines.append(f"Sent:     {sent['count']} updates, {sent['bytes_up']} bytes{_until(sent['last_at'], ', last')}")
+    lines.append(
+        f"Sent:     {sent['count']} updates, {sent['bytes_up']}"
+        f" bytes{_until(sent['last_at'], ', last')}"
+    )
     if status["next_at"]:
         lines.append(f"Next:    {_until(status['next_at'], '')}")
     if work := status["work"]:
-        takes = f"; training takes {work['measured_text']}, {work['memory_mib']:.0f} MiB" if work["measured_text"] else ""
-        lines.append(f"Limit:    {work['limit_text']}{takes}" + (" (held back)" if work["held"] else ""))
+        takes = (
+            f"; training takes {work['measured_text']}, {work['memory_mib']:.0f} MiB"
+            if work["measured_text"]
+            else ""
+        )
+        lines.append(
+            f"Limit:    {work['limit_text']}{takes}" + (" (held back)" if work["held"] else "")
+        )
     if stop := status["last_stop"]:
         lines.append(f"Stopped:  {stop['text']}")
     if status["group_floor"]:
         lines.append(f"Groups:   {status['group_floor']}")
-    lines.extend(f"Reading:  {reading['name']}: {reading['value']} ({reading['source']})" for reading in status["readings"])
+    lines.extend(
+        f"Reading:  {reading['name']}: {reading['value']} ({reading['source']})"
+        for reading in status["readings"]
+    )
     lines.extend(f"Note:     {note}" for note in status["notes"])
     return "\n".join(lines)
 
@@ -47,22 +72,43 @@ def notice_text(notice: Shown) -> str:
     details = "\n\n".join(f"{heading}\n  {text}" for heading, text in notice["details"])
     first = "\n\n".join(notice["first_layer"])
     return (
-        f"{notice['title']}\n\n{first}\n\n{notice['question']}\n\n-- {notice['details_label']} --\n\n{details}\n\n"
-        f"Now: {notice['state']}. Notice: {notice['notice_id']}\n"
-        f"Yes: aegis consent grant --accept {notice['notice_id']}\nNo: do nothing, or aegis consent withdraw"
+        f"{notice['title']}\n\n{first}\n\n{notice['question']}\n\n-- {notice['details_label']}"
+        f" --\n\n{details}\n\nNow: {notice['state']}. Notice: {notice['notice_id']}\nYes: aegis"
+        f" consent grant --accept {notice['notice_id']}\nNo: do nothing, or aegis consent withdraw"
     )
 
 
 def withdrawn_text(status: Shown, ledger: Shown) -> str:
     """What is stopped, what is deleted, and what cannot be undone, told from the ledger (C12)."""
-    lines = [f"Consent is {status['consent']['state']}. Nothing runs; what waited to be sent was deleted."]
-    acknowledged = {entry["charge_seq"] for entry in ledger["outbox"] if entry["state"] == "acknowledged"}
-    versions = [charge["model_version"] + 1 for charge in ledger["charges"] if charge["seq"] in acknowledged]
+    lines = [
+        f"Consent is {status['consent']['state']}. Nothing runs; what waited to be sent was"
+        " deleted."
+    ]
+    acknowledged = {
+        entry["charge_seq"] for entry in ledger["outbox"] if entry["state"] == "acknowledged"
+    }
+    versions = [
+        charge["model_version"] + 1 for charge in ledger["charges"] if charge["seq"] in acknowledged
+    ]
     if versions:
-        span = f"version {versions[0]}" if len(set(versions)) == 1 else f"versions {min(versions)} to {max(versions)}"
-        what, them = ("1 update was", "it") if len(versions) == 1 else (f"{len(versions)} updates were", "they")
-        lines.append(f"{what} received before and may be part of the model from {span} on; {them} cannot be taken out again.")
-    lines.append("Your samples and the record of what was sent are still here; aegis erase removes everything, here and at the server.")
+        span = (
+            f"version {versions[0]}"
+            if len(set(versions)) == 1
+            else f"versions {min(versions)} to {max(versions)}"
+        )
+        what, them = (
+            ("1 update was", "it")
+            if len(versions) == 1
+            else (f"{len(versions)} updates were", "they")
+        )
+        lines.append(
+            f"{what} received before and may be part of the model from {span} on; {them} cannot be"
+            " taken out again."
+        )
+    lines.append(
+        "Your samples and the record of what was sent are still here; aegis erase removes"
+        " everything, here and at the server."
+    )
     return "\n".join(lines)
 
 
@@ -80,13 +126,23 @@ def settings_text(result: Shown) -> str:
 
 def setting_text(entry: Shown) -> str:
     managed = " (managed by your organisation)" if entry["origin"] == "policy" else ""
-    return f"{entry['key']} = {_value(entry['value'])} {entry['unit']}".rstrip() + f"  [{entry['origin']}]{managed}\n    {entry['help']}"
+    return (
+        f"{entry['key']} = {_value(entry['value'])} {entry['unit']}".rstrip()
+        + f"  [{entry['origin']}]{managed}\n    {entry['help']}"
+    )
 
 
 def added_text(result: Shown) -> str:
-    lines = [f"{result['added']} rows added, {result['known']} known already, {len(result['refused'])} refused."]
+    lines = [
+        f"{result['added']} rows added, {result['known']} known already, {len(result['refused'])}"
+        " refused."
+    ]
     others = [item for item in result["refused"] if item["code"] == "NOT_PE"]
-    shown = result["refused"] if len(others) <= MOST_NOT_PE else [item for item in result["refused"] if item["code"] != "NOT_PE"]
+    shown = (
+        result["refused"]
+        if len(others) <= MOST_NOT_PE
+        else [item for item in result["refused"] if item["code"] != "NOT_PE"]
+    )
     lines.extend(f"{item['path']}: {item['message']}" for item in shown)
     if len(others) > MOST_NOT_PE:
         lines.append(f"{len(others)} files are not Windows executables (PE).")
@@ -95,7 +151,10 @@ def added_text(result: Shown) -> str:
 
 def samples_text(result: Shown) -> str:
     lines = [f"{result['total']} rows: {result['benign']} benign, {result['malicious']} malicious."]
-    lines.extend(f"{row['id']:>6}  {row['label']:<9}  {_time(row['added_at'])}  {row['source']}" for row in result["rows"])
+    lines.extend(
+        f"{row['id']:>6}  {row['label']:<9}  {_time(row['added_at'])}  {row['source']}"
+        for row in result["rows"]
+    )
     return "\n".join(lines)
 
 
@@ -103,8 +162,15 @@ def scan_text(result: Shown) -> str:
     lines = []
     for item in result["results"]:
         score = f"  {item['probability']:.3f}" if item["probability"] is not None else ""
-        lines.append(f"{item['path']}: {item['verdict']}{score}" + (f"  {item['message']}" if item["message"] else ""))
-    lines.append("demonstration model" if result["demonstration"] else f"model version {result['model_version']}")
+        lines.append(
+            f"{item['path']}: {item['verdict']}{score}"
+            + (f"  {item['message']}" if item["message"] else "")
+        )
+    lines.append(
+        "demonstration model"
+        if result["demonstration"]
+        else f"model version {result['model_version']}"
+    )
     return "\n".join(lines)
 
 
@@ -115,14 +181,16 @@ def ledger_text(result: Shown) -> str:
     for charge in result["charges"]:
         entry = states.get(charge["seq"], {})
         lines.append(
-            f"{charge['seq']:>4}  {charge['time']}  round {charge['round_id']}  {charge['mode']}  ε {charge['epsilon']:.3g}"
-            f"  {charge['body_bytes']} bytes  {entry.get('state', '')}  {charge['body_sha256'][:16]}"
+            f"{charge['seq']:>4}  {charge['time']}  round {charge['round_id']}  {charge['mode']}  ε"
+            f" {charge['epsilon']:.3g}  {charge['body_bytes']} bytes  {entry.get('state', '')} "
+            f" {charge['body_sha256'][:16]}"
         )
     lines.append(
-        f"{totals['charges']} charge{'' if totals['charges'] == 1 else 's'}, {totals['sent']} acknowledged, {totals['bytes_up']} bytes; "
-        f"this period ε {totals['epsilon_ledger']:.3g} of {totals['epsilon_period']:g} (δ {totals['delta']:g}); "
-        f"if the sum's protection failed: {totals['epsilon_local']:.3g}; "
-        f"lifetime {totals['epsilon_lifetime']:.3g} of {totals['epsilon_lifetime_ceiling']:g}"
+        f"{totals['charges']} charge{'' if totals['charges'] == 1 else 's'}, {totals['sent']}"
+        f" acknowledged, {totals['bytes_up']} bytes; this period ε {totals['epsilon_ledger']:.3g}"
+        f" of {totals['epsilon_period']:g} (δ {totals['delta']:g}); if the sum's protection failed:"
+        f" {totals['epsilon_local']:.3g}; lifetime {totals['epsilon_lifetime']:.3g} of"
+        f" {totals['epsilon_lifetime_ceiling']:g}"
     )
     lines.extend(f"PROBLEM: {problem}" for problem in result["problems"])
     if result["verified"]:
@@ -132,17 +200,28 @@ def ledger_text(result: Shown) -> str:
 
 def erased_text(result: Shown) -> str:
     if result["server_cannot_be_told"]:
-        return "Everything here is gone. The server could not be told, because the key was not readable; ask the operator."
+        return (
+            "Everything here is gone. The server could not be told, because the key was not"
+            " readable; ask the operator."
+        )
     if result["pending"]:
-        return "Everything here is gone. The server has not confirmed yet; AegisAI keeps trying (aegis erase tries at once)."
-    return "Everything is gone, here and at the server. To take part again you need a new invitation."
+        return (
+            "Everything here is gone. The server has not confirmed yet; AegisAI keeps trying (aegis"
+            " erase tries at once)."
+        )
+    return (
+        "Everything is gone, here and at the server. To take part again you need a new invitation."
+    )
 
 
 def doctor_text(result: Shown) -> str:
     lines = []
     for check in result["checks"]:
         mark = {True: "ok  ", False: "BAD ", None: "    "}[check["ok"]]
-        lines.append(f"{mark} {check['name']}: {check['value']}" + (f"\n       {check['mend']}" if check["mend"] else ""))
+        lines.append(
+            f"{mark} {check['name']}: {check['value']}"
+            + (f"\n       {check['mend']}" if check["mend"] else "")
+        )
     return "\n".join(lines)
 
 

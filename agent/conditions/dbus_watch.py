@@ -1,8 +1,11 @@
-"""What a Linux desktop says over D-Bus: its power, its session, its network, its sleep and its idle time, each with a signal.
+"""What a Linux desktop says over D-Bus: its power, its session, its network, its sleep and its idle
+time, each with a signal.
 
-Names and values as their services document them: org.freedesktop.UPower (OnBattery), org.freedesktop.login1 (sessions, PrepareForSleep),
-org.freedesktop.NetworkManager (NMMetered, NMState), org.gnome.Mutter.IdleMonitor. A service that is not there is an unknown reading;
-nothing is ever started for us (NO_AUTOSTART) and nothing is asked again before the bus or the service itself says something.
+Names and values as their services document them: org.freedesktop.UPower (OnBattery),
+org.freedesktop.login1 (sessions, PrepareForSleep), org.freedesktop.NetworkManager (NMMetered,
+NMState), org.gnome.Mutter.IdleMonitor. A service that is not there is an unknown reading; nothing
+is ever started for us (NO_AUTOSTART) and nothing is asked again before the bus or the service
+itself says something.
 """
 
 import asyncio
@@ -23,9 +26,17 @@ SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 LOGIN = ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager")
 SESSION = "org.freedesktop.login1.Session"
-NETWORK = ("org.freedesktop.NetworkManager", "/org/freedesktop/NetworkManager", "org.freedesktop.NetworkManager")
+NETWORK = (
+    "org.freedesktop.NetworkManager",
+    "/org/freedesktop/NetworkManager",
+    "org.freedesktop.NetworkManager",
+)
 POWER = ("org.freedesktop.UPower", "/org/freedesktop/UPower", "org.freedesktop.UPower")
-IDLE = ("org.gnome.Mutter.IdleMonitor", "/org/gnome/Mutter/IdleMonitor/Core", "org.gnome.Mutter.IdleMonitor")
+IDLE = (
+    "org.gnome.Mutter.IdleMonitor",
+    "/org/gnome/Mutter/IdleMonitor/Core",
+    "org.gnome.Mutter.IdleMonitor",
+)
 SCREEN_SAVER = ("org.freedesktop.ScreenSaver", "/ScreenSaver", "org.freedesktop.ScreenSaver")
 _METERED = {1: True, 2: False, 3: True, 4: False}
 """NMMetered: yes, no, guessed yes, guessed no."""
@@ -35,7 +46,9 @@ _OFFLINE_STATES = {10: "asleep", 20: "disconnected", 30: "disconnecting", 40: "c
 
 @dataclass
 class _Service:
-    """One object that is watched: where it is, and its properties as told last; None while it is not there."""
+    """One object that is watched: where it is, and its properties as told last; None while it is
+    not there.
+    """
 
     name: str
     path: str
@@ -81,7 +94,9 @@ class Bus:
     async def watch(self, service: _Service) -> None:
         """Read all properties and keep them up to date by signals."""
         self._services.append(service)
-        await self._match(f"type='signal',path='{service.path}',interface='{PROPERTIES}',member='PropertiesChanged'")
+        await self._match(
+            f"type='signal',path='{service.path}',interface='{PROPERTIES}',member='PropertiesChanged'"
+        )
         await self._refresh(service)
 
     async def listen(self, interface: str, member: str, then: Callable[[list[Any]], None]) -> None:
@@ -89,7 +104,9 @@ class Bus:
         self._signals[interface, member] = then
         await self._match(f"type='signal',interface='{interface}',member='{member}'")
 
-    async def ask(self, name: str, path: str, interface: str, member: str, signature: str = "", *body: Any) -> tuple[list[Any] | None, str]:
+    async def ask(
+        self, name: str, path: str, interface: str, member: str, signature: str = "", *body: Any
+    ) -> tuple[list[Any] | None, str]:
         """The answer's body, or None and why there is none."""
         from dbus_fast import Message, MessageFlag, MessageType
 
@@ -111,14 +128,25 @@ class Bus:
             return None, f"{name}: {type(error).__name__}"
         if answer is None or answer.message_type is not MessageType.METHOD_RETURN:
             said = answer.error_name if answer is not None else "no answer"
-            return None, f"{name} is not running" if str(said).endswith(("ServiceUnknown", "NameHasNoOwner")) else f"{name}: {said}"
+            return None, f"{name} is not running" if str(said).endswith(
+                ("ServiceUnknown", "NameHasNoOwner")
+            ) else f"{name}: {said}"
         return list(answer.body), ""
 
     async def _match(self, rule: str) -> None:
-        await self.ask("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "AddMatch", "s", rule)
+        await self.ask(
+            "org.freedesktop.DBus",
+            "/org/freedesktop/DBus",
+            "org.freedesktop.DBus",
+            "AddMatch",
+            "s",
+            rule,
+        )
 
     async def _refresh(self, service: _Service) -> None:
-        body, why = await self.ask(service.name, service.path, PROPERTIES, "GetAll", "s", service.interface)
+        body, why = await self.ask(
+            service.name, service.path, PROPERTIES, "GetAll", "s", service.interface
+        )
         service.properties, service.why = (None, why) if body is None else (_plain(body[0]), "")
 
     def _heard(self, message: "Message") -> None:
@@ -195,10 +223,20 @@ class SystemBus:
         self.sleeps = bool(body and body[0])
 
     async def _session_path(self) -> str:
-        """The graphical session of this person: a service of the user is in none itself, so the user's display session counts."""
+        """The graphical session of this person: a service of the user is in none itself, so the
+        user's display session counts.
+        """
         body, why = await self._bus.ask(*LOGIN, "GetUser", "u", os.getuid())
         if body is not None:
-            found, why = await self._bus.ask(LOGIN[0], str(body[0]), PROPERTIES, "Get", "ss", "org.freedesktop.login1.User", "Display")
+            found, why = await self._bus.ask(
+                LOGIN[0],
+                str(body[0]),
+                PROPERTIES,
+                "Get",
+                "ss",
+                "org.freedesktop.login1.User",
+                "Display",
+            )
             shown = _value(found[0]) if found else None
             if shown and shown[1] != "/":
                 return str(shown[1])
@@ -221,7 +259,11 @@ class SystemBus:
 
     def _on_mains(self) -> Reading[bool]:
         on_battery = (self._power.properties or {}).get("OnBattery")
-        return unknown("UPower does not say") if on_battery is None else Reading(not on_battery, "UPower")
+        return (
+            unknown("UPower does not say")
+            if on_battery is None
+            else Reading(not on_battery, "UPower")
+        )
 
     def _active(self) -> Reading[bool]:
         if self._session is None:
@@ -235,14 +277,22 @@ class SystemBus:
         said = (self._session.properties if self._session else None) or {}
         if not said.get("IdleSinceHint"):
             return unknown("logind was told nothing")
-        return Reading(max(0.0, now - said["IdleSinceHint"] / 1e6) if said.get("IdleHint") else 0.0, "logind", "s")
+        return Reading(
+            max(0.0, now - said["IdleSinceHint"] / 1e6) if said.get("IdleHint") else 0.0,
+            "logind",
+            "s",
+        )
 
     def _metered(self) -> Reading[bool]:
         said = self._network.properties
         if said is None:
             return unknown(self._network.why)
         metered = _METERED.get(said.get("Metered", 0))
-        return unknown("NetworkManager does not know") if metered is None else Reading(metered, "NetworkManager")
+        return (
+            unknown("NetworkManager does not know")
+            if metered is None
+            else Reading(metered, "NetworkManager")
+        )
 
     def _online(self) -> Reading[bool]:
         said = self._network.properties
@@ -255,7 +305,9 @@ class SystemBus:
 
 
 class SessionBus:
-    """Idle time in a GNOME session, with a signal at the threshold and at the next key or movement; in others what KDE's service says."""
+    """Idle time in a GNOME session, with a signal at the threshold and at the next key or movement;
+    in others what KDE's service says.
+    """
 
     def __init__(self, environ: Mapping[str, str], changed: Callable[[], None]) -> None:
         self._address = environ.get("DBUS_SESSION_BUS_ADDRESS", "")
@@ -265,7 +317,8 @@ class SessionBus:
         self._adding: set[str] = set()
         """Kinds of watches that were asked for and not yet answered."""
         self._early: set[int] = set()
-        """Watches that fired before their number was known here: the signal may come ahead of the answer."""
+        """Watches that fired before their number was known here: the signal may come ahead of the
+        answer."""
         self._signals = 0
         self._threshold_s = 0
         self._idle_s: float | None = None
@@ -287,7 +340,9 @@ class SessionBus:
         body, self._why = await self._bus.ask(*IDLE, "GetIdletime")
         if body is None:
             body, why = await self._bus.ask(*SCREEN_SAVER, "GetSessionIdleTime")
-            self._idle_s, self._source, self._why = (None, "", self._why or why) if body is None else (body[0] / 1000, "KDE", "")
+            self._idle_s, self._source, self._why = (
+                (None, "", self._why or why) if body is None else (body[0] / 1000, "KDE", "")
+            )
             self._watches.clear()  # they are gone with Mutter
             self._threshold_s = 0
             return
@@ -334,7 +389,11 @@ class SessionBus:
             self._bus.soon(self._add("active", "AddUserActiveWatch"))
 
     def told(self) -> Reading[float]:
-        return unknown(self._bus.why or self._why) if self._idle_s is None else Reading(self._idle_s, self._source, "s")
+        return (
+            unknown(self._bus.why or self._why)
+            if self._idle_s is None
+            else Reading(self._idle_s, self._source, "s")
+        )
 
 
 def _value(variant: Any) -> Any:

@@ -1,8 +1,11 @@
-"""May this machine train, may it send? Readings and limits in, a verdict with every reason out. Pure.
+"""May this machine train, may it send? Readings and limits in, a verdict with every reason out.
+Pure.
 
 1. Every reason is listed, in the order of `reasons.ReasonCode`; the first is the headline.
-2. What the person or their organisation forbids (`own`: consent, policy, pause, keyring, budget ...) is passed in and comes first.
-3. Unknown is not "fine" where it guards something: unknown power counts as battery, unknown idle time as in use.
+2. What the person or their organisation forbids (`own`: consent, policy, pause, keyring, budget
+   ...) is passed in and comes first.
+3. Unknown is not "fine" where it guards something: unknown power counts as battery, unknown idle
+   time as in use.
 4. No flapping: `fold` remembers what was passed lately; a state is left later than it is entered.
 """
 
@@ -18,7 +21,8 @@ CALM_S = 30
 """Two sample periods without load or battery before training goes on."""
 COOLER_BY_C = 5
 RESERVE_MIB = 256
-"""Memory that must stay free beside what training may take; also the distance between stop and start."""
+"""Memory that must stay free beside what training may take; also the distance between stop and
+start."""
 MIN_DISK_MIB = 200
 DISK_AGAIN_MIB = 300
 _ORDER = {code: place for place, code in enumerate(ReasonCode)}
@@ -93,16 +97,29 @@ def limits_of(settings: Settings) -> Limits:
 def fold(before: Memory, readings: Readings, limits: Limits, now: int) -> Memory:
     """What to remember after these readings."""
     charge, others = readings.charge.value, readings.others_cpu.value
-    below, above = limits.battery_stop_below, max(limits.battery_start_above, limits.battery_stop_below + 1)
+    below, above = (
+        limits.battery_stop_below,
+        max(limits.battery_start_above, limits.battery_stop_below + 1),
+    )
     busy = others is not None and others > limits.busy_percent
     on_battery = readings.on_mains.value is False
     # A clock that was set back must not hold a wait for ever.
-    before = replace(before, busy_until=min(before.busy_until, now + CALM_S), battery_until=min(before.battery_until, now + CALM_S))
+    before = replace(
+        before,
+        busy_until=min(before.busy_until, now + CALM_S),
+        battery_until=min(before.battery_until, now + CALM_S),
+    )
     return Memory(
-        battery_low=charge is not None and (charge < below or (before.battery_low and charge <= above)),
-        hot=_above(before.hot, readings.temperature.value, limits.stop_c, limits.stop_c - COOLER_BY_C),
+        battery_low=charge is not None
+        and (charge < below or (before.battery_low and charge <= above)),
+        hot=_above(
+            before.hot, readings.temperature.value, limits.stop_c, limits.stop_c - COOLER_BY_C
+        ),
         low_memory=_below(
-            before.low_memory, readings.memory_free.value, limits.memory_mib + RESERVE_MIB, limits.memory_mib + 2 * RESERVE_MIB
+            before.low_memory,
+            readings.memory_free.value,
+            limits.memory_mib + RESERVE_MIB,
+            limits.memory_mib + 2 * RESERVE_MIB,
         ),
         low_disk=_below(before.low_disk, readings.disk_free.value, MIN_DISK_MIB, DISK_AGAIN_MIB),
         busy_until=now + CALM_S if busy else before.busy_until,
@@ -111,9 +128,17 @@ def fold(before: Memory, readings: Readings, limits: Limits, now: int) -> Memory
 
 
 def may_train(
-    readings: Readings, memory: Memory, limits: Limits, now: int, zone: tzinfo | None = UTC, own: tuple[Reason, ...] = ()
+    readings: Readings,
+    memory: Memory,
+    limits: Limits,
+    now: int,
+    zone: tzinfo | None = UTC,
+    own: tuple[Reason, ...] = (),
 ) -> Verdict:
-    """Whether to train now. `own` are the reasons that no reading can lift; `zone` None means that of this computer."""
+    """Whether to train now.
+
+    `own` are the reasons that no reading can lift; `zone` None means that of this computer.
+    """
     found = [
         *_power(readings, memory, limits, now),
         _hot(readings, memory, limits),
@@ -122,32 +147,71 @@ def may_train(
         _in_use(readings, limits),
         _busy(readings, memory, limits, now),
         _outside_hours(limits, now, zone),
-        _low(ReasonCode.LOW_MEMORY, "Too little memory is free for training.", memory.low_memory, readings.memory_free, "memory.limit_mib"),
-        _low(ReasonCode.LOW_DISK, "Too little disk space is free.", memory.low_disk, readings.disk_free, ""),
+        _low(
+            ReasonCode.LOW_MEMORY,
+            "Too little memory is free for training.",
+            memory.low_memory,
+            readings.memory_free,
+            "memory.limit_mib",
+        ),
+        _low(
+            ReasonCode.LOW_DISK,
+            "Too little disk space is free.",
+            memory.low_disk,
+            readings.disk_free,
+            "",
+        ),
     ]
     return _verdict(own, found)
 
 
 def may_send(readings: Readings, limits: Limits, own: tuple[Reason, ...] = ()) -> Verdict:
-    """Whether to send now: what is said by person, policy and network only, so that touching the mouse never breaks a round."""
+    """Whether to send now: what is said by person, policy and network only, so that touching the
+    mouse never breaks a round.
+    """
     found: list[Reason | None] = []
     if readings.metered.value and not limits.metered_allowed:
         text = "The network is metered."
-        found.append(Reason(ReasonCode.METERED, text, str(readings.metered), readings.metered.source, "network.metered"))
+        found.append(
+            Reason(
+                ReasonCode.METERED,
+                text,
+                str(readings.metered),
+                readings.metered.source,
+                "network.metered",
+            )
+        )
     if readings.online.value is False:
-        found.append(Reason(ReasonCode.OFFLINE, "There is no network.", str(readings.online), readings.online.source))
+        found.append(
+            Reason(
+                ReasonCode.OFFLINE,
+                "There is no network.",
+                str(readings.online),
+                readings.online.source,
+            )
+        )
     return _verdict(own, found)
 
 
 def cpu_percent(readings: Readings, limits: Limits) -> int:
-    """The processor limit that holds now, per cent of one core; unknown idle time counts as in use."""
+    """The processor limit that holds now, per cent of one core; unknown idle time counts as in
+    use.
+    """
     idle = readings.idle.value
     return limits.share_idle if idle is not None and idle >= limits.idle_s else limits.share_in_use
 
 
 def wanted(limits: Limits) -> frozenset[str]:
     """Names of the readings that can change a verdict or the limit; the others are not taken."""
-    names = {"others_cpu", "memory_free", "disk_free", "session_active", "full_screen", "temperature", "online"}
+    names = {
+        "others_cpu",
+        "memory_free",
+        "disk_free",
+        "session_active",
+        "full_screen",
+        "temperature",
+        "online",
+    }
     if limits.battery_rule != "always":
         names |= {"on_mains", "charge"}
     if limits.idle_only or limits.share_idle != limits.share_in_use:
@@ -177,18 +241,41 @@ def _power(readings: Readings, memory: Memory, limits: Limits, now: int) -> list
     if power.value or rule == "always":
         if power.value and rule != "always" and memory.battery_until > now:
             text = "The power came back; training waits a moment longer."
-            return [Reason(ReasonCode.ON_BATTERY, text, "plugged in", power.source, "battery.rule", memory.battery_until)]
+            return [
+                Reason(
+                    ReasonCode.ON_BATTERY,
+                    text,
+                    "plugged in",
+                    power.source,
+                    "battery.rule",
+                    memory.battery_until,
+                )
+            ]
         return []
     said = "on battery" if power.value is False else "unknown"
     if rule == "never":
-        text = "The computer runs on battery." if power.value is False else "Nothing says whether the computer is plugged in."
+        text = (
+            "The computer runs on battery."
+            if power.value is False
+            else "Nothing says whether the computer is plugged in."
+        )
         return [Reason(ReasonCode.ON_BATTERY, text, said, power.source, "battery.rule")]
     if memory.battery_low:
         text = f"The battery is low; training goes on above {limits.battery_start_above} %."
-        return [Reason(ReasonCode.BATTERY_LOW, text, str(readings.charge), readings.charge.source, "battery.start_above")]
+        return [
+            Reason(
+                ReasonCode.BATTERY_LOW,
+                text,
+                str(readings.charge),
+                readings.charge.source,
+                "battery.start_above",
+            )
+        ]
     if readings.charge.value is None:
         text = "Nothing tells how full the battery is."
-        return [Reason(ReasonCode.BATTERY_LOW, text, "unknown", readings.charge.source, "battery.rule")]
+        return [
+            Reason(ReasonCode.BATTERY_LOW, text, "unknown", readings.charge.source, "battery.rule")
+        ]
     return []
 
 
@@ -196,19 +283,32 @@ def _hot(readings: Readings, memory: Memory, limits: Limits) -> Reason | None:
     if not memory.hot:
         return None
     text = f"The computer is hot; training goes on below {limits.stop_c - COOLER_BY_C} °C."
-    return Reason(ReasonCode.HOT, text, str(readings.temperature), readings.temperature.source, "temperature.stop_c")
+    return Reason(
+        ReasonCode.HOT,
+        text,
+        str(readings.temperature),
+        readings.temperature.source,
+        "temperature.stop_c",
+    )
 
 
 def _session(readings: Readings) -> Reason | None:
     if readings.session_active.value is not False:
         return None
-    return Reason(ReasonCode.OTHER_SESSION, "Another person uses this computer now.", "no", readings.session_active.source)
+    return Reason(
+        ReasonCode.OTHER_SESSION,
+        "Another person uses this computer now.",
+        "no",
+        readings.session_active.source,
+    )
 
 
 def _full_screen(readings: Readings) -> Reason | None:
     if not readings.full_screen.value:
         return None
-    return Reason(ReasonCode.FULL_SCREEN, "A program fills the screen.", "yes", readings.full_screen.source)
+    return Reason(
+        ReasonCode.FULL_SCREEN, "A program fills the screen.", "yes", readings.full_screen.source
+    )
 
 
 def _in_use(readings: Readings, limits: Limits) -> Reason | None:
@@ -227,10 +327,20 @@ def _in_use(readings: Readings, limits: Limits) -> Reason | None:
 def _busy(readings: Readings, memory: Memory, limits: Limits, now: int) -> Reason | None:
     if memory.busy_until <= now:
         return None
-    others, text = readings.others_cpu, f"Other programs take more than {limits.busy_percent} % of this computer."
+    others, text = (
+        readings.others_cpu,
+        f"Other programs take more than {limits.busy_percent} % of this computer.",
+    )
     if others.value is not None and others.value <= limits.busy_percent:
         text = "Other programs were busy a moment ago."
-    return Reason(ReasonCode.BUSY, text, f"{others} of this computer", others.source, "busy.share", memory.busy_until)
+    return Reason(
+        ReasonCode.BUSY,
+        text,
+        f"{others} of this computer",
+        others.source,
+        "busy.share",
+        memory.busy_until,
+    )
 
 
 def _outside_hours(limits: Limits, now: int, zone: tzinfo | None) -> Reason | None:
@@ -239,10 +349,19 @@ def _outside_hours(limits: Limits, now: int, zone: tzinfo | None) -> Reason | No
         return None
     setting = f"hours.{_DAYS[local.weekday()]}"
     opens = hours.opens_at(limits.week, now, zone)
-    return Reason(ReasonCode.OUTSIDE_HOURS, "You did not choose this hour for training.", local.strftime("%H:%M"), "clock", setting, opens)
+    return Reason(
+        ReasonCode.OUTSIDE_HOURS,
+        "You did not choose this hour for training.",
+        local.strftime("%H:%M"),
+        "clock",
+        setting,
+        opens,
+    )
 
 
-def _low(code: ReasonCode, text: str, is_low: bool, reading: Reading[float], setting: str) -> Reason | None:
+def _low(
+    code: ReasonCode, text: str, is_low: bool, reading: Reading[float], setting: str
+) -> Reason | None:
     return Reason(code, text, str(reading), reading.source, setting) if is_low else None
 
 

@@ -1,7 +1,8 @@
 """The hours in which training is allowed, per weekday and in local time. Pure.
 
-A span over midnight belongs to the day on which it starts. The clock on the wall decides: in the hour that a change to summer time leaves
-out nothing is looked up, in the hour that comes twice both count.
+A span over midnight belongs to the day on which it starts. The clock on the wall decides: in the
+hour that a change to summer time leaves out nothing is looked up, in the hour that comes twice both
+count.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,8 @@ from agent.config.settings import MINUTES_A_DAY, minutes_of
 
 LOOK_AHEAD_DAYS = 8
 BLOCK_MIN = 15
-"""Every zone's offset has changed on a multiple of this for decades, so that inside a block local minutes follow each other."""
+"""Every zone's offset has changed on a multiple of this for decades, so that inside a block local
+minutes follow each other."""
 
 
 def is_open(week: Sequence[str], at: datetime) -> bool:
@@ -21,7 +23,8 @@ def is_open(week: Sequence[str], at: datetime) -> bool:
 
 
 def opens_at(week: Sequence[str], now: int, zone: tzinfo | None) -> int | None:
-    """Seconds since the epoch of the next minute that is allowed, `now` included; None when none comes within a week.
+    """Seconds since the epoch of the next minute that is allowed, `now` included; None when none
+    comes within a week.
 
     `zone` None: the zone of this computer.
     """
@@ -47,4 +50,6 @@ def _allowed(week: tuple[str, ...]) -> tuple[frozenset[int], ...]:
 def _allows(allowed: Sequence[frozenset[int]], local: datetime) -> bool:
     """`local` with its minute as a wall clock shows it."""
     minute = local.hour * 60 + local.minute
-    return minute in allowed[local.weekday()] or minute + MINUTES_A_DAY in allowed[local.weekday() - 1]
+    return (
+        minute in allowed[local.weekday()] or minute + MINUTES_A_DAY in allowed[local.weekday() - 1]
+    )

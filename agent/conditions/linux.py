@@ -1,7 +1,8 @@
 """What a Linux desktop tells, each by the best source that is there.
 
-Power: the kernel, and UPower for the moment it changes; where they differ, battery counts. Session, sleep: logind. Network:
-NetworkManager. Idle time: Mutter, X11, KDE, logind, in this order. Full screen: X11.
+Power: the kernel, and UPower for the moment it changes; where they differ, battery counts. Session,
+sleep: logind. Network: NetworkManager. Idle time: Mutter, X11, KDE, logind, in this order. Full
+screen: X11.
 """
 
 import time
@@ -26,7 +27,9 @@ class LinuxProbes:
         self._system = SystemBus(environ, self._heard)
         self._session = SessionBus(environ, self._heard)
         # In a Wayland session the X server inside it sees only what X programs get.
-        self._x11 = X11("" if environ.get("WAYLAND_DISPLAY") else environ.get("DISPLAY", ""), self._heard)
+        self._x11 = X11(
+            "" if environ.get("WAYLAND_DISPLAY") else environ.get("DISPLAY", ""), self._heard
+        )
         self._power: Told = {}
 
     async def open(self, changed: Callable[[], None]) -> None:
@@ -42,9 +45,16 @@ class LinuxProbes:
             self._x11.watch(idle_s)
 
     def told(self) -> Told:
-        told = {**self._system.told(), "full_screen": self._x11.full_screen(), "idle": self._idle(), **self._power}
+        told = {
+            **self._system.told(),
+            "full_screen": self._x11.full_screen(),
+            "idle": self._idle(),
+            **self._power,
+        }
         if "on_mains" in told:
-            told["on_mains"] = _careful(self._power.get("on_mains"), self._system.told().get("on_mains"))
+            told["on_mains"] = _careful(
+                self._power.get("on_mains"), self._system.told().get("on_mains")
+            )
         return told
 
     def sleeps(self) -> bool:
@@ -76,6 +86,8 @@ class LinuxProbes:
 
 def _careful(kernel: Reading[bool] | None, upower: Reading[bool] | None) -> Reading[bool]:
     """Battery where either says so, else what is known."""
-    known = [reading for reading in (kernel, upower) if reading is not None and reading.value is not None]
+    known = [
+        reading for reading in (kernel, upower) if reading is not None and reading.value is not None
+    ]
     on_battery = [reading for reading in known if not reading.value]
     return (on_battery or known or [kernel or upower or Reading(None, "nothing tells it")])[0]

@@ -11,14 +11,23 @@ import psutil
 from agent.conditions.readings import Reading, unknown
 
 MIN_WINDOW_S = 1.0
-_SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "cpu-thermal", "acpitz", "soc_thermal")
+_SENSORS = (
+    "coretemp",
+    "k10temp",
+    "zenpower",
+    "cpu_thermal",
+    "cpu-thermal",
+    "acpitz",
+    "soc_thermal",
+)
 """Drivers that tell the processor's temperature, best first."""
 
 
 class OthersLoad:
     """Processor use of everybody but us between two calls, per cent of the whole computer.
 
-    Our own use is what `ours_s` says, processor seconds that never fall: this process and its workers. Nice time of others counts.
+    Our own use is what `ours_s` says, processor seconds that never fall: this process and its
+    workers. Nice time of others counts.
     """
 
     def __init__(self, ours_s: Callable[[], float]) -> None:
@@ -28,7 +37,13 @@ class OthersLoad:
     def read(self) -> Reading[float]:
         """Since the last call; unknown at the first."""
         now, times, ours = time.monotonic(), psutil.cpu_times(), self._ours_s()
-        busy = sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
+        busy = (
+            sum(times)
+            - times.idle
+            - getattr(times, "iowait", 0.0)
+            - getattr(times, "guest", 0.0)
+            - getattr(times, "guest_nice", 0.0)
+        )
         before, self._before = self._before, (now, busy, ours)
         if before is None or now - before[0] < MIN_WINDOW_S:
             self._before = before or self._before

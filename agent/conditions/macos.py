@@ -1,7 +1,9 @@
-"""What macOS tells: power by psutil, idle time and the session in front by the frameworks. Unverified: nobody has run it there yet.
+"""What macOS tells: power by psutil, idle time and the session in front by the frameworks.
+Unverified: nobody has run it there yet.
 
-CGEventSourceSecondsSinceLastEventType and CGSessionCopyCurrentDictionary (ApplicationServices), CFDictionaryGetValue, CFBooleanGetValue
-(CoreFoundation). The network is not asked: the frameworks that know whether it is metered need a run loop of their own.
+CGEventSourceSecondsSinceLastEventType and CGSessionCopyCurrentDictionary (ApplicationServices),
+CFDictionaryGetValue, CFBooleanGetValue (CoreFoundation). The network is not asked: the frameworks
+that know whether it is metered need a run loop of their own.
 """
 
 import ctypes
@@ -23,7 +25,11 @@ class MacProbes(AskedProbes):
 
     note = "the readings of macOS have not been verified on a real machine"
 
-    def __init__(self, environ: Mapping[str, str], library: Callable[[str], Any] | None = None) -> None:  # noqa: ARG002
+    def __init__(
+        self,
+        environ: Mapping[str, str],  # noqa: ARG002
+        library: Callable[[str], Any] | None = None,
+    ) -> None:
         """`library`: name of a framework -> the loaded library; a fake in tests."""
         super().__init__()
         self._library = library or _framework
@@ -48,7 +54,11 @@ class MacProbes(AskedProbes):
         graphics, core = self._library("ApplicationServices"), self._library("CoreFoundation")
         copy = graphics.CGSessionCopyCurrentDictionary
         copy.argtypes, copy.restype = [], c_void_p
-        make, value, truth = core.CFStringCreateWithCString, core.CFDictionaryGetValue, core.CFBooleanGetValue
+        make, value, truth = (
+            core.CFStringCreateWithCString,
+            core.CFDictionaryGetValue,
+            core.CFBooleanGetValue,
+        )
         make.argtypes, make.restype = [c_void_p, c_char_p, c_uint32], c_void_p
         value.argtypes, value.restype = [c_void_p, c_void_p], c_void_p
         truth.argtypes, truth.restype = [c_void_p], c_bool
@@ -59,7 +69,11 @@ class MacProbes(AskedProbes):
         key = make(None, b"kCGSSessionOnConsoleKey", _UTF8)
         try:
             held = value(session, key)
-            return Reading(bool(truth(held)), "console session") if held else unknown("the session does not say")
+            return (
+                Reading(bool(truth(held)), "console session")
+                if held
+                else unknown("the session does not say")
+            )
         finally:
             core.CFRelease(key)
             core.CFRelease(session)
@@ -69,7 +83,11 @@ def _power() -> tuple[Reading[bool], Reading[float]]:
     battery = psutil.sensors_battery()
     if battery is None:
         return Reading(True, "no battery"), unknown("no battery")
-    plugged = unknown("macOS does not say") if battery.power_plugged is None else Reading(bool(battery.power_plugged), "psutil")
+    plugged = (
+        unknown("macOS does not say")
+        if battery.power_plugged is None
+        else Reading(bool(battery.power_plugged), "psutil")
+    )
     return plugged, Reading(float(battery.percent), "psutil", "%")
 
 

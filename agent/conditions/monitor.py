@@ -1,6 +1,8 @@
-"""Watches the machine for one agent: signals where the system sends them, a look every SAMPLE_S where it does not.
+"""Watches the machine for one agent: signals where the system sends them, a look every SAMPLE_S
+where it does not.
 
-Nothing is opened or read outside `look` and `watch`, and only what could change a verdict (`evaluate.wanted`) is read at all.
+Nothing is opened or read outside `look` and `watch`, and only what could change a verdict
+(`evaluate.wanted`) is read at all.
 """
 
 import asyncio
@@ -35,7 +37,10 @@ class Probes(Protocol):
     """"" or why what it says is not to be relied upon."""
 
     async def open(self, changed: Callable[[], None]) -> None:
-        """Connect to what sends signals; `changed` is called in the event loop. Never raises: what is missing stays unknown."""
+        """Connect to what sends signals; `changed` is called in the event loop.
+
+        Never raises: what is missing stays unknown.
+        """
 
     async def look(self, wanted: frozenset[str], idle_s: int) -> None:
         """Ask for what sends no signals. `idle_s`: the idle time that matters."""
@@ -65,7 +70,8 @@ class Monitor:
         others: Callable[[], Reading[float]] | None = None,
         zone: tzinfo | None = None,
     ) -> None:
-        """`server_is_here`: no network is used, so its state does not matter. `ours_s`: processor seconds of this program and its workers.
+        """`server_is_here`: no network is used, so its state does not matter. `ours_s`: processor
+        seconds of this program and its workers.
 
         `zone` None: the zone of this computer.
         """
@@ -100,7 +106,9 @@ class Monitor:
         if self._readings is None:
             return ()
         now = self._clock.now()
-        return evaluate.may_train(self._readings, self._memory, self._limits(), now, self._zone, self._sleep(now)).reasons
+        return evaluate.may_train(
+            self._readings, self._memory, self._limits(), now, self._zone, self._sleep(now)
+        ).reasons
 
     def may_send(self) -> tuple[Reason, ...]:
         """Reasons against sending: the network's, unless the server runs on this computer."""
@@ -110,13 +118,18 @@ class Monitor:
 
     def cpu_percent(self) -> int | None:
         """The limit that holds now, per cent of one core."""
-        return None if self._readings is None else evaluate.cpu_percent(self._readings, self._limits())
+        return (
+            None if self._readings is None else evaluate.cpu_percent(self._readings, self._limits())
+        )
 
     def readings(self) -> tuple[ReadingView, ...]:
         """All of them with their sources; empty when nothing was read."""
         if self._readings is None:
             return ()
-        return tuple(ReadingView(name, str(reading), reading.source) for name, reading in self._readings.named())
+        return tuple(
+            ReadingView(name, str(reading), reading.source)
+            for name, reading in self._readings.named()
+        )
 
     def note(self) -> str:
         """Why what this system tells is not to be relied upon, or nothing."""
@@ -148,7 +161,10 @@ class Monitor:
                     await self._rest()
             finally:
                 self._changed = lambda: None
-                self._readings, self._shown = None, None  # at once: what a look reads from here on stays
+                self._readings, self._shown = (
+                    None,
+                    None,
+                )  # at once: what a look reads from here on stays
                 async with self._turn:
                     await self._close()
 
@@ -172,7 +188,9 @@ class Monitor:
         soon = evaluate.next_look_s(readings, self._memory, self._limits(), self._clock.now())
         self._soon.clear()
         with suppress(TimeoutError):
-            async with asyncio.timeout(min(SAMPLE_S, max(SOONEST_S, soon if soon is not None else SAMPLE_S))):
+            async with asyncio.timeout(
+                min(SAMPLE_S, max(SOONEST_S, soon if soon is not None else SAMPLE_S))
+            ):
                 await self._soon.wait()
 
     async def _sample(self) -> None:
@@ -185,7 +203,9 @@ class Monitor:
         if slept(*self._clocks, now, ticks):
             self._woke_at = now
         self._clocks = (now, ticks)
-        self._polled = {name: attempt(call, name) for name, call in self._calls().items() if name in wanted}
+        self._polled = {
+            name: attempt(call, name) for name, call in self._calls().items() if name in wanted
+        }
         self._take(wanted)
 
     def _told(self) -> None:
@@ -204,9 +224,16 @@ class Monitor:
             return
         told = {**self._polled, **self._probes.told()}
         self._readings = Readings(
-            **{field.name: told.get(field.name, _NOBODY_TELLS) if field.name in wanted else _NOT_NEEDED for field in fields(Readings)}
+            **{
+                field.name: told.get(field.name, _NOBODY_TELLS)
+                if field.name in wanted
+                else _NOT_NEEDED
+                for field in fields(Readings)
+            }
         )
-        self._memory = evaluate.fold(self._memory, self._readings, self._limits(), self._clock.now())
+        self._memory = evaluate.fold(
+            self._memory, self._readings, self._limits(), self._clock.now()
+        )
         shown = self._summary()
         if shown != self._shown:
             self._shown = shown
@@ -214,8 +241,14 @@ class Monitor:
 
     def _summary(self) -> object:
         """What somebody who looks at the status would call a change."""
-        held = tuple((reason.code, reason.until) for reason in (*self.may_train(), *self.may_send()))
-        facts = tuple(reading.value for _, reading in (self._readings or Readings()).named() if isinstance(reading.value, bool | None))
+        held = tuple(
+            (reason.code, reason.until) for reason in (*self.may_train(), *self.may_send())
+        )
+        facts = tuple(
+            reading.value
+            for _, reading in (self._readings or Readings()).named()
+            if isinstance(reading.value, bool | None)
+        )
         return held, facts, self.cpu_percent()
 
     def _calls(self) -> dict[str, Callable[[], Reading[float]]]:
@@ -232,7 +265,13 @@ class Monitor:
         if self._asleep:
             return (Reason(ReasonCode.BACKOFF, "The computer is going to sleep."),)
         if self._woke_at is not None and self._woke_at <= now < self._woke_at + SETTLE_S:
-            return (Reason(ReasonCode.BACKOFF, "The computer woke up a moment ago.", until=self._woke_at + SETTLE_S),)
+            return (
+                Reason(
+                    ReasonCode.BACKOFF,
+                    "The computer woke up a moment ago.",
+                    until=self._woke_at + SETTLE_S,
+                ),
+            )
         return ()
 
 

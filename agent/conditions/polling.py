@@ -7,7 +7,10 @@ from agent.conditions.readings import Reading, Told, attempt
 
 
 class AskedProbes:
-    """Nothing is known until the first look. A subclass says in `_asked` what it can ask; this one can ask nothing."""
+    """Nothing is known until the first look.
+
+    A subclass says in `_asked` what it can ask; this one can ask nothing.
+    """
 
     note = "this system tells nothing of its user, its power and its network"
 
@@ -22,7 +25,9 @@ class AskedProbes:
         pass
 
     async def look(self, wanted: frozenset[str], idle_s: int) -> None:  # noqa: ARG002 - the system keeps no threshold for us
-        self._told = {name: attempt(ask, name) for name, ask in self._asked().items() if name in wanted}
+        self._told = {
+            name: attempt(ask, name) for name, ask in self._asked().items() if name in wanted
+        }
 
     def told(self) -> Told:
         return dict(self._told)

@@ -1,8 +1,11 @@
-"""Power and charge on Linux, read from the kernel's power-supply class (Documentation/ABI/testing/sysfs-class-power).
+"""Power and charge on Linux, read from the kernel's power-supply class
+(Documentation/ABI/testing/sysfs-class-power).
 
 1. A battery counts unless `scope` is Device: that is a mouse, a headset, a pen.
-2. Any supply of type Mains or USB* with `online` 1 means plugged; one that says 0 means not plugged by that plug.
-3. No plug says anything: the batteries' `status` decides. Discharging means battery; Charging, Full, Not charging mean plugged.
+2. Any supply of type Mains or USB* with `online` 1 means plugged; one that says 0 means not plugged
+   by that plug.
+3. No plug says anything: the batteries' `status` decides. Discharging means battery; Charging,
+   Full, Not charging mean plugged.
 4. No battery at all: a desktop, plugged. A UPS that discharges means battery.
 5. Charge is the sum of what all batteries hold over the sum of what they can hold.
 """
@@ -39,11 +42,17 @@ class _Supply:
 
     @property
     def is_battery(self) -> bool:
-        return self.text("type") == "battery" and self.text("scope") != "device" and self.text("present") != "0"
+        return (
+            self.text("type") == "battery"
+            and self.text("scope") != "device"
+            and self.text("present") != "0"
+        )
 
     @property
     def is_plug(self) -> bool:
-        return (self.text("type") == "mains" or self.text("type").startswith("usb")) and self.text("scope") != "device"
+        return (self.text("type") == "mains" or self.text("type").startswith("usb")) and self.text(
+            "scope"
+        ) != "device"
 
 
 def read_power(root: Path = SYSTEM_ROOT) -> tuple[Reading[bool], Reading[float]]:
@@ -59,7 +68,11 @@ def read_power(root: Path = SYSTEM_ROOT) -> tuple[Reading[bool], Reading[float]]
 def _on_mains(supplies: list[_Supply], batteries: list[_Supply]) -> Reading[bool]:
     plugs = {supply.folder.name: supply.number("online") for supply in supplies if supply.is_plug}
     plugged = [name for name, online in plugs.items() if online]
-    ups = [supply for supply in supplies if supply.text("type") == "ups" and supply.text("scope") != "device"]
+    ups = [
+        supply
+        for supply in supplies
+        if supply.text("type") == "ups" and supply.text("scope") != "device"
+    ]
     if any(supply.text("status") == "discharging" for supply in ups):
         return Reading(False, f"UPS {ups[0].folder.name} discharges")
     if plugged:
@@ -80,9 +93,15 @@ def _charge(batteries: list[_Supply]) -> Reading[float]:
     if not batteries:
         return unknown("no battery")
     names = ", ".join(supply.folder.name for supply in batteries)
-    held = [(supply.number("energy_now"), supply.number("energy_full", "energy_full_design")) for supply in batteries]
+    held = [
+        (supply.number("energy_now"), supply.number("energy_full", "energy_full_design"))
+        for supply in batteries
+    ]
     if not all(now is not None and full for now, full in held):
-        held = [(supply.number("charge_now"), supply.number("charge_full", "charge_full_design")) for supply in batteries]
+        held = [
+            (supply.number("charge_now"), supply.number("charge_full", "charge_full_design"))
+            for supply in batteries
+        ]
     if all(now is not None and full for now, full in held):
         percent = 100 * sum(now or 0 for now, _ in held) / sum(full or 0 for _, full in held)
         return Reading(min(max(percent, 0.0), 100.0), names, "%")

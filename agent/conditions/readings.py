@@ -1,4 +1,6 @@
-"""What was read about the machine: each a value or unknown, with its unit, its source, and why it is unknown."""
+"""What was read about the machine: each a value or unknown, with its unit, its source, and why it
+is unknown.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -37,7 +39,8 @@ def attempt(read: Callable[[], Reading[T]], name: str) -> Reading[T]:
     """What `read` gives; a probe that fails is unknown and says why, it never stops the others."""
     try:
         return read()
-    except Exception as error:  # a probe meets drivers, missing files and odd systems; whatever it raises is an unknown reading
+    # a probe meets drivers, missing files and odd systems; whatever it raises is an unknown reading
+    except Exception as error:
         return unknown(f"{name}: {type(error).__name__}: {error}"[:160])
 
 
@@ -66,4 +69,6 @@ class Readings:
 
     def named(self) -> tuple[tuple[str, Reading[bool] | Reading[float]], ...]:
         """Each with its name in words, in order."""
-        return tuple((field.name.replace("_", " "), getattr(self, field.name)) for field in fields(self))
+        return tuple(
+            (field.name.replace("_", " "), getattr(self, field.name)) for field in fields(self)
+        )

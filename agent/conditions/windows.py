@@ -1,7 +1,9 @@
-"""What Windows tells, asked by ctypes: idle time, power, the session in front, full screen. Unverified: nobody has run it there yet.
+"""What Windows tells, asked by ctypes: idle time, power, the session in front, full screen.
+Unverified: nobody has run it there yet.
 
-GetLastInputInfo and GetTickCount (user32, kernel32), GetSystemPowerStatus, WTSGetActiveConsoleSessionId, SHQueryUserNotificationState,
-InternetGetConnectedState. None of them sends a signal that a program without a window gets, so each is asked at every look.
+GetLastInputInfo and GetTickCount (user32, kernel32), GetSystemPowerStatus,
+WTSGetActiveConsoleSessionId, SHQueryUserNotificationState, InternetGetConnectedState. None of them
+sends a signal that a program without a window gets, so each is asked at every look.
 """
 
 import ctypes
@@ -23,7 +25,14 @@ class _LastInput(Structure):
 
 
 class _Power(Structure):
-    _fields_ = (("line", c_byte), ("flag", c_byte), ("percent", c_byte), ("saver", c_byte), ("left", c_ulong), ("full", c_ulong))
+    _fields_ = (
+        ("line", c_byte),
+        ("flag", c_byte),
+        ("percent", c_byte),
+        ("saver", c_byte),
+        ("left", c_ulong),
+        ("full", c_ulong),
+    )
 
 
 class WindowsProbes(AskedProbes):
@@ -31,7 +40,11 @@ class WindowsProbes(AskedProbes):
 
     note = "the readings of Windows have not been verified on a real machine"
 
-    def __init__(self, environ: Mapping[str, str], library: Callable[[str], Any] | None = None) -> None:  # noqa: ARG002
+    def __init__(
+        self,
+        environ: Mapping[str, str],  # noqa: ARG002
+        library: Callable[[str], Any] | None = None,
+    ) -> None:
         """`library`: name -> DLL; a fake in tests."""
         super().__init__()
         self._library = library or _dll
@@ -51,7 +64,9 @@ class WindowsProbes(AskedProbes):
         last = _LastInput(sizeof(_LastInput), 0)
         if not self._library("user32").GetLastInputInfo(byref(last)):
             return unknown("GetLastInputInfo failed")
-        passed = (int(self._library("kernel32").GetTickCount()) - last.tick) % 2**32  # the counter starts anew after 49 days
+        passed = (
+            int(self._library("kernel32").GetTickCount()) - last.tick
+        ) % 2**32  # the counter starts anew after 49 days
         return Reading(passed / 1000, "GetLastInputInfo", "s")
 
     def _power(self) -> _Power | None:
@@ -69,13 +84,19 @@ class WindowsProbes(AskedProbes):
     def _charge(self) -> Reading[float]:
         power = self._power()
         percent = _UNKNOWN_CHARGE if power is None else power.percent & 0xFF
-        return unknown("no battery") if percent > 100 else Reading(float(percent), "GetSystemPowerStatus", "%")
+        return (
+            unknown("no battery")
+            if percent > 100
+            else Reading(float(percent), "GetSystemPowerStatus", "%")
+        )
 
     def _session_active(self) -> Reading[bool]:
         kernel, own = self._library("kernel32"), c_ulong()
         if not kernel.ProcessIdToSessionId(os.getpid(), byref(own)):
             return unknown("ProcessIdToSessionId failed")
-        return Reading(int(kernel.WTSGetActiveConsoleSessionId()) & 0xFFFFFFFF == own.value, "console session")
+        return Reading(
+            int(kernel.WTSGetActiveConsoleSessionId()) & 0xFFFFFFFF == own.value, "console session"
+        )
 
     def _full_screen(self) -> Reading[bool]:
         state = c_int()
@@ -84,7 +105,10 @@ class WindowsProbes(AskedProbes):
         return Reading(state.value in _FULL_SCREEN, "shell notification state")
 
     def _online(self) -> Reading[bool]:
-        return Reading(bool(self._library("wininet").InternetGetConnectedState(byref(c_ulong()), 0)), "InternetGetConnectedState")
+        return Reading(
+            bool(self._library("wininet").InternetGetConnectedState(byref(c_ulong()), 0)),
+            "InternetGetConnectedState",
+        )
 
 
 def _dll(name: str) -> Any:

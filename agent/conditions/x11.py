@@ -1,16 +1,28 @@
 """Idle time and full screen of an X11 session: libX11 and libXext (SYNC extension) by ctypes.
 
-The server's IDLETIME counter tells how long ago the last key or movement was, and an alarm on it wakes us at the threshold and at the
-next input; between them nothing is asked (X Synchronization Extension Protocol 3.1, sections 3 and 4). An X server that goes away, or an
-error that it reports, must not end this process: both handlers of Xlib are replaced, and without the newer of them (libX11 1.7) X11 is
-not used at all.
+The server's IDLETIME counter tells how long ago the last key or movement was, and an alarm on it
+wakes us at the threshold and at the next input; between them nothing is asked (X Synchronization
+Extension Protocol 3.1, sections 3 and 4). An X server that goes away, or an error that it reports,
+must not end this process: both handlers of Xlib are replaced, and without the newer of them (libX11
+1.7) X11 is not used at all.
 """
 
 import asyncio
 import ctypes
 import ctypes.util
 from collections.abc import Callable
-from ctypes import POINTER, Structure, byref, c_char, c_char_p, c_int, c_long, c_uint, c_ulong, c_void_p
+from ctypes import (
+    POINTER,
+    Structure,
+    byref,
+    c_char,
+    c_char_p,
+    c_int,
+    c_long,
+    c_uint,
+    c_ulong,
+    c_void_p,
+)
 from typing import Any
 
 from agent.conditions.readings import Reading, unknown
@@ -30,7 +42,12 @@ class _Value(Structure):
 
 
 class _Trigger(Structure):
-    _fields_ = (("counter", c_ulong), ("value_type", c_int), ("wait_value", _Value), ("test_type", c_int))
+    _fields_ = (
+        ("counter", c_ulong),
+        ("value_type", c_int),
+        ("wait_value", _Value),
+        ("test_type", c_int),
+    )
 
 
 class _AlarmAttributes(Structure):
@@ -44,7 +61,10 @@ class _SystemCounter(Structure):
 class _Event(Structure):
     """XEvent: its type, padded to 24 longs."""
 
-    _fields_ = (("type", c_int), ("rest", c_char * (24 * ctypes.sizeof(c_long) - ctypes.sizeof(c_int))))
+    _fields_ = (
+        ("type", c_int),
+        ("rest", c_char * (24 * ctypes.sizeof(c_long) - ctypes.sizeof(c_int))),
+    )
 
 
 _ERROR = ctypes.CFUNCTYPE(c_int, c_void_p, c_void_p)
@@ -102,7 +122,10 @@ class X11:
         for alarm in self._alarms:
             self._sync.XSyncDestroyAlarm(self._display, alarm)
         self._threshold_s = idle_s
-        self._alarms = [self._alarm(idle_s * 1000 + extra, test) for extra, test in ((1, POSITIVE_TRANSITION), (-1, NEGATIVE_TRANSITION))]
+        self._alarms = [
+            self._alarm(idle_s * 1000 + extra, test)
+            for extra, test in ((1, POSITIVE_TRANSITION), (-1, NEGATIVE_TRANSITION))
+        ]
         self._x.XFlush(self._display)
 
     def idle(self) -> Reading[float]:
@@ -110,13 +133,18 @@ class X11:
         if self._display is None or not self._counter:
             return unknown(self.why)
         value = _Value()
-        if not self._sync.XSyncQueryCounter(self._display, self._counter, byref(value)) or self._broken:
+        if (
+            not self._sync.XSyncQueryCounter(self._display, self._counter, byref(value))
+            or self._broken
+        ):
             self._lost()
             return unknown(self.why)
         return Reading((value.hi * 2**32 + value.lo) / 1000, "X11", "s")
 
     def full_screen(self) -> Reading[bool]:
-        """Whether the window in front fills the screen, as the window manager notes it (EWMH, _NET_WM_STATE_FULLSCREEN)."""
+        """Whether the window in front fills the screen, as the window manager notes it (EWMH,
+        _NET_WM_STATE_FULLSCREEN).
+        """
         if self._display is None:
             return unknown(self.why)
         root = self._x.XDefaultRootWindow(self._display)
@@ -127,12 +155,20 @@ class X11:
         if not windows:
             return unknown("the window manager does not tell the window in front")
         states = self._longs(windows[0], b"_NET_WM_STATE") if windows[0] else []
-        return Reading(self._x.XInternAtom(self._display, b"_NET_WM_STATE_FULLSCREEN", 0) in states, "X11")
+        return Reading(
+            self._x.XInternAtom(self._display, b"_NET_WM_STATE_FULLSCREEN", 0) in states, "X11"
+        )
 
     def _load(self) -> None:
-        """The libraries with the types of what is used. Raises OSError, AttributeError (libX11 before 1.7)."""
+        """The libraries with the types of what is used.
+
+        Raises OSError, AttributeError (libX11 before 1.7).
+        """
         x, sync = ctypes.CDLL("libX11.so.6"), ctypes.CDLL("libXext.so.6")
-        x.XSetIOErrorExitHandler.argtypes, x.XSetIOErrorExitHandler.restype = [c_void_p, _IO_EXIT, c_void_p], None
+        x.XSetIOErrorExitHandler.argtypes, x.XSetIOErrorExitHandler.restype = (
+            [c_void_p, _IO_EXIT, c_void_p],
+            None,
+        )
         x.XOpenDisplay.argtypes, x.XOpenDisplay.restype = [c_char_p], c_void_p
         for name in ("XCloseDisplay", "XFlush", "XConnectionNumber", "XPending"):
             getattr(x, name).argtypes = [c_void_p]
@@ -140,17 +176,33 @@ class X11:
         x.XDefaultRootWindow.argtypes, x.XDefaultRootWindow.restype = [c_void_p], c_ulong
         x.XInternAtom.argtypes, x.XInternAtom.restype = [c_void_p, c_char_p, c_int], c_ulong
         x.XFree.argtypes = [c_void_p]
-        x.XGetWindowProperty.argtypes = [c_void_p, c_ulong, c_ulong, c_long, c_long, c_int, c_ulong, *[c_void_p] * 5]
+        x.XGetWindowProperty.argtypes = [
+            c_void_p,
+            c_ulong,
+            c_ulong,
+            c_long,
+            c_long,
+            c_int,
+            c_ulong,
+            *[c_void_p] * 5,
+        ]
         sync.XSyncQueryExtension.argtypes = [c_void_p, POINTER(c_int), POINTER(c_int)]
         sync.XSyncInitialize.argtypes = [c_void_p, POINTER(c_int), POINTER(c_int)]
         sync.XSyncListSystemCounters.argtypes = [c_void_p, POINTER(c_int)]
         sync.XSyncListSystemCounters.restype = POINTER(_SystemCounter)
         sync.XSyncFreeSystemCounterList.argtypes = [POINTER(_SystemCounter)]
         sync.XSyncQueryCounter.argtypes = [c_void_p, c_ulong, POINTER(_Value)]
-        sync.XSyncCreateAlarm.argtypes, sync.XSyncCreateAlarm.restype = [c_void_p, c_ulong, POINTER(_AlarmAttributes)], c_ulong
+        sync.XSyncCreateAlarm.argtypes, sync.XSyncCreateAlarm.restype = (
+            [c_void_p, c_ulong, POINTER(_AlarmAttributes)],
+            c_ulong,
+        )
         sync.XSyncDestroyAlarm.argtypes = [c_void_p, c_ulong]
         self._x, self._sync = x, sync
-        self._error, self._io_error, self._io_exit = _ERROR(lambda *_: 0), _IO_ERROR(self._gone), _IO_EXIT(lambda *_: None)
+        self._error, self._io_error, self._io_exit = (
+            _ERROR(lambda *_: 0),
+            _IO_ERROR(self._gone),
+            _IO_EXIT(lambda *_: None),
+        )
         x.XSetErrorHandler(self._error)
         x.XSetIOErrorHandler(self._io_error)
 
@@ -159,7 +211,9 @@ class X11:
         return 0
 
     def _lost(self) -> None:
-        """The X server is gone: never touch this connection again (Xlib does not allow it), only its descriptor is let go."""
+        """The X server is gone: never touch this connection again (Xlib does not allow it), only
+        its descriptor is let go.
+        """
         if self._watched is not None:
             asyncio.get_running_loop().remove_reader(self._watched)
         self._display, self._watched, self.why = None, None, "the X server went away"
@@ -174,12 +228,24 @@ class X11:
         counters = self._sync.XSyncListSystemCounters(self._display, byref(count))
         if not counters:
             return 0
-        found = next((counters[i].counter for i in range(min(count.value, MAX_COUNTERS)) if counters[i].name == b"IDLETIME"), 0)
+        found = next(
+            (
+                counters[i].counter
+                for i in range(min(count.value, MAX_COUNTERS))
+                if counters[i].name == b"IDLETIME"
+            ),
+            0,
+        )
         self._sync.XSyncFreeSystemCounterList(counters)
         return int(found)
 
     def _alarm(self, at_ms: int, test: int) -> int:
-        wanted = _AlarmAttributes(_Trigger(self._counter, 0, _Value(at_ms >> 32, at_ms & 0xFFFFFFFF), test), _Value(0, 0), 1, 0)
+        wanted = _AlarmAttributes(
+            _Trigger(self._counter, 0, _Value(at_ms >> 32, at_ms & 0xFFFFFFFF), test),
+            _Value(0, 0),
+            1,
+            0,
+        )
         return int(self._sync.XSyncCreateAlarm(self._display, CREATE_MASK, byref(wanted)))
 
     def _readable(self) -> None:
@@ -197,12 +263,29 @@ class X11:
 
     def _longs(self, window: int, name: bytes) -> list[int]:
         """A window's property of longs (atoms, windows); empty when it has none or is gone."""
-        kind, form, count, after, data = c_ulong(), c_int(), c_ulong(), c_ulong(), POINTER(c_ulong)()
+        kind, form, count, after, data = (
+            c_ulong(),
+            c_int(),
+            c_ulong(),
+            c_ulong(),
+            POINTER(c_ulong)(),
+        )
         atom = self._x.XInternAtom(self._display, name, 1)
         if not atom:
             return []
         failed = self._x.XGetWindowProperty(
-            self._display, window, atom, 0, _MAX_STATES, 0, _ANY_TYPE, byref(kind), byref(form), byref(count), byref(after), byref(data)
+            self._display,
+            window,
+            atom,
+            0,
+            _MAX_STATES,
+            0,
+            _ANY_TYPE,
+            byref(kind),
+            byref(form),
+            byref(count),
+            byref(after),
+            byref(data),
         )
         if failed or not data:
             return []

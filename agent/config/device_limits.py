@@ -1,7 +1,8 @@
-"""The bounds on a group that hold for this device: the product's, or lower ones in a home that the demo made.
+"""The bounds on a group that hold for this device: the product's, or lower ones in a home that the
+demo made.
 
-1. Only the mark file of a demo's home can carry lower ones, as JSON {"min_group", "min_sum", "gamma_milli"}; no setting, policy or
-   server can.
+1. Only the mark file of a demo's home can carry lower ones, as JSON {"min_group", "min_sum",
+   "gamma_milli"}; no setting, policy or server can.
 2. They count only towards a server on this machine, and every status says so in words.
 3. A mark that cannot be read lowers nothing.
 """
@@ -38,12 +39,18 @@ def limits_for(home: Home, server_host: str) -> Limits:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         log.warning("floor.unreadable error=%s", type(error).__name__)
         return product
-    return Limits(min_group=group, min_sum=least, gamma_milli=gamma, max_rho_units=product.max_rho_units)
+    return Limits(
+        min_group=group, min_sum=least, gamma_milli=gamma, max_rho_units=product.max_rho_units
+    )
 
 
 def mark(home: Home, limits: Limits) -> None:
     """Make `home` one that the demo made, with these bounds on groups."""
-    content = {"min_group": limits.min_group, "min_sum": limits.min_sum, "gamma_milli": limits.gamma_milli}
+    content = {
+        "min_group": limits.min_group,
+        "min_sum": limits.min_sum,
+        "gamma_milli": limits.gamma_milli,
+    }
     atomic_file.write(home.demo_mark, json.dumps(content).encode())
 
 

@@ -1,4 +1,6 @@
-"""What the person, the invitation and the machine's policy say together: the settings that hold, the notice, what the gate looks at."""
+"""What the person, the invitation and the machine's policy say together: the settings that hold,
+the notice, what the gate looks at.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -35,7 +37,8 @@ class Enrolment:
     root_sha256: str
     operator: OperatorFacts
     figures: dict[str, int | str] | None
-    """mode, epsilon_milli, delta_inverse, period_days, lifetime_epsilon_milli as the invitation proposes them."""
+    """mode, epsilon_milli, delta_inverse, period_days, lifetime_epsilon_milli as the invitation
+    proposes them."""
     task: dict[str, Any] | None = None
     """The Task as JSON, once registered."""
 
@@ -45,9 +48,18 @@ class Enrolment:
 
 
 class Terms:
-    """Reads and changes settings, enrolment and policy; everything it returns is a value that does not change later."""
+    """Reads and changes settings, enrolment and policy; everything it returns is a value that does
+    not change later.
+    """
 
-    def __init__(self, home: Home, values: Values, chosen: Values, environ: Mapping[str, str], policy_file: Path) -> None:
+    def __init__(
+        self,
+        home: Home,
+        values: Values,
+        chosen: Values,
+        environ: Mapping[str, str],
+        policy_file: Path,
+    ) -> None:
         self._home = home
         self._values = values
         self._chosen = chosen
@@ -59,8 +71,14 @@ class Terms:
     def reload(self) -> None:
         """Read again what the store holds."""
         held = self._values.get("enrolment")
-        self._enrolment = None if held is None else Enrolment(**{**held, "operator": OperatorFacts(**held["operator"])})
-        self._choices: dict[str, Value] = {key: value for key, value in self._chosen.all().items() if key in BY_KEY}
+        self._enrolment = (
+            None
+            if held is None
+            else Enrolment(**{**held, "operator": OperatorFacts(**held["operator"])})
+        )
+        self._choices: dict[str, Value] = {
+            key: value for key, value in self._chosen.all().items() if key in BY_KEY
+        }
 
     def policy(self) -> machine_policy.Policy:
         """The machine's policy, read again when its file has changed."""
@@ -77,7 +95,10 @@ class Terms:
         return Settings(self._choices, self.policy().bounds, _proposed(self._enrolment))
 
     def set(self, key: str, raw: object) -> None:
-        """Change one of the person's settings. Raises NeedsUser UNKNOWN_SETTING, BAD_VALUE, MANAGED."""
+        """Change one of the person's settings.
+
+        Raises NeedsUser UNKNOWN_SETTING, BAD_VALUE, MANAGED.
+        """
         value = self.settings().check_change(key, raw)
         self._chosen.put(key, value)
         self._choices[key] = value
@@ -88,7 +109,11 @@ class Terms:
     def join(self, enrolment: Enrolment) -> None:
         """Keep an invitation. Raises NeedsUser ALREADY_ENROLLED."""
         if self._enrolment is not None and self._enrolment.is_registered:
-            raise NeedsUser("ALREADY_ENROLLED", "This device is enrolled already.", "Run aegis erase first to join anew.")
+            raise NeedsUser(
+                "ALREADY_ENROLLED",
+                "This device is enrolled already.",
+                "Run aegis erase first to join anew.",
+            )
         self._keep(enrolment)
 
     def registered(self, task: dict[str, Any], signing_key: str) -> None:
@@ -97,8 +122,14 @@ class Terms:
             self._keep(replace(self._enrolment, token="", task=task, signing_key=signing_key))
 
     def task(self) -> dict[str, Any] | None:
-        """The task as JSON: from enrolment, or from the repository where this device only takes models."""
-        held: dict[str, Any] | None = self._enrolment.task if self._enrolment and self._enrolment.task else self._values.get("task")
+        """The task as JSON: from enrolment, or from the repository where this device only takes
+        models.
+        """
+        held: dict[str, Any] | None = (
+            self._enrolment.task
+            if self._enrolment and self._enrolment.task
+            else self._values.get("task")
+        )
         return held
 
     def keep_task(self, task: dict[str, Any]) -> None:
@@ -107,7 +138,11 @@ class Terms:
     def figures(self) -> wording.Figures:
         """The figures that the notice names: the person's, before policy makes them stricter."""
         wanted = Settings(self._choices, {}, _proposed(self._enrolment))
-        mode = str(self._enrolment.figures["mode"]) if self._enrolment and self._enrolment.figures else DEFAULT_MODE
+        mode = (
+            str(self._enrolment.figures["mode"])
+            if self._enrolment and self._enrolment.figures
+            else DEFAULT_MODE
+        )
         return wording.Figures(
             mode=mode,
             epsilon_milli=round(wanted.number("budget.epsilon") * 1000),
@@ -143,7 +178,9 @@ class Terms:
             policy_denied=self.policy().denied,
             do_not_track=self._do_not_track,
             demo_home=self._home.is_demo,
-            server_host=(urlsplit(self._enrolment.server).hostname or "") if self._enrolment else "",
+            server_host=(urlsplit(self._enrolment.server).hostname or "")
+            if self._enrolment
+            else "",
         )
 
     def server_is_here(self) -> bool:
@@ -168,13 +205,18 @@ def from_invitation(invitation: "Invitation") -> Enrolment:
         ca_pem=invitation.ca_pem,
         signing_key=invitation.signing_key,
         root_sha256=invitation.root_sha256,
-        operator=OperatorFacts(asks.name, asks.contact, asks.recipients, asks.retention, invitation.server),
+        operator=OperatorFacts(
+            asks.name, asks.contact, asks.recipients, asks.retention, invitation.server
+        ),
         figures={**asdict(figures), "mode": figures.mode.value},
     )
 
 
 def from_token(server: str, token: str, ca_pem: str) -> Enrolment:
-    """An enrolment without an invitation: who asks is known by the server's address only. Raises NeedsUser BAD_SERVER."""
+    """An enrolment without an invitation: who asks is known by the server's address only.
+
+    Raises NeedsUser BAD_SERVER.
+    """
     from agent.protocol.invitation import check_server
 
     try:
@@ -184,7 +226,11 @@ def from_token(server: str, token: str, ca_pem: str) -> Enrolment:
         if not 8 <= len(token) <= 256 or not token.isascii() or not token.isprintable():
             raise ValueError("the token must be 8 to 256 printable characters")
     except ValueError as error:
-        raise NeedsUser("BAD_SERVER", f"This server cannot be joined: {error}.", "Ask the operator for an invitation.") from error
+        raise NeedsUser(
+            "BAD_SERVER",
+            f"This server cannot be joined: {error}.",
+            "Ask the operator for an invitation.",
+        ) from error
     host = urlsplit(server).hostname or server
     operator = OperatorFacts(f"the operator of {host}", f"ask who runs {host}", "", "", server)
     return Enrolment(server, token, ca_pem, "", "", operator, None)
@@ -199,7 +245,9 @@ def _proposed(enrolment: Enrolment | None) -> dict[str, Value]:
         "budget.epsilon": _bounded("budget.epsilon", int(figures["epsilon_milli"]) / 1000),
         "budget.delta": _bounded("budget.delta", 1 / int(figures["delta_inverse"])),
         "budget.period_days": round(_bounded("budget.period_days", int(figures["period_days"]))),
-        "budget.lifetime_epsilon": _bounded("budget.lifetime_epsilon", int(figures["lifetime_epsilon_milli"]) / 1000),
+        "budget.lifetime_epsilon": _bounded(
+            "budget.lifetime_epsilon", int(figures["lifetime_epsilon_milli"]) / 1000
+        ),
     }
 
 

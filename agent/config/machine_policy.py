@@ -1,4 +1,5 @@
-"""The machine's policy: a TOML file that IT writes. It can forbid taking part and make settings stricter; it can never consent.
+"""The machine's policy: a TOML file that IT writes. It can forbid taking part and make settings
+stricter; it can never consent.
 
     contribute = false                # nobody on this machine takes part
     reason = "Not on build servers"   # shown to the person
@@ -67,9 +68,16 @@ def _read(document: dict[str, Any], path: Path) -> Policy:
             raise ValueError(f"{key} cannot be managed")
     if set(enrolment) - {"invitation"}:
         raise ValueError("enrolment: expected invitation only")
-    denied = "" if allowed else f"Your organisation does not allow taking part on this computer. {reason}".strip()
+    denied = (
+        ""
+        if allowed
+        else f"Your organisation does not allow taking part on this computer. {reason}".strip()
+    )
     return Policy(denied, bounds, str(enrolment.get("invitation", "")), path.name)
 
 
 def _unreadable(path: Path, why: str) -> Policy:
-    return Policy(denied=f"The policy of this computer cannot be read ({why}), so AegisAI stays off.", origin=path.name)
+    return Policy(
+        denied=f"The policy of this computer cannot be read ({why}), so AegisAI stays off.",
+        origin=path.name,
+    )

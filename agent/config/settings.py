@@ -1,8 +1,9 @@
-"""The person's settings as data: one list of definitions drives validation, help, windows, policy templates and documentation.
+"""The person's settings as data: one list of definitions drives validation, help, windows, policy
+templates and documentation.
 
-A value's origin is "default", "you" (the person set it), "invitation" (proposed by it and shown in the notice) or "policy" (the machine's
-policy made it stricter, or set it). Policy can only tighten: each definition says in which direction that is; the proxy, which has no
-stricter side, it may set.
+A value's origin is "default", "you" (the person set it), "invitation" (proposed by it and shown in
+the notice) or "policy" (the machine's policy made it stricter, or set it). Policy can only tighten:
+each definition says in which direction that is; the proxy, which has no stricter side, it may set.
 """
 
 import re
@@ -27,7 +28,8 @@ class Kind(Enum):
     NUMBER = "number"
     CHOICE = "choice"
     HOURS = "hours"
-    """"always", "never" or spans such as "09:00-17:00,22:00-06:00"; a span over midnight ends on the next day."""
+    """"always", "never" or spans such as "09:00-17:00,22:00-06:00"; a span over midnight ends on
+    the next day."""
     PROXY = "proxy"
     """"" or "http://host:port"."""
 
@@ -91,7 +93,10 @@ class Entry:
 
 
 def _hours(day: str) -> Definition:
-    text = f"When AegisAI may train on a {day}: always, never, or spans of local time such as 09:00-17:00,22:00-06:00."
+    text = (
+        f"When AegisAI may train on a {day}: always, never, or spans of local time such as"
+        " 09:00-17:00,22:00-06:00."
+    )
     return Definition(f"hours.{day.lower()}", Kind.HOURS, "always", text, Tighter.FEWER)
 
 
@@ -119,7 +124,16 @@ DEFINITIONS = (
         1,
         100,
     ),
-    Definition("memory.limit_mib", Kind.INTEGER, 512, "Most memory that training may take.", Tighter.LOWER, "MiB", 256, 8192),
+    Definition(
+        "memory.limit_mib",
+        Kind.INTEGER,
+        512,
+        "Most memory that training may take.",
+        Tighter.LOWER,
+        "MiB",
+        256,
+        8192,
+    ),
     Definition(
         "battery.rule",
         Kind.CHOICE,
@@ -128,10 +142,43 @@ DEFINITIONS = (
         Tighter.FIRST,
         choices=("never", "above", "always"),
     ),
-    Definition("battery.stop_below", Kind.INTEGER, 40, "With rule above: stop training below this charge.", Tighter.HIGHER, "%", 5, 95),
-    Definition("battery.start_above", Kind.INTEGER, 60, "With rule above: start again above this charge.", Tighter.HIGHER, "%", 10, 100),
-    Definition("idle.only", Kind.BOOLEAN, False, "Train only while nobody uses the keyboard or mouse.", Tighter.ON),
-    Definition("idle.minutes", Kind.INTEGER, 5, "No keyboard or mouse for this long means idle.", Tighter.HIGHER, "min", 1, 240),
+    Definition(
+        "battery.stop_below",
+        Kind.INTEGER,
+        40,
+        "With rule above: stop training below this charge.",
+        Tighter.HIGHER,
+        "%",
+        5,
+        95,
+    ),
+    Definition(
+        "battery.start_above",
+        Kind.INTEGER,
+        60,
+        "With rule above: start again above this charge.",
+        Tighter.HIGHER,
+        "%",
+        10,
+        100,
+    ),
+    Definition(
+        "idle.only",
+        Kind.BOOLEAN,
+        False,
+        "Train only while nobody uses the keyboard or mouse.",
+        Tighter.ON,
+    ),
+    Definition(
+        "idle.minutes",
+        Kind.INTEGER,
+        5,
+        "No keyboard or mouse for this long means idle.",
+        Tighter.HIGHER,
+        "min",
+        1,
+        240,
+    ),
     Definition(
         "busy.share",
         Kind.INTEGER,
@@ -154,7 +201,12 @@ DEFINITIONS = (
     ),
     *(_hours(day) for day in _WEEKDAYS),
     Definition(
-        "network.metered", Kind.CHOICE, "never", "Send over a metered network: never or always.", Tighter.FIRST, choices=("never", "always")
+        "network.metered",
+        Kind.CHOICE,
+        "never",
+        "Send over a metered network: never or always.",
+        Tighter.FIRST,
+        choices=("never", "always"),
     ),
     Definition(
         "network.bytes_per_day",
@@ -170,7 +222,8 @@ DEFINITIONS = (
         "network.proxy",
         Kind.PROXY,
         "",
-        "HTTP proxy on the way to the server, such as http://proxy.example:3128; empty for none. Proxies of the environment are not used.",
+        "HTTP proxy on the way to the server, such as http://proxy.example:3128; empty for none."
+        " Proxies of the environment are not used.",
         Tighter.SET,
     ),
     Definition(
@@ -190,29 +243,73 @@ DEFINITIONS = (
         "Fetch newer models for scanning although you do not contribute.",
         Tighter.OFF,
     ),
-    Definition("consent.refresh_months", Kind.INTEGER, 12, "Ask for your consent again after this time.", Tighter.LOWER, "months", 1, 24),
+    Definition(
+        "consent.refresh_months",
+        Kind.INTEGER,
+        12,
+        "Ask for your consent again after this time.",
+        Tighter.LOWER,
+        "months",
+        1,
+        24,
+    ),
     Definition(
         "budget.epsilon",
         Kind.NUMBER,
         1.0,
-        "Privacy budget ε of one period. A change counts once you have agreed to the notice that names it.",
+        "Privacy budget ε of one period. A change counts once you have agreed to the notice that"
+        " names it.",
         Tighter.LOWER,
         "ε",
         0.05,
         10.0,
     ),
-    Definition("budget.delta", Kind.NUMBER, 1e-5, "δ of the privacy budget.", Tighter.LOWER, "δ", 1e-12, 1e-3),
-    Definition("budget.period_days", Kind.INTEGER, 365, "Length of a budget period.", Tighter.HIGHER, "days", 30, 3650),
-    Definition("budget.lifetime_epsilon", Kind.NUMBER, 3.0, "Ceiling of ε over this device's whole life.", Tighter.LOWER, "ε", 0.05, 50.0),
+    Definition(
+        "budget.delta",
+        Kind.NUMBER,
+        1e-5,
+        "δ of the privacy budget.",
+        Tighter.LOWER,
+        "δ",
+        1e-12,
+        1e-3,
+    ),
+    Definition(
+        "budget.period_days",
+        Kind.INTEGER,
+        365,
+        "Length of a budget period.",
+        Tighter.HIGHER,
+        "days",
+        30,
+        3650,
+    ),
+    Definition(
+        "budget.lifetime_epsilon",
+        Kind.NUMBER,
+        3.0,
+        "Ceiling of ε over this device's whole life.",
+        Tighter.LOWER,
+        "ε",
+        0.05,
+        50.0,
+    ),
     Definition(
         "key_store",
         Kind.CHOICE,
         "os",
-        "Where the key of this device is kept: the keyring of your login, a systemd credential, or a file under a passphrase.",
+        "Where the key of this device is kept: the keyring of your login, a systemd credential, or"
+        " a file under a passphrase.",
         Tighter.NOT,
         choices=("os", "credential", "passphrase"),
     ),
-    Definition("tray.keep_icon", Kind.BOOLEAN, False, "Keep the icon although you do not take part.", Tighter.NOT),
+    Definition(
+        "tray.keep_icon",
+        Kind.BOOLEAN,
+        False,
+        "Keep the icon although you do not take part.",
+        Tighter.NOT,
+    ),
 )
 
 BY_KEY = {definition.key: definition for definition in DEFINITIONS}
@@ -221,8 +318,15 @@ BY_KEY = {definition.key: definition for definition in DEFINITIONS}
 class Settings:
     """All settings as they hold now. A frozen view: make a new one after a change."""
 
-    def __init__(self, chosen: Mapping[str, Value], bounds: Mapping[str, Value], proposed: Mapping[str, Value] | None = None) -> None:
-        """`chosen` by the person, `bounds` from the machine's policy, `proposed` by the invitation; all checked before."""
+    def __init__(
+        self,
+        chosen: Mapping[str, Value],
+        bounds: Mapping[str, Value],
+        proposed: Mapping[str, Value] | None = None,
+    ) -> None:
+        """`chosen` by the person, `bounds` from the machine's policy, `proposed` by the invitation;
+        all checked before.
+        """
         self._entries = {d.key: _entry(d, chosen, proposed or {}, bounds) for d in DEFINITIONS}
 
     def value(self, key: str) -> Value:
@@ -250,7 +354,10 @@ class Settings:
         return tuple(self._entries.values())
 
     def check_change(self, key: str, raw: object) -> Value:
-        """The value that the person may set. Raises NeedsUser UNKNOWN_SETTING, BAD_VALUE, MANAGED."""
+        """The value that the person may set.
+
+        Raises NeedsUser UNKNOWN_SETTING, BAD_VALUE, MANAGED.
+        """
         wanted = parse(key, raw)
         entry = self.entry(key)
         if entry.bound is not None and tightened(entry.definition, wanted, entry.bound) != wanted:
@@ -267,18 +374,27 @@ def definition(key: str) -> Definition:
     """Raises NeedsUser UNKNOWN_SETTING."""
     found = BY_KEY.get(key)
     if found is None:
-        raise NeedsUser("UNKNOWN_SETTING", f"There is no setting {key[:80]!r}.", "aegis settings get lists them all.")
+        raise NeedsUser(
+            "UNKNOWN_SETTING",
+            f"There is no setting {key[:80]!r}.",
+            "aegis settings get lists them all.",
+        )
     return found
 
 
 def parse(key: str, raw: object) -> Value:
-    """Check a value from a command line, a client, a file. Raises NeedsUser UNKNOWN_SETTING, BAD_VALUE: expected and got."""
+    """Check a value from a command line, a client, a file.
+
+    Raises NeedsUser UNKNOWN_SETTING, BAD_VALUE: expected and got.
+    """
     d = definition(key)
     try:
         return _PARSERS[d.kind](d, raw)
     except (ValueError, TypeError, LookupError, OverflowError) as error:
         shown = str(raw)[:40]
-        raise NeedsUser("BAD_VALUE", f"{key}: expected {_expected(d)}, got {shown!r}.", "Nothing was changed.") from error
+        raise NeedsUser(
+            "BAD_VALUE", f"{key}: expected {_expected(d)}, got {shown!r}.", "Nothing was changed."
+        ) from error
 
 
 def tightened(d: Definition, value: Value, bound: Value) -> Value:
@@ -294,8 +410,14 @@ def tightened(d: Definition, value: Value, bound: Value) -> Value:
             return bool(value) and bool(bound)
         case Tighter.ON:
             return bool(value) or bool(bound)
-        case Tighter.FEWER:  # "always" bounds nothing, also not the part of a span that runs into the next day
-            return value if bound == "always" else format_hours(minutes_of(str(value)) & minutes_of(str(bound)))
+        case (
+            Tighter.FEWER
+        ):  # "always" bounds nothing, also not the part of a span that runs into the next day
+            return (
+                value
+                if bound == "always"
+                else format_hours(minutes_of(str(value)) & minutes_of(str(bound)))
+            )
         case Tighter.SET:
             return bound
         case Tighter.NOT:
@@ -303,7 +425,10 @@ def tightened(d: Definition, value: Value, bound: Value) -> Value:
 
 
 def minutes_of(text: str) -> frozenset[int]:
-    """The minutes after midnight (0 to 2879) of hours text; spans over midnight run past 1440. Raises ValueError."""
+    """The minutes after midnight (0 to 2879) of hours text; spans over midnight run past 1440.
+
+    Raises ValueError.
+    """
     if text == "always":
         return frozenset(range(MINUTES_A_DAY))
     if text == "never":
@@ -326,10 +451,17 @@ def format_hours(minutes: Iterable[int]) -> str:
         return "always"
     starts = [m for m, before in zip(held, [-2, *held], strict=False) if m != before + 1]
     ends = [m + 1 for m, after in zip(held, [*held[1:], -2], strict=True) if after != m + 1]
-    return ",".join(f"{_clock(start)}-{_clock(end)}" for start, end in zip(starts, ends, strict=True))
+    return ",".join(
+        f"{_clock(start)}-{_clock(end)}" for start, end in zip(starts, ends, strict=True)
+    )
 
 
-def _entry(d: Definition, chosen: Mapping[str, Value], proposed: Mapping[str, Value], bounds: Mapping[str, Value]) -> Entry:
+def _entry(
+    d: Definition,
+    chosen: Mapping[str, Value],
+    proposed: Mapping[str, Value],
+    bounds: Mapping[str, Value],
+) -> Entry:
     value, origin = d.default, "default"
     if d.key in proposed:
         value, origin = proposed[d.key], "invitation"
@@ -347,7 +479,9 @@ def _entry(d: Definition, chosen: Mapping[str, Value], proposed: Mapping[str, Va
 def _boolean(_: Definition, raw: object) -> bool:
     if isinstance(raw, bool):
         return raw
-    return {"on": True, "true": True, "yes": True, "off": False, "false": False, "no": False}[str(raw).lower()]
+    return {"on": True, "true": True, "yes": True, "off": False, "false": False, "no": False}[
+        str(raw).lower()
+    ]
 
 
 def _integer(d: Definition, raw: object) -> int:

@@ -1,10 +1,14 @@
-"""The only place that says yes. It mints Permits; code that needs consent takes one and asks it again before every step (P1, P2).
+"""The only place that says yes. It mints Permits; code that needs consent takes one and asks it
+again before every step (P1, P2).
 
-1. A permit is minted when consent is GRANTED for the current notice, the record is whole, no policy denies, and DO_NOT_TRACK is not set.
-2. It names its purpose and dies with withdrawal, with a policy that denies, when the notice changes and when consent is too old:
-   `check` looks again each time, it remembers nothing.
-3. A decision by simulated devices (surface "demo") counts only in a home that the demo made and with a server on this machine.
-4. The farewell permit is a kind of its own: it allows the data-free `leave` and the erase request that a person asked for, nothing else.
+1. A permit is minted when consent is GRANTED for the current notice, the record is whole, no policy
+   denies, and DO_NOT_TRACK is not set.
+2. It names its purpose and dies with withdrawal, with a policy that denies, when the notice changes
+   and when consent is too old: `check` looks again each time, it remembers nothing.
+3. A decision by simulated devices (surface "demo") counts only in a home that the demo made and
+   with a server on this machine.
+4. The farewell permit is a kind of its own: it allows the data-free `leave` and the erase request
+   that a person asked for, nothing else.
 """
 
 from collections.abc import Callable
@@ -84,16 +88,32 @@ class Gate:
         """Why the answer is no, or None for yes."""
         facts = self._facts()
         if self._record.fault is not None:
-            return Denial(ReasonCode.NO_CONSENT, self._record.fault.message, self._record.fault.remedy)
+            return Denial(
+                ReasonCode.NO_CONSENT, self._record.fault.message, self._record.fault.remedy
+            )
         if facts.policy_denied:
             return Denial(ReasonCode.DENIED_BY_POLICY, facts.policy_denied, "Ask your IT.")
         standing = self._record.standing(facts.notice_id, facts.refresh_months)
         if standing.state is not ConsentState.GRANTED or standing.entry is None:
-            return Denial(ReasonCode.NO_CONSENT, _WORDS[standing.state], "Read the notice and decide: aegis consent show.")
+            return Denial(
+                ReasonCode.NO_CONSENT,
+                _WORDS[standing.state],
+                "Read the notice and decide: aegis consent show.",
+            )
         if facts.do_not_track:
-            return Denial(ReasonCode.NO_CONSENT, "DO_NOT_TRACK is set, so AegisAI stays off.", "Unset DO_NOT_TRACK to take part.")
-        if standing.entry.surface == DEMO_SURFACE and not (facts.demo_home and facts.server_host in LOOPBACK_HOSTS):
-            return Denial(ReasonCode.NO_CONSENT, "Only a simulated consent was given.", "Read the notice and decide: aegis consent show.")
+            return Denial(
+                ReasonCode.NO_CONSENT,
+                "DO_NOT_TRACK is set, so AegisAI stays off.",
+                "Unset DO_NOT_TRACK to take part.",
+            )
+        if standing.entry.surface == DEMO_SURFACE and not (
+            facts.demo_home and facts.server_host in LOOPBACK_HOSTS
+        ):
+            return Denial(
+                ReasonCode.NO_CONSENT,
+                "Only a simulated consent was given.",
+                "Read the notice and decide: aegis consent show.",
+            )
         return None
 
     def permit(self) -> Permit:
@@ -103,7 +123,9 @@ class Gate:
         return permit
 
     def farewell(self) -> Permit:
-        """For the data-free `leave` and the erase request; needs no consent, because it ends the processing."""
+        """For the data-free `leave` and the erase request; needs no consent, because it ends the
+        processing.
+        """
         return Permit(Purpose.FAREWELL, lambda: None, _KEY)
 
 

@@ -1,8 +1,10 @@
-"""The notice: the exact text a person agrees to, for one purpose, with an id that changes when its meaning does.
+"""The notice: the exact text a person agrees to, for one purpose, with an id that changes when its
+meaning does.
 
-The text is a versioned resource of the program (`notices/contribute.json`, one entry a locale); who asks (operator, contact,
-recipients, retention) comes from the invitation. The id covers the material version, the operator's facts and the privacy
-figures: change one of them and an earlier yes no longer counts (C15). An editorial change or another locale keeps the id.
+The text is a versioned resource of the program (`notices/contribute.json`, one entry a locale); who
+asks (operator, contact, recipients, retention) comes from the invitation. The id covers the
+material version, the operator's facts and the privacy figures: change one of them and an earlier
+yes no longer counts (C15). An editorial change or another locale keeps the id.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,9 @@
 """Whether a window may open by itself to ask (C17): a pure answer, so that nobody is nagged.
 
-1. While UNASKED: once. While STALE: once for each notice. After a refusal or withdrawal: at most once every 12 months.
-2. Never when DO_NOT_TRACK is set or a policy denies. A person can always open the dialog themselves; that is not prompting.
+1. While UNASKED: once. While STALE: once for each notice. After a refusal or withdrawal: at most
+   once every 12 months.
+2. Never when DO_NOT_TRACK is set or a policy denies. A person can always open the dialog
+   themselves; that is not prompting.
 """
 
 from agent.consent.record import Standing, add_months
@@ -10,8 +12,13 @@ from agent.status import ConsentState
 QUIET_MONTHS = 12
 
 
-def may_prompt(standing: Standing, notice_id: str, prompted: tuple[str, str, int] | None, now: int) -> bool:
-    """`prompted` is (state, notice id, time) of the last prompt, None for never. Times in seconds since the epoch."""
+def may_prompt(
+    standing: Standing, notice_id: str, prompted: tuple[str, str, int] | None, now: int
+) -> bool:
+    """`prompted` is (state, notice id, time) of the last prompt, None for never.
+
+    Times in seconds since the epoch.
+    """
     match standing.state:
         case ConsentState.GRANTED:
             return False

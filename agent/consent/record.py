@@ -1,13 +1,16 @@
-"""The consent machine and its record: what was decided, when, on which words (C14). Append-only and hash-chained.
+"""The consent machine and its record: what was decided, when, on which words (C14). Append-only and
+hash-chained.
 
 The whole machine (DESKTOP rules C1, C2, C15, C16; docs/CONTRACT.md shows the same table):
 
 1. UNASKED: granted, refused; dismissing leaves it as it is.
-2. GRANTED: withdrawn; it turns STALE by itself when the notice's meaning changes or when it is too old.
+2. GRANTED: withdrawn; it turns STALE by itself when the notice's meaning changes or when it is too
+   old.
 3. STALE: granted, refused; dismissing leaves it.
 4. REFUSED and WITHDRAWN: granted.
 
-Every other pair is refused and changes nothing. A record that cannot be read or whose chain is broken answers no.
+Every other pair is refused and changes nothing. A record that cannot be read or whose chain is
+broken answers no.
 """
 
 from dataclasses import asdict, dataclass
@@ -103,7 +106,9 @@ class Record:
         except NeedsUser as error:
             self.fault = error
             return
-        self._decided = next((entry for entry in reversed(entries) if entry.decision != Act.DISMISS.value), None)
+        self._decided = next(
+            (entry for entry in reversed(entries) if entry.decision != Act.DISMISS.value), None
+        )
 
     def entries(self) -> list[Entry]:
         """Every row. Raises NeedsUser CHAIN_BROKEN."""
@@ -120,8 +125,13 @@ class Record:
         is_stale = self._decided.notice_id != current_notice_id or self._clock.now() >= refresh_at
         return Standing(ConsentState.STALE if is_stale else state, self._decided, refresh_at)
 
-    def act(self, standing: Standing, act: Act, evidence: Evidence, purpose: str, policy_origin: str) -> None:
-        """Write a decision down. Raises NeedsUser CONSENT_STATE for a pair that the machine does not know, CHAIN_BROKEN."""
+    def act(
+        self, standing: Standing, act: Act, evidence: Evidence, purpose: str, policy_origin: str
+    ) -> None:
+        """Write a decision down.
+
+        Raises NeedsUser CONSENT_STATE for a pair that the machine does not know, CHAIN_BROKEN.
+        """
         if self.fault is not None:
             raise self.fault
         following = TRANSITIONS.get((standing.state, act))

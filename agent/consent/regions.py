@@ -1,8 +1,12 @@
-"""Which country's rules the notice names beside the rights that everybody has. The rights themselves do not differ by region."""
+"""Which country's rules the notice names beside the rights that everybody has.
 
-_EEA = frozenset(
-    "AT BE BG HR CY CZ DK EE FI FR DE GR HU IE IT LV LT LU MT NL PL PT RO SK SI ES SE IS LI NO".split()  # noqa: SIM905
+The rights themselves do not differ by region.
+"""
+
+_EEA_CODES = (
+    "AT BE BG HR CY CZ DK EE FI FR DE GR HU IE IS IT LI LV LT LU MT NL NO PL PT RO SK SI ES SE"
 )
+_EEA = frozenset(_EEA_CODES.split())
 _OWN = frozenset({"GB", "CH", "US", "BR", "CA"})
 
 

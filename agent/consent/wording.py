@@ -1,4 +1,6 @@
-"""From the packaged text, the operator's facts and the privacy figures to the notice that a person reads."""
+"""From the packaged text, the operator's facts and the privacy figures to the notice that a person
+reads.
+"""
 
 import json
 from dataclasses import asdict, dataclass
@@ -15,7 +17,9 @@ FALLBACK_LOCALE = "en"
 
 @dataclass(frozen=True)
 class Figures:
-    """The privacy figures that a yes is for; integers, so that the notice id is the same everywhere."""
+    """The privacy figures that a yes is for; integers, so that the notice id is the same
+    everywhere.
+    """
 
     mode: str
     """"local" or "secagg"."""
@@ -29,7 +33,10 @@ class Figures:
 
 
 def notice_id(material: int, operator: OperatorFacts | None, figures: Figures) -> str:
-    """The id covers what a yes is for: material version, operator, figures. Not the locale, nor an editorial change (C15)."""
+    """The id covers what a yes is for: material version, operator, figures.
+
+    Not the locale, nor an editorial change (C15).
+    """
     facts = {
         "purpose": PURPOSE,
         "material": material,
@@ -41,14 +48,18 @@ def notice_id(material: int, operator: OperatorFacts | None, figures: Figures) -
 
 def compose(locale: str, operator: OperatorFacts | None, figures: Figures) -> Notice:
     """The notice in the nearest locale that exists (the language alone, then English)."""
-    source = json.loads(resources.files(__package__).joinpath(f"notices/{PURPOSE}.json").read_text("utf-8"))
+    source = json.loads(
+        resources.files(__package__).joinpath(f"notices/{PURPOSE}.json").read_text("utf-8")
+    )
     name, text = _nearest(source["locales"], locale)
     values = _values(text, operator, figures, name)
     opening = text["operator_known" if operator else "operator_unknown"]
     first_layer = tuple(paragraph.format(**values) for paragraph in (opening, *text["first_layer"]))
     territory = territory_of(locale)
     regional = text["regions"][region_of(territory)]
-    details = tuple((heading, body.format(**values)) for heading, body in (*text["details"], regional))
+    details = tuple(
+        (heading, body.format(**values)) for heading, body in (*text["details"], regional)
+    )
     shown = (
         text["title"],
         text["question"],
@@ -75,11 +86,19 @@ def compose(locale: str, operator: OperatorFacts | None, figures: Figures) -> No
 
 def locales() -> tuple[str, ...]:
     """The locales that the notice is written in."""
-    return tuple(json.loads(resources.files(__package__).joinpath(f"notices/{PURPOSE}.json").read_text("utf-8"))["locales"])
+    return tuple(
+        json.loads(
+            resources.files(__package__).joinpath(f"notices/{PURPOSE}.json").read_text("utf-8")
+        )["locales"]
+    )
 
 
 def material_version() -> int:
-    return int(json.loads(resources.files(__package__).joinpath(f"notices/{PURPOSE}.json").read_text("utf-8"))["material"])
+    return int(
+        json.loads(
+            resources.files(__package__).joinpath(f"notices/{PURPOSE}.json").read_text("utf-8")
+        )["material"]
+    )
 
 
 def _nearest(held: dict[str, Any], locale: str) -> tuple[str, dict[str, Any]]:
@@ -88,7 +107,9 @@ def _nearest(held: dict[str, Any], locale: str) -> tuple[str, dict[str, Any]]:
     return name, held[name]
 
 
-def _values(text: dict[str, Any], operator: OperatorFacts | None, figures: Figures, locale: str) -> dict[str, str]:
+def _values(
+    text: dict[str, Any], operator: OperatorFacts | None, figures: Figures, locale: str
+) -> dict[str, str]:
     values = {
         "mode_sentence": text["mode_sentences"][figures.mode],
         "epsilon": _decimal(figures.epsilon_milli, locale),
@@ -107,7 +128,9 @@ def _values(text: dict[str, Any], operator: OperatorFacts | None, figures: Figur
     return values | {
         "operator": operator.name,
         "contact": operator.contact,
-        "controller": text["controller_known"].format(operator=operator.name, contact=operator.contact),
+        "controller": text["controller_known"].format(
+            operator=operator.name, contact=operator.contact
+        ),
         "recipients": operator.recipients or operator.name,
         "retention": operator.retention,
         "server": operator.server,

@@ -17,8 +17,13 @@ class HomeLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
-        """Take the lock; False when another process holds it. Raises OSError when the file cannot be made."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        """Take the lock; False when another process holds it.
+
+        Raises OSError when the file cannot be made.
+        """
+        descriptor = os.open(
+            self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600
+        )
         try:
             _lock(descriptor)
         except OSError:
@@ -30,7 +35,9 @@ class HomeLock:
         return True
 
     def release(self) -> None:
-        """Give the lock back; the file stays, because removing it would let two holders exist for a moment."""
+        """Give the lock back; the file stays, because removing it would let two holders exist for a
+        moment.
+        """
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -44,7 +51,12 @@ class HomeLock:
             )
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.release()
 
 

@@ -1,7 +1,8 @@
 """A running agent: the channel, the scheduler's loop and the end. `aegis run` is this.
 
-Without a live consent there is no timer at all: the loop sleeps until somebody says something. With one, it looks at the clock at most
-every TICK_S, because wall time may jump while the machine sleeps.
+Without a live consent there is no timer at all: the loop sleeps until somebody says something. With
+one, it looks at the clock at most every TICK_S, because wall time may jump while the machine
+sleeps.
 """
 
 import asyncio
@@ -25,7 +26,8 @@ log = logging.getLogger(__name__)
 
 TICK_S = 60.0
 WATCH_S = 5.0
-"""How often a pass under way is compared with consent and conditions; withdrawing and pausing do not wait for it."""
+"""How often a pass under way is compared with consent and conditions; withdrawing and pausing do
+not wait for it."""
 MODEL_PERIOD_S = 24 * 3600
 STATUS_DELAY_S = 0.1
 """Changes that come together are pushed together."""
@@ -37,7 +39,8 @@ _INTERNAL = InternalError("INTERNAL", "Something went wrong inside AegisAI.", "S
 def _given_up(error: AegisError) -> AegisError:
     return InternalError(
         "GAVE_UP",
-        f"Training failed {scheduler.GIVE_UP_AFTER} times in a row ({error.message}), so AegisAI stopped trying for a day.",
+        f"Training failed {scheduler.GIVE_UP_AFTER} times in a row ({error.message}), so AegisAI"
+        " stopped trying for a day.",
         "aegis run-now tries at once; aegis doctor shows what works here.",
     )
 
@@ -59,15 +62,23 @@ class Loop:
         self._was_held = False
         self._was_joining = self._is_joining()
         self._history = scheduler.History(agent.clock.now())
-        self._channel = ChannelServer(socket_path(agent.home.root, agent.environ), agent.service.call, lambda: agent.status().to_json())
-        agent.attach(wake=self._changed_by_a_person, run_now=self._run_now, request_quit=self._quit.set)
+        self._channel = ChannelServer(
+            socket_path(agent.home.root, agent.environ),
+            agent.service.call,
+            lambda: agent.status().to_json(),
+        )
+        agent.attach(
+            wake=self._changed_by_a_person, run_now=self._run_now, request_quit=self._quit.set
+        )
         agent.on_change(self._push_soon)
 
     async def run(self) -> None:
         """Serve until quit or a signal. Raises NeedsUser CHANNEL_UNSAFE."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            with suppress(NotImplementedError, RuntimeError, ValueError):  # not on Windows, nor off the main thread
+            with suppress(
+                NotImplementedError, RuntimeError, ValueError
+            ):  # not on Windows, nor off the main thread
                 loop.add_signal_handler(number, self._quit.set)
         await self._channel.open()
         self._agent.on_change(self._watch_machine)
@@ -88,7 +99,9 @@ class Loop:
             log.info("agent.stopped")
 
     async def _always(self) -> None:
-        """Passes without end: whatever fails between two of them (a full disk, a bug) is logged, shown and tried again."""
+        """Passes without end: whatever fails between two of them (a full disk, a bug) is logged,
+        shown and tried again.
+        """
         while True:
             try:
                 await self._passes()
@@ -123,7 +136,9 @@ class Loop:
             draw = self._draw()
 
     def _clock_set_right(self, now: int) -> None:
-        """Nothing noted by a clock that was ahead may be waited for; the hold of a finished update begins again."""
+        """Nothing noted by a clock that was ahead may be waited for; the hold of a finished update
+        begins again.
+        """
         self._history, self._model_looked_at = scheduler.after_set_back(self._history, now), None
         participation = self._agent.participation
         if participation.trained is not None:
@@ -135,16 +150,22 @@ class Loop:
         now = self._agent.clock.now
         watching = asyncio.create_task(self._watch())
         try:
-            result = await self._agent.make_pass(hold_s=hold_s, override=chosen, patience_s=CHOSEN_PATIENCE_S if chosen else 0)
+            result = await self._agent.make_pass(
+                hold_s=hold_s, override=chosen, patience_s=CHOSEN_PATIENCE_S if chosen else 0
+            )
             log.info("pass.done outcome=%s", result.outcome.value)
             self._history = scheduler.after_pass(self._history, result, now())
         except AegisError as error:
             log.info("pass.failed code=%s", error.code)
             of_worker = error.code.startswith("WORKER_")
-            self._history = scheduler.after_fault(self._history, now(), getattr(error, "retry_after_s", 0), of_worker=of_worker)
+            self._history = scheduler.after_fault(
+                self._history, now(), getattr(error, "retry_after_s", 0), of_worker=of_worker
+            )
             if scheduler.gave_up(self._history):
                 self._agent.faults = self._agent.faults.after_fault(_given_up(error))
-        except Exception:  # a bug in a pass must not end the agent; it shows as an error and backs off
+        except (
+            Exception
+        ):  # a bug in a pass must not end the agent; it shows as an error and backs off
             log.exception("pass.broken")
             self._agent.faults = self._agent.faults.after_fault(_INTERNAL)
             self._history = scheduler.after_fault(self._history, now())
@@ -159,8 +180,12 @@ class Loop:
             await self._agent.participation.recheck()
 
     def _watch_machine(self) -> None:
-        """Read the machine's state while something may run, and only then: not without consent, nor while paused and at rest."""
-        wanted = not own_reasons(self._agent) or (self._agent.participation.is_busy and self._agent.gate.denial() is None)
+        """Read the machine's state while something may run, and only then: not without consent, nor
+        while paused and at rest.
+        """
+        wanted = not own_reasons(self._agent) or (
+            self._agent.participation.is_busy and self._agent.gate.denial() is None
+        )
         if wanted and (self._watching is None or self._watching.done()):
             self._watching = asyncio.create_task(self._watch_conditions())
         elif not wanted and self._watching is not None:
@@ -174,7 +199,9 @@ class Loop:
             log.exception("conditions.broken")
 
     def _machine_changed(self) -> None:
-        """A verdict or a reading is another one: a running training is held or let go at once; a pass that waited for it comes soon."""
+        """A verdict or a reading is another one: a running training is held or let go at once; a
+        pass that waited for it comes soon.
+        """
         self._agent.enforce()
         is_held = bool(self._agent.conditions.may_train() or self._agent.conditions.may_send())
         if self._was_held and not is_held:
@@ -184,8 +211,14 @@ class Loop:
         self._agent.changed()
 
     async def _refresh_model(self) -> float | None:
-        """Without consent: newer models for scanning, if the person chose so. Seconds until it is worth looking again, None for never."""
-        if not self._agent.terms.settings().flag("models.update_without_consent") or self._agent.terms.enrolment() is None:
+        """Without consent: newer models for scanning, if the person chose so.
+
+        Seconds until it is worth looking again, None for never.
+        """
+        if (
+            not self._agent.terms.settings().flag("models.update_without_consent")
+            or self._agent.terms.enrolment() is None
+        ):
             return None
         now = self._agent.clock.now()
         due = (self._model_looked_at or 0) + MODEL_PERIOD_S
@@ -231,7 +264,11 @@ class Loop:
     def _is_joining(self) -> bool:
         """Whether the next pass is the one that registers this device."""
         enrolment = self._agent.terms.enrolment()
-        return enrolment is not None and not enrolment.is_registered and self._agent.gate.denial() is None
+        return (
+            enrolment is not None
+            and not enrolment.is_registered
+            and self._agent.gate.denial() is None
+        )
 
     def _run_now(self) -> None:
         self._once_more = True

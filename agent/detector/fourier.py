@@ -1,8 +1,10 @@
-"""A map of the detector's 115 inputs to many cosines, with constants only: a linear model on it bends where one on the inputs cannot.
+"""A map of the detector's 115 inputs to many cosines, with constants only: a linear model on it
+bends where one on the inputs cannot.
 
-Random Fourier features of the Laplacian kernel exp(-|x - x'|₁/SCALE) (Rahimi, Recht 2007): cosines with Cauchy frequencies, drawn once
-from a fixed key. Like the transform it needs no data, so devices share nothing to agree on it. A row's features have L2 norm about 1
-whatever their number, so noise in the weights costs a verdict the same for 500 of them as for 5,000.
+Random Fourier features of the Laplacian kernel exp(-|x - x'|₁/SCALE) (Rahimi, Recht 2007): cosines
+with Cauchy frequencies, drawn once from a fixed key. Like the transform it needs no data, so
+devices share nothing to agree on it. A row's features have L2 norm about 1 whatever their number,
+so noise in the weights costs a verdict the same for 500 of them as for 5,000.
 """
 
 import numpy as np

@@ -1,4 +1,6 @@
-"""The model: a logistic regression over the transform's outputs, as a vector, as a file, as an opinion about rows, and how good it is."""
+"""The model: a logistic regression over the transform's outputs, as a vector, as a file, as an
+opinion about rows, and how good it is.
+"""
 
 from dataclasses import dataclass
 
@@ -17,7 +19,8 @@ DIMENSION = OUTPUTS + 1
 MODEL = "logistic"
 MALICIOUS_FROM = 0.8
 BENIGN_BELOW = 0.5
-"""Between the two a scan says "unsure": a false alarm costs a person more than an open question (docs/DETECTOR.md has the measurements)."""
+"""Between the two a scan says "unsure": a false alarm costs a person more than an open question
+(docs/DETECTOR.md has the measurements)."""
 Floats = NDArray[np.float64]
 _DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
 
@@ -29,7 +32,11 @@ class LogisticModel:
     weights: Floats
 
     def __post_init__(self) -> None:
-        if self.weights.shape != (DIMENSION,) or self.weights.dtype != np.float64 or not np.isfinite(self.weights).all():
+        if (
+            self.weights.shape != (DIMENSION,)
+            or self.weights.dtype != np.float64
+            or not np.isfinite(self.weights).all()
+        ):
             raise ValueError(f"expected {DIMENSION} finite float64 weights")
 
 
@@ -44,7 +51,8 @@ class Metrics:
     tpr: float
     """Share of malicious rows called malicious at probability 0.5."""
     tpr_at_fpr_1: float
-    """Share of malicious rows found by the threshold that calls at most 1 % of the benign rows malicious."""
+    """Share of malicious rows found by the threshold that calls at most 1 % of the benign rows
+    malicious."""
 
 
 def zeros() -> LogisticModel:
@@ -61,14 +69,20 @@ def to_safetensors(model: LogisticModel, *, demonstration: bool = False) -> byte
 def from_safetensors(content: bytes) -> LogisticModel:
     """Read a model file.
 
-    Raises PeerFault MODEL_WRONG_SHAPE for other tensors, shapes or types than the one expected, MODEL_NOT_FINITE for nan or infinity.
+    Raises PeerFault MODEL_WRONG_SHAPE for other tensors, shapes or types than the one expected,
+    MODEL_NOT_FINITE for nan or infinity.
     """
     try:
         tensors = load(content)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise _refused("MODEL_WRONG_SHAPE", f"cannot be read ({type(error).__name__})") from error
     weights = tensors.get("weights")
-    if weights is None or len(tensors) != 1 or weights.shape != (DIMENSION,) or weights.dtype not in _DTYPES:
+    if (
+        weights is None
+        or len(tensors) != 1
+        or weights.shape != (DIMENSION,)
+        or weights.dtype not in _DTYPES
+    ):
         raise _refused("MODEL_WRONG_SHAPE", f"does not hold {DIMENSION} weights and nothing else")
     if not np.isfinite(weights).all():
         raise _refused("MODEL_NOT_FINITE", "holds values that are not numbers")
@@ -116,7 +130,9 @@ def _auc(malicious: Floats, benign: Floats) -> float:
 
 
 def _tpr_at(malicious: Floats, benign: Floats, fpr: float) -> float:
-    """True-positive rate of the lowest threshold that at most a share `fpr` of the benign rows exceeds."""
+    """True-positive rate of the lowest threshold that at most a share `fpr` of the benign rows
+    exceeds.
+    """
     if not len(malicious) or not len(benign):
         return float("nan")
     allowed = int(fpr * len(benign))
@@ -124,4 +140,6 @@ def _tpr_at(malicious: Floats, benign: Floats, fpr: float) -> float:
 
 
 def _refused(code: str, why: str) -> PeerFault:
-    return PeerFault(code, f"The model {why}; it is not used.", "The model in use stays. Tell the operator.")
+    return PeerFault(
+        code, f"The model {why}; it is not used.", "The model in use stays. Tell the operator."
+    )

@@ -1,6 +1,8 @@
-"""The 29 features: integers that stand in the headers of every Windows executable, in the order in which a row holds them.
+"""The 29 features: integers that stand in the headers of every Windows executable, in the order in
+which a row holds them.
 
-Names are those of the PE format (Microsoft, "PE Format", FILE_HEADER and OPTIONAL_HEADER); a range is the width of the field.
+Names are those of the PE format (Microsoft, "PE Format", FILE_HEADER and OPTIONAL_HEADER); a range
+is the width of the field.
 """
 
 from collections.abc import Sequence
@@ -52,7 +54,8 @@ FEATURE_RANGES = {name: (0, 2**bits - 1) for name, bits in _BITS.items()}
 def validate_row(features: Sequence[int]) -> None:
     """Check that a row could stand in a header.
 
-    Raises PeerFault BAD_ROW for another length, another type than int, or a value outside its field's range.
+    Raises PeerFault BAD_ROW for another length, another type than int, or a value outside its
+    field's range.
     """
     if len(features) != len(FEATURE_NAMES):
         raise _bad(f"expected {len(FEATURE_NAMES)} values, got {len(features)}")
@@ -62,4 +65,8 @@ def validate_row(features: Sequence[int]) -> None:
 
 
 def _bad(detail: str) -> PeerFault:
-    return PeerFault("BAD_ROW", f"A feature row cannot be used ({detail}).", "Nothing was stored. Check the file or table it came from.")
+    return PeerFault(
+        "BAD_ROW",
+        f"A feature row cannot be used ({detail}).",
+        "Nothing was stored. Check the file or table it came from.",
+    )

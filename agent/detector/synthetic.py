@@ -1,7 +1,8 @@
-"""Made-up header rows with the habits of real toolchains, for demonstrations and tests: no row comes from any file or data set.
+"""Made-up header rows with the habits of real toolchains, for demonstrations and tests: no row
+comes from any file or data set.
 
-A *family* is a toolchain and a use (`toolchains`); a *group* is one project or campaign: its rows share toolchain, flags and versions,
-and differ in sizes. Whole groups are held out in a fair test.
+A *family* is a toolchain and a use (`toolchains`); a *group* is one project or campaign: its rows
+share toolchain, flags and versions, and differ in sizes. Whole groups are held out in a fair test.
 """
 
 from collections.abc import Sequence
@@ -40,8 +41,16 @@ class Dataset:
         return Dataset(self.rows[chosen], self.labels[chosen], self.groups[chosen], families)
 
 
-def generate(rng: np.random.Generator, rows: int, *, families: Sequence[Family] = FAMILIES, group_rows: int = 12) -> Dataset:
-    """Make up `rows` rows in groups of about `group_rows`; the same generator state gives the same rows."""
+def generate(
+    rng: np.random.Generator,
+    rows: int,
+    *,
+    families: Sequence[Family] = FAMILIES,
+    group_rows: int = 12,
+) -> Dataset:
+    """Make up `rows` rows in groups of about `group_rows`; the same generator state gives the same
+    rows.
+    """
     weights = np.array([family.weight for family in families])
     made: list[dict[str, int]] = []
     labels: list[int] = []
@@ -62,7 +71,9 @@ def generate(rng: np.random.Generator, rows: int, *, families: Sequence[Family] 
 
 
 def hold_out(dataset: Dataset, rng: np.random.Generator, share: float) -> tuple[Dataset, Dataset]:
-    """Split into (training, held out) so that no group stands on both sides; `share` of the groups is held out."""
+    """Split into (training, held out) so that no group stands on both sides; `share` of the groups
+    is held out.
+    """
     numbers = np.unique(dataset.groups)
     held = rng.permutation(numbers)[: round(share * len(numbers))]
     chosen = np.isin(dataset.groups, held)
@@ -109,12 +120,29 @@ def _habits(family: Family, rng: np.random.Generator) -> _Habits:
 def _row(family: Family, habits: _Habits, rng: np.random.Generator) -> dict[str, int]:
     """One header: sizes drawn around the group's, everything else as the linker lays it out."""
     align = habits.file_alignment
-    code, data = (_up(int(2 ** rng.normal(middle, 0.8)), align) for middle in (habits.code_log2, habits.data_log2))
-    bare = _up(int(2 ** rng.uniform(*family.bare_log2)), align) if family.bare_log2 and rng.random() < 0.7 else 0
+    code, data = (
+        _up(int(2 ** rng.normal(middle, 0.8)), align)
+        for middle in (habits.code_log2, habits.data_log2)
+    )
+    bare = (
+        _up(int(2 ** rng.uniform(*family.bare_log2)), align)
+        if family.bare_log2 and rng.random() < 0.7
+        else 0
+    )
     sections = max(1, habits.sections + int(rng.choice((0, 0, 0, 1, -1))))
     start = _up(bare + PAGE, PAGE) if family.packed else PAGE
-    image = start + _up(code, PAGE) + _up(data, PAGE) + _up(bare, PAGE) * (not family.packed) + PAGE * sections
-    entry = start + code - int(rng.integers(0x10, min(code, 0x800) + 0x11)) if family.packed else start + int(rng.integers(code))
+    image = (
+        start
+        + _up(code, PAGE)
+        + _up(data, PAGE)
+        + _up(bare, PAGE) * (not family.packed)
+        + PAGE * sections
+    )
+    entry = (
+        start + code - int(rng.integers(0x10, min(code, 0x800) + 0x11))
+        if family.packed
+        else start + int(rng.integers(code))
+    )
     system = habits.system
     return {
         "SizeOfOptionalHeader": 240 if family.wide else 224,
@@ -137,7 +165,9 @@ def _row(family: Family, habits: _Habits, rng: np.random.Generator) -> dict[str,
         "MajorSubsystemVersion": 5 if habits.linker[0] == 2 and family.wide else system[0],
         "MinorSubsystemVersion": 2 if habits.linker[0] == 2 and family.wide else system[1],
         "SizeOfImage": image,
-        "SizeOfHeaders": _up(0x180 + 40 * sections + (0x40 if family.wide else 0), max(align, 0x200)),
+        "SizeOfHeaders": _up(
+            0x180 + 40 * sections + (0x40 if family.wide else 0), max(align, 0x200)
+        ),
         "CheckSum": int(rng.integers(1, 1 << 24)) if habits.has_checksum else 0,
         "Subsystem": habits.subsystem,
         "DllCharacteristics": habits.flags,

@@ -1,7 +1,7 @@
 """What compilers, linkers and packers put into a header, as families: the table behind `synthetic`.
 
-Written by hand from what they are documented or known to do (PE format specification; defaults of link.exe, GNU ld, Delphi, Visual
-Basic 6, Go, Rust, UPX); nothing is counted from files.
+Written by hand from what they are documented or known to do (PE format specification; defaults of
+link.exe, GNU ld, Delphi, Visual Basic 6, Go, Rust, UPX); nothing is counted from files.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,10 @@ MEBI = 1 << 20
 
 @dataclass(frozen=True)
 class Family:
-    """A toolchain and a use. Tuples are the choices that a group makes once; spans are (lowest, highest) of what rows draw."""
+    """A toolchain and a use.
+
+    Tuples are the choices that a group makes once; spans are (lowest, highest) of what rows draw.
+    """
 
     name: str
     malicious: bool

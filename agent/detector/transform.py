@@ -1,4 +1,5 @@
-"""`fixed-v1`: 29 header integers to 115 numbers in [0, 1], with constants only, so that devices need to share no statistics.
+"""`fixed-v1`: 29 header integers to 115 numbers in [0, 1], with constants only, so that devices
+need to share no statistics.
 
 The order of the outputs is part of the format: a model's weights belong to it.
 """
@@ -96,13 +97,21 @@ def _flags(raw: Floats) -> list[NDArray[np.generic]]:
         for name in ("Characteristics", "DllCharacteristics")
         for bit in range(16)
     ]
-    return [*_one_of(_column(raw, "Subsystem"), _SUBSYSTEMS), *bits, *_one_of(_column(raw, "SizeOfOptionalHeader"), (224, 240))]
+    return [
+        *_one_of(_column(raw, "Subsystem"), _SUBSYSTEMS),
+        *bits,
+        *_one_of(_column(raw, "SizeOfOptionalHeader"), (224, 240)),
+    ]
 
 
 def _relations(raw: Floats) -> list[NDArray[np.generic]]:
-    """8 to 11: what is set, what is zero, shares of the image, whether the entry point lies in the code."""
+    """8 to 11: what is set, what is zero, shares of the image, whether the entry point lies in the
+    code.
+    """
     image = np.maximum(_column(raw, "SizeOfImage"), 1)
-    entry, start, size = (_column(raw, name) for name in ("AddressOfEntryPoint", "BaseOfCode", "SizeOfCode"))
+    entry, start, size = (
+        _column(raw, name) for name in ("AddressOfEntryPoint", "BaseOfCode", "SizeOfCode")
+    )
     return [
         _column(raw, "CheckSum") != 0,
         _column(raw, "LoaderFlags") != 0,

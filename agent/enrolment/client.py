@@ -1,7 +1,8 @@
-"""Belonging to an operator: the identity, made by the first pass after the yes, and the model that the operator signs.
+"""Belonging to an operator: the identity, made by the first pass after the yes, and the model that
+the operator signs.
 
-Registration is idempotent: the key is made once, and the server gives the same answer to the same key and token, so a crash at any
-point is made good by the next pass.
+Registration is idempotent: the key is made once, and the server gives the same answer to the same
+key and token, so a crash at any point is made good by the next pass.
 """
 
 import hashlib
@@ -35,7 +36,9 @@ ISSUANCE_LOG = "issuance_log"
 class ClientFactory(Protocol):
     """Makes the connection to an aggregator; a fake in tests."""
 
-    def __call__(self, server: str, ca_pem: str, signing_key: str, identity: "Identity | None") -> "AggregatorClient": ...
+    def __call__(
+        self, server: str, ca_pem: str, signing_key: str, identity: "Identity | None"
+    ) -> "AggregatorClient": ...
 
 
 class Blocking(Protocol):
@@ -76,7 +79,8 @@ class Membership:
         self._enrolment()
 
     async def connect(self, permit: Permit) -> "AggregatorClient":
-        """A connection with this device's certificate; registers first when that was not done yet. The caller closes it.
+        """A connection with this device's certificate; registers first when that was not done yet.
+        The caller closes it.
 
         Raises NeedsUser NOT_ENROLLED, PeerFault ISSUANCE_LOG, and what keyring and server raise.
         """
@@ -87,28 +91,38 @@ class Membership:
         permit.check()
         identity = await self._blocking(self._identity_file().load)
         permit.check()
-        client = self._client_factory(enrolment.server, enrolment.ca_pem, enrolment.signing_key, identity)
+        client = self._client_factory(
+            enrolment.server, enrolment.ca_pem, enrolment.signing_key, identity
+        )
         try:
             if await self._renewed(permit, enrolment, client, identity):
                 client.close()
                 identity = await self._blocking(self._identity_file().load)
-                client = self._client_factory(enrolment.server, enrolment.ca_pem, enrolment.signing_key, identity)
+                client = self._client_factory(
+                    enrolment.server, enrolment.ca_pem, enrolment.signing_key, identity
+                )
             await self._audit(permit, enrolment, client, identity)
             permit.check()
-        except BaseException:  # cancelled, too: a request under way in its thread must not be followed by another
+        except (
+            BaseException
+        ):  # cancelled, too: a request under way in its thread must not be followed by another
             client.close()
             raise
         return client
 
     async def update_model(self) -> bool:
-        """Fetch a newer model for scanning without certificate or consent, over public signed paths; whether one came.
+        """Fetch a newer model for scanning without certificate or consent, over public signed
+        paths; whether one came.
 
-        Only for `models.update_without_consent`, and only where the invitation pins a repository. Raises what server and repository raise.
+        Only for `models.update_without_consent`, and only where the invitation pins a repository.
+        Raises what server and repository raise.
         """
         enrolment, store = self._enrolment(), self._models()
         if not enrolment.root_sha256:
             return False
-        client = self._client_factory(enrolment.server, enrolment.ca_pem, enrolment.signing_key, None)
+        client = self._client_factory(
+            enrolment.server, enrolment.ca_pem, enrolment.signing_key, None
+        )
         try:
             repository = self._repository(enrolment.root_sha256, client)
             task = await self._blocking(repository.task)
@@ -129,9 +143,11 @@ class Membership:
         return self._enrolment().ca_pem
 
     def revoked(self, crl_pem: str) -> frozenset[int]:
-        """Serial numbers of the certificates that the authority has taken back, from its signed list.
+        """Serial numbers of the certificates that the authority has taken back, from its signed
+        list.
 
-        Raises PeerFault REVOCATIONS_BAD, REVOCATIONS_EXPIRED, REVOCATIONS_OLDER (than another that was seen).
+        Raises PeerFault REVOCATIONS_BAD, REVOCATIONS_EXPIRED, REVOCATIONS_OLDER (than another that
+        was seen).
         """
         from agent.protocol.revocations import read_revocations
 
@@ -142,9 +158,16 @@ class Membership:
         return listed.serials
 
     async def held_by_server(self, permit: Permit) -> dict[str, Any]:
-        """All that the aggregator holds about this device. Raises NeedsUser NOT_ENROLLED where nothing was ever registered."""
+        """All that the aggregator holds about this device.
+
+        Raises NeedsUser NOT_ENROLLED where nothing was ever registered.
+        """
         if not self._enrolment().is_registered:
-            raise NeedsUser("NOT_ENROLLED", "The server does not know this device yet.", "There is nothing to be had from it.")
+            raise NeedsUser(
+                "NOT_ENROLLED",
+                "The server does not know this device yet.",
+                "There is nothing to be had from it.",
+            )
         client = await self.connect(permit)
         try:
             return await self._blocking(client.device)
@@ -152,12 +175,21 @@ class Membership:
             client.close()
 
     def farewell(self, identity: "Identity") -> "AggregatorClient":
-        """A connection for a last word under an identity that was opened before. The caller closes it."""
-        enrolment = self._enrolment()
-        return self._client_factory(enrolment.server, enrolment.ca_pem, enrolment.signing_key, identity)
+        """A connection for a last word under an identity that was opened before.
 
-    async def model(self, permit: Permit, client: "AggregatorClient", named: "Offer", task: "Task") -> "tuple[VerifiedModel, int]":
-        """The verified model that an offer names, and the bytes that came over the network for it (0 when it was here)."""
+        The caller closes it.
+        """
+        enrolment = self._enrolment()
+        return self._client_factory(
+            enrolment.server, enrolment.ca_pem, enrolment.signing_key, identity
+        )
+
+    async def model(
+        self, permit: Permit, client: "AggregatorClient", named: "Offer", task: "Task"
+    ) -> "tuple[VerifiedModel, int]":
+        """The verified model that an offer names, and the bytes that came over the network for it
+        (0 when it was here).
+        """
         enrolment, store = self._enrolment(), self._models()
         held = await self._blocking(lambda: store.current(enrolment.signing_key, task))
         if held is not None and held.sha256 == named.model_digest:
@@ -166,16 +198,22 @@ class Membership:
         model = await self._blocking(lambda: self._fetch(enrolment, store, client, task))
         if (model.sha256, model.version) != (named.model_digest, named.model_version):
             raise PeerFault(
-                "MODEL_NOT_THE_ROUNDS", "The server sent another model than the round names.", "Nothing was sent. Tell the operator."
+                "MODEL_NOT_THE_ROUNDS",
+                "The server sent another model than the round names.",
+                "Nothing was sent. Tell the operator.",
             )
         await self._blocking(lambda: store.install(model))
         self._changed()
         return model, len(model.content)
 
-    def _fetch(self, enrolment: Enrolment, store: "ModelStore", client: "AggregatorClient", task: "Task") -> "VerifiedModel":
+    def _fetch(
+        self, enrolment: Enrolment, store: "ModelStore", client: "AggregatorClient", task: "Task"
+    ) -> "VerifiedModel":
         from agent.models.verify import verify_model
 
-        no_model = PeerFault("BAD_ANSWER", "The server sent no model.", "AegisAI asks again by itself.")
+        no_model = PeerFault(
+            "BAD_ANSWER", "The server sent no model.", "AegisAI asks again by itself."
+        )
         if enrolment.root_sha256:
             model = self._repository(enrolment.root_sha256, client).model(task, store.floor())
             if model is None:
@@ -184,7 +222,14 @@ class Membership:
         came = client.model()
         if came is None:
             raise no_model
-        return verify_model(came.metadata, came.signature, came.model, signing_key=enrolment.signing_key, task=task, floor=store.floor())
+        return verify_model(
+            came.metadata,
+            came.signature,
+            came.model,
+            signing_key=enrolment.signing_key,
+            task=task,
+            floor=store.floor(),
+        )
 
     async def _register(self, permit: Permit, enrolment: Enrolment) -> None:
         file = self._identity_file()
@@ -196,19 +241,32 @@ class Membership:
                 raise
         csr_pem = await self._blocking(file.csr_pem)
         permit.check()
-        client = self._client_factory(enrolment.server, enrolment.ca_pem, enrolment.signing_key, None)
+        client = self._client_factory(
+            enrolment.server, enrolment.ca_pem, enrolment.signing_key, None
+        )
         try:
             answer = await self._blocking(lambda: client.register(enrolment.token, csr_pem))
         finally:
             client.close()
         await self._blocking(
-            lambda: file.set_certificate(answer.device_id, answer.certificate_pem, answer.ca_pem, answer.erase_secret, answer.signing_key)
+            lambda: file.set_certificate(
+                answer.device_id,
+                answer.certificate_pem,
+                answer.ca_pem,
+                answer.erase_secret,
+                answer.signing_key,
+            )
         )
         self._terms.registered(answer.task.to_json(), answer.signing_key)
         self._changed()
 
-    async def _renewed(self, permit: Permit, enrolment: Enrolment, client: "AggregatorClient", identity: "Identity") -> bool:
-        """Renew the certificate at two thirds of its life. A failure matters only once it has ended."""
+    async def _renewed(
+        self, permit: Permit, enrolment: Enrolment, client: "AggregatorClient", identity: "Identity"
+    ) -> bool:
+        """Renew the certificate at two thirds of its life.
+
+        A failure matters only once it has ended.
+        """
         from agent.enrolment.renewal import renew, renewal_due
 
         now = self._clock.now()
@@ -224,15 +282,24 @@ class Membership:
             return False
         return True
 
-    async def _audit(self, permit: Permit, enrolment: Enrolment, client: "AggregatorClient", identity: "Identity") -> None:
-        """Look the authority over, once a day and for every new certificate. What cannot be fetched now is looked at the next time."""
+    async def _audit(
+        self, permit: Permit, enrolment: Enrolment, client: "AggregatorClient", identity: "Identity"
+    ) -> None:
+        """Look the authority over, once a day and for every new certificate.
+
+        What cannot be fetched now is looked at the next time.
+        """
         from agent.enrolment.log_audit import AUDIT_PERIOD_S, audit
         from agent.protocol.issuance import LogHead
 
         held, now = self._values.get(ISSUANCE_LOG) or {}, self._clock.now()
         authority = hashlib.sha256(enrolment.ca_pem.encode()).hexdigest()
         seen = LogHead(held["size"], held["root"]) if held.get("authority") == authority else None
-        if seen is not None and held["certificate"] == identity.fingerprint and 0 <= now - held["at"] < AUDIT_PERIOD_S:
+        if (
+            seen is not None
+            and held["certificate"] == identity.fingerprint
+            and 0 <= now - held["at"] < AUDIT_PERIOD_S
+        ):
             return
 
         async def ask(request: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -247,11 +314,21 @@ class Membership:
             permit.check()
             log.warning("issuance_log.not_checked code=%s", error.code)
             return
-        noted = {"size": head.size, "root": head.root, "authority": authority, "certificate": identity.fingerprint, "at": now}
+        noted = {
+            "size": head.size,
+            "root": head.root,
+            "authority": authority,
+            "certificate": identity.fingerprint,
+            "at": now,
+        }
         self._values.put(ISSUANCE_LOG, noted)
 
     def _enrolment(self) -> Enrolment:
         enrolment = self._terms.enrolment()
         if enrolment is None:
-            raise NeedsUser("NOT_ENROLLED", "This device has not joined an operator.", "Paste an invitation: aegis enroll INVITATION.")
+            raise NeedsUser(
+                "NOT_ENROLLED",
+                "This device has not joined an operator.",
+                "Paste an invitation: aegis enroll INVITATION.",
+            )
         return enrolment

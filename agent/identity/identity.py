@@ -1,12 +1,18 @@
-"""Who this device is: one encrypted file with the private key, its certificate and the erase secret, which the key store opens.
+"""Who this device is: one encrypted file with the private key, its certificate and the erase
+secret, which the key store opens.
 
-1. The file is AES-256-GCM with the installation id as associated data, mode 0600, written whole or not at all.
-2. The key store's item holds the wrapping key and the fingerprints of the certificates that the file may carry, so that an older copy
-   of the file is found out. During a change it names both; whichever of them the crash left behind is accepted.
-3. `create` makes the key; it is kept when the enrolment is interrupted, so that the server's answer to a repeated request still fits.
-4. `destroy` drops the ciphertext first, then the wrapping key, then the rest; it can be repeated until it succeeds.
+1. The file is AES-256-GCM with the installation id as associated data, mode 0600, written whole or
+   not at all.
+2. The key store's item holds the wrapping key and the fingerprints of the certificates that the
+   file may carry, so that an older copy of the file is found out. During a change it names both;
+   whichever of them the crash left behind is accepted.
+3. `create` makes the key; it is kept when the enrolment is interrupted, so that the server's answer
+   to a repeated request still fits.
+4. `destroy` drops the ciphertext first, then the wrapping key, then the rest; it can be repeated
+   until it succeeds.
 
-The key is software-protected: whoever may read this login's keyring may use it. `Signer` is the seam for a TPM.
+The key is software-protected: whoever may read this login's keyring may use it. `Signer` is the
+seam for a TPM.
 """
 
 import base64
@@ -58,11 +64,15 @@ class SoftwareSigner:
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
     def load_into(self, context: ssl.SSLContext, certificate_pem: str) -> None:
-        """Python's ssl loads keys from files only: a file under a random password, gone as soon as it is read (1.4 ms)."""
+        """Python's ssl loads keys from files only: a file under a random password, gone as soon as
+        it is read (1.4 ms).
+        """
         from cryptography.hazmat.primitives import serialization as form
 
         password = base64.b64encode(os.urandom(24))
-        key_pem = self._key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.BestAvailableEncryption(password))
+        key_pem = self._key.private_bytes(
+            form.Encoding.PEM, form.PrivateFormat.PKCS8, form.BestAvailableEncryption(password)
+        )
         descriptor, name = tempfile.mkstemp()
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -104,7 +114,10 @@ class _Contents:
 
 
 class IdentityFile:
-    """The identity on the disk. Every method but `exists` may ask the key store and raise its errors; call from an executor."""
+    """The identity on the disk.
+
+    Every method but `exists` may ask the key store and raise its errors; call from an executor.
+    """
 
     def __init__(self, home: Path, keystore: KeyStore) -> None:
         self._path = home / FILE_NAME
@@ -115,10 +128,17 @@ class IdentityFile:
         return self._path.exists()
 
     def create(self) -> None:
-        """Make the key, unless an interrupted enrolment left one. Raises NeedsUser ALREADY_ENROLLED."""
+        """Make the key, unless an interrupted enrolment left one.
+
+        Raises NeedsUser ALREADY_ENROLLED.
+        """
         if self.exists() and not self.is_remnant():
             if self._read().certificate_pem:
-                raise NeedsUser("ALREADY_ENROLLED", "This device is enrolled already.", "Erase first to enrol anew.")
+                raise NeedsUser(
+                    "ALREADY_ENROLLED",
+                    "This device is enrolled already.",
+                    "Erase first to enrol anew.",
+                )
             return
         self.destroy()
         installation_id = uuid.uuid4().hex
@@ -131,17 +151,31 @@ class IdentityFile:
         """The certificate request for the key, signed by it. The server chooses the name."""
         return _csr_pem(self._read().key_pem)
 
-    def set_certificate(self, device_id: str, certificate_pem: str, ca_pem: str, erase_secret: str, signing_key: str) -> None:
-        """Store what enrolment gave. Raises PeerFault BAD_CERTIFICATE as `check_certificate` does."""
+    def set_certificate(
+        self, device_id: str, certificate_pem: str, ca_pem: str, erase_secret: str, signing_key: str
+    ) -> None:
+        """Store what enrolment gave.
+
+        Raises PeerFault BAD_CERTIFICATE as `check_certificate` does.
+        """
         contents = self._read()
         check_certificate(certificate_pem, ca_pem, device_id, contents.key_pem)
         self._change(
             contents,
-            replace(contents, device_id=device_id, certificate_pem=certificate_pem, erase_secret=erase_secret, signing_key=signing_key),
+            replace(
+                contents,
+                device_id=device_id,
+                certificate_pem=certificate_pem,
+                erase_secret=erase_secret,
+                signing_key=signing_key,
+            ),
         )
 
     def load(self) -> Identity:
-        """Open the identity. Raises NeedsUser NOT_ENROLLED, IDENTITY_DAMAGED, and the key store's errors."""
+        """Open the identity.
+
+        Raises NeedsUser NOT_ENROLLED, IDENTITY_DAMAGED, and the key store's errors.
+        """
         from cryptography import x509
         from cryptography.hazmat.primitives.hashes import SHA256
 
@@ -162,16 +196,23 @@ class IdentityFile:
         )
 
     def derived_key(self, label: str) -> bytes:
-        """32 bytes that only this key store gives, for what `label` says (HKDF-SHA-256). Raises as `load` does."""
+        """32 bytes that only this key store gives, for what `label` says (HKDF-SHA-256).
+
+        Raises as `load` does.
+        """
         from cryptography.hazmat.primitives.hashes import SHA256
         from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
         installation_id = self._installation_id()
         wrapping_key, _ = self._open_item(installation_id)
-        return HKDF(SHA256(), 32, salt=bytes.fromhex(installation_id), info=label.encode()).derive(wrapping_key)
+        return HKDF(SHA256(), 32, salt=bytes.fromhex(installation_id), info=label.encode()).derive(
+            wrapping_key
+        )
 
     def renewal_csr_pem(self) -> str:
-        """The request for the next certificate, with a new key that is kept until `set_renewed` (a repeated call gives the same key)."""
+        """The request for the next certificate, with a new key that is kept until `set_renewed` (a
+        repeated call gives the same key).
+        """
         contents = self._read()
         if not contents.certificate_pem:
             raise _not_enrolled()
@@ -182,18 +223,34 @@ class IdentityFile:
         return _csr_pem(contents.next_key_pem)
 
     def set_renewed(self, certificate_pem: str, ca_pem: str) -> None:
-        """Replace key and certificate by the next ones. Raises PeerFault BAD_CERTIFICATE; then nothing has changed."""
+        """Replace key and certificate by the next ones.
+
+        Raises PeerFault BAD_CERTIFICATE; then nothing has changed.
+        """
         contents = self._read()
         check_certificate(certificate_pem, ca_pem, contents.device_id, contents.next_key_pem)
-        self._change(contents, replace(contents, key_pem=contents.next_key_pem, next_key_pem="", certificate_pem=certificate_pem))
+        self._change(
+            contents,
+            replace(
+                contents,
+                key_pem=contents.next_key_pem,
+                next_key_pem="",
+                certificate_pem=certificate_pem,
+            ),
+        )
 
     def destroy(self) -> None:
-        """Remove key, certificate and wrapping key. Repeat it when it raises: the key itself is gone after the first step."""
+        """Remove key, certificate and wrapping key.
+
+        Repeat it when it raises: the key itself is gone after the first step.
+        """
         if not self.exists():
             return
         try:
             installation_id = self._installation_id()
-        except NeedsUser:  # unreadable: there is no name left under which the key store could hold anything
+        except (
+            NeedsUser
+        ):  # unreadable: there is no name left under which the key store could hold anything
             atomic_file.remove(self._path)
             return
         try:
@@ -204,7 +261,9 @@ class IdentityFile:
         atomic_file.remove(self._path)
 
     def _change(self, old: _Contents, new: _Contents) -> None:
-        """Write new contents; the item names the old and the new certificate until the file is there."""
+        """Write new contents; the item names the old and the new certificate until the file is
+        there.
+        """
         installation_id = self._installation_id()
         wrapping_key, _ = self._open_item(installation_id)
         fingerprints = (_fingerprint(old.certificate_pem), _fingerprint(new.certificate_pem))
@@ -218,13 +277,22 @@ class IdentityFile:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         nonce = os.urandom(12)
-        sealed = nonce + AESGCM(wrapping_key).encrypt(nonce, canonical(vars(contents)), _associated(installation_id))
-        outer = {"format": FORMAT, "installation_id": installation_id, "sealed": base64.b64encode(sealed).decode()}
+        sealed = nonce + AESGCM(wrapping_key).encrypt(
+            nonce, canonical(vars(contents)), _associated(installation_id)
+        )
+        outer = {
+            "format": FORMAT,
+            "installation_id": installation_id,
+            "sealed": base64.b64encode(sealed).decode(),
+        }
         atomic_file.write(self._path, canonical(outer))
 
     def _write_remnant(self, installation_id: str) -> None:
         """A file that only says under which name the key store may hold an item."""
-        atomic_file.write(self._path, canonical({"format": FORMAT, "installation_id": installation_id, "sealed": ""}))
+        atomic_file.write(
+            self._path,
+            canonical({"format": FORMAT, "installation_id": installation_id, "sealed": ""}),
+        )
 
     def _read(self) -> _Contents:
         from cryptography.exceptions import InvalidTag
@@ -237,7 +305,13 @@ class IdentityFile:
         wrapping_key, known = self._open_item(installation_id)
         try:
             sealed = base64.b64decode(outer["sealed"], validate=True)
-            contents = _Contents(**json.loads(AESGCM(wrapping_key).decrypt(sealed[:12], sealed[12:], _associated(installation_id))))
+            contents = _Contents(
+                **json.loads(
+                    AESGCM(wrapping_key).decrypt(
+                        sealed[:12], sealed[12:], _associated(installation_id)
+                    )
+                )
+            )
         except (InvalidTag, ValueError, TypeError) as error:
             raise _damaged(type(error).__name__) from error
         if contents.certificate_pem and _fingerprint(contents.certificate_pem) not in known:
@@ -258,8 +332,14 @@ class IdentityFile:
     def _outer(self) -> dict[str, str]:
         try:
             outer: dict[str, Any] = json.loads(atomic_file.read(self._path, MAX_FILE_BYTES))
-            fits = set(outer) == {"format", "installation_id", "sealed"} and outer["format"] == FORMAT
-            fits = fits and uuid.UUID(outer["installation_id"]).hex == outer["installation_id"] and isinstance(outer["sealed"], str)
+            fits = (
+                set(outer) == {"format", "installation_id", "sealed"} and outer["format"] == FORMAT
+            )
+            fits = (
+                fits
+                and uuid.UUID(outer["installation_id"]).hex == outer["installation_id"]
+                and isinstance(outer["sealed"], str)
+            )
         except FileNotFoundError as error:
             raise _not_enrolled() from error
         except (ValueError, TypeError, AttributeError, OSError) as error:
@@ -272,12 +352,17 @@ class IdentityFile:
         return self._outer()["installation_id"]
 
     def is_remnant(self) -> bool:
-        """Whether a `destroy` was interrupted here. Asks nobody. Raises NeedsUser NOT_ENROLLED, IDENTITY_DAMAGED."""
+        """Whether a `destroy` was interrupted here.
+
+        Asks nobody. Raises NeedsUser NOT_ENROLLED, IDENTITY_DAMAGED.
+        """
         return not self._outer()["sealed"]
 
 
 def check_certificate(certificate_pem: str, ca_pem: str, device_id: str, key_pem: str) -> None:
-    """Raise PeerFault BAD_CERTIFICATE unless it is for this key and name, for client authentication only, and issued by `ca_pem`."""
+    """Raise PeerFault BAD_CERTIFICATE unless it is for this key and name, for client authentication
+    only, and issued by `ca_pem`.
+    """
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature
 
@@ -299,7 +384,11 @@ def check_certificate(certificate_pem: str, ca_pem: str, device_id: str, key_pem
     except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound) as error:
         problem = f"does not come from the enrolment authority ({type(error).__name__})"
     if problem:
-        raise PeerFault("BAD_CERTIFICATE", f"The certificate that the server sent {problem}.", "Nothing was changed. Tell the operator.")
+        raise PeerFault(
+            "BAD_CERTIFICATE",
+            f"The certificate that the server sent {problem}.",
+            "Nothing was changed. Tell the operator.",
+        )
 
 
 def _names(certificate: "Certificate") -> list[str]:
@@ -314,7 +403,9 @@ def _new_key_pem() -> str:
     from cryptography.hazmat.primitives.asymmetric import ec
 
     key = ec.generate_private_key(ec.SECP256R1())
-    return key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption()).decode()
+    return key.private_bytes(
+        form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption()
+    ).decode()
 
 
 def _load_key(key_pem: str) -> "EllipticCurvePrivateKey":
@@ -332,7 +423,11 @@ def _csr_pem(key_pem: str) -> str:
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.serialization import Encoding
 
-    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(_load_key(key_pem), SHA256())
+    request = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([]))
+        .sign(_load_key(key_pem), SHA256())
+    )
     return request.public_bytes(Encoding.PEM).decode()
 
 
@@ -340,7 +435,11 @@ def _fingerprint(certificate_pem: str) -> str:
     """SHA-256 of the certificate's DER, hex; "" for none."""
     import hashlib
 
-    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate_pem)).hexdigest() if certificate_pem else ""
+    return (
+        hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate_pem)).hexdigest()
+        if certificate_pem
+        else ""
+    )
 
 
 def _item(wrapping_key: bytes, certificates: tuple[str, ...]) -> bytes:
@@ -352,10 +451,17 @@ def _associated(installation_id: str) -> bytes:
 
 
 def _not_enrolled() -> NeedsUser:
-    return NeedsUser("NOT_ENROLLED", "This device is not enrolled.", "Paste an invitation, or ask the operator for one.")
+    return NeedsUser(
+        "NOT_ENROLLED",
+        "This device is not enrolled.",
+        "Paste an invitation, or ask the operator for one.",
+    )
 
 
 def _damaged(detail: str) -> NeedsUser:
     return NeedsUser(
-        "IDENTITY_DAMAGED", "This device's identity cannot be opened.", "Erase it and ask the operator for a new invitation.", detail
+        "IDENTITY_DAMAGED",
+        "This device's identity cannot be opened.",
+        "Erase it and ask the operator for a new invitation.",
+        detail,
     )

@@ -1,13 +1,18 @@
-"""Where the one secret that opens the identity file is kept: the operating system's keyring, or what an administrator chose instead.
+"""Where the one secret that opens the identity file is kept: the operating system's keyring, or
+what an administrator chose instead.
 
-1. Only backends on the allow-list are used; null, plain-text and unknown ones are refused by name, also when the environment or a
-   configuration file asks for them.
-2. `get`, `put` and `delete` never raise a prompt; only `unlock` may, and only a button that the person pressed calls it.
-   (On macOS the system itself may ask when the program's signature has changed.)
-3. Every call has a deadline and runs in a thread of its own. Call from an executor, never on the event loop.
-4. A locked, absent, full or refusing keyring is told apart; none of them means that the identity is lost.
+1. Only backends on the allow-list are used; null, plain-text and unknown ones are refused by name,
+   also when the environment or a configuration file asks for them.
+2. `get`, `put` and `delete` never raise a prompt; only `unlock` may, and only a button that the
+   person pressed calls it. (On macOS the system itself may ask when the program's signature has
+   changed.)
+3. Every call has a deadline and runs in a thread of its own. Call from an executor, never on the
+   event loop.
+4. A locked, absent, full or refusing keyring is told apart; none of them means that the identity is
+   lost.
 
-KWallet and libsecret are reached through the Secret Service: their own backends could raise a prompt unasked.
+KWallet and libsecret are reached through the Secret Service: their own backends could raise a
+prompt unasked.
 """
 
 import base64
@@ -37,7 +42,9 @@ MAX_UTF16_BYTES = 2560
 """What the Windows Credential Manager holds; the same bound everywhere keeps the item small."""
 SERVICE = "AegisAI"
 SECRET_SERVICE = "keyring.backends.SecretService.Keyring"  # noqa: S105 - the name of a class
-ALLOWED_BACKENDS = frozenset({SECRET_SERVICE, "keyring.backends.macOS.Keyring", "keyring.backends.Windows.WinVaultKeyring"})
+ALLOWED_BACKENDS = frozenset(
+    {SECRET_SERVICE, "keyring.backends.macOS.Keyring", "keyring.backends.Windows.WinVaultKeyring"}
+)
 CREDENTIAL_NAME = "aegisai-key"
 """Name of the systemd credential (`LoadCredentialEncrypted=aegisai-key`)."""
 
@@ -59,7 +66,8 @@ class KeyStoreFacts:
 class KeyStore(Protocol):
     """Small secrets by name.
 
-    All methods but `describe` raise NeedsUser KEYRING_LOCKED, KEYRING_ABSENT, KEYRING_DENIED or KEYRING_TOO_LARGE.
+    All methods but `describe` raise NeedsUser KEYRING_LOCKED, KEYRING_ABSENT, KEYRING_DENIED or
+    KEYRING_TOO_LARGE.
     """
 
     def get(self, name: str) -> bytes | None: ...
@@ -100,7 +108,11 @@ class MemoryKeyStore:
 class OsKeyStore:
     """The operating system's keyring."""
 
-    def __init__(self, load_backend: "Callable[[], KeyringBackend] | None" = None, deadline_s: float = CALL_DEADLINE_S) -> None:
+    def __init__(
+        self,
+        load_backend: "Callable[[], KeyringBackend] | None" = None,
+        deadline_s: float = CALL_DEADLINE_S,
+    ) -> None:
         self._load_backend = load_backend or _configured_backend
         self._deadline_s = deadline_s
         self._stuck: threading.Thread | None = None
@@ -120,7 +132,10 @@ class OsKeyStore:
         size = len(text.encode("utf-16-le"))
         if size > MAX_UTF16_BYTES:
             raise NeedsUser(
-                "KEYRING_TOO_LARGE", "The keyring cannot hold a secret of this size.", "Report this.", f"{size} > {MAX_UTF16_BYTES}"
+                "KEYRING_TOO_LARGE",
+                "The keyring cannot hold a secret of this size.",
+                "Report this.",
+                f"{size} > {MAX_UTF16_BYTES}",
             )
         self._call(lambda keyring: keyring.set_password(SERVICE, name, text))
 
@@ -154,15 +169,24 @@ class OsKeyStore:
             keyring = self._load_backend()
             self._backend = _class_name(keyring)
             if self._backend not in ALLOWED_BACKENDS:
-                raise _absent(f"The keyring backend {self._backend} is not known to protect secrets; it is refused.")
+                raise _absent(
+                    f"The keyring backend {self._backend} is not known to protect secrets; it is"
+                    " refused."
+                )
             if not prompts and self._backend == SECRET_SERVICE:
                 _secret_service_must_be_open()
             return use(keyring)
 
-        return self._in_time(UNLOCK_DEADLINE_S if prompts else self._deadline_s, lambda: _translated(whole))
+        return self._in_time(
+            UNLOCK_DEADLINE_S if prompts else self._deadline_s, lambda: _translated(whole)
+        )
 
     def _in_time(self, deadline_s: float, call: Callable[[], T]) -> T:
-        """Run `call` in a thread. At the deadline that thread is left to itself, and no other is started before it has come back."""
+        """Run `call` in a thread.
+
+        At the deadline that thread is left to itself, and no other is started before it has come
+        back.
+        """
         outcome: Future[T] = Future()
 
         def run() -> None:
@@ -181,9 +205,11 @@ class OsKeyStore:
 
 
 class FileKeyStore:
-    """For machines without a keyring, chosen explicitly: secrets in a file, encrypted under a key that comes from elsewhere.
+    """For machines without a keyring, chosen explicitly: secrets in a file, encrypted under a key
+    that comes from elsewhere.
 
-    `secret` gives the systemd credential's bytes or the person's passphrase; the file's key is derived from it by scrypt.
+    `secret` gives the systemd credential's bytes or the person's passphrase; the file's key is
+    derived from it by scrypt.
     """
 
     def __init__(self, path: Path, kind: str, secret: Callable[[], bytes]) -> None:
@@ -229,7 +255,9 @@ class FileKeyStore:
             return {}
         salt, nonce, sealed = whole[:16], whole[16:28], whole[28:]
         try:
-            held: dict[str, str] = json.loads(AESGCM(_file_key(secret, salt)).decrypt(nonce, sealed, b"aegisai-keystore/1"))
+            held: dict[str, str] = json.loads(
+                AESGCM(_file_key(secret, salt)).decrypt(nonce, sealed, b"aegisai-keystore/1")
+            )
         except (InvalidTag, ValueError) as error:
             raise _denied(f"the {self._kind} does not open {self._path.name}") from error
         return held
@@ -238,12 +266,17 @@ class FileKeyStore:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         salt, nonce = os.urandom(16), os.urandom(12)
-        sealed = AESGCM(_file_key(self._secret(), salt)).encrypt(nonce, json.dumps(held).encode(), b"aegisai-keystore/1")
+        sealed = AESGCM(_file_key(self._secret(), salt)).encrypt(
+            nonce, json.dumps(held).encode(), b"aegisai-keystore/1"
+        )
         atomic_file.write(self._path, salt + nonce + sealed)
 
 
 def chosen(kind: str, home: Path, environ: Mapping[str, str]) -> KeyStore:
-    """The key store that the setting `key_store` names: "os", "credential" or "passphrase". Asks nobody yet."""
+    """The key store that the setting `key_store` names: "os", "credential" or "passphrase".
+
+    Asks nobody yet.
+    """
     path = home / "keystore.aead"
     if kind == "credential":
         return FileKeyStore(path, kind, lambda: credential(environ))
@@ -255,7 +288,11 @@ def chosen(kind: str, home: Path, environ: Mapping[str, str]) -> KeyStore:
 def terminal_passphrase() -> bytes:
     """Ask at the terminal. Raises NeedsUser PASSPHRASE_MISSING where there is none."""
     if not sys.stdin.isatty():
-        raise NeedsUser("PASSPHRASE_MISSING", "The key store's passphrase is needed.", "Start `aegis run` from a terminal and type it.")
+        raise NeedsUser(
+            "PASSPHRASE_MISSING",
+            "The key store's passphrase is needed.",
+            "Start `aegis run` from a terminal and type it.",
+        )
     return getpass.getpass("Passphrase of the key store: ").encode()
 
 
@@ -270,7 +307,8 @@ def credential(environ: Mapping[str, str]) -> bytes:
         raise NeedsOperator(
             "CREDENTIAL_MISSING",
             f"The service was given no credential named {CREDENTIAL_NAME} of at least 16 bytes.",
-            f"Add LoadCredentialEncrypted={CREDENTIAL_NAME} to the unit, or choose another key store.",
+            f"Add LoadCredentialEncrypted={CREDENTIAL_NAME} to the unit, or choose another key"
+            " store.",
         )
     return secret
 
@@ -288,7 +326,8 @@ def _class_name(keyring: object) -> str:
 def _configured_backend() -> "KeyringBackend":
     """The backend that the environment or keyringrc.cfg names, else the platform's own.
 
-    keyring's automatic choice is not used: it takes any plug-in with a higher priority, and remembers that a service was absent.
+    keyring's automatic choice is not used: it takes any plug-in with a higher priority, and
+    remembers that a service was absent.
     """
     from keyring import core
 
@@ -308,7 +347,9 @@ def _configured_backend() -> "KeyringBackend":
 
 
 def _secret_service_must_be_open() -> None:
-    """Ask whether the default collection is locked: any other call would raise a prompt and wait for it."""
+    """Ask whether the default collection is locked: any other call would raise a prompt and wait
+    for it.
+    """
     import secretstorage
     from secretstorage.exceptions import ItemNotFoundException
 
@@ -350,7 +391,15 @@ def _backend_errors() -> tuple[type[Exception], ...]:
     """What a backend may let through of its own libraries."""
     from keyring.errors import KeyringError
 
-    errors: tuple[type[Exception], ...] = (KeyringError, RuntimeError, OSError, EOFError, ImportError, AttributeError, ValueError)
+    errors: tuple[type[Exception], ...] = (
+        KeyringError,
+        RuntimeError,
+        OSError,
+        EOFError,
+        ImportError,
+        AttributeError,
+        ValueError,
+    )
     if "secretstorage" in sys.modules:
         from jeepney import DBusErrorResponse
         from secretstorage.exceptions import SecretStorageException
@@ -361,14 +410,25 @@ def _backend_errors() -> tuple[type[Exception], ...]:
 
 def _locked(detail: str) -> NeedsUser:
     return NeedsUser(
-        "KEYRING_LOCKED", "The keyring is locked.", "Unlock it (log in, or press Unlock); AegisAI then goes on by itself.", detail
+        "KEYRING_LOCKED",
+        "The keyring is locked.",
+        "Unlock it (log in, or press Unlock); AegisAI then goes on by itself.",
+        detail,
     )
 
 
 def _absent(message: str, detail: str = "") -> NeedsUser:
-    remedy = "Start a keyring service (GNOME Keyring, KWallet), or choose key_store = credential or passphrase in the settings."
+    remedy = (
+        "Start a keyring service (GNOME Keyring, KWallet), or choose key_store = credential or"
+        " passphrase in the settings."
+    )
     return NeedsUser("KEYRING_ABSENT", message, remedy, detail)
 
 
 def _denied(detail: str) -> NeedsUser:
-    return NeedsUser("KEYRING_DENIED", "The keyring refused.", "Allow AegisAI to use its entry in the keyring, then try again.", detail)
+    return NeedsUser(
+        "KEYRING_DENIED",
+        "The keyring refused.",
+        "Allow AegisAI to use its entry in the keyring, then try again.",
+        detail,
+    )

@@ -1,6 +1,7 @@
 """The local channel's frames and its blocking client; the agent's end is agent/ipc/server.py.
 
-1. A frame is a 4-byte big-endian length and that many bytes of UTF-8 JSON (an object), at most MAX_FRAME_BYTES.
+1. A frame is a 4-byte big-endian length and that many bytes of UTF-8 JSON (an object), at most
+   MAX_FRAME_BYTES.
 2. The agent speaks first: a hello with the protocol's version.
 3. An answer that would not fit names a file in the runtime folder; the reader deletes it.
 """
@@ -54,7 +55,10 @@ class FrameDecoder:
         return bool(self._held)
 
     def feed(self, received: bytes) -> Iterator[dict[str, Any]]:
-        """Every message that `received` completes. Raises PeerFault BAD_FRAME; the connection is then of no more use."""
+        """Every message that `received` completes.
+
+        Raises PeerFault BAD_FRAME; the connection is then of no more use.
+        """
         self._held += received
         while len(self._held) >= 4:
             length = int.from_bytes(self._held[:4], "big")
@@ -75,10 +79,15 @@ def encode(message: dict[str, Any]) -> bytes:
 
 
 def decode_answer(answer: dict[str, Any]) -> dict[str, Any]:
-    """The result in an answer, read from its file where it names one. Raises the AegisError that the answer carries."""
+    """The result in an answer, read from its file where it names one.
+
+    Raises the AegisError that the answer carries.
+    """
     if "error" in answer:
         error = answer["error"]
-        raise NeedsUser(str(error.get("code")), str(error.get("message")), str(error.get("remedy", "")))
+        raise NeedsUser(
+            str(error.get("code")), str(error.get("message")), str(error.get("remedy", ""))
+        )
     result = answer.get("result")
     if not isinstance(result, dict):
         raise _bad_frame("an answer without a result")
@@ -93,7 +102,10 @@ class Channel:
     """A blocking connection, for commands."""
 
     def __init__(self, path: Path) -> None:
-        """Connect and check the hello. Raises NoAgentError, PeerFault CHANNEL_VERSION or AGENT_SILENT."""
+        """Connect and check the hello.
+
+        Raises NoAgentError, PeerFault CHANNEL_VERSION or AGENT_SILENT.
+        """
         if not hasattr(socket, "AF_UNIX"):
             raise NoAgentError
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -110,7 +122,10 @@ class Channel:
         except OSError as error:
             self._socket.close()
             raise PeerFault(
-                "AGENT_SILENT", "The agent does not answer.", "Wait a moment; else end it (aegis quit) and start it again.", str(error)
+                "AGENT_SILENT",
+                "The agent does not answer.",
+                "Wait a moment; else end it (aegis quit) and start it again.",
+                str(error),
             ) from error
         if hello.get("event") != "hello" or hello.get("protocol") != PROTOCOL:
             self.close()
@@ -120,7 +135,9 @@ class Channel:
                 "Quit it and start it again after an update.",
             )
 
-    def call(self, method: str, params: dict[str, Any], timeout_s: float = CALL_TIMEOUT_S) -> dict[str, Any]:
+    def call(
+        self, method: str, params: dict[str, Any], timeout_s: float = CALL_TIMEOUT_S
+    ) -> dict[str, Any]:
         """Ask and wait. Raises what the agent answers, and PeerFault AGENT_GONE."""
         self._number += 1
         try:
@@ -166,7 +183,12 @@ def _message(body: bytes) -> dict[str, Any]:
 
 
 def _bad_frame(detail: str) -> PeerFault:
-    return PeerFault("BAD_FRAME", "A message on the local channel could not be read.", "Nothing was changed.", detail)
+    return PeerFault(
+        "BAD_FRAME",
+        "A message on the local channel could not be read.",
+        "Nothing was changed.",
+        detail,
+    )
 
 
 def _gone(error: OSError) -> PeerFault:

@@ -1,10 +1,13 @@
 """The agent's end of the local channel: a Unix socket that only this user can reach.
 
-1. The socket lies in a folder of mode 0700 that this user owns; the peer's user id is checked as well.
-2. Every connection has a task that reads and one that writes, so a mute or slow client delays nobody but itself: a frame that was begun
-   is finished within FRAME_TIMEOUT_S, a client that does not read for as long is dropped.
+1. The socket lies in a folder of mode 0700 that this user owns; the peer's user id is checked as
+   well.
+2. Every connection has a task that reads and one that writes, so a mute or slow client delays
+   nobody but itself: a frame that was begun is finished within FRAME_TIMEOUT_S, a client that does
+   not read for as long is dropped.
 3. Status is pushed when it changes. A slow client gets the newest one, not all of them.
-4. A malformed frame gets one error and ends its connection; an unknown method gets an error and changes nothing.
+4. A malformed frame gets one error and ends its connection; an unknown method gets an error and
+   changes nothing.
 """
 
 import asyncio
@@ -46,7 +49,10 @@ class ChannelServer:
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
-        """Start to listen; the caller holds the home's lock, so that a socket found here is stale. Raises NeedsUser CHANNEL_UNSAFE."""
+        """Start to listen; the caller holds the home's lock, so that a socket found here is stale.
+
+        Raises NeedsUser CHANNEL_UNSAFE.
+        """
         _private_folder(self._path.parent)
         self._path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._accept, os.fspath(self._path))
@@ -86,7 +92,12 @@ class ChannelServer:
 
 class _Client:
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, call: Call, status: Callable[[], dict[str, Any]], folder: Path
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        call: Call,
+        status: Callable[[], dict[str, Any]],
+        folder: Path,
     ) -> None:
         self._reader = reader
         self._writer = writer
@@ -109,7 +120,9 @@ class _Client:
             self.drop()
 
     def push_status(self) -> None:
-        """Queue the status, unless one waits already: that one will be the newest when its turn comes."""
+        """Queue the status, unless one waits already: that one will be the newest when its turn
+        comes.
+        """
         if self._subscribed and not self._status_waits:
             self._status_waits = True
             self._queue(None)
@@ -167,10 +180,24 @@ class _Client:
     def _take(self, message: dict[str, Any]) -> None:
         number, method, params = message.get("id"), message.get("method"), message.get("params", {})
         known = set(message) <= {"id", "method", "params"}
-        if not known or not isinstance(number, int) or not isinstance(method, str) or not isinstance(params, dict):
-            raise PeerFault("BAD_FRAME", "A request needs id, method and params.", "Nothing was changed.")
+        if (
+            not known
+            or not isinstance(number, int)
+            or not isinstance(method, str)
+            or not isinstance(params, dict)
+        ):
+            raise PeerFault(
+                "BAD_FRAME", "A request needs id, method and params.", "Nothing was changed."
+            )
         if len(self._calls) >= MAX_CALLS_IN_FLIGHT:
-            self._send({"id": number, "error": NeedsUser("TOO_MANY_CALLS", "Too many requests at once.", "Wait for an answer.").to_json()})
+            self._send(
+                {
+                    "id": number,
+                    "error": NeedsUser(
+                        "TOO_MANY_CALLS", "Too many requests at once.", "Wait for an answer."
+                    ).to_json(),
+                }
+            )
             return
         task = asyncio.create_task(self._answer(number, method, params))
         self._calls.add(task)
@@ -186,16 +213,25 @@ class _Client:
             answer: dict[str, Any] = {"id": number, "result": await self._call(method, params)}
         except AegisError as error:
             answer = {"id": number, "error": error.to_json()}
-        except Exception:  # one of three broad excepts (STYLE 22): a bug in one method must not end the agent
+        except (
+            Exception
+        ):  # one of three broad excepts (STYLE 22): a bug in one method must not end the agent
             log.exception("call.failed method=%s", method)
-            answer = {"id": number, "error": InternalError("INTERNAL", "Something went wrong inside AegisAI.", "See the log.").to_json()}
+            answer = {
+                "id": number,
+                "error": InternalError(
+                    "INTERNAL", "Something went wrong inside AegisAI.", "See the log."
+                ).to_json(),
+            }
         self._send(answer)
 
     def _send(self, message: dict[str, Any]) -> None:
         try:
             self._queue(encode(message))
         except PeerFault:
-            self._queue(encode({"id": message["id"], "result": {}, "file": self._spill(message["result"])}))
+            self._queue(
+                encode({"id": message["id"], "result": {}, "file": self._spill(message["result"])})
+            )
 
     def _spill(self, result: dict[str, Any]) -> str:
         path = self._folder / f"answer-{secrets.token_hex(8)}.json"
@@ -216,7 +252,9 @@ def _private_folder(folder: Path) -> None:
     held = folder.lstat()
     if held.st_uid != os.getuid() or not folder.is_dir() or folder.is_symlink():
         raise NeedsUser(
-            "CHANNEL_UNSAFE", "The folder for the local channel is not ours alone.", "Set XDG_RUNTIME_DIR to a folder of your own."
+            "CHANNEL_UNSAFE",
+            "The folder for the local channel is not ours alone.",
+            "Set XDG_RUNTIME_DIR to a folder of your own.",
         )
     folder.chmod(0o700)
     for leftover in folder.glob("answer-*.json"):
@@ -230,6 +268,8 @@ def _same_user(peer: socket.socket) -> bool:
         credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         return bool(struct.unpack("3i", credentials)[1] == os.getuid())
     if platform == "darwin":
-        credentials = peer.getsockopt(0, 1, 76)  # SOL_LOCAL, LOCAL_PEERCRED: struct xucred begins with version and uid
+        credentials = peer.getsockopt(
+            0, 1, 76
+        )  # SOL_LOCAL, LOCAL_PEERCRED: struct xucred begins with version and uid
         return bool(struct.unpack_from("2I", credentials)[1] == os.getuid())
     return False

@@ -1,8 +1,10 @@
-"""Models from a TUF repository: what the operator's offline keys allow, no older than what was seen, and no staler than agreed.
+"""Models from a TUF repository: what the operator's offline keys allow, no older than what was
+seen, and no staler than agreed.
 
-Trust begins with the first root, whose SHA-256 the invitation carries. Offline keys sign "task.json" (what is learned, in what
-shape) and delegate "models/*" to one online key; so a broken-into aggregator can publish bad weights, but only of the right shape.
-The device's own floor (agent.models.store) holds also when the folder of metadata is lost.
+Trust begins with the first root, whose SHA-256 the invitation carries. Offline keys sign
+"task.json" (what is learned, in what shape) and delegate "models/*" to one online key; so a
+broken-into aggregator can publish bad weights, but only of the right shape. The device's own floor
+(agent.models.store) holds also when the folder of metadata is lost.
 """
 
 import contextlib
@@ -32,14 +34,17 @@ _BASE = "repository:/"
 _UNUSED = "The model in use stays. Tell the operator."
 
 Fetch = Callable[[str, int], bytes | None]
-"""(path below /api/v1/, most bytes) -> content, None when there is no such file. Raises AegisError OFFLINE and the like."""
+"""(path below /api/v1/, most bytes) -> content, None when there is no such file. Raises AegisError
+OFFLINE and the like."""
 
 
 class ModelRepository:
-    """The device's copy of the repository's metadata, and the way to its targets. Blocking; call from an executor.
+    """The device's copy of the repository's metadata, and the way to its targets. Blocking; call
+    from an executor.
 
-    All methods raise what `fetch` raises, NeedsUser CLOCK_WENT_BACK, and PeerFault MODEL_ROOT (not the invitation's), MODEL_UNSIGNED,
-    MODEL_OLDER (rolled back), MODEL_EXPIRED (frozen), MODEL_ALTERED (tampered, mixed), MODEL_TOO_LARGE, MODEL_MISSING.
+    All methods raise what `fetch` raises, NeedsUser CLOCK_WENT_BACK, and PeerFault MODEL_ROOT (not
+    the invitation's), MODEL_UNSIGNED, MODEL_OLDER (rolled back), MODEL_EXPIRED (frozen),
+    MODEL_ALTERED (tampered, mixed), MODEL_TOO_LARGE, MODEL_MISSING.
     """
 
     def __init__(self, home: Path, root_sha256: str, fetch: Fetch, clock: Clock) -> None:
@@ -52,18 +57,29 @@ class ModelRepository:
     def task(self) -> Task:
         """The task that the operator's offline keys sign."""
         with self._updater() as updater:
-            return Task.from_json(_json(self._download(updater, _target(updater, TASK_TARGET), MAX_METADATA_BYTES)))
+            return Task.from_json(
+                _json(self._download(updater, _target(updater, TASK_TARGET), MAX_METADATA_BYTES))
+            )
 
     def model(self, task: Task, floor: Floor, known_sha256: str = "") -> VerifiedModel | None:
-        """The current model, verified; None when its SHA-256 is `known_sha256`. Raises also as `check_model` does."""
+        """The current model, verified; None when its SHA-256 is `known_sha256`.
+
+        Raises also as `check_model` does.
+        """
         with self._updater() as updater:
             target = _target(updater, MODEL_TARGET)
-            said = {**target.unrecognized_fields.get("custom", {}), "sha256": target.hashes.get("sha256"), "length": target.length}
+            said = {
+                **target.unrecognized_fields.get("custom", {}),
+                "sha256": target.hashes.get("sha256"),
+                "length": target.length,
+            }
             facts = ModelFacts.from_json(said)
             check_facts(facts, task=task, floor=floor)
             if facts.sha256 == known_sha256:
                 return None
-            return check_model(facts, self._download(updater, target, facts.length), task=task, floor=floor)
+            return check_model(
+                facts, self._download(updater, target, facts.length), task=task, floor=floor
+            )
 
     def clear(self) -> None:
         """Forget everything (erase)."""
@@ -81,7 +97,9 @@ class ModelRepository:
 
         self._check_clock()
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        config = UpdaterConfig(max_root_rotations=32, max_delegations=4, targets_max_length=MAX_METADATA_BYTES)
+        config = UpdaterConfig(
+            max_root_rotations=32, max_delegations=4, targets_max_length=MAX_METADATA_BYTES
+        )
         try:
             updater = Updater(
                 str(self._folder),
@@ -98,14 +116,20 @@ class ModelRepository:
             raise _explained(error) from error
 
     def _check_clock(self) -> None:
-        """Metadata expires by this computer's clock, so a clock set back would keep old models fresh."""
+        """Metadata expires by this computer's clock, so a clock set back would keep old models
+        fresh.
+        """
         if self._clock.now() < self._clock_seen() - MAX_CLOCK_STEP_BACK_S:
             raise NeedsUser(
-                "CLOCK_WENT_BACK", "This computer's clock went back by more than a day; models are not taken.", "Set the clock right."
+                "CLOCK_WENT_BACK",
+                "This computer's clock went back by more than a day; models are not taken.",
+                "Set the clock right.",
             )
 
     def _note_clock(self) -> None:
-        """Once metadata that expires within a day was fresh by it: so a clock that is far ahead leaves no mark."""
+        """Once metadata that expires within a day was fresh by it: so a clock that is far ahead
+        leaves no mark.
+        """
         now = self._clock.now()
         if now > self._clock_seen():
             atomic_file.write(self._seen_at, str(now).encode())
@@ -125,13 +149,19 @@ class ModelRepository:
                 return held
         fetched = self._fetch(f"metadata/{FIRST_ROOT}", MAX_METADATA_BYTES)
         if fetched is None or hashlib.sha256(fetched).hexdigest() != self._root_sha256:
-            raise PeerFault("MODEL_ROOT", "The server's model repository is not the one that the invitation names.", _UNUSED)
+            raise PeerFault(
+                "MODEL_ROOT",
+                "The server's model repository is not the one that the invitation names.",
+                _UNUSED,
+            )
         atomic_file.write(path, fetched)
         return fetched
 
     def _download(self, updater: "Updater", target: "TargetFile", max_bytes: int) -> bytes:
         if target.length > max_bytes:
-            raise PeerFault("MODEL_TOO_LARGE", "A file of the model repository is larger than agreed.", _UNUSED)
+            raise PeerFault(
+                "MODEL_TOO_LARGE", "A file of the model repository is larger than agreed.", _UNUSED
+            )
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
             path = updater.download_target(target, str(Path(folder) / "target"))
             return atomic_file.read(Path(path), max_bytes)
@@ -140,7 +170,9 @@ class ModelRepository:
 def _target(updater: "Updater", name: str) -> "TargetFile":
     target = updater.get_targetinfo(name)
     if target is None:
-        raise PeerFault("MODEL_MISSING", "The server's model repository has no current model.", _UNUSED, name)
+        raise PeerFault(
+            "MODEL_MISSING", "The server's model repository has no current model.", _UNUSED, name
+        )
     return target
 
 
@@ -161,7 +193,9 @@ def _fetcher(fetch: Fetch) -> Any:
     class PinnedFetcher(FetcherInterface):
         def _fetch(self, url: str) -> Iterator[bytes]:
             path = url.removeprefix(_BASE)
-            content = fetch(path, MAX_METADATA_BYTES if path.startswith("metadata/") else MAX_MODEL_BYTES)
+            content = fetch(
+                path, MAX_METADATA_BYTES if path.startswith("metadata/") else MAX_MODEL_BYTES
+            )
             if content is None:
                 raise DownloadHTTPError("no such file", 404)
             return iter((content,))
@@ -176,14 +210,36 @@ def _explained(error: Exception) -> AegisError:
     if isinstance(error.__cause__, AegisError):  # raised by `fetch`
         return error.__cause__
     named = (
-        (tuf.ExpiredMetadataError, "MODEL_EXPIRED", "has expired; the server may be frozen, or this computer's clock wrong"),
+        (
+            tuf.ExpiredMetadataError,
+            "MODEL_EXPIRED",
+            "has expired; the server may be frozen, or this computer's clock wrong",
+        ),
         (tuf.BadVersionNumberError, "MODEL_OLDER", "was rolled back to an older version"),
-        (tuf.LengthOrHashMismatchError, "MODEL_ALTERED", "does not fit together: a file was altered or exchanged"),
+        (
+            tuf.LengthOrHashMismatchError,
+            "MODEL_ALTERED",
+            "does not fit together: a file was altered or exchanged",
+        ),
         (tuf.UnsignedMetadataError, "MODEL_UNSIGNED", "is not signed by the keys that may sign it"),
-        (tuf.DownloadLengthMismatchError, "MODEL_TOO_LARGE", "holds a file that is larger than agreed"),
+        (
+            tuf.DownloadLengthMismatchError,
+            "MODEL_TOO_LARGE",
+            "holds a file that is larger than agreed",
+        ),
         (tuf.DownloadHTTPError, "MODEL_MISSING", "lacks a file"),
     )
     for kind, code, why in named:
         if isinstance(error, kind):
-            return PeerFault(code, f"The server's model repository {why}; nothing of it is used.", _UNUSED, str(error)[:300])
-    return PeerFault("MODEL_UNREADABLE", "The server's model repository cannot be read; nothing of it is used.", _UNUSED, str(error)[:300])
+            return PeerFault(
+                code,
+                f"The server's model repository {why}; nothing of it is used.",
+                _UNUSED,
+                str(error)[:300],
+            )
+    return PeerFault(
+        "MODEL_UNREADABLE",
+        "The server's model repository cannot be read; nothing of it is used.",
+        _UNUSED,
+        str(error)[:300],
+    )

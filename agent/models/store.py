@@ -1,7 +1,9 @@
-"""The model in use, on disk: two slots and a pointer that is switched in one step; beside them the version below which none is taken.
+"""The model in use, on disk: two slots and a pointer that is switched in one step; beside them the
+version below which none is taken.
 
-The floor lies outside the models' folder, so that deleting the folder does not open the way for an older model. Order of writing:
-slot, pointer, floor; whichever step a crash falls on, either the old or the new model is whole and in use.
+The floor lies outside the models' folder, so that deleting the folder does not open the way for an
+older model. Order of writing: slot, pointer, floor; whichever step a crash falls on, either the old
+or the new model is whole and in use.
 """
 
 import json
@@ -29,7 +31,11 @@ class ModelStore:
     def floor(self) -> Floor:
         """The newest version ever accepted, as far as either file still knows."""
         known = [_read_json(self._floor), _read_json(self._pointer)]
-        floors = [Floor(said["version"], str(said.get("sha256"))) for said in known if isinstance(said.get("version"), int)]
+        floors = [
+            Floor(said["version"], str(said.get("sha256")))
+            for said in known
+            if isinstance(said.get("version"), int)
+        ]
         return max(floors, key=lambda floor: floor.version, default=Floor())
 
     def current(self, signing_key: str, task: Task) -> VerifiedModel | None:
@@ -39,8 +45,17 @@ class ModelStore:
             content = atomic_file.read(self._slot(pointer["slot"]), MAX_MODEL_BYTES)
             metadata, signature = str(pointer["metadata"]).encode(), str(pointer["signature"])
             if signature:
-                return verify_model(metadata, signature, content, signing_key=signing_key, task=task, floor=self.floor())
-            return check_model(ModelFacts.from_json(json.loads(metadata)), content, task=task, floor=self.floor())
+                return verify_model(
+                    metadata,
+                    signature,
+                    content,
+                    signing_key=signing_key,
+                    task=task,
+                    floor=self.floor(),
+                )
+            return check_model(
+                ModelFacts.from_json(json.loads(metadata)), content, task=task, floor=self.floor()
+            )
         except (OSError, ValueError, KeyError, PeerFault):
             return None
 
@@ -50,7 +65,12 @@ class ModelStore:
         slot = _SLOTS[1] if _read_json(self._pointer).get("slot") == _SLOTS[0] else _SLOTS[0]
         seen = {"version": model.version, "sha256": model.sha256}
         atomic_file.write(self._slot(slot), model.content)
-        pointer = {**seen, "slot": slot, "metadata": model.metadata.decode(), "signature": model.signature}
+        pointer = {
+            **seen,
+            "slot": slot,
+            "metadata": model.metadata.decode(),
+            "signature": model.signature,
+        }
         atomic_file.write(self._pointer, json.dumps(pointer).encode())
         atomic_file.write(self._floor, json.dumps(seen).encode())
 

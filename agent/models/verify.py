@@ -1,7 +1,9 @@
-"""Whether a model may be used: signed, for this task, not older than the last one seen, of the agreed shape, and made of plain numbers.
+"""Whether a model may be used: signed, for this task, not older than the last one seen, of the
+agreed shape, and made of plain numbers.
 
-A model file is data (safetensors): an 8-byte little-endian header length, a JSON header, and the numbers. Exactly one tensor is
-allowed, "weights" with `d` float32 or float64 values, and not one byte beside it.
+A model file is data (safetensors): an 8-byte little-endian header length, a JSON header, and the
+numbers. Exactly one tensor is allowed, "weights" with `d` float32 or float64 values, and not one
+byte beside it.
 """
 
 import array
@@ -19,7 +21,8 @@ from agent.protocol.messages import Task
 from agent.protocol.signing import Context, verify
 
 MAX_ABS_WEIGHT = 1e6
-"""No trained weight over standardised features comes near it; above it a probability is 0 or 1 and nothing can be learned."""
+"""No trained weight over standardised features comes near it; above it a probability is 0 or 1 and
+nothing can be learned."""
 _TENSOR_FIELDS = {"dtype", "shape", "data_offsets"}
 _TYPES = {"F32": ("f", 4), "F64": ("d", 8)}
 
@@ -84,7 +87,9 @@ class VerifiedModel:
         return canonical(asdict(self.facts))
 
 
-def verify_model(metadata: bytes, signature: str, content: bytes, *, signing_key: str, task: Task, floor: Floor) -> VerifiedModel:
+def verify_model(
+    metadata: bytes, signature: str, content: bytes, *, signing_key: str, task: Task, floor: Floor
+) -> VerifiedModel:
     """Check a model that came with a signature of its own.
 
     Raises PeerFault MODEL_UNSIGNED, and as `check_model` does.
@@ -98,7 +103,9 @@ def verify_model(metadata: bytes, signature: str, content: bytes, *, signing_key
         verify(signing_key, Context.MODEL, said, signature)
     except (ValueError, TypeError, RecursionError, PeerFault) as error:
         raise _refused("MODEL_UNSIGNED", "does not carry the aggregator's signature") from error
-    return check_model(ModelFacts.from_json(said), content, task=task, floor=floor, signature=signature)
+    return check_model(
+        ModelFacts.from_json(said), content, task=task, floor=floor, signature=signature
+    )
 
 
 def check_facts(facts: ModelFacts, *, task: Task, floor: Floor) -> None:
@@ -107,19 +114,32 @@ def check_facts(facts: ModelFacts, *, task: Task, floor: Floor) -> None:
     Raises PeerFault MODEL_WRONG_TASK, MODEL_OLDER, MODEL_CHANGED or MODEL_TOO_LARGE.
     """
     if (facts.task_id, facts.schema, facts.d) != (task.task_id, task.schema, task.d):
-        raise _refused("MODEL_WRONG_TASK", "belongs to another task", f"{facts.task_id[:64]!r} {facts.schema[:64]!r} d={facts.d}")
+        raise _refused(
+            "MODEL_WRONG_TASK",
+            "belongs to another task",
+            f"{facts.task_id[:64]!r} {facts.schema[:64]!r} d={facts.d}",
+        )
     if facts.version < floor.version:
-        raise _refused("MODEL_OLDER", f"is older (version {facts.version}) than the newest one seen ({floor.version})")
+        raise _refused(
+            "MODEL_OLDER",
+            f"is older (version {facts.version}) than the newest one seen ({floor.version})",
+        )
     if facts.version == floor.version and floor.sha256 and facts.sha256 != floor.sha256:
-        raise _refused("MODEL_CHANGED", f"differs from what this device got as version {floor.version} before")
+        raise _refused(
+            "MODEL_CHANGED", f"differs from what this device got as version {floor.version} before"
+        )
     if facts.length > MAX_MODEL_BYTES:
         raise _refused("MODEL_TOO_LARGE", "is larger than agreed", f"{facts.length} bytes")
 
 
-def check_model(facts: ModelFacts, content: bytes, *, task: Task, floor: Floor, signature: str = "") -> VerifiedModel:
-    """Check a model whose facts are known to be signed. Costs one SHA-256 and one pass over the numbers.
+def check_model(
+    facts: ModelFacts, content: bytes, *, task: Task, floor: Floor, signature: str = ""
+) -> VerifiedModel:
+    """Check a model whose facts are known to be signed. Costs one SHA-256 and one pass over the
+    numbers.
 
-    Raises PeerFault as `check_facts` does, and MODEL_ALTERED, MODEL_WRONG_SHAPE, MODEL_NOT_FINITE or MODEL_OUT_OF_RANGE.
+    Raises PeerFault as `check_facts` does, and MODEL_ALTERED, MODEL_WRONG_SHAPE, MODEL_NOT_FINITE
+    or MODEL_OUT_OF_RANGE.
     """
     if len(content) > MAX_MODEL_BYTES:
         raise _refused("MODEL_TOO_LARGE", "is larger than agreed", f"{len(content)} bytes")
@@ -131,7 +151,10 @@ def check_model(facts: ModelFacts, content: bytes, *, task: Task, floor: Floor, 
 
 
 def check_content(content: bytes, d: int) -> None:
-    """Check the file's form and numbers. Raises PeerFault MODEL_WRONG_SHAPE, MODEL_NOT_FINITE, MODEL_OUT_OF_RANGE."""
+    """Check the file's form and numbers.
+
+    Raises PeerFault MODEL_WRONG_SHAPE, MODEL_NOT_FINITE, MODEL_OUT_OF_RANGE.
+    """
     length = int.from_bytes(content[:8], "little")
     if len(content) < 8 or length > min(MAX_HEADER_BYTES, len(content) - 8):
         raise _refused("MODEL_WRONG_SHAPE", "cannot be read", "header length")
@@ -140,7 +163,12 @@ def check_content(content: bytes, d: int) -> None:
         tensors = {name: value for name, value in header.items() if name != "__metadata__"}
         tensor = tensors.pop("weights")
         code, width = _TYPES[tensor["dtype"]]
-        fits = not tensors and tensor["shape"] == [d] and tensor["data_offsets"] == [0, d * width] and set(tensor) == _TENSOR_FIELDS
+        fits = (
+            not tensors
+            and tensor["shape"] == [d]
+            and tensor["data_offsets"] == [0, d * width]
+            and set(tensor) == _TENSOR_FIELDS
+        )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise _refused("MODEL_WRONG_SHAPE", "cannot be read", type(error).__name__) from error
     body = content[8 + length :]
@@ -159,4 +187,9 @@ def _check_numbers(weights: "array.array[float]") -> None:
 
 
 def _refused(code: str, why: str, detail: str = "") -> PeerFault:
-    return PeerFault(code, f"The model from the server {why}; it is not used.", "The model in use stays. Tell the operator.", detail)
+    return PeerFault(
+        code,
+        f"The model from the server {why}; it is not used.",
+        "The model in use stays. Tell the operator.",
+        detail,
+    )

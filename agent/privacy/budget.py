@@ -1,9 +1,12 @@
-"""The wall around a person's privacy budget: what was charged and when, and a price, give yes or no.
+"""The wall around a person's privacy budget: what was charged and when, and a price, give yes or
+no.
 
-1. In any stretch of `period_days` the charges stay within ε per period; over the whole life within the lifetime ceiling.
-2. A charge counts from the moment it is written, is never refunded, and one dated in the future counts as of now (a clock set back
-   gives nothing away).
-3. Nothing here renews or raises a budget: its figures come from the notice that the person agreed to.
+1. In any stretch of `period_days` the charges stay within ε per period; over the whole life within
+   the lifetime ceiling.
+2. A charge counts from the moment it is written, is never refunded, and one dated in the future
+   counts as of now (a clock set back gives nothing away).
+3. Nothing here renews or raises a budget: its figures come from the notice that the person agreed
+   to.
 """
 
 from collections.abc import Iterable
@@ -42,10 +45,13 @@ class Allowed:
 @dataclass(frozen=True)
 class Refused:
     may_take_part_at: int | None
-    """When enough of the period's charges are older than the period; None: never within the agreed figures."""
+    """When enough of the period's charges are older than the period; None: never within the agreed
+    figures."""
 
 
-def decide(budget: Budget, charges: Iterable[tuple[int, int]], now: int, price: int) -> Allowed | Refused:
+def decide(
+    budget: Budget, charges: Iterable[tuple[int, int]], now: int, price: int
+) -> Allowed | Refused:
     """Decide whether a round may be paid. `charges` are (seconds since the epoch, units of ρ)."""
     history = sorted(charges)
     if price <= 0 or any(units < 0 for _, units in history):

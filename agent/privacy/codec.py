@@ -1,10 +1,13 @@
 """Turns an update into noised words and a sum of such words back into a mean update.
 
-1. Clip to the L2 norm C, flip signs and rotate (Walsh-Hadamard) by the round's seed, so that no coordinate stands out.
+1. Clip to the L2 norm C, flip signs and rotate (Walsh-Hadamard) by the round's seed, so that no
+   coordinate stands out.
 2. Divide by the grid step γ and round at random, up or down, so that the mean is right.
-3. Check Σq² <= D² exactly, in integers; round again until it holds. From here on there are integers only.
+3. Check Σq² <= D² exactly, in integers; round again until it holds. From here on there are integers
+   only.
 4. Add discrete Gaussian noise, reduce modulo 2^B.
-The sum of the words decodes to the sum of the updates as long as it stays within the planned range; otherwise it is refused.
+The sum of the words decodes to the sum of the updates as long as it stays within the planned range;
+otherwise it is refused.
 """
 
 import math
@@ -22,7 +25,8 @@ from agent.protocol.packing import unpack
 from agent.protocol.stream import Stream
 
 PIECE = 1 << 13
-"""Coordinates (whole blocks) that are worked on at a time, in the processor's cache and in memory that is used again."""
+"""Coordinates (whole blocks) that are worked on at a time, in the processor's cache and in memory
+that is used again."""
 MAX_ROUNDINGS = 200
 """Each succeeds with probability above 0.39 (D² is planned so); all fail with probability 10⁻⁴³."""
 
@@ -35,7 +39,11 @@ def clip(vector: Vector, norm: float) -> Vector:
     vector = np.asarray(vector, np.float64)
     largest = max(float(np.max(vector, initial=0.0)), -float(np.min(vector, initial=0.0)))
     if not np.isfinite(largest):
-        raise InternalError("NOT_FINITE", "The trained update holds a value that is not a number.", "Nothing was sent.")
+        raise InternalError(
+            "NOT_FINITE",
+            "The trained update holds a value that is not a number.",
+            "Nothing was sent.",
+        )
     if 1e-150 < largest < 1e150:
         length = _norm(vector)
         return vector.copy() if length <= norm else vector * (norm / length)
@@ -47,7 +55,9 @@ def clip(vector: Vector, norm: float) -> Vector:
 
 
 def rotate(vector: Vector, config: RoundConfig) -> Vector:
-    """Pad, flip signs by the round's seed and apply the orthonormal Walsh-Hadamard transform in blocks; shape (d_padded,)."""
+    """Pad, flip signs by the round's seed and apply the orthonormal Walsh-Hadamard transform in
+    blocks; shape (d_padded,).
+    """
     wide = np.zeros(config.d_padded)
     wide[: config.d] = vector
     _flip(wide, config)
@@ -64,7 +74,9 @@ def rotate_back(wide: Vector, config: RoundConfig) -> Vector:
 
 
 def subset(config: RoundConfig) -> NDArray[np.int64]:
-    """The rotated coordinates that everyone sends in this round, ascending (rand-k with a seed shared by all)."""
+    """The rotated coordinates that everyone sends in this round, ascending (rand-k with a seed
+    shared by all).
+    """
     if not config.subset_k:
         return np.arange(config.d_padded)
     keys = Stream(derive(bytes.fromhex(config.subset_seed), b"subset")).words64(config.d_padded)
@@ -84,11 +96,16 @@ def quantise(vector: Vector, config: RoundConfig, stream: Stream) -> NDArray[np.
         _round_at_random(rotated, rounded, stream)
         if _within_sensitivity(rounded, config.sensitivity_sq):
             return rounded
-    raise InternalError("SENSITIVITY", "The update could not be rounded within its bound.", "Nothing was sent.")
+    raise InternalError(
+        "SENSITIVITY", "The update could not be rounded within its bound.", "Nothing was sent."
+    )
 
 
 def encode_update(vector: Vector, config: RoundConfig, entropy: bytes) -> Words:
-    """Clip, rotate, round and noise an update. `entropy`: 32 fresh bytes of the operating system, used for nothing else."""
+    """Clip, rotate, round and noise an update.
+
+    `entropy`: 32 fresh bytes of the operating system, used for nothing else.
+    """
     quantised = quantise(vector, config, Stream(derive(entropy, b"round")))
     quantised += sample(len(quantised), config.noise_var, Stream(derive(entropy, b"noise")))
     return to_words(quantised, config.bits)
@@ -107,7 +124,10 @@ def signed(words: NDArray[np.integer], bits: int) -> NDArray[np.int64]:
 
 
 def read_update(payload: bytes, config: RoundConfig) -> NDArray[np.int64]:
-    """The noised integers of one local update, ready to be summed in 64 bits. Raises PeerFault WRONG_SHAPE, SUM_OUT_OF_RANGE."""
+    """The noised integers of one local update, ready to be summed in 64 bits.
+
+    Raises PeerFault WRONG_SHAPE, SUM_OUT_OF_RANGE.
+    """
     values = signed(unpack(payload, config.bits, sent_words(config)), config.bits)
     _check_range(values, config, 1)
     return values
@@ -116,12 +136,18 @@ def read_update(payload: bytes, config: RoundConfig) -> NDArray[np.int64]:
 def decode_sum(words_sum: Words | NDArray[np.int64], config: RoundConfig, count: int) -> Vector:
     """The mean of `count` updates from the sum of their words, shape (d,).
 
-    `words_sum`: uint32 words modulo 2^bits (a group's sum), or int64 sums of `read_update` (local mode, any count).
-    Raises PeerFault WRONG_SHAPE, SUM_OUT_OF_RANGE (no honest sum is so large).
+    `words_sum`: uint32 words modulo 2^bits (a group's sum), or int64 sums of `read_update` (local
+    mode, any count). Raises PeerFault WRONG_SHAPE, SUM_OUT_OF_RANGE (no honest sum is so large).
     """
     if count < 1 or words_sum.shape != (sent_words(config),):
-        raise PeerFault("WRONG_SHAPE", "A sum does not have the round's shape.", "Nothing was changed.")
-    values = signed(words_sum, config.bits) if words_sum.dtype == np.uint32 else words_sum.astype(np.int64)
+        raise PeerFault(
+            "WRONG_SHAPE", "A sum does not have the round's shape.", "Nothing was changed."
+        )
+    values = (
+        signed(words_sum, config.bits)
+        if words_sum.dtype == np.uint32
+        else words_sum.astype(np.int64)
+    )
     _check_range(values, config, count)
     wide = np.zeros(config.d_padded)
     # Unbiased: a coordinate is kept with probability k/d_padded.
@@ -131,15 +157,22 @@ def decode_sum(words_sum: Words | NDArray[np.int64], config: RoundConfig, count:
 
 
 def noise_sd(config: RoundConfig, count: int) -> float:
-    """Standard deviation of the noise in one coordinate of the mean of `count` updates, in parameter units."""
-    return float(config.grid) * math.sqrt(config.noise_var * config.d_padded / sent_words(config) / count)
+    """Standard deviation of the noise in one coordinate of the mean of `count` updates, in
+    parameter units.
+    """
+    return float(config.grid) * math.sqrt(
+        config.noise_var * config.d_padded / sent_words(config) / count
+    )
 
 
 def _check_range(values: NDArray[np.int64], config: RoundConfig, count: int) -> None:
     largest = int(np.max(np.abs(values), initial=0))
     if largest > headroom(config, count):
         raise PeerFault(
-            "SUM_OUT_OF_RANGE", "A sum is larger than honest updates can make it.", "It was thrown away.", f"{largest} for {count}"
+            "SUM_OUT_OF_RANGE",
+            "A sum is larger than honest updates can make it.",
+            "It was thrown away.",
+            f"{largest} for {count}",
         )
 
 
@@ -155,7 +188,9 @@ def _within_sensitivity(values: NDArray[np.int64], bound: int) -> bool:
 
 
 def _round_at_random(units: Vector, out: NDArray[np.int64], stream: Stream) -> None:
-    """Each value up or down to a whole number so that its mean is right: floor(x + u), u uniform in [0, 1) with 53 bits."""
+    """Each value up or down to a whole number so that its mean is right: floor(x + u), u uniform in
+    [0, 1) with 53 bits.
+    """
     words, spare = np.empty(PIECE, "<u8"), np.empty(PIECE)
     for start in range(0, len(units), PIECE):
         piece = units[start : start + PIECE]
@@ -170,7 +205,11 @@ def _round_at_random(units: Vector, out: NDArray[np.int64], stream: Stream) -> N
 
 def _flip(wide: Vector, config: RoundConfig) -> None:
     """Multiply by the round's signs, in place: a drawn 0 turns a value's sign round."""
-    bits = np.unpackbits(Stream(derive(bytes.fromhex(config.rotation_seed), b"rotate")).bytes8(-(-config.d_padded // 8)))
+    bits = np.unpackbits(
+        Stream(derive(bytes.fromhex(config.rotation_seed), b"rotate")).bytes8(
+            -(-config.d_padded // 8)
+        )
+    )
     for start in range(0, len(wide), PIECE):
         wide[start : start + PIECE] *= 1.0 - 2.0 * bits[start : min(start + PIECE, len(wide))]
 

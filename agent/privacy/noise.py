@@ -1,13 +1,18 @@
-"""Discrete Gaussian noise from integers only: a 128-bit cumulative table, searched with a key stream's words.
+"""Discrete Gaussian noise from integers only: a 128-bit cumulative table, searched with a key
+stream's words.
 
-1. P(X = k) ∝ exp(-k²/(2 s²)). The table holds floor(2¹²⁸·P(|X| <= k)); a 128-bit word u picks the smallest k with u < table[k].
-2. The upper 64 bits decide; the lower 64 are drawn only when the upper ones tie (about entries·2⁻⁶⁴ of all draws).
+1. P(X = k) ∝ exp(-k²/(2 s²)). The table holds floor(2¹²⁸·P(|X| <= k)); a 128-bit word u picks the
+   smallest k with u < table[k].
+2. The upper 64 bits decide; the lower 64 are drawn only when the upper ones tie (about entries·2⁻⁶⁴
+   of all draws).
 3. The distance from the true distribution is at most (entries + 1)·2⁻¹²⁸ + 2⁻¹³⁸ a coordinate.
-4. A large variance has no table of its own (13.8 entries for each unit of s) but two small ones: X = Y + L·Z, Y and Z discrete Gaussians
-   with variances v and w, v + L²·w = s². By completing the square P(X = x) ∝ exp(-x²/(2 s²))·Σ_j exp(-(j - μ(x))²/(2 u)) with
-   u = v·w/s²; by Poisson summation that sum is the same for every x within a factor 1 ± 2.01·exp(-2π² u). L is chosen so that u >= 5:
-   the factor is 1 ± 2⁻¹⁴¹ (Micciancio, Walter 2017 sample this way).
-5. No float comes near it (Mironov 2012). Not constant-time: somebody who can time this process on this machine is out of scope.
+4. A large variance has no table of its own (13.8 entries for each unit of s) but two small ones: X
+   = Y + L·Z, Y and Z discrete Gaussians with variances v and w, v + L²·w = s². By completing the
+   square P(X = x) ∝ exp(-x²/(2 s²))·Σ_j exp(-(j - μ(x))²/(2 u)) with u = v·w/s²; by Poisson
+   summation that sum is the same for every x within a factor 1 ± 2.01·exp(-2π² u). L is chosen so
+   that u >= 5: the factor is 1 ± 2⁻¹⁴¹ (Micciancio, Walter 2017 sample this way).
+5. No float comes near it (Mironov 2012). Not constant-time: somebody who can time this process on
+   this machine is out of scope.
 """
 
 import math
@@ -45,7 +50,10 @@ class Table:
 
 
 def cumulative(noise_var: int, bits: int = TABLE_BITS) -> list[int]:
-    """floor(2^bits·P(|X| <= k)) for k = 0, 1, ... until the tail is negligible. `noise_var` is s² in units²."""
+    """floor(2^bits·P(|X| <= k)) for k = 0, 1, ... until the tail is negligible.
+
+    `noise_var` is s² in units².
+    """
     _check(noise_var)
     one = 1 << PRECISION_BITS
     ratio = _exp_minus(1, 2 * noise_var)
@@ -72,7 +80,9 @@ def table(noise_var: int) -> Table:
 
 
 def parts(noise_var: int) -> tuple[int, int, int]:
-    """(L, v, w) of rule 4 with v + L²·w = noise_var, for noise_var >= SPLIT_FROM: L near the fourth root makes both tables small."""
+    """(L, v, w) of rule 4 with v + L²·w = noise_var, for noise_var >= SPLIT_FROM: L near the fourth
+    root makes both tables small.
+    """
     step = 1 << (noise_var.bit_length() // 4 - 1)
     least = step * step * (LEAST_OVERLAP + 1)
     coarse = (noise_var - least) // (step * step)
@@ -83,7 +93,9 @@ def parts(noise_var: int) -> tuple[int, int, int]:
 
 
 def in_parts(count: int, noise_var: int) -> bool:
-    """Whether two small tables and two draws cost less than one large table (about 1 µs an entry against 1/40 µs a draw)."""
+    """Whether two small tables and two draws cost less than one large table (about 1 µs an entry
+    against 1/40 µs a draw).
+    """
     return noise_var >= SPLIT_FROM and 16 * math.isqrt(noise_var) > 4096 + count // 32
 
 
@@ -123,7 +135,9 @@ def _drawn(count: int, noise_var: int, stream: Stream) -> NDArray[np.int64]:
     return out
 
 
-def _magnitudes(made: Table, upper: NDArray[np.uint64], out: NDArray[np.int64], stream: Stream) -> None:
+def _magnitudes(
+    made: Table, upper: NDArray[np.uint64], out: NDArray[np.int64], stream: Stream
+) -> None:
     """The smallest k with u < table[k], for each word u."""
     np.take(made.guide, (upper >> np.uint64(64 - GUIDE_BITS)).view(np.int64), out=out, mode="clip")
     found = made.high[out]
@@ -147,7 +161,9 @@ def _resolved(made: Table, upper: int, at: int, lower: int) -> int:
 
 
 def _exp_minus(numerator: int, denominator: int) -> int:
-    """exp(-numerator/denominator) as a fixed-point integer with PRECISION_BITS bits; 0 <= numerator/denominator <= 1."""
+    """exp(-numerator/denominator) as a fixed-point integer with PRECISION_BITS bits; 0 <=
+    numerator/denominator <= 1.
+    """
     guard = 32
     one = 1 << (PRECISION_BITS + guard)
     term, total, step = one, one, 0

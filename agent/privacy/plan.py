@@ -1,9 +1,13 @@
-"""Chooses the integers of a round: grid, sensitivity, noise and word size, from a task and the price of one round.
+"""Chooses the integers of a round: grid, sensitivity, noise and word size, from a task and the
+price of one round.
 
-1. The grid step is γ = C/G: G whole units per clipping norm, so everything that follows is integer arithmetic.
-2. D² = G² + k/4 + (G + √k/2), k words sent: the bound of conditional rounding (Kairouz, Liu, Steinke 2021, β = e^(-1/2)), rounded up.
-3. Local: s² = D²/(2ρ). Sum: s² = D²/(2ρ(m - c)), m - c honest inputs carry the whole noise.
-   G is made smaller where s would pass the end of the noise table, larger where s would fall below the least noise.
+1. The grid step is γ = C/G: G whole units per clipping norm, so everything that follows is integer
+   arithmetic.
+2. D² = G² + k/4 + (G + √k/2), k words sent: the bound of conditional rounding (Kairouz, Liu,
+   Steinke 2021, β = e^(-1/2)), rounded up.
+3. Local: s² = D²/(2ρ). Sum: s² = D²/(2ρ(m - c)), m - c honest inputs carry the whole noise. G is
+   made smaller where s would pass the end of the noise table, larger where s would fall below the
+   least noise.
 4. Words hold every honest sum: g_max·D plus eight standard deviations of its noise.
 """
 
@@ -43,7 +47,9 @@ def least_sensitivity_sq(units: Fraction, words: int) -> int:
 
 def headroom(config: RoundConfig, count: int) -> int:
     """Largest magnitude that a coordinate of an honest sum of `count` updates has."""
-    return count * (math.isqrt(config.sensitivity_sq) + 1) + HEADROOM_SD * (math.isqrt(count * config.noise_var) + 1)
+    return count * (math.isqrt(config.sensitivity_sq) + 1) + HEADROOM_SD * (
+        math.isqrt(count * config.noise_var) + 1
+    )
 
 
 def plan_local(
@@ -59,7 +65,10 @@ def plan_local(
     opens_at: int = 0,
     closes_at: int = 1,
 ) -> RoundConfig:
-    """A round in `local` mode that costs at most `rho_units_per_round`. Raises NeedsOperator PRICE_TOO_LOW."""
+    """A round in `local` mode that costs at most `rho_units_per_round`.
+
+    Raises NeedsOperator PRICE_TOO_LOW.
+    """
     return _finished(
         task,
         rho_units_per_round,
@@ -101,12 +110,17 @@ def plan_secagg(
 ) -> RoundConfig:
     """A round of GroupSecAgg/1 of which one opened sum costs at most `rho_units_per_round`.
 
-    Choose `min_sum` near the number that you expect to survive: what survives beyond it is noise that nobody needed.
-    Raises NeedsOperator PRICE_TOO_LOW, GROUP_PLAN (no honest device would be left in the smallest sum).
+    Choose `min_sum` near the number that you expect to survive: what survives beyond it is noise
+    that nobody needed. Raises NeedsOperator PRICE_TOO_LOW, GROUP_PLAN (no honest device would be
+    left in the smallest sum).
     """
     colluders = gamma_milli * g_max // 1000
     if colluders >= min_sum:
-        raise NeedsOperator("GROUP_PLAN", f"A sum of {min_sum} may hold {colluders} colluding devices.", "Raise the smallest sum.")
+        raise NeedsOperator(
+            "GROUP_PLAN",
+            f"A sum of {min_sum} may hold {colluders} colluding devices.",
+            "Raise the smallest sum.",
+        )
     return _finished(
         task,
         rho_units_per_round,
@@ -165,6 +179,8 @@ def _units(words: int, price: int) -> int:
         units = units * 15 // 16
         if units < 8:
             raise NeedsOperator(
-                "PRICE_TOO_LOW", "So much noise has no room on the grid.", "Raise ε, or lower the rounds or the parameters."
+                "PRICE_TOO_LOW",
+                "So much noise has no room on the grid.",
+                "Raise ε, or lower the rounds or the parameters.",
             )
     return units

@@ -1,6 +1,8 @@
-"""What a device accepts of a round: bounds of its own, checked before anything is trained or sent (P3).
+"""What a device accepts of a round: bounds of its own, checked before anything is trained or sent
+(P3).
 
-Each refusal has a code, so that the person and the operator can see which bound a server tried to cross.
+Each refusal has a code, so that the person and the operator can see which bound a server tried to
+cross.
 """
 
 import math
@@ -22,7 +24,10 @@ MAX_PHASE_S = 10 * 60
 
 @dataclass(frozen=True)
 class Limits:
-    """The device's own bounds. A demo or a test sets lower ones for devices that it made, and says so in the status."""
+    """The device's own bounds.
+
+    A demo or a test sets lower ones for devices that it made, and says so in the status.
+    """
 
     min_group: int = 32
     """Fewest devices that advertise in this device's group (U1)."""
@@ -31,13 +36,18 @@ class Limits:
     gamma_milli: int = 200
     """Share of colluding devices that the noise must account for, in thousandths."""
     max_rho_units: int = UNITS_PER_RHO // 4
-    """Most that one round may cost (ρ = 0.25 is ε = 3.2 at δ = 1e-5); the budget itself is a wall of its own."""
+    """Most that one round may cost (ρ = 0.25 is ε = 3.2 at δ = 1e-5); the budget itself is a wall
+    of its own."""
 
     @property
     def are_for_tests(self) -> bool:
         """Whether they protect less than the product's."""
         product = Limits()
-        return self.min_group < product.min_group or self.min_sum < product.min_sum or self.gamma_milli < product.gamma_milli
+        return (
+            self.min_group < product.min_group
+            or self.min_sum < product.min_sum
+            or self.gamma_milli < product.gamma_milli
+        )
 
 
 def check_config(config: RoundConfig, task: Task, limits: Limits) -> None:
@@ -51,40 +61,98 @@ def check_config(config: RoundConfig, task: Task, limits: Limits) -> None:
 
 def _check_task(config: RoundConfig, task: Task) -> None:
     _demand(config.task_id == task.task_id, "ROUND_OTHER_TASK", "it belongs to another task")
-    _demand(config.mode is task.mode, "ROUND_MODE", f"this device agreed to {task.mode.value} and it asks for {config.mode.value}")
+    _demand(
+        config.mode is task.mode,
+        "ROUND_MODE",
+        f"this device agreed to {task.mode.value} and it asks for {config.mode.value}",
+    )
     wanted = LOCAL_PROTOCOL if config.mode is Mode.LOCAL else GROUP_PROTOCOL
     _demand(config.protocol == wanted, "ROUND_PROTOCOL", f"expected the protocol {wanted}")
-    _demand(config.d == task.width, "ROUND_SHAPE", f"expected {task.width} coordinates, got {config.d}")
-    _demand(config.clip == Fraction(task.clip_milli, 1000), "ROUND_CLIP", "its clipping norm is not the task's")
+    _demand(
+        config.d == task.width, "ROUND_SHAPE", f"expected {task.width} coordinates, got {config.d}"
+    )
+    _demand(
+        config.clip == Fraction(task.clip_milli, 1000),
+        "ROUND_CLIP",
+        "its clipping norm is not the task's",
+    )
 
 
 def _check_shape(config: RoundConfig) -> None:
-    _demand(config.d_padded == padded(config.d), "ROUND_SHAPE", f"expected {padded(config.d)} padded coordinates, got {config.d_padded}")
-    _demand(config.closes_at - config.opens_at <= MAX_ROUND_S, "ROUND_TOO_LONG", "it stays open for more than a week")
-    _demand(bool(config.subset_k) == bool(config.subset_seed), "ROUND_SHAPE", "its subset has no seed or no size")
+    _demand(
+        config.d_padded == padded(config.d),
+        "ROUND_SHAPE",
+        f"expected {padded(config.d)} padded coordinates, got {config.d_padded}",
+    )
+    _demand(
+        config.closes_at - config.opens_at <= MAX_ROUND_S,
+        "ROUND_TOO_LONG",
+        "it stays open for more than a week",
+    )
+    _demand(
+        bool(config.subset_k) == bool(config.subset_seed),
+        "ROUND_SHAPE",
+        "its subset has no seed or no size",
+    )
 
 
 def _check_noise(config: RoundConfig, limits: Limits) -> None:
-    _demand(config.noise_var >= MIN_NOISE_UNITS**2, "NOISE_TOO_SMALL", f"each device's noise is below {MIN_NOISE_UNITS} units")
-    _demand(config.noise_var <= MAX_NOISE_UNITS**2, "NOISE_TOO_LARGE", f"each device's noise is above {MAX_NOISE_UNITS} units")
+    _demand(
+        config.noise_var >= MIN_NOISE_UNITS**2,
+        "NOISE_TOO_SMALL",
+        f"each device's noise is below {MIN_NOISE_UNITS} units",
+    )
+    _demand(
+        config.noise_var <= MAX_NOISE_UNITS**2,
+        "NOISE_TOO_LARGE",
+        f"each device's noise is above {MAX_NOISE_UNITS} units",
+    )
     units = config.clip / config.grid
     least = least_sensitivity_sq(units, sent_words(config))
     most = (math.ceil(units) + math.isqrt(sent_words(config)) + 1) ** 2
-    fits = config.sensitivity_sq <= MAX_SENSITIVITY_SQ and least <= config.sensitivity_sq <= max(least, most)
-    _demand(fits, "ROUND_SENSITIVITY", "its sensitivity does not follow from its clipping norm and grid")
+    fits = config.sensitivity_sq <= MAX_SENSITIVITY_SQ and least <= config.sensitivity_sq <= max(
+        least, most
+    )
+    _demand(
+        fits, "ROUND_SENSITIVITY", "its sensitivity does not follow from its clipping norm and grid"
+    )
     price = rho_units(config)
-    _demand(price <= limits.max_rho_units, "ROUND_TOO_EXPENSIVE", "it would cost more privacy than this device gives in one round")
+    _demand(
+        price <= limits.max_rho_units,
+        "ROUND_TOO_EXPENSIVE",
+        "it would cost more privacy than this device gives in one round",
+    )
 
 
 def _check_group(config: RoundConfig, limits: Limits) -> None:
-    _demand(config.min_group >= limits.min_group, "GROUP_TOO_SMALL", f"this device hides among {limits.min_group} devices or more")
-    _demand(config.min_sum >= limits.min_sum, "SUM_TOO_SMALL", f"this device lets only sums of {limits.min_sum} inputs or more be opened")
+    _demand(
+        config.min_group >= limits.min_group,
+        "GROUP_TOO_SMALL",
+        f"this device hides among {limits.min_group} devices or more",
+    )
+    _demand(
+        config.min_sum >= limits.min_sum,
+        "SUM_TOO_SMALL",
+        f"this device lets only sums of {limits.min_sum} inputs or more be opened",
+    )
     least = limits.gamma_milli * config.g_max // 1000
-    _demand(config.colluders >= least, "COLLUDERS_TOO_FEW", f"expected noise for {least} colluding devices, got {config.colluders}")
+    _demand(
+        config.colluders >= least,
+        "COLLUDERS_TOO_FEW",
+        f"expected noise for {least} colluding devices, got {config.colluders}",
+    )
     _demand(config.phase_s > 0, "ROUND_SHAPE", "its phases have no length")
-    _demand(config.phase_s <= MAX_PHASE_S, "PHASE_TOO_LONG", f"each of its phases lasts longer than {MAX_PHASE_S} seconds")
+    _demand(
+        config.phase_s <= MAX_PHASE_S,
+        "PHASE_TOO_LONG",
+        f"each of its phases lasts longer than {MAX_PHASE_S} seconds",
+    )
 
 
 def _demand(holds: bool, code: str, reason: str) -> None:
     if not holds:
-        raise PeerFault(code, f"The server offers a round that this device refuses: {reason}.", "Nothing was sent. Tell the operator.")
+        raise PeerFault(
+            code,
+            f"The server offers a round that this device refuses: {reason}.",
+            "Nothing was sent. Tell the operator.",
+        )

@@ -1,4 +1,6 @@
-"""The only maker of a sealed update: an update that was clipped, rounded, noised and bound to one round, in its envelope."""
+"""The only maker of a sealed update: an update that was clipped, rounded, noised and bound to one
+round, in its envelope.
+"""
 
 import os
 
@@ -8,7 +10,8 @@ from agent.protocol.messages import Mode, RoundConfig
 from agent.protocol.packing import pack
 
 KINDS = {Mode.LOCAL: "local-update", Mode.SECAGG: "sealed-words"}
-"""`sealed-words` never leave the device as they are: the device's masks are added first (agent.secagg)."""
+"""`sealed-words` never leave the device as they are: the device's masks are added first
+(agent.secagg)."""
 
 
 def seal(vector: Vector, config: RoundConfig, attempt: str) -> bytes:

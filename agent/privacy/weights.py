@@ -1,10 +1,14 @@
-"""Weighted averaging: a device with more rows counts for more, without anybody learning how many it has. Off unless the task says so.
+"""Weighted averaging: a device with more rows counts for more, without anybody learning how many it
+has. Off unless the task says so.
 
-1. The weight is w = min(rows, cap)/cap. The device sends one vector of d + 1 coordinates: w times its update, then w times a scale.
-2. Update and weight share the clipping norm C: the update is clipped to 4C/5 and the scale is 3C/5, so that the whole is at most w·C long
-   and the weight costs no privacy of its own. It is rotated, rounded, noised and masked with the rest.
-3. The server divides the sum of the weighted updates by the noisy sum of the weights, which it holds between a floor and the number of
-   devices: the floor is the least that honest devices can weigh, or two standard deviations of the noise where that is more.
+1. The weight is w = min(rows, cap)/cap. The device sends one vector of d + 1 coordinates: w times
+   its update, then w times a scale.
+2. Update and weight share the clipping norm C: the update is clipped to 4C/5 and the scale is 3C/5,
+   so that the whole is at most w·C long and the weight costs no privacy of its own. It is rotated,
+   rounded, noised and masked with the rest.
+3. The server divides the sum of the weighted updates by the noisy sum of the weights, which it
+   holds between a floor and the number of devices: the floor is the least that honest devices can
+   weigh, or two standard deviations of the noise where that is more.
 """
 
 import numpy as np
@@ -22,7 +26,9 @@ def share_of(rows: int, task: Task) -> float:
 
 
 def outgoing(update: Vector, rows: int, task: Task) -> Vector:
-    """What a device seals, shape (task.width,): its update (d,), clipped; where the task is weighted, times the weight and beside it."""
+    """What a device seals, shape (task.width,): its update (d,), clipped; where the task is
+    weighted, times the weight and beside it.
+    """
     norm = task.clip_milli / 1000
     if not task.weight_cap:
         return clip(update, norm)
@@ -31,7 +37,9 @@ def outgoing(update: Vector, rows: int, task: Task) -> Vector:
 
 
 def incoming(mean: Vector, task: Task, config: RoundConfig, count: int) -> Vector:
-    """The step of the model, shape (d,), from the mean (task.width,) of what `count` devices sent."""
+    """The step of the model, shape (d,), from the mean (task.width,) of what `count` devices
+    sent.
+    """
     if not task.weight_cap:
         return mean
     scale = _scale(task)

@@ -1,9 +1,10 @@
 """Prices of rounds in zero-concentrated differential privacy (ρ-zCDP), and what they mean as ε.
 
-1. Prices are integers in units of 2⁻⁴⁰ ρ, rounded up, so that a sum of prices is exact and never too small.
+1. Prices are integers in units of 2⁻⁴⁰ ρ, rounded up, so that a sum of prices is exact and never
+   too small.
 2. A price is the full, un-amplified one: sampling is the server's word and buys nothing here.
-3. Sources: Canonne, Kamath, Steinke 2020 (discrete Gaussian, ε from ρ); Kairouz, Liu, Steinke 2021 (sum of discrete Gaussians);
-   Feldman, Zrnic 2021 (a filter may add up adaptively chosen prices).
+3. Sources: Canonne, Kamath, Steinke 2020 (discrete Gaussian, ε from ρ); Kairouz, Liu, Steinke 2021
+   (sum of discrete Gaussians); Feldman, Zrnic 2021 (a filter may add up adaptively chosen prices).
 """
 
 import math
@@ -19,12 +20,16 @@ UNITS_PER_RHO = 2**40
 
 
 def rho_units(config: RoundConfig) -> int:
-    """What the ledger charges for one round (`epsilon_ledger`): local D²/(2 s²); in a sum D²/(2 s² (m-c)) + τ·d."""
+    """What the ledger charges for one round (`epsilon_ledger`): local D²/(2 s²); in a sum D²/(2 s²
+    (m-c)) + τ·d.
+    """
     if config.mode is Mode.LOCAL:
         return rho_local_units(config)
     honest = config.min_sum - config.colluders
     price = Fraction(config.sensitivity_sq, 2 * config.noise_var * honest)
-    return math.ceil((price + _sum_gap(config.noise_var, config.g_max) * sent_words(config)) * UNITS_PER_RHO)
+    return math.ceil(
+        (price + _sum_gap(config.noise_var, config.g_max) * sent_words(config)) * UNITS_PER_RHO
+    )
 
 
 def rho_local_units(config: RoundConfig) -> int:
@@ -40,7 +45,8 @@ def sent_words(config: RoundConfig) -> int:
 def epsilon(units: int, delta: float) -> float:
     """The ε of (ε, δ)-differential privacy that `units` of ρ amount to; 0.0 for none.
 
-    min over a > 1 of a·ρ + ln(1 - 1/a) - ln(δ·a)/(a-1). Every a gives a valid ε, so a search that stops early errs on the safe side.
+    min over a > 1 of a·ρ + ln(1 - 1/a) - ln(δ·a)/(a-1). Every a gives a valid ε, so a search that
+    stops early errs on the safe side.
     """
     if units < 0 or not 0 < delta < 1:
         raise ValueError("expected units >= 0 and 0 < delta < 1")

@@ -1,4 +1,5 @@
-"""One byte form for a value that two ends must hash or sign alike: JSON of integers, strings, lists and maps, keys sorted.
+"""One byte form for a value that two ends must hash or sign alike: JSON of integers, strings, lists
+and maps, keys sorted.
 
 Floats are refused: two machines may print them differently. (The rules are a subset of RFC 8785.)
 """
@@ -14,7 +15,9 @@ def canonical(value: Any) -> bytes:
     Raises TypeError for anything but None, bool, int, str, list/tuple and dict with string keys.
     """
     _check(value)
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
 
 
 def digest(value: Any) -> str:
@@ -33,4 +36,6 @@ def _check(value: Any) -> None:
         for item in value.values():
             _check(item)
         return
-    raise TypeError(f"a canonical value holds integers, strings, lists and maps, not {type(value).__name__}")
+    raise TypeError(
+        f"a canonical value holds integers, strings, lists and maps, not {type(value).__name__}"
+    )

@@ -1,8 +1,10 @@
-"""The messages of GroupSecAgg/1 as bytes: each is one envelope with a small header and fixed-size records.
+"""The messages of GroupSecAgg/1 as bytes: each is one envelope with a small header and fixed-size
+records.
 
-Contexts: every message before the groups stand carries ctx_round, every later one ctx_group; what they bind is said at the functions.
-Devices have numbers: their place in the roster, which is sorted by device id. Reading checks sizes, order and context; whether keys,
-signatures and numbers are acceptable is the receiver's part. All readers raise PeerFault BAD_MESSAGE or WRONG_CONTEXT.
+Contexts: every message before the groups stand carries ctx_round, every later one ctx_group; what
+they bind is said at the functions. Devices have numbers: their place in the roster, which is sorted
+by device id. Reading checks sizes, order and context; whether keys, signatures and numbers are
+acceptable is the receiver's part. All readers raise PeerFault BAD_MESSAGE or WRONG_CONTEXT.
 """
 
 from collections.abc import Iterable, Sequence
@@ -44,7 +46,13 @@ class Advertisement:
 
     def statement(self, context: bytes) -> bytes:
         """What the signature is over."""
-        parts = (self.device_id.encode(), self.nonce, self.sealing_key, self.masking_key, sha256(self.certificate).digest())
+        parts = (
+            self.device_id.encode(),
+            self.nonce,
+            self.sealing_key,
+            self.masking_key,
+            sha256(self.certificate).digest(),
+        )
         return _signed(b"advertise", context, *parts)
 
 
@@ -85,7 +93,10 @@ class SealedShares:
 
 @dataclass(frozen=True)
 class Dealing:
-    """What one device deals. `to` has an entry for each device of the roster; the own one carries commitments only."""
+    """What one device deals.
+
+    `to` has an entry for each device of the roster; the own one carries commitments only.
+    """
 
     self_digest: bytes
     to: tuple[SealedShares, ...]
@@ -100,7 +111,9 @@ def round_context(config: RoundConfig) -> bytes:
 
 def group_context(context: bytes, roster: Roster) -> bytes:
     """ctx_group: ctx_round, the group and everybody in it."""
-    return sha256(b"secagg/group-context" + context + canonical([roster.group, roster.groups]) + roster.digest).digest()
+    return sha256(
+        b"secagg/group-context" + context + canonical([roster.group, roster.groups]) + roster.digest
+    ).digest()
 
 
 def set_digest(numbers: Iterable[int]) -> bytes:
@@ -111,7 +124,8 @@ def set_digest(numbers: Iterable[int]) -> bytes:
 def threshold(size: int, config: RoundConfig) -> int:
     """Shares that open a secret in a group of `size` (t).
 
-    More than half of the group and its colluding devices together: two halves of a group cannot be told two stories.
+    More than half of the group and its colluding devices together: two halves of a group cannot be
+    told two stories.
     """
     colluders = -(-config.colluders * size // config.g_max)
     return (size + colluders) // 2 + 1
@@ -137,23 +151,39 @@ def decode_advertisement(body: bytes, context: bytes) -> Advertisement:
 
 
 def encode_roster(context: bytes, roster: Roster) -> bytes:
-    header = {"group": roster.group, "groups": roster.groups, "advertised": roster.advertised, "beacon": roster.beacon.hex()}
+    header = {
+        "group": roster.group,
+        "groups": roster.groups,
+        "advertised": roster.advertised,
+        "beacon": roster.beacon.hex(),
+    }
     records = (
-        _record(member.advertisement) + member.leaf.to_bytes(4, "big") + bytes([len(member.siblings)]) + b"".join(member.siblings)
+        _record(member.advertisement)
+        + member.leaf.to_bytes(4, "big")
+        + bytes([len(member.siblings)])
+        + b"".join(member.siblings)
         for member in roster.members
     )
     return _encode("roster", context, b"".join(records), size=len(roster.members), **header)
 
 
 def decode_roster(body: bytes, context: bytes) -> Roster:
-    header, payload = _decode(body, "roster", context, "group", "groups", "advertised", "beacon", "size")
+    header, payload = _decode(
+        body, "roster", context, "group", "groups", "advertised", "beacon", "size"
+    )
     groups = _number(header, "groups", 1, _MAX_DEVICES)
     reader = _Reader(payload)
     members = []
     for _ in range(_number(header, "size", 1, MAX_GROUP)):
         advertisement = reader.advertisement()
         leaf = int.from_bytes(reader.take(4), "big")
-        members.append(Member(advertisement, leaf, tuple(reader.take(DIGEST_BYTES) for _ in range(reader.take(1)[0]))))
+        members.append(
+            Member(
+                advertisement,
+                leaf,
+                tuple(reader.take(DIGEST_BYTES) for _ in range(reader.take(1)[0])),
+            )
+        )
     reader.end()
     return Roster(
         group=_number(header, "group", 0, groups - 1),
@@ -170,7 +200,9 @@ def decode_roster(body: bytes, context: bytes) -> Roster:
 def encode_dealing(context: bytes, own: int, dealing: Dealing) -> bytes:
     parts = [dealing.self_digest]
     for holder, shares in enumerate(dealing.to):
-        parts += [shares.self_commitment, shares.pair_commitment] + ([] if holder == own else [shares.sealed])
+        parts += [shares.self_commitment, shares.pair_commitment] + (
+            [] if holder == own else [shares.sealed]
+        )
     return _encode("shares", context, b"".join(parts))
 
 
@@ -180,7 +212,9 @@ def decode_dealing(body: bytes, context: bytes, own: int, size: int) -> Dealing:
     to = []
     for holder in range(size):
         one, other = reader.take(DIGEST_BYTES), reader.take(DIGEST_BYTES)
-        to.append(SealedShares(b"" if holder == own else reader.take(SEALED_SHARES_BYTES), one, other))
+        to.append(
+            SealedShares(b"" if holder == own else reader.take(SEALED_SHARES_BYTES), one, other)
+        )
     reader.end()
     return Dealing(digest, tuple(to))
 
@@ -189,17 +223,23 @@ def encode_inbox(context: bytes, own: int, dealings: dict[int, Dealing]) -> byte
     """U2 (the dealers) and what they dealt to device `own`."""
     dealers = sorted(dealings)
     pieces = (dealings[dealer].to[own] for dealer in dealers if dealer != own)
-    payload = b"".join(piece.sealed + piece.self_commitment + piece.pair_commitment for piece in pieces)
+    payload = b"".join(
+        piece.sealed + piece.self_commitment + piece.pair_commitment for piece in pieces
+    )
     return _encode("inbox", context, payload, dealers=dealers)
 
 
-def decode_inbox(body: bytes, context: bytes, own: int, size: int) -> tuple[frozenset[int], dict[int, SealedShares]]:
+def decode_inbox(
+    body: bytes, context: bytes, own: int, size: int
+) -> tuple[frozenset[int], dict[int, SealedShares]]:
     """U2 and the shares by dealer, without the own ones."""
     header, payload = _decode(body, "inbox", context, "dealers")
     dealers = _numbers(header, "dealers", size)
     reader = _Reader(payload)
     shares = {
-        dealer: SealedShares(reader.take(SEALED_SHARES_BYTES), reader.take(DIGEST_BYTES), reader.take(DIGEST_BYTES))
+        dealer: SealedShares(
+            reader.take(SEALED_SHARES_BYTES), reader.take(DIGEST_BYTES), reader.take(DIGEST_BYTES)
+        )
         for dealer in sorted(dealers)
         if dealer != own
     }
@@ -223,16 +263,34 @@ def masked_statement(context: bytes, dealers: frozenset[int], words: bytes) -> b
     return _signed(b"masked", context, set_digest(dealers), sha256(words).digest())
 
 
-def encode_masked(context: bytes, sealed_header: dict[str, Any], words: bytes, signature: bytes) -> bytes:
-    return envelope.encode({**sealed_header, "kind": "masked-input", "context": context.hex(), "signature": signature.hex()}, words)
+def encode_masked(
+    context: bytes, sealed_header: dict[str, Any], words: bytes, signature: bytes
+) -> bytes:
+    return envelope.encode(
+        {
+            **sealed_header,
+            "kind": "masked-input",
+            "context": context.hex(),
+            "signature": signature.hex(),
+        },
+        words,
+    )
 
 
 def decode_masked(body: bytes, context: bytes, config: RoundConfig) -> MaskedInput:
     names = ("task_id", "round_id", "config_digest", "attempt", "d", "bits", "signature")
     header, words = _decode(body, "masked-input", context, *names)
     wanted = (config.task_id, config.round_id, config.digest, config.d, config.bits)
-    if (header["task_id"], header["round_id"], header["config_digest"], header["d"], header["bits"]) != wanted:
-        raise PeerFault("WRONG_CONTEXT", "A masked update belongs to another round.", "Nothing was changed.")
+    if (
+        header["task_id"],
+        header["round_id"],
+        header["config_digest"],
+        header["d"],
+        header["bits"],
+    ) != wanted:
+        raise PeerFault(
+            "WRONG_CONTEXT", "A masked update belongs to another round.", "Nothing was changed."
+        )
     return MaskedInput(header, words, _hex(header, "signature", SIGNATURE_BYTES))
 
 
@@ -250,7 +308,9 @@ def decode_survivors(body: bytes, context: bytes, size: int) -> frozenset[int]:
     return _numbers(header, "survivors", size)
 
 
-def survivors_statement(context: bytes, dealers: frozenset[int], survivors: frozenset[int]) -> bytes:
+def survivors_statement(
+    context: bytes, dealers: frozenset[int], survivors: frozenset[int]
+) -> bytes:
     return _signed(b"survivors", context, set_digest(dealers), set_digest(survivors))
 
 
@@ -266,13 +326,20 @@ def decode_consistency(body: bytes, context: bytes) -> bytes:
 
 
 def encode_signatures(context: bytes, signatures: dict[int, bytes]) -> bytes:
-    return _encode("signatures", context, b"".join(signatures[signer] for signer in sorted(signatures)), signers=sorted(signatures))
+    return _encode(
+        "signatures",
+        context,
+        b"".join(signatures[signer] for signer in sorted(signatures)),
+        signers=sorted(signatures),
+    )
 
 
 def decode_signatures(body: bytes, context: bytes, size: int) -> dict[int, bytes]:
     header, payload = _decode(body, "signatures", context, "signers")
     reader = _Reader(payload)
-    signatures = {signer: reader.take(SIGNATURE_BYTES) for signer in sorted(_numbers(header, "signers", size))}
+    signatures = {
+        signer: reader.take(SIGNATURE_BYTES) for signer in sorted(_numbers(header, "signers", size))
+    }
     reader.end()
     return signatures
 
@@ -281,7 +348,9 @@ def decode_signatures(body: bytes, context: bytes, size: int) -> dict[int, bytes
 
 
 def encode_unmask(context: bytes, shares: Sequence[bytes]) -> bytes:
-    """One share per dealer of U2, ascending: of the self mask where it is in U3, else of the pair masks."""
+    """One share per dealer of U2, ascending: of the self mask where it is in U3, else of the pair
+    masks.
+    """
     return _encode("unmask", context, b"".join(shares))
 
 
@@ -309,13 +378,25 @@ def decode_leave(body: bytes, context: bytes) -> tuple[str, tuple[str, ...]]:
 
 def _signed(label: bytes, context: bytes, *parts: bytes) -> bytes:
     """Bytes to sign: the label, the context and each part with its length."""
-    return b"secagg/" + label + b"\0" + context + b"".join(len(part).to_bytes(2, "big") + part for part in parts)
+    return (
+        b"secagg/"
+        + label
+        + b"\0"
+        + context
+        + b"".join(len(part).to_bytes(2, "big") + part for part in parts)
+    )
 
 
 def _record(made: Advertisement) -> bytes:
     device_id = made.device_id.encode()
     fixed = made.nonce + made.sealing_key + made.masking_key + made.signature
-    return bytes([len(device_id)]) + device_id + fixed + len(made.certificate).to_bytes(2, "big") + made.certificate
+    return (
+        bytes([len(device_id)])
+        + device_id
+        + fixed
+        + len(made.certificate).to_bytes(2, "big")
+        + made.certificate
+    )
 
 
 def _encode(kind: str, context: bytes, payload: bytes, **header: Any) -> bytes:
@@ -327,7 +408,12 @@ def _decode(body: bytes, kind: str, context: bytes, *names: str) -> tuple[dict[s
     if set(read.header) != {"kind", "context", *names} or read.header["kind"] != kind:
         raise _bad(f"expected a {kind} message")
     if read.header["context"] != context.hex():
-        raise PeerFault("WRONG_CONTEXT", "A message belongs to another round, group, model or configuration.", "Nothing was changed.", kind)
+        raise PeerFault(
+            "WRONG_CONTEXT",
+            "A message belongs to another round, group, model or configuration.",
+            "Nothing was changed.",
+            kind,
+        )
     return read.header, read.payload
 
 
@@ -376,7 +462,11 @@ def _number(header: dict[str, Any], name: str, low: int, high: int) -> int:
 
 def _numbers(header: dict[str, Any], name: str, size: int) -> frozenset[int]:
     values = header[name]
-    if not isinstance(values, list) or len(values) > size or any(type(value) is not int for value in values):
+    if (
+        not isinstance(values, list)
+        or len(values) > size
+        or any(type(value) is not int for value in values)
+    ):
         raise _bad(f"{name}: expected numbers of devices")
     if values != sorted(set(values)) or (values and not 0 <= values[0] <= values[-1] < size):
         raise _bad(f"{name}: expected ascending numbers below {size}")
@@ -391,4 +481,6 @@ def _hex(header: dict[str, Any], name: str, size: int = DIGEST_BYTES) -> bytes:
 
 
 def _bad(detail: str) -> PeerFault:
-    return PeerFault("BAD_MESSAGE", "A message of the round could not be read.", "Nothing was changed.", detail)
+    return PeerFault(
+        "BAD_MESSAGE", "A message of the round could not be read.", "Nothing was changed.", detail
+    )

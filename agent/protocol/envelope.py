@@ -6,7 +6,8 @@ Layout (all integers big-endian):
   header    canonical JSON object (agent.protocol.canonical): integers, strings, hex
   payload   the rest: packed words or other bytes; the header's "payload_sha256" binds it
 
-Reading checks in this order: size, magic, header length, header form, payload digest. What the fields mean is the caller's part.
+Reading checks in this order: size, magic, header length, header form, payload digest. What the
+fields mean is the caller's part.
 """
 
 import hashlib
@@ -38,7 +39,8 @@ def encode(header: dict[str, Any], payload: bytes) -> bytes:
 def decode(body: bytes, max_bytes: int = MAX_BODY_BYTES) -> Envelope:
     """Read an envelope.
 
-    Raises PeerFault BAD_ENVELOPE when it is too large, of another version, not canonical, or its payload was altered.
+    Raises PeerFault BAD_ENVELOPE when it is too large, of another version, not canonical, or its
+    payload was altered.
     """
     if len(body) > max_bytes:
         raise _bad(f"expected at most {max_bytes} bytes, got {len(body)}")

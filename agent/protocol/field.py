@@ -1,9 +1,12 @@
-"""Arithmetic in GF(p), p = 2²⁵⁶ + 297, the first prime above 2²⁵⁶: every 32-byte secret is one element."""
+"""Arithmetic in GF(p), p = 2²⁵⁶ + 297, the first prime above 2²⁵⁶: every 32-byte secret is one
+element.
+"""
 
 PRIME = 2**256 + 297
 ELEMENT_BYTES = 33
 STEPS_UNREDUCED = 32
-"""Of Horner's rule: for a small x (a device's number) a multiplication is cheaper than a division."""
+"""Of Horner's rule: for a small x (a device's number) a multiplication is cheaper than a
+division."""
 
 
 def to_bytes(element: int) -> bytes:
@@ -29,7 +32,10 @@ def evaluate(coefficients: list[int], x: int) -> int:
 
 
 def weights_at_zero(points: list[int]) -> list[int]:
-    """Lagrange weights: Σ weight·f(point) = f(0). Raises ValueError unless the points are distinct and not zero."""
+    """Lagrange weights: Σ weight·f(point) = f(0).
+
+    Raises ValueError unless the points are distinct and not zero.
+    """
     if len(set(points)) != len(points) or any(point % PRIME == 0 for point in points):
         raise ValueError("expected distinct points other than zero")
     product = 1

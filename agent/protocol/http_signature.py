@@ -1,10 +1,15 @@
-"""Signed requests (RFC 9421): what both ends cover, so that a request is worth nothing when altered, sent elsewhere or sent again.
+"""Signed requests (RFC 9421): what both ends cover, so that a request is worth nothing when
+altered, sent elsewhere or sent again.
 
-1. Covered: method, authority, target URI, Content-Type and Content-Digest (RFC 9530, SHA-256). The body is never empty.
-2. `keyid` is the device id, `nonce` comes from the server and is good once, `tag` names this application and version.
-3. `created` is not compared with a clock: the nonce is what makes a request fresh, so a device whose clock is wrong still works.
-4. Exactly one way of writing it down is made and accepted. So no structured fields are parsed, and both sides take a fifth of the time
-   of http-message-signatures; tests hold the two against each other.
+1. Covered: method, authority, target URI, Content-Type and Content-Digest (RFC 9530, SHA-256). The
+   body is never empty.
+2. `keyid` is the device id, `nonce` comes from the server and is good once, `tag` names this
+   application and version.
+3. `created` is not compared with a clock: the nonce is what makes a request fresh, so a device
+   whose clock is wrong still works.
+4. Exactly one way of writing it down is made and accepted. So no structured fields are parsed, and
+   both sides take a fifth of the time of http-message-signatures; tests hold the two against each
+   other.
 """
 
 import base64
@@ -54,9 +59,15 @@ def sign_request(
     created: int,
     sign: Callable[[bytes], bytes],
 ) -> dict[str, str]:
-    """The headers to send with `body`. `sign` makes 64 bytes r ‖ s over what it is given (P-256, SHA-256); `created` in seconds."""
+    """The headers to send with `body`.
+
+    `sign` makes 64 bytes r ‖ s over what it is given (P-256, SHA-256); `created` in seconds.
+    """
     names = " ".join(f'"{name}"' for name in COMPONENTS)
-    params = f'({names});created={created};keyid="{device_id}";alg="ecdsa-p256-sha256";nonce="{nonce}";tag="{TAG}"'
+    params = (
+        f'({names});created={created};keyid="{device_id}";alg="ecdsa-p256-sha256"'
+        f';nonce="{nonce}";tag="{TAG}"'
+    )
     said = f"{LABEL}={params}"
     if _INPUT.fullmatch(said) is None:
         raise InternalError("UNSIGNABLE", "The request cannot be signed in the agreed form.")
@@ -80,8 +91,8 @@ def verify_request(
 ) -> SignedBy:
     """Check a request as it came. The nonce is the caller's to spend.
 
-    `authority` is the Host header, `path` the target with its query, `headers` have lower-case names, `key_of` gives a device's
-    key or None. Raises PeerFault BAD_REQUEST_SIGNATURE.
+    `authority` is the Host header, `path` the target with its query, `headers` have lower-case
+    names, `key_of` gives a device's key or None. Raises PeerFault BAD_REQUEST_SIGNATURE.
     """
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
@@ -101,7 +112,11 @@ def verify_request(
     try:
         if key is None:
             raise _bad("no such device")
-        key.verify(encode_dss_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big")), base, ECDSA(SHA256()))
+        key.verify(
+            encode_dss_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big")),
+            base,
+            ECDSA(SHA256()),
+        )
     except InvalidSignature:
         raise _bad("the signature is not the device's") from None
     return SignedBy(said["keyid"], said["nonce"])
@@ -111,7 +126,9 @@ def _digest(body: bytes) -> str:
     return f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
 
 
-def _base(method: str, authority: str, path: str, content_type: str, digest: str, params: str) -> bytes:
+def _base(
+    method: str, authority: str, path: str, content_type: str, digest: str, params: str
+) -> bytes:
     """RFC 9421 §2.5."""
     host = normal_authority(authority)
     values = (method, host, f"https://{host}{path}", content_type, digest)
@@ -125,4 +142,9 @@ def normal_authority(authority: str) -> str:
 
 
 def _bad(detail: str) -> PeerFault:
-    return PeerFault("BAD_REQUEST_SIGNATURE", "The request's signature does not hold.", "Nothing was changed.", detail)
+    return PeerFault(
+        "BAD_REQUEST_SIGNATURE",
+        "The request's signature does not hold.",
+        "Nothing was changed.",
+        detail,
+    )

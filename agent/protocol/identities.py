@@ -1,6 +1,8 @@
-"""Whose keys are these: certificates of a group's members against the pinned authority, and signatures by their keys.
+"""Whose keys are these: certificates of a group's members against the pinned authority, and
+signatures by their keys.
 
-A device checks every member by itself, so an aggregator without the authority's key cannot invent one.
+A device checks every member by itself, so an aggregator without the authority's key cannot invent
+one.
 """
 
 import datetime
@@ -22,15 +24,26 @@ class Authority:
 
     def __init__(self, ca_pem: str, now: datetime.datetime, revoked: frozenset[int]) -> None:
         root = x509.load_pem_x509_certificate(ca_pem.encode())
-        self._verifier = PolicyBuilder().store(Store([root])).time(now).max_chain_depth(0).build_client_verifier()
+        self._verifier = (
+            PolicyBuilder()
+            .store(Store([root]))
+            .time(now)
+            .max_chain_depth(0)
+            .build_client_verifier()
+        )
         self._revoked = revoked
 
     @staticmethod
     def der(certificate_pem: str) -> bytes:
-        return x509.load_pem_x509_certificate(certificate_pem.encode()).public_bytes(serialization.Encoding.DER)
+        return x509.load_pem_x509_certificate(certificate_pem.encode()).public_bytes(
+            serialization.Encoding.DER
+        )
 
     def key_of(self, certificate_der: bytes, device_id: str) -> EllipticCurvePublicKey:
-        """The P-256 key that the authority certified for `device_id`. Raises PeerFault ROSTER_CERTIFICATE, ROSTER_REVOKED."""
+        """The P-256 key that the authority certified for `device_id`.
+
+        Raises PeerFault ROSTER_CERTIFICATE, ROSTER_REVOKED.
+        """
         try:
             certificate = x509.load_der_x509_certificate(certificate_der)
             # The verifier checks path, validity and the client-authentication usage (RFC 5280).
@@ -38,7 +51,9 @@ class Authority:
             key = certificate.public_key()
         except (VerificationError, ValueError) as error:
             raise _refused("ROSTER_CERTIFICATE", str(error)) from error
-        if [name.value for name in names] != [device_id] or not isinstance(names[0], x509.UniformResourceIdentifier):
+        if [name.value for name in names] != [device_id] or not isinstance(
+            names[0], x509.UniformResourceIdentifier
+        ):
             raise _refused("ROSTER_CERTIFICATE", "it names another device")
         if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
             raise _refused("ROSTER_CERTIFICATE", "expected a P-256 key")
@@ -52,7 +67,11 @@ def verify_signature(key: EllipticCurvePublicKey, signature: bytes, statement: b
     half = len(signature) // 2
     try:
         key.verify(
-            encode_dss_signature(int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big")), statement, _ALGORITHM
+            encode_dss_signature(
+                int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big")
+            ),
+            statement,
+            _ALGORITHM,
         )
     except InvalidSignature:
         return False
@@ -61,5 +80,8 @@ def verify_signature(key: EllipticCurvePublicKey, signature: bytes, statement: b
 
 def _refused(code: str, detail: str) -> PeerFault:
     return PeerFault(
-        code, "This device left the round: a member's certificate is not acceptable.", "Nothing was sent. Tell the operator.", detail
+        code,
+        "This device left the round: a member's certificate is not acceptable.",
+        "Nothing was sent. Tell the operator.",
+        detail,
     )

@@ -1,8 +1,10 @@
-"""The invitation: one line of text that a person pastes, with everything to know before the first contact.
+"""The invitation: one line of text that a person pastes, with everything to know before the first
+contact.
 
-Form: `aegis1.<base64url(zlib(canonical JSON))>.<first 8 hex of its SHA-256>`. The checksum finds a slip of copying. The JSON is
-`{"invitation": {...}, "signature": hex}`, signed by the signing key that it carries: that shows that the parts belong together,
-not who made them. Trust comes from the way on which the invitation reached the person.
+Form: `aegis1.<base64url(zlib(canonical JSON))>.<first 8 hex of its SHA-256>`. The checksum finds a
+slip of copying. The JSON is `{"invitation": {...}, "signature": hex}`, signed by the signing key
+that it carries: that shows that the parts belong together, not who made them. Trust comes from the
+way on which the invitation reached the person.
 """
 
 import base64
@@ -76,12 +78,18 @@ class Invitation:
 
 
 def format_invitation(invitation: Invitation, signing_key: "Ed25519PrivateKey") -> str:
-    """The text form. Raises ValueError when `signing_key` is not the one that the invitation names, or a field is out of range."""
+    """The text form.
+
+    Raises ValueError when `signing_key` is not the one that the invitation names, or a field is out
+    of range.
+    """
     if public_hex(signing_key) != invitation.signing_key:
         raise ValueError("the invitation names another signing key")
     value = asdict(invitation)
     _check(_from_json(value))
-    body = canonical({"invitation": value, "signature": sign(signing_key, Context.INVITATION, value)})
+    body = canonical(
+        {"invitation": value, "signature": sign(signing_key, Context.INVITATION, value)}
+    )
     packed = base64.urlsafe_b64encode(zlib.compress(body, 9)).decode().rstrip("=")
     return f"{PREFIX}{packed}.{_checksum(packed)}"
 
@@ -96,7 +104,9 @@ def parse_invitation(text: str) -> Invitation:
     compact = "".join(text.split())
     if compact.startswith("aegis") and "." in compact and not compact.startswith(PREFIX):
         raise NeedsUser(
-            "INVITATION_VERSION", "This invitation is for another version of AegisAI.", "Install the newest version and try again."
+            "INVITATION_VERSION",
+            "This invitation is for another version of AegisAI.",
+            "Install the newest version and try again.",
         )
     if not compact.startswith(PREFIX) or len(compact) > MAX_TEXT_CHARS:
         raise _bad("expected the prefix aegis1.")
@@ -109,7 +119,9 @@ def parse_invitation(text: str) -> Invitation:
             raise ValueError("expected invitation and signature")
         invitation = _from_json(outer["invitation"])
         _check(invitation)
-        verify(invitation.signing_key, Context.INVITATION, outer["invitation"], str(outer["signature"]))
+        verify(
+            invitation.signing_key, Context.INVITATION, outer["invitation"], str(outer["signature"])
+        )
     except (ValueError, TypeError, RecursionError, PeerFault) as error:
         raise _bad(str(error)) from error
     return invitation
@@ -132,7 +144,13 @@ def _from_json(value: object) -> Invitation:
     whole = _fields(Invitation, value)
     privacy = _fields(PrivacyFigures, whole["privacy"])
     privacy["mode"] = Mode(privacy["mode"])
-    return Invitation(**{**whole, "operator": Operator(**_fields(Operator, whole["operator"])), "privacy": PrivacyFigures(**privacy)})
+    return Invitation(
+        **{
+            **whole,
+            "operator": Operator(**_fields(Operator, whole["operator"])),
+            "privacy": PrivacyFigures(**privacy),
+        }
+    )
 
 
 def _fields(kind: type, value: object) -> dict[str, Any]:
@@ -151,11 +169,18 @@ def _fields(kind: type, value: object) -> dict[str, Any]:
 
 def _check(invitation: Invitation) -> None:
     check_server(invitation.server)
-    if not 8 <= len(invitation.token) <= 256 or not invitation.token.isascii() or not invitation.token.isprintable():
+    if (
+        not 8 <= len(invitation.token) <= 256
+        or not invitation.token.isascii()
+        or not invitation.token.isprintable()
+    ):
         raise ValueError("token: expected 8 to 256 printable characters")
     if invitation.ca_pem.count("-----BEGIN CERTIFICATE-----") != 1:
         raise ValueError("ca_pem: expected exactly one certificate")
-    for name, digest in (("signing_key", invitation.signing_key), ("root_sha256", invitation.root_sha256 or "0" * 64)):
+    for name, digest in (
+        ("signing_key", invitation.signing_key),
+        ("root_sha256", invitation.root_sha256 or "0" * 64),
+    ):
         if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
             raise ValueError(f"{name}: expected 32 bytes in hex")
     figures = invitation.privacy
@@ -172,7 +197,14 @@ def _check(invitation: Invitation) -> None:
 def check_server(server: str) -> None:
     """Raise ValueError unless `server` is "https://host[:port]" and nothing else."""
     parts = urlsplit(server)
-    if parts.scheme != "https" or not parts.hostname or parts.path or parts.query or parts.fragment or "@" in parts.netloc:
+    if (
+        parts.scheme != "https"
+        or not parts.hostname
+        or parts.path
+        or parts.query
+        or parts.fragment
+        or "@" in parts.netloc
+    ):
         raise ValueError("server: expected https://host[:port]")
     _ = parts.port  # raises ValueError when it is not a port
 

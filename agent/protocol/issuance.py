@@ -1,7 +1,8 @@
 """The enrolment authority's log of all that it issued, as a device checks it. Sans-IO.
 
-A device that keeps the last head it saw notices when the authority rewrites the past, and when its own certificate is not in the log.
-It cannot tell whom the other entries are about: they hold digests and dates, no names.
+A device that keeps the last head it saw notices when the authority rewrites the past, and when its
+own certificate is not in the log. It cannot tell whom the other entries are about: they hold
+digests and dates, no names.
 """
 
 import json
@@ -36,12 +37,18 @@ def head_bytes(head: LogHead) -> bytes:
 
 
 def read_head(said: dict[str, Any], ca_pem: str) -> LogHead:
-    """`said`: size, root and the authority's signature (ECDSA P-256, SHA-256, DER, hex). Raises PeerFault ISSUANCE_LOG."""
+    """`said`: size, root and the authority's signature (ECDSA P-256, SHA-256, DER, hex).
+
+    Raises PeerFault ISSUANCE_LOG.
+    """
     try:
         size, root = said["size"], bytes.fromhex(said["root"])
         if type(size) is not int or not 0 < size < 2**53 or len(root) != 32:
             raise ValueError("out of range")
-        head, key = LogHead(size, root.hex()), x509.load_pem_x509_certificate(ca_pem.encode()).public_key()
+        head, key = (
+            LogHead(size, root.hex()),
+            x509.load_pem_x509_certificate(ca_pem.encode()).public_key(),
+        )
         if not isinstance(key, EllipticCurvePublicKey):
             raise TypeError("expected an elliptic curve key")
         key.verify(bytes.fromhex(said["signature"]), head_bytes(head), ECDSA(SHA256()))
@@ -51,13 +58,18 @@ def read_head(said: dict[str, Any], ca_pem: str) -> LogHead:
 
 
 def check_entry(head: LogHead, said: dict[str, Any], certificate_sha256: str) -> None:
-    """Raise PeerFault ISSUANCE_LOG unless the issuance of this certificate is in the log. `said`: index, size, entry, proof."""
+    """Raise PeerFault ISSUANCE_LOG unless the issuance of this certificate is in the log.
+
+    `said`: index, size, entry, proof.
+    """
     try:
         entry = said["entry"].encode()
         named = json.loads(entry)
         good = (named["event"], named["certificate_sha256"]) == ("issued", certificate_sha256)
         good = good and said["size"] == head.size
-        good = good and is_included(leaf_hash(entry), said["index"], head.size, _steps(said), bytes.fromhex(head.root))
+        good = good and is_included(
+            leaf_hash(entry), said["index"], head.size, _steps(said), bytes.fromhex(head.root)
+        )
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise refused("does not hold this device's certificate", type(error).__name__) from error
     if not good:
@@ -65,7 +77,10 @@ def check_entry(head: LogHead, said: dict[str, Any], certificate_sha256: str) ->
 
 
 def check_growth(earlier: LogHead, head: LogHead, said: dict[str, Any]) -> None:
-    """Raise PeerFault ISSUANCE_LOG unless `earlier` is the beginning of `head`. `said`: earlier, size, proof."""
+    """Raise PeerFault ISSUANCE_LOG unless `earlier` is the beginning of `head`.
+
+    `said`: earlier, size, proof.
+    """
     try:
         good = (said["earlier"], said["size"]) == (earlier.size, head.size)
         roots = bytes.fromhex(earlier.root), bytes.fromhex(head.root)

@@ -1,6 +1,8 @@
-"""What a worker is asked and what it answers: plain frozen values, and the events that carry them over the pipe.
+"""What a worker is asked and what it answers: plain frozen values, and the events that carry them
+over the pipe.
 
-The worker reads hostile files, so its parent does not trust it: `read_event` checks the form of everything that comes back.
+The worker reads hostile files, so its parent does not trust it: `read_event` checks the form of
+everything that comes back.
 """
 
 import struct
@@ -124,7 +126,9 @@ class Progress:
 
 @dataclass(frozen=True)
 class Checkpointed:
-    """Training was asked to stop; it goes on from here when it is started again with the same scratch file and key."""
+    """Training was asked to stop; it goes on from here when it is started again with the same
+    scratch file and key.
+    """
 
     step: int
 
@@ -134,7 +138,19 @@ class Done:
     pass
 
 
-Event = Opening | ExtractedRow | Refused | Table | Scanned | TrainResult | Sealed | Progress | Checkpointed | Done | AegisError
+Event = (
+    Opening
+    | ExtractedRow
+    | Refused
+    | Table
+    | Scanned
+    | TrainResult
+    | Sealed
+    | Progress
+    | Checkpointed
+    | Done
+    | AegisError
+)
 _PLAIN: dict[str, type[Opening | Refused | TrainResult | Progress | Checkpointed | Done]] = {
     "opening": Opening,
     "refused": Refused,
@@ -144,19 +160,34 @@ _PLAIN: dict[str, type[Opening | Refused | TrainResult | Progress | Checkpointed
     "done": Done,
 }
 _NAMES = {kind: name for name, kind in _PLAIN.items()}
-_FAMILIES = {family.__name__: family for family in (NeedsUser, NeedsOperator, PeerFault, InternalError)}
+_FAMILIES = {
+    family.__name__: family for family in (NeedsUser, NeedsOperator, PeerFault, InternalError)
+}
 
 
 def write_event(event: Event) -> Frame:
     """The frame that carries an event."""
     if isinstance(event, AegisError):
-        return Frame({"event": "failed", "family": type(event).__name__, "detail": event.detail, **event.to_json()})
+        return Frame(
+            {
+                "event": "failed",
+                "family": type(event).__name__,
+                "detail": event.detail,
+                **event.to_json(),
+            }
+        )
     if isinstance(event, ExtractedRow):
-        return Frame({"event": "row", "path": event.path, "sha256": event.sha256}, (ROW.pack(*event.features),))
+        return Frame(
+            {"event": "row", "path": event.path, "sha256": event.sha256},
+            (ROW.pack(*event.features),),
+        )
     if isinstance(event, Scanned):
         return Frame({"event": "scanned", **asdict(event)})
     if isinstance(event, Table):
-        return Frame({"event": "table"}, (pack_rows(row.features for row in event.rows), bytes(row.label for row in event.rows)))
+        return Frame(
+            {"event": "table"},
+            (pack_rows(row.features for row in event.rows), bytes(row.label for row in event.rows)),
+        )
     if isinstance(event, Sealed):
         return Frame({"event": "sealed"}, (event.body,))
     return Frame({"event": _NAMES[type(event)], **asdict(event)})
@@ -173,7 +204,9 @@ def read_event(frame: Frame) -> Event:
         if kind == "failed":
             return _failure(fields)
         if kind == "row":
-            return ExtractedRow(_text(fields["path"]), _digest(fields["sha256"]), ROW.unpack(frame.parts[0]))
+            return ExtractedRow(
+                _text(fields["path"]), _digest(fields["sha256"]), ROW.unpack(frame.parts[0])
+            )
         if kind == "scanned":
             return _scanned(fields)
         if kind == "table":
@@ -196,7 +229,10 @@ def unpack_table(rows: bytes, labels: bytes) -> tuple[LabelledRow, ...]:
     """The reverse, with one label byte a row. Raises ValueError where the two do not fit."""
     if len(rows) != ROW.size * len(labels) or len(labels) > MAX_TABLE_ROWS or set(labels) - {0, 1}:
         raise ValueError("rows and labels do not fit")
-    return tuple(LabelledRow(features, label) for features, label in zip(ROW.iter_unpack(rows), labels, strict=True))
+    return tuple(
+        LabelledRow(features, label)
+        for features, label in zip(ROW.iter_unpack(rows), labels, strict=True)
+    )
 
 
 def _failure(fields: dict[str, object]) -> AegisError:
@@ -208,7 +244,13 @@ def _scanned(fields: dict[str, object]) -> Scanned:
     chance = fields["probability"]
     if chance is not None and not (isinstance(chance, float) and 0 <= chance <= 1):
         raise ValueError("a probability lies between 0 and 1")
-    return Scanned(_text(fields["path"]), Verdict(_text(fields["verdict"])), chance, _text(fields["code"]), _text(fields["message"]))
+    return Scanned(
+        _text(fields["path"]),
+        Verdict(_text(fields["verdict"])),
+        chance,
+        _text(fields["code"]),
+        _text(fields["message"]),
+    )
 
 
 def _check_types(made: object) -> None:
@@ -232,4 +274,9 @@ def _digest(value: object) -> str:
 
 
 def _bad(detail: str) -> PeerFault:
-    return PeerFault("BAD_FRAME", "The worker's answer could not be read.", "Nothing was changed. Try again.", detail)
+    return PeerFault(
+        "BAD_FRAME",
+        "The worker's answer could not be read.",
+        "Nothing was changed. Try again.",
+        detail,
+    )

@@ -13,10 +13,20 @@ def derive(secret: bytes, label: bytes, salt: bytes = b"") -> bytes:
     return HKDF(SHA256(), KEY_BYTES, salt, label).derive(secret)
 
 
-def pair_key(secret: bytes, context: bytes, one: int, other: int, model_digest: str, config_digest: str) -> bytes:
-    """Key of the mask between two devices (numbers in the roster, either order) from their X25519 `secret`."""
+def pair_key(
+    secret: bytes, context: bytes, one: int, other: int, model_digest: str, config_digest: str
+) -> bytes:
+    """Key of the mask between two devices (numbers in the roster, either order) from their X25519
+    `secret`.
+    """
     low, high = sorted((one, other))
-    label = b"secagg/pair" + low.to_bytes(2, "big") + high.to_bytes(2, "big") + bytes.fromhex(model_digest) + bytes.fromhex(config_digest)
+    label = (
+        b"secagg/pair"
+        + low.to_bytes(2, "big")
+        + high.to_bytes(2, "big")
+        + bytes.fromhex(model_digest)
+        + bytes.fromhex(config_digest)
+    )
     return derive(secret, label, context)
 
 

@@ -1,4 +1,6 @@
-"""The Merkle tree of the issuance log (RFC 9162 §2.1): its head, and the proofs that an entry is in it and that it only grew."""
+"""The Merkle tree of the issuance log (RFC 9162 §2.1): its head, and the proofs that an entry is in
+it and that it only grew.
+"""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -9,7 +11,10 @@ def leaf_hash(entry: bytes) -> bytes:
 
 
 class Tree:
-    """A log's leaf hashes. It only grows, so what was hashed once is kept: head and proofs cost the logarithm of the size."""
+    """A log's leaf hashes.
+
+    It only grows, so what was hashed once is kept: head and proofs cost the logarithm of the size.
+    """
 
     def __init__(self, leaves: Iterable[bytes] = ()) -> None:
         self._leaves = list(leaves)
@@ -27,7 +32,10 @@ class Tree:
         return self._head(0, size) if size else hashlib.sha256(b"").digest()
 
     def inclusion_proof(self, index: int, size: int) -> list[bytes]:
-        """The hashes that lead from leaf `index` to the head of `size` leaves (§2.1.3.1). Raises IndexError."""
+        """The hashes that lead from leaf `index` to the head of `size` leaves (§2.1.3.1).
+
+        Raises IndexError.
+        """
         if not 0 <= index < size <= len(self):
             raise IndexError(index)
         path, low, high = [], 0, size
@@ -42,7 +50,9 @@ class Tree:
         return path[::-1]
 
     def consistency_proof(self, earlier: int, size: int) -> list[bytes]:
-        """The hashes which show that the first `earlier` of `size` leaves are still the beginning (§2.1.4.1). Raises IndexError."""
+        """The hashes which show that the first `earlier` of `size` leaves are still the beginning
+        (§2.1.4.1). Raises IndexError.
+        """
         if not 0 < earlier <= size <= len(self):
             raise IndexError(earlier)
         path, low, high = [], 0, size
@@ -89,7 +99,9 @@ def is_included(leaf: bytes, index: int, size: int, proof: Sequence[bytes], head
     return last == 0 and value == head
 
 
-def is_consistent(earlier: int, size: int, earlier_head: bytes, head: bytes, proof: Sequence[bytes]) -> bool:
+def is_consistent(
+    earlier: int, size: int, earlier_head: bytes, head: bytes, proof: Sequence[bytes]
+) -> bool:
     """Check a consistency proof (§2.1.4.2)."""
     if earlier == size:
         return not proof and earlier_head == head

@@ -1,8 +1,9 @@
-"""The round's beacon: a Merkle tree over everybody's (device id, nonce), so that nobody chooses who shares a group with whom.
+"""The round's beacon: a Merkle tree over everybody's (device id, nonce), so that nobody chooses who
+shares a group with whom.
 
-Leaves in the order of the device ids; hashing as in RFC 6962 §2.1 (a leaf and a node are never the same bytes).
-What a device can verify is that each member of its group is in the tree and belongs to this group by the tree's root, not that the
-aggregator left nobody out.
+Leaves in the order of the device ids; hashing as in RFC 6962 §2.1 (a leaf and a node are never the
+same bytes). What a device can verify is that each member of its group is in the tree and belongs to
+this group by the tree's root, not that the aggregator left nobody out.
 """
 
 from collections.abc import Sequence
@@ -32,7 +33,10 @@ def proof(leaves: Sequence[bytes], at: int) -> list[bytes]:
 
 
 def root_of(own: bytes, at: int, count: int, siblings: Sequence[bytes]) -> bytes:
-    """The root that follows from a leaf at place `at` of `count` and its siblings. Raises ValueError when their number is wrong."""
+    """The root that follows from a leaf at place `at` of `count` and its siblings.
+
+    Raises ValueError when their number is wrong.
+    """
     if not 0 <= at < count:
         raise ValueError("no such leaf")
     if count == 1:
@@ -54,7 +58,10 @@ def proofs(leaves: Sequence[bytes]) -> list[list[bytes]]:
 
 def group_of(beacon: bytes, device_id: str, groups: int) -> int:
     """The group that the beacon draws for a device."""
-    return int.from_bytes(sha256(b"secagg/group" + beacon + device_id.encode()).digest()[:8], "big") % groups
+    return (
+        int.from_bytes(sha256(b"secagg/group" + beacon + device_id.encode()).digest()[:8], "big")
+        % groups
+    )
 
 
 def _proofs(leaves: Sequence[bytes]) -> tuple[bytes, list[list[bytes]]]:
@@ -63,7 +70,9 @@ def _proofs(leaves: Sequence[bytes]) -> tuple[bytes, list[list[bytes]]]:
     middle = _split(len(leaves))
     left, left_proofs = _proofs(leaves[:middle])
     right, right_proofs = _proofs(leaves[middle:])
-    return _node(left, right), [[*made, right] for made in left_proofs] + [[*made, left] for made in right_proofs]
+    return _node(left, right), [[*made, right] for made in left_proofs] + [
+        [*made, left] for made in right_proofs
+    ]
 
 
 def _node(left: bytes, right: bytes) -> bytes:

@@ -1,7 +1,8 @@
 """What both ends say to each other about a task and a round: frozen values with a strict JSON form.
 
-They hold integers, strings and hex only, so that their digest (agent.protocol.canonical) is the same everywhere. Rationals are
-a pair of integers. Unknown or missing fields are errors: a field that one end does not know is a field it does not enforce.
+They hold integers, strings and hex only, so that their digest (agent.protocol.canonical) is the
+same everywhere. Rationals are a pair of integers. Unknown or missing fields are errors: a field
+that one end does not know is a field it does not enforce.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -44,7 +45,12 @@ class _Message:
             if not isinstance(value[key], expected) or isinstance(value[key], bool):
                 raise _bad(name, f"{key}: expected {expected.__name__}")
         try:
-            made = cls(**{key: (Mode(item) if wanted[key] is Mode else item) for key, item in value.items()})
+            made = cls(
+                **{
+                    key: (Mode(item) if wanted[key] is Mode else item)
+                    for key, item in value.items()
+                }
+            )
             made.check()  # type: ignore[attr-defined]
         except ValueError as error:
             raise _bad(name, str(error)) from error
@@ -52,13 +58,19 @@ class _Message:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the canonical JSON form, hex. Computed once: a round asks for it hundreds of times."""
+        """SHA-256 over the canonical JSON form, hex.
+
+        Computed once: a round asks for it hundreds of times.
+        """
         return canonical.digest(self.to_json())
 
 
 @dataclass(frozen=True)
 class Task(_Message):
-    """What is being learned and how a device trains. Fixed for the life of the task; a device learns it before it trains."""
+    """What is being learned and how a device trains.
+
+    Fixed for the life of the task; a device learns it before it trains.
+    """
 
     task_id: str
     schema: str
@@ -77,11 +89,14 @@ class Task(_Message):
     min_rows: int
     """A device with fewer rows does not take part."""
     weight_cap: int = 0
-    """Weighted averaging (agent.privacy.weights): a device with so many rows or more counts fully; 0: every device counts the same."""
+    """Weighted averaging (agent.privacy.weights): a device with so many rows or more counts fully;
+    0: every device counts the same."""
 
     @property
     def width(self) -> int:
-        """Coordinates of an update on its way: the parameters and, where it is weighted, the weight."""
+        """Coordinates of an update on its way: the parameters and, where it is weighted, the
+        weight.
+        """
         return self.d + bool(self.weight_cap)
 
     def check(self) -> None:
@@ -96,7 +111,10 @@ class Task(_Message):
 
 @dataclass(frozen=True)
 class RoundConfig(_Message):
-    """Everything that decides what a sealed update of one round is. Fixed before the round opens; its digest is in every message."""
+    """Everything that decides what a sealed update of one round is.
+
+    Fixed before the round opens; its digest is in every message.
+    """
 
     protocol: str
     """"LocalUpdate/1" or "GroupSecAgg/1"."""
@@ -109,7 +127,8 @@ class RoundConfig(_Message):
     d: int
     """Coordinates of an update: the task's `width`."""
     d_padded: int
-    """Length of the rotated vector: d rounded up so that it splits into power-of-two blocks of at most 2¹¹."""
+    """Length of the rotated vector: d rounded up so that it splits into power-of-two blocks of at
+    most 2¹¹."""
     bits: int
     """Modulus 2^bits of the packed words: 16, 20, 24 or 32."""
     clip_num: int
@@ -150,7 +169,10 @@ class RoundConfig(_Message):
         return Fraction(self.grid_num, self.grid_den)
 
     def check(self) -> None:
-        """Raise ValueError where a value is outside its range. Policy (what this device accepts) is checked elsewhere."""
+        """Raise ValueError where a value is outside its range.
+
+        Policy (what this device accepts) is checked elsewhere.
+        """
         _within("round_id", self.round_id, 1, 2**53)
         _within("model_version", self.model_version, 0, 2**53)
         _within("d", self.d, 1, MAX_DIMENSION)
@@ -184,4 +206,6 @@ def _hex(name: str, value: str) -> None:
 
 
 def _bad(name: str, detail: str) -> PeerFault:
-    return PeerFault("BAD_MESSAGE", f"A {name} message could not be read.", "Nothing was changed.", detail)
+    return PeerFault(
+        "BAD_MESSAGE", f"A {name} message could not be read.", "Nothing was changed.", detail
+    )

@@ -1,7 +1,7 @@
 """Words modulo 2^B packed without gaps, B in {16, 20, 24, 32}; the same bytes on every machine.
 
-16 and 32: little-endian words. 24: the lower three bytes of each. 20: two words make five bytes, little-endian (a + b·2²⁰); an odd
-last word is followed by a zero word.
+16 and 32: little-endian words. 24: the lower three bytes of each. 20: two words make five bytes,
+little-endian (a + b·2²⁰); an odd last word is followed by a zero word.
 """
 
 import numpy as np
@@ -25,14 +25,19 @@ def pack(words: NDArray[np.uint32], bits: int) -> bytes:
     if bits == 24:
         return words.view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
     if bits == 20:
-        pairs = (np.append(words, np.uint32(0)) if len(words) % 2 else words).reshape(-1, 2) & np.uint32(0xFFFFF)
+        pairs = (np.append(words, np.uint32(0)) if len(words) % 2 else words).reshape(
+            -1, 2
+        ) & np.uint32(0xFFFFF)
         joined = pairs[:, 0].astype("<u8") | (pairs[:, 1].astype("<u8") << np.uint64(20))
         return bytes(joined.view(np.uint8).reshape(-1, 8)[:, :5].tobytes())
     raise ValueError(f"bits: expected 16, 20, 24 or 32, got {bits}")
 
 
 def unpack(content: bytes, bits: int, count: int) -> NDArray[np.uint32]:
-    """Unpack `count` words. Raises PeerFault WRONG_SHAPE when the length or the padding is not exactly right."""
+    """Unpack `count` words.
+
+    Raises PeerFault WRONG_SHAPE when the length or the padding is not exactly right.
+    """
     if len(content) != packed_bytes(count, bits):
         raise _wrong(f"expected {packed_bytes(count, bits)} bytes, got {len(content)}")
     raw = np.frombuffer(content, np.uint8)
@@ -58,4 +63,6 @@ def unpack(content: bytes, bits: int, count: int) -> NDArray[np.uint32]:
 
 
 def _wrong(detail: str) -> PeerFault:
-    return PeerFault("WRONG_SHAPE", "An update does not have the round's shape.", "Nothing was changed.", detail)
+    return PeerFault(
+        "WRONG_SHAPE", "An update does not have the round's shape.", "Nothing was changed.", detail
+    )

@@ -1,7 +1,8 @@
 """Frames on the pipe between the agent and a worker.
 
-Layout (integers big-endian): u32 header length, JSON header, u64 blob length, blob. The blob holds the parts whose lengths the
-header's "parts" lists. Every length is checked against its bound before anything is read or kept.
+Layout (integers big-endian): u32 header length, JSON header, u64 blob length, blob. The blob holds
+the parts whose lengths the header's "parts" lists. Every length is checked against its bound before
+anything is read or kept.
 """
 
 import json
@@ -28,7 +29,9 @@ class Frame:
 
 def encode(frame: Frame) -> bytes:
     """The frame's bytes. Raises ValueError when it is larger than a reader would take."""
-    head = json.dumps({**frame.header, "parts": [len(part) for part in frame.parts]}).encode("ascii")
+    head = json.dumps({**frame.header, "parts": [len(part) for part in frame.parts]}).encode(
+        "ascii"
+    )
     blob = b"".join(frame.parts)
     if len(head) > MAX_HEADER_BYTES or len(blob) > MAX_BLOB_BYTES or len(frame.parts) > MAX_PARTS:
         raise ValueError("the frame is too large")
@@ -56,15 +59,27 @@ class FrameDecoder:
         head = _bounded(int.from_bytes(self._held[:4], "big"), MAX_HEADER_BYTES)
         if len(self._held) < 12 + head:
             return None
-        return 12 + head + _bounded(int.from_bytes(self._held[4 + head : 12 + head], "big"), MAX_BLOB_BYTES)
+        return (
+            12
+            + head
+            + _bounded(int.from_bytes(self._held[4 + head : 12 + head], "big"), MAX_BLOB_BYTES)
+        )
 
 
 def read_frame(stream: BinaryIO) -> Frame:
-    """Read one frame from a blocking stream. Raises PeerFault BAD_FRAME, also when the stream ends."""
+    """Read one frame from a blocking stream.
+
+    Raises PeerFault BAD_FRAME, also when the stream ends.
+    """
     front = _exactly(stream, 4)
     head = _exactly(stream, _bounded(int.from_bytes(front, "big"), MAX_HEADER_BYTES))
     length = _exactly(stream, 8)
-    return _parse(front + head + length + _exactly(stream, _bounded(int.from_bytes(length, "big"), MAX_BLOB_BYTES)))
+    return _parse(
+        front
+        + head
+        + length
+        + _exactly(stream, _bounded(int.from_bytes(length, "big"), MAX_BLOB_BYTES))
+    )
 
 
 def _exactly(stream: BinaryIO, size: int) -> bytes:
@@ -91,7 +106,11 @@ def _parse(whole: bytes) -> Frame:
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise _bad("the header is not a JSON object with parts") from error
     blob = whole[12 + length :]
-    if not isinstance(sizes, list) or len(sizes) > MAX_PARTS or not all(type(size) is int and size >= 0 for size in sizes):
+    if (
+        not isinstance(sizes, list)
+        or len(sizes) > MAX_PARTS
+        or not all(type(size) is int and size >= 0 for size in sizes)
+    ):
         raise _bad("the parts are not a list of lengths")
     if sum(sizes) != len(blob):
         raise _bad("the parts do not fill the blob")
@@ -106,4 +125,9 @@ def _cut(blob: bytes, sizes: list[int]) -> Iterator[bytes]:
 
 
 def _bad(detail: str) -> PeerFault:
-    return PeerFault("BAD_FRAME", "A message between agent and worker could not be read.", "Nothing was changed. Try again.", detail)
+    return PeerFault(
+        "BAD_FRAME",
+        "A message between agent and worker could not be read.",
+        "Nothing was changed. Try again.",
+        detail,
+    )

@@ -1,4 +1,6 @@
-"""Ed25519 signatures over canonical JSON, each under a label, so that a signature made for one purpose is worth nothing for another."""
+"""Ed25519 signatures over canonical JSON, each under a label, so that a signature made for one
+purpose is worth nothing for another.
+"""
 
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -38,7 +40,10 @@ def verify(public_hex: str, context: Context, value: Any, signature: str) -> Non
         public.verify(bytes.fromhex(signature), _message(context, value))
     except (InvalidSignature, ValueError, TypeError) as error:
         raise PeerFault(
-            "BAD_SIGNATURE", "A message does not carry the aggregator's signature.", "Nothing was changed.", context.value
+            "BAD_SIGNATURE",
+            "A message does not carry the aggregator's signature.",
+            "Nothing was changed.",
+            context.value,
         ) from error
 
 

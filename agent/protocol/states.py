@@ -1,6 +1,8 @@
-"""The two state machines of GroupSecAgg/1 as tables: (state, event) -> (next state, action). What is not in a table is refused.
+"""The two state machines of GroupSecAgg/1 as tables: (state, event) -> (next state, action). What
+is not in a table is refused.
 
-`python -m agent.protocol.states` prints both; docs/PROTOCOL.md shows the same, and a test compares them.
+`python -m agent.protocol.states` prints both; docs/PROTOCOL.md shows the same, and a test compares
+them.
 """
 
 from collections.abc import Mapping
@@ -59,7 +61,9 @@ class Group(Enum):
 
 
 class Met(Enum):
-    """How a phase ended: everybody expected has answered, or the deadline passed with enough of them, or without."""
+    """How a phase ended: everybody expected has answered, or the deadline passed with enough of
+    them, or without.
+    """
 
     ENOUGH = "enough"
     TOO_FEW = "too few"
@@ -83,7 +87,11 @@ DEVICE: Mapping[tuple[Device, Heard], tuple[Device, Say]] = {
     (Device.READY, Heard.SEALED): (Device.MASKED, Say.MASK),
     (Device.MASKED, Heard.SURVIVORS): (Device.SIGNED, Say.SIGN),
     (Device.SIGNED, Heard.SIGNATURES): (Device.UNMASKED, Say.OPEN),
-    **{(state, Heard.GO): (Device.LEFT, Say.WIPE) for state in Device if state not in (Device.UNMASKED, Device.LEFT)},
+    **{
+        (state, Heard.GO): (Device.LEFT, Say.WIPE)
+        for state in Device
+        if state not in (Device.UNMASKED, Device.LEFT)
+    },
 }
 
 GROUP: Mapping[tuple[Group, Met], tuple[Group, Do]] = {
@@ -92,7 +100,11 @@ GROUP: Mapping[tuple[Group, Met], tuple[Group, Do]] = {
     (Group.AGREEING, Met.ENOUGH): (Group.OPENING, Do.HAND_SIGNATURES),
     (Group.OPENING, Met.ENOUGH): (Group.DONE, Do.OPEN_SUM),
     (Group.OPENING, Met.CHEATED): (Group.ABORTED, Do.GIVE_UP),
-    **{(state, Met.TOO_FEW): (Group.ABORTED, Do.GIVE_UP) for state in Group if state not in (Group.DONE, Group.ABORTED)},
+    **{
+        (state, Met.TOO_FEW): (Group.ABORTED, Do.GIVE_UP)
+        for state in Group
+        if state not in (Group.DONE, Group.ABORTED)
+    },
 }
 
 S = TypeVar("S", bound=Enum)
@@ -101,17 +113,30 @@ A = TypeVar("A", bound=Enum)
 
 
 def step(table: Mapping[tuple[S, E], tuple[S, A]], state: S, event: E) -> tuple[S, A]:
-    """Next state and action. Raises PeerFault OUT_OF_TURN and changes nothing when the table has no such entry."""
+    """Next state and action.
+
+    Raises PeerFault OUT_OF_TURN and changes nothing when the table has no such entry.
+    """
     found = table.get((state, event))
     if found is None:
-        raise PeerFault("OUT_OF_TURN", f"“{event.value}” came while this end was “{state.value}”.", "Nothing was changed.")
+        raise PeerFault(
+            "OUT_OF_TURN",
+            f"“{event.value}” came while this end was “{state.value}”.",
+            "Nothing was changed.",
+        )
     return found
 
 
 def shown(name: str, table: Mapping[tuple[S, E], tuple[S, A]]) -> str:
     """A table and a diagram (Mermaid) in Markdown."""
-    rows = [f"| {state.value} | {event.value} | {after.value} | {action.value} |" for (state, event), (after, action) in table.items()]
-    arrows = [f"    {state.name} --> {after.name}: {event.value}" for (state, event), (after, _) in table.items()]
+    rows = [
+        f"| {state.value} | {event.value} | {after.value} | {action.value} |"
+        for (state, event), (after, action) in table.items()
+    ]
+    arrows = [
+        f"    {state.name} --> {after.name}: {event.value}"
+        for (state, event), (after, _) in table.items()
+    ]
     head = [f"### {name}", "", "| state | event | next | action |", "|---|---|---|---|"]
     return "\n".join([*head, *rows, "", "```mermaid", "stateDiagram-v2", *arrows, "```", ""])
 

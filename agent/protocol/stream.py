@@ -1,4 +1,6 @@
-"""A stream of pseudo-random words from a 32-byte key: AES-256 in counter mode, never a statistical generator."""
+"""A stream of pseudo-random words from a 32-byte key: AES-256 in counter mode, never a statistical
+generator.
+"""
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes

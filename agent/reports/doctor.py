@@ -1,4 +1,7 @@
-"""What works on this machine and what does not, each with the mend. Shown on request only, never sent."""
+"""What works on this machine and what does not, each with the mend.
+
+Shown on request only, never sent.
+"""
 
 import shutil
 import sys
@@ -14,8 +17,14 @@ from agent.reports.status_builder import work_view
 if TYPE_CHECKING:
     from agent.app import Agent
 
-_KEYRING_MEND = "unlock or start the keyring of your login, or choose another key_store in the settings before joining."
-_KEPT_WHY = "The key store holds the 32 bytes that open it: a key with its certificate is too large for the Windows Credential Manager."
+_KEYRING_MEND = (
+    "unlock or start the keyring of your login, or choose another key_store in the settings before"
+    " joining."
+)
+_KEPT_WHY = (
+    "The key store holds the 32 bytes that open it: a key with its certificate is too large for the"
+    " Windows Credential Manager."
+)
 MIN_FREE_BYTES = 200 * 1024 * 1024
 MAX_AUDIT_AGE_S = 7 * 24 * 3600
 
@@ -44,7 +53,12 @@ async def checks(agent: "Agent") -> list[Check]:
     ]
     if agent.home.erase_request.exists():
         found.append(
-            Check("erase request", False, "not confirmed by the server yet", "Run aegis erase while online; AegisAI keeps trying.")
+            Check(
+                "erase request",
+                False,
+                "not confirmed by the server yet",
+                "Run aegis erase while online; AegisAI keeps trying.",
+            )
         )
     return found
 
@@ -52,7 +66,9 @@ async def checks(agent: "Agent") -> list[Check]:
 def _disk(agent: "Agent") -> Check:
     free = shutil.disk_usage(agent.home.root).free
     enough = free >= MIN_FREE_BYTES
-    return Check("disk", enough, f"{free // 2**20} MiB free", "" if enough else "Free some disk space.")
+    return Check(
+        "disk", enough, f"{free // 2**20} MiB free", "" if enough else "Free some disk space."
+    )
 
 
 def _policy(agent: "Agent") -> Check:
@@ -66,14 +82,24 @@ def _policy(agent: "Agent") -> Check:
 def _consent(agent: "Agent") -> Check:
     denial = agent.gate.denial()
     state = agent.gate.standing().state.value
-    return Check("consent", None if denial else True, state, f"{denial.message} {denial.remedy}" if denial else "")
+    return Check(
+        "consent",
+        None if denial else True,
+        state,
+        f"{denial.message} {denial.remedy}" if denial else "",
+    )
 
 
 def _ledger(agent: "Agent") -> Check:
     from agent.reports.export import problems_of
 
     problems = problems_of(agent)
-    return Check("ledger", not problems, "; ".join(problems) or "whole", "Run aegis ledger --verify." if problems else "")
+    return Check(
+        "ledger",
+        not problems,
+        "; ".join(problems) or "whole",
+        "Run aegis ledger --verify." if problems else "",
+    )
 
 
 async def _identity(agent: "Agent") -> list[Check]:
@@ -93,7 +119,12 @@ async def _identity(agent: "Agent") -> list[Check]:
     current = identity.not_after > agent.clock.now()
     return [
         *found,
-        Check("certificate", current, f"ends {utc(identity.not_after)}", "" if current else "AegisAI renews it when it is online."),
+        Check(
+            "certificate",
+            current,
+            f"ends {utc(identity.not_after)}",
+            "" if current else "AegisAI renews it when it is online.",
+        ),
         Check("certificate is kept", None, f"with its key in {FILE_NAME}, encrypted", _KEPT_WHY),
         Check("trust roots", roots == 1, str(roots)),
         _issuance_log(agent, identity.fingerprint),
@@ -107,7 +138,12 @@ def _issuance_log(agent: "Agent", fingerprint: str) -> Check:
     fresh = agent.clock.now() - held["at"] < MAX_AUDIT_AGE_S
     count = "1 entry" if held["size"] == 1 else f"{held['size']} entries"
     value = f"{count}, this certificate among them, looked at {utc(held['at'])}"
-    return Check("issuance log", fresh, value, "" if fresh else "The server has not shown it for a week. Tell the operator.")
+    return Check(
+        "issuance log",
+        fresh,
+        value,
+        "" if fresh else "The server has not shown it for a week. Tell the operator.",
+    )
 
 
 async def _machine(agent: "Agent") -> list[Check]:
@@ -115,13 +151,21 @@ async def _machine(agent: "Agent") -> list[Check]:
     if agent.gate.denial() is not None:
         return [Check("this computer", None, "not looked at before you have agreed")]
     await agent.conditions.look()
-    found = [Check(f"reads {reading.name}", None, f"{reading.value}: {reading.source}") for reading in agent.conditions.readings()]
+    found = [
+        Check(f"reads {reading.name}", None, f"{reading.value}: {reading.source}")
+        for reading in agent.conditions.readings()
+    ]
     if note := agent.conditions.note():
         found.append(Check("readings", None, note))
-    for name, reasons in (("may train", agent.conditions.may_train()), ("may send", agent.conditions.may_send())):
+    for name, reasons in (
+        ("may train", agent.conditions.may_train()),
+        ("may send", agent.conditions.may_send()),
+    ):
         found.append(Check(name, None, " ".join(reason.text for reason in reasons) or "yes"))
     work = work_view(agent)
-    measured = f"; it takes {work.measured_text}" if work.measured_text else "; nothing is trained now"
+    measured = (
+        f"; it takes {work.measured_text}" if work.measured_text else "; nothing is trained now"
+    )
     found.append(Check("processor limit", None, work.limit_text + measured))
     if agent.last_stop is not None:
         found.append(Check("last stop", None, agent.last_stop.text))
@@ -137,11 +181,24 @@ async def _fences(agent: "Agent") -> list[Check]:
         return [Check("fences of the worker", None, "could not be tried here")]
     missing = [name for name in FENCES if not held.get(name)]
     value = ", ".join(name for name in FENCES if held.get(name)) or "none"
-    return [Check("fences of the worker", not missing, value, f"This system does not offer: {', '.join(missing)}." if missing else "")]
+    return [
+        Check(
+            "fences of the worker",
+            not missing,
+            value,
+            f"This system does not offer: {', '.join(missing)}." if missing else "",
+        )
+    ]
 
 
 def _model(agent: "Agent") -> Check:
     floor = agent.model_store().floor()
     return Check(
-        "model", True, f"version {floor.version}" if floor.version else "version 0, the demonstration model that came with AegisAI"
+        "model",
+        True,
+        (
+            f"version {floor.version}"
+            if floor.version
+            else "version 0, the demonstration model that came with AegisAI"
+        ),
     )

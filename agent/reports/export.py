@@ -1,4 +1,6 @@
-"""Everything that is held about this person, as plain values: the ledger's pages and the export (C19)."""
+"""Everything that is held about this person, as plain values: the ledger's pages and the export
+(C19).
+"""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,10 @@ EXPORT_VERSION = 1
 
 
 def ledger_page(agent: "Agent", offset: int, limit: int, *, verify: bool) -> dict[str, Any]:
-    """Charges and outbox entries, newest last, with the totals. `verified` is None unless asked for."""
+    """Charges and outbox entries, newest last, with the totals.
+
+    `verified` is None unless asked for.
+    """
     from agent.privacy.zcdp import RHO_UNIT
     from agent.reports.status_builder import budget_view
 
@@ -24,7 +29,9 @@ def ledger_page(agent: "Agent", offset: int, limit: int, *, verify: bool) -> dic
     totals = agent.ledger.totals()
     budget = budget_view(agent)
     return {
-        "charges": [charge_json(number, charge, budget.delta) for number, charge in enumerate(charges, 1)][offset : offset + limit],
+        "charges": [
+            charge_json(number, charge, budget.delta) for number, charge in enumerate(charges, 1)
+        ][offset : offset + limit],
         "outbox": [outbox_json(entry) for entry in agent.ledger.entries(offset, limit)],
         "totals": {
             "charges": len(charges),
@@ -45,17 +52,26 @@ def ledger_page(agent: "Agent", offset: int, limit: int, *, verify: bool) -> dic
 
 
 def problems_of(agent: "Agent") -> list[str]:
-    """What does not fit together in the ledger, receipts' signatures included; empty when all is well."""
+    """What does not fit together in the ledger, receipts' signatures included; empty when all is
+    well.
+    """
     found = agent.ledger.problems()
     enrolment = agent.terms.enrolment()
     for entry in agent.ledger.entries():
-        if entry.state is Sending.ACKNOWLEDGED and not _is_signed(entry, enrolment.signing_key if enrolment else ""):
-            found.append(f"The receipt of entry {entry.charge_seq} does not carry the aggregator's signature.")
+        if entry.state is Sending.ACKNOWLEDGED and not _is_signed(
+            entry, enrolment.signing_key if enrolment else ""
+        ):
+            found.append(
+                f"The receipt of entry {entry.charge_seq} does not carry the aggregator's"
+                " signature."
+            )
     return found
 
 
 def charge_json(number: int, charge: Charge, delta: float) -> dict[str, Any]:
-    """A charge with its price in ρ and in ε, as if alone: the ledger's, and what holds if the sum's protection fails."""
+    """A charge with its price in ρ and in ε, as if alone: the ledger's, and what holds if the sum's
+    protection fails.
+    """
     from agent.privacy.zcdp import RHO_UNIT, epsilon
 
     return {
@@ -73,7 +89,10 @@ def outbox_json(entry: OutboxEntry) -> dict[str, Any]:
 
 
 def export(agent: "Agent") -> dict[str, Any]:
-    """Everything held here about this person, in one document (docs/schemas/export.schema.json). Secrets are not part of it."""
+    """Everything held here about this person, in one document (docs/schemas/export.schema.json).
+
+    Secrets are not part of it.
+    """
     import base64
 
     enrolment = agent.terms.enrolment()
@@ -86,7 +105,11 @@ def export(agent: "Agent") -> dict[str, Any]:
         "settings": [entry.to_json() for entry in agent.terms.settings().all()],
         "operator": None if enrolment is None else asdict(enrolment.operator),
         "ledger": ledger_page(agent, 0, 1_000_000, verify=True),
-        "sent_bytes": {attempt: base64.b64encode(body).decode() for attempt, body in bodies.items() if body is not None},
+        "sent_bytes": {
+            attempt: base64.b64encode(body).decode()
+            for attempt, body in bodies.items()
+            if body is not None
+        },
         "samples": agent.samples.everything(),
         "status": agent.status().to_json(),
     }

@@ -1,4 +1,6 @@
-"""How the agent stands: the reasons of its own for waiting (consent, pause, identity, budget) and the Status made of everything."""
+"""How the agent stands: the reasons of its own for waiting (consent, pause, identity, budget) and
+the Status made of everything.
+"""
 
 import os
 from dataclasses import dataclass, replace
@@ -49,8 +51,14 @@ class Faults:
         return Faults(None, result)
 
     def after_change(self) -> "Faults":
-        """A person changed something: what the last pass waited for may be over, and is told anew by the next one."""
-        return replace(self, result=None) if self.result is not None and self.result.outcome in MENDABLE else self
+        """A person changed something: what the last pass waited for may be over, and is told anew
+        by the next one.
+        """
+        return (
+            replace(self, result=None)
+            if self.result is not None and self.result.outcome in MENDABLE
+            else self
+        )
 
 
 def own_reasons(agent: "Agent") -> tuple[Reason, ...]:
@@ -80,12 +88,18 @@ def waiting_reasons(agent: "Agent") -> tuple[Reason, ...]:
     if error is not None and error.code == "OFFLINE":
         found.append(Reason(ReasonCode.OFFLINE, error.message))
     if result is not None:
-        found.extend(reason for reason in result.reasons if reason.until is None or reason.until > now)
+        found.extend(
+            reason for reason in result.reasons if reason.until is None or reason.until > now
+        )
         if result.outcome in (Outcome.NO_ROUND, Outcome.ALREADY_CONTRIBUTED):
             found.append(Reason(ReasonCode.NO_ROUND, result.text, until=agent.next_at))
     found.extend((*agent.conditions.may_train(), *agent.conditions.may_send()))
     if agent.samples.counts().total == 0:
-        found.append(Reason(ReasonCode.NOTHING_TO_LEARN, "There are no training rows yet.", "0 rows", "samples"))
+        found.append(
+            Reason(
+                ReasonCode.NOTHING_TO_LEARN, "There are no training rows yet.", "0 rows", "samples"
+            )
+        )
     unique = {reason.code: reason for reason in reversed(found)}
     return tuple(sorted(unique.values(), key=lambda reason: _ORDER[reason.code]))
 
@@ -103,7 +117,11 @@ def status_of(agent: "Agent") -> Status:
     """The Status as it is now. Reads the store; asks neither keyring nor network."""
     standing, notice_id = agent.gate.standing(), agent.terms.notice_id()
     reasons, activity = waiting_reasons(agent), agent.participation.activity
-    enrolment, counts, totals = agent.terms.enrolment(), agent.samples.counts(), agent.ledger.totals()
+    enrolment, counts, totals = (
+        agent.terms.enrolment(),
+        agent.samples.counts(),
+        agent.ledger.totals(),
+    )
     decided, own = standing.entry, own_reasons(agent)
     return Status(
         state=_state(agent, standing.state, reasons),
@@ -118,7 +136,11 @@ def status_of(agent: "Agent") -> Status:
         model=_model_view(agent),
         enrolled=enrolment is not None and enrolment.is_registered,
         reasons=reasons,
-        operator=OperatorView(enrolment.operator.name, enrolment.operator.contact, enrolment.server) if enrolment else None,
+        operator=(
+            OperatorView(enrolment.operator.name, enrolment.operator.contact, enrolment.server)
+            if enrolment
+            else None
+        ),
         paused_until=paused_until(agent),
         activity=activity.text,
         progress=activity.progress,
@@ -187,7 +209,9 @@ def _ledger_fault(agent: "Agent") -> AegisError | None:
 
 
 def _spent(agent: "Agent") -> PassResult | None:
-    """Whether the budget has no room for another round like the last one that was offered; kept over a restart."""
+    """Whether the budget has no room for another round like the last one that was offered; kept
+    over a restart.
+    """
     task = agent.terms.task()
     return None if task is None else agent.wall.spent(str(task["task_id"]))
 
@@ -205,7 +229,11 @@ def _state(agent: "Agent", consent: ConsentState, reasons: tuple[Reason, ...]) -
     if codes & _ATTENTION:
         return AgentState.ATTENTION
     error = agent.faults.error
-    return AgentState.ERROR if error is not None and error.code not in ("OFFLINE", "SERVER_BUSY") else AgentState.WAITING
+    return (
+        AgentState.ERROR
+        if error is not None and error.code not in ("OFFLINE", "SERVER_BUSY")
+        else AgentState.WAITING
+    )
 
 
 def work_view(agent: "Agent") -> WorkView:
@@ -222,7 +250,9 @@ def work_view(agent: "Agent") -> WorkView:
 
 
 def _model_view(agent: "Agent") -> ModelView:
-    """Version and digest of the model in use, as its pointer says; the model itself is verified when it is used."""
+    """Version and digest of the model in use, as its pointer says; the model itself is verified
+    when it is used.
+    """
     floor = agent.model_store().floor()
     return ModelView(floor.version, floor.sha256, demonstration=floor.version == 0)
 
@@ -237,9 +267,15 @@ def _notes(agent: "Agent") -> tuple[str, ...]:
     notes = []
     if agent.home.is_demo:
         in_memory = agent.terms.settings().text("key_store") == "os"
-        notes.append("This home was made by the demo" + ("; its keys are in memory only." if in_memory else "."))
+        notes.append(
+            "This home was made by the demo"
+            + ("; its keys are in memory only." if in_memory else ".")
+        )
     if floor := _floor(agent):
-        notes.append(f"This device was given weaker bounds than the product's, for a demonstration or a test ({floor}).")
+        notes.append(
+            "This device was given weaker bounds than the product's, for a demonstration or a test"
+            f" ({floor})."
+        )
     if agent.home.erase_request.exists():
         notes.append("The server has not confirmed the erase request yet; AegisAI keeps trying.")
     if agent.faults.error is not None:

@@ -1,5 +1,6 @@
-"""What this device gives at most: the privacy budget (P5) and the local caps (P4), asked before training, before joining and before
-the charge. A server cannot loosen them, and one that lies about rounds and models cannot burn the budget faster than they allow.
+"""What this device gives at most: the privacy budget (P5) and the local caps (P4), asked before
+training, before joining and before the charge. A server cannot loosen them, and one that lies about
+rounds and models cannot burn the budget faster than they allow.
 """
 
 from dataclasses import replace
@@ -33,23 +34,31 @@ class Wall:
         self._ledger = ledger
         self._values = values
 
-    def refusal(self, task_id: str, model_digest: str, config: "RoundConfig | None") -> PassResult | None:
+    def refusal(
+        self, task_id: str, model_digest: str, config: "RoundConfig | None"
+    ) -> PassResult | None:
         """Why this device may not pay for a round on this model; None when it may.
 
-        Without a configuration (no round is announced yet) the price is taken to be that of the last round offered in this task.
+        Without a configuration (no round is announced yet) the price is taken to be that of the
+        last round offered in this task.
         """
         from agent.privacy.zcdp import rho_units
 
         charges = self._ledger.charges()
         if config is None:
-            return self._over_budget(charges, self._last_price(charges, task_id)) or self._over_caps(charges, model_digest)
+            return self._over_budget(
+                charges, self._last_price(charges, task_id)
+            ) or self._over_caps(charges, model_digest)
         price = rho_units(config)
         self._note_price(task_id, price)
         refused = self._over_budget(charges, price) or self._over_caps(charges, model_digest)
         return None if refused is None else replace(refused, round_id=config.round_id)
 
     def spent(self, task_id: str) -> PassResult | None:
-        """Why the budget holds no further round like the last one of this task; None when it does. Raises NeedsUser CHAIN_BROKEN."""
+        """Why the budget holds no further round like the last one of this task; None when it does.
+
+        Raises NeedsUser CHAIN_BROKEN.
+        """
         charges = self._ledger.charges()
         return self._over_budget(charges, self._last_price(charges, task_id))
 
@@ -66,7 +75,9 @@ class Wall:
         noted = self._values.get(PRICE)
         if noted and noted["task_id"] == task_id:
             return int(noted["rho_units"])
-        return next((charge.rho_units for charge in reversed(charges) if charge.task_id == task_id), 1)
+        return next(
+            (charge.rho_units for charge in reversed(charges) if charge.task_id == task_id), 1
+        )
 
     def _over_budget(self, charges: list[Charge], price: int) -> PassResult | None:
         from agent.privacy.budget import Refused, decide
@@ -77,7 +88,9 @@ class Wall:
             return None
         text = "The privacy budget is used up."
         reason = Reason(ReasonCode.BUDGET_SPENT, text, until=decision.may_take_part_at)
-        return PassResult(Outcome.BUDGET_SPENT, text, (reason,), may_take_part_at=decision.may_take_part_at)
+        return PassResult(
+            Outcome.BUDGET_SPENT, text, (reason,), may_take_part_at=decision.may_take_part_at
+        )
 
     def _over_caps(self, charges: list[Charge], model_digest: str) -> PassResult | None:
         now = self._clock.now()
@@ -86,7 +99,9 @@ class Wall:
         recent = [charge.at for charge in charges if charge.at > now - DAY_S]
         if len(recent) >= MAX_CHARGES_PER_DAY:
             return capped("This device has taken part often enough today.", min(recent) + DAY_S)
-        if self._ledger.bytes_since(now - DAY_S) >= self._terms.settings().integer("network.bytes_per_day"):
+        if self._ledger.bytes_since(now - DAY_S) >= self._terms.settings().integer(
+            "network.bytes_per_day"
+        ):
             return capped("Today's limit of bytes is used up.", None, "network.bytes_per_day")
         return None
 

@@ -1,7 +1,9 @@
-"""A training that was interrupted: which one it was, where its checkpoint lies, and the key that opens it, also after a restart.
+"""A training that was interrupted: which one it was, where its checkpoint lies, and the key that
+opens it, also after a restart.
 
-The job key is derived (HKDF-SHA-256) from the wrapping key in the key store and the random name of the file, so that no secret is written
-down: a checkpoint opens with this device's key store and not without it. `forget` ends it; a withdrawal calls that and wipes the file.
+The job key is derived (HKDF-SHA-256) from the wrapping key in the key store and the random name of
+the file, so that no secret is written down: a checkpoint opens with this device's key store and not
+without it. `forget` ends it; a withdrawal calls that and wipes the file.
 """
 
 import hashlib
@@ -21,7 +23,9 @@ _KEY = "draft"
 class Drafts:
     """At most one at a time."""
 
-    def __init__(self, folder: Path, values: Values, identity_file: "Callable[[], IdentityFile]") -> None:
+    def __init__(
+        self, folder: Path, values: Values, identity_file: "Callable[[], IdentityFile]"
+    ) -> None:
         self._folder = folder
         self._values = values
         self._identity_file = identity_file
@@ -38,7 +42,10 @@ class Drafts:
         return self._folder / name
 
     def job_key(self, scratch: Path) -> bytes:
-        """The 32 bytes that encrypt it. Asks the key store: call from an executor; raises what that raises."""
+        """The 32 bytes that encrypt it.
+
+        Asks the key store: call from an executor; raises what that raises.
+        """
         return self._identity_file().derived_key(f"aegisai/job/1/{scratch.name}")
 
     def forget(self) -> None:

@@ -1,6 +1,8 @@
-"""When a device comes to the place where its group meets: a pure function of the announced window and one random draw.
+"""When a device comes to the place where its group meets: a pure function of the announced window
+and one random draw.
 
-Times of the window are by the server's clock, as is the time of the offer that announces it, so a wrong clock here does not matter.
+Times of the window are by the server's clock, as is the time of the offer that announces it, so a
+wrong clock here does not matter.
 """
 
 from dataclasses import dataclass
@@ -9,7 +11,8 @@ from agent.errors import PeerFault
 
 MAX_WINDOW_S = 15 * 60
 MAX_LEAD_S = 3 * 60
-"""A meeting that is nearer than this is waited for in the same pass; for a later one the device comes back."""
+"""A meeting that is nearer than this is waited for in the same pass; for a later one the device
+comes back."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,8 @@ class Meeting:
     """Seconds from now."""
 
     wait_s: float
-    """Until this device advertises: within the first half of the window, so that not all come at once."""
+    """Until this device advertises: within the first half of the window, so that not all come at
+    once."""
     closes_s: float
     """Until the window closes at the latest."""
 
@@ -27,15 +31,19 @@ class Meeting:
 
 
 def meeting(opens: int, closes: int, now: int, draw: float) -> Meeting | None:
-    """The meeting of a window from `opens` to `closes` at the server's time `now`; None: over, or none is announced.
+    """The meeting of a window from `opens` to `closes` at the server's time `now`; None: over, or
+    none is announced.
 
-    `draw` is uniform in [0, 1). Raises PeerFault OFFER_INCONSISTENT for a window that ends before it opens or lasts too long.
+    `draw` is uniform in [0, 1). Raises PeerFault OFFER_INCONSISTENT for a window that ends before
+    it opens or lasts too long.
     """
     if opens == closes == 0:
         return None
     if not 0 < closes - opens <= MAX_WINDOW_S:
         raise PeerFault(
-            "OFFER_INCONSISTENT", "The server announces a meeting of an impossible length.", "Nothing was sent. Tell the operator."
+            "OFFER_INCONSISTENT",
+            "The server announces a meeting of an impossible length.",
+            "Nothing was sent. Tell the operator.",
         )
     if closes <= now:
         return None

@@ -1,4 +1,6 @@
-"""A round in `local` mode: the update is sealed with all its noise, charged, stored and sent; there are no peers."""
+"""A round in `local` mode: the update is sealed with all its noise, charged, stored and sent; there
+are no peers.
+"""
 
 import os
 import secrets
@@ -21,7 +23,14 @@ if TYPE_CHECKING:
 class LocalWay:
     """Gives a finished update to a round that is open."""
 
-    def __init__(self, clock: Clock, wall: Wall, outbox: Outbox, worker: "Callable[[], Worker]", doing: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        wall: Wall,
+        outbox: Outbox,
+        worker: "Callable[[], Worker]",
+        doing: Callable[[str, str], None],
+    ) -> None:
         """`doing` takes kind and sentence of the activity."""
         self._clock = clock
         self._wall = wall
@@ -29,25 +38,43 @@ class LocalWay:
         self._worker = worker
         self._doing = doing
 
-    async def give(self, permit: Permit, client: "AggregatorClient", config: "RoundConfig", trained: Trained) -> PassResult:
-        """Seal, charge, send; nothing is charged for a round that closed meanwhile. Raises what worker, disk and network raise."""
+    async def give(
+        self, permit: Permit, client: "AggregatorClient", config: "RoundConfig", trained: Trained
+    ) -> PassResult:
+        """Seal, charge, send; nothing is charged for a round that closed meanwhile.
+
+        Raises what worker, disk and network raise.
+        """
         permit.check()
         attempt = secrets.token_hex(16)
         self._doing("sending", "Sealing and sending the update")
-        body = await self._worker().seal(config, os.fspath(trained.scratch), trained.job_key, attempt)
+        body = await self._worker().seal(
+            config, os.fspath(trained.scratch), trained.job_key, attempt
+        )
         check_sealed(body, config, attempt)
         permit.check()
         if self._clock.now() >= config.closes_at:
-            return PassResult(Outcome.ROUND_CLOSED, "The round has closed. Nothing was charged.", round_id=config.round_id)
+            return PassResult(
+                Outcome.ROUND_CLOSED,
+                "The round has closed. Nothing was charged.",
+                round_id=config.round_id,
+            )
         if (refused := self._wall.refusal(config.task_id, config.model_digest, config)) is not None:
             return refused
         self._outbox.charge(config, attempt, body, config.closes_at)
         self._doing("sending", "Sending the update")
-        return await send_stored(self._outbox, permit, client, attempt, config.round_id, trained.rows_used)
+        return await send_stored(
+            self._outbox, permit, client, attempt, config.round_id, trained.rows_used
+        )
 
 
 async def send_stored(
-    outbox: Outbox, permit: Permit, client: "AggregatorClient", attempt: str, round_id: int, rows_used: int = 0
+    outbox: Outbox,
+    permit: Permit,
+    client: "AggregatorClient",
+    attempt: str,
+    round_id: int,
+    rows_used: int = 0,
 ) -> PassResult:
     """Send an outbox entry and say how it went."""
     try:
@@ -55,6 +82,10 @@ async def send_stored(
     except PeerFault as error:
         if error.code not in FINAL:
             raise
-        return PassResult(Outcome.ROUND_CLOSED, f"{error.message} The charge stands.", round_id=round_id)
+        return PassResult(
+            Outcome.ROUND_CLOSED, f"{error.message} The charge stands.", round_id=round_id
+        )
     text = "The update was sent and acknowledged."
-    return PassResult(Outcome.SENT, text, round_id=round_id, bytes_up=entry.bytes, rows_used=rows_used)
+    return PassResult(
+        Outcome.SENT, text, round_id=round_id, bytes_up=entry.bytes, rows_used=rows_used
+    )

@@ -1,4 +1,6 @@
-"""From a sealed body to the server's signed receipt: charged and stored first, then sent from the outbox, always the stored bytes (P4)."""
+"""From a sealed body to the server's signed receipt: charged and stored first, then sent from the
+outbox, always the stored bytes (P4).
+"""
 
 import hashlib
 from typing import TYPE_CHECKING
@@ -33,7 +35,10 @@ class Outbox:
         self._blocking = blocking
 
     def charge(self, config: "RoundConfig", attempt: str, body: bytes, closes_at: int) -> None:
-        """Charge for `body` and store it: durable when this returns. Raises NeedsUser DISK_FULL: nothing was charged."""
+        """Charge for `body` and store it: durable when this returns.
+
+        Raises NeedsUser DISK_FULL: nothing was charged.
+        """
         from agent.privacy.zcdp import rho_local_units, rho_units
 
         charge = Charge(
@@ -55,12 +60,16 @@ class Outbox:
     async def send(self, permit: Permit, client: "AggregatorClient", attempt: str) -> OutboxEntry:
         """Send an entry and keep its receipt; the entry as it was before.
 
-        Raises PeerFault with a code of FINAL when the server will not take it (the entry is settled), NeedsUser WITHDRAWN when its bytes
-        were removed, and what the network raises.
+        Raises PeerFault with a code of FINAL when the server will not take it (the entry is
+        settled), NeedsUser WITHDRAWN when its bytes were removed, and what the network raises.
         """
         entry, body = self._ledger.entry(attempt), self._ledger.body(attempt)
         if body is None:
-            raise NeedsUser("WITHDRAWN", "The update was withdrawn before it was sent.", "Nothing is to be done.")
+            raise NeedsUser(
+                "WITHDRAWN",
+                "The update was withdrawn before it was sent.",
+                "Nothing is to be done.",
+            )
         permit.check()
         try:
             receipt = await self._blocking(lambda: client.send_update(body))
@@ -69,11 +78,18 @@ class Outbox:
                 self._ledger.settle(attempt, FINAL[error.code], self._clock.now())
             raise
         signed = {name: value for name, value in vars(receipt).items() if name != "signature"}
-        self._ledger.settle(attempt, Sending.ACKNOWLEDGED, self._clock.now(), {"receipt": signed, "signature": receipt.signature})
+        self._ledger.settle(
+            attempt,
+            Sending.ACKNOWLEDGED,
+            self._clock.now(),
+            {"receipt": signed, "signature": receipt.signature},
+        )
         return entry
 
     def waiting(self) -> list[OutboxEntry]:
-        """What was charged, is not acknowledged, and may still arrive in time; the rest is settled as too late."""
+        """What was charged, is not acknowledged, and may still arrive in time; the rest is settled
+        as too late.
+        """
         now, fresh = self._clock.now(), []
         for entry in self._ledger.unsent():
             if entry.closes_at > now:
@@ -84,13 +100,28 @@ class Outbox:
 
 
 def check_sealed(body: bytes, config: "RoundConfig", attempt: str) -> None:
-    """The worker is not trusted to have sealed for this round: look at the envelope's header before charging."""
+    """The worker is not trusted to have sealed for this round: look at the envelope's header before
+    charging.
+    """
     from agent.protocol.envelope import decode
 
     try:
         header = decode(body).header
     except AegisError as error:
-        raise InternalError("SEAL_BROKEN", "The sealed update cannot be read; nothing was charged or sent.", "Report this.") from error
-    said = (header.get("task_id"), header.get("round_id"), header.get("config_digest"), header.get("attempt"))
+        raise InternalError(
+            "SEAL_BROKEN",
+            "The sealed update cannot be read; nothing was charged or sent.",
+            "Report this.",
+        ) from error
+    said = (
+        header.get("task_id"),
+        header.get("round_id"),
+        header.get("config_digest"),
+        header.get("attempt"),
+    )
     if said != (config.task_id, config.round_id, config.digest, attempt):
-        raise InternalError("SEAL_BROKEN", "The sealed update is for another round; nothing was charged or sent.", "Report this.")
+        raise InternalError(
+            "SEAL_BROKEN",
+            "The sealed update is for another round; nothing was charged or sent.",
+            "Report this.",
+        )

@@ -25,7 +25,8 @@ class Outcome(Enum):
 
 
 MENDABLE = frozenset({Outcome.WAITING, Outcome.BUDGET_SPENT, Outcome.NOTHING_TO_LEARN})
-"""A person can change what such a pass ended for: a pause, a hold, a limit, a budget, missing rows."""
+"""A person can change what such a pass ended for: a pause, a hold, a limit, a budget, missing
+rows."""
 
 
 @dataclass(frozen=True)

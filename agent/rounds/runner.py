@@ -1,13 +1,20 @@
-"""One pass: from a person's yes to an acknowledged update. Every step asks the permit again; nothing is sent but from the outbox.
+"""One pass: from a person's yes to an acknowledged update. Every step asks the permit again;
+nothing is sent but from the outbox.
 
 1. Gate, then policy: without a live permit nothing below is even imported.
-2. Identity: opened; made and registered by the first pass after the yes (the first connection ever).
-3. Outbox: what was charged but not acknowledged is sent again, byte for byte, while its round is open (P4, P10).
-4. Offer: signed, for the task of the enrolment, within the device's own bounds, not paid for before, within the budget.
+2. Identity: opened; made and registered by the first pass after the yes (the first connection
+   ever).
+3. Outbox: what was charged but not acknowledged is sent again, byte for byte, while its round is
+   open (P4, P10).
+4. Offer: signed, for the task of the enrolment, within the device's own bounds, not paid for
+   before, within the budget.
 5. Model: the one that the round names, verified before use (P8).
-6. Train in the worker; the clipped update stays encrypted in scratch (its key: agent.rounds.checkpoint).
-7. The task's way: `local` (agent.rounds.local_round) seals and sends at once; `secagg` (agent.rounds.secagg_round) says that it is ready, meets a group and
-   seals when that stands. Each charge is durable before its bytes leave. The trained update goes when nothing can come of it any more.
+6. Train in the worker; the clipped update stays encrypted in scratch (its key:
+   agent.rounds.checkpoint).
+7. The task's way: `local` (agent.rounds.local_round) seals and sends at once; `secagg`
+   (agent.rounds.secagg_round) says that it is ready, meets a group and seals when that stands. Each
+   charge is durable before its bytes leave. The trained update goes when nothing can come of it any
+   more.
 """
 
 import asyncio
@@ -81,7 +88,10 @@ class Participation:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        """`may_train` and `may_send` give the reasons that hold back now; none means go. `draw` is uniform in [0, 1)."""
+        """`may_train` and `may_send` give the reasons that hold back now; none means go.
+
+        `draw` is uniform in [0, 1).
+        """
         self._home = home
         self._clock = clock
         self._terms = terms
@@ -129,12 +139,15 @@ class Participation:
         return self._task is not None and not self._task.done()
 
     async def run(self, *, hold_s: int, override: bool = False, patience_s: int = 0) -> PassResult:
-        """Make one pass, or join the one under way. A finished update waits `hold_s` before it is sealed.
+        """Make one pass, or join the one under way. A finished update waits `hold_s` before it is
+        sealed.
 
-        `override` passes the person's own limits once (reasons that are overridable), never consent, policy or budget. `patience_s`: how
-        long a finished update waits here for a group's meeting to be announced; otherwise the pass ends READY.
+        `override` passes the person's own limits once (reasons that are overridable), never
+        consent, policy or budget. `patience_s`: how long a finished update waits here for a group's
+        meeting to be announced; otherwise the pass ends READY.
 
-        Raises NeedsUser NO_CONSENT, DENIED_BY_POLICY, NOT_ENROLLED and what server, keyring and worker raise.
+        Raises NeedsUser NO_CONSENT, DENIED_BY_POLICY, NOT_ENROLLED and what server, keyring and
+        worker raise.
         """
         self._gate.permit()
         if self._task is None or self._task.done():
@@ -152,7 +165,10 @@ class Participation:
             return PassResult(Outcome.STOPPED, "The pass was stopped.")
 
     async def gather(self, permit: Permit, job: Coroutine[Any, Any, T]) -> T:
-        """Run a job that reads for training; a withdrawal ends it. Raises NeedsUser NO_CONSENT when it came in between."""
+        """Run a job that reads for training; a withdrawal ends it.
+
+        Raises NeedsUser NO_CONSENT when it came in between.
+        """
         task = asyncio.ensure_future(job)
         self._gathering.add(task)
         try:
@@ -165,7 +181,10 @@ class Participation:
             permit.check()
 
     async def stop(self) -> None:
-        """End the pass under way: the worker dies, the connection is dropped. What was charged stays charged."""
+        """End the pass under way: the worker dies, the connection is dropped.
+
+        What was charged stays charged.
+        """
         await self._end(self._cancel())
 
     def _cancel(self, *others: "asyncio.Future[Any]") -> list["asyncio.Future[Any]"]:
@@ -178,13 +197,17 @@ class Participation:
     async def _end(self, cancelled: Sequence["asyncio.Future[Any]"]) -> None:
         if not cancelled:
             return
-        await self._worker().stop((Job.TRAIN, Job.SEAL))  # a scan, say, goes on; what was gathered for training ends with its task
+        await self._worker().stop(
+            (Job.TRAIN, Job.SEAL)
+        )  # a scan, say, goes on; what was gathered for training ends with its task
         if self._client is not None:
             self._client.close()
         await asyncio.wait(cancelled, timeout=1.0)
 
     async def recheck(self) -> None:
-        """Stop what is under way when it may not go on: by consent and policy for good, training by every condition until it is over."""
+        """Stop what is under way when it may not go on: by consent and policy for good, training by
+        every condition until it is over.
+        """
         if not self.is_busy:
             return
         if self._gate.denial() is not None:
@@ -193,7 +216,9 @@ class Participation:
             self.obey()
 
     def obey(self) -> None:
-        """Suspend a training under way when a condition holds it back, and let it go on when none does any more. At once."""
+        """Suspend a training under way when a condition holds it back, and let it go on when none
+        does any more. At once.
+        """
         if self.activity.kind != "training":
             return
         self.is_held = bool(self._held_back(self._may_train))
@@ -202,7 +227,8 @@ class Participation:
     async def pause(self, note: Callable[[], None]) -> None:
         """Stop for a pause that `note` makes durable; training stands still before anything else.
 
-        A group that can still do without this device is left, a sending that has begun is finished (P2).
+        A group that can still do without this device is left, a sending that has begun is finished
+        (P2).
         """
         if self.activity.kind == "training":
             self._worker().hold()
@@ -214,7 +240,9 @@ class Participation:
             self.obey()
 
     async def quit(self) -> None:
-        """End everything: a group that can still do without this device is told, if that takes no longer than a second."""
+        """End everything: a group that can still do without this device is told, if that takes no
+        longer than a second.
+        """
         if self._group.may_leave:
             await self._part("quit")
         await self.stop()
@@ -222,16 +250,21 @@ class Participation:
             await asyncio.wait(self._farewells, timeout=FAREWELL_S)
 
     async def forget(self) -> None:
-        """After a withdrawal: stop, empty the outbox, wipe what was trained, say `leave` to a group that is under way (P2)."""
+        """After a withdrawal: stop, empty the outbox, wipe what was trained, say `leave` to a group
+        that is under way (P2).
+        """
         await whole(self._forget(self._group.leave("withdrawn"), self._cancel(*self._gathering)))
 
-    async def _forget(self, farewell: Farewell | None, cancelled: Sequence["asyncio.Future[Any]"]) -> None:
+    async def _forget(
+        self, farewell: Farewell | None, cancelled: Sequence["asyncio.Future[Any]"]
+    ) -> None:
         await self._part_with(farewell, cancelled)
         self._ledger.withdraw(self._clock.now())
         self.discard()
 
     async def drop(self) -> None:
-        """Throw away the trained update or what is trained now; a group that can still do without this device is left.
+        """Throw away the trained update or what is trained now; a group that can still do without
+        this device is left.
 
         An update that is charged and on its way is sent, and not used again.
         """
@@ -245,7 +278,9 @@ class Participation:
     @property
     def _is_given(self) -> bool:
         """Whether a sending has begun that is finished."""
-        return self._group.is_committed or (self.activity.kind == "sending" and not self._group.is_busy)
+        return self._group.is_committed or (
+            self.activity.kind == "sending" and not self._group.is_busy
+        )
 
     def discard(self) -> None:
         """Delete the trained update or its beginnings, if there are any."""
@@ -257,7 +292,9 @@ class Participation:
         """End the pass; a round's secrets go first."""
         await self._part_with(self._group.leave(reason), self._cancel())
 
-    async def _part_with(self, farewell: Farewell | None, cancelled: Sequence["asyncio.Future[Any]"]) -> None:
+    async def _part_with(
+        self, farewell: Farewell | None, cancelled: Sequence["asyncio.Future[Any]"]
+    ) -> None:
         """Wait for the end; last of all the group is told, by what a farewell allows."""
         await self._end(cancelled)
         if farewell is not None:
@@ -305,8 +342,14 @@ class Participation:
             self._keep_or_drop(last)
         return last
 
-    async def _contribute(self, permit: Permit, client: "AggregatorClient", task: "Task", hold_s: int, patience_s: int) -> PassResult:
-        """4. to 7. With a group it asks twice or more: once to learn the model, again to say that the update for it is ready."""
+    async def _contribute(
+        self, permit: Permit, client: "AggregatorClient", task: "Task", hold_s: int, patience_s: int
+    ) -> PassResult:
+        """4. to 7.
+
+        With a group it asks twice or more: once to learn the model, again to say that the update
+        for it is ready.
+        """
         from agent.protocol.messages import Mode
 
         has_group = task.mode is Mode.SECAGG
@@ -317,14 +360,18 @@ class Participation:
             offer = await self._ask(client, ready=is_ready)
             config = self._acceptable(offer, task)
             answer = self._refusal(offer, config, task)
-            if answer is None and (self.trained is None or self.trained.model_digest != offer.model_digest):
+            if answer is None and (
+                self.trained is None or self.trained.model_digest != offer.model_digest
+            ):
                 answer, came = await self._train_on(permit, client, offer, task, again=is_fresh)
                 is_fresh, is_ready, down = True, False, down + came
             answer = answer or self._not_yet(hold_s)
             if answer is None and (is_ready or not has_group):
                 answer = await self._give(permit, client, offer, config, ends)
             if answer is not None:
-                return replace(answer, bytes_down=answer.bytes_down + down, next_poll_s=offer.next_poll_s)
+                return replace(
+                    answer, bytes_down=answer.bytes_down + down, next_poll_s=offer.next_poll_s
+                )
 
     async def _ask(self, client: "AggregatorClient", *, ready: bool) -> "Offer":
         """The server's offer; `ready` tells it of the finished update."""
@@ -334,10 +381,15 @@ class Participation:
         return await self._blocking(lambda: client.offer(ready=True, trained=trained.model_version))
 
     def _acceptable(self, offer: "Offer", task: "Task") -> "RoundConfig | None":
-        """The round, when there is one. Raises PeerFault when the offer breaks what was agreed or this device's bounds."""
+        """The round, when there is one.
+
+        Raises PeerFault when the offer breaks what was agreed or this device's bounds.
+        """
         if offer.task != task:
             raise PeerFault(
-                "TASK_CHANGED", "The server asks for another task than the one this device joined.", "Ask for a new invitation."
+                "TASK_CHANGED",
+                "The server asks for another task than the one this device joined.",
+                "Ask for a new invitation.",
             )
         if offer.round is None:
             return None
@@ -347,17 +399,29 @@ class Participation:
         config = offer.round
         check_config(config, task, self._limits())
         if (config.model_version, config.model_digest) != (offer.model_version, offer.model_digest):
-            raise PeerFault("OFFER_INCONSISTENT", "The server's offer contradicts itself.", "Nothing was sent. Tell the operator.")
+            raise PeerFault(
+                "OFFER_INCONSISTENT",
+                "The server's offer contradicts itself.",
+                "Nothing was sent. Tell the operator.",
+            )
         if config.round_id < self._ledger.newest_round(config.task_id):
             raise PeerFault(
-                "ROUND_OLDER", "The server offers a round older than one already answered.", "Nothing was sent. Tell the operator."
+                "ROUND_OLDER",
+                "The server offers a round older than one already answered.",
+                "Nothing was sent. Tell the operator.",
             )
-        if config.mode is Mode.LOCAL and (offer.status != "open" or not config.opens_at <= self._clock.now() < config.closes_at):
+        if config.mode is Mode.LOCAL and (
+            offer.status != "open" or not config.opens_at <= self._clock.now() < config.closes_at
+        ):
             return None
         return config
 
-    def _refusal(self, offer: "Offer", config: "RoundConfig | None", task: "Task") -> PassResult | None:
-        """What ends the pass before anything is trained: no round, one that was answered, the wall, too few rows."""
+    def _refusal(
+        self, offer: "Offer", config: "RoundConfig | None", task: "Task"
+    ) -> PassResult | None:
+        """What ends the pass before anything is trained: no round, one that was answered, the wall,
+        too few rows.
+        """
         from agent.protocol.messages import Mode
 
         if config is None and task.mode is Mode.LOCAL:
@@ -368,7 +432,9 @@ class Participation:
                 raise self._ledger.contradicted()
             if has_met:
                 return already(config.round_id)
-        return self._wall.refusal(task.task_id, offer.model_digest, config) or self._enough_rows(task)
+        return self._wall.refusal(task.task_id, offer.model_digest, config) or self._enough_rows(
+            task
+        )
 
     def _enough_rows(self, task: "Task") -> PassResult | None:
         counts = self._samples.counts()
@@ -379,11 +445,28 @@ class Participation:
         return PassResult(Outcome.NOTHING_TO_LEARN, text, (reason,))
 
     async def _train_on(
-        self, permit: Permit, client: "AggregatorClient", offer: "Offer", task: "Task", *, again: bool
+        self,
+        permit: Permit,
+        client: "AggregatorClient",
+        offer: "Offer",
+        task: "Task",
+        *,
+        again: bool,
     ) -> tuple[PassResult | None, int]:
-        """5. and 6. What ends the pass, if anything, and the bytes of a model that was fetched. An interruption is no fault."""
+        """5. and 6.
+
+        What ends the pass, if anything, and the bytes of a model that was fetched. An interruption
+        is no fault.
+        """
         if again:
-            return waiting((Reason(ReasonCode.BACKOFF, "The model changed while this device was training on it."),)), 0
+            return waiting(
+                (
+                    Reason(
+                        ReasonCode.BACKOFF,
+                        "The model changed while this device was training on it.",
+                    ),
+                )
+            ), 0
         if reasons := self._held_back(self._may_train):
             return waiting(reasons), 0
         model, came = await self._membership.model(permit, client, offer, task)
@@ -392,11 +475,17 @@ class Participation:
         except NeedsUser as error:
             if error.code not in ("TRAINING_INTERRUPTED", "TRAINING_ELSEWHERE"):
                 raise
-            return waiting(self._held_back(self._may_train) or (Reason(ReasonCode.BACKOFF, error.message),)), came
+            return waiting(
+                self._held_back(self._may_train) or (Reason(ReasonCode.BACKOFF, error.message),)
+            ), came
         return None, came
 
     async def _train(self, permit: Permit, task: "Task", model: "VerifiedModel") -> None:
-        """6. In the worker. A checkpoint for the same model and rows is gone on from, be it from before a restart."""
+        """6.
+
+        In the worker. A checkpoint for the same model and rows is gone on from, be it from before a
+        restart.
+        """
         rows, labels = self._samples.training_table()
         what = name_of(model.sha256, rows, labels)
         scratch = self._drafts.find(what)
@@ -409,19 +498,33 @@ class Participation:
         self._doing("training", f"Training on {len(labels)} local rows")
         self.obey()
         try:
-            result = await self._worker().train(task, model.content, rows, labels, os.fspath(scratch), job_key)
+            result = await self._worker().train(
+                task, model.content, rows, labels, os.fspath(scratch), job_key
+            )
         finally:
-            self._worker().release()  # a hold is this training's; nobody would lift it from the next
+            # a hold is this training's; nobody would lift it from the next
+            self._worker().release()
         permit.check()
-        self.trained = Trained(scratch, job_key, model.version, model.sha256, result.rows_used, self._clock.now())
+        self.trained = Trained(
+            scratch, job_key, model.version, model.sha256, result.rows_used, self._clock.now()
+        )
         self._drafts.forget()
         self._doing("")
 
     def _holds(self, hold_s: int) -> Reason | None:
         """Why the finished update is not used yet, None when it may be or there is none."""
-        if not hold_s or self.trained is None or (until := self.trained.at + hold_s) <= self._clock.now():
+        if (
+            not hold_s
+            or self.trained is None
+            or (until := self.trained.at + hold_s) <= self._clock.now()
+        ):
             return None
-        return Reason(ReasonCode.HOLD, "The finished update waits, so that you can discard it.", setting="hold.minutes", until=until)
+        return Reason(
+            ReasonCode.HOLD,
+            "The finished update waits, so that you can discard it.",
+            setting="hold.minutes",
+            until=until,
+        )
 
     def _not_yet(self, hold_s: int) -> PassResult | None:
         held = self._holds(hold_s)
@@ -429,7 +532,12 @@ class Participation:
         return waiting(reasons) if reasons else None
 
     async def _give(
-        self, permit: Permit, client: "AggregatorClient", offer: "Offer", config: "RoundConfig | None", patience_ends: float
+        self,
+        permit: Permit,
+        client: "AggregatorClient",
+        offer: "Offer",
+        config: "RoundConfig | None",
+        patience_ends: float,
     ) -> PassResult | None:
         """7. Give the finished update away; None: nobody meets yet, ask again."""
         from agent.protocol.messages import Mode
@@ -437,7 +545,11 @@ class Participation:
         trained, now = self.trained, self._clock.monotonic()
         if trained is None:
             raise InternalError("NOTHING_TRAINED", "Training left nothing behind.")
-        meet = meeting(offer.join_opens, offer.join_closes, offer.time, self._draw_one()) if config else None
+        meet = (
+            meeting(offer.join_opens, offer.join_closes, offer.time, self._draw_one())
+            if config
+            else None
+        )
         is_local = config is not None and config.mode is Mode.LOCAL
         if meet is None and not is_local and now < patience_ends:
             self._doing("")
@@ -449,7 +561,9 @@ class Participation:
                 result = await self._local.give(permit, client, config, trained)
             elif config is not None and meet is not None and meet.is_near:
                 revoked = self._membership.revoked(offer.crl_pem)
-                result = await self._group.give(permit, client, config, trained, meet, self._membership.ca_pem, revoked)
+                result = await self._group.give(
+                    permit, client, config, trained, meet, self._membership.ca_pem, revoked
+                )
             else:
                 return _ready(None if meet is None else self._clock.now() + int(meet.wait_s))
         finally:
@@ -458,7 +572,9 @@ class Participation:
         return result
 
     def _keep_or_drop(self, result: PassResult | None) -> None:
-        """After a sealing: what was taken goes, and so does what may not be sealed again; the rest is kept for one re-seal (P4)."""
+        """After a sealing: what was taken goes, and so does what may not be sealed again; the rest
+        is kept for one re-seal (P4).
+        """
         if self.trained is None:
             return
         taken = result is not None and result.outcome is Outcome.SENT
@@ -485,7 +601,9 @@ _WHOLE: set["asyncio.Future[Any]"] = set()
 
 
 async def whole(job: Coroutine[Any, Any, T]) -> T:
-    """Do all of a job, even where whoever waits for it is cancelled: a withdrawal does not stop half-way because a window closed."""
+    """Do all of a job, even where whoever waits for it is cancelled: a withdrawal does not stop
+    half-way because a window closed.
+    """
     task = asyncio.ensure_future(job)
     _WHOLE.add(task)
     task.add_done_callback(_WHOLE.discard)
@@ -501,7 +619,9 @@ def _ready(meets_at: int | None) -> PassResult:
 
 
 def wipe(folder: Path, keep: Path | None = None) -> None:
-    """Remove every file in a folder but `keep`; what cannot be removed is useless without its key."""
+    """Remove every file in a folder but `keep`; what cannot be removed is useless without its
+    key.
+    """
     for path in folder.glob("*"):
         if path == keep:
             continue

@@ -1,10 +1,13 @@
 """A round in `secagg` mode: this device meets its group, and only the group's sum can ever be read.
 
-1. The group meets when the server says; this device comes with a finished update and checks for itself who is there (agent.secagg).
-2. It joins a round once in its life, signs one set of survivors and unmasks once: each is written down before it is done (P10).
-3. Sealed once the group stands, charged and stored before the first byte of the masked input leaves (P4).
-4. Whatever ends the round early ends it here: secrets are wiped, and where the group can go on without this device it is told so by a
-   `leave` that holds a code and no data (P2).
+1. The group meets when the server says; this device comes with a finished update and checks for
+   itself who is there (agent.secagg).
+2. It joins a round once in its life, signs one set of survivors and unmasks once: each is written
+   down before it is done (P10).
+3. Sealed once the group stands, charged and stored before the first byte of the masked input leaves
+   (P4).
+4. Whatever ends the round early ends it here: secrets are wiped, and where the group can go on
+   without this device it is told so by a `leave` that holds a code and no data (P2).
 """
 
 import logging
@@ -40,7 +43,9 @@ JOINED = "joined"
 """The first claim of a round: this device is about to advertise."""
 _CLOSED = frozenset({"ROUND_CLOSED", "NOT_IN_GROUP", "ALREADY_CONTRIBUTED"})
 """The round ended, or went on without this device: no fault of anybody's."""
-_LOST = frozenset({"OFFLINE", "SERVER_BUSY", "SERVER_ERROR", "SERVER_CERTIFICATE", "REJECTED_IDENTITY"})
+_LOST = frozenset(
+    {"OFFLINE", "SERVER_BUSY", "SERVER_ERROR", "SERVER_CERTIFICATE", "REJECTED_IDENTITY"}
+)
 """The server cannot be told either."""
 
 
@@ -58,7 +63,9 @@ class Turn:
     bytes_down: int = 0
 
     def farewell(self, reason: str) -> bytes | None:
-        """Forget the round's secrets at once; the `leave` to send, None when there is nothing to leave."""
+        """Forget the round's secrets at once; the `leave` to send, None when there is nothing to
+        leave.
+        """
         known, self.is_known = self.is_known, False
         try:
             body = self.machine.leave(reason[:64])
@@ -121,7 +128,10 @@ class SecaggWay:
         return self._turn is not None and self._turn.is_charged
 
     def leave(self, reason: str) -> Farewell | None:
-        """End the round under way: its secrets are gone when this returns. What may still be said about it, if anything."""
+        """End the round under way: its secrets are gone when this returns.
+
+        What may still be said about it, if anything.
+        """
         turn = self._turn
         if turn is None or (body := turn.farewell(reason)) is None:
             return None
@@ -139,7 +149,8 @@ class SecaggWay:
     ) -> PassResult:
         """Take part from the join window to the answer that opens the sum.
 
-        Raises PeerFault with the code of the check that failed (agent.secagg.client), and what worker, disk and network raise.
+        Raises PeerFault with the code of the check that failed (agent.secagg.client), and what
+        worker, disk and network raise.
         """
         self._is_busy = True
         try:
@@ -147,7 +158,9 @@ class SecaggWay:
             await self._sleep(meeting.wait_s)
             permit.check()
             identity = client.identity
-            if identity is None or not self._ledger.claim(config.task_id, config.round_id, JOINED, self._clock.now()):
+            if identity is None or not self._ledger.claim(
+                config.task_id, config.round_id, JOINED, self._clock.now()
+            ):
                 return already(config.round_id)
             self._doing("sending", "Meeting the group")
             self._turn = Turn(config, identity, self._machine(config, identity, ca_pem, revoked))
@@ -156,7 +169,9 @@ class SecaggWay:
             self._is_busy = False
             self._turn = None
 
-    def _machine(self, config: "RoundConfig", identity: "Identity", ca_pem: str, revoked: frozenset[int]) -> "Client":
+    def _machine(
+        self, config: "RoundConfig", identity: "Identity", ca_pem: str, revoked: frozenset[int]
+    ) -> "Client":
         from agent.secagg.client import Client
 
         return Client(
@@ -171,7 +186,14 @@ class SecaggWay:
             revoked=revoked,
         )
 
-    async def _take_part(self, permit: Permit, client: "AggregatorClient", turn: Turn, trained: Trained, meeting: Meeting) -> PassResult:
+    async def _take_part(
+        self,
+        permit: Permit,
+        client: "AggregatorClient",
+        turn: Turn,
+        trained: Trained,
+        meeting: Meeting,
+    ) -> PassResult:
         round_id = turn.config.round_id
         try:
             await self._session(permit, client, turn, trained, meeting).run()
@@ -179,9 +201,18 @@ class SecaggWay:
             return await self._ended(client, turn, error)
         log.info("round.opened id=%d up=%d down=%d", round_id, turn.bytes_up, turn.bytes_down)
         text = "The update went into its group's sum; only the sum can be read."
-        return PassResult(Outcome.SENT, text, (), round_id, turn.bytes_up, turn.bytes_down, trained.rows_used)
+        return PassResult(
+            Outcome.SENT, text, (), round_id, turn.bytes_up, turn.bytes_down, trained.rows_used
+        )
 
-    def _session(self, permit: Permit, client: "AggregatorClient", turn: Turn, trained: Trained, meeting: Meeting) -> "Session":
+    def _session(
+        self,
+        permit: Permit,
+        client: "AggregatorClient",
+        turn: Turn,
+        trained: Trained,
+        meeting: Meeting,
+    ) -> "Session":
         from agent.transport.session import PATIENCE, Claim, Session
 
         config, attempt = turn.config, secrets.token_hex(16)
@@ -189,15 +220,21 @@ class SecaggWay:
         async def seal() -> bytes:
             permit.check()
             self._doing("sending", "The group stands; sealing the update")
-            body = await self._worker().seal(config, os.fspath(trained.scratch), trained.job_key, attempt)
+            body = await self._worker().seal(
+                config, os.fspath(trained.scratch), trained.job_key, attempt
+            )
             check_sealed(body, config, attempt)
             return body
 
         def charge(body: bytes) -> None:
             permit.check()
-            if (refused := self._wall.refusal(config.task_id, config.model_digest, config)) is not None:
+            if (
+                refused := self._wall.refusal(config.task_id, config.model_digest, config)
+            ) is not None:
                 raise PeerFault("WALL", refused.text, "Nothing was charged or sent.")
-            self._outbox.charge(config, attempt, body, self._clock.now() + PATIENCE * config.phase_s)
+            self._outbox.charge(
+                config, attempt, body, self._clock.now() + PATIENCE * config.phase_s
+            )
             turn.is_charged = True
             turn.bytes_up += len(body)
             self._doing("sending", "Sending the masked update")
@@ -207,7 +244,9 @@ class SecaggWay:
             self._doing("sending", "Waiting until the group's sum can be opened")
 
         def claim(claim: Claim) -> bool:
-            return self._ledger.claim(config.task_id, config.round_id, claim.value, self._clock.now())
+            return self._ledger.claim(
+                config.task_id, config.round_id, claim.value, self._clock.now()
+            )
 
         async def blocking(call: Callable[[], T]) -> T:
             permit.check()
@@ -229,7 +268,12 @@ class SecaggWay:
 
     async def _ended(self, client: "AggregatorClient", turn: Turn, error: AegisError) -> PassResult:
         """After a round that did not come to its end here: leave cleanly, and say why."""
-        log.info("round.ended id=%d code=%s charged=%s", turn.config.round_id, error.code, turn.is_charged)
+        log.info(
+            "round.ended id=%d code=%s charged=%s",
+            turn.config.round_id,
+            error.code,
+            turn.is_charged,
+        )
         closed = error.code in _CLOSED
         farewell = turn.farewell(error.code)
         if farewell is not None and not closed and error.code not in _LOST:
@@ -269,4 +313,9 @@ class _Line:
 
 
 def already(round_id: int, next_poll_s: int | None = None) -> PassResult:
-    return PassResult(Outcome.ALREADY_CONTRIBUTED, "This device has taken part in this round.", round_id=round_id, next_poll_s=next_poll_s)
+    return PassResult(
+        Outcome.ALREADY_CONTRIBUTED,
+        "This device has taken part in this round.",
+        round_id=round_id,
+        next_poll_s=next_poll_s,
+    )

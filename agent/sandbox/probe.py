@@ -1,4 +1,6 @@
-"""Which fences hold on this machine: a short child puts itself behind them, tries to pass each and prints what happened."""
+"""Which fences hold on this machine: a short child puts itself behind them, tries to pass each and
+prints what happened.
+"""
 
 import json
 import os
@@ -6,12 +8,24 @@ import subprocess
 import sys
 
 DEADLINE_S = 10.0
-FENCES = ("no network", "no children", "dies with its parent", "memory", "file size", "no core dump", "lowest priority", "idle I/O")
+FENCES = (
+    "no network",
+    "no children",
+    "dies with its parent",
+    "memory",
+    "file size",
+    "no core dump",
+    "lowest priority",
+    "idle I/O",
+)
 """What a worker should be held by, the most important first."""
 
 
 def held_here() -> dict[str, bool]:
-    """Run the check in a child; {fence: whether it held}. Empty when the child could not run. Blocking, about 0.1 s."""
+    """Run the check in a child; {fence: whether it held}.
+
+    Empty when the child could not run. Blocking, about 0.1 s.
+    """
     try:
         answer = subprocess.run(
             [sys.executable, "-P", "-m", __name__, str(os.getpid())],
@@ -31,7 +45,11 @@ def main(parent_pid: int) -> None:
     from agent.sandbox.rules import Fence, apply
 
     in_force = apply(Fence(parent_pid, 2**29, 2**20))
-    held = {**dict.fromkeys(in_force.names, True), "no network": not _reaches_network(), "no children": not _forks()}
+    held = {
+        **dict.fromkeys(in_force.names, True),
+        "no network": not _reaches_network(),
+        "no children": not _forks(),
+    }
     sys.stdout.write(json.dumps(held) + "\n")
 
 

@@ -1,11 +1,13 @@
-"""What the kernel forbids a worker: network, children, memory and files without end, life without its parent.
+"""What the kernel forbids a worker: network, children, memory and files without end, life without
+its parent.
 
 The worker calls `apply` before it reads anything. Rules, each with what it rests on:
 1. It dies with its parent (PR_SET_PDEATHSIG, then a look whether the parent is still the same).
 2. It is the last in line for processor and disk (nice 19, idle I/O class).
 3. Memory, file size and core dumps are bounded (setrlimit).
-4. No sockets, no new processes, no other program, no debugger, no signals to others (a seccomp filter, x86-64 and aarch64; inherited by all
-   threads, cannot be taken off). Where there is no seccomp: an empty network namespace of its own.
+4. No sockets, no new processes, no other program, no debugger, no signals to others (a seccomp
+   filter, x86-64 and aarch64; inherited by all threads, cannot be taken off). Where there is no
+   seccomp: an empty network namespace of its own.
 `agent.sandbox.probe` tries to break each: `aegis doctor` shows what held.
 Not Linux: only what setrlimit and nice offer; nothing of it was verified there.
 """
@@ -44,13 +46,20 @@ class _Calls:
 _CALLS = {
     "x86_64": _Calls(
         arch=0xC000003E, ioprio_set=251, clone=56, prctl=157,
-        # socket socketpair connect bind listen accept accept4 · fork vfork execve execveat · ptrace process_vm_readv _writev io_uring_setup
-        # setsid setpgid kill tkill pidfd_send_signal · unshare setns bpf
-        denied=(41, 53, 42, 49, 50, 43, 288, 57, 58, 59, 322, 101, 310, 311, 425, 112, 109, 62, 200, 424, 272, 308, 321),
+        # socket socketpair connect bind listen accept accept4 · fork vfork execve execveat · ptrace
+        # process_vm_readv _writev io_uring_setup setsid setpgid kill tkill pidfd_send_signal ·
+        # unshare setns bpf
+        denied=(
+            41, 53, 42, 49, 50, 43, 288, 57, 58, 59, 322,
+            101, 310, 311, 425, 112, 109, 62, 200, 424, 272, 308, 321,
+        ),
     ),
     "aarch64": _Calls(
         arch=0xC00000B7, ioprio_set=30, clone=220, prctl=167,
-        denied=(198, 199, 203, 200, 201, 202, 242, 221, 281, 117, 270, 271, 425, 157, 154, 129, 130, 424, 97, 268, 280),
+        denied=(
+            198, 199, 203, 200, 201, 202, 242, 221, 281, 117,
+            270, 271, 425, 157, 154, 129, 130, 424, 97, 268, 280,
+        ),
     ),
 }  # fmt: skip
 
@@ -75,20 +84,44 @@ class InForce:
 
 
 def environment(base: Mapping[str, str]) -> dict[str, str]:
-    """The whole environment of a worker: one thread for every numerical library (they spin while one sleeps), nothing personal."""
-    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-    kept = {name: base[name] for name in ("PATH", "PYTHONPATH", "SYSTEMROOT", "TMPDIR", "LD_LIBRARY_PATH") if name in base}
-    return {**kept, **dict.fromkeys(threads, "1"), "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    """The whole environment of a worker: one thread for every numerical library (they spin while
+    one sleeps), nothing personal.
+    """
+    threads = (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+    )
+    kept = {
+        name: base[name]
+        for name in ("PATH", "PYTHONPATH", "SYSTEMROOT", "TMPDIR", "LD_LIBRARY_PATH")
+        if name in base
+    }
+    return {
+        **kept,
+        **dict.fromkeys(threads, "1"),
+        "LC_ALL": "C.UTF-8",
+        "PYTHONHASHSEED": "0",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
 
 
 def apply(fence: Fence) -> InForce:
-    """Put this process behind every fence that the system offers. Ends the process when its parent is gone already."""
+    """Put this process behind every fence that the system offers.
+
+    Ends the process when its parent is gone already.
+    """
     names = [*_limits(fence), *_lowest_priority()]
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         names += _dies_with_parent(libc, fence.parent_pid)
         calls = _CALLS.get(platform.machine())
-        if calls is not None and libc.syscall(calls.ioprio_set, _IOPRIO_WHO_PROCESS, 0, _IOPRIO_IDLE) == 0:
+        if (
+            calls is not None
+            and libc.syscall(calls.ioprio_set, _IOPRIO_WHO_PROCESS, 0, _IOPRIO_IDLE) == 0
+        ):
             names.append("idle I/O")
         if calls is not None and _filtered(libc, calls):
             names += ["no network", "no children"]
@@ -136,7 +169,10 @@ def _filtered(libc: ctypes.CDLL, calls: _Calls) -> bool:
     buffer = ctypes.create_string_buffer(program, len(program))
 
     class Program(ctypes.Structure):
-        _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]  # the form that ctypes asks for
+        _fields_ = [
+            ("length", ctypes.c_ushort),
+            ("filter", ctypes.c_void_p),
+        ]  # the form that ctypes asks for
 
     held = Program(len(program) // 8, ctypes.addressof(buffer))
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
@@ -145,9 +181,11 @@ def _filtered(libc: ctypes.CDLL, calls: _Calls) -> bool:
 
 
 def _program(calls: _Calls) -> bytes:
-    """The filter in classic BPF (linux/filter.h): load the call's number, compare, answer EPERM; everything else is allowed.
+    """The filter in classic BPF (linux/filter.h): load the call's number, compare, answer EPERM;
+    everything else is allowed.
 
-    clone3 answers ENOSYS, so that libc falls back to clone, whose flags can be looked at: threads yes, processes no.
+    clone3 answers ENOSYS, so that libc falls back to clone, whose flags can be looked at: threads
+    yes, processes no.
     """
     number, arch, argument = 0, 4, 16
     lines = [
@@ -155,14 +193,29 @@ def _program(calls: _Calls) -> bytes:
         _equal(calls.arch, 1, 0),
         _answer(_ERRNO | _EPERM),  # a call of another architecture
         _load(number),
-        *([_at_least(0x40000000, 0, 1), _answer(_ERRNO | _EPERM)] if calls is _CALLS["x86_64"] else []),  # x32 calls on x86-64
+        *(
+            [_at_least(0x40000000, 0, 1), _answer(_ERRNO | _EPERM)]
+            if calls is _CALLS["x86_64"]
+            else []
+        ),  # x32 calls on x86-64
         _equal(calls.clone3, 0, 1),
         _answer(_ERRNO | _ENOSYS),
     ]
     for call in calls.denied:
         lines += [_equal(call, 0, 1), _answer(_ERRNO | _EPERM)]
-    lines += [_equal(calls.clone, 0, 4), _load(argument), _any_bit(_CLONE_THREAD, 1, 0), _answer(_ERRNO | _EPERM), _answer(_ALLOW)]
-    lines += [_equal(calls.prctl, 0, 3), _load(argument), _equal(_PR_SET_PDEATHSIG, 0, 1), _answer(_ERRNO | _EPERM)]
+    lines += [
+        _equal(calls.clone, 0, 4),
+        _load(argument),
+        _any_bit(_CLONE_THREAD, 1, 0),
+        _answer(_ERRNO | _EPERM),
+        _answer(_ALLOW),
+    ]
+    lines += [
+        _equal(calls.prctl, 0, 3),
+        _load(argument),
+        _equal(_PR_SET_PDEATHSIG, 0, 1),
+        _answer(_ERRNO | _EPERM),
+    ]
     lines.append(_answer(_ALLOW))
     return b"".join(lines)
 

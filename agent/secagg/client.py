@@ -1,35 +1,47 @@
-"""The device's part in a round of GroupSecAgg/1, sans-IO: bytes of the aggregator in, bytes to send out.
+"""The device's part in a round of GroupSecAgg/1, sans-IO: bytes of the aggregator in, bytes to send
+out.
 
-Order of calls (agent.protocol.states.DEVICE is the table; anything else is refused with OUT_OF_TURN and changes nothing):
+Order of calls (agent.protocol.states.DEVICE is the table; anything else is refused with OUT_OF_TURN
+and changes nothing):
 
     advertise() -> body                 POST rounds/{id}/advertise
-    shares(roster) -> body              POST rounds/{id}/shares          `roster`: inbox after advertise
+    shares(roster) -> body              POST rounds/{id}/shares          `roster`: inbox after
+                                        advertise
     accept_shares(inbox)                                                 `inbox`: inbox after shares
-    mask(sealed) -> body                POST updates, after charge and outbox; `sealed`: agent.privacy.seal's envelope
-    consistency(survivors) -> body      POST rounds/{id}/consistency     `survivors`: inbox after masked
-    unmask(signatures) -> body          POST rounds/{id}/unmask          `signatures`: inbox after consistency
+    mask(sealed) -> body                POST updates, after charge and outbox; `sealed`:
+                                        agent.privacy.seal's envelope
+    consistency(survivors) -> body      POST rounds/{id}/consistency     `survivors`: inbox after
+                                        masked
+    unmask(signatures) -> body          POST rounds/{id}/unmask          `signatures`: inbox after
+                                        consistency
     leave(reason) -> body               POST rounds/{id}/leave, from every state before the end
     wipe()                              always last; idempotent
 
-What the device refuses, whatever the aggregator says (each a PeerFault code; a refusal ends the round here and wipes its secrets):
+What the device refuses, whatever the aggregator says (each a PeerFault code; a refusal ends the
+round here and wipes its secrets):
   ROSTER_SIZE          fewer devices than this device's own minimum, or more than the round's most
   ROSTER_ORDER         not sorted by device id, or one id twice
   ROSTER_DUPLICATE     two members with one key
   ROSTER_KEY           a key that makes no secret (a point of small order)
   ROSTER_SELF          this device is missing or its entry was changed
-  ROSTER_CERTIFICATE   a certificate that the pinned authority did not issue to that device id, or not for now
+  ROSTER_CERTIFICATE   a certificate that the pinned authority did not issue to that device id, or
+                       not for now
   ROSTER_REVOKED       a revoked certificate
-  ROSTER_SIGNATURE     keys that their certificate's owner did not sign for this round, model and configuration
+  ROSTER_SIGNATURE     keys that their certificate's owner did not sign for this round, model and
+                       configuration
   ROSTER_GROUP         a member that the beacon did not draw into this group
   DEALERS              this device is not among the dealers, or there are too few
-  SHARE_UNREADABLE     a share that does not decrypt or does not match its commitment (`blamed` names the dealer)
+  SHARE_UNREADABLE     a share that does not decrypt or does not match its commitment (`blamed`
+                       names the dealer)
   SEALED_OTHER_ROUND   the worker sealed for another round
   SURVIVORS            not a part of the dealers, this device missing, or fewer than the minimum
-  SIGNATURES           too few valid signatures over the very set of survivors that this device signed
+  SIGNATURES           too few valid signatures over the very set of survivors that this device
+                       signed
   WRONG_CONTEXT        any message of another round, group, model or configuration
   BAD_MESSAGE, BAD_ENVELOPE, OUT_OF_TURN
-It signs one set of survivors and answers one unmask in its life, and gives one kind of share for each dealer, because it is told one set.
-After a restart nothing of it exists any more: the device may only send its stored masked input again (agent.transport.session).
+It signs one set of survivors and answers one unmask in its life, and gives one kind of share for
+each dealer, because it is told one set. After a restart nothing of it exists any more: the device
+may only send its stored masked input again (agent.transport.session).
 """
 
 import datetime
@@ -55,7 +67,8 @@ from agent.protocol.states import DEVICE, Device, Heard, step
 
 T = TypeVar("T")
 NO_NONCE = bytes(12)
-"""A share key encrypts one message in its life: it belongs to one round, one sender and one receiver."""
+"""A share key encrypts one message in its life: it belongs to one round, one sender and one
+receiver."""
 
 
 class Client:
@@ -74,10 +87,15 @@ class Client:
         now: int,
         revoked: frozenset[int] = frozenset(),
     ) -> None:
-        """`sign`: ECDSA P-256 with SHA-256, 64 bytes r and s. `entropy`: bytes of the operating system. `revoked`: serial numbers."""
+        """`sign`: ECDSA P-256 with SHA-256, 64 bytes r and s.
+
+        `entropy`: bytes of the operating system. `revoked`: serial numbers.
+        """
         self._config = config
         self._device_id = device_id
-        self._authority = Authority(ca_pem, datetime.datetime.fromtimestamp(now, datetime.UTC), revoked)
+        self._authority = Authority(
+            ca_pem, datetime.datetime.fromtimestamp(now, datetime.UTC), revoked
+        )
         self._certificate = self._authority.der(certificate_pem)
         self._sign = sign
         self._limits = limits
@@ -100,7 +118,9 @@ class Client:
         return self._turn(Heard.ROSTER, partial(self._shares, roster))
 
     def accept_shares(self, inbox: bytes) -> None:
-        """Check the dealers and decrypt every share now, while a bad dealer can still be left out."""
+        """Check the dealers and decrypt every share now, while a bad dealer can still be left
+        out.
+        """
         self._turn(Heard.INBOX, partial(self._accept_shares, inbox))
 
     def mask(self, sealed: bytes) -> bytes:
@@ -146,7 +166,9 @@ class Client:
             self.__dict__.pop(name, None)
 
     def _advertise(self) -> bytes:
-        self._sealing, self._masking = (X25519PrivateKey.from_private_bytes(self._entropy(32)) for _ in range(2))
+        self._sealing, self._masking = (
+            X25519PrivateKey.from_private_bytes(self._entropy(32)) for _ in range(2)
+        )
         self._self_secret = self._entropy(32)
         self._sealing_secrets: dict[int, bytes] = {}
         unsigned = codec.Advertisement(
@@ -174,7 +196,10 @@ class Client:
         self._held = {self._number: (self_shares[self._number], pair_shares[self._number])}
         dealing = codec.Dealing(
             self_secret_digest(self._context, self._self_secret),
-            tuple(self._sealed_for(holder, self_shares[holder], pair_shares[holder]) for holder in range(size)),
+            tuple(
+                self._sealed_for(holder, self_shares[holder], pair_shares[holder])
+                for holder in range(size)
+            ),
         )
         return codec.encode_dealing(self._context, self._number, dealing)
 
@@ -186,15 +211,24 @@ class Client:
         if holder == self._number:
             return codec.SealedShares(b"", *commitments)
         key, bound = self._share_key(self._number, holder)
-        return codec.SealedShares(AESGCM(key).encrypt(NO_NONCE, self_share + pair_share, bound), *commitments)
+        return codec.SealedShares(
+            AESGCM(key).encrypt(NO_NONCE, self_share + pair_share, bound), *commitments
+        )
 
     def _share_key(self, dealer: int, holder: int) -> tuple[bytes, bytes]:
-        """Key and associated data of the shares on their way from `dealer` to `holder`; one of the two is this device."""
+        """Key and associated data of the shares on their way from `dealer` to `holder`; one of the
+        two is this device.
+        """
         peer = holder if dealer == self._number else dealer
         if peer not in self._sealing_secrets:
-            self._sealing_secrets[peer] = self._exchange(self._sealing, self._members[peer].sealing_key)
+            self._sealing_secrets[peer] = self._exchange(
+                self._sealing, self._members[peer].sealing_key
+            )
         route = dealer.to_bytes(2, "big") + holder.to_bytes(2, "big")
-        return derive(self._sealing_secrets[peer], b"secagg/enc" + route, self._context), self._context + route + b"shares"
+        return (
+            derive(self._sealing_secrets[peer], b"secagg/enc" + route, self._context),
+            self._context + route + b"shares",
+        )
 
     @staticmethod
     def _exchange(private: X25519PrivateKey, public: bytes) -> bytes:
@@ -209,7 +243,11 @@ class Client:
         members = [member.advertisement for member in roster.members]
         least = max(self._limits.min_group, self._config.min_group)
         if not least <= len(members) <= self._config.g_max:
-            raise _refused("ROSTER_SIZE", f"expected {least} to {self._config.g_max} devices in the group, got {len(members)}")
+            raise _refused(
+                "ROSTER_SIZE",
+                f"expected {least} to {self._config.g_max} devices in the group, got"
+                f" {len(members)}",
+            )
         ids = [member.device_id for member in members]
         if any(one >= other for one, other in itertools.pairwise(ids)):
             raise _refused("ROSTER_ORDER", "its members are not in order or one is there twice")
@@ -223,9 +261,15 @@ class Client:
 
     def _check_beacon(self, roster: codec.Roster) -> None:
         if roster.groups == 1:
-            leaves = [merkle.leaf(member.advertisement.device_id, member.advertisement.nonce) for member in roster.members]
+            leaves = [
+                merkle.leaf(member.advertisement.device_id, member.advertisement.nonce)
+                for member in roster.members
+            ]
             if roster.advertised != len(leaves) or merkle.root(leaves) != roster.beacon:
-                raise _refused("ROSTER_GROUP", "the only group of the round does not hold everybody who advertised")
+                raise _refused(
+                    "ROSTER_GROUP",
+                    "the only group of the round does not hold everybody who advertised",
+                )
             return
         for member in roster.members:
             advertisement = member.advertisement
@@ -233,9 +277,17 @@ class Client:
             try:
                 reached = merkle.root_of(leaf, member.leaf, roster.advertised, member.siblings)
             except ValueError as error:
-                raise _refused("ROSTER_GROUP", "a proof of membership has the wrong length") from error
-            if reached != roster.beacon or merkle.group_of(roster.beacon, advertisement.device_id, roster.groups) != roster.group:
-                raise _refused("ROSTER_GROUP", "a member was not drawn into this group by the round's beacon")
+                raise _refused(
+                    "ROSTER_GROUP", "a proof of membership has the wrong length"
+                ) from error
+            if (
+                reached != roster.beacon
+                or merkle.group_of(roster.beacon, advertisement.device_id, roster.groups)
+                != roster.group
+            ):
+                raise _refused(
+                    "ROSTER_GROUP", "a member was not drawn into this group by the round's beacon"
+                )
 
     def _check_identities(self, members: list[codec.Advertisement]) -> None:
         self._keys = []
@@ -245,8 +297,13 @@ class Client:
             public = key.public_numbers()
             seen.add((public.x, public.y))
             self._keys.append(key)
-            if member is not self._own and not verify_signature(key, member.signature, member.statement(self._context)):
-                raise _refused("ROSTER_SIGNATURE", "a member's keys are not signed by its certificate for this round")
+            if member is not self._own and not verify_signature(
+                key, member.signature, member.statement(self._context)
+            ):
+                raise _refused(
+                    "ROSTER_SIGNATURE",
+                    "a member's keys are not signed by its certificate for this round",
+                )
         if len(seen) != len(members):
             raise _refused("ROSTER_DUPLICATE", "two members have the same certified key")
 
@@ -254,7 +311,11 @@ class Client:
         size = len(self._members)
         dealers, shares = codec.decode_inbox(body, self._context, self._number, size)
         if self._number not in dealers or len(dealers) < self._fewest():
-            raise _refused("DEALERS", f"expected at least {self._fewest()} dealers, this device among them, got {len(dealers)}")
+            raise _refused(
+                "DEALERS",
+                f"expected at least {self._fewest()} dealers, this device among them, got"
+                f" {len(dealers)}",
+            )
         self._dealers = dealers
         for dealer, sealed in shares.items():
             self._held[dealer] = self._opened(dealer, sealed)
@@ -272,7 +333,10 @@ class Client:
         )
         if wanted != (sealed.self_commitment, sealed.pair_commitment):
             self.blamed = (self._members[dealer].device_id,)
-            raise _refused("SHARE_UNREADABLE", "a member's shares cannot be read or do not match what it committed to")
+            raise _refused(
+                "SHARE_UNREADABLE",
+                "a member's shares cannot be read or do not match what it committed to",
+            )
         return self_share, pair_share
 
     def _fewest(self) -> int:
@@ -287,8 +351,18 @@ class Client:
 
         config = self._config
         read = envelope.decode(sealed)
-        said = tuple(read.header.get(name) for name in ("kind", "task_id", "round_id", "config_digest", "d", "bits"))
-        if said != ("sealed-words", config.task_id, config.round_id, config.digest, config.d, config.bits):
+        said = tuple(
+            read.header.get(name)
+            for name in ("kind", "task_id", "round_id", "config_digest", "d", "bits")
+        )
+        if said != (
+            "sealed-words",
+            config.task_id,
+            config.round_id,
+            config.digest,
+            config.d,
+            config.bits,
+        ):
             raise _refused("SEALED_OTHER_ROUND", "the update was sealed for another one")
         words = unpack(read.payload, config.bits, sent_words(config))
         peers = {
@@ -302,7 +376,10 @@ class Client:
             )
             for peer in sorted(self._dealers - {self._number})
         }
-        added = [self_key(self._self_secret, self._context, self._number), *(key for peer, key in peers.items() if peer > self._number)]
+        added = [
+            self_key(self._self_secret, self._context, self._number),
+            *(key for peer, key in peers.items() if peer > self._number),
+        ]
         apply(words, added, [key for peer, key in peers.items() if peer < self._number])
         packed = pack(words, config.bits)
         signature = self._sign(codec.masked_statement(self._context, self._dealers, packed))
@@ -310,8 +387,16 @@ class Client:
 
     def _consistency(self, body: bytes) -> bytes:
         survivors = codec.decode_survivors(body, self._context, len(self._members))
-        if not survivors <= self._dealers or self._number not in survivors or len(survivors) < self._fewest():
-            raise _refused("SURVIVORS", f"expected at least {self._fewest()} of the dealers, this device among them, got {len(survivors)}")
+        if (
+            not survivors <= self._dealers
+            or self._number not in survivors
+            or len(survivors) < self._fewest()
+        ):
+            raise _refused(
+                "SURVIVORS",
+                f"expected at least {self._fewest()} of the dealers, this device among them, got"
+                f" {len(survivors)}",
+            )
         self._survivors = survivors
         return codec.encode_consistency(self._context, self._sign(self._agreed()))
 
@@ -326,10 +411,20 @@ class Client:
             if valid == needed:
                 break
         if valid < needed:
-            raise _refused("SIGNATURES", f"expected {needed} signatures over the same survivors, got {valid}")
-        # One kind for each dealer: a self share for who survived, a pair share for who did not. Never both.
-        return codec.encode_unmask(self._context, [self._held[dealer][dealer not in self._survivors] for dealer in sorted(self._dealers)])
+            raise _refused(
+                "SIGNATURES", f"expected {needed} signatures over the same survivors, got {valid}"
+            )
+        # One kind for each dealer: a self share for who survived, a pair share for who did not.
+        # Never both.
+        return codec.encode_unmask(
+            self._context,
+            [self._held[dealer][dealer not in self._survivors] for dealer in sorted(self._dealers)],
+        )
 
 
 def _refused(code: str, reason: str) -> PeerFault:
-    return PeerFault(code, f"This device left the round: {reason}.", "Nothing of the update can be read. Tell the operator.")
+    return PeerFault(
+        code,
+        f"This device left the round: {reason}.",
+        "Nothing of the update can be read. Tell the operator.",
+    )

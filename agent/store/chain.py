@@ -2,8 +2,9 @@
 
 1. A row's hash is SHA-256(previous hash ‖ canonical body); the first row follows 32 zero bytes.
 2. Rows are numbered from 1 without gaps. SQLite triggers refuse updates and deletes.
-3. A row that was altered, removed from the middle or slipped in breaks the chain. Removing the newest rows, or going back to an older
-   copy of the whole file, cannot be seen from the file alone.
+3. A row that was altered, removed from the middle or slipped in breaks the chain. Removing the
+   newest rows, or going back to an older copy of the whole file, cannot be seen from the file
+   alone.
 """
 
 import hashlib
@@ -46,7 +47,10 @@ class Chain:
 
     def hashes(self) -> list[str]:
         """The hash of every row in order."""
-        return [str(row[0]) for row in self._database.rows(f"SELECT hash FROM {self._table} ORDER BY seq")]  # noqa: S608
+        return [
+            str(row[0])
+            for row in self._database.rows(f"SELECT hash FROM {self._table} ORDER BY seq")  # noqa: S608
+        ]
 
     def verified(self) -> list[dict[str, Any]]:
         """Every body in order, after the whole chain was checked. Raises NeedsUser CHAIN_BROKEN."""
@@ -59,7 +63,8 @@ class Chain:
             if seq != number or link(previous, body.encode()) != stored:
                 raise NeedsUser(
                     "CHAIN_BROKEN",
-                    f"The {self._table} record was altered from outside at entry {number}; AegisAI stays off.",
+                    f"The {self._table} record was altered from outside at entry {number}; AegisAI"
+                    " stays off.",
                     "Run aegis erase to start anew, or restore the file from a backup.",
                 )
             bodies.append(json.loads(body))

@@ -1,4 +1,6 @@
-"""The device's one SQLite file: opened durably, brought up to date by numbered migrations, used by one process at a time."""
+"""The device's one SQLite file: opened durably, brought up to date by numbered migrations, used by
+one process at a time.
+"""
 
 import sqlite3
 from collections.abc import Iterator
@@ -13,7 +15,10 @@ Row = tuple[Any, ...]
 
 
 class Database:
-    """One connection. Every write happens inside `transaction()`; when that returns, it is on the disk."""
+    """One connection.
+
+    Every write happens inside `transaction()`; when that returns, it is on the disk.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open and migrate. Raises NeedsUser STORE_NEWER, STORE_DAMAGED, DISK_FULL."""
@@ -59,7 +64,10 @@ class Database:
 
     def files(self) -> tuple[Path, ...]:
         """The file and those that SQLite keeps beside it."""
-        return tuple(self._path.with_name(self._path.name + suffix) for suffix in ("", "-wal", "-shm", "-journal"))
+        return tuple(
+            self._path.with_name(self._path.name + suffix)
+            for suffix in ("", "-wal", "-shm", "-journal")
+        )
 
     def close(self) -> None:
         self._connection.close()
@@ -79,7 +87,13 @@ def _open(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
         try:
             path.chmod(0o600)
-            for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "foreign_keys = ON", "trusted_schema = OFF"):
+            for pragma in (
+                "journal_mode = WAL",
+                "synchronous = FULL",
+                "secure_delete = ON",
+                "foreign_keys = ON",
+                "trusted_schema = OFF",
+            ):
                 connection.execute(f"PRAGMA {pragma}")
             _migrate(connection)
         except BaseException:
@@ -92,15 +106,25 @@ def _migrate(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
         raise NeedsUser(
-            "STORE_NEWER", "These files were written by a newer AegisAI.", "Install the newest version, or use another home.", str(version)
+            "STORE_NEWER",
+            "These files were written by a newer AegisAI.",
+            "Install the newest version, or use another home.",
+            str(version),
         )
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;"
+        )
 
 
 def _explained(error: sqlite3.Error) -> AegisError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+    if code in (
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+    ):
         return NeedsUser(
             "DISK_FULL",
             "AegisAI's files could not be written; nothing was changed.",
@@ -108,7 +132,19 @@ def _explained(error: sqlite3.Error) -> AegisError:
             str(error),
         )
     if code == sqlite3.SQLITE_BUSY:
-        return NeedsUser("HOME_IN_USE", "Another process is using this home.", "Wait for it to end, then try again.", str(error))
+        return NeedsUser(
+            "HOME_IN_USE",
+            "Another process is using this home.",
+            "Wait for it to end, then try again.",
+            str(error),
+        )
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return NeedsUser("STORE_DAMAGED", "AegisAI's own file is damaged.", "Run aegis erase to start anew.", str(error))
-    return InternalError("STORE_FAULT", "AegisAI's own file could not be used.", "Report this.", str(error))
+        return NeedsUser(
+            "STORE_DAMAGED",
+            "AegisAI's own file is damaged.",
+            "Run aegis erase to start anew.",
+            str(error),
+        )
+    return InternalError(
+        "STORE_FAULT", "AegisAI's own file could not be used.", "Report this.", str(error)
+    )

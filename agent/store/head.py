@@ -1,8 +1,12 @@
-"""How far the ledger has come, in a file of its own: a ledger that was set back (an old copy of the database, a deleted one) is found out.
+"""How far the ledger has come, in a file of its own: a ledger that was set back (an old copy of the
+database, a deleted one) is found out.
 
-1. Written after each charge. A crash between the two leaves the file one behind, which is no sign of anything.
-2. A ledger that does not hold what the file says counts as spent: it cannot be read until everything is erased and joined anew (P4, P5).
-3. Who owns the computer can remove both. Then only the aggregator is left to notice, when it holds an update that the ledger does not know.
+1. Written after each charge. A crash between the two leaves the file one behind, which is no sign
+   of anything.
+2. A ledger that does not hold what the file says counts as spent: it cannot be read until
+   everything is erased and joined anew (P4, P5).
+3. Who owns the computer can remove both. Then only the aggregator is left to notice, when it holds
+   an update that the ledger does not know.
 """
 
 import json
@@ -25,7 +29,9 @@ class Head:
         atomic_file.write(self._path, json.dumps({"charges": count, "hash": last_hash}).encode())
 
     def check(self, hashes: list[str]) -> None:
-        """Raise NeedsUser LEDGER_SET_BACK when the chain with these hashes is not what was noted, or a continuation of it."""
+        """Raise NeedsUser LEDGER_SET_BACK when the chain with these hashes is not what was noted,
+        or a continuation of it.
+        """
         try:
             noted = json.loads(atomic_file.read(self._path, MAX_HEAD_BYTES))
             count, last_hash = int(noted["charges"]), str(noted["hash"])

@@ -1,10 +1,14 @@
-"""What was charged and what was sent: a charge and its outbox entry are one durable transaction, before the first byte leaves (P4).
+"""What was charged and what was sent: a charge and its outbox entry are one durable transaction,
+before the first byte leaves (P4).
 
 1. A charge is never changed, refunded or removed; it is a row of the `charge` chain.
-2. The outbox holds the exact bytes. Sending reads them from here; a retry sends the same bytes again.
-3. An entry is `unsent` until the server's signed receipt was stored (`acknowledged`), the round closed without it (`closed`), the server
-   refused it (`refused`), or the person withdrew (`withdrawn`; its bytes are removed).
-4. A claim is what a device does at most once in a group's round (join it, sign its survivors, unmask): written before its effect, for good.
+2. The outbox holds the exact bytes. Sending reads them from here; a retry sends the same bytes
+   again.
+3. An entry is `unsent` until the server's signed receipt was stored (`acknowledged`), the round
+   closed without it (`closed`), the server refused it (`refused`), or the person withdrew
+   (`withdrawn`; its bytes are removed).
+4. A claim is what a device does at most once in a group's round (join it, sign its survivors,
+   unmask): written before its effect, for good.
 """
 
 import hashlib
@@ -75,7 +79,10 @@ class Totals:
     last_at: int | None
 
 
-_COLUMNS = "attempt, charge_seq, task_id, round_id, closes_at, created_at, sha256, bytes, state, settled_at, receipt"
+_COLUMNS = (
+    "attempt, charge_seq, task_id, round_id, closes_at, created_at, sha256, bytes, state,"
+    " settled_at, receipt"
+)
 
 
 class Ledger:
@@ -87,14 +94,17 @@ class Ledger:
         self._head = head
 
     def record(self, charge: Charge, body: bytes, closes_at: int) -> None:
-        """Charge and put `body` into the outbox: durable when this returns. Raises InternalError when the two do not fit together."""
+        """Charge and put `body` into the outbox: durable when this returns.
+
+        Raises InternalError when the two do not fit together.
+        """
         if hashlib.sha256(body).hexdigest() != charge.body_sha256 or len(body) != charge.body_bytes:
             raise InternalError("LEDGER_MISMATCH", "A charge does not name the bytes it is for.")
         with self._database.transaction():
             seq = self._chain.append(asdict(charge))
             self._database.execute(
-                "INSERT INTO outbox (attempt, charge_seq, task_id, round_id, closes_at, created_at, sha256, bytes, body, state)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'unsent')",
+                "INSERT INTO outbox (attempt, charge_seq, task_id, round_id, closes_at, created_at,"
+                " sha256, bytes, body, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'unsent')",
                 charge.attempt,
                 seq,
                 charge.task_id,
@@ -116,11 +126,14 @@ class Ledger:
         except OSError as error:
             log.warning("ledger.head_behind error=%s", error.strerror)
 
-    def settle(self, attempt: str, state: Sending, now: int, receipt: dict[str, Any] | None = None) -> None:
+    def settle(
+        self, attempt: str, state: Sending, now: int, receipt: dict[str, Any] | None = None
+    ) -> None:
         """End an unsent entry."""
         with self._database.transaction():
             self._database.execute(
-                "UPDATE outbox SET state = ?, settled_at = ?, receipt = ? WHERE attempt = ? AND state = 'unsent'",
+                "UPDATE outbox SET state = ?, settled_at = ?, receipt = ? WHERE attempt = ? AND"
+                " state = 'unsent'",
                 state.value,
                 now,
                 None if receipt is None else json.dumps(receipt, sort_keys=True),
@@ -130,7 +143,11 @@ class Ledger:
     def withdraw(self, now: int) -> int:
         """Empty the outbox: unsent bytes are removed, the charges stand. How many there were."""
         with self._database.transaction():
-            return self._database.execute("UPDATE outbox SET state = 'withdrawn', settled_at = ?, body = NULL WHERE state = 'unsent'", now)
+            return self._database.execute(
+                "UPDATE outbox SET state = 'withdrawn', settled_at = ?, body = NULL WHERE state ="
+                " 'unsent'",
+                now,
+            )
 
     def unsent(self) -> list[OutboxEntry]:
         return self._entries("WHERE state = 'unsent' ORDER BY charge_seq")
@@ -139,31 +156,55 @@ class Ledger:
         """Raises NeedsUser NOT_FOUND."""
         found = self._entries("WHERE attempt = ?", attempt)
         if not found:
-            raise NeedsUser("NOT_FOUND", "There is no such entry in the ledger.", "aegis ledger lists them.")
+            raise NeedsUser(
+                "NOT_FOUND", "There is no such entry in the ledger.", "aegis ledger lists them."
+            )
         return found[0]
 
     def body(self, attempt: str) -> bytes | None:
-        """The exact bytes of an entry; None after a withdrawal. Raises NeedsUser CHAIN_BROKEN when they were altered."""
+        """The exact bytes of an entry; None after a withdrawal.
+
+        Raises NeedsUser CHAIN_BROKEN when they were altered.
+        """
         row = self._database.row("SELECT body, sha256 FROM outbox WHERE attempt = ?", attempt)
         if row is None or row[0] is None:
             return None
         if hashlib.sha256(row[0]).hexdigest() != row[1]:
-            raise NeedsUser("CHAIN_BROKEN", "An outbox entry was altered from outside; it will not be sent.", "Run aegis ledger --verify.")
+            raise NeedsUser(
+                "CHAIN_BROKEN",
+                "An outbox entry was altered from outside; it will not be sent.",
+                "Run aegis ledger --verify.",
+            )
         return bytes(row[0])
 
     def has_charged(self, task_id: str, round_id: int) -> bool:
         """Whether this device has already paid for a round."""
-        return self._database.row("SELECT 1 FROM outbox WHERE task_id = ? AND round_id = ?", task_id, round_id) is not None
+        return (
+            self._database.row(
+                "SELECT 1 FROM outbox WHERE task_id = ? AND round_id = ?", task_id, round_id
+            )
+            is not None
+        )
 
     def claim(self, task_id: str, round_id: int, claim: str, now: int) -> bool:
-        """Write down that this device is about to do `claim` in a round: durable when this returns; False when it was written before."""
+        """Write down that this device is about to do `claim` in a round: durable when this returns;
+        False when it was written before.
+        """
         with self._database.transaction():
-            done = self._database.execute("INSERT OR IGNORE INTO round_claim VALUES (?, ?, ?, ?)", task_id, round_id, claim, now)
+            done = self._database.execute(
+                "INSERT OR IGNORE INTO round_claim VALUES (?, ?, ?, ?)",
+                task_id,
+                round_id,
+                claim,
+                now,
+            )
         return done == 1
 
     def has_met(self, task_id: str, round_id: int) -> bool:
         """Whether this device has already paid for a round or joined its group."""
-        claimed = self._database.row("SELECT 1 FROM round_claim WHERE task_id = ? AND round_id = ?", task_id, round_id)
+        claimed = self._database.row(
+            "SELECT 1 FROM round_claim WHERE task_id = ? AND round_id = ?", task_id, round_id
+        )
         return claimed is not None or self.has_charged(task_id, round_id)
 
     def newest_round(self, task_id: str) -> int:
@@ -177,14 +218,19 @@ class Ledger:
         return int(row[0]) if row and row[0] is not None else 0
 
     def charges(self) -> list[Charge]:
-        """Every charge in order, after the chain was checked. Raises NeedsUser CHAIN_BROKEN, LEDGER_SET_BACK."""
+        """Every charge in order, after the chain was checked.
+
+        Raises NeedsUser CHAIN_BROKEN, LEDGER_SET_BACK.
+        """
         charges = [Charge(**body) for body in self._chain.verified()]
         if self._head is not None:
             self._head.check(self._chain.hashes())
         return charges
 
     def contradicted(self) -> NeedsUser:
-        """The aggregator holds an update that this ledger does not know: from now on it counts as spent."""
+        """The aggregator holds an update that this ledger does not know: from now on it counts as
+        spent.
+        """
         if self._head is not None:
             self._head.write(len(self._chain.hashes()) + 1, "")
         return set_back()
@@ -193,16 +239,24 @@ class Ledger:
         return self._entries("ORDER BY charge_seq LIMIT ? OFFSET ?", limit, offset)
 
     def totals(self) -> Totals:
-        row = self._database.row("SELECT count(*), coalesce(sum(bytes), 0), max(settled_at) FROM outbox WHERE state = 'acknowledged'")
+        row = self._database.row(
+            "SELECT count(*), coalesce(sum(bytes), 0), max(settled_at) FROM outbox WHERE state ="
+            " 'acknowledged'"
+        )
         return Totals(*row) if row else Totals(0, 0, None)
 
     def bytes_since(self, start: int) -> int:
         """Bytes put into the outbox since `start`."""
-        row = self._database.row("SELECT coalesce(sum(bytes), 0) FROM outbox WHERE created_at >= ? AND state != 'withdrawn'", start)
+        row = self._database.row(
+            "SELECT coalesce(sum(bytes), 0) FROM outbox WHERE created_at >= ? AND state !="
+            " 'withdrawn'",
+            start,
+        )
         return int(row[0]) if row else 0
 
     def problems(self) -> list[str]:
-        """What does not fit together, one sentence each: chain, digests, receipts. Empty when all is well.
+        """What does not fit together, one sentence each: chain, digests, receipts. Empty when all
+        is well.
 
         The receipt's signature is checked where the aggregator's key is known (agent.api.methods).
         """
@@ -216,11 +270,17 @@ class Ledger:
             entry = entries.pop(seq, None)
             if entry is None:
                 found.append(f"Charge {seq} has no outbox entry.")
-            elif (entry.attempt, entry.sha256, entry.bytes) != (charge.attempt, charge.body_sha256, charge.body_bytes):
+            elif (entry.attempt, entry.sha256, entry.bytes) != (
+                charge.attempt,
+                charge.body_sha256,
+                charge.body_bytes,
+            ):
                 found.append(f"Charge {seq} and its outbox entry differ.")
             else:
                 found.extend(self._entry_problems(seq, entry))
-        found.extend(f"Outbox entry {entry.attempt} was never charged." for entry in entries.values())
+        found.extend(
+            f"Outbox entry {entry.attempt} was never charged." for entry in entries.values()
+        )
         return found
 
     def _entry_problems(self, seq: int, entry: OutboxEntry) -> list[str]:
@@ -232,10 +292,16 @@ class Ledger:
             return [f"The bytes of entry {seq} are missing."]
         if entry.state is Sending.ACKNOWLEDGED:
             receipt = (entry.receipt or {}).get("receipt", {})
-            if receipt.get("body_sha256") != entry.sha256 or receipt.get("round_id") != entry.round_id:
+            if (
+                receipt.get("body_sha256") != entry.sha256
+                or receipt.get("round_id") != entry.round_id
+            ):
                 return [f"The receipt of entry {seq} is for other bytes."]
         return []
 
     def _entries(self, where: str, *values: object) -> list[OutboxEntry]:
         rows = self._database.rows(f"SELECT {_COLUMNS} FROM outbox {where}", *values)  # noqa: S608
-        return [OutboxEntry(*(*row[:8], Sending(row[8]), row[9], row[10] and json.loads(row[10]))) for row in rows]
+        return [
+            OutboxEntry(*(*row[:8], Sending(row[8]), row[9], row[10] and json.loads(row[10])))
+            for row in rows
+        ]

@@ -1,4 +1,7 @@
-"""The schema, as numbered steps that are only ever added to. `PRAGMA user_version` says how many of them a file has seen."""
+"""The schema, as numbered steps that are only ever added to.
+
+`PRAGMA user_version` says how many of them a file has seen.
+"""
 
 MIGRATIONS = (
     # 1
@@ -7,12 +10,16 @@ MIGRATIONS = (
     CREATE TABLE setting (key TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
 
     CREATE TABLE consent (seq INTEGER PRIMARY KEY, body TEXT NOT NULL, hash TEXT NOT NULL);
-    CREATE TRIGGER consent_no_update BEFORE UPDATE ON consent BEGIN SELECT RAISE(ABORT, 'append only'); END;
-    CREATE TRIGGER consent_no_delete BEFORE DELETE ON consent BEGIN SELECT RAISE(ABORT, 'append only'); END;
+    CREATE TRIGGER consent_no_update BEFORE UPDATE ON consent
+        BEGIN SELECT RAISE(ABORT, 'append only'); END;
+    CREATE TRIGGER consent_no_delete BEFORE DELETE ON consent
+        BEGIN SELECT RAISE(ABORT, 'append only'); END;
 
     CREATE TABLE charge (seq INTEGER PRIMARY KEY, body TEXT NOT NULL, hash TEXT NOT NULL);
-    CREATE TRIGGER charge_no_update BEFORE UPDATE ON charge BEGIN SELECT RAISE(ABORT, 'append only'); END;
-    CREATE TRIGGER charge_no_delete BEFORE DELETE ON charge BEGIN SELECT RAISE(ABORT, 'append only'); END;
+    CREATE TRIGGER charge_no_update BEFORE UPDATE ON charge
+        BEGIN SELECT RAISE(ABORT, 'append only'); END;
+    CREATE TRIGGER charge_no_delete BEFORE DELETE ON charge
+        BEGIN SELECT RAISE(ABORT, 'append only'); END;
 
     CREATE TABLE outbox (
         attempt TEXT PRIMARY KEY,
@@ -24,7 +31,8 @@ MIGRATIONS = (
         sha256 TEXT NOT NULL,
         bytes INTEGER NOT NULL,
         body BLOB,
-        state TEXT NOT NULL CHECK (state IN ('unsent', 'acknowledged', 'closed', 'refused', 'withdrawn')),
+        state TEXT NOT NULL
+            CHECK (state IN ('unsent', 'acknowledged', 'closed', 'refused', 'withdrawn')),
         settled_at INTEGER,
         receipt TEXT
     );
@@ -48,7 +56,9 @@ MIGRATIONS = (
         at INTEGER NOT NULL,
         PRIMARY KEY (task_id, round_id, claim)
     ) WITHOUT ROWID;
-    CREATE TRIGGER round_claim_no_update BEFORE UPDATE ON round_claim BEGIN SELECT RAISE(ABORT, 'append only'); END;
-    CREATE TRIGGER round_claim_no_delete BEFORE DELETE ON round_claim BEGIN SELECT RAISE(ABORT, 'append only'); END;
+    CREATE TRIGGER round_claim_no_update BEFORE UPDATE ON round_claim
+        BEGIN SELECT RAISE(ABORT, 'append only'); END;
+    CREATE TRIGGER round_claim_no_delete BEFORE DELETE ON round_claim
+        BEGIN SELECT RAISE(ABORT, 'append only'); END;
     """,
 )

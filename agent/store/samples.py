@@ -38,7 +38,8 @@ class Samples:
         self._database = database
 
     def add(self, rows: Iterable[tuple[Sequence[int], int, str]], now: int) -> tuple[int, int]:
-        """Store (features, label, source) rows, all or none; how many were new and how many known already.
+        """Store (features, label, source) rows, all or none; how many were new and how many known
+        already.
 
         Raises NeedsUser SAMPLES_FULL.
         """
@@ -48,31 +49,56 @@ class Samples:
             for features, label, source in rows:
                 packed = struct.pack("<29Q", *features)
                 new = self._database.execute(
-                    "INSERT OR IGNORE INTO sample (features, label, source, added_at) VALUES (?, ?, ?, ?)", packed, label, source, now
+                    "INSERT OR IGNORE INTO sample (features, label, source, added_at) VALUES (?, ?,"
+                    " ?, ?)",
+                    packed,
+                    label,
+                    source,
+                    now,
                 )
                 added, known = (added + 1, known) if new else (added, known + 1)
                 if held + added > MAX_ROWS:
-                    raise NeedsUser("SAMPLES_FULL", f"At most {MAX_ROWS} training rows are kept; nothing was added.", "aegis samples clear")
+                    raise NeedsUser(
+                        "SAMPLES_FULL",
+                        f"At most {MAX_ROWS} training rows are kept; nothing was added.",
+                        "aegis samples clear",
+                    )
         return added, known
 
     def page(self, offset: int, limit: int) -> list[Sample]:
-        rows = self._database.rows("SELECT id, label, source, added_at FROM sample ORDER BY id LIMIT ? OFFSET ?", limit, offset)
+        rows = self._database.rows(
+            "SELECT id, label, source, added_at FROM sample ORDER BY id LIMIT ? OFFSET ?",
+            limit,
+            offset,
+        )
         return [Sample(*row) for row in rows]
 
     def counts(self) -> Counts:
-        held: dict[int, int] = dict(self._database.rows("SELECT label, count(*) FROM sample GROUP BY label"))
+        held: dict[int, int] = dict(
+            self._database.rows("SELECT label, count(*) FROM sample GROUP BY label")
+        )
         return Counts(held.get(0, 0), held.get(1, 0))
 
     def training_table(self) -> tuple[bytes, bytes]:
-        """All rows one after the other (29 little-endian u64 each) and their labels (one byte each)."""
+        """All rows one after the other (29 little-endian u64 each) and their labels (one byte
+        each).
+        """
         rows = self._database.rows("SELECT features, label FROM sample ORDER BY id")
         return b"".join(row[0] for row in rows), bytes(row[1] for row in rows)
 
     def everything(self) -> list[dict[str, object]]:
         """Every row with its features (29 integers), for the export."""
-        rows = self._database.rows("SELECT id, features, label, source, added_at FROM sample ORDER BY id")
+        rows = self._database.rows(
+            "SELECT id, features, label, source, added_at FROM sample ORDER BY id"
+        )
         return [
-            {"id": number, "features": struct.unpack("<29Q", packed), "label": label, "source": source, "added_at": at}
+            {
+                "id": number,
+                "features": struct.unpack("<29Q", packed),
+                "label": label,
+                "source": source,
+                "added_at": at,
+            }
             for number, packed, label, source, at in rows
         ]
 

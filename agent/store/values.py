@@ -1,4 +1,6 @@
-"""Small values by name: the enrolment, the pause, what was asked last; and the person's settings."""
+"""Small values by name: the enrolment, the pause, what was asked last; and the person's
+settings.
+"""
 
 import json
 from typing import Any, Literal
@@ -19,7 +21,10 @@ class Values:
         return None if row is None else json.loads(row[0])
 
     def all(self) -> dict[str, Any]:
-        return {key: json.loads(text) for key, text in self._database.rows(f"SELECT key, json FROM {self._table}")}  # noqa: S608
+        return {
+            key: json.loads(text)
+            for key, text in self._database.rows(f"SELECT key, json FROM {self._table}")  # noqa: S608
+        }
 
     def put(self, key: str, value: Any) -> None:
         """Durably set a value; None removes it."""
@@ -31,4 +36,8 @@ class Values:
         if value is None:
             self._database.execute(f"DELETE FROM {self._table} WHERE key = ?", key)  # noqa: S608
         else:
-            self._database.execute(f"INSERT OR REPLACE INTO {self._table} VALUES (?, ?)", key, json.dumps(value))  # noqa: S608
+            self._database.execute(
+                f"INSERT OR REPLACE INTO {self._table} VALUES (?, ?)",  # noqa: S608
+                key,
+                json.dumps(value),
+            )

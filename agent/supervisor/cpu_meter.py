@@ -1,8 +1,11 @@
-"""The arithmetic of a processor limit: how long a worker may run in each period. Pure; the clock and the kernel's counters are passed in.
+"""The arithmetic of a processor limit: how long a worker may run in each period. Pure; the clock
+and the kernel's counters are passed in.
 
-The closed loop is a debt: every period earns `share` of its length, what the kernel says was used is subtracted, and the worker runs
-only while something is left. Periods start on a fixed grid, so that every window of a second holds the same number of slices. Too much
-used is paid back later (at most DEBT_CAP_S); time not used is forgotten beyond CREDIT_CAP_S, so that nothing can be saved up for a burst.
+The closed loop is a debt: every period earns `share` of its length, what the kernel says was used
+is subtracted, and the worker runs only while something is left. Periods start on a fixed grid, so
+that every window of a second holds the same number of slices. Too much used is paid back later (at
+most DEBT_CAP_S); time not used is forgotten beyond CREDIT_CAP_S, so that nothing can be saved up
+for a burst.
 """
 
 import time
@@ -10,21 +13,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 PERIOD_S = 0.125
-"""A second holds a whole number of them. Longer ones cost less, but where others delay a slice, more of it falls into one second."""
+"""A second holds a whole number of them. Longer ones cost less, but where others delay a slice,
+more of it falls into one second."""
 MIN_SLICE_S = 0.002
 """Less than this is carried over: starting and stopping would cost more than it gives."""
 SPINS = 0.75
-"""A worker that used less than this of its last slice paces itself or waits for a disk; one that used more gets no slack."""
+"""A worker that used less than this of its last slice paces itself or waits for a disk; one that
+used more gets no slack."""
 SLACK_S = 0.02
-"""Of processor time: so much may one that does not spin take too much before it is looked at again. It is paid back at once."""
+"""Of processor time: so much may one that does not spin take too much before it is looked at again.
+It is paid back at once."""
 MARGIN = 0.002
-"""The worker's own pace stays this far below the limit, so that the enforcing loop has nothing to stop."""
+"""The worker's own pace stays this far below the limit, so that the enforcing loop has nothing to
+stop."""
 CREDIT_CAP_S = 0.02
-"""So much unused time is carried into the next period: no second is more than two points above the limit for it."""
+"""So much unused time is carried into the next period: no second is more than two points above the
+limit for it."""
 FORGET = 0.1
 LONGEST_SLEEP_S = 1.0
 DEBT_CAP_S = 2.0
-"""After a stall (a debugger, a frozen machine) the worker waits for 2 s of processor time at most."""
+"""After a stall (a debugger, a frozen machine) the worker waits for 2 s of processor time at
+most."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +53,13 @@ class Account:
         return self.left_s < MIN_SLICE_S
 
     def used(self, cpu_s: float, ran_s: float = 0.0) -> "Account":
-        """After the kernel said that `cpu_s` were used, while running for `ran_s` (0: not to be learnt from)."""
+        """After the kernel said that `cpu_s` were used, while running for `ran_s` (0: not to be
+        learnt from).
+        """
         rate, spins = self.rate, self.spins
         if ran_s >= MIN_SLICE_S:
-            seen = cpu_s / ran_s  # a faster pace is believed at once, a slower one by and by: too short a slice harms nobody
+            # Believe a faster pace at once and a slower one gradually: a short slice harms nothing.
+            seen = cpu_s / ran_s
             rate, spins = max(1.0, seen, rate + FORGET * (seen - rate)), seen > SPINS
         return Account(self.left_s - cpu_s, self.ends_at, rate, spins)
 
@@ -60,7 +72,9 @@ class Account:
         """The account of the period that follows, or of the one that holds `now` after a stall."""
         missed = max(0, int((now - self.ends_at) / PERIOD_S))
         carried = max(min(self.left_s, share * PERIOD_S, CREDIT_CAP_S), -DEBT_CAP_S)
-        return replace(self, left_s=carried + share * PERIOD_S, ends_at=self.ends_at + (missed + 1) * PERIOD_S)
+        return replace(
+            self, left_s=carried + share * PERIOD_S, ends_at=self.ends_at + (missed + 1) * PERIOD_S
+        )
 
 
 def opened(now: float, share: float) -> Account:
@@ -69,9 +83,11 @@ def opened(now: float, share: float) -> Account:
 
 
 class Pace:
-    """Cooperative pacing inside the worker: after each small step it sleeps as long as its own use asks for.
+    """Cooperative pacing inside the worker: after each small step it sleeps as long as its own use
+    asks for.
 
-    It keeps the processor cool between steps; it is not the limit (threads that spin do not sleep with it), the governor is.
+    It keeps the processor cool between steps; it is not the limit (threads that spin do not sleep
+    with it), the governor is.
     """
 
     def __init__(
@@ -95,6 +111,8 @@ class Pace:
         used, now = self._used(), self._now()
         owed = self._owed_s + (used - self._used_before) / self._share - (now - self._before)
         self._used_before, self._before = used, now
-        self._owed_s = max(-CREDIT_CAP_S, min(owed, LONGEST_SLEEP_S))  # what it slept too long is owed to it
+        self._owed_s = max(
+            -CREDIT_CAP_S, min(owed, LONGEST_SLEEP_S)
+        )  # what it slept too long is owed to it
         if self._owed_s > MIN_SLICE_S:
             self._sleep(self._owed_s)

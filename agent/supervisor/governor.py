@@ -1,7 +1,9 @@
-"""Holds one running worker to its limits from outside, whatever the worker does: a thread that lives only while the worker runs.
+"""Holds one running worker to its limits from outside, whatever the worker does: a thread that
+lives only while the worker runs.
 
-It suspends and resumes the whole process tree by the debt arithmetic of `cpu_meter`, looks once a second at memory, written bytes and time,
-and can be told at any moment to hold the worker back: the signal is sent by the caller itself, without waiting for the thread.
+It suspends and resumes the whole process tree by the debt arithmetic of `cpu_meter`, looks once a
+second at memory, written bytes and time, and can be told at any moment to hold the worker back: the
+signal is sent by the caller itself, without waiting for the thread.
 """
 
 import threading
@@ -43,10 +45,12 @@ class Governor:
         self.final_s: float | None = None
         """What it used in all, once it is closed."""
         self._alarm = threading.Lock()
-        """Held but for the moment in which it wakes the thread; to wait for it costs less than for a threading.Event."""
+        """Held but for the moment in which it wakes the thread; to wait for it costs less than for
+        a threading.Event."""
         self._alarm.acquire()
         self._turn = threading.Lock()
-        """Suspending and resuming exclude each other, so that a worker just held is not resumed by a slice that was due."""
+        """Suspending and resuming exclude each other, so that a worker just held is not resumed by
+        a slice that was due."""
         self._closing = False
         self._suspended = False
         self._held_since: float | None = None
@@ -136,11 +140,17 @@ class Governor:
         while not account.is_spent and not self._closing and self._resume():
             started = time.monotonic()
             if started >= account.ends_at:
-                return account  # still something left at the end of the period: go on without a stop
+                return (
+                    account  # still something left at the end of the period: go on without a stop
+                )
             self._wait(account.slice_s(started))
             account = self._meter(account, time.monotonic() - started)
         self._suspend()
-        while not self._closing and self._held_since is None and (rest := account.ends_at - time.monotonic()) > 0:
+        while (
+            not self._closing
+            and self._held_since is None
+            and (rest := account.ends_at - time.monotonic()) > 0
+        ):
             self._wait(rest)
         return account
 
@@ -195,7 +205,9 @@ class Governor:
         if event.action is Action.ENDED:
             self._tree.end()
             give_up = time.monotonic() + GRACE_S
-            while self._tree.look() is not None and not self._closing and time.monotonic() < give_up:
+            while (
+                self._tree.look() is not None and not self._closing and time.monotonic() < give_up
+            ):
                 self._wait(0.05)
         self._tree.kill()
         self._on_stop(event)

@@ -1,7 +1,8 @@
 """Workers on record: at most one trains on a machine at a time, and none outlives a killed agent.
 
-A worker's pid and start time are written down after its start and struck off after its end. At the next start whatever is still on record,
-with the same start time (pids are reused), is killed. Where the kernel kills children with their parent nothing is ever found.
+A worker's pid and start time are written down after its start and struck off after its end. At the
+next start whatever is still on record, with the same start time (pids are reused), is killed. Where
+the kernel kills children with their parent nothing is ever found.
 """
 
 import logging
@@ -26,7 +27,9 @@ _SAME_START_S = 0.05
 def note(folder: Path, pid: int) -> None:
     """Write down a worker that was just started."""
     with suppress(psutil.Error, OSError):
-        atomic_file.write(folder / f"{RECORD_PREFIX}{pid}", f"{psutil.Process(pid).create_time():.3f}".encode())
+        atomic_file.write(
+            folder / f"{RECORD_PREFIX}{pid}", f"{psutil.Process(pid).create_time():.3f}".encode()
+        )
 
 
 def strike_off(folder: Path, pid: int) -> None:
@@ -35,13 +38,22 @@ def strike_off(folder: Path, pid: int) -> None:
 
 
 def reap(folder: Path) -> list[int]:
-    """Kill the workers that an earlier agent left behind; their pids. Call before the first worker starts."""
+    """Kill the workers that an earlier agent left behind; their pids.
+
+    Call before the first worker starts.
+    """
     reaped = []
     for record in sorted(folder.glob(f"{RECORD_PREFIX}*")):
         try:
-            pid, started = int(record.name.removeprefix(RECORD_PREFIX)), float(record.read_bytes()[:MAX_RECORD_BYTES])
+            pid, started = (
+                int(record.name.removeprefix(RECORD_PREFIX)),
+                float(record.read_bytes()[:MAX_RECORD_BYTES]),
+            )
             left = psutil.Process(pid)
-            if abs(left.create_time() - started) < _SAME_START_S and left.status() != psutil.STATUS_ZOMBIE:
+            if (
+                abs(left.create_time() - started) < _SAME_START_S
+                and left.status() != psutil.STATUS_ZOMBIE
+            ):
                 tree_of(pid).kill()
                 reaped.append(pid)
         except (OSError, ValueError, psutil.Error):
@@ -52,8 +64,8 @@ def reap(folder: Path) -> list[int]:
 
 
 class MachineSlot:
-    """The right to train on this machine, whoever is logged in: an advisory lock on a file that every user can open, freed by the kernel
-    when its holder ends.
+    """The right to train on this machine, whoever is logged in: an advisory lock on a file that
+    every user can open, freed by the kernel when its holder ends.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,7 +73,10 @@ class MachineSlot:
         self._file: int | None = None
 
     def take(self) -> bool:
-        """Take it if nobody holds it. Raises NeedsUser TRAINING_ELSEWHERE when the lock cannot even be opened."""
+        """Take it if nobody holds it.
+
+        Raises NeedsUser TRAINING_ELSEWHERE when the lock cannot even be opened.
+        """
         self._file = _open_shared(self._path)
         if not _lock(self._file):
             self.free()
@@ -83,14 +98,20 @@ def machine_folder() -> Path:
 
 
 def _open_shared(path: Path) -> int:
-    """Another user's file opens for reading only, and only without O_CREAT (fs.protected_regular)."""
+    """Another user's file opens for reading only, and only without O_CREAT
+    (fs.protected_regular).
+    """
     follow_not = getattr(os, "O_NOFOLLOW", 0)
     for _ in range(3):
         with suppress(FileNotFoundError):
             return os.open(path, os.O_RDONLY | follow_not)
         with suppress(FileExistsError):
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | follow_not, 0o644)
-    raise NeedsUser("TRAINING_ELSEWHERE", "The lock of this computer's training cannot be opened.", f"See who holds {path}.")
+    raise NeedsUser(
+        "TRAINING_ELSEWHERE",
+        "The lock of this computer's training cannot be opened.",
+        f"See who holds {path}.",
+    )
 
 
 def _lock(file: int) -> bool:

@@ -1,8 +1,10 @@
-"""The limits as they hold now, for whichever worker runs: the one place where settings and conditions meet the running worker.
+"""The limits as they hold now, for whichever worker runs: the one place where settings and
+conditions meet the running worker.
 
-Training is held to the processor limit and held back when the conditions say so. Work that a person waits for (looking at a file, taking
-samples) and sealing (less than a second, while other devices wait for it) run at the lowest priority, but at full speed; memory, written
-bytes and time are bounded for all.
+Training is held to the processor limit and held back when the conditions say so. Work that a person
+waits for (looking at a file, taking samples) and sealing (less than a second, while other devices
+wait for it) run at the lowest priority, but at full speed; memory, written bytes and time are
+bounded for all.
 """
 
 import logging
@@ -18,9 +20,18 @@ log = logging.getLogger(__name__)
 
 
 class Supervision:
-    """Built once per agent. `watch` each worker right after its start, `close` what it returns after its end."""
+    """Built once per agent.
 
-    def __init__(self, caps: Caps, ended: Callable[[StopEvent], None] = lambda _: None, *, tree: Callable[[int], Tree] = tree_of) -> None:
+    `watch` each worker right after its start, `close` what it returns after its end.
+    """
+
+    def __init__(
+        self,
+        caps: Caps,
+        ended: Callable[[StopEvent], None] = lambda _: None,
+        *,
+        tree: Callable[[int], Tree] = tree_of,
+    ) -> None:
         """`ended` is called from another thread when a limit ended a worker."""
         self._caps = caps
         self._held = False
@@ -42,11 +53,22 @@ class Supervision:
         return self._held
 
     def caps_of(self, job: Job, address_mib: int) -> Caps:
-        """What holds for one job; `address_mib` is its address space, the only memory bound of what is not training."""
-        return self._caps if job is Job.TRAIN else replace(self._caps, cpu_percent=None, memory_bytes=address_mib << 20)
+        """What holds for one job; `address_mib` is its address space, the only memory bound of what
+        is not training.
+        """
+        return (
+            self._caps
+            if job is Job.TRAIN
+            else replace(self._caps, cpu_percent=None, memory_bytes=address_mib << 20)
+        )
 
-    def watch(self, pid: int, job: Job, address_mib: int, tell: Callable[[int], None] = lambda _: None) -> Governor:
-        """Govern the process group that `pid` leads. `tell` is called with a new processor limit while it runs."""
+    def watch(
+        self, pid: int, job: Job, address_mib: int, tell: Callable[[int], None] = lambda _: None
+    ) -> Governor:
+        """Govern the process group that `pid` leads.
+
+        `tell` is called with a new processor limit while it runs.
+        """
         governor = Governor(self._tree(pid), self.caps_of(job, address_mib), self._stopped)
         if job is Job.TRAIN:
             if self._held:
@@ -83,7 +105,9 @@ class Supervision:
         return governor.measured() if governor is not None and governor.is_running else None
 
     def used_s(self) -> float:
-        """Processor seconds of all workers so far, those that run and those that ended; never falls."""
+        """Processor seconds of all workers so far, those that run and those that ended; never
+        falls.
+        """
         ended = [governor for governor in self._watched if governor.final_s is not None]
         self._ended_s += sum(governor.used_s() for governor in ended)
         self._watched = [governor for governor in self._watched if governor not in ended]
@@ -93,6 +117,7 @@ class Supervision:
         self.last_stop = event
         log.warning(
             "worker.stopped limit=%s value=%.0f cap=%.0f unit=%s after_s=%.0f action=%s",
-            event.limit.value, event.value, event.cap, event.unit, event.after_s, event.action.value,
+            event.limit.value, event.value, event.cap, event.unit, event.after_s,
+            event.action.value,
         )  # fmt: skip
         self._ended(event)

@@ -1,7 +1,9 @@
-"""A worker and everything that it started, as one thing: read its use from the kernel, suspend, resume and kill it.
+"""A worker and everything that it started, as one thing: read its use from the kernel, suspend,
+resume and kill it.
 
-The worker leads a process group of its own (it is started in a new session), so that one signal reaches all of it at once, also children
-that were orphaned. A child that leaves the group is still found through its parents; on Linux the fence allows no children at all.
+The worker leads a process group of its own (it is started in a new session), so that one signal
+reaches all of it at once, also children that were orphaned. A child that leaves the group is still
+found through its parents; on Linux the fence allows no children at all.
 """
 
 import os
@@ -24,13 +26,19 @@ class Held:
 
 
 class Tree(Protocol):
-    """What the governor needs of a process tree. All calls are cheap and do nothing once the tree is gone."""
+    """What the governor needs of a process tree.
+
+    All calls are cheap and do nothing once the tree is gone.
+    """
 
     def used_s(self) -> float:
         """Processor seconds of the whole tree since it started; never falls."""
 
     def look(self) -> "Held | None":
-        """Find processes started since the last look, and what all of them hold; None: it is gone. Call about once a second."""
+        """Find processes started since the last look, and what all of them hold; None: it is gone.
+
+        Call about once a second.
+        """
 
     def suspend(self) -> None: ...
 
@@ -43,7 +51,9 @@ class Tree(Protocol):
 
 
 class LinuxTree:
-    """Reads the kernel's own clocks of each process: one system call of a microsecond, exact to the nanosecond, all threads included."""
+    """Reads the kernel's own clocks of each process: one system call of a microsecond, exact to the
+    nanosecond, all threads included.
+    """
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -122,7 +132,9 @@ class PsutilTree:
     def _find_children(self) -> None:
         with suppress(psutil.Error):
             known = {process.pid for process in self._all}
-            self._all += [child for child in self._all[0].children(recursive=True) if child.pid not in known]
+            self._all += [
+                child for child in self._all[0].children(recursive=True) if child.pid not in known
+            ]
 
     def suspend(self) -> None:
         self._each("suspend")
@@ -150,7 +162,9 @@ def tree_of(pid: int) -> Tree:
 
 
 def _clock_of(pid: int) -> int:
-    """The clock id of another process's processor time: CPUCLOCK_SCHED of its thread group (clock_getcpuclockid(3))."""
+    """The clock id of another process's processor time: CPUCLOCK_SCHED of its thread group
+    (clock_getcpuclockid(3)).
+    """
     return (~pid << 3) | 2
 
 
@@ -161,7 +175,9 @@ class _Stat:
 
 
 def _stat(pid: int) -> _Stat | None:
-    """Two fields of /proc/PID/stat (proc(5): 3 and 24), counted from the end of the name, which may hold anything."""
+    """Two fields of /proc/PID/stat (proc(5): 3 and 24), counted from the end of the name, which may
+    hold anything.
+    """
     fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     return _Stat(fields[0], int(fields[21])) if len(fields) > 21 else None
 

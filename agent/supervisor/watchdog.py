@@ -1,4 +1,6 @@
-"""When a worker must end, and which limit says so: a pure check of what was measured against what is allowed."""
+"""When a worker must end, and which limit says so: a pure check of what was measured against what
+is allowed.
+"""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -58,7 +60,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class StopEvent:
-    """Why a worker was stopped: which limit, what was measured, the cap, for how long it had run."""
+    """Why a worker was stopped: which limit, what was measured, the cap, for how long it had
+    run.
+    """
 
     limit: Limit
     value: float
@@ -81,14 +85,28 @@ def check(sample: Sample, caps: Caps) -> StopEvent | None:
         return StopEvent(limit, value, cap, unit, sample.running_s, action)
 
     if sample.rss_bytes > caps.memory_bytes:
-        return event(Limit.MEMORY, sample.rss_bytes / 2**20, caps.memory_bytes / 2**20, "MiB", Action.KILLED)
+        return event(
+            Limit.MEMORY, sample.rss_bytes / 2**20, caps.memory_bytes / 2**20, "MiB", Action.KILLED
+        )
     if sample.written_bytes > caps.written_bytes:
-        return event(Limit.WRITTEN, sample.written_bytes / 2**20, caps.written_bytes / 2**20, "MiB", Action.KILLED)
+        return event(
+            Limit.WRITTEN,
+            sample.written_bytes / 2**20,
+            caps.written_bytes / 2**20,
+            "MiB",
+            Action.KILLED,
+        )
     if sample.running_s > caps.running_s:
         return event(Limit.RUNNING_TIME, sample.running_s, caps.running_s, "s", Action.ENDED)
     if sample.held_s > HELD_MAX_S:
         return event(Limit.HELD, sample.held_s, HELD_MAX_S, "s", Action.ENDED)
     available = sample.machine_available_bytes
     if available is not None and available < MEMORY_RESERVE_BYTES:
-        return event(Limit.MACHINE_MEMORY, available / 2**20, MEMORY_RESERVE_BYTES / 2**20, "MiB", Action.ENDED)
+        return event(
+            Limit.MACHINE_MEMORY,
+            available / 2**20,
+            MEMORY_RESERVE_BYTES / 2**20,
+            "MiB",
+            Action.ENDED,
+        )
     return None

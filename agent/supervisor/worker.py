@@ -1,8 +1,12 @@
-"""The agent's side of a worker: the jobs as calls, each in a process of its own that is watched, bounded and ended.
+"""The agent's side of a worker: the jobs as calls, each in a process of its own that is watched,
+bounded and ended.
 
-1. A job is one child process: own session, closed descriptors, fixed environment; it fences itself before it reads anything.
-2. Everything it says is checked (agent.protocol.jobs.read_event) and bounded in bytes; a child that floods, stalls or dies is one error.
-3. A child that dies or stalls on a file costs that file: the job is run again without it, a few times.
+1. A job is one child process: own session, closed descriptors, fixed environment; it fences itself
+   before it reads anything.
+2. Everything it says is checked (agent.protocol.jobs.read_event) and bounded in bytes; a child that
+   floods, stalls or dies is one error.
+3. A child that dies or stalls on a file costs that file: the job is run again without it, a few
+   times.
 4. When the call ends, however it ends, the child and all it started are gone.
 """
 
@@ -47,20 +51,32 @@ from agent.supervisor.supervision import Supervision
 from agent.supervisor.watchdog import Action, Caps
 
 SILENCE_S = 30.0
-"""A child that says nothing for so long (at full speed) hangs; one file takes a millisecond, one training pass less than a second."""
+"""A child that says nothing for so long (at full speed) hangs; one file takes a millisecond, one
+training pass less than a second."""
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 """All that one job may say."""
 MAX_RESTARTS = 8
 """Files that may take their process down before the job is given up."""
 EXIT_S = 2.0
-MEMORY_MIB = {Job.EXTRACT: 1024, Job.IMPORT: 2048, Job.SCAN: 1024, Job.TRAIN: 3072, Job.EXAMPLE: 3072, Job.SEAL: 1024}
-"""Address space, not memory in use (that is the governor's): libraries map far more than they touch."""
+MEMORY_MIB = {
+    Job.EXTRACT: 1024,
+    Job.IMPORT: 2048,
+    Job.SCAN: 1024,
+    Job.TRAIN: 3072,
+    Job.EXAMPLE: 3072,
+    Job.SEAL: 1024,
+}
+"""Address space, not memory in use (that is the governor's): libraries map far more than they
+touch."""
 _READ_BYTES = 256 * 1024
 T = TypeVar("T")
 
 
 class Worker(Protocol):
-    """What the agent asks of its worker. Every call may raise AegisError, and ends when its task is cancelled or `stop` is called."""
+    """What the agent asks of its worker.
+
+    Every call may raise AegisError, and ends when its task is cancelled or `stop` is called.
+    """
 
     async def extract(self, paths: Sequence[str]) -> ExtractResult: ...
 
@@ -69,10 +85,20 @@ class Worker(Protocol):
     async def scan(self, paths: Sequence[str], model: bytes) -> ScanResult: ...
 
     async def train(
-        self, task: Task, model: bytes, rows: bytes, labels: bytes, scratch: str, job_key: bytes, *, job: Job = Job.TRAIN
+        self,
+        task: Task,
+        model: bytes,
+        rows: bytes,
+        labels: bytes,
+        scratch: str,
+        job_key: bytes,
+        *,
+        job: Job = Job.TRAIN,
     ) -> TrainResult: ...
 
-    async def seal(self, config: RoundConfig, scratch: str, job_key: bytes, attempt: str) -> bytes: ...
+    async def seal(
+        self, config: RoundConfig, scratch: str, job_key: bytes, attempt: str
+    ) -> bytes: ...
 
     async def stop(self, jobs: Collection[Job] = tuple(Job)) -> None:
         """End what is under way of these jobs."""
@@ -110,27 +136,56 @@ class Jobs(ABC):
         return ImportResult(_one(Table, events).rows, _all(Refused, events))
 
     async def scan(self, paths: Sequence[str], model: bytes) -> ScanResult:
-        """A result for every file named or below a named folder. Raises PeerFault MODEL_WRONG_SHAPE, MODEL_NOT_FINITE."""
-        return ScanResult(_all(Scanned, await self._run(Frame({"job": Job.SCAN, "skipped": {}}, (_paths(paths), model)))))
+        """A result for every file named or below a named folder.
+
+        Raises PeerFault MODEL_WRONG_SHAPE, MODEL_NOT_FINITE.
+        """
+        return ScanResult(
+            _all(
+                Scanned,
+                await self._run(Frame({"job": Job.SCAN, "skipped": {}}, (_paths(paths), model))),
+            )
+        )
 
     async def train(
-        self, task: Task, model: bytes, rows: bytes, labels: bytes, scratch: str, job_key: bytes, *, job: Job = Job.TRAIN
+        self,
+        task: Task,
+        model: bytes,
+        rows: bytes,
+        labels: bytes,
+        scratch: str,
+        job_key: bytes,
+        *,
+        job: Job = Job.TRAIN,
     ) -> TrainResult:
-        """Leave the clipped update in the file `scratch`. Goes on from a checkpoint that an earlier call left there.
+        """Leave the clipped update in the file `scratch`. Goes on from a checkpoint that an earlier
+        call left there.
 
         `job` EXAMPLE: at full speed, at once, and whatever holds training back.
 
-        Raises NeedsUser TRAINING_INTERRUPTED after a checkpoint, and as agent.worker.train.train does.
+        Raises NeedsUser TRAINING_INTERRUPTED after a checkpoint, and as agent.worker.train.train
+        does.
         """
-        request = Frame({"job": job, "task": task.to_json(), "scratch": scratch}, (model, rows, labels, job_key))
+        request = Frame(
+            {"job": job, "task": task.to_json(), "scratch": scratch}, (model, rows, labels, job_key)
+        )
         events = await self._run(request)
         if _all(Checkpointed, events):
-            raise NeedsUser("TRAINING_INTERRUPTED", "Training was interrupted and kept.", "It goes on where it was.")
+            raise NeedsUser(
+                "TRAINING_INTERRUPTED",
+                "Training was interrupted and kept.",
+                "It goes on where it was.",
+            )
         return _one(TrainResult, events)
 
     async def seal(self, config: RoundConfig, scratch: str, job_key: bytes, attempt: str) -> bytes:
         """The envelope of the update in `scratch`, sealed for one round."""
-        header = {"job": Job.SEAL, "config": config.to_json(), "scratch": scratch, "attempt": attempt}
+        header = {
+            "job": Job.SEAL,
+            "config": config.to_json(),
+            "scratch": scratch,
+            "attempt": attempt,
+        }
         return _one(Sealed, await self._run(Frame(header, (job_key,)))).body
 
 
@@ -148,9 +203,11 @@ class ProcessWorker(Jobs):
         slot: Callable[[], AbstractAsyncContextManager[None]] = contextlib.nullcontext,
         records: Path | None = None,
     ) -> None:
-        """`scratch`: the folder that children work in. `supervision` holds them to the person's limits. `slot` is entered for training.
+        """`scratch`: the folder that children work in. `supervision` holds them to the person's
+        limits. `slot` is entered for training.
 
-        `records`: the folder where a training is on record while it runs, so that none outlives a killed agent.
+        `records`: the folder where a training is on record while it runs, so that none outlives a
+        killed agent.
         """
         self._records = records
         self._scratch = scratch
@@ -188,7 +245,9 @@ class ProcessWorker(Jobs):
         skipped: dict[str, str] = {}
         while True:
             try:
-                return await self._once(Frame({**request.header, "skipped": skipped}, request.parts))
+                return await self._once(
+                    Frame({**request.header, "skipped": skipped}, request.parts)
+                )
             except _LostError as lost:
                 if not lost.opening or lost.opening in skipped or len(skipped) == MAX_RESTARTS:
                     raise lost.error from None
@@ -202,10 +261,18 @@ class ProcessWorker(Jobs):
                 return await self._listen(child, governor)
             except _LostError as lost:
                 if child not in self._children:
-                    raise NeedsUser("WORKER_STOPPED", "The work was stopped before it was finished.", "Start it again.") from None
+                    raise NeedsUser(
+                        "WORKER_STOPPED",
+                        "The work was stopped before it was finished.",
+                        "Start it again.",
+                    ) from None
                 if (stopped := governor.stopped) is not None:
-                    code = "TRAINING_INTERRUPTED" if stopped.action is Action.ENDED else "WORKER_LIMIT"
-                    raise NeedsUser(code, str(stopped), "Raise the limit or try again later.") from None
+                    code = (
+                        "TRAINING_INTERRUPTED" if stopped.action is Action.ENDED else "WORKER_LIMIT"
+                    )
+                    raise NeedsUser(
+                        code, str(stopped), "Raise the limit or try again later."
+                    ) from None
                 raise lost
 
     @contextlib.asynccontextmanager
@@ -213,14 +280,18 @@ class ProcessWorker(Jobs):
         percent = self._supervision.caps_of(job, MEMORY_MIB[job]).cpu_percent or 100
         child = await asyncio.create_subprocess_exec(
             *self._command, str(os.getpid()), str(MEMORY_MIB[job]), str(percent),
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-            cwd=self._scratch, env=environment(os.environ), start_new_session=True, limit=_READ_BYTES,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            cwd=self._scratch, env=environment(os.environ), start_new_session=True,
+            limit=_READ_BYTES,
         )  # fmt: skip
         self._children[child] = job
         recorded = self._records if job is Job.TRAIN else None
         if recorded is not None:
             reaper.note(recorded, child.pid)
-        governor = self._supervision.watch(child.pid, job, MEMORY_MIB[job], partial(_tell_limit, child))
+        governor = self._supervision.watch(
+            child.pid, job, MEMORY_MIB[job], partial(_tell_limit, child)
+        )
         try:
             yield child, governor
         finally:
@@ -243,10 +314,18 @@ class ProcessWorker(Jobs):
         assert child.stdout is not None  # noqa: S101 - it was started with a pipe
         events: list[Event] = []
         decoder, opening, said = FrameDecoder(), "", 0
-        while chunk := await self._patiently(partial(child.stdout.read, _READ_BYTES), opening, governor):
+        while chunk := await self._patiently(
+            partial(child.stdout.read, _READ_BYTES), opening, governor
+        ):
             said += len(chunk)
             if said > MAX_ANSWER_BYTES:
-                raise _LostError("", "", InternalError("WORKER_FLOODED", "The worker said more than it may.", "Nothing was kept."))
+                raise _LostError(
+                    "",
+                    "",
+                    InternalError(
+                        "WORKER_FLOODED", "The worker said more than it may.", "Nothing was kept."
+                    ),
+                )
             for event in map(read_event, decoder.feed(chunk)):
                 if isinstance(event, Done):
                     return events
@@ -259,22 +338,36 @@ class ProcessWorker(Jobs):
                 else:
                     events.append(event)
         raise _LostError(
-            opening, "PARSER_CRASHED", InternalError("WORKER_CRASHED", "The worker ended before its work was done.", "Try again.")
+            opening,
+            "PARSER_CRASHED",
+            InternalError(
+                "WORKER_CRASHED", "The worker ended before its work was done.", "Try again."
+            ),
         )
 
-    async def _patiently(self, act: Callable[[], Awaitable[T]], opening: str, governor: Governor | None) -> T:
-        """Wait for the child, as long as its share of the processor asks for; time in which it is held back does not count."""
+    async def _patiently(
+        self, act: Callable[[], Awaitable[T]], opening: str, governor: Governor | None
+    ) -> T:
+        """Wait for the child, as long as its share of the processor asks for; time in which it is
+        held back does not count.
+        """
         while True:
             try:
-                return await asyncio.wait_for(act(), self._silence_s / (governor.share if governor else 1.0))
+                return await asyncio.wait_for(
+                    act(), self._silence_s / (governor.share if governor else 1.0)
+                )
             except TimeoutError:
                 if governor is None or not governor.is_held:
-                    error = InternalError("WORKER_SILENT", "The worker did not go on; it was ended.", "Try again.")
+                    error = InternalError(
+                        "WORKER_SILENT", "The worker did not go on; it was ended.", "Try again."
+                    )
                     raise _LostError(opening, "TOO_SLOW", error) from None
 
 
 class _LostError(Exception):
-    """A child died, stalled or flooded; `opening` is the file that it had in hand, `code` what that file is refused with."""
+    """A child died, stalled or flooded; `opening` is the file that it had in hand, `code` what that
+    file is refused with.
+    """
 
     def __init__(self, opening: str, code: str, error: AegisError) -> None:
         super().__init__(code)
@@ -282,7 +375,9 @@ class _LostError(Exception):
 
 
 def worker_command() -> tuple[str, ...]:
-    """How a worker is started: from the installed package, or from the one program that an installer put there."""
+    """How a worker is started: from the installed package, or from the one program that an
+    installer put there.
+    """
     if getattr(sys, "frozen", False):
         return (sys.executable, "--worker")
     return (sys.executable, "-P", "-m", "agent.worker")
@@ -298,7 +393,10 @@ def kill_tree(pid: int) -> None:
 
 
 def _tell_limit(child: asyncio.subprocess.Process, cpu_percent: int) -> None:
-    """One byte after the request: the new limit. It only sets the worker's own pace; the governor enforces."""
+    """One byte after the request: the new limit.
+
+    It only sets the worker's own pace; the governor enforces.
+    """
     if child.stdin is not None and not child.stdin.is_closing():
         child.stdin.write(bytes([cpu_percent]))
 
@@ -315,5 +413,9 @@ def _all(kind: type[T], events: Iterable[object]) -> tuple[T, ...]:
 def _one(kind: type[T], events: Iterable[object]) -> T:
     found = _all(kind, events)
     if len(found) != 1:
-        raise InternalError("WORKER_FAULT", "The worker gave another answer than asked for.", "Nothing was changed. Report this.")
+        raise InternalError(
+            "WORKER_FAULT",
+            "The worker gave another answer than asked for.",
+            "Nothing was changed. Report this.",
+        )
     return found[0]

@@ -1,4 +1,7 @@
-"""What the server's answers become: strict values, or one of our errors. The server's own wording is never shown to a person."""
+"""What the server's answers become: strict values, or one of our errors.
+
+The server's own wording is never shown to a person.
+"""
 
 import contextlib
 import json
@@ -20,22 +23,42 @@ _KNOWN: dict[str, tuple[type[AegisError], str, str]] = {
     "TOKEN_UNKNOWN": (NeedsUser, "The server does not know this invitation.", _NEW_INVITATION),
     "TOKEN_USED": (NeedsUser, "This invitation has been used already.", _NEW_INVITATION),
     "TOKEN_EXPIRED": (NeedsUser, "This invitation has expired.", _NEW_INVITATION),
-    "BAD_CSR": (PeerFault, "The server refused this device's request for a certificate.", _OPERATOR),
+    "BAD_CSR": (
+        PeerFault,
+        "The server refused this device's request for a certificate.",
+        _OPERATOR,
+    ),
     "ROUND_CLOSED": (PeerFault, "The round has closed.", _LATER),
     "ALREADY_CONTRIBUTED": (PeerFault, "This device has already taken part in this round.", _LATER),
     "BAD_ENVELOPE": (PeerFault, "The server could not read the update.", _OPERATOR),
     "WRONG_SHAPE": (PeerFault, "The server refused the update's shape.", _OPERATOR),
     "NOT_IN_GROUP": (PeerFault, "The round's group stands without this device.", _LATER),
     "REVOKED": (NeedsOperator, "This device's certificate was revoked.", _NEW_INVITATION),
-    "REJECTED_IDENTITY": (NeedsOperator, "The server refuses this device's certificate.", _NEW_INVITATION),
+    "REJECTED_IDENTITY": (
+        NeedsOperator,
+        "The server refuses this device's certificate.",
+        _NEW_INVITATION,
+    ),
     "CERTIFICATE_EXPIRED": (
         NeedsOperator,
         "This device's certificate has expired.",
         "AegisAI renews it by itself; else ask for a new invitation.",
     ),
-    "NONCE_MISSING": (PeerFault, "The server asks for a fresh request.", "AegisAI asks again by itself."),
-    "NONCE_SPENT": (PeerFault, "The server saw this request before.", "AegisAI asks again by itself."),
-    "NONCE_EXPIRED": (PeerFault, "The request took too long on its way.", "AegisAI asks again by itself."),
+    "NONCE_MISSING": (
+        PeerFault,
+        "The server asks for a fresh request.",
+        "AegisAI asks again by itself.",
+    ),
+    "NONCE_SPENT": (
+        PeerFault,
+        "The server saw this request before.",
+        "AegisAI asks again by itself.",
+    ),
+    "NONCE_EXPIRED": (
+        PeerFault,
+        "The request took too long on its way.",
+        "AegisAI asks again by itself.",
+    ),
     "BAD_REQUEST_SIGNATURE": (PeerFault, "The server refused the request's signature.", _OPERATOR),
     "NO_MODEL": (PeerFault, "The server has no model yet.", "AegisAI asks again by itself."),
 }
@@ -55,7 +78,12 @@ class RetryLater(PeerFault):
     """The server asks for patience; `retry_after_s` says how long."""
 
     def __init__(self, retry_after_s: int) -> None:
-        super().__init__("SERVER_BUSY", "The server is busy.", "AegisAI asks again by itself.", f"{retry_after_s} s")
+        super().__init__(
+            "SERVER_BUSY",
+            "The server is busy.",
+            "AegisAI asks again by itself.",
+            f"{retry_after_s} s",
+        )
         self.retry_after_s = retry_after_s
 
 
@@ -89,7 +117,8 @@ class Offer:
     join_closes: int = 0
     """When the round's group meets, by the server's clock; 0 and 0: no meeting is announced."""
     crl_pem: str = ""
-    """The authority's signed list of revoked certificates, unchecked (agent.protocol.revocations)."""
+    """The authority's signed list of revoked certificates, unchecked
+    (agent.protocol.revocations)."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +157,15 @@ def problem(answer: Answer) -> AegisError:
         family, message, remedy = _KNOWN["REJECTED_IDENTITY"]
         return family("REJECTED_IDENTITY", message, remedy, f"status {answer.status} {code[:64]!r}")
     if answer.status == 422:
-        return PeerFault("MESSAGE_REFUSED", "The server refused this device's message.", _OPERATOR, code[:64])
-    return PeerFault("SERVER_ERROR", f"The server answered with status {answer.status}.", "AegisAI tries again by itself.", code[:64])
+        return PeerFault(
+            "MESSAGE_REFUSED", "The server refused this device's message.", _OPERATOR, code[:64]
+        )
+    return PeerFault(
+        "SERVER_ERROR",
+        f"The server answered with status {answer.status}.",
+        "AegisAI tries again by itself.",
+        code[:64],
+    )
 
 
 def json_object(answer: Answer) -> dict[str, Any]:
@@ -144,7 +180,10 @@ def json_object(answer: Answer) -> dict[str, Any]:
 
 
 def checked(value: object, **kinds: type | UnionType) -> dict[str, Any]:
-    """`value` as an object with exactly the fields of `kinds`, each of its type. Raises PeerFault BAD_ANSWER."""
+    """`value` as an object with exactly the fields of `kinds`, each of its type.
+
+    Raises PeerFault BAD_ANSWER.
+    """
     if not isinstance(value, dict) or set(value) != set(kinds):
         raise bad_answer(f"expected the fields {sorted(kinds)}")
     for name, kind in kinds.items():
@@ -155,9 +194,18 @@ def checked(value: object, **kinds: type | UnionType) -> dict[str, Any]:
 
 def bad_answer(detail: str) -> PeerFault:
     """The server said something that is not in the contract."""
-    return PeerFault("BAD_ANSWER", "The server's answer could not be read.", "Nothing was changed. Tell the operator.", detail)
+    return PeerFault(
+        "BAD_ANSWER",
+        "The server's answer could not be read.",
+        "Nothing was changed. Tell the operator.",
+        detail,
+    )
 
 
 def _retry_after_s(answer: Answer) -> int:
     text = answer.headers.get("Retry-After", "")
-    return min(int(text), MAX_RETRY_AFTER_S) if text.isascii() and text.isdigit() and len(text) < 10 else 60
+    return (
+        min(int(text), MAX_RETRY_AFTER_S)
+        if text.isascii() and text.isdigit() and len(text) < 10
+        else 60
+    )

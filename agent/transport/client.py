@@ -1,10 +1,13 @@
-"""The aggregator as the device sees it: one method for each thing to say, signed answers checked before anyone sees them.
+"""The aggregator as the device sees it: one method for each thing to say, signed answers checked
+before anyone sees them.
 
-Every request that changes something is signed over a nonce of the server's (agent.protocol.http_signature). Each answer brings the next
-nonce; where it is missing or too old, one is asked for. A request that the server refuses for its nonce goes out again, with the same
-body under a fresh nonce.
+Every request that changes something is signed over a nonce of the server's
+(agent.protocol.http_signature). Each answer brings the next nonce; where it is missing or too old,
+one is asked for. A request that the server refuses for its nonce goes out again, with the same body
+under a fresh nonce.
 
-Blocking: call from an executor, one call at a time. Nothing is opened, read or imported before the first call.
+Blocking: call from an executor, one call at a time. Nothing is opened, read or imported before the
+first call.
 """
 
 import base64
@@ -48,8 +51,9 @@ MAX_NONCES = 3
 class AggregatorClient:
     """A connection to the aggregator.
 
-    Every method may raise NeedsUser OFFLINE, NeedsOperator SERVER_CERTIFICATE or REJECTED_IDENTITY, PeerFault SERVER_BUSY
-    (`answers.RetryLater`), SERVER_ERROR, BAD_ANSWER, BAD_SIGNATURE or ANSWER_TOO_LARGE.
+    Every method may raise NeedsUser OFFLINE, NeedsOperator SERVER_CERTIFICATE or REJECTED_IDENTITY,
+    PeerFault SERVER_BUSY (`answers.RetryLater`), SERVER_ERROR, BAD_ANSWER, BAD_SIGNATURE or
+    ANSWER_TOO_LARGE.
     """
 
     def __init__(
@@ -81,8 +85,18 @@ class AggregatorClient:
 
         Raises NeedsUser TOKEN_UNKNOWN, TOKEN_USED, TOKEN_EXPIRED.
         """
-        answer = json_object(self._post("/api/v1/register", _json({"token": token, "csr_pem": csr_pem}), JSON_TYPE))
-        fields = checked(answer, device_id=str, certificate_pem=str, ca_pem=str, erase_secret=str, task=dict, signing_key=str)
+        answer = json_object(
+            self._post("/api/v1/register", _json({"token": token, "csr_pem": csr_pem}), JSON_TYPE)
+        )
+        fields = checked(
+            answer,
+            device_id=str,
+            certificate_pem=str,
+            ca_pem=str,
+            erase_secret=str,
+            task=dict,
+            signing_key=str,
+        )
         if fields["ca_pem"].split() != self._ca_pem.split():
             raise bad_answer("the certificate authority is not the invitation's")
         if self._signing_key and fields["signing_key"] != self._signing_key:
@@ -95,9 +109,17 @@ class AggregatorClient:
         return self._identity
 
     def offer(self, *, ready: bool = False, trained: int | None = None) -> Offer:
-        """What the server would like now. `ready`: a finished update of the model version `trained` is here and can meet a group."""
+        """What the server would like now.
+
+        `ready`: a finished update of the model version `trained` is here and can meet a group.
+        """
         said = "?ready=true" + ("" if trained is None else f"&trained={trained}") if ready else ""
-        outer = checked(json_object(self._get(f"/api/v1/rounds/offer{said}", MAX_OFFER_BYTES)), offer=dict, signature=str, crl_pem=str)
+        outer = checked(
+            json_object(self._get(f"/api/v1/rounds/offer{said}", MAX_OFFER_BYTES)),
+            offer=dict,
+            signature=str,
+            crl_pem=str,
+        )
         verify(self._signing_key, Context.OFFER, outer["offer"], outer["signature"])
         fields = checked(
             outer["offer"],
@@ -115,7 +137,14 @@ class AggregatorClient:
         if fields["status"] not in ("open", "wait") or fields["next_poll_s"] < 0:
             raise bad_answer("status or next_poll_s out of range")
         config = None if fields["round"] is None else RoundConfig.from_json(fields["round"])
-        return Offer(**{**fields, "task": Task.from_json(fields["task"]), "round": config, "crl_pem": outer["crl_pem"]})
+        return Offer(
+            **{
+                **fields,
+                "task": Task.from_json(fields["task"]),
+                "round": config,
+                "crl_pem": outer["crl_pem"],
+            }
+        )
 
     def model(self, known_digest: str = "") -> ModelDownload | None:
         """The current model, unchecked; None when its SHA-256 is `known_digest`."""
@@ -130,7 +159,9 @@ class AggregatorClient:
             raise bad_answer("the model's headers") from error
 
     def public_file(self, path: str, max_bytes: int) -> bytes | None:
-        """A file of the model repository ("metadata/…" or "targets/…"), unchecked; None when there is none. Needs no certificate."""
+        """A file of the model repository ("metadata/…" or "targets/…"), unchecked; None when there
+        is none. Needs no certificate.
+        """
         answer = self._session().send("GET", f"/api/v1/{path}", max_bytes=max_bytes)
         if answer.status == 404:
             return None
@@ -143,36 +174,62 @@ class AggregatorClient:
 
         Raises PeerFault ROUND_CLOSED, ALREADY_CONTRIBUTED, BAD_ENVELOPE, WRONG_SHAPE.
         """
-        outer = checked(json_object(self._send_signed("POST", "/api/v1/updates", body, ENVELOPE_TYPE)), receipt=dict, signature=str)
+        outer = checked(
+            json_object(self._send_signed("POST", "/api/v1/updates", body, ENVELOPE_TYPE)),
+            receipt=dict,
+            signature=str,
+        )
         verify(self._signing_key, Context.RECEIPT, outer["receipt"], outer["signature"])
-        fields = checked(outer["receipt"], task_id=str, round_id=int, device_id=str, body_sha256=str, bytes=int, received_at=int)
+        fields = checked(
+            outer["receipt"],
+            task_id=str,
+            round_id=int,
+            device_id=str,
+            body_sha256=str,
+            bytes=int,
+            received_at=int,
+        )
         receipt = Receipt(**fields, signature=outer["signature"])
         ours = self._identity.device_id if self._identity else receipt.device_id
-        if (receipt.body_sha256, receipt.bytes, receipt.device_id) != (hashlib.sha256(body).hexdigest(), len(body), ours):
+        if (receipt.body_sha256, receipt.bytes, receipt.device_id) != (
+            hashlib.sha256(body).hexdigest(),
+            len(body),
+            ours,
+        ):
             raise bad_answer("the receipt is for something else")
         return receipt
 
     def send_phase(self, round_id: int, phase: str, body: bytes) -> None:
-        """Send a message of a secure-aggregation round (agent.transport.session). The same body again is fine.
+        """Send a message of a secure-aggregation round (agent.transport.session). The same body
+        again is fine.
 
         Raises PeerFault ROUND_CLOSED, ALREADY_CONTRIBUTED (another body), BAD_ENVELOPE.
         """
         self._send_signed("POST", f"/api/v1/rounds/{round_id}/{phase}", body, ENVELOPE_TYPE)
 
     def inbox(self, round_id: int, after: str) -> bytes | None:
-        """What came of a phase for this device; None while it is not over. Raises PeerFault ROUND_CLOSED."""
-        answer = self._send("GET", f"/api/v1/rounds/{round_id}/inbox?after={after}", max_bytes=MAX_BODY_BYTES)
+        """What came of a phase for this device; None while it is not over.
+
+        Raises PeerFault ROUND_CLOSED.
+        """
+        answer = self._send(
+            "GET", f"/api/v1/rounds/{round_id}/inbox?after={after}", max_bytes=MAX_BODY_BYTES
+        )
         return answer.body if answer.status == 200 else None
 
     def leave(self, round_id: int, body: bytes) -> None:
-        """Tell the server that this device left the round: a code (`agent.secagg.Client.leave`), no data."""
+        """Tell the server that this device left the round: a code (`agent.secagg.Client.leave`), no
+        data.
+        """
         self.send_phase(round_id, "leave", body)
 
     def renew(self, csr_pem: str) -> str:
-        """The next certificate, as PEM, for the key of `csr_pem`; works for 90 days after the present one has expired.
+        """The next certificate, as PEM, for the key of `csr_pem`; works for 90 days after the
+        present one has expired.
 
-        Where the present one is refused (expired, by a clock that is righter than this computer's), it goes on without: the signature
-        says who asks. The same key again gives the same certificate. Raises NeedsOperator REVOKED, CERTIFICATE_EXPIRED (longer ago).
+        Where the present one is refused (expired, by a clock that is righter than this computer's),
+        it goes on without: the signature says who asks. The same key again gives the same
+        certificate. Raises NeedsOperator REVOKED, CERTIFICATE_EXPIRED (longer ago).
         """
         body = _json({"csr_pem": csr_pem})
         try:
@@ -189,12 +246,16 @@ class AggregatorClient:
         return str(fields["certificate_pem"])
 
     def log_head(self) -> dict[str, Any]:
-        """Head of the authority's issuance log, unchecked (agent.protocol.issuance), as are the next two."""
+        """Head of the authority's issuance log, unchecked (agent.protocol.issuance), as are the
+        next two.
+        """
         return json_object(self._get("/api/v1/log"))
 
     def log_proof(self, certificate_sha256: str, size: int) -> dict[str, Any]:
         """Proof that a certificate's issuance is in the log of `size` entries."""
-        return json_object(self._get(f"/api/v1/log/proof?certificate_sha256={certificate_sha256}&size={size}"))
+        return json_object(
+            self._get(f"/api/v1/log/proof?certificate_sha256={certificate_sha256}&size={size}")
+        )
 
     def log_consistency(self, earlier: int, size: int) -> dict[str, Any]:
         """Proof that the log of `earlier` entries is the beginning of the one of `size`."""
@@ -214,10 +275,18 @@ class AggregatorClient:
 
     def erase_by_secret(self, device_id: str, erase_secret: str) -> None:
         """The same after the keys are gone."""
-        self._send("DELETE", "/api/v1/device", _json({"device_id": device_id, "erase_secret": erase_secret}), {"Content-Type": JSON_TYPE})
+        self._send(
+            "DELETE",
+            "/api/v1/device",
+            _json({"device_id": device_id, "erase_secret": erase_secret}),
+            {"Content-Type": JSON_TYPE},
+        )
 
     def close(self) -> None:
-        """End what is under way, forget the key, and send nothing ever after. May be called from another thread."""
+        """End what is under way, forget the key, and send nothing ever after.
+
+        May be called from another thread.
+        """
         self._closed = True
         if self._opened is not None:
             self._opened.close()
@@ -265,14 +334,24 @@ class AggregatorClient:
         self._nonce, self._nonce_until = nonce, self._clock.monotonic() + NONCE_LIFE_S
 
     def _send(
-        self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None, *, max_bytes: int = MAX_JSON_BYTES
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: dict[str, str] | None = None,
+        *,
+        max_bytes: int = MAX_JSON_BYTES,
     ) -> Answer:
         answer = self._session().send(method, path, body=body, headers=headers, max_bytes=max_bytes)
         self._keep_nonce(answer.headers.get(REPLAY_NONCE, ""))
         if answer.status >= 400:
             raise problem(answer)
         if answer.status not in (200, 201, 202, 204, 304):
-            raise PeerFault("SERVER_ERROR", f"The server answered with status {answer.status}.", "Tell the operator.")
+            raise PeerFault(
+                "SERVER_ERROR",
+                f"The server answered with status {answer.status}.",
+                "Tell the operator.",
+            )
         return answer
 
     def _hide_certificate(self) -> None:
@@ -289,8 +368,12 @@ class AggregatorClient:
 
             if self._identity is not None and self._identity.not_after <= self._clock.now():
                 self._shows_certificate = False
-            context = client_context(self._ca_pem, self._identity if self._shows_certificate else None)
-            self._opened = PinnedSession(self._server, context, proxy=self._proxy, timeouts=self._timeouts)
+            context = client_context(
+                self._ca_pem, self._identity if self._shows_certificate else None
+            )
+            self._opened = PinnedSession(
+                self._server, context, proxy=self._proxy, timeouts=self._timeouts
+            )
         if self._closed:  # looked at last: `close` may have come while the session was being made
             self._opened.close()
         return self._opened

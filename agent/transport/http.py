@@ -1,7 +1,9 @@
-"""One pinned HTTPS connection to the aggregator: bounded in time and size, no redirects, nothing taken from the environment.
+"""One pinned HTTPS connection to the aggregator: bounded in time and size, no redirects, nothing
+taken from the environment.
 
-urllib3 by itself, because requests would add the public roots to a context and let REQUESTS_CA_BUNDLE replace the one it was given
-(measured; tests hold both), and takes four times the processor time for a request.
+urllib3 by itself, because requests would add the public roots to a context and let
+REQUESTS_CA_BUNDLE replace the one it was given (measured; tests hold both), and takes four times
+the processor time for a request.
 """
 
 import contextlib
@@ -43,12 +45,16 @@ class Timeouts:
 
 
 class _Wires:
-    """Handles on the open sockets of a session. Once cut, none can be added until the next request, or ever: nothing more leaves."""
+    """Handles on the open sockets of a session.
+
+    Once cut, none can be added until the next request, or ever: nothing more leaves.
+    """
 
     def __init__(self) -> None:
         self._open: set[socket.socket] = set()
         self._done: set[socket.socket] = set()
-        """Their connections are closed, but an answer may still be read from them (`Connection: close`)."""
+        """Their connections are closed, but an answer may still be read from them (`Connection:
+        close`)."""
         self._is_cut = False
         self._closed = False
         self._lock = threading.Lock()
@@ -75,7 +81,9 @@ class _Wires:
             wire.close()
 
     def cut(self, *, for_good: bool) -> None:
-        """End both directions of every socket, also from another thread than the one that waits for it."""
+        """End both directions of every socket, also from another thread than the one that waits for
+        it.
+        """
         with self._lock:
             self._is_cut, self._closed = True, self._closed or for_good
             for wire in self._open | self._done:
@@ -84,7 +92,9 @@ class _Wires:
 
 
 class _Alarm:
-    """Calls `ring` when a request takes too long: one thread for a session, because one for each request costs more than the request."""
+    """Calls `ring` when a request takes too long: one thread for a session, because one for each
+    request costs more than the request.
+    """
 
     def __init__(self, after_s: float, ring: Callable[[], None]) -> None:
         self._after_s = after_s
@@ -99,7 +109,9 @@ class _Alarm:
         with self._changed:
             self._due_s = time.monotonic() + self._after_s
         if self._thread is None and not self._ended:
-            self._thread = threading.Thread(target=self._watch, name="request-deadline", daemon=True)
+            self._thread = threading.Thread(
+                target=self._watch, name="request-deadline", daemon=True
+            )
             self._thread.start()
 
     def clear(self) -> None:
@@ -119,27 +131,52 @@ class _Alarm:
                 if due_s is not None and due_s <= now_s:
                     self._ring()
                     self._due_s = due_s = None
-                # A request that begins meanwhile is due later than this wait ends: nobody has to wake the thread for it.
+                # A request that begins meanwhile is due later than this wait ends: nobody has to
+                # wake the thread for it.
                 self._changed.wait(self._after_s if due_s is None else due_s - now_s)
 
 
 class PinnedSession:
-    """A connection that is kept open between requests. `send` is for one thread at a time; `close` may be called from another."""
+    """A connection that is kept open between requests.
 
-    def __init__(self, server: str, context: ssl.SSLContext, *, proxy: str = "", timeouts: Timeouts | None = None) -> None:
+    `send` is for one thread at a time; `close` may be called from another.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        context: ssl.SSLContext,
+        *,
+        proxy: str = "",
+        timeouts: Timeouts | None = None,
+    ) -> None:
         limits = timeouts or Timeouts()
         self._timeout = Timeout(connect=limits.connect_s, read=limits.read_s)
         self._wires = _Wires()
         self._alarm = _Alarm(limits.whole_s, lambda: self._wires.cut(for_good=False))
-        options: dict[str, Any] = {"num_pools": 1, "maxsize": 1, "ssl_context": context, "retries": False}
+        options: dict[str, Any] = {
+            "num_pools": 1,
+            "maxsize": 1,
+            "ssl_context": context,
+            "retries": False,
+        }
         manager = ProxyManager(proxy, **options) if proxy else PoolManager(**options)
         manager.pool_classes_by_scheme = {"https": _pool_class(self._wires)}
         self._pool = manager.connection_from_url(server)
 
-    def send(self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None, max_bytes: int) -> Answer:
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        max_bytes: int,
+    ) -> Answer:
         """Send one request and read its whole answer.
 
-        Raises NeedsUser OFFLINE, NeedsOperator SERVER_CERTIFICATE or REJECTED_IDENTITY, PeerFault ANSWER_TOO_LARGE.
+        Raises NeedsUser OFFLINE, NeedsOperator SERVER_CERTIFICATE or REJECTED_IDENTITY, PeerFault
+        ANSWER_TOO_LARGE.
         """
         self._alarm.set()
         try:
@@ -169,7 +206,9 @@ class PinnedSession:
 
 
 def _pool_class(wires: _Wires) -> type[HTTPSConnectionPool]:
-    """Connections that keep a second handle on their socket: it cuts them also during the TLS handshake."""
+    """Connections that keep a second handle on their socket: it cuts them also during the TLS
+    handshake.
+    """
 
     class CuttableConnection(HTTPSConnection):
         wire: socket.socket | None = None
@@ -198,17 +237,30 @@ def _pool_class(wires: _Wires) -> type[HTTPSConnectionPool]:
 
 
 def _read(response: BaseHTTPResponse, max_bytes: int) -> bytes:
-    """The body; gives up as soon as it is too large. Only a body of declared length is taken: any other could have been cut off."""
-    declared = "Content-Length" in response.headers or response.headers.get("Transfer-Encoding", "") == "chunked"
+    """The body; gives up as soon as it is too large.
+
+    Only a body of declared length is taken: any other could have been cut off.
+    """
+    declared = (
+        "Content-Length" in response.headers
+        or response.headers.get("Transfer-Encoding", "") == "chunked"
+    )
     if not declared and response.status not in (204, 304):
-        raise PeerFault("BAD_ANSWER", "The server's answer has no length.", "Nothing was changed. Tell the operator.")
+        raise PeerFault(
+            "BAD_ANSWER",
+            "The server's answer has no length.",
+            "Nothing was changed. Tell the operator.",
+        )
     parts: list[bytes] = []
     size = 0
     while chunk := response.read1(CHUNK_BYTES):
         size += len(chunk)
         if size > max_bytes:
             raise PeerFault(
-                "ANSWER_TOO_LARGE", "The server's answer is larger than agreed.", "Nothing was changed.", f"> {max_bytes} bytes"
+                "ANSWER_TOO_LARGE",
+                "The server's answer is larger than agreed.",
+                "Nothing was changed.",
+                f"> {max_bytes} bytes",
             )
         parts.append(chunk)
     return b"".join(parts)
@@ -225,7 +277,8 @@ def _explained(error: Exception) -> AegisError:
             return NeedsOperator(
                 "SERVER_CERTIFICATE",
                 f"The server's certificate cannot be trusted: {cause.verify_message}.",
-                "Nothing was sent. Check the server's address, or ask the operator for a new invitation.",
+                "Nothing was sent. Check the server's address, or ask the operator for a new"
+                " invitation.",
             )
     detail = f"{type(error).__name__}: {error}"[:500]
     for cause in chain:
@@ -239,10 +292,15 @@ def _explained(error: Exception) -> AegisError:
     if isinstance(error, TimeoutError):
         return _offline("The server did not answer in time.", detail)
     if any(
-        isinstance(cause, ssl.SSLError | ConnectionResetError | BrokenPipeError) or "RemoteDisconnected" in type(cause).__name__
+        isinstance(cause, ssl.SSLError | ConnectionResetError | BrokenPipeError)
+        or "RemoteDisconnected" in type(cause).__name__
         for cause in chain
     ):
-        return _offline("The connection ended before an answer came; the network may be down, or the server refuses this device.", detail)
+        return _offline(
+            "The connection ended before an answer came; the network may be down, or the server"
+            " refuses this device.",
+            detail,
+        )
     return _offline("The server cannot be reached.", detail)
 
 
@@ -254,9 +312,16 @@ def _causes(error: BaseException) -> "list[BaseException]":
         next_error = waiting.pop(0)
         if isinstance(next_error, BaseException) and next_error not in found:
             found.append(next_error)
-            waiting += [next_error.__cause__, next_error.__context__, getattr(next_error, "reason", None), *next_error.args]
+            waiting += [
+                next_error.__cause__,
+                next_error.__context__,
+                getattr(next_error, "reason", None),
+                *next_error.args,
+            ]
     return found
 
 
 def _offline(message: str, detail: str) -> NeedsUser:
-    return NeedsUser("OFFLINE", message, "AegisAI tries again by itself; check the network connection.", detail)
+    return NeedsUser(
+        "OFFLINE", message, "AegisAI tries again by itself; check the network connection.", detail
+    )

@@ -1,11 +1,14 @@
-"""One secure-aggregation round over HTTP: carries the device's state machine through its phases, and nothing else.
+"""One secure-aggregation round over HTTP: carries the device's state machine through its phases,
+and nothing else.
 
-1. The machine (agent.secagg) decides what is said and refuses what must be refused; here are only order, waiting and repetition.
-2. The masked input is given to `charge`, which pays for it and writes it to the outbox in one transaction; only then `deliver` sends
-   it from there (P4).
-3. "Signed U3" and "unmasked" are made durable by `claim` before their effect; a claim that was made before, by a process that died,
-   ends the round for this device (P10).
-4. A lost answer is asked for again with the same body until the phase ends. Round secrets are wiped however the round ends.
+1. The machine (agent.secagg) decides what is said and refuses what must be refused; here are only
+   order, waiting and repetition.
+2. The masked input is given to `charge`, which pays for it and writes it to the outbox in one
+   transaction; only then `deliver` sends it from there (P4).
+3. "Signed U3" and "unmasked" are made durable by `claim` before their effect; a claim that was made
+   before, by a process that died, ends the round for this device (P10).
+4. A lost answer is asked for again with the same body until the phase ends. Round secrets are wiped
+   however the round ends.
 """
 
 from collections.abc import Awaitable, Callable
@@ -21,14 +24,19 @@ T = TypeVar("T")
 REPEAT_S = 2.0
 """Pause before a request that failed is repeated."""
 POLL_S = 1.0
-"""Pause before it is asked again whether a phase is over; the server may hold the question for another second."""
+"""Pause before it is asked again whether a phase is over; the server may hold the question for
+another second."""
 REPEATABLE = frozenset({"OFFLINE", "SERVER_BUSY", "SERVER_ERROR"})
 PATIENCE = 2
-"""A phase is given up after this many times its length: the server's clock decides, ours only ends the waiting."""
+"""A phase is given up after this many times its length: the server's clock decides, ours only ends
+the waiting."""
 
 
 class Phase(Enum):
-    """The device's messages, in order; the values are the last part of their path. The masked input goes to /updates."""
+    """The device's messages, in order; the values are the last part of their path.
+
+    The masked input goes to /updates.
+    """
 
     ADVERTISE = "advertise"
     SHARES = "shares"
@@ -45,7 +53,10 @@ class Claim(Enum):
 
 
 class Machine(Protocol):
-    """The device's part of the protocol: bytes in, bytes out. Every method may raise PeerFault; then the round is over for this device."""
+    """The device's part of the protocol: bytes in, bytes out.
+
+    Every method may raise PeerFault; then the round is over for this device.
+    """
 
     def advertise(self) -> bytes: ...
 
@@ -94,7 +105,10 @@ class Session:
         claim: Callable[[Claim], bool],
         joining_s: float = 0.0,
     ) -> None:
-        """`claim` makes a flag durable and is False when it was set before. `joining_s`: what is left of the join window."""
+        """`claim` makes a flag durable and is False when it was set before.
+
+        `joining_s`: what is left of the join window.
+        """
         self._config = config
         self._machine = machine
         self._line = line
@@ -110,8 +124,9 @@ class Session:
     async def run(self) -> None:
         """Take part until the sum can be opened.
 
-        Raises PeerFault of the machine's checks, ROUND_CLOSED, ROUND_LOST (a claim had been made), and what the network raises for longer
-        than a phase. Whether the device was charged is in the ledger, not in the error.
+        Raises PeerFault of the machine's checks, ROUND_CLOSED, ROUND_LOST (a claim had been made),
+        and what the network raises for longer than a phase. Whether the device was charged is in
+        the ledger, not in the error.
         """
         machine = self._machine
         try:
@@ -133,21 +148,33 @@ class Session:
     def _once(self, claim: Claim) -> None:
         if not self._claim(claim):
             raise PeerFault(
-                "ROUND_LOST", "This device was restarted in the middle of the round and is left out of it.", "The charge stands."
+                "ROUND_LOST",
+                "This device was restarted in the middle of the round and is left out of it.",
+                "The charge stands.",
             )
 
     async def _say(self, phase: Phase, body: bytes) -> None:
-        await self._repeated(lambda: self._blocking(lambda: self._line.send_phase(self._config.round_id, phase.value, body)))
+        await self._repeated(
+            lambda: self._blocking(
+                lambda: self._line.send_phase(self._config.round_id, phase.value, body)
+            )
+        )
 
     async def _hear(self, after: Phase, more_s: float = 0.0) -> bytes:
         """The outcome of a phase for this device."""
         deadline = self._deadline() + more_s
         while True:
-            heard = await self._repeated(lambda: self._blocking(lambda: self._line.inbox(self._config.round_id, after.value)))
+            heard = await self._repeated(
+                lambda: self._blocking(lambda: self._line.inbox(self._config.round_id, after.value))
+            )
             if heard is not None:
                 return heard
             if self._clock.monotonic() > deadline:
-                raise PeerFault("ROUND_CLOSED", "The group did not finish in time.", "AegisAI takes part in a later round.")
+                raise PeerFault(
+                    "ROUND_CLOSED",
+                    "The group did not finish in time.",
+                    "AegisAI takes part in a later round.",
+                )
             await self._sleep(POLL_S)
 
     async def _repeated(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -161,7 +188,9 @@ class Session:
                 if error.code not in REPEATABLE or left_s < 0:
                     raise
                 wanted_s = error.retry_after_s if isinstance(error, RetryLater) else REPEAT_S
-                await self._sleep(max(REPEAT_S, min(wanted_s, left_s)))  # whatever the server wants, the phase ends
+                await self._sleep(
+                    max(REPEAT_S, min(wanted_s, left_s))
+                )  # whatever the server wants, the phase ends
 
     def _deadline(self) -> float:
         return self._clock.monotonic() + PATIENCE * self._config.phase_s

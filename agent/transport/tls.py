@@ -1,4 +1,6 @@
-"""The TLS context of every connection: TLS 1.3, exactly one trust root, and the device's certificate where there is one."""
+"""The TLS context of every connection: TLS 1.3, exactly one trust root, and the device's
+certificate where there is one.
+"""
 
 import ssl
 from typing import TYPE_CHECKING
@@ -28,4 +30,8 @@ def client_context(ca_pem: str, identity: "Identity | None" = None) -> ssl.SSLCo
 
 
 def _unusable_ca() -> NeedsUser:
-    return NeedsUser("SERVER_CERTIFICATE", "The certificate authority to trust cannot be read.", "Ask the operator for a new invitation.")
+    return NeedsUser(
+        "SERVER_CERTIFICATE",
+        "The certificate authority to trust cannot be read.",
+        "Ask the operator for a new invitation.",
+    )

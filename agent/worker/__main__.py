@@ -1,6 +1,8 @@
-"""One worker process: `python -m agent.worker PARENT_PID MEMORY_MIB CPU_PERCENT`: the fences first, then one request and its events.
+"""One worker process: `python -m agent.worker PARENT_PID MEMORY_MIB CPU_PERCENT`: the fences first,
+then one request and its events.
 
-Everything it is told comes over stdin, everything it says goes to stdout, as frames (agent.protocol.pipe). Secrets are never arguments.
+Everything it is told comes over stdin, everything it says goes to stdout, as frames
+(agent.protocol.pipe). Secrets are never arguments.
 """
 
 import os
@@ -45,8 +47,12 @@ def main(arguments: list[str]) -> int:
 
 
 def _new_limit() -> int:
-    """The processor limit that the agent sent since the last look, else 0: one byte each (agent.supervisor.worker)."""
-    if sys.platform == "win32" or not select.select([0], [], [], 0)[0]:  # select takes no pipes there
+    """The processor limit that the agent sent since the last look, else 0: one byte each
+    (agent.supervisor.worker).
+    """
+    if (
+        sys.platform == "win32" or not select.select([0], [], [], 0)[0]
+    ):  # select takes no pipes there
         return 0
     return (os.read(0, 4096) or b"\0")[-1]
 

@@ -1,6 +1,7 @@
 """One file to one feature row: 29 integers from its PE headers, or one coded reason why not.
 
-1. Only the headers are read, at most 1 MiB, never mapped: a file that shrinks meanwhile cannot crash the process.
+1. Only the headers are read, at most 1 MiB, never mapped: a file that shrinks meanwhile cannot
+   crash the process.
 2. Parsing has a limit in CPU time; what hits it is one refused file.
 """
 
@@ -38,7 +39,8 @@ class FileFeatures:
 def read_features(path: str, *, hashed: bool = False) -> FileFeatures:
     """Read one file's feature row (29 integers).
 
-    Raises RefusedFileError; takes at most FILE_LIMIT_S of CPU time where the platform has such a timer.
+    Raises RefusedFileError; takes at most FILE_LIMIT_S of CPU time where the platform has such a
+    timer.
     """
     with _time_limit(FILE_LIMIT_S), opened(path) as (descriptor, size):
         row = _features(descriptor, size)
@@ -49,8 +51,13 @@ def _features(descriptor: int, size: int) -> tuple[int, ...]:
     head = _headers(descriptor, size)
     try:
         parsed = pefile.PE(data=head, fast_load=True)
-        sources = [parsed.FILE_HEADER if name in FILE_HEADER_NAMES else parsed.OPTIONAL_HEADER for name in FEATURE_NAMES]
-        row = tuple(int(getattr(source, name)) for name, source in zip(FEATURE_NAMES, sources, strict=True))
+        sources = [
+            parsed.FILE_HEADER if name in FILE_HEADER_NAMES else parsed.OPTIONAL_HEADER
+            for name in FEATURE_NAMES
+        ]
+        row = tuple(
+            int(getattr(source, name)) for name, source in zip(FEATURE_NAMES, sources, strict=True)
+        )
     except (
         pefile.PEFormatError,
         ArithmeticError,
@@ -67,7 +74,10 @@ def _features(descriptor: int, size: int) -> tuple[int, ...]:
 
 
 def _headers(descriptor: int, size: int) -> bytes:
-    """The bytes up to the end of the section table, at least. Refuses what is no PE or ends before that."""
+    """The bytes up to the end of the section table, at least.
+
+    Refuses what is no PE or ends before that.
+    """
     head = os.read(descriptor, FIRST_READ_BYTES)
     if head[:2] != b"MZ":
         raise RefusedFileError("NOT_PE")
@@ -96,9 +106,15 @@ def _more(descriptor: int, count: int) -> bytes:
 
 
 def _check_whole(parsed: pefile.PE, size: int) -> None:
-    """Windows does not load an image whose sections lie beyond its end; padding of the last one may be missing."""
+    """Windows does not load an image whose sections lie beyond its end; padding of the last one may
+    be missing.
+    """
     padding = min(parsed.OPTIONAL_HEADER.FileAlignment, 4096)
-    ends = [section.PointerToRawData + section.SizeOfRawData for section in parsed.sections if section.PointerToRawData]
+    ends = [
+        section.PointerToRawData + section.SizeOfRawData
+        for section in parsed.sections
+        if section.PointerToRawData
+    ]
     if ends and max(ends) > size + padding:
         raise RefusedFileError("TRUNCATED_PE")
 
@@ -116,8 +132,13 @@ def _sha256(descriptor: int, size: int) -> str:
 
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Raise RefusedFileError TOO_SLOW inside the block after that much CPU time (main thread, not on Windows)."""
-    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+    """Raise RefusedFileError TOO_SLOW inside the block after that much CPU time (main thread, not
+    on Windows).
+    """
+    if (
+        not hasattr(signal, "setitimer")
+        or threading.current_thread() is not threading.main_thread()
+    ):
         yield
         return
     before = signal.signal(signal.SIGPROF, _too_slow)

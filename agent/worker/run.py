@@ -1,4 +1,7 @@
-"""Runs one job: a request frame in, events out. The same for a process of its own and for devices simulated inside one."""
+"""Runs one job: a request frame in, events out.
+
+The same for a process of its own and for devices simulated inside one.
+"""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -18,20 +21,41 @@ def never() -> bool:
 def run(request: Frame, after_step: Callable[[], bool] = never) -> Iterator[Event]:
     """Yield what the job has to say; an error is the last event, never an exception.
 
-    `after_step` is called between small steps of training: it may sleep, and True asks for a checkpoint and an end.
+    `after_step` is called between small steps of training: it may sleep, and True asks for a
+    checkpoint and an end.
     """
     try:
-        yield from _JOBS[Job(str(request.header.get("job")))](request.header, request.parts, after_step)
+        yield from _JOBS[Job(str(request.header.get("job")))](
+            request.header, request.parts, after_step
+        )
     except AegisError as error:
         yield error
     except OSError as error:
-        yield NeedsUser("SCRATCH_FAILED", f"The worker could not write its file: {error.strerror}.", "Free some space and try again.")
+        yield NeedsUser(
+            "SCRATCH_FAILED",
+            f"The worker could not write its file: {error.strerror}.",
+            "Free some space and try again.",
+        )
     except MemoryError:
-        yield NeedsUser("MEMORY_LIMIT", "The job needs more memory than it may use.", "Raise the memory limit or use fewer rows.")
+        yield NeedsUser(
+            "MEMORY_LIMIT",
+            "The job needs more memory than it may use.",
+            "Raise the memory limit or use fewer rows.",
+        )
     except (KeyError, ValueError, IndexError, TypeError) as error:
-        yield PeerFault("BAD_JOB", "The job could not be understood.", "Nothing was changed.", type(error).__name__)
+        yield PeerFault(
+            "BAD_JOB",
+            "The job could not be understood.",
+            "Nothing was changed.",
+            type(error).__name__,
+        )
     except Exception as error:  # the worker's entry: whatever went wrong is said in one clear line
-        yield InternalError("WORKER_FAULT", "The worker failed.", "Report this.", f"{type(error).__name__}: {error}"[:200])
+        yield InternalError(
+            "WORKER_FAULT",
+            "The worker failed.",
+            "Report this.",
+            f"{type(error).__name__}: {error}"[:200],
+        )
 
 
 Header = Mapping[str, Any]  # JSON: checked by what reads it
@@ -61,7 +85,15 @@ def _train(header: Header, parts: Parts, after_step: AfterStep) -> Iterator[Even
     from agent.worker.train import train
 
     model, rows, labels, job_key = parts
-    return train(Task.from_json(header["task"]), model, rows, labels, header["scratch"], job_key, after_step=after_step)
+    return train(
+        Task.from_json(header["task"]),
+        model,
+        rows,
+        labels,
+        header["scratch"],
+        job_key,
+        after_step=after_step,
+    )
 
 
 def _seal(header: Header, parts: Parts, _: AfterStep) -> Iterator[Event]:

@@ -1,4 +1,6 @@
-"""The job `extract`: feature rows from the executables that a person names as training samples; folders are walked."""
+"""The job `extract`: feature rows from the executables that a person names as training samples;
+folders are walked.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -8,7 +10,10 @@ from agent.worker.sources import RefusedFileError, files_below
 
 
 def extract(paths: Sequence[str], skipped: Mapping[str, str]) -> Iterator[Event]:
-    """A row, or a reason why not, for every file named or below a named folder. `skipped`: path to the code it is refused with unread."""
+    """A row, or a reason why not, for every file named or below a named folder.
+
+    `skipped`: path to the code it is refused with unread.
+    """
     for entry in files_below(paths, MAX_FILES):
         path, error = (entry, None) if isinstance(entry, str) else entry
         if path in skipped:

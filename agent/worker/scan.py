@@ -1,4 +1,7 @@
-"""The job `scan`: how likely is each file to be malicious, by the model it was given. What cannot be scored is said so, never "clean"."""
+"""The job `scan`: how likely is each file to be malicious, by the model it was given.
+
+What cannot be scored is said so, never "clean".
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -12,7 +15,8 @@ from agent.worker.sources import RefusedFileError, files_below
 
 
 def scan(paths: Sequence[str], model: bytes, skipped: Mapping[str, str]) -> Iterator[Event]:
-    """One result for every file named or below a named folder. `skipped`: path to the code with which it is refused unread.
+    """One result for every file named or below a named folder. `skipped`: path to the code with
+    which it is refused unread.
 
     Raises PeerFault as agent.detector.model.from_safetensors does.
     """
@@ -31,7 +35,9 @@ def scan(paths: Sequence[str], model: bytes, skipped: Mapping[str, str]) -> Iter
         except RefusedFileError as refused:
             found.append(_unscored(path, refused))
     rows = [entry[1] for entry in found if not isinstance(entry, Scanned)]
-    chances = iter(probability(logistic, transform(np.array(rows, np.uint64))).tolist() if rows else ())
+    chances = iter(
+        probability(logistic, transform(np.array(rows, np.uint64))).tolist() if rows else ()
+    )
     for result in found:
         yield result if isinstance(result, Scanned) else _scored(result[0], next(chances))
 

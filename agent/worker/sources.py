@@ -1,7 +1,8 @@
-"""Which files a run looks at, in one fixed order and never more than a bound, and how each is opened without harm.
+"""Which files a run looks at, in one fixed order and never more than a bound, and how each is
+opened without harm.
 
-A path is looked at before it is opened and again after: only regular files pass, opened non-blocking (a FIFO or a device never
-delays the batch).
+A path is looked at before it is opened and again after: only regular files pass, opened
+non-blocking (a FIFO or a device never delays the batch).
 """
 
 import os
@@ -64,12 +65,15 @@ def _check_regular(mode: int) -> None:
 def files_below(paths: Sequence[str], most: int) -> Iterator[str | tuple[str, RefusedFileError]]:
     """Yield each file's path, or the path of what cannot be walked together with the reason.
 
-    Links to folders are followed where they are named, not below (so that a circle of links ends). After `most` entries comes one
-    TOO_MANY_FILES.
+    Links to folders are followed where they are named, not below (so that a circle of links ends).
+    After `most` entries comes one TOO_MANY_FILES.
     """
     for seen, entry in enumerate(_walk_all(paths)):
         if seen == most:
-            yield (entry if isinstance(entry, str) else entry[0]), RefusedFileError("TOO_MANY_FILES")
+            yield (
+                (entry if isinstance(entry, str) else entry[0]),
+                RefusedFileError("TOO_MANY_FILES"),
+            )
             return
         yield entry
 

@@ -21,7 +21,8 @@ MAX_REFUSED_ROWS = 20
 
 
 def import_table(path: str) -> Iterator[Event]:
-    """The rows of an .npz file with arrays X (n, 29) and y (n); rows that no header could hold are refused.
+    """The rows of an .npz file with arrays X (n, 29) and y (n); rows that no header could hold are
+    refused.
 
     Raises PeerFault BAD_TABLE for another form or more than MAX_TABLE_ROWS rows.
     """
@@ -32,9 +33,17 @@ def import_table(path: str) -> Iterator[Event]:
     yield Table(tuple(LabelledRow(tuple(row), int(label)) for row, label in kept))
     bad = np.flatnonzero(~fits)
     for number in bad[:MAX_REFUSED_ROWS]:
-        yield Refused(path, "BAD_ROW", f"Row {number} holds a value that no header field can hold; it was left out.")
+        yield Refused(
+            path,
+            "BAD_ROW",
+            f"Row {number} holds a value that no header field can hold; it was left out.",
+        )
     if len(bad) > MAX_REFUSED_ROWS:
-        yield Refused(path, "BAD_ROW", f"{len(bad) - MAX_REFUSED_ROWS} more rows were left out for the same reason.")
+        yield Refused(
+            path,
+            "BAD_ROW",
+            f"{len(bad) - MAX_REFUSED_ROWS} more rows were left out for the same reason.",
+        )
 
 
 def _whole_numbers(features: NDArray[Any]) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
@@ -58,11 +67,26 @@ def _arrays(path: str) -> tuple[NDArray[Any], NDArray[Any]]:
                     features, labels = table["X"], table["y"]
     except RefusedFileError as error:
         raise _bad(path, error.message) from error
-    except (KeyError, ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
+    except (
+        KeyError,
+        ValueError,
+        zipfile.BadZipFile,
+        EOFError,
+        NotImplementedError,
+        zlib.error,
+    ) as error:
         raise _bad(path, "it is not an .npz file with plain arrays X and y") from error
-    if features.ndim != 2 or features.shape[1] != len(FEATURE_NAMES) or labels.shape != features.shape[:1]:
+    if (
+        features.ndim != 2
+        or features.shape[1] != len(FEATURE_NAMES)
+        or labels.shape != features.shape[:1]
+    ):
         raise _bad(path, f"X must be (n, {len(FEATURE_NAMES)}) and y (n)")
-    if features.dtype.kind not in "iuf" or labels.dtype.kind not in "iufb" or len(labels) > MAX_TABLE_ROWS:
+    if (
+        features.dtype.kind not in "iuf"
+        or labels.dtype.kind not in "iufb"
+        or len(labels) > MAX_TABLE_ROWS
+    ):
         raise _bad(path, f"it must hold at most {MAX_TABLE_ROWS} rows of numbers")
     return features, labels
 
@@ -77,4 +101,9 @@ def _check_members(path: str, file: BinaryIO) -> None:
 
 
 def _bad(path: str, why: str) -> PeerFault:
-    return PeerFault("BAD_TABLE", f"The table cannot be imported: {why}.", "Nothing was stored. Check the file.", os.path.basename(path))  # noqa: PTH119
+    return PeerFault(
+        "BAD_TABLE",
+        f"The table cannot be imported: {why}.",
+        "Nothing was stored. Check the file.",
+        os.path.basename(path),  # noqa: PTH119
+    )

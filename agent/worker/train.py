@@ -1,11 +1,13 @@
-"""The job `train`: logistic regression from the current global weights; its clipped update (local minus global) ends up in scratch.
+"""The job `train`: logistic regression from the current global weights; its clipped update (local
+minus global) ends up in scratch.
 
-1. Every row counts by its class, so that a device with mostly benign files does not pull the model towards "benign"; a class weighs at
-   most MAX_CLASS_WEIGHT times its share.
-2. `train_steps` passes of stochastic gradient descent on the logistic loss (scikit-learn), each followed by a checkpoint question;
-   every CHECKPOINT_S a checkpoint is written unasked, so that a killed worker loses no more than that.
-3. The difference to the global weights is clipped to the task's norm already here: no longer one ever lies on the disk. Where the task
-   averages by weight, it is weighted here too.
+1. Every row counts by its class, so that a device with mostly benign files does not pull the model
+   towards "benign"; a class weighs at most MAX_CLASS_WEIGHT times its share.
+2. `train_steps` passes of stochastic gradient descent on the logistic loss (scikit-learn), each
+   followed by a checkpoint question; every CHECKPOINT_S a checkpoint is written unasked, so that a
+   killed worker loses no more than that.
+3. The difference to the global weights is clipped to the task's norm already here: no longer one
+   ever lies on the disk. Where the task averages by weight, it is weighted here too.
 """
 
 import time
@@ -33,15 +35,28 @@ Floats = NDArray[np.float64]
 
 
 def train(
-    task: Task, model: bytes, rows: bytes, labels: bytes, scratch: str, job_key: bytes, *, after_step: Callable[[], bool]
+    task: Task,
+    model: bytes,
+    rows: bytes,
+    labels: bytes,
+    scratch: str,
+    job_key: bytes,
+    *,
+    after_step: Callable[[], bool],
 ) -> Iterator[Event]:
     """Train and leave the update in `scratch` (0600, AES-256-GCM under `job_key`).
 
-    `after_step` may sleep; when it says True, a checkpoint is written beside `scratch` and training ends with `Checkpointed`.
-    Raises NeedsOperator UNKNOWN_TASK, PeerFault BAD_ROW, MODEL_WRONG_SHAPE, MODEL_NOT_FINITE, and OSError.
+    `after_step` may sleep; when it says True, a checkpoint is written beside `scratch` and training
+    ends with `Checkpointed`. Raises NeedsOperator UNKNOWN_TASK, PeerFault BAD_ROW,
+    MODEL_WRONG_SHAPE, MODEL_NOT_FINITE, and OSError.
     """
     if (task.schema, task.model) != (SCHEMA, "logistic"):
-        raise NeedsOperator("UNKNOWN_TASK", "This version cannot train for this task.", "Update AegisAI.", task.schema[:64])
+        raise NeedsOperator(
+            "UNKNOWN_TASK",
+            "This version cannot train for this task.",
+            "Update AegisAI.",
+            task.schema[:64],
+        )
     base = from_safetensors(model)
     inputs, truth = training_arrays(rows, labels)
     started = time.process_time()
@@ -56,7 +71,12 @@ def train(
         asked = after_step() and not is_last
         if asked or now - kept_at >= CHECKPOINT_S:
             kept_at = now
-            scratch_file.write(_checkpoint(scratch), job_key, CHECKPOINT_LABEL, (step + 1).to_bytes(4, "big") + weights.tobytes())
+            scratch_file.write(
+                _checkpoint(scratch),
+                job_key,
+                CHECKPOINT_LABEL,
+                (step + 1).to_bytes(4, "big") + weights.tobytes(),
+            )
         if asked:
             yield Checkpointed(step + 1)
             return
@@ -68,22 +88,41 @@ def train(
 
 def read_update(scratch: str, job_key: bytes) -> Floats:
     """The clipped update that `train` left. Raises InternalError SCRATCH_UNREADABLE."""
-    return np.frombuffer(scratch_file.read(scratch, job_key, UPDATE_LABEL), "<f8").astype(np.float64)
+    return np.frombuffer(scratch_file.read(scratch, job_key, UPDATE_LABEL), "<f8").astype(
+        np.float64
+    )
 
 
 def training_arrays(rows: bytes, labels: bytes) -> tuple[Floats, NDArray[np.int64]]:
-    """Transformed inputs (n, 115) and labels (n). Raises PeerFault BAD_ROW where the two do not fit."""
+    """Transformed inputs (n, 115) and labels (n).
+
+    Raises PeerFault BAD_ROW where the two do not fit.
+    """
     if len(rows) != len(labels) * len(FEATURE_NAMES) * 8 or not labels or set(labels) - {0, 1}:
-        raise PeerFault("BAD_ROW", "The training rows and their labels do not fit together.", "Nothing was trained.")
+        raise PeerFault(
+            "BAD_ROW",
+            "The training rows and their labels do not fit together.",
+            "Nothing was trained.",
+        )
     raw = np.frombuffer(rows, "<u8").reshape(len(labels), len(FEATURE_NAMES))
     return transform(raw.astype(np.uint64)), np.frombuffer(labels, np.uint8).astype(np.int64)
 
 
 def pass_over(weights: Floats, inputs: Floats, truth: NDArray[np.int64], rate: float) -> Floats:
-    """One pass over all rows from `weights` (116); the rows together weigh one, so `rate` means the same for 20 rows and 20,000."""
-    from sklearn.linear_model import SGDClassifier  # takes a second to load, and only this job needs it
+    """One pass over all rows from `weights` (116); the rows together weigh one, so `rate` means the
+    same for 20 rows and 20,000.
+    """
+    from sklearn.linear_model import (
+        SGDClassifier,
+    )  # takes a second to load, and only this job needs it
 
-    learner = SGDClassifier(loss="log_loss", penalty=None, learning_rate="constant", eta0=rate / len(truth), shuffle=False)
+    learner = SGDClassifier(
+        loss="log_loss",
+        penalty=None,
+        learning_rate="constant",
+        eta0=rate / len(truth),
+        shuffle=False,
+    )
     learner.classes_ = np.array([0, 1])
     learner.coef_, learner.intercept_ = weights[None, :-1].copy(), weights[-1:].copy()
     learner.partial_fit(inputs, truth, sample_weight=_class_weights(truth))
@@ -105,7 +144,9 @@ def _checkpoint(scratch: str) -> str:
 
 
 def _resumed(scratch: str, job_key: bytes, base: LogisticModel) -> tuple[Floats, int]:
-    """Weights and the steps already made: from a checkpoint that this key wrote, or from the start."""
+    """Weights and the steps already made: from a checkpoint that this key wrote, or from the
+    start.
+    """
     try:
         held = scratch_file.read(_checkpoint(scratch), job_key, CHECKPOINT_LABEL)
     except InternalError:

@@ -13,7 +13,8 @@ from agent.protocol.messages import RoundConfig
 
 
 def mean_update(bodies: Iterable[bytes], config: RoundConfig) -> tuple[NDArray[np.float64], int]:
-    """Mean of the updates in these envelopes, shape (d,), and how many there were. The order does not matter: the sum is exact.
+    """Mean of the updates in these envelopes, shape (d,), and how many there were. The order does
+    not matter: the sum is exact.
 
     Raises PeerFault WRONG_SHAPE, SUM_OUT_OF_RANGE.
     """
@@ -26,10 +27,14 @@ def mean_update(bodies: Iterable[bytes], config: RoundConfig) -> tuple[NDArray[n
     return decode_sum(total, config, count), count
 
 
-def mean_of_groups(sums: Sequence[tuple[Words, int]], config: RoundConfig) -> tuple[NDArray[np.float64], list[bool]]:
-    """Mean update, shape (d,), over all devices in the groups' sums (words modulo 2^bits, devices), and which sums were usable.
+def mean_of_groups(
+    sums: Sequence[tuple[Words, int]], config: RoundConfig
+) -> tuple[NDArray[np.float64], list[bool]]:
+    """Mean update, shape (d,), over all devices in the groups' sums (words modulo 2^bits, devices),
+    and which sums were usable.
 
-    A sum that no honest group can have costs its own group only. Raises PeerFault SUM_OUT_OF_RANGE when none is usable.
+    A sum that no honest group can have costs its own group only. Raises PeerFault SUM_OUT_OF_RANGE
+    when none is usable.
     """
     total, devices, usable = np.zeros(config.d), 0, []
     for words, count in sums:

@@ -1,7 +1,10 @@
-"""Every request to the device port passes here first: who is asking, how often, how much, and whether it was signed.
+"""Every request to the device port passes here first: who is asking, how often, how much, and
+whether it was signed.
 
-1. A route that is not in RULES needs a certificate, and a signature when it changes something. Forgetting a route makes it safe.
-2. Identity is the SHA-256 of the certificate of the TLS connection, looked up at every request; never a header.
+1. A route that is not in RULES needs a certificate, and a signature when it changes something.
+   Forgetting a route makes it safe.
+2. Identity is the SHA-256 of the certificate of the TLS connection, looked up at every request;
+   never a header.
 3. A body is read here, within its size and time, before anything looks at it.
 4. Whoever is known gets the next nonce with every answer, errors too.
 """
@@ -37,7 +40,10 @@ STATE_KEY = "caller"
 LINGER_S, LINGER_BYTES = 1.0, 256 * 1024
 
 Message = dict[str, Any]
-App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
+App = Callable[
+    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
+    Awaitable[None],
+]
 
 
 class Access(Enum):
@@ -105,15 +111,27 @@ def rules(max_update_bytes: Callable[[], int]) -> Callable[[str, str], Rule]:
         Rule("POST", re.compile(r"/api/v1/(register|challenge)"), Access.PUBLIC),
         Rule("POST", re.compile(r"/api/v1/certificate"), Access.SIGNATURE),
         Rule("DELETE", re.compile(r"/api/v1/device"), Access.SIGNATURE_OR_SECRET),
-        Rule("POST", re.compile(r"/api/v1/rounds/\d+/\w+", re.ASCII), Access.CERTIFICATE, ROUND_BODY_BYTES),
+        Rule(
+            "POST",
+            re.compile(r"/api/v1/rounds/\d+/\w+", re.ASCII),
+            Access.CERTIFICATE,
+            ROUND_BODY_BYTES,
+        ),
     )
 
     def rule(method: str, path: str) -> Rule:
         if method in READING:
-            return Rule(method, PUBLIC_READS, Access.PUBLIC, 0) if PUBLIC_READS.fullmatch(path) else DEFAULT
+            return (
+                Rule(method, PUBLIC_READS, Access.PUBLIC, 0)
+                if PUBLIC_READS.fullmatch(path)
+                else DEFAULT
+            )
         if (method, path) == ("POST", "/api/v1/updates"):
             return Rule(method, DEFAULT.path, Access.CERTIFICATE, max_update_bytes())
-        return next((known for known in table if known.method == method and known.path.fullmatch(path)), DEFAULT)
+        return next(
+            (known for known in table if known.method == method and known.path.fullmatch(path)),
+            DEFAULT,
+        )
 
     return rule
 
@@ -142,7 +160,12 @@ class Door:
         self._buckets = buckets
         self._tally = tally
 
-    async def __call__(self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]) -> None:
+    async def __call__(
+        self,
+        scope: Message,
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
         """Let a request in, or answer it here."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
@@ -164,13 +187,22 @@ class Door:
             await _answer(receive, send, error, self._nonce_header(known))
             return
         scope.setdefault("state", {})[STATE_KEY] = caller
-        await self._app(scope, _replay(body, receive), _with_headers(send, self._nonce_header(known)))
+        await self._app(
+            scope, _replay(body, receive), _with_headers(send, self._nonce_header(known))
+        )
 
     def _holder(self, request: Request) -> Holder | None:
-        return None if request.certificate is None else self._store.holder(hashlib.sha256(request.certificate).hexdigest())
+        return (
+            None
+            if request.certificate is None
+            else self._store.holder(hashlib.sha256(request.certificate).hexdigest())
+        )
 
     def _admit(self, request: Request, rule: Rule, holder: Holder | None) -> None:
-        """Whether the request may be read at all. Raises Busy, PeerFault NO_IDENTITY, REJECTED_IDENTITY, REVOKED, CERTIFICATE_EXPIRED."""
+        """Whether the request may be read at all.
+
+        Raises Busy, PeerFault NO_IDENTITY, REJECTED_IDENTITY, REVOKED, CERTIFICATE_EXPIRED.
+        """
         now_s = time.monotonic()
         if holder is None:
             self._buckets.take("address", request.address, self._rates.address, now_s)
@@ -181,14 +213,22 @@ class Door:
         if request.certificate is None:
             raise PeerFault("NO_IDENTITY", "A client certificate is needed.", "Enrol first.")
         if holder is None:
-            raise PeerFault("REJECTED_IDENTITY", "The certificate is not known here.", "Ask the operator for an invitation.")
+            raise PeerFault(
+                "REJECTED_IDENTITY",
+                "The certificate is not known here.",
+                "Ask the operator for an invitation.",
+            )
         _check_holder(holder, self._clock.now())
 
     def _caller(self, request: Request, rule: Rule, holder: Holder | None, body: bytes) -> Caller:
         """Raises PeerFault BAD_REQUEST_SIGNATURE, NONCE_EXPIRED, NONCE_SPENT, REVOKED."""
         device_id = holder.device_id if holder else ""
         is_signed = "signature-input" in request.headers
-        if request.method in READING or rule.access is Access.PUBLIC or (rule.access is Access.SIGNATURE_OR_SECRET and not is_signed):
+        if (
+            request.method in READING
+            or rule.access is Access.PUBLIC
+            or (rule.access is Access.SIGNATURE_OR_SECRET and not is_signed)
+        ):
             return Caller(device_id, holder is not None)
         self._buckets.demand("failure", request.address, self._rates.failure, time.monotonic())
         try:
@@ -200,9 +240,15 @@ class Door:
         return Caller(signed.device_id, holder is not None, has_signed=True)
 
     def _signed_by(self, request: Request, holder: Holder | None, body: bytes) -> SignedBy:
-        """Check the signature with the certificate's key or, without one, with any that the named device holds."""
+        """Check the signature with the certificate's key or, without one, with any that the named
+        device holds.
+        """
         held: list[Holder] = [holder] if holder else []
-        refusal = PeerFault("BAD_REQUEST_SIGNATURE", "The request's signature does not hold.", "Nothing was changed.")
+        refusal = PeerFault(
+            "BAD_REQUEST_SIGNATURE",
+            "The request's signature does not hold.",
+            "Nothing was changed.",
+        )
         position = 0
         while True:
 
@@ -217,7 +263,9 @@ class Door:
 
             try:
                 host = request.headers.get("host", "")
-                return verify_request(request.method, host, request.target, request.headers, body, key_of)
+                return verify_request(
+                    request.method, host, request.target, request.headers, body, key_of
+                )
             except PeerFault as error:
                 position += 1
                 if error.code != refusal.code or position >= len(held):
@@ -250,7 +298,9 @@ def _request(scope: Message) -> Request:
     return Request(scope["method"], scope["path"], target, headers, scope.get(SCOPE_KEY), address)
 
 
-async def _body(receive: Callable[[], Awaitable[Message]], request: Request, max_bytes: int, limits: Limits) -> bytes:
+async def _body(
+    receive: Callable[[], Awaitable[Message]], request: Request, max_bytes: int, limits: Limits
+) -> bytes:
     """Raises PeerFault TOO_LARGE, TOO_SLOW."""
     said = request.headers.get("content-length", "0")
     if not said.isascii() or not said.isdigit() or int(said) > max_bytes:
@@ -270,10 +320,14 @@ async def _body(receive: Callable[[], Awaitable[Message]], request: Request, max
 
 
 def _too_large(max_bytes: int) -> PeerFault:
-    return PeerFault("TOO_LARGE", f"The body is larger than {max_bytes} bytes.", "Nothing was changed.")
+    return PeerFault(
+        "TOO_LARGE", f"The body is larger than {max_bytes} bytes.", "Nothing was changed."
+    )
 
 
-def _replay(body: bytes, receive: Callable[[], Awaitable[Message]]) -> Callable[[], Awaitable[Message]]:
+def _replay(
+    body: bytes, receive: Callable[[], Awaitable[Message]]
+) -> Callable[[], Awaitable[Message]]:
     """The body once, then whatever comes (a disconnection)."""
     pending = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -283,7 +337,9 @@ def _replay(body: bytes, receive: Callable[[], Awaitable[Message]]) -> Callable[
     return again
 
 
-def _with_headers(send: Callable[[Message], Awaitable[None]], extra: list[tuple[bytes, bytes]]) -> Callable[[Message], Awaitable[None]]:
+def _with_headers(
+    send: Callable[[Message], Awaitable[None]], extra: list[tuple[bytes, bytes]]
+) -> Callable[[Message], Awaitable[None]]:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             message = {**message, "headers": [*message.get("headers", []), *extra]}
@@ -304,7 +360,11 @@ async def _answer(
         headers["Connection"] = "close"
     encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     await send(
-        {"type": "http.response.start", "status": status, "headers": [*encoded, (b"content-length", str(len(body)).encode()), *extra]}
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*encoded, (b"content-length", str(len(body)).encode()), *extra],
+        }
     )
     await send({"type": "http.response.body", "body": body, "more_body": cut_off})
     if cut_off:
@@ -313,7 +373,9 @@ async def _answer(
 
 
 async def _linger(receive: Callable[[], Awaitable[Message]]) -> None:
-    """Throw away what is still coming, for a moment: closing over unread bytes would take the answer away from the client (RST)."""
+    """Throw away what is still coming, for a moment: closing over unread bytes would take the
+    answer away from the client (RST).
+    """
     left = LINGER_BYTES
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LINGER_S):

@@ -1,6 +1,8 @@
-"""Lets the application see the client's certificate, and cuts off connections that send their request's head too slowly.
+"""Lets the application see the client's certificate, and cuts off connections that send their
+request's head too slowly.
 
-No ASGI server passes the certificate on (measured for uvicorn, hypercorn, granian); uvicorn's protocol class is a public setting.
+No ASGI server passes the certificate on (measured for uvicorn, hypercorn, granian); uvicorn's
+protocol class is a public setting.
 """
 
 import asyncio
@@ -20,7 +22,9 @@ class PeerCertProtocol(HttpToolsProtocol):
     """server_stub.api.rate_limit.Limits."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the certificate from the handshake and hand it to the application with every request."""
+        """Take the certificate from the handshake and hand it to the application with every
+        request.
+        """
         super().connection_made(transport)
         session = transport.get_extra_info("ssl_object")
         certificate = session.getpeercert(binary_form=True) if session else None
@@ -33,7 +37,9 @@ class PeerCertProtocol(HttpToolsProtocol):
         self.app = app
         self._head_bytes = 0
         self._in_head = True
-        self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(self.head_s, transport.close)
+        self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(
+            self.head_s, transport.close
+        )
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; the head may not take for ever nor grow without end."""

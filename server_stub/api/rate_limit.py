@@ -1,4 +1,7 @@
-"""Token buckets: how often an address, a certificate or a token may ask. Bounded memory; one process."""
+"""Token buckets: how often an address, a certificate or a token may ask.
+
+Bounded memory; one process.
+"""
 
 import math
 from collections import OrderedDict
@@ -50,18 +53,32 @@ class Limits:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Limits":
-        """What is missing keeps its default. Raises TypeError for a name that is none, ValueError for a value out of range."""
+        """What is missing keeps its default.
+
+        Raises TypeError for a name that is none, ValueError for a value out of range.
+        """
         if not isinstance(value, dict) or not isinstance(value.get("rates", {}), dict):
             raise ValueError("limits: expected names with values")
         held = dict(value)
         rates = {name: Rate(**said) for name, said in held.pop("rates", {}).items()}
         made = cls(Rates(**rates), **held)
-        numbers = [(f"limits.{name}", getattr(made, name)) for name in ("connections", "head_s", "body_s", "body_bytes_per_s")]
-        numbers += [(f"limits.rates.{one.name}.burst", getattr(made.rates, one.name).burst) for one in fields(Rates)]
-        numbers += [(f"limits.rates.{one.name}.per_s", getattr(made.rates, one.name).per_s) for one in fields(Rates)]
+        numbers = [
+            (f"limits.{name}", getattr(made, name))
+            for name in ("connections", "head_s", "body_s", "body_bytes_per_s")
+        ]
+        numbers += [
+            (f"limits.rates.{one.name}.burst", getattr(made.rates, one.name).burst)
+            for one in fields(Rates)
+        ]
+        numbers += [
+            (f"limits.rates.{one.name}.per_s", getattr(made.rates, one.name).per_s)
+            for one in fields(Rates)
+        ]
         for name, number in numbers:
             if type(number) not in (int, float) or not 0 < number <= MAX_LIMIT:
-                raise ValueError(f"{name}: expected a number above 0 and up to {MAX_LIMIT}, got {number!r}")
+                raise ValueError(
+                    f"{name}: expected a number above 0 and up to {MAX_LIMIT}, got {number!r}"
+                )
             if name.endswith(("burst", "connections")) and type(number) is not int:
                 raise ValueError(f"{name}: expected a whole number, got {number!r}")
         return made

@@ -1,7 +1,9 @@
-"""Nonces that need no memory until they are spent: expiry and random bytes, bound to one device by an HMAC.
+"""Nonces that need no memory until they are spent: expiry and random bytes, bound to one device by
+an HMAC.
 
-The key is drawn at the start and kept nowhere, so a restart ends every nonce of before, spent or not; the clock is the monotonic one, so
-setting the machine's clock brings none back. That is why spent nonces need no place in the database (and no write to the disk).
+The key is drawn at the start and kept nowhere, so a restart ends every nonce of before, spent or
+not; the clock is the monotonic one, so setting the machine's clock brings none back. That is why
+spent nonces need no place in the database (and no write to the disk).
 """
 
 import base64
@@ -21,7 +23,8 @@ _LENGTH = _EXPIRY_BYTES + _RANDOM_BYTES + _MAC_BYTES
 class Nonces:
     """Makes nonces, and lets each be spent once. Call from one thread.
 
-    Only what a known device has signed is spent, at the rate that devices are allowed: that bounds the memory.
+    Only what a known device has signed is spent, at the rate that devices are allowed: that bounds
+    the memory.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -38,11 +41,15 @@ class Nonces:
 
     def make(self, device_id: str) -> str:
         """A nonce for this device, good for LIFE_S."""
-        head = (int(self._clock.monotonic()) + LIFE_S).to_bytes(_EXPIRY_BYTES, "big") + os.urandom(_RANDOM_BYTES)
+        head = (int(self._clock.monotonic()) + LIFE_S).to_bytes(_EXPIRY_BYTES, "big") + os.urandom(
+            _RANDOM_BYTES
+        )
         return base64.urlsafe_b64encode(head + self._mac(head, device_id)).decode().rstrip("=")
 
     def spend(self, nonce: str, device_id: str) -> None:
-        """Raises PeerFault NONCE_EXPIRED, also for one that was not made here for this device, and NONCE_SPENT."""
+        """Raises PeerFault NONCE_EXPIRED, also for one that was not made here for this device, and
+        NONCE_SPENT.
+        """
         try:
             raw = base64.b64decode(nonce + "=" * (-len(nonce) % 4), altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):
@@ -50,11 +57,23 @@ class Nonces:
         head, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
         now_s = self._clock.monotonic()
         canonical = base64.urlsafe_b64encode(raw).decode().rstrip("=") == nonce
-        good = len(raw) == _LENGTH and canonical and hmac.compare_digest(mac, self._mac(head, device_id))
+        good = (
+            len(raw) == _LENGTH
+            and canonical
+            and hmac.compare_digest(mac, self._mac(head, device_id))
+        )
         if not good or int.from_bytes(head[:_EXPIRY_BYTES], "big") <= now_s:
-            raise PeerFault("NONCE_EXPIRED", "The nonce is not good, or no longer.", "Ask again with the nonce in Replay-Nonce.")
+            raise PeerFault(
+                "NONCE_EXPIRED",
+                "The nonce is not good, or no longer.",
+                "Ask again with the nonce in Replay-Nonce.",
+            )
         if nonce in self._spent or nonce in self._spent_before:
-            raise PeerFault("NONCE_SPENT", "The nonce was used before.", "Ask again with the nonce in Replay-Nonce.")
+            raise PeerFault(
+                "NONCE_SPENT",
+                "The nonce was used before.",
+                "Ask again with the nonce in Replay-Nonce.",
+            )
         if now_s - self._turned_at > LIFE_S:  # whatever was spent before the last turn has expired
             self._spent, self._spent_before, self._turned_at = set(), self._spent, now_s
         self._spent.add(nonce)

@@ -8,7 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from agent.protocol.messages import Mode
 
 Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Signature = Annotated[str, Field(pattern=r"^[0-9a-f]{128}$", description="Ed25519 by the signing key, hex")]
+Signature = Annotated[
+    str, Field(pattern=r"^[0-9a-f]{128}$", description="Ed25519 by the signing key, hex")
+]
 
 
 class Strict(BaseModel):

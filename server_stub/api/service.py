@@ -42,7 +42,12 @@ from server_stub.storage.store import Certificate, Store
 
 ENVELOPE_TYPE = "application/vnd.aegisai.envelope"
 JSON_TYPE = "application/json"
-ENVELOPE_BODY = {"requestBody": {"required": True, "content": {ENVELOPE_TYPE: {"schema": {"type": "string", "format": "binary"}}}}}
+ENVELOPE_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {ENVELOPE_TYPE: {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
 HOLD_S = 1.0
 """How long a question for an inbox may be held."""
 LOG = logging.getLogger("aegisai.server")
@@ -88,11 +93,19 @@ class Server:
 
     def max_update_bytes(self) -> int:
         situation = self.conductor.situation
-        return max_update_bytes(situation.round.config) if situation and situation.round else min(65536, MAX_BODY_BYTES)
+        return (
+            max_update_bytes(situation.round.config)
+            if situation and situation.round
+            else min(65536, MAX_BODY_BYTES)
+        )
 
     def erase_secret(self, token: str, certificate: Certificate) -> str:
-        """The same for a repeated registration, and kept nowhere: token and server's secret make it."""
-        return hmac.digest(self._erase_key, token.encode() + b"\0" + certificate.public_key, hashlib.sha256)[:16].hex()
+        """The same for a repeated registration, and kept nowhere: token and server's secret make
+        it.
+        """
+        return hmac.digest(
+            self._erase_key, token.encode() + b"\0" + certificate.public_key, hashlib.sha256
+        )[:16].hex()
 
     def register(self, token: str, csr_pem: str) -> dict[str, Any]:
         """Admit a device; repeated with the same key it gives the same answer."""
@@ -113,7 +126,11 @@ class Server:
         """Give a device its next certificate."""
         issued = self.authority.renew(request)
         if issued.device_id != device_id:
-            raise PeerFault("BAD_REQUEST_SIGNATURE", "The request's signature does not hold.", "Nothing was changed.")
+            raise PeerFault(
+                "BAD_REQUEST_SIGNATURE",
+                "The request's signature does not hold.",
+                "Nothing was changed.",
+            )
         self.store.add_certificate(device_id, _kept(issued), self.clock.now())
         return {"certificate_pem": issued.certificate_pem, "ca_pem": self.authority.ca_pem}
 
@@ -126,8 +143,12 @@ class Server:
         joins = (0, 0)
         if is_grouped:
             joins = gathering.window(now)
-            next_s = gathering.ready(device_id, trained, situation.model.version, now, is_ready=is_ready)
-        is_open = current is not None and (any(joins) if is_grouped else now < current.config.closes_at)
+            next_s = gathering.ready(
+                device_id, trained, situation.model.version, now, is_ready=is_ready
+            )
+        is_open = current is not None and (
+            any(joins) if is_grouped else now < current.config.closes_at
+        )
         offer = {
             "status": "open" if is_open else "wait",
             "next_poll_s": next_s,
@@ -141,7 +162,11 @@ class Server:
             "join_closes": joins[1] if is_open else 0,
         }
         crl_pem = gathering.crl_pem() if is_grouped else ""
-        return {"offer": offer, "signature": sign(self.key, Context.OFFER, offer), "crl_pem": crl_pem}
+        return {
+            "offer": offer,
+            "signature": sign(self.key, Context.OFFER, offer),
+            "crl_pem": crl_pem,
+        }
 
     def inbox(self, round_id: int, after: str, device_id: str) -> bytes | None:
         return self.conductor.gathering.inbox(round_id, after, device_id)
@@ -151,9 +176,11 @@ class Server:
         self.conductor.gathering.receive(kind, round_id, device_id, body, self.clock.now())
 
     def accept(self, device_id: str, body: bytes) -> tuple[str, bool]:
-        """Take in an update. Returns the signed receipt as JSON, and whether the conductor has something to look at.
+        """Take in an update. Returns the signed receipt as JSON, and whether the conductor has
+        something to look at.
 
-        The same body again gets the receipt of the first time. Raises PeerFault ALREADY_CONTRIBUTED for another one.
+        The same body again gets the receipt of the first time. Raises PeerFault ALREADY_CONTRIBUTED
+        for another one.
         """
         envelope, sha256 = decode(body), hashlib.sha256(body).hexdigest()
         round_id = named_round(envelope.header)
@@ -161,7 +188,11 @@ class Server:
         if held is not None:
             if held[0] == sha256:
                 return held[1], False
-            raise PeerFault("ALREADY_CONTRIBUTED", "This device has sent another update for this round.", "Nothing was changed.")
+            raise PeerFault(
+                "ALREADY_CONTRIBUTED",
+                "This device has sent another update for this round.",
+                "Nothing was changed.",
+            )
         current = self.conductor.situation.round if self.conductor.situation else None
         if current is None or current.round_id != round_id:
             current = self.store.round(round_id)
@@ -179,7 +210,9 @@ class Server:
             "bytes": len(body),
             "received_at": now,
         }
-        signed = json.dumps({"receipt": receipt, "signature": sign(self.key, Context.RECEIPT, receipt)})
+        signed = json.dumps(
+            {"receipt": receipt, "signature": sign(self.key, Context.RECEIPT, receipt)}
+        )
         if is_grouped:
             self.conductor.gathering.receive_masked(round_id, device_id, body, sha256, signed, now)
             return signed, False  # groups wake it
@@ -199,10 +232,15 @@ class Server:
         self.authority.revoke(device_id, forget=True)
 
     def erase_by_secret(self, device_id: str, secret: str) -> None:
-        """The same, shown by the erase secret; nothing is to be done for an unknown device. Raises PeerFault ERASE_SECRET."""
+        """The same, shown by the erase secret; nothing is to be done for an unknown device.
+
+        Raises PeerFault ERASE_SECRET.
+        """
         held = self.store.erase_hash(device_id)
         if held is not None and not hmac.compare_digest(held, _hash(secret)):
-            raise PeerFault("ERASE_SECRET", "The erase secret is not the device's.", "Nothing was changed.")
+            raise PeerFault(
+                "ERASE_SECRET", "The erase secret is not the device's.", "Nothing was changed."
+            )
         self.erase(device_id)
 
 
@@ -214,7 +252,13 @@ def build(server: Server) -> tuple[FastAPI, Door]:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        responses={"default": {"model": schemas.Problem, "description": "RFC 9457 problem", "content": {problems.MEDIA_TYPE: {}}}},
+        responses={
+            "default": {
+                "model": schemas.Problem,
+                "description": "RFC 9457 problem",
+                "content": {problems.MEDIA_TYPE: {}},
+            }
+        },
     )
     _add_errors(app)
     _add_enrolment(app, server)
@@ -223,7 +267,16 @@ def build(server: Server) -> tuple[FastAPI, Door]:
     _add_device(app, server)
     _add_public(app, server)
     rule_for = rules(server.max_update_bytes)
-    door = Door(app, server.store, server.nonces, rule_for, server.clock, server.limits, server.buckets, server.tally)  # type: ignore[arg-type]
+    door = Door(
+        app,  # type: ignore[arg-type]
+        server.store,
+        server.nonces,
+        rule_for,
+        server.clock,
+        server.limits,
+        server.buckets,
+        server.tally,
+    )
     return app, door
 
 
@@ -233,12 +286,24 @@ def _add_errors(app: FastAPI) -> None:
         return _problem(error)
 
     async def bad_request(_: Request, _error: Exception) -> Response:
-        return _problem(PeerFault("BAD_MESSAGE", "The request is not in the agreed form.", "Nothing was changed."))
+        return _problem(
+            PeerFault(
+                "BAD_MESSAGE", "The request is not in the agreed form.", "Nothing was changed."
+            )
+        )
 
     async def http_error(_: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
         code = {404: "NOT_FOUND", 405: "METHOD", 415: "WRONG_TYPE"}.get(status, "BAD_MESSAGE")
-        answer = _problem(PeerFault(code, {404: "There is nothing here.", 405: "Not with this method."}.get(status, "Not like this."), ""))
+        answer = _problem(
+            PeerFault(
+                code,
+                {404: "There is nothing here.", 405: "Not with this method."}.get(
+                    status, "Not like this."
+                ),
+                "",
+            )
+        )
         if isinstance(error, HTTPException) and error.headers:
             answer.headers.update(error.headers)
         return answer
@@ -273,11 +338,17 @@ def _add_enrolment(app: FastAPI, server: Server) -> None:
 
     @app.post("/api/v1/certificate", response_model=schemas.CertificateAnswer, tags=["enrolment"])
     async def certificate(request: Request, _asked: schemas.CertificateRequest) -> Response:
-        """The next certificate, for a new key; signed with the present one, up to 90 days after its end."""
+        """The next certificate, for a new key; signed with the present one, up to 90 days after its
+        end.
+        """
         caller = _caller(request)
-        target = request.scope["raw_path"].decode("latin-1") + (f"?{request.url.query}" if request.url.query else "")
+        target = request.scope["raw_path"].decode("latin-1") + (
+            f"?{request.url.query}" if request.url.query else ""
+        )
         headers = dict(request.headers)
-        signed = SignedRequest(request.method, headers.get("host", ""), target, headers, await request.body())
+        signed = SignedRequest(
+            request.method, headers.get("host", ""), target, headers, await request.body()
+        )
         return _json(await server.work(server.renew, signed, caller.device_id))
 
     @app.get("/api/v1/revocations", response_model=schemas.RevocationsAnswer, tags=["enrolment"])
@@ -291,12 +362,18 @@ def _add_enrolment(app: FastAPI, server: Server) -> None:
         return _json(await server.work(server.authority.log_head))
 
     @app.get("/api/v1/log/proof", response_model=schemas.LogProof, tags=["enrolment"])
-    async def log_proof(certificate_sha256: Annotated[str, Query(pattern=r"^[0-9a-f]{64}$")], size: LogSize = 0) -> Response:
-        """Proof that a certificate's issuance is in the log (RFC 9162) of this size; 0: of today's."""
+    async def log_proof(
+        certificate_sha256: Annotated[str, Query(pattern=r"^[0-9a-f]{64}$")], size: LogSize = 0
+    ) -> Response:
+        """Proof that a certificate's issuance is in the log (RFC 9162) of this size; 0: of
+        today's.
+        """
         return _json(await server.work(server.authority.log_proof, certificate_sha256, size))
 
     @app.get("/api/v1/log/consistency", response_model=schemas.LogConsistency, tags=["enrolment"])
-    async def log_consistency(earlier: Annotated[int, Query(ge=1, le=2**31)], size: LogSize = 0) -> Response:
+    async def log_consistency(
+        earlier: Annotated[int, Query(ge=1, le=2**31)], size: LogSize = 0
+    ) -> Response:
         """Proof that the log only grew from `earlier` entries to `size`; 0: to today's."""
         return _json(await server.work(server.authority.log_consistency, earlier, size))
 
@@ -306,16 +383,26 @@ def _add_learning(app: FastAPI, server: Server) -> None:
     async def offer(
         request: Request,
         ready: Annotated[bool, Query(description="a finished update waits for its group")] = False,
-        trained: Annotated[int | None, Query(ge=0, le=2**53, description="the model version that it was trained on")] = None,
+        trained: Annotated[
+            int | None,
+            Query(ge=0, le=2**53, description="the model version that it was trained on"),
+        ] = None,
     ) -> Response:
         """What the server would like now."""
         device_id = _caller(request).device_id
-        return _json(await server.short_work(lambda: server.offer(device_id, is_ready=ready, trained=trained)))
+        return _json(
+            await server.short_work(
+                lambda: server.offer(device_id, is_ready=ready, trained=trained)
+            )
+        )
 
     @app.get(
         "/api/v1/model",
         response_class=Response,
-        responses={200: {"content": {"application/octet-stream": {}}, "description": "safetensors"}, 304: {"description": "unchanged"}},
+        responses={
+            200: {"content": {"application/octet-stream": {}}, "description": "safetensors"},
+            304: {"description": "unchanged"},
+        },
         tags=["learning"],
     )
     async def model(request: Request) -> Response:
@@ -343,7 +430,9 @@ def _add_learning(app: FastAPI, server: Server) -> None:
     async def updates(request: Request) -> Response:
         """An update in its envelope. The same body again gets the same receipt."""
         caller = _enveloped(request)
-        answer, moved = await server.short_work(server.accept, caller.device_id, await request.body())
+        answer, moved = await server.short_work(
+            server.accept, caller.device_id, await request.body()
+        )
         if moved:
             server.conductor.wake()
         return Response(answer, media_type=JSON_TYPE)
@@ -365,16 +454,24 @@ def _add_rounds(app: FastAPI, server: Server) -> None:
         tags=["secure aggregation"],
     )
     async def say(request: Request, round_id: RoundId, phase: schemas.SaidPhase) -> Response:
-        """A message of a round's phase in its envelope. The same body again is fine; another one is refused."""
+        """A message of a round's phase in its envelope.
+
+        The same body again is fine; another one is refused.
+        """
         caller = _enveloped(request)
-        work = server.work if phase is schemas.SaidPhase.UNMASK else server.short_work  # the last of these opens the sum
+        work = (
+            server.work if phase is schemas.SaidPhase.UNMASK else server.short_work
+        )  # the last of these opens the sum
         await work(server.take, phase.value, round_id, caller.device_id, await request.body())
         return _json({}, 202)
 
     @app.get(
         "/api/v1/rounds/{round_id}/inbox",
         response_class=Response,
-        responses={200: {"content": {ENVELOPE_TYPE: {}}, "description": "what came of the phase"}, 204: {"description": "not yet"}},
+        responses={
+            200: {"content": {ENVELOPE_TYPE: {}}, "description": "what came of the phase"},
+            204: {"description": "not yet"},
+        },
         tags=["secure aggregation"],
     )
     async def inbox(request: Request, round_id: RoundId, after: schemas.HeardPhase) -> Response:
@@ -409,7 +506,11 @@ def _add_device(app: FastAPI, server: Server) -> None:
         server.buckets.demand("failure", address, server.rates.failure, time.monotonic())
         try:
             if not asked.device_id or not asked.erase_secret:
-                raise PeerFault("ERASE_SECRET", "A signature or the erase secret is needed.", "Nothing was changed.")
+                raise PeerFault(
+                    "ERASE_SECRET",
+                    "A signature or the erase secret is needed.",
+                    "Nothing was changed.",
+                )
             await server.work(server.erase_by_secret, asked.device_id, asked.erase_secret)
         except PeerFault:
             server.buckets.take("failure", address, server.rates.failure, time.monotonic())
@@ -418,7 +519,9 @@ def _add_device(app: FastAPI, server: Server) -> None:
 
 
 def _add_public(app: FastAPI, server: Server) -> None:
-    octets: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}, "description": "a file"}}
+    octets: dict[int | str, dict[str, Any]] = {
+        200: {"content": {"application/octet-stream": {}}, "description": "a file"}
+    }
 
     @app.get("/healthz", response_model=schemas.Health, tags=["public"])
     async def healthz() -> Response:
@@ -430,7 +533,9 @@ def _add_public(app: FastAPI, server: Server) -> None:
         """A metadata file of the model repository (TUF). Needs no certificate."""
         return await _file(server, tuf_repository.metadata_file, name)
 
-    @app.get("/api/v1/targets/{name:path}", response_class=Response, responses=octets, tags=["public"])
+    @app.get(
+        "/api/v1/targets/{name:path}", response_class=Response, responses=octets, tags=["public"]
+    )
     async def target(name: Annotated[str, Path(pattern=r"^[A-Za-z0-9_./-]{1,256}$")]) -> Response:
         """A target file of the model repository (TUF). Needs no certificate."""
         return await _file(server, tuf_repository.target_file, name)
@@ -475,7 +580,9 @@ def _address(request: Request) -> str:
 
 
 def _json(value: dict[str, Any], status: int = 200) -> Response:
-    return Response(json.dumps(value), status, media_type=JSON_TYPE, headers={"Cache-Control": "no-store"})
+    return Response(
+        json.dumps(value), status, media_type=JSON_TYPE, headers={"Cache-Control": "no-store"}
+    )
 
 
 def _problem(error: AegisError) -> Response:

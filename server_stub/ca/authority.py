@@ -1,11 +1,15 @@
-"""The enrolment authority: tokens, certificates, revocations and the log of all that it issued, over its own key and its own database.
+"""The enrolment authority: tokens, certificates, revocations and the log of all that it issued,
+over its own key and its own database.
 
-1. A token is hashed at rest. Enrolling counts it, issues the certificate and logs it in one transaction.
-2. The same token with the same key gives the same answer again, so that a lost answer strands nobody.
-3. A renewal is checked here, by the device's own signature: the aggregator cannot ask for one in a device's name.
+1. A token is hashed at rest. Enrolling counts it, issues the certificate and logs it in one
+   transaction.
+2. The same token with the same key gives the same answer again, so that a lost answer strands
+   nobody.
+3. A renewal is checked here, by the device's own signature: the aggregator cannot ask for one in a
+   device's name.
 4. A device that was revoked or erased has no way back but a new token.
-5. Of an erased device these stay: its token's use count, its certificates' serial numbers until they expire (revocation list), and
-   their digests and dates in the log. None of them is a name.
+5. Of an erased device these stay: its token's use count, its certificates' serial numbers until
+   they expire (revocation list), and their digests and dates in the log. None of them is a name.
 """
 
 import hashlib
@@ -36,9 +40,11 @@ from server_stub.ca.tables import CERTIFICATES, ENROLMENTS, LOG, REVOKED, TOKENS
 from server_stub.storage.database import open_database, reading
 
 RENEWABLE_S = 90 * 24 * 3600
-"""How long after its end a certificate may still be renewed: a laptop asleep for weeks comes back by itself."""
+"""How long after its end a certificate may still be renewed: a laptop asleep for weeks comes back
+by itself."""
 SIGNING_CERTIFICATES = 2
-"""A renewal may be signed with the key of the newest certificate or the one before: the newest may have been lost on its way."""
+"""A renewal may be signed with the key of the newest certificate or the one before: the newest may
+have been lost on its way."""
 TOKEN_BYTES = 24
 KEY_FILE, CERTIFICATE_FILE, DATABASE_FILE = "ca.key", "ca.pem", "ca.sqlite3"
 
@@ -68,11 +74,16 @@ def create(folder: Path, name: str, now: int) -> None:
     folder.mkdir(mode=0o700)
     key = x.new_key()
     atomic_file.write(folder / KEY_FILE, x.key_pem(key))
-    atomic_file.write(folder / CERTIFICATE_FILE, x.pem(x.authority_certificate(key, name, now)).encode())
+    atomic_file.write(
+        folder / CERTIFICATE_FILE, x.pem(x.authority_certificate(key, name, now)).encode()
+    )
 
 
 class Authority:
-    """Opened on its folder. Every method is one transaction; several processes may hold the folder open."""
+    """Opened on its folder.
+
+    Every method is one transaction; several processes may hold the folder open.
+    """
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._clock = clock
@@ -81,7 +92,11 @@ class Authority:
             self.ca_pem = (folder / CERTIFICATE_FILE).read_text()
             self._certificate = x509.load_pem_x509_certificate(self.ca_pem.encode())
         except (OSError, ValueError) as error:
-            raise NeedsOperator("CA_KEY", "The authority's key cannot be read.", f"Look at {KEY_FILE} and its permissions.") from error
+            raise NeedsOperator(
+                "CA_KEY",
+                "The authority's key cannot be read.",
+                f"Look at {KEY_FILE} and its permissions.",
+            ) from error
         self._engine: Engine = open_database(f"sqlite:///{folder / DATABASE_FILE}", "ca")
 
         self._tree = Tree()
@@ -91,12 +106,26 @@ class Authority:
         self._engine.dispose()
 
     def add_token(self, uses: int, ttl_s: int) -> str:
-        """A new token: for one person (`uses` 1) or, for a roll-out, a site's. Its text is not kept."""
+        """A new token: for one person (`uses` 1) or, for a roll-out, a site's.
+
+        Its text is not kept.
+        """
         token, now = secrets.token_urlsafe(TOKEN_BYTES), self._clock.now()
         with self._engine.begin() as database:
-            database.execute(delete(TOKENS).where(TOKENS.c.expires_at < now - RENEWABLE_S, ~TOKENS.c.token_hash.in_(_tokens_in_use())))
             database.execute(
-                insert(TOKENS).values(token_hash=_hash(token.encode()), uses=uses, used=0, created_at=now, expires_at=now + ttl_s)
+                delete(TOKENS).where(
+                    TOKENS.c.expires_at < now - RENEWABLE_S,
+                    ~TOKENS.c.token_hash.in_(_tokens_in_use()),
+                )
+            )
+            database.execute(
+                insert(TOKENS).values(
+                    token_hash=_hash(token.encode()),
+                    uses=uses,
+                    used=0,
+                    created_at=now,
+                    expires_at=now + ttl_s,
+                )
             )
         return token
 
@@ -106,10 +135,14 @@ class Authority:
         key = x.read_csr(csr_pem)
         key_hash, token_hash = _hash(_der(key)), _hash(token.encode())
         with self._engine.begin() as database:
-            row = database.execute(select(TOKENS).where(TOKENS.c.token_hash == token_hash)).one_or_none()
+            row = database.execute(
+                select(TOKENS).where(TOKENS.c.token_hash == token_hash)
+            ).one_or_none()
             if row is None:
                 raise _refused("TOKEN_UNKNOWN", "The token is not known.")
-            known = database.execute(select(ENROLMENTS).where(ENROLMENTS.c.public_key_hash == key_hash)).one_or_none()
+            known = database.execute(
+                select(ENROLMENTS).where(ENROLMENTS.c.public_key_hash == key_hash)
+            ).one_or_none()
             if known is not None:
                 if known.token_hash != token_hash or known.ended_at is not None:
                     raise _refused("TOKEN_USED", "This key was enrolled before.")
@@ -118,34 +151,57 @@ class Authority:
                 raise _refused("TOKEN_USED", "The token has been used.")
             if row.expires_at <= now:
                 raise _refused("TOKEN_EXPIRED", "The token has expired.")
-            if database.execute(select(CERTIFICATES.c.number).where(CERTIFICATES.c.public_key == _der(key))).first():
+            if database.execute(
+                select(CERTIFICATES.c.number).where(CERTIFICATES.c.public_key == _der(key))
+            ).first():
                 raise _refused("BAD_CSR", "This key belongs to a device.")
             device_id = f"urn:uuid:{uuid.uuid4()}"
-            database.execute(update(TOKENS).where(TOKENS.c.token_hash == token_hash).values(used=TOKENS.c.used + 1))
-            database.execute(insert(ENROLMENTS).values(device_id=device_id, token_hash=token_hash, public_key_hash=key_hash))
+            database.execute(
+                update(TOKENS)
+                .where(TOKENS.c.token_hash == token_hash)
+                .values(used=TOKENS.c.used + 1)
+            )
+            database.execute(
+                insert(ENROLMENTS).values(
+                    device_id=device_id, token_hash=token_hash, public_key_hash=key_hash
+                )
+            )
             return Issued(device_id, self._issue(database, key, device_id, now))
 
     def renew(self, request: SignedRequest) -> Issued:
-        """Issue the next certificate for the key in the request's `csr_pem`. The same key again gives the same certificate.
+        """Issue the next certificate for the key in the request's `csr_pem`. The same key again
+        gives the same certificate.
 
-        Raises PeerFault BAD_REQUEST_SIGNATURE, BAD_CSR, REVOKED, CERTIFICATE_EXPIRED (longer ago than RENEWABLE_S).
+        Raises PeerFault BAD_REQUEST_SIGNATURE, BAD_CSR, REVOKED, CERTIFICATE_EXPIRED (longer ago
+        than RENEWABLE_S).
         """
         now = self._clock.now()
         with self._engine.begin() as database:
             held: list[Any] = []
 
             def newest(device_id: str) -> list[Any]:
-                wanted = select(CERTIFICATES).where(CERTIFICATES.c.device_id == device_id).order_by(CERTIFICATES.c.number.desc())
+                wanted = (
+                    select(CERTIFICATES)
+                    .where(CERTIFICATES.c.device_id == device_id)
+                    .order_by(CERTIFICATES.c.number.desc())
+                )
                 held[:] = database.execute(wanted.limit(SIGNING_CERTIFICATES)).all()
                 return held
 
             device_id = _signer(request, newest)
-            if database.execute(select(ENROLMENTS.c.ended_at).where(ENROLMENTS.c.device_id == device_id)).scalar_one() is not None:
+            if (
+                database.execute(
+                    select(ENROLMENTS.c.ended_at).where(ENROLMENTS.c.device_id == device_id)
+                ).scalar_one()
+                is not None
+            ):
                 raise _refused("REVOKED", "The device was revoked.")
             if now > held[0].not_after + RENEWABLE_S:
                 raise _refused("CERTIFICATE_EXPIRED", "The certificate expired too long ago.")
             key = x.read_csr(_csr_in(request.body))
-            same = database.execute(select(CERTIFICATES).where(CERTIFICATES.c.public_key == _der(key))).one_or_none()
+            same = database.execute(
+                select(CERTIFICATES).where(CERTIFICATES.c.public_key == _der(key))
+            ).one_or_none()
             if same is not None:
                 if same.device_id != device_id:
                     raise _refused("BAD_CSR", "This key belongs to another device.")
@@ -153,15 +209,36 @@ class Authority:
             return Issued(device_id, self._issue(database, key, device_id, now))
 
     def revoke(self, device_id: str, *, forget: bool = False) -> bool:
-        """End a device's certificates; `forget`: and remove everything that names it. Says whether it was known."""
+        """End a device's certificates; `forget`: and remove everything that names it.
+
+        Says whether it was known.
+        """
         now = self._clock.now()
         with self._engine.begin() as database:
-            held = database.execute(select(CERTIFICATES).where(CERTIFICATES.c.device_id == device_id)).all()
+            held = database.execute(
+                select(CERTIFICATES).where(CERTIFICATES.c.device_id == device_id)
+            ).all()
             for row in held:
-                if database.execute(select(REVOKED.c.serial).where(REVOKED.c.serial == row.serial)).first() is None:
-                    database.execute(insert(REVOKED).values(serial=row.serial, revoked_at=now, not_after=row.not_after))
-                    _append(database, {"event": "revoked", "certificate_sha256": row.fingerprint, "time": now})
-            ended = update(ENROLMENTS).where(ENROLMENTS.c.device_id == device_id, ENROLMENTS.c.ended_at.is_(None)).values(ended_at=now)
+                if (
+                    database.execute(
+                        select(REVOKED.c.serial).where(REVOKED.c.serial == row.serial)
+                    ).first()
+                    is None
+                ):
+                    database.execute(
+                        insert(REVOKED).values(
+                            serial=row.serial, revoked_at=now, not_after=row.not_after
+                        )
+                    )
+                    _append(
+                        database,
+                        {"event": "revoked", "certificate_sha256": row.fingerprint, "time": now},
+                    )
+            ended = (
+                update(ENROLMENTS)
+                .where(ENROLMENTS.c.device_id == device_id, ENROLMENTS.c.ended_at.is_(None))
+                .values(ended_at=now)
+            )
             database.execute(ended)
             if forget:
                 database.execute(delete(CERTIFICATES).where(CERTIFICATES.c.device_id == device_id))
@@ -171,11 +248,23 @@ class Authority:
     def held(self, device_id: str) -> dict[str, Any]:
         """All that is held here about a device; empty for one that is not known."""
         with reading(self._engine) as database:
-            row = database.execute(select(ENROLMENTS).where(ENROLMENTS.c.device_id == device_id)).one_or_none()
-            rows = database.execute(select(CERTIFICATES).where(CERTIFICATES.c.device_id == device_id)).all()
+            row = database.execute(
+                select(ENROLMENTS).where(ENROLMENTS.c.device_id == device_id)
+            ).one_or_none()
+            rows = database.execute(
+                select(CERTIFICATES).where(CERTIFICATES.c.device_id == device_id)
+            ).all()
         if row is None:
             return {}
-        certificates = [{"sha256": one.fingerprint, "serial": one.serial, "not_after": one.not_after, "pem": one.pem} for one in rows]
+        certificates = [
+            {
+                "sha256": one.fingerprint,
+                "serial": one.serial,
+                "not_after": one.not_after,
+                "pem": one.pem,
+            }
+            for one in rows
+        ]
         return {
             "token": "as a hash only",
             "first_key_sha256": row.public_key_hash,
@@ -188,23 +277,44 @@ class Authority:
         """The signed revocation list, PEM; expired certificates are left out."""
         now = self._clock.now()
         with reading(self._engine) as database:
-            rows = database.execute(select(REVOKED).where(REVOKED.c.not_after > now).order_by(REVOKED.c.serial)).all()
-        # The number must rise with every change and may rise without one (RFC 5280 §5.2.3): the time does.
-        return x.revocation_list(self._certificate, self._key, now, [(int(row.serial), row.revoked_at) for row in rows], now)
+            rows = database.execute(
+                select(REVOKED).where(REVOKED.c.not_after > now).order_by(REVOKED.c.serial)
+            ).all()
+        # The number must rise with every change and may rise without one (RFC 5280 §5.2.3): the
+        # time does.
+        return x.revocation_list(
+            self._certificate,
+            self._key,
+            now,
+            [(int(row.serial), row.revoked_at) for row in rows],
+            now,
+        )
 
     def log_head(self) -> dict[str, int | str]:
-        """Size and root of the issuance log, signed with the authority's key (ECDSA P-256, SHA-256; agent.protocol.issuance)."""
+        """Size and root of the issuance log, signed with the authority's key (ECDSA P-256, SHA-256;
+        agent.protocol.issuance).
+        """
         tree = self._log()
         size = len(tree)
         head = LogHead(size, tree.root(size).hex())
-        return {"size": head.size, "root": head.root, "signature": self._sign(head_bytes(head)).hex()}
+        return {
+            "size": head.size,
+            "root": head.root,
+            "signature": self._sign(head_bytes(head)).hex(),
+        }
 
     def log_proof(self, fingerprint: str, size: int = 0) -> dict[str, Any]:
-        """Where a certificate's issuance is in the log of `size` entries (0: of today), with the proof. Raises PeerFault NOT_IN_LOG."""
+        """Where a certificate's issuance is in the log of `size` entries (0: of today), with the
+        proof. Raises PeerFault NOT_IN_LOG.
+        """
         tree = self._log()
         size = size or len(tree)
         with reading(self._engine) as database:
-            wanted = select(LOG).where(LOG.c.certificate == fingerprint, LOG.c.position < size).order_by(LOG.c.position)
+            wanted = (
+                select(LOG)
+                .where(LOG.c.certificate == fingerprint, LOG.c.position < size)
+                .order_by(LOG.c.position)
+            )
             row = database.execute(wanted).first()
         if row is None or size > len(tree):
             raise _refused("NOT_IN_LOG", "The certificate is not in the log.")
@@ -212,23 +322,37 @@ class Authority:
         return {"index": row.position, "size": size, "entry": row.entry.decode(), "proof": proof}
 
     def log_consistency(self, earlier: int, size: int = 0) -> dict[str, Any]:
-        """Proof that the log of `earlier` entries is the beginning of the one of `size` (0: of today's). Raises PeerFault NOT_IN_LOG."""
+        """Proof that the log of `earlier` entries is the beginning of the one of `size` (0: of
+        today's). Raises PeerFault NOT_IN_LOG.
+        """
         tree = self._log()
         size = size or len(tree)
         if not 0 < earlier <= size <= len(tree):
             raise _refused("NOT_IN_LOG", "The log never had this size.")
-        return {"earlier": earlier, "size": size, "proof": [step.hex() for step in tree.consistency_proof(earlier, size)]}
+        return {
+            "earlier": earlier,
+            "size": size,
+            "proof": [step.hex() for step in tree.consistency_proof(earlier, size)],
+        }
 
     def _log(self) -> Tree:
         """The log's tree, with what was written since, by other processes too."""
         with self._growing, reading(self._engine) as database:
-            wanted = select(LOG.c.leaf).where(LOG.c.position >= len(self._tree)).order_by(LOG.c.position)
+            wanted = (
+                select(LOG.c.leaf).where(LOG.c.position >= len(self._tree)).order_by(LOG.c.position)
+            )
             self._tree.grow(database.execute(wanted).scalars())
         return self._tree
 
-    def _issue(self, database: Connection, key: EllipticCurvePublicKey, device_id: str, now: int) -> str:
+    def _issue(
+        self, database: Connection, key: EllipticCurvePublicKey, device_id: str, now: int
+    ) -> str:
         made = x.device_certificate(self._certificate, self._key, key, device_id, now)
-        fingerprint, not_after, pem = made.fingerprint(SHA256()).hex(), int(made.not_valid_after_utc.timestamp()), x.pem(made)
+        fingerprint, not_after, pem = (
+            made.fingerprint(SHA256()).hex(),
+            int(made.not_valid_after_utc.timestamp()),
+            x.pem(made),
+        )
         database.execute(
             insert(CERTIFICATES).values(
                 fingerprint=fingerprint,
@@ -239,11 +363,24 @@ class Authority:
                 pem=pem,
             )
         )
-        _append(database, {"event": "issued", "certificate_sha256": fingerprint, "time": now, "not_after": not_after})
+        _append(
+            database,
+            {
+                "event": "issued",
+                "certificate_sha256": fingerprint,
+                "time": now,
+                "not_after": not_after,
+            },
+        )
         return pem
 
     def _first_certificate(self, database: Connection, device_id: str) -> str:
-        wanted = select(CERTIFICATES.c.pem).where(CERTIFICATES.c.device_id == device_id).order_by(CERTIFICATES.c.number).limit(1)
+        wanted = (
+            select(CERTIFICATES.c.pem)
+            .where(CERTIFICATES.c.device_id == device_id)
+            .order_by(CERTIFICATES.c.number)
+            .limit(1)
+        )
         return str(database.execute(wanted).scalar_one())
 
     def _sign(self, message: bytes) -> bytes:
@@ -272,7 +409,11 @@ def _signer(request: SignedRequest, newest: Callable[[str], list[Any]]) -> str:
 def _csr_in(body: bytes) -> str:
     try:
         value = json.loads(body)
-        if isinstance(value, dict) and set(value) == {"csr_pem"} and isinstance(value["csr_pem"], str):
+        if (
+            isinstance(value, dict)
+            and set(value) == {"csr_pem"}
+            and isinstance(value["csr_pem"], str)
+        ):
             return value["csr_pem"]
     except (ValueError, RecursionError):
         pass
@@ -284,7 +425,11 @@ def _append(database: Connection, entry: dict[str, Any]) -> None:
     position = 0 if newest is None else newest + 1
     content = canonical(entry)
     certificate = entry["certificate_sha256"] if entry["event"] == "issued" else None
-    database.execute(insert(LOG).values(position=position, entry=content, leaf=leaf_hash(content), certificate=certificate))
+    database.execute(
+        insert(LOG).values(
+            position=position, entry=content, leaf=leaf_hash(content), certificate=certificate
+        )
+    )
 
 
 def _tokens_in_use() -> Any:

@@ -1,4 +1,6 @@
-"""The X.509 objects of the enrolment authority: its own certificate, servers', devices', and the revocation list (RFC 5280)."""
+"""The X.509 objects of the enrolment authority: its own certificate, servers', devices', and the
+revocation list (RFC 5280).
+"""
 
 import ipaddress
 from collections.abc import Iterable, Sequence
@@ -8,7 +10,12 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from agent.errors import PeerFault
@@ -61,7 +68,9 @@ def authority_certificate(key: Key, name: str, now: int) -> x509.Certificate:
 
 
 def host_name(host: str) -> x509.GeneralName:
-    """An address or a name as a certificate holds it; "müller.example" becomes "xn--mller-kva.example". Raises ValueError."""
+    """An address or a name as a certificate holds it; "müller.example" becomes
+    "xn--mller-kva.example". Raises ValueError.
+    """
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
@@ -75,45 +84,77 @@ def host_name(host: str) -> x509.GeneralName:
     return x509.DNSName(name)
 
 
-def server_certificate(issuer: x509.Certificate, issuer_key: Key, key: Key, hosts: Iterable[str], now: int) -> x509.Certificate:
+def server_certificate(
+    issuer: x509.Certificate, issuer_key: Key, key: Key, hosts: Iterable[str], now: int
+) -> x509.Certificate:
     """A TLS server's certificate for host names and addresses."""
     names = [host_name(host) for host in hosts]
     return (
-        _builder(x509.Name([]), issuer.subject, key.public_key(), now, SERVER_DAYS * 86400 - ROOT_SLACK_S, ROOT_SLACK_S)
+        _builder(
+            x509.Name([]),
+            issuer.subject,
+            key.public_key(),
+            now,
+            SERVER_DAYS * 86400 - ROOT_SLACK_S,
+            ROOT_SLACK_S,
+        )
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(issues=False), critical=True)
         .add_extension(x509.SubjectAlternativeName(names), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()),
+            critical=False,
+        )
         .sign(issuer_key, SHA256())
     )
 
 
 def device_certificate(
-    issuer: x509.Certificate, issuer_key: Key, public_key: ec.EllipticCurvePublicKey, device_id: str, now: int
+    issuer: x509.Certificate,
+    issuer_key: Key,
+    public_key: ec.EllipticCurvePublicKey,
+    device_id: str,
+    now: int,
 ) -> x509.Certificate:
     """Client authentication only, seven days, one name: the device's `urn:`."""
     return (
         _builder(x509.Name([]), issuer.subject, public_key, now, DEVICE_S)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(issues=False), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(device_id)]), critical=True)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.UniformResourceIdentifier(device_id)]), critical=True
+        )
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()),
+            critical=False,
+        )
         .sign(issuer_key, SHA256())
     )
 
 
-def revocation_list(issuer: x509.Certificate, issuer_key: Key, number: int, revoked: Sequence[tuple[int, int]], now: int) -> str:
+def revocation_list(
+    issuer: x509.Certificate,
+    issuer_key: Key,
+    number: int,
+    revoked: Sequence[tuple[int, int]],
+    now: int,
+) -> str:
     """A signed list, as PEM. `revoked`: (serial number, seconds since the epoch)."""
-    taken_back = [x509.RevokedCertificateBuilder(serial, _time(when)).build() for serial, when in revoked]
+    taken_back = [
+        x509.RevokedCertificateBuilder(serial, _time(when)).build() for serial, when in revoked
+    ]
     builder = (  # all at once: `add_revoked_certificate` copies the list each time
         x509.CertificateRevocationListBuilder(revoked_certificates=taken_back)
         .issuer_name(issuer.subject)
         .last_update(_time(now))
         .next_update(_time(now + REVOCATION_LIST_S))
         .add_extension(x509.CRLNumber(number), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()),
+            critical=False,
+        )
     )
     return builder.sign(issuer_key, SHA256()).public_bytes(Encoding.PEM).decode()
 
@@ -128,17 +169,38 @@ def read_csr(text: str) -> ec.EllipticCurvePublicKey:
             raise ValueError("too long")
         request = x509.load_pem_x509_csr(text.encode())
         key = request.public_key()
-        if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1) or not request.is_signature_valid:
+        if (
+            not isinstance(key, ec.EllipticCurvePublicKey)
+            or not isinstance(key.curve, ec.SECP256R1)
+            or not request.is_signature_valid
+        ):
             raise ValueError("expected a P-256 key and its signature")
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise PeerFault("BAD_CSR", "The certificate request cannot be used.", "Nothing was changed.", str(error)[:200]) from error
+        raise PeerFault(
+            "BAD_CSR",
+            "The certificate request cannot be used.",
+            "Nothing was changed.",
+            str(error)[:200],
+        ) from error
     return key
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, now: int, life_s: int, slack_s: int = CLOCK_SLACK_S
+    subject: x509.Name,
+    issuer: x509.Name,
+    public_key: ec.EllipticCurvePublicKey,
+    now: int,
+    life_s: int,
+    slack_s: int = CLOCK_SLACK_S,
 ) -> x509.CertificateBuilder:
-    return x509.CertificateBuilder(issuer, subject, public_key, x509.random_serial_number(), _time(now - slack_s), _time(now + life_s))
+    return x509.CertificateBuilder(
+        issuer,
+        subject,
+        public_key,
+        x509.random_serial_number(),
+        _time(now - slack_s),
+        _time(now + life_s),
+    )
 
 
 def _usage(*, issues: bool) -> x509.KeyUsage:

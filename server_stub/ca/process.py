@@ -1,4 +1,6 @@
-"""The authority's process: `aegis-server ca run`, or a child that the aggregator starts for itself."""
+"""The authority's process: `aegis-server ca run`, or a child that the aggregator starts for
+itself.
+"""
 
 import contextlib
 import logging
@@ -49,7 +51,8 @@ class _Server(AuthorityServer):
 
 
 def run(folder: Path, clock: Clock, *, until_input_ends: bool, daily: Callable[[], object]) -> None:
-    """Answer until SIGTERM, SIGINT, or the end of standard input (a child's parent has gone). Raises NeedsOperator CA_KEY, CA_RUNNING.
+    """Answer until SIGTERM, SIGINT, or the end of standard input (a child's parent has gone).
+    Raises NeedsOperator CA_KEY, CA_RUNNING.
 
     `daily` is done now and each day.
     """
@@ -75,7 +78,9 @@ def run(folder: Path, clock: Clock, *, until_input_ends: bool, daily: Callable[[
 
 @contextlib.contextmanager
 def reached(home: Path, folder: Path, ca_pem: str) -> Iterator[Enrolment]:
-    """The authority that listens in `folder`; where none does, one is started, for as long as this lasts. Raises NeedsOperator CA_START."""
+    """The authority that listens in `folder`; where none does, one is started, for as long as this
+    lasts. Raises NeedsOperator CA_START.
+    """
     children: list[subprocess.Popen[bytes]] = []
 
     def revive() -> None:
@@ -98,13 +103,29 @@ def _after_input(stop: Callable[[], None]) -> None:
 
 
 def _start(home: Path) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-P", "-m", "server_stub.cli.main", "ca", "run", "--home", str(home.absolute()), "--until-input-ends"]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/", start_new_session=True)
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "server_stub.cli.main",
+        "ca",
+        "run",
+        "--home",
+        str(home.absolute()),
+        "--until-input-ends",
+    ]
+    child = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/", start_new_session=True
+    )
     assert child.stdout is not None  # noqa: S101  (it is a pipe)
     if child.stdout.readline().decode().strip() != READY_LINE:
         child.kill()
         child.wait()
-        raise NeedsOperator("CA_START", "The enrolment authority did not start.", "Start it by itself: aegis-server ca run.")
+        raise NeedsOperator(
+            "CA_START",
+            "The enrolment authority did not start.",
+            "Start it by itself: aegis-server ca run.",
+        )
     return child
 
 

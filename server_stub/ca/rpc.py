@@ -1,5 +1,6 @@
-"""How the aggregator asks the enrolment authority, a process of its own: one JSON object a line over a Unix socket in the authority's
-folder (mode 0700). What is not in METHODS cannot be asked: making tokens is the operator's, not the aggregator's.
+"""How the aggregator asks the enrolment authority, a process of its own: one JSON object a line
+over a Unix socket in the authority's folder (mode 0700). What is not in METHODS cannot be asked:
+making tokens is the operator's, not the aggregator's.
 """
 
 import base64
@@ -44,7 +45,10 @@ class Enrolment(Protocol):
 
 
 class RemoteAuthority:
-    """The authority behind its socket; connects anew when the connection was lost. One call at a time."""
+    """The authority behind its socket; connects anew when the connection was lost.
+
+    One call at a time.
+    """
 
     def __init__(self, folder: Path, ca_pem: str, revive: Callable[[], None]) -> None:
         """`revive` makes sure that an authority is running."""
@@ -58,7 +62,11 @@ class RemoteAuthority:
         return Issued(**self._ask("enrol", {"token": token, "csr_pem": csr_pem}))
 
     def renew(self, request: SignedRequest) -> Issued:
-        return Issued(**self._ask("renew", {**asdict(request), "body": base64.b64encode(request.body).decode()}))
+        return Issued(
+            **self._ask(
+                "renew", {**asdict(request), "body": base64.b64encode(request.body).decode()}
+            )
+        )
 
     def revoke(self, device_id: str, *, forget: bool = False) -> bool:
         return bool(self._ask("revoke", {"device_id": device_id, "forget": forget}))
@@ -85,7 +93,10 @@ class RemoteAuthority:
             self._connection = None
 
     def _ask(self, method: str, values: dict[str, Any]) -> Any:
-        """Raises the authority's error, or Busy CA_UNREACHABLE. Every method may be repeated, so a lost connection is tried once more."""
+        """Raises the authority's error, or Busy CA_UNREACHABLE.
+
+        Every method may be repeated, so a lost connection is tried once more.
+        """
         line = json.dumps({"method": method, "values": values}).encode() + b"\n"
         for _ in range(2):
             try:
@@ -117,7 +128,11 @@ class AuthorityServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer
 
     def __init__(self, folder: Path, authority: Authority) -> None:
         if is_answering(folder):
-            raise NeedsOperator("CA_RUNNING", "The authority of this folder is running already.", "Stop the other one first.")
+            raise NeedsOperator(
+                "CA_RUNNING",
+                "The authority of this folder is running already.",
+                "Stop the other one first.",
+            )
         (folder / SOCKET_FILE).unlink(missing_ok=True)
         self._methods = methods(authority)
         self._one = threading.Lock()
@@ -135,7 +150,13 @@ class AuthorityServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer
         except AegisError as error:
             return {"error": {"code": error.code, "message": error.message, "remedy": error.remedy}}
         except (ValueError, TypeError, KeyError, RecursionError):
-            return {"error": {"code": "BAD_MESSAGE", "message": "The request is not in the agreed form.", "remedy": ""}}
+            return {
+                "error": {
+                    "code": "BAD_MESSAGE",
+                    "message": "The request is not in the agreed form.",
+                    "remedy": "",
+                }
+            }
 
 
 class _Connection(socketserver.StreamRequestHandler):
@@ -154,7 +175,9 @@ def methods(authority: Authority) -> dict[str, Callable[..., Any]]:
     """What may be asked over the socket."""
     return {
         "enrol": lambda token, csr_pem: asdict(authority.enrol(token, csr_pem)),
-        "renew": lambda body, **head: asdict(authority.renew(SignedRequest(body=base64.b64decode(body), **head))),
+        "renew": lambda body, **head: asdict(
+            authority.renew(SignedRequest(body=base64.b64decode(body), **head))
+        ),
         "revoke": authority.revoke,
         "held": authority.held,
         "revocations": authority.revocations,

@@ -32,7 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. 0 done, 1 refused or failed (one line on stderr), 2 usage."""
     options = _parser().parse_args(argv)
     logging.basicConfig(
-        level=logging.INFO if options.verbose else logging.WARNING, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s"
+        level=logging.INFO if options.verbose else logging.WARNING,
+        stream=sys.stderr,
+        format="%(asctime)s %(name)s %(message)s",
     )
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
@@ -53,13 +55,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _init(home: Home, options: argparse.Namespace) -> Answer:
-    operator = Operator(options.operator_name, options.contact, options.recipients, options.retention)
-    task = replace(default_task(Mode(options.mode)), **{name: value for name, value in _task_options(options).items() if value is not None})
-    settings = changed(Settings(operator, task, RoundPlan(), tuple(options.host_name)), **_run_options(options), url=options.url)
+    operator = Operator(
+        options.operator_name, options.contact, options.recipients, options.retention
+    )
+    task = replace(
+        default_task(Mode(options.mode)),
+        **{name: value for name, value in _task_options(options).items() if value is not None},
+    )
+    settings = changed(
+        Settings(operator, task, RoundPlan(), tuple(options.host_name)),
+        **_run_options(options),
+        url=options.url,
+    )
     try:
         task.check()
     except ValueError as error:
-        raise NeedsOperator("BAD_SETTING", f"A setting cannot be used: {error}.", "Correct the option.") from error
+        raise NeedsOperator(
+            "BAD_SETTING", f"A setting cannot be used: {error}.", "Correct the option."
+        ) from error
     content = options.model.read_bytes() if options.model else models.start_model()
     models.check_file(content, task)
     now = SystemClock().now()
@@ -67,7 +80,9 @@ def _init(home: Home, options: argparse.Namespace) -> Answer:
     store = Store(home.database_url)
     try:
         is_demonstration = options.model is None
-        model = models.make_model(1, content, origin="start model", demonstration=is_demonstration, now=now)
+        model = models.make_model(
+            1, content, origin="start model", demonstration=is_demonstration, now=now
+        )
         store.add_model(model, now)
         models.bring_up_to_date(home, store, task, now)
     finally:
@@ -90,7 +105,11 @@ def _run(home: Home, options: argparse.Namespace) -> None:
     if settings.task.mode is Mode.SECAGG and settings.rounds.is_test_floor:
         print(f"Attention, {_floor(settings)}.", file=sys.stderr)
     if options.workers != 1:
-        raise NeedsOperator("WORKERS", "Several workers need PostgreSQL, which is not supported yet.", "Leave --workers away.")
+        raise NeedsOperator(
+            "WORKERS",
+            "Several workers need PostgreSQL, which is not supported yet.",
+            "Leave --workers away.",
+        )
     serve.run(home, settings, database=options.database, ready_file=options.ready_file)
 
 
@@ -102,7 +121,10 @@ def _ca_run(home: Home, options: argparse.Namespace) -> None:
 
     def renew() -> None:
         if home.renew_server_certificate(home.settings(), clock.now()):
-            print("The server's TLS certificate was renewed; the server takes it up by itself.", file=sys.stderr)
+            print(
+                "The server's TLS certificate was renewed; the server takes it up by itself.",
+                file=sys.stderr,
+            )
 
     process.run(home.authority, clock, until_input_ends=options.until_input_ends, daily=renew)
 
@@ -124,13 +146,28 @@ def _token_create(home: Home, options: argparse.Namespace) -> Answer:
     finally:
         authority.close()
     invitation = Invitation(
-        server, token, home.ca_pem, public_hex(key), settings.task.task_id, home.root_sha256(), settings.operator, figures
+        server,
+        token,
+        home.ca_pem,
+        public_hex(key),
+        settings.task.task_id,
+        home.root_sha256(),
+        settings.operator,
+        figures,
     )
     try:
         text = format_invitation(invitation, key)
     except ValueError as error:
-        raise NeedsOperator("BAD_SETTING", f"No invitation can be made: {error}.", "Correct the setting.") from error
-    return {"invitation": text, "token": token, "server": server, "uses": options.uses, "expires_at": now + options.ttl}
+        raise NeedsOperator(
+            "BAD_SETTING", f"No invitation can be made: {error}.", "Correct the setting."
+        ) from error
+    return {
+        "invitation": text,
+        "token": token,
+        "server": server,
+        "uses": options.uses,
+        "expires_at": now + options.ttl,
+    }
 
 
 def _devices_list(home: Home, _options: argparse.Namespace) -> Answer:
@@ -147,7 +184,9 @@ def _devices_revoke(home: Home, options: argparse.Namespace) -> Answer:
     finally:
         authority.close()
     if not known:
-        raise NeedsOperator("NO_DEVICE", "There is no such device.", "See `aegis-server devices list`.")
+        raise NeedsOperator(
+            "NO_DEVICE", "There is no such device.", "See `aegis-server devices list`."
+        )
     return {"revoked": options.device_id}
 
 
@@ -160,7 +199,9 @@ def _rounds_show(home: Home, options: argparse.Namespace) -> Answer:
     settings = home.settings()
     held = _with_store(home, lambda store: store.round(options.round_id))
     if held is None:
-        raise NeedsOperator("NO_ROUND", "There is no such round.", "See `aegis-server rounds list`.")
+        raise NeedsOperator(
+            "NO_ROUND", "There is no such round.", "See `aegis-server rounds list`."
+        )
     return {**round_summary(held, settings), "config": held.config.to_json()}
 
 
@@ -178,7 +219,12 @@ def _keys_show(home: Home, _options: argparse.Namespace) -> Answer:
 
 
 def _keys_renew(home: Home, options: argparse.Namespace) -> Answer:
-    return key_ceremony.renew(home, SystemClock().now(), offline=options.offline, replace_online_key=options.replace_online_key)
+    return key_ceremony.renew(
+        home,
+        SystemClock().now(),
+        offline=options.offline,
+        replace_online_key=options.replace_online_key,
+    )
 
 
 def _model_publish(home: Home, options: argparse.Namespace) -> Answer:
@@ -192,8 +238,12 @@ def _model_rollback(home: Home, options: argparse.Namespace) -> Answer:
         wanted = _with_store(home, Store.model_version) - 1
     model = _with_store(home, lambda store: store.model(wanted))
     if model is None:
-        raise NeedsOperator("NO_MODEL", f"There is no model of version {wanted}.", "See `aegis-server model show`.")
-    return _publish(home, model.content, f"version {wanted}", is_demonstration=bool(model.demonstration))
+        raise NeedsOperator(
+            "NO_MODEL", f"There is no model of version {wanted}.", "See `aegis-server model show`."
+        )
+    return _publish(
+        home, model.content, f"version {wanted}", is_demonstration=bool(model.demonstration)
+    )
 
 
 def _publish(home: Home, content: bytes, origin: str, *, is_demonstration: bool) -> Answer:
@@ -203,7 +253,9 @@ def _publish(home: Home, content: bytes, origin: str, *, is_demonstration: bool)
 
     def publish(store: Store) -> Answer:
         version = store.model_version() + 1
-        model = models.make_model(version, content, origin=origin, demonstration=is_demonstration, now=now)
+        model = models.make_model(
+            version, content, origin=origin, demonstration=is_demonstration, now=now
+        )
         store.add_model(model, now)
         models.bring_up_to_date(home, store, settings.task, now)
         return {"version": version, "sha256": model.sha256, "origin": origin}
@@ -224,14 +276,25 @@ def _evaluate(home: Home, options: argparse.Namespace) -> Answer:
     try:
         with np.load(options.data, allow_pickle=False) as table:
             rows, labels = np.asarray(table["X"]), np.asarray(table["y"]).astype(np.int64)
-        if rows.ndim != 2 or rows.shape[1] != 29 or labels.shape != rows.shape[:1] or not np.isin(labels, (0, 1)).all():
+        if (
+            rows.ndim != 2
+            or rows.shape[1] != 29
+            or labels.shape != rows.shape[:1]
+            or not np.isin(labels, (0, 1)).all()
+        ):
             raise ValueError("shape")
     except (ValueError, KeyError, TypeError, EOFError) as error:
         raise NeedsOperator(
-            "BAD_TABLE", "The table cannot be used.", "Expected a .npz file with X (n, 29) and y (n,) of 0 and 1."
+            "BAD_TABLE",
+            "The table cannot be used.",
+            "Expected a .npz file with X (n, 29) and y (n,) of 0 and 1.",
         ) from error
     figures = metrics(labels, probability(from_safetensors(model.content), transform(rows)))
-    return {"model_version": model.version, "rows": len(labels), **{name: round(value, 6) for name, value in figures.__dict__.items()}}
+    return {
+        "model_version": model.version,
+        "rows": len(labels),
+        **{name: round(value, 6) for name, value in figures.__dict__.items()},
+    }
 
 
 def _with_store(home: Home, act: Callable[[Store], T]) -> T:
@@ -245,13 +308,17 @@ def _with_store(home: Home, act: Callable[[Store], T]) -> T:
 
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--home", type=Path, default=_default_home(), metavar="DIR", help="the server's folder")
+    common.add_argument(
+        "--home", type=Path, default=_default_home(), metavar="DIR", help="the server's folder"
+    )
     common.add_argument("--json", action="store_true", help="print one JSON document")
     common.add_argument("--verbose", action="store_true", help="log what happens to stderr")
     parser = argparse.ArgumentParser(prog="aegis-server", description="The aggregator of AegisAI.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(group: Any, name: str, act: Callable[..., Any], show: Callable[[Answer], str], text: str) -> argparse.ArgumentParser:
+    def add(
+        group: Any, name: str, act: Callable[..., Any], show: Callable[[Answer], str], text: str
+    ) -> argparse.ArgumentParser:
         made = group.add_parser(name, parents=[common], help=text, description=text)
         made.set_defaults(act=act, show=show)
         assert isinstance(made, argparse.ArgumentParser)  # noqa: S101  (argparse's types do not say so)
@@ -265,56 +332,134 @@ def _parser() -> argparse.ArgumentParser:
             commands,
             "init",
             _init,
-            lambda a: f"The server in {a['home']} is made. {a['mode']} mode, {a['group_floor']}. Next: aegis-server run",
+            lambda a: (
+                f"The server in {a['home']} is made. {a['mode']} mode, {a['group_floor']}. Next:"
+                " aegis-server run"
+            ),
             "make keys, task and start model",
         )
     )
     _add_run(add(commands, "run", _run, str, "serve"))
-    authority = add(group("ca", "the enrolment authority"), "run", _ca_run, str, "run the authority by itself")
-    authority.add_argument("--until-input-ends", action="store_true", help="end with the program that started it")
+    authority = add(
+        group("ca", "the enrolment authority"), "run", _ca_run, str, "run the authority by itself"
+    )
+    authority.add_argument(
+        "--until-input-ends", action="store_true", help="end with the program that started it"
+    )
     tokens = group("token", "invitations")
-    create = add(tokens, "create", _token_create, lambda a: str(a["invitation"]), "print an invitation with a new token")
-    create.add_argument("--uses", type=_positive, default=1, metavar="N", help="1 for a person, more for a roll-out")
-    create.add_argument("--ttl", type=_seconds, default=24 * 3600, metavar="TIME", help="how long it is good: 900, 15m, 24h, 7d")
+    create = add(
+        tokens,
+        "create",
+        _token_create,
+        lambda a: str(a["invitation"]),
+        "print an invitation with a new token",
+    )
+    create.add_argument(
+        "--uses", type=_positive, default=1, metavar="N", help="1 for a person, more for a roll-out"
+    )
+    create.add_argument(
+        "--ttl",
+        type=_seconds,
+        default=24 * 3600,
+        metavar="TIME",
+        help="how long it is good: 900, 15m, 24h, 7d",
+    )
     create.add_argument("--server", metavar="URL", help="where devices reach this server")
     devices = group("devices", "inventory")
     add(devices, "list", _devices_list, _show_devices, "list devices")
-    add(devices, "revoke", _devices_revoke, lambda a: f"Revoked: {a['revoked']}", "refuse a device from now on").add_argument("device_id")
+    add(
+        devices,
+        "revoke",
+        _devices_revoke,
+        lambda a: f"Revoked: {a['revoked']}",
+        "refuse a device from now on",
+    ).add_argument("device_id")
     rounds = group("rounds", "rounds")
     add(rounds, "list", _rounds_list, _show_rounds, "list rounds")
-    add(rounds, "show", _rounds_show, _show_round, "show a round").add_argument("round_id", type=int)
+    add(rounds, "show", _rounds_show, _show_round, "show a round").add_argument(
+        "round_id", type=int
+    )
     add(commands, "stats", _stats, _show_pairs, "figures")
     models = group("model", "models")
-    add(models, "publish", _model_publish, _show_pairs, "publish a model file").add_argument("file", type=Path)
+    add(models, "publish", _model_publish, _show_pairs, "publish a model file").add_argument(
+        "file", type=Path
+    )
     add(models, "show", _model_show, _show_models, "list models")
-    rollback = add(models, "rollback", _model_rollback, _show_pairs, "publish an earlier model again, as a new version")
-    rollback.add_argument("--to", type=int, metavar="VERSION", help="default: the one before the newest")
+    rollback = add(
+        models,
+        "rollback",
+        _model_rollback,
+        _show_pairs,
+        "publish an earlier model again, as a new version",
+    )
+    rollback.add_argument(
+        "--to", type=int, metavar="VERSION", help="default: the one before the newest"
+    )
     keys = group("keys", "the keys that sign models")
     add(keys, "show", _keys_show, key_ceremony.show_text, "when their signatures end")
-    renew = add(keys, "renew", _keys_renew, key_ceremony.show_text, "sign root and targets for another year with the offline keys")
-    renew.add_argument("--offline", type=Path, metavar="DIR", help="where the offline keys are (default: where init left them)")
-    renew.add_argument("--replace-online-key", action="store_true", help="make a new online key; the old one signs nothing any more")
-    evaluate = add(commands, "evaluate", _evaluate, _show_pairs, "score the current model on labelled rows")
+    renew = add(
+        keys,
+        "renew",
+        _keys_renew,
+        key_ceremony.show_text,
+        "sign root and targets for another year with the offline keys",
+    )
+    renew.add_argument(
+        "--offline",
+        type=Path,
+        metavar="DIR",
+        help="where the offline keys are (default: where init left them)",
+    )
+    renew.add_argument(
+        "--replace-online-key",
+        action="store_true",
+        help="make a new online key; the old one signs nothing any more",
+    )
+    evaluate = add(
+        commands, "evaluate", _evaluate, _show_pairs, "score the current model on labelled rows"
+    )
     evaluate.add_argument("--data", type=Path, required=True, metavar="FILE.npz")
     return parser
 
 
 def _add_init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--operator-name", default="The operator of this aggregator", help="who asks; shown to every person before they say yes"
+        "--operator-name",
+        default="The operator of this aggregator",
+        help="who asks; shown to every person before they say yes",
     )
-    parser.add_argument("--contact", default="Ask whoever gave you the invitation", help="how to reach the operator")
+    parser.add_argument(
+        "--contact", default="Ask whoever gave you the invitation", help="how to reach the operator"
+    )
     parser.add_argument("--recipients", default="The operator only", help="who receives updates")
-    parser.add_argument("--retention", default="Updates are deleted when their round has ended", help="how long updates are kept")
-    parser.add_argument("--host-name", action="append", default=[], metavar="NAME", help="a name or address of this server (repeatable)")
+    parser.add_argument(
+        "--retention",
+        default="Updates are deleted when their round has ended",
+        help="how long updates are kept",
+    )
+    parser.add_argument(
+        "--host-name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name or address of this server (repeatable)",
+    )
     parser.add_argument("--url", help="where devices reach this server")
-    parser.add_argument("--model", type=Path, metavar="FILE", help="the start model (default: the packaged demonstration model)")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="FILE",
+        help="the start model (default: the packaged demonstration model)",
+    )
     parser.add_argument("--task-id")
     parser.add_argument(
         "--mode",
         choices=[mode.value for mode in Mode],
         default=Mode.SECAGG.value,
-        help="secagg (default): only sums over groups can be read; local: full noise on each device, no groups",
+        help=(
+            "secagg (default): only sums over groups can be read; local: full noise on each device,"
+            " no groups"
+        ),
     )
     for name in ("train-steps", "train-rate-milli", "clip-milli", "min-rows", "weight-cap"):
         parser.add_argument(f"--{name}", type=_positive, metavar="N")
@@ -322,7 +467,12 @@ def _add_init(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--ready-file", type=Path, metavar="FILE", help="write where it listens, as JSON, when it is ready")
+    parser.add_argument(
+        "--ready-file",
+        type=Path,
+        metavar="FILE",
+        help="write where it listens, as JSON, when it is ready",
+    )
     parser.add_argument("--database", default="", metavar="URL", help="sqlite:///FILE")
     parser.add_argument("--workers", type=_positive, default=1, metavar="N")
     _add_settings(parser)
@@ -332,34 +482,81 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="address to listen on")
     parser.add_argument("--port", type=int, help="device port; 0: any")
     parser.add_argument("--operator-port", type=int, help="operator port on loopback; 0: any")
-    parser.add_argument("--rounds-target", type=_positive, metavar="N", help="a round closes when so many updates are in")
-    parser.add_argument("--round-seconds", type=_seconds, metavar="TIME", help="... or after this time")
-    parser.add_argument("--rounds-minimum", type=_positive, metavar="N", help="fewest updates for a new model")
-    parser.add_argument("--rounds-planned", type=_positive, metavar="N", help="rounds that share the epsilon of a period")
+    parser.add_argument(
+        "--rounds-target",
+        type=_positive,
+        metavar="N",
+        help="a round closes when so many updates are in",
+    )
+    parser.add_argument(
+        "--round-seconds", type=_seconds, metavar="TIME", help="... or after this time"
+    )
+    parser.add_argument(
+        "--rounds-minimum", type=_positive, metavar="N", help="fewest updates for a new model"
+    )
+    parser.add_argument(
+        "--rounds-planned",
+        type=_positive,
+        metavar="N",
+        help="rounds that share the epsilon of a period",
+    )
     parser.add_argument("--round-pause", type=_seconds, metavar="TIME", help="between two rounds")
-    parser.add_argument("--group-max", type=_positive, metavar="N", help="secagg: most devices in a group")
+    parser.add_argument(
+        "--group-max", type=_positive, metavar="N", help="secagg: most devices in a group"
+    )
     parser.add_argument(
         "--group-floor",
         type=_positive,
         metavar="N",
-        help="secagg: fewest devices in a group; below 32 it is a test floor, which devices refuse unless they were made for tests",
+        help=(
+            "secagg: fewest devices in a group; below 32 it is a test floor, which devices refuse"
+            " unless they were made for tests"
+        ),
     )
-    parser.add_argument("--ready-target", type=_positive, metavar="N", help="secagg: announce a join window when so many devices are ready")
-    parser.add_argument("--lead-seconds", type=_seconds, metavar="TIME", help="secagg: between announcing a join window and its opening")
-    parser.add_argument("--join-seconds", type=_seconds, metavar="TIME", help="secagg: length of the join window")
-    parser.add_argument("--phase-seconds", type=_seconds, metavar="TIME", help="secagg: longest time for each phase")
+    parser.add_argument(
+        "--ready-target",
+        type=_positive,
+        metavar="N",
+        help="secagg: announce a join window when so many devices are ready",
+    )
+    parser.add_argument(
+        "--lead-seconds",
+        type=_seconds,
+        metavar="TIME",
+        help="secagg: between announcing a join window and its opening",
+    )
+    parser.add_argument(
+        "--join-seconds", type=_seconds, metavar="TIME", help="secagg: length of the join window"
+    )
+    parser.add_argument(
+        "--phase-seconds", type=_seconds, metavar="TIME", help="secagg: longest time for each phase"
+    )
     parser.add_argument(
         "--coordinates",
         type=_whole,
         metavar="K",
         help="each device sends K coordinates, the same for all, drawn anew for each round; 0: all",
     )
-    parser.add_argument("--epsilon", type=_number, metavar="E", help="privacy budget of a device per period")
+    parser.add_argument(
+        "--epsilon", type=_number, metavar="E", help="privacy budget of a device per period"
+    )
     parser.add_argument("--lifetime-epsilon", type=_number, metavar="E")
     parser.add_argument("--period-days", type=_positive, metavar="N")
-    parser.add_argument("--poll-seconds", type=_seconds, metavar="TIME", help="how often devices ask for offers")
-    parser.add_argument("--server-rate-milli", type=_positive, metavar="N", help="share of the mean update that is applied, in thousandths")
-    parser.add_argument("--server-decay-milli", type=_whole, metavar="N", help="that share falls with the round's number to this power")
+    parser.add_argument(
+        "--poll-seconds", type=_seconds, metavar="TIME", help="how often devices ask for offers"
+    )
+    parser.add_argument(
+        "--server-rate-milli",
+        type=_positive,
+        metavar="N",
+        help="share of the mean update that is applied, in thousandths",
+    )
+    parser.add_argument(
+        "--server-decay-milli",
+        type=_whole,
+        metavar="N",
+        help="that share falls with the round's number to this power",
+    )
 
 
 def _run_options(options: argparse.Namespace) -> dict[str, Any]:
@@ -375,7 +572,9 @@ def _run_options(options: argparse.Namespace) -> dict[str, Any]:
         "planned": options.rounds_planned,
         "pause_s": options.round_pause,
         "epsilon_milli": epsilon,
-        "lifetime_epsilon_milli": lifetime if lifetime is not None or epsilon is None else max(3 * epsilon, 1),
+        "lifetime_epsilon_milli": (
+            lifetime if lifetime is not None or epsilon is None else max(3 * epsilon, 1)
+        ),
         "period_days": options.period_days,
         "next_poll_s": options.poll_seconds,
         "server_rate_milli": options.server_rate_milli,
@@ -400,12 +599,26 @@ def _floor(settings: Settings) -> str:
 
 
 def _task_options(options: argparse.Namespace) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in ("task_id", "train_steps", "train_rate_milli", "clip_milli", "min_rows", "weight_cap")}
+    return {
+        name: getattr(options, name)
+        for name in (
+            "task_id",
+            "train_steps",
+            "train_rate_milli",
+            "clip_milli",
+            "min_rows",
+            "weight_cap",
+        )
+    }
 
 
 def _default_home() -> Path:
     given = os.environ.get("AEGIS_SERVER_HOME")
-    return Path(given) if given else default_home({**os.environ, "AEGIS_HOME": ""}).with_name("aegisai-server")
+    return (
+        Path(given)
+        if given
+        else default_home({**os.environ, "AEGIS_HOME": ""}).with_name("aegisai-server")
+    )
 
 
 def _number(text: str) -> float:
@@ -439,16 +652,18 @@ def _seconds(text: str) -> int:
 
 def _show_pairs(answer: Answer) -> str:
     return "\n".join(
-        f"{name}: {json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value}" for name, value in answer.items()
+        f"{name}: {json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value}"
+        for name, value in answer.items()
     )
 
 
 def _show_round(answer: Answer) -> str:
     rest = {name: value for name, value in answer.items() if name != "groups"}
     lines = [
-        f"group {number}: {group['state']}{', ' + group['failure'] if group['failure'] else ''}; {group['size']} advertised, "
-        f"{group['dealers']} shared, {group['survivors']} in the sum, {group['signed']} signed, {group['unmasked']} opened it; "
-        f"m {group['m']}, c {group['c']}, noise {group['noise_sd_units_planned']} units"
+        f"group {number}: {group['state']}{', ' + group['failure'] if group['failure'] else ''};"
+        f" {group['size']} advertised, {group['dealers']} shared, {group['survivors']} in the sum,"
+        f" {group['signed']} signed, {group['unmasked']} opened it; m {group['m']}, c {group['c']},"
+        f" noise {group['noise_sd_units_planned']} units"
         for number, group in enumerate(answer["groups"])
     ]
     return "\n".join([_show_pairs(rest), *lines])
@@ -457,8 +672,9 @@ def _show_round(answer: Answer) -> str:
 def _show_devices(answer: Answer) -> str:
     rows = answer["devices"]
     lines = [
-        f"{row['device_id']}  enrolled {utc(row['enrolled_at'])}  certificate until {utc(row['certificate_until'] or 0)}  "
-        f"updates {row['updates']}{'  REVOKED' if row['revoked'] else ''}"
+        f"{row['device_id']}  enrolled {utc(row['enrolled_at'])}  certificate until"
+        f" {utc(row['certificate_until'] or 0)}  updates"
+        f" {row['updates']}{'  REVOKED' if row['revoked'] else ''}"
         for row in rows
     ]
     return "\n".join(lines) or "No device is enrolled."
@@ -466,8 +682,8 @@ def _show_devices(answer: Answer) -> str:
 
 def _show_rounds(answer: Answer) -> str:
     lines = [
-        f"{row['round_id']:>5}  {row['state']:<10} updates {row['updates']}/{row['target']}  model {row['base_version']} → "
-        f"{row['model_version'] or '–'}  ε {row['epsilon_ledger']}"
+        f"{row['round_id']:>5}  {row['state']:<10} updates {row['updates']}/{row['target']}  model"
+        f" {row['base_version']} → {row['model_version'] or '–'}  ε {row['epsilon_ledger']}"
         for row in answer["rounds"]
     ]
     return "\n".join(lines) or "There was no round yet."

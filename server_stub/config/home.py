@@ -1,4 +1,6 @@
-"""The server's folder: keys (files of mode 0600, never in a database), settings, the authority's and the repository's folders."""
+"""The server's folder: keys (files of mode 0600, never in a database), settings, the authority's
+and the repository's folders.
+"""
 
 import json
 import os
@@ -142,15 +144,22 @@ class Home:
         self._keys = folder / "keys"
 
     def create(self, settings: Settings, now: int) -> None:
-        """Make keys, authority and repository; the settings come last. Raises NeedsOperator HOME_EXISTS, BAD_SETTING."""
+        """Make keys, authority and repository; the settings come last.
+
+        Raises NeedsOperator HOME_EXISTS, BAD_SETTING.
+        """
         try:
             settings.check()
             rho_units_per_round(settings.rounds)
         except ValueError as error:
-            raise NeedsOperator("BAD_SETTING", f"A setting cannot be used: {error}.", "Correct the option.") from error
+            raise NeedsOperator(
+                "BAD_SETTING", f"A setting cannot be used: {error}.", "Correct the option."
+            ) from error
         if (self.folder / SETTINGS_FILE).exists() or self._keys.exists():
             raise NeedsOperator(
-                "HOME_EXISTS", "There is a server in this folder already, or an interrupted `init`.", "Choose another, or remove it."
+                "HOME_EXISTS",
+                "There is a server in this folder already, or an interrupted `init`.",
+                "Choose another, or remove it.",
             )
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder.chmod(0o700)
@@ -159,10 +168,13 @@ class Home:
         signing = Ed25519PrivateKey.generate()
         form = serialization
         atomic_file.write(
-            self._keys / "signing.key", signing.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
+            self._keys / "signing.key",
+            signing.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption()),
         )
         atomic_file.write(self._keys / "secret", secrets.token_bytes(32))
-        root_sha256 = tuf_repository.create(self.repository, settings.task, datetime.fromtimestamp(now, UTC))
+        root_sha256 = tuf_repository.create(
+            self.repository, settings.task, datetime.fromtimestamp(now, UTC)
+        )
         atomic_file.write(self._keys / "root.sha256", root_sha256.encode())
         self.issue_server_certificate(settings, now)
         self.write_settings(settings)
@@ -188,14 +200,25 @@ class Home:
     def settings(self) -> Settings:
         """Raises NeedsOperator NO_SERVER, BAD_SETTING."""
         try:
-            return Settings.from_json(json.loads(atomic_file.read(self.folder / SETTINGS_FILE, MAX_SETTINGS_BYTES)))
+            return Settings.from_json(
+                json.loads(atomic_file.read(self.folder / SETTINGS_FILE, MAX_SETTINGS_BYTES))
+            )
         except FileNotFoundError as error:
-            raise NeedsOperator("NO_SERVER", f"There is no server in {self.folder}.", "Run `aegis-server init` first.") from error
+            raise NeedsOperator(
+                "NO_SERVER",
+                f"There is no server in {self.folder}.",
+                "Run `aegis-server init` first.",
+            ) from error
         except (ValueError, TypeError, KeyError, OSError, AegisError) as error:
-            raise NeedsOperator("BAD_SETTING", f"{SETTINGS_FILE} cannot be used: {error}.", "Correct the file.") from error
+            raise NeedsOperator(
+                "BAD_SETTING", f"{SETTINGS_FILE} cannot be used: {error}.", "Correct the file."
+            ) from error
 
     def write_settings(self, settings: Settings) -> None:
-        atomic_file.write(self.folder / SETTINGS_FILE, json.dumps(settings.to_json(), indent=2, ensure_ascii=False).encode() + b"\n")
+        atomic_file.write(
+            self.folder / SETTINGS_FILE,
+            json.dumps(settings.to_json(), indent=2, ensure_ascii=False).encode() + b"\n",
+        )
 
     @property
     def ca_pem(self) -> str:
@@ -213,11 +236,17 @@ class Home:
     def signing_key(self) -> Ed25519PrivateKey:
         """Signs offers, receipts, models and invitations. Raises NeedsOperator SIGNING_KEY."""
         try:
-            key = serialization.load_pem_private_key((self._keys / "signing.key").read_bytes(), None)
+            key = serialization.load_pem_private_key(
+                (self._keys / "signing.key").read_bytes(), None
+            )
         except (OSError, ValueError) as error:
-            raise NeedsOperator("SIGNING_KEY", "The signing key cannot be read.", "Look at keys/signing.key.") from error
+            raise NeedsOperator(
+                "SIGNING_KEY", "The signing key cannot be read.", "Look at keys/signing.key."
+            ) from error
         if not isinstance(key, Ed25519PrivateKey):
-            raise NeedsOperator("SIGNING_KEY", "The signing key is of another kind.", "Look at keys/signing.key.")
+            raise NeedsOperator(
+                "SIGNING_KEY", "The signing key is of another kind.", "Look at keys/signing.key."
+            )
         return key
 
     def secret(self) -> bytes:
@@ -253,7 +282,11 @@ class Home:
         except (OSError, ValueError, KeyError):
             if settings.port:
                 return f"https://{settings.host}:{settings.port}"
-        raise NeedsOperator("NO_URL", "It is not known where devices reach this server.", "Start it once, or give --server.")
+        raise NeedsOperator(
+            "NO_URL",
+            "It is not known where devices reach this server.",
+            "Start it once, or give --server.",
+        )
 
 
 def _authority_name(operator: str) -> str:
@@ -262,20 +295,35 @@ def _authority_name(operator: str) -> str:
 
 
 def group_floor(size: int) -> dict[str, int]:
-    """Settings that allow groups of `size` devices: below the product's floor they are for tests, and devices refuse them unless told."""
+    """Settings that allow groups of `size` devices: below the product's floor they are for tests,
+    and devices refuse them unless told.
+    """
     plan = RoundPlan()
     if size >= plan.min_group:
         return {"min_group": size}
-    return {"min_group": size, "min_sum": max(2, -(-size * plan.min_sum // plan.min_group)), "gamma_milli": 0}
+    return {
+        "min_group": size,
+        "min_sum": max(2, -(-size * plan.min_sum // plan.min_group)),
+        "gamma_milli": 0,
+    }
 
 
 def changed(settings: Settings, **options: Any) -> Settings:
-    """`settings` with the options that were given; None means not given. Raises NeedsOperator BAD_SETTING."""
+    """`settings` with the options that were given; None means not given.
+
+    Raises NeedsOperator BAD_SETTING.
+    """
     given = {name: value for name, value in options.items() if value is not None}
-    plan = {name: given.pop(name) for name in list(given) if name in {one.name for one in fields(RoundPlan)}}
+    plan = {
+        name: given.pop(name)
+        for name in list(given)
+        if name in {one.name for one in fields(RoundPlan)}
+    }
     made = replace(settings, **given, rounds=replace(settings.rounds, **plan))
     try:
         made.check()
     except ValueError as error:
-        raise NeedsOperator("BAD_SETTING", f"A setting cannot be used: {error}.", "Correct the option.") from error
+        raise NeedsOperator(
+            "BAD_SETTING", f"A setting cannot be used: {error}.", "Correct the option."
+        ) from error
     return made

@@ -1,5 +1,6 @@
-"""Holds rounds, one after the other: opens, closes, combines, publishes. What is due comes from the database, so a crash at any point
-is made good by starting again: a round whose set of updates was fixed is combined anew, to the same model.
+"""Holds rounds, one after the other: opens, closes, combines, publishes. What is due comes from the
+database, so a crash at any point is made good by starting again: a round whose set of updates was
+fixed is combined anew, to the same model.
 """
 
 import asyncio
@@ -67,7 +68,9 @@ class Conductor:
         """Set once something has happened in a group; then there is another one."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tidied_at = 0
-        self.gathering = Gathering(store, settings, home.ca_pem, revocations, self._groups_changed, self._ready_enough)
+        self.gathering = Gathering(
+            store, settings, home.ca_pem, revocations, self._groups_changed, self._ready_enough
+        )
         self.situation: Situation | None = None
 
     def wake(self) -> None:
@@ -96,13 +99,18 @@ class Conductor:
             moved = await self._turns.run(self.step)
             if moved:
                 continue
-            with contextlib.suppress(TimeoutError):  # not wait_for: before Python 3.12 it can lose a cancellation
+            with contextlib.suppress(
+                TimeoutError
+            ):  # not wait_for: before Python 3.12 it can lose a cancellation
                 async with asyncio.timeout(LOOK_S):
                     await self._wake.wait()
             self._wake.clear()
 
     def step(self) -> bool:
-        """Do what is due; says whether something was. Raises NeedsOperator PRICE_TOO_LOW, PRICE_TOO_HIGH, NO_MODEL."""
+        """Do what is due; says whether something was.
+
+        Raises NeedsOperator PRICE_TOO_LOW, PRICE_TOO_HIGH, NO_MODEL.
+        """
         now = self._clock.now()
         self._tidy(now)
         if self._settings.task.mode is Mode.SECAGG:
@@ -112,7 +120,10 @@ class Conductor:
             if current is not None:
                 self.gathering.settle(current)
             self._publish(now)
-            if current is not None and now < (current.closed_at or 0) + self._settings.rounds.pause_s:
+            if (
+                current is not None
+                and now < (current.closed_at or 0) + self._settings.rounds.pause_s
+            ):
                 return False
             return self._open(1 if current is None else current.round_id + 1, now)
         if current.state is State.OPEN:
@@ -126,13 +137,18 @@ class Conductor:
         """Look after a round that is open."""
         newest = self._store.model_version()
         if newest != current.config.model_version:
-            self._store.abandon(current.round_id, Event.REPLACED, now, "another model was published")
+            self._store.abandon(
+                current.round_id, Event.REPLACED, now, "another model was published"
+            )
             return True
         if current.config.mode is Mode.SECAGG:
             if self.gathering.tick(current, now):
                 self._end_groups(current, now)
                 return True
-        elif self._store.close_if_due(current.round_id, self._settings.rounds.minimum, now) is not State.OPEN:
+        elif (
+            self._store.close_if_due(current.round_id, self._settings.rounds.minimum, now)
+            is not State.OPEN
+        ):
             return True
         if self.situation is None or self.situation.round is None:
             self._publish(now)
@@ -142,22 +158,38 @@ class Conductor:
 
     def _publish(self, now: int) -> None:
         model = models.bring_up_to_date(self._home, self._store, self._settings.task, now)
-        if self.situation is None or self.situation.model.sha256 != model.sha256 or self.situation.model.version != model.version:
-            self.situation = Situation(models.published(model, self._settings.task, self._key), None)
+        if (
+            self.situation is None
+            or self.situation.model.sha256 != model.sha256
+            or self.situation.model.version != model.version
+        ):
+            self.situation = Situation(
+                models.published(model, self._settings.task, self._key), None
+            )
         elif self.situation.round is not None:
             self.situation = Situation(self.situation.model, None)
 
     def _open(self, round_id: int, now: int) -> bool:
-        """Open the next round, with secure aggregation when enough devices are ready. Says whether it did."""
+        """Open the next round, with secure aggregation when enough devices are ready.
+
+        Says whether it did.
+        """
         assert self.situation is not None  # noqa: S101  (_publish sets it)
         model, plan, task = self.situation.model, self._settings.rounds, self._settings.task
-        facts: dict[str, Any] = {"round_id": round_id, "model_version": model.version, "model_digest": model.sha256, "now": now}
+        facts: dict[str, Any] = {
+            "round_id": round_id,
+            "model_version": model.version,
+            "model_digest": model.sha256,
+            "now": now,
+        }
         if task.mode is Mode.SECAGG:
             expected = self.gathering.expected(now)
             if not expected:
                 return False
             planned = self.gathering.plan(expected)
-            config = lifecycle.group_config(task, plan, g_max=planned.g_max, min_sum=planned.min_sum, **facts)
+            config = lifecycle.group_config(
+                task, plan, g_max=planned.g_max, min_sum=planned.min_sum, **facts
+            )
             try:
                 self.gathering.announce(config, planned, expected, now)
             except AegisError as error:
@@ -182,7 +214,10 @@ class Conductor:
         self._store.abandon(current.round_id, Event.TOO_FEW, now, note, live.record())
 
     def _mean(self, current: Round) -> tuple[NDArray[np.float64], int, dict[str, Any] | None]:
-        """The mean update, how many are in it, and the groups' record. Raises PeerFault SUM_OUT_OF_RANGE, WRONG_SHAPE."""
+        """The mean update, how many are in it, and the groups' record.
+
+        Raises PeerFault SUM_OUT_OF_RANGE, WRONG_SHAPE.
+        """
         if current.config.mode is Mode.LOCAL:
             mean, count = mean_update(self._store.bodies(current.round_id), current.config)
             return mean, count, None
@@ -192,7 +227,11 @@ class Conductor:
         for (number, _), is_usable in zip(sums, usable, strict=True):
             if not is_usable:
                 record["groups"][number]["failure"] = "sum out of range"
-        return mean, sum(one.count for (_, one), is_usable in zip(sums, usable, strict=True) if is_usable), record
+        return (
+            mean,
+            sum(one.count for (_, one), is_usable in zip(sums, usable, strict=True) if is_usable),
+            record,
+        )
 
     def _combine(self, current: Round, now: int) -> None:
         base = self._store.model(current.config.model_version)
@@ -200,18 +239,28 @@ class Conductor:
         try:
             mean, count, record = self._mean(current)
             step = incoming(mean, self._settings.task, current.config, count)
-            content = models.moved(base.content, step * lifecycle.server_rate(self._settings.rounds, current.round_id))
+            content = models.moved(
+                base.content, step * lifecycle.server_rate(self._settings.rounds, current.round_id)
+            )
             models.check_file(content, self._settings.task)
         except (PeerFault, NeedsOperator) as error:
             LOG.warning("round abandoned: id=%d code=%s", current.round_id, error.code)
             self._store.abandon(current.round_id, Event.UNUSABLE, now, error.code)
             return
         version = base.version + 1
-        model = models.make_model(version, content, origin=f"round {current.round_id}", demonstration=bool(base.demonstration), now=now)
+        model = models.make_model(
+            version,
+            content,
+            origin=f"round {current.round_id}",
+            demonstration=bool(base.demonstration),
+            now=now,
+        )
         try:
             self._store.finish(current.round_id, count, model, now, record)
         except IntegrityError:  # the version is taken: the operator was faster
-            self._store.abandon(current.round_id, Event.REPLACED, now, "another model was published")
+            self._store.abandon(
+                current.round_id, Event.REPLACED, now, "another model was published"
+            )
             return
         LOG.info("round done: id=%d updates=%d model=%d", current.round_id, count, version)
 

@@ -1,5 +1,6 @@
-"""Holds the join window and the groups of the present round: takes messages, keeps each with its effect in one transaction before it is
-answered, and rebuilds the round after a crash by playing what was kept. Call with the turn (`turns`).
+"""Holds the join window and the groups of the present round: takes messages, keeps each with its
+effect in one transaction before it is answered, and rebuilds the round after a crash by playing
+what was kept. Call with the turn (`turns`).
 """
 
 import contextlib
@@ -26,7 +27,9 @@ OUTCOMES = ("close", "advance", "leave", "drop")
 
 
 class Gathering:
-    """`changed` is told when an inbox may have something new, `enough` when enough devices have become ready for a window."""
+    """`changed` is told when an inbox may have something new, `enough` when enough devices have
+    become ready for a window.
+    """
 
     def __init__(
         self,
@@ -51,7 +54,9 @@ class Gathering:
 
     # What devices are told
 
-    def ready(self, device_id: str, trained: int | None, model_version: int, now: int, *, is_ready: bool) -> int:
+    def ready(
+        self, device_id: str, trained: int | None, model_version: int, now: int, *, is_ready: bool
+    ) -> int:
         """Note whether a device is ready. Returns when it is to ask again, in seconds."""
         if model_version != self._model_version:
             self._waiting.clear()
@@ -83,10 +88,14 @@ class Gathering:
         return joining(live.config)
 
     def refresh_revocations(self, now: int) -> None:
-        """Ask the authority for its revocation list, unless the one at hand is fresh enough for an offer."""
+        """Ask the authority for its revocation list, unless the one at hand is fresh enough for an
+        offer.
+        """
         taken, pem = self._crl
         if not pem or not 0 <= now - taken < REVOCATIONS_S:
-            with contextlib.suppress(AegisError):  # the authority is away: what is known is still signed and dated
+            with contextlib.suppress(
+                AegisError
+            ):  # the authority is away: what is known is still signed and dated
                 self._crl = (now, self._revocations())
 
     def crl_pem(self) -> str:
@@ -110,7 +119,10 @@ class Gathering:
         return grouping(expected, self._settings.rounds)
 
     def announce(self, config: RoundConfig, planned: Grouping, expected: int, now: int) -> None:
-        """Open the round: its window is announced from now on. Raises PeerFault where there is no usable revocation list."""
+        """Open the round: its window is announced from now on.
+
+        Raises PeerFault where there is no usable revocation list.
+        """
         entry = opening(self.crl_pem(), planned.capacity, sorted(self._waiting.present(now)), now)
         live = LiveRound(config, self._ca_pem, [entry])
         with self._rounds.work() as work:
@@ -121,15 +133,24 @@ class Gathering:
     def resume(self, current: Round) -> LiveRound:
         """Be at this round: after a start, or when memory went ahead of the disk."""
         if self._live is None or self._live.config.round_id != current.round_id:
-            self._live = live = LiveRound(current.config, self._ca_pem, self._rounds.entries(current.round_id))
+            self._live = live = LiveRound(
+                current.config, self._ca_pem, self._rounds.entries(current.round_id)
+            )
             if live.groups is None:
                 self._model_version = current.config.model_version
                 self._waiting.expect(live.expected, joining(current.config)[1])
         return self._live
 
     def settle(self, ended: Round) -> None:
-        """The round has ended. Its groups' last words are kept for devices that come for them, unless it was broken off."""
-        if self._live is not None and not self._live.is_over and self._live.config.round_id == ended.round_id:
+        """The round has ended.
+
+        Its groups' last words are kept for devices that come for them, unless it was broken off.
+        """
+        if (
+            self._live is not None
+            and not self._live.is_over
+            and self._live.config.round_id == ended.round_id
+        ):
             self._live = None
             self._changed()
 
@@ -142,12 +163,16 @@ class Gathering:
             if kind == "leave":
                 self._waiting.forget(device_id)
 
-    def receive_masked(self, round_id: int, device_id: str, body: bytes, sha256: str, receipt: str, now: int) -> None:
+    def receive_masked(
+        self, round_id: int, device_id: str, body: bytes, sha256: str, receipt: str, now: int
+    ) -> None:
         """Take a device's only masked input for a round. Raises PeerFault."""
         with self._change(round_id, now) as change:
             change.work.demand(round_id, device_id)
             change.take("masked", device_id, body)
-            change.work.add_receipt(round_id, device_id, body_sha256=sha256, size=len(body), receipt=receipt, now=now)
+            change.work.add_receipt(
+                round_id, device_id, body_sha256=sha256, size=len(body), receipt=receipt, now=now
+            )
 
     def drop(self, device_id: str, now: int) -> None:
         """A device was revoked or erased."""
@@ -158,7 +183,10 @@ class Gathering:
                 change.drop(device_id)
 
     def tick(self, current: Round, now: int) -> bool:
-        """Close the window and the phases whose time has come, drop who was revoked. Says whether the round is over."""
+        """Close the window and the phases whose time has come, drop who was revoked.
+
+        Says whether the round is over.
+        """
         live = self.resume(current)
         gone = [] if live.is_over else self._rounds.gone(live.devices)
         if gone or self._is_due(live, now):
@@ -169,7 +197,10 @@ class Gathering:
 
     @contextmanager
     def _change(self, round_id: int, now: int) -> "Iterator[_Change]":
-        """One transaction on the present round. What follows from a change at once (the next phase) is part of it."""
+        """One transaction on the present round.
+
+        What follows from a change at once (the next phase) is part of it.
+        """
         live = self._at(round_id)
         change = _Change(live, now)
         try:
@@ -194,7 +225,11 @@ class Gathering:
     def _at(self, round_id: int) -> LiveRound:
         if self._live is None:
             current = self._store.round(round_id)
-            if current is not None and current.state is State.OPEN and current.config.mode is Mode.SECAGG:
+            if (
+                current is not None
+                and current.state is State.OPEN
+                and current.config.mode is Mode.SECAGG
+            ):
                 self.resume(current)
         if self._live is None or self._live.config.round_id != round_id:
             raise PeerFault("ROUND_CLOSED", "The round is not open.", "Take part in a later one.")
@@ -203,7 +238,10 @@ class Gathering:
     def _is_due(self, live: LiveRound, now: int) -> bool:
         """Whether something is to be done although nobody says anything."""
         if live.groups is None:
-            everybody = len(live.devices) >= live.config.min_group and self._waiting.present(now) <= live.devices
+            everybody = (
+                len(live.devices) >= live.config.min_group
+                and self._waiting.present(now) <= live.devices
+            )
             return now >= joining(live.config)[1] or live.is_full or everybody
         return any(now >= group.deadline for group in live.groups if group.state not in ENDED)
 

@@ -1,4 +1,6 @@
-"""The aggregator's figures: counts, the newest round, the model, and what a round costs a device."""
+"""The aggregator's figures: counts, the newest round, the model, and what a round costs a
+device.
+"""
 
 from typing import Any
 
@@ -8,7 +10,10 @@ from server_stub.storage.store import Round, Store
 
 
 def statistics(store: Store, settings: Settings) -> dict[str, Any]:
-    """Figures for `GET /api/v1/stats` and `aegis-server stats`. Nothing in it is about one device."""
+    """Figures for `GET /api/v1/stats` and `aegis-server stats`.
+
+    Nothing in it is about one device.
+    """
     newest = store.newest_round()
     models = store.models()
     return {
@@ -22,7 +27,10 @@ def statistics(store: Store, settings: Settings) -> dict[str, Any]:
 
 
 def round_summary(held: Round, settings: Settings) -> dict[str, Any]:
-    """A round as the operator sees it. `epsilon_ledger`: what it adds to a device's ledger if it were the only one."""
+    """A round as the operator sees it.
+
+    `epsilon_ledger`: what it adds to a device's ledger if it were the only one.
+    """
     delta = 1 / settings.rounds.delta_inverse
     return {
         "round_id": held.round_id,

@@ -1,7 +1,9 @@
-"""What the demonstration is compared with: the same rounds without noise, the same with shuffled labels, and training in one place.
+"""What the demonstration is compared with: the same rounds without noise, the same with shuffled
+labels, and training in one place.
 
-The first two are the devices' arithmetic for all devices at once: each pass over a device's rows is one full-batch gradient step (the
-device itself takes the rows one by one, which differs in the second order of the step).
+The first two are the devices' arithmetic for all devices at once: each pass over a device's rows is
+one full-batch gradient step (the device itself takes the rows one by one, which differs in the
+second order of the step).
 """
 
 from collections.abc import Sequence
@@ -36,8 +38,12 @@ def evaluate(weights: Floats, table: Table) -> Metrics:
 
 
 def federated(shares: Sequence[Share], start: Floats, training: Training) -> Floats:
-    """Weights after all rounds without noise: every device trains, its difference is clipped, the mean is added."""
-    device = np.concatenate([np.full(len(share.labels), number) for number, share in enumerate(shares)])
+    """Weights after all rounds without noise: every device trains, its difference is clipped, the
+    mean is added.
+    """
+    device = np.concatenate(
+        [np.full(len(share.labels), number) for number, share in enumerate(shares)]
+    )
     labels = np.concatenate([share.labels for share in shares])
     inputs = transform(np.concatenate([share.rows for share in shares]))
     inputs = np.hstack([inputs, np.ones((len(labels), 1))])
@@ -48,20 +54,32 @@ def federated(shares: Sequence[Share], start: Floats, training: Training) -> Flo
     for server_rate in training.server_rates:
         local = np.tile(weights, (len(shares), 1))
         for _ in range(training.steps):
-            chance = 1 / (1 + np.exp(-np.clip(np.einsum("ij,ij->i", inputs, local[device]), -500, 500)))
-            slope = np.add.reduceat(inputs * ((chance - labels) * importance)[:, None], starts) / counts[:, None]
+            chance = 1 / (
+                1 + np.exp(-np.clip(np.einsum("ij,ij->i", inputs, local[device]), -500, 500))
+            )
+            slope = (
+                np.add.reduceat(inputs * ((chance - labels) * importance)[:, None], starts)
+                / counts[:, None]
+            )
             local -= training.rate * slope
         update = local - weights
         length = np.linalg.norm(update, axis=1, keepdims=True)
-        weights += server_rate * (update * np.minimum(1.0, training.clip / np.maximum(length, 1e-12))).mean(axis=0)
+        weights += server_rate * (
+            update * np.minimum(1.0, training.clip / np.maximum(length, 1e-12))
+        ).mean(axis=0)
     return weights
 
 
 def shuffled(shares: Sequence[Share], seed: int) -> tuple[Share, ...]:
     """The same rows with labels that belong to other rows: nothing can be learnt from them."""
-    labels = np.random.default_rng(seed).permutation(np.concatenate([share.labels for share in shares]))
+    labels = np.random.default_rng(seed).permutation(
+        np.concatenate([share.labels for share in shares])
+    )
     ends = np.cumsum([len(share.labels) for share in shares])
-    return tuple(Share(share.rows, piece) for share, piece in zip(shares, np.split(labels, ends[:-1]), strict=True))
+    return tuple(
+        Share(share.rows, piece)
+        for share, piece in zip(shares, np.split(labels, ends[:-1]), strict=True)
+    )
 
 
 def mean_of(values: Sequence[Metrics]) -> Metrics:
@@ -74,11 +92,15 @@ def central(shares: Sequence[Share]) -> Floats:
     from sklearn.linear_model import LogisticRegression
 
     inputs = transform(np.concatenate([share.rows for share in shares]))
-    learnt = LogisticRegression(C=10, max_iter=2000).fit(inputs, np.concatenate([share.labels for share in shares]))
+    learnt = LogisticRegression(C=10, max_iter=2000).fit(
+        inputs, np.concatenate([share.labels for share in shares])
+    )
     return np.concatenate([learnt.coef_[0], learnt.intercept_]).astype(np.float64)
 
 
-def _importance(device: NDArray[np.int64], labels: NDArray[np.int64], counts: NDArray[np.int64], most: float) -> Floats:
+def _importance(
+    device: NDArray[np.int64], labels: NDArray[np.int64], counts: NDArray[np.int64], most: float
+) -> Floats:
     """Both classes of a device weigh the same in total, within `most`."""
     malicious = np.bincount(device, weights=labels) / counts
     share = np.where(labels == 1, malicious[device], 1 - malicious[device])

@@ -1,9 +1,13 @@
-"""`make run` with a display: an aggregator and simulated neighbours on this machine, and the real tray, window and agent in front of you.
+"""`make run` with a display: an aggregator and simulated neighbours on this machine, and the real
+tray, window and agent in front of you.
 
-1. Everything is made in one folder, anew each time; keys are in memory; nothing listens beyond loopback; nothing starts by itself later.
-2. Nobody says yes for you: the question is asked in the window, and neighbours take part only once you have agreed.
-3. After a yes your device gets generated rows and the Windows programs of this Python environment to learn from, and is asked for
-   each round at once instead of every half hour. A pause, a limit and a withdrawal hold as always.
+1. Everything is made in one folder, anew each time; keys are in memory; nothing listens beyond
+   loopback; nothing starts by itself later.
+2. Nobody says yes for you: the question is asked in the window, and neighbours take part only once
+   you have agreed.
+3. After a yes your device gets generated rows and the Windows programs of this Python environment
+   to learn from, and is asked for each round at once instead of every half hour. A pause, a limit
+   and a withdrawal hold as always.
 4. Quit in the icon's menu, Ctrl-C and SIGTERM end everything.
 """
 
@@ -69,10 +73,14 @@ class Desk:
         return None
 
     def give_rows(self, share: Share) -> None:
-        """Training data for a device that has none; asked only after a yes, and refused by the agent otherwise."""
+        """Training data for a device that has none; asked only after a yes, and refused by the
+        agent otherwise.
+        """
         np.savez(self._rows, X=share.rows, y=share.labels)
         self.call("samples.import", {"path": str(self._rows)})
-        self.call("samples.add", {"paths": [str(path) for path in programs_here()], "label": "benign"})
+        self.call(
+            "samples.add", {"paths": [str(path) for path in programs_here()], "label": "benign"}
+        )
 
 
 async def attend(desk: Desk, tray: Child, server: LocalServer, fleet: Fleet, share: Share) -> None:
@@ -84,7 +92,9 @@ async def attend(desk: Desk, tray: Child, server: LocalServer, fleet: Fleet, sha
         if status is not None and status["consent"]["state"] == "GRANTED":
             if not status["samples_benign"] + status["samples_malicious"]:
                 await asyncio.to_thread(desk.give_rows, share)
-            elif status["state"] == WAITING and all(reason["code"] in AT_ONCE for reason in status["reasons"]):
+            elif status["state"] == WAITING and all(
+                reason["code"] in AT_ONCE for reason in status["reasons"]
+            ):
                 await asyncio.to_thread(desk.call, "run_now")
             if neighbours is None:
                 neighbours = asyncio.create_task(_neighbours(server, fleet, over))
@@ -114,7 +124,10 @@ def _say(line: str) -> None:
 
 @contextlib.contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """The right to make this folder anew, as long as the block lasts. Raises NeedsUser RUNNING_ALREADY."""
+    """The right to make this folder anew, as long as the block lasts.
+
+    Raises NeedsUser RUNNING_ALREADY.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f"{folder.name}.lock").open("ab") as file:
         if os.name != "nt":
@@ -123,7 +136,11 @@ def only_one(folder: Path) -> Iterator[None]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise NeedsUser("RUNNING_ALREADY", "This demonstration is running already.", "Quit it in its icon's menu first.") from error
+                raise NeedsUser(
+                    "RUNNING_ALREADY",
+                    "This demonstration is running already.",
+                    "Quit it in its icon's menu first.",
+                ) from error
         yield
 
 
@@ -138,20 +155,39 @@ def _run(folder: Path) -> None:
     folder.mkdir(parents=True, mode=0o700)
     _say("Making an aggregator and a device of yours ...")
     made = generate(np.random.default_rng(1), ROWS, group_rows=GROUP_ROWS)
-    table = data.from_arrays("generated", made.rows, made.labels, data.held_out_groups(made.groups, 1))
+    table = data.from_arrays(
+        "generated", made.rows, made.labels, data.held_out_groups(made.groups, 1)
+    )
     shares = data.deal(table, NEIGHBOURS + 1, ROWS_EACH, 1)
     untrained = folder / "untrained.safetensors"
     untrained.write_bytes(to_safetensors(LogisticModel(np.zeros(116)), demonstration=True))
-    plan = DemoPlan(devices=NEIGHBOURS + 1, mode=Mode.LOCAL.value)  # nobody waits for a group: a person watches
+    plan = DemoPlan(
+        devices=NEIGHBOURS + 1, mode=Mode.LOCAL.value
+    )  # nobody waits for a group: a person watches
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(LocalServer(folder / "server", plan.server_options(untrained, NEIGHBOURS, 1)))
+        server = stack.enter_context(
+            LocalServer(folder / "server", plan.server_options(untrained, NEIGHBOURS, 1))
+        )
         desk = Desk(folder)
         _enrol(desk, server.invitation(1))
         fleet = Fleet(folder / "devices", shares[:-1])
         server.start()
-        tray = stack.enter_context(Child("The tray", [sys.executable, "-P", "-m", "agent", "tray"], desk.environ, folder / "tray.log"))
-        _say(f"The window opens and asks you first; the icon is in the notification area. Dashboard: {server.operator_url}")
-        _say(f"{NEIGHBOURS} simulated neighbours join once you agree. Quit in the icon's menu, or Ctrl-C here, ends everything.")
+        tray = stack.enter_context(
+            Child(
+                "The tray",
+                [sys.executable, "-P", "-m", "agent", "tray"],
+                desk.environ,
+                folder / "tray.log",
+            )
+        )
+        _say(
+            "The window opens and asks you first; the icon is in the notification area. Dashboard:"
+            f" {server.operator_url}"
+        )
+        _say(
+            f"{NEIGHBOURS} simulated neighbours join once you agree. Quit in the icon's menu, or"
+            " Ctrl-C here, ends everything."
+        )
         try:
             asyncio.run(attend(desk, tray, server, fleet, shares[-1]))
         finally:
@@ -160,7 +196,10 @@ def _run(folder: Path) -> None:
 
 
 def _enrol(desk: Desk, invitation: str) -> None:
-    """Take the invitation before the agent starts; nobody is contacted. The neighbours' load on this computer is no reason to wait."""
+    """Take the invitation before the agent starts; nobody is contacted.
+
+    The neighbours' load on this computer is no reason to wait.
+    """
     import subprocess
 
     for words in (("enroll", invitation), ("settings", "set", "busy.share", "100")):

@@ -1,6 +1,8 @@
-"""Simulated devices in one process: each is a whole agent on a home of its own that the demonstration made, with the same client code
-over real TLS. Only three things differ from a person's device: keys are in memory, jobs run in a thread (nobody's files are opened), and
-the consent is simulated (surface "demo"), which the gate accepts in such a home and with a server on this machine only.
+"""Simulated devices in one process: each is a whole agent on a home of its own that the
+demonstration made, with the same client code over real TLS. Only three things differ from a
+person's device: keys are in memory, jobs run in a thread (nobody's files are opened), and the
+consent is simulated (surface "demo"), which the gate accepts in such a home and with a server on
+this machine only.
 """
 
 import asyncio
@@ -28,20 +30,30 @@ if TYPE_CHECKING:
     from agent.identity.identity import Identity
 
 AT_ONCE = 8
-"""Devices that enrol, or take part in a local-mode round, at the same time: more only wait for the processor."""
+"""Devices that enrol, or take part in a local-mode round, at the same time: more only wait for the
+processor."""
 LOOK_S = 1.0
 """How often neighbours look for a round when none is open."""
 AGAIN_S = 0.2
 PATIENCE_S = 5
 BRISK_S = 0.5
-"""Simulated devices ask more often than a person's: nobody wants to watch them wait. All times are still the server's."""
+"""Simulated devices ask more often than a person's: nobody wants to watch them wait. All times are
+still the server's."""
 POLL_S = 2.0
 VANISHED = "DEMO_VANISHED"
 TRIES, AFTER_FAULT_S = 5, 1.0
-"""A pass that failed (a busy machine let a request time out) is made again: the others would wait for this device in vain."""
+"""A pass that failed (a busy machine let a request time out) is made again: the others would wait
+for this device in vain."""
 _OUTCOMES = frozenset(outcome.value for outcome in Outcome)
 _AGAIN = frozenset(
-    outcome.value for outcome in (Outcome.NO_ROUND, Outcome.READY, Outcome.ROUND_CLOSED, Outcome.ALREADY_CONTRIBUTED, Outcome.WAITING)
+    outcome.value
+    for outcome in (
+        Outcome.NO_ROUND,
+        Outcome.READY,
+        Outcome.ROUND_CLOSED,
+        Outcome.ALREADY_CONTRIBUTED,
+        Outcome.WAITING,
+    )
 )
 """Too early, or an update of an earlier round was found waiting and is settled now."""
 
@@ -60,7 +72,8 @@ class Part:
 
     device: int
     outcome: str
-    """An outcome of a pass, or the code of its error; DEMO_VANISHED where the demonstration took the device away."""
+    """An outcome of a pass, or the code of its error; DEMO_VANISHED where the demonstration took
+    the device away."""
     text: str = ""
 
     @property
@@ -93,7 +106,13 @@ class DemoClient(AggregatorClient):
         super().send_phase(round_id, phase, body)
 
     def _send(
-        self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None, *, max_bytes: int = MAX_JSON_BYTES
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: dict[str, str] | None = None,
+        *,
+        max_bytes: int = MAX_JSON_BYTES,
     ) -> Answer:
         answer = super()._send(method, path, body, headers, max_bytes=max_bytes)
         self.traffic.up += len(body)
@@ -121,7 +140,10 @@ class Device:
         self.vanish_before = ""
         self._of_earlier_rounds: frozenset[str] = frozenset()
         self._share = share
-        environ = {"XDG_RUNTIME_DIR": str(folder / "run"), "AEGIS_POLICY": str(folder / "no-policy")}
+        environ = {
+            "XDG_RUNTIME_DIR": str(folder / "run"),
+            "AEGIS_POLICY": str(folder / "no-policy"),
+        }
         self.agent: Agent = build(
             folder / f"device-{number:04d}",
             worker=InProcessWorker(),
@@ -141,13 +163,18 @@ class Device:
         decision = {name: notice[name] for name in ("notice_id", "text_sha256", "locale")}
         await call("consent.grant", {**decision, "surface": DEMO_SURFACE})
         rows = zip(self._share.rows.tolist(), self._share.labels.tolist(), strict=True)
-        self.agent.samples.add([(row, label, "generated") for row, label in rows], self.agent.clock.now())
+        self.agent.samples.add(
+            [(row, label, "generated") for row, label in rows], self.agent.clock.now()
+        )
         client = await self.agent.membership.connect(self.agent.gate.permit())
         client.close()
         self.traffic.up = self.traffic.down = 0
 
     async def take_part(self, *, until: Callable[[], bool], vanish_before: str = "") -> Part:
-        """Passes, until one says how it ended for this device or `until` holds. A pass that fails is made again, a few times."""
+        """Passes, until one says how it ended for this device or `until` holds.
+
+        A pass that fails is made again, a few times.
+        """
         self.vanish_before = vanish_before
         self._of_earlier_rounds = frozenset(entry.sha256 for entry in self.agent.ledger.unsent())
         failures = 0
@@ -172,16 +199,26 @@ class Device:
 
     @property
     def rho_units(self) -> tuple[int, int]:
-        """What this device's ledger says was spent; and what it would be if the protection of the sums failed."""
+        """What this device's ledger says was spent; and what it would be if the protection of the
+        sums failed.
+        """
         charges = self.agent.ledger.charges()
-        return sum(charge.rho_units for charge in charges), sum(charge.rho_local_units for charge in charges)
+        return sum(charge.rho_units for charge in charges), sum(
+            charge.rho_local_units for charge in charges
+        )
 
     def close(self) -> None:
         self.agent.close()
 
-    def _client(self, server: str, ca_pem: str, signing_key: str, identity: "Identity | None") -> AggregatorClient:
+    def _client(
+        self, server: str, ca_pem: str, signing_key: str, identity: "Identity | None"
+    ) -> AggregatorClient:
         client = DemoClient(server, ca_pem, signing_key, identity)
-        client.traffic, client.vanish_before, client.of_earlier_rounds = self.traffic, self.vanish_before, self._of_earlier_rounds
+        client.traffic, client.vanish_before, client.of_earlier_rounds = (
+            self.traffic,
+            self.vanish_before,
+            self._of_earlier_rounds,
+        )
         return client
 
 
@@ -190,16 +227,34 @@ async def _brisk(seconds: float) -> None:
 
 
 class Fleet:
-    """Simulated devices. Make it, `join`, then call `round` for every round that the aggregator opens; `close` when done."""
+    """Simulated devices.
 
-    def __init__(self, folder: Path, shares: Sequence[Share], *, mode: Mode = Mode.LOCAL, floor: Limits | None = None) -> None:
-        """One device for each share, with homes in `folder`. `floor`: bounds on groups below the product's; every status says them."""
-        self.devices = tuple(Device(number, folder, share, floor) for number, share in enumerate(shares))
+    Make it, `join`, then call `round` for every round that the aggregator opens; `close` when done.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        shares: Sequence[Share],
+        *,
+        mode: Mode = Mode.LOCAL,
+        floor: Limits | None = None,
+    ) -> None:
+        """One device for each share, with homes in `folder`.
+
+        `floor`: bounds on groups below the product's; every status says them.
+        """
+        self.devices = tuple(
+            Device(number, folder, share, floor) for number, share in enumerate(shares)
+        )
         self._joining = asyncio.Semaphore(AT_ONCE)
         self._turn = asyncio.Semaphore(AT_ONCE if mode is Mode.LOCAL else max(1, len(self.devices)))
 
     async def join(self, invitation: str, told: Callable[[], None] = lambda: None) -> None:
-        """All of them take the same invitation and register; `told` hears of each. Raises what the server raises."""
+        """All of them take the same invitation and register; `told` hears of each.
+
+        Raises what the server raises.
+        """
 
         async def one(device: Device) -> None:
             async with self._joining:
@@ -217,21 +272,26 @@ class Fleet:
     ) -> tuple[Part, ...]:
         """Every device takes part in one round.
 
-        `vanishing`: device number → the message before which it goes away ("masked" is the update). A device that is too early or too
-        late for the round looks again while `until` does not hold. `told` hears each part as it ends.
+        `vanishing`: device number → the message before which it goes away ("masked" is the update).
+        A device that is too early or too late for the round looks again while `until` does not
+        hold. `told` hears each part as it ends.
         """
         gone = vanishing or {}
 
         async def one(device: Device) -> Part:
             async with self._turn:
-                part = await device.take_part(until=until, vanish_before=gone.get(device.number, ""))
+                part = await device.take_part(
+                    until=until, vanish_before=gone.get(device.number, "")
+                )
             told(part)
             return part
 
         return tuple(await asyncio.gather(*(one(device) for device in self.devices)))
 
     async def accompany(self, until: asyncio.Event) -> None:
-        """Neighbours of a person's device: take part in whatever is open, again and again, until told."""
+        """Neighbours of a person's device: take part in whatever is open, again and again, until
+        told.
+        """
         while not until.is_set():
             parts = await self.round()
             if not any(part.is_sent for part in parts):
@@ -240,12 +300,19 @@ class Fleet:
 
     def traffic(self) -> Traffic:
         """Of all devices since they joined."""
-        return Traffic(sum(device.traffic.up for device in self.devices), sum(device.traffic.down for device in self.devices))
+        return Traffic(
+            sum(device.traffic.up for device in self.devices),
+            sum(device.traffic.down for device in self.devices),
+        )
 
     def epsilon_spent(self, delta: float) -> tuple[float, float]:
-        """ε of the device that spent most, by its own ledger; and what it would be if the protection of the sums failed."""
+        """ε of the device that spent most, by its own ledger; and what it would be if the
+        protection of the sums failed.
+        """
         spent = [device.rho_units for device in self.devices] or [(0, 0)]
-        return epsilon(max(ledger for ledger, _ in spent), delta), epsilon(max(local for _, local in spent), delta)
+        return epsilon(max(ledger for ledger, _ in spent), delta), epsilon(
+            max(local for _, local in spent), delta
+        )
 
     def close(self) -> None:
         for device in self.devices:
@@ -254,5 +321,10 @@ class Fleet:
     def __enter__(self) -> "Fleet":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()

@@ -1,6 +1,7 @@
-"""The demonstration's full agent: the program as on a person's computer, agent and worker in processes of their own, reached over its
-local channel. It learns from a share of the demonstration's rows and, as benign, from the real Windows programs that this Python
-environment holds, after a yes.
+"""The demonstration's full agent: the program as on a person's computer, agent and worker in
+processes of their own, reached over its local channel. It learns from a share of the
+demonstration's rows and, as benign, from the real Windows programs that this Python environment
+holds, after a yes.
 """
 
 import asyncio
@@ -28,11 +29,13 @@ from server_stub.simulation.data import Share
 START_S = 60.0
 LOOK_S = 0.1
 AGAIN_S = 1.0
-"""An agent that has not sent yet is asked again after this time: it may have been too early for the round."""
+"""An agent that has not sent yet is asked again after this time: it may have been too early for the
+round."""
 MAX_FILES = 200
 PROGRAM_ENDINGS = (".exe", ".dll", ".pyd")
 HASTE = {"cpu.share_in_use": 100, "cpu.share_idle": 100, "busy.share": 100}
-"""Settings of an agent that somebody watches: a person's own gives way to whoever uses the computer, and here that is the fleet."""
+"""Settings of an agent that somebody watches: a person's own gives way to whoever uses the
+computer, and here that is the fleet."""
 
 Ask = Callable[[dict[str, Any]], bool]
 """Shows a notice and says whether the person said yes."""
@@ -47,10 +50,21 @@ class Learnt:
 
 
 class FullAgent:
-    """`aegis run` on a home that the demonstration made. Use it with `with`; leaving ends its processes."""
+    """`aegis run` on a home that the demonstration made.
 
-    def __init__(self, folder: Path, runtime: Path, environ: Mapping[str, str] = os.environ, *, floor: Limits | None = None) -> None:
-        """`runtime`: a folder for its socket, with a short name. `floor`: bounds on groups below the product's, which its status then says.
+    Use it with `with`; leaving ends its processes.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        runtime: Path,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        floor: Limits | None = None,
+    ) -> None:
+        """`runtime`: a folder for its socket, with a short name. `floor`: bounds on groups below
+        the product's, which its status then says.
 
         Raises NeedsOperator with what `aegis run` says.
         """
@@ -60,10 +74,20 @@ class FullAgent:
             self._home.demo_mark.touch(mode=0o600)
         else:
             mark(self._home, floor)
-        surroundings = {**environ, "AEGIS_HOME": str(self._home.root), "XDG_RUNTIME_DIR": str(runtime), "PYTHONWARNINGS": "ignore"}
+        surroundings = {
+            **environ,
+            "AEGIS_HOME": str(self._home.root),
+            "XDG_RUNTIME_DIR": str(runtime),
+            "PYTHONWARNINGS": "ignore",
+        }
         self._share_file = folder / "share.npz"
         self._socket = socket_path(self._home.root, surroundings)
-        self._child = Child("The agent", [sys.executable, "-P", "-m", "agent", "run"], surroundings, folder / "agent.log")
+        self._child = Child(
+            "The agent",
+            [sys.executable, "-P", "-m", "agent", "run"],
+            surroundings,
+            folder / "agent.log",
+        )
         try:
             self._channel = self._connect()
         except BaseException:
@@ -74,7 +98,9 @@ class FullAgent:
         """Take an invitation, and let a whole core be used; nobody is contacted yet."""
         self._channel.call("enroll", {"invitation": invitation})
         for key, value in HASTE.items():
-            with contextlib.suppress(AegisError):  # a policy of this machine holds it lower: then it takes longer
+            with contextlib.suppress(
+                AegisError
+            ):  # a policy of this machine holds it lower: then it takes longer
                 self._channel.call("settings.set", {"key": key, "value": value})
 
     def decide(self, ask: Ask | None) -> bool:
@@ -91,18 +117,28 @@ class FullAgent:
         return False
 
     def learn(self, share: Share, programs: list[Path]) -> Learnt:
-        """Take in rows and real files (as benign). Raises NeedsUser NO_CONSENT, DENIED_BY_POLICY."""
+        """Take in rows and real files (as benign).
+
+        Raises NeedsUser NO_CONSENT, DENIED_BY_POLICY.
+        """
         np.savez(self._share_file, X=share.rows, y=share.labels)
-        generated = int(self._channel.call("samples.import", {"path": str(self._share_file)})["added"])
+        generated = int(
+            self._channel.call("samples.import", {"path": str(self._share_file)})["added"]
+        )
         files = 0
         if programs:
-            files = int(self._channel.call("samples.add", {"paths": [str(path) for path in programs], "label": "benign"})["added"])
+            files = int(
+                self._channel.call(
+                    "samples.add", {"paths": [str(path) for path in programs], "label": "benign"}
+                )["added"]
+            )
         return Learnt(generated, files)
 
     async def take_part(self, sent_before: int, until: Callable[[], bool]) -> str:
         """Send one update; "" when it was sent, else why not.
 
-        `sent_before`: updates that it had sent so far. `until`: whether the round has ended meanwhile.
+        `sent_before`: updates that it had sent so far. `until`: whether the round has ended
+        meanwhile.
         """
         asked = 0.0
         while True:
@@ -131,7 +167,12 @@ class FullAgent:
     def __enter__(self) -> "FullAgent":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def _connect(self) -> Channel:
@@ -147,8 +188,14 @@ class FullAgent:
 
 
 def programs_here(prefix: Path | None = None) -> list[Path]:
-    """Windows programs that this Python environment holds: launchers of pip and setuptools, parts of wheels."""
-    found = sorted(path for path in (prefix or Path(sys.prefix)).rglob("*") if path.suffix.lower() in PROGRAM_ENDINGS and path.is_file())
+    """Windows programs that this Python environment holds: launchers of pip and setuptools, parts
+    of wheels.
+    """
+    found = sorted(
+        path
+        for path in (prefix or Path(sys.prefix)).rglob("*")
+        if path.suffix.lower() in PROGRAM_ENDINGS and path.is_file()
+    )
     return found[:MAX_FILES]
 
 

@@ -1,4 +1,6 @@
-"""A worker without a process of its own: for simulated devices, which hold generated rows and no one's files."""
+"""A worker without a process of its own: for simulated devices, which hold generated rows and no
+one's files.
+"""
 
 import asyncio
 import threading
@@ -31,7 +33,9 @@ class InProcessWorker(Jobs):
         self._go_on.set()
 
     async def _run(self, request: Frame) -> list[Event]:
-        return await asyncio.to_thread(self._collect, Frame({"skipped": {}, **request.header}, request.parts), self._stops)
+        return await asyncio.to_thread(
+            self._collect, Frame({"skipped": {}, **request.header}, request.parts), self._stops
+        )
 
     def _collect(self, request: Frame, stops_before: int) -> list[Event]:
         from agent.worker.run import run
@@ -39,7 +43,11 @@ class InProcessWorker(Jobs):
         events: list[Event] = []
         for event in run(request, self._after_step):
             if self._stops != stops_before:
-                raise NeedsUser("WORKER_STOPPED", "The work was stopped before it was finished.", "Start it again.")
+                raise NeedsUser(
+                    "WORKER_STOPPED",
+                    "The work was stopped before it was finished.",
+                    "Start it again.",
+                )
             if isinstance(event, AegisError):
                 raise event
             if not isinstance(event, Opening | Progress | Done):

@@ -1,5 +1,5 @@
-"""A real aggregator on this machine: `aegis-server` in processes of its own, on loopback, in a folder of its own. For the demonstration,
-`make run` and benchmarks.
+"""A real aggregator on this machine: `aegis-server` in processes of its own, on loopback, in a
+folder of its own. For the demonstration, `make run` and benchmarks.
 """
 
 import asyncio
@@ -26,17 +26,28 @@ LOOK_S = 0.02
 
 
 class LocalServer:
-    """`aegis-server init` at once, `run` with `start`. Use it with `with`: leaving ends its processes; the folder stays."""
+    """`aegis-server init` at once, `run` with `start`.
 
-    def __init__(self, folder: Path, options: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> None:
-        """`options` go to `aegis-server init`. Raises NeedsOperator with what `aegis-server` says."""
+    Use it with `with`: leaving ends its processes; the folder stays.
+    """
+
+    def __init__(
+        self, folder: Path, options: Sequence[str] = (), environ: Mapping[str, str] = os.environ
+    ) -> None:
+        """`options` go to `aegis-server init`.
+
+        Raises NeedsOperator with what `aegis-server` says.
+        """
         self._home = Home(folder)
         self._environ = {**environ, "AEGIS_SERVER_HOME": str(folder), "PYTHONWARNINGS": "ignore"}
         folder.parent.mkdir(parents=True, exist_ok=True)
         self._log = folder.with_name(f"{folder.name}.log")
         self._child: Child | None = None
         port, operator_port = _free_ports()
-        self.url, self.operator_url = f"https://127.0.0.1:{port}", f"http://127.0.0.1:{operator_port}"
+        self.url, self.operator_url = (
+            f"https://127.0.0.1:{port}",
+            f"http://127.0.0.1:{operator_port}",
+        )
         ports = ("--host", "127.0.0.1", "--port", str(port), "--operator-port", str(operator_port))
         self.command("init", *ports, *options)
         self._store = Store(self._home.database_url)
@@ -50,7 +61,12 @@ class LocalServer:
     def command(self, *words: str) -> dict[str, Any]:
         """The answer of an `aegis-server` command. Raises NeedsOperator with what it says."""
         done = subprocess.run(
-            [*_program(), *words, "--json"], env=self._environ, capture_output=True, text=True, timeout=COMMAND_S, check=False
+            [*_program(), *words, "--json"],
+            env=self._environ,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_S,
+            check=False,
         )
         if done.returncode:
             raise last_words("aegis-server", done.stderr)
@@ -59,7 +75,9 @@ class LocalServer:
 
     def invitation(self, uses: int) -> str:
         """An invitation that so many devices may take."""
-        return str(self.command("token", "create", "--uses", str(uses), "--server", self.url)["invitation"])
+        return str(
+            self.command("token", "create", "--uses", str(uses), "--server", self.url)["invitation"]
+        )
 
     def model(self) -> Model:
         """The newest model."""
@@ -79,7 +97,10 @@ class LocalServer:
         return self._store.newest_round()
 
     async def open_round(self, seconds: float = START_S) -> Round:
-        """The round that is open, once one is. Raises NeedsOperator, and InternalError ROUND_STUCK when none opens."""
+        """The round that is open, once one is.
+
+        Raises NeedsOperator, and InternalError ROUND_STUCK when none opens.
+        """
 
         def look() -> Round | None:
             current = self.newest_round()
@@ -88,7 +109,10 @@ class LocalServer:
         return await _until(look, seconds)
 
     async def finished(self, round_id: int, seconds: float) -> Round:
-        """A round, once it has ended. Raises NeedsOperator, and InternalError ROUND_STUCK when it does not."""
+        """A round, once it has ended.
+
+        Raises NeedsOperator, and InternalError ROUND_STUCK when it does not.
+        """
 
         def look() -> Round | None:
             newest, held = self.newest_round(), self._store.round(round_id)
@@ -106,7 +130,12 @@ class LocalServer:
     def __enter__(self) -> "LocalServer":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
 
@@ -114,14 +143,21 @@ async def _until(look: Callable[[], Round | None], seconds: float) -> Round:
     ends = time.monotonic() + seconds
     while (found := look()) is None:
         if time.monotonic() > ends:
-            raise InternalError("ROUND_STUCK", f"The round did not go on within {seconds:.0f} s.", "Try again on a quieter machine.")
+            raise InternalError(
+                "ROUND_STUCK",
+                f"The round did not go on within {seconds:.0f} s.",
+                "Try again on a quieter machine.",
+            )
         await asyncio.sleep(LOOK_S)
     return found
 
 
 def _free_ports() -> tuple[int, int]:
     """Two ports of loopback that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as other,
+    ):
         return int(one.getsockname()[1]), int(other.getsockname()[1])
 
 

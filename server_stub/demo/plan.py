@@ -30,13 +30,14 @@ LEAST_GROUP = 3
 PRODUCT_FROM = 40
 """From so many devices on, groups are as large as the product demands."""
 JOIN_S, PHASE_S = 6, 10
-"""Where nobody is to vanish a phase may take twice as long: it costs nothing, and a busy machine loses no device."""
+"""Where nobody is to vanish a phase may take twice as long: it costs nothing, and a busy machine
+loses no device."""
 PHASES = ("shares", "masked", "consistency", "unmask")
 """What a device may fail to say once it has joined a group."""
 RATE_MILLI = 500
 STEPS_AND_CLIP_MILLI = {Mode.SECAGG: (10, 500), Mode.LOCAL: (5, 250)}
-"""Found by trying: where more noise reaches the model, shorter steps are better. The noise follows from the clipping norm, so ε does not
-depend on them."""
+"""Found by trying: where more noise reaches the model, shorter steps are better. The noise follows
+from the clipping norm, so ε does not depend on them."""
 SERVER_RATE_MILLI, SERVER_DECAY_MILLI = 1000, 500
 
 
@@ -64,7 +65,11 @@ class DemoPlan:
             ("--drop", self.drop, 0.0, 0.9),
         ):
             if not low <= value <= high:
-                raise NeedsUser("BAD_OPTION", f"{name} must be {low} to {high}, not {value}.", "See aegis demo --help.")
+                raise NeedsUser(
+                    "BAD_OPTION",
+                    f"{name} must be {low} to {high}, not {value}.",
+                    "See aegis demo --help.",
+                )
 
     @property
     def is_secagg(self) -> bool:
@@ -72,7 +77,9 @@ class DemoPlan:
 
     @property
     def floor(self) -> Limits | None:
-        """Bounds on groups for the devices that the demonstration makes; None: the product's own hold."""
+        """Bounds on groups for the devices that the demonstration makes; None: the product's own
+        hold.
+        """
         if not self.is_secagg or self.devices >= PRODUCT_FROM:
             return None
         held = group_floor(max(LEAST_GROUP, self.devices * 4 // 5))
@@ -83,7 +90,11 @@ class DemoPlan:
         """The least that a device of this demonstration accepts; "" where there are no groups."""
         if not self.is_secagg:
             return ""
-        kind, held = ("the product's own floor", Limits()) if self.floor is None else ("test floor", self.floor)
+        kind, held = (
+            ("the product's own floor", Limits())
+            if self.floor is None
+            else ("test floor", self.floor)
+        )
         return f"{kind}: groups of {held.min_group}, sums of {held.min_sum}"
 
     @property
@@ -92,12 +103,18 @@ class DemoPlan:
 
     @property
     def planned_rounds(self) -> int:
-        """Rounds that share the budget: more than are held where one round would cost more than a device gives in one."""
-        return max(self.rounds, math.ceil(rho_for_epsilon(self.epsilon, self.delta) / MOST_RHO_UNITS))
+        """Rounds that share the budget: more than are held where one round would cost more than a
+        device gives in one.
+        """
+        return max(
+            self.rounds, math.ceil(rho_for_epsilon(self.epsilon, self.delta) / MOST_RHO_UNITS)
+        )
 
     @property
     def training(self) -> Training:
-        rounds = RoundPlan(server_rate_milli=SERVER_RATE_MILLI, server_decay_milli=SERVER_DECAY_MILLI)
+        rounds = RoundPlan(
+            server_rate_milli=SERVER_RATE_MILLI, server_decay_milli=SERVER_DECAY_MILLI
+        )
         rates = tuple(server_rate(rounds, number) for number in range(1, self.rounds + 1))
         steps, clip_milli = STEPS_AND_CLIP_MILLI[Mode(self.mode)]
         return Training(steps, RATE_MILLI / 1000, clip_milli / 1000, rates)
@@ -130,7 +147,9 @@ class DemoPlan:
                 "ready-target": self.devices,
                 "lead-seconds": 0,
                 "join-seconds": JOIN_S + self.devices // 10,
-                "phase-seconds": PHASE_S + self.devices // 10 if self.drop else 2 * PHASE_S + self.devices // 2,
+                "phase-seconds": PHASE_S + self.devices // 10
+                if self.drop
+                else 2 * PHASE_S + self.devices // 2,
                 "poll-seconds": 1,
                 **({} if self.floor is None else {"group-floor": self.floor.min_group}),
             }
@@ -149,4 +168,6 @@ class DemoPlan:
         rng = np.random.default_rng((self.seed, number))
         gone = sorted(rng.choice(simulated, self.gone_each_round(simulated), replace=False))
         before = PHASES if self.is_secagg else ("masked",)
-        return {int(device): before[(number + place) % len(before)] for place, device in enumerate(gone)}
+        return {
+            int(device): before[(number + place) % len(before)] for place, device in enumerate(gone)
+        }

@@ -1,4 +1,6 @@
-"""Processes that the demonstration starts: they end with the program that started them, however that ends."""
+"""Processes that the demonstration starts: they end with the program that started them, however
+that ends.
+"""
 
 import contextlib
 import ctypes
@@ -21,12 +23,16 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class Child:
-    """A running process in a session of its own, so that Ctrl-C reaches only its parent, who ends it in order.
+    """A running process in a session of its own, so that Ctrl-C reaches only its parent, who ends
+    it in order.
 
-    Start it from a thread that lives as long as the process should: on Linux the kernel ends it (SIGTERM) with that thread.
+    Start it from a thread that lives as long as the process should: on Linux the kernel ends it
+    (SIGTERM) with that thread.
     """
 
-    def __init__(self, name: str, command: Sequence[str], environ: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], environ: Mapping[str, str], log: Path
+    ) -> None:
         """`log` takes what it writes."""
         self.name = name
         self._log = log
@@ -58,7 +64,11 @@ class Child:
         return self._process.poll() is None
 
     def until(self, holds: Callable[[], bool], seconds: float) -> None:
-        """Wait until something holds. Raises NeedsOperator with what the process said when it ends first, InternalError CHILD_SLOW."""
+        """Wait until something holds.
+
+        Raises NeedsOperator with what the process said when it ends first, InternalError
+        CHILD_SLOW.
+        """
         waiting = threading.Event()
         for _ in range(int(seconds / 0.02)):
             if holds():
@@ -66,7 +76,11 @@ class Child:
             if not self.is_running:
                 raise self.failure()
             waiting.wait(0.02)
-        raise InternalError("CHILD_SLOW", f"{self.name} did not get ready within {seconds:.0f} s.", "Try again on a quieter machine.")
+        raise InternalError(
+            "CHILD_SLOW",
+            f"{self.name} did not get ready within {seconds:.0f} s.",
+            "Try again on a quieter machine.",
+        )
 
     def failure(self) -> NeedsOperator:
         """Its last words as an error: a line "CODE: text" becomes that error."""
@@ -85,7 +99,12 @@ class Child:
     def __enter__(self) -> "Child":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.end()
 
 
@@ -100,7 +119,9 @@ def last_words(name: str, said: str) -> NeedsOperator:
 
 @contextlib.contextmanager
 def _signals_wait() -> Iterator[None]:
-    """Signals to end are handled at the block's end: what their handler raises in the middle of a fork, Python throws away."""
+    """Signals to end are handled at the block's end: what their handler raises in the middle of a
+    fork, Python throws away.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

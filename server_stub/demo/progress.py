@@ -1,10 +1,19 @@
-"""What `aegis demo` shows while it runs, on stderr: a bar and a line for each round; plain lines where that is no terminal."""
+"""What `aegis demo` shows while it runs, on stderr: a bar and a line for each round; plain lines
+where that is no terminal.
+"""
 
 import sys
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from server_stub.demo.report import RoundLine
 
@@ -14,8 +23,16 @@ class DemoScreen:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        self._progress = Progress(
+            *columns, console=self.console, transient=True, disable=not self.console.is_terminal
+        )
         self._task = self._progress.add_task("", visible=False)
 
     def doing(self, text: str, total: int = 0) -> None:
@@ -31,13 +48,17 @@ class DemoScreen:
     def round(self, line: RoundLine) -> None:
         """A round has ended."""
         self.console.print(
-            f"round {line.number:>2}: accuracy {line.accuracy:.1%}, AUC {line.auc:.3f}, false positives {line.fpr:.1%}, "
-            f"ε spent {line.epsilon:.2f}, {line.updates} updates, {line.seconds:.1f} s",
+            f"round {line.number:>2}: accuracy {line.accuracy:.1%}, AUC {line.auc:.3f}, false"
+            f" positives {line.fpr:.1%}, ε spent {line.epsilon:.2f}, {line.updates} updates,"
+            f" {line.seconds:.1f} s",
             highlight=False,
         )
 
     def ask(self, notice_text: str, question: str) -> bool:
-        """Put a question; only a plain yes is a yes. Enter, end of input and everything else are a no."""
+        """Put a question; only a plain yes is a yes.
+
+        Enter, end of input and everything else are a no.
+        """
         self._progress.stop()
         try:
             self.console.print(notice_text, highlight=False, markup=False)
@@ -50,5 +71,10 @@ class DemoScreen:
         self._progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._progress.stop()

@@ -11,7 +11,9 @@ from agent.privacy.policy import Limits
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-_OWN_FLOOR = f"; the product itself demands groups of {Limits().min_group} and sums of {Limits().min_sum}"
+_OWN_FLOOR = (
+    f"; the product itself demands groups of {Limits().min_group} and sums of {Limits().min_sum}"
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class RoundLine:
     updates: int
     seconds: float
     noise_sd_of_sum: float = 0.0
-    """Standard deviation of the noise in the sum of all updates, in units of the clipping norm, for every coordinate."""
+    """Standard deviation of the noise in the sum of all updates, in units of the clipping norm, for
+    every coordinate."""
     dropped: dict[str, int] = field(default_factory=dict)
     """Devices that were made to vanish, by the message that they did not send any more."""
     groups: tuple[GroupLine, ...] = ()
@@ -80,7 +83,8 @@ class Report:
     bytes_down: float
     """Per device and round: models."""
     epsilon_local: float
-    """ε of a device if the protection of the sums failed; in local mode the same as `epsilon_spent`."""
+    """ε of a device if the protection of the sums failed; in local mode the same as
+    `epsilon_spent`."""
     dropped: int
     group_floor: str = ""
     """In words, where groups are smaller than the product allows."""
@@ -161,17 +165,32 @@ def render(report: Report) -> "RenderableType":
         Text(f"Data: {report.data}"),
         Text(f"Devices: {report.devices}. {report.full_agent}"),
         *(
-            [Text(f"Groups: {report.group_floor}{_OWN_FLOOR if report.group_floor.startswith('test') else ''}.")]
+            [
+                Text(
+                    "Groups:"
+                    f" {report.group_floor}"
+                    f"{_OWN_FLOOR if report.group_floor.startswith('test') else ''}."
+                )
+            ]
             if report.group_floor
             else []
         ),
         _quality(report),
         Text(_privacy(report)),
         Text(
-            f"Traffic: {report.bytes_up:,.0f} bytes up and {report.bytes_down:,.0f} bytes down a device and round "
-            f"(bodies). Time: {report.seconds_per_round:.1f} s a round."
+            f"Traffic: {report.bytes_up:,.0f} bytes up and {report.bytes_down:,.0f} bytes down a"
+            f" device and round (bodies). Time: {report.seconds_per_round:.1f} s a round."
         ),
-        *([Text(f"Taken away on purpose: {report.dropped} times a device vanished in the middle of a round.")] if report.dropped else []),
+        *(
+            [
+                Text(
+                    f"Taken away on purpose: {report.dropped} times a device vanished in the middle"
+                    " of a round."
+                )
+            ]
+            if report.dropped
+            else []
+        ),
         *(Text(f"Note: {note}") for note in report.notes),
         *(Text(f"{name}: {path}") for name, path in report.files.items()),
     ]
@@ -187,18 +206,43 @@ def draw(report: Report, path: Path) -> None:
 
     numbers = [0, *(line.number for line in report.rounds)]
     figure, left = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
-    left.plot(numbers, [report.before.accuracy, *(line.accuracy for line in report.rounds)], "o-", color="#1f6f54", label="accuracy")
-    left.plot(numbers, [report.before.auc, *(line.auc for line in report.rounds)], "s--", color="#2b66a8", label="AUC")
+    left.plot(
+        numbers,
+        [report.before.accuracy, *(line.accuracy for line in report.rounds)],
+        "o-",
+        color="#1f6f54",
+        label="accuracy",
+    )
+    left.plot(
+        numbers,
+        [report.before.auc, *(line.auc for line in report.rounds)],
+        "s--",
+        color="#2b66a8",
+        label="AUC",
+    )
     for value, style, name in (
         (report.central.accuracy, ":", "accuracy, trained in one place"),
         (report.without_noise.accuracy, "-.", "accuracy without noise"),
         (report.majority, (0, (1, 4)), "majority class"),
     ):
         left.axhline(value, linestyle=style, color="#777777", linewidth=1.2, label=name)
-    left.set(xlabel="round", ylabel="on rows that no device had", ylim=(0.3, 1.02), xticks=_ticks(numbers))
+    left.set(
+        xlabel="round",
+        ylabel="on rows that no device had",
+        ylim=(0.3, 1.02),
+        xticks=_ticks(numbers),
+    )
     right = left.twinx()
-    right.step(numbers, [0.0, *(line.epsilon for line in report.rounds)], where="post", color="#b3541e", label="ε spent by one device")
-    right.set_ylabel("ε spent (δ = 1e-5)" if report.delta == 1e-5 else f"ε spent (δ = {report.delta:g})")
+    right.step(
+        numbers,
+        [0.0, *(line.epsilon for line in report.rounds)],
+        where="post",
+        color="#b3541e",
+        label="ε spent by one device",
+    )
+    right.set_ylabel(
+        "ε spent (δ = 1e-5)" if report.delta == 1e-5 else f"ε spent (δ = {report.delta:g})"
+    )
     right.set_ylim(0, max(report.epsilon, report.epsilon_spent) * 1.15)
     legends = (left.get_legend_handles_labels(), right.get_legend_handles_labels())
     handles, names = ([*one, *other] for one, other in zip(*legends, strict=True))
@@ -230,8 +274,13 @@ def _quality(report: Report) -> "RenderableType":
 
 def _privacy(report: Report) -> str:
     words = protection(report.mode, report.epsilon_spent)
-    failed = "" if report.mode == "local" else f" If the protection of the sums failed, it would be ε = {report.epsilon_local:.3g}."
+    failed = (
+        ""
+        if report.mode == "local"
+        else f" If the protection of the sums failed, it would be ε = {report.epsilon_local:.3g}."
+    )
     return (
-        f"Privacy: {words} (δ = {report.delta:g}) after {len(report.rounds)} rounds, by the device's own ledger. "
-        f"Nobody who sees what a device sent can tell its rows from other rows much better than a factor of e^ε allows.{failed}"
+        f"Privacy: {words} (δ = {report.delta:g}) after {len(report.rounds)} rounds, by the"
+        " device's own ledger. Nobody who sees what a device sent can tell its rows from other"
+        f" rows much better than a factor of e^ε allows.{failed}"
     )

@@ -1,4 +1,6 @@
-"""Holds the demonstration's rounds: real ones, between real processes; looks at every new model on rows that no device has."""
+"""Holds the demonstration's rounds: real ones, between real processes; looks at every new model on
+rows that no device has.
+"""
 
 import asyncio
 import contextlib
@@ -55,7 +57,14 @@ class Held:
     notes: tuple[str, ...]
 
 
-def hold(plan: DemoPlan, server: LocalServer, fleet: Fleet, agent: FullAgent | None, table: Table, screen: Screen) -> Held:
+def hold(
+    plan: DemoPlan,
+    server: LocalServer,
+    fleet: Fleet,
+    agent: FullAgent | None,
+    table: Table,
+    screen: Screen,
+) -> Held:
     """All rounds. Raises AegisError, and KeyboardInterrupt when told to stop."""
 
     async def scene() -> Held:
@@ -72,18 +81,30 @@ def hold(plan: DemoPlan, server: LocalServer, fleet: Fleet, agent: FullAgent | N
 
 
 def noise_of_sum(config: RoundConfig, updates: int) -> float:
-    """Standard deviation of the noise in a sum of so many updates, in units of the clipping norm."""
+    """Standard deviation of the noise in a sum of so many updates, in units of the clipping
+    norm.
+    """
     return math.sqrt(updates * config.noise_var) * float(config.grid / config.clip)
 
 
 def group_line(group: dict[str, Any], config: RoundConfig) -> GroupLine:
     """A group of the aggregator's record."""
     names = ("size", "dealers", "survivors", "signed", "unmasked", "state", "m", "c", "failure")
-    return GroupLine(**{name: group[name] for name in names}, noise_sd=noise_of_sum(config, group["survivors"]))
+    return GroupLine(
+        **{name: group[name] for name in names}, noise_sd=noise_of_sum(config, group["survivors"])
+    )
 
 
 class _Rounds:
-    def __init__(self, plan: DemoPlan, server: LocalServer, fleet: Fleet, agent: FullAgent | None, table: Table, screen: Screen) -> None:
+    def __init__(
+        self,
+        plan: DemoPlan,
+        server: LocalServer,
+        fleet: Fleet,
+        agent: FullAgent | None,
+        table: Table,
+        screen: Screen,
+    ) -> None:
         self._plan = plan
         self._server = server
         self._fleet = fleet
@@ -132,10 +153,16 @@ class _Rounds:
             self._screen.part()
 
         vanishing = self._plan.vanishing(number, len(self._fleet.devices))
-        parts, _ = await asyncio.gather(self._fleet.round(vanishing, until=is_over, told=told), self._full_agent(is_over))
+        parts, _ = await asyncio.gather(
+            self._fleet.round(vanishing, until=is_over, told=told), self._full_agent(is_over)
+        )
         if not any(part.is_sent or part.is_late or part.outcome == VANISHED for part in parts):
             why = parts[0].text
-            raise InternalError("DEMO_FAILED", f"No simulated device could take part in round {number}: {why}", "Report this.")
+            raise InternalError(
+                "DEMO_FAILED",
+                f"No simulated device could take part in round {number}: {why}",
+                "Report this.",
+            )
         ended = await self._server.finished(number, self._plan.round_seconds + AFTER_ROUND_S)
         seconds = time.monotonic() - started
         if ended.state is not State.DONE:
@@ -150,8 +177,12 @@ class _Rounds:
             updates=ended.updates,
             seconds=seconds,
             noise_sd_of_sum=noise_of_sum(ended.config, ended.updates),
-            groups=tuple(group_line(group, ended.config) for group in ended.record.get("groups", ())),
-            dropped=dict(Counter(vanishing[part.device] for part in parts if part.outcome == VANISHED)),
+            groups=tuple(
+                group_line(group, ended.config) for group in ended.record.get("groups", ())
+            ),
+            dropped=dict(
+                Counter(vanishing[part.device] for part in parts if part.outcome == VANISHED)
+            ),
         )
         self._screen.round(line)
         return line

@@ -1,4 +1,6 @@
-"""A folder for what a demonstration leaves: removed when it ends, and by the next one where it was killed."""
+"""A folder for what a demonstration leaves: removed when it ends, and by the next one where it was
+killed.
+"""
 
 import contextlib
 import os
@@ -9,7 +11,8 @@ from pathlib import Path
 
 PREFIX = "aegis-demo-"
 MAX_FOLDER_BYTES = 70
-"""A socket's path holds at most 107 bytes (103 on macOS); below this folder comes "aegisai/<16 digits>.sock"."""
+"""A socket's path holds at most 107 bytes (103 on macOS); below this folder comes "aegisai/<16
+digits>.sock"."""
 
 
 @contextlib.contextmanager
@@ -26,7 +29,9 @@ def scratch_folder(base: Path | None = None) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def socket_folder(scratch: Path, short: Path = Path("/tmp")) -> Iterator[Path]:  # noqa: S108 - a new folder of mode 0700 in it
-    """A folder for sockets: in the scratch folder where their names stay short enough for the system, else below `short`."""
+    """A folder for sockets: in the scratch folder where their names stay short enough for the
+    system, else below `short`.
+    """
     folder = scratch / "run"
     if len(os.fsencode(folder)) <= MAX_FOLDER_BYTES:
         yield folder
@@ -40,7 +45,11 @@ def sweep(base: Path) -> None:
     for folder in base.glob(f"{PREFIX}*"):
         pid = folder.name.removeprefix(PREFIX).partition("-")[0]
         with contextlib.suppress(OSError):
-            if pid.isdigit() and not _is_running(int(pid)) and (not hasattr(os, "getuid") or folder.lstat().st_uid == os.getuid()):
+            if (
+                pid.isdigit()
+                and not _is_running(int(pid))
+                and (not hasattr(os, "getuid") or folder.lstat().st_uid == os.getuid())
+            ):
                 shutil.rmtree(folder, ignore_errors=True)
 
 

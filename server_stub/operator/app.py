@@ -1,4 +1,7 @@
-"""The operator port: loopback only, no certificate. Dashboard, statistics, metrics, and the documentation of the device port."""
+"""The operator port: loopback only, no certificate.
+
+Dashboard, statistics, metrics, and the documentation of the device port.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -16,9 +19,15 @@ Work = Callable[..., Awaitable[Any]]
 
 def build(server: Any, device_app: FastAPI) -> FastAPI:
     """`server`: server_stub.api.service.Server."""
-    app = FastAPI(title="AegisAI aggregator, operator port", docs_url=None, redoc_url=None, openapi_url=None)
-    # A web page that the operator visits must not reach this port under a name of its own (DNS rebinding).
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*(host for host in LOOPBACK_HOSTS if ":" not in host), "[::1]"])
+    app = FastAPI(
+        title="AegisAI aggregator, operator port", docs_url=None, redoc_url=None, openapi_url=None
+    )
+    # A web page that the operator visits must not reach this port under a name of its own (DNS
+    # rebinding).
+    app.add_middleware(
+        TrustedHostMiddleware,
+        allowed_hosts=[*(host for host in LOOPBACK_HOSTS if ":" not in host), "[::1]"],
+    )
 
     def page(text: str) -> Response:
         return Response(text, media_type="text/html; charset=utf-8", headers=pages.HEADERS)
@@ -27,7 +36,11 @@ def build(server: Any, device_app: FastAPI) -> FastAPI:
     async def dashboard() -> Response:
         def read() -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
             held = server.store.rounds()[-pages.SHOWN_ROUNDS :]
-            return statistics(server.store, server.settings), [round_summary(one, server.settings) for one in held], server.store.models()
+            return (
+                statistics(server.store, server.settings),
+                [round_summary(one, server.settings) for one in held],
+                server.store.models(),
+            )
 
         figures, rounds_held, models_held = await server.work(read)
         return page(pages.dashboard(figures, rounds_held, models_held, server.clock.now()))
@@ -52,7 +65,10 @@ def build(server: Any, device_app: FastAPI) -> FastAPI:
     @app.get("/metrics")
     async def metrics() -> Response:
         figures = await server.work(statistics, server.store, server.settings)
-        return Response(prometheus.exposition(figures, server.tally.refusals, server.tally.requests), media_type=prometheus.MEDIA_TYPE)
+        return Response(
+            prometheus.exposition(figures, server.tally.refusals, server.tally.requests),
+            media_type=prometheus.MEDIA_TYPE,
+        )
 
     @app.get("/openapi.json")
     async def openapi() -> dict[str, Any]:

@@ -18,17 +18,39 @@ COUNTERS = {
 
 
 def exposition(figures: Mapping[str, Any], refusals: Mapping[str, int], requests: int) -> str:
-    """`figures`: server_stub.coordinator.statistics; `refusals`: by code, `requests`: both of the device port since the start."""
+    """`figures`: server_stub.coordinator.statistics; `refusals`: by code, `requests`: both of the
+    device port since the start.
+    """
     lines: list[str] = []
     for name, text in GAUGES.items():
-        lines += [f"# HELP aegisai_{name} {text}", f"# TYPE aegisai_{name} gauge", f"aegisai_{name} {figures[name]}"]
+        lines += [
+            f"# HELP aegisai_{name} {text}",
+            f"# TYPE aegisai_{name} gauge",
+            f"aegisai_{name} {figures[name]}",
+        ]
     for name, text in COUNTERS.items():
-        lines += [f"# HELP aegisai_{name}_total {text}", f"# TYPE aegisai_{name}_total counter", f"aegisai_{name}_total {figures[name]}"]
-    lines += ["# HELP aegisai_requests_total Requests to the device port.", "# TYPE aegisai_requests_total counter"]
+        lines += [
+            f"# HELP aegisai_{name}_total {text}",
+            f"# TYPE aegisai_{name}_total counter",
+            f"aegisai_{name}_total {figures[name]}",
+        ]
+    lines += [
+        "# HELP aegisai_requests_total Requests to the device port.",
+        "# TYPE aegisai_requests_total counter",
+    ]
     lines += [f"aegisai_requests_total {requests}"]
-    lines += ["# HELP aegisai_refusals_total Requests that the door refused.", "# TYPE aegisai_refusals_total counter"]
-    lines += [f'aegisai_refusals_total{{code="{code}"}} {count}' for code, count in sorted(refusals.items())]
+    lines += [
+        "# HELP aegisai_refusals_total Requests that the door refused.",
+        "# TYPE aegisai_refusals_total counter",
+    ]
+    lines += [
+        f'aegisai_refusals_total{{code="{code}"}} {count}'
+        for code, count in sorted(refusals.items())
+    ]
     current = figures["round"]
-    lines += ["# HELP aegisai_round_updates Updates in the newest round.", "# TYPE aegisai_round_updates gauge"]
+    lines += [
+        "# HELP aegisai_round_updates Updates in the newest round.",
+        "# TYPE aegisai_round_updates gauge",
+    ]
     lines += [f"aegisai_round_updates {current['updates'] if current else 0}"]
     return "\n".join(lines) + "\n"

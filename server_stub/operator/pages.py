@@ -1,4 +1,7 @@
-"""The operator port's pages: dashboard, and documentation of the device port. Values in, HTML out; nothing is loaded from elsewhere."""
+"""The operator port's pages: dashboard, and documentation of the device port.
+
+Values in, HTML out; nothing is loaded from elsewhere.
+"""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -8,28 +11,51 @@ from agent.clock import utc
 
 REFRESH_S = 5
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+    ),
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
 SHOWN_ROUNDS = 20
 SHOWN_MODELS = 10
+ROUND_COLUMNS = (
+    "#",
+    "state",
+    "updates",
+    "model",
+    "ε in a ledger",
+    "opened",
+    "closed",
+    "note",
+)
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: #2a7; }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-nav a { margin-right: 1rem; } small { opacity: .7; } code { font-size: .9em; overflow-wrap: anywhere; }
+nav a { margin-right: 1rem; }
+small { opacity: .7; } code { font-size: .9em; overflow-wrap: anywhere; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(10rem, 1fr)); gap: .8rem; }
-.card { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .9rem; } .card b { display: block; font-size: 1.5rem; }
-table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); }
+.card { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .9rem; }
+.card b { display: block; font-size: 1.5rem; }
+table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); }
 th { font-weight: 600; } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 meter { width: 8rem; } .method { font-weight: 700; color: var(--accent); }
 """
 
 
-def dashboard(figures: dict[str, Any], rounds: Sequence[dict[str, Any]], models: Sequence[dict[str, Any]], now: int) -> str:
-    """The aggregator at a glance, nothing about one device. `figures`: server_stub.coordinator.statistics; `rounds`, `models`: oldest first."""
+def dashboard(
+    figures: dict[str, Any],
+    rounds: Sequence[dict[str, Any]],
+    models: Sequence[dict[str, Any]],
+    now: int,
+) -> str:
+    """The aggregator at a glance, nothing about one device.
+
+    `figures`: server_stub.coordinator.statistics; `rounds`, `models`: oldest first.
+    """
     cards = (
         ("devices", figures["devices"]),
         ("devices revoked", figures["devices_revoked"]),
@@ -39,12 +65,18 @@ def dashboard(figures: dict[str, Any], rounds: Sequence[dict[str, Any]], models:
         ("received", f"{figures['update_bytes'] / 1e6:.1f} MB"),
         ("model", f"version {figures['model_version']}"),
     )
-    shown = "".join(f'<div class="card"><small>{escape(name)}</small><b>{escape(str(value))}</b></div>' for name, value in cards)
+    shown = "".join(
+        f'<div class="card"><small>{escape(name)}</small><b>{escape(str(value))}</b></div>'
+        for name, value in cards
+    )
     held = [
         (
             one["round_id"],
             one["state"],
-            f"{one['updates']} of {one['target']} <meter min='0' max='{one['target']}' value='{one['updates']}'></meter>",
+            (
+                f"{one['updates']} of {one['target']} <meter min='0' max='{one['target']}'"
+                f" value='{one['updates']}'></meter>"
+            ),
             f"{one['base_version']} → {one['model_version'] or '–'}",
             f"{one['epsilon_ledger']:g}",
             utc(one["opens_at"]),
@@ -63,9 +95,11 @@ def dashboard(figures: dict[str, Any], rounds: Sequence[dict[str, Any]], models:
         for one in reversed(models[-SHOWN_MODELS:])
     ]
     body = (
-        f"<h1>AegisAI aggregator</h1><p>Task <b>{escape(figures['task_id'])}</b>, mode <b>{escape(figures['mode'])}</b>. "
-        f"<small>{utc(now)}, renewed every {REFRESH_S} s.</small></p>{_NAVIGATION}<div class='cards'>{shown}</div>"
-        f"<h2>Rounds</h2>{_table(('#', 'state', 'updates', 'model', 'ε in a ledger', 'opened', 'closed', 'note'), held)}"
+        f"<h1>AegisAI aggregator</h1><p>Task <b>{escape(figures['task_id'])}</b>, mode"
+        f" <b>{escape(figures['mode'])}</b>. "
+        f"<small>{utc(now)}, renewed every {REFRESH_S} s.</small></p>{_NAVIGATION}<div"
+        f" class='cards'>{shown}</div>"
+        f"<h2>Rounds</h2>{_table(ROUND_COLUMNS, held)}"
         f"<h2>Models</h2>{_table(('version', 'published', 'origin', 'SHA-256'), published)}"
     )
     return _page("AegisAI aggregator", body, refresh_s=REFRESH_S)
@@ -81,34 +115,44 @@ def api_documentation(document: dict[str, Any]) -> str:
     ]
     info = document["info"]
     body = (
-        f"<h1>{escape(info['title'])}</h1><p>Version {escape(info['version'])}. JSON control plane, binary vectors; errors are RFC 9457 "
-        "problem documents. Routes not on the public list need the device's certificate, and a signature (RFC 9421) where they change "
-        f"something.</p>{_NAVIGATION}{''.join(operations)}"
+        f"<h1>{escape(info['title'])}</h1><p>Version {escape(info['version'])}. JSON control plane,"
+        " binary vectors; errors are RFC 9457 problem documents. Routes not on the public list"
+        " need the device's certificate, and a signature (RFC 9421) where they change"
+        f" something.</p>{_NAVIGATION}{''.join(operations)}"
     )
     return _page(info["title"], body)
 
 
 _NAVIGATION = (
-    "<nav><a href='/'>dashboard</a><a href='/docs'>API</a><a href='/openapi.json'>OpenAPI document</a>"
-    "<a href='/metrics'>metrics</a><a href='/api/v1/stats'>statistics</a></nav>"
+    "<nav><a href='/'>dashboard</a><a href='/docs'>API</a><a href='/openapi.json'>OpenAPI"
+    " document</a><a href='/metrics'>metrics</a><a href='/api/v1/stats'>statistics</a></nav>"
 )
 
 
 def _operation(path: str, method: str, said: dict[str, Any]) -> str:
     parameters = [
-        (f"<code>{escape(one['name'])}</code>", escape(one["in"]), escape(_kind(one.get("schema", {}))))
+        (
+            f"<code>{escape(one['name'])}</code>",
+            escape(one["in"]),
+            escape(_kind(one.get("schema", {}))),
+        )
         for one in said.get("parameters", [])
     ]
     for media, content in said.get("requestBody", {}).get("content", {}).items():
         parameters.append(("body", escape(media), escape(_kind(content.get("schema", {})))))
     answers = [
-        (escape(status), escape(one.get("description", "")), escape(", ".join(one.get("content", {}))))
+        (
+            escape(status),
+            escape(one.get("description", "")),
+            escape(", ".join(one.get("content", {}))),
+        )
         for status, one in said.get("responses", {}).items()
     ]
     return (
         f"<h2><span class='method'>{escape(method.upper())}</span> <code>{escape(path)}</code></h2>"
         f"<p>{escape(said.get('description', ''))}</p>"
-        f"{_table(('parameter', 'where', 'type'), parameters) if parameters else ''}{_table(('status', 'answer', 'form'), answers)}"
+        f"{_table(('parameter', 'where', 'type'), parameters) if parameters else ''}"
+        f"{_table(('status', 'answer', 'form'), answers)}"
     )
 
 
@@ -122,12 +166,15 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """`rows` hold HTML."""
     lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     names = "".join(f"<th>{escape(name)}</th>" for name in head)
-    return f"<table><thead><tr>{names}</tr></thead><tbody>{lines or f'<tr><td colspan={len(head)}>none yet</td></tr>'}</tbody></table>"
+    body = lines or f"<tr><td colspan={len(head)}>none yet</td></tr>"
+    return f"<table><thead><tr>{names}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _page(title: str, body: str, *, refresh_s: int = 0) -> str:
     refresh = f"<meta http-equiv='refresh' content='{refresh_s}'>" if refresh_s else ""
     return (
-        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(title)}</title>{refresh}"
-        f"<meta name='viewport' content='width=device-width, initial-scale=1'><style>{_STYLE}</style></head><body>{body}</body></html>"
+        "<!doctype html><html lang='en'><head><meta"
+        f" charset='utf-8'><title>{escape(title)}</title>{refresh}<meta name='viewport'"
+        " content='width=device-width,"
+        f" initial-scale=1'><style>{_STYLE}</style></head><body>{body}</body></html>"
     )

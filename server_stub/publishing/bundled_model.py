@@ -26,13 +26,22 @@ def make() -> tuple[bytes, Metrics]:
 
     rng = np.random.default_rng(SEED)
     train, held_out = hold_out(generate(rng, ROWS), rng, 0.2)
-    learnt = LogisticRegression(C=10, solver="newton-cholesky", tol=1e-8).fit(transform(train.rows), train.labels)
-    weights = np.asarray(np.round(np.concatenate([learnt.coef_[0], learnt.intercept_]), DECIMALS), dtype=np.float64)
+    learnt = LogisticRegression(C=10, solver="newton-cholesky", tol=1e-8).fit(
+        transform(train.rows), train.labels
+    )
+    weights = np.asarray(
+        np.round(np.concatenate([learnt.coef_[0], learnt.intercept_]), DECIMALS), dtype=np.float64
+    )
     model = LogisticModel(weights)
-    return to_safetensors(model, demonstration=True), metrics(held_out.labels, probability(model, transform(held_out.rows)))
+    return to_safetensors(model, demonstration=True), metrics(
+        held_out.labels, probability(model, transform(held_out.rows))
+    )
 
 
 if __name__ == "__main__":
     content, quality = make()
     Path(sys.argv[1]).write_bytes(content)
-    print(f"accuracy {quality.accuracy:.3f}, AUC {quality.auc:.4f}, false positives {quality.fpr:.3f} on groups not seen")  # noqa: T201
+    print(  # noqa: T201
+        f"accuracy {quality.accuracy:.3f}, AUC {quality.auc:.4f}, false positives {quality.fpr:.3f}"
+        " on groups not seen"
+    )

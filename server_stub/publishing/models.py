@@ -1,4 +1,6 @@
-"""Models on their way out: made, stored, signed, and put into the repository where devices fetch them."""
+"""Models on their way out: made, stored, signed, and put into the repository where devices fetch
+them.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -37,11 +39,17 @@ class Published:
 def start_model() -> bytes:
     """The model that comes with the product, or one that knows nothing."""
     packaged = resources.files("agent.detector") / START_MODEL
-    return packaged.read_bytes() if packaged.is_file() else to_safetensors(zeros(), demonstration=True)
+    return (
+        packaged.read_bytes() if packaged.is_file() else to_safetensors(zeros(), demonstration=True)
+    )
 
 
-def make_model(version: int, content: bytes, *, origin: str, demonstration: bool, now: int) -> Model:
-    return Model(version, hashlib.sha256(content).hexdigest(), now, int(demonstration), origin, content)
+def make_model(
+    version: int, content: bytes, *, origin: str, demonstration: bool, now: int
+) -> Model:
+    return Model(
+        version, hashlib.sha256(content).hexdigest(), now, int(demonstration), origin, content
+    )
 
 
 def check_file(content: bytes, task: Task) -> None:
@@ -50,9 +58,17 @@ def check_file(content: bytes, task: Task) -> None:
         model = from_safetensors(content)
         fits = model.weights.shape == (task.d,)
     except AegisError as error:
-        raise NeedsOperator("BAD_MODEL", error.message, f"Expected a safetensors file with one tensor `weights` of {task.d}.") from error
+        raise NeedsOperator(
+            "BAD_MODEL",
+            error.message,
+            f"Expected a safetensors file with one tensor `weights` of {task.d}.",
+        ) from error
     if not fits or float(np.max(np.abs(model.weights))) > 1e6:
-        raise NeedsOperator("BAD_MODEL", "The model's shape or range is not the task's.", "Expected finite weights below a million.")
+        raise NeedsOperator(
+            "BAD_MODEL",
+            "The model's shape or range is not the task's.",
+            "Expected finite weights below a million.",
+        )
 
 
 def moved(content: bytes, step: NDArray[np.float64]) -> bytes:
@@ -75,15 +91,29 @@ def facts(model: Model, task: Task) -> dict[str, int | str]:
 
 def published(model: Model, task: Task, key: Ed25519PrivateKey) -> Published:
     """A model with a signature of its own, for `GET /api/v1/model`."""
-    metadata: dict[str, Any] = {**facts(model, task), "sha256": model.sha256, "length": len(model.content)}
-    return Published(model.version, model.sha256, model.content, canonical(metadata), sign(key, Context.MODEL, metadata))
+    metadata: dict[str, Any] = {
+        **facts(model, task),
+        "sha256": model.sha256,
+        "length": len(model.content),
+    }
+    return Published(
+        model.version,
+        model.sha256,
+        model.content,
+        canonical(metadata),
+        sign(key, Context.MODEL, metadata),
+    )
 
 
 def bring_up_to_date(home: Home, store: Store, task: Task, now: int) -> Model:
-    """Put the newest model into the repository unless it is there, and renew signatures that grow old. Raises NeedsOperator NO_MODEL."""
+    """Put the newest model into the repository unless it is there, and renew signatures that grow
+    old. Raises NeedsOperator NO_MODEL.
+    """
     model = store.model()
     if model is None:
-        raise NeedsOperator("NO_MODEL", "There is no model.", "Publish one with `aegis-server model publish`.")
+        raise NeedsOperator(
+            "NO_MODEL", "There is no model.", "Publish one with `aegis-server model publish`."
+        )
     moment = datetime.fromtimestamp(now, UTC)
     with home.repository_lock():
         if tuf_repository.published_version(home.repository) < model.version:

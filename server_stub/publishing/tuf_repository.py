@@ -1,11 +1,15 @@
-"""The model repository (TUF): made once with offline keys, then a new model at a time with one online key.
+"""The model repository (TUF): made once with offline keys, then a new model at a time with one
+online key.
 
-    keys/offline/root-{1,2,3}.pem     sign the root, two of three; meant to be taken away after `create`
-    keys/offline/targets-{1,2}.pem    sign the task and the delegation of "models/*", both of two; likewise
+    keys/offline/root-{1,2,3}.pem     sign the root, two of three; meant to be taken away after
+                                      `create`
+    keys/offline/targets-{1,2}.pem    sign the task and the delegation of "models/*", both of two;
+                                      likewise
     keys/online.pem                   signs models, snapshot and timestamp
 
-`metadata/` and `targets/` are what the server hands out, byte for byte. A publication is complete with its last file,
-`timestamp.json`, which is replaced in one step; before that, devices see the state before.
+`metadata/` and `targets/` are what the server hands out, byte for byte. A publication is complete
+with its last file, `timestamp.json`, which is replaced in one step; before that, devices see the
+state before.
 """
 
 import copy
@@ -53,7 +57,8 @@ class Thresholds:
 
 
 def create(folder: Path, task: Task, now: datetime, thresholds: Thresholds | None = None) -> str:
-    """Make keys and the first metadata, without a model yet. Returns the SHA-256 of the first root, hex, for invitations.
+    """Make keys and the first metadata, without a model yet. Returns the SHA-256 of the first root,
+    hex, for invitations.
 
     Raises FileExistsError where a repository is already.
     """
@@ -61,8 +66,13 @@ def create(folder: Path, task: Task, now: datetime, thresholds: Thresholds | Non
     (folder / "keys" / "offline").mkdir(mode=0o700, parents=True)
     (folder / "metadata").mkdir()
     (folder / "targets" / "models").mkdir(parents=True)
-    roots = [_new_key(folder / "keys" / "offline" / f"root-{n + 1}.pem") for n in range(counts.root_keys)]
-    targets_keys = [_new_key(folder / "keys" / "offline" / f"targets-{n + 1}.pem") for n in range(counts.targets_keys)]
+    roots = [
+        _new_key(folder / "keys" / "offline" / f"root-{n + 1}.pem") for n in range(counts.root_keys)
+    ]
+    targets_keys = [
+        _new_key(folder / "keys" / "offline" / f"targets-{n + 1}.pem")
+        for n in range(counts.targets_keys)
+    ]
     online = _new_key(folder / "keys" / "online.pem")
 
     root = Root(expires=_after(now, ROOT_DAYS), consistent_snapshot=True)
@@ -79,8 +89,12 @@ def create(folder: Path, task: Task, now: datetime, thresholds: Thresholds | Non
     atomic_file.write(folder / "metadata" / "1.root.json", first_root)
 
     keys: dict[str, Key] = {online.public_key.keyid: online.public_key}
-    delegation = DelegatedRole("models", [online.public_key.keyid], 1, terminating=True, paths=["models/*"])
-    targets = Targets(expires=_after(now, TARGETS_DAYS), delegations=Delegations(keys, {"models": delegation}))
+    delegation = DelegatedRole(
+        "models", [online.public_key.keyid], 1, terminating=True, paths=["models/*"]
+    )
+    targets = Targets(
+        expires=_after(now, TARGETS_DAYS), delegations=Delegations(keys, {"models": delegation})
+    )
     targets.targets[TASK_TARGET] = _add_target(folder, TASK_TARGET, canonical(task.to_json()), {})
     atomic_file.write(folder / "metadata" / "1.targets.json", _signed(targets, targets_keys))
 
@@ -89,9 +103,11 @@ def create(folder: Path, task: Task, now: datetime, thresholds: Thresholds | Non
 
 
 def publish(folder: Path, content: bytes, facts: dict[str, int | str], now: datetime) -> None:
-    """Make `content` the current model. `facts`: task_id, version, published_at, demonstration, schema, d (agent.models.verify).
+    """Make `content` the current model. `facts`: task_id, version, published_at, demonstration,
+    schema, d (agent.models.verify).
 
-    A model that turns out bad is taken back by publishing the good one again under a higher version.
+    A model that turns out bad is taken back by publishing the good one again under a higher
+    version.
     """
     models = _current_models(folder)
     models.targets[MODEL_TARGET] = _add_target(folder, MODEL_TARGET, content, facts)
@@ -108,7 +124,9 @@ def published_version(folder: Path) -> int:
 
 
 def refresh(folder: Path, now: datetime) -> bool:
-    """Sign anew what the online key signs, when the timestamp has lived for half of its life; says whether it did. Call it hourly."""
+    """Sign anew what the online key signs, when the timestamp has lived for half of its life; says
+    whether it did. Call it hourly.
+    """
     timestamp = Metadata[Timestamp].from_file(str(folder / "metadata" / "timestamp.json")).signed
     if timestamp.expires - now > timedelta(days=TIMESTAMP_DAYS) / 2:
         return False
@@ -119,16 +137,32 @@ def refresh(folder: Path, now: datetime) -> bool:
     return True
 
 
-def renew(folder: Path, now: datetime, *, task: Task | None = None, replace_online_key: bool = False, offline: Path | None = None) -> None:
-    """Sign root and targets for another year; needs the offline keys. Also where the task changes or the online key must go.
+def renew(
+    folder: Path,
+    now: datetime,
+    *,
+    task: Task | None = None,
+    replace_online_key: bool = False,
+    offline: Path | None = None,
+) -> None:
+    """Sign root and targets for another year; needs the offline keys. Also where the task changes
+    or the online key must go.
 
-    `offline`: where they are, by default `keys/offline/`. An interrupted renewal is made good by another one.
-    Raises FileNotFoundError, with nothing changed, when fewer keys are there than must sign.
+    `offline`: where they are, by default `keys/offline/`. An interrupted renewal is made good by
+    another one. Raises FileNotFoundError, with nothing changed, when fewer keys are there than must
+    sign.
     """
     metadata = folder / "metadata"
     root = Metadata[Root].from_file(str(metadata / f"{_newest(folder, 'root')}.root.json")).signed
-    targets = Metadata[Targets].from_file(str(metadata / f"{_newest(folder, 'targets')}.targets.json")).signed
-    roots, targets_keys = (_offline_keys(offline or folder / "keys" / "offline", name, root) for name in ("root", "targets"))
+    targets = (
+        Metadata[Targets]
+        .from_file(str(metadata / f"{_newest(folder, 'targets')}.targets.json"))
+        .signed
+    )
+    roots, targets_keys = (
+        _offline_keys(offline or folder / "keys" / "offline", name, root)
+        for name in ("root", "targets")
+    )
     online = _load_key(folder / "keys" / "online.pem")
     if replace_online_key:
         fresh = _new_key(folder / "keys" / "online.pem")
@@ -142,8 +176,13 @@ def renew(folder: Path, now: datetime, *, task: Task | None = None, replace_onli
         targets.add_key(fresh.public_key, "models")
         online = fresh
     if task is not None:
-        targets.targets[TASK_TARGET] = _add_target(folder, TASK_TARGET, canonical(task.to_json()), {})
-    for signed, name, signers, days in ((root, "root", roots, ROOT_DAYS), (targets, "targets", targets_keys, TARGETS_DAYS)):
+        targets.targets[TASK_TARGET] = _add_target(
+            folder, TASK_TARGET, canonical(task.to_json()), {}
+        )
+    for signed, name, signers, days in (
+        (root, "root", roots, ROOT_DAYS),
+        (targets, "targets", targets_keys, TARGETS_DAYS),
+    ):
         signed.version += 1
         signed.expires = _after(now, days)
         atomic_file.write(metadata / f"{signed.version}.{name}.json", _signed(signed, signers))
@@ -156,10 +195,24 @@ def ends(folder: Path) -> dict[str, datetime]:
     """When each role's newest metadata expires."""
     metadata, models = folder / "metadata", _current_models(folder)
     timestamp = Metadata[Timestamp].from_file(str(metadata / "timestamp.json")).signed
-    snapshot = Metadata[Snapshot].from_file(str(metadata / f"{timestamp.snapshot_meta.version}.snapshot.json")).signed
+    snapshot = (
+        Metadata[Snapshot]
+        .from_file(str(metadata / f"{timestamp.snapshot_meta.version}.snapshot.json"))
+        .signed
+    )
     root = Metadata[Root].from_file(str(metadata / f"{_newest(folder, 'root')}.root.json")).signed
-    targets = Metadata[Targets].from_file(str(metadata / f"{_newest(folder, 'targets')}.targets.json")).signed
-    held = {"root": root, "targets": targets, "models": models, "snapshot": snapshot, "timestamp": timestamp}
+    targets = (
+        Metadata[Targets]
+        .from_file(str(metadata / f"{_newest(folder, 'targets')}.targets.json"))
+        .signed
+    )
+    held = {
+        "root": root,
+        "targets": targets,
+        "models": models,
+        "snapshot": snapshot,
+        "timestamp": timestamp,
+    }
     return {name: signed.expires for name, signed in held.items()}
 
 
@@ -174,14 +227,25 @@ def target_file(folder: Path, path: str) -> Path | None:
 
 
 def _write_online(folder: Path, online: CryptoSigner, models: Targets, now: datetime) -> None:
-    """Models, snapshot and timestamp in this order; each with the versions that the one before was given."""
+    """Models, snapshot and timestamp in this order; each with the versions that the one before was
+    given.
+    """
     metadata = folder / "metadata"
-    earlier = Metadata[Timestamp].from_file(str(metadata / "timestamp.json")).signed if (metadata / "timestamp.json").exists() else None
+    earlier = (
+        Metadata[Timestamp].from_file(str(metadata / "timestamp.json")).signed
+        if (metadata / "timestamp.json").exists()
+        else None
+    )
     snapshot_version = earlier.snapshot_meta.version + 1 if earlier else 1
-    meta = {"targets.json": MetaFile(_newest(folder, "targets")), "models.json": MetaFile(models.version)}
+    meta = {
+        "targets.json": MetaFile(_newest(folder, "targets")),
+        "models.json": MetaFile(models.version),
+    }
     snapshot = Snapshot(version=snapshot_version, expires=_after(now, SNAPSHOT_DAYS), meta=meta)
     timestamp = Timestamp(
-        version=earlier.version + 1 if earlier else 1, expires=_after(now, TIMESTAMP_DAYS), snapshot_meta=MetaFile(snapshot_version)
+        version=earlier.version + 1 if earlier else 1,
+        expires=_after(now, TIMESTAMP_DAYS),
+        snapshot_meta=MetaFile(snapshot_version),
     )
     atomic_file.write(metadata / f"{models.version}.models.json", _signed(models, [online]))
     atomic_file.write(metadata / f"{snapshot_version}.snapshot.json", _signed(snapshot, [online]))
@@ -189,7 +253,9 @@ def _write_online(folder: Path, online: CryptoSigner, models: Targets, now: date
 
 
 def _newest(folder: Path, role: str) -> int:
-    return max(int(path.name.split(".")[0]) for path in (folder / "metadata").glob(f"*.{role}.json"))
+    return max(
+        int(path.name.split(".")[0]) for path in (folder / "metadata").glob(f"*.{role}.json")
+    )
 
 
 def _offline_keys(folder: Path, role: str, root: Root) -> list[CryptoSigner]:
@@ -197,28 +263,44 @@ def _offline_keys(folder: Path, role: str, root: Root) -> list[CryptoSigner]:
     keys = [_load_key(path) for path in sorted(folder.glob(f"{role}-*.pem"))]
     good = [key for key in keys if key.public_key.keyid in root.roles[role].keyids]
     if len(good) < root.roles[role].threshold:
-        raise FileNotFoundError(f"{len(good)} of the {root.roles[role].threshold} {role} keys that must sign are in {folder}")
+        raise FileNotFoundError(
+            f"{len(good)} of the {root.roles[role].threshold} {role} keys that must sign are in"
+            f" {folder}"
+        )
     return good
 
 
 def _current_models(folder: Path) -> Targets:
     metadata = folder / "metadata"
     timestamp = Metadata[Timestamp].from_file(str(metadata / "timestamp.json")).signed
-    snapshot = Metadata[Snapshot].from_file(str(metadata / f"{timestamp.snapshot_meta.version}.snapshot.json")).signed
+    snapshot = (
+        Metadata[Snapshot]
+        .from_file(str(metadata / f"{timestamp.snapshot_meta.version}.snapshot.json"))
+        .signed
+    )
     version = snapshot.meta["models.json"].version
-    return copy.deepcopy(Metadata[Targets].from_file(str(metadata / f"{version}.models.json")).signed)
+    return copy.deepcopy(
+        Metadata[Targets].from_file(str(metadata / f"{version}.models.json")).signed
+    )
 
 
-def _add_target(folder: Path, name: str, content: bytes, custom: dict[str, int | str]) -> TargetFile:
+def _add_target(
+    folder: Path, name: str, content: bytes, custom: dict[str, int | str]
+) -> TargetFile:
     target = TargetFile.from_data(name, content, ["sha256"])
     target.unrecognized_fields["custom"] = custom
     folder_name, _, base = name.rpartition("/")
-    atomic_file.write(folder / "targets" / folder_name / f"{target.hashes['sha256']}.{base}", content)
+    atomic_file.write(
+        folder / "targets" / folder_name / f"{target.hashes['sha256']}.{base}", content
+    )
     return target
 
 
 def _forget_old_targets(folder: Path) -> None:
-    held = sorted((folder / "targets" / "models").glob("*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
+    held = sorted(
+        (folder / "targets" / "models").glob("*.safetensors"),
+        key=lambda path: path.stat().st_mtime_ns,
+    )
     for path in held[:-KEPT_MODELS]:
         path.unlink()
 
@@ -232,7 +314,9 @@ def _signed(signed: Any, signers: list[CryptoSigner]) -> bytes:
 
 def _new_key(path: Path) -> CryptoSigner:
     key = Ed25519PrivateKey.generate()
-    encoded = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    encoded = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     atomic_file.write(path, encoded)
     return CryptoSigner(key)
 
@@ -249,7 +333,9 @@ def _after(now: datetime, days: int) -> datetime:
 
 
 def _within(folder: Path, name: str) -> Path | None:
-    """A file of `folder` by its relative name; None for anything that is not there or tries to leave it."""
+    """A file of `folder` by its relative name; None for anything that is not there or tries to
+    leave it.
+    """
     try:
         path = (folder / name).resolve()
         return path if path.is_relative_to(folder.resolve()) and path.is_file() else None

@@ -1,6 +1,7 @@
-"""A round of secure aggregation as it runs: the join window, then its groups. Sans-IO and deterministic: what happened is a list of
-entries, and the same entries played into a new object make the same round. Every method that changes something returns the entries to be
-stored in the transaction that carries the change; when that fails, throw the object away and replay.
+"""A round of secure aggregation as it runs: the join window, then its groups. Sans-IO and
+deterministic: what happened is a list of entries, and the same entries played into a new object
+make the same round. Every method that changes something returns the entries to be stored in the
+transaction that carries the change; when that fails, throw the object away and replay.
 """
 
 import json
@@ -22,7 +23,9 @@ ENDED = (Group.DONE, Group.ABORTED)
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that happened: a message (PHASES), or "open", "close", "advance", "drop", "blame"."""
+    """One thing that happened: a message (PHASES), or "open", "close", "advance", "drop",
+    "blame".
+    """
 
     kind: str
     at: int
@@ -33,8 +36,16 @@ class Entry:
 
 
 def opening(crl_pem: str, capacity: int, expected: list[str], now: int) -> Entry:
-    """The first entry. `capacity`: the window closes when so many devices are in; `expected`: who was ready when it was announced."""
-    return Entry("open", now, body=json.dumps({"crl_pem": crl_pem, "capacity": capacity, "expected": expected}).encode())
+    """The first entry.
+
+    `capacity`: the window closes when so many devices are in; `expected`: who was ready when it was
+    announced.
+    """
+    return Entry(
+        "open",
+        now,
+        body=json.dumps({"crl_pem": crl_pem, "capacity": capacity, "expected": expected}).encode(),
+    )
 
 
 class LiveRound:
@@ -49,8 +60,13 @@ class LiveRound:
         self._history = iter(entries)
         opened = next(self._history)
         facts = json.loads(opened.body or b"")
-        revoked = read_revocations(facts["crl_pem"], ca_pem, opened.at).serials if facts["crl_pem"] else frozenset()
-        # Certificates are to be good when the window closes: a device may have enrolled since it was announced.
+        revoked = (
+            read_revocations(facts["crl_pem"], ca_pem, opened.at).serials
+            if facts["crl_pem"]
+            else frozenset()
+        )
+        # Certificates are to be good when the window closes: a device may have enrolled since it
+        # was announced.
         self._join = Join(config, ca_pem, joining(config)[1], revoked)
         self._capacity: int = facts["capacity"]
         self.expected: set[str] = set(facts["expected"])
@@ -61,7 +77,9 @@ class LiveRound:
     @property
     def devices(self) -> frozenset[str]:
         """Who is in the window, or in a group and was not dropped."""
-        return self._join.devices if self.groups is None else frozenset(self._group_of) - self._dropped
+        return (
+            self._join.devices if self.groups is None else frozenset(self._group_of) - self._dropped
+        )
 
     @property
     def is_full(self) -> bool:
@@ -78,7 +96,11 @@ class LiveRound:
 
     def sums(self) -> list[tuple[int, Sum]]:
         """What the finished groups gave, with their numbers in `groups`."""
-        return [(at, group.result) for at, group in enumerate(self.groups or []) if group.result is not None]
+        return [
+            (at, group.result)
+            for at, group in enumerate(self.groups or [])
+            if group.result is not None
+        ]
 
     def receive(self, kind: str, device_id: str, body: bytes, now: int) -> list[Entry]:
         """Take a message (one of PHASES); no entry for one that was taken before.
@@ -97,7 +119,9 @@ class LiveRound:
         if device_id in self.left_out:
             if kind == "leave":
                 return []
-            raise PeerFault("ROUND_CLOSED", "This device is in no group.", "Take part in a later round.")
+            raise PeerFault(
+                "ROUND_CLOSED", "This device is in no group.", "Take part in a later round."
+            )
         group = self._group(device_id)
         is_new = group.state not in ENDED and not group.holds(kind, device_id)
         group.receive(kind, device_id, body)
@@ -105,11 +129,15 @@ class LiveRound:
 
     def blamed(self, device_id: str) -> str:
         """What a device was refused for; "" for nothing."""
-        return self._group(device_id).blamed.get(device_id, "") if device_id in self._group_of else ""
+        return (
+            self._group(device_id).blamed.get(device_id, "") if device_id in self._group_of else ""
+        )
 
     def blame(self, device_id: str, now: int) -> Entry:
         """The entry that keeps `blamed` over a restart."""
-        return Entry("blame", now, device_id, self._group_of[device_id], self.blamed(device_id).encode())
+        return Entry(
+            "blame", now, device_id, self._group_of[device_id], self.blamed(device_id).encode()
+        )
 
     def drop(self, device_id: str, now: int) -> list[Entry]:
         """Go on without a device that was revoked or erased."""
@@ -121,7 +149,10 @@ class LiveRound:
 
     def is_input_open(self, device_id: str) -> bool:
         """Whether a masked input of this device could still be taken back."""
-        return device_id in self._group_of and self._group(device_id).state in (Group.SHARING, Group.MASKING)
+        return device_id in self._group_of and self._group(device_id).state in (
+            Group.SHARING,
+            Group.MASKING,
+        )
 
     def close(self, now: int) -> list[Entry]:
         """End the join window and draw the groups."""
@@ -138,27 +169,40 @@ class LiveRound:
         return made
 
     def inbox(self, after: str, device_id: str) -> bytes | None:
-        """What came of a phase for one device; None: not yet. Raises PeerFault ROUND_CLOSED, NOT_IN_GROUP, BAD_MESSAGE."""
+        """What came of a phase for one device; None: not yet.
+
+        Raises PeerFault ROUND_CLOSED, NOT_IN_GROUP, BAD_MESSAGE.
+        """
         if self.groups is None:
             if device_id not in self._join.devices:
-                raise PeerFault("NOT_IN_GROUP", "This device has not advertised.", "Nothing was changed.")
+                raise PeerFault(
+                    "NOT_IN_GROUP", "This device has not advertised.", "Nothing was changed."
+                )
             return None
         if device_id in self.left_out:
-            raise PeerFault("ROUND_CLOSED", "This device is in no group.", "Take part in a later round.")
+            raise PeerFault(
+                "ROUND_CLOSED", "This device is in no group.", "Take part in a later round."
+            )
         return self._group(device_id).inbox(after, device_id)
 
     def record(self) -> dict[str, Any]:
-        """What the operator sees of the round for good: nothing in it is about one device but whom the protocol blames."""
+        """What the operator sees of the round for good: nothing in it is about one device but whom
+        the protocol blames.
+        """
         groups = [_group_record(group, self.config) for group in self.groups or []]
         return {
             "groups": groups,
             "left_out": len(self.left_out),
-            "dropped": {phase: sum(group["dropped"][phase] for group in groups) for phase in PHASES[1:5]},
+            "dropped": {
+                phase: sum(group["dropped"][phase] for group in groups) for phase in PHASES[1:5]
+            },
         }
 
     def _group(self, device_id: str) -> GroupRound:
         if self.groups is None or device_id not in self._group_of:
-            raise PeerFault("NOT_IN_GROUP", "This device is in no group of the round.", "Nothing was changed.")
+            raise PeerFault(
+                "NOT_IN_GROUP", "This device is in no group of the round.", "Nothing was changed."
+            )
         return self.groups[self._group_of[device_id]]
 
     def _play(self, entry: Entry) -> None:
@@ -166,7 +210,11 @@ class LiveRound:
             self._join.advertise(entry.device_id, entry.body or b"")
         elif entry.kind == "close":
             self.groups = self._join.close(entry.at)
-            self._group_of = {device_id: number for number, group in enumerate(self.groups) for device_id in group.devices}
+            self._group_of = {
+                device_id: number
+                for number, group in enumerate(self.groups)
+                for device_id in group.devices
+            }
         elif self.groups is None:
             self._join.drop(entry.device_id)
             self.expected.discard(entry.device_id)

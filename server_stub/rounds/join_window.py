@@ -1,8 +1,12 @@
-"""When devices meet: who said that it has a finished update, when that is enough for a join window, and when each is to ask again. Sans-IO.
+"""When devices meet: who said that it has a finished update, when that is enough for a join window,
+and when each is to ask again. Sans-IO.
 
-1. A device that trained the present model says `ready` with every poll; it counts until twice its next poll is over.
-2. With `ready_target` of them a window is announced: it opens `lead_s` later, so that everybody who is ready hears of it, for `join_s`.
-3. The round is planned for those who are ready: the group size, and the smallest sum, which sets the noise of each device.
+1. A device that trained the present model says `ready` with every poll; it counts until twice its
+   next poll is over.
+2. With `ready_target` of them a window is announced: it opens `lead_s` later, so that everybody who
+   is ready hears of it, for `join_s`.
+3. The round is planned for those who are ready: the group size, and the smallest sum, which sets
+   the noise of each device.
 4. The window closes early when everybody who is ready has advertised, or when it is full.
 """
 
@@ -62,18 +66,25 @@ def enough(ready: int, plan: RoundPlan) -> bool:
 def grouping(expected: int, plan: RoundPlan) -> Grouping:
     """Group sizes for `expected` devices.
 
-    One group takes a quarter more than expected. Several are drawn by hash, so their sizes vary binomially: the most is planned three
-    standard deviations above the mean, and the smallest sum for a group two below it.
+    One group takes a quarter more than expected. Several are drawn by hash, so their sizes vary
+    binomially: the most is planned three standard deviations above the mean, and the smallest sum
+    for a group two below it.
     """
     if expected <= plan.g_max:
         g_max = min(plan.g_max, max(plan.min_group, expected + expected // 4))
         return Grouping(g_max, _smallest(expected, g_max, plan), g_max)
     count = -(-expected // plan.g_max)
-    while (g_max := _most(expected, count)) > plan.g_max and expected // (count + 1) >= plan.min_group:
+    while (g_max := _most(expected, count)) > plan.g_max and expected // (
+        count + 1
+    ) >= plan.min_group:
         count += 1
     g_max = min(g_max, plan.g_max)
     typical = expected // count
-    return Grouping(g_max, _smallest(max(plan.min_group, typical - 2 * _deviation(typical, count)), g_max, plan), expected)
+    return Grouping(
+        g_max,
+        _smallest(max(plan.min_group, typical - 2 * _deviation(typical, count)), g_max, plan),
+        expected,
+    )
 
 
 def _deviation(typical: int, count: int) -> int:
@@ -92,8 +103,11 @@ def _smallest(size: int, g_max: int, plan: RoundPlan) -> int:
     return min(g_max, max(least, size * SURVIVAL_PERCENT // 100))
 
 
-def poll_s(plan: RoundPlan, usual_s: int, *, is_ready: bool, opens: int, now: int, draw: float) -> int:
-    """When a device is to ask again, in seconds. `opens`: of the announced window, 0 for none. `draw` is uniform in [0, 1).
+def poll_s(
+    plan: RoundPlan, usual_s: int, *, is_ready: bool, opens: int, now: int, draw: float
+) -> int:
+    """When a device is to ask again, in seconds. `opens`: of the announced window, 0 for none.
+    `draw` is uniform in [0, 1).
 
     Who is ready asks often enough to hear of a window before it opens.
     """

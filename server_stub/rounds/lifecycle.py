@@ -1,6 +1,7 @@
 """A round's life as a table: (state, event) -> state. Sans-IO; `conductor` carries it out.
 
-With secure aggregation a round opens when its join window is announced; TARGET: its groups have ended and at least one gave a sum.
+With secure aggregation a round opens when its join window is announced; TARGET: its groups have
+ended and at least one gave a sum.
 
 OPEN ── TARGET or DEADLINE ──► COMBINING ── PUBLISHED ──► DONE
   └── TOO_FEW, REPLACED ──► ABANDONED          └── UNUSABLE, REPLACED ──► ABANDONED
@@ -60,7 +61,8 @@ class RoundPlan:
     minimum: int = 1
     """With fewer updates at the deadline there is no new model."""
     planned: int = 10
-    """Rounds in which one device may take part in a period: the price of one is the period's ε over so many."""
+    """Rounds in which one device may take part in a period: the price of one is the period's ε over
+    so many."""
     epsilon_milli: int = 1000
     delta_inverse: int = 100_000
     pause_s: int = 0
@@ -68,7 +70,8 @@ class RoundPlan:
     server_rate_milli: int = 1000
     """The share of the mean update, in thousandths, by which the model moves."""
     server_decay_milli: int = 0
-    """The share falls with the number of the round to this power, in thousandths: noise of late rounds moves the model less."""
+    """The share falls with the number of the round to this power, in thousandths: noise of late
+    rounds moves the model less."""
     g_max: int = 100
     """Secure aggregation: most devices in a group."""
     min_group: int = 32
@@ -82,12 +85,14 @@ class RoundPlan:
     join_s: int = 120
     """Length of the join window."""
     lead_s: int = 3600
-    """Time between announcing a window and its opening: devices that are ready ask at least twice in it."""
+    """Time between announcing a window and its opening: devices that are ready ask at least twice
+    in it."""
     ready_target: int = 0
     """Announce a window when so many devices are ready; 0: `min_group`."""
 
     coordinates: int = 0
-    """Coordinates of its rotated update that each device sends, the same for all, drawn anew for each round; 0: all."""
+    """Coordinates of its rotated update that each device sends, the same for all, drawn anew for
+    each round; 0: all."""
 
     @property
     def is_test_floor(self) -> bool:
@@ -148,7 +153,10 @@ def group_config(
     now: int,
     random_hex: Callable[[int], str] = secrets.token_hex,
 ) -> RoundConfig:
-    """The configuration of a round of secure aggregation announced now. Raises NeedsOperator PRICE_TOO_LOW, GROUP_PLAN."""
+    """The configuration of a round of secure aggregation announced now.
+
+    Raises NeedsOperator PRICE_TOO_LOW, GROUP_PLAN.
+    """
     opens_at = now + plan.lead_s
     return plan_secagg(
         task,
@@ -178,7 +186,10 @@ def next_config(
     now: int,
     random_hex: Callable[[int], str] = secrets.token_hex,
 ) -> RoundConfig:
-    """The configuration of the next local round. Raises NeedsOperator PRICE_TOO_LOW or PRICE_TOO_HIGH."""
+    """The configuration of the next local round.
+
+    Raises NeedsOperator PRICE_TOO_LOW or PRICE_TOO_HIGH.
+    """
     return plan_local(
         task,
         rho_units_per_round=rho_units_per_round(plan),

@@ -1,4 +1,7 @@
-"""What an update must be before anything of it is stored: size, form, round, shape, range. Sans-IO."""
+"""What an update must be before anything of it is stored: size, form, round, shape, range.
+
+Sans-IO.
+"""
 
 import re
 from typing import Any
@@ -21,15 +24,24 @@ _ATTEMPT = re.compile(r"[0-9a-f]{1,64}")
 
 def max_update_bytes(config: RoundConfig) -> int:
     """The largest body that can be an update of this round."""
-    return 8 + min(MAX_HEADER_BYTES, MAX_UPDATE_HEADER_BYTES) + packed_bytes(sent_words(config), config.bits)
+    return (
+        8
+        + min(MAX_HEADER_BYTES, MAX_UPDATE_HEADER_BYTES)
+        + packed_bytes(sent_words(config), config.bits)
+    )
 
 
 def named_round(header: dict[str, Any]) -> int:
-    """The round that an envelope says it is for: of a local update, or of a masked input. Raises PeerFault BAD_ENVELOPE."""
+    """The round that an envelope says it is for: of a local update, or of a masked input.
+
+    Raises PeerFault BAD_ENVELOPE.
+    """
     round_id = header.get("round_id")
     fields = MASKED_FIELDS if header.get("kind") == MASKED_KIND else FIELDS
     if set(header) != fields or type(round_id) is not int or not 0 < round_id < 2**53:
-        raise PeerFault("BAD_ENVELOPE", "The update's header is not in the agreed form.", "Nothing was changed.")
+        raise PeerFault(
+            "BAD_ENVELOPE", "The update's header is not in the agreed form.", "Nothing was changed."
+        )
     return round_id
 
 
@@ -48,5 +60,7 @@ def check_update(envelope: Envelope, config: RoundConfig) -> None:
     if said != expected or any(type(said[name]) is not type(expected[name]) for name in expected):
         raise PeerFault("WRONG_SHAPE", "The update is not for this round.", "Nothing was changed.")
     if not isinstance(attempt, str) or not _ATTEMPT.fullmatch(attempt):
-        raise PeerFault("WRONG_SHAPE", "The update's attempt id is not hex.", "Nothing was changed.")
+        raise PeerFault(
+            "WRONG_SHAPE", "The update's attempt id is not hex.", "Nothing was changed."
+        )
     read_update(envelope.payload, config)

@@ -1,24 +1,35 @@
-"""The aggregator's part in a round of GroupSecAgg/1, sans-IO and deterministic: messages and times in, answers and results out.
+"""The aggregator's part in a round of GroupSecAgg/1, sans-IO and deterministic: messages and times
+in, answers and results out.
 
 How to drive it:
 
     join = Join(config, ca_pem, now)            the join window
-    join.advertise(device_id, body)             POST …/advertise; answer 202; the same body again is fine, another one is 409
-    groups = join.close(now)                    draws groups by the beacon: list of GroupRound; `join.left_out`: in no group (answer 410)
+    join.advertise(device_id, body)             POST …/advertise; answer 202; the same body again is
+                                                fine, another one is 409
+    groups = join.close(now)                    draws groups by the beacon: list of GroupRound;
+                                                `join.left_out`: in no group (answer 410)
 
-    group.receive(kind, device_id, body)        POST …/{shares|consistency|unmask|leave} and the masked input of POST /updates
-    group.drop(device_id)                       it was revoked or erased: as if it had left (`join.drop` before the groups stand)
-    group.advance(now)                          after each message and when `group.deadline` has come; True when the phase changed
-    group.inbox(after, device_id)               GET …/inbox?after=advertise|shares|masked|consistency → bytes, or None: not yet (204)
-    group.result                                a Sum when state is DONE; group.failure an Abort when ABORTED
+    group.receive(kind, device_id, body)        POST …/{shares|consistency|unmask|leave} and the
+                                                masked input of POST /updates
+    group.drop(device_id)                       it was revoked or erased: as if it had left
+                                                (`join.drop` before the groups stand)
+    group.advance(now)                          after each message and when `group.deadline` has
+                                                come; True when the phase changed
+    group.inbox(after, device_id)               GET
+                                                …/inbox?after=advertise|shares|masked|consistency →
+                                                bytes, or None: not yet (204)
+    group.result                                a Sum when state is DONE; group.failure an Abort
+                                                when ABORTED
 
-`device_id` is what the request's certificate said. Everything here follows from the sequence of calls: to survive a crash, store each
-accepted body and each `advance` that returned True with its `now` in the same transaction, and play them again into a new object.
-A PeerFault's code says what to answer: ROUND_CLOSED 410, ALREADY_CONTRIBUTED 409, NOT_IN_GROUP 403, all others 422.
+`device_id` is what the request's certificate said. Everything here follows from the sequence of
+calls: to survive a crash, store each accepted body and each `advance` that returned True with its
+`now` in the same transaction, and play them again into a new object. A PeerFault's code says what
+to answer: ROUND_CLOSED 410, ALREADY_CONTRIBUTED 409, NOT_IN_GROUP 403, all others 422.
 
-What it enforces: one message of a kind per device, inputs only until U3 is fixed, never fewer than the configuration's minimum,
-certificates and signatures at the door, each share against its commitment on arrival (a bad one is refused and its giver blamed), each
-opened secret against what its dealer published. A group that fails costs only itself.
+What it enforces: one message of a kind per device, inputs only until U3 is fixed, never fewer than
+the configuration's minimum, certificates and signatures at the door, each share against its
+commitment on arrival (a bad one is refused and its giver blamed), each opened secret against what
+its dealer published. A group that fails costs only itself.
 """
 
 import datetime
@@ -66,9 +77,13 @@ class Abort:
 class Join:
     """The join window of a round."""
 
-    def __init__(self, config: RoundConfig, ca_pem: str, now: int, revoked: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self, config: RoundConfig, ca_pem: str, now: int, revoked: frozenset[int] = frozenset()
+    ) -> None:
         self._config = config
-        self._authority = Authority(ca_pem, datetime.datetime.fromtimestamp(now, datetime.UTC), revoked)
+        self._authority = Authority(
+            ca_pem, datetime.datetime.fromtimestamp(now, datetime.UTC), revoked
+        )
         self._context = codec.round_context(config)
         self._bodies: dict[str, bytes] = {}
         self._advertised: dict[str, codec.Advertisement] = {}
@@ -92,12 +107,26 @@ class Join:
             raise _closed("The join window of this round is over.")
         made = codec.decode_advertisement(body, self._context)
         key = self._authority.key_of(made.certificate, made.device_id)
-        if made.device_id != device_id or not verify_signature(key, made.signature, made.statement(self._context)):
-            raise PeerFault("ROSTER_SIGNATURE", "The keys are not signed by this device for this round.", "Nothing was changed.")
+        if made.device_id != device_id or not verify_signature(
+            key, made.signature, made.statement(self._context)
+        ):
+            raise PeerFault(
+                "ROSTER_SIGNATURE",
+                "The keys are not signed by this device for this round.",
+                "Nothing was changed.",
+            )
         fresh = {made.sealing_key, made.masking_key}
-        if len(fresh) < 2 or any(fresh & {one.sealing_key, one.masking_key} for one in self._advertised.values()):
-            raise PeerFault("ROSTER_DUPLICATE", "Another device has these keys.", "Nothing was changed.")
-        self._bodies[device_id], self._advertised[device_id], self._keys[device_id] = body, made, key
+        if len(fresh) < 2 or any(
+            fresh & {one.sealing_key, one.masking_key} for one in self._advertised.values()
+        ):
+            raise PeerFault(
+                "ROSTER_DUPLICATE", "Another device has these keys.", "Nothing was changed."
+            )
+        self._bodies[device_id], self._advertised[device_id], self._keys[device_id] = (
+            body,
+            made,
+            key,
+        )
 
     def leave(self, device_id: str, body: bytes) -> None:
         codec.decode_leave(body, self._context)
@@ -129,9 +158,14 @@ class Join:
             if len(places) < self._config.min_group:
                 self.left_out += tuple(ids[at] for at in places)
                 continue
-            members = tuple(codec.Member(self._advertised[ids[at]], at, () if count == 1 else tuple(proofs[at])) for at in places)
+            members = tuple(
+                codec.Member(self._advertised[ids[at]], at, () if count == 1 else tuple(proofs[at]))
+                for at in places
+            )
             roster = codec.Roster(number, count, len(ids), beacon, members)
-            made.append(GroupRound(self._config, roster, [self._keys[ids[at]] for at in places], now))
+            made.append(
+                GroupRound(self._config, roster, [self._keys[ids[at]] for at in places], now)
+            )
         return made
 
 
@@ -146,7 +180,13 @@ def _draw(ids: list[str], beacon: bytes, count: int) -> list[list[int]]:
 class GroupRound:
     """One group from its roster to its sum."""
 
-    def __init__(self, config: RoundConfig, roster: codec.Roster, keys: list[EllipticCurvePublicKey], now: int) -> None:
+    def __init__(
+        self,
+        config: RoundConfig,
+        roster: codec.Roster,
+        keys: list[EllipticCurvePublicKey],
+        now: int,
+    ) -> None:
         self._config = config
         self._roster = roster
         self._keys = keys
@@ -156,7 +196,9 @@ class GroupRound:
         self._context = codec.group_context(self._round_context, roster)
         self._threshold = codec.threshold(len(self._ids), config)
         self._fewest = codec.fewest(len(self._ids), config)
-        self._bodies: dict[str, dict[str, bytes]] = {kind: {} for kind in ("shares", "masked", "consistency", "unmask", "leave")}
+        self._bodies: dict[str, dict[str, bytes]] = {
+            kind: {} for kind in ("shares", "masked", "consistency", "unmask", "leave")
+        }
         self._dealings: dict[int, codec.Dealing] = {}
         self._inputs: dict[int, bytes] = {}
         self._signatures: dict[int, bytes] = {}
@@ -194,7 +236,9 @@ class GroupRound:
         """Take a message: "shares", "masked", "consistency", "unmask" or "leave"."""
         number = self._number.get(device_id)
         if number is None:
-            raise PeerFault("NOT_IN_GROUP", "This device is not in that group.", "Nothing was changed.")
+            raise PeerFault(
+                "NOT_IN_GROUP", "This device is not in that group.", "Nothing was changed."
+            )
         if kind not in self._bodies:
             raise PeerFault("BAD_MESSAGE", "There is no such message.", "Nothing was changed.")
         if number in self._gone and kind != "leave":
@@ -220,7 +264,10 @@ class GroupRound:
         self._go(self._number[device_id])
 
     def inbox(self, after: str, device_id: str) -> bytes | None:
-        """The outcome of a phase for one device; None: not yet. Raises PeerFault ROUND_CLOSED when there will be none for it."""
+        """The outcome of a phase for one device; None: not yet.
+
+        Raises PeerFault ROUND_CLOSED when there will be none for it.
+        """
         number = self._number.get(device_id)
         if number is None or number in self._gone:
             raise _closed("This device is not in that group.")
@@ -229,7 +276,11 @@ class GroupRound:
         if self.state is Group.ABORTED:
             raise _closed("The group ended without a sum.")
         order = (Group.SHARING, Group.MASKING, Group.AGREEING, Group.OPENING, Group.DONE)
-        wanted = {"shares": Group.MASKING, "masked": Group.AGREEING, "consistency": Group.OPENING}.get(after)
+        wanted = {
+            "shares": Group.MASKING,
+            "masked": Group.AGREEING,
+            "consistency": Group.OPENING,
+        }.get(after)
         if wanted is None:
             raise PeerFault("BAD_MESSAGE", "There is no such phase.", "Nothing was changed.")
         if order.index(self.state) < order.index(wanted):
@@ -237,7 +288,9 @@ class GroupRound:
         if number not in (self._dealers if after == "shares" else self._survivors):
             raise _closed("This device was too late for that phase.")
         if after == "shares":
-            return codec.encode_inbox(self._context, number, {dealer: self._dealings[dealer] for dealer in self._dealers})
+            return codec.encode_inbox(
+                self._context, number, {dealer: self._dealings[dealer] for dealer in self._dealers}
+            )
         if after == "masked":
             return codec.encode_survivors(self._context, self._survivors)
         return codec.encode_signatures(self._context, self._handed)
@@ -266,13 +319,30 @@ class GroupRound:
         """How the present phase ended, if it has."""
         everybody = set(range(len(self._ids)))
         if self.state is Group.SHARING:
-            return _ended(len(self._dealings), everybody - self._gone <= self._dealings.keys(), late, self._fewest)
+            return _ended(
+                len(self._dealings),
+                everybody - self._gone <= self._dealings.keys(),
+                late,
+                self._fewest,
+            )
         if self.state is Group.MASKING:
-            return _ended(len(self._inputs), self._dealers - self._gone <= self._inputs.keys(), late, self._fewest)
+            return _ended(
+                len(self._inputs),
+                self._dealers - self._gone <= self._inputs.keys(),
+                late,
+                self._fewest,
+            )
         if self.state is Group.AGREEING:
-            return _ended(len(self._signatures), len(self._signatures) >= self._threshold, late, self._threshold)
+            return _ended(
+                len(self._signatures),
+                len(self._signatures) >= self._threshold,
+                late,
+                self._threshold,
+            )
         if self.state is Group.OPENING:
-            return _ended(len(self._shares), len(self._shares) >= self._threshold, late, self._threshold)
+            return _ended(
+                len(self._shares), len(self._shares) >= self._threshold, late, self._threshold
+            )
         return None
 
     def _take_dealing(self, number: int, body: bytes) -> None:
@@ -285,8 +355,14 @@ class GroupRound:
             raise _closed("This device dealt no shares in time.")
         made = codec.decode_masked(body, self._context, self._config)
         unpack(made.words, self._config.bits, sent_words(self._config))
-        if not verify_signature(self._keys[number], made.signature, codec.masked_statement(self._context, self._dealers, made.words)):
-            raise self._blame(number, "MASKED_SIGNATURE", "The masked update is not signed for these dealers.")
+        if not verify_signature(
+            self._keys[number],
+            made.signature,
+            codec.masked_statement(self._context, self._dealers, made.words),
+        ):
+            raise self._blame(
+                number, "MASKED_SIGNATURE", "The masked update is not signed for these dealers."
+            )
         self._inputs[number] = made.words
 
     def _take_signature(self, number: int, body: bytes) -> None:
@@ -294,8 +370,12 @@ class GroupRound:
             self._expect(Group.AGREEING)
         signature = codec.decode_consistency(body, self._context)
         statement = codec.survivors_statement(self._context, self._dealers, self._survivors)
-        if number not in self._survivors or not verify_signature(self._keys[number], signature, statement):
-            raise self._blame(number, "CONSISTENCY_SIGNATURE", "The signature is not over these survivors.")
+        if number not in self._survivors or not verify_signature(
+            self._keys[number], signature, statement
+        ):
+            raise self._blame(
+                number, "CONSISTENCY_SIGNATURE", "The signature is not over these survivors."
+            )
         self._signatures[number] = signature
 
     def _take_shares(self, number: int, body: bytes) -> None:
@@ -305,7 +385,9 @@ class GroupRound:
         if number not in self._survivors:
             raise _closed("This device is not among the survivors.")
         dealers = sorted(self._dealers)
-        shares = dict(zip(dealers, codec.decode_unmask(body, self._context, len(dealers)), strict=True))
+        shares = dict(
+            zip(dealers, codec.decode_unmask(body, self._context, len(dealers)), strict=True)
+        )
         for dealer, share in shares.items():
             kind = "self" if dealer in self._survivors else "pair"
             committed = self._dealings[dealer].to[number]
@@ -315,7 +397,9 @@ class GroupRound:
         self._shares[number] = shares
 
     def _take_leave(self, number: int, body: bytes) -> None:
-        """Before U3 is fixed a leaving device's input goes with it; afterwards it stays in the sum."""
+        """Before U3 is fixed a leaving device's input goes with it; afterwards it stays in the
+        sum.
+        """
         _, blamed = codec.decode_leave(body, self._round_context)
         for device_id in blamed:
             if device_id in self._number:
@@ -359,7 +443,11 @@ class GroupRound:
             self._give_up(Group.OPENING, Met.CHEATED.value)
             return
         words &= np.uint32((1 << self._config.bits) - 1)
-        self.result = Sum(words, len(self._survivors), tuple(self._ids[number] for number in sorted(self._survivors)))
+        self.result = Sum(
+            words,
+            len(self._survivors),
+            tuple(self._ids[number] for number in sorted(self._survivors)),
+        )
         self._forget()
 
     def _give_up(self, phase: Group, reason: str) -> None:
@@ -378,10 +466,17 @@ def _ended(count: int, everybody: bool, late: bool, fewest: int) -> Met | None:
 
 
 def _repeated(bodies: Mapping[str, bytes], device_id: str, body: bytes) -> bool:
-    """Whether this very message was taken before. Raises PeerFault ALREADY_CONTRIBUTED for a second, different one."""
+    """Whether this very message was taken before.
+
+    Raises PeerFault ALREADY_CONTRIBUTED for a second, different one.
+    """
     stored = bodies.get(device_id)
     if stored is not None and sha256(stored).digest() != sha256(body).digest():
-        raise PeerFault("ALREADY_CONTRIBUTED", "This device has already sent another message of this kind.", "The first one counts.")
+        raise PeerFault(
+            "ALREADY_CONTRIBUTED",
+            "This device has already sent another message of this kind.",
+            "The first one counts.",
+        )
     return stored is not None
 
 

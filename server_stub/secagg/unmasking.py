@@ -1,9 +1,12 @@
-"""Opens a group's sum: puts secrets together from shares, takes the masks off, and names whoever dealt a false secret.
+"""Opens a group's sum: puts secrets together from shares, takes the masks off, and names whoever
+dealt a false secret.
 
-1. For who is in the sum, the self-mask secret; for who dealt shares but is not in it, the masking key. Never both for one device.
-2. A secret must match what its dealer published (digest of the self-mask secret, public masking key); otherwise the dealer is to blame.
-3. Expanding the left-over masks is most of the work where vectors are long; the cipher and the additions run outside of Python's lock, so
-   stretches of the vector are done side by side.
+1. For who is in the sum, the self-mask secret; for who dealt shares but is not in it, the masking
+   key. Never both for one device.
+2. A secret must match what its dealer published (digest of the self-mask secret, public masking
+   key); otherwise the dealer is to blame.
+3. Expanding the left-over masks is most of the work where vectors are long; the cipher and the
+   additions run outside of Python's lock, so stretches of the vector are done side by side.
 """
 
 import os
@@ -46,14 +49,19 @@ class Opening:
     survivors: frozenset[int]
 
 
-def unmask(words: NDArray[np.uint32], opening: Opening, shares: Mapping[int, Mapping[int, bytes]]) -> None:
+def unmask(
+    words: NDArray[np.uint32], opening: Opening, shares: Mapping[int, Mapping[int, bytes]]
+) -> None:
     """Take all masks off the sum of the survivors' words, in place.
 
     `shares`: by giver, then by dealer; each giver has one for every dealer. Raises FalseDealer.
     """
     givers = sorted(shares)
     combiner = Combiner(givers)
-    public = {survivor: X25519PublicKey.from_public_bytes(opening.masking_keys[survivor]) for survivor in sorted(opening.survivors)}
+    public = {
+        survivor: X25519PublicKey.from_public_bytes(opening.masking_keys[survivor])
+        for survivor in sorted(opening.survivors)
+    }
     add: list[bytes] = []
     subtract: list[bytes] = []
     for dealer in sorted(opening.dealers):
@@ -67,7 +75,8 @@ def unmask(words: NDArray[np.uint32], opening: Opening, shares: Mapping[int, Map
             subtract.append(self_key(secret, opening.context, dealer))
         else:
             above, below = _left_over(dealer, secret, opening, public)
-            # A survivor numbered below the missing device added the mask between them; one above subtracted it.
+            # A survivor numbered below the missing device added the mask between them; one above
+            # subtracted it.
             subtract += below
             add += above
     _applied(words, add, subtract)
@@ -81,10 +90,17 @@ def _applied(words: NDArray[np.uint32], add: list[bytes], subtract: list[bytes])
         return
     stretch = -(-len(words) // (threads * CHUNK_WORDS)) * CHUNK_WORDS
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda first: apply(words[first : first + stretch], add, subtract, first), range(0, len(words), stretch)))
+        list(
+            pool.map(
+                lambda first: apply(words[first : first + stretch], add, subtract, first),
+                range(0, len(words), stretch),
+            )
+        )
 
 
-def _left_over(missing: int, secret: bytes, opening: Opening, public: Mapping[int, X25519PublicKey]) -> tuple[list[bytes], list[bytes]]:
+def _left_over(
+    missing: int, secret: bytes, opening: Opening, public: Mapping[int, X25519PublicKey]
+) -> tuple[list[bytes], list[bytes]]:
     """Keys of the pair masks between a missing device and the survivors above and below it."""
     private = X25519PrivateKey.from_private_bytes(secret)
     if private.public_key().public_bytes_raw() != opening.masking_keys[missing]:
@@ -92,6 +108,13 @@ def _left_over(missing: int, secret: bytes, opening: Opening, public: Mapping[in
     above: list[bytes] = []
     below: list[bytes] = []
     for survivor, other in public.items():
-        key = pair_key(private.exchange(other), opening.context, missing, survivor, opening.model_digest, opening.config_digest)
+        key = pair_key(
+            private.exchange(other),
+            opening.context,
+            missing,
+            survivor,
+            opening.model_digest,
+            opening.config_digest,
+        )
         (above if survivor > missing else below).append(key)
     return above, below

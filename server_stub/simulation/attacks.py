@@ -1,7 +1,8 @@
 """What lying devices of a simulation send in place of an honest update.
 
-`label-flip` learns honestly from the opposite labels. `sign-flip` turns the honest update round. `scale-within` turns it round and makes
-it as long as the clipping norm allows. `scale-over` is a changed program: it adds fifty times the clipping norm after the check.
+`label-flip` learns honestly from the opposite labels. `sign-flip` turns the honest update round.
+`scale-within` turns it round and makes it as long as the clipping norm allows. `scale-over` is a
+changed program: it adds fifty times the clipping norm after the check.
 """
 
 from enum import StrEnum
@@ -33,10 +34,17 @@ def bent(attack: Attack, update: codec.Vector, clip: float) -> codec.Vector:
     return update
 
 
-def words(attack: Attack, update: codec.Vector, config: RoundConfig, entropy: bytes) -> NDArray[np.uint32]:
+def words(
+    attack: Attack, update: codec.Vector, config: RoundConfig, entropy: bytes
+) -> NDArray[np.uint32]:
     """An attacker's noised words."""
     made = codec.encode_update(bent(attack, update, float(config.clip)), config, entropy)
     if attack is not Attack.SCALE_OVER:
         return made
-    wide = codec.rotate(bent(attack, update, (OVER - 1) * float(config.clip)), config)[codec.subset(config)]
-    return codec.to_words(codec.signed(made, config.bits) + np.rint(wide / float(config.grid)).astype(np.int64), config.bits)
+    wide = codec.rotate(bent(attack, update, (OVER - 1) * float(config.clip)), config)[
+        codec.subset(config)
+    ]
+    return codec.to_words(
+        codec.signed(made, config.bits) + np.rint(wide / float(config.grid)).astype(np.int64),
+        config.bits,
+    )

@@ -1,7 +1,9 @@
-"""Rows for the demonstration: from the project's own generator or from a table, dealt out to devices, with a hold-out that no device has.
+"""Rows for the demonstration: from the project's own generator or from a table, dealt out to
+devices, with a hold-out that no device has.
 
-A table is an .npz with X (n, 29) and y (n; 1 = malicious). Where it has `split`, rows with split 1 are the hold-out; else, where it has
-`group`, whole groups are held out; else rows with equal features are one group.
+A table is an .npz with X (n, 29) and y (n; 1 = malicious). Where it has `split`, rows with split 1
+are the hold-out; else, where it has `group`, whole groups are held out; else rows with equal
+features are one group.
 """
 
 import zipfile
@@ -89,11 +91,18 @@ def held_out_groups(groups: NDArray[Any], seed: int) -> NDArray[np.bool_]:
 
 
 def deal(table: Table, devices: int, rows_each: int, seed: int) -> tuple[Share, ...]:
-    """Deal training rows out at random, at most `rows_each` to a device. Raises NeedsUser TOO_FEW_ROWS."""
+    """Deal training rows out at random, at most `rows_each` to a device.
+
+    Raises NeedsUser TOO_FEW_ROWS.
+    """
     order = np.random.default_rng(seed).permutation(len(table.train_labels))
     each = min(rows_each, len(order) // devices)
     if each < 2:
-        raise NeedsUser("TOO_FEW_ROWS", f"{len(order)} rows are too few for {devices} devices.", "Ask for fewer devices.")
+        raise NeedsUser(
+            "TOO_FEW_ROWS",
+            f"{len(order)} rows are too few for {devices} devices.",
+            "Ask for fewer devices.",
+        )
     pieces = order[: each * devices].reshape(devices, each)
     return tuple(Share(table.train[piece], table.train_labels[piece]) for piece in pieces)
 
@@ -103,18 +112,36 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
         if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
             raise _bad(f"it is not a file of at most {MAX_FILE_BYTES >> 20} MiB")
         with zipfile.ZipFile(path) as archive:
-            if any(member.file_size > MAX_ROWS * len(FEATURE_NAMES) * 8 + 4096 for member in archive.infolist()):
+            if any(
+                member.file_size > MAX_ROWS * len(FEATURE_NAMES) * 8 + 4096
+                for member in archive.infolist()
+            ):
                 raise _bad(f"it must hold at most {MAX_ROWS} rows")
         with np.load(path, allow_pickle=False) as held:
             return {name: held[name] for name in ("X", "y", "split", "group") if name in held}
-    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise _bad("it is not an .npz file with plain arrays") from error
 
 
 def _checked(features: NDArray[Any], labels: NDArray[Any]) -> tuple[Rows, Labels]:
-    if features.ndim != 2 or features.shape[1] != len(FEATURE_NAMES) or labels.shape != features.shape[:1]:
+    if (
+        features.ndim != 2
+        or features.shape[1] != len(FEATURE_NAMES)
+        or labels.shape != features.shape[:1]
+    ):
         raise _bad(f"X must be (n, {len(FEATURE_NAMES)}) and y (n)")
-    if features.dtype.kind not in "iuf" or labels.dtype.kind not in "iufb" or not np.isin(labels, (0, 1)).all():
+    if (
+        features.dtype.kind not in "iuf"
+        or labels.dtype.kind not in "iufb"
+        or not np.isin(labels, (0, 1)).all()
+    ):
         raise _bad("X must hold numbers and y zeros and ones")
     highest = np.array([high for _, high in FEATURE_RANGES.values()], np.uint64)
     fits = (features >= 0) & (features < 2.0**64)
@@ -125,7 +152,9 @@ def _checked(features: NDArray[Any], labels: NDArray[Any]) -> tuple[Rows, Labels
 
 def _column(arrays: dict[str, NDArray[Any]], name: str, length: int) -> NDArray[Any]:
     if arrays[name].shape != (length,):
-        raise _bad(f"{name} must have one value a row, and every row must be one that a header can hold")
+        raise _bad(
+            f"{name} must have one value a row, and every row must be one that a header can hold"
+        )
     return arrays[name]
 
 
@@ -136,4 +165,8 @@ def _equal_rows(rows: Rows) -> NDArray[Any]:
 
 
 def _bad(why: str) -> NeedsUser:
-    return NeedsUser("BAD_TABLE", f"The table cannot be used: {why}.", "Give an .npz file with X (n, 29) and y (n).")
+    return NeedsUser(
+        "BAD_TABLE",
+        f"The table cannot be used: {why}.",
+        "Give an .npz file with X (n, 29) and y (n).",
+    )

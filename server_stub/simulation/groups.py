@@ -1,7 +1,9 @@
-"""One group of a simulated round, from sealed words and silences to a sum or nothing; with the arithmetic alone, or with the machines.
+"""One group of a simulated round, from sealed words and silences to a sum or nothing; with the
+arithmetic alone, or with the machines.
 
-`opened_directly` is what the machines of GroupSecAgg/1 come to: who counts in which phase, and the plain sum of the survivors' words.
-`server_stub.simulation.command.opened_by_machines` is the protocol itself; a test proves that both give the same.
+`opened_directly` is what the machines of GroupSecAgg/1 come to: who counts in which phase, and the
+plain sum of the survivors' words. `server_stub.simulation.command.opened_by_machines` is the
+protocol itself; a test proves that both give the same.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +16,12 @@ from agent.protocol import codec
 from agent.protocol.messages import RoundConfig
 
 PHASES = ("shares", "masked", "consistency", "unmask")
-BEFORE = {"shares": "advertise", "masked": "shares", "consistency": "masked", "unmask": "consistency"}
+BEFORE = {
+    "shares": "advertise",
+    "masked": "shares",
+    "consistency": "masked",
+    "unmask": "consistency",
+}
 """The phase whose outcome a device hears before it speaks in a phase."""
 Words = NDArray[np.uint32]
 
@@ -36,7 +43,8 @@ class Outcome:
 
 
 Opened = Callable[[RoundConfig, Sequence[Words], Sequence[str]], Outcome]
-"""From a round, the sealed words by device, and the phase from which on a device says nothing ("": none)."""
+"""From a round, the sealed words by device, and the phase from which on a device says nothing ("":
+none)."""
 
 
 def opened_directly(config: RoundConfig, words: Sequence[Words], silent: Sequence[str]) -> Outcome:
@@ -50,7 +58,11 @@ def opened_directly(config: RoundConfig, words: Sequence[Words], silent: Sequenc
         answered[phase] = len(staying)
         if phase == "masked":
             charged = survivors = tuple(staying)
-        needed = codec.fewest(size, config) if phase in ("shares", "masked") else codec.threshold(size, config)
+        needed = (
+            codec.fewest(size, config)
+            if phase in ("shares", "masked")
+            else codec.threshold(size, config)
+        )
         if len(staying) < needed:
             return Outcome(charged, (), None, answered)
     total = np.zeros(len(words[0]), np.uint32)

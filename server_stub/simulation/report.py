@@ -23,7 +23,10 @@ class Round:
     metrics: Metrics
 
     def to_json(self) -> dict[str, Any]:
-        plain = {name: getattr(self, name) for name in ("groups", "opened", "rejected", "survivors", "answered", "refused")}
+        plain = {
+            name: getattr(self, name)
+            for name in ("groups", "opened", "rejected", "survivors", "answered", "refused")
+        }
         return {"round": self.number, **plain, **quality(self.metrics)}
 
 
@@ -70,9 +73,23 @@ class Report:
         return self.rounds[-1].metrics
 
     def to_json(self) -> dict[str, Any]:
-        names = ("family", "devices", "machines", "private", "drop", "drop_phase", "attack", "attackers", "coordinates", "vector_bytes")
+        names = (
+            "family",
+            "devices",
+            "machines",
+            "private",
+            "drop",
+            "drop_phase",
+            "attack",
+            "attackers",
+            "coordinates",
+            "vector_bytes",
+        )
         protection = {
-            **{name: getattr(self, name) for name in ("group", "min_sum", "colluders", "floor", "delta", "bits")},
+            **{
+                name: getattr(self, name)
+                for name in ("group", "min_sum", "colluders", "floor", "delta", "bits")
+            },
             "epsilon": self.budget,
             "epsilon_ledger": round(self.epsilon_ledger, 4),
             "epsilon_central": round(self.epsilon_central, 4),
@@ -98,40 +115,61 @@ class Report:
 
 def quality(of: Metrics) -> dict[str, float | None]:
     """Null where a class is missing on the hold-out."""
-    return {name: _rounded(getattr(of, name), 4) for name in ("accuracy", "auc", "fpr", "tpr", "tpr_at_fpr_1")}
+    return {
+        name: _rounded(getattr(of, name), 4)
+        for name in ("accuracy", "auc", "fpr", "tpr", "tpr_at_fpr_1")
+    }
 
 
 def text(report: Report) -> str:
     """For a terminal."""
-    head = f"{'round':>5} {'groups':>7} {'in the sum':>11} {'accuracy':>9} {'AUC':>7} {'FPR':>7} {'TPR at FPR 1 %':>15}"
+    head = (
+        f"{'round':>5} {'groups':>7} {'in the sum':>11} {'accuracy':>9} {'AUC':>7} {'FPR':>7}"
+        f" {'TPR at FPR 1 %':>15}"
+    )
     lines = [
-        f"{report.devices} devices with {report.rows} rows each of {report.origin}; judged on {report.holdout}.",
+        (
+            f"{report.devices} devices with {report.rows} rows each of {report.origin}; judged on"
+            f" {report.holdout}."
+        ),
         f"Model: {report.family}. Combined by the mean of the sums.",
         *_protection(report),
         *([f"{report.attackers} devices attack: {report.attack}."] if report.attackers else []),
         "",
         head,
         f"{'start':>5} {'':>7} {'':>11} {_row(report.before)}",
-        *(f"{one.number:>5} {f'{one.opened}/{one.groups}':>7} {one.survivors:>11} {_row(one.metrics)}" for one in report.rounds),
+        *(
+            f"{one.number:>5} {f'{one.opened}/{one.groups}':>7} {one.survivors:>11}"
+            f" {_row(one.metrics)}"
+            for one in report.rounds
+        ),
         "",
         *_price(report),
     ]
     if report.family != "logistic":
         lines.append(
-            f"Agents of this version train the logistic model; {report.family!r} shows what the same budget buys with another one."
+            f"Agents of this version train the logistic model; {report.family!r} shows what the"
+            " same budget buys with another one."
         )
     return "\n".join(lines)
 
 
 def _protection(report: Report) -> list[str]:
     if not report.private:
-        return ["NOT PRIVATE: no noise, no masks, no groups; each update was in the clear. For comparison only."]
+        return [
+            "NOT PRIVATE: no noise, no masks, no groups; each update was in the clear. For"
+            " comparison only."
+        ]
     return [
-        f"Groups of {report.group}, a sum of at least {report.min_sum} with noise for {report.colluders} colluding devices. "
-        f"Floor of the devices: {report.floor}.",
-        "Messages, masks and shares were made."
-        if report.machines
-        else "The protocol's arithmetic alone: codec, noise and ledger are the real ones.",
+        (
+            f"Groups of {report.group}, a sum of at least {report.min_sum} with noise for"
+            f" {report.colluders} colluding devices. Floor of the devices: {report.floor}."
+        ),
+        (
+            "Messages, masks and shares were made."
+            if report.machines
+            else "The protocol's arithmetic alone: codec, noise and ledger are the real ones."
+        ),
     ]
 
 
@@ -139,11 +177,21 @@ def _price(report: Report) -> list[str]:
     if not report.private:
         return [f"Sent by a device in a round: {report.vector_bytes:,} bytes, compressed."]
     return [
-        f"ε by a device's ledger: {report.epsilon_ledger:.3g} of {report.budget:g} (δ = {report.delta:g}). "
-        f"ε if only the sum of all were seen and {'all' if not report.drop else 'so many'} took part: {report.epsilon_central:.3g}. "
-        f"ε if secure aggregation failed: {report.epsilon_local:.3g}.",
+        (
+            f"ε by a device's ledger: {report.epsilon_ledger:.3g} of {report.budget:g} (δ ="
+            f" {report.delta:g}). ε if only the sum of all were seen and"
+            f" {'all' if not report.drop else 'so many'} took part: {report.epsilon_central:.3g}. ε"
+            f" if secure aggregation failed: {report.epsilon_local:.3g}."
+        ),
         f"Sent by a device in a round: {report.vector_bytes:,} bytes of words"
-        + ("." if report.bytes_up is None else f"; with everything else {report.bytes_up:,.0f} up and {report.bytes_down:,.0f} down."),
+        + (
+            "."
+            if report.bytes_up is None
+            else (
+                f"; with everything else {report.bytes_up:,.0f} up and {report.bytes_down:,.0f}"
+                " down."
+            )
+        ),
     ]
 
 

@@ -1,7 +1,7 @@
 """What simulated devices hold and learn: rows, features of a model family, local steps.
 
-Training is full-batch gradient descent on the logistic loss, classes balanced as on a device (which takes its rows one by one: that
-differs in the second order of the step).
+Training is full-batch gradient descent on the logistic loss, classes balanced as on a device (which
+takes its rows one by one: that differs in the second order of the step).
 """
 
 from dataclasses import dataclass
@@ -21,14 +21,16 @@ BIAS = 0.3
 """The constant input of the bias beside features of norm 1."""
 MAX_CLASS_WEIGHT = 5.0
 HELD_FLOATS = 1 << 27
-"""Features are held up to half a GiB; beyond, they are made anew from the 115 inputs whenever they are needed."""
+"""Features are held up to half a GiB; beyond, they are made anew from the 115 inputs whenever they
+are needed."""
 JUDGED_AT_ONCE = 1 << 12
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one family is trained. The clipping norm of a round is `reach` over the number of rounds: where every round moves the model as
-    far as it may, the way is `reach` and the noise beside it is the same whatever the rounds.
+    """How one family is trained. The clipping norm of a round is `reach` over the number of rounds:
+    where every round moves the model as far as it may, the way is `reach` and the noise beside it
+    is the same whatever the rounds.
     """
 
     family: str
@@ -75,14 +77,18 @@ def judge(weights: Floats, inputs: Inputs, labels: NDArray[np.int64]) -> Metrics
     """How good weights (d,) are on rows that no device has."""
     narrow = weights.astype(np.float32)
     starts = range(0, len(inputs), JUDGED_AT_ONCE)
-    logits = np.concatenate([inputs.of(slice(start, start + JUDGED_AT_ONCE)) @ narrow for start in starts]).astype(np.float64)
+    logits = np.concatenate(
+        [inputs.of(slice(start, start + JUDGED_AT_ONCE)) @ narrow for start in starts]
+    ).astype(np.float64)
     return metrics(labels, 1 / (1 + np.exp(-np.clip(logits, -500, 500))))
 
 
 class Fleet:
     """All devices' rows, equally many on each."""
 
-    def __init__(self, shares: tuple[Share, ...], recipe: Recipe, flipped: NDArray[np.bool_]) -> None:
+    def __init__(
+        self, shares: tuple[Share, ...], recipe: Recipe, flipped: NDArray[np.bool_]
+    ) -> None:
         """`flipped`: devices that learn from the opposite labels."""
         self.recipe = recipe
         self.rows_each = len(shares[0].labels)
@@ -107,5 +113,7 @@ class Fleet:
         """Both classes weigh the same in total, within MAX_CLASS_WEIGHT."""
         malicious = float(labels.mean())
         share = np.where(labels == 1, malicious, 1 - malicious)
-        weights: Floats32 = np.minimum(0.5 / np.maximum(share, 1e-6), MAX_CLASS_WEIGHT).astype(np.float32)
+        weights: Floats32 = np.minimum(0.5 / np.maximum(share, 1e-6), MAX_CLASS_WEIGHT).astype(
+            np.float32
+        )
         return weights

@@ -1,4 +1,6 @@
-"""The same world without protection: compressed updates in the clear, so that the price of privacy can be seen beside it. NOT PRIVATE."""
+"""The same world without protection: compressed updates in the clear, so that the price of privacy
+can be seen beside it. NOT PRIVATE.
+"""
 
 from collections.abc import Callable
 
@@ -27,7 +29,9 @@ class PlainWorld(World):
         staying = [device for device, phase in enumerate(self._silences()) if not phase]
         for device in staying:
             attack = self.options.attack if self.attacking[device] else Attack.NONE
-            update = codec.clip(attacks.bent(attack, self.fleet.update(self.weights, device), clip), clip)
+            update = codec.clip(
+                attacks.bent(attack, self.fleet.update(self.weights, device), clip), clip
+            )
             if attack is Attack.SCALE_OVER:
                 update *= attacks.OVER
             body, self._left[device] = plain.compress(update, self._left[device], self._k)
@@ -36,4 +40,13 @@ class PlainWorld(World):
         if staying:
             self.weights = self.weights + total / len(staying)
             self.traffic.append((sent / len(staying), 0.0))
-        return Round(number, 1, int(bool(staying)), 0, len(staying), dict.fromkeys(PHASES, len(staying)), 0, judged())
+        return Round(
+            number,
+            1,
+            int(bool(staying)),
+            0,
+            len(staying),
+            dict.fromkeys(PHASES, len(staying)),
+            0,
+            judged(),
+        )

@@ -1,7 +1,9 @@
-"""The simulated world: devices with rows, ledgers and bad habits, rounds that draw groups anew, and the model that moves.
+"""The simulated world: devices with rows, ledgers and bad habits, rounds that draw groups anew, and
+the model that moves.
 
-In a round each device asks its ledger, trains, clips, rounds and noises with the real codec; some fall silent in a phase; sums are
-opened, range-checked, decoded and averaged. How a group comes to its sum is handed in: by the machines or by the arithmetic alone.
+In a round each device asks its ledger, trains, clips, rounds and noises with the real codec; some
+fall silent in a phase; sums are opened, range-checked, decoded and averaged. How a group comes to
+its sum is handed in: by the machines or by the arithmetic alone.
 """
 
 import os
@@ -58,22 +60,29 @@ class Options:
 
 
 def planned(options: Options, recipe: Recipe) -> tuple[RoundConfig, Limits, Task]:
-    """The rounds' configuration at the price of the budget over the rounds, and the devices' own bounds.
+    """The rounds' configuration at the price of the budget over the rounds, and the devices' own
+    bounds.
 
     Raises NeedsOperator PRICE_TOO_LOW, GROUP_PLAN; NeedsUser PRICE_TOO_HIGH, TOO_MANY_COORDINATES.
     """
     price = rho_for_epsilon(options.epsilon, DELTA) // options.rounds
     if price > Limits().max_rho_units:
         raise NeedsUser(
-            "PRICE_TOO_HIGH", "One round would cost more than a device gives in a round.", "Ask for more rounds or a smaller ε."
+            "PRICE_TOO_HIGH",
+            "One round would cost more than a device gives in a round.",
+            "Ask for more rounds or a smaller ε.",
         )
     if (options.coordinates or 0) > padded(recipe.d) or (options.top_k or 0) > recipe.d:
-        raise NeedsUser("TOO_MANY_COORDINATES", f"The model has {recipe.d} coordinates.", "Ask for fewer.")
+        raise NeedsUser(
+            "TOO_MANY_COORDINATES", f"The model has {recipe.d} coordinates.", "Ask for fewer."
+        )
     count = max(1, options.devices // options.group)
     largest, smallest = -(-options.devices // count), options.devices // count
     min_sum = max(2, int(EXPECTED_SHARE * (1 - options.drop) * smallest))
     product = Limits()
-    limits = replace(product, min_group=min(product.min_group, smallest), min_sum=min(product.min_sum, min_sum))
+    limits = replace(
+        product, min_group=min(product.min_group, smallest), min_sum=min(product.min_sum, min_sum)
+    )
     task = Task(
         task_id="simulation",
         schema=SCHEMA,
@@ -111,7 +120,8 @@ class World:
     central_units: int = 0
     """ρ of one sum of all, in the ledger's units."""
     traffic: list[tuple[float, float]] = field(default_factory=list)
-    """Bytes up and down a device, by group, certificates included; empty where no messages are made."""
+    """Bytes up and down a device, by group, certificates included; empty where no messages are
+    made."""
 
     def __post_init__(self) -> None:
         self.weights = np.zeros(self.fleet.recipe.d)
@@ -130,12 +140,26 @@ class World:
             closes_at=(number + 1) * ROUND_S,
         )
         price, now = rho_units(config), config.opens_at
-        willing = [device for device, paid in enumerate(self.charges) if isinstance(decide(self._budget, paid, now, price), Allowed)]
+        willing = [
+            device
+            for device, paid in enumerate(self.charges)
+            if isinstance(decide(self._budget, paid, now, price), Allowed)
+        ]
         silent = self._silences()
-        total, count, opened, rejected, answered = np.zeros_like(self.weights), 0, 0, 0, dict.fromkeys(PHASES, 0)
+        total, count, opened, rejected, answered = (
+            np.zeros_like(self.weights),
+            0,
+            0,
+            0,
+            dict.fromkeys(PHASES, 0),
+        )
         groups = self._groups(willing)
         for members in groups:
-            outcome = self.opened(config, [self._sealed(device, config) for device in members], [silent[device] for device in members])
+            outcome = self.opened(
+                config,
+                [self._sealed(device, config) for device in members],
+                [silent[device] for device in members],
+            )
             if outcome.bytes_up is not None and outcome.bytes_down is not None:
                 self.traffic.append((outcome.bytes_up, outcome.bytes_down))
             for place in outcome.charged:
@@ -153,13 +177,28 @@ class World:
             count += len(outcome.survivors)
         if count:
             self.weights = self.weights + total / count
-            self.central_units += -(-config.sensitivity_sq * UNITS_PER_RHO // (2 * config.noise_var * count))
-        return Round(number, len(groups), opened, rejected, count, answered, len(self.charges) - len(willing), judged())
+            self.central_units += -(
+                -config.sensitivity_sq * UNITS_PER_RHO // (2 * config.noise_var * count)
+            )
+        return Round(
+            number,
+            len(groups),
+            opened,
+            rejected,
+            count,
+            answered,
+            len(self.charges) - len(willing),
+            judged(),
+        )
 
     def _groups(self, willing: list[int]) -> list[list[int]]:
         count = max(1, self.options.devices // self.options.group)
         mixed = self.draw.permutation(willing)
-        return [piece.tolist() for piece in np.array_split(mixed, count) if len(piece) >= self.config.min_group]
+        return [
+            piece.tolist()
+            for piece in np.array_split(mixed, count)
+            if len(piece) >= self.config.min_group
+        ]
 
     def _silences(self) -> list[str]:
         """For each device the phase from which on it says nothing, or ""."""
@@ -171,4 +210,6 @@ class World:
 
     def _sealed(self, device: int, config: RoundConfig) -> Words:
         attack = self.options.attack if self.attacking[device] else Attack.NONE
-        return attacks.words(attack, self.fleet.update(self.weights, device), config, os.urandom(32))
+        return attacks.words(
+            attack, self.fleet.update(self.weights, device), config, os.urandom(32)
+        )

@@ -1,4 +1,6 @@
-"""SQLite as the aggregator and the authority use it: durable, one writer at a time, its tables brought up to date by migrations."""
+"""SQLite as the aggregator and the authority use it: durable, one writer at a time, its tables
+brought up to date by migrations.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,19 +26,28 @@ def open_database(url: str, migrations: str) -> Engine:
     Raises NeedsOperator DATABASE where that cannot be done.
     """
     if not url.startswith("sqlite:///"):
-        raise NeedsOperator("DATABASE", "Only SQLite is supported so far.", "Give --database sqlite:///FILE, or leave it away.")
+        raise NeedsOperator(
+            "DATABASE",
+            "Only SQLite is supported so far.",
+            "Give --database sqlite:///FILE, or leave it away.",
+        )
     engine = create_engine(url, poolclass=QueuePool, pool_size=2)
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     try:
         with engine.begin() as connection:
             config = Config()
-            config.set_main_option("script_location", str(MIGRATIONS / migrations).replace("%", "%%"))
+            config.set_main_option(
+                "script_location", str(MIGRATIONS / migrations).replace("%", "%%")
+            )
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except DatabaseError as error:
         raise NeedsOperator(
-            "DATABASE", "The database cannot be used.", "Look at the disk and the file's permissions.", str(error)
+            "DATABASE",
+            "The database cannot be used.",
+            "Look at the disk and the file's permissions.",
+            str(error),
         ) from error
     return engine
 
@@ -49,9 +60,11 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 
 class Direct:
-    """A connection past SQLAlchemy for what every request does: 10 µs instead of 150 for a look-up. For one thread at a time.
+    """A connection past SQLAlchemy for what every request does: 10 µs instead of 150 for a look-up.
+    For one thread at a time.
 
-    One that is not `patient` does not wait for another process: it raises what `is_busy` tells, before anything has happened.
+    One that is not `patient` does not wait for another process: it raises what `is_busy` tells,
+    before anything has happened.
     """
 
     def __init__(self, engine: Engine, *, patient: bool) -> None:
@@ -86,11 +99,19 @@ def is_busy(error: OperationalError) -> bool:
 
 
 def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get("reads_only") else "BEGIN IMMEDIATE")
+    connection.exec_driver_sql(
+        "BEGIN" if connection.get_execution_options().get("reads_only") else "BEGIN IMMEDIATE"
+    )
 
 
 def _prepare(connection: Any, _record: object) -> None:
     """The driver must leave transactions to us; `begin` above opens them."""
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "secure_delete=ON",
+        f"busy_timeout={BUSY_TIMEOUT_MS}",
+    ):
         connection.execute(f"PRAGMA {pragma}")

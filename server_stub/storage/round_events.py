@@ -1,6 +1,8 @@
-"""What the database holds of rounds of secure aggregation: their messages in order while they last. Part of `store`: its engine, its rules.
+"""What the database holds of rounds of secure aggregation: their messages in order while they last.
+Part of `store`: its engine, its rules.
 
-A masked input's body is here as it came, masked. All messages of a round go when it ends, in the same transaction (`store`).
+A masked input's body is here as it came, masked. All messages of a round go when it ends, in the
+same transaction (`store`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,8 +22,13 @@ from server_stub.storage.tables import DEVICES, MESSAGES
 CHUNK = 500
 
 _MAY_TAKE_PART = f"SELECT (SELECT state FROM rounds WHERE round_id = ?), {IS_GOOD}"  # noqa: S608
-_ADD_MESSAGE = "INSERT INTO messages (round_id, kind, at, device_id, group_number, body) VALUES (?, ?, ?, ?, ?, ?)"
-_TAKE_BACK = "UPDATE messages SET body = NULL WHERE round_id = ? AND device_id = ? AND kind = 'masked'"
+_ADD_MESSAGE = (
+    "INSERT INTO messages (round_id, kind, at, device_id, group_number, body) VALUES (?, ?, ?, ?,"
+    " ?, ?)"
+)
+_TAKE_BACK = (
+    "UPDATE messages SET body = NULL WHERE round_id = ? AND device_id = ? AND kind = 'masked'"
+)
 
 
 class RoundWork:
@@ -31,11 +38,16 @@ class RoundWork:
         self._sql = sql
 
     def open(self, config: RoundConfig, expected: int) -> None:
-        """Open a round for so many devices. Raises sqlite3.IntegrityError where there is one of this number."""
+        """Open a round for so many devices.
+
+        Raises sqlite3.IntegrityError where there is one of this number.
+        """
         insert_round(self._sql, config, expected)
 
     def demand(self, round_id: int, device_id: str) -> None:
-        """Raise PeerFault ROUND_CLOSED or REVOKED unless the round is open and the device may take part."""
+        """Raise PeerFault ROUND_CLOSED or REVOKED unless the round is open and the device may take
+        part.
+        """
         state, is_good = self._sql.execute(_MAY_TAKE_PART, (round_id, device_id)).fetchone()
         if state != State.OPEN:
             raise PeerFault("ROUND_CLOSED", "The round is not open.", "Take part in a later one.")
@@ -52,7 +64,9 @@ class RoundWork:
         """Drop the masked input of a device that left before the set of inputs was fixed."""
         self._sql.execute(_TAKE_BACK, (round_id, device_id))
 
-    def add_receipt(self, round_id: int, device_id: str, *, body_sha256: str, size: int, receipt: str, now: int) -> None:
+    def add_receipt(
+        self, round_id: int, device_id: str, *, body_sha256: str, size: int, receipt: str, now: int
+    ) -> None:
         self._sql.execute(ADD_UPDATE, (round_id, device_id, body_sha256, size, now, receipt, None))
 
 
@@ -70,10 +84,21 @@ class RoundStore:
 
     def entries(self, round_id: int) -> list[Entry]:
         """What happened in a round, in order; empty once it has ended."""
-        columns = (MESSAGES.c.kind, MESSAGES.c.at, MESSAGES.c.device_id, MESSAGES.c.group_number, MESSAGES.c.body)
+        columns = (
+            MESSAGES.c.kind,
+            MESSAGES.c.at,
+            MESSAGES.c.device_id,
+            MESSAGES.c.group_number,
+            MESSAGES.c.body,
+        )
         with reading(self._engine) as database:
             return [
-                Entry(*row) for row in database.execute(select(*columns).where(MESSAGES.c.round_id == round_id).order_by(MESSAGES.c.number))
+                Entry(*row)
+                for row in database.execute(
+                    select(*columns)
+                    .where(MESSAGES.c.round_id == round_id)
+                    .order_by(MESSAGES.c.number)
+                )
             ]
 
     def gone(self, devices: Iterable[str]) -> list[str]:
@@ -82,6 +107,9 @@ class RoundStore:
         good: set[str] = set()
         with reading(self._engine) as database:
             for start in range(0, len(asked), CHUNK):
-                wanted = DEVICES.c.revoked_at.is_(None), DEVICES.c.device_id.in_(asked[start : start + CHUNK])
+                wanted = (
+                    DEVICES.c.revoked_at.is_(None),
+                    DEVICES.c.device_id.in_(asked[start : start + CHUNK]),
+                )
                 good.update(database.execute(select(DEVICES.c.device_id).where(*wanted)).scalars())
         return [device_id for device_id in asked if device_id not in good]

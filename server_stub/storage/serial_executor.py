@@ -1,4 +1,6 @@
-"""Whose turn it is: the database and the present round are touched by one job at a time, in a thread beside the event loop."""
+"""Whose turn it is: the database and the present round are touched by one job at a time, in a
+thread beside the event loop.
+"""
 
 import asyncio
 import threading
@@ -16,7 +18,8 @@ SLOW_S = 0.01
 LOOK_S = 0.02
 """How often a database that another process is writing to is looked at."""
 PATIENCE_S = 10.0
-"""… and for so long the next ones go through the thread, so that the event loop goes on answering others."""
+"""… and for so long the next ones go through the thread, so that the event loop goes on answering
+others."""
 
 
 class Turns:
@@ -29,12 +32,16 @@ class Turns:
 
     async def run(self, function: Callable[..., T], *values: object) -> T:
         """Run a job in the thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._in_turn, time.monotonic(), function, *values)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, self._in_turn, time.monotonic(), function, *values
+        )
 
     async def run_short(self, function: Callable[..., T], *values: object) -> T:
-        """Run a job of well under a millisecond: here, unless another has the turn. The way through the thread would cost more than it.
+        """Run a job of well under a millisecond: here, unless another has the turn. The way through
+        the thread would cost more than it.
 
-        A job that finds the database held by another process, before it did anything, is done again in the thread.
+        A job that finds the database held by another process, before it did anything, is done again
+        in the thread.
         """
         if time.monotonic() < self._patient_until or not self._turn.acquire(blocking=False):
             return await self.run(function, *values)

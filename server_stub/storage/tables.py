@@ -1,6 +1,16 @@
 """The aggregator's tables. What makes them is in `migrations/`; a test holds the two together."""
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
 
 METADATA = MetaData()
 
@@ -16,7 +26,13 @@ CERTIFICATES = Table(
     "certificates",
     METADATA,
     Column("fingerprint", Text, primary_key=True),
-    Column("device_id", Text, ForeignKey("devices.device_id", ondelete="CASCADE"), nullable=False, index=True),
+    Column(
+        "device_id",
+        Text,
+        ForeignKey("devices.device_id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
     Column("public_key", LargeBinary, nullable=False),
     Column("not_before", BigInteger, nullable=False),
     Column("not_after", BigInteger, nullable=False),

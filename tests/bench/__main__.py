@@ -1,4 +1,6 @@
-"""`python -m tests.bench [-k PART-OF-A-KEY]`: run the benchmarks, print a table, write build/bench.json."""
+"""`python -m tests.bench [-k PART-OF-A-KEY]`: run the benchmarks, print a table, write
+build/bench.json.
+"""
 
 import argparse
 import sys
@@ -25,13 +27,19 @@ def main() -> int:
         print("\n".join(key for benchmark in chosen for key in benchmark.keys))
         return 0
     if not chosen:
-        print(f"no benchmark has {options.k!r} in its key; python -m tests.bench --list shows them", file=sys.stderr)
+        print(
+            f"no benchmark has {options.k!r} in its key; python -m tests.bench --list shows them",
+            file=sys.stderr,
+        )
         return 2
     results = [run(benchmark) for benchmark in chosen]
     figures = [figure for measured, _ in results for figure in measured if options.k in figure.key]
     Console(width=None if sys.stdout.isatty() else 140).print(table(figures))
     write(figures, RESULT)
-    print(f"written to {RESULT.relative_to(Path.cwd()) if RESULT.is_relative_to(Path.cwd()) else RESULT}")
+    print(
+        "written to"
+        f" {RESULT.relative_to(Path.cwd()) if RESULT.is_relative_to(Path.cwd()) else RESULT}"
+    )
     return int(any(failed for _, failed in results))
 
 

@@ -1,4 +1,7 @@
-"""A bare route of the same framework behind mutual TLS, for comparison. `python -m tests.bench.bare_server TLS_FILE CA_FILE`."""
+"""A bare route of the same framework behind mutual TLS, for comparison.
+
+`python -m tests.bench.bare_server TLS_FILE CA_FILE`.
+"""
 
 import socket
 import ssl
@@ -41,9 +44,16 @@ def main(tls_file: str, ca_file: str) -> None:
             await super().startup(sockets)
             print(self.servers[0].sockets[0].getsockname()[1], flush=True)
 
-    options: dict[str, Any] = {"http": "httptools", "ws": "none", "lifespan": "off", "log_config": None, "access_log": False}
+    options: dict[str, Any] = {
+        "http": "httptools",
+        "ws": "none",
+        "lifespan": "off",
+        "log_config": None,
+        "access_log": False,
+    }
     tls: dict[str, Any] = {"ssl_context_factory": context, "ssl_certfile": tls_file}
-    # uvicorn opens the listener itself: of one that is handed in, asyncio would not switch Nagle's algorithm off.
+    # uvicorn opens the listener itself: of one that is handed in, asyncio would not switch Nagle's
+    # algorithm off.
     Announced(uvicorn.Config(application(), host="127.0.0.1", port=0, **options, **tls)).run()
 
 

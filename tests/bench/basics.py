@@ -1,6 +1,8 @@
-"""The basic path: files scored, one training job, one seal, how fast a command answers, and what a round leaves in the agent's memory.
+"""The basic path: files scored, one training job, one seal, how fast a command answers, and what a
+round leaves in the agent's memory.
 
-Everything runs in the processes that it runs in at a desk. References are the bare floor of the same work, measured in the same run.
+Everything runs in the processes that it runs in at a desk. References are the bare floor of the
+same work, measured in the same run.
 """
 
 import asyncio
@@ -49,8 +51,16 @@ def files() -> Iterator[Figure]:
         scan = median_s(lambda: asyncio.run(worker.scan([name], model)), 3)
         extract = median_s(lambda: asyncio.run(worker.extract(paths)), 3)
         bare = median_s(lambda: [_bare(path) for path in paths], 3)
-    yield Figure("scan.files_per_s", FILES / scan, "1/s", FILES / bare, "pefile alone, in this process")
-    yield Figure("extract.file_ms", extract / FILES * 1000, "ms", bare / FILES * 1000, "pefile alone, in this process")
+    yield Figure(
+        "scan.files_per_s", FILES / scan, "1/s", FILES / bare, "pefile alone, in this process"
+    )
+    yield Figure(
+        "extract.file_ms",
+        extract / FILES * 1000,
+        "ms",
+        bare / FILES * 1000,
+        "pefile alone, in this process",
+    )
 
 
 def _bare(path: str) -> None:
@@ -59,25 +69,60 @@ def _bare(path: str) -> None:
 
 @bench("train.job_s", "seal.job_ms", unit="s")
 def jobs() -> Iterator[Figure]:
-    """Training from the start model on 1,000 rows, then the seal of one local round; each a process of its own."""
+    """Training from the start model on 1,000 rows, then the seal of one local round; each a process
+    of its own.
+    """
     made = generate(np.random.default_rng(3), ROWS)
-    rows, labels = made.rows[:ROWS].astype("<u8").tobytes(), made.labels[:ROWS].astype(np.uint8).tobytes()
+    rows, labels = (
+        made.rows[:ROWS].astype("<u8").tobytes(),
+        made.labels[:ROWS].astype(np.uint8).tobytes(),
+    )
     config = plan_local(TASK, rho_units_per_round=2**40 // 200)
     with tempfile.TemporaryDirectory() as name:
-        worker, scratch, key = ProcessWorker(Path(name)), str(Path(name, "update")), secrets.token_bytes(32)
-        train = median_s(lambda: asyncio.run(worker.train(TASK, start_model().content, rows, labels, scratch, key)), 3)
-        seal = median_s(lambda: asyncio.run(worker.seal(config, scratch, key, secrets.token_hex(16))), 3)
-    yield Figure("train.job_s", train, "s", _started("import sklearn.linear_model"), "python that only loads scikit-learn")
-    yield Figure("seal.job_ms", seal * 1000, "ms", _started("import numpy") * 1000, "python that only loads numpy")
+        worker, scratch, key = (
+            ProcessWorker(Path(name)),
+            str(Path(name, "update")),
+            secrets.token_bytes(32),
+        )
+        train = median_s(
+            lambda: asyncio.run(
+                worker.train(TASK, start_model().content, rows, labels, scratch, key)
+            ),
+            3,
+        )
+        seal = median_s(
+            lambda: asyncio.run(worker.seal(config, scratch, key, secrets.token_hex(16))), 3
+        )
+    yield Figure(
+        "train.job_s",
+        train,
+        "s",
+        _started("import sklearn.linear_model"),
+        "python that only loads scikit-learn",
+    )
+    yield Figure(
+        "seal.job_ms",
+        seal * 1000,
+        "ms",
+        _started("import numpy") * 1000,
+        "python that only loads numpy",
+    )
 
 
 @bench("start.status_s", unit="s", reference_name="python that does nothing")
 def status() -> tuple[float, float]:
     """`aegis status` of a home that is there already, no agent running."""
     with tempfile.TemporaryDirectory() as name:
-        environ = {"PATH": os.environ["PATH"], "AEGIS_HOME": f"{name}/home", "XDG_RUNTIME_DIR": name, "AEGIS_POLICY": f"{name}/none"}
+        environ = {
+            "PATH": os.environ["PATH"],
+            "AEGIS_HOME": f"{name}/home",
+            "XDG_RUNTIME_DIR": name,
+            "AEGIS_POLICY": f"{name}/none",
+        }
         command = [sys.executable, "-m", "agent", "status", "--json"]
-        took = median_s(lambda: subprocess.run(command, env=environ, check=True, stdout=subprocess.DEVNULL), 7)
+        took = median_s(
+            lambda: subprocess.run(command, env=environ, check=True, stdout=subprocess.DEVNULL), 7
+        )
     return took, _started("pass")
 
 
@@ -88,7 +133,9 @@ def after_a_round() -> tuple[float, float]:
         scene = Scene(Path(name))
         try:
             scene.join(f"https://127.0.0.1:{scene.port}")
-            agent = subprocess.Popen([sys.executable, "-m", "agent", "run"], env=scene.environ, stderr=subprocess.DEVNULL)
+            agent = subprocess.Popen(
+                [sys.executable, "-m", "agent", "run"], env=scene.environ, stderr=subprocess.DEVNULL
+            )
             try:
                 _send_one(scene)
                 time.sleep(AFTER_ROUND_S)

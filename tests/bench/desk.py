@@ -1,4 +1,6 @@
-"""What the desk costs and how fast it answers: the real tray, window and agent in a login of its own, with a panel and a screen."""
+"""What the desk costs and how fast it answers: the real tray, window and agent in a login of its
+own, with a panel and a screen.
+"""
 
 import tempfile
 import time
@@ -56,7 +58,13 @@ def _measure(desktop):
         yield Figure("tray.rest.rss_mib", usage(tray.pid).rss_mib, "MiB", 70.0, LIMIT)
         yield Figure("tray.rest.cpu_share", rest.cpu_share, "of a core", 0.001, LIMIT)
         yield Figure("tray.rest.wakeups_per_s", rest.wakeups_per_s, "1/s", 0.2, LIMIT)
-        yield Figure("desk.rest.pss_mib", sum(usage(pid).pss_mib for pid in desktop.agents()), "MiB", 140.0, "the limit of tray and agent")
+        yield Figure(
+            "desk.rest.pss_mib",
+            sum(usage(pid).pss_mib for pid in desktop.agents()),
+            "MiB",
+            140.0,
+            "the limit of tray and agent",
+        )
 
         desktop.start("window", "overview")
         desktop.window("^AegisAI$")
@@ -70,4 +78,7 @@ def _close_window(desktop):
     """As a person does."""
     desktop.focus(desktop.window("^AegisAI$"))
     desktop.keys("alt+F4")
-    until(lambda: not [pid for pid in desktop.agents() if "window" in words(pid)], what="the window's end")
+    until(
+        lambda: not [pid for pid in desktop.agents() if "window" in words(pid)],
+        what="the window's end",
+    )

@@ -1,4 +1,6 @@
-"""What the device port costs beside a bare route of the same framework: real processes, mutual TLS, one kept connection."""
+"""What the device port costs beside a bare route of the same framework: real processes, mutual TLS,
+one kept connection.
+"""
 
 import contextlib
 import json
@@ -36,28 +38,59 @@ FREELY = Rate(10**6, 10.0**6)
 
 
 @bench(
-    "auth.signed_post_ms.server", "auth.signed_post_ms.client", "auth.first_update_ms.server", "auth.mtls_get_per_s", "auth.handshake_ms"
+    "auth.signed_post_ms.server",
+    "auth.signed_post_ms.client",
+    "auth.first_update_ms.server",
+    "auth.mtls_get_per_s",
+    "auth.handshake_ms",
 )
 def device_port() -> Iterator[Figure]:
-    """Signed POSTs: a retry, whose receipt is held, and a device's first update of a round, on the disk before the answer. They take turns
-    with the bare route, so that both servers wait as long between two requests.
+    """Signed POSTs: a retry, whose receipt is held, and a device's first update of a round, on the
+    disk before the answer. They take turns with the bare route, so that both servers wait as long
+    between two requests.
     """
     with _world() as world:
         bare, body, client = world.bare_wire(), world.update(), world.client()
         client.send_update(body)
         post = partial(_ask, bare, "POST", body)
-        signed, plain, mine, floor = world.cpu_ms([lambda: client.send_update(body)] * REQUESTS, post)
-        yield Figure("auth.signed_post_ms.server", signed - plain, "ms CPU over the bare route", plain, "the bare route")
-        yield Figure("auth.signed_post_ms.client", mine, "ms CPU", floor, "http.client to the bare route")
-        updates = [partial(world.ready_client().send_update, world.update()) for _ in range(DEVICES)]
+        signed, plain, mine, floor = world.cpu_ms(
+            [lambda: client.send_update(body)] * REQUESTS, post
+        )
+        yield Figure(
+            "auth.signed_post_ms.server",
+            signed - plain,
+            "ms CPU over the bare route",
+            plain,
+            "the bare route",
+        )
+        yield Figure(
+            "auth.signed_post_ms.client", mine, "ms CPU", floor, "http.client to the bare route"
+        )
+        updates = [
+            partial(world.ready_client().send_update, world.update()) for _ in range(DEVICES)
+        ]
         bare = world.bare_wire()  # the other one was idle for too long
         first, plain, _, _ = world.cpu_ms(updates, partial(_ask, bare, "POST", body))
-        yield Figure("auth.first_update_ms.server", first - plain, "ms CPU over the bare route", plain, "the bare route")
+        yield Figure(
+            "auth.first_update_ms.server",
+            first - plain,
+            "ms CPU over the bare route",
+            plain,
+            "the bare route",
+        )
         etag = {"If-None-Match": f'"{client.offer().model_digest}"'}
         wire, bare = world.wire(world.port), world.bare_wire()
-        served, ideal = _per_s(lambda: _ask(wire, "GET", path="/api/v1/model", headers=etag), lambda: _ask(bare, "GET"))
+        served, ideal = _per_s(
+            lambda: _ask(wire, "GET", path="/api/v1/model", headers=etag), lambda: _ask(bare, "GET")
+        )
         yield Figure("auth.mtls_get_per_s", served, "1/s", ideal, "the bare route")
-        yield Figure("auth.handshake_ms", _handshake_ms(world, world.port), "ms", _handshake_ms(world, world.bare_port), "the bare server")
+        yield Figure(
+            "auth.handshake_ms",
+            _handshake_ms(world, world.port),
+            "ms",
+            _handshake_ms(world, world.bare_port),
+            "the bare server",
+        )
 
 
 class _World:
@@ -66,13 +99,17 @@ class _World:
     def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
         now = int(time.time())
         self.home, settings = make_home(folder / "server", now, target=10**6)
-        self.home.write_settings(replace(settings, limits=Limits(Rates(FREELY, FREELY, FREELY, FREELY, FREELY))))
+        self.home.write_settings(
+            replace(settings, limits=Limits(Rates(FREELY, FREELY, FREELY, FREELY, FREELY)))
+        )
         server = _process(stack, "server_stub.cli.main", "run", "--home", str(self.home.folder))
         assert server.stdout is not None
         server.stdout.readline()
         ready = json.loads((self.home.folder / "ready.json").read_bytes())
         self.port, self.url, self.pid = int(ready["port"]), str(ready["url"]), server.pid
-        bare = _process(stack, "tests.bench.bare_server", str(self.home.tls_file), str(self.home.ca_file))
+        bare = _process(
+            stack, "tests.bench.bare_server", str(self.home.tls_file), str(self.home.ca_file)
+        )
         assert bare.stdout is not None
         self.bare_port, self.bare_pid = int(bare.stdout.readline()), bare.pid
         self.key = public_hex(self.home.signing_key())
@@ -89,7 +126,9 @@ class _World:
         client = AggregatorClient(self.url, self.home.ca_pem, self.key)
         made = client.register(token, file.csr_pem())
         client.close()
-        file.set_certificate(made.device_id, made.certificate_pem, made.ca_pem, made.erase_secret, made.signing_key)
+        file.set_certificate(
+            made.device_id, made.certificate_pem, made.ca_pem, made.erase_secret, made.signing_key
+        )
         return file.load()
 
     def client(self, identity: Identity | None = None) -> AggregatorClient:
@@ -109,15 +148,20 @@ class _World:
         return seal_local(np.zeros(config.d), config, os.urandom(8).hex())
 
     def wire(self, port: int) -> HTTPSConnection:
-        made = HTTPSConnection("127.0.0.1", port, context=client_context(self.home.ca_pem, self.identity), timeout=20)
+        made = HTTPSConnection(
+            "127.0.0.1", port, context=client_context(self.home.ca_pem, self.identity), timeout=20
+        )
         self._stack.callback(made.close)
         return made
 
     def bare_wire(self) -> HTTPSConnection:
         return self.wire(self.bare_port)
 
-    def cpu_ms(self, calls: Sequence[Callable[[], object]], bare: Callable[[], object]) -> list[float]:
-        """Processor time a call, in milliseconds: of the server, of the bare one, and of this process in `calls` and in `bare`.
+    def cpu_ms(
+        self, calls: Sequence[Callable[[], object]], bare: Callable[[], object]
+    ) -> list[float]:
+        """Processor time a call, in milliseconds: of the server, of the bare one, and of this
+        process in `calls` and in `bare`.
 
         After each of `calls` comes one of `bare`; the first tenth is to warm up.
         """
@@ -153,7 +197,13 @@ def _process(stack: contextlib.ExitStack, *words: str) -> "subprocess.Popen[str]
     return made
 
 
-def _ask(wire: HTTPSConnection, method: str, body: bytes | None = None, path: str = "/bare", headers: dict[str, str] | None = None) -> None:
+def _ask(
+    wire: HTTPSConnection,
+    method: str,
+    body: bytes | None = None,
+    path: str = "/bare",
+    headers: dict[str, str] | None = None,
+) -> None:
     wire.request(method, path, body, headers or {})
     answer = wire.getresponse()
     answer.read()
@@ -161,7 +211,9 @@ def _ask(wire: HTTPSConnection, method: str, body: bytes | None = None, path: st
 
 
 def _per_s(*calls: Callable[[], object]) -> list[float]:
-    """Requests per second of each, one after the other on its connection: one over the median, the calls taking turns."""
+    """Requests per second of each, one after the other on its connection: one over the median, the
+    calls taking turns.
+    """
     took: list[list[float]] = [[] for _ in calls]
     for _ in range(3 * REQUESTS):
         for times, call in zip(took, calls, strict=True):

@@ -1,6 +1,8 @@
-"""A process that governs one worker and does nothing else: `python -m tests.bench.governed LOAD PERCENT`. Ends with its stdin.
+"""A process that governs one worker and does nothing else: `python -m tests.bench.governed LOAD
+PERCENT`. Ends with its stdin.
 
-It prints the worker's pid. Whoever measures is another process: it reads the worker's use, and this one's, from the kernel.
+It prints the worker's pid. Whoever measures is another process: it reads the worker's use, and this
+one's, from the kernel.
 """
 
 import asyncio
@@ -17,15 +19,21 @@ from agent.supervisor.supervision import Supervision
 from agent.supervisor.watchdog import Caps
 
 MEMORY = 2**30
-_NUMPY = "import numpy\nheld = numpy.random.default_rng(1).random((256, 256))\nwhile True: held @ held"
-_BURSTS = (
-    "import os, tempfile, time\nfile = tempfile.TemporaryFile()\n"
-    "while True:\n"
-    "    until = time.process_time() + 0.03\n"
-    "    while time.process_time() < until: sum(range(500))\n"
-    "    file.seek(0); file.write(bytes(2**18)); file.flush(); os.fsync(file.fileno()); time.sleep(0.02)"
+_NUMPY = (
+    "import numpy\nheld = numpy.random.default_rng(1).random((256, 256))\nwhile True: held @ held"
 )
-LOADS = {"numpy": (_NUMPY, "1"), "two_threads": (_NUMPY, "2"), "bursts": (_BURSTS, "1"), "training": ("", "1")}
+_BURSTS = (
+    "import os, tempfile, time\nfile = tempfile.TemporaryFile()\nwhile True:\n    until ="
+    " time.process_time() + 0.03\n    while time.process_time() < until: sum(range(500))\n   "
+    " file.seek(0); file.write(bytes(2**18)); file.flush(); os.fsync(file.fileno());"
+    " time.sleep(0.02)"
+)
+LOADS = {
+    "numpy": (_NUMPY, "1"),
+    "two_threads": (_NUMPY, "2"),
+    "bursts": (_BURSTS, "1"),
+    "training": ("", "1"),
+}
 
 
 def main(load: str, percent: int) -> None:
@@ -34,7 +42,11 @@ def main(load: str, percent: int) -> None:
         asyncio.run(_train(supervision))
         return
     program, threads = LOADS[load]
-    surroundings = {**environment(os.environ), "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
+    surroundings = {
+        **environment(os.environ),
+        "OPENBLAS_NUM_THREADS": threads,
+        "OMP_NUM_THREADS": threads,
+    }
     command = ["nice", "-n", "19", sys.executable, "-c", program]  # as every worker is
     child = subprocess.Popen(command, env=surroundings, start_new_session=True)
     governor = supervision.watch(child.pid, Job.TRAIN, MEMORY >> 20)
@@ -59,7 +71,11 @@ async def _train(supervision: Supervision) -> None:
     labels = bytes(number % 2 for number in range(count))
     with tempfile.TemporaryDirectory() as folder:
         worker = ProcessWorker(Path(folder), supervision)
-        job = asyncio.create_task(worker.train(task, safetensors([0.0] * 116), rows, labels, f"{folder}/update", os.urandom(32)))
+        job = asyncio.create_task(
+            worker.train(
+                task, safetensors([0.0] * 116), rows, labels, f"{folder}/update", os.urandom(32)
+            )
+        )
         while not (children := _children()):
             await asyncio.sleep(0.01)
         _say(children[0])
@@ -70,7 +86,11 @@ async def _train(supervision: Supervision) -> None:
 
 
 def _children() -> list[int]:
-    return [int(word) for task in Path("/proc/self/task").iterdir() for word in (task / "children").read_text().split()]
+    return [
+        int(word)
+        for task in Path("/proc/self/task").iterdir()
+        for word in (task / "children").read_text().split()
+    ]
 
 
 def _say(pid: int) -> None:

@@ -1,5 +1,5 @@
-"""Whether the processor limit holds, what holding it costs, and how soon a worker stands still. Everything is read from the kernel here,
-by a process that neither works nor governs.
+"""Whether the processor limit holds, what holding it costs, and how soon a worker stands still.
+Everything is read from the kernel here, by a process that neither works nor governs.
 """
 
 import os
@@ -26,12 +26,17 @@ LOADS = ("numpy", "training", "two_threads", "bursts")
 ASKED = "per cent asked"
 COST_REACH = 0.006
 SHARE = 100
-"""Per cent of a core: the limit never stops the worker, so that every stop is one that was asked for."""
+"""Per cent of a core: the limit never stops the worker, so that every stop is one that was asked
+for."""
 STILL_S = 0.15
 STOP_REACH_S = {"median": 0.05, "worst": 0.5}
 
 
-@bench(*(f"governor.{what}.limit25" for what in ("mean", "worst1s", "worst10s")), "governor.cost_share", unit="% of a core")
+@bench(
+    *(f"governor.{what}.limit25" for what in ("mean", "worst1s", "worst10s")),
+    "governor.cost_share",
+    unit="% of a core",
+)
 def the_fixed_keys() -> Iterator[Figure]:
     """A numpy loop at 25 % on the machine as it is."""
     mean, second, ten, cost = measured("numpy", 25)
@@ -41,7 +46,10 @@ def the_fixed_keys() -> Iterator[Figure]:
     yield Figure("governor.cost_share", cost, "cores", COST_REACH, "the reach: 0.6 % of a core")
 
 
-@bench(*(f"governor.table.{load}.limit{limit}.mean" for load in LOADS for limit in LIMITS), unit="% of a core")
+@bench(
+    *(f"governor.table.{load}.limit{limit}.mean" for load in LOADS for limit in LIMITS),
+    unit="% of a core",
+)
 def every_load_and_limit() -> Iterator[Figure]:
     for load in LOADS:
         for limit in LIMITS:
@@ -65,13 +73,20 @@ def _row(key: str, load: str, limit: int) -> Iterator[Figure]:
 
 
 def measured(load: str, limit: int) -> tuple[float, float, float, float]:
-    """Mean, highest second and highest ten seconds of the worker in per cent of a core; what its governor takes, in cores."""
+    """Mean, highest second and highest ten seconds of the worker in per cent of a core; what its
+    governor takes, in cores.
+    """
     host = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.governed", load, str(limit)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tests.bench.governed", load, str(limit)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         worker = int(host.stdout.readline())
-        time.sleep(SETTLE_S / min(1.0, limit / 25))  # a real job loads its libraries first, within its limit
+        time.sleep(
+            SETTLE_S / min(1.0, limit / 25)
+        )  # a real job loads its libraries first, within its limit
         own_before, started = usage(host.pid).cpu_s, time.monotonic()
         used = [(started, usage(worker).cpu_s)]
         while used[-1][0] < started + WATCH_S:
@@ -92,12 +107,17 @@ def highest(used: list[tuple[float, float]], window_s: float) -> float:
     """The highest share of any window: `used` are (monotonic seconds, processor seconds)."""
     times, spent = np.array(used).T
     ends = times[times > times[0] + window_s]
-    return float(max((np.interp(ends, times, spent) - np.interp(ends - window_s, times, spent)) / window_s))
+    return float(
+        max((np.interp(ends, times, spent) - np.interp(ends - window_s, times, spent)) / window_s)
+    )
 
 
 @contextmanager
 def busy_cores() -> Iterator[None]:
-    spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    spinning = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for _ in range(os.cpu_count() or 1)
+    ]
     try:
         yield
     finally:
@@ -108,9 +128,14 @@ def busy_cores() -> Iterator[None]:
 
 @bench("stop.latency_s.median", "stop.latency_s.worst", unit="s")
 def until_the_worker_stands_still() -> Iterator[Figure]:
-    """The installed agent with a training under way: another person's session, a key, the plug, a pause, a withdrawal."""
+    """The installed agent with a training under way: another person's session, a key, the plug, a
+    pause, a withdrawal.
+    """
     waits: list[float] = []
-    with tempfile.TemporaryDirectory() as folder, training_laptop(Path(folder), share=SHARE, asked=False) as laptop:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        training_laptop(Path(folder), share=SHARE, asked=False) as laptop,
+    ):
         for kind, play, times in (("key", _key, 50), ("session", _session, 50), ("plug", _plug, 2)):
             pairs = play(laptop, times)
             stops, again = [stop for stop, _ in pairs], [back for _, back in pairs]
@@ -122,12 +147,20 @@ def until_the_worker_stands_still() -> Iterator[Figure]:
         yield from _latencies("stop.latency_s.pause", stops, "s, from the request to the agent")
         yield from _latencies("stop.gone_s.pause", gone, "s, until its memory is free")
         yield Figure("stop.resume_s.pause.median", statistics.median(again), "s, to a new worker")
-        yield Figure("stop.latency_s.withdrawal", _withdrawal(laptop), "s", 1.0, "the reach: the worker is gone")
+        yield Figure(
+            "stop.latency_s.withdrawal",
+            _withdrawal(laptop),
+            "s",
+            1.0,
+            "the reach: the worker is gone",
+        )
     yield from _latencies("stop.latency_s", waits, "s")
 
 
 def _latencies(key: str, seconds: list[float], unit: str) -> Iterator[Figure]:
-    yield Figure(f"{key}.median", statistics.median(seconds), unit, STOP_REACH_S["median"], "the reach")
+    yield Figure(
+        f"{key}.median", statistics.median(seconds), unit, STOP_REACH_S["median"], "the reach"
+    )
     yield Figure(f"{key}.worst", max(seconds), unit, STOP_REACH_S["worst"], "the reach")
 
 
@@ -179,7 +212,10 @@ def _session(laptop: Laptop, times: int) -> list[tuple[float, float]]:
     def switch(active: bool) -> None:
         laptop.bus.do(lambda desktop: desktop.session.set(active=active))
 
-    return [_stopped(laptop, lambda: switch(active=False), lambda: switch(active=True)) for _ in range(times)]
+    return [
+        _stopped(laptop, lambda: switch(active=False), lambda: switch(active=True))
+        for _ in range(times)
+    ]
 
 
 def _key(laptop: Laptop, times: int) -> list[tuple[float, float]]:
@@ -209,14 +245,19 @@ def _plug(laptop: Laptop, times: int) -> list[tuple[float, float]]:
     def battery(on_battery: bool) -> None:
         laptop.bus.do(lambda desktop: desktop.power.set(on_battery=on_battery))
 
-    return [_stopped(laptop, lambda: battery(on_battery=True), lambda: battery(on_battery=False)) for _ in range(times)]
+    return [
+        _stopped(laptop, lambda: battery(on_battery=True), lambda: battery(on_battery=False))
+        for _ in range(times)
+    ]
 
 
 def _pause(laptop: Laptop, times: int) -> tuple[list[float], list[float], list[float]]:
-    """Seconds from the request on the agent's channel (a tray's click; the start of a command is not in it) until the worker computes
-    nothing more, until it is gone, and from `resume` and `run_now` until another works.
+    """Seconds from the request on the agent's channel (a tray's click; the start of a command is
+    not in it) until the worker computes nothing more, until it is gone, and from `resume` and
+    `run_now` until another works.
 
-    A pause ends the worker: it is stopped first, then killed, and the kernel frees its memory after that.
+    A pause ends the worker: it is stopped first, then killed, and the kernel frees its memory after
+    that.
     """
     stops, gone, again = [], [], []
     for _ in range(times):
@@ -249,7 +290,13 @@ def _withdrawal(laptop: Laptop) -> float:
         return time.monotonic() - started
 
 
-@bench("agent.rest.rss_mib", "agent.rest.pss_mib", "agent.rest.cpu_share", "agent.rest.wakeups_per_s", unit="MiB")
+@bench(
+    "agent.rest.rss_mib",
+    "agent.rest.pss_mib",
+    "agent.rest.cpu_share",
+    "agent.rest.wakeups_per_s",
+    unit="MiB",
+)
 def an_agent_at_rest() -> Iterator[Figure]:
     """Granted, with every service of a desktop there, nothing to do; over 60 s."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as after:

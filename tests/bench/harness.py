@@ -6,7 +6,8 @@ A benchmark is a function in tests/bench/*.py:
     def encode(): return value, reference            # or only the value
 
     @bench("noise.rate_per_s.sigma1", "noise.rate_per_s.sigma10", unit="1/s")
-    def noise(): yield Figure("noise.rate_per_s.sigma1", value, "1/s", reference, "OpenDP 85 k/s"); ...
+    def noise(): yield Figure("noise.rate_per_s.sigma1", value, "1/s", reference, "OpenDP 85
+      k/s"); ...
 
 It raises CannotMeasure with the reason where this machine cannot tell.
 """
@@ -21,7 +22,9 @@ from typing import NamedTuple
 
 
 class Figure(NamedTuple):
-    """One measured number and, measured in the same run where possible, the number it is compared with."""
+    """One measured number and, measured in the same run where possible, the number it is compared
+    with.
+    """
 
     key: str
     value: float
@@ -58,7 +61,9 @@ class Benchmark:
         yield Figure(self.keys[0], value, self.unit, reference, self.reference_name)
 
 
-def bench(*keys: str, unit: str = "", reference_name: str = "") -> Callable[[Callable[[], object]], Callable[[], object]]:
+def bench(
+    *keys: str, unit: str = "", reference_name: str = ""
+) -> Callable[[Callable[[], object]], Callable[[], object]]:
     """Mark a function as the benchmark of `keys`."""
 
     def mark(call: Callable[[], object]) -> Callable[[], object]:
@@ -74,14 +79,20 @@ def discover(folder: Path) -> list[Benchmark]:
     for path in sorted(folder.glob("*.py")):
         if path.stem not in ("__main__", "harness") and not path.stem.startswith("test_"):
             module = importlib.import_module(f"tests.bench.{path.stem}")
-            marked = [value.benchmark for value in vars(module).values() if hasattr(value, "benchmark")]
-            found += [benchmark for benchmark in marked if benchmark.call.__module__ == module.__name__]
+            marked = [
+                value.benchmark for value in vars(module).values() if hasattr(value, "benchmark")
+            ]
+            found += [
+                benchmark for benchmark in marked if benchmark.call.__module__ == module.__name__
+            ]
     return found
 
 
 def write(figures: list[Figure], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps([figure.to_json() for figure in figures], indent=1, ensure_ascii=False) + "\n")
+    path.write_text(
+        json.dumps([figure.to_json() for figure in figures], indent=1, ensure_ascii=False) + "\n"
+    )
 
 
 def median_s(call: Callable[[], object], rounds: int = 9) -> float:

@@ -1,5 +1,6 @@
-"""What a whole round in a group costs a device, end to end: a process of its own that meets 99 others over TLS, seals, charges durably,
-masks and opens the sum. Its processor time is the kernel's, from before the join to after the last answer; libraries are loaded before.
+"""What a whole round in a group costs a device, end to end: a process of its own that meets 99
+others over TLS, seals, charges durably, masks and opens the sum. Its processor time is the
+kernel's, from before the join to after the last answer; libraries are loaded before.
 """
 
 import asyncio
@@ -38,7 +39,11 @@ from tests.fakes.secagg import Fleet
 SIZE = 100
 WIDTHS = {"d10k": 10_000, "d100k": 100_000}
 LIMITS = Limits(max_rho_units=2**60)
-KEYS = tuple(f"secagg.round_{what}.n100.{name}" for name in WIDTHS for what in ("cpu_ms", "up_bytes", "down_bytes", "wall_s"))
+KEYS = tuple(
+    f"secagg.round_{what}.n100.{name}"
+    for name in WIDTHS
+    for what in ("cpu_ms", "up_bytes", "down_bytes", "wall_s")
+)
 
 
 class Company(MeetingAggregator):
@@ -91,7 +96,14 @@ def measured(width: int) -> dict[str, float]:
             "folder": name,
         }
         command = [sys.executable, "-m", "tests.bench.meeting"]
-        done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(
+            command,
+            input=json.dumps(given),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
         if done.returncode:
             raise RuntimeError(done.stderr[-2000:])
         assert set(site.bytes_in) >= {"advertise", "shares", "updates", "consistency", "unmask"}
@@ -105,7 +117,13 @@ def whole_round() -> Iterator[Figure]:
     for name, width in WIDTHS.items():
         one = measured(width)
         flower = 1620.0 if name == "d10k" else 1650.0
-        yield Figure(f"secagg.round_cpu_ms.n100.{name}", one["cpu_ms"], "ms", flower, "Flower 1.42 client, protocol alone, read of it")
+        yield Figure(
+            f"secagg.round_cpu_ms.n100.{name}",
+            one["cpu_ms"],
+            "ms",
+            flower,
+            "Flower 1.42 client, protocol alone, read of it",
+        )
         yield Figure(f"secagg.round_up_bytes.n100.{name}", one["up"], "bytes")
         yield Figure(f"secagg.round_down_bytes.n100.{name}", one["down"], "bytes")
         yield Figure(f"secagg.round_wall_s.n100.{name}", one["wall_s"], "s")
@@ -139,7 +157,9 @@ async def _device(given: dict) -> dict[str, float]:
     file.create()
     stranger = AggregatorClient(given["server"], given["ca_pem"], given["signing_key"])
     made = stranger.register("one-time-token", file.csr_pem())
-    file.set_certificate(made.device_id, made.certificate_pem, made.ca_pem, made.erase_secret, made.signing_key)
+    file.set_certificate(
+        made.device_id, made.certificate_pem, made.ca_pem, made.erase_secret, made.signing_key
+    )
     client = AggregatorClient(given["server"], given["ca_pem"], given["signing_key"], file.load())
     ledger, clock = Ledger(Database(folder / "ledger.sqlite3")), SystemClock()
     worker = _Worker(config.d)
@@ -157,7 +177,9 @@ async def _device(given: dict) -> dict[str, float]:
     trained = Trained(folder / "none", b"", 1, config.model_digest, 1, 0)
     client.offer()
     cpu, wall = time.process_time(), time.monotonic()
-    result = await way.give(_Open(), client, config, trained, Meeting(0.0, 60.0), given["ca_pem"], frozenset())
+    result = await way.give(
+        _Open(), client, config, trained, Meeting(0.0, 60.0), given["ca_pem"], frozenset()
+    )
     assert result.outcome.value == "sent", result
     return {
         "cpu_ms": (time.process_time() - cpu) * 1000,

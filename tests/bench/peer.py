@@ -1,4 +1,5 @@
-"""Peers in the same run, from an environment of their own whose interpreter AEGIS_PEER_PYTHON names; without it they are quoted.
+"""Peers in the same run, from an environment of their own whose interpreter AEGIS_PEER_PYTHON
+names; without it they are quoted.
 
 python -m venv peers && peers/bin/pip install flwr opendp
 AEGIS_PEER_PYTHON=peers/bin/python make bench K=secagg
@@ -17,7 +18,10 @@ MOST_S = 1800
 
 @lru_cache
 def ask(script: str, *arguments: str) -> dict[str, Any] | None:
-    """What a script in tests/bench/peers prints; None where no interpreter is named. Raises where one is named and fails."""
+    """What a script in tests/bench/peers prints; None where no interpreter is named.
+
+    Raises where one is named and fails.
+    """
     python = os.environ.get("AEGIS_PEER_PYTHON")
     if not python:
         return None

@@ -34,12 +34,16 @@ def usage(pid: int) -> Usage:
     memory = _fields(root / "smaps_rollup")
     threads = list((root / "task").iterdir())
     cpu_ns = sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads)
-    wakeups = sum(int(_fields(thread / "status")[name]) for thread in threads for name in WAKEUP_FIELDS)
+    wakeups = sum(
+        int(_fields(thread / "status")[name]) for thread in threads for name in WAKEUP_FIELDS
+    )
     return Usage(_kib(memory["Rss"]) / 1024, _kib(memory["Pss"]) / 1024, cpu_ns / 1e9, wakeups)
 
 
 def is_ending(pid: int) -> bool:
-    """Whether it runs no more of its program: the kernel takes it down (PF_EXITING in field 9 of proc(5)'s stat)."""
+    """Whether it runs no more of its program: the kernel takes it down (PF_EXITING in field 9 of
+    proc(5)'s stat).
+    """
     try:
         fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -57,7 +61,11 @@ def rate(pid: int, seconds: float) -> Rate:
 
 def children(pid: int) -> list[int]:
     """Processes that it started and that still run, and theirs."""
-    own = [int(word) for task in Path("/proc", str(pid), "task").iterdir() for word in (task / "children").read_text().split()]
+    own = [
+        int(word)
+        for task in Path("/proc", str(pid), "task").iterdir()
+        for word in (task / "children").read_text().split()
+    ]
     return own + [deeper for child in own for deeper in children(child)]
 
 

@@ -1,6 +1,8 @@
-"""A round of secure aggregation against a running aggregator: real processes, real TLS, every device with its own machine and certificate.
+"""A round of secure aggregation against a running aggregator: real processes, real TLS, every
+device with its own machine and certificate.
 
-The devices are threads of PROCESSES processes, because Python runs the threads of one after each other. n: devices in the round.
+The devices are threads of PROCESSES processes, because Python runs the threads of one after each
+other. n: devices in the round.
 """
 
 import contextlib
@@ -28,24 +30,46 @@ FLOWER_10_S = 10.8
 LIMIT_S = 300.0
 
 
-@bench(*(f"round.loopback_s.n{size}" for size in SIZES), *(f"round.server_cpu_ms_per_device.n{size}" for size in SIZES), unit="s")
+@bench(
+    *(f"round.loopback_s.n{size}" for size in SIZES),
+    *(f"round.server_cpu_ms_per_device.n{size}" for size in SIZES),
+    unit="s",
+)
 def loopback() -> Iterator[Figure]:
     for size, count in SIZES.items():
         seconds, cpu_ms = _measured(size, count)
         reference = (
-            (FLOWER_10_S, "Flower deployment, quoted") if size == 10 else (REACH_S.get(size), "the reach" if size in REACH_S else "")
+            (FLOWER_10_S, "Flower deployment, quoted")
+            if size == 10
+            else (REACH_S.get(size), "the reach" if size in REACH_S else "")
         )
         yield Figure(f"round.loopback_s.n{size}", round(seconds, 2), "s", *reference)
-        yield Figure(f"round.server_cpu_ms_per_device.n{size}", round(cpu_ms, 1), "ms", 10.0, "limit")
+        yield Figure(
+            f"round.server_cpu_ms_per_device.n{size}", round(cpu_ms, 1), "ms", 10.0, "limit"
+        )
 
 
 def _measured(size: int, rounds: int) -> tuple[float, float]:
-    """Seconds from the last device's `ready` to the published model, and the aggregator's processor time per device in ms: the best."""
+    """Seconds from the last device's `ready` to the published model, and the aggregator's processor
+    time per device in ms: the best.
+    """
     times = ("--lead-seconds", "0", "--join-seconds", "300", "--phase-seconds", "300")
     floor, most = (size, size) if size <= GROUP_MAX else (GROUP_FLOOR, GROUP_MAX)
-    options = ("--group-floor", str(floor), "--ready-target", str(size), "--group-max", str(most), "--epsilon", "300")
+    options = (
+        "--group-floor",
+        str(floor),
+        "--ready-target",
+        str(size),
+        "--group-max",
+        str(most),
+        "--epsilon",
+        "300",
+    )
     best = (float("inf"), float("inf"))
-    with tempfile.TemporaryDirectory() as folder, ServerProcess(Path(folder), *times, *options, "--rounds-planned", "1") as server:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ServerProcess(Path(folder), *times, *options, "--rounds-planned", "1") as server,
+    ):
         token = server.token(size + 1)
         with _devices(server, token, size) as shares:
             watcher = server.enrol(token).client
@@ -70,7 +94,11 @@ def _devices(server: ServerProcess, token: str, size: int) -> Iterator[list[Conn
     started, shares = [], []
     for number in range(count):
         ours, theirs = context.Pipe()
-        process = context.Process(target=_share, args=(server, token, size // count + (number < size % count), theirs), daemon=True)
+        process = context.Process(
+            target=_share,
+            args=(server, token, size // count + (number < size % count), theirs),
+            daemon=True,
+        )
         process.start()
         theirs.close()
         started.append(process)
@@ -98,7 +126,10 @@ def _share(server: ServerProcess, token: str, count: int, pipe: Connection) -> N
 
 
 def _all(shares: list[Connection], word: str) -> None:
-    """Have all devices do it at the same time. Raises CannotMeasure where one failed or takes too long."""
+    """Have all devices do it at the same time.
+
+    Raises CannotMeasure where one failed or takes too long.
+    """
     for ours in shares:
         ours.send(word)
     for ours in shares:

@@ -1,5 +1,6 @@
-"""What a secure-aggregation round costs: a device's processor time, the aggregator's unmasking, bytes, against the cipher that any such
-scheme must run (AES-CTR expansion of the same masks, measured in the same run) and against figures read of Flower 1.42.
+"""What a secure-aggregation round costs: a device's processor time, the aggregator's unmasking,
+bytes, against the cipher that any such scheme must run (AES-CTR expansion of the same masks,
+measured in the same run) and against figures read of Flower 1.42.
 """
 
 import datetime
@@ -49,7 +50,12 @@ def flower(name: str, d: int) -> tuple[float, str]:
 def config_for(n: int, d: int, survivors: int) -> RoundConfig:
     task = Task("task", "schema", "logistic", d, Mode.SECAGG, 10, 100, 1000, 1)
     config = plan_secagg(
-        task, rho_units_per_round=rho_for_epsilon(1.0, 1e-5) // 10, g_max=n, min_sum=survivors, min_group=min(32, n), phase_s=60
+        task,
+        rho_units_per_round=rho_for_epsilon(1.0, 1e-5) // 10,
+        g_max=n,
+        min_sum=survivors,
+        min_group=min(32, n),
+        phase_s=60,
     )
     return RoundConfig.from_json({**config.to_json(), "closes_at": 3600})
 
@@ -65,11 +71,18 @@ class Measured:
     certificates: int
 
 
-AFTER = {"shares": "advertise", "masked": "shares", "consistency": "masked", "unmask": "consistency"}
+AFTER = {
+    "shares": "advertise",
+    "masked": "shares",
+    "consistency": "masked",
+    "unmask": "consistency",
+}
 
 
 def measure(n: int, d: int) -> Measured:
-    """One whole group at full survival; every device's processor time is taken, table of the noise included."""
+    """One whole group at full survival; every device's processor time is taken, table of the noise
+    included.
+    """
     config = config_for(n, d, n * 4 // 5)
     fleet = Fleet(n, config, Limits(min_group=3, min_sum=2, gamma_milli=0))
     vector = np.random.default_rng(1).normal(size=d)
@@ -102,7 +115,11 @@ def measure(n: int, d: int) -> Measured:
                 sealing.append(spent[number] - before)
                 body = cpu(number, peer.client.mask, sealed)
             else:
-                act = {"shares": peer.client.shares, "consistency": peer.client.consistency, "unmask": peer.client.unmask}[kind]
+                act = {
+                    "shares": peer.client.shares,
+                    "consistency": peer.client.consistency,
+                    "unmask": peer.client.unmask,
+                }[kind]
                 body = cpu(number, act, heard)
             group.receive(kind, peer.device_id, body)
         up[kind] = len(body)
@@ -117,7 +134,10 @@ def unmask_s(n: int, d: int, dropped: int) -> float:
     config, context = config_for(n, 1000, n * 3 // 4), os.urandom(32)
     needed = codec.threshold(n, config)
     secrets = [os.urandom(32) for _ in range(n)]
-    public = [X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw() for secret in secrets]
+    public = [
+        X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
+        for secret in secrets
+    ]
     dealt = [split(secret, needed, n, os.urandom) for secret in secrets]
     opening = Opening(
         context,
@@ -129,12 +149,16 @@ def unmask_s(n: int, d: int, dropped: int) -> float:
         frozenset(range(n - dropped)),
     )
     words = np.zeros(d, np.uint32)
-    shares = {giver: {dealer: dealt[dealer][giver] for dealer in range(n)} for giver in range(needed)}
+    shares = {
+        giver: {dealer: dealt[dealer][giver] for dealer in range(n)} for giver in range(needed)
+    }
     return median_s(lambda: unmask(words, opening, shares), 3)
 
 
 def floor_s(d: int, masks: int) -> float:
-    """AES-256-CTR over the same number of 32-bit words, in one reused buffer that stays in the cache."""
+    """AES-256-CTR over the same number of 32-bit words, in one reused buffer that stays in the
+    cache.
+    """
     zeros, spare = bytes(1 << 15), bytearray(1 << 15)
     started = time.perf_counter()
     for _ in range(masks):
@@ -147,9 +171,13 @@ def floor_s(d: int, masks: int) -> float:
 
 
 def primitives_s(n: int) -> float:
-    """CPU of what no device can do without, bare: chains, signatures, exchanges, derivations and share encryption for n - 1 peers."""
+    """CPU of what no device can do without, bare: chains, signatures, exchanges, derivations and
+    share encryption for n - 1 peers.
+    """
     fleet = Fleet(3)
-    authority = Authority(fleet.authority.pem, datetime.datetime.fromtimestamp(fleet.now, datetime.UTC), frozenset())
+    authority = Authority(
+        fleet.authority.pem, datetime.datetime.fromtimestamp(fleet.now, datetime.UTC), frozenset()
+    )
     peer, private = fleet.peers[0], X25519PrivateKey.generate()
     public, certificate, message = private.public_key(), Authority.der(peer.certificate), bytes(200)
     key, signature = authority.key_of(certificate, peer.device_id), peer.sign(message)
@@ -168,26 +196,62 @@ def primitives_s(n: int) -> float:
 
 @bench(
     *(f"secagg.device_cpu_ms.n100.{size}" for size in ("d10k", "d100k")),
-    *(f"secagg.{what}_bytes.n100.d10k" for what in ("vector", "other_up", "down", "down_certificate")),
+    *(
+        f"secagg.{what}_bytes.n100.d10k"
+        for what in ("vector", "other_up", "down", "down_certificate")
+    ),
 )
 def device():
-    """A device's whole round: keys, 99 certificates and signatures, shares, seal, masks, consistency, unmask."""
+    """A device's whole round: keys, 99 certificates and signatures, shares, seal, masks,
+    consistency, unmask.
+    """
     for size in ("d10k", "d100k"):
         made = measure(100, SIZES[size])
         floor = floor_s(SIZES[size], 100) * 1e3
         peer_s, peer = flower("client_s", SIZES[size])
-        yield Figure(f"secagg.device_cpu_ms.n100.{size}", made.device_s * 1e3, "ms CPU", peer_s * 1e3, peer)
-        yield Figure(f"secagg.device_over_floor.n100.{size}", made.device_s * 1e3, "ms CPU", floor, "AES-CTR alone, same run")
+        yield Figure(
+            f"secagg.device_cpu_ms.n100.{size}", made.device_s * 1e3, "ms CPU", peer_s * 1e3, peer
+        )
+        yield Figure(
+            f"secagg.device_over_floor.n100.{size}",
+            made.device_s * 1e3,
+            "ms CPU",
+            floor,
+            "AES-CTR alone, same run",
+        )
         bare = (primitives_s(100) + made.seal_s) * 1e3 + floor
         yield Figure(
-            f"secagg.device_over_primitives.n100.{size}", made.device_s * 1e3, "ms CPU", bare, "bare primitives and seal, same run"
+            f"secagg.device_over_primitives.n100.{size}",
+            made.device_s * 1e3,
+            "ms CPU",
+            bare,
+            "bare primitives and seal, same run",
         )
-        yield Figure(f"secagg.seal_cpu_ms.{size}", made.seal_s * 1e3, "ms CPU", None, "noise table built anew")
+        yield Figure(
+            f"secagg.seal_cpu_ms.{size}",
+            made.seal_s * 1e3,
+            "ms CPU",
+            None,
+            "noise table built anew",
+        )
         if size == "d10k":
             other = sum(made.up.values()) - made.up["masked"]
-            yield Figure("secagg.vector_bytes.n100.d10k", made.up["masked"], "B", *flower("vector_bytes", 10_000))
-            yield Figure("secagg.other_up_bytes.n100.d10k", other, "B", 61_000, "Flower 1.42 (quoted)")
-            yield Figure("secagg.down_bytes.n100.d10k", made.down - made.certificates, "B", None, "certificates apart")
+            yield Figure(
+                "secagg.vector_bytes.n100.d10k",
+                made.up["masked"],
+                "B",
+                *flower("vector_bytes", 10_000),
+            )
+            yield Figure(
+                "secagg.other_up_bytes.n100.d10k", other, "B", 61_000, "Flower 1.42 (quoted)"
+            )
+            yield Figure(
+                "secagg.down_bytes.n100.d10k",
+                made.down - made.certificates,
+                "B",
+                None,
+                "certificates apart",
+            )
             yield Figure("secagg.down_certificate_bytes.n100.d10k", made.certificates, "B")
 
 
@@ -196,19 +260,37 @@ def unmasking():
     for size, d in SIZES.items():
         for drop in (10, 20):
             made, floor = unmask_s(100, d, drop), floor_s(d, 100 - drop + drop * (100 - drop))
-            yield Figure(f"secagg.unmask_s.n100.{size}.drop{drop}", made, "s", *flower("unmask_s", d))
-            yield Figure(f"secagg.unmask_over_floor.n100.{size}.drop{drop}", made, "s", floor, "AES-CTR alone, same run")
+            yield Figure(
+                f"secagg.unmask_s.n100.{size}.drop{drop}", made, "s", *flower("unmask_s", d)
+            )
+            yield Figure(
+                f"secagg.unmask_over_floor.n100.{size}.drop{drop}",
+                made,
+                "s",
+                floor,
+                "AES-CTR alone, same run",
+            )
 
 
 @bench(*(f"secagg.against_n.n{n}" for n in (32, 64, 100, 128, 200)))
 def against_n():
-    """Device and aggregator for d = 10k against the size of the group; the reference is n = 32 scaled."""
+    """Device and aggregator for d = 10k against the size of the group; the reference is n = 32
+    scaled.
+    """
     device_32, unmask_32 = 0.0, 0.0
     for n in (32, 64, 100, 128, 200):
         made, opened = measure(n, 10_000).device_s * 1e3, unmask_s(n, 10_000, n // 10) * 1e3
         device_32, unmask_32 = device_32 or made, unmask_32 or opened
-        yield Figure(f"secagg.against_n.n{n}", made, "ms CPU", device_32 * n / 32, "n = 32 times n/32")
-        yield Figure(f"secagg.unmask_against_n.n{n}", opened, "ms", unmask_32 * (n / 32) ** 2, "n = 32 times (n/32)²")
+        yield Figure(
+            f"secagg.against_n.n{n}", made, "ms CPU", device_32 * n / 32, "n = 32 times n/32"
+        )
+        yield Figure(
+            f"secagg.unmask_against_n.n{n}",
+            opened,
+            "ms",
+            unmask_32 * (n / 32) ** 2,
+            "n = 32 times (n/32)²",
+        )
 
 
 @bench("secagg.shamir_split_ms.n100", "secagg.shamir_combine_ms.n100")
@@ -216,10 +298,24 @@ def shamir():
     secret = os.urandom(32)
     shares = split(secret, 61, 100, os.urandom)
     yield Figure(
-        "secagg.shamir_split_ms.n100", median_s(lambda: split(secret, 61, 100, os.urandom)) * 1e3, "ms", 61.0, "PyCryptodome (quoted)"
+        "secagg.shamir_split_ms.n100",
+        median_s(lambda: split(secret, 61, 100, os.urandom)) * 1e3,
+        "ms",
+        61.0,
+        "PyCryptodome (quoted)",
     )
     combiner = Combiner(range(61))
     yield Figure(
-        "secagg.shamir_combine_ms.n100", median_s(lambda: combiner.combine(shares[:61])) * 1e3, "ms", 105.0, "PyCryptodome (quoted)"
+        "secagg.shamir_combine_ms.n100",
+        median_s(lambda: combiner.combine(shares[:61])) * 1e3,
+        "ms",
+        105.0,
+        "PyCryptodome (quoted)",
     )
-    yield Figure("secagg.shamir_weights_ms.n100", median_s(lambda: Combiner(range(61))) * 1e3, "ms", None, "once for a set of givers")
+    yield Figure(
+        "secagg.shamir_weights_ms.n100",
+        median_s(lambda: Combiner(range(61))) * 1e3,
+        "ms",
+        None,
+        "once for a set of givers",
+    )

@@ -16,16 +16,28 @@ def test_a_pair_is_value_and_reference_of_the_declared_key():
 
 
 def test_a_generator_gives_several_figures():
-    several = Benchmark(("a.x", "a.y"), "", "", lambda: iter([("a.x", 1.0, "s", None, ""), Figure("a.y", 2.0, "s")]))
+    several = Benchmark(
+        ("a.x", "a.y"), "", "", lambda: iter([("a.x", 1.0, "s", None, ""), Figure("a.y", 2.0, "s")])
+    )
     assert [figure.key for figure in several.figures()] == ["a.x", "a.y"]
     assert several.matches("y")
     assert not several.matches("z")
 
 
 def test_the_file_holds_exactly_the_agreed_fields(tmp_path):
-    write([Figure("a", 3.0, "s", 2.0, "peer"), Figure("b", 1.0, "s")], tmp_path / "build" / "bench.json")
+    write(
+        [Figure("a", 3.0, "s", 2.0, "peer"), Figure("b", 1.0, "s")],
+        tmp_path / "build" / "bench.json",
+    )
     rows = json.loads((tmp_path / "build" / "bench.json").read_text())
-    assert rows[0] == {"key": "a", "value": 3.0, "unit": "s", "reference": 2.0, "reference_name": "peer", "ratio": 1.5}
+    assert rows[0] == {
+        "key": "a",
+        "value": 3.0,
+        "unit": "s",
+        "reference": 2.0,
+        "reference_name": "peer",
+        "ratio": 1.5,
+    }
     assert rows[1]["ratio"] is None
 
 

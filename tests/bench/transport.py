@@ -1,4 +1,5 @@
-"""What authentication costs: signing and checking a request, a handshake, a request over an open connection.
+"""What authentication costs: signing and checking a request, a handshake, a request over an open
+connection.
 
 References are measured in the same run.
 """
@@ -36,17 +37,33 @@ def signatures() -> Iterator[Figure]:
 
     def sign() -> dict[str, str]:
         made = {"device_id": DEVICE, "nonce": "n" * 43, "created": int(time.time())}
-        return sign_request(*place, "application/vnd.aegisai.envelope", body, **made, sign=signer.sign)  # type: ignore[arg-type]
+        return sign_request(
+            *place, "application/vnd.aegisai.envelope", body, **made, sign=signer.sign
+        )  # type: ignore[arg-type]
 
     headers = {name.lower(): value for name, value in sign().items()}
     bare_sign = _cpu_ms(lambda: signer.sign(body))
-    yield Figure("auth.signed_request_ms.client", _cpu_ms(sign), "ms CPU", bare_sign, "ECDSA P-256 signature alone")
+    yield Figure(
+        "auth.signed_request_ms.client",
+        _cpu_ms(sign),
+        "ms CPU",
+        bare_sign,
+        "ECDSA P-256 signature alone",
+    )
     raw = _library_verifier(headers, body, public)
     check = _cpu_ms(lambda: verify_request(*place, headers, body, lambda _: public))
-    yield Figure("auth.signed_request_ms.server", check, "ms CPU", _cpu_ms(raw), "http-message-signatures 3.0 verifier")
+    yield Figure(
+        "auth.signed_request_ms.server",
+        check,
+        "ms CPU",
+        _cpu_ms(raw),
+        "http-message-signatures 3.0 verifier",
+    )
 
 
-def _library_verifier(headers: dict[str, str], body: bytes, public: ec.EllipticCurvePublicKey) -> Callable[[], object]:
+def _library_verifier(
+    headers: dict[str, str], body: bytes, public: ec.EllipticCurvePublicKey
+) -> Callable[[], object]:
     from types import SimpleNamespace
 
     from http_message_signatures import HTTPMessageVerifier, HTTPSignatureKeyResolver
@@ -57,21 +74,35 @@ def _library_verifier(headers: dict[str, str], body: bytes, public: ec.EllipticC
             return public
 
     verifier = HTTPMessageVerifier(signature_algorithm=ECDSA_P256_SHA256, key_resolver=Keys())
-    message = SimpleNamespace(method="POST", url="https://localhost:8443/api/v1/updates", headers=headers)
+    message = SimpleNamespace(
+        method="POST", url="https://localhost:8443/api/v1/updates", headers=headers
+    )
     return lambda: verifier.verify(message, expect_tag="aegisai-1", body=body)
 
 
-@bench("auth.new_connection_ms", "auth.kept_connection_ms", "identity.open_file_ms", "identity.tls_context_ms")
+@bench(
+    "auth.new_connection_ms",
+    "auth.kept_connection_ms",
+    "identity.open_file_ms",
+    "identity.tls_context_ms",
+)
 def connections() -> Iterator[Figure]:
     authority = TestAuthority()
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         file = IdentityFile(Path(name), MemoryKeyStore())
         file.create()
-        file.set_certificate(DEVICE, authority.issue_device(file.csr_pem(), DEVICE), authority.pem, "", "")
+        file.set_certificate(
+            DEVICE, authority.issue_device(file.csr_pem(), DEVICE), authority.pem, "", ""
+        )
         identity = file.load()
-        server = stack.enter_context(HttpsServer(Path(name), *authority.issue_server(), authority.pem))
+        server = stack.enter_context(
+            HttpsServer(Path(name), *authority.issue_server(), authority.pem)
+        )
         server.answers["/"] = Scripted()
-        with_certificate, without = client_context(authority.pem, identity), client_context(authority.pem)
+        with_certificate, without = (
+            client_context(authority.pem, identity),
+            client_context(authority.pem),
+        )
 
         def fresh(context: ssl.SSLContext) -> Callable[[], None]:
             def once() -> None:
@@ -82,7 +113,11 @@ def connections() -> Iterator[Figure]:
             return once
 
         yield Figure(
-            "auth.new_connection_ms", _wall_ms(fresh(with_certificate)), "ms", _wall_ms(fresh(without)), "without a client certificate"
+            "auth.new_connection_ms",
+            _wall_ms(fresh(with_certificate)),
+            "ms",
+            _wall_ms(fresh(without)),
+            "without a client certificate",
         )
         session = PinnedSession(server.url, with_certificate)
         kept = _wall_ms(lambda: session.send("GET", "/", max_bytes=100))
@@ -90,7 +125,11 @@ def connections() -> Iterator[Figure]:
         yield Figure("auth.kept_connection_ms", kept, "ms", None, "")
         yield Figure("identity.open_file_ms", _wall_ms(file.load), "ms", None, "")
         yield Figure(
-            "identity.tls_context_ms", _wall_ms(lambda: client_context(authority.pem, identity)), "ms", 1.4, "measured by hand before"
+            "identity.tls_context_ms",
+            _wall_ms(lambda: client_context(authority.pem, identity)),
+            "ms",
+            1.4,
+            "measured by hand before",
         )
 
 

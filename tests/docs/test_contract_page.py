@@ -14,7 +14,11 @@ PAGE = (Path(__file__).parents[2] / "docs" / "CONTRACT.md").read_text()
 
 def rows_of(heading):
     section = PAGE.split(f"\n{heading}\n")[1].split("\n## ")[0].split("\n### ")[0]
-    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in section.splitlines() if line.startswith("| ")]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split(" | ")]
+        for line in section.splitlines()
+        if line.startswith("| ")
+    ]
     return rows[1:]
 
 
@@ -30,7 +34,9 @@ def test_the_settings_table_is_the_list_of_definitions():
             f"`{d.key}`",
             d.kind.value,
             shown(d.default),
-            f"{shown(d.minimum)} to {shown(d.maximum)}" if d.minimum is not None else ", ".join(d.choices),
+            f"{shown(d.minimum)} to {shown(d.maximum)}"
+            if d.minimum is not None
+            else ", ".join(d.choices),
             d.unit,
             d.tighter.value,
             d.help,
@@ -42,7 +48,9 @@ def test_the_settings_table_is_the_list_of_definitions():
 
 def test_every_method_is_described(tmp_path):
     agent = build(tmp_path / "home", environ={"AEGIS_POLICY": str(tmp_path / "none")})
-    assert {row[0].strip("`") for row in rows_of("## Local channel")} == agent.service.names | {"subscribe"}
+    assert {row[0].strip("`") for row in rows_of("## Local channel")} == agent.service.names | {
+        "subscribe"
+    }
     agent.close()
 
 
@@ -52,7 +60,9 @@ def test_every_reason_is_listed_in_order():
 
 
 def test_every_outcome_is_listed():
-    assert [row[0].strip("`") for row in rows_of("### Outcomes of a pass")] == [outcome.value for outcome in Outcome]
+    assert [row[0].strip("`") for row in rows_of("### Outcomes of a pass")] == [
+        outcome.value for outcome in Outcome
+    ]
 
 
 def test_the_consent_table_is_the_machine():

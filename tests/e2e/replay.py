@@ -1,8 +1,10 @@
-"""Replay a captured request against a running aggregator: `python -m tests.e2e.replay`. Exit 0 when nothing of it was accepted.
+"""Replay a captured request against a running aggregator: `python -m tests.e2e.replay`. Exit 0 when
+nothing of it was accepted.
 
-It starts an aggregator on loopback, lets a device send one update, keeps what went over the wire, and sends it again: byte for byte,
-with another body, another target, another method, a nonce that was made up, and without signature. The database is compared before and
-after. In the end the device itself repeats the same body under a fresh nonce and gets the stored answer.
+It starts an aggregator on loopback, lets a device send one update, keeps what went over the wire,
+and sends it again: byte for byte, with another body, another target, another method, a nonce that
+was made up, and without signature. The database is compared before and after. In the end the device
+itself repeats the same body under a fresh nonce and gets the stored answer.
 """
 
 import hashlib
@@ -27,8 +29,13 @@ def main() -> int:
         report = replay(Path(folder))
     for name, status, code, unchanged in report["tries"]:
         print(f"{name:<28} {status} {code:<24} database {'unchanged' if unchanged else 'CHANGED'}")
-    print(f"{'same body, fresh nonce':<28} {'the stored answer' if report['same_answer'] else 'ANOTHER ANSWER'}")
-    good = report["same_answer"] and all(400 <= status < 500 and unchanged for _, status, _, unchanged in report["tries"])
+    print(
+        f"{'same body, fresh nonce':<28}"
+        f" {'the stored answer' if report['same_answer'] else 'ANOTHER ANSWER'}"
+    )
+    good = report["same_answer"] and all(
+        400 <= status < 500 and unchanged for _, status, _, unchanged in report["tries"]
+    )
     return 0 if good else 1
 
 
@@ -47,9 +54,14 @@ def replay(folder: Path) -> dict:
         PinnedSession.send = recording
         try:
             receipt = device.client.send_update(body)
-            (method, path, headers) = sent[0]
-            made_up = {**headers, "Signature-Input": headers["Signature-Input"].replace(NONCE, NONCE + "A", 1)}
-            unsigned = {name: value for name, value in headers.items() if not name.startswith("Signature")}
+            method, path, headers = sent[0]
+            made_up = {
+                **headers,
+                "Signature-Input": headers["Signature-Input"].replace(NONCE, NONCE + "A", 1),
+            }
+            unsigned = {
+                name: value for name, value in headers.items() if not name.startswith("Signature")
+            }
             tries = (
                 ("byte for byte", method, path, body, headers),
                 ("another body", method, path, body[:-1] + bytes([body[-1] ^ 1]), headers),
@@ -74,7 +86,9 @@ def replay(folder: Path) -> dict:
 def ask(server, identity, method, path, body, headers) -> tuple[int, str]:
     """Send exactly this over the device's own mutual TLS."""
     place = urlsplit(server.url)
-    wire = HTTPSConnection(place.hostname, place.port, context=client_context(server.home.ca_pem, identity), timeout=60)
+    wire = HTTPSConnection(
+        place.hostname, place.port, context=client_context(server.home.ca_pem, identity), timeout=60
+    )
     wire.request(method, path, body, headers)
     answer = wire.getresponse()
     content = answer.read()

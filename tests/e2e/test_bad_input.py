@@ -1,4 +1,6 @@
-"""Bad input and faults, met by the real programs: one clear line, exit 1, and nothing lost (P11)."""
+"""Bad input and faults, met by the real programs: one clear line, exit 1, and nothing lost
+(P11).
+"""
 
 import json
 import os
@@ -38,7 +40,15 @@ class Desk:
 
     def run(self, *words, before=(), **options):
         command = [*before, sys.executable, "-m", "agent", *map(str, words)]
-        return subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=PASS_S, check=False, **options)
+        return subprocess.run(
+            command,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=PASS_S,
+            check=False,
+            **options,
+        )
 
     def json(self, *words):
         done = self.run(*words, "--json")
@@ -64,7 +74,10 @@ def test_three_hundred_programs_and_whatever_lies_between_are_one_document(desk,
     folder = tmp_path / "programs"
     (folder / "deeper").mkdir(parents=True)
     for number in range(300):
-        shutil.copy(LAUNCHERS[number % len(LAUNCHERS)], folder / ("deeper" if number % 2 else ".") / f"{number}.exe")
+        shutil.copy(
+            LAUNCHERS[number % len(LAUNCHERS)],
+            folder / ("deeper" if number % 2 else ".") / f"{number}.exe",
+        )
     os.mkfifo(folder / "pipe")
     (folder / "cut.exe").write_bytes(LAUNCHERS[0].read_bytes()[:400])
     with (folder / "sparse.bin").open("wb") as file:
@@ -87,9 +100,16 @@ def test_p1_without_consent_nothing_is_connected_asked_or_written(desk, tmp_path
     assert desk.refusal("run", "--once", before=strace) == "NO_CONSENT"
     calls = [line for line in trace.read_text().splitlines() if "(" in line and "+++" not in line]
     connections = [line for line in calls if "connect(" in line]
-    assert all(f"{tmp_path}/run/aegisai/" in line or "/nscd/" in line for line in connections), connections  # nscd: libc asks who we are
-    assert not any("AF_INET" in line or "_key(" in line or "keyctl(" in line or str(bus) in line for line in calls)
-    left = sorted(str(path.relative_to(desk.home)) for path in desk.home.rglob("*") if path.is_file())
+    assert all(f"{tmp_path}/run/aegisai/" in line or "/nscd/" in line for line in connections), (
+        connections
+    )  # nscd: libc asks who we are
+    assert not any(
+        "AF_INET" in line or "_key(" in line or "keyctl(" in line or str(bus) in line
+        for line in calls
+    )
+    left = sorted(
+        str(path.relative_to(desk.home)) for path in desk.home.rglob("*") if path.is_file()
+    )
     assert not [name for name in left if not name.startswith(("agent.sqlite3", "lock", "logs/"))]
     with sqlite3.connect(desk.home / "agent.sqlite3") as database:
         assert database.execute("SELECT count(*) FROM sample").fetchone() == (0,)
@@ -109,7 +129,9 @@ def test_a_disk_that_fills_up_loses_nothing(desk):
 
 
 def test_a_second_agent_on_one_home_says_so_and_leaves_the_first_alone(desk):
-    first = subprocess.Popen([sys.executable, "-m", "agent", "run"], env=desk.environ, stderr=subprocess.PIPE, text=True)
+    first = subprocess.Popen(
+        [sys.executable, "-m", "agent", "run"], env=desk.environ, stderr=subprocess.PIPE, text=True
+    )
     try:
         for line in first.stderr:
             if "ready" in line or "listen" in line or "agent." in line:
@@ -145,7 +167,11 @@ def joined(folder, invitation):
 
 
 def invitation(scene, url=None):
-    return json.loads(scene.server("token", "create", "--server", url or f"https://127.0.0.1:{scene.port}", "--json"))["invitation"]
+    return json.loads(
+        scene.server(
+            "token", "create", "--server", url or f"https://127.0.0.1:{scene.port}", "--json"
+        )
+    )["invitation"]
 
 
 def test_a_used_token_a_dead_server_and_a_strangers_certificate_are_told_apart(scene, tmp_path):
@@ -164,7 +190,9 @@ def test_a_used_token_a_dead_server_and_a_strangers_certificate_are_told_apart(s
     authority = TestAuthority()
     (tmp_path / "four").mkdir()
     with HttpsServer(tmp_path, *authority.issue_server(), authority.pem) as stranger:
-        lied_to = joined(tmp_path / "four", invitation(scene, stranger.url.replace("localhost", "127.0.0.1")))
+        lied_to = joined(
+            tmp_path / "four", invitation(scene, stranger.url.replace("localhost", "127.0.0.1"))
+        )
         assert lied_to.refusal("run", "--once") == "SERVER_CERTIFICATE"
     for desk in (second, nobody, lied_to):
         ledger = desk.json("ledger", "--verify")

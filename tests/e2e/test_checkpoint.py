@@ -1,4 +1,6 @@
-"""The agent killed with -9 while its worker stands still: nothing is left running, and the next agent goes on from the checkpoint."""
+"""The agent killed with -9 while its worker stands still: nothing is left running, and the next
+agent goes on from the checkpoint.
+"""
 
 import pytest
 
@@ -9,11 +11,15 @@ from tests.fakes.training_laptop import run_now, training_laptop
 pytestmark = pytest.mark.system
 
 
-def test_p10_killed_with_a_suspended_worker_there_is_no_orphan_and_the_checkpoint_is_gone_on_from(tmp_path):
+def test_p10_killed_with_a_suspended_worker_there_is_no_orphan_and_the_checkpoint_is_gone_on_from(
+    tmp_path,
+):
     scratch = tmp_path / "device" / "scratch"
     with training_laptop(tmp_path, share=15, count=20_000) as laptop:
         worker, watch = laptop.worker(), Watch(laptop)
-        checkpoint = until(lambda: list(scratch.glob("*.checkpoint")), PASS_S, "the first checkpoint")[0]
+        checkpoint = until(
+            lambda: list(scratch.glob("*.checkpoint")), PASS_S, "the first checkpoint"
+        )[0]
         held = checkpoint.read_bytes()
         laptop.bus.do(lambda desktop: desktop.session.set(active=False))
         until(lambda: watch.now()["work"]["held"] and state(worker) == "T", what="the hold")

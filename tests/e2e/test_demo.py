@@ -25,7 +25,12 @@ SMALL = ("--devices", "4", "--rounds", "2", "--epsilon", "4")
 def place(tmp_path):
     """Environment of a demonstration whose scratch folder lies where the test can look."""
     (tmp_path / "tmp").mkdir()
-    return {**os.environ, "TMPDIR": str(tmp_path / "tmp"), "AEGIS_HOME": str(tmp_path / "home"), "AEGIS_POLICY": str(tmp_path / "none")}
+    return {
+        **os.environ,
+        "TMPDIR": str(tmp_path / "tmp"),
+        "AEGIS_HOME": str(tmp_path / "home"),
+        "AEGIS_POLICY": str(tmp_path / "none"),
+    }
 
 
 @pytest.fixture
@@ -34,7 +39,12 @@ def start(place):
     with contextlib.ExitStack() as stack:
 
         def begin(*words, **options):
-            process = subprocess.Popen([sys.executable, "-m", "agent", "demo", *SMALL, *words], env=place, text=True, **options)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "agent", "demo", *SMALL, *words],
+                env=place,
+                text=True,
+                **options,
+            )
             stack.enter_context(process)
             stack.callback(process.kill)
             return process
@@ -47,7 +57,10 @@ def relatives(place):
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("TMPDIR") == place["TMPDIR"] and process.status() != psutil.STATUS_ZOMBIE:
+            if (
+                process.environ().get("TMPDIR") == place["TMPDIR"]
+                and process.status() != psutil.STATUS_ZOMBIE
+            ):
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
@@ -60,14 +73,19 @@ def check_nothing_is_left(place):
 
 
 def test_a_small_demonstration_prints_one_document_and_leaves_its_report(place, start, tmp_path):
-    process = start("--json", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = start(
+        "--json", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     out, err = process.communicate(timeout=2 * PASS_S)
     assert process.returncode == 0, err
     document = json.loads(out)
     jsonschema.validate(document, json.loads((SCHEMAS / "demo.schema.json").read_text()))
     assert out.count("\n") == 1
     assert "nobody was asked" in document["consent"]
-    assert (document["mode"], document["group_floor"]) == ("secagg", "test floor: groups of 3, sums of 2")
+    assert (document["mode"], document["group_floor"]) == (
+        "secagg",
+        "test floor: groups of 3, sums of 2",
+    )
     assert [line["updates"] for line in document["history"]] == [4, 4]
     assert [group["size"] for line in document["history"] for group in line["groups"]] == [4, 4]
     assert document["auc_after"] >= document["auc_before"] + 0.02
@@ -85,7 +103,9 @@ def test_a_small_demonstration_prints_one_document_and_leaves_its_report(place, 
 
 
 @pytest.mark.parametrize(
-    ("number", "during"), [(signal.SIGINT, "Round 1"), (signal.SIGTERM, "Starting the aggregator")], ids=["ctrl-c", "terminated"]
+    ("number", "during"),
+    [(signal.SIGINT, "Round 1"), (signal.SIGTERM, "Starting the aggregator")],
+    ids=["ctrl-c", "terminated"],
 )
 def test_interrupted_it_ends_everything(place, start, number, during):
     process = start(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

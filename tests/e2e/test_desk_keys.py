@@ -1,4 +1,6 @@
-"""The question in a real window, with a real keyboard: no key but the deliberate one on the button says yes."""
+"""The question in a real window, with a real keyboard: no key but the deliberate one on the button
+says yes.
+"""
 
 import pytest
 
@@ -6,7 +8,10 @@ from tests.fakes import login
 from tests.fakes.login import Desktop
 from tests.fakes.timeouts import PATIENCE_S, until
 
-pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(login.missing()), reason=f"not installed: {login.missing()}")]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(bool(login.missing()), reason=f"not installed: {login.missing()}"),
+]
 QUESTION = "Help improve malware detection"
 
 
@@ -34,7 +39,11 @@ def gone(desktop):
     until(lambda: not desktop.windows(QUESTION), what="the end of the dialog")
 
 
-@pytest.mark.parametrize("keys", [("Return",), ("KP_Enter",), ("space",), ("y",), ("alt+y",), ("Return", "Return", "space")], ids="+".join)
+@pytest.mark.parametrize(
+    "keys",
+    [("Return",), ("KP_Enter",), ("space",), ("y",), ("alt+y",), ("Return", "Return", "space")],
+    ids="+".join,
+)
 def test_c2_no_key_by_itself_says_yes_in_a_real_window(desktop, keys):
     dialog = ask(desktop)
     desktop.keys(*keys)

@@ -1,4 +1,6 @@
-"""`make run` with a display: the question comes by itself, nobody takes part before a yes, and Ctrl-C leaves nothing running."""
+"""`make run` with a display: the question comes by itself, nobody takes part before a yes, and
+Ctrl-C leaves nothing running.
+"""
 
 import os
 import signal
@@ -14,7 +16,10 @@ from tests.fakes import login
 from tests.fakes.login import Desktop
 from tests.fakes.timeouts import PASS_S, PATIENCE_S, until
 
-pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(login.missing()), reason=f"not installed: {login.missing()}")]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(bool(login.missing()), reason=f"not installed: {login.missing()}"),
+]
 ROOT = Path(__file__).parents[2]
 
 
@@ -30,17 +35,32 @@ def test_the_desk_asks_runs_rounds_and_ends_with_ctrl_c(tmp_path):
     folder = tmp_path / "desk"
     with Desktop(tmp_path, home=folder / "home") as desktop:
         command = [sys.executable, "-m", "server_stub.demo.desktop", str(folder)]
-        surroundings = {name: value for name, value in desktop.environ.items() if name != "AEGIS_HOME"}
-        program = subprocess.Popen(command, env=surroundings, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        surroundings = {
+            name: value for name, value in desktop.environ.items() if name != "AEGIS_HOME"
+        }
+        program = subprocess.Popen(
+            command,
+            env=surroundings,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
         try:
             dialog = desktop.window("Help improve malware detection")
             assert desktop.status()["consent"]["state"] == "UNASKED"
             assert not list((folder / "devices").glob("*/identity.aead"))
             desktop.focus(dialog)
             desktop.keys("Tab", "space")
-            status = desktop.until_status(lambda status: status["sent"]["count"] >= 1, "the first update", PASS_S)
+            status = desktop.until_status(
+                lambda status: status["sent"]["count"] >= 1, "the first update", PASS_S
+            )
             assert status["consent"]["state"] == "GRANTED"
-            running = [program.pid, *desktop.agents(), *(child.pid for child in psutil.Process(program.pid).children(recursive=True))]
+            running = [
+                program.pid,
+                *desktop.agents(),
+                *(child.pid for child in psutil.Process(program.pid).children(recursive=True)),
+            ]
             started = time.monotonic()
             os.kill(program.pid, signal.SIGINT)
             said = program.communicate(timeout=PATIENCE_S)[0]
@@ -55,11 +75,25 @@ def test_the_desk_asks_runs_rounds_and_ends_with_ctrl_c(tmp_path):
     assert said.splitlines()[-1] == "Everything has ended."
 
 
-@pytest.mark.parametrize(("view", "told"), [("window", "no display that Qt can use"), ("cinema", "VIEW is window or terminal")])
+@pytest.mark.parametrize(
+    ("view", "told"),
+    [("window", "no display that Qt can use"), ("cinema", "VIEW is window or terminal")],
+)
 def test_without_a_display_the_wish_for_a_window_is_refused_in_one_line(view, told):
-    surroundings = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    surroundings = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DISPLAY", "WAYLAND_DISPLAY")
+    }
     command = ["sh", str(ROOT / "packaging" / "run.sh")]
-    done = subprocess.run(command, env={**surroundings, "VIEW": view}, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    done = subprocess.run(
+        command,
+        env={**surroundings, "VIEW": view},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
     assert done.returncode == 2
     assert told in done.stderr
     assert len(done.stderr.splitlines()) == 1

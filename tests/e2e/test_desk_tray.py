@@ -1,4 +1,6 @@
-"""The icon in a real login: read and clicked by a notification area over D-Bus, one that comes late, and none at all."""
+"""The icon in a real login: read and clicked by a notification area over D-Bus, one that comes
+late, and none at all.
+"""
 
 import time
 
@@ -9,7 +11,10 @@ from tests.fakes.login import Desktop, words
 from tests.fakes.notifier_host import NotifierHost
 from tests.fakes.timeouts import PATIENCE_S, until
 
-pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(login.missing()), reason=f"not installed: {login.missing()}")]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(bool(login.missing()), reason=f"not installed: {login.missing()}"),
+]
 
 
 @pytest.fixture
@@ -68,7 +73,10 @@ def test_without_a_panel_the_window_opens_and_a_second_start_raises_it(desktop):
     first = desktop.window("^AegisAI$")
     assert desktop.start("tray").wait(PATIENCE_S) == 0
     assert desktop.start("window", "about").wait(PATIENCE_S) == 0
-    until(lambda: running(desktop, "window") == 1, what="the end of the messenger that raised the window")
+    until(
+        lambda: running(desktop, "window") == 1,
+        what="the end of the messenger that raised the window",
+    )
     assert desktop.windows("^AegisAI$") == [first]
     assert tray.poll() is None
     desktop.aegis("quit")

@@ -1,4 +1,6 @@
-"""The whole way with real processes: no, then yes by keyboard, a round, the receipt, a withdrawal in mid-training, yes again, erased."""
+"""The whole way with real processes: no, then yes by keyboard, a round, the receipt, a withdrawal
+in mid-training, yes again, erased.
+"""
 
 import json
 import os
@@ -18,7 +20,10 @@ from tests.fakes.notifier_host import NotifierHost
 from tests.fakes.timeouts import PASS_S, PATIENCE_S, free_port, until
 from tests.fakes.tls_proxy import TlsProxy
 
-pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(login.missing()), reason=f"not installed: {login.missing()}")]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(bool(login.missing()), reason=f"not installed: {login.missing()}"),
+]
 QUESTION = "Help improve malware detection"
 
 
@@ -29,16 +34,43 @@ class Aggregator:
         self.home = folder / "server"
         self.port, self.operator_port = free_port(), free_port()
         self.environ = {**os.environ, "AEGIS_SERVER_HOME": str(self.home)}
-        ports = ("--host", "127.0.0.1", "--port", str(self.port), "--operator-port", str(self.operator_port))
-        rounds = ("--rounds-target", "1", "--rounds-minimum", "1", "--min-rows", "4", "--rounds-planned", "8", "--train-steps", "200")
+        ports = (
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            "--operator-port",
+            str(self.operator_port),
+        )
+        rounds = (
+            "--rounds-target",
+            "1",
+            "--rounds-minimum",
+            "1",
+            "--min-rows",
+            "4",
+            "--rounds-planned",
+            "8",
+            "--train-steps",
+            "200",
+        )
         self.command("init", "--mode", "local", *ports, *rounds)
         words = [sys.executable, "-m", "server_stub.cli.main", "run"]
-        self.process = subprocess.Popen(words, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.process = subprocess.Popen(
+            words, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
         assert any("is ready" in line for line in self.process.stdout)
 
     def command(self, *words):
         command = [sys.executable, "-m", "server_stub.cli.main", *words]
-        return subprocess.run(command, env=self.environ, check=True, capture_output=True, text=True, timeout=PATIENCE_S).stdout
+        return subprocess.run(
+            command,
+            env=self.environ,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+        ).stdout
 
     def invitation(self, url):
         return json.loads(self.command("token", "create", "--server", url, "--json"))["invitation"]
@@ -53,9 +85,17 @@ class Aggregator:
             if path.suffix not in (".db", ".sqlite"):
                 continue
             with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
-                tables = [name for (name,) in database.execute("select name from sqlite_master where type='table'")]
+                tables = [
+                    name
+                    for (name,) in database.execute(
+                        "select name from sqlite_master where type='table'"
+                    )
+                ]
                 for table in tables:
-                    count = sum(device_id in map(str, row) for row in database.execute(f'select * from "{table}"'))
+                    count = sum(
+                        device_id in map(str, row)
+                        for row in database.execute(f'select * from "{table}"')
+                    )
                     if count:
                         found[f"{path.name}:{table}"] = count
             database.close()
@@ -76,14 +116,21 @@ def aggregator(tmp_path):
 
 @pytest.fixture
 def desktop(tmp_path):
-    with Desktop(tmp_path, keyring=True) as desktop, NotifierHost(desktop.environ["DBUS_SESSION_BUS_ADDRESS"]) as host:
+    with (
+        Desktop(tmp_path, keyring=True) as desktop,
+        NotifierHost(desktop.environ["DBUS_SESSION_BUS_ADDRESS"]) as host,
+    ):
         desktop.host = host
         yield desktop
 
 
 def answer(desktop, *keys):
     """Open the question as a person does, answer it by keyboard."""
-    desktop.start("window", "consent").wait(PATIENCE_S) if desktop.windows("^AegisAI$") else desktop.start("window", "consent")
+    (
+        desktop.start("window", "consent").wait(PATIENCE_S)
+        if desktop.windows("^AegisAI$")
+        else desktop.start("window", "consent")
+    )
     desktop.focus(desktop.window(QUESTION))
     desktop.keys(*keys)
     until(lambda: not desktop.windows(QUESTION), what="the end of the dialog")
@@ -91,9 +138,17 @@ def answer(desktop, *keys):
 
 def secrets_held(desktop):
     """How many entries of AegisAI the login's keyring holds."""
-    script = "import secretstorage as s; c=s.dbus_init(); print(len(list(s.get_default_collection(c).search_items({'service':'AegisAI'}))))"
+    script = (
+        "import secretstorage as s; c=s.dbus_init();"
+        " print(len(list(s.get_default_collection(c).search_items({'service':'AegisAI'}))))"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", script], env=desktop.environ, capture_output=True, text=True, timeout=PATIENCE_S, check=True
+        [sys.executable, "-c", script],
+        env=desktop.environ,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
     )
     return int(done.stdout)
 
@@ -126,25 +181,37 @@ def test_p2_from_no_to_erased(desktop, aggregator, tmp_path):
         entry = desktop.call("ledger", {"verify": True})["outbox"][0]
         shown = desktop.call("sent.show", {"attempt": entry["attempt"]})
         assert entry["receipt"]["receipt"]["body_sha256"] == entry["sha256"]
-        assert entry["receipt"]["receipt"]["bytes"] == Path(shown["path"]).stat().st_size == entry["bytes"]
+        assert (
+            entry["receipt"]["receipt"]["bytes"]
+            == Path(shown["path"]).stat().st_size
+            == entry["bytes"]
+        )
         (device,) = aggregator.devices()
         assert secrets_held(desktop) > 0
 
         identity = (desktop.home / "identity.aead").read_bytes()
         until(lambda: _trains(desktop), PASS_S, "the next training")
         host.click("Stop contributing")
-        desktop.until_status(lambda status: status["consent"]["state"] == "WITHDRAWN" and status["activity"] == "", seconds=10)
+        desktop.until_status(
+            lambda status: status["consent"]["state"] == "WITHDRAWN" and status["activity"] == "",
+            seconds=10,
+        )
         before = len(proxy.flows)
 
         answer(desktop, "Tab", "space")
         desktop.until_status(lambda status: status["consent"]["state"] == "GRANTED")
         assert (desktop.home / "identity.aead").read_bytes() == identity
-        until(lambda: len(proxy.flows) > before or desktop.call("run_now") is None, what="the server's answer without a new invitation")
+        until(
+            lambda: len(proxy.flows) > before or desktop.call("run_now") is None,
+            what="the server's answer without a new invitation",
+        )
         assert len(aggregator.devices()) == 1
 
         erased = desktop.call("erase")
         assert erased["server_cannot_be_told"] is False
-        desktop.until_status(lambda status: not status["erase_pending"], "the server's confirmation")
+        desktop.until_status(
+            lambda status: not status["erase_pending"], "the server's confirmation"
+        )
         assert secrets_held(desktop) == 0
         assert aggregator.rows_about(device["device_id"]) == {}
         host.click("Quit")
@@ -155,7 +222,10 @@ def test_p2_from_no_to_erased(desktop, aggregator, tmp_path):
 
 
 def _has_sent(desktop):
-    """Asks for a pass until one has sent. Asked once too often, the agent is at the next one already."""
+    """Asks for a pass until one has sent.
+
+    Asked once too often, the agent is at the next one already.
+    """
     status = desktop.status()
     if status["state"] == "waiting" and not status["sent"]["count"]:
         desktop.call("run_now")

@@ -1,4 +1,6 @@
-"""Simulated devices and a real aggregator: rounds over real TLS with the devices' own client code."""
+"""Simulated devices and a real aggregator: rounds over real TLS with the devices' own client
+code.
+"""
 
 import asyncio
 
@@ -14,17 +16,33 @@ from server_stub.simulation import data
 from tests.fakes.timeouts import PATIENCE_S
 
 pytestmark = pytest.mark.system
-OPTIONS = ("--mode", "local", "--epsilon", "8", "--rounds-planned", "8", "--round-seconds", "600", "--min-rows", "4")
+OPTIONS = (
+    "--mode",
+    "local",
+    "--epsilon",
+    "8",
+    "--rounds-planned",
+    "8",
+    "--round-seconds",
+    "600",
+    "--min-rows",
+    "4",
+)
 
 
 def shares(count):
     made = generate(np.random.default_rng(3), 600)
-    table = data.from_arrays("generated", made.rows, made.labels, data.held_out_groups(made.groups, 3))
+    table = data.from_arrays(
+        "generated", made.rows, made.labels, data.held_out_groups(made.groups, 3)
+    )
     return data.deal(table, count, 40, 3)
 
 
 def test_three_devices_make_a_model_while_a_fourth_vanishes(tmp_path):
-    with LocalServer(tmp_path / "server", (*OPTIONS, "--rounds-target", "3")) as server, Fleet(tmp_path / "devices", shares(4)) as fleet:
+    with (
+        LocalServer(tmp_path / "server", (*OPTIONS, "--rounds-target", "3")) as server,
+        Fleet(tmp_path / "devices", shares(4)) as fleet,
+    ):
 
         async def scene():
             await fleet.join(server.start().invitation(4))

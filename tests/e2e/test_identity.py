@@ -1,4 +1,6 @@
-"""Enrolment, revocation and signed models with the real programs, each in its own process, as an operator and a person use them."""
+"""Enrolment, revocation and signed models with the real programs, each in its own process, as an
+operator and a person use them.
+"""
 
 import contextlib
 import datetime
@@ -61,7 +63,9 @@ class Installation(Scene):
 
     def run_aegis(self, *words):
         command = [sys.executable, "-m", "agent", *words, "--json"]
-        return subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=PASS_S, check=False)
+        return subprocess.run(
+            command, env=self.environ, capture_output=True, text=True, timeout=PASS_S, check=False
+        )
 
     def model_in_use(self):
         return self.aegis("status")["model"]["version"]
@@ -77,13 +81,17 @@ class Installation(Scene):
         return version
 
     def round(self):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.operator_port}/api/v1/stats", timeout=PATIENCE_S) as answer:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{self.operator_port}/api/v1/stats", timeout=PATIENCE_S
+        ) as answer:
             return json.load(answer)["round"]
 
     def get(self, path):
         context = ssl.create_default_context(cafile=self.folder / "server" / "ca" / "ca.pem")
         try:
-            with urllib.request.urlopen(self.url + path, timeout=PATIENCE_S, context=context) as answer:
+            with urllib.request.urlopen(
+                self.url + path, timeout=PATIENCE_S, context=context
+            ) as answer:
                 return answer.status
         except urllib.error.HTTPError as error:
             with error:
@@ -103,7 +111,11 @@ def installation(tmp_path_factory):
 def test_without_a_certificate_the_device_port_answers_the_public_list_alone(installation):
     assert {path: installation.get(path) for path in STRANGERS} == STRANGERS
     listening = subprocess.run(["ss", "-ltnH"], capture_output=True, text=True, check=True).stdout
-    mine = {line.split()[3] for line in listening.splitlines() if line.split()[3].endswith((f":{installation.operator_port}",))}
+    mine = {
+        line.split()[3]
+        for line in listening.splitlines()
+        if line.split()[3].endswith((f":{installation.operator_port}",))
+    }
     assert mine == {f"127.0.0.1:{installation.operator_port}"}
 
 
@@ -124,7 +136,10 @@ def test_p8_bad_models_are_refused_by_name_and_the_old_one_stays(installation):
 
     newer = installation.publish(0.5)
     assert newer > before
-    target = max((installation.repository / "targets" / "models").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    target = max(
+        (installation.repository / "targets" / "models").iterdir(),
+        key=lambda path: path.stat().st_mtime_ns,
+    )
     good = target.read_bytes()
     target.write_bytes(bytes([*good[:-1], good[-1] ^ 1]))
     assert installation.refusal("run", "--once")[0] == "MODEL_ALTERED"
@@ -144,8 +159,9 @@ def test_p8_bad_models_are_refused_by_name_and_the_old_one_stays(installation):
     assert installation.publish(0.25) == newer + 1
     stamp.write_bytes((early / "timestamp.json").read_bytes())
     code, _ = installation.refusal("run", "--once")
-    # Seen at once it is older; the aggregator meanwhile puts its repository right, under a version number that this device has seen
-    # with another content: then the round names a model that the trusted metadata do not.
+    # Seen at once it is older; the aggregator meanwhile puts its repository right, under a version
+    # number that this device has seen with another content: then the round names a model that the
+    # trusted metadata do not.
     assert code in ("MODEL_OLDER", "MODEL_NOT_THE_ROUNDS")
     assert installation.model_in_use() == newer
     rolled_back = json.loads(installation.server("model", "rollback", "--to", "1", "--json"))
@@ -161,10 +177,14 @@ def contents(folder):
 
 
 def signed_as_of(folder, days):
-    """A timestamp that the online key signed so many days from now, for the snapshot that is current."""
+    """A timestamp that the online key signed so many days from now, for the snapshot that is
+    current.
+    """
     signer = tuf_repository._load_key(folder / "keys" / "online.pem")
     held = Metadata[Timestamp].from_file(str(folder / "metadata" / "timestamp.json"))
-    held.signed.expires = (datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)).replace(microsecond=0)
+    held.signed.expires = (
+        datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
+    ).replace(microsecond=0)
     held.signed.version += 1
     held.signatures.clear()
     held.sign(signer)
@@ -191,13 +211,23 @@ print(json.dumps({"pem": held.key_pem, "erase": held.erase_secret, "item": item.
 """
 
 
-@pytest.mark.skipif(bool(secret_service.missing()), reason=f"not installed: {secret_service.missing()}")
-def test_p12_an_invitation_and_a_yes_make_a_device_with_a_real_keyring_and_no_secret_lies_about(installation, tmp_path, monkeypatch):
-    invitation = json.loads(installation.server("token", "create", "--server", installation.url, "--json"))
+@pytest.mark.skipif(
+    bool(secret_service.missing()), reason=f"not installed: {secret_service.missing()}"
+)
+def test_p12_an_invitation_and_a_yes_make_a_device_with_a_real_keyring_and_no_secret_lies_about(
+    installation, tmp_path, monkeypatch
+):
+    invitation = json.loads(
+        installation.server("token", "create", "--server", installation.url, "--json")
+    )
     monkeypatch.setitem(installation.environ, "AEGIS_HOME", str(installation.folder / "keyring"))
     installation.aegis("enroll", invitation["invitation"])
     until(installation.round, what="an open round")
-    extra = {name: value for name, value in installation.environ.items() if name in ("AEGIS_HOME", "AEGIS_POLICY")}
+    extra = {
+        name: value
+        for name, value in installation.environ.items()
+        if name in ("AEGIS_HOME", "AEGIS_POLICY")
+    }
     extra |= {
         "NOTICE": installation.aegis("consent", "show")["notice_id"],
         "SECRETS": SECRETS,
@@ -216,11 +246,26 @@ def test_p12_an_invitation_and_a_yes_make_a_device_with_a_real_keyring_and_no_se
     lines = [line for line in secrets["pem"].splitlines()[1:-1] if len(line) > 20]
     hunted = [secrets["erase"], json.loads(secrets["item"])["key"], *lines]
     server = installation.folder / "server"
-    lines = [(server / name).read_text().splitlines()[1] for name in ("ca/ca.key", "keys/signing.key", "repository/keys/online.pem")]
-    held = {path: content for folder in ("device", "login", "server") for path, content in contents(installation.folder / folder)}
-    assert [path for path, content in held.items() if any(secret.encode() in content for secret in hunted)] == []
+    lines = [
+        (server / name).read_text().splitlines()[1]
+        for name in ("ca/ca.key", "keys/signing.key", "repository/keys/online.pem")
+    ]
+    held = {
+        path: content
+        for folder in ("device", "login", "server")
+        for path, content in contents(installation.folder / folder)
+    }
+    assert [
+        path
+        for path, content in held.items()
+        if any(secret.encode() in content for secret in hunted)
+    ] == []
     key_files = {"ca.key", "signing.key", "online.pem"}
-    assert {path.name for path, content in held.items() if any(line.encode() in content for line in lines)} == key_files
+    assert {
+        path.name
+        for path, content in held.items()
+        if any(line.encode() in content for line in lines)
+    } == key_files
     with sqlite3.connect(server / "ca" / "ca.sqlite3") as database:
         (token_hash,) = database.execute("SELECT token_hash FROM tokens WHERE used = 1").fetchone()
     database.close()

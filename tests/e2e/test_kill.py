@@ -1,4 +1,6 @@
-"""A device killed from outside between its charge and the server's answer: charged once, counted once, answered alike."""
+"""A device killed from outside between its charge and the server's answer: charged once, counted
+once, answered alike.
+"""
 
 import json
 import os
@@ -34,9 +36,18 @@ class Scene:
             "CREDENTIALS_DIRECTORY": str(folder / "keys"),
         }
         (folder / "start.safetensors").write_bytes(safetensors([0.0] * 116))
-        ports = ("--host", "127.0.0.1", "--port", str(self.port), "--operator-port", str(self.operator_port))
+        ports = (
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            "--operator-port",
+            str(self.operator_port),
+        )
         rounds = ("--rounds-target", "2", "--rounds-minimum", "1", "--min-rows", "4")
-        self.server("init", "--mode", "local", "--model", str(folder / "start.safetensors"), *ports, *rounds)
+        self.server(
+            "init", "--mode", "local", "--model", str(folder / "start.safetensors"), *ports, *rounds
+        )
         self.process = subprocess.Popen(
             [sys.executable, "-m", "server_stub.cli.main", "run"],
             env=self.environ,
@@ -50,22 +61,39 @@ class Scene:
 
     def server(self, *words):
         command = [sys.executable, "-m", "server_stub.cli.main", *words]
-        return subprocess.run(command, env=self.environ, check=True, capture_output=True, text=True, timeout=PATIENCE_S).stdout
+        return subprocess.run(
+            command,
+            env=self.environ,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+        ).stdout
 
     def aegis(self, *words):
         command = [sys.executable, "-m", "agent", *words, "--json"]
-        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=PASS_S, check=False)
+        done = subprocess.run(
+            command, env=self.environ, capture_output=True, text=True, timeout=PASS_S, check=False
+        )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     def updates(self):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.operator_port}/api/v1/stats", timeout=PATIENCE_S) as answer:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{self.operator_port}/api/v1/stats", timeout=PATIENCE_S
+        ) as answer:
             return json.load(answer)["updates"]
 
     def join(self, url):
-        invitation = json.loads(self.server("token", "create", "--server", url, "--json"))["invitation"]
+        invitation = json.loads(self.server("token", "create", "--server", url, "--json"))[
+            "invitation"
+        ]
         self.aegis("settings", "set", "key_store", "credential")
-        for key in ("cpu.share_in_use", "cpu.share_idle", "busy.share"):  # to wait for these limits is another test's
+        for key in (
+            "cpu.share_in_use",
+            "cpu.share_idle",
+            "busy.share",
+        ):  # to wait for these limits is another test's
             self.aegis("settings", "set", key, "100")
         self.aegis("enroll", invitation)
         self.aegis("consent", "grant", "--accept", self.aegis("consent", "show")["notice_id"])
@@ -89,7 +117,11 @@ def test_p10_killed_between_charge_and_answer_it_is_charged_once_and_counted_onc
     with TlsProxy(scene.port) as proxy:
         scene.join(proxy.url)
         proxy.decide = lambda _: Action.HOLD if scene.updates() else Action.PASS
-        device = subprocess.Popen([sys.executable, "-m", "agent", "run", "--once"], env=scene.environ, stdout=subprocess.DEVNULL)
+        device = subprocess.Popen(
+            [sys.executable, "-m", "agent", "run", "--once"],
+            env=scene.environ,
+            stdout=subprocess.DEVNULL,
+        )
         assert proxy.held.wait(PASS_S)
         device.kill()
         device.wait(PATIENCE_S)
@@ -98,7 +130,11 @@ def test_p10_killed_between_charge_and_answer_it_is_charged_once_and_counted_onc
 
         ledger = scene.aegis("ledger", "--verify")
         (entry,) = ledger["outbox"]
-        assert (ledger["verified"], ledger["totals"]["charges"], entry["state"]) == (True, 1, "unsent")
+        assert (ledger["verified"], ledger["totals"]["charges"], entry["state"]) == (
+            True,
+            1,
+            "unsent",
+        )
         assert scene.updates() == 1
 
         proxy.decide = lambda _: Action.PASS
@@ -106,7 +142,11 @@ def test_p10_killed_between_charge_and_answer_it_is_charged_once_and_counted_onc
         assert (result["outcome"], result["round_id"]) == ("sent", entry["round_id"])
         ledger = scene.aegis("ledger", "--verify")
         (again,) = ledger["outbox"]
-        assert (ledger["verified"], ledger["totals"]["charges"], again["state"]) == (True, 1, "acknowledged")
+        assert (ledger["verified"], ledger["totals"]["charges"], again["state"]) == (
+            True,
+            1,
+            "acknowledged",
+        )
         assert (again["attempt"], again["sha256"]) == (entry["attempt"], entry["sha256"])
         assert again["receipt"]["receipt"]["body_sha256"] == entry["sha256"]
         assert scene.updates() == 1

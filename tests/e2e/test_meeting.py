@@ -1,4 +1,6 @@
-"""Full agents, each in a process of its own with its own key store and ledger, meet in two rounds of a real aggregator."""
+"""Full agents, each in a process of its own with its own key store and ledger, meet in two rounds
+of a real aggregator.
+"""
 
 import json
 import os
@@ -34,7 +36,11 @@ class Person:
         (folder / "home").mkdir(mode=0o700)
         (folder / "home" / "demo").write_text(json.dumps(FLOOR))
         self.aegis("settings", "set", "key_store", "credential")
-        for key in ("cpu.share_in_use", "cpu.share_idle", "busy.share"):  # to wait for these limits is another test's
+        for key in (
+            "cpu.share_in_use",
+            "cpu.share_idle",
+            "busy.share",
+        ):  # to wait for these limits is another test's
             self.aegis("settings", "set", key, "100")
         self.aegis("enroll", invitation)
         self.aegis("consent", "grant", "--accept", self.aegis("consent", "show")["notice_id"])
@@ -43,13 +49,22 @@ class Person:
 
     def aegis(self, *words):
         command = [sys.executable, "-m", "agent", *words, "--json"]
-        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        done = subprocess.run(
+            command,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     def start(self):
         command = [sys.executable, "-m", "agent", "run", "--once", "--json"]
-        return subprocess.Popen(command, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            command, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
 
 
 class Place:
@@ -59,8 +74,28 @@ class Place:
         self.operator_port = free_port()
         self.environ = {**os.environ, "AEGIS_SERVER_HOME": str(folder / "server")}
         ports = ("--host", "127.0.0.1", "--port", "0", "--operator-port", str(self.operator_port))
-        times = ("--lead-seconds", "2", "--join-seconds", "30", "--phase-seconds", "120", "--round-seconds", "600", "--poll-seconds", "5")
-        floor = ("--group-floor", "3", "--ready-target", str(DEVICES), "--rounds-minimum", "2", "--min-rows", "4")
+        times = (
+            "--lead-seconds",
+            "2",
+            "--join-seconds",
+            "30",
+            "--phase-seconds",
+            "120",
+            "--round-seconds",
+            "600",
+            "--poll-seconds",
+            "5",
+        )
+        floor = (
+            "--group-floor",
+            "3",
+            "--ready-target",
+            str(DEVICES),
+            "--rounds-minimum",
+            "2",
+            "--min-rows",
+            "4",
+        )
         self.server("init", *ports, *times, *floor)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "server_stub.cli.main", "run"],
@@ -72,11 +107,20 @@ class Place:
         for line in self.process.stdout:
             if "is ready" in line:
                 break
-        self.people = [Person(folder / f"device-{number}", self.invitation()) for number in range(DEVICES)]
+        self.people = [
+            Person(folder / f"device-{number}", self.invitation()) for number in range(DEVICES)
+        ]
 
     def server(self, *words):
         command = [sys.executable, "-m", "server_stub.cli.main", *words]
-        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        done = subprocess.run(
+            command,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -84,11 +128,16 @@ class Place:
         return json.loads(self.server("token", "create", "--json"))["invitation"]
 
     def stats(self):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.operator_port}/api/v1/stats", timeout=PATIENCE_S) as answer:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{self.operator_port}/api/v1/stats", timeout=PATIENCE_S
+        ) as answer:
             return json.load(answer)
 
     def model_version(self):
-        return max(model["version"] for model in json.loads(self.server("model", "show", "--json"))["models"])
+        return max(
+            model["version"]
+            for model in json.loads(self.server("model", "show", "--json"))["models"]
+        )
 
     def meet(self):
         """One pass of everybody at once: what each printed."""
@@ -123,7 +172,11 @@ def test_two_rounds_of_full_agents_whose_ledgers_say_what_the_server_acknowledge
         assert [charge["mode"] for charge in ledger["charges"]] == ["secagg", "secagg"]
         for entry in ledger["outbox"]:
             receipt = entry["receipt"]["receipt"]
-            assert (entry["state"], receipt["bytes"], receipt["body_sha256"]) == ("acknowledged", entry["bytes"], entry["sha256"])
+            assert (entry["state"], receipt["bytes"], receipt["body_sha256"]) == (
+                "acknowledged",
+                entry["bytes"],
+                entry["sha256"],
+            )
         totals = ledger["totals"]
         assert 0 < totals["epsilon_ledger"] < totals["epsilon_local"]
         status = person.aegis("status")

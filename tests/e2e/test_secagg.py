@@ -1,4 +1,6 @@
-"""The aggregator's processes killed in the middle of a round of secure aggregation: devices go on, and nothing is lost or counted twice."""
+"""The aggregator's processes killed in the middle of a round of secure aggregation: devices go on,
+and nothing is lost or counted twice.
+"""
 
 import pytest
 
@@ -10,16 +12,32 @@ from tests.server_stub.coordinator.test_group_rounds import MESSAGES, check_mean
 pytestmark = pytest.mark.system
 DEVICES = 4
 KILLED_AT = ("advertise", "masked", "unmask")
-OPTIONS = ("--group-floor", "3", "--ready-target", str(DEVICES), "--lead-seconds", "0", "--join-seconds", "120", "--phase-seconds", "120")
+OPTIONS = (
+    "--group-floor",
+    "3",
+    "--ready-target",
+    str(DEVICES),
+    "--lead-seconds",
+    "0",
+    "--join-seconds",
+    "120",
+    "--phase-seconds",
+    "120",
+)
 BUDGET = ("--epsilon", "300", "--rounds-planned", "1", "--min-rows", "4")
 
 
 def test_p10_an_aggregator_killed_in_the_middle_of_its_phases_loses_nothing(tmp_path):
     with ServerProcess(tmp_path, *OPTIONS, *BUDGET) as server:
         assert server.made["mode"] == "secagg"
-        assert server.made["group_floor"] == "test floor: groups of 3 devices or more, sums of 2 or more"
+        assert (
+            server.made["group_floor"]
+            == "test floor: groups of 3 devices or more, sums of 2 or more"
+        )
         token = server.token(DEVICES)
-        devices = [GroupDevice(server.enrol(token), 0.01 * (1 + number)) for number in range(DEVICES)]
+        devices = [
+            GroupDevice(server.enrol(token), 0.01 * (1 + number)) for number in range(DEVICES)
+        ]
         offer = offered(devices)
         for device in devices:
             device.join(offer)
@@ -35,5 +53,7 @@ def test_p10_an_aggregator_killed_in_the_middle_of_its_phases_loses_nothing(tmp_
         assert (held.state, held.updates, held.model_version) == (State.DONE, DEVICES, 2)
         check_mean(server, devices, held)
         shown = server.command("rounds", "show", "1")
-        assert [(group["state"], group["survivors"]) for group in shown["groups"]] == [("done", DEVICES)]
+        assert [(group["state"], group["survivors"]) for group in shown["groups"]] == [
+            ("done", DEVICES)
+        ]
         assert server.command("stats")["updates"] == DEVICES

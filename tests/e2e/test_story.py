@@ -1,6 +1,8 @@
-"""A minute and a half of a laptop's life: unplugged, plugged, typed at, idle, metered, handed to another person, put to sleep.
+"""A minute and a half of a laptop's life: unplugged, plugged, typed at, idle, metered, handed to
+another person, put to sleep.
 
-The stream of `aegis status --watch --json` tells it with the right reasons, each once, and says who told it.
+The stream of `aegis status --watch --json` tells it with the right reasons, each once, and says who
+told it.
 """
 
 import pytest
@@ -27,7 +29,11 @@ def test_p9_every_reason_is_told_once_when_it_holds_and_taken_back_when_not(lapt
     watch = Watch(laptop)
 
     def until_told(*codes, without=(), seconds=PATIENCE_S):
-        until(lambda: set(codes) <= watch.codes() and not set(without) & watch.codes(), seconds, f"{codes} without {without}")
+        until(
+            lambda: set(codes) <= watch.codes() and not set(without) & watch.codes(),
+            seconds,
+            f"{codes} without {without}",
+        )
 
     def reason(code):
         return next(reason for reason in watch.now()["reasons"] if reason["code"] == code)
@@ -41,7 +47,10 @@ def test_p9_every_reason_is_told_once_when_it_holds_and_taken_back_when_not(lapt
         laptop.display.type()
         laptop.bus.do(lambda desktop: desktop.power.set(on_battery=True))
         until_told("ON_BATTERY")
-        assert (reason("ON_BATTERY")["source"], reason("ON_BATTERY")["overridable"]) == ("UPower", True)
+        assert (reason("ON_BATTERY")["source"], reason("ON_BATTERY")["overridable"]) == (
+            "UPower",
+            True,
+        )
         assert watch.now()["may_send"]
         laptop.bus.do(lambda desktop: desktop.power.set(on_battery=False))
 
@@ -57,7 +66,9 @@ def test_p9_every_reason_is_told_once_when_it_holds_and_taken_back_when_not(lapt
         laptop.bus.do(lambda desktop: desktop.session.set(active=True))
         until_told(without=("OTHER_SESSION",))
 
-        until_told(without=("ON_BATTERY", "IN_USE"), seconds=60 + PATIENCE_S)  # the calm moment after the plug, a minute without a key
+        until_told(
+            without=("ON_BATTERY", "IN_USE"), seconds=60 + PATIENCE_S
+        )  # the calm moment after the plug, a minute without a key
         assert watch.now()["may_train"]
         laptop.display.type()
         until_told("IN_USE", seconds=10)  # heard, not found by the next look
@@ -65,12 +76,28 @@ def test_p9_every_reason_is_told_once_when_it_holds_and_taken_back_when_not(lapt
         laptop.bus.do(lambda desktop: desktop.login.PrepareForSleep(True))
         until_told("BACKOFF")
         laptop.bus.do(lambda desktop: desktop.login.PrepareForSleep(False))
-        until(lambda: reason("BACKOFF")["text"] == "The computer woke up a moment ago.", what="the waking")
+        until(
+            lambda: reason("BACKOFF")["text"] == "The computer woke up a moment ago.",
+            what="the waking",
+        )
 
-        times = {code: watch.changes(code) for code in ("ON_BATTERY", "METERED", "OTHER_SESSION", "IN_USE", "BACKOFF")}
-        assert times == {"ON_BATTERY": 2, "METERED": 2, "OTHER_SESSION": 2, "IN_USE": 2, "BACKOFF": 1}
+        times = {
+            code: watch.changes(code)
+            for code in ("ON_BATTERY", "METERED", "OTHER_SESSION", "IN_USE", "BACKOFF")
+        }
+        assert times == {
+            "ON_BATTERY": 2,
+            "METERED": 2,
+            "OTHER_SESSION": 2,
+            "IN_USE": 2,
+            "BACKOFF": 1,
+        }
         assert watch.now()["work"]["limit_text"].startswith("25 % of one core = ")
         sources = {reading["name"]: reading["source"] for reading in watch.now()["readings"]}
-        assert (sources["idle"], sources["metered"], sources["session active"]) == ("X11", "NetworkManager", "logind")
+        assert (sources["idle"], sources["metered"], sources["session active"]) == (
+            "X11",
+            "NetworkManager",
+            "logind",
+        )
     finally:
         watch.close()

@@ -1,6 +1,8 @@
-"""An aggregator in memory behind the client's methods: real keys, certificates, signatures and models, no network.
+"""An aggregator in memory behind the client's methods: real keys, certificates, signatures and
+models, no network.
 
-`AggregatorClient`'s own behaviour on the wire is tested against real servers; this stands in where the agent's rules are tested.
+`AggregatorClient`'s own behaviour on the wire is tested against real servers; this stands in where
+the agent's rules are tested.
 """
 
 import hashlib
@@ -33,7 +35,9 @@ def safetensors(weights):
     import json
 
     body = array.array("d", weights).tobytes()
-    header = json.dumps({"weights": {"dtype": "F64", "shape": [len(weights)], "data_offsets": [0, len(body)]}}).encode()
+    header = json.dumps(
+        {"weights": {"dtype": "F64", "shape": [len(weights)], "data_offsets": [0, len(body)]}}
+    ).encode()
     return len(header).to_bytes(8, "little") + header + body
 
 
@@ -88,7 +92,16 @@ class FakeAggregator:
     def issue(self, csr_pem, device_id):
         made = self.authority.issue_device(csr_pem, device_id)
         fingerprint = load_pem_x509_certificate(made.encode()).fingerprint(SHA256()).hex()
-        self.log.append(canonical({"event": "issued", "certificate_sha256": fingerprint, "time": self.clock.now(), "not_after": 0}))
+        self.log.append(
+            canonical(
+                {
+                    "event": "issued",
+                    "certificate_sha256": fingerprint,
+                    "time": self.clock.now(),
+                    "not_after": 0,
+                }
+            )
+        )
         return made
 
     def tree(self):
@@ -106,7 +119,9 @@ class FakeAggregator:
             signing_key=public_hex(self.signing_key),
             task_id=self.task.task_id,
             root_sha256="",
-            operator=Operator("Test operator", "privacy@example.org", "The operator only.", "Ninety days."),
+            operator=Operator(
+                "Test operator", "privacy@example.org", "The operator only.", "Ninety days."
+            ),
             privacy=PrivacyFigures(self.task.mode, epsilon_milli, 100_000, 365, 3 * epsilon_milli),
         )
         return format_invitation(made, self.signing_key)
@@ -134,13 +149,26 @@ class FakeClient:
     def register(self, token, csr_pem):
         self._called("register")
         host = self._host
-        key = load_pem_x509_csr(csr_pem.encode()).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        key = (
+            load_pem_x509_csr(csr_pem.encode())
+            .public_key()
+            .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        )
         if host.tokens.get(token, key) not in (None, key):
-            raise NeedsUser("TOKEN_USED", "This invitation has been used already.", "Ask for a new one.")
+            raise NeedsUser(
+                "TOKEN_USED", "This invitation has been used already.", "Ask for a new one."
+            )
         host.tokens[token] = key
         device_id = host.devices.setdefault(key, f"urn:uuid:{uuid.uuid4()}")
         certificate = host.issue(csr_pem, device_id)
-        return Registration(device_id, certificate, host.authority.pem, "ab" * 16, host.task, public_hex(host.signing_key))
+        return Registration(
+            device_id,
+            certificate,
+            host.authority.pem,
+            "ab" * 16,
+            host.task,
+            public_hex(host.signing_key),
+        )
 
     @property
     def identity(self):
@@ -152,7 +180,16 @@ class FakeClient:
         contributed = (self._identity.device_id, host.config.round_id) in host.updates
         status = "open" if host.clock.now() < host.config.closes_at else "wait"
         config: RoundConfig | None = host.config if status == "open" else None
-        return Offer(status, 1800, host.task, host.version, host.digest, config, contributed, host.clock.now())
+        return Offer(
+            status,
+            1800,
+            host.task,
+            host.version,
+            host.digest,
+            config,
+            contributed,
+            host.clock.now(),
+        )
 
     def model(self, known_digest=""):
         self._called("model")
@@ -167,7 +204,9 @@ class FakeClient:
         if key[1] == host.config.round_id and host.clock.now() >= host.config.closes_at:
             raise PeerFault("ROUND_CLOSED", "The round has closed.", "")
         if host.updates.setdefault(key, body) != body:
-            raise PeerFault("ALREADY_CONTRIBUTED", "This device has already taken part in this round.", "")
+            raise PeerFault(
+                "ALREADY_CONTRIBUTED", "This device has already taken part in this round.", ""
+            )
         receipt = {
             "task_id": host.task.task_id,
             "round_id": key[1],
@@ -187,7 +226,10 @@ class FakeClient:
 
     def device(self):
         self._called("device")
-        return {"device_id": self._identity.device_id, "updates": [round_id for _, round_id in self._host.updates]}
+        return {
+            "device_id": self._identity.device_id,
+            "updates": [round_id for _, round_id in self._host.updates],
+        }
 
     def log_head(self):
         tree = self._host.tree()
@@ -196,9 +238,18 @@ class FakeClient:
         return {"size": head.size, "root": head.root, "signature": signature.hex()}
 
     def log_proof(self, certificate_sha256, size):
-        (index,) = [index for index, entry in enumerate(self._host.log) if certificate_sha256.encode() in entry]
+        (index,) = [
+            index
+            for index, entry in enumerate(self._host.log)
+            if certificate_sha256.encode() in entry
+        ]
         proof = self._host.tree().inclusion_proof(index, size)
-        return {"index": index, "size": size, "entry": self._host.log[index].decode(), "proof": [step.hex() for step in proof]}
+        return {
+            "index": index,
+            "size": size,
+            "entry": self._host.log[index].decode(),
+            "proof": [step.hex() for step in proof],
+        }
 
     def log_consistency(self, earlier, size):
         proof = self._host.tree().consistency_proof(earlier, size)
@@ -207,7 +258,9 @@ class FakeClient:
     def erase_by_secret(self, device_id, erase_secret):
         self._called("erase_by_secret")
         assert erase_secret == "ab" * 16
-        self._host.devices = {key: held for key, held in self._host.devices.items() if held != device_id}
+        self._host.devices = {
+            key: held for key, held in self._host.devices.items() if held != device_id
+        }
 
     def close(self):
         pass

@@ -1,4 +1,6 @@
-"""A certificate authority for tests: server and device certificates with any fault that a test needs."""
+"""A certificate authority for tests: server and device certificates with any fault that a test
+needs.
+"""
 
 import datetime
 from dataclasses import dataclass, field
@@ -16,7 +18,9 @@ def now() -> datetime.datetime:
 
 
 def pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 @dataclass
@@ -25,14 +29,25 @@ class TestAuthority:
 
     __test__ = False
     name: str = "Test authority"
-    key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+    key: ec.EllipticCurvePrivateKey = field(
+        default_factory=lambda: ec.generate_private_key(ec.SECP256R1())
+    )
 
     def __post_init__(self) -> None:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)])
         self.certificate = (
-            x509.CertificateBuilder(subject, subject, self.key.public_key(), x509.random_serial_number(), now() - DAY, now() + 365 * DAY)
+            x509.CertificateBuilder(
+                subject,
+                subject,
+                self.key.public_key(),
+                x509.random_serial_number(),
+                now() - DAY,
+                now() + 365 * DAY,
+            )
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), critical=False)
+            .add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), critical=False
+            )
             .add_extension(
                 x509.KeyUsage(
                     digital_signature=False,
@@ -66,12 +81,20 @@ class TestAuthority:
         """A certificate valid from now + `start` to now + `end`, as PEM."""
         return (
             x509.CertificateBuilder(
-                self.certificate.subject, x509.Name([]), public_key, x509.random_serial_number(), now() + start, now() + end
+                self.certificate.subject,
+                x509.Name([]),
+                public_key,
+                x509.random_serial_number(),
+                now() + start,
+                now() + end,
             )
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName(names), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
+                critical=False,
+            )
             .sign(self.key, hashes.SHA256())
             .public_bytes(serialization.Encoding.PEM)
             .decode()
@@ -80,10 +103,14 @@ class TestAuthority:
     def issue_device(self, csr_pem: str, device_id: str, **options: object) -> str:
         request = x509.load_pem_x509_csr(csr_pem.encode())
         assert request.is_signature_valid
-        return self.issue(request.public_key(), [x509.UniformResourceIdentifier(device_id)], **options)  # type: ignore[arg-type]
+        return self.issue(
+            request.public_key(), [x509.UniformResourceIdentifier(device_id)], **options
+        )  # type: ignore[arg-type]
 
     def issue_server(self, host: str = "localhost", **options: object) -> tuple[str, bytes]:
         """Certificate and key of a server, both PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self.issue(key.public_key(), [x509.DNSName(host)], usage=ExtendedKeyUsageOID.SERVER_AUTH, **options)  # type: ignore[arg-type]
+        certificate = self.issue(
+            key.public_key(), [x509.DNSName(host)], usage=ExtendedKeyUsageOID.SERVER_AUTH, **options
+        )  # type: ignore[arg-type]
         return certificate, pem(key)

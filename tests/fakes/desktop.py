@@ -1,4 +1,6 @@
-"""A private bus with what a desktop runs on it: UPower, NetworkManager, logind and Mutter's idle monitor, each told what to say."""
+"""A private bus with what a desktop runs on it: UPower, NetworkManager, logind and Mutter's idle
+monitor, each told what to say.
+"""
 
 import shutil
 import subprocess
@@ -89,7 +91,8 @@ class IdleMonitor(ServiceInterface):
         self.idle_ms = 0
         self.watches = {}
         self.is_hasty = False
-        """Whether somebody presses a key in the very moment in which a watch for it is asked for."""
+        """Whether somebody presses a key in the very moment in which a watch for it is asked
+        for."""
 
     @method()
     def GetIdletime(self) -> "t":  # noqa: F821

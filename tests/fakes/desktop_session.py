@@ -1,4 +1,5 @@
-"""A laptop around the installed `aegis`: a real X server, a private bus with UPower, NetworkManager, logind and Mutter, and the agent.
+"""A laptop around the installed `aegis`: a real X server, a private bus with UPower,
+NetworkManager, logind and Mutter, and the agent.
 
 Everything happens to the agent's own process from outside, by services, keys and signals.
 """
@@ -23,7 +24,9 @@ class Bus:
 
     def __init__(self, *services):
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(services)), daemon=True)
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve(services)), daemon=True
+        )
         self._thread.start()
         assert self._ready.wait(PATIENCE_S)
 
@@ -54,14 +57,18 @@ class Display:
     def __init__(self):
         reads, writes = os.pipe()
         self._server = subprocess.Popen(
-            ["Xvfb", "-displayfd", str(writes), "-screen", "0", "640x480x24"], pass_fds=[writes], stderr=subprocess.DEVNULL
+            ["Xvfb", "-displayfd", str(writes), "-screen", "0", "640x480x24"],
+            pass_fds=[writes],
+            stderr=subprocess.DEVNULL,
         )
         os.close(writes)
         with os.fdopen(reads) as told:
             self.name = f":{told.readline().strip()}"
 
     def type(self):
-        subprocess.run(["xdotool", "key", "a"], env={**os.environ, "DISPLAY": self.name}, check=True)
+        subprocess.run(
+            ["xdotool", "key", "a"], env={**os.environ, "DISPLAY": self.name}, check=True
+        )
 
     def close(self):
         self._server.terminate()
@@ -69,14 +76,20 @@ class Display:
 
 
 class Laptop:
-    """`services`: as tests.fakes.desktop starts them; with "idle" Mutter tells the idle time, without it the X server does."""
+    """`services`: as tests.fakes.desktop starts them; with "idle" Mutter tells the idle time,
+    without it the X server does.
+    """
 
     def __init__(self, folder, *services, share=100):
         self.folder = folder
         self.bus, self.display = Bus(*services), Display()
         (folder / "keys").mkdir(parents=True)
         (folder / "keys" / "aegisai-key").write_text("0123456789abcdef" * 2)
-        kept = {name: value for name, value in os.environ.items() if name not in ("WAYLAND_DISPLAY", "XDG_SESSION_ID")}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("WAYLAND_DISPLAY", "XDG_SESSION_ID")
+        }
         self.environ = {
             **kept,
             **self.bus.desktop.environ,
@@ -94,7 +107,14 @@ class Laptop:
 
     def aegis(self, *words):
         command = [sys.executable, "-m", "agent", *words, "--json"]
-        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        done = subprocess.run(
+            command,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -107,7 +127,10 @@ class Laptop:
     def start(self):
         """`aegis run`, until it answers."""
         self.agent = subprocess.Popen(
-            [sys.executable, "-m", "agent", "run"], env=self.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [sys.executable, "-m", "agent", "run"],
+            env=self.environ,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         until(self.answers, what="the agent")
 
@@ -115,7 +138,9 @@ class Laptop:
         return Channel(socket_path(self.folder / "device", self.environ))
 
     def answers(self):
-        """Whether the agent listens: its socket is there a moment before it does, and after a kill without it."""
+        """Whether the agent listens: its socket is there a moment before it does, and after a kill
+        without it.
+        """
         try:
             self.channel().close()
         except NoAgentError:
@@ -124,7 +149,10 @@ class Laptop:
 
     def worker(self):
         """The pid of the worker that trains, None while there is none."""
-        return next((pid for pid in children(self.agent.pid) if b"agent.worker" in _read(pid, "cmdline")), None)
+        return next(
+            (pid for pid in children(self.agent.pid) if b"agent.worker" in _read(pid, "cmdline")),
+            None,
+        )
 
     def kill(self):
         self.agent.kill()

@@ -14,16 +14,26 @@ ROW = tuple(range(29))
 
 
 class Device:
-    def __init__(self, folder, *, clock=None, aggregator=None, environ=None, worker=None, **options):
-        """`worker` takes the scratch folder and makes the worker; without it a fake answers at once. `options` are agent.app.build's."""
+    def __init__(
+        self, folder, *, clock=None, aggregator=None, environ=None, worker=None, **options
+    ):
+        """`worker` takes the scratch folder and makes the worker; without it a fake answers at
+        once. `options` are agent.app.build's.
+        """
         self.options = options
         self.home = folder / "home"
         self.runtime = folder / "run"
-        self.clock = clock or FakeClock(int(time.time()))  # the certificates of the fake aggregator are for these days
+        self.clock = clock or FakeClock(
+            int(time.time())
+        )  # the certificates of the fake aggregator are for these days
         self.worker = worker(self.home / "scratch") if worker else FakeWorker()
         self.keystore = MemoryKeyStore()
         self.server = aggregator or FakeAggregator(self.clock)
-        self.environ = {"XDG_RUNTIME_DIR": str(self.runtime), "AEGIS_POLICY": str(folder / "policy.toml"), **(environ or {})}
+        self.environ = {
+            "XDG_RUNTIME_DIR": str(self.runtime),
+            "AEGIS_POLICY": str(folder / "policy.toml"),
+            **(environ or {}),
+        }
         self.start()
 
     def start(self):
@@ -50,7 +60,11 @@ class Device:
     async def grant(self, surface="cli"):
         notice = await self.call("consent.show")
         return await self.call(
-            "consent.grant", notice_id=notice["notice_id"], text_sha256=notice["text_sha256"], surface=surface, locale=notice["locale"]
+            "consent.grant",
+            notice_id=notice["notice_id"],
+            text_sha256=notice["text_sha256"],
+            surface=surface,
+            locale=notice["locale"],
         )
 
     async def join(self):
@@ -60,13 +74,17 @@ class Device:
         self.add_rows(20)
 
     def add_rows(self, count):
-        self.agent.samples.add([((number, *ROW[1:]), number % 2, "a.exe") for number in range(count)], self.clock.now())
+        self.agent.samples.add(
+            [((number, *ROW[1:]), number % 2, "a.exe") for number in range(count)], self.clock.now()
+        )
 
     async def make_pass(self, hold_s=0, patience_s=0):
         return await self.agent.make_pass(hold_s=hold_s, patience_s=patience_s)
 
     async def pass_held_at(self, job):
-        """A pass, as a task, that stands still in this job of its worker until `worker.gates[job]` is set."""
+        """A pass, as a task, that stands still in this job of its worker until `worker.gates[job]`
+        is set.
+        """
         self.worker.gates[job] = asyncio.Event()
         task = asyncio.create_task(self.make_pass())
         async with asyncio.timeout(60):

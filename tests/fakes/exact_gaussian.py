@@ -1,4 +1,6 @@
-"""An exact sampler of the discrete Gaussian, slow: Canonne, Kamath and Steinke 2020, algorithms 1 to 3. Rationals only."""
+"""An exact sampler of the discrete Gaussian, slow: Canonne, Kamath and Steinke 2020, algorithms 1
+to 3. Rationals only.
+"""
 
 import math
 from fractions import Fraction

@@ -1,5 +1,6 @@
-"""Devices that take part in rounds of secure aggregation over real TLS: the machines of agent.secagg, the session and client of
-agent.transport, words of their own. Each runs in a thread of its own, as fast as the server answers.
+"""Devices that take part in rounds of secure aggregation over real TLS: the machines of
+agent.secagg, the session and client of agent.transport, words of their own. Each runs in a thread
+of its own, as fast as the server answers.
 """
 
 import asyncio
@@ -103,7 +104,11 @@ class GroupDevice:
         return body
 
     def heard(self, after):
-        return until(lambda: self.enrolled.client.inbox(self.config.round_id, after), what=f"what came of {after}", look_s=0)
+        return until(
+            lambda: self.enrolled.client.inbox(self.config.round_id, after),
+            what=f"what came of {after}",
+            look_s=0,
+        )
 
     def reconnect(self, server):
         """After a restart of the server, which listens elsewhere."""
@@ -114,7 +119,9 @@ class GroupDevice:
         return seal(np.full(config.d, self.value), config, os.urandom(8).hex())
 
     def take_part(self, offer, silent_from=None):
-        """A whole round; `silent_from`: the phase before which it drops out ("advertise", "shares", "masked", …)."""
+        """A whole round; `silent_from`: the phase before which it drops out ("advertise", "shares",
+        "masked", …).
+        """
         self.line = Line(self.enrolled.client, silent_from)
         machine = self.join(offer)
 
@@ -154,9 +161,17 @@ class GroupDevice:
 
 
 def play(devices, offer, silent=None):
-    """All devices through one round at the same time. `silent`: phase -> devices that drop out before it."""
-    silent_from = {device.device_id: phase for phase, some in (silent or {}).items() for device in some}
-    threads = [threading.Thread(target=device.take_part, args=(offer, silent_from.get(device.device_id))) for device in devices]
+    """All devices through one round at the same time.
+
+    `silent`: phase -> devices that drop out before it.
+    """
+    silent_from = {
+        device.device_id: phase for phase, some in (silent or {}).items() for device in some
+    }
+    threads = [
+        threading.Thread(target=device.take_part, args=(offer, silent_from.get(device.device_id)))
+        for device in devices
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -32,7 +32,15 @@ class Asked:
 class HttpsServer:
     """Context manager. `answers[path]` is a Scripted value or a function from Asked to one."""
 
-    def __init__(self, folder: Path, certificate_pem: str, key_pem: bytes, client_ca_pem: str = "", *, demand: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        certificate_pem: str,
+        key_pem: bytes,
+        client_ca_pem: str = "",
+        *,
+        demand: bool = False,
+    ) -> None:
         chain = folder / f"server-{threading.get_ident()}.pem"
         chain.write_bytes(certificate_pem.encode() + key_pem)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -46,7 +54,9 @@ class HttpsServer:
         self._connections: dict[int, int] = {}
         self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._server.context = context
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        )
 
     @property
     def port(self) -> int:
@@ -70,9 +80,14 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     context: ssl.SSLContext
 
-    def finish_request(self, request, client_address):  # the handshake runs in the connection's own thread
+    def finish_request(
+        self, request, client_address
+    ):  # the handshake runs in the connection's own thread
         request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with contextlib.suppress(OSError), self.context.wrap_socket(request, server_side=True) as wrapped:
+        with (
+            contextlib.suppress(OSError),
+            self.context.wrap_socket(request, server_side=True) as wrapped,
+        ):
             super().finish_request(wrapped, client_address)
 
     def handle_error(self, request, client_address):
@@ -87,7 +102,9 @@ def _handler(server: HttpsServer) -> type[BaseHTTPRequestHandler]:
         def handle_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             peer = self.connection.getpeercert()
-            asked = Asked(self.command, self.path, dict(self.headers), body, peer, self.client_address[1])
+            asked = Asked(
+                self.command, self.path, dict(self.headers), body, peer, self.client_address[1]
+            )
             server.asked.append(asked)
             answer = server.answers.get(self.path, Scripted(404, b'{"code": "NOT_FOUND"}'))
             answer = answer(asked) if callable(answer) else answer

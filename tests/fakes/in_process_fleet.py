@@ -24,7 +24,12 @@ class Town:
         for number in range(size):
             place = folder / f"d{number}"
             place.mkdir()
-            made = Device(place, clock=self.clock, aggregator=self.server, **{"limits": lambda: LIMITS, "sleep": quick, **options})
+            made = Device(
+                place,
+                clock=self.clock,
+                aggregator=self.server,
+                **{"limits": lambda: LIMITS, "sleep": quick, **options},
+            )
             self.devices.append(made)
 
     async def join(self):
@@ -39,7 +44,10 @@ class Town:
 
     async def meet(self, patience_s=60):
         """One pass of each, at once. Results, or the errors that ended them."""
-        return await asyncio.gather(*(device.make_pass(patience_s=patience_s) for device in self.devices), return_exceptions=True)
+        return await asyncio.gather(
+            *(device.make_pass(patience_s=patience_s) for device in self.devices),
+            return_exceptions=True,
+        )
 
     def close(self):
         for device in self.devices:
@@ -51,7 +59,12 @@ def device_id(device):
 
 
 def outcomes(results):
-    return [result.outcome.value if not isinstance(result, BaseException) else getattr(result, "code", repr(result)) for result in results]
+    return [
+        result.outcome.value
+        if not isinstance(result, BaseException)
+        else getattr(result, "code", repr(result))
+        for result in results
+    ]
 
 
 async def until(condition, seconds=PATIENCE_S):
@@ -73,6 +86,17 @@ async def wait_at(town, victim, place):
         town.server.lies[after] = lambda true, who: None if who == name else true
     running = [asyncio.create_task(device.make_pass(patience_s=60)) for device in town.devices]
     name = device_id(victim)
-    reached = {"inbox advertise": "advertise", "inbox shares": "shares", "inbox masked": "masked", "inbox consistency": "consistency"}
-    await until(lambda: "seal" in victim.worker.calls if place == "seal" else reached[place] in town.server.said(name))
+    reached = {
+        "inbox advertise": "advertise",
+        "inbox shares": "shares",
+        "inbox masked": "masked",
+        "inbox consistency": "consistency",
+    }
+    await until(
+        lambda: (
+            "seal" in victim.worker.calls
+            if place == "seal"
+            else reached[place] in town.server.said(name)
+        )
+    )
     return running

@@ -1,4 +1,5 @@
-"""A link without an agent: the interface of `ui.agent_client.Link`, statuses pushed by the test, every call kept.
+"""A link without an agent: the interface of `ui.agent_client.Link`, statuses pushed by the test,
+every call kept.
 
 link = FakeLink(status(AgentState.WAITING))
 link.answers["consent.show"] = notice_answer()
@@ -30,7 +31,9 @@ DAY = 24 * 3600
 
 
 class FakeLink(QObject):
-    """Answers come from `answers` (method -> result, AegisError, or a function of the params); without one a call waits in `waiting`."""
+    """Answers come from `answers` (method -> result, AegisError, or a function of the params);
+    without one a call waits in `waiting`.
+    """
 
     statusChanged = Signal(object)
     connectedChanged = Signal(bool)
@@ -91,7 +94,11 @@ def status(state=AgentState.WAITING, consent=ConsentState.GRANTED, **changes):
         budget=BudgetView(1.0, 1e-5, 365, 0.34, 0.34, 0.34, 3.0, NOW + 325 * DAY, None, 2),
         model=ModelView(12, "c0ffee" * 10 + "abcd", False),
         enrolled=True,
-        operator=OperatorView("Northwind Security Institute", "privacy@northwind.example", "https://aggregator.northwind.example:9443"),
+        operator=OperatorView(
+            "Northwind Security Institute",
+            "privacy@northwind.example",
+            "https://aggregator.northwind.example:9443",
+        ),
         next_at=NOW + 1800,
         readings=(
             ReadingView("on mains", "yes", "power_supply"),
@@ -112,8 +119,20 @@ def waiting():
     """On battery and in use, as most laptops are most of the day."""
     return status(
         reasons=(
-            Reason(ReasonCode.ON_BATTERY, "The computer runs on battery.", "64 %, discharging", "power_supply", "battery.rule"),
-            Reason(ReasonCode.IN_USE, "You are using the computer.", "0 min idle", "Mutter", "idle.only"),
+            Reason(
+                ReasonCode.ON_BATTERY,
+                "The computer runs on battery.",
+                "64 %, discharging",
+                "power_supply",
+                "battery.rule",
+            ),
+            Reason(
+                ReasonCode.IN_USE,
+                "You are using the computer.",
+                "0 min idle",
+                "Mutter",
+                "idle.only",
+            ),
             Reason(ReasonCode.NO_ROUND, "No round is open.", until=NOW + 1800),
         )
     )
@@ -135,7 +154,9 @@ def new_home():
         reasons=(
             Reason(ReasonCode.NO_CONSENT, "You have not agreed to contribute."),
             Reason(ReasonCode.NOT_ENROLLED, "No operator was joined yet."),
-            Reason(ReasonCode.NOTHING_TO_LEARN, "There are no training rows yet.", "0 rows", "samples"),
+            Reason(
+                ReasonCode.NOTHING_TO_LEARN, "There are no training rows yet.", "0 rows", "samples"
+            ),
         ),
     )
 
@@ -148,14 +169,28 @@ def every_state():
         AgentState.TRAINING: status(AgentState.TRAINING, activity="Training.", progress=0.42),
         AgentState.SENDING: status(AgentState.SENDING, activity="Sending.", progress=0.9),
         AgentState.PAUSED: status(
-            AgentState.PAUSED, paused_until=NOW + 900, reasons=(Reason(ReasonCode.USER_PAUSED, "You paused it.", until=NOW + 900),)
+            AgentState.PAUSED,
+            paused_until=NOW + 900,
+            reasons=(Reason(ReasonCode.USER_PAUSED, "You paused it.", until=NOW + 900),),
         ),
         AgentState.ATTENTION: status(
             AgentState.ATTENTION,
-            reasons=(Reason(ReasonCode.KEYRING_LOCKED, "The keyring is locked. Unlock it.", source="SecretService"),),
+            reasons=(
+                Reason(
+                    ReasonCode.KEYRING_LOCKED,
+                    "The keyring is locked. Unlock it.",
+                    source="SecretService",
+                ),
+            ),
         ),
         AgentState.ERROR: status(
-            AgentState.ERROR, notes=("The server's certificate is not the one in the invitation. Ask the operator for a new invitation.",)
+            AgentState.ERROR,
+            notes=(
+                (
+                    "The server's certificate is not the one in the invitation. Ask the operator"
+                    " for a new invitation."
+                ),
+            ),
         ),
     }
 
@@ -174,7 +209,11 @@ def notice(locale="en-DE", operator=True):
     """The real notice, with this operator's facts."""
     from agent.consent.wording import Figures, compose
 
-    return compose(locale, operator_facts() if operator else None, Figures("local", 1000, 100_000, 365, 3000, 12))
+    return compose(
+        locale,
+        operator_facts() if operator else None,
+        Figures("local", 1000, 100_000, 365, 3000, 12),
+    )
 
 
 def notice_answer(made: Notice | None = None, state=ConsentState.UNASKED):
@@ -212,7 +251,13 @@ def ledger_answer():
                 "epsilon": 0.214,
             }
         )
-        receipt = {"task_id": "demo-task", "round_id": 40 + number, "body_sha256": digest, "bytes": 936, "received_at": at + 1}
+        receipt = {
+            "task_id": "demo-task",
+            "round_id": 40 + number,
+            "body_sha256": digest,
+            "bytes": 936,
+            "received_at": at + 1,
+        }
         outbox.append(
             {
                 "attempt": attempt,
@@ -240,14 +285,22 @@ def ledger_answer():
         "sent": 1,
         "bytes_up": 936,
     }
-    return {"charges": charges, "outbox": outbox, "totals": totals, "verified": None, "problems": []}
+    return {
+        "charges": charges,
+        "outbox": outbox,
+        "totals": totals,
+        "verified": None,
+        "problems": [],
+    }
 
 
 def sent_answer(path=None):
     """A function of the params, as `answers["sent.show"]`."""
 
     def answer(params):
-        entry = next(entry for entry in ledger_answer()["outbox"] if entry["attempt"] == params["attempt"])
+        entry = next(
+            entry for entry in ledger_answer()["outbox"] if entry["attempt"] == params["attempt"]
+        )
         header = {
             "attempt": entry["attempt"],
             "bits": 32,
@@ -257,15 +310,30 @@ def sent_answer(path=None):
             "round_id": entry["round_id"],
             "task_id": "demo-task",
         }
-        return {"entry": entry, "header": header if path else None, "path": str(path) if path else None}
+        return {
+            "entry": entry,
+            "header": header if path else None,
+            "path": str(path) if path else None,
+        }
 
     return answer
 
 
 def preview_answer(path):
-    names = ("e_lfanew", "machine", "number_of_sections", "time_date_stamp", "size_of_optional_header", "characteristics")
+    names = (
+        "e_lfanew",
+        "machine",
+        "number_of_sections",
+        "time_date_stamp",
+        "size_of_optional_header",
+        "characteristics",
+    )
     return {
         "label": "example",
         "features": {name: 256 * place for place, name in enumerate(names, 1)},
-        "update": {"bytes": 936, "header": {"kind": "local-update", "d": 116, "bits": 32}, "path": str(path)},
+        "update": {
+            "bytes": 936,
+            "header": {"kind": "local-update", "d": 116, "bits": 32},
+            "path": str(path),
+        },
     }

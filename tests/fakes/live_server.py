@@ -1,4 +1,6 @@
-"""The real aggregator over real TLS on loopback, in a thread of the test, with a clock that the test moves; and enrolled devices."""
+"""The real aggregator over real TLS on loopback, in a thread of the test, with a clock that the
+test moves; and enrolled devices.
+"""
 
 import asyncio
 import os
@@ -24,24 +26,38 @@ from server_stub.storage.store import Store
 from tests.fakes.clock import FakeClock
 from tests.fakes.timeouts import PATIENCE_S, until
 
-OPERATOR = Operator("Test operator", "privacy@example.org", "The operator only.", "Until the round has ended.")
+OPERATOR = Operator(
+    "Test operator", "privacy@example.org", "The operator only.", "Until the round has ended."
+)
 
 
 def make_home(folder: Path, now: int, **options) -> tuple[Home, Settings]:
-    """What `aegis-server init --mode local` makes (or another `mode`). `options`: settings by name."""
+    """What `aegis-server init --mode local` makes (or another `mode`).
+
+    `options`: settings by name.
+    """
     home = Home(folder)
     task = default_task(options.pop("mode", Mode.LOCAL))
-    settings = changed(Settings(OPERATOR, task), port=0, operator_port=0, **{"epsilon_milli": 1000, **options})
+    settings = changed(
+        Settings(OPERATOR, task), port=0, operator_port=0, **{"epsilon_milli": 1000, **options}
+    )
     home.create(settings, now)
     store = Store(home.database_url)
-    store.add_model(models.make_model(1, models.start_model(), origin="start model", demonstration=True, now=now), now)
+    store.add_model(
+        models.make_model(
+            1, models.start_model(), origin="start model", demonstration=True, now=now
+        ),
+        now,
+    )
     models.bring_up_to_date(home, store, settings.task, now)
     store.close()
     return home, settings
 
 
 class LiveServer:
-    """`with LiveServer(tmp_path, target=3) as server:`; the same folder again continues where the last one ended."""
+    """`with LiveServer(tmp_path, target=3) as server:`; the same folder again continues where the
+    last one ended.
+    """
 
     def __init__(self, folder, *, clock=None, rates=None, **options):
         self.folder = folder
@@ -49,7 +65,10 @@ class LiveServer:
         self.rates = rates or Rates()
         if (folder / "server").exists():
             self.home = Home(folder / "server")
-            self.settings = changed(self.home.settings(), **{name: value for name, value in options.items() if name != "mode"})
+            self.settings = changed(
+                self.home.settings(),
+                **{name: value for name, value in options.items() if name != "mode"},
+            )
         else:
             self.home, self.settings = make_home(folder / "server", self.clock.now(), **options)
 
@@ -88,7 +107,15 @@ class LiveServer:
 
     async def _serve(self):
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        await serve(self.home, self.settings, self.authority, clock=self.clock, rates=self.rates, stop=self._stop, announce=self._announce)
+        await serve(
+            self.home,
+            self.settings,
+            self.authority,
+            clock=self.clock,
+            rates=self.rates,
+            stop=self._stop,
+            announce=self._announce,
+        )
 
     def _announce(self, where):
         self.where = where
@@ -118,7 +145,9 @@ class LiveServer:
         return self._view
 
     def wait_for_model(self, version):
-        """The offer that tells devices of this model, and of the round that is opened on it a moment later."""
+        """The offer that tells devices of this model, and of the round that is opened on it a
+        moment later.
+        """
         device = self.enrol()
 
         def offered():
@@ -143,7 +172,9 @@ class Enrolled:
         self.registration = client.register(token, self.file.csr_pem())
         client.close()
         made = self.registration
-        self.file.set_certificate(made.device_id, made.certificate_pem, made.ca_pem, made.erase_secret, made.signing_key)
+        self.file.set_certificate(
+            made.device_id, made.certificate_pem, made.ca_pem, made.erase_secret, made.signing_key
+        )
         self.device_id = made.device_id
         self.client = server.client(self.file.load())
 

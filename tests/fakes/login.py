@@ -1,6 +1,8 @@
-"""A login of its own for real windows: Xvfb, a window manager, a private session bus, and if wanted a keyring or a tray.
+"""A login of its own for real windows: Xvfb, a window manager, a private session bus, and if wanted
+a keyring or a tray.
 
-`with Desktop(folder) as desktop:`; `desktop.start("tray")` runs `aegis tray` in it. Nothing of the login that runs the tests is touched.
+`with Desktop(folder) as desktop:`; `desktop.start("tray")` runs `aegis tray` in it. Nothing of the
+login that runs the tests is touched.
 """
 
 import contextlib
@@ -45,7 +47,8 @@ class Desktop:
         self._started = []
 
     def __enter__(self):
-        # Short, because a socket's path holds 107 bytes; services of the login may still write there when it is removed.
+        # Short, because a socket's path holds 107 bytes; services of the login may still write
+        # there when it is removed.
         self._runtime = tempfile.TemporaryDirectory(prefix="aegisai-", ignore_cleanup_errors=True)
         self._log = (self.folder / "desktop.log").open("ab")
         self.environ = {
@@ -56,10 +59,21 @@ class Desktop:
             "QT_QPA_PLATFORM": "xcb",
             "LANG": "C.UTF-8",
         }
-        bus = self._run(["dbus-daemon", "--session", "--nofork", "--print-address=1"], stdout=subprocess.PIPE)
+        bus = self._run(
+            ["dbus-daemon", "--session", "--nofork", "--print-address=1"], stdout=subprocess.PIPE
+        )
         self.environ["DBUS_SESSION_BUS_ADDRESS"] = bus.stdout.readline().decode().strip()
         read, write = os.pipe()
-        screen = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x900x24", "-nolisten", "tcp"]
+        screen = [
+            "Xvfb",
+            "-displayfd",
+            str(write),
+            "-screen",
+            "0",
+            "1280x900x24",
+            "-nolisten",
+            "tcp",
+        ]
         self._run(screen, pass_fds=(write,))
         os.close(write)
         with os.fdopen(read) as number:
@@ -67,7 +81,10 @@ class Desktop:
         self._manager = self._run(["openbox"])
         until(self._is_managed, what="the window manager")
         if self._keyring:
-            store = self._run(["gnome-keyring-daemon", "--foreground", "--unlock", "--components=secrets"], stdin=subprocess.PIPE)
+            store = self._run(
+                ["gnome-keyring-daemon", "--foreground", "--unlock", "--components=secrets"],
+                stdin=subprocess.PIPE,
+            )
             store.stdin.write(secret_service.PASSWORD.encode())
             store.stdin.close()
             until(lambda: self._is_on_the_bus("org.freedesktop.secrets"), what="the keyring")
@@ -96,7 +113,14 @@ class Desktop:
     def aegis(self, *words):
         """What `aegis WORDS` prints."""
         command = [sys.executable, "-m", "agent", *words]
-        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        done = subprocess.run(
+            command,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -142,7 +166,14 @@ class Desktop:
 
     def xdotool(self, *words):
         command = ["xdotool", *words]
-        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        done = subprocess.run(
+            command,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
         return done.stdout.split()
 
     def window(self, title, seconds=PATIENCE_S):
@@ -150,24 +181,44 @@ class Desktop:
         return until(lambda: self.windows(title), seconds, f"a window {title!r}")[0]
 
     def windows(self, title):
-        """X ids of the visible windows with this title; looked for again where one went away meanwhile."""
+        """X ids of the visible windows with this title; looked for again where one went away
+        meanwhile.
+        """
         command = ["xdotool", "search", "--onlyvisible", "--name", title]
 
         def search():
-            done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+            done = subprocess.run(
+                command,
+                env=self.environ,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE_S,
+                check=False,
+            )
             return None if "X Error" in done.stderr else done
 
         return until(search, what="an undisturbed search").stdout.split()
 
     def focus(self, window):
-        until(lambda: (self.xdotool("windowactivate", window), self.xdotool("getactivewindow") == [window])[1], what="the focus")
+        until(
+            lambda: (
+                self.xdotool("windowactivate", window),
+                self.xdotool("getactivewindow") == [window],
+            )[1],
+            what="the focus",
+        )
 
     def keys(self, *keys):
         self.xdotool("key", "--delay", "60", *keys)
 
     def shot(self, path):
         """Save the screen as a picture."""
-        subprocess.run(["import", "-window", "root", str(path)], env=self.environ, check=True, timeout=PATIENCE_S)
+        subprocess.run(
+            ["import", "-window", "root", str(path)],
+            env=self.environ,
+            check=True,
+            timeout=PATIENCE_S,
+        )
 
     def _killed(self):
         """Kill everything of AegisAI that still runs on this home; what that was."""
@@ -184,13 +235,32 @@ class Desktop:
         if self._manager.poll() is not None:
             self._manager = self._run(["openbox"])
         command = ["xprop", "-root", "_NET_SUPPORTING_WM_CHECK"]
-        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        done = subprocess.run(
+            command,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
         return "window id" in done.stdout
 
     def _is_on_the_bus(self, name):
-        command = ["dbus-send", "--session", "--print-reply", "--dest=org.freedesktop.DBus", "/", "org.freedesktop.DBus.NameHasOwner"]
+        command = [
+            "dbus-send",
+            "--session",
+            "--print-reply",
+            "--dest=org.freedesktop.DBus",
+            "/",
+            "org.freedesktop.DBus.NameHasOwner",
+        ]
         asked = subprocess.run(
-            [*command, f"string:{name}"], env=self.environ, capture_output=True, text=True, timeout=PATIENCE_S, check=True
+            [*command, f"string:{name}"],
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=True,
         )
         return "boolean true" in asked.stdout
 

@@ -1,6 +1,8 @@
-"""An aggregator in memory that lets devices meet: the real group machine behind the client's methods, with a lie for every attack.
+"""An aggregator in memory that lets devices meet: the real group machine behind the client's
+methods, with a lie for every attack.
 
-Time passes by asking: when the devices of a group have asked in vain often enough, its phase is over.
+Time passes by asking: when the devices of a group have asked in vain often enough, its phase is
+over.
 """
 
 import threading
@@ -23,14 +25,24 @@ PATIENCE = 150
 
 
 class MeetingAggregator(FakeAggregator):
-    """`expected` devices make a group; a window is announced when so many have said that they are ready."""
+    """`expected` devices make a group; a window is announced when so many have said that they are
+    ready.
+    """
 
     def __init__(self, clock, expected=3, **options):
         self.expected = expected
-        self.options = {"g_max": expected, "min_group": 3, "min_sum": 2, "gamma_milli": 0, "phase_s": 10, **options}
+        self.options = {
+            "g_max": expected,
+            "min_group": 3,
+            "min_sum": 2,
+            "gamma_milli": 0,
+            "phase_s": 10,
+            **options,
+        }
         self.lock = threading.RLock()
         self.lies = {}
-        """Inbox name ("advertise", "shares", "masked", "consistency") or "offer" -> function of the true answer and the device id."""
+        """Inbox name ("advertise", "shares", "masked", "consistency") or "offer" -> function of the
+        true answer and the device id."""
         self.revoked = []
         self.list_number = 1
         super().__init__(clock)
@@ -65,7 +77,13 @@ class MeetingAggregator(FakeAggregator):
 
     @property
     def crl_pem(self):
-        return revocation_list(self.authority.certificate, self.authority.key, self.list_number, self.revoked, self.clock.now())
+        return revocation_list(
+            self.authority.certificate,
+            self.authority.key,
+            self.list_number,
+            self.revoked,
+            self.clock.now(),
+        )
 
     def client(self, server, ca_pem, signing_key, identity):
         assert (server, ca_pem) == (self.server, self.authority.pem)
@@ -83,7 +101,17 @@ class MeetingAggregator(FakeAggregator):
         config = self.config if self.window else None
         contributed = (device_id, self.config.round_id) in self.updates
         made = Offer(
-            "open" if config else "wait", 5, self.task, self.version, self.digest, config, contributed, now, opens, closes, self.crl_pem
+            "open" if config else "wait",
+            5,
+            self.task,
+            self.version,
+            self.digest,
+            config,
+            contributed,
+            now,
+            opens,
+            closes,
+            self.crl_pem,
         )
         return self.lies.get("offer", lambda made, _: made)(made, device_id)
 
@@ -176,7 +204,9 @@ class MeetingClient(FakeClient):
         self._act(phase, lambda: self._host.phase(self.device_id, round_id, phase, body))
 
     def inbox(self, round_id, after):
-        return self._act(f"inbox {after}", lambda: self._host.inbox_for(self.device_id, round_id, after))
+        return self._act(
+            f"inbox {after}", lambda: self._host.inbox_for(self.device_id, round_id, after)
+        )
 
     def leave(self, round_id, body):
         self.send_phase(round_id, "leave", body)

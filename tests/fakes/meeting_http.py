@@ -1,4 +1,6 @@
-"""The meeting aggregator behind real TLS and HTTP: the device's own client speaks to it, with certificates, nonces and signed requests."""
+"""The meeting aggregator behind real TLS and HTTP: the device's own client speaks to it, with
+certificates, nonces and signed requests.
+"""
 
 import base64
 import json
@@ -18,7 +20,9 @@ STATUS = {"ROUND_CLOSED": 410, "ALREADY_CONTRIBUTED": 409, "NOT_IN_GROUP": 403}
 
 
 class MeetingSite:
-    """`with MeetingSite(folder, host) as site:` serves `host` (a MeetingAggregator) at its own `server` address."""
+    """`with MeetingSite(folder, host) as site:` serves `host` (a MeetingAggregator) at its own
+    `server` address.
+    """
 
     def __init__(self, folder, host: MeetingAggregator):
         self.host = host
@@ -55,7 +59,9 @@ class MeetingSite:
             return _json({"nonce": self._nonce()})
         if parts == ["register"]:
             made = line.register(**json.loads(asked.body))
-            self._keys[made.device_id] = load_pem_x509_certificate(made.certificate_pem.encode()).public_key()
+            self._keys[made.device_id] = load_pem_x509_certificate(
+                made.certificate_pem.encode()
+            ).public_key()
             return _json({**asdict(made), "task": made.task.to_json()})
         if asked.method == "GET":
             return self._read(line, parts, parse_qs(place.query))
@@ -73,20 +79,43 @@ class MeetingSite:
     def _read(self, line, parts, query):
         host = self.host
         if parts == ["rounds", "offer"]:
-            made = line.offer(ready=query.get("ready") == ["true"], trained=int(query["trained"][0]) if "trained" in query else None)
-            offer = {**vars(made), "task": made.task.to_json(), "round": made.round.to_json() if made.round else None}
+            made = line.offer(
+                ready=query.get("ready") == ["true"],
+                trained=int(query["trained"][0]) if "trained" in query else None,
+            )
+            offer = {
+                **vars(made),
+                "task": made.task.to_json(),
+                "round": made.round.to_json() if made.round else None,
+            }
             crl_pem = offer.pop("crl_pem")
-            return _json({"offer": offer, "signature": sign(host.signing_key, Context.OFFER, offer), "crl_pem": crl_pem})
+            return _json(
+                {
+                    "offer": offer,
+                    "signature": sign(host.signing_key, Context.OFFER, offer),
+                    "crl_pem": crl_pem,
+                }
+            )
         if parts == ["model"]:
             made = line.model()
-            facts = {"X-Model-Metadata": base64.urlsafe_b64encode(made.metadata).decode(), "X-Model-Signature": made.signature}
+            facts = {
+                "X-Model-Metadata": base64.urlsafe_b64encode(made.metadata).decode(),
+                "X-Model-Signature": made.signature,
+            }
             return Scripted(200, made.model, facts)
         heard = line.inbox(int(parts[1]), query["after"][0])
         return Scripted(204, b"") if heard is None else Scripted(200, heard)
 
     def _check(self, asked, line):
         lower = {name.lower(): value for name, value in asked.headers.items()}
-        signed = verify_request(asked.method, asked.headers["Host"], asked.path, lower, asked.body, lambda _: self._keys[line.device_id])
+        signed = verify_request(
+            asked.method,
+            asked.headers["Host"],
+            asked.path,
+            lower,
+            asked.body,
+            lambda _: self._keys[line.device_id],
+        )
         assert signed.nonce in self._nonces
         self._nonces.remove(signed.nonce)
 

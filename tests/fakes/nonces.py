@@ -1,4 +1,6 @@
-"""Nonces and signatures as the server treats them, for the scripted HTTPS server: `guard(answer)` answers only a fresh, signed request."""
+"""Nonces and signatures as the server treats them, for the scripted HTTPS server: `guard(answer)`
+answers only a fresh, signed request.
+"""
 
 import json
 import secrets
@@ -30,7 +32,14 @@ class Nonces:
         def guarded(asked: Asked) -> Scripted:
             lower = {name.lower(): value for name, value in asked.headers.items()}
             try:
-                signed = verify_request(asked.method, asked.headers["Host"], asked.path, lower, asked.body, lambda _: self.key)
+                signed = verify_request(
+                    asked.method,
+                    asked.headers["Host"],
+                    asked.path,
+                    lower,
+                    asked.body,
+                    lambda _: self.key,
+                )
             except PeerFault:
                 return Scripted(401, b'{"code": "BAD_REQUEST_SIGNATURE"}')
             next_nonce = {"Replay-Nonce": self.fresh()}

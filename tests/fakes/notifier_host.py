@@ -1,6 +1,8 @@
-"""A panel's notification area on a private bus: the StatusNotifier watcher and host, with its menu read and clicked over D-Bus.
+"""A panel's notification area on a private bus: the StatusNotifier watcher and host, with its menu
+read and clicked over D-Bus.
 
-`with NotifierHost(address) as host:`; everything is asked from the test's thread, a loop of its own talks to the bus.
+`with NotifierHost(address) as host:`; everything is asked from the test's thread, a loop of its own
+talks to the bus.
 """
 
 import asyncio
@@ -71,7 +73,9 @@ class NotifierHost:
     def properties(self):
         """What the newest icon shows: title, tooltip, pixmaps, state, menu."""
         name = "org.kde.StatusNotifierItem"
-        (found,) = self._call("/StatusNotifierItem", "org.freedesktop.DBus.Properties", "GetAll", "s", [name])
+        (found,) = self._call(
+            "/StatusNotifierItem", "org.freedesktop.DBus.Properties", "GetAll", "s", [name]
+        )
         return {key: value.value for key, value in found.items()}
 
     def tooltip(self):
@@ -85,7 +89,9 @@ class NotifierHost:
     def menu(self):
         """Label -> (id, enabled) of everything visible, submenus included."""
         self._call(self._menu_path(), "com.canonical.dbusmenu", "AboutToShow", "i", [0])
-        _, layout = self._call(self._menu_path(), "com.canonical.dbusmenu", "GetLayout", "iias", [0, -1, []])
+        _, layout = self._call(
+            self._menu_path(), "com.canonical.dbusmenu", "GetLayout", "iias", [0, -1, []]
+        )
         found = {}
         self._walk(layout, found)
         return found
@@ -94,7 +100,13 @@ class NotifierHost:
         """Once the menu offers it."""
         until(lambda: self.is_enabled(label), what=f"{label!r} in the menu")
         number, _ = self.menu()[label]
-        self._call(self._menu_path(), "com.canonical.dbusmenu", "Event", "isvu", [number, "clicked", Variant("i", 0), 0])
+        self._call(
+            self._menu_path(),
+            "com.canonical.dbusmenu",
+            "Event",
+            "isvu",
+            [number, "clicked", Variant("i", 0), 0],
+        )
 
     def is_enabled(self, label):
         """Whether the menu offers it now."""
@@ -115,7 +127,14 @@ class NotifierHost:
         """Ask the newest icon; again where it was just replaced by another."""
 
         def reply():
-            message = Message(destination=self.items[-1], path=path, interface=interface, member=member, signature=signature, body=body)
+            message = Message(
+                destination=self.items[-1],
+                path=path,
+                interface=interface,
+                member=member,
+                signature=signature,
+                body=body,
+            )
             said = self._ask(self._bus.call(message))
             return said if said.message_type is MessageType.METHOD_RETURN else None
 

@@ -1,4 +1,6 @@
-"""Devices and a group that talk without a network: real keys, certificates and machines; only time is played."""
+"""Devices and a group that talk without a network: real keys, certificates and machines; only time
+is played.
+"""
 
 import hashlib
 import os
@@ -67,7 +69,9 @@ class Fleet:
 
     n: int
     config: RoundConfig = None
-    limits: Limits = field(default_factory=lambda: Limits(min_group=2, min_sum=2, gamma_milli=0, max_rho_units=2**60))
+    limits: Limits = field(
+        default_factory=lambda: Limits(min_group=2, min_sum=2, gamma_milli=0, max_rho_units=2**60)
+    )
 
     def __post_init__(self):
         self.config = self.config or plan(self.n)
@@ -79,7 +83,9 @@ class Fleet:
         config = config or self.config
         key = ec.generate_private_key(ec.SECP256R1())
         device_id = f"urn:uuid:00000000-0000-4000-8000-{number:012d}"
-        certificate = (authority or self.authority).issue(key.public_key(), [UniformResourceIdentifier(device_id)])
+        certificate = (authority or self.authority).issue(
+            key.public_key(), [UniformResourceIdentifier(device_id)]
+        )
         client = Client(
             config,
             device_id,
@@ -94,8 +100,16 @@ class Fleet:
 
     @staticmethod
     def seal(words, config):
-        header = {"kind": "sealed-words", "task_id": config.task_id, "round_id": config.round_id, "config_digest": config.digest}
-        return envelope.encode({**header, "attempt": "cd" * 16, "d": config.d, "bits": config.bits}, pack(words, config.bits))
+        header = {
+            "kind": "sealed-words",
+            "task_id": config.task_id,
+            "round_id": config.round_id,
+            "config_digest": config.digest,
+        }
+        return envelope.encode(
+            {**header, "attempt": "cd" * 16, "d": config.d, "bits": config.bits},
+            pack(words, config.bits),
+        )
 
     def join(self, peers=None) -> Join:
         made = Join(self.config, self.authority.pem, self.now)
@@ -112,7 +126,9 @@ class Fleet:
         return (total & ((1 << self.config.bits) - 1)).astype(np.uint32)
 
     def run(self, drops=None) -> GroupRound:
-        """A whole round; `drops`: phase name -> numbers of devices that are silent from that phase on."""
+        """A whole round; `drops`: phase name -> numbers of devices that are silent from that phase
+        on.
+        """
         drops = drops or {}
         group = self.group()
         silent = set()

@@ -1,7 +1,8 @@
 """Run a command on a private D-Bus session with a real gnome-keyring.
 
-`run([...], folder)` in tests, `python -m tests.fakes.secret_service CMD…` by hand. Nothing of the login that runs the tests is
-touched: own home, own runtime folder, own bus, no display. The keyring begins unlocked.
+`run([...], folder)` in tests, `python -m tests.fakes.secret_service CMD…` by hand. Nothing of the
+login that runs the tests is touched: own home, own runtime folder, own bus, no display. The keyring
+begins unlocked.
 """
 
 import os
@@ -16,7 +17,10 @@ from tests.fakes.timeouts import PATIENCE_S
 
 NEEDED = ("dbus-run-session", "gnome-keyring-daemon")
 PASSWORD = "test-pw"
-_START = f'eval "$(printf %s {PASSWORD} | gnome-keyring-daemon --unlock --components=secrets)" && exec "$@"'
+_START = (
+    f'eval "$(printf %s {PASSWORD} | gnome-keyring-daemon --unlock --components=secrets)" && exec'
+    ' "$@"'
+)
 
 
 def missing() -> str:
@@ -29,13 +33,25 @@ def environment(folder: Path) -> dict[str, str]:
     runtime = folder / "runtime"
     runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}
-    return {**kept, "HOME": str(folder), "XDG_RUNTIME_DIR": str(runtime), "XDG_DATA_HOME": str(folder / "share")}
+    return {
+        **kept,
+        "HOME": str(folder),
+        "XDG_RUNTIME_DIR": str(runtime),
+        "XDG_DATA_HOME": str(folder / "share"),
+    }
 
 
 def run(
-    command: Sequence[str], folder: Path, *, timeout_s: float = PATIENCE_S, extra: dict[str, str] | None = None
+    command: Sequence[str],
+    folder: Path,
+    *,
+    timeout_s: float = PATIENCE_S,
+    extra: dict[str, str] | None = None,
 ) -> "subprocess.CompletedProcess[str]":
-    """Run `command` with the keyring; the bus and the keyring end with it. The keyring's file stays in `folder`."""
+    """Run `command` with the keyring; the bus and the keyring end with it.
+
+    The keyring's file stays in `folder`.
+    """
     whole = ["dbus-run-session", "--", "sh", "-c", _START, "sh", *command]
     return subprocess.run(
         whole,
@@ -51,4 +67,9 @@ def run(
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as home:
         os.chdir(Path(__file__).parents[2])
-        sys.exit(subprocess.call(["dbus-run-session", "--", "sh", "-c", _START, "sh", *sys.argv[1:]], env=environment(Path(home))))
+        sys.exit(
+            subprocess.call(
+                ["dbus-run-session", "--", "sh", "-c", _START, "sh", *sys.argv[1:]],
+                env=environment(Path(home)),
+            )
+        )

@@ -1,4 +1,6 @@
-"""The aggregator as its operator runs it: `aegis-server` in processes of its own, which can be killed; devices enrol as with LiveServer."""
+"""The aggregator as its operator runs it: `aegis-server` in processes of its own, which can be
+killed; devices enrol as with LiveServer.
+"""
 
 import json
 import os
@@ -18,7 +20,9 @@ COMMAND = (sys.executable, "-m", "server_stub.cli.main")
 
 
 class ServerProcess:
-    """`with ServerProcess(folder, "--group-floor", "3") as server:`; `init_options` go to `init`."""
+    """`with ServerProcess(folder, "--group-floor", "3") as server:`; `init_options` go to
+    `init`.
+    """
 
     def __init__(self, folder, *init_options):
         self.folder = folder
@@ -44,13 +48,24 @@ class ServerProcess:
 
     def command(self, *words):
         done = subprocess.run(
-            (*COMMAND, *words, "--json"), env=self._environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+            (*COMMAND, *words, "--json"),
+            env=self._environ,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     def start(self):
-        self.process = subprocess.Popen((*COMMAND, "run"), env=self._environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.process = subprocess.Popen(
+            (*COMMAND, "run"),
+            env=self._environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
         for line in self.process.stdout:
             if "is ready" in line:
                 break

@@ -1,4 +1,7 @@
-"""How long a test waits for other processes: generously, because a busy machine must not fail it. What comes is gone on with at once."""
+"""How long a test waits for other processes: generously, because a busy machine must not fail it.
+
+What comes is gone on with at once.
+"""
 
 import asyncio
 import itertools
@@ -9,11 +12,13 @@ import time
 PATIENCE_S = 120.0
 """For whatever needs a process to start, to answer or to end."""
 PASS_S = 420.0
-"""For a whole pass: it may first wait five minutes for the machine's one right to train, which a neighbouring test holds."""
+"""For a whole pass: it may first wait five minutes for the machine's one right to train, which a
+neighbouring test holds."""
 LOOK_S = 0.02
 TICK_S = 0.01
 FIRST_PORT, LAST_PORT = 20_000, 32_000
-"""Below what the kernel gives to connections, so that nobody gets the port between a choice and its use."""
+"""Below what the kernel gives to connections, so that nobody gets the port between a choice and its
+use."""
 
 
 def until(found, seconds=PATIENCE_S, what="it", look_s=LOOK_S):
@@ -26,7 +31,9 @@ def until(found, seconds=PATIENCE_S, what="it", look_s=LOOK_S):
 
 
 async def within(seconds, awaitable):
-    """Its result, which has to come while this loop could run for `seconds`: what other programs took of that time does not count."""
+    """Its result, which has to come while this loop could run for `seconds`: what other programs
+    took of that time does not count.
+    """
     task = asyncio.ensure_future(awaitable)
     for _ in range(round(seconds / TICK_S)):
         if task.done():
@@ -40,7 +47,9 @@ _PORTS = itertools.count(FIRST_PORT + os.getpid() * 7919 % (LAST_PORT - FIRST_PO
 
 
 def free_port():
-    """A port of loopback that nobody listens on, and that no other test of this process was told."""
+    """A port of loopback that nobody listens on, and that no other test of this process was
+    told.
+    """
     for port in itertools.islice(_PORTS, 100):
         try:
             socket.create_server(("127.0.0.1", port)).close()

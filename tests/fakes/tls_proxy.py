@@ -1,6 +1,8 @@
-"""A TCP proxy on loopback in front of a TLS server: lets a test hold, cut or delay what the server answers, without ending the TLS.
+"""A TCP proxy on loopback in front of a TLS server: lets a test hold, cut or delay what the server
+answers, without ending the TLS.
 
-The test's `decide` sees, for every piece that the server sends, how much has gone each way on that connection.
+The test's `decide` sees, for every piece that the server sends, how much has gone each way on that
+connection.
 """
 
 import contextlib
@@ -38,7 +40,9 @@ class Flow:
 class TlsProxy:
     """Context manager; `url` is where clients connect. `decide` may be replaced at any time."""
 
-    def __init__(self, upstream_port: int, decide: Callable[[Flow], Action] = lambda _: Action.PASS) -> None:
+    def __init__(
+        self, upstream_port: int, decide: Callable[[Flow], Action] = lambda _: Action.PASS
+    ) -> None:
         self.decide = decide
         self.flows: list[Flow] = []
         self.held = threading.Event()

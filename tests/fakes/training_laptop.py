@@ -1,4 +1,6 @@
-"""A laptop that trains for minutes: joined to a real aggregator, with many rows and the most training passes that a task may ask for."""
+"""A laptop that trains for minutes: joined to a real aggregator, with many rows and the most
+training passes that a task may ask for.
+"""
 
 import json
 import os
@@ -15,7 +17,8 @@ from tests.fakes.desktop_session import Laptop
 from tests.fakes.timeouts import PASS_S, PATIENCE_S, free_port, until
 
 ROWS = 60_000
-"""So many keep a whole core busy for a minute or two; when the update is sent the next round opens."""
+"""So many keep a whole core busy for a minute or two; when the update is sent the next round
+opens."""
 ASK_AGAIN_S = 3.0
 """The round may not have been open yet."""
 
@@ -26,8 +29,26 @@ class Aggregator:
     def __init__(self, folder):
         self.environ = {**os.environ, "AEGIS_SERVER_HOME": str(folder / "server")}
         (folder / "start.safetensors").write_bytes(safetensors([0.0] * 116))
-        ports = ("--host", "127.0.0.1", "--port", str(free_port()), "--operator-port", str(free_port()))
-        task = ("--mode", "local", "--train-steps", "1000", "--min-rows", "4", "--rounds-target", "1", "--rounds-planned", "100")
+        ports = (
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(free_port()),
+            "--operator-port",
+            str(free_port()),
+        )
+        task = (
+            "--mode",
+            "local",
+            "--train-steps",
+            "1000",
+            "--min-rows",
+            "4",
+            "--rounds-target",
+            "1",
+            "--rounds-planned",
+            "100",
+        )
         self._command("init", "--model", str(folder / "start.safetensors"), *ports, *task)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "server_stub.cli.main", "run"],
@@ -42,7 +63,14 @@ class Aggregator:
 
     def _command(self, *words):
         command = [sys.executable, "-m", "server_stub.cli.main", *words]
-        return subprocess.run(command, env=self.environ, check=True, capture_output=True, text=True, timeout=PATIENCE_S).stdout
+        return subprocess.run(
+            command,
+            env=self.environ,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+        ).stdout
 
     def invitation(self):
         return json.loads(self._command("token", "create", "--json"))["invitation"]
@@ -70,7 +98,9 @@ def run_now(laptop):
 
 @contextmanager
 def training_laptop(folder, *, share=100, count=ROWS, asked=True):
-    """A Laptop whose agent trains, at `share` per cent of a core; not `asked`: when its scheduler thinks it is time (2 to 4 min)."""
+    """A Laptop whose agent trains, at `share` per cent of a core; not `asked`: when its scheduler
+    thinks it is time (2 to 4 min).
+    """
     server = Aggregator(folder)
     laptop = Laptop(folder, share=share)
     try:

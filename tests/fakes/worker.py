@@ -59,15 +59,23 @@ class FakeWorker:
         from agent.privacy.zcdp import sent_words
         from agent.protocol.packing import pack
 
-        self.words = np.frombuffer(secrets.token_bytes(4 * sent_words(config)), np.uint32) & np.uint32((1 << config.bits) - 1)
+        self.words = np.frombuffer(
+            secrets.token_bytes(4 * sent_words(config)), np.uint32
+        ) & np.uint32((1 << config.bits) - 1)
         return encode(header, pack(self.words, config.bits))
 
     async def extract(self, paths):
         await self._job("extract")
         from agent.protocol.jobs import ExtractedRow, ExtractResult, Refused
 
-        rows = tuple(ExtractedRow(path, "00" * 32, tuple([0] * 29)) for path in paths if path.endswith(".exe"))
-        refused = tuple(Refused(path, "NOT_PE", "not a PE file") for path in paths if not path.endswith(".exe"))
+        rows = tuple(
+            ExtractedRow(path, "00" * 32, tuple([0] * 29))
+            for path in paths
+            if path.endswith(".exe")
+        )
+        refused = tuple(
+            Refused(path, "NOT_PE", "not a PE file") for path in paths if not path.endswith(".exe")
+        )
         return ExtractResult(rows, refused)
 
     async def stop(self, jobs=("all",)):

@@ -1,4 +1,6 @@
-"""The rules around the question, C1, C6 and C10 to C17, on a whole agent and the real windows; each check must find a mutant out."""
+"""The rules around the question, C1, C6 and C10 to C17, on a whole agent and the real windows; each
+check must find a mutant out.
+"""
 
 import asyncio
 import contextlib
@@ -66,7 +68,10 @@ def fails(check, *args):
 def check_c1(device, connects):
     async def scene():
         await device.call("enroll", invitation=device.server.invitation())
-        for attempt in (device.make_pass, lambda: device.call("samples.add", paths=["/a.exe"], label="benign")):
+        for attempt in (
+            device.make_pass,
+            lambda: device.call("samples.add", paths=["/a.exe"], label="benign"),
+        ):
             with contextlib.suppress(AegisError):
                 await attempt()
         assert device.agent.status().consent.state is ConsentState.UNASKED
@@ -91,7 +96,13 @@ def test_c1_before_a_choice_nothing_is_read_made_or_sent(device, connects, monke
 
 
 @pytest.mark.parametrize(
-    "text", ['consent = "granted"\n', "[consent]\ngrant = true\n", "accept = true\n", '[settings]\n"consent" = true\n']
+    "text",
+    [
+        'consent = "granted"\n',
+        "[consent]\ngrant = true\n",
+        "accept = true\n",
+        '[settings]\n"consent" = true\n',
+    ],
 )
 def test_c6_no_policy_can_consent(tmp_path, text):
     (tmp_path / "policy.toml").write_text(text)
@@ -102,7 +113,11 @@ def test_c6_no_policy_can_consent(tmp_path, text):
 
 def check_c6_sources(sources):
     """No installer, policy or start-up path calls the grant."""
-    found = [name for name, text in sources.items() if re.search(r"consent[. ]grant|Act\.GRANT|--accept", text)]
+    found = [
+        name
+        for name, text in sources.items()
+        if re.search(r"consent[. ]grant|Act\.GRANT|--accept", text)
+    ]
     assert found == []
 
 
@@ -117,7 +132,10 @@ def test_c6_installers_and_policy_cannot_grant():
             "agent/daemon/loop.py",
         )
         for path in ([ROOT / folder] if (ROOT / folder).is_file() else (ROOT / folder).rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts and path.stat().st_size < 200_000 and path.name != "run.sh"
+        if path.is_file()
+        and "__pycache__" not in path.parts
+        and path.stat().st_size < 200_000
+        and path.name != "run.sh"
     }
     assert len(sources) >= 4
     check_c6_sources(sources)
@@ -128,7 +146,13 @@ def test_c6_the_command_needs_the_notices_id(device):
     async def scene():
         notice = await device.call("consent.show")
         with pytest.raises(NeedsUser) as raised:
-            await device.call("consent.grant", notice_id="yes", text_sha256=notice["text_sha256"], surface="cli", locale="en")
+            await device.call(
+                "consent.grant",
+                notice_id="yes",
+                text_sha256=notice["text_sha256"],
+                surface="cli",
+                locale="en",
+            )
         assert raised.value.code == "NOTICE_CHANGED"
 
     run(scene())
@@ -149,7 +173,10 @@ def activations(tray, link, wanted):
 
 
 def check_c10(make_tray):
-    granted, refused = fakes.FakeLink(fakes.status()), fakes.FakeLink(fakes.status(consent=ConsentState.REFUSED))
+    granted, refused = (
+        fakes.FakeLink(fakes.status()),
+        fakes.FakeLink(fakes.status(consent=ConsentState.REFUSED)),
+    )
     withdrawing = activations(make_tray(granted), granted, "consent.withdraw")
     granting = activations(make_tray(refused), refused, "consent.grant")
     assert withdrawing <= granting
@@ -229,7 +256,11 @@ def test_c12_the_page_says_what_stays(qapp, theme):
     page = window.centralWidget().findChild(object, "privacyPage")
     check_c12(page.findChild(object, "stays").text())
     assert fails(check_c12, "Everything is undone.")
-    assert fails(check_c12, "2 updates from this device were sent and stay summed into the models made from versions 11 to 12.")
+    assert fails(
+        check_c12,
+        "2 updates from this device were sent and stay summed into the models made from versions 11"
+        " to 12.",
+    )
     assert page.findChild(object, "stays").isVisibleTo(page)
 
 
@@ -266,10 +297,19 @@ def check_c14(device):
     async def scene():
         notice = await device.call("consent.show", locale="de-DE")
         await device.call(
-            "consent.grant", notice_id=notice["notice_id"], text_sha256=notice["text_sha256"], surface="window", locale=notice["locale"]
+            "consent.grant",
+            notice_id=notice["notice_id"],
+            text_sha256=notice["text_sha256"],
+            surface="window",
+            locale=notice["locale"],
         )
         (entry,) = device.agent.record.entries()
-        assert (entry.purpose, entry.decision, entry.surface, entry.locale) == ("contribute", "granted", "window", notice["locale"])
+        assert (entry.purpose, entry.decision, entry.surface, entry.locale) == (
+            "contribute",
+            "granted",
+            "window",
+            notice["locale"],
+        )
         assert entry.text_sha256 == notice["text_sha256"]
         assert re.fullmatch(r"[0-9a-f]{64}", entry.text_sha256)
         assert entry.at == device.clock.now()
@@ -282,7 +322,14 @@ def test_c14_the_record_names_the_words_that_were_shown(device, monkeypatch, tmp
     real = Record.act
 
     def careless(self, standing, act, evidence, purpose, origin):
-        return real(self, standing, act, replace(evidence, text_sha256=hashlib.sha256(b"").hexdigest()), purpose, origin)
+        return real(
+            self,
+            standing,
+            act,
+            replace(evidence, text_sha256=hashlib.sha256(b"").hexdigest()),
+            purpose,
+            origin,
+        )
 
     monkeypatch.setattr(Record, "act", careless)
     other = Device(tmp_path / "mutant")
@@ -293,7 +340,9 @@ def test_c14_the_record_names_the_words_that_were_shown(device, monkeypatch, tmp
 def test_c14_the_digest_changes_with_every_word_shown():
     made = fakes.notice()
     figures = wording.Figures("local", 1000, 100_000, 365, 3000, 12)
-    other = wording.compose("en-DE", replace(fakes.operator_facts(), retention="For ever."), figures)
+    other = wording.compose(
+        "en-DE", replace(fakes.operator_facts(), retention="For ever."), figures
+    )
     assert made.text_sha256 != other.text_sha256
 
 
@@ -360,13 +409,22 @@ def test_c16_after_twelve_months_it_stops_first_and_asks_second(device, monkeypa
 def check_c17(device):
     async def scene():
         notice = await device.call("consent.show")
-        said = {"notice_id": notice["notice_id"], "text_sha256": notice["text_sha256"], "surface": "window", "locale": notice["locale"]}
+        said = {
+            "notice_id": notice["notice_id"],
+            "text_sha256": notice["text_sha256"],
+            "surface": "window",
+            "locale": notice["locale"],
+        }
         await device.call("consent.refuse", **said)
         for month in range(12):
             device.clock.wall += 30 * 24 * 3600
             assert not (await device.call("consent.prompt"))["allowed"], month
         device.clock.wall += 30 * 24 * 3600
-        assert [(await device.call("consent.prompt"))["allowed"] for _ in range(3)] == [True, False, False]
+        assert [(await device.call("consent.prompt"))["allowed"] for _ in range(3)] == [
+            True,
+            False,
+            False,
+        ]
 
     run(scene())
 

@@ -1,4 +1,6 @@
-"""The rules of the question itself, C1 to C9, each with dialogs that break it: a check that passes those is no check."""
+"""The rules of the question itself, C1 to C9, each with dialogs that break it: a check that passes
+those is no check.
+"""
 
 import re
 from dataclasses import replace
@@ -43,8 +45,16 @@ def test_c1_nothing_is_ticked_before_a_choice(qtbot):
 
 
 def test_c1_a_new_home_has_every_optional_switch_off():
-    switches = {entry["key"]: entry["value"] for entry in scenes.settings_answer()["settings"] if entry["type"] == "boolean"}
-    assert switches == {"idle.only": False, "models.update_without_consent": False, "tray.keep_icon": False}
+    switches = {
+        entry["key"]: entry["value"]
+        for entry in scenes.settings_answer()["settings"]
+        if entry["type"] == "boolean"
+    }
+    assert switches == {
+        "idle.only": False,
+        "models.update_without_consent": False,
+        "tray.keep_icon": False,
+    }
 
 
 # C2: only a clear act counts.
@@ -133,10 +143,16 @@ def test_c2_a_second_launch_raises_the_question_and_answers_nothing(qtbot, qapp,
     first = window.dialog
     window.open_page("consent")
     assert window.dialog is first
-    assert not [method for method in window.link.methods if method.startswith("consent.") and method != "consent.show"]
+    assert not [
+        method
+        for method in window.link.methods
+        if method.startswith("consent.") and method != "consent.show"
+    ]
 
 
-@pytest.mark.parametrize(("name", "decision"), [("grantButton", Decision.GRANT), ("refuseButton", Decision.REFUSE)])
+@pytest.mark.parametrize(
+    ("name", "decision"), [("grantButton", Decision.GRANT), ("refuseButton", Decision.REFUSE)]
+)
 def test_c2_each_button_decides_once_by_mouse_and_by_keyboard(qtbot, name, decision):
     for use in (
         lambda button: QTest.mouseClick(button, Qt.MouseButton.LeftButton),
@@ -153,7 +169,10 @@ def test_c2_each_button_decides_once_by_mouse_and_by_keyboard(qtbot, name, decis
 
 def check_c3(qtbot, kind):
     dialog, _ = shown(qtbot, kind)
-    grant, refuse = dialog.findChild(QPushButton, "grantButton"), dialog.findChild(QPushButton, "refuseButton")
+    grant, refuse = (
+        dialog.findChild(QPushButton, "grantButton"),
+        dialog.findChild(QPushButton, "refuseButton"),
+    )
     assert type(grant) is type(refuse) is QPushButton
     assert grant.isVisibleTo(dialog)
     assert refuse.isVisibleTo(dialog)
@@ -176,7 +195,9 @@ def check_c3(qtbot, kind):
 
 
 def tab_distance(dialog, target):
-    """How often Tab is pressed from the dialog's first focus until `target` has it; 99 for never."""
+    """How often Tab is pressed from the dialog's first focus until `target` has it; 99 for
+    never.
+    """
     for pressed in range(1, 10):
         QTest.keyClick(dialog.focusWidget() or dialog, Qt.Key.Key_Tab)
         if dialog.focusWidget() is target:
@@ -226,7 +247,11 @@ def test_c3_a_dialog_that_leans_to_yes_is_found_out(qtbot, kind, theme):
 
 def check_c4(qtbot, kind):
     dialog, decided = shown(qtbot, kind)
-    names = {button.objectName() for button in dialog.findChildren(QPushButton) if button.isVisibleTo(dialog)}
+    names = {
+        button.objectName()
+        for button in dialog.findChildren(QPushButton)
+        if button.isVisibleTo(dialog)
+    }
     assert {"grantButton", "refuseButton", "detailsButton"} <= names
     dialog.close()
     assert decided == [Decision.DISMISSED]
@@ -242,7 +267,9 @@ def test_c4_yes_no_and_details_are_offered_and_closing_is_not_now(qtbot):
 # C5: no double negatives, and a switch says what on means.
 
 DOUBLE_NEGATIVE = re.compile(
-    r"\b(?:do not|don.t|not|never|nicht|kein\w*)\b[^.;:]*\b(?:disable|opt out|decline|refuse|deaktivier\w*|ablehn\w*|abschalt\w*)\b", re.I
+    r"\b(?:do not|don.t|not|never|nicht|kein\w*)\b[^.;:]*\b(?:disable|opt"
+    r" out|decline|refuse|deaktivier\w*|ablehn\w*|abschalt\w*)\b",
+    re.I,
 )
 
 
@@ -253,7 +280,13 @@ def check_c5(texts):
 def test_c5_no_text_of_the_question_denies_twice():
     for locale in locales():
         made = fakes.notice(locale)
-        labels = (made.title, made.question, made.grant_label, made.refuse_label, made.details_label)
+        labels = (
+            made.title,
+            made.question,
+            made.grant_label,
+            made.refuse_label,
+            made.details_label,
+        )
         check_c5(labels)
     assert fails(check_c5, ["Do not disable sharing", "Contribute"])
     assert fails(check_c5, ["Nicht ablehnen"])
@@ -281,12 +314,25 @@ def test_c7_the_question_is_about_one_purpose():
     for locale in locales():
         check_c7(fakes.notice(locale))
     assert fails(check_c7, replace(fakes.notice(), grant_label="Yes to all"))
-    assert fails(check_c7, replace(fakes.notice(), question="May this computer contribute and share diagnostics?"))
+    assert fails(
+        check_c7,
+        replace(fakes.notice(), question="May this computer contribute and share diagnostics?"),
+    )
 
 
 # C8: who, why, what, rights; short first, whole on demand.
 
-TOLD = ("responsible", "legal basis", "read on this computer", "sent", "Recipients", "long", "Transfers", "Automated", "rights")
+TOLD = (
+    "responsible",
+    "legal basis",
+    "read on this computer",
+    "sent",
+    "Recipients",
+    "long",
+    "Transfers",
+    "Automated",
+    "rights",
+)
 
 
 def check_c8(made):
@@ -319,7 +365,9 @@ def test_c8_the_details_open_in_place_and_hold_every_word(qtbot):
     assert not dialog.details.isVisible()
     QTest.mouseClick(dialog.details_button, Qt.MouseButton.LeftButton)
     assert dialog.details.isVisible()
-    told = " ".join(label.text() for label in dialog.details.findChildren(object) if hasattr(label, "wordWrap"))
+    told = " ".join(
+        label.text() for label in dialog.details.findChildren(object) if hasattr(label, "wordWrap")
+    )
     for heading, body in dialog.notice.details:
         assert heading in told
         assert body in told
@@ -330,7 +378,11 @@ def test_c8_the_details_open_in_place_and_hold_every_word(qtbot):
 
 def check_c9(qtbot, kind):
     dialog, _ = shown(qtbot, kind)
-    labels = [label for label in dialog.findChildren(object) if hasattr(label, "wordWrap") and label.isVisibleTo(dialog)]
+    labels = [
+        label
+        for label in dialog.findChildren(object)
+        if hasattr(label, "wordWrap") and label.isVisibleTo(dialog)
+    ]
     told = [label for label in labels if "Withdraw at any time" in label.text()]
     assert len(told) == 1
     bottom = told[0].mapTo(dialog, told[0].rect().bottomLeft()).y()
@@ -344,14 +396,20 @@ def test_c9_how_to_withdraw_is_read_before_the_buttons(qtbot):
 
 def test_the_paragraphs_are_in_the_order_of_the_notice(qtbot):
     dialog, _ = shown(qtbot)
-    labels = {label.text(): label.mapTo(dialog, QPoint(0, 0)).y() for label in dialog.findChildren(object) if hasattr(label, "wordWrap")}
+    labels = {
+        label.text(): label.mapTo(dialog, QPoint(0, 0)).y()
+        for label in dialog.findChildren(object)
+        if hasattr(label, "wordWrap")
+    }
     heights = [labels[paragraph] for paragraph in dialog.notice.first_layer]
     assert all(upper < lower for upper, lower in pairwise(heights))
 
 
 def test_the_example_is_shown_on_demand_and_decides_nothing(qtbot):
     dialog, decided = shown(qtbot)
-    dialog.exampleWanted.connect(lambda: dialog.show_example(fakes.preview_answer(scenes.bytes_file())))
+    dialog.exampleWanted.connect(
+        lambda: dialog.show_example(fakes.preview_answer(scenes.bytes_file()))
+    )
     QTest.mouseClick(dialog.example_button, Qt.MouseButton.LeftButton)
     content = dialog.example.toPlainText()
     assert content.startswith("# example")
@@ -361,4 +419,10 @@ def test_the_example_is_shown_on_demand_and_decides_nothing(qtbot):
 
 
 def test_consent_states_are_the_five_of_the_contract():
-    assert {state.value for state in ConsentState} == {"UNASKED", "GRANTED", "REFUSED", "WITHDRAWN", "STALE"}
+    assert {state.value for state in ConsentState} == {
+        "UNASKED",
+        "GRANTED",
+        "REFUSED",
+        "WITHDRAWN",
+        "STALE",
+    }

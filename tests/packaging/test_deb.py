@@ -49,8 +49,25 @@ def test_only_what_running_needs_is_packed(payload, path, kept):
 
 def test_no_library_of_developers_or_of_the_server_is_packed(payload):
     names = {held.name.lower() for held in payload.distributions()}
-    assert {"cryptography", "keyring", "numpy", "psutil", "pyside6_essentials", "scikit-learn"} <= names
-    assert not names & {"pytest", "mypy", "ruff", "fastapi", "uvicorn", "sqlalchemy", "matplotlib", "setuptools", "aegisai"}
+    assert {
+        "cryptography",
+        "keyring",
+        "numpy",
+        "psutil",
+        "pyside6_essentials",
+        "scikit-learn",
+    } <= names
+    assert not names & {
+        "pytest",
+        "mypy",
+        "ruff",
+        "fastapi",
+        "uvicorn",
+        "sqlalchemy",
+        "matplotlib",
+        "setuptools",
+        "aegisai",
+    }
 
 
 def test_the_manual_page_has_every_command():
@@ -79,7 +96,13 @@ def test_the_package_installs_runs_and_purges_its_files(tmp_path):
     (root / "var/lib/dpkg/status").touch()
     before = files(root)
 
-    dpkg = ["dpkg", f"--root={root}", "--force-depends", "--force-script-chrootless", "--force-not-root"]
+    dpkg = [
+        "dpkg",
+        f"--root={root}",
+        "--force-depends",
+        "--force-script-chrootless",
+        "--force-not-root",
+    ]
     subprocess.run([*dpkg, "-i", str(package)], check=True, capture_output=True, timeout=PATIENCE_S)
     for name in ("usr/share/applications/aegisai.desktop", "etc/xdg/autostart/aegisai.desktop"):
         subprocess.run(["desktop-file-validate", str(root / name)], check=True, timeout=PATIENCE_S)
@@ -93,16 +116,24 @@ def test_the_package_installs_runs_and_purges_its_files(tmp_path):
 
 
 def files(root):
-    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if "var/lib/dpkg" not in str(path) and "var/log" not in str(path))
+    return sorted(
+        str(path.relative_to(root))
+        for path in root.rglob("*")
+        if "var/lib/dpkg" not in str(path) and "var/log" not in str(path)
+    )
 
 
 def aegis(root, tmp_path, *words):
-    """Run it where it was unpacked; its Python is the one that built it, because this machine's own may be another."""
+    """Run it where it was unpacked; its Python is the one that built it, because this machine's own
+    may be another.
+    """
     private = root / "usr/lib/aegisai"
     python = private / "bin" / "python"
     python.unlink()
     python.symlink_to(Path(sys._base_executable))
-    (private / "pyvenv.cfg").write_text(f"home = {Path(sys._base_executable).parent}\ninclude-system-site-packages = false\n")
+    (private / "pyvenv.cfg").write_text(
+        f"home = {Path(sys._base_executable).parent}\ninclude-system-site-packages = false\n"
+    )
     environ = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
@@ -110,7 +141,12 @@ def aegis(root, tmp_path, *words):
         "XDG_RUNTIME_DIR": str(tmp_path / "run"),
     }
     done = subprocess.run(
-        [python, "-I", "-m", "agent", *words], env=environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        [python, "-I", "-m", "agent", *words],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -10,8 +10,15 @@ ROOT = Path(__file__).parents[2]
 
 def run(folder, strict, *options):
     (folder / "conftest.py").write_text((ROOT / "tests/conftest.py").read_text())
-    (folder / "test_it.py").write_text("import pytest\ndef test_a(): assert True\n@pytest.mark.skip(reason='why')\ndef test_b(): pass\n")
-    environ = {**os.environ, "AEGIS_NOTHING_LEFT_OUT": strict, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    (folder / "test_it.py").write_text(
+        "import pytest\ndef test_a(): assert True\n@pytest.mark.skip(reason='why')\ndef test_b():"
+        " pass\n"
+    )
+    environ = {
+        **os.environ,
+        "AEGIS_NOTHING_LEFT_OUT": strict,
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
     command = [
         sys.executable,
         "-m",
@@ -26,7 +33,9 @@ def run(folder, strict, *options):
         *options,
         "test_it.py",
     ]
-    return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def test_a_left_out_test_fails_the_run(tmp_path):

@@ -8,11 +8,15 @@ from urllib.parse import urlsplit
 
 ROOT = Path(__file__).parents[2]
 PROMISES = range(1, 13)
-REGISTRIES = re.compile(r"pypi\.org|pythonhosted\.org|registry\.npmjs\.org|deb\.debian\.org|archive\.ubuntu\.com|proxy\.golang\.org")
+REGISTRIES = re.compile(
+    r"pypi\.org|pythonhosted\.org|registry\.npmjs\.org|deb\.debian\.org|archive\.ubuntu\.com|proxy\.golang\.org"
+)
 
 
 def committed():
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
 
 
@@ -26,7 +30,10 @@ def texts():
 
 def configured_index_hosts():
     """Where this machine itself takes packages from."""
-    named = (os.environ.get(name, "") for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"))
+    named = (
+        os.environ.get(name, "")
+        for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX")
+    )
     return {host for url in named if (host := urlsplit(url).hostname) and host != "localhost"}
 
 
@@ -42,7 +49,11 @@ def test_no_file_names_a_registry_or_a_path_of_the_machine_it_was_written_on():
 
 
 def test_no_package_hides_a_library_or_a_room():
-    assert not [path for path in committed() if path.name == "__init__.py" and path.relative_to(ROOT).parts[0] in ("tests", "packaging")]
+    assert not [
+        path
+        for path in committed()
+        if path.name == "__init__.py" and path.relative_to(ROOT).parts[0] in ("tests", "packaging")
+    ]
 
 
 def test_every_promise_has_a_test_that_carries_its_number():
@@ -57,7 +68,9 @@ def test_every_relative_link_of_a_page_leads_somewhere():
         for path, text in texts()
         if path.suffix == ".md"
         for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
-        if "://" not in target and not target.startswith("mailto:") and not (path.parent / target).exists()
+        if "://" not in target
+        and not target.startswith("mailto:")
+        and not (path.parent / target).exists()
     ]
     assert not broken
 

@@ -22,25 +22,42 @@ def downloads(tmp_path, monkeypatch):
     folder = tmp_path / "Downloads"
     folder.mkdir()
     for name in BAIT:
-        (folder / f"{name}.py").write_text(f"open({str(tmp_path / 'trace')!r}, 'a').write({name!r})\n")
+        (folder / f"{name}.py").write_text(
+            f"open({str(tmp_path / 'trace')!r}, 'a').write({name!r})\n"
+        )
     monkeypatch.chdir(folder)
     return folder
 
 
 def test_the_bait_is_taken_without_care(downloads):
-    subprocess.run([sys.executable, "-m", "agent", "--version"], capture_output=True, timeout=60, check=False)
+    subprocess.run(
+        [sys.executable, "-m", "agent", "--version"], capture_output=True, timeout=60, check=False
+    )
     assert (downloads.parent / "trace").exists()
 
 
 def test_what_is_started_in_a_folder_of_downloads_runs_nothing_of_it(downloads):
     assert {name for name, held in held_here().items() if held} >= set(FENCES)
-    worker = subprocess.run([*worker_command(), "0", "512", "100"], input=b"", capture_output=True, timeout=60, check=False)
+    worker = subprocess.run(
+        [*worker_command(), "0", "512", "100"],
+        input=b"",
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
     assert b"Traceback" not in worker.stderr
     for script in ("aegis", "aegis-server"):
-        subprocess.run([Path(sys.executable).with_name(script), "--help"], capture_output=True, timeout=60, check=True)
+        subprocess.run(
+            [Path(sys.executable).with_name(script), "--help"],
+            capture_output=True,
+            timeout=60,
+            check=True,
+        )
     server = downloads.parent / "server"
     assert main(["init", "--home", str(server)]) == 0
-    with reached(Path("../server"), server / "ca", (server / "ca" / "ca.pem").read_text()) as authority:
+    with reached(
+        Path("../server"), server / "ca", (server / "ca" / "ca.pem").read_text()
+    ) as authority:
         assert "BEGIN X509 CRL" in authority.revocations()
     assert not (downloads.parent / "trace").exists()
 
@@ -48,6 +65,8 @@ def test_what_is_started_in_a_folder_of_downloads_runs_nothing_of_it(downloads):
 def test_every_start_of_a_module_leaves_the_present_folder_out():
     for part in ("agent", "ui", "server_stub", "packaging"):
         for path in sorted((ROOT / part).rglob("*.py")):
-            for line in path.read_text(encoding="utf-8").splitlines():
-                assert '"-m"' not in line or '"-P", "-m"' in line, (path.name, line)
-    assert not re.search(r"python3?\S* -m (?!pip|venv|compileall)", (ROOT / "packaging/run.sh").read_text())
+            before = path.read_text(encoding="utf-8").split('"-m"')[:-1]
+            assert all(text.rstrip().endswith('"-P",') for text in before), path.name
+    assert not re.search(
+        r"python3?\S* -m (?!pip|venv|compileall)", (ROOT / "packaging/run.sh").read_text()
+    )

@@ -1,4 +1,6 @@
-"""P12: an enrolled device at work leaves no key material in any file of its home or of the temporary folder, nor in any argument list."""
+"""P12: an enrolled device at work leaves no key material in any file of its home or of the
+temporary folder, nor in any argument list.
+"""
 
 import base64
 import json
@@ -27,42 +29,80 @@ authority = TestAuthority()
 keystore = OsKeyStore()
 file = IdentityFile(home, keystore)
 file.create()
-file.set_certificate(sys.argv[2], authority.issue_device(file.csr_pem(), sys.argv[2]), authority.pem, sys.argv[3][::-1], "ab" * 32)
+certificate = authority.issue_device(file.csr_pem(), sys.argv[2])
+file.set_certificate(sys.argv[2], certificate, authority.pem, sys.argv[3][::-1], "ab" * 32)
 file.renewal_csr_pem()
 identity = file.load()
 logging.info("%r %r", file, identity)
 client_context(authority.pem, identity)
 contents = file._read()
 item = json.loads(keystore.get(identity.installation_id))
-keys = [_load_key(pem).private_numbers().private_value for pem in (contents.key_pem, contents.next_key_pem)]
+pems = (contents.key_pem, contents.next_key_pem)
+keys = [_load_key(pem).private_numbers().private_value for pem in pems]
 lists = []
 for path in Path("/proc").glob("[0-9]*/cmdline"):
     with contextlib.suppress(OSError):  # it has just ended
         lists.append(path.read_bytes().decode(errors="replace"))
-print(json.dumps({"keys": [f"{key:064x}" for key in keys], "pems": [contents.key_pem, contents.next_key_pem],
+print(json.dumps({"keys": [f"{key:064x}" for key in keys], "pems": pems,
                   "wrapping": item["key"], "arguments": lists}))
 """
 
 
 @pytest.mark.system
-@pytest.mark.skipif(bool(secret_service.missing()), reason=f"not installed: {secret_service.missing()}")
+@pytest.mark.skipif(
+    bool(secret_service.missing()), reason=f"not installed: {secret_service.missing()}"
+)
 def test_p12_no_key_material_in_any_file_or_argument_list(tmp_path):
     home, temporary = tmp_path / "home", tmp_path / "tmp"
     home.mkdir()
     temporary.mkdir()
     root = Path(__file__).parents[2]
-    # The erase secret goes in reversed: the test's own argument list must not be what the scan finds.
-    command = [sys.executable, "-W", "ignore", "-c", ENROLLED, str(home), DEVICE, ERASE_SECRET[::-1]]
-    done = secret_service.run(command, tmp_path / "login", extra={"PYTHONPATH": str(root), "TMPDIR": str(temporary)})
+    # The erase secret goes in reversed: the test's own argument list must not be what the scan
+    # finds.
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-c",
+        ENROLLED,
+        str(home),
+        DEVICE,
+        ERASE_SECRET[::-1],
+    ]
+    done = secret_service.run(
+        command, tmp_path / "login", extra={"PYTHONPATH": str(root), "TMPDIR": str(temporary)}
+    )
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
-    secrets = {form for secret in (*said["keys"], said["wrapping"]) for form in _forms(bytes.fromhex(secret))}
-    secrets |= {ERASE_SECRET.encode(), *(line.encode() for pem in said["pems"] for line in pem.splitlines()[1:-1] if len(line) > 20)}
-    held = {path: path.read_bytes() for folder in (home, temporary) for path in folder.rglob("*") if path.is_file()}
+    secrets = {
+        form
+        for secret in (*said["keys"], said["wrapping"])
+        for form in _forms(bytes.fromhex(secret))
+    }
+    secrets |= {
+        ERASE_SECRET.encode(),
+        *(
+            line.encode()
+            for pem in said["pems"]
+            for line in pem.splitlines()[1:-1]
+            if len(line) > 20
+        ),
+    }
+    held = {
+        path: path.read_bytes()
+        for folder in (home, temporary)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
     assert {path.name for path in held} == {"identity.aead", "agent.log"}
     assert any(b"urn:uuid" in content for content in held.values())
     found = [str(path) for path, content in held.items() for secret in secrets if secret in content]
-    found += [line for line in said["arguments"] for secret in secrets if secret.decode(errors="replace") in line]
+    found += [
+        line
+        for line in said["arguments"]
+        for secret in secrets
+        if secret.decode(errors="replace") in line
+    ]
     assert said["arguments"]
     assert found == []
 
@@ -70,7 +110,13 @@ def test_p12_no_key_material_in_any_file_or_argument_list(tmp_path):
 def _forms(secret):
     """The ways in which 32 bytes could have been written down."""
     whole = base64.b64encode(secret)
-    return {secret, secret.hex().encode(), secret.hex().upper().encode(), whole.rstrip(b"="), base64.urlsafe_b64encode(secret).rstrip(b"=")}
+    return {
+        secret,
+        secret.hex().encode(),
+        secret.hex().upper().encode(),
+        whole.rstrip(b"="),
+        base64.urlsafe_b64encode(secret).rstrip(b"="),
+    }
 
 
 def test_p12_the_scan_would_find_a_key(tmp_path):

@@ -1,4 +1,6 @@
-"""Windows without a screen: one application, the real theme, and no message of Qt's that nobody expected."""
+"""Windows without a screen: one application, the real theme, and no message of Qt's that nobody
+expected.
+"""
 
 import os
 
@@ -12,7 +14,10 @@ from tests.ui import scenes
 from ui.theme import Theme
 
 PATIENCE_MS = 60_000
-HARMLESS = ("This plugin does not support", "QObject::connect: No such signal QPlatformNativeInterface::systemTrayWindowChanged")
+HARMLESS = (
+    "This plugin does not support",
+    "QObject::connect: No such signal QPlatformNativeInterface::systemTrayWindowChanged",
+)
 """What Qt says of the off-screen platform itself (PLATFORM §1)."""
 
 

@@ -1,4 +1,6 @@
-"""What can be measured on a rendered window: text that does not fit, contrast from its pixels, and whether there is anything to see."""
+"""What can be measured on a rendered window: text that does not fit, contrast from its pixels, and
+whether there is anything to see.
+"""
 
 import numpy as np
 from PySide6.QtCore import QPoint, QRect, Qt
@@ -13,7 +15,10 @@ MIN_INK_SHARE = 0.005
 def pixels(image):
     """(height, width) uint32 of a QImage, 0xRRGGBB."""
     image = image.convertToFormat(QImage.Format.Format_RGB32)
-    return np.frombuffer(image.constBits(), np.uint32).reshape(image.height(), image.width()) & 0xFFFFFF
+    return (
+        np.frombuffer(image.constBits(), np.uint32).reshape(image.height(), image.width())
+        & 0xFFFFFF
+    )
 
 
 def luminance(colours):
@@ -39,9 +44,15 @@ def contrast(area):
 
 
 def visible_texts(window):
-    """(widget, its rectangle in the window) of every label and button with words that is wholly in sight."""
+    """(widget, its rectangle in the window) of every label and button with words that is wholly in
+    sight.
+    """
     for widget in window.findChildren(QWidget):
-        if not isinstance(widget, QLabel | QAbstractButton) or not widget.isVisibleTo(window) or not widget.text().strip():
+        if (
+            not isinstance(widget, QLabel | QAbstractButton)
+            or not widget.isVisibleTo(window)
+            or not widget.text().strip()
+        ):
             continue
         if isinstance(widget, QLabel) and not widget.pixmap().isNull():
             continue
@@ -58,10 +69,16 @@ def cut_off(window):
         if not widget.isVisibleTo(window):
             continue
         if isinstance(widget, QLabel) and widget.text() and widget.wordWrap():
-            needed = widget.fontMetrics().boundingRect(QRect(0, 0, widget.width(), 10_000), Qt.TextFlag.TextWordWrap, widget.text())
+            needed = widget.fontMetrics().boundingRect(
+                QRect(0, 0, widget.width(), 10_000), Qt.TextFlag.TextWordWrap, widget.text()
+            )
             if needed.height() > widget.height() + 1 or needed.width() > widget.width() + 1:
                 found.append(widget.text())
-        elif isinstance(widget, QAbstractButton) and widget.text() and widget.sizeHint().width() > widget.width():
+        elif (
+            isinstance(widget, QAbstractButton)
+            and widget.text()
+            and widget.sizeHint().width() > widget.width()
+        ):
             found.append(widget.text())
         elif isinstance(widget, QTableWidget):
             found += [
@@ -75,27 +92,35 @@ def cut_off(window):
 
 
 def pale(window, image):
-    """(text, contrast) of every visible text below MIN_CONTRAST in a picture of the window; what is switched off is exempt (WCAG 1.4.3)."""
+    """(text, contrast) of every visible text below MIN_CONTRAST in a picture of the window; what is
+    switched off is exempt (WCAG 1.4.3).
+    """
     scale, picture = image.devicePixelRatio(), pixels(image)
     found = []
     for widget, rect in visible_texts(window):
         if not widget.isEnabled():
             continue
         top, left = round(rect.top() * scale), round(rect.left() * scale)
-        area = picture[top : top + round(rect.height() * scale), left : left + round(rect.width() * scale)]
+        area = picture[
+            top : top + round(rect.height() * scale), left : left + round(rect.width() * scale)
+        ]
         if area.size and (value := contrast(area)) < MIN_CONTRAST:
             found.append((widget.text(), round(value, 2)))
     return found
 
 
 def ink_share(image):
-    """Share of pixels that are not of the two most common colours: an empty page has next to none."""
+    """Share of pixels that are not of the two most common colours: an empty page has next to
+    none.
+    """
     _, counts = colours_of(pixels(image))
     return 1 - np.sort(counts)[-2:].sum() / counts.sum()
 
 
 def problems(window, image=None):
-    """Everything that a shot must not show; `image` is a picture of the window that was taken already."""
+    """Everything that a shot must not show; `image` is a picture of the window that was taken
+    already.
+    """
     image = image or window.grab().toImage()
     found = [f"cut off: {words}" for words in cut_off(window)]
     found += [f"contrast {value}: {words}" for words, value in pale(window, image)]

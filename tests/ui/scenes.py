@@ -1,4 +1,6 @@
-"""Every page and dialog as a person meets it, for screenshots, the accessibility walk and the measurements."""
+"""Every page and dialog as a person meets it, for screenshots, the accessibility walk and the
+measurements.
+"""
 
 import os
 import tempfile
@@ -48,20 +50,47 @@ def answers():
         "doctor": {
             "checks": [
                 {"name": "keyring", "ok": True, "value": "SecretService", "mend": ""},
-                {"name": "idle time", "ok": None, "value": "no source", "mend": "Training waits while it cannot be told."},
+                {
+                    "name": "idle time",
+                    "ok": None,
+                    "value": "no source",
+                    "mend": "Training waits while it cannot be told.",
+                },
                 {"name": "network", "ok": False, "value": "offline", "mend": "Check the network."},
             ]
         },
         "scan": {
             "results": [
-                {"path": "setup.exe", "verdict": "benign", "probability": 0.031, "code": "", "message": ""},
-                {"path": "invoice.exe", "verdict": "malicious", "probability": 0.982, "code": "", "message": ""},
-                {"path": "notes.txt", "verdict": "not_pe", "probability": None, "code": "NOT_PE", "message": "Not a Windows program."},
+                {
+                    "path": "setup.exe",
+                    "verdict": "benign",
+                    "probability": 0.031,
+                    "code": "",
+                    "message": "",
+                },
+                {
+                    "path": "invoice.exe",
+                    "verdict": "malicious",
+                    "probability": 0.982,
+                    "code": "",
+                    "message": "",
+                },
+                {
+                    "path": "notes.txt",
+                    "verdict": "not_pe",
+                    "probability": None,
+                    "code": "NOT_PE",
+                    "message": "Not a Windows program.",
+                },
             ],
             "model_version": 12,
             "demonstration": False,
         },
-        "samples.add": {"added": 3, "known": 1, "refused": [{"path": "x.exe", "code": "NOT_PE", "message": "Not a Windows program."}]},
+        "samples.add": {
+            "added": 3,
+            "known": 1,
+            "refused": [{"path": "x.exe", "code": "NOT_PE", "message": "Not a Windows program."}],
+        },
         "export": {"file": "aegisai-export.json", "bytes": 48123},
         "erase": {"pending": True, "server_cannot_be_told": False},
     }
@@ -82,7 +111,9 @@ def settings_answer():
 
 def window(app, state, page, theme=None):
     link = fakes.FakeLink(state, answers())
-    shown = Window(Context(link, i18n.QtWords(QLocale()), theme or Theme(app), 8, lambda: fakes.NOW))
+    shown = Window(
+        Context(link, i18n.QtWords(QLocale()), theme or Theme(app), 8, lambda: fakes.NOW)
+    )
     shown.link = link
     shown.resize(SIZE)
     shown.open_page(page)
@@ -128,7 +159,9 @@ def _consent(app, theme, *, details=False, example=False):
     if details:
         dialog.details_button.click()
     if example:
-        dialog.exampleWanted.connect(lambda: dialog.show_example(fakes.preview_answer(bytes_file())))
+        dialog.exampleWanted.connect(
+            lambda: dialog.show_example(fakes.preview_answer(bytes_file()))
+        )
         dialog.example_button.click()
     return dialog
 
@@ -136,15 +169,25 @@ def _consent(app, theme, *, details=False, example=False):
 SCENES = {
     "overview-new": lambda app, theme: window(app, fakes.new_home(), "overview", theme),
     "overview-waiting": lambda app, theme: window(app, fakes.waiting(), "overview", theme),
-    "overview-training": lambda app, theme: window(app, fakes.every_state()[AgentState.TRAINING], "overview", theme),
-    "overview-attention": lambda app, theme: window(app, fakes.every_state()[AgentState.ATTENTION], "overview", theme),
-    "overview-error": lambda app, theme: window(app, fakes.every_state()[AgentState.ERROR], "overview", theme),
+    "overview-training": lambda app, theme: window(
+        app, fakes.every_state()[AgentState.TRAINING], "overview", theme
+    ),
+    "overview-attention": lambda app, theme: window(
+        app, fakes.every_state()[AgentState.ATTENTION], "overview", theme
+    ),
+    "overview-error": lambda app, theme: window(
+        app, fakes.every_state()[AgentState.ERROR], "overview", theme
+    ),
     "overview-no-agent": lambda app, theme: window(app, None, "overview", theme),
     "join": _join_checked,
     "done": lambda app, theme: window(app, fakes.status(), "done", theme),
-    "done-refused": lambda app, theme: window(app, fakes.status(AgentState.OFF, ConsentState.REFUSED), "done", theme),
+    "done-refused": lambda app, theme: window(
+        app, fakes.status(AgentState.OFF, ConsentState.REFUSED), "done", theme
+    ),
     "privacy": lambda app, theme: window(app, fakes.status(), "privacy", theme),
-    "privacy-withdrawn": lambda app, theme: window(app, fakes.status(AgentState.OFF, ConsentState.WITHDRAWN), "privacy", theme),
+    "privacy-withdrawn": lambda app, theme: window(
+        app, fakes.status(AgentState.OFF, ConsentState.WITHDRAWN), "privacy", theme
+    ),
     "privacy-erase": _erasing,
     "sent": lambda app, theme: window(app, fakes.status(), "sent", theme),
     "limits": lambda app, theme: window(app, fakes.status(), "limits", theme),
@@ -164,7 +207,9 @@ def settle():
 
 
 def clear():
-    """Close every window and really delete it: what waits for an event loop would be polished anew with each change of theme."""
+    """Close every window and really delete it: what waits for an event loop would be polished anew
+    with each change of theme.
+    """
     for widget in QApplication.topLevelWidgets():
         widget.close()
         widget.deleteLater()

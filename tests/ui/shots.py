@@ -1,4 +1,5 @@
-"""Pictures of every page: `python -m tests.ui.shots OUTDIR` renders each scene × light/dark × 1×/2× without a screen and checks each.
+"""Pictures of every page: `python -m tests.ui.shots OUTDIR` renders each scene × light/dark × 1×/2×
+without a screen and checks each.
 
 Exit code 1 when text is cut off or pale, or a page is empty.
 """
@@ -47,8 +48,17 @@ def main(argv):
         return int(bool(found))
     running = []
     for scale in (1, 2):
-        environ = {**os.environ, "QT_QPA_PLATFORM": "offscreen", "QT_SCALE_FACTOR": str(scale), "LANG": "C.UTF-8"}
-        running.append(subprocess.Popen([sys.executable, "-m", "tests.ui.shots", str(folder), str(scale)], env=environ))
+        environ = {
+            **os.environ,
+            "QT_QPA_PLATFORM": "offscreen",
+            "QT_SCALE_FACTOR": str(scale),
+            "LANG": "C.UTF-8",
+        }
+        running.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "tests.ui.shots", str(folder), str(scale)], env=environ
+            )
+        )
     if any([process.wait() for process in running]):
         return 1
     print(OK_LINE.format(count=len(list(folder.glob("*.png")))))

@@ -1,4 +1,6 @@
-"""Every control has a name of its own on its page, equal to what is seen, and is reached by keyboard."""
+"""Every control has a name of its own on its page, equal to what is seen, and is reached by
+keyboard.
+"""
 
 import pytest
 from PySide6.QtCore import Qt
@@ -46,7 +48,9 @@ def described(widget):
 
 
 def buddy_text(window, widget):
-    return next((label.text() for label in window.findChildren(QLabel) if label.buddy() is widget), None)
+    return next(
+        (label.text() for label in window.findChildren(QLabel) if label.buddy() is widget), None
+    )
 
 
 @pytest.mark.parametrize("name", scenes.SCENES)
@@ -56,13 +60,19 @@ def test_every_control_has_a_name_equal_to_what_is_seen(qapp, theme, name):
     found = controls(shown)
     assert found
     names = [described(widget) for widget in found]
-    assert [widget.objectName() for widget, (words, _) in zip(found, names, strict=True) if not words.strip()] == []
+    assert [
+        widget.objectName()
+        for widget, (words, _) in zip(found, names, strict=True)
+        if not words.strip()
+    ] == []
     assert len(set(names)) == len(names), sorted(names)
     for widget in found:
         if isinstance(widget, QPushButton):
             assert accessible_name(widget) == widget.text()
         elif isinstance(widget, QComboBox):
-            assert buddy_text(shown, widget)  # Qt tells a combo box's label as a relation: on Linux its name is the chosen value
+            assert buddy_text(
+                shown, widget
+            )  # Qt tells a combo box's label as a relation: on Linux its name is the chosen value
         elif (buddy := buddy_text(shown, widget)) is not None:
             assert accessible_name(widget) == buddy
 
@@ -77,8 +87,11 @@ def test_every_control_is_reached_by_the_tab_key(qapp, theme, name):
         QTest.keyClick(QApplication.focusWidget() or shown, Qt.Key.Key_Tab)
         if (focused := shown.focusWidget()) is not None:
             seen.add(focused)
-    # Buttons of which one is chosen are one stop; the arrow keys go on inside (as with radio buttons everywhere).
-    inside = {button for widget in seen if (group := exclusive(widget)) for button in group.buttons()}
+    # Buttons of which one is chosen are one stop; the arrow keys go on inside (as with radio
+    # buttons everywhere).
+    inside = {
+        button for widget in seen if (group := exclusive(widget)) for button in group.buttons()
+    }
     assert [widget.objectName() for widget in wanted - seen - inside] == []
 
 

@@ -64,7 +64,9 @@ def agent(path):
 
 @pytest.fixture(autouse=True)
 def collect_here():
-    """Qt's objects may end in their own thread only, so the collector must not run in the host's."""
+    """Qt's objects may end in their own thread only, so the collector must not run in the
+    host's.
+    """
     gc.disable()
     yield
     gc.collect()

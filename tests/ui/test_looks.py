@@ -1,4 +1,6 @@
-"""Every page in light and dark, from left and from right, with words 40 % longer: nothing cut off, pale or empty."""
+"""Every page in light and dark, from left and from right, with words 40 % longer: nothing cut off,
+pale or empty.
+"""
 
 import re
 import subprocess
@@ -54,7 +56,12 @@ def test_a_page_bears_longer_words(qapp, theme, name):
 
 
 def test_every_page_shows_everything_legibly_in_both_schemes_at_both_scales(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "tests.ui.shots", str(tmp_path)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.ui.shots", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert OK_LINE.format(count=4 * len(scenes.SCENES)) in done.stdout
     assert len(list(Path(tmp_path).glob("*.png"))) == 4 * len(scenes.SCENES)
@@ -82,7 +89,9 @@ def bad_window(words, colour, width):
 )
 def test_the_measure_finds_what_it_should(qapp, theme, words, colour, width, found):
     window = bad_window(words, colour, width)
-    assert [problem.split(":")[0].split(" 1")[0].split(" 2")[0] for problem in measure.problems(window)] == found
+    assert [
+        problem.split(":")[0].split(" 1")[0].split(" 2")[0] for problem in measure.problems(window)
+    ] == found
     window.close()
 
 

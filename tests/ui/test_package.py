@@ -1,4 +1,6 @@
-"""The trap of PySide6 on Python 3.11: None, True and False must outlive more calls than a process that runs for weeks makes."""
+"""The trap of PySide6 on Python 3.11: None, True and False must outlive more calls than a process
+that runs for weeks makes.
+"""
 
 import subprocess
 import sys
@@ -22,5 +24,10 @@ for _ in range(200_000):
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_resident_process_survives_very_many_calls(call):
-    done = subprocess.run([sys.executable, "-c", SCRIPT.format(call=CALLS[call])], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(call=CALLS[call])],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,6 @@
-"""What the pages show of a Status and ask of the agent; the names that tests and scripts find them by."""
+"""What the pages show of a Status and ask of the agent; the names that tests and scripts find them
+by.
+"""
 
 import re
 from pathlib import Path
@@ -31,20 +33,39 @@ def test_the_names_of_the_seam(qapp, theme):
         window.open_page(name)
         assert page(window, f"{name}Page").isVisibleTo(window)
     dialog = ConsentDialog(fakes.notice())
-    assert all(dialog.findChild(QPushButton, name) for name in ("grantButton", "refuseButton", "detailsButton"))
+    assert all(
+        dialog.findChild(QPushButton, name)
+        for name in ("grantButton", "refuseButton", "detailsButton")
+    )
     decided = []
     dialog.decided.connect(decided.append)
     dialog.close()
     assert decided == [Decision.DISMISSED]
     tray = Tray(fakes.FakeLink(fakes.status()))
-    for name in ("pause", "resume", "runOnce", "consent", "sent", "settings", "scan", "open", "quit"):
+    for name in (
+        "pause",
+        "resume",
+        "runOnce",
+        "consent",
+        "sent",
+        "settings",
+        "scan",
+        "open",
+        "quit",
+    ):
         assert tray.findChild(QAction, name)
 
 
 def test_the_overview_shows_readings_reasons_and_the_settings_that_lift_them(qapp, theme):
     window = scenes.window(qapp, fakes.waiting(), "overview", theme)
     shown = texts(page(window, "overviewPage"))
-    for words in ("The computer runs on battery", "64 %, discharging (read from power_supply)", "Plugged in", "87 %", "read from Mutter"):
+    for words in (
+        "The computer runs on battery",
+        "64 %, discharging (read from power_supply)",
+        "Plugged in",
+        "87 %",
+        "read from Mutter",
+    ):
         assert words in shown
     change = window.findChild(QPushButton, "lift:battery.rule")
     assert change.text() == "Change: Train on battery"
@@ -56,7 +77,13 @@ def test_the_overview_shows_readings_reasons_and_the_settings_that_lift_them(qap
 
 def test_the_sent_page_compares_the_servers_receipt_with_the_bytes(qapp, theme):
     entry = fakes.ledger_answer()["outbox"][0]
-    lying = {**entry, "receipt": {**entry["receipt"], "receipt": {**entry["receipt"]["receipt"], "body_sha256": "0" * 64}}}
+    lying = {
+        **entry,
+        "receipt": {
+            **entry["receipt"],
+            "receipt": {**entry["receipt"]["receipt"], "body_sha256": "0" * 64},
+        },
+    }
     for shown, told in (
         (entry, "names exactly these bytes"),
         (lying, "names other bytes"),
@@ -71,7 +98,9 @@ def test_the_sent_page_compares_the_servers_receipt_with_the_bytes(qapp, theme):
 def test_without_samples_the_overview_leads_to_where_they_are_added(qapp, theme):
     from agent.reasons import Reason, ReasonCode
 
-    status = fakes.status(reasons=(Reason(ReasonCode.NOTHING_TO_LEARN, "There are no training rows yet."),))
+    status = fakes.status(
+        reasons=(Reason(ReasonCode.NOTHING_TO_LEARN, "There are no training rows yet."),)
+    )
     window = scenes.window(qapp, status, "overview", theme)
     window.findChild(QPushButton, "lift:scan").click()
     assert window.page == "scan"
@@ -90,7 +119,11 @@ def joined(qapp, theme):
     ("button", "status", "told"),
     [
         ("grantButton", fakes.status(), "Thank you: this computer contributes now"),
-        ("refuseButton", fakes.status(AgentState.OFF, ConsentState.REFUSED), "This computer does not contribute"),
+        (
+            "refuseButton",
+            fakes.status(AgentState.OFF, ConsentState.REFUSED),
+            "This computer does not contribute",
+        ),
     ],
     ids=["yes", "no"],
 )
@@ -117,7 +150,9 @@ def test_first_run_can_be_left_at_every_step(qapp, theme):
 
 
 def test_the_example_of_the_page_on_tests_works(qtbot):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "UI-TESTS.md").read_text(), re.DOTALL)
+    blocks = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "UI-TESTS.md").read_text(), re.DOTALL
+    )
     assert len(blocks) == 1
     assert len([line for line in blocks[0].splitlines() if line.strip()]) <= 10
     names: dict[str, object] = {}
@@ -129,8 +164,30 @@ def test_the_example_of_the_page_on_tests_works(qtbot):
 
 def test_the_page_on_tests_names_every_action_and_page():
     told = (ROOT / "docs" / "UI-TESTS.md").read_text()
-    names = ("grantButton", "refuseButton", "detailsButton", "pause", "resume", "runOnce", "consent", "sent", "settings", "scan", "open")
-    pages = ("overviewPage", "privacyPage", "sentPage", "limitsPage", "activityPage", "scanPage", "aboutPage", "joinPage", "donePage")
+    names = (
+        "grantButton",
+        "refuseButton",
+        "detailsButton",
+        "pause",
+        "resume",
+        "runOnce",
+        "consent",
+        "sent",
+        "settings",
+        "scan",
+        "open",
+    )
+    pages = (
+        "overviewPage",
+        "privacyPage",
+        "sentPage",
+        "limitsPage",
+        "activityPage",
+        "scanPage",
+        "aboutPage",
+        "joinPage",
+        "donePage",
+    )
     assert [name for name in (*names, *pages, "quit") if f"`{name}`" not in told] == []
 
 

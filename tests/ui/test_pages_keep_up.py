@@ -1,4 +1,6 @@
-"""Pages stay true while things change: an update is refused, settings change elsewhere, the agent starts again, years pass."""
+"""Pages stay true while things change: an update is refused, settings change elsewhere, the agent
+starts again, years pass.
+"""
 
 from dataclasses import replace
 
@@ -37,7 +39,11 @@ def test_only_what_was_received_stays(qapp, theme, state):
     window.link.answers["ledger"] = ledger_with([state, "acknowledged"])
     window.open_page("privacy")
     stays = page(window, "stays")
-    assert stays.text() == "1 update from this device was sent and stays summed into the model made from version 12."
+    assert (
+        stays.text()
+        == "1 update from this device was sent and stays summed into the model made from"
+        " version 12."
+    )
     assert stays.isVisibleTo(window)
     window.link.answers["ledger"] = ledger_with([state, state])
     window.link.push(fakes.status(AgentState.OFF, ConsentState.WITHDRAWN, sent=SentView()))
@@ -48,8 +54,10 @@ def test_several_updates_stay_in_the_models_of_a_span(qapp, theme):
     window = scenes.window(qapp, fakes.status(), "overview", theme)
     window.link.answers["ledger"] = ledger_with(["acknowledged", "acknowledged"])
     window.open_page("privacy")
-    assert page(window, "stays").text() == (
-        "2 updates from this device were sent and stay summed into the models made from versions 11 to 12."
+    assert (
+        page(window, "stays").text()
+        == "2 updates from this device were sent and stay summed into the models made from versions"
+        " 11 to 12."
     )
 
 
@@ -108,7 +116,9 @@ def test_a_limit_is_revealed_as_soon_as_the_settings_have_come(qapp, theme):
 
 def test_a_refused_value_stays_to_be_mended(qapp, theme):
     window = scenes.window(qapp, fakes.status(), "limits", theme)
-    window.link.answers["settings.set"] = fakes.refused("BAD_VALUE", "These are no hours.", "Write 09:00-17:00.")
+    window.link.answers["settings.set"] = fakes.refused(
+        "BAD_VALUE", "These are no hours.", "Write 09:00-17:00."
+    )
     edit = window.findChild(QLineEdit, "setting:hours.monday")
     edit.setText("nine to five")
     edit.editingFinished.emit()
@@ -132,12 +142,27 @@ def many(count, newest_at=fakes.NOW):
         names = [(place, f"{place:032x}") for place in places]
         return {
             **fakes.ledger_answer(),
-            "charges": [{**charge, "seq": place + 1, "attempt": name, "at": at(place)} for place, name in names],
-            "outbox": [
-                {**entry, "charge_seq": place + 1, "round_id": place, "attempt": name, "created_at": at(place), "settled_at": at(place)}
+            "charges": [
+                {**charge, "seq": place + 1, "attempt": name, "at": at(place)}
                 for place, name in names
             ],
-            "totals": {**fakes.ledger_answer()["totals"], "charges": count, "sent": count, "bytes_up": 936 * count},
+            "outbox": [
+                {
+                    **entry,
+                    "charge_seq": place + 1,
+                    "round_id": place,
+                    "attempt": name,
+                    "created_at": at(place),
+                    "settled_at": at(place),
+                }
+                for place, name in names
+            ],
+            "totals": {
+                **fakes.ledger_answer()["totals"],
+                "charges": count,
+                "sent": count,
+                "bytes_up": 936 * count,
+            },
         }
 
     return answer
@@ -145,11 +170,19 @@ def many(count, newest_at=fakes.NOW):
 
 def sent_many(count):
     made = fakes.status()
-    return replace(made, budget=replace(made.budget, charges=count), sent=SentView(count, 936 * count, fakes.NOW))
+    return replace(
+        made,
+        budget=replace(made.budget, charges=count),
+        sent=SentView(count, 936 * count, fakes.NOW),
+    )
 
 
 def shown_entry(params):
-    return {"entry": {**fakes.ledger_answer()["outbox"][0], "attempt": params["attempt"]}, "header": None, "path": None}
+    return {
+        "entry": {**fakes.ledger_answer()["outbox"][0], "attempt": params["attempt"]},
+        "header": None,
+        "path": None,
+    }
 
 
 def test_the_newest_updates_are_listed_and_the_older_ones_told(qapp, theme):
@@ -157,8 +190,14 @@ def test_the_newest_updates_are_listed_and_the_older_ones_told(qapp, theme):
     window.link.answers.update({"ledger": many(203), "sent.show": shown_entry})
     window.open_page("sent")
     table = page(window, "sentTable")
-    assert (table.rowCount(), table.item(0, 1).text(), table.item(199, 1).text()) == (200, "202", "3")
-    assert any("The 3 oldest are not listed here" in words for words in texts(page(window, "sentPage")))
+    assert (table.rowCount(), table.item(0, 1).text(), table.item(199, 1).text()) == (
+        200,
+        "202",
+        "3",
+    )
+    assert any(
+        "The 3 oldest are not listed here" in words for words in texts(page(window, "sentPage"))
+    )
     window.link.push(sent_many(203))
     assert len(asked(window, "ledger")) == 1
 
@@ -177,7 +216,9 @@ def test_the_chosen_update_stays_chosen_when_another_is_sent(qapp, theme):
 
 def test_the_last_thirty_days_end_today(qapp, theme):
     last = fakes.NOW - 29 * fakes.DAY
-    window = scenes.window(qapp, replace(sent_many(2), sent=SentView(2, 1872, last)), "overview", theme)
+    window = scenes.window(
+        qapp, replace(sent_many(2), sent=SentView(2, 1872, last)), "overview", theme
+    )
     window.link.answers["ledger"] = many(2, newest_at=last)
     window.open_page("activity")
     line = page(window, "activityPage")._line

@@ -75,7 +75,10 @@ def test_a_path_that_is_too_long_for_a_socket_does_not_keep_it_from_opening(qapp
 def test_one_that_has_only_just_begun_is_waited_for(qtbot, path):
     instance = Instance(path)
     QTimer.singleShot(200, instance.claim)
-    script = "import sys, pathlib; from ui.single_instance import tell_first; sys.exit(not tell_first(pathlib.Path(sys.argv[1]), 'show', 'sent'))"
+    script = (
+        "import sys, pathlib; from ui.single_instance import tell_first; sys.exit(not"
+        " tell_first(pathlib.Path(sys.argv[1]), 'show', 'sent'))"
+    )
     asker = subprocess.Popen([sys.executable, "-c", script, str(path)])
     with qtbot.waitSignal(instance.asked) as asked:
         pass

@@ -67,7 +67,9 @@ def test_until_tomorrow_ends_at_the_next_midnight(tray, link):
     end = QDateTime.fromSecsSinceEpoch(params["until"])
     assert method == "pause"
     assert end.date() == QDateTime.currentDateTime().date().addDays(1)
-    assert end.time().msecsSinceStartOfDay() < 3 * 3600 * 1000  # a day may begin late where clocks change
+    assert (
+        end.time().msecsSinceStartOfDay() < 3 * 3600 * 1000
+    )  # a day may begin late where clocks change
 
 
 def test_a_paused_agent_can_be_resumed(tray, link):
@@ -78,7 +80,10 @@ def test_a_paused_agent_can_be_resumed(tray, link):
     assert link.methods == ["resume"]
 
 
-@pytest.mark.parametrize(("name", "page"), [("sent", "sent"), ("settings", "privacy"), ("scan", "scan"), ("open", "overview")])
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [("sent", "sent"), ("settings", "privacy"), ("scan", "scan"), ("open", "overview")],
+)
 def test_windows_are_asked_for_by_page(tray, qtbot, name, page):
     with qtbot.waitSignal(tray.windowWanted) as wanted:
         action(tray, name).trigger()
@@ -90,7 +95,10 @@ def test_quit_is_asked_for(tray, qtbot):
         action(tray, "quit").trigger()
 
 
-@pytest.mark.parametrize("state", [ConsentState.UNASKED, ConsentState.REFUSED, ConsentState.WITHDRAWN, ConsentState.STALE])
+@pytest.mark.parametrize(
+    "state",
+    [ConsentState.UNASKED, ConsentState.REFUSED, ConsentState.WITHDRAWN, ConsentState.STALE],
+)
 def test_agreeing_opens_the_question_and_grants_nothing(tray, link, qtbot, state):
     link.push(fakes.status(AgentState.OFF, state))
     with qtbot.waitSignal(tray.windowWanted) as wanted:
@@ -101,7 +109,9 @@ def test_agreeing_opens_the_question_and_grants_nothing(tray, link, qtbot, state
 
 def test_without_an_agent_only_windows_and_quit_remain(tray, link):
     link.push(None)
-    usable = [name for name in NAMES if action(tray, name).isEnabled() and action(tray, name).isVisible()]
+    usable = [
+        name for name in NAMES if action(tray, name).isEnabled() and action(tray, name).isVisible()
+    ]
     assert usable == ["sent", "settings", "scan", "open", "quit"]
 
 
@@ -110,7 +120,11 @@ def test_the_icon_differs_in_shape_between_all_states(tray, link):
     for status in fakes.every_state().values():
         link.push(status)
         image = tray.current_icon().pixmap(16, 16).toImage()
-        assert {(size.width(), size.height()) for size in tray.current_icon().availableSizes()} >= {(16, 16), (22, 22), (32, 32)}
+        assert {(size.width(), size.height()) for size in tray.current_icon().availableSizes()} >= {
+            (16, 16),
+            (22, 22),
+            (32, 32),
+        }
         shape = tuple(image.pixelColor(x, y).alpha() > 127 for y in range(16) for x in range(16))
         seen.add(shape)
     assert len(seen) == 7

@@ -13,13 +13,24 @@ from tests.ui.plain import PlainWords
 from ui.locale_formatter import counted
 from ui.reading_labels import reading_text, unknown_line, work_texts
 from ui.setting_labels import setting_words
-from ui.view_model import origin_word, reason_text, sending_word, share_text, state_word, verdict_word, view_of
+from ui.view_model import (
+    origin_word,
+    reason_text,
+    sending_word,
+    share_text,
+    state_word,
+    verdict_word,
+    view_of,
+)
 
 WORDS = PlainWords()
 
 
 def test_it_needs_no_qt():
-    script = "import sys, ui.view_model; sys.exit(any(name.startswith('PySide6') for name in sys.modules))"
+    script = (
+        "import sys, ui.view_model; sys.exit(any(name.startswith('PySide6') for name in"
+        " sys.modules))"
+    )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
@@ -33,7 +44,9 @@ def test_every_reason_has_a_title_of_its_own():
 
 
 def test_a_reason_tells_reading_source_and_end():
-    told = reason_text(Reason(ReasonCode.ON_BATTERY, "x", "64 %", "UPower", "battery.rule", fakes.NOW), WORDS)
+    told = reason_text(
+        Reason(ReasonCode.ON_BATTERY, "x", "64 %", "UPower", "battery.rule", fakes.NOW), WORDS
+    )
     assert told.note == "64 % (read from UPower) · until 2026-11-24 16:00"
     assert told.setting == "battery.rule"
 
@@ -50,14 +63,24 @@ def test_a_reason_names_the_setting_that_lifts_it_or_the_page():
 def test_every_setting_that_lifts_a_reason_has_a_name():
     from agent.config.settings import DEFINITIONS
 
-    assert set(setting_words(WORDS)) == {each.key for each in DEFINITIONS} - {"key_store", "budget.delta"}
+    assert set(setting_words(WORDS)) == {each.key for each in DEFINITIONS} - {
+        "key_store",
+        "budget.delta",
+    }
 
 
 def test_readings_are_told_in_words_and_what_cannot_be_told_in_one_line():
     texts = [reading_text(reading, WORDS) for reading in fakes.status().readings]
-    assert (texts[0].name, texts[0].value, texts[0].note) == ("Plugged in", "yes", "read from power_supply")
+    assert (texts[0].name, texts[0].value, texts[0].note) == (
+        "Plugged in",
+        "yes",
+        "read from power_supply",
+    )
     assert texts[-1].note == "no bus"
-    assert unknown_line(texts, WORDS) == "Cannot be told on this computer: temperature, metered network."
+    assert (
+        unknown_line(texts, WORDS)
+        == "Cannot be told on this computer: temperature, metered network."
+    )
     assert unknown_line(texts[:1], WORDS) == ""
 
 
@@ -80,8 +103,13 @@ def test_how_long_the_computer_was_not_used_is_told_as_people_tell_it(told, show
 def test_what_training_may_take_and_takes_is_told_in_both_units():
     work = WorkView(25, "", 512, measured_percent=24.8)
     texts = [(each.name, each.value) for each in work_texts(work, 8, WORDS)]
-    assert texts == [("Training may take", share_text(25, 8, WORDS)), ("Training takes", share_text(25, 8, WORDS))]
-    assert [each.name for each in work_texts(replace(work, measured_percent=None), 8, WORDS)] == ["Training may take"]
+    assert texts == [
+        ("Training may take", share_text(25, 8, WORDS)),
+        ("Training takes", share_text(25, 8, WORDS)),
+    ]
+    assert [each.name for each in work_texts(replace(work, measured_percent=None), 8, WORDS)] == [
+        "Training may take"
+    ]
     assert work_texts(replace(work, held=True), 8, WORDS)[1].note == "standing still"
     assert work_texts(None, 8, WORDS) == []
 
@@ -96,8 +124,12 @@ def test_every_reading_of_the_agent_has_a_name():
 def test_the_budget_is_told_in_plain_words():
     budget = view_of(fakes.status(), WORDS).budget
     assert budget.headline == "34 % of the budget for 365 days is used."
-    assert budget.meaning.endswith("When it is used up, this device stops taking part by itself, until 2027-10-15 16:00.")
-    spent = view_of(fakes.status(budget=replace(fakes.status().budget, may_take_part_at=fakes.NOW)), WORDS).budget
+    assert budget.meaning.endswith(
+        "When it is used up, this device stops taking part by itself, until 2027-10-15 16:00."
+    )
+    spent = view_of(
+        fakes.status(budget=replace(fakes.status().budget, may_take_part_at=fakes.NOW)), WORDS
+    ).budget
     assert spent.headline.startswith("Used up.")
     assert "Until then nothing is trained or sent" in spent.meaning
 
@@ -108,7 +140,9 @@ def test_one_and_many_are_told_apart(count, told):
 
 
 def test_the_agents_own_words_stand_in_where_it_knows_more():
-    told = reason_text(Reason(ReasonCode.DENIED_BY_POLICY, "The works council has not agreed yet."), WORDS)
+    told = reason_text(
+        Reason(ReasonCode.DENIED_BY_POLICY, "The works council has not agreed yet."), WORDS
+    )
     assert "works council" in told.note
 
 
@@ -128,7 +162,9 @@ def test_the_first_reason_is_the_headline_and_the_tooltip():
 
 
 @pytest.mark.parametrize(
-    ("until", "told"), [(0, "Until you resume"), (fakes.NOW + 900, "Until 2026-11-24 16:15")], ids=["open", "fixed time"]
+    ("until", "told"),
+    [(0, "Until you resume"), (fakes.NOW + 900, "Until 2026-11-24 16:15")],
+    ids=["open", "fixed time"],
 )
 def test_a_pause_tells_its_end(until, told):
     view = view_of(fakes.status(AgentState.PAUSED, paused_until=until), WORDS)

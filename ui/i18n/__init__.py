@@ -1,4 +1,6 @@
-"""Languages: the translations that are installed, and this person's way to write dates, numbers and sizes."""
+"""Languages: the translations that are installed, and this person's way to write dates, numbers and
+sizes.
+"""
 
 from importlib import resources
 
@@ -30,7 +32,9 @@ class QtWords:
         return str(self._locale.toString(float(value), "f", decimals))  # Qt takes no integer here
 
     def size(self, count_bytes: int) -> str:
-        return str(self._locale.formattedDataSize(count_bytes, 1, QLocale.DataSizeFormat.DataSizeSIFormat))
+        return str(
+            self._locale.formattedDataSize(count_bytes, 1, QLocale.DataSizeFormat.DataSizeSIFormat)
+        )
 
 
 def install(app: QCoreApplication, locale: QLocale) -> QtWords:
@@ -46,6 +50,8 @@ def install(app: QCoreApplication, locale: QLocale) -> QtWords:
 
 
 def notice_locale() -> str:
-    """What the agent is asked for a notice in, such as "de-DE"; Qt's own name for no language is English."""
+    """What the agent is asked for a notice in, such as "de-DE"; Qt's own name for no language is
+    English.
+    """
     name = QLocale.system().name()
     return "en" if name == "C" else name.replace("_", "-")

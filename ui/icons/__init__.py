@@ -1,4 +1,5 @@
-"""Our own icons: seven states of a shield, told apart by shape as well as colour, the pages' icons, and the program's.
+"""Our own icons: seven states of a shield, told apart by shape as well as colour, the pages' icons,
+and the program's.
 
 Every file is drawn in `currentColor`; the colour comes from the theme when it is painted.
 """
@@ -17,7 +18,12 @@ TRAY_SIZES = (16, 22, 24, 32, 48, 64)
 
 def picture(name: str, colour: str, size: int, ratio: float = 1.0) -> QPixmap:
     """The named icon in one colour. `size` in logical pixels; `ratio` is the screen's scale."""
-    source = resources.files(__package__).joinpath(f"{name}.svg").read_text("utf-8").replace("currentColor", colour)
+    source = (
+        resources.files(__package__)
+        .joinpath(f"{name}.svg")
+        .read_text("utf-8")
+        .replace("currentColor", colour)
+    )
     renderer = QSvgRenderer(QByteArray(source.encode()))
     pixels = round(size * ratio)
     result = QPixmap(pixels, pixels)
@@ -52,5 +58,7 @@ def state_colour(state: AgentState, colours: Colours) -> str:
 
 
 def state_icon(state: AgentState, colours: Colours) -> QIcon:
-    """The tray's icon of a state; light panels get the light theme's dark ink and the other way round."""
+    """The tray's icon of a state; light panels get the light theme's dark ink and the other way
+    round.
+    """
     return icon(f"state-{state.value}", state_colour(state, colours), TRAY_SIZES)

@@ -1,4 +1,7 @@
-"""The pages of the window. Each shows values and asks the agent through the link; none decides anything."""
+"""The pages of the window.
+
+Each shows values and asks the agent through the link; none decides anything.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""About: what this program is, and what the organisation behind this computer can and cannot see. Works offline."""
+"""About: what this program is, and what the organisation behind this computer can and cannot see.
+
+Works offline.
+"""
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel
@@ -21,16 +24,26 @@ class AboutPage(Page):
             self.tr("What IT and the operator can see"),
             (
                 self.tr("That this device takes part, and when, under a random device number."),
-                self.tr("Sums over many devices' updates; in local mode, this device's update with all its noise."),
-                self.tr("The network address that the device connects from, as with every connection."),
-                self.tr("That AegisAI is installed here, its version, and the limits that a policy sets."),
+                self.tr(
+                    "Sums over many devices' updates; in local mode, this device's update with all"
+                    " its noise."
+                ),
+                self.tr(
+                    "The network address that the device connects from, as with every connection."
+                ),
+                self.tr(
+                    "That AegisAI is installed here, its version, and the limits that a policy"
+                    " sets."
+                ),
             ),
         )
         self._add_list(
             self.tr("What they cannot see"),
             (
                 self.tr("Your files, their names, folders or contents."),
-                self.tr("The figures that are read from your files, and the labels that you gave them."),
+                self.tr(
+                    "The figures that are read from your files, and the labels that you gave them."
+                ),
                 self.tr("What you scanned, and what came out."),
                 self.tr("Your name, your account or this computer's name."),
             ),
@@ -58,8 +71,8 @@ class AboutPage(Page):
         line.addWidget(logo)
         words = text(
             self.tr(
-                "Version {version}. Helps to improve a malware detector from this computer without giving files away. "
-                "Free software under the Apache License 2.0."
+                "Version {version}. Helps to improve a malware detector from this computer without"
+                " giving files away. Free software under the Apache License 2.0."
             ).format(version=__version__)
         )
         line.addWidget(words, 1)
@@ -82,13 +95,18 @@ class AboutPage(Page):
         card.body.addWidget(
             text(
                 self.tr(
-                    "Taking part is itself visible to the server. Noise limits what an update can tell about a file, by the ε shown under "
-                    "Overview; it does not make it zero. Keys are kept by your login's keyring, in software. The bundled model is a "
-                    "demonstration and no protection against malware."
+                    "Taking part is itself visible to the server. Noise limits what an update can"
+                    " tell about a file, by the ε shown under Overview; it does not make it zero."
+                    " Keys are kept by your login's keyring, in software. The bundled model is a"
+                    " demonstration and no protection against malware."
                 )
             )
         )
         card.body.addWidget(
-            text(self.tr("“aegis doctor” in a terminal says what works on this machine."), factor=theme.SMALL, tone="muted")
+            text(
+                self.tr("“aegis doctor” in a terminal says what works on this machine."),
+                factor=theme.SMALL,
+                tone="muted",
+            )
         )
         self.body.addWidget(card)

@@ -1,4 +1,6 @@
-"""Activity: what is measured on this computer now, what was sent over time, and whether everything works."""
+"""Activity: what is measured on this computer now, what was sent over time, and whether everything
+works.
+"""
 
 from typing import Any
 
@@ -10,7 +12,19 @@ from ui import theme
 from ui.pages import Context
 from ui.reading_labels import reading_text
 from ui.view_model import DAY_S, View
-from ui.widgets import Card, Page, Sparkline, button, buttons, clear, row, rule, set_tone, step, text
+from ui.widgets import (
+    Card,
+    Page,
+    Sparkline,
+    button,
+    buttons,
+    clear,
+    row,
+    rule,
+    set_tone,
+    step,
+    text,
+)
 
 DAYS_SHOWN = 30
 LEDGER_ROWS = 1000
@@ -47,9 +61,16 @@ class ActivityPage(Page):
             if place:
                 self._readings.addWidget(rule())
             told = reading_text(reading, self._context.words)
-            self._readings.addLayout(self._pair(told.name, told.value, told.note, "" if told.is_known else "muted"))
+            self._readings.addLayout(
+                self._pair(told.name, told.value, told.note, "" if told.is_known else "muted")
+            )
         if not status or not status.readings:
-            self._readings.addWidget(text(self.tr("Nothing is measured now: without your consent nothing runs."), tone="muted"))
+            self._readings.addWidget(
+                text(
+                    self.tr("Nothing is measured now: without your consent nothing runs."),
+                    tone="muted",
+                )
+            )
         counts = (status.sent.count, status.budget.charges) if status is not None else None
         if status is not None and counts != self._shown:
             newest = {"offset": max(0, status.budget.charges - LEDGER_ROWS), "limit": LEDGER_ROWS}
@@ -90,7 +111,9 @@ class ActivityPage(Page):
             if 0 <= place < DAYS_SHOWN:
                 a_day[place] += entry["bytes"]
         words = self._context.words
-        told = self.tr("{total} in all, at most {most} a day.").format(total=words.size(int(sum(a_day))), most=words.size(int(max(a_day))))
+        told = self.tr("{total} in all, at most {most} a day.").format(
+            total=words.size(int(sum(a_day))), most=words.size(int(max(a_day)))
+        )
         self._line.show_values(a_day, told)
         self._line_words.setText(told)
 
@@ -101,12 +124,18 @@ class ActivityPage(Page):
     def _show_checks(self, answer: dict[str, Any]) -> None:
         self.check.setEnabled(True)
         clear(self._checks)
-        marks = {True: (self.tr("works"), "good"), False: (self.tr("needs mending"), "danger"), None: (self.tr("unknown"), "muted")}
+        marks = {
+            True: (self.tr("works"), "good"),
+            False: (self.tr("needs mending"), "danger"),
+            None: (self.tr("unknown"), "muted"),
+        }
         for place, check in enumerate(answer["checks"]):
             if place:
                 self._checks.addWidget(rule())
             mark, tone = marks[check["ok"]]
-            self._checks.addLayout(self._pair(check["name"], f"{mark}: {check['value']}", check["mend"], tone))
+            self._checks.addLayout(
+                self._pair(check["name"], f"{mark}: {check['value']}", check["mend"], tone)
+            )
 
     def _failed(self, error: AegisError) -> None:
         self.check.setEnabled(True)

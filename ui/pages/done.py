@@ -1,4 +1,7 @@
-"""First run, last step: what the answer means from now on, and the ways on. Shown once, after the question of a new invitation."""
+"""First run, last step: what the answer means from now on, and the ways on.
+
+Shown once, after the question of a new invitation.
+"""
 
 from PySide6.QtCore import Signal
 
@@ -34,15 +37,17 @@ class DonePage(Page):
             self.answer.setText(self.tr("Thank you: this computer contributes now"))
             self._meaning.setText(
                 self.tr(
-                    "Add program files that you know to be good or bad; AegisAI learns from them in the background, within your limits. "
-                    "The icon in the notification area shows what happens. One click there, “Stop contributing”, ends it at once."
+                    "Add program files that you know to be good or bad; AegisAI learns from them in"
+                    " the background, within your limits. The icon in the notification area shows"
+                    " what happens. One click there, “Stop contributing”, ends it at once."
                 )
             )
         else:
             self.answer.setText(self.tr("This computer does not contribute"))
             self._meaning.setText(
                 self.tr(
-                    "Nothing is read for training and nothing is sent. Scanning works all the same. "
-                    "You will not be asked again by itself; under Privacy you can read the question whenever you like."
+                    "Nothing is read for training and nothing is sent. Scanning works all the same."
+                    " You will not be asked again by itself; under Privacy you can read the"
+                    " question whenever you like."
                 )
             )

@@ -1,4 +1,7 @@
-"""First run: paste an invitation, see who asks before anything is contacted, then decide. Every step can be skipped."""
+"""First run: paste an invitation, see who asks before anything is contacted, then decide.
+
+Every step can be skipped.
+"""
 
 from typing import Any
 
@@ -23,8 +26,9 @@ class JoinPage(Page):
         self.body.addWidget(
             text(
                 self.tr(
-                    "An invitation names the operator who asks for help with a malware detector. You see who it is first, and decide "
-                    "afterwards. Nothing is contacted until you have said yes."
+                    "An invitation names the operator who asks for help with a malware detector."
+                    " You see who it is first, and decide afterwards. Nothing is contacted until"
+                    " you have said yes."
                 ),
                 tone="muted",
             )
@@ -45,7 +49,13 @@ class JoinPage(Page):
     def _build_paste(self) -> None:
         card = Card(self.tr("Invitation"))
         card.body.addWidget(
-            text(self.tr("Paste the text that you were sent. If your organisation set this up, skip this step."), tone="muted")
+            text(
+                self.tr(
+                    "Paste the text that you were sent. If your organisation set this up, skip this"
+                    " step."
+                ),
+                tone="muted",
+            )
         )
         self.invitation = QPlainTextEdit()
         self.invitation.setObjectName("invitationEdit")
@@ -89,7 +99,9 @@ class JoinPage(Page):
         return "".join(self.invitation.toPlainText().split())
 
     def _check(self) -> None:
-        self._link.call("invitation.inspect", {"invitation": self._words()}, self._inspected, self._failed)
+        self._link.call(
+            "invitation.inspect", {"invitation": self._words()}, self._inspected, self._failed
+        )
 
     def _inspected(self, result: dict[str, Any]) -> None:
         operator = result["operator"]
@@ -97,19 +109,23 @@ class JoinPage(Page):
         self._contact.setText(self.tr("Contact: {contact}").format(contact=operator["contact"]))
         self._facts.setText(
             self.tr("Server: {server}\nRecipients: {recipients}\nKept: {retention}").format(
-                server=result["server"], recipients=operator["recipients"], retention=operator["retention"]
+                server=result["server"],
+                recipients=operator["recipients"],
+                retention=operator["retention"],
             )
         )
         digest = str(result["ca_sha256"])
         self._digest.setText(
-            self.tr("Certificate digest (SHA-256), to compare with the operator's: {digest}").format(
-                digest=" ".join(digest[at : at + 8] for at in range(0, len(digest), 8))
-            )
+            self.tr(
+                "Certificate digest (SHA-256), to compare with the operator's: {digest}"
+            ).format(digest=" ".join(digest[at : at + 8] for at in range(0, len(digest), 8)))
         )
         self.who.show()
 
     def _join(self) -> None:
-        self._link.call("enroll", {"invitation": self._words()}, lambda _: self._done(), self._failed)
+        self._link.call(
+            "enroll", {"invitation": self._words()}, lambda _: self._done(), self._failed
+        )
 
     def _done(self) -> None:
         self.invitation.clear()

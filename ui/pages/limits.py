@@ -1,10 +1,21 @@
-"""Limits: the person's settings, each with where its value comes from; what the organisation manages is shown and locked."""
+"""Limits: the person's settings, each with where its value comes from; what the organisation
+manages is shown and locked.
+"""
 
 from collections.abc import Callable, Collection
 from typing import Any
 
 from PySide6.QtCore import QSignalBlocker, Qt
-from PySide6.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QDoubleSpinBox, QLineEdit, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QAbstractSpinBox,
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QLineEdit,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
 
 from agent.errors import AegisError
 from agent.status import Status
@@ -28,7 +39,14 @@ class LimitsPage(Page):
         self._labels = setting_words(context.words)
         self._cards = QVBoxLayout()
         self._cards.setSpacing(4 * step(self))
-        self.body.addWidget(text(self.tr("You decide how much of this computer AegisAI may use. A change counts at once."), tone="muted"))
+        self.body.addWidget(
+            text(
+                self.tr(
+                    "You decide how much of this computer AegisAI may use. A change counts at once."
+                ),
+                tone="muted",
+            )
+        )
         self.measured = text("", tone="muted")
         self.measured.setObjectName("measured")
         self.body.addWidget(self.measured)
@@ -48,7 +66,11 @@ class LimitsPage(Page):
             return
         self.setEnabled(True)
         measured = status.work.measured_percent if status.work is not None else None
-        share = "" if measured is None else share_text(measured, self._context.cores, self._context.words)
+        share = (
+            ""
+            if measured is None
+            else share_text(measured, self._context.cores, self._context.words)
+        )
         self.measured.setText(self.tr("Measured now: {share}").format(share=share) if share else "")
         self.measured.setVisible(bool(share))
         if not self._loaded:
@@ -67,7 +89,9 @@ class LimitsPage(Page):
         if not self._rows:
             self._build_cards(entries)
             # Rows get their places after they were built: the page grows then.
-            self.verticalScrollBar().rangeChanged.connect(lambda: self.reveal(self._wanted), Qt.ConnectionType.SingleShotConnection)
+            self.verticalScrollBar().rangeChanged.connect(
+                lambda: self.reveal(self._wanted), Qt.ConnectionType.SingleShotConnection
+            )
         for key, shown in self._rows.items():
             if key in entries:
                 shown.show_entry(entries[key])
@@ -84,20 +108,30 @@ class LimitsPage(Page):
             for place, key in enumerate(shown):
                 if place:
                     card.body.addWidget(rule())
-                self._rows[key] = SettingRow(self._context, self._labels.get(key, key), self._choices(), self._set)
+                self._rows[key] = SettingRow(
+                    self._context, self._labels.get(key, key), self._choices(), self._set
+                )
                 card.body.addWidget(self._rows[key])
             self._cards.addWidget(card)
 
     def _set(self, key: str, value: object) -> None:
         shown = self._rows[key]
-        self._link.call("settings.set", {"key": key, "value": value}, shown.show_entry, shown.show_error)
+        self._link.call(
+            "settings.set", {"key": key, "value": value}, shown.show_entry, shown.show_error
+        )
 
     def _groups(self) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
         return (
             (
                 self.tr("Processor and memory"),
                 "",
-                ("cpu.share_in_use", "cpu.share_idle", "busy.share", "memory.limit_mib", "temperature.stop_c"),
+                (
+                    "cpu.share_in_use",
+                    "cpu.share_idle",
+                    "busy.share",
+                    "memory.limit_mib",
+                    "temperature.stop_c",
+                ),
             ),
             (self.tr("Battery"), "", ("battery.rule", "battery.stop_below", "battery.start_above")),
             (
@@ -107,18 +141,34 @@ class LimitsPage(Page):
             ),
             (
                 self.tr("Hours"),
-                self.tr("“always”, “never”, or spans of local time such as 09:00-17:00,22:00-06:00."),
+                self.tr(
+                    "“always”, “never”, or spans of local time such as 09:00-17:00,22:00-06:00."
+                ),
                 tuple(f"hours.{day}" for day in DAYS),
             ),
             (
                 self.tr("Network"),
                 "",
-                ("network.metered", "network.bytes_per_day", "hold.minutes", "models.update_without_consent", "network.proxy"),
+                (
+                    "network.metered",
+                    "network.bytes_per_day",
+                    "hold.minutes",
+                    "models.update_without_consent",
+                    "network.proxy",
+                ),
             ),
             (
                 self.tr("Privacy budget"),
-                self.tr("Changing one of these changes the question, so you are asked again before anything goes on."),
-                ("budget.epsilon", "budget.period_days", "budget.lifetime_epsilon", "consent.refresh_months"),
+                self.tr(
+                    "Changing one of these changes the question, so you are asked again before"
+                    " anything goes on."
+                ),
+                (
+                    "budget.epsilon",
+                    "budget.period_days",
+                    "budget.lifetime_epsilon",
+                    "consent.refresh_months",
+                ),
             ),
             (self.tr("Icon"), "", ("tray.keep_icon",)),
         )
@@ -143,7 +193,13 @@ class LimitsPage(Page):
 class SettingRow(QWidget):
     """One setting: what it is, its editor, and where its value comes from."""
 
-    def __init__(self, context: Context, label: str, names: dict[str, str], changed: Callable[[str, object], None]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        label: str,
+        names: dict[str, str],
+        changed: Callable[[str, object], None],
+    ) -> None:
         super().__init__()
         self._context = context
         self._label_text = label
@@ -173,8 +229,12 @@ class SettingRow(QWidget):
             if not isinstance(self.editor, QCheckBox):
                 self.editor.setFixedWidth(EDITOR_STEPS * step(self))
             if isinstance(self.editor, QAbstractSpinBox):
-                self.editor.lineEdit().setTextMargins(step(self), 0, step(self), 0)  # style sheets do not reach it
-            self.editor.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # scrolling the page with the wheel changes nothing
+                self.editor.lineEdit().setTextMargins(
+                    step(self), 0, step(self), 0
+                )  # style sheets do not reach it
+            self.editor.setFocusPolicy(
+                Qt.FocusPolicy.StrongFocus
+            )  # scrolling the page with the wheel changes nothing
             self._label.setBuddy(self.editor)
             self._line.addWidget(self.editor)
         self._show_value(entry["value"])
@@ -202,7 +262,10 @@ class SettingRow(QWidget):
         return " · ".join(parts)
 
     def _build(self, entry: dict[str, Any]) -> QWidget:
-        kind, suffix = entry["type"], f" {self._names.get(entry['unit'], entry['unit'])}" if entry["unit"] else ""
+        kind, suffix = (
+            entry["type"],
+            f" {self._names.get(entry['unit'], entry['unit'])}" if entry["unit"] else "",
+        )
         if kind == "boolean":
             box = QCheckBox(self.tr("On"))
             box.toggled.connect(lambda on: self._changed(self._entry["key"], on))
@@ -211,7 +274,9 @@ class SettingRow(QWidget):
             combo = QComboBox()
             for choice in entry["choices"]:
                 combo.addItem(self._names.get(choice, choice), choice)
-            combo.activated.connect(lambda at: self._changed(self._entry["key"], combo.itemData(at)))
+            combo.activated.connect(
+                lambda at: self._changed(self._entry["key"], combo.itemData(at))
+            )
             return combo
         if kind == "integer":
             spin = QSpinBox()
@@ -227,7 +292,9 @@ class SettingRow(QWidget):
             number.setSingleStep(0.1)
             number.setRange(float(entry["minimum"]), float(entry["maximum"]))
             number.setKeyboardTracking(False)
-            number.valueChanged.connect(lambda value: self._changed(self._entry["key"], round(value, 2)))
+            number.valueChanged.connect(
+                lambda value: self._changed(self._entry["key"], round(value, 2))
+            )
             return number
         edit = QLineEdit()
         edit.editingFinished.connect(lambda: self._edited(edit))
@@ -239,7 +306,9 @@ class SettingRow(QWidget):
         else:
             self.show_entry(self._entry)
 
-    def _show_value(self, value: Any) -> None:  # the agent's JSON value; its type follows the setting's
+    def _show_value(
+        self, value: Any
+    ) -> None:  # the agent's JSON value; its type follows the setting's
         with QSignalBlocker(self.editor):
             match self.editor:
                 case QCheckBox() as box:

@@ -39,12 +39,22 @@ class OverviewPage(Page):
         self._view = view
         colours = self._context.theme.colours
         size = ICON_STEPS * step(self)
-        self._icon.setPixmap(picture(f"state-{view.state.value}", state_colour(view.state, colours), size, self.devicePixelRatioF()))
+        self._icon.setPixmap(
+            picture(
+                f"state-{view.state.value}",
+                state_colour(view.state, colours),
+                size,
+                self.devicePixelRatioF(),
+            )
+        )
         self.headline.setText(view.headline)
         self.detail.setText(view.detail)
         self.detail.setVisible(bool(view.detail))
         self._progress.setVisible(view.progress is not None)
-        self._progress.show_share(view.progress or 0.0, self.tr("{percent} % done").format(percent=round(100 * (view.progress or 0))))
+        self._progress.show_share(
+            view.progress or 0.0,
+            self.tr("{percent} % done").format(percent=round(100 * (view.progress or 0))),
+        )
         self._show_buttons(view, status)
         self._show_notes(view)
         self._show_reasons(view)
@@ -57,10 +67,14 @@ class OverviewPage(Page):
             self._meter.show_share(view.budget.share, view.budget.headline)
             self._budget_headline.setText(view.budget.headline)
             self._budget_meaning.setText(view.budget.meaning)
-            self._budget_figures.setText("\n".join((view.budget.figures, view.budget.lifetime, view.budget.fallback)))
+            self._budget_figures.setText(
+                "\n".join((view.budget.figures, view.budget.lifetime, view.budget.fallback))
+            )
         self._model.setText(view.model)
         self._samples.setText(view.samples)
-        self._operator.setText(status.operator.name if status and status.operator else self.tr("Nobody yet"))
+        self._operator.setText(
+            status.operator.name if status and status.operator else self.tr("Nobody yet")
+        )
 
     def _build_headline(self) -> None:
         if (first := self.body.takeAt(0)) is not None and (widget := first.widget()) is not None:
@@ -99,7 +113,15 @@ class OverviewPage(Page):
         self.discard = button(self.tr("Discard the update"), "discardButton")
         self.unlock = button(self.tr("Unlock the keyring"), "unlockButton", "primary")
         line = row(of=self)
-        for each in (self.decide, self.join, self.unlock, self.resume, self.pause, self.run_once, self.discard):
+        for each in (
+            self.decide,
+            self.join,
+            self.unlock,
+            self.resume,
+            self.pause,
+            self.run_once,
+            self.discard,
+        ):
             line.addWidget(each)
         line.addStretch(1)
         card.body.addSpacing(2 * step(self))
@@ -184,9 +206,15 @@ class OverviewPage(Page):
     def _show_readings(self, status: Status | None) -> None:
         clear(self._readings)
         words = self._context.words
-        readings = [reading_text(each, words) for each in status.readings] if status is not None else []
+        readings = (
+            [reading_text(each, words) for each in status.readings] if status is not None else []
+        )
         self._readings_card.setVisible(bool(readings))
-        work = work_texts(status.work, self._context.cores, words) if status is not None and readings else []
+        work = (
+            work_texts(status.work, self._context.cores, words)
+            if status is not None and readings
+            else []
+        )
         for reading in (*work, *readings):
             if not reading.is_known:
                 continue

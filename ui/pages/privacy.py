@@ -44,15 +44,26 @@ class PrivacyPage(Page):
         operator = status.operator if status else None
         self.join.setVisible(status is not None and operator is None)
         if operator is None:
-            self._operator.setText(self.tr("Nobody yet. When you enter an invitation, its operator is shown here before you decide."))
+            self._operator.setText(
+                self.tr(
+                    "Nobody yet. When you enter an invitation, its operator is shown here before"
+                    " you decide."
+                )
+            )
         else:
             self._operator.setText(f"{operator.name}\n{operator.contact}\n{operator.server}")
         self._pending.setVisible(bool(status and status.erase_pending))
         if status is not None and status.sent.count != self._sent_shown:
             self._sent_shown = status.sent.count
-            self._link.call("ledger", {"limit": 1000}, self._show_summed, lambda _: self._stays.hide())
+            self._link.call(
+                "ledger", {"limit": 1000}, self._show_summed, lambda _: self._stays.hide()
+            )
         if status is not None and status.consent.state is ConsentState.STALE:
-            self._decision_note.setText(self.tr("Until you answer it again, nothing is read for training and nothing is sent."))
+            self._decision_note.setText(
+                self.tr(
+                    "Until you answer it again, nothing is read for training and nothing is sent."
+                )
+            )
 
     def opened(self) -> None:
         self._sent_shown = -1
@@ -74,7 +85,9 @@ class PrivacyPage(Page):
         for each in (self._decision, self._decision_note, self._stays):
             card.body.addWidget(each)
         buttons(card.body, self.withdraw, self.decide, of=self)
-        self.withdraw.clicked.connect(lambda: self._link.call("consent.withdraw", {"surface": SURFACE}))
+        self.withdraw.clicked.connect(
+            lambda: self._link.call("consent.withdraw", {"surface": SURFACE})
+        )
         self.decide.clicked.connect(self.decideWanted)
         self.body.addWidget(card)
 
@@ -92,8 +105,8 @@ class PrivacyPage(Page):
         card.body.addWidget(
             text(
                 self.tr(
-                    "One file with everything that is held about you here: decisions, settings, samples, every charge, and the exact bytes "
-                    "that were sent."
+                    "One file with everything that is held about you here: decisions, settings,"
+                    " samples, every charge, and the exact bytes that were sent."
                 ),
                 tone="muted",
             )
@@ -111,8 +124,9 @@ class PrivacyPage(Page):
         card.body.addWidget(
             text(
                 self.tr(
-                    "Destroys this device's identity and everything held here at once, also offline, and asks the server to forget it. "
-                    "You will need a new invitation to take part again. What was already summed into a model stays in it."
+                    "Destroys this device's identity and everything held here at once, also"
+                    " offline, and asks the server to forget it. You will need a new invitation to"
+                    " take part again. What was already summed into a model stays in it."
                 ),
                 tone="muted",
             )
@@ -133,7 +147,10 @@ class PrivacyPage(Page):
         inside.addLayout(answers)
         self.confirm.hide()
         card.body.addWidget(self.confirm)
-        self._pending = text(self.tr("The server has not confirmed the erasure yet; AegisAI keeps trying."), tone="warning")
+        self._pending = text(
+            self.tr("The server has not confirmed the erasure yet; AegisAI keeps trying."),
+            tone="warning",
+        )
         self._erase_note = text("")
         self._erase_note.hide()
         card.body.addWidget(self._pending)
@@ -144,7 +161,9 @@ class PrivacyPage(Page):
         self.body.addWidget(card)
 
     def _choose_file(self) -> None:
-        dialog = QFileDialog(self, self.tr("Export to a file"), str(Path.home() / "aegisai-export.json"))
+        dialog = QFileDialog(
+            self, self.tr("Export to a file"), str(Path.home() / "aegisai-export.json")
+        )
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.setDefaultSuffix("json")
         dialog.fileSelected.connect(lambda chosen: self.export_to(Path(chosen)))
@@ -153,25 +172,49 @@ class PrivacyPage(Page):
 
     def _exported(self, result: dict[str, Any]) -> None:
         size = self._context.words.size(int(result["bytes"]))
-        self._tell(self._export_note, self.tr("Written: {file} ({size})").format(file=result["file"], size=size), "good")
+        self._tell(
+            self._export_note,
+            self.tr("Written: {file} ({size})").format(file=result["file"], size=size),
+            "good",
+        )
 
     def _export_failed(self, error: AegisError) -> None:
         self._tell(self._export_note, str(error), "danger")
 
     def _erase(self) -> None:
         self.confirm.hide()
-        self._link.call("erase", {}, self._erased, lambda error: self._tell(self._erase_note, str(error), "danger"))
+        self._link.call(
+            "erase",
+            {},
+            self._erased,
+            lambda error: self._tell(self._erase_note, str(error), "danger"),
+        )
 
     def _erased(self, result: dict[str, Any]) -> None:
-        told = self.tr("Erased here. The server is told as soon as it can be reached.") if result["pending"] else self.tr("Erased.")
+        told = (
+            self.tr("Erased here. The server is told as soon as it can be reached.")
+            if result["pending"]
+            else self.tr("Erased.")
+        )
         if result["server_cannot_be_told"]:
-            told = self.tr("Erased here. The server cannot be told, because the means to prove who asks are gone; contact the operator.")
+            told = self.tr(
+                "Erased here. The server cannot be told, because the means to prove who asks are"
+                " gone; contact the operator."
+            )
         self._tell(self._erase_note, told, "good")
 
     def _show_summed(self, ledger: dict[str, Any]) -> None:
-        """What withdrawing cannot undo, told from the ledger: only what the server received (C12)."""
-        received = {entry["attempt"] for entry in ledger["outbox"] if entry["state"] == "acknowledged"}
-        versions = [int(charge["model_version"]) for charge in ledger["charges"] if charge["attempt"] in received]
+        """What withdrawing cannot undo, told from the ledger: only what the server received
+        (C12).
+        """
+        received = {
+            entry["attempt"] for entry in ledger["outbox"] if entry["state"] == "acknowledged"
+        }
+        versions = [
+            int(charge["model_version"])
+            for charge in ledger["charges"]
+            if charge["attempt"] in received
+        ]
         self._stays.setVisible(bool(versions))
         if not versions:
             return

@@ -1,10 +1,19 @@
-"""Scan: score files that the person picks with the current model, here; and teach it by adding labelled samples."""
+"""Scan: score files that the person picks with the current model, here; and teach it by adding
+labelled samples.
+"""
 
 from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QAbstractItemView, QFileDialog, QHeaderView, QLabel, QTableWidget, QTableWidgetItem
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QFileDialog,
+    QHeaderView,
+    QLabel,
+    QTableWidget,
+    QTableWidgetItem,
+)
 
 from agent.errors import AegisError
 from agent.status import Status
@@ -23,7 +32,10 @@ class ScanPage(Page):
         self._link = context.link
         self.body.addWidget(
             text(
-                self.tr("Scores Windows program files with the current model, on this computer. It needs no consent and sends nothing."),
+                self.tr(
+                    "Scores Windows program files with the current model, on this computer. It"
+                    " needs no consent and sends nothing."
+                ),
                 tone="muted",
             )
         )
@@ -42,12 +54,19 @@ class ScanPage(Page):
         """Ask the agent to score these files."""
         self._tell(self._result, self.tr("Scanning…"), "muted")
         self.table.hide()
-        self._link.call("scan", {"paths": paths}, self._scanned, lambda error: self._failed(self._result, error))
+        self._link.call(
+            "scan", {"paths": paths}, self._scanned, lambda error: self._failed(self._result, error)
+        )
 
     def add(self, paths: list[str], label: str) -> None:
         """Add files as training samples."""
         self._tell(self._added, self.tr("Reading…"), "muted")
-        self._link.call("samples.add", {"paths": paths, "label": label}, self._show_added, lambda error: self._failed(self._added, error))
+        self._link.call(
+            "samples.add",
+            {"paths": paths, "label": label},
+            self._show_added,
+            lambda error: self._failed(self._added, error),
+        )
 
     def _build_scan(self) -> None:
         card = Card(self.tr("Scan files"))
@@ -80,8 +99,8 @@ class ScanPage(Page):
         card.body.addWidget(
             text(
                 self.tr(
-                    "Add program files that you know. Their header figures are read and stay here; training learns from them. "
-                    "The files themselves are not copied."
+                    "Add program files that you know. Their header figures are read and stay here;"
+                    " training learns from them. The files themselves are not copied."
                 ),
                 tone="muted",
             )
@@ -92,9 +111,13 @@ class ScanPage(Page):
         self.add_benign = button(self.tr("Add benign files…"), "addBenignButton")
         self.add_malicious = button(self.tr("Add malicious files…"), "addMaliciousButton")
         self.add_benign.clicked.connect(lambda: self._pick(lambda paths: self.add(paths, "benign")))
-        self.add_malicious.clicked.connect(lambda: self._pick(lambda paths: self.add(paths, "malicious")))
+        self.add_malicious.clicked.connect(
+            lambda: self._pick(lambda paths: self.add(paths, "malicious"))
+        )
         buttons(card.body, self.add_benign, self.add_malicious, of=self)
-        self._why = text(self.tr("Reading files for training needs your consent first."), tone="muted")
+        self._why = text(
+            self.tr("Reading files for training needs your consent first."), tone="muted"
+        )
         self._added = text("")
         self._added.hide()
         card.body.addWidget(self._why)
@@ -111,14 +134,25 @@ class ScanPage(Page):
     def _scanned(self, answer: dict[str, Any]) -> None:
         words, results = self._context.words, answer["results"]
         if answer["demonstration"]:
-            told = self.tr("By the demonstration model, which is made from synthetic files: this is no protection.")
+            told = self.tr(
+                "By the demonstration model, which is made from synthetic files: this is no"
+                " protection."
+            )
         else:
-            told = self.tr("By the model of version {version}.").format(version=answer["model_version"])
+            told = self.tr("By the model of version {version}.").format(
+                version=answer["model_version"]
+            )
         self._tell(self._result, told, "warning" if answer["demonstration"] else "muted")
         self.table.setRowCount(len(results))
         for place, result in enumerate(results):
-            score = "–" if result["probability"] is None else words.number(float(result["probability"]), 2)
-            for at, value in enumerate((Path(result["path"]).name, verdict_word(result["verdict"], words), score)):
+            score = (
+                "–"
+                if result["probability"] is None
+                else words.number(float(result["probability"]), 2)
+            )
+            for at, value in enumerate(
+                (Path(result["path"]).name, verdict_word(result["verdict"], words), score)
+            ):
                 item = QTableWidgetItem(value)
                 item.setToolTip(result["message"] or result["path"])
                 self.table.setItem(place, at, item)
@@ -129,11 +163,23 @@ class ScanPage(Page):
         self.table.show()
 
     def _show_added(self, answer: dict[str, Any]) -> None:
-        told = counted(int(answer["added"]), self.tr("1 file added."), self.tr("{count} files added."))
+        told = counted(
+            int(answer["added"]), self.tr("1 file added."), self.tr("{count} files added.")
+        )
         if answer["known"]:
-            told += " " + counted(int(answer["known"]), self.tr("1 file was known already."), self.tr("{count} files were known already."))
-        refused = "\n".join(f"{Path(one['path']).name}: {one['message']}" for one in answer["refused"][:5])
-        self._tell(self._added, "\n".join(part for part in (told, refused) if part), "warning" if refused else "good")
+            told += " " + counted(
+                int(answer["known"]),
+                self.tr("1 file was known already."),
+                self.tr("{count} files were known already."),
+            )
+        refused = "\n".join(
+            f"{Path(one['path']).name}: {one['message']}" for one in answer["refused"][:5]
+        )
+        self._tell(
+            self._added,
+            "\n".join(part for part in (told, refused) if part),
+            "warning" if refused else "good",
+        )
 
     def _failed(self, label: QLabel, error: AegisError) -> None:
         self._tell(label, str(error), "danger")

@@ -1,4 +1,6 @@
-"""Sent: every update that left this computer, its exact bytes with their digest, and what was inside."""
+"""Sent: every update that left this computer, its exact bytes with their digest, and what was
+inside.
+"""
 
 import json
 import shutil
@@ -7,7 +9,15 @@ from typing import Any
 
 from PySide6.QtCore import QSignalBlocker, Qt
 from PySide6.QtGui import QFontDatabase
-from PySide6.QtWidgets import QAbstractItemView, QFileDialog, QHeaderView, QLabel, QPlainTextEdit, QTableWidget, QTableWidgetItem
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QFileDialog,
+    QHeaderView,
+    QLabel,
+    QPlainTextEdit,
+    QTableWidget,
+    QTableWidgetItem,
+)
 
 from agent.errors import AegisError
 from agent.status import Status
@@ -56,7 +66,13 @@ class SentPage(Page):
         self.table = QTableWidget(0, 5)
         self.table.setObjectName("sentTable")
         self.table.setAccessibleName(self.tr("Updates that were sent"))
-        headings = [self.tr("When"), self.tr("Round"), self.tr("Size"), self.tr("Charged"), self.tr("State")]
+        headings = [
+            self.tr("When"),
+            self.tr("Round"),
+            self.tr("Size"),
+            self.tr("Charged"),
+            self.tr("State"),
+        ]
         self.table.setHorizontalHeaderLabels(headings)
         self.table.verticalHeader().hide()
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -64,7 +80,9 @@ class SentPage(Page):
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setTabKeyNavigation(False)
         self.table.setShowGrid(False)
-        self.table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeading | Qt.AlignmentFlag.AlignVCenter)
+        self.table.horizontalHeader().setDefaultAlignment(
+            Qt.AlignmentFlag.AlignLeading | Qt.AlignmentFlag.AlignVCenter
+        )
         self.table.horizontalHeader().setHighlightSections(False)
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.table.horizontalHeader().setStretchLastSection(True)
@@ -80,9 +98,14 @@ class SentPage(Page):
         self.detail.setObjectName("sentDetail")
         self._digest, self._receipt, self._meaning = text(""), text(""), text("", tone="muted")
         self._digest.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
-        self._digest.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard)
+        self._digest.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse
+            | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
         self._digest.setAccessibleName(self.tr("Digest of the bytes"))
-        caption = text(self.tr("SHA-256 of the bytes that were sent"), factor=theme.SMALL, tone="muted")
+        caption = text(
+            self.tr("SHA-256 of the bytes that were sent"), factor=theme.SMALL, tone="muted"
+        )
         self.content = QPlainTextEdit()
         self.content.setObjectName("sentContent")
         self.content.setAccessibleName(self.tr("Header and first bytes"))
@@ -122,17 +145,27 @@ class SentPage(Page):
         self._fit_table()
         if not self._entries:
             self._summary.setText(
-                self.tr("Nothing has been sent from this computer. Every update will be listed here with its exact bytes.")
+                self.tr(
+                    "Nothing has been sent from this computer. Every update will be listed here"
+                    " with its exact bytes."
+                )
             )
             return
         totals = ledger["totals"]
-        told = counted(int(totals["sent"]), self.tr("1 update was sent"), self.tr("{count} updates were sent"))
-        told += self.tr(", {size} in all. Files and features never leave this computer.").format(size=words.size(totals["bytes_up"]))
+        told = counted(
+            int(totals["sent"]), self.tr("1 update was sent"), self.tr("{count} updates were sent")
+        )
+        told += self.tr(", {size} in all. Files and features never leave this computer.").format(
+            size=words.size(totals["bytes_up"])
+        )
         if older := max(0, int(totals["charges"]) - len(self._entries)):
             told += counted(
                 older,
                 self.tr(" The oldest is not listed here; the file that Privacy exports has it."),
-                self.tr(" The {count} oldest are not listed here; the file that Privacy exports has them all."),
+                self.tr(
+                    " The {count} oldest are not listed here; the file that Privacy exports has"
+                    " them all."
+                ),
             )
         self._summary.setText(told)
         attempts = [entry["attempt"] for entry in self._entries]
@@ -142,28 +175,50 @@ class SentPage(Page):
 
     def _fit_table(self) -> None:
         self.table.resizeRowsToContents()
-        heights = [self.table.rowHeight(place) for place in range(min(ROWS_SHOWN, self.table.rowCount()))]
-        self.table.setFixedHeight(sum(heights) + self.table.horizontalHeader().sizeHint().height() + 2 * self.table.frameWidth() + 4)
+        heights = [
+            self.table.rowHeight(place) for place in range(min(ROWS_SHOWN, self.table.rowCount()))
+        ]
+        self.table.setFixedHeight(
+            sum(heights)
+            + self.table.horizontalHeader().sizeHint().height()
+            + 2 * self.table.frameWidth()
+            + 4
+        )
 
     def _selected(self) -> None:
         place = self.table.currentRow()
         if 0 <= place < len(self._entries):
-            self._link.call("sent.show", {"attempt": self._entries[place]["attempt"]}, self._show_entry, self._show_failed)
+            self._link.call(
+                "sent.show",
+                {"attempt": self._entries[place]["attempt"]},
+                self._show_entry,
+                self._show_failed,
+            )
 
     def _show_entry(self, shown: dict[str, Any]) -> None:
         entry, charge = shown["entry"], self._charges.get(shown["entry"]["attempt"], {})
         self._digest.setText(_grouped(entry["sha256"]))
         self._show_receipt(self._receipt, entry)
-        noise = self.tr("all noise added on this device") if charge.get("mode") == "local" else self.tr("masked; only a sum can be read")
+        noise = (
+            self.tr("all noise added on this device")
+            if charge.get("mode") == "local"
+            else self.tr("masked; only a sum can be read")
+        )
         self._meaning.setText(
-            self.tr("A clipped, noised update of the model from version {version}: {noise}.").format(
-                version=charge.get("model_version", "–"), noise=noise
-            )
+            self.tr(
+                "A clipped, noised update of the model from version {version}: {noise}."
+            ).format(version=charge.get("model_version", "–"), noise=noise)
         )
         self._path = shown["path"] or ""
         self.save.setEnabled(bool(self._path))
-        header = json.dumps(shown["header"], indent=1, ensure_ascii=False) if shown["header"] else ""
-        content = hex_lines(first_bytes(self._path)) if self._path else [self.tr("The bytes were discarded when you withdrew.")]
+        header = (
+            json.dumps(shown["header"], indent=1, ensure_ascii=False) if shown["header"] else ""
+        )
+        content = (
+            hex_lines(first_bytes(self._path))
+            if self._path
+            else [self.tr("The bytes were discarded when you withdrew.")]
+        )
         self.content.setPlainText("\n".join([header, "", *content]).strip())
 
     def _show_receipt(self, label: QLabel, entry: dict[str, Any]) -> None:
@@ -171,7 +226,9 @@ class SentPage(Page):
         if receipt is None:
             label.setText(self.tr("The server has not confirmed it."))
             set_tone(label, "muted")
-        elif receipt.get("body_sha256") == entry["sha256"] and receipt.get("bytes") == entry["bytes"]:
+        elif (
+            receipt.get("body_sha256") == entry["sha256"] and receipt.get("bytes") == entry["bytes"]
+        ):
             label.setText(self.tr("The server's signed receipt names exactly these bytes."))
             set_tone(label, "good")
         else:
@@ -183,7 +240,9 @@ class SentPage(Page):
         set_tone(self._receipt, "danger")
 
     def _choose_file(self) -> None:
-        dialog = QFileDialog(self, self.tr("Save the exact bytes"), str(Path.home() / Path(self._path).name))
+        dialog = QFileDialog(
+            self, self.tr("Save the exact bytes"), str(Path.home() / Path(self._path).name)
+        )
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.fileSelected.connect(lambda chosen: self.save_to(Path(chosen)))
         dialog.finished.connect(dialog.deleteLater)
@@ -194,7 +253,9 @@ class SentPage(Page):
         try:
             shutil.copyfile(self._path, path)
         except OSError as error:
-            self._receipt.setText(self.tr("The file could not be written ({reason}).").format(reason=error.strerror))
+            self._receipt.setText(
+                self.tr("The file could not be written ({reason}).").format(reason=error.strerror)
+            )
             set_tone(self._receipt, "danger")
 
 

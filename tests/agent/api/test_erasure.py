@@ -43,7 +43,11 @@ def test_erase_forgets_everything_here_and_there_and_twice_is_fine(device):
         left = {path.name for path in device.home.rglob("*") if path.is_file()}
         assert left <= {"agent.sqlite3", "agent.sqlite3-wal", "agent.sqlite3-shm", "lock"}
         status = await device.call("status")
-        assert (status["consent"]["state"], status["enrolled"], status["sent"]["count"]) == ("UNASKED", False, 0)
+        assert (status["consent"]["state"], status["enrolled"], status["sent"]["count"]) == (
+            "UNASKED",
+            False,
+            0,
+        )
         assert await device.call("erase") == {"pending": False, "server_cannot_be_told": False}
 
     asyncio.run(scene())
@@ -56,7 +60,10 @@ def test_a_waiting_request_knows_its_proxy_and_nothing_else_does(device):
         await device.call("settings.set", key="network.proxy", value="http://proxy.example:3128")
         device.server.fail("erase_by_secret", offline())
         assert (await device.call("erase"))["pending"] is True
-        assert json.loads(device.agent.home.erase_request.read_bytes())["proxy"] == "http://proxy.example:3128"
+        assert (
+            json.loads(device.agent.home.erase_request.read_bytes())["proxy"]
+            == "http://proxy.example:3128"
+        )
         assert device.agent.terms.settings().text("network.proxy") == ""
 
     asyncio.run(scene())
@@ -126,7 +133,11 @@ def test_p10_an_erase_that_was_killed_half_way_is_finished_at_the_next_start(dev
     device.restart()
     assert "identity.aead" not in files_of(device)
     status = device.agent.status()
-    assert (status.consent.state.value, status.erase_pending, status.sent.count) == ("UNASKED", True, 0)
+    assert (status.consent.state.value, status.erase_pending, status.sent.count) == (
+        "UNASKED",
+        True,
+        0,
+    )
 
 
 def test_p10_what_a_killed_write_left_neither_stops_an_erase_nor_outlives_it(device):
@@ -143,9 +154,14 @@ def test_p10_what_a_killed_write_left_neither_stops_an_erase_nor_outlives_it(dev
     assert not [name for name in files_of(device) if name.endswith("0a1b2c3d")]
 
 
-def test_p10_an_erase_that_cannot_be_finished_at_the_start_is_one_clear_sentence(device, monkeypatch):
+def test_p10_an_erase_that_cannot_be_finished_at_the_start_is_one_clear_sentence(
+    device, monkeypatch
+):
     device.agent.values.put("erasing", True)
-    monkeypatch.setattr("agent.app.Agent.forget_everything", lambda _: (_ for _ in ()).throw(OSError(13, "Permission denied")))
+    monkeypatch.setattr(
+        "agent.app.Agent.forget_everything",
+        lambda _: (_ for _ in ()).throw(OSError(13, "Permission denied")),
+    )
     with pytest.raises(NeedsUser) as raised:
         device.restart()
     assert raised.value.code == "HOME_UNUSABLE"
@@ -163,7 +179,9 @@ async def unregistered(device):
     assert device.agent.identity_file_exists()
 
 
-def test_p2_a_locked_keyring_under_a_failed_registration_is_asked_again_until_nothing_is_left(device, monkeypatch):
+def test_p2_a_locked_keyring_under_a_failed_registration_is_asked_again_until_nothing_is_left(
+    device, monkeypatch
+):
     async def scene():
         await unregistered(device)
         monkeypatch.setattr(device.keystore, "delete", locked)
@@ -195,7 +213,8 @@ def test_on_a_full_disk_the_key_goes_without_a_remnant(device, monkeypatch):
     async def scene():
         await unregistered(device)
         monkeypatch.setattr(
-            "agent.identity.identity.IdentityFile._write_remnant", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left"))
+            "agent.identity.identity.IdentityFile._write_remnant",
+            lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")),
         )
         assert (await device.call("erase"))["pending"] is False
         assert device.keystore._secrets == {}

@@ -1,4 +1,6 @@
-"""The dispatcher: parameters are checked before a method sees them, and the gate before anything is read for training."""
+"""The dispatcher: parameters are checked before a method sees them, and the gate before anything is
+read for training.
+"""
 
 import asyncio
 
@@ -31,7 +33,11 @@ def device(tmp_path):
         ("scan", {"paths": []}, "BAD_PARAMS"),
         ("scan", {"paths": [1]}, "BAD_PARAMS"),
         ("scan", {"paths": ["a\0b"]}, "BAD_PARAMS"),
-        ("consent.grant", {"notice_id": "x", "text_sha256": "y", "surface": "cli", "locale": "en"}, "NOTICE_CHANGED"),
+        (
+            "consent.grant",
+            {"notice_id": "x", "text_sha256": "y", "surface": "cli", "locale": "en"},
+            "NOTICE_CHANGED",
+        ),
         ("consent.grant", {"notice_id": "x"}, "BAD_PARAMS"),
         ("enroll", {}, "BAD_PARAMS"),
         ("enroll", {"invitation": "x", "server": "y"}, "BAD_PARAMS"),
@@ -71,7 +77,9 @@ def test_c10_withdrawing_is_easy_in_every_state(device):
             assert status["state"] == "off"
         await device.grant()
         await device.call("settings.set", key="budget.epsilon", value=2)
-        assert (await device.call("consent.withdraw", surface="tray"))["consent"]["state"] == "REFUSED"
+        assert (await device.call("consent.withdraw", surface="tray"))["consent"][
+            "state"
+        ] == "REFUSED"
 
     asyncio.run(scene())
 
@@ -88,10 +96,14 @@ def test_granting_twice_records_one_yes(device):
 def test_c2_dismissing_records_no_yes(device):
     async def scene():
         notice = await device.call("consent.show")
-        status = await device.call("consent.dismiss", notice_id=notice["notice_id"], surface="window")
+        status = await device.call(
+            "consent.dismiss", notice_id=notice["notice_id"], surface="window"
+        )
         assert status["consent"]["state"] == "UNASKED"
         await device.grant()
-        status = await device.call("consent.dismiss", notice_id=notice["notice_id"], surface="window")
+        status = await device.call(
+            "consent.dismiss", notice_id=notice["notice_id"], surface="window"
+        )
         assert status["consent"]["state"] == "GRANTED"
 
     asyncio.run(scene())
@@ -110,12 +122,21 @@ def test_inspecting_an_invitation_stores_nothing(device):
 def test_samples_are_added_with_their_names_only_and_counted_once(device):
     async def scene():
         await device.grant()
-        answer = await device.call("samples.add", paths=["/home/person/secret/a.exe", "/home/person/b.txt"], label="malicious")
-        assert (answer["added"], [item["path"] for item in answer["refused"]]) == (1, ["/home/person/b.txt"])
+        answer = await device.call(
+            "samples.add",
+            paths=["/home/person/secret/a.exe", "/home/person/b.txt"],
+            label="malicious",
+        )
+        assert (answer["added"], [item["path"] for item in answer["refused"]]) == (
+            1,
+            ["/home/person/b.txt"],
+        )
         listed = await device.call("samples.list")
         assert [(row["source"], row["label"]) for row in listed["rows"]] == [("a.exe", "malicious")]
         assert "person" not in str(device.agent.samples.everything())
-        answer = await device.call("samples.add", paths=["/home/person/secret/a.exe"], label="malicious")
+        answer = await device.call(
+            "samples.add", paths=["/home/person/secret/a.exe"], label="malicious"
+        )
         assert (answer["added"], answer["known"]) == (0, 1)
 
     asyncio.run(scene())
@@ -200,7 +221,9 @@ def test_p2_a_window_that_closes_meanwhile_does_not_stop_it_half_way(device, met
         async with asyncio.timeout(60):
             while device.agent.participation.trained is not None:
                 await asyncio.sleep(0.005)
-            while method == "erase" and (device.agent.samples.counts().total or (device.home / "identity.aead").exists()):
+            while method == "erase" and (
+                device.agent.samples.counts().total or (device.home / "identity.aead").exists()
+            ):
                 await asyncio.sleep(0.005)
         assert device.agent.gate.denial() is not None
 
@@ -217,7 +240,9 @@ def test_p2_a_withdrawal_ends_an_export_that_asks_the_server(device, tmp_path, m
             await asyncio.Event().wait()
 
         monkeypatch.setattr(device.agent.membership, "held_by_server", answers_late)
-        exporting = asyncio.create_task(device.call("export", path=str(tmp_path / "mine.json"), server=True))
+        exporting = asyncio.create_task(
+            device.call("export", path=str(tmp_path / "mine.json"), server=True)
+        )
         await asked.wait()
         await device.call("consent.withdraw", surface="tray")
         with pytest.raises(AegisError) as raised:
@@ -231,7 +256,9 @@ def test_an_erasure_removes_copies_of_what_was_sent_and_leaves_the_windows_reach
     folder = device.runtime / "aegisai"
     folder.mkdir(parents=True, exist_ok=True)
     name = device.agent.home.name
-    window, lock, copy = (folder / f"{name}-{rest}" for rest in ("window.sock", "window.sock.lock", "sent-abc.bin"))
+    window, lock, copy = (
+        folder / f"{name}-{rest}" for rest in ("window.sock", "window.sock.lock", "sent-abc.bin")
+    )
     for path in (window, lock, copy):
         path.write_bytes(b"x")
     asyncio.run(device.call("erase"))

@@ -1,4 +1,6 @@
-"""The `aegis` command: what it prints is what docs/schemas says, and its exit codes are those of docs/CONTRACT.md."""
+"""The `aegis` command: what it prints is what docs/schemas says, and its exit codes are those of
+docs/CONTRACT.md.
+"""
 
 import asyncio
 import json
@@ -96,7 +98,10 @@ def test_the_ledger_the_export_and_the_upload_of_a_real_pass_fit_their_schemas(t
         assert Path(shown["path"]).read_bytes() == next(iter(device.server.updates.values()))
         check("exported", await device.call("export", path=str(tmp_path / "all.json")))
         check("export", json.loads((tmp_path / "all.json").read_text()))
-        check("samples-added", await device.call("samples.add", paths=["/x/a.exe", "/x/b.txt"], label="malicious"))
+        check(
+            "samples-added",
+            await device.call("samples.add", paths=["/x/a.exe", "/x/b.txt"], label="malicious"),
+        )
 
     asyncio.run(scene())
     device.close()
@@ -172,7 +177,16 @@ def test_p11_bad_input_is_one_clear_line_and_exit_1(aegis, words, code):
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("words", [["nonsense"], ["samples"], ["samples", "add", "x"], ["samples", "add", "x", "--label", "bad"], ["scan"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nonsense"],
+        ["samples"],
+        ["samples", "add", "x"],
+        ["samples", "add", "x", "--label", "bad"],
+        ["scan"],
+    ],
+)
 def test_a_command_line_that_cannot_be_understood_exits_2(aegis, words):
     with pytest.raises(SystemExit) as raised:
         aegis(*words)
@@ -234,13 +248,18 @@ def test_a_missing_part_is_named(aegis, monkeypatch):
 
 def test_status_imports_nothing_heavy(tmp_path):
     script = (
-        "import sys; from agent.cli.main import main; main(['status', '--json']);"
-        "heavy = {'numpy', 'sklearn', 'scipy', 'requests', 'cryptography', 'keyring', 'rich', 'tuf', 'psutil', 'PySide6', 'argon2'};"
-        "print(sorted(heavy & {name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
+        "import sys; from agent.cli.main import main; main(['status', '--json']);heavy = {'numpy',"
+        " 'sklearn', 'scipy', 'requests', 'cryptography', 'keyring', 'rich', 'tuf', 'psutil',"
+        " 'PySide6', 'argon2'};print(sorted(heavy & {name.split('.')[0] for name in sys.modules}),"
+        " file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
-        env={"AEGIS_HOME": str(tmp_path / "home"), "XDG_RUNTIME_DIR": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        env={
+            "AEGIS_HOME": str(tmp_path / "home"),
+            "XDG_RUNTIME_DIR": str(tmp_path),
+            "PATH": "/usr/bin:/bin",
+        },
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
@@ -254,10 +273,18 @@ def test_p1_without_consent_no_connection_is_opened(tmp_path):
     strace = shutil.which("strace")
     assert strace, "make test-system installs strace"
     home = tmp_path / "home"
-    environ = {"AEGIS_HOME": str(home), "XDG_RUNTIME_DIR": str(tmp_path / "run"), "PATH": "/usr/bin:/bin"}
+    environ = {
+        "AEGIS_HOME": str(home),
+        "XDG_RUNTIME_DIR": str(tmp_path / "run"),
+        "PATH": "/usr/bin:/bin",
+    }
     aegis = [sys.executable, "-m", "agent"]
     subprocess.run(
-        [*aegis, "enroll", FakeAggregator(FakeClock()).invitation()], env=environ, check=True, timeout=PATIENCE_S, capture_output=True
+        [*aegis, "enroll", FakeAggregator(FakeClock()).invitation()],
+        env=environ,
+        check=True,
+        timeout=PATIENCE_S,
+        capture_output=True,
     )
     trace = tmp_path / "trace"
     done = subprocess.run(
@@ -277,7 +304,9 @@ def test_p1_without_consent_no_connection_is_opened(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("count", "said"), [(1, "1 update was received before"), (2, "2 updates were received before")], ids=["one", "two"]
+    ("count", "said"),
+    [(1, "1 update was received before"), (2, "2 updates were received before")],
+    ids=["one", "two"],
 )
 def test_c12_a_withdrawal_says_what_cannot_be_taken_back(count, said):
     from agent.cli.render import withdrawn_text

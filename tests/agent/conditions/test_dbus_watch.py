@@ -1,4 +1,6 @@
-"""The probes of a Linux desktop against real message buses: who is there is heard at once, who is not is unknown with its reason."""
+"""The probes of a Linux desktop against real message buses: who is there is heard at once, who is
+not is unknown with its reason.
+"""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -48,7 +50,10 @@ def scene(play, tmp_path, *services):
 def test_every_service_is_read_and_named(tmp_path):
     async def play(desktop, probes, heard):
         told = probes.told()
-        assert {name: (told[name].value, told[name].source) for name in ("on_mains", "session_active", "metered", "online")} == {
+        assert {
+            name: (told[name].value, told[name].source)
+            for name in ("on_mains", "session_active", "metered", "online")
+        } == {
             "on_mains": (True, "no battery"),
             "session_active": (True, "logind"),
             "metered": (False, "NetworkManager"),
@@ -94,7 +99,9 @@ def test_mutter_tells_the_threshold_and_the_next_key(tmp_path):
     scene(play, tmp_path)
 
 
-def test_a_key_in_the_moment_in_which_it_begins_to_be_watched_is_heard_and_so_is_the_next_one(tmp_path):
+def test_a_key_in_the_moment_in_which_it_begins_to_be_watched_is_heard_and_so_is_the_next_one(
+    tmp_path,
+):
     async def play(desktop, probes, heard):
         desktop.idle.is_hasty = True
         desktop.idle.set(61_000)
@@ -131,7 +138,11 @@ def test_no_bus_at_all_is_unknown_with_a_reason(tmp_path):
         await probes.look(WANTED, 60)
         told = probes.told()
         await probes.close()
-        assert [name for name in ("idle", "metered", "online", "session_active") if told[name].value is not None] == []
+        assert [
+            name
+            for name in ("idle", "metered", "online", "session_active")
+            if told[name].value is not None
+        ] == []
         assert "no bus" in told["metered"].source
         assert "no X11 display" in told["idle"].source
 

@@ -1,4 +1,6 @@
-"""Verdicts from readings: every reason reachable and lifted, in order, over all combinations, without flapping."""
+"""Verdicts from readings: every reason reachable and lifted, in order, over all combinations,
+without flapping.
+"""
 
 from dataclasses import fields, replace
 from itertools import pairwise
@@ -7,7 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.conditions.evaluate import CALM_S, Limits, Memory, cpu_percent, fold, may_send, may_train, next_look_s, wanted
+from agent.conditions.evaluate import (
+    CALM_S,
+    Limits,
+    Memory,
+    cpu_percent,
+    fold,
+    may_send,
+    may_train,
+    next_look_s,
+    wanted,
+)
 from agent.conditions.readings import Reading, Readings
 from agent.config.settings import BY_KEY
 from agent.reasons import OVERRIDABLE, Reason, ReasonCode
@@ -65,7 +77,11 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("code", "values", "limits", "_"), CASES, ids=[f"{case[0]}-{place}" for place, case in enumerate(CASES)])
+@pytest.mark.parametrize(
+    ("code", "values", "limits", "_"),
+    CASES,
+    ids=[f"{case[0]}-{place}" for place, case in enumerate(CASES)],
+)
 def test_each_reason_is_reached_alone_and_says_what_and_where(code, values, limits, _):
     found = verdict(given_readings(**values), limits)
     assert codes(found) == [ReasonCode[code]]
@@ -88,7 +104,9 @@ def test_the_network_holds_back_sending_only(code, values, limits):
 
 
 def test_touching_the_mouse_or_the_plug_never_breaks_a_round():
-    readings = given_readings(on_mains=False, idle=0.0, others_cpu=100.0, full_screen=True, temperature=99.0)
+    readings = given_readings(
+        on_mains=False, idle=0.0, others_cpu=100.0, full_screen=True, temperature=99.0
+    )
     assert may_send(readings, Limits(idle_only=True)).allowed
 
 
@@ -115,13 +133,18 @@ LIMITS = st.builds(
     busy_percent=maybe([50, 100]),
     week=maybe([("always",) * 7, ("never",) * 7, ("07:30-08:30",) * 7]),
 )
-OWN = st.lists(maybe(ORDER[:7]), unique=True).map(lambda found: tuple(Reason(code, "x.") for code in found))
+OWN = st.lists(maybe(ORDER[:7]), unique=True).map(
+    lambda found: tuple(Reason(code, "x.") for code in found)
+)
 
 
 @given(ANY, LIMITS, OWN)
 def test_reasons_are_all_there_once_in_order_and_stable(readings, limits, own):
     memory = fold(Memory(), readings, limits, NOW)
-    for found in (may_train(readings, memory, limits, NOW, own=own), may_send(readings, limits, own)):
+    for found in (
+        may_train(readings, memory, limits, NOW, own=own),
+        may_send(readings, limits, own),
+    ):
         places = [ORDER.index(code) for code in codes(found)]
         assert places == sorted(set(places))
         assert {reason.code for reason in own} <= set(codes(found))
@@ -133,7 +156,11 @@ def test_reasons_are_all_there_once_in_order_and_stable(readings, limits, own):
 @settings(max_examples=40)
 @given(ANY, LIMITS)
 def test_what_is_not_wanted_cannot_change_a_verdict(readings, limits):
-    left_out = {field.name: Reading(None, "not read") for field in fields(Readings) if field.name not in wanted(limits)}
+    left_out = {
+        field.name: Reading(None, "not read")
+        for field in fields(Readings)
+        if field.name not in wanted(limits)
+    }
     blind = replace(readings, **left_out)
     for one, other in ((readings, blind), (blind, readings)):
         assert codes(verdict(one, limits)) == codes(verdict(other, limits))
@@ -197,4 +224,6 @@ def test_a_clock_that_was_set_back_does_not_hold_for_ever():
 
 def test_the_limit_is_the_idle_one_only_when_idleness_is_known():
     limits = Limits(share_in_use=10, share_idle=50)
-    assert [cpu_percent(given_readings(idle=value), limits) for value in (None, 0.0, 299.0, 300.0)] == [10, 10, 10, 50]
+    assert [
+        cpu_percent(given_readings(idle=value), limits) for value in (None, 0.0, 299.0, 300.0)
+    ] == [10, 10, 10, 50]

@@ -52,7 +52,12 @@ def test_the_next_opening(now, opens):
 def test_an_hour_that_summer_time_leaves_out_opens_after_it():
     week = ("02:30-04:00",) * 7
     now = int(at("2026-03-29T01:00").timestamp())
-    assert datetime.fromtimestamp(opens_at(week, now, BERLIN), UTC).astimezone(BERLIN).strftime("%H:%M") == "03:00"
+    assert (
+        datetime.fromtimestamp(opens_at(week, now, BERLIN), UTC)
+        .astimezone(BERLIN)
+        .strftime("%H:%M")
+        == "03:00"
+    )
 
 
 def test_hours_that_never_open_have_no_opening():
@@ -60,7 +65,10 @@ def test_hours_that_never_open_have_no_opening():
 
 
 @settings(max_examples=30)
-@given(st.integers(1_767_225_600, 1_798_761_600), st.sampled_from([OFFICE, NIGHT, ("02:15-02:45",) * 7]))
+@given(
+    st.integers(1_767_225_600, 1_798_761_600),
+    st.sampled_from([OFFICE, NIGHT, ("02:15-02:45",) * 7]),
+)
 def test_what_is_said_to_open_is_open_then_and_closed_before(now, week):
     opens = opens_at(week, now, BERLIN)
     assert opens >= now

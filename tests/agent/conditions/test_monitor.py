@@ -1,4 +1,6 @@
-"""One look and one watch of the machine at the same time, in every order: what is opened is closed, once, and nothing is said unread."""
+"""One look and one watch of the machine at the same time, in every order: what is opened is closed,
+once, and nothing is said unread.
+"""
 
 import asyncio
 
@@ -49,7 +51,14 @@ class Probes:
 @pytest.fixture
 def monitor(tmp_path):
     Probes.is_open, Probes.opened, Probes.gate = 0, 0, None
-    return Monitor(lambda: Limits(), FakeClock(), tmp_path, {}, probes=Probes, others=lambda: Reading(0.0, "a test", "%"))
+    return Monitor(
+        lambda: Limits(),
+        FakeClock(),
+        tmp_path,
+        {},
+        probes=Probes,
+        others=lambda: Reading(0.0, "a test", "%"),
+    )
 
 
 def is_held(monitor):

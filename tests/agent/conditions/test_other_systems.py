@@ -1,4 +1,7 @@
-"""The adapters of Windows and macOS against made-up libraries: the arithmetic and the unknowns. The systems themselves were never asked."""
+"""The adapters of Windows and macOS against made-up libraries: the arithmetic and the unknowns.
+
+The systems themselves were never asked.
+"""
 
 import asyncio
 import os
@@ -10,15 +13,35 @@ from agent.conditions import macos
 from agent.conditions.macos import MacProbes
 from agent.conditions.windows import WindowsProbes
 
-ALL = frozenset({"on_mains", "charge", "idle", "session_active", "full_screen", "online", "metered"})
+ALL = frozenset(
+    {"on_mains", "charge", "idle", "session_active", "full_screen", "online", "metered"}
+)
 
 
 class Windows:
     """DLLs that answer what a test says."""
 
-    def __init__(self, *, line=1, flag=0, percent=80, tick=10_000, last=4_000, session=3, console=3, notification=5):
+    def __init__(
+        self,
+        *,
+        line=1,
+        flag=0,
+        percent=80,
+        tick=10_000,
+        last=4_000,
+        session=3,
+        console=3,
+        notification=5,
+    ):
         self.said = SimpleNamespace(
-            line=line, flag=flag, percent=percent, tick=tick, last=last, session=session, console=console, notification=notification
+            line=line,
+            flag=flag,
+            percent=percent,
+            tick=tick,
+            last=last,
+            session=session,
+            console=console,
+            notification=notification,
         )
 
     def __call__(self, name):
@@ -117,7 +140,12 @@ def test_macos(monkeypatch):
     battery = SimpleNamespace(percent=55, power_plugged=False)
     monkeypatch.setattr(macos.psutil, "sensors_battery", lambda: battery, raising=False)
     said = told(MacProbes({}, mac := Mac()))
-    assert (said["on_mains"], said["charge"], said["idle"], said["session_active"]) == (False, 55.0, 12.5, True)
+    assert (said["on_mains"], said["charge"], said["idle"], said["session_active"]) == (
+        False,
+        55.0,
+        12.5,
+        True,
+    )
     assert len(mac.released) == 2
     assert told(MacProbes({}, Mac(truth=0)))["session_active"] is False
     assert told(MacProbes({}, Mac(session=None)))["session_active"] is None

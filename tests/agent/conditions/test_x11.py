@@ -1,4 +1,6 @@
-"""Idle time in a real X server: the moment of the threshold, the next movement, and the server's end."""
+"""Idle time in a real X server: the moment of the threshold, the next movement, and the server's
+end.
+"""
 
 import asyncio
 import os
@@ -17,7 +19,9 @@ def test_idle_input_and_the_end_of_the_server():
     async def play():
         reads, writes = os.pipe()
         server = subprocess.Popen(
-            ["Xvfb", "-displayfd", str(writes), "-screen", "0", "640x480x24"], pass_fds=[writes], stderr=subprocess.DEVNULL
+            ["Xvfb", "-displayfd", str(writes), "-screen", "0", "640x480x24"],
+            pass_fds=[writes],
+            stderr=subprocess.DEVNULL,
         )
         os.close(writes)
         try:
@@ -36,7 +40,11 @@ def test_idle_input_and_the_end_of_the_server():
             assert x11.idle().source == "X11"
             x11.watch(IDLE_S)
             await change_to(lambda: x11.idle().value >= IDLE_S)
-            subprocess.run(["xdotool", "mousemove", "11", "12"], env={**os.environ, "DISPLAY": display}, check=True)
+            subprocess.run(
+                ["xdotool", "mousemove", "11", "12"],
+                env={**os.environ, "DISPLAY": display},
+                check=True,
+            )
             await change_to(lambda: x11.idle().value < IDLE_S)
             assert x11.full_screen().value is None  # no window manager tells
             server.terminate()

@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.config.machine_policy import load
-from agent.config.settings import BY_KEY, DEFINITIONS, Kind, Settings, Tighter, format_hours, minutes_of, parse, tightened
+from agent.config.settings import (
+    BY_KEY,
+    DEFINITIONS,
+    Kind,
+    Settings,
+    Tighter,
+    format_hours,
+    minutes_of,
+    parse,
+    tightened,
+)
 from agent.errors import NeedsUser
 
 HOURS = st.one_of(
@@ -108,7 +118,9 @@ def test_every_second_minute_of_a_day_is_kept():
 @given(st.data())
 def test_what_holds_is_always_valid(data):
     definition = data.draw(st.sampled_from(DEFINITIONS))
-    value = tightened(definition, data.draw(values_of(definition)), data.draw(values_of(definition)))
+    value = tightened(
+        definition, data.draw(values_of(definition)), data.draw(values_of(definition))
+    )
     assert parse(definition.key, value) == value
 
 
@@ -153,7 +165,10 @@ def test_unknown_settings_are_refused():
 
 def test_a_looser_value_than_the_policy_is_refused_by_name():
     managed = Settings({}, {"cpu.share_idle": 25})
-    assert (managed.entry("cpu.share_idle").value, managed.entry("cpu.share_idle").origin) == (25, "policy")
+    assert (managed.entry("cpu.share_idle").value, managed.entry("cpu.share_idle").origin) == (
+        25,
+        "policy",
+    )
     assert managed.check_change("cpu.share_idle", "20") == 20
     with pytest.raises(NeedsUser) as raised:
         managed.check_change("cpu.share_idle", "30")
@@ -161,8 +176,12 @@ def test_a_looser_value_than_the_policy_is_refused_by_name():
 
 
 def test_origins_are_told_apart():
-    held = Settings({"budget.period_days": 400}, {}, {"budget.epsilon": 2.0, "budget.period_days": 100})
-    assert [held.entry(key).origin for key in ("budget.epsilon", "budget.period_days", "budget.delta")] == ["invitation", "you", "default"]
+    held = Settings(
+        {"budget.period_days": 400}, {}, {"budget.epsilon": 2.0, "budget.period_days": 100}
+    )
+    assert [
+        held.entry(key).origin for key in ("budget.epsilon", "budget.period_days", "budget.delta")
+    ] == ["invitation", "you", "default"]
     assert held.number("budget.epsilon") == 2.0
     assert held.integer("budget.period_days") == 400
 

@@ -17,7 +17,13 @@ def device(tmp_path):
 
 async def refuse(device):
     notice = await device.call("consent.show")
-    await device.call("consent.refuse", notice_id=notice["notice_id"], text_sha256=notice["text_sha256"], surface="window", locale="en")
+    await device.call(
+        "consent.refuse",
+        notice_id=notice["notice_id"],
+        text_sha256=notice["text_sha256"],
+        surface="window",
+        locale="en",
+    )
 
 
 async def prompts(device, times=3):

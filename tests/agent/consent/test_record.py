@@ -32,7 +32,9 @@ class Desk:
     def __init__(self, folder, clock):
         self.path = folder / "agent.sqlite3"
         self.clock = clock
-        self.facts = Facts(NOTICE, 12, "", do_not_track=False, demo_home=False, server_host="fl.example.org")
+        self.facts = Facts(
+            NOTICE, 12, "", do_not_track=False, demo_home=False, server_host="fl.example.org"
+        )
         self.database = Database(self.path)
         self.record = Record(self.database, clock)
         self.gate = Gate(self.record, lambda: self.facts)
@@ -90,7 +92,9 @@ def test_every_state_is_reachable_and_none_is_a_dead_end():
     assert reached == set(ConsentState)
 
 
-@pytest.mark.parametrize("state", [state for state in ConsentState if state is not ConsentState.GRANTED])
+@pytest.mark.parametrize(
+    "state", [state for state in ConsentState if state is not ConsentState.GRANTED]
+)
 def test_p1_only_granted_gives_a_permit(desk, state):
     desk.enter(state)
     with pytest.raises(NeedsUser) as raised:
@@ -149,9 +153,16 @@ def test_a_farewell_permit_needs_no_consent_and_is_of_its_own_kind(desk):
 
 @pytest.mark.parametrize(
     ("demo_home", "host", "alive"),
-    [(True, "127.0.0.1", True), (True, "fl.example.org", False), (False, "127.0.0.1", False), (True, "", False)],
+    [
+        (True, "127.0.0.1", True),
+        (True, "fl.example.org", False),
+        (False, "127.0.0.1", False),
+        (True, "", False),
+    ],
 )
-def test_p1_simulated_consent_counts_only_in_a_demo_home_with_a_loopback_server(desk, demo_home, host, alive):
+def test_p1_simulated_consent_counts_only_in_a_demo_home_with_a_loopback_server(
+    desk, demo_home, host, alive
+):
     desk.act(Act.GRANT, Evidence(NOTICE, "ab" * 32, "en", "demo"))
     desk.set(demo_home=demo_home, server_host=host)
     assert (desk.gate.denial() is None) is alive
@@ -238,7 +249,12 @@ def test_p1_any_sequence_follows_the_table(tmp_path_factory, acts, restarts):
 
 @pytest.mark.parametrize(
     ("start", "months", "end"),
-    [("2028-02-29", 12, "2029-02-28"), ("2027-08-31", 6, "2028-02-29"), ("2027-12-15", 1, "2028-01-15"), ("2027-01-31", 13, "2028-02-29")],
+    [
+        ("2028-02-29", 12, "2029-02-28"),
+        ("2027-08-31", 6, "2028-02-29"),
+        ("2027-12-15", 1, "2028-01-15"),
+        ("2027-01-31", 13, "2028-02-29"),
+    ],
 )
 def test_months_end_on_a_day_that_exists(start, months, end):
     from datetime import UTC, datetime

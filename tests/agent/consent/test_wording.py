@@ -9,7 +9,11 @@ from agent.consent.wording import Figures, compose, locales
 
 FIGURES = Figures("secagg", 1000, 100_000, 365, 3000, 12)
 OPERATOR = OperatorFacts(
-    "Example Security Cooperative", "privacy@example.org", "The operator only.", "Ninety days.", "https://fl.example.org"
+    "Example Security Cooperative",
+    "privacy@example.org",
+    "The operator only.",
+    "Ninety days.",
+    "https://fl.example.org",
 )
 
 
@@ -25,13 +29,29 @@ def test_c8_c9_the_first_layer_is_short_and_says_how_to_withdraw(locale, operato
     assert "{" not in shown
     assert "3" in notice.first_layer[2]
     if operator:
-        assert all(fact in shown for fact in (operator.name, operator.contact, operator.recipients, operator.retention, operator.server))
+        assert all(
+            fact in shown
+            for fact in (
+                operator.name,
+                operator.contact,
+                operator.recipients,
+                operator.retention,
+                operator.server,
+            )
+        )
 
 
 @pytest.mark.parametrize("locale", locales())
 def test_c27_forbidden_words_are_not_used(locale):
     notice = compose(locale, OPERATOR, FIGURES)
-    shown = " ".join((notice.title, notice.question, *notice.first_layer, *(text for pair in notice.details for text in pair))).lower()
+    shown = " ".join(
+        (
+            notice.title,
+            notice.question,
+            *notice.first_layer,
+            *(text for pair in notice.details for text in pair),
+        )
+    ).lower()
     assert not any(word in shown for word in ("anonym", "never personal", "100%", "guarantee"))
 
 
@@ -40,7 +60,9 @@ def test_c15_the_id_covers_operator_and_figures_but_not_the_locale():
     assert compose("de", OPERATOR, FIGURES).notice_id == base.notice_id
     assert compose("de", OPERATOR, FIGURES).text_sha256 != base.text_sha256
     others = [compose("en", None, FIGURES)]
-    others += [compose("en", replace(OPERATOR, **{name: "other"}), FIGURES) for name in vars(OPERATOR)]
+    others += [
+        compose("en", replace(OPERATOR, **{name: "other"}), FIGURES) for name in vars(OPERATOR)
+    ]
     others += [
         compose("en", OPERATOR, replace(FIGURES, **{name: value}))
         for name, value in (
@@ -57,7 +79,15 @@ def test_c15_the_id_covers_operator_and_figures_but_not_the_locale():
 
 
 @pytest.mark.parametrize(
-    ("asked", "got"), [("de_AT.UTF-8", "de-AT"), ("pt-BR", "en-BR"), ("C.UTF-8", "en"), ("", "en"), ("DE", "de"), ("zh_Hant_TW", "en-TW")]
+    ("asked", "got"),
+    [
+        ("de_AT.UTF-8", "de-AT"),
+        ("pt-BR", "en-BR"),
+        ("C.UTF-8", "en"),
+        ("", "en"),
+        ("DE", "de"),
+        ("zh_Hant_TW", "en-TW"),
+    ],
 )
 def test_the_nearest_locale_is_taken(asked, got):
     notice = compose(asked, OPERATOR, FIGURES)
@@ -67,7 +97,13 @@ def test_the_nearest_locale_is_taken(asked, got):
 
 @pytest.mark.parametrize(
     ("locale", "named"),
-    [("en_US", "HIPAA"), ("en_GB", "Information Commissioner"), ("en_IE", "GDPR"), ("de_CH", "Eidgenössischen"), ("en", "wherever")],
+    [
+        ("en_US", "HIPAA"),
+        ("en_GB", "Information Commissioner"),
+        ("en_IE", "GDPR"),
+        ("de_CH", "Eidgenössischen"),
+        ("en", "wherever"),
+    ],
 )
 def test_the_notice_names_the_rules_of_the_region_and_keeps_its_id(locale, named):
     notice = compose(locale, OPERATOR, FIGURES)

@@ -20,9 +20,14 @@ def test_the_second_is_told(tmp_path):
 
 
 def test_p10_a_killed_holder_leaves_no_lock_behind(tmp_path):
-    taking = f"lock = HomeLock(Path({str(tmp_path / 'lock')!r})); lock.acquire() and print('held', flush=True); input()"
+    taking = (
+        f"lock = HomeLock(Path({str(tmp_path / 'lock')!r})); lock.acquire() and print('held',"
+        " flush=True); input()"
+    )
     script = f"from agent.daemon.instance_lock import HomeLock; from pathlib import Path; {taking}"
-    child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert child.stdout.readline() == "held\n"
     assert not HomeLock(tmp_path / "lock").acquire()
     child.kill()

@@ -80,7 +80,9 @@ def test_who_joins_and_agrees_is_registered_while_they_look_on(device):
             await ask(path, "enroll", invitation=device.server.invitation())
             assert device.server.calls == []
             await device.grant()
-            await until(lambda: device.agent.status().enrolled and not device.agent.participation.is_busy)
+            await until(
+                lambda: device.agent.status().enrolled and not device.agent.participation.is_busy
+            )
             await until(lambda: device.agent.next_at > device.clock.now())
             calls = list(device.server.calls)
             await ask(path, "settings.set", key="cpu.share_idle", value=10)
@@ -124,7 +126,10 @@ def test_resuming_ends_the_waiting_for_the_end_of_the_pause(device):
             await until(lambda: device.agent.faults.result is not None)
             await until(lambda: device.agent.next_at > device.clock.now() + 7 * 3600)
             status = await ask(path, "resume")
-            assert (status["state"], [reason["code"] for reason in status["reasons"]]) == ("waiting", [])
+            assert (status["state"], [reason["code"] for reason in status["reasons"]]) == (
+                "waiting",
+                [],
+            )
             await until(lambda: device.agent.next_at <= device.clock.now() + 60)
             device.clock.advance(60)
             await ask(path, "settings.set", key="hold.minutes", value=0)
@@ -142,7 +147,9 @@ def test_p2_a_consent_that_ends_in_the_middle_of_a_pass_wipes_what_was_trained(d
         async with running(device) as path:
             await ask(path, "run_now")
             await until(lambda: "seal" in device.worker.calls)
-            await ask(path, "settings.set", key="budget.epsilon", value=2.0)  # another notice: the yes was for the first one
+            await ask(
+                path, "settings.set", key="budget.epsilon", value=2.0
+            )  # another notice: the yes was for the first one
             await until(lambda: not device.agent.participation.is_busy)
             await until(lambda: device.agent.participation.trained is None)
             assert list((device.home / "scratch").iterdir()) == []
@@ -168,7 +175,9 @@ def test_a_clock_that_was_ahead_and_is_set_right_does_not_stop_the_agent(device)
         right = device.clock.wall
         await device.join()
         device.clock.wall += 300 * 24 * 3600
-        device.agent.participation.trained = Trained(device.home / "scratch" / "x", b"", 1, "", 20, device.clock.now())
+        device.agent.participation.trained = Trained(
+            device.home / "scratch" / "x", b"", 1, "", 20, device.clock.now()
+        )
         async with running(device) as path:
             assert (await ask(path, "status"))["next_at"] > right + 10**7
             device.clock.wall = right
@@ -256,7 +265,12 @@ def test_a_condition_that_appears_holds_training_back_until_it_is_over(device, m
             await until(lambda: device.worker.is_held)
             status = await ask(path, "status")
             assert [reason["code"] for reason in status["reasons"]] == ["ON_BATTERY"]
-            assert (status["state"], status["may_train"], status["may_send"], status["work"]["held"]) == ("waiting", False, True, True)
+            assert (
+                status["state"],
+                status["may_train"],
+                status["may_send"],
+                status["work"]["held"],
+            ) == ("waiting", False, True, True)
             held.clear()
             await until(lambda: not device.worker.is_held)
             assert (await ask(path, "status"))["state"] == "training"
@@ -373,7 +387,9 @@ def test_a_waiting_erase_request_is_delivered_by_the_running_agent(device):
     asyncio.run(scene())
 
 
-def test_a_dead_server_is_told_of_an_erase_every_half_hour_and_a_locked_keyring_is_asked_then_too(device, monkeypatch):
+def test_a_dead_server_is_told_of_an_erase_every_half_hour_and_a_locked_keyring_is_asked_then_too(
+    device, monkeypatch
+):
     def locked(_):
         raise NeedsUser("KEYRING_LOCKED", "", "")
 
@@ -397,7 +413,9 @@ def test_a_dead_server_is_told_of_an_erase_every_half_hour_and_a_locked_keyring_
             monkeypatch.undo()
             device.clock.advance(POLL_S)
             await wake(path, 15)
-            await until(lambda: not device.server.devices and not device.agent.identity_file_exists())
+            await until(
+                lambda: not device.server.devices and not device.agent.identity_file_exists()
+            )
             assert device.server.calls == ["erase_by_secret"] * 2
 
     asyncio.run(scene())
@@ -452,7 +470,11 @@ def test_a_full_disk_under_a_model_without_consent_does_not_end_the_agent(device
     asyncio.run(scene())
 
 
-@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), NeedsUser("DISK_FULL", "", ""), ZeroDivisionError()], ids=repr)
+@pytest.mark.parametrize(
+    "error",
+    [OSError(5, "Input/output error"), NeedsUser("DISK_FULL", "", ""), ZeroDivisionError()],
+    ids=repr,
+)
 def test_whatever_breaks_between_two_passes_the_agent_goes_on(device, monkeypatch, caplog, error):
     monkeypatch.setattr("agent.daemon.loop.TICK_S", 0.01)
     broken = [error]

@@ -80,7 +80,9 @@ def test_the_servers_retry_after_is_kept():
 def test_a_known_end_is_waited_for():
     held = PassResult(Outcome.WAITING, "", (Reason(ReasonCode.HOLD, "", until=NOW + 600),))
     assert next_at(after_pass(History(NOW - 9000), held, NOW), 0.5) == NOW + 600
-    far = PassResult(Outcome.BUDGET_SPENT, "", (Reason(ReasonCode.BUDGET_SPENT, "", until=NOW + 10**8),))
+    far = PassResult(
+        Outcome.BUDGET_SPENT, "", (Reason(ReasonCode.BUDGET_SPENT, "", until=NOW + 10**8),)
+    )
     assert next_at(after_pass(History(NOW - 9000), far, NOW), 0.5) == NOW + 24 * 3600
 
 
@@ -115,7 +117,9 @@ def test_a_thousand_agents_started_at_once_do_not_come_at_once():
     assert min(starts) >= NOW + SETTLE_S
     assert max(starts) - min(starts) > 100
     assert max(Counter(starts).values()) < 30
-    closed = PassResult(Outcome.WAITING, "", (Reason(ReasonCode.OUTSIDE_HOURS, "", until=NOW + 3600),))
+    closed = PassResult(
+        Outcome.WAITING, "", (Reason(ReasonCode.OUTSIDE_HOURS, "", until=NOW + 3600),)
+    )
     morning = [next_at(after_pass(History(NOW - 9000), closed, NOW), draw()) for _ in range(1000)]
     assert min(morning) >= NOW + 3600
     assert max(morning) - min(morning) > 0.9 * SPREAD_S

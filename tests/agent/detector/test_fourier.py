@@ -23,7 +23,9 @@ KNOWN = [0.080317, -0.20442, -0.611462, 0.446862]
 
 
 def test_products_are_the_kernel():
-    """Of rows that differ in a few inputs, as programs do; the error falls with the root of the count."""
+    """Of rows that differ in a few inputs, as programs do; the error falls with the root of the
+    count.
+    """
     one = rows(40)
     other = one.copy()
     other[:, :20] = rows(40, 2)[:, :20]

@@ -1,4 +1,6 @@
-"""Registration, renewal and models: in the right order, under a live permit, and again after a crash."""
+"""Registration, renewal and models: in the right order, under a live permit, and again after a
+crash.
+"""
 
 import asyncio
 import threading
@@ -22,7 +24,9 @@ def connect(device):
 
 
 class Held:
-    """Connections on which one kind of request hangs until it is let go or its connection is closed; every use is noted."""
+    """Connections on which one kind of request hangs until it is let go or its connection is
+    closed; every use is noted.
+    """
 
     def __init__(self, server, method):
         self.server, self.method, self.free = server, method, True
@@ -84,7 +88,9 @@ async def hung(device, method, days):
 
 
 @pytest.mark.parametrize(("method", "days"), HANGING)
-def test_p2_withdrawing_while_a_connection_is_made_closes_it_and_nothing_follows(device, method, days):
+def test_p2_withdrawing_while_a_connection_is_made_closes_it_and_nothing_follows(
+    device, method, days
+):
     async def scene():
         held = await hung(device, method, days)
         running = asyncio.create_task(device.make_pass())
@@ -102,7 +108,9 @@ def test_p2_withdrawing_while_a_connection_is_made_closes_it_and_nothing_follows
 def test_p2_withdrawing_while_the_servers_data_is_fetched_ends_it(device, tmp_path, method, days):
     async def scene():
         held = await hung(device, method, days)
-        running = asyncio.create_task(device.call("export", path=str(tmp_path / "all.json"), server=True))
+        running = asyncio.create_task(
+            device.call("export", path=str(tmp_path / "all.json"), server=True)
+        )
         assert await asyncio.to_thread(held.reached.wait, 60)
         await device.call("consent.withdraw", surface="tray")
         held.clients[-1].go_on.set()
@@ -142,7 +150,9 @@ def test_the_first_connection_is_the_registration(device):
 def test_p10_killed_between_answer_and_note_the_same_device_registers_again(device, monkeypatch):
     async def scene():
         await device.join()
-        monkeypatch.setattr(device.agent.terms, "registered", lambda *_: (_ for _ in ()).throw(ZeroDivisionError))
+        monkeypatch.setattr(
+            device.agent.terms, "registered", lambda *_: (_ for _ in ()).throw(ZeroDivisionError)
+        )
         with pytest.raises(ZeroDivisionError):
             await connect(device)
         device.restart()
@@ -254,7 +264,10 @@ def test_a_log_that_cannot_be_fetched_is_looked_at_later(device, monkeypatch):
     async def scene():
         await device.join()
         with monkeypatch.context() as patch:
-            patch.setattr("agent.enrolment.log_audit.audit", lambda *_: (_ for _ in ()).throw(PeerFault("SERVER_ERROR", "x", "y")))
+            patch.setattr(
+                "agent.enrolment.log_audit.audit",
+                lambda *_: (_ for _ in ()).throw(PeerFault("SERVER_ERROR", "x", "y")),
+            )
             await connect(device)
             assert device.agent.values.get("issuance_log") is None
         await connect(device)

@@ -1,4 +1,6 @@
-"""The identity file: made, certified, renewed and destroyed; every crash in between leaves something that works."""
+"""The identity file: made, certified, renewed and destroyed; every crash in between leaves
+something that works.
+"""
 
 import contextlib
 import json
@@ -57,7 +59,11 @@ def test_enrolled_identity_comes_back_and_the_file_is_private(tmp_path, authorit
     keystore = MemoryKeyStore()
     certificate = enroll(IdentityFile(tmp_path, keystore), authority)
     identity = IdentityFile(tmp_path, keystore).load()
-    assert (identity.device_id, identity.erase_secret, identity.certificate_pem) == (DEVICE, SECRET, certificate)
+    assert (identity.device_id, identity.erase_secret, identity.certificate_pem) == (
+        DEVICE,
+        SECRET,
+        certificate,
+    )
     assert identity.not_after - identity.not_before == 8 * 86400
     assert stat.S_IMODE((tmp_path / FILE_NAME).stat().st_mode) == 0o600
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
@@ -152,7 +158,9 @@ def test_p10_a_crash_at_any_step_leaves_an_identity_that_opens(tmp_path, authori
     identity = IdentityFile(tmp_path, keystore)
     with contextlib.suppress(RuntimeError):
         enroll(identity, authority)
-        identity.set_renewed(authority.issue_device(identity.renewal_csr_pem(), DEVICE), authority.pem)
+        identity.set_renewed(
+            authority.issue_device(identity.renewal_csr_pem(), DEVICE), authority.pem
+        )
     keystore.countdown = -1
     again = IdentityFile(tmp_path, keystore)
     with contextlib.suppress(NeedsUser):  # ALREADY_ENROLLED, when the crash came later
@@ -174,7 +182,10 @@ def test_an_older_copy_of_the_file_is_refused(tmp_path, authority):
     assert raised.value.code == "IDENTITY_DAMAGED"
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b"x" * 100_000, b'{"format":1,"installation_id":2,"sealed":3}'])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", b"[]", b"\xff", b"x" * 100_000, b'{"format":1,"installation_id":2,"sealed":3}'],
+)
 def test_a_damaged_file_says_so_and_can_be_destroyed(tmp_path, content):
     (tmp_path / FILE_NAME).write_bytes(content)
     identity = IdentityFile(tmp_path, MemoryKeyStore())

@@ -1,4 +1,6 @@
-"""The key store: what is refused, what each fault of a keyring becomes, and that no call outlasts its deadline."""
+"""The key store: what is refused, what each fault of a keyring becomes, and that no call outlasts
+its deadline.
+"""
 
 import stat
 import threading
@@ -41,7 +43,9 @@ class Backend(keyring.backend.KeyringBackend):
 
 @pytest.fixture
 def backend(monkeypatch):
-    monkeypatch.setattr(keystore, "ALLOWED_BACKENDS", keystore.ALLOWED_BACKENDS | {f"{__name__}.Backend"})
+    monkeypatch.setattr(
+        keystore, "ALLOWED_BACKENDS", keystore.ALLOWED_BACKENDS | {f"{__name__}.Backend"}
+    )
     return Backend()
 
 
@@ -112,12 +116,19 @@ def test_a_backend_that_hangs_costs_one_thread_and_one_deadline(backend):
 
 
 @pytest.mark.parametrize(
-    "name", ["keyring.backends.null.Keyring", "keyring.backends.fail.Keyring", "keyring.backends.chainer.ChainerBackend"]
+    "name",
+    [
+        "keyring.backends.null.Keyring",
+        "keyring.backends.fail.Keyring",
+        "keyring.backends.chainer.ChainerBackend",
+    ],
 )
 def test_p12_backends_that_do_not_protect_are_refused_by_name(monkeypatch, name):
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", name)
     store = OsKeyStore()
-    with pytest.raises(AegisError, match=r"keyring\.backends\.\w+\.\w+ is not known to protect") as raised:
+    with pytest.raises(
+        AegisError, match=r"keyring\.backends\.\w+\.\w+ is not known to protect"
+    ) as raised:
         store.put("n", b"secret")
     assert raised.value.code == "KEYRING_ABSENT"
     facts = store.describe()
@@ -135,7 +146,9 @@ def test_p12_a_plain_text_backend_is_refused_also_from_a_configuration_file(monk
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr("keyring.util.platform_.config_root", lambda: tmp_path)
-    (tmp_path / "keyringrc.cfg").write_text("[backend]\ndefault-keyring=keyrings_alt_like.PlaintextKeyring\n")
+    (tmp_path / "keyringrc.cfg").write_text(
+        "[backend]\ndefault-keyring=keyrings_alt_like.PlaintextKeyring\n"
+    )
     store = OsKeyStore()
     assert code_of(store.put, "n", b"secret") == "KEYRING_ABSENT"
     assert store.describe().backend == "keyrings_alt_like.PlaintextKeyring"

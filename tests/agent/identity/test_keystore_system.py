@@ -1,4 +1,6 @@
-"""A real Secret Service on a private bus: store, lock, unlock, restart, delete; and no prompt unless a person asked for one."""
+"""A real Secret Service on a private bus: store, lock, unlock, restart, delete; and no prompt
+unless a person asked for one.
+"""
 
 import sys
 from pathlib import Path
@@ -9,7 +11,9 @@ from tests.fakes import secret_service
 
 pytestmark = [
     pytest.mark.system,
-    pytest.mark.skipif(bool(secret_service.missing()), reason=f"not installed: {secret_service.missing()}"),
+    pytest.mark.skipif(
+        bool(secret_service.missing()), reason=f"not installed: {secret_service.missing()}"
+    ),
 ]
 ROOT = str(Path(__file__).parents[3])
 PREAMBLE = """
@@ -30,14 +34,22 @@ def collection():
 
 
 def run(folder, script, **extra):
-    done = secret_service.run([sys.executable, "-W", "ignore", "-c", PREAMBLE + script], folder, extra={"PYTHONPATH": ROOT, **extra})
+    done = secret_service.run(
+        [sys.executable, "-W", "ignore", "-c", PREAMBLE + script],
+        folder,
+        extra={"PYTHONPATH": ROOT, **extra},
+    )
     assert done.returncode == 0, done.stderr
     return done
 
 
 def test_p12_stored_restarted_deleted(tmp_path):
     run(tmp_path, 'store.put("n", bytes(range(100))); assert store.get("n") == bytes(range(100))')
-    after = run(tmp_path, 'assert store.get("n") == bytes(range(100)); store.delete("n"); store.delete("n"); print(store.describe())')
+    after = run(
+        tmp_path,
+        'assert store.get("n") == bytes(range(100)); store.delete("n"); store.delete("n");'
+        " print(store.describe())",
+    )
     assert "SecretService.Keyring', usable=True" in after.stdout
     run(tmp_path, 'assert store.get("n") is None')
 
@@ -46,11 +58,14 @@ def test_locked_is_told_without_a_prompt_and_ends_with_unlocking(tmp_path):
     script = f"""
 store.put("n", b"x")
 collection().lock()
-print(code(store.get, "n"), code(store.put, "n", b"y"), code(store.delete, "n"), store.describe().problem)
+found = code(store.get, "n"), code(store.put, "n", b"y"), code(store.delete, "n")
+print(*found, store.describe().problem)
 bus = secretstorage.dbus_init()  # what the login does, through the keyring's own interface
-service = DBusAddressWrapper("/org/freedesktop/secrets", "org.gnome.keyring.InternalUnsupportedGuiltRiddenInterface", bus)
+interface = "org.gnome.keyring.InternalUnsupportedGuiltRiddenInterface"
+service = DBusAddressWrapper("/org/freedesktop/secrets", interface, bus)
 secret = format_secret(open_session(bus), b"{secret_service.PASSWORD}", "text/plain")
-service.call("UnlockWithMasterPassword", "o(oayays)", "/org/freedesktop/secrets/collection/login", secret)
+login = "/org/freedesktop/secrets/collection/login"
+service.call("UnlockWithMasterPassword", "o(oayays)", login, secret)
 print(code(store.unlock), store.get("n"))
 """
     done = run(tmp_path, script)
@@ -78,8 +93,12 @@ def test_p12_another_backend_on_the_path_is_never_taken(tmp_path):
     """A plug-in with a higher priority, as keyrings.alt installs one, does not get the secret."""
     site = tmp_path / "site"
     (site / "rogue-1.dist-info").mkdir(parents=True)
-    (site / "rogue-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: rogue\nVersion: 1\n")
-    (site / "rogue-1.dist-info" / "entry_points.txt").write_text("[keyring.backends]\nrogue = rogue\n")
+    (site / "rogue-1.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: rogue\nVersion: 1\n"
+    )
+    (site / "rogue-1.dist-info" / "entry_points.txt").write_text(
+        "[keyring.backends]\nrogue = rogue\n"
+    )
     (site / "rogue.py").write_text(
         "import keyring.backend\n"
         "class PlaintextKeyring(keyring.backend.KeyringBackend):\n"

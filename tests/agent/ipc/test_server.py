@@ -96,7 +96,11 @@ def test_a_question_gets_its_answer_and_an_error_its_code(tmp_path):
         async with hosted(tmp_path) as (_, connect):
             client = await connect()
             assert (await client.ask(1, "echo", a=1))["result"] == {"method": "echo", "a": 1}
-            assert (await client.ask(2, "refuse"))["error"] == {"code": "NO_CONSENT", "message": "No.", "remedy": "Ask."}
+            assert (await client.ask(2, "refuse"))["error"] == {
+                "code": "NO_CONSENT",
+                "message": "No.",
+                "remedy": "Ask.",
+            }
 
     run(scene())
 
@@ -237,7 +241,10 @@ def test_an_answer_too_large_for_a_frame_comes_as_a_private_file(tmp_path):
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
             assert len(json.loads(path.read_text())["text"]) == 2 * MAX_FRAME_BYTES
             channel = await asyncio.to_thread(Channel, host.path)
-            assert len((await asyncio.to_thread(channel.call, "large", {}))["text"]) == 2 * MAX_FRAME_BYTES
+            assert (
+                len((await asyncio.to_thread(channel.call, "large", {}))["text"])
+                == 2 * MAX_FRAME_BYTES
+            )
             channel.close()
             assert list(host.path.parent.glob("answer-*")) == [path]
 
@@ -284,7 +291,9 @@ def test_frames_come_in_any_pieces():
     messages = [{"id": number, "text": "ε" * number} for number in range(5)]
     stream = b"".join(map(encode, messages))
     decoder = FrameDecoder()
-    assert [found for place in range(len(stream)) for found in decoder.feed(stream[place : place + 1])] == messages
+    assert [
+        found for place in range(len(stream)) for found in decoder.feed(stream[place : place + 1])
+    ] == messages
     assert not decoder.is_inside_frame
     with pytest.raises(PeerFault):
         encode({"text": "x" * MAX_FRAME_BYTES})

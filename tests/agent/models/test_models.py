@@ -1,4 +1,6 @@
-"""Tampered, older, oversized, mis-shaped and non-finite models are each refused by name, and the model in use stays."""
+"""Tampered, older, oversized, mis-shaped and non-finite models are each refused by name, and the
+model in use stays.
+"""
 
 import hashlib
 import json
@@ -22,7 +24,9 @@ TASK = Task("t", "pehdr29/fixed-v1", "logistic", 4, Mode.LOCAL, 10, 100, 1000, 1
 
 def content_of(values=(0.0, 1.0, -2.5, 3.0), dtype="F64", name="weights", **header):
     body = struct.pack(f"<{len(values)}{'d' if dtype == 'F64' else 'f'}", *values)
-    head = json.dumps({name: {"dtype": dtype, "shape": [len(values)], "data_offsets": [0, len(body)], **header}}).encode()
+    head = json.dumps(
+        {name: {"dtype": dtype, "shape": [len(values)], "data_offsets": [0, len(body)], **header}}
+    ).encode()
     return len(head).to_bytes(8, "little") + head + body
 
 
@@ -43,7 +47,14 @@ def described(content, version=7, **changes):
 
 def check(content, metadata=None, signature=None, floor=None):
     made = described(content)
-    return verify_model(metadata or made[0], signature or made[1], content, signing_key=public_hex(KEY), task=TASK, floor=floor or Floor())
+    return verify_model(
+        metadata or made[0],
+        signature or made[1],
+        content,
+        signing_key=public_hex(KEY),
+        task=TASK,
+        floor=floor or Floor(),
+    )
 
 
 def refusal(*args, **options):
@@ -65,12 +76,17 @@ def test_p8_tampered():
     good = content_of()
     metadata, signature = described(good)
     assert refusal(content_of((9.0, 9.0, 9.0, 9.0)), metadata, signature) == "MODEL_ALTERED"
-    assert refusal(good, metadata.replace(b'"version":7', b'"version":8'), signature) == "MODEL_UNSIGNED"
+    assert (
+        refusal(good, metadata.replace(b'"version":7', b'"version":8'), signature)
+        == "MODEL_UNSIGNED"
+    )
     assert refusal(good, metadata + b" ", signature) == "MODEL_UNSIGNED"
     assert refusal(good, b"[" * 5000, signature) == "MODEL_UNSIGNED"
     stranger = sign(Ed25519PrivateKey.generate(), Context.MODEL, json.loads(metadata))
     assert refusal(good, metadata, stranger) == "MODEL_UNSIGNED"
-    assert refusal(good, metadata, sign(KEY, Context.OFFER, json.loads(metadata))) == "MODEL_UNSIGNED"
+    assert (
+        refusal(good, metadata, sign(KEY, Context.OFFER, json.loads(metadata))) == "MODEL_UNSIGNED"
+    )
 
 
 def test_p8_older_and_swapped():
@@ -84,7 +100,9 @@ def test_p8_oversized():
     assert refusal(bytes(MAX_MODEL_BYTES + 1), *described(b"")) == "MODEL_TOO_LARGE"
 
 
-@pytest.mark.parametrize("changes", [{"task_id": "x"}, {"schema": "x"}, {"d": 5}, {"version": "7"}, {"extra": 1}])
+@pytest.mark.parametrize(
+    "changes", [{"task_id": "x"}, {"schema": "x"}, {"d": 5}, {"version": "7"}, {"extra": 1}]
+)
 def test_p8_another_task(changes):
     good = content_of()
     assert refusal(good, *described(good, **changes)) == "MODEL_WRONG_TASK"
@@ -112,7 +130,12 @@ def test_p8_wrong_shape(content):
 
 @pytest.mark.parametrize(
     ("value", "code"),
-    [("nan", "MODEL_NOT_FINITE"), ("inf", "MODEL_NOT_FINITE"), ("-inf", "MODEL_NOT_FINITE"), ("1e7", "MODEL_OUT_OF_RANGE")],
+    [
+        ("nan", "MODEL_NOT_FINITE"),
+        ("inf", "MODEL_NOT_FINITE"),
+        ("-inf", "MODEL_NOT_FINITE"),
+        ("1e7", "MODEL_OUT_OF_RANGE"),
+    ],
 )
 @pytest.mark.parametrize("dtype", ["F32", "F64"])
 def test_p8_not_numbers(value, code, dtype):
@@ -178,7 +201,9 @@ def test_p10_a_crash_between_the_steps_leaves_one_whole_model(tmp_path, monkeypa
         assert current(store).version == 9
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", b"[", b'{"slot": "../../etc/passwd"}', b'{"slot": 5, "version": "x"}'])
+@pytest.mark.parametrize(
+    "damage", [b"", b"{}", b"[", b'{"slot": "../../etc/passwd"}', b'{"slot": 5, "version": "x"}']
+)
 def test_p11_a_damaged_pointer_means_no_model(tmp_path, damage):
     store = ModelStore(tmp_path)
     store.install(check(content_of()))

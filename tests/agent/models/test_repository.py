@@ -1,4 +1,6 @@
-"""The attacks of the TUF specification against the model repository, each refused by name, and the model in use stays."""
+"""The attacks of the TUF specification against the model repository, each refused by name, and the
+model in use stays.
+"""
 
 import datetime
 import hashlib
@@ -41,11 +43,21 @@ def content_of(*values):
 
 
 def facts(version, **changes):
-    return {"task_id": "t", "version": version, "published_at": 1, "demonstration": 0, "schema": TASK.schema, "d": 4, **changes}
+    return {
+        "task_id": "t",
+        "version": version,
+        "published_at": 1,
+        "demonstration": 0,
+        "schema": TASK.schema,
+        "d": 4,
+        **changes,
+    }
 
 
 class World:
-    """An operator's folder, a device's home, and what the attacker puts in between (`altered`: path → content or None)."""
+    """An operator's folder, a device's home, and what the attacker puts in between (`altered`: path
+    → content or None).
+    """
 
     def __init__(self, folder, now=NOW):
         self.folder = folder / "operator"
@@ -62,7 +74,9 @@ class World:
         if path in self.altered:
             return self.altered[path]
         kind, _, name = path.partition("/")
-        found = (tuf_repository.metadata_file if kind == "metadata" else tuf_repository.target_file)(self.folder, name)
+        found = (
+            tuf_repository.metadata_file if kind == "metadata" else tuf_repository.target_file
+        )(self.folder, name)
         return found.read_bytes() if found else None
 
     def device(self):
@@ -83,7 +97,11 @@ class World:
         return (self.folder / "metadata" / name).read_bytes()
 
     def snapshot_of_everything(self):
-        return {f"{kind.name}/{path.name}": path.read_bytes() for kind in [self.folder / "metadata"] for path in kind.iterdir()}
+        return {
+            f"{kind.name}/{path.name}": path.read_bytes()
+            for kind in [self.folder / "metadata"]
+            for path in kind.iterdir()
+        }
 
 
 @pytest.fixture
@@ -105,7 +123,9 @@ def refusal(world):
 
 
 def resigned(world, name, change, keys=("keys/online.pem",)):
-    """A metadata file with `change` applied, signed by the operator's own keys (as if they were stolen)."""
+    """A metadata file with `change` applied, signed by the operator's own keys (as if they were
+    stolen).
+    """
     metadata = Metadata.from_bytes(world.published(name))
     change(metadata.signed)
     metadata.signatures.clear()
@@ -244,7 +264,9 @@ def test_p8_oversized_is_refused_before_it_is_fetched(world):
     assert not any(path.startswith("targets/") for path in world.asked)
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[" * 100_000, b"\xff" * 100, b"null", b"x" * 600_000])
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[" * 100_000, b"\xff" * 100, b"null", b"x" * 600_000]
+)
 def test_p11_nonsense_instead_of_metadata(world, content):
     world.altered = {"metadata/timestamp.json": content}
     assert refusal(world) in {"MODEL_UNREADABLE", "MODEL_TOO_LARGE"}
@@ -264,7 +286,12 @@ def test_p8_a_new_root_needs_the_threshold_of_the_old_one(world):
     world.altered = {"metadata/2.root.json": new_root(world, (1,))}
     assert refusal(world) == "MODEL_UNSIGNED"
     order = list(Metadata.from_bytes(world.published("1.root.json")).signed.roles["root"].keyids)
-    kept = [n for n in (1, 2, 3) if tuf_repository._load_key(world.folder / f"keys/offline/root-{n}.pem").public_key.keyid != order[0]]
+    kept = [
+        n
+        for n in (1, 2, 3)
+        if tuf_repository._load_key(world.folder / f"keys/offline/root-{n}.pem").public_key.keyid
+        != order[0]
+    ]
     world.altered = {"metadata/2.root.json": new_root(world, kept)}
     assert world.update() is None
 
@@ -309,7 +336,9 @@ def test_an_operator_takes_a_bad_model_back_with_a_higher_version(world):
     tuf_repository.publish(world.folder, content_of(), facts(3), NOW)
     assert world.update().version == 3
     assert world.current().content == content_of()
-    assert world.device().model(TASK, Floor(3, world.current().sha256), world.current().sha256) is None
+    assert (
+        world.device().model(TASK, Floor(3, world.current().sha256), world.current().sha256) is None
+    )
 
 
 def test_what_is_handed_out_never_leaves_the_folder(world):

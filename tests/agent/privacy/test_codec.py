@@ -1,4 +1,6 @@
-"""An update's way into words and back: bounds that hold exactly, means that are right, sums that are refused."""
+"""An update's way into words and back: bounds that hold exactly, means that are right, sums that
+are refused.
+"""
 
 import os
 from dataclasses import replace
@@ -62,7 +64,9 @@ def test_rounding_is_unbiased():
 
 @pytest.mark.parametrize("count", [80, 100])
 def test_p7_noise_of_a_decoded_sum_is_the_planned_one(count):
-    """At full survival and at the minimum: the ratio of variances stays within four standard errors."""
+    """At full survival and at the minimum: the ratio of variances stays within four standard
+    errors.
+    """
     config = make(1000, Mode.SECAGG, 2**40 // 327, g_max=100, min_sum=80)
     rng = np.random.default_rng(count)
     total, truth = np.zeros(config.d_padded, np.uint32), np.zeros(1000)
@@ -81,7 +85,9 @@ def test_local_updates_add_up_in_any_number():
     vector = codec.clip(np.ones(116), 1.0)
     total = np.zeros(sent_words(config), np.int64)
     for _ in range(3000):
-        total += codec.read_update(pack(codec.encode_update(vector, config, os.urandom(32)), config.bits), config)
+        total += codec.read_update(
+            pack(codec.encode_update(vector, config, os.urandom(32)), config.bits), config
+        )
     mean = codec.decode_sum(total, config, 3000)
     assert np.abs(mean - vector).max() < 6 * codec.noise_sd(config, 3000)
 
@@ -140,7 +146,9 @@ def test_a_vector_of_another_length_and_an_impossible_bound():
     assert raised.value.code == "SENSITIVITY"
 
 
-@pytest.mark.parametrize(("length", "wanted"), [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0), (7.0, 1.0), (1e200, 1.0)])
+@pytest.mark.parametrize(
+    ("length", "wanted"), [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0), (7.0, 1.0), (1e200, 1.0)]
+)
 def test_clipping(length, wanted):
     vector = np.ones(16) / 4 * length
     assert np.linalg.norm(codec.clip(vector, 1.0)) == pytest.approx(wanted)

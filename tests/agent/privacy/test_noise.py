@@ -1,4 +1,6 @@
-"""The sampler against known answers, against an exact slow sampler, against OpenDP, and against the distribution itself."""
+"""The sampler against known answers, against an exact slow sampler, against OpenDP, and against the
+distribution itself.
+"""
 
 import json
 import math
@@ -13,7 +15,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.privacy.noise import LEAST_OVERLAP, SPLIT_FROM, TABLE_BITS, cumulative, in_parts, parts, sample, table
+from agent.privacy.noise import (
+    LEAST_OVERLAP,
+    SPLIT_FROM,
+    TABLE_BITS,
+    cumulative,
+    in_parts,
+    parts,
+    sample,
+    table,
+)
 from agent.protocol.keys import derive
 from agent.protocol.limits import MAX_NOISE_UNITS
 from agent.protocol.stream import Stream
@@ -40,7 +51,10 @@ def test_the_table_is_exact_to_its_last_bit(noise_var):
     made = cumulative(noise_var)
     with localcontext() as context:
         context.prec = 80
-        weights = [(-Decimal(k * k) / (2 * noise_var)).exp() for k in range(40 * math.isqrt(noise_var) + 40)]
+        weights = [
+            (-Decimal(k * k) / (2 * noise_var)).exp()
+            for k in range(40 * math.isqrt(noise_var) + 40)
+        ]
         total = 2 * sum(weights) - 1
         reached = Decimal(0)
         for k, entry in enumerate(made[:-1]):
@@ -83,7 +97,10 @@ def test_p7_the_exact_slow_sampler_agrees(noise_var):
     exact = np.array([slow.draw(noise_var) for _ in range(20_000)])
     fast = sample(20_000, noise_var, Stream(derive(b"two-sample", str(noise_var).encode())))
     reach = 30
-    one, two = (np.bincount(np.clip(drawn, -reach, reach) + reach, minlength=2 * reach + 1) for drawn in (exact, fast))
+    one, two = (
+        np.bincount(np.clip(drawn, -reach, reach) + reach, minlength=2 * reach + 1)
+        for drawn in (exact, fast)
+    )
     both = (one + two) >= 40
     statistic = ((one - two) ** 2 / np.maximum(one + two, 1))[both].sum()
     degrees = both.sum() - 1
@@ -91,7 +108,8 @@ def test_p7_the_exact_slow_sampler_agrees(noise_var):
 
 
 OPENDP = json.loads((Path(__file__).parent / "opendp.json").read_text())["sigmas"]
-"""Histograms of 200,000 draws by OpenDP 0.16, recorded by tests/bench/peers/opendp_gaussian.py (265 MB installed: too much here)."""
+"""Histograms of 200,000 draws by OpenDP 0.16, recorded by tests/bench/peers/opendp_gaussian.py (265
+MB installed: too much here)."""
 
 
 @pytest.mark.parametrize("sigma", [1, 3, 10, 100])
@@ -129,7 +147,9 @@ def test_every_entry_is_reached_at_its_exact_edge(noise_var):
     for k in range(0, len(entries) - 1, max(1, len(entries) // 200)):
         for u in entries[k] - 1, entries[k]:
             upper, lower = u >> 64, u & (2**64 - 1)
-            assert sample(1, noise_var, Scripted(upper, [lower])).tolist() == [bisect_right(entries, u)]
+            assert sample(1, noise_var, Scripted(upper, [lower])).tolist() == [
+                bisect_right(entries, u)
+            ]
 
 
 def test_the_ends_of_the_range_and_the_sign():
@@ -155,7 +175,12 @@ def test_out_of_range(noise_var):
 def test_p7_noise_is_made_of_integers():
     """No float array comes near the sampler: every array it holds or returns is of integers."""
     made = table(100)
-    assert {made.high.dtype.kind, made.low.dtype.kind, made.guide.dtype.kind, sample(3, 100, Stream(bytes(32))).dtype.kind} <= {"i", "u"}
+    assert {
+        made.high.dtype.kind,
+        made.low.dtype.kind,
+        made.guide.dtype.kind,
+        sample(3, 100, Stream(bytes(32))).dtype.kind,
+    } <= {"i", "u"}
 
 
 @given(st.integers(SPLIT_FROM, MAX_NOISE_UNITS**2))
@@ -167,7 +192,9 @@ def test_p7_two_small_tables_make_the_variance_exactly_and_overlap_enough(noise_
 
 
 def test_p7_two_parts_have_the_distribution_of_one_to_2_to_the_minus_115():
-    """Exact, with integers: the convolution of the two tables against the one table that they replace."""
+    """Exact, with integers: the convolution of the two tables against the one table that they
+    replace.
+    """
     step, fine, coarse = parts(SPLIT_FROM)
     one, two, wanted = (chances(variance) for variance in (fine, coarse, SPLIT_FROM))
     reached = {}
@@ -175,7 +202,9 @@ def test_p7_two_parts_have_the_distribution_of_one_to_2_to_the_minus_115():
         for j, other in one.items():
             reached[step * k + j] = reached.get(step * k + j, 0) + chance * other
     scale = 1 << TABLE_BITS
-    distance = sum(abs(reached.get(x, 0) - wanted.get(x, 0) * scale) for x in reached.keys() | wanted.keys())
+    distance = sum(
+        abs(reached.get(x, 0) - wanted.get(x, 0) * scale) for x in reached.keys() | wanted.keys()
+    )
     assert distance < 2 ** (2 * TABLE_BITS - 115)
 
 
@@ -183,7 +212,9 @@ def chances(noise_var):
     """2¹²⁸·P(X = k) by k."""
     entries = [0, *cumulative(noise_var)]
     sizes = [high - low for low, high in pairwise(entries)]
-    return {0: sizes[0]} | {sign * k: size // 2 for k, size in enumerate(sizes) if k for sign in (1, -1)}
+    return {0: sizes[0]} | {
+        sign * k: size // 2 for k, size in enumerate(sizes) if k for sign in (1, -1)
+    }
 
 
 def test_p7_samples_in_two_parts_have_the_distribution():

@@ -1,4 +1,6 @@
-"""The plain path: small, exact about what it leaves behind, refused when it is not what it says, and never taken for a private update."""
+"""The plain path: small, exact about what it leaves behind, refused when it is not what it says,
+and never taken for a private update.
+"""
 
 import numpy as np
 import pytest
@@ -26,7 +28,9 @@ def test_what_is_sent_and_what_stays_behind_make_the_whole(d, seed, exponent, da
     assert np.abs(sent + behind - update - left).max() <= 1e-14 * scale
     assert np.count_nonzero(sent) <= k
     assert np.abs(behind[sent != 0]).max(initial=0) <= scale / 127 / 2 * (1 + 1e-9)
-    assert np.abs((update + left)[sent == 0]).max(initial=0) <= max(np.sort(np.abs(update + left))[-k], scale / 254) * (1 + 1e-9)
+    assert np.abs((update + left)[sent == 0]).max(initial=0) <= max(
+        np.sort(np.abs(update + left))[-k], scale / 254
+    ) * (1 + 1e-9)
 
 
 def test_error_feedback_brings_everything_over_in_time():
@@ -57,7 +61,9 @@ def test_nothing_to_send_is_sent_as_zeros():
 
 
 def test_p6_no_round_takes_it():
-    config = plan_local(Task("t", "s", "logistic", 5, Mode.LOCAL, 10, 100, 1000, 1), rho_units_per_round=2**36)
+    config = plan_local(
+        Task("t", "s", "logistic", 5, Mode.LOCAL, 10, 100, 1000, 1), rho_units_per_round=2**36
+    )
     body, _ = plain.compress(np.ones(5), np.zeros(5), 2)
     with pytest.raises(PeerFault):
         check_update(envelope.decode(body), config)
@@ -78,7 +84,9 @@ def packed(content, k=1, d=4, **header):
 
 
 def scaled(scale, place=0, step=1):
-    return zstandard.ZstdCompressor().compress(np.array([scale], "<f8").tobytes() + place.to_bytes(4, "little") + bytes([step]))
+    return zstandard.ZstdCompressor().compress(
+        np.array([scale], "<f8").tobytes() + place.to_bytes(4, "little") + bytes([step])
+    )
 
 
 BAD = {

@@ -1,4 +1,6 @@
-"""Every plan is one that devices accept, costs no more than asked, and has room for every honest sum."""
+"""Every plan is one that devices accept, costs no more than asked, and has room for every honest
+sum.
+"""
 
 import subprocess
 import sys
@@ -21,9 +23,18 @@ def task(d, mode, clip_milli=1000):
     return Task("t", "s", "logistic", d, mode, 10, 100, clip_milli, 1)
 
 
-@given(st.integers(1, 100_000), st.floats(0.3, 16), st.integers(1, 50), st.integers(1, 50_000), st.integers(2, 400), st.integers(0, 300))
+@given(
+    st.integers(1, 100_000),
+    st.floats(0.3, 16),
+    st.integers(1, 50),
+    st.integers(1, 50_000),
+    st.integers(2, 400),
+    st.integers(0, 300),
+)
 @settings(max_examples=150, deadline=None)
-def test_a_plan_is_acceptable_and_within_its_price(d, wanted, rounds, clip_milli, g_max, gamma_milli):
+def test_a_plan_is_acceptable_and_within_its_price(
+    d, wanted, rounds, clip_milli, g_max, gamma_milli
+):
     price = rho_for_epsilon(wanted, 1e-5) // rounds
     min_sum = max(2, gamma_milli * g_max // 1000 + 1, g_max * 3 // 5)
     try:
@@ -53,13 +64,21 @@ def test_a_plan_is_acceptable_and_within_its_price(d, wanted, rounds, clip_milli
         assert headroom(config, config.g_max) < 2 ** (config.bits - 1)
 
 
-@pytest.mark.parametrize(("d", "wide"), [(1, 1), (2, 2), (116, 128), (2048, 2048), (2049, 4096), (10_000, 10_240), (100_000, 100_352)])
+@pytest.mark.parametrize(
+    ("d", "wide"),
+    [(1, 1), (2, 2), (116, 128), (2048, 2048), (2049, 4096), (10_000, 10_240), (100_000, 100_352)],
+)
 def test_padding(d, wide):
     assert padded(d) == wide
 
 
 def test_a_vector_of_ten_thousand_is_sent_in_less_than_27_kilobytes():
-    config = plan_secagg(task(10_000, Mode.SECAGG), rho_units_per_round=rho_for_epsilon(1, 1e-5) // 10, g_max=100, min_sum=80)
+    config = plan_secagg(
+        task(10_000, Mode.SECAGG),
+        rho_units_per_round=rho_for_epsilon(1, 1e-5) // 10,
+        g_max=100,
+        min_sum=80,
+    )
     assert config.bits == 20
     assert config.d_padded * config.bits // 8 < 27_000
 
@@ -75,5 +94,8 @@ def test_impossible_plans_are_named():
 
 def test_prices_budget_and_bounds_need_no_numpy():
     """They run in the agent, which stays small."""
-    code = "import sys, agent.privacy.policy, agent.privacy.budget, agent.privacy.plan; sys.exit('numpy' in sys.modules)"
+    code = (
+        "import sys, agent.privacy.policy, agent.privacy.budget, agent.privacy.plan;"
+        " sys.exit('numpy' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -57,7 +57,11 @@ def test_p3_shape_sensitivity_and_price(change, code):
 def test_p3_what_was_planned_is_accepted():
     check_config(SECAGG_CONFIG, GROUP, Limits())
     check_config(LOCAL_CONFIG, LOCAL, Limits())
-    check_config(plan_local(LOCAL, rho_units_per_round=2**34, subset_k=50, subset_seed="ab" * 32), LOCAL, Limits())
+    check_config(
+        plan_local(LOCAL, rho_units_per_round=2**34, subset_k=50, subset_seed="ab" * 32),
+        LOCAL,
+        Limits(),
+    )
 
 
 def test_p3_lower_bounds_of_a_test_say_so():

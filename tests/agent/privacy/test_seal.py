@@ -1,4 +1,6 @@
-"""A sealed update names its round and attempt, is different every time, and never holds the update itself."""
+"""A sealed update names its round and attempt, is different every time, and never holds the update
+itself.
+"""
 
 import numpy as np
 import pytest
@@ -30,7 +32,9 @@ def test_it_is_bound_to_round_and_attempt():
 
 
 def test_p7_each_seal_has_fresh_noise():
-    one, two = (read_update(decode(seal(np.ones(116), CONFIG, "00")).payload, CONFIG) for _ in range(2))
+    one, two = (
+        read_update(decode(seal(np.ones(116), CONFIG, "00")).payload, CONFIG) for _ in range(2)
+    )
     assert abs(np.corrcoef(one, two)[0, 1]) < 0.9
     assert (one != two).mean() > 0.9
 

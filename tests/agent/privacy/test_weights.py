@@ -1,4 +1,6 @@
-"""Weighted averaging: the weighted mean comes out, the weight costs no privacy, and nobody moves the model beyond the floor."""
+"""Weighted averaging: the weighted mean comes out, the weight costs no privacy, and nobody moves
+the model beyond the floor.
+"""
 
 from dataclasses import replace
 
@@ -51,13 +53,17 @@ def test_p5_a_weighted_round_costs_what_an_unweighted_one_does():
 
 
 def test_the_weighted_mean_comes_out():
-    """40 devices in one sum, rows from 5 to 83: the decoded step is the weighted mean of their updates."""
+    """40 devices in one sum, rows from 5 to 83: the decoded step is the weighted mean of their
+    updates.
+    """
     config, rng = plan(TASK, 2**46), np.random.default_rng(3)
     rows = np.arange(40) * 2 + 5
     updates = [codec.clip(rng.normal(size=20), 0.5) for _ in rows]
     total = np.zeros(config.d_padded, np.uint32)
     for update, count in zip(updates, rows, strict=True):
-        total += codec.encode_update(weights.outgoing(update, int(count), TASK), config, rng.bytes(32))
+        total += codec.encode_update(
+            weights.outgoing(update, int(count), TASK), config, rng.bytes(32)
+        )
     step = weights.incoming(codec.decode_sum(total, config, 40), TASK, config, 40)
     share = np.minimum(rows, 50) / 50
     wanted = np.average(updates, axis=0, weights=share)
@@ -70,7 +76,9 @@ def test_p11_a_sum_of_weights_near_nothing_does_not_blow_the_step_up(weight):
     config = plan(TASK)
     mean = np.append(np.full(20, 0.01), weight)
     floor = max(5 / 50, 2 * codec.noise_sd(config, 40) / 0.6)
-    assert weights.incoming(mean, TASK, config, 40) == pytest.approx(np.full(20, 0.01) / min(floor, 1.0))
+    assert weights.incoming(mean, TASK, config, 40) == pytest.approx(
+        np.full(20, 0.01) / min(floor, 1.0)
+    )
 
 
 def test_a_sum_of_weights_above_the_number_of_devices_counts_as_that():

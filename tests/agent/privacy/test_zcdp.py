@@ -19,8 +19,9 @@ LOCAL = Task("t", "s", "logistic", 116, Mode.LOCAL, 10, 100, 1000, 1)
 GROUP = Task("t", "s", "logistic", 116, Mode.SECAGG, 10, 100, 1000, 1)
 ORDERS = [1 + 2.0 ** (step / 16) for step in range(-64, 160)]
 
-# Noise multiplier z for T participations at ε, δ = 1e-5: exact Gaussian, zCDP (what a ledger charges), and, for the operator's report only,
-# Poisson sampling with rate 0.1 and 0.01 by RDP and PLD.
+# Noise multiplier z for T participations at ε, δ = 1e-5: exact Gaussian, zCDP (what a ledger
+# charges), and, for the operator's report only, Poisson sampling with rate 0.1 and 0.01 by RDP and
+# PLD.
 TABLE = {
     (10, 1): (11.80, 12.79, 1.923, 1.741, 1.016, 0.780),
     (10, 2): (6.30, 6.80, 1.313, 1.193, 0.765, 0.647),
@@ -47,7 +48,9 @@ def oracle(rho, delta=DELTA):
     return accountant.get_epsilon(delta)
 
 
-@pytest.mark.parametrize(("wanted", "rho"), [(0.5, 0.00851), (1, 0.03056), (2, 0.1083), (4, 0.3732), (8, 1.230)])
+@pytest.mark.parametrize(
+    ("wanted", "rho"), [(0.5, 0.00851), (1, 0.03056), (2, 0.1083), (4, 0.3732), (8, 1.230)]
+)
 def test_budgets_in_rho(wanted, rho):
     units = rho_for_epsilon(wanted, DELTA)
     assert units * RHO_UNIT == pytest.approx(rho, rel=2e-3)
@@ -68,11 +71,21 @@ def test_p5_noise_multipliers_of_the_design(rounds, wanted):
 
 @pytest.mark.parametrize(("rounds", "wanted"), [(10, 1), (10, 8), (100, 2), (365, 4)])
 def test_figures_with_sampling_are_far_lower_and_no_ledger_uses_them(rounds, wanted):
-    """A device cannot verify that it was sampled, so it pays the whole price; an operator may quote these."""
+    """A device cannot verify that it was sampled, so it pays the whole price; an operator may quote
+    these.
+    """
     unsampled = TABLE[rounds, wanted][1]
-    for rate, by_rdp, by_pld in ((0.1, *TABLE[rounds, wanted][2:4]), (0.01, *TABLE[rounds, wanted][4:])):
-        for accountant, z in ((RdpAccountant(), by_rdp), (PLDAccountant(value_discretization_interval=1e-3), by_pld)):
-            accountant.compose(dp_event.PoissonSampledDpEvent(rate, dp_event.GaussianDpEvent(z)), rounds)
+    for rate, by_rdp, by_pld in (
+        (0.1, *TABLE[rounds, wanted][2:4]),
+        (0.01, *TABLE[rounds, wanted][4:]),
+    ):
+        for accountant, z in (
+            (RdpAccountant(), by_rdp),
+            (PLDAccountant(value_discretization_interval=1e-3), by_pld),
+        ):
+            accountant.compose(
+                dp_event.PoissonSampledDpEvent(rate, dp_event.GaussianDpEvent(z)), rounds
+            )
             assert accountant.get_epsilon(DELTA) == pytest.approx(wanted, rel=1e-2)
         assert by_pld < by_rdp < unsampled
 
@@ -82,7 +95,8 @@ def test_figures_with_sampling_are_far_lower_and_no_ledger_uses_them(rounds, wan
 def test_epsilon_is_the_accountants_and_never_below_the_best_order(units, delta):
     ours = epsilon(units, delta)
     best = min(
-        a * units * RHO_UNIT + math.log(1 - 1 / a) - math.log(delta * a) / (a - 1) for a in (1 + 2.0 ** (k / 64) for k in range(-900, 2400))
+        a * units * RHO_UNIT + math.log(1 - 1 / a) - math.log(delta * a) / (a - 1)
+        for a in (1 + 2.0 ** (k / 64) for k in range(-900, 2400))
     )
     assert ours <= max(best, 0.0) + 1e-12
     assert ours >= max(best, 0.0) * (1 - 1e-3) - 1e-3
@@ -92,7 +106,9 @@ def test_epsilon_is_the_accountants_and_never_below_the_best_order(units, delta)
 @given(st.lists(st.tuples(st.integers(30, 2000), st.booleans()), min_size=1, max_size=12))
 @settings(max_examples=30, deadline=None)
 def test_p5_the_ledger_never_undercharges(rounds):
-    """Adaptive sequences of rounds of either mode: our sum is at least dp-accounting's for the noise that is really there."""
+    """Adaptive sequences of rounds of either mode: our sum is at least dp-accounting's for the
+    noise that is really there.
+    """
     accountant, charged = RdpAccountant(ORDERS), 0
     for price, local in rounds:
         asked = price * 2**40 // 100_000
@@ -111,11 +127,18 @@ def test_p5_the_ledger_never_undercharges(rounds):
 
 
 @given(
-    st.lists(st.tuples(st.integers(1, 400), st.booleans(), st.integers(0, 2)), min_size=1, max_size=30), st.sampled_from([0.5, 1.0, 4.0])
+    st.lists(
+        st.tuples(st.integers(1, 400), st.booleans(), st.integers(0, 2)), min_size=1, max_size=30
+    ),
+    st.sampled_from([0.5, 1.0, 4.0]),
 )
 @settings(max_examples=30, deadline=None)
-def test_p5_no_adaptive_sequence_of_rounds_spends_more_than_the_budget_by_dp_accounting(offers, wanted):
-    """Each offer is made in the light of what is left: a share of it, in either mode, with all or some coordinates; the wall decides."""
+def test_p5_no_adaptive_sequence_of_rounds_spends_more_than_the_budget_by_dp_accounting(
+    offers, wanted
+):
+    """Each offer is made in the light of what is left: a share of it, in either mode, with all or
+    some coordinates; the wall decides.
+    """
     budget = Budget(wanted, DELTA, 365, 3 * wanted)
     accountant, paid = RdpAccountant(ORDERS), []
     for share, local, halvings in offers:
@@ -125,13 +148,17 @@ def test_p5_no_adaptive_sequence_of_rounds_spends_more_than_the_budget_by_dp_acc
         config = (
             plan_local(LOCAL, rho_units_per_round=asked, **subset)
             if local
-            else plan_secagg(GROUP, rho_units_per_round=asked, g_max=40, min_group=32, min_sum=24, **subset)
+            else plan_secagg(
+                GROUP, rho_units_per_round=asked, g_max=40, min_group=32, min_sum=24, **subset
+            )
         )
         if isinstance(decide(budget, paid, len(paid), rho_units(config)), Refused):
             continue
         paid.append((len(paid), rho_units(config)))
         honest = config.min_sum - config.colluders
-        accountant.compose(dp_event.GaussianDpEvent(math.sqrt(config.noise_var * honest / config.sensitivity_sq)))
+        accountant.compose(
+            dp_event.GaussianDpEvent(math.sqrt(config.noise_var * honest / config.sensitivity_sq))
+        )
     assert accountant.get_epsilon(DELTA) <= wanted * (1 + 5e-3)
     assert epsilon(sum(units for _, units in paid), DELTA) <= wanted
 

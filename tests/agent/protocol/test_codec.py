@@ -1,4 +1,6 @@
-"""Every message of the protocol: frozen bytes, there and back, and refused when anything about it is off."""
+"""Every message of the protocol: frozen bytes, there and back, and refused when anything about it
+is off.
+"""
 
 import hashlib
 import random
@@ -48,14 +50,29 @@ def fill(byte, size):
 
 
 def advertisement(number):
-    return codec.Advertisement(f"urn:uuid:{number}", *(fill(16 * number + part, 32) for part in range(3)), fill(number, 64), b"DER")
+    return codec.Advertisement(
+        f"urn:uuid:{number}",
+        *(fill(16 * number + part, 32) for part in range(3)),
+        fill(number, 64),
+        b"DER",
+    )
 
 
-ROSTER = codec.Roster(1, 2, 9, fill(9, 32), tuple(codec.Member(advertisement(n), n, (fill(n, 32),)) for n in range(3)))
+ROSTER = codec.Roster(
+    1, 2, 9, fill(9, 32), tuple(codec.Member(advertisement(n), n, (fill(n, 32),)) for n in range(3))
+)
 PIECE = codec.SealedShares(fill(1, codec.SEALED_SHARES_BYTES), fill(2, 32), fill(3, 32))
 OWN = replace(PIECE, sealed=b"")
 DEALING = codec.Dealing(fill(7, 32), (PIECE, OWN, PIECE))
-HEADER = {"kind": "sealed-words", "task_id": "t", "round_id": 7, "config_digest": CONFIG.digest, "attempt": "00", "d": 4, "bits": 24}
+HEADER = {
+    "kind": "sealed-words",
+    "task_id": "t",
+    "round_id": 7,
+    "config_digest": CONFIG.digest,
+    "attempt": "00",
+    "d": 4,
+    "bits": 24,
+}
 
 MESSAGES = {
     "advertise": (
@@ -63,24 +80,44 @@ MESSAGES = {
         lambda b: codec.decode_advertisement(b, CONTEXT),
         advertisement(1),
     ),
-    "roster": (codec.encode_roster(CONTEXT, ROSTER), lambda b: codec.decode_roster(b, CONTEXT), ROSTER),
-    "shares": (codec.encode_dealing(CONTEXT, 1, DEALING), lambda b: codec.decode_dealing(b, CONTEXT, 1, 3), DEALING),
+    "roster": (
+        codec.encode_roster(CONTEXT, ROSTER),
+        lambda b: codec.decode_roster(b, CONTEXT),
+        ROSTER,
+    ),
+    "shares": (
+        codec.encode_dealing(CONTEXT, 1, DEALING),
+        lambda b: codec.decode_dealing(b, CONTEXT, 1, 3),
+        DEALING,
+    ),
     "inbox": (
         codec.encode_inbox(
             CONTEXT,
             1,
-            {0: DEALING, 1: DEALING, 2: replace(DEALING, to=(PIECE, PIECE, PIECE))} | {0: replace(DEALING, to=(OWN, PIECE, PIECE))},
+            {0: DEALING, 1: DEALING, 2: replace(DEALING, to=(PIECE, PIECE, PIECE))}
+            | {0: replace(DEALING, to=(OWN, PIECE, PIECE))},
         ),
         lambda b: codec.decode_inbox(b, CONTEXT, 1, 3),
         (frozenset({0, 1, 2}), {0: PIECE, 2: PIECE}),
     ),
     "masked": (
         codec.encode_masked(CONTEXT, HEADER, bytes(12), fill(5, 64)),
-        lambda b: (codec.decode_masked(b, CONTEXT, CONFIG).words, codec.decode_masked(b, CONTEXT, CONFIG).signature),
+        lambda b: (
+            codec.decode_masked(b, CONTEXT, CONFIG).words,
+            codec.decode_masked(b, CONTEXT, CONFIG).signature,
+        ),
         (bytes(12), fill(5, 64)),
     ),
-    "survivors": (codec.encode_survivors(CONTEXT, {2, 0}), lambda b: codec.decode_survivors(b, CONTEXT, 3), frozenset({0, 2})),
-    "consistency": (codec.encode_consistency(CONTEXT, fill(4, 64)), lambda b: codec.decode_consistency(b, CONTEXT), fill(4, 64)),
+    "survivors": (
+        codec.encode_survivors(CONTEXT, {2, 0}),
+        lambda b: codec.decode_survivors(b, CONTEXT, 3),
+        frozenset({0, 2}),
+    ),
+    "consistency": (
+        codec.encode_consistency(CONTEXT, fill(4, 64)),
+        lambda b: codec.decode_consistency(b, CONTEXT),
+        fill(4, 64),
+    ),
     "signatures": (
         codec.encode_signatures(CONTEXT, {2: fill(2, 64), 0: fill(1, 64)}),
         lambda b: codec.decode_signatures(b, CONTEXT, 3),
@@ -91,7 +128,11 @@ MESSAGES = {
         lambda b: codec.decode_unmask(b, CONTEXT, 2),
         (fill(1, 33), fill(2, 33)),
     ),
-    "leave": (codec.encode_leave(CONTEXT, "PAUSED", ["b", "a"]), lambda b: codec.decode_leave(b, CONTEXT), ("PAUSED", ("a", "b"))),
+    "leave": (
+        codec.encode_leave(CONTEXT, "PAUSED", ["b", "a"]),
+        lambda b: codec.decode_leave(b, CONTEXT),
+        ("PAUSED", ("a", "b")),
+    ),
 }
 FROZEN = {
     "advertise": "e5a3dbd1581814557dfb718e16fb9222",
@@ -134,7 +175,9 @@ def test_the_bytes_are_frozen(name):
 
 
 def test_contexts_labels_keys_and_masks_are_frozen():
-    assert {name: sha(value) for name, value in derived().items()} == {name: FROZEN[name] for name in derived()}
+    assert {name: sha(value) for name, value in derived().items()} == {
+        name: FROZEN[name] for name in derived()
+    }
 
 
 def derived():
@@ -146,7 +189,9 @@ def derived():
         "set": codec.set_digest({3, 1}),
         "statement advertise": advertisement(1).statement(CONTEXT),
         "statement masked": codec.masked_statement(CONTEXT, frozenset({0, 1}), b"words"),
-        "statement survivors": codec.survivors_statement(CONTEXT, frozenset({0, 1}), frozenset({0})),
+        "statement survivors": codec.survivors_statement(
+            CONTEXT, frozenset({0, 1}), frozenset({0})
+        ),
         "pair key": pair_key(bytes(32), CONTEXT, 2, 1, "ab" * 32, "cd" * 32),
         "self key": self_key(bytes(32), CONTEXT, 2),
         "self digest": self_secret_digest(CONTEXT, bytes(32)),
@@ -169,7 +214,9 @@ def test_masks_cancel_between_two_devices_and_are_long_streams():
     assert abs(np.corrcoef(words, np.arange(100_000))[0, 1]) < 0.02
     apply(words, [fill(2, 32)], [fill(1, 32)])
     assert words.tolist() == list(range(100_000))
-    assert pair_key(bytes(32), CONTEXT, 1, 2, "ab" * 32, "cd" * 32) == pair_key(bytes(32), CONTEXT, 2, 1, "ab" * 32, "cd" * 32)
+    assert pair_key(bytes(32), CONTEXT, 1, 2, "ab" * 32, "cd" * 32) == pair_key(
+        bytes(32), CONTEXT, 2, 1, "ab" * 32, "cd" * 32
+    )
 
 
 @pytest.mark.parametrize("name", MESSAGES)
@@ -178,7 +225,11 @@ def test_p11_another_context_another_kind_a_longer_or_shorter_payload(name):
     read = envelope.decode(body)
     payload, header = read.payload, read.header
     if name == "masked":
-        wrong = [({**header, "kind": "shares"}, payload), ({**header, "context": "00" * 32}, payload), ({**header, "d": 5}, payload)]
+        wrong = [
+            ({**header, "kind": "shares"}, payload),
+            ({**header, "context": "00" * 32}, payload),
+            ({**header, "d": 5}, payload),
+        ]
     else:
         wrong = [
             ({**header, "context": "00" * 32}, payload),
@@ -221,7 +272,9 @@ def test_p11_fields_out_of_range(name, field, values):
 
 
 def test_p11_random_damage_is_refused_or_harmless():
-    """A flipped bit anywhere raises nothing but a PeerFault; it goes unseen only in a header's text that no check depends on."""
+    """A flipped bit anywhere raises nothing but a PeerFault; it goes unseen only in a header's text
+    that no check depends on.
+    """
     draw, unseen = random.Random(5), 0
     for body, decode, _ in MESSAGES.values():
         for _ in range(200):
@@ -237,7 +290,8 @@ def test_p11_random_damage_is_refused_or_harmless():
 
 
 @pytest.mark.parametrize(
-    ("size", "colluders", "wanted"), [(32, 6, 20), (64, 12, 39), (100, 20, 61), (128, 25, 77), (100, 33, 67), (3, 0, 2)]
+    ("size", "colluders", "wanted"),
+    [(32, 6, 20), (64, 12, 39), (100, 20, 61), (128, 25, 77), (100, 33, 67), (3, 0, 2)],
 )
 def test_thresholds(size, colluders, wanted):
     """t > (n + c)/2, the table of the design."""

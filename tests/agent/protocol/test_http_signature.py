@@ -1,4 +1,6 @@
-"""A signed request holds as sent and in no other form; an independent library accepts the same bytes."""
+"""A signed request holds as sent and in no other form; an independent library accepts the same
+bytes.
+"""
 
 import base64
 import time
@@ -18,7 +20,12 @@ from agent.protocol.http_signature import COMPONENTS, TAG, SignedBy, sign_reques
 DEVICE = "urn:uuid:6c1f2b3e-0000-4000-8000-000000000001"
 KEY = ec.generate_private_key(ec.SECP256R1())
 OTHER = ec.generate_private_key(ec.SECP256R1())
-REQUEST = {"method": "POST", "authority": "Localhost:8443", "path": "/api/v1/updates?x=1", "body": b"payload"}
+REQUEST = {
+    "method": "POST",
+    "authority": "Localhost:8443",
+    "path": "/api/v1/updates?x=1",
+    "body": b"payload",
+}
 
 
 def signed(key=KEY, **changes):
@@ -39,7 +46,14 @@ def signed(key=KEY, **changes):
 
 def check(headers, **changes):
     asked = {**REQUEST, **changes}
-    return verify_request(asked["method"], asked["authority"], asked["path"], headers, asked["body"], {DEVICE: KEY.public_key()}.get)
+    return verify_request(
+        asked["method"],
+        asked["authority"],
+        asked["path"],
+        headers,
+        asked["body"],
+        {DEVICE: KEY.public_key()}.get,
+    )
 
 
 def test_as_sent_it_holds():
@@ -49,7 +63,13 @@ def test_as_sent_it_holds():
 
 @pytest.mark.parametrize(
     "change",
-    [{"method": "PUT"}, {"authority": "elsewhere:8443"}, {"path": "/api/v1/device"}, {"path": "/api/v1/updates"}, {"body": b"Payload"}],
+    [
+        {"method": "PUT"},
+        {"authority": "elsewhere:8443"},
+        {"path": "/api/v1/device"},
+        {"path": "/api/v1/updates"},
+        {"body": b"Payload"},
+    ],
 )
 def test_altered_on_its_way_it_does_not(change):
     with pytest.raises(PeerFault) as raised:
@@ -101,7 +121,9 @@ class Keys(HTTPSignatureKeyResolver):
 def test_the_library_accepts_the_same_bytes(body, number):
     path = f"/api/v1/rounds/{number}/shares"
     headers = signed(body=body, path=path)
-    message = types.SimpleNamespace(method="POST", url=f"https://localhost:8443{path}", headers=headers)
+    message = types.SimpleNamespace(
+        method="POST", url=f"https://localhost:8443{path}", headers=headers
+    )
     verifier = HTTPMessageVerifier(signature_algorithm=ECDSA_P256_SHA256, key_resolver=Keys())
     (result,) = verifier.verify(message, expect_tag=TAG, require_components=COMPONENTS, body=body)
     assert check(headers, body=body, path=path).nonce == result.nonce

@@ -9,7 +9,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.errors import NeedsUser, PeerFault
 from agent.protocol.canonical import canonical
-from agent.protocol.invitation import Invitation, Operator, PrivacyFigures, _checksum, format_invitation, parse_invitation
+from agent.protocol.invitation import (
+    Invitation,
+    Operator,
+    PrivacyFigures,
+    _checksum,
+    format_invitation,
+    parse_invitation,
+)
 from agent.protocol.messages import Mode
 from agent.protocol.signing import Context, public_hex, sign, verify
 
@@ -42,7 +49,17 @@ def test_every_changed_character_is_found():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "hello", "aegis1.", "aegis1..", "aegis1.AAAA.00000000", "aegis1.é.é", "x" * 100_000, "aegis1." + "A" * 20_000]
+    "text",
+    [
+        "",
+        "hello",
+        "aegis1.",
+        "aegis1..",
+        "aegis1.AAAA.00000000",
+        "aegis1.é.é",
+        "x" * 100_000,
+        "aegis1." + "A" * 20_000,
+    ],
 )
 def test_nonsense_is_one_clear_error(text):
     with pytest.raises(NeedsUser, match="cannot be read") as raised:
@@ -88,17 +105,34 @@ CHANGES = [
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: next(iter(change)))
 def test_fields_out_of_range_are_refused_on_both_ends(change):
     wrong = dataclasses.asdict(dataclasses.replace(INVITATION, **change))
-    with pytest.raises(ValueError, match=r"(?i)server|port|token|ca_pem|key|root_sha256|privacy|operator"):
+    with pytest.raises(
+        ValueError, match=r"(?i)server|port|token|ca_pem|key|root_sha256|privacy|operator"
+    ):
         format_invitation(dataclasses.replace(INVITATION, **change), KEY)
     with pytest.raises(NeedsUser, match="cannot be read"):
-        parse_invitation(_packed(canonical({"invitation": wrong, "signature": sign(KEY, Context.INVITATION, wrong)})))
+        parse_invitation(
+            _packed(
+                canonical({"invitation": wrong, "signature": sign(KEY, Context.INVITATION, wrong)})
+            )
+        )
 
 
 def test_unknown_and_mistyped_fields_are_refused():
     good = dataclasses.asdict(INVITATION)
-    for wrong in ({**good, "extra": 1}, {**good, "token": 5}, {**good, "operator": []}, {**good, "privacy": {"mode": "local"}}):
+    for wrong in (
+        {**good, "extra": 1},
+        {**good, "token": 5},
+        {**good, "operator": []},
+        {**good, "privacy": {"mode": "local"}},
+    ):
         with pytest.raises(NeedsUser, match="cannot be read"):
-            parse_invitation(_packed(canonical({"invitation": wrong, "signature": sign(KEY, Context.INVITATION, wrong)})))
+            parse_invitation(
+                _packed(
+                    canonical(
+                        {"invitation": wrong, "signature": sign(KEY, Context.INVITATION, wrong)}
+                    )
+                )
+            )
 
 
 def test_a_signature_is_worth_nothing_under_another_label_or_key():

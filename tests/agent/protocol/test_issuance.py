@@ -1,4 +1,6 @@
-"""A device that looks the authority over: an honest log passes, and each lie about it is refused."""
+"""A device that looks the authority over: an honest log passes, and each lie about it is
+refused.
+"""
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
@@ -21,7 +23,12 @@ ENTRIES = [entry(f"{number:064x}") for number in range(9)]
 ENTRIES[4] = entry(MINE)
 TREE = Tree(leaf_hash(content) for content in ENTRIES)
 HEAD = LogHead(9, TREE.root().hex())
-PROOF = {"index": 4, "size": 9, "entry": ENTRIES[4].decode(), "proof": [step.hex() for step in TREE.inclusion_proof(4, 9)]}
+PROOF = {
+    "index": 4,
+    "size": 9,
+    "entry": ENTRIES[4].decode(),
+    "proof": [step.hex() for step in TREE.inclusion_proof(4, 9)],
+}
 EARLIER = LogHead(5, TREE.root(5).hex())
 GROWTH = {"earlier": 5, "size": 9, "proof": [step.hex() for step in TREE.consistency_proof(5, 9)]}
 
@@ -51,7 +58,11 @@ def test_an_honest_log_passes():
 )
 def test_a_head_that_the_authority_did_not_sign(change):
     authority = TestAuthority()
-    said = {"size": 9, "root": HEAD.root, "signature": authority.key.sign(head_bytes(HEAD), ECDSA(SHA256())).hex()}
+    said = {
+        "size": 9,
+        "root": HEAD.root,
+        "signature": authority.key.sign(head_bytes(HEAD), ECDSA(SHA256())).hex(),
+    }
     with pytest.raises(PeerFault, match="is not signed by the authority"):
         read_head({**said, **change}, authority.pem)
     with pytest.raises(PeerFault, match="is not signed by the authority"):

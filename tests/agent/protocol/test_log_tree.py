@@ -26,7 +26,10 @@ def consistency_proof(held, earlier):
 def test_known_heads():
     """RFC 6962 test tree: the empty log, and one entry of no bytes."""
     assert root([]) == hashlib.sha256(b"").digest()
-    assert Tree([leaf_hash(b"")]).root().hex() == "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
+    assert (
+        Tree([leaf_hash(b"")]).root().hex()
+        == "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
+    )
 
 
 @given(size=st.integers(1, 40), data=st.data())
@@ -64,7 +67,11 @@ def test_a_tree_that_grew_is_the_tree_of_all_its_leaves_and_remembers_its_earlie
     for size in range(1, 71):
         tree.grow([held[size - 1]])
         assert tree.root() == root(held[:size])
-        assert is_included(held[size // 2], size // 2, size, tree.inclusion_proof(size // 2, size), tree.root(size))
+        assert is_included(
+            held[size // 2], size // 2, size, tree.inclusion_proof(size // 2, size), tree.root(size)
+        )
     for size in range(1, 71):
         assert tree.root(size) == root(held[:size])
-        assert is_consistent(size, 70, tree.root(size), tree.root(), tree.consistency_proof(size, 70))
+        assert is_consistent(
+            size, 70, tree.root(size), tree.root(), tree.consistency_proof(size, 70)
+        )

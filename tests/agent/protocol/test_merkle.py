@@ -18,7 +18,10 @@ def test_proofs(count):
             assert root_of(leaves[(at + 1) % count], at, count, made[at]) != root(leaves)
 
 
-@pytest.mark.parametrize(("at", "count", "siblings"), [(1, 1, []), (-1, 2, []), (0, 1, [bytes(32)]), (0, 2, []), (0, 4, [bytes(32)])])
+@pytest.mark.parametrize(
+    ("at", "count", "siblings"),
+    [(1, 1, []), (-1, 2, []), (0, 1, [bytes(32)]), (0, 2, []), (0, 4, [bytes(32)])],
+)
 def test_p11_wrong_lengths(at, count, siblings):
     with pytest.raises(ValueError, match=r"leaf|siblings"):
         root_of(LEAVES[0], at, count, siblings)

@@ -11,7 +11,9 @@ from agent.protocol.packing import pack, packed_bytes, unpack
 KNOWN = {16: "2301efbe", 20: "2301f0eedb", 24: "230100efbead", 32: "23010000efbeadde"}
 
 
-@given(st.sampled_from([16, 20, 24, 32]), st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=50))
+@given(
+    st.sampled_from([16, 20, 24, 32]), st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=50)
+)
 def test_there_and_back(bits, values):
     words = np.array(values, np.uint32)
     packed = pack(words, bits)
@@ -24,7 +26,10 @@ def test_known_bytes(bits):
     assert pack(np.array([0x123, 0xDEADBEEF], np.uint32), bits).hex() == KNOWN[bits]
 
 
-@pytest.mark.parametrize(("content", "count"), [(b"", 1), (bytes(4), 1), (bytes(6), 1), (b"\0\0\xf0\0\0", 1), (b"\0\0\0\0\1", 1)])
+@pytest.mark.parametrize(
+    ("content", "count"),
+    [(b"", 1), (bytes(4), 1), (bytes(6), 1), (b"\0\0\xf0\0\0", 1), (b"\0\0\0\0\1", 1)],
+)
 def test_p11_wrong_length_or_padding(content, count):
     with pytest.raises(PeerFault) as raised:
         unpack(content, 20, count)

@@ -1,4 +1,6 @@
-"""Any t shares give the secret, fewer give nothing, a wrong one does not go unseen; the field is the one it says."""
+"""Any t shares give the secret, fewer give nothing, a wrong one does not go unseen; the field is
+the one it says.
+"""
 
 import contextlib
 import os
@@ -56,7 +58,9 @@ def test_random_sets(secret, t, data):
 
 def test_p6_one_share_too_few_is_uniform():
     """t - 1 shares of a fixed secret: their top bytes are as even as random ones."""
-    counts = np.bincount([split(bytes(32), 2, 1 + 1, os.urandom)[0][1] for _ in range(5120)], minlength=256)
+    counts = np.bincount(
+        [split(bytes(32), 2, 1 + 1, os.urandom)[0][1] for _ in range(5120)], minlength=256
+    )
     assert abs(((counts - 20) ** 2 / 20).sum() - 255) < 6 * (2 * 255) ** 0.5
 
 
@@ -79,11 +83,19 @@ def test_known_answers():
     assert shares[0].hex() == "00" * 32 + "06"
     assert weights_at_zero([1, 2, 3]) == [3, PRIME - 3, 1]
     assert evaluate([PRIME - 1, 1], 1) == 0
-    assert commitment(bytes(32), 1, 2, "self", bytes(33)).hex() == "d4941b180bc19d27e082063f99e8fbe04abecb08d919c887cc3a3e3326c36c04"
-    assert commitment(bytes(32), 1, 2, "pair", bytes(33)).hex() == "99de6a76464f41750c7f17ad8d72a08a18ecd0e19bced2809642554932a57ea0"
+    assert (
+        commitment(bytes(32), 1, 2, "self", bytes(33)).hex()
+        == "d4941b180bc19d27e082063f99e8fbe04abecb08d919c887cc3a3e3326c36c04"
+    )
+    assert (
+        commitment(bytes(32), 1, 2, "pair", bytes(33)).hex()
+        == "99de6a76464f41750c7f17ad8d72a08a18ecd0e19bced2809642554932a57ea0"
+    )
 
 
-@pytest.mark.parametrize("bad", [bytes(32), bytes(34), b"\xff" * 33, to_bytes(PRIME - 1)[:-1] + b"\xff"])
+@pytest.mark.parametrize(
+    "bad", [bytes(32), bytes(34), b"\xff" * 33, to_bytes(PRIME - 1)[:-1] + b"\xff"]
+)
 def test_p11_what_is_not_an_element(bad):
     with pytest.raises(ValueError, match="element"):
         from_bytes(bad)

@@ -59,5 +59,11 @@ def test_p6_signing_and_opening_happen_at_most_once():
 def test_the_page_shows_the_tables():
     shown = (Path(__file__).parents[3] / "docs" / "PROTOCOL.md").read_text()
     assert page().strip() in shown
-    printed = subprocess.run([sys.executable, "-m", "agent.protocol.states"], capture_output=True, text=True, check=True, encoding="utf-8")
+    printed = subprocess.run(
+        [sys.executable, "-m", "agent.protocol.states"],
+        capture_output=True,
+        text=True,
+        check=True,
+        encoding="utf-8",
+    )
     assert printed.stdout.strip() == page().strip()

@@ -1,4 +1,6 @@
-"""The stream is AES-256-CTR to the letter, whatever the chunks; keys of different purposes have nothing to do with each other."""
+"""The stream is AES-256-CTR to the letter, whatever the chunks; keys of different purposes have
+nothing to do with each other.
+"""
 
 import numpy as np
 import pytest
@@ -10,11 +12,16 @@ from agent.protocol.stream import Stream
 
 def test_it_is_aes_256_in_counter_mode():
     key = bytes(range(32))
-    expected = Cipher(algorithms.AES256(key), modes.CTR(bytes(16))).encryptor().update(bytes(300_000))
+    expected = (
+        Cipher(algorithms.AES256(key), modes.CTR(bytes(16))).encryptor().update(bytes(300_000))
+    )
     stream = Stream(key)
-    drawn = stream.words64(5).tobytes() + stream.bytes8(7).tobytes() + stream.words32(70_000).tobytes()
+    drawn = (
+        stream.words64(5).tobytes() + stream.bytes8(7).tobytes() + stream.words32(70_000).tobytes()
+    )
     assert drawn == expected[: len(drawn)]
-    # NIST SP 800-38A F.5.5 uses another counter block; this one is the first block of a zero counter, frozen.
+    # NIST SP 800-38A F.5.5 uses another counter block; this one is the first block of a zero
+    # counter, frozen.
     assert expected[:16].hex() == "f29000b62a499fd0a9f39a6add2e7780"
 
 

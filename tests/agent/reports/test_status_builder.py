@@ -77,7 +77,15 @@ def test_conditions_are_shown_with_what_was_read(device):
             return (Reason(ReasonCode.ON_BATTERY, "On battery.", "80 %", "UPower", "battery.rule"),)
 
         def may_send(self):
-            return (Reason(ReasonCode.METERED, "Metered network.", "yes", "NetworkManager", "network.metered"),)
+            return (
+                Reason(
+                    ReasonCode.METERED,
+                    "Metered network.",
+                    "yes",
+                    "NetworkManager",
+                    "network.metered",
+                ),
+            )
 
     device.agent.conditions = Laptop()
     assert codes(device)[-3:] == ["ON_BATTERY", "NOTHING_TO_LEARN", "METERED"]

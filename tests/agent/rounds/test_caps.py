@@ -1,4 +1,6 @@
-"""What aborted rounds can cost at most: nothing before the charge, one re-seal for a model, the cap of a day, the budget."""
+"""What aborted rounds can cost at most: nothing before the charge, one re-seal for a model, the cap
+of a day, the budget.
+"""
 
 import asyncio
 
@@ -7,7 +9,9 @@ from agent.rounds import budget_gate
 from tests.fakes.in_process_fleet import outcomes
 
 
-def test_p4_an_abort_after_the_charge_allows_one_re_seal_with_fresh_noise_and_then_the_update_is_dropped(town):
+def test_p4_an_abort_after_the_charge_allows_one_re_seal_with_fresh_noise(
+    town,
+):
     async def scene():
         await town.join()
         town.server.lies["masked"] = lambda *_: lie()
@@ -70,7 +74,9 @@ def test_p5_a_spent_budget_refuses_the_next_meeting_and_says_when_also_after_a_r
             assert status["budget"]["epsilon_ledger"] <= 1.0
             assert status["budget"]["epsilon_local"] > status["budget"]["epsilon_ledger"]
             assert status["budget"]["may_take_part_at"] > town.clock.now()
-            reason = next(reason for reason in status["reasons"] if reason["code"] == "BUDGET_SPENT")
+            reason = next(
+                reason for reason in status["reasons"] if reason["code"] == "BUDGET_SPENT"
+            )
             assert reason["until"] == status["budget"]["may_take_part_at"]
             device.restart()
         assert device.worker.calls.count("train") == sum("sent" in one for one in seen)
@@ -79,7 +85,9 @@ def test_p5_a_spent_budget_refuses_the_next_meeting_and_says_when_also_after_a_r
 
 
 def test_p4_a_server_with_a_new_model_for_every_lie_meets_the_cap_of_a_day(town, monkeypatch):
-    """Each aborted round on a model of its own costs one charge: the budget and the cap of charged rounds a day end that."""
+    """Each aborted round on a model of its own costs one charge: the budget and the cap of charged
+    rounds a day end that.
+    """
     monkeypatch.setattr(budget_gate, "MAX_CHARGES_PER_DAY", 3)
 
     def lie(*_):

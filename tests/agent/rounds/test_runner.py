@@ -1,4 +1,6 @@
-"""A pass: in the right order, never twice, never without a yes, and whole again after any interruption."""
+"""A pass: in the right order, never twice, never without a yes, and whole again after any
+interruption.
+"""
 
 import asyncio
 import contextlib
@@ -109,7 +111,10 @@ def test_p4_an_update_that_never_left_is_sent_while_its_round_is_open_and_not_af
         device.server.fail("send_update", None)
         device.server.next_round()
         assert (await device.make_pass()).outcome is Outcome.SENT
-        assert [entry.state for entry in device.agent.ledger.entries()] == [Sending.CLOSED, Sending.ACKNOWLEDGED]
+        assert [entry.state for entry in device.agent.ledger.entries()] == [
+            Sending.CLOSED,
+            Sending.ACKNOWLEDGED,
+        ]
         assert len(device.agent.ledger.charges()) == 2
         assert len(device.server.updates) == 1
 
@@ -253,7 +258,9 @@ def test_p2_withdrawal_empties_the_outbox_and_a_crash_right_after_changes_nothin
         from agent.consent.record import Act, Evidence
 
         evidence = Evidence(notice["notice_id"], notice["text_sha256"], "en", "tray")
-        device.agent.record.act(device.agent.gate.standing(), Act.WITHDRAW, evidence, "contribute", "")
+        device.agent.record.act(
+            device.agent.gate.standing(), Act.WITHDRAW, evidence, "contribute", ""
+        )
         device.restart()  # killed between the record and the clearing
         assert device.agent.ledger.unsent() == []
         assert [entry.state for entry in device.agent.ledger.entries()] == [Sending.WITHDRAWN]
@@ -265,7 +272,10 @@ def test_a_finished_update_waits_and_can_be_discarded(device):
     async def scene():
         await device.join()
         result = await device.make_pass(hold_s=600)
-        assert (result.outcome, result.reasons[0].until) == (Outcome.WAITING, device.clock.now() + 600)
+        assert (result.outcome, result.reasons[0].until) == (
+            Outcome.WAITING,
+            device.clock.now() + 600,
+        )
         assert device.agent.ledger.charges() == []
         await device.call("discard")
         assert list((device.home / "scratch").iterdir()) == []
@@ -299,7 +309,10 @@ def test_p4_nothing_is_charged_for_a_round_that_closed_while_the_update_was_made
         device.clock.advance(3600)
         device.worker.gates["seal"].set()
         result = await running
-        assert (result.outcome, "Nothing was charged" in result.text) == (Outcome.ROUND_CLOSED, True)
+        assert (result.outcome, "Nothing was charged" in result.text) == (
+            Outcome.ROUND_CLOSED,
+            True,
+        )
         assert device.agent.ledger.charges() == []
         assert "send_update" not in device.server.calls
 
@@ -415,7 +428,10 @@ def test_export_holds_everything_and_no_secret(device, tmp_path):
         await device.call("export", path=str(target), server=True)
         (entry,) = document["ledger"]["outbox"]
         held = json.loads(target.read_text())["server"]
-        assert held == {"device_id": entry["receipt"]["receipt"]["device_id"], "updates": [entry["round_id"]]}
+        assert held == {
+            "device_id": entry["receipt"]["receipt"]["device_id"],
+            "updates": [entry["round_id"]],
+        }
         await device.call("consent.withdraw", surface="cli")
         with pytest.raises(NeedsUser, match="withdrew"):
             await device.call("export", path=str(target), server=True)
@@ -466,7 +482,11 @@ def test_interrupted_training_goes_on_where_it_was(device):
         async def interrupted(task, model, rows, labels, scratch, job_key):
             used.append((scratch, job_key))
             if len(used) == 1:
-                raise NeedsUser("TRAINING_INTERRUPTED", "Training was interrupted and kept.", "It goes on where it was.")
+                raise NeedsUser(
+                    "TRAINING_INTERRUPTED",
+                    "Training was interrupted and kept.",
+                    "It goes on where it was.",
+                )
             return await train(task, model, rows, labels, scratch, job_key)
 
         device.worker.train = interrupted
@@ -489,7 +509,11 @@ def test_interrupted_training_goes_on_after_a_crash_and_not_after_a_withdrawal(d
             used.append((scratch, job_key))
             Path(scratch).write_bytes(b"half")
             Path(scratch + ".checkpoint").write_bytes(b"encrypted")
-            raise NeedsUser("TRAINING_INTERRUPTED", "Training was interrupted and kept.", "It goes on where it was.")
+            raise NeedsUser(
+                "TRAINING_INTERRUPTED",
+                "Training was interrupted and kept.",
+                "It goes on where it was.",
+            )
 
         device.worker.train = interrupted
         await device.make_pass()

@@ -1,4 +1,6 @@
-"""The lying aggregator, attack by attack: the device refuses, says why, and forgets the round's secrets."""
+"""The lying aggregator, attack by attack: the device refuses, says why, and forgets the round's
+secrets.
+"""
 
 import os
 from dataclasses import replace
@@ -23,7 +25,9 @@ def refused(code, call, *arguments):
 
 
 class Lie:
-    """A fleet whose group went honestly up to a phase; afterwards the test speaks for the aggregator."""
+    """A fleet whose group went honestly up to a phase; afterwards the test speaks for the
+    aggregator.
+    """
 
     def __init__(self, n=5, until=0, **options):
         self.fleet = Fleet(n, options.pop("config", None) or plan(n), **options)
@@ -51,14 +55,19 @@ class Lie:
         """A roster of these advertisements whose beacon is right."""
         leaves = [merkle.leaf(one.device_id, one.nonce) for one in advertisements]
         members = tuple(codec.Member(one, at, ()) for at, one in enumerate(advertisements))
-        return self.offers(self.roster(members=members, advertised=len(members), beacon=merkle.root(leaves)))
+        return self.offers(
+            self.roster(members=members, advertised=len(members), beacon=merkle.root(leaves))
+        )
 
     def advertisements(self):
         return [member.advertisement for member in self.roster().members]
 
     def gone(self):
         assert self.client.state is Device.LEFT
-        assert not {"_sealing", "_masking", "_self_secret", "_sealing_secrets", "_held"} & self.client.__dict__.keys()
+        assert (
+            not {"_sealing", "_masking", "_self_secret", "_sealing_secrets", "_held"}
+            & self.client.__dict__.keys()
+        )
 
 
 def test_p6_a_group_below_this_devices_own_minimum():
@@ -124,9 +133,18 @@ def test_one_certified_key_under_two_names():
     key = ec.generate_private_key(ec.SECP256R1())
     made = lie.advertisements()
     for at in (3, 4):
-        certificate = lie.fleet.authority.issue(key.public_key(), [UniformResourceIdentifier(made[at].device_id)])
+        certificate = lie.fleet.authority.issue(
+            key.public_key(), [UniformResourceIdentifier(made[at].device_id)]
+        )
         options = {"limits": lie.fleet.limits, "entropy": os.urandom, "now": lie.fleet.now}
-        twin = Client(lie.fleet.config, made[at].device_id, certificate, lie.fleet.authority.pem, signer(key), **options)
+        twin = Client(
+            lie.fleet.config,
+            made[at].device_id,
+            certificate,
+            lie.fleet.authority.pem,
+            signer(key),
+            **options,
+        )
         made[at] = codec.decode_advertisement(twin.advertise(), lie.round_context)
     refused("ROSTER_DUPLICATE", lie.client.shares, lie.with_members(made))
 
@@ -187,7 +205,10 @@ def test_a_wrong_proof_of_the_draw():
     context = codec.round_context(fleet.config)
     roster = codec.decode_roster(group.inbox("advertise", peer.device_id), context)
     member = roster.members[1]
-    for wrong in (replace(member, siblings=member.siblings[1:]), replace(member, siblings=(bytes(32), *member.siblings[1:]))):
+    for wrong in (
+        replace(member, siblings=member.siblings[1:]),
+        replace(member, siblings=(bytes(32), *member.siblings[1:])),
+    ):
         again = fleet.peer(fleet.peers.index(peer)).client
         again.__dict__.update({**peer.client.__dict__})
         lied = replace(roster, members=(roster.members[0], wrong, *roster.members[2:]))
@@ -195,9 +216,14 @@ def test_a_wrong_proof_of_the_draw():
     peer.client.shares(codec.encode_roster(context, roster))
 
 
-@pytest.mark.parametrize("change", [{"round_id": 6}, {"model_digest": "cd" * 32}, {"model_version": 2}, {"noise_var": 10**6}])
+@pytest.mark.parametrize(
+    "change",
+    [{"round_id": 6}, {"model_digest": "cd" * 32}, {"model_version": 2}, {"noise_var": 10**6}],
+)
 def test_another_round_model_or_configuration(change):
-    """Different devices are told different things: contexts differ and nothing of one fits the other."""
+    """Different devices are told different things: contexts differ and nothing of one fits the
+    other.
+    """
     lie = Lie()
     other = codec.round_context(replace(lie.fleet.config, **change))
     assert other != lie.round_context
@@ -205,10 +231,17 @@ def test_another_round_model_or_configuration(change):
     lie.gone()
 
 
-@pytest.mark.parametrize("round_id", [6, 7], ids=["an earlier round", "another group of this round"])
+@pytest.mark.parametrize(
+    "round_id", [6, 7], ids=["an earlier round", "another group of this round"]
+)
 @pytest.mark.parametrize(
     ("until", "after", "call"),
-    [(0, "advertise", "shares"), (1, "shares", "accept_shares"), (2, "masked", "consistency"), (3, "consistency", "unmask")],
+    [
+        (0, "advertise", "shares"),
+        (1, "shares", "accept_shares"),
+        (2, "masked", "consistency"),
+        (3, "consistency", "unmask"),
+    ],
     ids=["roster", "shares", "survivors", "signatures"],
 )
 def test_a_message_played_again_from_elsewhere_fits_nothing(until, after, call, round_id):
@@ -226,7 +259,11 @@ def test_a_message_played_again_from_elsewhere_fits_nothing(until, after, call, 
 def test_p6_masks_of_devices_on_different_models_do_not_cancel():
     from agent.protocol.keys import pair_key
 
-    keys = {pair_key(bytes(32), bytes(32), 0, 1, model, config) for model in ("aa" * 32, "bb" * 32) for config in ("cc" * 32, "dd" * 32)}
+    keys = {
+        pair_key(bytes(32), bytes(32), 0, 1, model, config)
+        for model in ("aa" * 32, "bb" * 32)
+        for config in ("cc" * 32, "dd" * 32)
+    }
     assert len(keys) == 4
 
 
@@ -263,7 +300,9 @@ def test_a_share_that_cannot_be_read_is_blamed_at_once(part):
     piece = dealings[3].to[0]
     spoiled = replace(piece, **{part: bytes(len(getattr(piece, part)))})
     dealings[3] = codec.Dealing(dealings[3].self_digest, (spoiled, *dealings[3].to[1:]))
-    refused("SHARE_UNREADABLE", lie.client.accept_shares, codec.encode_inbox(lie.context, 0, dealings))
+    refused(
+        "SHARE_UNREADABLE", lie.client.accept_shares, codec.encode_inbox(lie.context, 0, dealings)
+    )
     assert lie.client.blamed == (lie.fleet.peers[3].device_id,)
     lie.gone()
     assert codec.decode_leave(lie.client.leave("SHARE_UNREADABLE"), lie.round_context) == (
@@ -276,7 +315,9 @@ def test_shares_meant_for_another_or_from_another():
     lie = Lie(until=1)
     dealings = dict(lie.group._dealings)
     dealings[3] = codec.Dealing(dealings[3].self_digest, (dealings[3].to[1], *dealings[3].to[1:]))
-    refused("SHARE_UNREADABLE", lie.client.accept_shares, codec.encode_inbox(lie.context, 0, dealings))
+    refused(
+        "SHARE_UNREADABLE", lie.client.accept_shares, codec.encode_inbox(lie.context, 0, dealings)
+    )
 
 
 def test_an_update_sealed_for_another_round_is_not_masked():
@@ -297,7 +338,9 @@ def test_p6_survivors_below_the_minimum_or_without_this_device(survivors):
 
 
 def test_p6_this_devices_own_minimum_stands_above_the_rounds():
-    lie = Lie(until=2, config=plan(5, min_sum=3), limits=Limits(min_group=3, min_sum=5, gamma_milli=0))
+    lie = Lie(
+        until=2, config=plan(5, min_sum=3), limits=Limits(min_group=3, min_sum=5, gamma_milli=0)
+    )
     refused("SURVIVORS", lie.client.consistency, codec.encode_survivors(lie.context, {0, 1, 2, 3}))
 
 
@@ -308,7 +351,9 @@ def test_survivors_who_never_dealt():
     lie.group.advance(10)
     for peer in lie.fleet.peers[:5]:
         lie.fleet.say(lie.group, peer, "masked")
-    refused("SURVIVORS", lie.client.consistency, codec.encode_survivors(lie.context, {0, 1, 2, 3, 4, 5}))
+    refused(
+        "SURVIVORS", lie.client.consistency, codec.encode_survivors(lie.context, {0, 1, 2, 3, 4, 5})
+    )
 
 
 def test_p6_one_set_of_survivors_is_signed_ever():
@@ -349,7 +394,11 @@ def test_p6_too_few_signatures():
 def test_p6_one_signature_does_not_count_twice():
     lie = Lie(until=2)
     signatures = signatures_of(lie)
-    refused("SIGNATURES", lie.client.unmask, codec.encode_signatures(lie.context, dict.fromkeys(range(5), signatures[1])))
+    refused(
+        "SIGNATURES",
+        lie.client.unmask,
+        codec.encode_signatures(lie.context, dict.fromkeys(range(5), signatures[1])),
+    )
 
 
 def test_p6_unmask_is_answered_once_and_secrets_are_gone():
@@ -381,7 +430,9 @@ def test_p6_never_both_shares_for_one_device(dropped):
 
 
 def test_p6_a_late_input_stays_covered_after_its_pair_masks_are_known():
-    """Declared dropped, then its masked input arrives: pair masks alone do not uncover it, the self mask stays on."""
+    """Declared dropped, then its masked input arrives: pair masks alone do not uncover it, the self
+    mask stays on.
+    """
     lie = Lie(n=5, until=1)
     late = lie.fleet.peers[4]
     late.client.accept_shares(lie.group.inbox("shares", late.device_id))
@@ -398,17 +449,26 @@ def test_p6_a_late_input_stays_covered_after_its_pair_masks_are_known():
     from agent.protocol.masking import apply
 
     config = lie.fleet.config
-    masked = unpack(codec.decode_masked(body, lie.context, config).words, config.bits, len(late.words))
+    masked = unpack(
+        codec.decode_masked(body, lie.context, config).words, config.bits, len(late.words)
+    )
     # The whole knowledge of the aggregator: this device's masking key, hence every pair mask.
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
     from server_stub.secagg.unmasking import _left_over
 
     opening = type("O", (), {})()
-    opening.context, opening.model_digest, opening.config_digest = lie.context, config.model_digest, config.digest
+    opening.context, opening.model_digest, opening.config_digest = (
+        lie.context,
+        config.model_digest,
+        config.digest,
+    )
     opening.masking_keys = [one.masking_key for one in lie.advertisements()]
     secret = lie.fleet.peers[4].client._masking.private_bytes_raw()
-    public = {number: X25519PublicKey.from_public_bytes(opening.masking_keys[number]) for number in range(4)}
+    public = {
+        number: X25519PublicKey.from_public_bytes(opening.masking_keys[number])
+        for number in range(4)
+    }
     above, below = _left_over(4, secret, opening, public)
     uncovered = masked.copy()
     apply(uncovered, below, above)
@@ -428,7 +488,14 @@ CALLS = {
     Heard.SURVIVORS: lambda client: client.consistency(b""),
     Heard.SIGNATURES: lambda client: client.unmask(b""),
 }
-REACHED = {Device.ADVERTISED: 0, Device.SHARED: 1, Device.READY: 1, Device.MASKED: 2, Device.SIGNED: 3, Device.UNMASKED: 4}
+REACHED = {
+    Device.ADVERTISED: 0,
+    Device.SHARED: 1,
+    Device.READY: 1,
+    Device.MASKED: 2,
+    Device.SIGNED: 3,
+    Device.UNMASKED: 4,
+}
 
 
 def at(state):
@@ -472,7 +539,9 @@ def test_p2_after_unmasking_there_is_nothing_to_leave():
     refused("OUT_OF_TURN", client.leave, "WITHDRAWN")
 
 
-@pytest.mark.parametrize("event", [Heard.ROSTER, Heard.INBOX, Heard.SEALED, Heard.SURVIVORS, Heard.SIGNATURES])
+@pytest.mark.parametrize(
+    "event", [Heard.ROSTER, Heard.INBOX, Heard.SEALED, Heard.SURVIVORS, Heard.SIGNATURES]
+)
 @pytest.mark.parametrize("content", [b"", b"AEG1", bytes(64), bytes(range(200)) * 2])
 def test_p11_garbage_ends_the_round_and_nothing_else(event, content):
     state = next(state for state, heard in DEVICE if heard is event)
@@ -507,7 +576,9 @@ def test_p6_masked_words_are_uniform_and_tell_nothing_of_the_update():
     seen = []
     for peer in fleet.peers:
         body = fleet.say(group, peer, "masked")
-        seen.append(unpack(codec.decode_masked(body, group._context, fleet.config).words, 16, 2**15))
+        seen.append(
+            unpack(codec.decode_masked(body, group._context, fleet.config).words, 16, 2**15)
+        )
     for words in seen:
         counts = np.bincount(words >> 8, minlength=256)
         assert abs(((counts - 128) ** 2 / 128).sum() - 255) < 6 * (2 * 255) ** 0.5

@@ -1,4 +1,6 @@
-"""Devices that meet: whole agents around a group, from the readiness to the sum, through kills, restarts and a dying network."""
+"""Devices that meet: whole agents around a group, from the readiness to the sum, through kills,
+restarts and a dying network.
+"""
 
 import asyncio
 import math
@@ -26,19 +28,33 @@ def test_from_readiness_to_a_sum_that_holds_every_update(town):
         results = await town.meet()
         assert outcomes(results) == ["sent"] * 3
         (group,) = town.server.groups
-        wanted = sum(device.worker.words.astype(np.int64) for device in town.devices) & ((1 << town.server.config.bits) - 1)
+        wanted = sum(device.worker.words.astype(np.int64) for device in town.devices) & (
+            (1 << town.server.config.bits) - 1
+        )
         assert (group.result.words == wanted.astype(np.uint32)).all()
         for device, result in zip(town.devices, results, strict=True):
             assert device.worker.calls == ["train", "seal"]
             (entry,) = device.agent.ledger.entries()
             (charge,) = device.agent.ledger.charges()
-            assert (entry.state, charge.mode, charge.rho_units < charge.rho_local_units) == (Sending.ACKNOWLEDGED, "secagg", True)
-            assert device.server.updates[(device_id(device), 1)] == device.agent.ledger.body(entry.attempt)
+            assert (entry.state, charge.mode, charge.rho_units < charge.rho_local_units) == (
+                Sending.ACKNOWLEDGED,
+                "secagg",
+                True,
+            )
+            assert device.server.updates[(device_id(device), 1)] == device.agent.ledger.body(
+                entry.attempt
+            )
             assert result.bytes_up > entry.bytes
             assert result.bytes_down > 0
             assert device.agent.participation.trained is None
             assert list((device.home / "scratch").iterdir()) == []
-            assert town.server.said(device_id(device)) == ["advertise", "shares", "masked", "consistency", "unmask"]
+            assert town.server.said(device_id(device)) == [
+                "advertise",
+                "shares",
+                "masked",
+                "consistency",
+                "unmask",
+            ]
             page = await device.call("ledger", verify=True)
             assert page["verified"] is True
             assert page["totals"]["epsilon_ledger"] < page["totals"]["epsilon_local"]
@@ -54,7 +70,9 @@ def test_a_ready_device_is_told_when_its_group_meets_and_comes_back_for_it(town)
 
         def later(made, _):
             now = town.clock.now()
-            return replace(made, round=town.server.config, join_opens=now + 900, join_closes=now + 960)
+            return replace(
+                made, round=town.server.config, join_opens=now + 900, join_closes=now + 960
+            )
 
         town.server.lies["offer"] = later
         result = await device.make_pass()
@@ -66,7 +84,9 @@ def test_a_ready_device_is_told_when_its_group_meets_and_comes_back_for_it(town)
 
 
 def test_the_whole_way_over_tls_with_real_training_and_sealing(tmp_path):
-    """The device's own client; the opened sum is no larger than clipped updates and the planned noise make it."""
+    """The device's own client; the opened sum is no larger than clipped updates and the planned
+    noise make it.
+    """
 
     async def scene(town, site):
         await town.join()
@@ -74,7 +94,9 @@ def test_the_whole_way_over_tls_with_real_training_and_sealing(tmp_path):
         assert outcomes(results) == ["sent"] * 3
         (group,) = town.server.groups
         mean = decode_sum(group.result.words, town.server.config, group.result.count)
-        noise = float(town.server.config.grid) * math.sqrt(town.server.config.noise_var / group.result.count)
+        noise = float(town.server.config.grid) * math.sqrt(
+            town.server.config.noise_var / group.result.count
+        )
         assert 0 < np.linalg.norm(mean) < 1 + 1.5 * noise * math.sqrt(len(mean))
         for device, result in zip(town.devices, results, strict=True):
             page = await device.call("ledger", verify=True)
@@ -82,7 +104,10 @@ def test_the_whole_way_over_tls_with_real_training_and_sealing(tmp_path):
             (entry,) = page["outbox"]
             assert entry["receipt"]["receipt"]["body_sha256"] == entry["sha256"]
             assert entry["receipt"]["receipt"]["bytes"] == entry["bytes"]
-            assert (device.agent.participation.trained, list((device.home / "scratch").iterdir())) == (None, [])
+            assert (
+                device.agent.participation.trained,
+                list((device.home / "scratch").iterdir()),
+            ) == (None, [])
             assert result.bytes_down > 0
         assert sum(result.bytes_up for result in results) == sum(site.bytes_in.values())
         assert set(site.bytes_in) == {"advertise", "shares", "updates", "consistency", "unmask"}
@@ -94,7 +119,9 @@ def test_the_whole_way_over_tls_with_real_training_and_sealing(tmp_path):
 
 
 @pytest.mark.parametrize("phase", ["advertise", "shares", "masked", "consistency", "unmask"])
-def test_p10_a_device_killed_at_any_phase_costs_itself_alone_and_is_charged_once_at_most(town_of_four, phase):
+def test_p10_a_device_killed_at_any_phase_costs_itself_alone_and_is_charged_once_at_most(
+    town_of_four, phase
+):
     town = town_of_four
 
     async def scene():
@@ -106,7 +133,9 @@ def test_p10_a_device_killed_at_any_phase_costs_itself_alone_and_is_charged_once
         def killed(who, what, _):
             return who == name and what == phase
 
-        town.server.lies[phase] = lambda true, who: None if who == name else true  # it dies here, however slowly it is killed
+        town.server.lies[phase] = lambda true, who: (
+            None if who == name else true
+        )  # it dies here, however slowly it is killed
         running = [asyncio.create_task(device.make_pass(patience_s=60)) for device in town.devices]
         await until(lambda: any(killed(*said) for said in town.server.bodies))
         await victim.agent.participation.stop()
@@ -128,7 +157,9 @@ def test_p10_a_device_killed_at_any_phase_costs_itself_alone_and_is_charged_once
     asyncio.run(scene())
 
 
-def test_p10_after_a_restart_the_identical_masked_input_may_still_be_sent_and_nothing_else(town_of_four):
+def test_p10_after_a_restart_the_identical_masked_input_may_still_be_sent_and_nothing_else(
+    town_of_four,
+):
     town = town_of_four
 
     async def scene():
@@ -153,17 +184,26 @@ def test_p10_after_a_restart_the_identical_masked_input_may_still_be_sent_and_no
     asyncio.run(scene())
 
 
-@pytest.mark.parametrize("step", ["advertise", "inbox advertise", "shares", "masked", "inbox masked", "consistency", "unmask"])
-def test_p10_a_network_that_dies_in_a_round_ends_it_within_the_phase_and_the_next_pass_is_whole(tmp_path, step):
+@pytest.mark.parametrize(
+    "step",
+    ["advertise", "inbox advertise", "shares", "masked", "inbox masked", "consistency", "unmask"],
+)
+def test_p10_a_network_that_dies_in_a_round_ends_it_within_the_phase_and_the_next_pass_is_whole(
+    tmp_path, step
+):
     async def scene(town, victim):
         await town.join()
         await town.all_ready()
-        town.server.fail(step, NeedsUser("OFFLINE", "The server cannot be reached.", "Check the network."))
+        town.server.fail(
+            step, NeedsUser("OFFLINE", "The server cannot be reached.", "Check the network.")
+        )
         results = await town.meet(patience_s=10_000)
         assert outcomes(results)[0] == "OFFLINE"
         charged = step in ("masked", "inbox masked", "consistency", "unmask")
         assert len(victim.agent.ledger.charges()) == charged
-        assert [entry.state for entry in victim.agent.ledger.unsent()] == ([Sending.UNSENT] if step == "masked" else [])
+        assert [entry.state for entry in victim.agent.ledger.unsent()] == (
+            [Sending.UNSENT] if step == "masked" else []
+        )
         assert victim.agent.participation.trained is not None
         assert "OFFLINE" in [reason["code"] for reason in (await victim.call("status"))["reasons"]]
         town.server.fail(step, None)

@@ -1,4 +1,6 @@
-"""Withdrawing, pausing, discarding and erasing in every phase of a round: secrets go first, and the group is told without data."""
+"""Withdrawing, pausing, discarding and erasing in every phase of a round: secrets go first, and the
+group is told without data.
+"""
 
 import asyncio
 
@@ -10,7 +12,9 @@ from tests.fakes.in_process_fleet import PHASES, device_id, outcomes, until, wai
 
 
 @pytest.mark.parametrize("place", PHASES)
-def test_p2_withdrawing_in_a_round_wipes_it_at_once_and_says_one_data_free_leave(town_of_four, place):
+def test_p2_withdrawing_in_a_round_wipes_it_at_once_and_says_one_data_free_leave(
+    town_of_four, place
+):
     town = town_of_four
 
     async def scene():
@@ -32,14 +36,21 @@ def test_p2_withdrawing_in_a_round_wipes_it_at_once_and_says_one_data_free_leave
         for held in town.devices[1].worker.gates.values():
             held.set()
         said = town.server.said(name)
-        body = next(body for who, what, body in town.server.bodies if (who, what) == (name, "leave"))
-        assert codec.decode_leave(body, codec.round_context(town.server.config)) == ("withdrawn", ())
+        body = next(
+            body for who, what, body in town.server.bodies if (who, what) == (name, "leave")
+        )
+        assert codec.decode_leave(body, codec.round_context(town.server.config)) == (
+            "withdrawn",
+            (),
+        )
         results = await asyncio.gather(*running, return_exceptions=True)
         assert outcomes(results) == ["stopped", "sent", "sent", "sent"]
         assert town.server.said(name) == said
         assert said.count("leave") == 1
         (group,) = town.server.groups
-        assert (name in group.result.devices) == (place == "inbox consistency")  # the set of inputs was fixed before
+        assert (name in group.result.devices) == (
+            place == "inbox consistency"
+        )  # the set of inputs was fixed before
         assert len(victim.agent.ledger.charges()) == charged
         assert victim.agent.ledger.unsent() == []
 
@@ -75,7 +86,9 @@ def test_a_pause_while_waiting_for_the_meeting_ends_the_waiting_and_keeps_the_up
         await town.join()
         device = town.devices[0]
         running = asyncio.create_task(device.make_pass(patience_s=60))
-        await until(lambda: device.worker.calls == ["train"] and town.server.calls.count("offer") > 3)
+        await until(
+            lambda: device.worker.calls == ["train"] and town.server.calls.count("offer") > 3
+        )
         await device.call("pause")
         assert (await running).outcome is Outcome.STOPPED
         assert device.agent.participation.trained is not None

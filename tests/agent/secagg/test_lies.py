@@ -1,4 +1,6 @@
-"""Whole agents and a lying aggregator: the device refuses, says why, and leaves by the code of the lie."""
+"""Whole agents and a lying aggregator: the device refuses, says why, and leaves by the code of the
+lie.
+"""
 
 import asyncio
 from dataclasses import replace
@@ -32,7 +34,9 @@ def test_p3_an_offer_that_breaks_the_devices_bounds_is_refused_and_said(town, ch
         changed = {name: Mode(value) if name == "mode" else value for name, value in change.items()}
         bad = replace(town.server.config, **changed)
         now = town.clock.now()
-        town.server.lies["offer"] = lambda made, _: replace(made, round=bad, join_opens=now, join_closes=now + 20)
+        town.server.lies["offer"] = lambda made, _: replace(
+            made, round=bad, join_opens=now, join_closes=now + 20
+        )
         with pytest.raises(PeerFault) as raised:
             await device.make_pass()
         assert raised.value.code == code
@@ -58,18 +62,24 @@ def test_p3_without_a_current_list_of_revoked_certificates_no_group_is_joined(to
         town.server.expected = 1
         authority = town.server.authority
         if stale == "older":
-            device.agent.membership.revoked(revocation_list(authority.certificate, authority.key, 9, [], now))
+            device.agent.membership.revoked(
+                revocation_list(authority.certificate, authority.key, 9, [], now)
+            )
         other = TestAuthority()
         lists = {
             "": "",
             "other authority": revocation_list(other.certificate, other.key, 5, [], now),
-            "expired": revocation_list(authority.certificate, authority.key, 5, [], now - 3 * 24 * 3600),
+            "expired": revocation_list(
+                authority.certificate, authority.key, 5, [], now - 3 * 24 * 3600
+            ),
             "older": revocation_list(authority.certificate, authority.key, 5, [], now),
         }
         town.server.lies["offer"] = lambda made, _: replace(made, crl_pem=lists[stale])
         (error,) = await town.meet()
         assert isinstance(error, AegisError)
-        assert error.code == {"expired": "REVOCATIONS_EXPIRED", "older": "REVOCATIONS_OLDER"}.get(stale, "REVOCATIONS_BAD")
+        assert error.code == {"expired": "REVOCATIONS_EXPIRED", "older": "REVOCATIONS_OLDER"}.get(
+            stale, "REVOCATIONS_BAD"
+        )
         assert town.server.said() == []
         assert device.agent.ledger.charges() == []
 
@@ -101,7 +111,9 @@ def without_one(true, who, context):
     kept.remove(next(one for one in kept if one.device_id != who))
     leaves = [merkle.leaf(one.device_id, one.nonce) for one in kept]
     members = tuple(codec.Member(one, at, ()) for at, one in enumerate(kept))
-    return codec.encode_roster(context, replace(roster, members=members, advertised=len(kept), beacon=merkle.root(leaves)))
+    return codec.encode_roster(
+        context, replace(roster, members=members, advertised=len(kept), beacon=merkle.root(leaves))
+    )
 
 
 def damaged(true, *_):
@@ -116,7 +128,9 @@ def fewer_survivors(true, who, context):
 
 def one_signature_less(true, who, context):
     signatures = codec.decode_signatures(true, context, 3)
-    return codec.encode_signatures(context, {number: signatures[number] for number in sorted(signatures)[:-1]})
+    return codec.encode_signatures(
+        context, {number: signatures[number] for number in sorted(signatures)[:-1]}
+    )
 
 
 LIES = {
@@ -151,7 +165,11 @@ def test_p6_a_device_that_is_lied_to_refuses_says_why_and_leaves_by_the_code(tow
         assert isinstance(error, PeerFault)
         assert code in (None, error.code)
         assert len(victim.agent.ledger.charges()) == charged
-        left = next(codec.decode_leave(body, first) for who, what, body in town.server.bodies if (who, what) == (name, "leave"))
+        left = next(
+            codec.decode_leave(body, first)
+            for who, what, body in town.server.bodies
+            if (who, what) == (name, "leave")
+        )
         assert left[0] == error.code
         assert len(left[1]) == (code == "SHARE_UNREADABLE")  # the dealer who is blamed
         status = await victim.call("status")
@@ -174,7 +192,9 @@ def test_a_round_that_is_older_than_one_already_met_is_refused(town):
         town.server.next_round()
         old = replace(town.server.config, round_id=first.round_id)
         now = town.clock.now()
-        town.server.lies["offer"] = lambda made, _: replace(made, round=old, join_opens=now, join_closes=now + 20)
+        town.server.lies["offer"] = lambda made, _: replace(
+            made, round=old, join_opens=now, join_closes=now + 20
+        )
         assert outcomes(await town.meet()) == ["ROUND_OLDER"] * 3
 
     asyncio.run(scene())

@@ -1,6 +1,8 @@
-"""A second reading of the protocol: shares, masks, contexts and statements of a real group, computed here with bare primitives.
+"""A second reading of the protocol: shares, masks, contexts and statements of a real group,
+computed here with bare primitives.
 
-Nothing of agent.protocol is used to compute what is expected, so that a slip that both ends share cannot hide.
+Nothing of agent.protocol is used to compute what is expected, so that a slip that both ends share
+cannot hide.
 """
 
 import json
@@ -41,7 +43,9 @@ def hkdf(secret, info, salt):
 
 
 def expanded(key, count):
-    stream = Cipher(algorithms.AES256(key), modes.CTR(bytes(16))).encryptor().update(bytes(4 * count))
+    stream = (
+        Cipher(algorithms.AES256(key), modes.CTR(bytes(16))).encryptor().update(bytes(4 * count))
+    )
     return [int.from_bytes(stream[at : at + 4], "little") for at in range(0, len(stream), 4)]
 
 
@@ -56,7 +60,9 @@ class Played:
         self.fleet = Fleet(4, plan(4, d=WORDS, d_padded=WORDS, bits=BITS))
         peers = self.fleet.peers
         self.group = self.fleet.group()
-        secrets = [(peer.client._sealing, peer.client._masking, peer.client._self_secret) for peer in peers]
+        secrets = [
+            (peer.client._sealing, peer.client._masking, peer.client._self_secret) for peer in peers
+        ]
         self.sealing, self.masking, self.selves = zip(*secrets, strict=True)
         self.roster = self.group.inbox("advertise", peers[0].device_id)
         self.bodies = {}
@@ -69,7 +75,12 @@ class Played:
         self.config_digest = sha256(text(config.to_json())).hexdigest()
         self.round_context = sha256(text({**told, "config_digest": self.config_digest})).digest()
         records = self.records()
-        self.context = sha256(b"secagg/group-context" + self.round_context + text([0, 1]) + sha256(b"".join(records)).digest()).digest()
+        self.context = sha256(
+            b"secagg/group-context"
+            + self.round_context
+            + text([0, 1])
+            + sha256(b"".join(records)).digest()
+        ).digest()
 
     def records(self):
         header, payload = split_envelope(self.roster)
@@ -100,7 +111,10 @@ def test_p6_every_sealed_share_opens_for_its_holder_alone_and_makes_the_secret()
     threshold = 4 // 2 + 1
     for dealer in range(4):
         _, payload = split_envelope(played.bodies["shares"][dealer])
-        assert payload[:32] == sha256(b"secagg/self-digest" + played.context + played.selves[dealer]).digest()
+        assert (
+            payload[:32]
+            == sha256(b"secagg/self-digest" + played.context + played.selves[dealer]).digest()
+        )
         at, points = 32, {"self": {}, "pair": {}}
         for holder in range(4):
             commitments, at = payload[at : at + 64], at + 64
@@ -146,10 +160,15 @@ def test_p6_masked_words_are_the_sealed_words_plus_exactly_these_masks():
                 key = hkdf(secret, b"secagg/pair" + two(low) + two(high) + digests, played.context)
                 masks.append((1 if own < other else -1, key))
         for sign, key in masks:
-            words = [word + sign * mask for word, mask in zip(words, expanded(key, WORDS), strict=True)]
+            words = [
+                word + sign * mask for word, mask in zip(words, expanded(key, WORDS), strict=True)
+            ]
         words = [word % 2**BITS for word in words]
         _, payload = split_envelope(played.bodies["masked"][own])
-        joined = b"".join((one | other << 20).to_bytes(5, "little") for one, other in zip(words[::2], [*words[1::2], 0], strict=True))
+        joined = b"".join(
+            (one | other << 20).to_bytes(5, "little")
+            for one, other in zip(words[::2], [*words[1::2], 0], strict=True)
+        )
         assert payload == joined
 
 
@@ -164,13 +183,17 @@ def test_what_is_signed_is_what_the_protocol_says():
             (b"masked", sha256(payload).digest(), bytes.fromhex(header["signature"])),
             (b"survivors", everybody, consistency),
         ):
-            statement = b"secagg/" + label + b"\0" + played.context + two(32) + everybody + two(32) + second
+            statement = (
+                b"secagg/" + label + b"\0" + played.context + two(32) + everybody + two(32) + second
+            )
             r, s = (int.from_bytes(signature[at : at + 32], "big") for at in (0, 32))
             key.verify(encode_dss_signature(r, s), statement, ec.ECDSA(SHA256()))
 
 
 def test_masks_of_seeds_that_differ_in_one_bit_have_nothing_to_do_with_each_other():
-    """Every bit of the pair secret counts; nothing is folded into fewer bits (a 28-bit mask would fail here at once)."""
+    """Every bit of the pair secret counts; nothing is folded into fewer bits (a 28-bit mask would
+    fail here at once).
+    """
     from agent.protocol.keys import pair_key
     from agent.protocol.masking import apply
 

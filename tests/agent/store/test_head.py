@@ -93,7 +93,11 @@ def test_p10_a_crash_between_the_charge_and_the_note_is_no_sign_of_anything(devi
     give(device, 1)
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"charges": "x", "hash": ""}', b'{"charges": -1, "hash": ""}'], ids=range(5))
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", b"[]", b'{"charges": "x", "hash": ""}', b'{"charges": -1, "hash": ""}'],
+    ids=range(5),
+)
 def test_p11_a_note_that_cannot_be_read_counts_as_spent(device, content):
     asyncio.run(device.join())
     give(device, 1)

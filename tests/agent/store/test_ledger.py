@@ -32,7 +32,10 @@ def charge_for(body, round_id=1, at=1000, rho=7):
 
 
 def receipt_for(charge):
-    return {"receipt": {"body_sha256": charge.body_sha256, "round_id": charge.round_id}, "signature": "00"}
+    return {
+        "receipt": {"body_sha256": charge.body_sha256, "round_id": charge.round_id},
+        "signature": "00",
+    }
 
 
 @pytest.fixture
@@ -60,7 +63,9 @@ def test_p4_charge_and_outbox_are_one_transaction(ledger):
 def test_p4_neither_is_written_when_one_fails(ledger):
     charge = charge_for(b"sealed")
     ledger.record(charge, b"sealed", 2000)
-    with pytest.raises(InternalError):  # the attempt exists already, so the outbox row cannot be made
+    with pytest.raises(
+        InternalError
+    ):  # the attempt exists already, so the outbox row cannot be made
         ledger.record(charge, b"sealed", 2000)
     assert len(ledger.charges()) == 1
     assert ledger.problems() == []
@@ -98,13 +103,22 @@ def test_a_settled_entry_is_not_settled_again(ledger):
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
-        ("UPDATE charge SET body = replace(body, '\"rho_units\":7', '\"rho_units\":1')", "altered from outside"),
+        (
+            "UPDATE charge SET body = replace(body, '\"rho_units\":7', '\"rho_units\":1')",
+            "altered from outside",
+        ),
         ("DELETE FROM charge WHERE seq = 1", "altered from outside"),
         ("UPDATE outbox SET body = x'00' WHERE charge_seq = 1", "bytes of entry 1 were altered"),
         ("UPDATE outbox SET body = NULL WHERE charge_seq = 1", "bytes of entry 1 are missing"),
         ("UPDATE outbox SET sha256 = 'ff' WHERE charge_seq = 2", "differ"),
         ("DELETE FROM outbox WHERE charge_seq = 2", "no outbox entry"),
-        ("UPDATE outbox SET state = 'acknowledged', receipt = '{\"receipt\": {}}' WHERE charge_seq = 2", "other bytes"),
+        (
+            (
+                "UPDATE outbox SET state = 'acknowledged', receipt = '{\"receipt\": {}}' WHERE"
+                " charge_seq = 2"
+            ),
+            "other bytes",
+        ),
     ],
 )
 def test_verify_finds_every_kind_of_damage(tmp_path, damage, problem):
@@ -158,18 +172,29 @@ class LedgerMachine(RuleBasedStateMachine):
         self.model.append((made, Sending.UNSENT))
 
     @precondition(lambda self: self.model)
-    @rule(pick=st.integers(0, 100), state=st.sampled_from([Sending.ACKNOWLEDGED, Sending.CLOSED, Sending.REFUSED]))
+    @rule(
+        pick=st.integers(0, 100),
+        state=st.sampled_from([Sending.ACKNOWLEDGED, Sending.CLOSED, Sending.REFUSED]),
+    )
     def settle(self, pick, state):
         place = pick % len(self.model)
         charge, before = self.model[place]
-        self.ledger.settle(charge.attempt, state, 2000, receipt_for(charge) if state is Sending.ACKNOWLEDGED else None)
+        self.ledger.settle(
+            charge.attempt,
+            state,
+            2000,
+            receipt_for(charge) if state is Sending.ACKNOWLEDGED else None,
+        )
         if before is Sending.UNSENT:
             self.model[place] = (charge, state)
 
     @rule()
     def withdraw(self):
         self.ledger.withdraw(3000)
-        self.model = [(charge, Sending.WITHDRAWN if state is Sending.UNSENT else state) for charge, state in self.model]
+        self.model = [
+            (charge, Sending.WITHDRAWN if state is Sending.UNSENT else state)
+            for charge, state in self.model
+        ]
 
     @rule()
     def restart(self):
@@ -180,7 +205,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def agrees(self):
         assert self.ledger.charges() == [charge for charge, _ in self.model]
-        assert [entry.state for entry in self.ledger.entries()] == [state for _, state in self.model]
+        assert [entry.state for entry in self.ledger.entries()] == [
+            state for _, state in self.model
+        ]
         assert self.ledger.problems() == []
 
     def teardown(self):

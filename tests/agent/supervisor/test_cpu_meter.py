@@ -1,4 +1,6 @@
-"""The debt loop against a simulated kernel: whatever a worker does, its use over time is its limit."""
+"""The debt loop against a simulated kernel: whatever a worker does, its use over time is its
+limit.
+"""
 
 import pytest
 
@@ -8,7 +10,9 @@ from agent.supervisor.cpu_meter import PERIOD_S, Pace, opened
 
 
 def simulated(share, *, threads=1.0, seconds=60.0, late_s=0.0, stall=None):
-    """Processor seconds used in each second by a worker that spins with `threads`; the governor wakes `late_s` after it asked to."""
+    """Processor seconds used in each second by a worker that spins with `threads`; the governor
+    wakes `late_s` after it asked to.
+    """
     now, account, per_second = 0.0, opened(0.0, share), [0.0] * int(seconds)
     while now < seconds:
         ran = account.slice_s(now)
@@ -41,8 +45,9 @@ def test_p9_a_governor_that_wakes_late_lets_nothing_through_in_the_long_run():
 
 
 def looks_at(share, spins_s, rests_s, seconds=30):
-    """A worker that spins for `spins_s` of processor time and rests for `rests_s`, on and on: its use in each tenth of a second, and how
-    often its counters were read."""
+    """A worker that spins for `spins_s` of processor time and rests for `rests_s`, on and on: its
+    use in each tenth of a second, and how often its counters were read.
+    """
     now, account, tenths, looks = 0.0, opened(0.0, share), [0.0] * (seconds * 10), 0
     left, rests_until = spins_s, 0.0
     while now < seconds:
@@ -64,7 +69,9 @@ def looks_at(share, spins_s, rests_s, seconds=30):
     return tenths, looks / seconds
 
 
-@pytest.mark.parametrize(("spins_s", "rests_s"), [(0.004, 0.012), (0.03, 0.02), (0.05, 0.15), (0.3, 1.5)])
+@pytest.mark.parametrize(
+    ("spins_s", "rests_s"), [(0.004, 0.012), (0.03, 0.02), (0.05, 0.15), (0.3, 1.5)]
+)
 def test_p9_a_worker_that_rests_in_between_is_held_and_looked_at_rarely(spins_s, rests_s):
     tenths, looks_per_s = looks_at(0.25, spins_s, rests_s)
     assert max(sum(tenths[at : at + 10]) for at in range(len(tenths) - 9)) <= 0.28
@@ -115,7 +122,12 @@ def test_the_workers_own_pace_stays_within_its_share():
 
 def test_what_the_workers_own_pace_slept_too_long_is_made_up_for():
     clock = Clock()
-    pace = Pace(50, used=lambda: clock.cpu, now=lambda: clock.now, sleep=lambda seconds: clock.sleep(seconds + 0.002))
+    pace = Pace(
+        50,
+        used=lambda: clock.cpu,
+        now=lambda: clock.now,
+        sleep=lambda seconds: clock.sleep(seconds + 0.002),
+    )
     for _ in range(500):
         clock.work(0.02)
         pace.after_step()

@@ -1,6 +1,8 @@
-"""Workers that fork, ignore signals, take memory, spin in native code or write without end: each is held and ended from outside.
+"""Workers that fork, ignore signals, take memory, spin in native code or write without end: each is
+held and ended from outside.
 
-They are real processes without any fence, so that only the governor stands in their way; their use is read from the kernel here.
+They are real processes without any fence, so that only the governor stands in their way; their use
+is read from the kernel here.
 """
 
 import subprocess
@@ -24,10 +26,13 @@ PROGRAMS = {
         "import hashlib, signal\nfor n in (15, 2, 1): signal.signal(n, signal.SIG_IGN)\n"
         "print('on', flush=True)\nhashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)"
     ),
-    "allocates": "import time\nprint('on', flush=True)\nheld = []\nwhile True: held.append(bytearray(8 * 2**20)); time.sleep(0.05)",
+    "allocates": (
+        "import time\nprint('on', flush=True)\nheld = []\nwhile True: held.append(bytearray(8 *"
+        " 2**20)); time.sleep(0.05)"
+    ),
     "writes": (
-        "import os, sys, time\nprint('on', flush=True)\nfile = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR)\n"
-        "while True: os.pwrite(file, bytes(2**20), 0); time.sleep(0.01)"
+        "import os, sys, time\nprint('on', flush=True)\nfile = os.open(sys.argv[1], os.O_CREAT |"
+        " os.O_RDWR)\nwhile True: os.pwrite(file, bytes(2**20), 0); time.sleep(0.01)"
     ),
 }
 
@@ -38,7 +43,9 @@ class Watched:
     def __init__(self, kind, caps, folder):
         self.events, self.ended = [], threading.Event()
         self.child = subprocess.Popen(
-            [sys.executable, "-c", PROGRAMS[kind], str(folder / "file")], stdout=subprocess.PIPE, start_new_session=True
+            [sys.executable, "-c", PROGRAMS[kind], str(folder / "file")],
+            stdout=subprocess.PIPE,
+            start_new_session=True,
         )
         assert self.child.stdout.readline() == b"on\n"
         self.supervision = Supervision(caps, self._note)
@@ -66,7 +73,10 @@ class Watched:
 
     def used_s(self):
         """Processor seconds of the group, from schedstat."""
-        return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) for pid in self.group()) / 1e9
+        return (
+            sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) for pid in self.group())
+            / 1e9
+        )
 
 
 @pytest.fixture
@@ -132,19 +142,23 @@ def test_p9_who_ignores_the_request_to_end_is_killed(watched):
     one = watched("spins in native code", Caps(50, 512 * MIB, running_s=1))
     assert one.ended.wait(PATIENCE_S)
     assert one.child.wait(PATIENCE_S) == -9
-    assert [(event.limit, event.action) for event in one.events] == [(Limit.RUNNING_TIME, Action.ENDED)]
+    assert [(event.limit, event.action) for event in one.events] == [
+        (Limit.RUNNING_TIME, Action.ENDED)
+    ]
 
 
 def test_p10_a_suspended_worker_dies_with_its_agent(tmp_path):
     """kill -9 of the parent while the child stands still: no orphan."""
     parent = (
-        "import os, subprocess, sys\n"
-        "child = subprocess.Popen([sys.executable, '-c', sys.argv[1], str(os.getpid())], stdout=subprocess.PIPE, start_new_session=True)\n"
-        "child.stdout.readline(); os.kill(child.pid, 19); print(child.pid, flush=True); child.wait()"
+        "import os, subprocess, sys\nchild = subprocess.Popen([sys.executable, '-c', sys.argv[1],"
+        " str(os.getpid())], stdout=subprocess.PIPE,"
+        " start_new_session=True)\nchild.stdout.readline(); os.kill(child.pid, 19);"
+        " print(child.pid, flush=True); child.wait()"
     )
     worker = (
-        "import sys, time\nfrom agent.sandbox.rules import Fence, apply\n"
-        "apply(Fence(int(sys.argv[1]), 2**31, 2**20)); print('on', flush=True)\nwhile True: time.sleep(60)"
+        "import sys, time\nfrom agent.sandbox.rules import Fence,"
+        " apply\napply(Fence(int(sys.argv[1]), 2**31, 2**20)); print('on', flush=True)\nwhile True:"
+        " time.sleep(60)"
     )
     started = subprocess.Popen([sys.executable, "-c", parent, worker], stdout=subprocess.PIPE)
     orphan = int(started.stdout.readline())

@@ -19,9 +19,15 @@ def test_one_slot_per_machine_and_the_kernel_frees_it(tmp_path):
     mine.free()
     assert other.take()
     other.free()
-    holder = "import sys; from pathlib import Path; from agent.supervisor.reaper import MachineSlot\n"
-    holder += "slot = MachineSlot(Path(sys.argv[1])); print(slot.take(), flush=True); sys.stdin.read()"
-    child = subprocess.Popen([sys.executable, "-c", holder, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    holder = (
+        "import sys; from pathlib import Path; from agent.supervisor.reaper import MachineSlot\n"
+    )
+    holder += (
+        "slot = MachineSlot(Path(sys.argv[1])); print(slot.take(), flush=True); sys.stdin.read()"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", holder, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert child.stdout.readline() == b"True\n"
     assert not mine.take()
     child.kill()
@@ -44,7 +50,9 @@ def test_p10_a_worker_left_behind_is_killed_and_a_reused_pid_is_not(tmp_path):
     try:
         reaper.note(tmp_path, child.pid)
         reaper.note(tmp_path, os.getpid())
-        (tmp_path / f"{RECORD_PREFIX}{os.getpid()}").write_text("1.000")  # somebody else had this pid
+        (tmp_path / f"{RECORD_PREFIX}{os.getpid()}").write_text(
+            "1.000"
+        )  # somebody else had this pid
         (tmp_path / f"{RECORD_PREFIX}x").write_text("broken")
         assert reaper.reap(tmp_path) == [child.pid]
         assert child.wait(60) == -9

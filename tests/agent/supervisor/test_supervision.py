@@ -1,4 +1,6 @@
-"""What supervision does to which job: limits and holds are training's; what a person waits for goes on. With a tree that only counts."""
+"""What supervision does to which job: limits and holds are training's; what a person waits for goes
+on. With a tree that only counts.
+"""
 
 import asyncio
 import contextlib
@@ -118,7 +120,9 @@ async def _taken():
 
 
 def test_the_preview_neither_waits_for_a_training_nor_is_held_with_it(tmp_path):
-    """The example in the consent dialog, while this computer's one training runs or is held back."""
+    """The example in the consent dialog, while this computer's one training runs or is held
+    back.
+    """
     from agent.reports.example import preview
     from tests.fakes.device import Device
 

@@ -4,11 +4,25 @@ from dataclasses import replace
 
 import pytest
 
-from agent.supervisor.watchdog import HELD_MAX_S, MEMORY_RESERVE_BYTES, Action, Caps, Limit, Sample, check
+from agent.supervisor.watchdog import (
+    HELD_MAX_S,
+    MEMORY_RESERVE_BYTES,
+    Action,
+    Caps,
+    Limit,
+    Sample,
+    check,
+)
 
 MIB = 2**20
 CAPS = Caps(25, 100 * MIB, running_s=60, written_bytes=10 * MIB)
-FINE = Sample(running_s=10, held_s=0, rss_bytes=50 * MIB, written_bytes=MIB, machine_available_bytes=4096 * MIB)
+FINE = Sample(
+    running_s=10,
+    held_s=0,
+    rss_bytes=50 * MIB,
+    written_bytes=MIB,
+    machine_available_bytes=4096 * MIB,
+)
 
 
 def test_p9_within_all_limits_nothing_happens():
@@ -28,7 +42,11 @@ def test_p9_within_all_limits_nothing_happens():
 )
 def test_p9_each_limit_says_which_what_the_cap_and_how_long(change, limit, action):
     event = check(replace(FINE, **change), CAPS)
-    assert (event.limit, event.action, event.after_s) == (limit, action, change.get("running_s", 10))
+    assert (event.limit, event.action, event.after_s) == (
+        limit,
+        action,
+        change.get("running_s", 10),
+    )
     assert limit.value in str(event)
     assert f"limit {event.cap:.0f} {event.unit}" in str(event)
     over = event.value < event.cap if limit is Limit.MACHINE_MEMORY else event.value > event.cap

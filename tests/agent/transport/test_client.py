@@ -40,7 +40,13 @@ OFFER = {
 def client(server, authority, tmp_path):
     file = IdentityFile(tmp_path, MemoryKeyStore())
     file.create()
-    file.set_certificate(DEVICE, authority.issue_device(file.csr_pem(), DEVICE), authority.pem, "5e" * 16, public_hex(KEY))
+    file.set_certificate(
+        DEVICE,
+        authority.issue_device(file.csr_pem(), DEVICE),
+        authority.pem,
+        "5e" * 16,
+        public_hex(KEY),
+    )
     opened = AggregatorClient(server.url, authority.pem, public_hex(KEY), file.load())
     yield opened
     opened.close()
@@ -51,7 +57,13 @@ def scripted(value, **options):
 
 
 def signed(name, context, value):
-    return scripted({name: value, "signature": sign(KEY, context, value), **({"crl_pem": ""} if name == "offer" else {})})
+    return scripted(
+        {
+            name: value,
+            "signature": sign(KEY, context, value),
+            **({"crl_pem": ""} if name == "offer" else {}),
+        }
+    )
 
 
 def code_of(call, *args):
@@ -61,7 +73,9 @@ def code_of(call, *args):
     return raised.value.code
 
 
-def test_enrolment_end_to_end_with_a_crash_before_the_certificate_is_stored(server, authority, tmp_path):
+def test_enrolment_end_to_end_with_a_crash_before_the_certificate_is_stored(
+    server, authority, tmp_path
+):
     file = IdentityFile(tmp_path, MemoryKeyStore())
     file.create()
 
@@ -84,16 +98,28 @@ def test_enrolment_end_to_end_with_a_crash_before_the_certificate_is_stored(serv
     client.register("t" * 32, file.csr_pem())
     file.create()
     given = client.register("t" * 32, file.csr_pem())
-    file.set_certificate(given.device_id, given.certificate_pem, given.ca_pem, given.erase_secret, given.signing_key)
+    file.set_certificate(
+        given.device_id, given.certificate_pem, given.ca_pem, given.erase_secret, given.signing_key
+    )
     client.close()
     assert file.load().device_id == DEVICE
     assert given.task == TASK
 
 
 @pytest.mark.parametrize(
-    "change", [{"ca_pem": "other"}, {"signing_key": "00" * 32}, {"device_id": 5}, {"extra": 1}, {"task": {}}, {"erase_secret": None}]
+    "change",
+    [
+        {"ca_pem": "other"},
+        {"signing_key": "00" * 32},
+        {"device_id": 5},
+        {"extra": 1},
+        {"task": {}},
+        {"erase_secret": None},
+    ],
 )
-def test_a_registration_that_does_not_fit_the_invitation_is_refused(server, client, authority, change):
+def test_a_registration_that_does_not_fit_the_invitation_is_refused(
+    server, client, authority, change
+):
     good = {
         "device_id": DEVICE,
         "certificate_pem": "",
@@ -111,13 +137,21 @@ def test_an_offer_is_read_and_its_signature_checked(server, client):
     offer = client.offer()
     assert (offer.status, offer.task, offer.round, offer.model_version) == ("wait", TASK, None, 3)
     server.answers["/api/v1/rounds/offer"] = scripted(
-        {"offer": {**OFFER, "model_version": 4}, "signature": sign(KEY, Context.OFFER, OFFER), "crl_pem": ""}
+        {
+            "offer": {**OFFER, "model_version": 4},
+            "signature": sign(KEY, Context.OFFER, OFFER),
+            "crl_pem": "",
+        }
     )
     assert code_of(client.offer) == "BAD_SIGNATURE"
     signature = sign(KEY, Context.OFFER, OFFER)
-    server.answers["/api/v1/rounds/offer"] = scripted({"offer": OFFER, "signature": signature, "crl_pem": "c" * 2_000_000})
+    server.answers["/api/v1/rounds/offer"] = scripted(
+        {"offer": OFFER, "signature": signature, "crl_pem": "c" * 2_000_000}
+    )
     assert len(client.offer().crl_pem) == 2_000_000
-    server.answers["/api/v1/rounds/offer"] = scripted({"offer": OFFER, "signature": signature, "crl_pem": "c" * MAX_OFFER_BYTES})
+    server.answers["/api/v1/rounds/offer"] = scripted(
+        {"offer": OFFER, "signature": signature, "crl_pem": "c" * MAX_OFFER_BYTES}
+    )
     assert code_of(client.offer) == "ANSWER_TOO_LARGE"
     server.answers["/api/v1/rounds/offer"] = signed("offer", Context.RECEIPT, OFFER)
     assert code_of(client.offer) == "BAD_SIGNATURE"
@@ -149,7 +183,10 @@ def test_a_signed_offer_outside_the_contract_is_refused(server, client, change):
     assert code_of(client.offer) in {"BAD_ANSWER", "BAD_MESSAGE"}
 
 
-@pytest.mark.parametrize("body", [b"", b"null", b"[]", b"{", b"[" * 100_000, b"\xff\xfe", b'{"offer": 1, "signature": 2}'])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"null", b"[]", b"{", b"[" * 100_000, b"\xff\xfe", b'{"offer": 1, "signature": 2}'],
+)
 def test_p11_nonsense_is_a_bad_answer(server, client, body):
     server.answers["/api/v1/rounds/offer"] = Scripted(body=body)
     assert code_of(client.offer) == "BAD_ANSWER"
@@ -161,7 +198,11 @@ def test_a_model_is_fetched_once(server, client):
     def model(asked):
         if asked.headers.get("If-None-Match") == f'"{"ab" * 32}"':
             return Scripted(304, b"")
-        headers = {"X-Model-Version": "3", "X-Model-Metadata": base64.urlsafe_b64encode(metadata).decode(), "X-Model-Signature": "cd"}
+        headers = {
+            "X-Model-Version": "3",
+            "X-Model-Metadata": base64.urlsafe_b64encode(metadata).decode(),
+            "X-Model-Signature": "cd",
+        }
         return Scripted(200, b"weights", headers)
 
     server.answers["/api/v1/model"] = model
@@ -220,8 +261,16 @@ def test_an_update_goes_out_byte_for_byte_and_its_receipt_is_checked(server, cli
         (302, "", "SERVER_ERROR"),
     ],
 )
-def test_problems_become_errors_with_a_remedy_and_without_the_servers_words(server, client, status, code, expected):
-    problem = {"type": f"urn:aegisai:problem:{code}", "title": "Call +1 555 SCAM", "status": status, "code": code, "remedy": "pay"}
+def test_problems_become_errors_with_a_remedy_and_without_the_servers_words(
+    server, client, status, code, expected
+):
+    problem = {
+        "type": f"urn:aegisai:problem:{code}",
+        "title": "Call +1 555 SCAM",
+        "status": status,
+        "code": code,
+        "remedy": "pay",
+    }
     server.answers["/api/v1/updates"] = scripted(problem, status=status)
     with pytest.raises(AegisError) as raised:
         client.send_update(b"x")
@@ -230,9 +279,13 @@ def test_problems_become_errors_with_a_remedy_and_without_the_servers_words(serv
     assert "SCAM" not in str(raised.value)
 
 
-@pytest.mark.parametrize(("header", "seconds"), [("7", 7), ("", 60), ("soon", 60), ("99999999", 86400), ("9" * 5000, 60)])
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("7", 7), ("", 60), ("soon", 60), ("99999999", 86400), ("9" * 5000, 60)]
+)
 def test_a_busy_server_names_its_patience(server, client, header, seconds):
-    server.answers["/api/v1/stats"] = Scripted(429, b"{}", {"Retry-After": header} if len(header) < 1000 else {"Retry-After": header[:100]})
+    server.answers["/api/v1/stats"] = Scripted(
+        429, b"{}", {"Retry-After": header} if len(header) < 1000 else {"Retry-After": header[:100]}
+    )
     with pytest.raises(RetryLater) as raised:
         client.stats()
     assert raised.value.retry_after_s == seconds
@@ -251,10 +304,13 @@ def test_erase_by_certificate_and_by_secret(server, client, authority):
 
 def test_the_module_costs_little_until_it_is_used():
     script = (
-        "import sys, agent.identity.identity, agent.identity.keystore, agent.transport.client, agent.models.store, agent.protocol.invitation;"
-        "sys.exit(' '.join({'requests', 'cryptography', 'keyring', 'tuf', 'numpy'} & set(sys.modules)) or None)"
+        "import sys, agent.identity.identity, agent.identity.keystore, agent.transport.client,"
+        " agent.models.store, agent.protocol.invitation;sys.exit(' '.join({'requests',"
+        " 'cryptography', 'keyring', 'tuf', 'numpy'} & set(sys.modules)) or None)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
 
 

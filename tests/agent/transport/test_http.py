@@ -1,4 +1,6 @@
-"""The pinned connection: one trust root whatever the environment says, and every fault of the other end as one of our errors."""
+"""The pinned connection: one trust root whatever the environment says, and every fault of the other
+end as one of our errors.
+"""
 
 import contextlib
 import dataclasses
@@ -23,17 +25,24 @@ from tests.fakes.tls_proxy import Action, TlsProxy
 
 DEVICE = "urn:uuid:6c1f2b3e-0000-4000-8000-000000000001"
 QUICK = Timeouts(connect_s=2, read_s=0.3, whole_s=2)
-"""Of requests that must fail: a busy machine may be slower, so one that is to be answered is given its usual time."""
+"""Of requests that must fail: a busy machine may be slower, so one that is to be answered is given
+its usual time."""
 
 
 def identity_of(folder, authority, certify=None):
-    """An identity whose certificate `certify` makes, also one that the device itself would refuse to store."""
+    """An identity whose certificate `certify` makes, also one that the device itself would refuse
+    to store.
+    """
     file = IdentityFile(folder, MemoryKeyStore())
     file.create()
     good = authority.issue_device(file.csr_pem(), DEVICE)
     file.set_certificate(DEVICE, good, authority.pem, "5e" * 16, "")
     identity = file.load()
-    return dataclasses.replace(identity, certificate_pem=certify(file.csr_pem())) if certify else identity
+    return (
+        dataclasses.replace(identity, certificate_pem=certify(file.csr_pem()))
+        if certify
+        else identity
+    )
 
 
 def ask(session, path="/", **options):
@@ -58,14 +67,19 @@ def test_one_root_only_before_and_after_a_request(server, authority, monkeypatch
     assert len(context.get_ca_certs()) == 1
 
 
-def test_a_foreign_server_is_refused_also_when_the_environment_trusts_it(tmp_path, authority, monkeypatch):
+def test_a_foreign_server_is_refused_also_when_the_environment_trusts_it(
+    tmp_path, authority, monkeypatch
+):
     foreign = TestAuthority("Somebody else")
     bundle = tmp_path / "bundle.pem"
     bundle.write_text(foreign.pem)
     for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         monkeypatch.setenv(variable, str(bundle))
     with HttpsServer(tmp_path, *foreign.issue_server()) as running:
-        assert code_of(PinnedSession(running.url, client_context(authority.pem))) == "SERVER_CERTIFICATE"
+        assert (
+            code_of(PinnedSession(running.url, client_context(authority.pem)))
+            == "SERVER_CERTIFICATE"
+        )
         assert running.asked == []
 
 
@@ -92,12 +106,19 @@ def test_a_client_certificate_does_not_serve_as_a_server(tmp_path, authority):
     from tests.fakes.ca import pem
 
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = authority.issue(key.public_key(), [DNSName("localhost")], usage=ExtendedKeyUsageOID.CLIENT_AUTH)
+    certificate = authority.issue(
+        key.public_key(), [DNSName("localhost")], usage=ExtendedKeyUsageOID.CLIENT_AUTH
+    )
     with HttpsServer(tmp_path, certificate, pem(key)) as running:
-        assert code_of(PinnedSession(running.url, client_context(authority.pem))) == "SERVER_CERTIFICATE"
+        assert (
+            code_of(PinnedSession(running.url, client_context(authority.pem)))
+            == "SERVER_CERTIFICATE"
+        )
 
 
-@pytest.mark.parametrize("ca_pem", ["", "nonsense", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"])
+@pytest.mark.parametrize(
+    "ca_pem", ["", "nonsense", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"]
+)
 def test_an_unusable_root_is_one_clear_error(ca_pem):
     with pytest.raises(AegisError) as raised:
         client_context(ca_pem)
@@ -114,7 +135,9 @@ def test_tls_1_2_is_refused(authority):
 
 
 def test_the_device_shows_its_certificate_and_reuses_the_connection(server, authority, tmp_path):
-    session = PinnedSession(server.url, client_context(authority.pem, identity_of(tmp_path, authority)))
+    session = PinnedSession(
+        server.url, client_context(authority.pem, identity_of(tmp_path, authority))
+    )
     assert [ask(session).status for _ in range(3)] == [200, 200, 200]
     assert {asked.connection for asked in server.asked} == {server.asked[0].connection}
     assert server.asked[0].peer["subjectAltName"] == (("URI", DEVICE),)
@@ -135,11 +158,15 @@ def test_p12_the_key_is_never_left_in_a_temporary_file(authority, tmp_path, monk
         lambda authority: lambda csr: TestAuthority("Foreign").issue_device(csr, DEVICE),
         lambda authority: lambda csr: authority.issue_device(csr, DEVICE, start=-3 * DAY, end=-DAY),
         lambda authority: lambda csr: authority.issue_device(csr, DEVICE, start=DAY, end=3 * DAY),
-        lambda authority: lambda csr: authority.issue_device(csr, DEVICE, usage=ExtendedKeyUsageOID.SERVER_AUTH),
+        lambda authority: (
+            lambda csr: authority.issue_device(csr, DEVICE, usage=ExtendedKeyUsageOID.SERVER_AUTH)
+        ),
     ],
     ids=["other authority", "expired", "not yet valid", "server usage"],
 )
-def test_a_refused_device_certificate_is_named_as_possible_cause(server, authority, tmp_path, certify):
+def test_a_refused_device_certificate_is_named_as_possible_cause(
+    server, authority, tmp_path, certify
+):
     identity = identity_of(tmp_path, authority, certify(authority))
     with pytest.raises(AegisError, match="refuses this device") as raised:
         ask(PinnedSession(server.url, client_context(authority.pem, identity)))
@@ -157,13 +184,24 @@ def test_no_certificate_where_one_is_demanded_is_named(tmp_path, authority):
 def test_nobody_listening_is_offline(authority):
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         port = reserved.getsockname()[1]
-    assert code_of(PinnedSession(f"https://localhost:{port}", client_context(authority.pem), timeouts=QUICK)) == "OFFLINE"
+    assert (
+        code_of(
+            PinnedSession(
+                f"https://localhost:{port}", client_context(authority.pem), timeouts=QUICK
+            )
+        )
+        == "OFFLINE"
+    )
 
 
 @pytest.mark.parametrize("action", [Action.CUT, Action.RESET, Action.HOLD])
-def test_an_answer_that_is_cut_or_held_is_offline_and_the_next_request_works(server, authority, action):
+def test_an_answer_that_is_cut_or_held_is_offline_and_the_next_request_works(
+    server, authority, action
+):
     with TlsProxy(server.port) as proxy:
-        session = PinnedSession(proxy.url, client_context(authority.pem), timeouts=Timeouts(read_s=2))
+        session = PinnedSession(
+            proxy.url, client_context(authority.pem), timeouts=Timeouts(read_s=2)
+        )
         assert ask(session).status == 200
         proxy.decide = lambda flow: action
         assert code_of(session) == "OFFLINE"
@@ -175,12 +213,20 @@ def test_an_answer_that_is_cut_or_held_is_offline_and_the_next_request_works(ser
 
 def test_an_oversized_answer_is_cut_off(server, authority):
     server.answers["/big"] = Scripted(body=bytes(200_000))
-    assert code_of(PinnedSession(server.url, client_context(authority.pem)), "/big") == "ANSWER_TOO_LARGE"
+    assert (
+        code_of(PinnedSession(server.url, client_context(authority.pem)), "/big")
+        == "ANSWER_TOO_LARGE"
+    )
 
 
 def test_an_answer_that_lies_about_its_length_is_offline(server, authority):
-    server.answers["/"] = Scripted(body=b"short", headers={"Content-Length": "500", "Connection": "close"})
-    assert code_of(PinnedSession(server.url, client_context(authority.pem), timeouts=QUICK)) == "OFFLINE"
+    server.answers["/"] = Scripted(
+        body=b"short", headers={"Content-Length": "500", "Connection": "close"}
+    )
+    assert (
+        code_of(PinnedSession(server.url, client_context(authority.pem), timeouts=QUICK))
+        == "OFFLINE"
+    )
 
 
 def test_a_redirect_is_not_followed(server, authority):
@@ -205,7 +251,9 @@ def test_proxies_come_from_the_setting_alone(server, authority, monkeypatch):
 
         threading.Thread(target=tunnel, daemon=True).start()
         context = client_context(authority.pem)
-        session = PinnedSession(server.url, context, proxy=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        session = PinnedSession(
+            server.url, context, proxy=f"http://127.0.0.1:{listener.getsockname()[1]}"
+        )
         assert ask(session).body == b"hello"
         session.close()
     assert seen[0].startswith(f"CONNECT localhost:{server.port} ".encode())
@@ -221,7 +269,9 @@ def _pump(source, sink):
 
 @pytest.fixture
 def dripping(authority, tmp_path):
-    """`dripping(head)` is the URL of a server that gives this head of an answer, and then a byte every 50 ms without end."""
+    """`dripping(head)` is the URL of a server that gives this head of an answer, and then a byte
+    every 50 ms without end.
+    """
     chain = tmp_path / "s.pem"
     certificate, key = authority.issue_server()
     chain.write_bytes(certificate.encode() + key)
@@ -260,9 +310,13 @@ HEADS = (
 @pytest.mark.parametrize("head", HEADS, ids=["kept", "to be closed", "HTTP/1.0"])
 def test_a_dripping_answer_ends_at_the_whole_deadline(dripping, authority, head):
     """Also where the connection counts as closed once the head is read."""
-    session = PinnedSession(dripping(head), client_context(authority.pem), timeouts=Timeouts(whole_s=0.4))
+    session = PinnedSession(
+        dripping(head), client_context(authority.pem), timeouts=Timeouts(whole_s=0.4)
+    )
     codes = []
-    thread = threading.Thread(target=lambda: codes.append(code_of(session, max_bytes=10**6)), daemon=True)
+    thread = threading.Thread(
+        target=lambda: codes.append(code_of(session, max_bytes=10**6)), daemon=True
+    )
     thread.start()
     thread.join(READ_TIMEOUT_S / 2)
     assert codes == ["OFFLINE"]
@@ -282,7 +336,9 @@ def test_p2_closing_from_another_thread_ends_a_dripping_answer(dripping, authori
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(http, "_read", reading)
-        thread = threading.Thread(target=lambda: codes.append(code_of(session, max_bytes=10**6)), daemon=True)
+        thread = threading.Thread(
+            target=lambda: codes.append(code_of(session, max_bytes=10**6)), daemon=True
+        )
         thread.start()
         assert came.wait(PATIENCE_S)
         session.close()
@@ -307,12 +363,18 @@ def test_p2_closing_from_another_thread_ends_a_request_under_way(server, authori
 def test_a_mute_peer_in_the_handshake_is_left_at_the_whole_deadline(authority):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         timeouts = Timeouts(connect_s=20, read_s=20, whole_s=0.3)
-        session = PinnedSession(f"https://localhost:{listener.getsockname()[1]}", client_context(authority.pem), timeouts=timeouts)
+        session = PinnedSession(
+            f"https://localhost:{listener.getsockname()[1]}",
+            client_context(authority.pem),
+            timeouts=timeouts,
+        )
         assert code_of(session) == "OFFLINE"
 
 
 def test_an_answer_without_a_length_could_have_been_cut_off_and_is_refused(server, authority):
-    server.answers["/"] = Scripted(body=b"half an answ", headers={"Content-Length": None, "Connection": "close"})
+    server.answers["/"] = Scripted(
+        body=b"half an answ", headers={"Content-Length": None, "Connection": "close"}
+    )
     assert code_of(PinnedSession(server.url, client_context(authority.pem))) == "BAD_ANSWER"
 
 

@@ -1,4 +1,6 @@
-"""The setting `network.proxy`: what a device says to its server goes through it, and through no other."""
+"""The setting `network.proxy`: what a device says to its server goes through it, and through no
+other.
+"""
 
 import socket
 import threading
@@ -13,7 +15,9 @@ from tests.fakes.timeouts import PATIENCE_S
 
 @contextmanager
 def tunnel():
-    """An HTTP proxy that lets CONNECT through to loopback; yields its URL and the targets that it was asked for."""
+    """An HTTP proxy that lets CONNECT through to loopback; yields its URL and the targets that it
+    was asked for.
+    """
     seen = []
 
     def serve(listener):
@@ -62,7 +66,9 @@ def ask(agent, server, authority, **options):
         client.close()
 
 
-def test_without_the_setting_the_way_is_direct_whatever_the_environment_says(agent, server, authority):
+def test_without_the_setting_the_way_is_direct_whatever_the_environment_says(
+    agent, server, authority
+):
     assert ask(agent, server, authority) == b"{}"
     assert len(server.asked) == 1
 
@@ -74,7 +80,9 @@ def test_the_setting_is_the_way(agent, server, authority):
     assert seen == [server.url.removeprefix("https://")]
 
 
-def test_the_policy_sets_it_too_and_an_erase_request_brings_its_own(agent, server, authority, tmp_path):
+def test_the_policy_sets_it_too_and_an_erase_request_brings_its_own(
+    agent, server, authority, tmp_path
+):
     with tunnel() as (url, seen):
         (tmp_path / "policy.toml").write_text(f'[settings]\n"network.proxy" = "{url}"\n')
         assert ask(agent, server, authority) == b"{}"

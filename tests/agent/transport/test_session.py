@@ -1,4 +1,6 @@
-"""A round over HTTP: the order of everything, what is repeated, and what a restart or a lost network leaves behind."""
+"""A round over HTTP: the order of everything, what is repeated, and what a restart or a lost
+network leaves behind.
+"""
 
 import asyncio
 from dataclasses import replace
@@ -62,7 +64,9 @@ HAPPY = [
 
 
 class World:
-    """Machine, line, clock and store in one; `log` is what happened, `faults` what the n-th use of a call raises or returns."""
+    """Machine, line, clock and store in one; `log` is what happened, `faults` what the n-th use of
+    a call raises or returns.
+    """
 
     def __init__(self, **faults):
         self.log = []
@@ -106,7 +110,12 @@ class World:
         self._act(f"post {phase}:{body.decode()}")
 
     def inbox(self, round_id, after):
-        outcome = {"advertise": b"roster", "shares": b"inbox", "masked": b"u3", "consistency": b"signatures"}[after]
+        outcome = {
+            "advertise": b"roster",
+            "shares": b"inbox",
+            "masked": b"u3",
+            "consistency": b"signatures",
+        }[after]
         return self._act(f"inbox {after}", outcome)
 
     def now(self):
@@ -167,13 +176,17 @@ def test_p2_whatever_fails_the_round_ends_there_and_the_secrets_are_wiped(step):
     assert world.log == [*HAPPY[: HAPPY.index(step) + 1], "wipe"]
 
 
-@pytest.mark.parametrize("step", [call for call in HAPPY if call.startswith(("post", "inbox", "deliver"))])
+@pytest.mark.parametrize(
+    "step", [call for call in HAPPY if call.startswith(("post", "inbox", "deliver"))]
+)
 def test_a_lost_answer_is_asked_for_again_with_the_same_body(step):
     faults = [NeedsUser("OFFLINE", "x"), RetryLater(3), PeerFault("SERVER_ERROR", "x")]
     world = World(**{step: faults})
     world.run()
     assert world.log.count(step) == 4
-    assert [call for at, call in enumerate(world.log) if at == 0 or world.log[at - 1] != call] == HAPPY
+    assert [
+        call for at, call in enumerate(world.log) if at == 0 or world.log[at - 1] != call
+    ] == HAPPY
 
 
 def test_waiting_for_the_others_ends_with_the_phase():
@@ -211,7 +224,10 @@ def test_a_busy_server_neither_parks_a_device_in_a_round_nor_makes_it_spin(step,
     assert world.log.count(step) <= 13
 
 
-@pytest.mark.parametrize(("claim", "unsent"), [(Claim.SIGNED_SURVIVORS, "post consistency:C"), (Claim.UNMASKED, "post unmask:U")])
+@pytest.mark.parametrize(
+    ("claim", "unsent"),
+    [(Claim.SIGNED_SURVIVORS, "post consistency:C"), (Claim.UNMASKED, "post unmask:U")],
+)
 def test_p10_a_claim_of_an_earlier_process_is_never_repeated(claim, unsent):
     world = World()
     world.claimed.add(claim)

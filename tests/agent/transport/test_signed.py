@@ -1,4 +1,6 @@
-"""Signed requests and renewal from the device's side, against a server that spends every nonce once."""
+"""Signed requests and renewal from the device's side, against a server that spends every nonce
+once.
+"""
 
 import json
 
@@ -35,7 +37,9 @@ class HandClock:
 def file(tmp_path, authority):
     made = IdentityFile(tmp_path, MemoryKeyStore())
     made.create()
-    made.set_certificate(DEVICE, authority.issue_device(made.csr_pem(), DEVICE), authority.pem, "5e" * 16, "ab" * 32)
+    made.set_certificate(
+        DEVICE, authority.issue_device(made.csr_pem(), DEVICE), authority.pem, "5e" * 16, "ab" * 32
+    )
     return made
 
 
@@ -112,7 +116,10 @@ def renewing(authority, server, nonces):
     def answer(asked):
         csr = json.loads(asked.body)["csr_pem"]
         issued.append(load_pem_x509_csr(csr.encode()).public_key())
-        made = {"certificate_pem": authority.issue_device(csr, DEVICE, end=14 * DAY), "ca_pem": authority.pem}
+        made = {
+            "certificate_pem": authority.issue_device(csr, DEVICE, end=14 * DAY),
+            "ca_pem": authority.pem,
+        }
         return Scripted(body=json.dumps(made).encode())
 
     server.answers["/api/v1/certificate"] = nonces.guard(answer)
@@ -127,7 +134,9 @@ def test_renewal_is_due_after_two_thirds(file):
     assert renewal.renewal_due(identity, identity.not_after + 86400)
 
 
-def test_renewal_over_mtls_changes_the_key_and_the_running_client_keeps_its_own(server, authority, file, nonces):
+def test_renewal_over_mtls_changes_the_key_and_the_running_client_keeps_its_own(
+    server, authority, file, nonces
+):
     issued = renewing(authority, server, nonces)
     client = client_for(server, authority, file)
     before = file.load()
@@ -140,15 +149,21 @@ def test_renewal_over_mtls_changes_the_key_and_the_running_client_keeps_its_own(
     assert len(issued) == 1
 
 
-def test_an_expired_certificate_is_left_away_and_the_old_key_still_signs(server, authority, file, nonces):
+def test_an_expired_certificate_is_left_away_and_the_old_key_still_signs(
+    server, authority, file, nonces
+):
     renewing(authority, server, nonces)
     client = client_for(server, authority, file, HandClock(file.load().not_after + 21 * 86400))
     renewal.renew(file, client, authority.pem)
-    assert [asked.peer for asked in server.asked] == [{}, {}] or [asked.peer for asked in server.asked] == [None, None]
+    assert [asked.peer for asked in server.asked] == [{}, {}] or [
+        asked.peer for asked in server.asked
+    ] == [None, None]
     assert file.load().not_after > now().timestamp() + 10 * 86400
 
 
-def test_p10_a_renewal_whose_answer_was_lost_comes_back_with_the_same_key(server, authority, file, nonces):
+def test_p10_a_renewal_whose_answer_was_lost_comes_back_with_the_same_key(
+    server, authority, file, nonces
+):
     issued = renewing(authority, server, nonces)
     client = client_for(server, authority, file)
     client.renew(file.renewal_csr_pem())  # the answer is not stored: the process died

@@ -1,4 +1,6 @@
-"""Whatever lies in a folder, a scan and an extraction say one line about it, do not hang, and go on with the rest (P11)."""
+"""Whatever lies in a folder, a scan and an extraction say one line about it, do not hang, and go on
+with the rest (P11).
+"""
 
 import json
 import os
@@ -37,8 +39,14 @@ MAKERS = {
     "sparse": (lambda path: sparse(path, b"", 4 * GIB), "NOT_PE"),
     "far-header": (lambda path: sparse(path, far_header(), 4 * GIB), "NOT_PE"),
     "only-mz": (lambda path: path.write_bytes(b"MZ"), "TRUNCATED_PE"),
-    "cut-in-the-headers": (lambda path: path.write_bytes(LAUNCHER.read_bytes()[:300]), "TRUNCATED_PE"),
-    "cut-in-a-section": (lambda path: path.write_bytes(LAUNCHER.read_bytes()[:6000]), "TRUNCATED_PE"),
+    "cut-in-the-headers": (
+        lambda path: path.write_bytes(LAUNCHER.read_bytes()[:300]),
+        "TRUNCATED_PE",
+    ),
+    "cut-in-a-section": (
+        lambda path: path.write_bytes(LAUNCHER.read_bytes()[:6000]),
+        "TRUNCATED_PE",
+    ),
     "fifo": (lambda path: os.mkfifo(path), "NOT_A_FILE"),
     "link-to-a-device": (lambda path: path.symlink_to("/dev/zero"), "NOT_A_FILE"),
     "link-to-itself": (lambda path: path.symlink_to(path.name), "UNREADABLE"),
@@ -57,24 +65,34 @@ def folder(tmp_path):
 
 
 def job(kind, paths, *parts):
-    request = Frame({"job": kind, "skipped": {}}, (json.dumps([str(path) for path in paths]).encode(), *parts))
+    request = Frame(
+        {"job": kind, "skipped": {}}, (json.dumps([str(path) for path in paths]).encode(), *parts)
+    )
     return [event for event in run(request) if not isinstance(event, Opening)]
 
 
 def test_p11_a_folder_of_bad_files_is_scanned_to_its_end(folder):
-    found = {Path(event.path).stem: event for event in job(Job.SCAN, [folder], start_model().content)}
+    found = {
+        Path(event.path).stem: event for event in job(Job.SCAN, [folder], start_model().content)
+    }
     assert all(isinstance(event, Scanned) for event in found.values())
     assert found.keys() == {*MAKERS, "b", "z"}
-    assert {name: found[name].code for name in MAKERS} == {name: code for name, (_, code) in MAKERS.items()}
-    assert all(found[name].probability is None and found[name].message.endswith(".") for name in MAKERS)
+    assert {name: found[name].code for name in MAKERS} == {
+        name: code for name, (_, code) in MAKERS.items()
+    }
+    assert all(
+        found[name].probability is None and found[name].message.endswith(".") for name in MAKERS
+    )
     assert 0 <= found["b"].probability == found["z"].probability <= 1
 
 
 def test_p11_a_folder_of_bad_files_is_learnt_from_to_its_end(folder):
-    events = [event for event in job(Job.EXTRACT, [folder]) if isinstance(event, ExtractedRow | Refused)]
-    assert {Path(event.path).stem: event.code for event in events if isinstance(event, Refused)} == {
-        name: code for name, (_, code) in MAKERS.items()
-    }
+    events = [
+        event for event in job(Job.EXTRACT, [folder]) if isinstance(event, ExtractedRow | Refused)
+    ]
+    assert {
+        Path(event.path).stem: event.code for event in events if isinstance(event, Refused)
+    } == {name: code for name, (_, code) in MAKERS.items()}
     first, second = (event for event in events if isinstance(event, ExtractedRow))
     assert (first.features, first.sha256) == (second.features, second.sha256)
 
@@ -107,7 +125,9 @@ def test_p11_no_damage_to_a_header_gives_anything_but_a_row_or_a_reason(tmp_path
 
 
 def test_a_missing_path_and_one_too_many_are_said(tmp_path):
-    assert [event.code for event in job(Job.SCAN, [tmp_path / "no"], start_model().content)] == ["NOT_FOUND"]
+    assert [event.code for event in job(Job.SCAN, [tmp_path / "no"], start_model().content)] == [
+        "NOT_FOUND"
+    ]
     for name in "abc":
         (tmp_path / name).touch()
     *seen, (_, error) = files_below([str(tmp_path)], 2)

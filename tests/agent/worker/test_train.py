@@ -1,4 +1,6 @@
-"""Training in the worker: it learns, is paced and interrupted without loss, leaves nothing longer than the clip and nothing readable."""
+"""Training in the worker: it learns, is paced and interrupted without loss, leaves nothing longer
+than the clip and nothing readable.
+"""
 
 import secrets
 
@@ -59,7 +61,9 @@ def test_p10_interrupted_after_every_step_it_comes_to_the_same_update(table, tmp
             break
         assert isinstance(last, Checkpointed)
     assert isinstance(last, TrainResult)
-    assert np.array_equal(read_update(str(tmp_path / "whole"), key), read_update(str(tmp_path / "parts"), key))
+    assert np.array_equal(
+        read_update(str(tmp_path / "whole"), key), read_update(str(tmp_path / "parts"), key)
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,7 +79,9 @@ def test_p11_rows_and_labels_that_do_not_fit_train_nothing(tmp_path, rows, label
 
 def test_one_class_alone_is_learnt_from_without_a_fault(table, tmp_path):
     rows, _ = table
-    assert isinstance(run((rows, bytes(ROWS)), tmp_path / "u", bytes(32), start_model().content)[-1], TrainResult)
+    assert isinstance(
+        run((rows, bytes(ROWS)), tmp_path / "u", bytes(32), start_model().content)[-1], TrainResult
+    )
 
 
 def test_a_task_of_another_kind_is_the_operators_to_mend(table, tmp_path):

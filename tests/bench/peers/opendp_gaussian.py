@@ -1,6 +1,8 @@
-"""Run by an interpreter that has opendp: its discrete Gaussian as a histogram and as a rate. JSON on stdout.
+"""Run by an interpreter that has opendp: its discrete Gaussian as a histogram and as a rate. JSON
+on stdout.
 
-    python opendp_gaussian.py COUNT SIGMA...    → {"version", "sigmas": {SIGMA: {"rate", "least", "counts"}}}
+    python opendp_gaussian.py COUNT SIGMA...    → {"version", "sigmas": {SIGMA: {"rate", "least",
+                                                "counts"}}}
 
 tests/agent/privacy/opendp.json is its recorded output for 200000 draws of σ = 1, 3, 10, 100.
 """

@@ -33,14 +33,20 @@ ENVELOPE = "application/vnd.aegisai.envelope"
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    with LiveServer(tmp_path_factory.mktemp("door"), epsilon_milli=8000, lifetime_epsilon_milli=8000) as server:
+    with LiveServer(
+        tmp_path_factory.mktemp("door"), epsilon_milli=8000, lifetime_epsilon_milli=8000
+    ) as server:
         yield server
 
 
 def ask(server, method, path, body=None, headers=None, identity=None):
     parts = urlsplit(server.url)
-    connection = HTTPSConnection(parts.hostname, parts.port, context=client_context(server.home.ca_pem, identity), timeout=60)
-    with contextlib.suppress(BrokenPipeError, ssl.SSLEOFError):  # answered and closed before the body was out
+    connection = HTTPSConnection(
+        parts.hostname, parts.port, context=client_context(server.home.ca_pem, identity), timeout=60
+    )
+    with contextlib.suppress(
+        BrokenPipeError, ssl.SSLEOFError
+    ):  # answered and closed before the body was out
         connection.request(method, path, body, headers or {})
     answer = connection.getresponse()
     content = answer.read()
@@ -74,7 +80,13 @@ def signed(server, device, body, *, nonce=None, path="/api/v1/updates", method="
 
 
 def challenge(server, device_id):
-    return ask(server, "POST", "/api/v1/challenge", json.dumps({"device_id": device_id}), {"Content-Type": "application/json"})
+    return ask(
+        server,
+        "POST",
+        "/api/v1/challenge",
+        json.dumps({"device_id": device_id}),
+        {"Content-Type": "application/json"},
+    )
 
 
 def test_without_a_certificate_there_is_nothing_but_the_public_list(shared):
@@ -90,13 +102,20 @@ def test_without_a_certificate_there_is_nothing_but_the_public_list(shared):
         "/x",
     ):
         assert (code(ask(shared, "GET", path)), path) == ("NO_IDENTITY", path)
-    for method, path in (("POST", "/api/v1/updates"), ("POST", "/api/v1/rounds/1/advertise"), ("PUT", "/healthz"), ("POST", "/healthz")):
+    for method, path in (
+        ("POST", "/api/v1/updates"),
+        ("POST", "/api/v1/rounds/1/advertise"),
+        ("PUT", "/healthz"),
+        ("POST", "/healthz"),
+    ):
         assert (code(ask(shared, method, path, b"")), path) == ("NO_IDENTITY", path)
     assert ask(shared, "GET", "/healthz")[0] == 200
     assert ask(shared, "GET", "/api/v1/metadata/timestamp.json")[0] == 200
     assert ask(shared, "GET", "/api/v1/metadata/..%2f..%2fserver.json")[0] in (400, 401, 404)
     assert ask(shared, "GET", "/api/v1/targets/../keys/online.pem")[0] in (400, 401, 404)
-    assert ask(shared, "GET", "/api/v1/targets/" + 256 * "a")[0] == 404  # longer than a file's name can be
+    assert (
+        ask(shared, "GET", "/api/v1/targets/" + 256 * "a")[0] == 404
+    )  # longer than a file's name can be
     assert ask(shared, "GET", "/api/v1/targets/models/../../keys/online.pem")[0] in (400, 404)
 
 
@@ -120,16 +139,41 @@ DAY = 86_400
 
 @pytest.mark.parametrize(
     ("start", "end", "usage"),
-    [(-9 * DAY, -2 * DAY, "CLIENT_AUTH"), (DAY, 8 * DAY, "CLIENT_AUTH"), (-DAY, DAY, "SERVER_AUTH"), (-DAY, DAY, "CODE_SIGNING")],
+    [
+        (-9 * DAY, -2 * DAY, "CLIENT_AUTH"),
+        (DAY, 8 * DAY, "CLIENT_AUTH"),
+        (-DAY, DAY, "SERVER_AUTH"),
+        (-DAY, DAY, "CODE_SIGNING"),
+    ],
     ids=["expired", "not yet valid", "a server's", "for another use"],
 )
-def test_what_the_authority_signed_for_another_time_or_use_opens_no_connection(shared, start, end, usage):
+def test_what_the_authority_signed_for_another_time_or_use_opens_no_connection(
+    shared, start, end, usage
+):
     device = shared.enrol()
-    certificate, identity = as_issued(shared, device.file.csr_pem(), device.device_id, start, end, usage), device.file.load()
+    certificate, identity = (
+        as_issued(shared, device.file.csr_pem(), device.device_id, start, end, usage),
+        device.file.load(),
+    )
     with pytest.raises((ssl.SSLError, OSError)):
-        ask(shared, "GET", "/api/v1/rounds/offer", identity=replace(identity, certificate_pem=certificate))
+        ask(
+            shared,
+            "GET",
+            "/api/v1/rounds/offer",
+            identity=replace(identity, certificate_pem=certificate),
+        )
     good = as_issued(shared, device.file.csr_pem(), device.device_id, -DAY, DAY, "CLIENT_AUTH")
-    assert code(ask(shared, "GET", "/api/v1/rounds/offer", identity=replace(identity, certificate_pem=good))) == "REJECTED_IDENTITY"
+    assert (
+        code(
+            ask(
+                shared,
+                "GET",
+                "/api/v1/rounds/offer",
+                identity=replace(identity, certificate_pem=good),
+            )
+        )
+        == "REJECTED_IDENTITY"
+    )
 
 
 def as_issued(server, csr_pem, device_id, start, end, usage):
@@ -144,8 +188,12 @@ def as_issued(server, csr_pem, device_id, start, end, usage):
         now + datetime.timedelta(seconds=start),
         now + datetime.timedelta(seconds=end),
     )
-    made = made.add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(device_id)]), critical=True)
-    made = made.add_extension(x509.ExtendedKeyUsage([getattr(ExtendedKeyUsageOID, usage)]), critical=False)
+    made = made.add_extension(
+        x509.SubjectAlternativeName([x509.UniformResourceIdentifier(device_id)]), critical=True
+    )
+    made = made.add_extension(
+        x509.ExtendedKeyUsage([getattr(ExtendedKeyUsageOID, usage)]), critical=False
+    )
     return x.pem(made.sign(key, SHA256()))
 
 
@@ -178,7 +226,10 @@ def test_a_certificate_of_the_authority_that_the_aggregator_never_took_in_is_ref
     store = shared.store()
     store.erase(device.device_id)
     store.close()
-    assert code(ask(shared, "GET", "/api/v1/rounds/offer", identity=device.file.load())) == "REJECTED_IDENTITY"
+    assert (
+        code(ask(shared, "GET", "/api/v1/rounds/offer", identity=device.file.load()))
+        == "REJECTED_IDENTITY"
+    )
 
 
 def test_a_replayed_request_is_refused_byte_for_byte_and_altered(shared):
@@ -191,9 +242,18 @@ def test_a_replayed_request_is_refused_byte_for_byte_and_altered(shared):
     assert "replay-nonce" in first[1]
     before = device.client.device()
     assert code(ask(shared, "POST", "/api/v1/updates", body, headers, identity)) == "NONCE_SPENT"
-    assert code(ask(shared, "POST", "/api/v1/updates", body + b"x", headers, identity)) == "BAD_REQUEST_SIGNATURE"
-    assert code(ask(shared, "POST", "/api/v1/rounds/1/leave", body, headers, identity)) == "BAD_REQUEST_SIGNATURE"
-    assert code(ask(shared, "POST", "/api/v1/updates?x=1", body, headers, identity)) == "BAD_REQUEST_SIGNATURE"
+    assert (
+        code(ask(shared, "POST", "/api/v1/updates", body + b"x", headers, identity))
+        == "BAD_REQUEST_SIGNATURE"
+    )
+    assert (
+        code(ask(shared, "POST", "/api/v1/rounds/1/leave", body, headers, identity))
+        == "BAD_REQUEST_SIGNATURE"
+    )
+    assert (
+        code(ask(shared, "POST", "/api/v1/updates?x=1", body, headers, identity))
+        == "BAD_REQUEST_SIGNATURE"
+    )
     assert device.client.device() == before
     fresh = signed(shared, device, body, nonce=first[1]["replay-nonce"])
     assert ask(shared, "POST", "/api/v1/updates", body, fresh, identity)[2] == first[2]
@@ -203,12 +263,35 @@ def test_signatures_of_others_and_nonces_of_others_are_refused(shared):
     device, other = shared.enrol(), shared.enrol()
     body, identity = device.update(), device.file.load()
     stolen = signed(shared, other, body)
-    assert code(ask(shared, "POST", "/api/v1/updates", body, stolen, identity)) == "BAD_REQUEST_SIGNATURE"
-    forged = signed(shared, device, body, signer=SoftwareSigner(ec.generate_private_key(ec.SECP256R1())))
-    assert code(ask(shared, "POST", "/api/v1/updates", body, forged, identity)) == "BAD_REQUEST_SIGNATURE"
+    assert (
+        code(ask(shared, "POST", "/api/v1/updates", body, stolen, identity))
+        == "BAD_REQUEST_SIGNATURE"
+    )
+    forged = signed(
+        shared, device, body, signer=SoftwareSigner(ec.generate_private_key(ec.SECP256R1()))
+    )
+    assert (
+        code(ask(shared, "POST", "/api/v1/updates", body, forged, identity))
+        == "BAD_REQUEST_SIGNATURE"
+    )
     nonce = json.loads(challenge(shared, other.device_id)[2])["nonce"]
-    assert code(ask(shared, "POST", "/api/v1/updates", body, signed(shared, device, body, nonce=nonce), identity)) == "NONCE_EXPIRED"
-    assert code(ask(shared, "POST", "/api/v1/updates", body, {"Content-Type": ENVELOPE}, identity)) == "BAD_REQUEST_SIGNATURE"
+    assert (
+        code(
+            ask(
+                shared,
+                "POST",
+                "/api/v1/updates",
+                body,
+                signed(shared, device, body, nonce=nonce),
+                identity,
+            )
+        )
+        == "NONCE_EXPIRED"
+    )
+    assert (
+        code(ask(shared, "POST", "/api/v1/updates", body, {"Content-Type": ENVELOPE}, identity))
+        == "BAD_REQUEST_SIGNATURE"
+    )
     old = signed(shared, device, body)
     shared.clock.advance(61)
     assert code(ask(shared, "POST", "/api/v1/updates", body, old, identity)) == "NONCE_EXPIRED"
@@ -217,10 +300,27 @@ def test_signatures_of_others_and_nonces_of_others_are_refused(shared):
 def test_oversized_bodies_are_cut_off_before_they_are_read(shared):
     device = shared.enrol()
     identity = device.file.load()
-    assert code(ask(shared, "POST", "/api/v1/updates", b"", {"Content-Length": str(10**9)}, identity)) == "TOO_LARGE"
-    assert code(ask(shared, "POST", "/api/v1/register", b"x" * 20_000, {"Content-Type": "application/json"})) == "TOO_LARGE"
+    assert (
+        code(ask(shared, "POST", "/api/v1/updates", b"", {"Content-Length": str(10**9)}, identity))
+        == "TOO_LARGE"
+    )
+    assert (
+        code(
+            ask(
+                shared,
+                "POST",
+                "/api/v1/register",
+                b"x" * 20_000,
+                {"Content-Type": "application/json"},
+            )
+        )
+        == "TOO_LARGE"
+    )
     endless = (b"x" * 1024 for _ in range(64))
-    assert code(ask(shared, "POST", "/api/v1/register", endless, {"Content-Type": "application/json"})) == "TOO_LARGE"
+    assert (
+        code(ask(shared, "POST", "/api/v1/register", endless, {"Content-Type": "application/json"}))
+        == "TOO_LARGE"
+    )
 
 
 def test_the_operator_port_answers_on_loopback_names_only(shared):
@@ -234,22 +334,43 @@ def test_the_operator_port_answers_on_loopback_names_only(shared):
         connection.close()
         return answer.status, content
 
-    for path in ("/healthz", "/api/v1/stats", "/api/v1/rounds", "/api/v1/models", "/metrics", "/docs", "/openapi.json"):
+    for path in (
+        "/healthz",
+        "/api/v1/stats",
+        "/api/v1/rounds",
+        "/api/v1/models",
+        "/metrics",
+        "/docs",
+        "/openapi.json",
+    ):
         assert get(path, "localhost")[0] == 200
     assert get("/api/v1/stats", "evil.example")[0] == 400
     document = json.loads(get("/openapi.json", "127.0.0.1")[1])
-    assert {"/api/v1/register", "/api/v1/updates", "/api/v1/device", "/api/v1/certificate"} <= set(document["paths"])
+    assert {"/api/v1/register", "/api/v1/updates", "/api/v1/device", "/api/v1/certificate"} <= set(
+        document["paths"]
+    )
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     body=st.binary(max_size=700),
     prefix=st.sampled_from([b"", b"AEG1", b"AEG1\0\0\0\x02{}", b"AEG1\0\0\0\xff{"]),
-    path=st.sampled_from(["updates", "rounds/1/advertise", "rounds/1/shares", "rounds/1/consistency", "rounds/1/unmask", "rounds/1/leave"]),
+    path=st.sampled_from(
+        [
+            "updates",
+            "rounds/1/advertise",
+            "rounds/1/shares",
+            "rounds/1/consistency",
+            "rounds/1/unmask",
+            "rounds/1/leave",
+        ]
+    ),
 )
 def test_p11_no_body_brings_the_server_down(shared, fuzzed, body, prefix, path):
     body, path = prefix + body, f"/api/v1/{path}"
-    status, _, _ = ask(shared, "POST", path, body, signed(shared, fuzzed, body, path=path), fuzzed.file.load())
+    status, _, _ = ask(
+        shared, "POST", path, body, signed(shared, fuzzed, body, path=path), fuzzed.file.load()
+    )
     assert 400 <= status < 500
     held = fuzzed.client.device()
     assert (held["updates"], held["messages"]) == ([], [])

@@ -47,7 +47,9 @@ def said(connection):
     return content
 
 
-@pytest.mark.parametrize("head", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: "])
+@pytest.mark.parametrize(
+    "head", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: "]
+)
 def test_a_head_that_does_not_come_is_not_waited_for(shared, head):
     connection = wire(shared)
     connection.sendall(head)
@@ -83,11 +85,15 @@ def test_more_connections_than_allowed_are_told_so_and_the_others_are_served(sma
 
 
 def test_limits_are_settings_with_defaults():
-    made = Settings(OPERATOR, default_task(), limits=Limits(Rates(address=Rate(5, 0.5)), connections=7))
+    made = Settings(
+        OPERATOR, default_task(), limits=Limits(Rates(address=Rate(5, 0.5)), connections=7)
+    )
     assert Settings.from_json(json.loads(json.dumps(made.to_json()))) == made
     without = {name: value for name, value in made.to_json().items() if name != "limits"}
     assert Settings.from_json(without).limits == Limits()
-    assert Limits.from_json({"rates": {"failure": {"burst": 2, "per_s": 0.01}}}).rates == Rates(failure=Rate(2, 0.01))
+    assert Limits.from_json({"rates": {"failure": {"burst": 2, "per_s": 0.01}}}).rates == Rates(
+        failure=Rate(2, 0.01)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +103,20 @@ def home(tmp_path_factory):
 
 @pytest.mark.parametrize(
     "limits",
-    [{"connections": 0}, {"connections": True}, {"connections": 1.5}, {"head_s": -1}, {"head_s": "1"}, {"nothing": 1}, {"rates": []}, []]
-    + [{"rates": {"address": said}} for said in ({"burst": 1}, {"burst": 0, "per_s": 1}, {"burst": 0.5, "per_s": 1}, 7)]
+    [
+        {"connections": 0},
+        {"connections": True},
+        {"connections": 1.5},
+        {"head_s": -1},
+        {"head_s": "1"},
+        {"nothing": 1},
+        {"rates": []},
+        [],
+    ]
+    + [
+        {"rates": {"address": said}}
+        for said in ({"burst": 1}, {"burst": 0, "per_s": 1}, {"burst": 0.5, "per_s": 1}, 7)
+    ]
     + [{"rates": {"nobody": {"burst": 1, "per_s": 1}}}, {"body_s": float("nan")}],
     ids=str,
 )

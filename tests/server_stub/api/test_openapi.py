@@ -1,4 +1,5 @@
-"""The served OpenAPI document is what the server does: schemathesis tries every operation, without a certificate, with one, and signed.
+"""The served OpenAPI document is what the server does: schemathesis tries every operation, without
+a certificate, with one, and signed.
 
 Nothing of it is a server error, and nothing of it makes a database grow.
 """
@@ -37,7 +38,9 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def schema_document(server):
-    with urllib.request.urlopen(f"{server.where['operator_url']}/openapi.json", timeout=60) as answer:
+    with urllib.request.urlopen(
+        f"{server.where['operator_url']}/openapi.json", timeout=60
+    ) as answer:
         return json.load(answer)
 
 
@@ -77,11 +80,24 @@ class Signed:
     def __call__(self, asked):
         body = asked.body.encode() if isinstance(asked.body, str) else asked.body
         if asked.method in ("POST", "PUT", "PATCH") and isinstance(body, bytes) and body:
-            identity, place, kind = self._identity, urlsplit(asked.url).netloc, asked.headers.get("Content-Type", "")
-            challenge = self._session.post(f"{self._server.url}/api/v1/challenge", json={"device_id": identity.device_id})
+            identity, place, kind = (
+                self._identity,
+                urlsplit(asked.url).netloc,
+                asked.headers.get("Content-Type", ""),
+            )
+            challenge = self._session.post(
+                f"{self._server.url}/api/v1/challenge", json={"device_id": identity.device_id}
+            )
             nonce = challenge.json()["nonce"]
-            who = {"device_id": identity.device_id, "nonce": nonce, "created": 1, "sign": identity.signer.sign}
-            asked.headers.update(sign_request(asked.method, place, asked.path_url, kind, body, **who))
+            who = {
+                "device_id": identity.device_id,
+                "nonce": nonce,
+                "created": 1,
+                "sign": identity.signer.sign,
+            }
+            asked.headers.update(
+                sign_request(asked.method, place, asked.path_url, kind, body, **who)
+            )
         return asked
 
 
@@ -90,8 +106,12 @@ def rows(server):
     counted = {}
     for path in (server.home.folder / "aggregator.sqlite3", server.home.authority / "ca.sqlite3"):
         database = sqlite3.connect(path)
-        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-            counted[path.name, name] = database.execute(f"SELECT count(*) FROM {name}").fetchone()[0]
+        for (name,) in database.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table'"
+        ).fetchall():
+            counted[path.name, name] = database.execute(f"SELECT count(*) FROM {name}").fetchone()[
+                0
+            ]
         database.close()
     return counted
 
@@ -102,12 +122,21 @@ def test_every_operation_answers_as_documented(server, schema_document, sessions
     for result in schema.get_all_operations():
         operation = result.ok()
 
-        @settings(max_examples=5, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @settings(
+            max_examples=5, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        )
         @given(case=operation.as_strategy())
         def try_it(case):
             for session in sessions:
                 answer = case.call(base_url=server.url, session=session)
-                case.validate_response(answer, checks=[not_a_server_error, status_code_conformance, response_schema_conformance])
+                case.validate_response(
+                    answer,
+                    checks=[
+                        not_a_server_error,
+                        status_code_conformance,
+                        response_schema_conformance,
+                    ],
+                )
                 tried.append(answer.status_code)
 
         try_it()

@@ -57,20 +57,30 @@ def test_a_nonce_has_one_spelling(nonces):
     """Else the same nonce could be spent twice."""
     nonce = nonces.make(DEVICE)
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_="
-    assert [letter for letter in alphabet if not refusal(nonces, nonce[:-1] + letter)] == [nonce[-1]]
+    assert [letter for letter in alphabet if not refusal(nonces, nonce[:-1] + letter)] == [
+        nonce[-1]
+    ]
 
 
 def test_no_nonce_outlives_the_process_that_made_it(nonces, clock):
-    """What was spent is kept in memory alone; a captured request must not become good again by a restart."""
+    """What was spent is kept in memory alone; a captured request must not become good again by a
+    restart.
+    """
     spent, unspent = nonces.make(DEVICE), nonces.make(DEVICE)
     nonces.spend(spent, DEVICE)
     restarted = Nonces(clock)
     assert [refusal(restarted, one) for one in (spent, unspent)] == ["NONCE_EXPIRED"] * 2
 
 
-@given(steps=st.lists(st.one_of(st.integers(0, 200), st.integers(-(10**6), 10**6).map(str)), max_size=40))
+@given(
+    steps=st.lists(
+        st.one_of(st.integers(0, 200), st.integers(-(10**6), 10**6).map(str)), max_size=40
+    )
+)
 def test_at_no_time_is_a_nonce_taken_twice(steps):
-    """A number lets time pass, a text sets the machine's clock; at each step a new nonce is spent and all earlier ones are tried again."""
+    """A number lets time pass, a text sets the machine's clock; at each step a new nonce is spent
+    and all earlier ones are tried again.
+    """
     clock = FakeClock()
     nonces, earlier = Nonces(clock), []
     for step in steps:

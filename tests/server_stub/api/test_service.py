@@ -35,10 +35,20 @@ def use_up(call):
 def test_enrol_offer_update_average_publish(live):
     one, two = live.enrol(), live.enrol()
     offer = one.client.offer()
-    assert (offer.status, offer.model_version, offer.contributed, offer.round.round_id) == ("open", 1, False, 1)
+    assert (offer.status, offer.model_version, offer.contributed, offer.round.round_id) == (
+        "open",
+        1,
+        False,
+        1,
+    )
     download = one.client.model()
     before = verify_model(
-        download.metadata, download.signature, download.model, signing_key=live.signing_key, task=offer.task, floor=Floor()
+        download.metadata,
+        download.signature,
+        download.model,
+        signing_key=live.signing_key,
+        task=offer.task,
+        floor=Floor(),
     )
     assert before.demonstration
     assert one.client.model(before.sha256) is None
@@ -51,7 +61,9 @@ def test_enrol_offer_update_average_publish(live):
     content = one.client.model().model
     step = load(content)["weights"] - load(before.content)["weights"]
     assert np.linalg.norm(step) > 0
-    published = ModelRepository(one.folder, live.home.root_sha256(), one.client.public_file, SystemClock()).model(offer.task, Floor(), "")
+    published = ModelRepository(
+        one.folder, live.home.root_sha256(), one.client.public_file, SystemClock()
+    ).model(offer.task, Floor(), "")
     assert published.sha256 == hashlib.sha256(content).hexdigest()
     assert published.version == 2
 
@@ -67,7 +79,9 @@ def test_the_published_model_is_the_old_one_plus_the_mean(live):
     for device, body in zip((one, two), bodies, strict=True):
         device.client.send_update(body)
     live.wait_for_model(2)
-    np.testing.assert_allclose(load(one.client.model().model)["weights"] - start, expected, atol=1e-12)
+    np.testing.assert_allclose(
+        load(one.client.model().model)["weights"] - start, expected, atol=1e-12
+    )
     assert count == 2
 
 
@@ -95,19 +109,43 @@ def test_an_update_for_a_round_that_has_closed_is_refused_and_its_repetition_is_
 def test_what_is_not_an_update_of_the_round_is_refused_before_anything_is_stored(live):
     device = live.enrol()
     good = decode(device.update())
-    for change in ({"task_id": "x"}, {"config_digest": "00" * 32}, {"d": 117}, {"bits": 32}, {"kind": "sealed-words"}, {"attempt": "Z"}):
-        assert refused(device.client.send_update, encode({**good.header, **change}, good.payload)) == "WRONG_SHAPE"
-    assert refused(device.client.send_update, encode(good.header, good.payload + b"\0\0\0")) == "WRONG_SHAPE"
-    assert refused(device.client.send_update, encode({**good.header, "more": 1}, good.payload)) == "BAD_ENVELOPE"
+    for change in (
+        {"task_id": "x"},
+        {"config_digest": "00" * 32},
+        {"d": 117},
+        {"bits": 32},
+        {"kind": "sealed-words"},
+        {"attempt": "Z"},
+    ):
+        assert (
+            refused(device.client.send_update, encode({**good.header, **change}, good.payload))
+            == "WRONG_SHAPE"
+        )
+    assert (
+        refused(device.client.send_update, encode(good.header, good.payload + b"\0\0\0"))
+        == "WRONG_SHAPE"
+    )
+    assert (
+        refused(device.client.send_update, encode({**good.header, "more": 1}, good.payload))
+        == "BAD_ENVELOPE"
+    )
     assert refused(device.client.send_update, b"AEG1" + b"\xff" * 40) == "BAD_ENVELOPE"
-    far = encode(good.header, b"\xff\x7f" * (len(good.payload) // 2)) if good.header["bits"] == 16 else None
+    far = (
+        encode(good.header, b"\xff\x7f" * (len(good.payload) // 2))
+        if good.header["bits"] == 16
+        else None
+    )
     if far is not None:
-        assert refused(device.client.send_update, far) == "MESSAGE_REFUSED"  # SUM_OUT_OF_RANGE, which no honest device meets
+        assert (
+            refused(device.client.send_update, far) == "MESSAGE_REFUSED"
+        )  # SUM_OUT_OF_RANGE, which no honest device meets
     assert device.client.stats()["round"]["updates"] == 0
 
 
 def test_a_round_closes_at_its_deadline_with_what_is_there(tmp_path):
-    with LiveServer(tmp_path, target=10, seconds=60, epsilon_milli=8000, lifetime_epsilon_milli=8000) as server:
+    with LiveServer(
+        tmp_path, target=10, seconds=60, epsilon_milli=8000, lifetime_epsilon_milli=8000
+    ) as server:
         device = server.enrol()
         device.client.send_update(device.update())
         server.clock.advance(61)
@@ -115,7 +153,10 @@ def test_a_round_closes_at_its_deadline_with_what_is_there(tmp_path):
         server.clock.advance(61)
         store = server.store()
         until(lambda: store.newest_round().round_id >= 3, what="the third round")
-        assert [(held.state, held.updates) for held in store.rounds()[:2]] == [("done", 1), ("abandoned", 0)]
+        assert [(held.state, held.updates) for held in store.rounds()[:2]] == [
+            ("done", 1),
+            ("abandoned", 0),
+        ]
         assert store.model_version() == 2
         store.close()
 
@@ -135,7 +176,10 @@ def test_one_token_fifty_devices_one_wins(live):
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(set(codes)) in (["TOKEN_USED", "enrolled"], ["SERVER_BUSY", "TOKEN_USED", "enrolled"])
+    assert sorted(set(codes)) in (
+        ["TOKEN_USED", "enrolled"],
+        ["SERVER_BUSY", "TOKEN_USED", "enrolled"],
+    )
     assert codes.count("enrolled") == 1
 
 
@@ -158,7 +202,12 @@ def test_a_revoked_device_is_cut_off_at_once_and_the_others_go_on(live):
     store = live.store()
     assert store.revoke(one.device_id, live.clock.now())
     store.close()
-    for call in (one.client.offer, one.client.stats, one.client.erase, lambda: one.client.send_update(body)):
+    for call in (
+        one.client.offer,
+        one.client.stats,
+        one.client.erase,
+        lambda: one.client.send_update(body),
+    ):
         assert refused(call) == "REVOKED"
     assert two.client.stats()["round"]["updates"] == 0
     assert two.client.offer().status == "open"
@@ -176,7 +225,9 @@ def test_erase_by_certificate_and_by_secret_leave_nothing(live):
     assert refused(plain.erase_by_secret, two.device_id, "00" * 16) == "REJECTED_IDENTITY"
     assert two.client.offer().status == "open"
     plain.erase_by_secret(two.device_id, two.registration.erase_secret)
-    plain.erase_by_secret(two.device_id, two.registration.erase_secret)  # asked again, as after a lost answer
+    plain.erase_by_secret(
+        two.device_id, two.registration.erase_secret
+    )  # asked again, as after a lost answer
     assert refused(two.client.offer) == "REJECTED_IDENTITY"
     for file in (live.home.folder / "aggregator.sqlite3", live.home.authority / "ca.sqlite3"):
         content = b"".join(path.read_bytes() for path in file.parent.glob(f"{file.name}*"))
@@ -197,7 +248,9 @@ def test_renewal_keeps_the_device_and_lets_a_round_be_finished_with_the_old_key(
     assert renewed.offer().contributed
     held = renewed.device()
     assert len(held["certificates"]) == len(held["authority"]["certificates"]) == 2
-    assert {one["sha256"] for one in held["certificates"]} == {one["sha256"] for one in held["authority"]["certificates"]}
+    assert {one["sha256"] for one in held["certificates"]} == {
+        one["sha256"] for one in held["authority"]["certificates"]
+    }
     assert held["authority"]["certificates"][1]["pem"] == certificate
 
 
@@ -221,7 +274,13 @@ def test_a_device_whose_slow_clock_thinks_that_its_expired_certificate_is_good_r
         server.clock.advance(8 * 86400)
         identity = device.file.load()
         assert identity.not_after < now
-        slow = AggregatorClient(server.url, server.home.ca_pem, server.signing_key, identity, clock=FakeClock(now - 2 * 86400))
+        slow = AggregatorClient(
+            server.url,
+            server.home.ca_pem,
+            server.signing_key,
+            identity,
+            clock=FakeClock(now - 2 * 86400),
+        )
         assert refused(slow.offer) in ("REJECTED_IDENTITY", "OFFLINE")
         device.file.set_renewed(slow.renew(device.file.renewal_csr_pem()), server.home.ca_pem)
         slow.close()

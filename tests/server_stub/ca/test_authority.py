@@ -35,7 +35,13 @@ def authority(tmp_path, clock):
 
 
 def csr(key):
-    return x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, SHA256()).public_bytes(Encoding.PEM).decode()
+    return (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([]))
+        .sign(key, SHA256())
+        .public_bytes(Encoding.PEM)
+        .decode()
+    )
 
 
 def new_key():
@@ -100,7 +106,15 @@ def test_a_token_is_not_kept_in_clear(authority, tmp_path):
         assert token.encode() not in path.read_bytes()
 
 
-@pytest.mark.parametrize("text", ["", "x", "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----", "a" * 9000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----",
+        "a" * 9000,
+    ],
+)
 def test_a_request_that_is_none(authority, text):
     assert code(authority.enrol, authority.add_token(1, 900), text) == "BAD_CSR"
 
@@ -119,20 +133,33 @@ def test_renewal_needs_the_devices_own_signature(authority):
     renewed = authority.renew(request)
     assert authority.renew(request) == renewed
     assert renewed.device_id == issued.device_id
-    assert code(authority.renew, ask_renewal(issued.device_id, other_key, new_key())) == "BAD_REQUEST_SIGNATURE"
-    assert code(authority.renew, ask_renewal("urn:uuid:none", key, new_key())) == "BAD_REQUEST_SIGNATURE"
+    assert (
+        code(authority.renew, ask_renewal(issued.device_id, other_key, new_key()))
+        == "BAD_REQUEST_SIGNATURE"
+    )
+    assert (
+        code(authority.renew, ask_renewal("urn:uuid:none", key, new_key()))
+        == "BAD_REQUEST_SIGNATURE"
+    )
     assert code(authority.renew, ask_renewal(other.device_id, other_key, next_key)) == "BAD_CSR"
     assert code(authority.renew, renewal(issued.device_id, key, b'{"csr_pem": 1}')) == "BAD_CSR"
-    altered = SignedRequest(request.method, request.authority, request.path, request.headers, request.body + b" ")
+    altered = SignedRequest(
+        request.method, request.authority, request.path, request.headers, request.body + b" "
+    )
     assert code(authority.renew, altered) == "BAD_REQUEST_SIGNATURE"
 
 
-def test_the_key_before_the_last_may_renew_because_the_last_may_have_been_lost_but_not_older_ones(authority):
+def test_the_key_before_the_last_may_renew_because_the_last_may_have_been_lost_but_not_older_ones(
+    authority,
+):
     issued, first = enrol(authority)
     second, third = new_key(), new_key()
     authority.renew(ask_renewal(issued.device_id, first, second))
     authority.renew(ask_renewal(issued.device_id, first, third))
-    assert code(authority.renew, ask_renewal(issued.device_id, first, new_key())) == "BAD_REQUEST_SIGNATURE"
+    assert (
+        code(authority.renew, ask_renewal(issued.device_id, first, new_key()))
+        == "BAD_REQUEST_SIGNATURE"
+    )
     authority.renew(ask_renewal(issued.device_id, third, new_key()))
 
 
@@ -143,7 +170,9 @@ def test_revocation_is_in_the_signed_list_until_the_certificate_has_expired(auth
     assert authority.revoke(issued.device_id)
     assert not authority.revoke("urn:uuid:none")
     listed = x509.load_pem_x509_crl(authority.revocations().encode())
-    assert listed.is_signature_valid(x509.load_pem_x509_certificate(authority.ca_pem.encode()).public_key())
+    assert listed.is_signature_valid(
+        x509.load_pem_x509_certificate(authority.ca_pem.encode()).public_key()
+    )
     assert [one.serial_number for one in listed] == [serial]
     assert code(authority.renew, ask_renewal(issued.device_id, key, new_key())) == "REVOKED"
     clock.advance(DEVICE_S + 1)
@@ -153,10 +182,15 @@ def test_revocation_is_in_the_signed_list_until_the_certificate_has_expired(auth
 def test_forgetting_leaves_no_name_and_no_way_back_with_the_same_token(authority, tmp_path):
     token = authority.add_token(1, 900)
     issued, key = enrol(authority, token)
-    fingerprint = x509.load_pem_x509_certificate(issued.certificate_pem.encode()).fingerprint(SHA256()).hex()
+    fingerprint = (
+        x509.load_pem_x509_certificate(issued.certificate_pem.encode()).fingerprint(SHA256()).hex()
+    )
     authority.revoke(issued.device_id, forget=True)
     assert code(authority.enrol, token, csr(key)) == "TOKEN_USED"
-    assert code(authority.renew, ask_renewal(issued.device_id, key, new_key())) == "BAD_REQUEST_SIGNATURE"
+    assert (
+        code(authority.renew, ask_renewal(issued.device_id, key, new_key()))
+        == "BAD_REQUEST_SIGNATURE"
+    )
     assert authority.log_proof(fingerprint)["index"] == 0
     authority.close()
     content = b"".join(path.read_bytes() for path in (tmp_path / "ca").glob("ca.sqlite3*"))
@@ -174,15 +208,23 @@ def test_the_log_can_be_audited(authority):
     steps = [bytes.fromhex(step) for step in proof["proof"]]
     assert json.loads(proof["entry"])["event"] == "issued"
     assert log_tree.is_included(
-        log_tree.leaf_hash(proof["entry"].encode()), proof["index"], proof["size"], steps, bytes.fromhex(head["root"])
+        log_tree.leaf_hash(proof["entry"].encode()),
+        proof["index"],
+        proof["size"],
+        steps,
+        bytes.fromhex(head["root"]),
     )
     grown = authority.log_consistency(earlier["size"])
     roots = (bytes.fromhex(earlier["root"]), bytes.fromhex(head["root"]))
-    assert log_tree.is_consistent(earlier["size"], head["size"], *roots, [bytes.fromhex(step) for step in grown["proof"]])
+    assert log_tree.is_consistent(
+        earlier["size"], head["size"], *roots, [bytes.fromhex(step) for step in grown["proof"]]
+    )
     assert code(authority.log_proof, hashlib.sha256(b"").hexdigest()) == "NOT_IN_LOG"
     assert code(authority.log_consistency, 99) == "NOT_IN_LOG"
     public = x509.load_pem_x509_certificate(authority.ca_pem.encode()).public_key()
     said = canonical({"size": head["size"], "root": head["root"]})
     public.verify(bytes.fromhex(head["signature"]), LIST_SIGNING_CONTEXT + said, ec.ECDSA(SHA256()))
     with pytest.raises(InvalidSignature):
-        public.verify(bytes.fromhex(earlier["signature"]), LIST_SIGNING_CONTEXT + said, ec.ECDSA(SHA256()))
+        public.verify(
+            bytes.fromhex(earlier["signature"]), LIST_SIGNING_CONTEXT + said, ec.ECDSA(SHA256())
+        )

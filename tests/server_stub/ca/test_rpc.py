@@ -58,4 +58,7 @@ def test_a_list_of_many_revoked_certificates_comes_whole(folder, authority, cloc
     monkeypatch.setattr(authority, "revocations", lambda: listed)
     assert len(listed) > 512 * 1024
     with remote(folder, authority) as asked:
-        assert len(read_revocations(asked.revocations(), authority.ca_pem, clock.now()).serials) == MANY
+        assert (
+            len(read_revocations(asked.revocations(), authority.ca_pem, clock.now()).serials)
+            == MANY
+        )

@@ -1,4 +1,6 @@
-"""A server that runs for years: its TLS certificate is renewed by the authority's process and taken up without a restart."""
+"""A server that runs for years: its TLS certificate is renewed by the authority's process and taken
+up without a restart.
+"""
 
 import ssl
 import time
@@ -14,7 +16,9 @@ from tests.fakes.timeouts import until
 
 
 def serial(pem):
-    return x509.load_pem_x509_certificate(pem[pem.index("-----BEGIN CERTIFICATE") :].encode()).serial_number
+    return x509.load_pem_x509_certificate(
+        pem[pem.index("-----BEGIN CERTIFICATE") :].encode()
+    ).serial_number
 
 
 def shown(server):

@@ -52,7 +52,11 @@ def home(tmp_path, capsys):
 
 def test_init_makes_private_files_and_does_not_do_it_twice(home, capsys):
     assert home.stat().st_mode & 0o777 == 0o700
-    for path in [*(home / "keys").iterdir(), *(home / "ca").glob("*.key"), *(home / "repository" / "keys").rglob("*.pem")]:
+    for path in [
+        *(home / "keys").iterdir(),
+        *(home / "ca").glob("*.key"),
+        *(home / "repository" / "keys").rglob("*.pem"),
+    ]:
         assert path.stat().st_mode & 0o777 == 0o600
     assert main(["init", "--home", str(home)]) == 1
     assert "HOME_EXISTS" in capsys.readouterr().err
@@ -73,12 +77,20 @@ def test_ordinary_names_make_a_server(tmp_path, capsys, words):
     tls = (tmp_path / "server" / "keys" / "tls.pem").read_bytes()
     certificate = x509.load_pem_x509_certificate(tls[tls.index(b"-----BEGIN CERTIFICATE") :])
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert ("xn--mller-kva.example" in names.get_values_for_type(x509.DNSName)) == ("müller.example" in words)
+    assert ("xn--mller-kva.example" in names.get_values_for_type(x509.DNSName)) == (
+        "müller.example" in words
+    )
 
 
 @pytest.mark.parametrize(
     "words",
-    [("--host-name", "a..example"), ("--host-name", ""), ("--host-name", "a b"), ("--host-name", "ü" * 64), ("--operator-name", "\udcff")],
+    [
+        ("--host-name", "a..example"),
+        ("--host-name", ""),
+        ("--host-name", "a b"),
+        ("--host-name", "ü" * 64),
+        ("--operator-name", "\udcff"),
+    ],
     ids=["dots", "none", "space", "long", "bytes"],
 )
 def test_names_that_cannot_be_used_leave_no_folder(tmp_path, capsys, words):
@@ -100,7 +112,11 @@ def test_what_is_no_number_is_refused(tmp_path, capsys, option, number):
 def test_no_key_is_in_a_database(home):
     keys = [
         path.read_bytes()
-        for path in [*(home / "keys").iterdir(), *(home / "ca").glob("*.key"), *(home / "repository" / "keys").rglob("*.pem")]
+        for path in [
+            *(home / "keys").iterdir(),
+            *(home / "ca").glob("*.key"),
+            *(home / "repository" / "keys").rglob("*.pem"),
+        ]
     ]
     for database in home.rglob("*.sqlite3*"):
         content = database.read_bytes()
@@ -109,9 +125,25 @@ def test_no_key_is_in_a_database(home):
 
 
 def test_an_invitation_says_who_asks_and_what_it_costs(home, capsys):
-    made = answer(capsys, "token", "create", "--home", str(home), "--uses", "5", "--ttl", "7d", "--server", "https://example.org:8443")
+    made = answer(
+        capsys,
+        "token",
+        "create",
+        "--home",
+        str(home),
+        "--uses",
+        "5",
+        "--ttl",
+        "7d",
+        "--server",
+        "https://example.org:8443",
+    )
     invitation = parse_invitation(made["invitation"])
-    assert (invitation.operator.name, invitation.server, invitation.token) == ("Example", "https://example.org:8443", made["token"])
+    assert (invitation.operator.name, invitation.server, invitation.token) == (
+        "Example",
+        "https://example.org:8443",
+        made["token"],
+    )
     assert (invitation.privacy.epsilon_milli, invitation.privacy.delta_inverse) == (8000, 100_000)
     assert len(invitation.root_sha256) == 64
 
@@ -166,7 +198,10 @@ def test_without_a_server_one_line_says_what_to_do(tmp_path, capsys, words, code
         (["model", "rollback", "--to", "7"], "NO_MODEL"),
         (["model", "publish", "/nowhere/model"], "FILE"),
         (["run", "--workers", "2"], "WORKERS"),
-        (["run", "--database", "postgresql://x/y", "--port", "0", "--operator-port", "0"], "DATABASE"),
+        (
+            ["run", "--database", "postgresql://x/y", "--port", "0", "--operator-port", "0"],
+            "DATABASE",
+        ),
         (["run", "--epsilon", "-1"], "BAD_SETTING"),
     ],
 )
@@ -195,7 +230,18 @@ def running(home, *options):
     """`aegis-server run` as a process; yields (process, where it listens)."""
     ready = home.parent / f"ready-{os.urandom(4).hex()}.json"
     process = subprocess.Popen(
-        command("run", "--home", str(home), "--port", "0", "--operator-port", "0", "--ready-file", str(ready), *options),
+        command(
+            "run",
+            "--home",
+            str(home),
+            "--port",
+            "0",
+            "--operator-port",
+            "0",
+            "--ready-file",
+            str(ready),
+            *options,
+        ),
         stdout=subprocess.PIPE,
     )
     try:
@@ -215,7 +261,9 @@ def enrolled(folder, text):
     client = AggregatorClient(invitation.server, invitation.ca_pem, invitation.signing_key)
     made = client.register(invitation.token, file.csr_pem())
     client.close()
-    file.set_certificate(made.device_id, made.certificate_pem, made.ca_pem, made.erase_secret, made.signing_key)
+    file.set_certificate(
+        made.device_id, made.certificate_pem, made.ca_pem, made.erase_secret, made.signing_key
+    )
     return invitation, file.load()
 
 
@@ -236,7 +284,9 @@ def test_p10_a_killed_server_loses_no_update_and_counts_none_twice(home, tmp_pat
     with running(home, "--rounds-target", "2") as (process, where):
         client = AggregatorClient(where["url"], invitation.ca_pem, invitation.signing_key, identity)
         assert client.send_update(body) == receipt
-        other = AggregatorClient(where["url"], invitation.ca_pem, invitation.signing_key, devices[1][1])
+        other = AggregatorClient(
+            where["url"], invitation.ca_pem, invitation.signing_key, devices[1][1]
+        )
         other.send_update(seal_local(np.full(config.d, 0.01), other.offer().round, "cd" * 8))
         until(lambda: other.stats()["model_version"] >= 2, what="the new model")
         stats = other.stats()
@@ -246,7 +296,9 @@ def test_p10_a_killed_server_loses_no_update_and_counts_none_twice(home, tmp_pat
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_S) == 0
     rounds = answer(capsys, "rounds", "list", "--home", str(home))["rounds"]
-    assert [(one["state"], one["updates"], one["model_version"]) for one in rounds][:1] == [("done", 2, 2)]
+    assert [(one["state"], one["updates"], one["model_version"]) for one in rounds][:1] == [
+        ("done", 2, 2)
+    ]
 
 
 def run(home, capsys, *words):
@@ -270,13 +322,22 @@ def test_the_yearly_ceremony(home, capsys, tmp_path):
     for name in ("root-1.pem", "targets-1.pem", "targets-2.pem"):
         shutil.copy(offline / name, one)
     shutil.copy(home / "repository" / "keys" / "online.pem", one / "root-2.pem")
-    code, _, line = run(home, capsys, "keys", "renew", "--offline", str(one), "--replace-online-key")
+    code, _, line = run(
+        home, capsys, "keys", "renew", "--offline", str(one), "--replace-online-key"
+    )
     assert (code, "1 of the 2 root keys" in line) == (1, True)
-    assert {path.name: path.read_bytes() for path in (home / "repository" / "metadata").iterdir()} == before
+    assert {
+        path.name: path.read_bytes() for path in (home / "repository" / "metadata").iterdir()
+    } == before
     shutil.copy(offline / "root-3.pem", one)
-    code, said, _ = run(home, capsys, "keys", "renew", "--offline", str(one), "--replace-online-key", "--json")
+    code, said, _ = run(
+        home, capsys, "keys", "renew", "--offline", str(one), "--replace-online-key", "--json"
+    )
     assert code == 0
     assert json.loads(said)["offline_keys_here"] == []
     for _ in range(2):  # also after an interruption
-        assert run(home, capsys, "keys", "renew", "--offline", str(offline), "--replace-online-key")[0] == 0
+        assert (
+            run(home, capsys, "keys", "renew", "--offline", str(offline), "--replace-online-key")[0]
+            == 0
+        )
     assert (home / "repository" / "metadata" / "4.root.json").exists()

@@ -1,4 +1,6 @@
-"""Secure aggregation over real TLS: the aggregator as it runs, devices with their own machines, and everything that goes wrong between."""
+"""Secure aggregation over real TLS: the aggregator as it runs, devices with their own machines, and
+everything that goes wrong between.
+"""
 
 import contextlib
 import threading
@@ -47,7 +49,9 @@ def quick_looks(monkeypatch):
 
 
 def served(folder, ready_target, **options):
-    return LiveServer(folder, rates=Rates(*[GENEROUS] * 5), **{**TINY, "ready_target": ready_target, **options})
+    return LiveServer(
+        folder, rates=Rates(*[GENEROUS] * 5), **{**TINY, "ready_target": ready_target, **options}
+    )
 
 
 def enrolled(server, count):
@@ -71,7 +75,13 @@ def joined(devices):
 
 def ended(server, round_id=1):
     """The round as the database has it once it is over."""
-    return until(lambda: (held := server.view.round(round_id)) and held.state in (State.DONE, State.ABANDONED) and held)
+    return until(
+        lambda: (
+            (held := server.view.round(round_id))
+            and held.state in (State.DONE, State.ABANDONED)
+            and held
+        )
+    )
 
 
 def entries(server, round_id=1):
@@ -84,7 +94,9 @@ def said(server, kind):
 
 def step_of(server, version):
     """By how much the model moved from the one before, and the noise that is in it."""
-    now, before = (load(server.view.model(number).content)["weights"] for number in (version, version - 1))
+    now, before = (
+        load(server.view.model(number).content)["weights"] for number in (version, version - 1)
+    )
     return now - before
 
 
@@ -114,8 +126,16 @@ def test_p6_a_round_of_groups_moves_the_model_by_the_mean_of_all(tmp_path):
     with served(tmp_path, 5) as server:
         devices = enrolled(server, 5)
         offer = offered(devices)
-        assert (offer.status, offer.join_opens, offer.join_closes) == ("open", offer.time, offer.time + 60)
-        assert (offer.round.mode, offer.round.min_group, offer.round.opens_at) == (Mode.SECAGG, 3, offer.join_opens)
+        assert (offer.status, offer.join_opens, offer.join_closes) == (
+            "open",
+            offer.time,
+            offer.time + 60,
+        )
+        assert (offer.round.mode, offer.round.min_group, offer.round.opens_at) == (
+            Mode.SECAGG,
+            3,
+            offer.join_opens,
+        )
         assert offer.round.closes_at == offer.join_closes + 4 * 60
         play(devices, offer)
         assert [device.failure for device in devices] == [None] * 5
@@ -123,13 +143,21 @@ def test_p6_a_round_of_groups_moves_the_model_by_the_mean_of_all(tmp_path):
         assert (held.state, held.updates, held.model_version) == (State.DONE, 5, 2)
         check_mean(server, devices, held)
         (group,) = round_summary(held, server.settings)["groups"]
-        assert (group["size"], group["dealers"], group["survivors"], group["state"], group["m"]) == (5, 5, 5, "done", held.config.min_sum)
+        assert (
+            group["size"],
+            group["dealers"],
+            group["survivors"],
+            group["state"],
+            group["m"],
+        ) == (5, 5, 5, "done", held.config.min_sum)
         assert group["noise_sd_units_planned"] == round((5 * held.config.noise_var) ** 0.5, 3)
         assert (held.record["left_out"], held.record["dropped"]["masked"]) == (0, 0)
         # Nothing of any device is left but the receipt for its bytes.
         assert entries(server) == []
         about = devices[0].enrolled.client.device()["updates"]
-        assert [(one["round_id"], one["bytes"], one["content_held"]) for one in about] == [(1, len(devices[0].masked), False)]
+        assert [(one["round_id"], one["bytes"], one["content_held"]) for one in about] == [
+            (1, len(devices[0].masked), False)
+        ]
         # The lost answer of the input is asked for again, after the end too.
         assert devices[0].enrolled.client.send_update(devices[0].masked) == devices[0].receipt
         # The next round is for the next model.
@@ -173,9 +201,17 @@ def test_p6_never_a_sum_below_the_minimum(tmp_path):
             device.say("masked")
         server.clock.advance(60)
         held = ended(server)
-        assert (held.state, held.note, held.model_version) == (State.ABANDONED, "no group gave a sum", None)
+        assert (held.state, held.note, held.model_version) == (
+            State.ABANDONED,
+            "no group gave a sum",
+            None,
+        )
         (group,) = held.record["groups"]
-        assert (group["state"], group["failure"], group["dealers"]) == ("aborted", "masking: too few", 5)
+        assert (group["state"], group["failure"], group["dealers"]) == (
+            "aborted",
+            "masking: too few",
+            5,
+        )
         assert refused(devices[0].heard, "masked") == "ROUND_CLOSED"
         # The updates are not lost: the devices are ready for the next window, on the same model.
         assert offered(devices).round.model_version == 1
@@ -190,7 +226,11 @@ def test_too_few_in_the_window_end_the_round_before_anything_is_sent(tmp_path):
             device.say("advertise")
         server.clock.advance(60)
         held = ended(server)
-        assert (held.state, held.note, held.record["left_out"]) == (State.ABANDONED, "too few devices advertised", 2)
+        assert (held.state, held.note, held.record["left_out"]) == (
+            State.ABANDONED,
+            "too few devices advertised",
+            2,
+        )
         assert refused(devices[0].heard, "advertise") == "ROUND_CLOSED"
 
 
@@ -212,14 +252,18 @@ def test_a_window_is_for_devices_that_are_ready_with_the_present_model(tmp_path)
         now = server.clock.now()
         assert (offer.join_opens, offer.join_closes) == (now + 600, now + 660)
         assert offer.next_poll_s == 600
-        # Everybody is told, also who is not ready yet; one who says nothing of being ready is not hurried.
+        # Everybody is told, also who is not ready yet; one who says nothing of being ready is not
+        # hurried.
         assert devices[3].enrolled.client.offer().round.round_id == 1
         serials = read_revocations(offer.crl_pem, server.home.ca_pem, offer.time).serials
         assert serials == frozenset()
 
 
 def test_without_an_authority_no_round_opens_and_the_server_stays(tmp_path, monkeypatch, caplog):
-    genuine, failing = Authority.revocations, [NeedsOperator("CA_START", "The enrolment authority did not start.")]
+    genuine, failing = (
+        Authority.revocations,
+        [NeedsOperator("CA_START", "The enrolment authority did not start.")],
+    )
 
     def revocations(authority):
         if failing:
@@ -247,13 +291,27 @@ def test_same_body_again_is_fine_another_is_refused_and_nonsense_changes_nothing
         for kind in MESSAGES:
             for device in devices:
                 client = device.enrolled.client
-                for nonsense in () if device is not devices[0] else (b"", b"AEG1", b"\xff" * 200, envelope.encode({"kind": kind}, b"")):
+                for nonsense in (
+                    ()
+                    if device is not devices[0]
+                    else (b"", b"AEG1", b"\xff" * 200, envelope.encode({"kind": kind}, b""))
+                ):
                     if kind != "masked":
-                        assert refused(client.send_phase, 1, kind, nonsense) in ("SERVER_ERROR", "BAD_ENVELOPE", "MESSAGE_REFUSED")
+                        assert refused(client.send_phase, 1, kind, nonsense) in (
+                            "SERVER_ERROR",
+                            "BAD_ENVELOPE",
+                            "MESSAGE_REFUSED",
+                        )
                     else:
-                        assert refused(client.send_update, nonsense) in ("SERVER_ERROR", "BAD_ENVELOPE")
+                        assert refused(client.send_update, nonsense) in (
+                            "SERVER_ERROR",
+                            "BAD_ENVELOPE",
+                        )
                 if kind != "advertise":
-                    assert refused(stranger.enrolled.client.send_phase, 1, "shares", b"AEG1") == "NOT_IN_GROUP"
+                    assert (
+                        refused(stranger.enrolled.client.send_phase, 1, "shares", b"AEG1")
+                        == "NOT_IN_GROUP"
+                    )
                 bodies[kind, device.device_id] = device.say(kind)
                 if kind == "masked":
                     assert client.send_update(device.masked) == device.receipt
@@ -261,15 +319,25 @@ def test_same_body_again_is_fine_another_is_refused_and_nonsense_changes_nothing
                     client.send_phase(1, kind, bodies[kind, device.device_id])
             if kind == "shares":
                 other = bodies[kind, devices[1].device_id]
-                assert refused(devices[0].enrolled.client.send_phase, 1, kind, other) == "ALREADY_CONTRIBUTED"
+                assert (
+                    refused(devices[0].enrolled.client.send_phase, 1, kind, other)
+                    == "ALREADY_CONTRIBUTED"
+                )
             if kind == "masked":
-                assert refused(devices[0].enrolled.client.send_update, devices[1].masked) == "ALREADY_CONTRIBUTED"
+                assert (
+                    refused(devices[0].enrolled.client.send_update, devices[1].masked)
+                    == "ALREADY_CONTRIBUTED"
+                )
         assert ended(server).state is State.DONE
-        assert refused(devices[0].enrolled.client.send_phase, 9, "shares", b"AEG1") == "ROUND_CLOSED"
+        assert (
+            refused(devices[0].enrolled.client.send_phase, 9, "shares", b"AEG1") == "ROUND_CLOSED"
+        )
         assert refused(devices[0].enrolled.client.inbox, 9, "shares") == "ROUND_CLOSED"
 
 
-def test_a_masked_input_of_another_is_refused_at_the_door_and_its_sender_is_blamed_over_a_restart(tmp_path):
+def test_a_masked_input_of_another_is_refused_at_the_door_and_its_sender_is_blamed_over_a_restart(
+    tmp_path,
+):
     with served(tmp_path, 4) as server:
         devices = enrolled(server, 4)
         joined(devices)
@@ -310,7 +378,10 @@ def test_p10_a_restart_between_any_two_messages_loses_nothing(tmp_path):
                     device.reconnect(server)
             for kind, number in plan[start:end]:
                 if kind == "consistency" and number == 2:
-                    assert refused(devices[0].enrolled.client.send_update, devices[1].masked) == "ALREADY_CONTRIBUTED"
+                    assert (
+                        refused(devices[0].enrolled.client.send_update, devices[1].masked)
+                        == "ALREADY_CONTRIBUTED"
+                    )
                 devices[number].say(kind) if not (kind == "unmask" and number == 2) else None
     with served(tmp_path, 3) as server:
         held = ended(server)
@@ -332,8 +403,12 @@ def test_p2_who_leaves_or_is_erased_or_revoked_before_the_set_is_fixed_is_not_in
         erased.enrolled.client.erase()
         server.view.revoke(revoked.device_id, server.clock.now())
         until(lambda: said(server, "drop") == 2)
-        held_bodies = [entry for entry in entries(server) if entry.kind == "masked" and entry.body is not None]
-        assert {entry.device_id for entry in held_bodies} == {device.device_id for device in devices[3:6]}
+        held_bodies = [
+            entry for entry in entries(server) if entry.kind == "masked" and entry.body is not None
+        ]
+        assert {entry.device_id for entry in held_bodies} == {
+            device.device_id for device in devices[3:6]
+        }
         assert said(server, "drop") == 2
         assert refused(left.enrolled.client.inbox, 1, "shares") == "ROUND_CLOSED"
         devices[6].say("masked")
@@ -355,7 +430,9 @@ def test_two_groups_are_summed_apart_and_averaged_together(tmp_path):
         for device in devices:  # the draw is by hash: a group of one is left out
             with contextlib.suppress(AegisError):
                 heard = device.heard("advertise")
-                grouped.append((device, codec.decode_roster(heard, codec.round_context(offer.round))))
+                grouped.append(
+                    (device, codec.decode_roster(heard, codec.round_context(offer.round)))
+                )
         for _, roster in grouped:
             assert (roster.groups > 1, 2 <= len(roster.members) <= 7) == (True, True)
             groups.add(roster.group)
@@ -365,7 +442,11 @@ def test_two_groups_are_summed_apart_and_averaged_together(tmp_path):
                 device.say(kind)
         held = ended(server)
         assert [group["state"] for group in held.record["groups"]] == ["done"] * len(groups)
-        assert sum(group["survivors"] for group in held.record["groups"]) == held.updates == len(grouped)
+        assert (
+            sum(group["survivors"] for group in held.record["groups"])
+            == held.updates
+            == len(grouped)
+        )
         assert held.record["left_out"] == len(devices) - len(grouped)
         check_mean(server, grouped, held)
 
@@ -394,7 +475,9 @@ def test_a_model_that_the_operator_publishes_ends_the_round_for_everybody(tmp_pa
         joined(devices)
         for device in devices:
             device.say("advertise")
-        model = models.make_model(2, models.start_model(), origin="operator", demonstration=False, now=server.clock.now())
+        model = models.make_model(
+            2, models.start_model(), origin="operator", demonstration=False, now=server.clock.now()
+        )
         server.view.add_model(model, server.clock.now())
         until(lambda: devices[0].enrolled.client.offer().model_version == 2)
         assert refused(devices[0].enrolled.client.inbox, 1, "shares") == "ROUND_CLOSED"

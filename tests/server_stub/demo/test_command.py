@@ -1,4 +1,6 @@
-"""What the demonstration is asked, decides, shows and writes; that it runs is shown by tests/e2e/test_demo.py."""
+"""What the demonstration is asked, decides, shows and writes; that it runs is shown by
+tests/e2e/test_demo.py.
+"""
 
 import io
 import json
@@ -28,7 +30,18 @@ from server_stub.simulation import data
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs/schemas/demo.schema.json").read_text())
 SEEN = Metrics(0.9, 0.95, 0.1, 0.8, 0.4)
-LINE = RoundLine(1, 0.9, 0.95, 0.1, 8.0, 20, 1.5, 3.2, {"masked": 2}, (GroupLine(3, 3, 3, 3, 3, "done", 3, 0, 1.2),))
+LINE = RoundLine(
+    1,
+    0.9,
+    0.95,
+    0.1,
+    8.0,
+    20,
+    1.5,
+    3.2,
+    {"masked": 2},
+    (GroupLine(3, 3, 3, 3, 3, "done", 3, 0, 1.2),),
+)
 REPORT = Report(
     consent="Consent: simulated.",
     data="rows",
@@ -63,11 +76,26 @@ def test_the_report_fits_its_schema_and_holds_every_fixed_name():
     document = json.loads(json.dumps(REPORT.to_json()))
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     jsonschema.validate(document, SCHEMA)
-    assert {"rounds", "accuracy_before", "accuracy_after", "accuracy_without_noise", "accuracy_shuffled", "accuracy_central"} <= set(
-        document
+    assert {
+        "rounds",
+        "accuracy_before",
+        "accuracy_after",
+        "accuracy_without_noise",
+        "accuracy_shuffled",
+        "accuracy_central",
+    } <= set(document)
+    assert {
+        "fpr_before",
+        "fpr_after",
+        "epsilon_spent",
+        "bytes_up_per_device_round",
+        "bytes_down_per_device_round",
+    } <= set(document)
+    assert (document["rounds"], document["seconds_per_round"], document["epsilon_spent"]) == (
+        2,
+        1.5,
+        8.0,
     )
-    assert {"fpr_before", "fpr_after", "epsilon_spent", "bytes_up_per_device_round", "bytes_down_per_device_round"} <= set(document)
-    assert (document["rounds"], document["seconds_per_round"], document["epsilon_spent"]) == (2, 1.5, 8.0)
 
 
 def test_the_first_line_says_whose_consent_it_was_and_the_text_how_weak_the_protection_is():
@@ -76,11 +104,17 @@ def test_the_first_line_says_whose_consent_it_was_and_the_text_how_weak_the_prot
     assert "weak protection: local mode, ε = 8" in text
     assert "one note" in text
     assert "protection of the sums failed" not in text
-    assert "If the protection of the sums failed, it would be ε = 31." in text_of(replace(REPORT, mode="secagg", epsilon_local=31.0))
+    assert "If the protection of the sums failed, it would be ε = 31." in text_of(
+        replace(REPORT, mode="secagg", epsilon_local=31.0)
+    )
     assert "4 times a device vanished" in text
 
 
-@pytest.mark.parametrize(("epsilon", "word"), [(0.99999, "strong"), (3.0, "moderate"), (7.99992, "weak")], ids=["1", "3", "8"])
+@pytest.mark.parametrize(
+    ("epsilon", "word"),
+    [(0.99999, "strong"), (3.0, "moderate"), (7.99992, "weak")],
+    ids=["1", "3", "8"],
+)
 def test_what_an_epsilon_means_in_words(epsilon, word):
     assert protection("local", epsilon) == f"{word} protection: local mode, ε = {round(epsilon)}"
 
@@ -121,7 +155,11 @@ def test_a_table_that_is_none_is_refused_before_anything_starts(tmp_path, capsys
 
 def test_no_round_costs_more_than_a_device_gives():
     assert Limits().max_rho_units == MOST_RHO_UNITS
-    for plan in (DemoPlan(rounds=1, epsilon=10.0), DemoPlan(rounds=3, epsilon=8.0), DemoPlan(rounds=8, epsilon=8.0)):
+    for plan in (
+        DemoPlan(rounds=1, epsilon=10.0),
+        DemoPlan(rounds=3, epsilon=8.0),
+        DemoPlan(rounds=8, epsilon=8.0),
+    ):
         assert plan.rounds <= plan.planned_rounds
         assert rho_for_epsilon(plan.epsilon, plan.delta) // plan.planned_rounds <= MOST_RHO_UNITS
 
@@ -139,19 +177,27 @@ def test_the_same_seed_takes_the_same_devices_away_and_every_round_others():
     assert set(DemoPlan(devices=21, drop=0.2, mode="local").vanishing(1, 20).values()) == {"masked"}
 
 
-def test_small_groups_are_a_test_floor_that_devices_and_aggregator_share_and_large_ones_are_the_products():
+def test_small_groups_are_a_test_floor_that_both_sides_share_and_large_ones_are_the_products():
     small, large = DemoPlan(devices=20), DemoPlan(devices=100)
-    assert (small.floor, small.floor_words) == (Limits(16, 10, 0), "test floor: groups of 16, sums of 10")
+    assert (small.floor, small.floor_words) == (
+        Limits(16, 10, 0),
+        "test floor: groups of 16, sums of 10",
+    )
     options = small.server_options(Path("m"), 19, 1)
     assert options[options.index("--group-floor") + 1] == "16"
-    assert (large.floor, large.floor_words) == (None, "the product's own floor: groups of 32, sums of 20")
+    assert (large.floor, large.floor_words) == (
+        None,
+        "the product's own floor: groups of 32, sums of 20",
+    )
     assert "--group-floor" not in large.server_options(Path("m"), 99, 1)
     assert DemoPlan(mode="local").floor is None
 
 
 def test_shuffled_labels_teach_nothing_and_true_ones_do():
     made = generate(np.random.default_rng(5), 1500, group_rows=3)
-    table = data.from_arrays("generated", made.rows, made.labels, data.held_out_groups(made.groups, 5))
+    table = data.from_arrays(
+        "generated", made.rows, made.labels, data.held_out_groups(made.groups, 5)
+    )
     shares = data.deal(table, 6, 200, 5)
     plan, start = DemoPlan(devices=6), np.zeros(116)
 
@@ -172,7 +218,10 @@ def test_generated_rows_are_neither_trivial_nor_hopeless_for_central_training(se
     assert 0.95 <= baselines.evaluate(baselines.central(shares), table).auc <= 0.98
 
 
-@pytest.mark.parametrize(("typed", "answer"), [("y\n", True), ("YES\n", True), ("\n", False), ("", False), ("sure\n", False)])
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [("y\n", True), ("YES\n", True), ("\n", False), ("", False), ("sure\n", False)],
+)
 def test_only_a_plain_yes_is_a_yes(monkeypatch, typed, answer):
     monkeypatch.setattr("sys.stdin", io.StringIO(typed))
     console = Console(file=io.StringIO(), force_terminal=False, width=100)
@@ -215,7 +264,9 @@ def test_the_environment_holds_real_programs():
 def test_the_longest_round_of_groups_ends_before_it_is_given_up(devices, drop):
     plan = DemoPlan(devices=devices, drop=drop)
     options = plan.server_options(Path("model"), devices - 1, 1)
-    join_s, phase_s = (int(options[options.index(f"--{name}") + 1]) for name in ("join-seconds", "phase-seconds"))
+    join_s, phase_s = (
+        int(options[options.index(f"--{name}") + 1]) for name in ("join-seconds", "phase-seconds")
+    )
     assert join_s + len(PHASES) * phase_s < plan.round_seconds + AFTER_ROUND_S
 
 

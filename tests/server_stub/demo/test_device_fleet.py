@@ -1,4 +1,6 @@
-"""A simulated device that has bad luck is not missed for good: the others of its round wait for it."""
+"""A simulated device that has bad luck is not missed for good: the others of its round wait for
+it.
+"""
 
 import asyncio
 import hashlib
@@ -58,8 +60,14 @@ def test_one_that_always_fails_is_given_up_and_says_why(monkeypatch):
     assert (made.outcome, made.text, passes) == ("TASK_CHANGED", "Another task.", TRIES)
 
 
-@pytest.mark.parametrize(("answer", "until"), [(NeedsUser(VANISHED, "", ""), lambda: False), (OFFLINE, lambda: True)], ids=["gone", "over"])
-def test_one_that_was_taken_away_or_whose_round_is_over_does_not_try_again(monkeypatch, answer, until):
+@pytest.mark.parametrize(
+    ("answer", "until"),
+    [(NeedsUser(VANISHED, "", ""), lambda: False), (OFFLINE, lambda: True)],
+    ids=["gone", "over"],
+)
+def test_one_that_was_taken_away_or_whose_round_is_over_does_not_try_again(
+    monkeypatch, answer, until
+):
     assert part(monkeypatch, answer, SENT, until=until)[1] == 1
 
 
@@ -68,7 +76,10 @@ def test_one_that_is_to_vanish_first_settles_what_it_left_behind_in_an_earlier_r
     monkeypatch.setattr(AggregatorClient, "send_update", lambda _, body: sent.append(body))
     monkeypatch.setattr(AggregatorClient, "close", lambda _: None)
     client = DemoClient.__new__(DemoClient)
-    client.vanish_before, client.of_earlier_rounds = "masked", frozenset({hashlib.sha256(b"old").hexdigest()})
+    client.vanish_before, client.of_earlier_rounds = (
+        "masked",
+        frozenset({hashlib.sha256(b"old").hexdigest()}),
+    )
     client.send_update(b"old")
     with pytest.raises(NeedsUser, match="took this device away"):
         client.send_update(b"new")

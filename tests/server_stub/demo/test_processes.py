@@ -11,12 +11,22 @@ from server_stub.demo.processes import Child, last_words
 
 
 def test_the_last_line_of_a_command_becomes_its_error():
-    error = last_words("aegis-server", "2026 warning\nPORT: Port 1 cannot be listened on. Choose another with --port.\n")
-    assert (error.code, error.message) == ("PORT", "Port 1 cannot be listened on. Choose another with --port.")
+    error = last_words(
+        "aegis-server",
+        "2026 warning\nPORT: Port 1 cannot be listened on. Choose another with --port.\n",
+    )
+    assert (error.code, error.message) == (
+        "PORT",
+        "Port 1 cannot be listened on. Choose another with --port.",
+    )
     assert last_words("aegis", "aegis: NO_CONSENT: You said no.").code == "NO_CONSENT"
 
 
-@pytest.mark.parametrize("said", ["", "Traceback\nValueError: no", "no colon at all"], ids=["nothing", "traceback", "words"])
+@pytest.mark.parametrize(
+    "said",
+    ["", "Traceback\nValueError: no", "no colon at all"],
+    ids=["nothing", "traceback", "words"],
+)
 def test_other_last_words_say_that_it_ended(said):
     assert last_words("The aggregator", said).code == "CHILD_ENDED"
 
@@ -32,7 +42,9 @@ def test_a_child_that_ends_before_it_is_ready_says_why(tmp_path):
 
 
 def test_leaving_ends_a_child(tmp_path):
-    with Child("It", [sys.executable, "-c", "import signal; signal.pause()"], os.environ, tmp_path / "log") as child:
+    with Child(
+        "It", [sys.executable, "-c", "import signal; signal.pause()"], os.environ, tmp_path / "log"
+    ) as child:
         assert child.is_running
     assert not child.is_running
 
@@ -43,7 +55,8 @@ import os, signal, sys
 from pathlib import Path
 from server_stub.demo.processes import Child
 log = Path({str(tmp_path / "log")!r})
-child = Child("It", [sys.executable, "-c", "print('up', flush=True); import signal; signal.pause()"], os.environ, log)
+code = "print('up', flush=True); import signal; signal.pause()"
+child = Child("It", [sys.executable, "-c", code], os.environ, log)
 child.until(lambda: log.read_bytes() == b"up\\n", 30)
 print(child.pid, flush=True)
 signal.pause()
@@ -70,7 +83,8 @@ def interrupt(*_):
 signal.signal(signal.SIGTERM, interrupt)
 os.register_at_fork(after_in_parent=lambda: signal.raise_signal(signal.SIGTERM))
 try:
-    Child("It", [sys.executable, "-c", "import signal; signal.pause()"], os.environ, Path(sys.argv[1]))
+    code = "import signal; signal.pause()"
+    Child("It", [sys.executable, "-c", code], os.environ, Path(sys.argv[1]))
 except KeyboardInterrupt:
     print("told", signal.getsignal(signal.SIGTERM) is interrupt)
 try:
@@ -78,5 +92,11 @@ try:
 except ChildProcessError:
     print("no child is left")
 """
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "log")], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "log")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert (done.stdout, done.stderr) == ("told True\nno child is left\n", "")

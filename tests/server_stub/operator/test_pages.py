@@ -29,7 +29,13 @@ ROUND = {
     "closes_at": 1_790_086_400,
     "note": "<script>alert(1)</script>",
 }
-MODEL = {"version": 4, "published_at": 1_790_000_000, "origin": "<b>round 6", "demonstration": True, "sha256": "ab" * 32}
+MODEL = {
+    "version": 4,
+    "published_at": 1_790_000_000,
+    "origin": "<b>round 6",
+    "demonstration": True,
+    "sha256": "ab" * 32,
+}
 
 
 class Balanced(HTMLParser):
@@ -61,7 +67,11 @@ def read(page):
 def test_the_dashboard_is_whole_loads_nothing_and_believes_no_text():
     parsed = read(pages.dashboard(FIGURES, [ROUND], [MODEL], 1_790_000_100))
     assert "script" not in {tag for tag, _ in parsed.seen}
-    assert not [attrs for _, attrs in parsed.seen if "src" in attrs or attrs.get("href", "/").startswith("http")]
+    assert not [
+        attrs
+        for _, attrs in parsed.seen
+        if "src" in attrs or attrs.get("href", "/").startswith("http")
+    ]
     text = " ".join(parsed.text)
     assert "<script>alert(1)</script>" in text
     assert "version 4" in text

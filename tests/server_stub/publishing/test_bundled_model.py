@@ -1,4 +1,6 @@
-"""The packaged start model is what its maker makes, is good enough to show a verdict, and says that it is a demonstration."""
+"""The packaged start model is what its maker makes, is good enough to show a verdict, and says that
+it is a demonstration.
+"""
 
 from pathlib import Path
 
@@ -14,7 +16,11 @@ PACKAGED = Path(agent.detector.__file__).with_name("start_model.safetensors")
 
 def test_the_packaged_model_is_the_one_its_maker_makes():
     content, quality = bundled_model.make()
-    np.testing.assert_allclose(from_safetensors(PACKAGED.read_bytes()).weights, from_safetensors(content).weights, atol=2e-3)
+    np.testing.assert_allclose(
+        from_safetensors(PACKAGED.read_bytes()).weights,
+        from_safetensors(content).weights,
+        atol=2e-3,
+    )
     assert 0.95 <= quality.auc <= 0.98
 
 

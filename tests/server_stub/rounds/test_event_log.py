@@ -46,7 +46,11 @@ def test_p10_a_round_played_again_after_every_entry_is_the_same_round():
         nonlocal live
         kept.extend(entries)
         again = made(fleet, kept)
-        assert (again.devices, again.is_over, again.record()) == (live.devices, live.is_over, live.record())
+        assert (again.devices, again.is_over, again.record()) == (
+            live.devices,
+            live.is_over,
+            live.record(),
+        )
         live = again  # go on with the replayed one: nothing of the first is needed
 
     for peer in fleet.peers:
@@ -60,24 +64,41 @@ def test_p10_a_round_played_again_after_every_entry_is_the_same_round():
             keep(live.receive(kind, peer.device_id, body, fleet.now))
             assert live.receive(kind, peer.device_id, body, fleet.now) == []
             if kind == "masked" and peer is fleet.peers[3]:
-                entries = live.receive("leave", peer.device_id, peer.client.leave("WITHDRAWN"), fleet.now)
+                entries = live.receive(
+                    "leave", peer.device_id, peer.client.leave("WITHDRAWN"), fleet.now
+                )
                 assert live.is_input_open(peer.device_id)
-                kept[:] = [replace(one, body=None) if (one.kind, one.device_id) == ("masked", peer.device_id) else one for one in kept]
+                kept[:] = [
+                    replace(one, body=None)
+                    if (one.kind, one.device_id) == ("masked", peer.device_id)
+                    else one
+                    for one in kept
+                ]
                 keep(entries)
                 with pytest.raises(PeerFault, match="left"):
                     live.receive("masked", peer.device_id, body, fleet.now)
             keep(live.advance(fleet.now))
     ((_, opened),) = live.sums()
     assert opened.count == 3
-    assert opened.words.tolist() == fleet.expected([peer.device_id for peer in fleet.peers[:3]]).tolist()
+    assert (
+        opened.words.tolist()
+        == fleet.expected([peer.device_id for peer in fleet.peers[:3]]).tolist()
+    )
     assert live.record()["groups"][0]["dropped"]["masked"] == 1
 
 
 def test_who_enrolled_after_the_announcement_may_join_the_window():
     fleet = fleet_of(3)
     live = made(fleet, [opening("", 4, [], fleet.now - 3600)])
-    key, device_id = ec.generate_private_key(ec.SECP256R1()), "urn:uuid:00000000-0000-4000-8000-00000000abcd"
-    certificate = fleet.authority.issue(key.public_key(), [UniformResourceIdentifier(device_id)], start=datetime.timedelta(minutes=-1))
+    key, device_id = (
+        ec.generate_private_key(ec.SECP256R1()),
+        "urn:uuid:00000000-0000-4000-8000-00000000abcd",
+    )
+    certificate = fleet.authority.issue(
+        key.public_key(),
+        [UniformResourceIdentifier(device_id)],
+        start=datetime.timedelta(minutes=-1),
+    )
     facts = {"limits": fleet.limits, "entropy": os.urandom, "now": fleet.now}
     client = Client(fleet.config, device_id, certificate, fleet.authority.pem, signer(key), **facts)
     (entry,) = live.receive("advertise", device_id, client.advertise(), fleet.now)
@@ -105,4 +126,13 @@ def test_what_comes_at_the_wrong_time_or_from_nobody_is_refused_and_leaves_no_en
     assert refused(live.receive, "shares", one.device_id, body, 0) == "ROUND_CLOSED"
     assert refused(live.inbox, "advertise", one.device_id) == "ROUND_CLOSED"
     assert live.receive("leave", one.device_id, one.client.leave("PAUSED"), 0) == []
-    assert refused(live.receive, "advertise", fleet.peers[1].device_id, fleet.peers[1].client.advertise(), 0) == "ROUND_CLOSED"
+    assert (
+        refused(
+            live.receive,
+            "advertise",
+            fleet.peers[1].device_id,
+            fleet.peers[1].client.advertise(),
+            0,
+        )
+        == "ROUND_CLOSED"
+    )

@@ -12,7 +12,9 @@ PRODUCT = RoundPlan()
 def config_for(expected, plan=PRODUCT):
     planned = grouping(expected, plan)
     facts = {"round_id": 1, "model_version": 1, "model_digest": "ab" * 32, "now": 1000}
-    return planned, group_config(default_task(), plan, g_max=planned.g_max, min_sum=planned.min_sum, **facts)
+    return planned, group_config(
+        default_task(), plan, g_max=planned.g_max, min_sum=planned.min_sum, **facts
+    )
 
 
 @pytest.mark.parametrize("expected", [32, 33, 40, 64, 80, 99, 100, 101, 150, 199, 250, 1000, 5000])

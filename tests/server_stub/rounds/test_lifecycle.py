@@ -8,7 +8,16 @@ from agent.privacy.policy import Limits, check_config
 from agent.privacy.zcdp import epsilon, rho_units
 from agent.protocol.messages import Mode, RoundConfig
 from server_stub.config.home import default_task
-from server_stub.rounds.lifecycle import TABLE, Event, RoundPlan, State, after, due, group_config, next_config
+from server_stub.rounds.lifecycle import (
+    TABLE,
+    Event,
+    RoundPlan,
+    State,
+    after,
+    due,
+    group_config,
+    next_config,
+)
 
 
 @pytest.mark.parametrize(("state", "event"), list(product(State, Event)))
@@ -28,16 +37,32 @@ def test_every_state_is_reached_and_the_two_ends_are_ends():
 
 @pytest.mark.parametrize(
     ("updates", "now", "expected"),
-    [(0, 0, None), (4, 99, None), (5, 0, Event.TARGET), (2, 100, Event.DEADLINE), (1, 100, Event.TOO_FEW), (0, 100, Event.TOO_FEW)],
+    [
+        (0, 0, None),
+        (4, 99, None),
+        (5, 0, Event.TARGET),
+        (2, 100, Event.DEADLINE),
+        (1, 100, Event.TOO_FEW),
+        (0, 100, Event.TOO_FEW),
+    ],
 )
 def test_what_is_due(updates, now, expected):
     assert due(updates, target=5, minimum=2, closes_at=100, now=now) is expected
 
 
 @pytest.mark.parametrize("epsilon_milli", [500, 1000, 8000])
-def test_the_planned_rounds_cost_no_more_than_the_period_allows_and_devices_accept_them(epsilon_milli):
+def test_the_planned_rounds_cost_no_more_than_the_period_allows_and_devices_accept_them(
+    epsilon_milli,
+):
     plan = RoundPlan(planned=8, epsilon_milli=epsilon_milli)
-    config = next_config(default_task(Mode.LOCAL), plan, round_id=3, model_version=1, model_digest="ab" * 32, now=1000)
+    config = next_config(
+        default_task(Mode.LOCAL),
+        plan,
+        round_id=3,
+        model_version=1,
+        model_digest="ab" * 32,
+        now=1000,
+    )
     assert epsilon(8 * rho_units(config), 1e-5) <= epsilon_milli / 1000
     assert epsilon(9 * rho_units(config), 1e-5) > epsilon_milli / 1000 * 0.98
     check_config(config, default_task(Mode.LOCAL), Limits())
@@ -47,14 +72,30 @@ def test_the_planned_rounds_cost_no_more_than_the_period_allows_and_devices_acce
 def test_a_price_for_which_the_grid_has_no_room_is_the_operators_to_mend():
     plan = RoundPlan(epsilon_milli=1, planned=100_000)
     with pytest.raises(NeedsOperator) as caught:
-        next_config(default_task(Mode.LOCAL), plan, round_id=1, model_version=1, model_digest="ab" * 32, now=0)
+        next_config(
+            default_task(Mode.LOCAL),
+            plan,
+            round_id=1,
+            model_version=1,
+            model_digest="ab" * 32,
+            now=0,
+        )
     assert caught.value.code == "PRICE_TOO_LOW"
 
 
 @pytest.mark.parametrize("mode", [Mode.LOCAL, Mode.SECAGG])
 def test_a_subset_of_coordinates_is_drawn_for_each_round_and_accepted_by_devices(mode):
-    plan, task, seeds = RoundPlan(coordinates=40), default_task(mode), iter(f"{number:064x}" for number in range(100))
-    told = {"model_version": 1, "model_digest": "ab" * 32, "now": 0, "random_hex": lambda _: next(seeds)}
+    plan, task, seeds = (
+        RoundPlan(coordinates=40),
+        default_task(mode),
+        iter(f"{number:064x}" for number in range(100)),
+    )
+    told = {
+        "model_version": 1,
+        "model_digest": "ab" * 32,
+        "now": 0,
+        "random_hex": lambda _: next(seeds),
+    }
 
     def made(number, plan=plan):
         if mode is Mode.LOCAL:

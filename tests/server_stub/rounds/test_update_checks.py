@@ -17,7 +17,9 @@ from server_stub.rounds.update_checks import check_update, max_update_bytes, nam
 @pytest.fixture(scope="module")
 def config():
     plan = RoundPlan(epsilon_milli=8000, planned=8)
-    return next_config(default_task(Mode.LOCAL), plan, round_id=7, model_version=1, model_digest="ab" * 32, now=0)
+    return next_config(
+        default_task(Mode.LOCAL), plan, round_id=7, model_version=1, model_digest="ab" * 32, now=0
+    )
 
 
 def test_an_honest_update_passes_and_fits(config):
@@ -27,7 +29,10 @@ def test_an_honest_update_passes_and_fits(config):
     assert len(body) <= max_update_bytes(config)
 
 
-@pytest.mark.parametrize("change", [{"round_id": 0}, {"round_id": "7"}, {"round_id": True}, {"extra": 1}, {"round_id": 2**53}])
+@pytest.mark.parametrize(
+    "change",
+    [{"round_id": 0}, {"round_id": "7"}, {"round_id": True}, {"extra": 1}, {"round_id": 2**53}],
+)
 def test_a_header_that_names_no_round(config, change):
     good = decode(seal_local(np.zeros(config.d), config, "ab" * 8))
     with pytest.raises(PeerFault) as caught:
@@ -35,7 +40,17 @@ def test_a_header_that_names_no_round(config, change):
     assert caught.value.code == "BAD_ENVELOPE"
 
 
-@pytest.mark.parametrize("change", [{"round_id": 8}, {"d": True}, {"bits": 20}, {"attempt": ""}, {"attempt": 3}, {"attempt": "a" * 65}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"round_id": 8},
+        {"d": True},
+        {"bits": 20},
+        {"attempt": ""},
+        {"attempt": 3},
+        {"attempt": "a" * 65},
+    ],
+)
 def test_an_update_of_something_else(config, change):
     good = decode(seal_local(np.zeros(config.d), config, "ab" * 8))
     with pytest.raises(PeerFault) as caught:
@@ -45,7 +60,9 @@ def test_an_update_of_something_else(config, change):
 
 def test_values_that_no_honest_update_has(config):
     good = decode(seal_local(np.zeros(config.d), config, "ab" * 8))
-    far = b"\x00" * (len(good.payload) // 2) + b"\x7f" * (len(good.payload) - len(good.payload) // 2)
+    far = b"\x00" * (len(good.payload) // 2) + b"\x7f" * (
+        len(good.payload) - len(good.payload) // 2
+    )
     with pytest.raises(PeerFault) as caught:
         check_update(Envelope(good.header, far), config)
     assert caught.value.code == "SUM_OUT_OF_RANGE"
@@ -53,7 +70,9 @@ def test_values_that_no_honest_update_has(config):
 
 def test_the_mean_of_many_updates_is_near_their_mean(config):
     vectors = [clip(np.random.default_rng(n).normal(size=config.d), 1.0) for n in range(400)]
-    mean, count = mean_update((seal_local(vector, config, os.urandom(8).hex()) for vector in vectors), config)
+    mean, count = mean_update(
+        (seal_local(vector, config, os.urandom(8).hex()) for vector in vectors), config
+    )
     from agent.privacy.codec import noise_sd
 
     assert count == 400

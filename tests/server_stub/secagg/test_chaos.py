@@ -1,5 +1,6 @@
-"""Groups of up to twelve under a bad network: messages late, twice, out of order, damaged, replayed and under other names; devices and the
-aggregator crash and start again. Whatever happens: the exact sum over the survivors, never below the minimum, or nothing.
+"""Groups of up to twelve under a bad network: messages late, twice, out of order, damaged, replayed
+and under other names; devices and the aggregator crash and start again. Whatever happens: the exact
+sum over the survivors, never below the minimum, or nothing.
 """
 
 from contextlib import suppress
@@ -27,7 +28,10 @@ NEXT = {
 class Chaos(RuleBasedStateMachine):
     @initialize(size=st.integers(3, 12), least=st.integers(2, 6), gamma=st.sampled_from([0, 200]))
     def begin(self, size, least, gamma):
-        self.fleet = Fleet(size, plan(size, min_sum=min(size, max(least, gamma * size // 1000 + 1)), gamma_milli=gamma))
+        self.fleet = Fleet(
+            size,
+            plan(size, min_sum=min(size, max(least, gamma * size // 1000 + 1)), gamma_milli=gamma),
+        )
         self.advertised = [(peer.device_id, peer.client.advertise()) for peer in self.fleet.peers]
         self.log = []
         self.group = self.restarted()
@@ -38,7 +42,9 @@ class Chaos(RuleBasedStateMachine):
         self.outcome = None
 
     def restarted(self):
-        """The aggregator from what it has stored: accepted messages, and the times at which it went on."""
+        """The aggregator from what it has stored: accepted messages, and the times at which it went
+        on.
+        """
         join = Join(self.fleet.config, self.fleet.authority.pem, self.fleet.now)
         for device_id, body in self.advertised:
             join.advertise(device_id, body)
@@ -69,7 +75,11 @@ class Chaos(RuleBasedStateMachine):
                 client.accept_shares(heard)
                 body = self.sealed_inputs[peer.device_id] = client.mask(peer.sealed)
             else:
-                body = {"shares": client.shares, "consistency": client.consistency, "unmask": client.unmask}[kind](heard)
+                body = {
+                    "shares": client.shares,
+                    "consistency": client.consistency,
+                    "unmask": client.unmask,
+                }[kind](heard)
         except PeerFault:
             client.wipe()
             return
@@ -119,8 +129,12 @@ class Chaos(RuleBasedStateMachine):
     @precondition(lambda self: any(kind in SIGNED for kind, _, _ in self.arrived))
     @rule(data=st.data())
     def a_message_comes_under_another_name(self, data):
-        """What is signed or committed to counts for nobody else. (A dealing and a leave are bound to their sender by the request.)"""
-        kind, sender, body = data.draw(st.sampled_from([message for message in self.arrived if message[0] in SIGNED]))
+        """What is signed or committed to counts for nobody else. (A dealing and a leave are bound
+        to their sender by the request.)
+        """
+        kind, sender, body = data.draw(
+            st.sampled_from([message for message in self.arrived if message[0] in SIGNED])
+        )
         other = data.draw(st.sampled_from(self.fleet.peers))
         before = self.group.counts()
         with suppress(PeerFault):
@@ -158,7 +172,11 @@ class Chaos(RuleBasedStateMachine):
     def the_aggregator_restarts(self):
         before = self.group
         self.group = self.restarted()
-        assert (self.group.state, self.group.counts(), self.group.deadline) == (before.state, before.counts(), before.deadline)
+        assert (self.group.state, self.group.counts(), self.group.deadline) == (
+            before.state,
+            before.counts(),
+            before.deadline,
+        )
 
     @invariant()
     def exact_or_nothing(self):
@@ -192,5 +210,7 @@ class Chaos(RuleBasedStateMachine):
         assert self.group.state in ENDED
 
 
-Chaos.TestCase.settings = settings(max_examples=15, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+Chaos.TestCase.settings = settings(
+    max_examples=15, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
 test_p6_p10_chaos = Chaos.TestCase

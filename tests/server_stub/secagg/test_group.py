@@ -1,4 +1,6 @@
-"""Whole groups: every way of dropping out ends in the exact sum over the survivors or in nothing."""
+"""Whole groups: every way of dropping out ends in the exact sum over the survivors or in
+nothing.
+"""
 
 from itertools import combinations
 
@@ -32,10 +34,16 @@ def test_p6_every_subset_dropping_at_every_phase(n):
             fleet = Fleet(n, plan(n, min_sum=min(3, n)))
             group = fleet.run({phase: dropped})
             check(fleet, group)
-            needed = codec.fewest(n, fleet.config) if phase in ("shares", "masked") else codec.threshold(n, fleet.config)
+            needed = (
+                codec.fewest(n, fleet.config)
+                if phase in ("shares", "masked")
+                else codec.threshold(n, fleet.config)
+            )
             assert (group.state is Group.DONE) == (n - len(dropped) >= needed), (phase, dropped)
             if group.state is Group.DONE:
-                assert group.result.count == n - (len(dropped) if phase in ("shares", "masked") else 0)
+                assert group.result.count == n - (
+                    len(dropped) if phase in ("shares", "masked") else 0
+                )
 
 
 def test_p6_drops_in_several_phases_add_up():
@@ -146,7 +154,9 @@ def test_a_giver_of_a_false_share_is_named_and_skipped():
     context = group._context
     shares = list(codec.decode_unmask(body, context, 5))
     shares[3] = bytes(33)
-    refused("SHARE_FALSE", group.receive, "unmask", liar.device_id, codec.encode_unmask(context, shares))
+    refused(
+        "SHARE_FALSE", group.receive, "unmask", liar.device_id, codec.encode_unmask(context, shares)
+    )
     assert group.blamed == {liar.device_id: "SHARE_FALSE"}
     for peer in fleet.peers[1:]:
         fleet.say(group, peer, "unmask")
@@ -197,7 +207,9 @@ def test_groups_are_drawn_by_the_beacon_and_small_ones_left_out():
     groups = join.close(0)
     assert len(groups) >= 4
     assert all(3 <= len(group.devices) <= 12 for group in groups)
-    assert sorted([name for group in groups for name in group.devices] + list(join.left_out)) == sorted(p.device_id for p in fleet.peers)
+    assert sorted(
+        [name for group in groups for name in group.devices] + list(join.left_out)
+    ) == sorted(p.device_id for p in fleet.peers)
     total = np.zeros(8, np.uint32)
     for group in groups:
         members = [peer for peer in fleet.peers if peer.device_id in group.devices]
@@ -215,7 +227,9 @@ def test_too_few_advertisements_make_no_group():
     join = fleet.join(fleet.peers[:2])
     assert join.close(0) == []
     assert len(join.left_out) == 2
-    refused("ROUND_CLOSED", join.advertise, fleet.peers[2].device_id, fleet.peers[2].client.advertise())
+    refused(
+        "ROUND_CLOSED", join.advertise, fleet.peers[2].device_id, fleet.peers[2].client.advertise()
+    )
 
 
 def test_the_join_window_checks_who_advertises():
@@ -261,4 +275,8 @@ def test_p10_the_same_calls_make_the_same_group_again():
     again = fresh()
     for message in said:
         again.receive(*message) if isinstance(message, tuple) else again.advance(message)
-    assert again.result.words.tolist() == group.result.words.tolist() == fleet.expected(group.result.devices).tolist()
+    assert (
+        again.result.words.tolist()
+        == group.result.words.tolist()
+        == fleet.expected(group.result.devices).tolist()
+    )

@@ -18,7 +18,11 @@ def test_p6_any_number_of_threads(threads, monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: threads)
     words = np.arange(3 * unmasking.ALONE_BELOW_WORDS + 5, dtype=np.uint32)
     secrets, opening, shares = dealt(3)
-    apply(words, [self_key(secret, opening.context, number) for number, secret in enumerate(secrets)], [])
+    apply(
+        words,
+        [self_key(secret, opening.context, number) for number, secret in enumerate(secrets)],
+        [],
+    )
     unmasking.unmask(words, opening, shares)
     assert words.tolist() == list(range(3 * unmasking.ALONE_BELOW_WORDS + 5))
 
@@ -34,9 +38,16 @@ def test_a_false_secret_is_its_dealers():
 
 def dealt(n):
     secrets, context = [os.urandom(32) for _ in range(n)], os.urandom(32)
-    public = [X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw() for secret in secrets]
+    public = [
+        X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
+        for secret in secrets
+    ]
     digests = {number: self_secret_digest(context, secret) for number, secret in enumerate(secrets)}
     everybody = frozenset(range(n))
     split_up = [split(secret, 2, n, os.urandom) for secret in secrets]
     shares = {giver: {dealer: split_up[dealer][giver] for dealer in range(n)} for giver in range(2)}
-    return secrets, Opening(context, "00" * 32, "11" * 32, public, digests, everybody, everybody), shares
+    return (
+        secrets,
+        Opening(context, "00" * 32, "11" * 32, public, digests, everybody, everybody),
+        shares,
+    )

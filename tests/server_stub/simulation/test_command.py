@@ -1,4 +1,6 @@
-"""`aegis simulate`: the arithmetic is the machines', the wall stands, liars are counted, and what is printed is what the schema says."""
+"""`aegis simulate`: the arithmetic is the machines', the wall stands, liars are counted, and what
+is printed is what the schema says.
+"""
 
 import json
 import os
@@ -25,7 +27,9 @@ from server_stub.simulation.training import RECIPES, Fleet, Inputs, Recipe, judg
 from server_stub.simulation.world import DELTA, Options, World, planned
 from tests.fakes.secagg import plan
 
-SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "schemas" / "simulate.schema.json").read_text())
+SCHEMA = json.loads(
+    (Path(__file__).parents[3] / "docs" / "schemas" / "simulate.schema.json").read_text()
+)
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +69,17 @@ LIMITS = Limits(min_group=2, min_sum=2, gamma_milli=0, max_rho_units=2**60)
 
 @pytest.mark.parametrize("bits", [16, 20, 24, 32])
 def test_p6_the_arithmetic_alone_comes_to_what_the_machines_come_to(bits):
-    """Three devices, each silent from any phase or from none: all 125 ways, shared out over the word sizes."""
+    """Three devices, each silent from any phase or from none: all 125 ways, shared out over the
+    word sizes.
+    """
     config, authority, draw = plan(3, d=9, bits=bits), Authority(), np.random.default_rng(bits)
     ways = list(product(["", *PHASES], repeat=3))
     for silent in ways[[16, 20, 24, 32].index(bits) :: 4]:
         words = [draw.integers(0, 1 << bits, sent_words(config), dtype=np.uint32) for _ in range(3)]
-        same(opened_by_machines(authority, LIMITS, config, words, silent), opened_directly(config, words, silent))
+        same(
+            opened_by_machines(authority, LIMITS, config, words, silent),
+            opened_directly(config, words, silent),
+        )
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -79,19 +88,30 @@ def test_p6_so_do_larger_groups_with_colluding_devices_in_the_plan(seed):
     size = int(draw.integers(6, 13))
     config = plan(size, min_sum=max(4, size // 2), gamma_milli=200)
     silent = draw.choice(["", "", "", "", *PHASES], size).tolist()
-    words = [draw.integers(0, 1 << config.bits, sent_words(config), dtype=np.uint32) for _ in range(size)]
-    same(opened_by_machines(Authority(), LIMITS, config, words, silent), opened_directly(config, words, silent))
+    words = [
+        draw.integers(0, 1 << config.bits, sent_words(config), dtype=np.uint32) for _ in range(size)
+    ]
+    same(
+        opened_by_machines(Authority(), LIMITS, config, words, silent),
+        opened_directly(config, words, silent),
+    )
 
 
 @pytest.mark.parametrize("survivors", [6, 10])
 def test_p7_the_noise_of_a_sum_that_the_machines_opened_is_the_planned_one(survivors):
-    """At the minimum and at full survival, through codec, masks, shares and unmasking to the mean: within four standard errors."""
+    """At the minimum and at full survival, through codec, masks, shares and unmasking to the mean:
+    within four standard errors.
+    """
     config, draw = plan(10, d=2000, min_sum=6), np.random.default_rng(survivors)
     vectors = [clip(draw.normal(size=2000), 1.0) for _ in range(10)]
     words = [encode_update(vector, config, os.urandom(32)) for vector in vectors]
-    outcome = opened_by_machines(Authority(), LIMITS, config, words, ["masked"] * (10 - survivors) + [""] * survivors)
+    outcome = opened_by_machines(
+        Authority(), LIMITS, config, words, ["masked"] * (10 - survivors) + [""] * survivors
+    )
     assert len(outcome.survivors) == survivors
-    error = decode_sum(outcome.words, config, survivors) - np.mean([vectors[place] for place in outcome.survivors], axis=0)
+    error = decode_sum(outcome.words, config, survivors) - np.mean(
+        [vectors[place] for place in outcome.survivors], axis=0
+    )
     planned_variance = noise_sd(config, survivors) ** 2 * (1 + 0.25 / config.noise_var)
     assert abs(np.mean(error**2) / planned_variance - 1) < 4 * (2 / 2000) ** 0.5
 
@@ -113,9 +133,17 @@ def test_it_prints_what_the_schema_says(data, capsys):
     printed = capsys.readouterr()
     answer = json.loads(printed.out)
     jsonschema.validate(answer, SCHEMA)
-    assert [line.split(":")[0] for line in printed.err.splitlines()] == ["round 1 of 3", "round 2 of 3", "round 3 of 3"]
+    assert [line.split(":")[0] for line in printed.err.splitlines()] == [
+        "round 1 of 3",
+        "round 2 of 3",
+        "round 3 of 3",
+    ]
     assert answer["machines"]
-    assert answer["bytes_up_per_device_round"] > answer["vector_bytes"] == packed_bytes(128, answer["bits"])
+    assert (
+        answer["bytes_up_per_device_round"]
+        > answer["vector_bytes"]
+        == packed_bytes(128, answer["bits"])
+    )
     assert answer["floor"] == "test floor: groups of 12, sums of 9"
     assert 3.9 < answer["epsilon_ledger"] <= 4
     assert answer["epsilon_central"] < answer["epsilon_ledger"] < answer["epsilon_local"]
@@ -128,7 +156,23 @@ def test_the_model_gets_better(data):
 
 
 def test_without_json_it_is_a_table_for_people(data, capsys):
-    assert main(["simulate", "--devices", "200", "--rounds", "1", "--data", str(data), "--no-machines", "--attack", "label-flip"]) == 0
+    assert (
+        main(
+            [
+                "simulate",
+                "--devices",
+                "200",
+                "--rounds",
+                "1",
+                "--data",
+                str(data),
+                "--no-machines",
+                "--attack",
+                "label-flip",
+            ]
+        )
+        == 0
+    )
     printed = capsys.readouterr().out
     assert "The protocol's arithmetic alone" in printed
     assert "20 devices attack: label-flip" in printed
@@ -151,9 +195,16 @@ def test_p5_a_round_that_the_budget_does_not_hold_finds_no_device(data):
     once = options(data, rounds=1)
     config, _, _ = planned(once, RECIPES["logistic"])
     table = np.load(data)
-    shares = tuple(Share(table["X"][at : at + 4], table["y"][at : at + 4]) for at in range(0, 160, 4))
+    shares = tuple(
+        Share(table["X"][at : at + 4], table["y"][at : at + 4]) for at in range(0, 160, 4)
+    )
     world = World(
-        once, Fleet(shares, RECIPES["logistic"], np.zeros(40, bool)), np.zeros(40, bool), config, np.random.default_rng(1), opened_directly
+        once,
+        Fleet(shares, RECIPES["logistic"], np.zeros(40, bool)),
+        np.zeros(40, bool),
+        config,
+        np.random.default_rng(1),
+        opened_directly,
     )
     assert world.hold(1, lambda: None).refused == 0
     line = world.hold(2, lambda: None)
@@ -162,7 +213,9 @@ def test_p5_a_round_that_the_budget_does_not_hold_finds_no_device(data):
     assert rho_units(config) <= rho_for_epsilon(1.0, DELTA)
 
 
-def test_a_program_that_skips_the_clipping_is_noticed_where_it_leaves_the_range_and_harms_where_not(data):
+def test_a_program_that_skips_the_clipping_is_noticed_where_it_leaves_the_range_and_harms_where_not(
+    data,
+):
     honest = run(options(data, epsilon=4.0)).after.auc
     lying = run(options(data, epsilon=4.0, attack=Attack.SCALE_OVER, attackers=0.2))
     assert lying.attackers == 8
@@ -181,7 +234,9 @@ def test_features_that_are_not_held_are_the_same(data, monkeypatch):
     made = Inputs(rows, recipe)
     assert made.of(slice(10, 20)) == pytest.approx(held.of(slice(10, 20)), abs=1e-5)
     labels = np.arange(300) % 2
-    assert judge(np.ones(33), made, labels).auc == pytest.approx(judge(np.ones(33), held, labels).auc, abs=1e-6)
+    assert judge(np.ones(33), made, labels).auc == pytest.approx(
+        judge(np.ones(33), held, labels).auc, abs=1e-6
+    )
 
 
 def test_p11_what_cannot_be_simulated_is_said(data, tmp_path, capsys):
@@ -197,7 +252,13 @@ def test_p11_what_cannot_be_simulated_is_said(data, tmp_path, capsys):
     with pytest.raises(NeedsOperator) as raised:
         run(options(data, drop=0.9))
     assert raised.value.code == "GROUP_PLAN"
-    for words in (["--devices", "x"], ["--devices", "2"], ["--drop", "1.5"], ["--attack", "none-such"], ["--epsilon", "nan"]):
+    for words in (
+        ["--devices", "x"],
+        ["--devices", "2"],
+        ["--drop", "1.5"],
+        ["--attack", "none-such"],
+        ["--epsilon", "nan"],
+    ):
         with pytest.raises(SystemExit) as ended:
             main(["simulate", "--data", str(data), *words])
         assert ended.value.code == 2
@@ -212,7 +273,20 @@ def test_a_subset_of_coordinates_is_smaller_and_costs_the_same(data):
 
 
 def test_the_plain_path_says_that_it_is_not_private_and_names_no_epsilon(data, capsys):
-    words = ["simulate", "--data", str(data), "--devices", "40", "--rounds", "4", "--model", "logistic", "--plain", "--top-k", "30"]
+    words = [
+        "simulate",
+        "--data",
+        str(data),
+        "--devices",
+        "40",
+        "--rounds",
+        "4",
+        "--model",
+        "logistic",
+        "--plain",
+        "--top-k",
+        "30",
+    ]
     assert main([*words, "--drop", "0.2", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     jsonschema.validate(answer, SCHEMA)

@@ -67,7 +67,9 @@ def test_after_a_slow_one_the_next_go_through_the_thread_for_a_while(turns, monk
     assert after != threading.get_ident() == later
 
 
-def test_a_database_that_another_process_writes_to_is_waited_for_while_the_loop_goes_on(turns, tmp_path):
+def test_a_database_that_another_process_writes_to_is_waited_for_while_the_loop_goes_on(
+    turns, tmp_path
+):
     path = tmp_path / "a.sqlite3"
     store = Store(f"sqlite:///{path}")
     other = sqlite3.connect(path, isolation_level=None)
@@ -77,7 +79,9 @@ def test_a_database_that_another_process_writes_to_is_waited_for_while_the_loop_
     def write():
         tried.append(threading.get_ident())
         with store.direct.writing() as sql:
-            sql.execute("INSERT INTO devices (device_id, enrolled_at, erase_hash) VALUES ('d', 1, '')")
+            sql.execute(
+                "INSERT INTO devices (device_id, enrolled_at, erase_hash) VALUES ('d', 1, '')"
+            )
         return "written"
 
     async def story():

@@ -18,7 +18,13 @@ def upgrade() -> None:
     op.create_table(
         "certificates",
         sa.Column("fingerprint", sa.Text, primary_key=True),
-        sa.Column("device_id", sa.Text, sa.ForeignKey("devices.device_id", ondelete="CASCADE"), nullable=False, index=True),
+        sa.Column(
+            "device_id",
+            sa.Text,
+            sa.ForeignKey("devices.device_id", ondelete="CASCADE"),
+            nullable=False,
+            index=True,
+        ),
         sa.Column("public_key", sa.LargeBinary, nullable=False),
         sa.Column("not_before", sa.BigInteger, nullable=False),
         sa.Column("not_after", sa.BigInteger, nullable=False),

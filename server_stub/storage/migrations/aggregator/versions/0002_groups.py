@@ -1,4 +1,6 @@
-"""Secure aggregation: what devices said in a round, in order, while it lasts; what came of its groups, for good."""
+"""Secure aggregation: what devices said in a round, in order, while it lasts; what came of its
+groups, for good.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +14,9 @@ def upgrade() -> None:
     op.create_table(
         "messages",
         sa.Column("number", sa.Integer, primary_key=True),
-        sa.Column("round_id", sa.Integer, sa.ForeignKey("rounds.round_id"), nullable=False, index=True),
+        sa.Column(
+            "round_id", sa.Integer, sa.ForeignKey("rounds.round_id"), nullable=False, index=True
+        ),
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("device_id", sa.Text, nullable=False),

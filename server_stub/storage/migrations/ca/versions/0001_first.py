@@ -27,7 +27,9 @@ def upgrade() -> None:
         "certificates",
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
         sa.Column("fingerprint", sa.Text, nullable=False, unique=True),
-        sa.Column("device_id", sa.Text, sa.ForeignKey("enrolments.device_id"), nullable=False, index=True),
+        sa.Column(
+            "device_id", sa.Text, sa.ForeignKey("enrolments.device_id"), nullable=False, index=True
+        ),
         sa.Column("public_key", sa.LargeBinary, nullable=False, index=True),
         sa.Column("serial", sa.Text, nullable=False),
         sa.Column("not_after", sa.BigInteger, nullable=False),
