@@ -19,18 +19,18 @@ from agent import atomic_file
 from agent.api.methods import Service
 from agent.clock import Clock, SystemClock
 from agent.conditions.evaluate import limits_of
-from agent.config.effective import Terms
+from agent.config.effective import EffectiveConfig
 from agent.consent.gate import Gate
 from agent.consent.record import Record
-from agent.enrolment.client import ClientFactory, Membership
-from agent.errors import AegisError, NeedsUser
+from agent.enrolment.client import ClientFactory, EnrolmentClient
+from agent.errors import AegisError, UserActionError
 from agent.paths import RECORD_PREFIX, Home, policy_path, runtime_folder
 from agent.reasons import Reason
 from agent.reports.status_builder import Faults, own_reasons, status_of
-from agent.rounds.budget_gate import Wall
-from agent.rounds.checkpoint import Drafts
-from agent.rounds.outcome import PassResult
-from agent.rounds.runner import Participation, wipe
+from agent.rounds.budget_gate import BudgetGate
+from agent.rounds.checkpoint import CheckpointStore
+from agent.rounds.outcome import CycleResult
+from agent.rounds.runner import RoundRunner, wipe
 from agent.status import ReadingView, Status, StopView
 from agent.store.database import Database
 from agent.store.head import Head
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from agent.identity.keystore import KeyStore
     from agent.models.repository import ModelRepository
     from agent.models.store import ModelStore
-    from agent.privacy.policy import Limits
+    from agent.privacy.policy import DeviceLimits
     from agent.supervisor.governor import Measured
     from agent.supervisor.supervision import Supervision
     from agent.supervisor.watchdog import Caps, StopEvent
@@ -135,7 +135,7 @@ class Agent:
         keystore: "KeyStore | None",
         worker: "Worker | None",
         client_factory: ClientFactory | None,
-        limits: "Callable[[], Limits] | None" = None,
+        limits: "Callable[[], DeviceLimits] | None" = None,
         conditions: Conditions | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         on_machine: bool = False,
@@ -145,7 +145,7 @@ class Agent:
         self.environ = environ
         self.database = Database(home.database)
         self.values = Values(self.database, "value")
-        self.terms = Terms(
+        self.terms = EffectiveConfig(
             home, self.values, Values(self.database, "setting"), environ, policy_path(environ)
         )
         self.record = Record(self.database, clock)
@@ -166,7 +166,7 @@ class Agent:
         self._run_now: Callable[[], None] = lambda: None
         self._quit: Callable[[], None] = lambda: None
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="blocking")
-        self.membership = Membership(
+        self.membership = EnrolmentClient(
             clock=clock,
             terms=self.terms,
             values=self.values,
@@ -177,9 +177,9 @@ class Agent:
             blocking=self.blocking,
             changed=self.changed,
         )
-        self.wall = Wall(clock, self.terms, self.ledger, self.values)
-        self.drafts = Drafts(home.scratch, self.values, self.identity_file)
-        self.participation = Participation(
+        self.wall = BudgetGate(clock, self.terms, self.ledger, self.values)
+        self.drafts = CheckpointStore(home.scratch, self.values, self.identity_file)
+        self.participation = RoundRunner(
             home=home,
             clock=clock,
             terms=self.terms,
@@ -206,7 +206,7 @@ class Agent:
 
     async def make_pass(
         self, *, hold_s: int, override: bool = False, patience_s: int = 0
-    ) -> PassResult:
+    ) -> CycleResult:
         """One pass, with its end noted for the status.
 
         `patience_s`: how long it waits for a group to meet.
@@ -405,7 +405,7 @@ class Agent:
         self.home.identity.unlink(missing_ok=True)
         return True
 
-    def _own_limits(self) -> "Limits":
+    def _own_limits(self) -> "DeviceLimits":
         from agent.config.device_limits import limits_for
 
         return limits_for(self.home, self.terms.gate_facts().server_host)
@@ -484,11 +484,11 @@ def build(
     keystore: "KeyStore | None" = None,
     worker: "Worker | None" = None,
     client_factory: ClientFactory | None = None,
-    limits: "Callable[[], Limits] | None" = None,
+    limits: "Callable[[], DeviceLimits] | None" = None,
     conditions: Conditions | None = None,
     environ: Mapping[str, str] | None = None,
     demo: bool = False,
-    floor: "Limits | None" = None,
+    floor: "DeviceLimits | None" = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     on_machine: bool = False,
 ) -> Agent:
@@ -496,7 +496,7 @@ def build(
     with `floor` as its bounds on groups; `on_machine` is a device that heeds the state of this
     computer (battery, load, idle time ...); simulated ones do not.
 
-    Raises NeedsUser HOME_UNUSABLE, STORE_NEWER, STORE_DAMAGED, DISK_FULL.
+    Raises UserActionError HOME_UNUSABLE, STORE_NEWER, STORE_DAMAGED, DISK_FULL.
     """
     place = Home(home)
     place.prepare()
@@ -534,14 +534,14 @@ def start_model() -> ScanningModel:
 async def _machine_slot() -> AsyncIterator[None]:
     """One training at a time on this computer, whoever is logged in; waits for its turn.
 
-    Raises NeedsUser TRAINING_ELSEWHERE.
+    Raises UserActionError TRAINING_ELSEWHERE.
     """
     from agent.supervisor.reaper import MachineSlot, machine_folder
 
     slot, tries = MachineSlot(machine_folder()), 0
     while not slot.take():
         if (tries := tries + 1) > SLOT_TRIES:
-            raise NeedsUser(
+            raise UserActionError(
                 "TRAINING_ELSEWHERE",
                 "Another AegisAI is training on this computer.",
                 "This one goes on when it has ended.",

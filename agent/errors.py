@@ -27,15 +27,15 @@ class AegisError(Exception):
         return {"code": self.code, "message": self.message, "remedy": self.remedy}
 
 
-class NeedsUser(AegisError):
+class UserActionError(AegisError):
     """The person at this computer can mend it."""
 
 
-class NeedsOperator(AegisError):
+class OperatorActionError(AegisError):
     """IT or the operator of the aggregator must act."""
 
 
-class PeerFault(AegisError):
+class PeerError(AegisError):
     """The other end (server, device, a client on the local channel, a file) sent something wrong;
     nothing was changed.
     """

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.errors import NeedsUser
+from agent.errors import UserActionError
 
 RECORD_PREFIX = "running-worker-"
 """A file of this name and its pid is there while a worker trains (agent.supervisor.reaper)."""
@@ -82,14 +82,14 @@ class Home:
         return self.demo_mark.exists()
 
     def prepare(self) -> None:
-        """Make the folders, readable by their owner only. Raises NeedsUser HOME_UNUSABLE."""
+        """Make the folders, readable by their owner only. Raises UserActionError HOME_UNUSABLE."""
         try:
             for folder in (self.root, self.models, self.scratch, self.logs):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if os.name != "nt":
                 self.root.chmod(0o700)
         except OSError as error:
-            raise NeedsUser(
+            raise UserActionError(
                 "HOME_UNUSABLE",
                 f"The folder for AegisAI's own files cannot be used ({error.strerror}).",
                 "Choose another with --home or AEGIS_HOME, or free some space.",

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from agent import __version__
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.reasons import Reason, ReasonCode
 
 STATUS_VERSION = 1
@@ -182,7 +182,7 @@ class Status:
     def from_json(value: dict[str, Any]) -> "Status":
         """Read what `to_json` wrote.
 
-        Raises PeerFault when a field is missing, unknown or of another type.
+        Raises PeerError when a field is missing, unknown or of another type.
         """
         try:
             known = {field.name for field in fields(Status)}
@@ -218,7 +218,7 @@ class Status:
                 }
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise PeerFault(
+            raise PeerError(
                 "BAD_STATUS",
                 "The agent's status could not be read.",
                 "Update both programs.",

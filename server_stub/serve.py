@@ -16,16 +16,16 @@ from typing import Any
 import uvicorn
 
 from agent.clock import Clock, SystemClock
-from agent.errors import NeedsOperator
+from agent.errors import OperatorActionError
 from server_stub.api import service as device_port
 from server_stub.api.peer_certificate import with_limits
-from server_stub.api.rate_limit import Limits, Rates
+from server_stub.api.rate_limit import DevicePortLimits, Rates
 from server_stub.ca.authority import Authority
 from server_stub.ca.rpc import Enrolment
-from server_stub.config.home import Home, Settings
-from server_stub.coordinator.driver import Conductor
+from server_stub.config.home import ServerHome, ServerSettings
+from server_stub.coordinator.driver import RoundDriver
 from server_stub.operator import app
-from server_stub.storage.serial_executor import Turns
+from server_stub.storage.serial_executor import SerialExecutor
 from server_stub.storage.store import Store
 
 KEEP_ALIVE_S = 60
@@ -85,11 +85,16 @@ class _Uvicorn(uvicorn.Server):
 
 
 def run(
-    home: Home, settings: Settings, *, database: str = "", ready_file: Path | None = None
+    home: ServerHome,
+    settings: ServerSettings,
+    *,
+    database: str = "",
+    ready_file: Path | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    Prints one line when ready. Raises NeedsOperator PORT, DATABASE, NO_MODEL, PRICE_TOO_LOW ….
+    Prints one line when ready. Raises OperatorActionError PORT, DATABASE, NO_MODEL, PRICE_TOO_LOW
+    ….
     """
 
     async def until_told() -> None:
@@ -122,8 +127,8 @@ def run(
 
 
 async def serve(
-    home: Home,
-    settings: Settings,
+    home: ServerHome,
+    settings: ServerSettings,
     authority: Enrolment,
     *,
     clock: Clock,
@@ -137,10 +142,10 @@ async def serve(
     `rates` take the place of the settings'.
     """
     key = home.signing_key()
-    with contextlib.closing(Turns()) as turns:
+    with contextlib.closing(SerialExecutor()) as turns:
         store = Store(database or home.database_url)
         try:
-            conductor = Conductor(home, store, settings, key, clock, turns, authority.revocations)
+            conductor = RoundDriver(home, store, settings, key, clock, turns, authority.revocations)
             await turns.run(conductor.step)
             server = device_port.Server(
                 home, settings, store, authority, conductor, key, clock, turns, rates
@@ -163,7 +168,7 @@ async def serve(
 
 async def _until(
     stop: asyncio.Event,
-    conductor: Conductor,
+    conductor: RoundDriver,
     devices: _Uvicorn,
     operator: _Uvicorn,
     announce: Callable[[], None],
@@ -189,7 +194,7 @@ async def _until(
             raise failure
 
 
-def _authority(home: Home) -> contextlib.AbstractContextManager[Enrolment]:
+def _authority(home: ServerHome) -> contextlib.AbstractContextManager[Enrolment]:
     """A process of its own, where there are Unix sockets."""
     if hasattr(socket, "AF_UNIX"):
         from server_stub.ca.process import reached
@@ -201,19 +206,19 @@ def _authority(home: Home) -> contextlib.AbstractContextManager[Enrolment]:
 async def _start(server: _Uvicorn) -> None:
     """Serve.
 
-    Raises NeedsOperator PORT when the port is taken (uvicorn itself would end the process).
+    Raises OperatorActionError PORT when the port is taken (uvicorn itself would end the process).
     """
     try:
         await server.serve()
     except SystemExit as error:
-        raise NeedsOperator(
+        raise OperatorActionError(
             "PORT",
             f"Port {server.config.port} cannot be listened on.",
             "Choose another with --port.",
         ) from error
 
 
-def _where(settings: Settings, devices: _Uvicorn, operator: _Uvicorn) -> dict[str, Any]:
+def _where(settings: ServerSettings, devices: _Uvicorn, operator: _Uvicorn) -> dict[str, Any]:
     port, operator_port = _port(devices), _port(operator)
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "") else settings.host  # noqa: S104  (compared, not bound)
     return {
@@ -225,7 +230,7 @@ def _where(settings: Settings, devices: _Uvicorn, operator: _Uvicorn) -> dict[st
     }
 
 
-def _device_server(home: Home, settings: Settings, door: Any) -> _Uvicorn:
+def _device_server(home: ServerHome, settings: ServerSettings, door: Any) -> _Uvicorn:
     certificate = Certificate(home.tls_file, home.ca_file)
 
     def context(_config: uvicorn.Config, _default: Any) -> ssl.SSLContext:
@@ -243,7 +248,9 @@ def _device_server(home: Home, settings: Settings, door: Any) -> _Uvicorn:
     return made
 
 
-def _server(application: Any, limits: Limits, host: str, port: int, **options: Any) -> _Uvicorn:
+def _server(
+    application: Any, limits: DevicePortLimits, host: str, port: int, **options: Any
+) -> _Uvicorn:
     config = uvicorn.Config(
         application,
         host=host,

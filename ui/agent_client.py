@@ -15,7 +15,7 @@ from typing import Any
 from PySide6.QtCore import QFileSystemWatcher, QObject, Qt, QTimer, Signal
 from PySide6.QtNetwork import QLocalSocket
 
-from agent.errors import AegisError, NeedsUser, PeerFault
+from agent.errors import AegisError, PeerError, UserActionError
 from agent.ipc.client import PROTOCOL, FrameDecoder, decode_answer, encode
 from agent.status import Status
 
@@ -32,7 +32,7 @@ class _Waiting:
     failed: Failed | None
 
 
-class Link(QObject):
+class AgentClient(QObject):
     """One connection to the agent of one home.
 
     `failed` without a receiver goes out as `callFailed`.
@@ -96,7 +96,7 @@ class Link(QObject):
         self._number += 1
         try:
             frame = encode({"id": self._number, "method": method, "params": params or {}})
-        except PeerFault as error:
+        except PeerError as error:
             self._fail(_Waiting(done, failed), error)
             return
         self._waiting[self._number] = _Waiting(done, failed)
@@ -127,7 +127,7 @@ class Link(QObject):
 
     def _greet(self, hello: dict[str, Any]) -> None:
         if hello.get("protocol") != PROTOCOL:
-            raise PeerFault(
+            raise PeerError(
                 "CHANNEL_VERSION",
                 "The running agent is of another version.",
                 "Quit it and start it again.",
@@ -187,7 +187,7 @@ class Link(QObject):
             self._retry.start(RETRY_FIRST_MS)
 
 
-def _no_agent() -> NeedsUser:
-    return NeedsUser(
+def _no_agent() -> UserActionError:
+    return UserActionError(
         "NO_AGENT", "AegisAI is not running.", "Start it, or wait a moment and try again."
     )

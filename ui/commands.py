@@ -11,13 +11,13 @@ from PySide6.QtCore import QLocale, QTimer
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 
-from agent.errors import NeedsUser
+from agent.errors import UserActionError
 from agent.paths import Home, default_home, runtime_folder, socket_path
 from agent.status import ConsentState, Status
 from ui import i18n
-from ui.agent_client import Link
-from ui.quit_signals import Ending
-from ui.single_instance import Instance, tell, tell_first
+from ui.agent_client import AgentClient
+from ui.quit_signals import QuitSignals
+from ui.single_instance import SingleInstance, tell, tell_first
 
 if TYPE_CHECKING:
     from ui.window import Window
@@ -56,7 +56,7 @@ def tray(argv: list[str]) -> int:
     if (problem := _no_display()) is not None:
         raise problem
     app = _application("aegis-tray")
-    instance = Instance(_beside(home, "tray"), app)
+    instance = SingleInstance(_beside(home, "tray"), app)
     if not instance.claim():
         _ask_first(_beside(home, "tray"), "")
         return 0
@@ -95,11 +95,11 @@ def _show_window(home: Home, page: str, *, quietly: bool) -> int:
     from ui.window import Window
 
     app = _application("aegis-window")
-    instance = Instance(_beside(home, "window"), app)
+    instance = SingleInstance(_beside(home, "window"), app)
     if not instance.claim():
         _ask_first(_beside(home, "window"), page)
         return 0
-    link = Link(socket_path(home.root, os.environ), app)
+    link = AgentClient(socket_path(home.root, os.environ), app)
     words = i18n.install(app, QLocale())
     shown = Window(Context(link, words, Theme(app), os.cpu_count() or 1))
     opener = _FirstPage(shown, page)
@@ -120,7 +120,7 @@ def _show_window(home: Home, page: str, *, quietly: bool) -> int:
 
     instance.asked.connect(asked)
     shown.closed.connect(app.quit)
-    ending = Ending(app)
+    ending = QuitSignals(app)
     ending.asked.connect(shown.close)
     if quietly:
         shown.setAttribute(Qt.WidgetAttribute.WA_ShowWithoutActivating)
@@ -156,7 +156,7 @@ class _Resident:
     """The tray's process: link, icon, and the windows and agent that it starts."""
 
     def __init__(
-        self, app: QApplication, home: Home, instance: Instance, *, autostart: bool
+        self, app: QApplication, home: Home, instance: SingleInstance, *, autostart: bool
     ) -> None:
         from ui.notify import Notifier
         from ui.tray import Tray
@@ -170,7 +170,7 @@ class _Resident:
         self._has_opened = False
         app.setQuitOnLastWindowClosed(False)
         words = i18n.install(app, QLocale())
-        self._link = Link(socket_path(home.root, os.environ), app)
+        self._link = AgentClient(socket_path(home.root, os.environ), app)
         self._tray = Tray(self._link, words=words, parent=app)
         self._notifier = Notifier(self._tray)
         self._host = TrayHost(PATIENCE_AUTOSTART_MS if autostart else PATIENCE_MS, app)
@@ -179,7 +179,7 @@ class _Resident:
         self._tray.windowWanted.connect(self.open_window)
         self._tray.quitWanted.connect(self.quit)
         self._link.statusChanged.connect(self._first_status)
-        self._ending = Ending(app)
+        self._ending = QuitSignals(app)
         self._ending.asked.connect(self.quit)
         instance.asked.connect(
             lambda verb, page, _: self.quit() if verb == "quit" else self.open_window(page)
@@ -251,7 +251,7 @@ class _Resident:
             self.open_window("")
 
 
-def _start_agent_when_none_runs(home: Home, link: Link) -> None:
+def _start_agent_when_none_runs(home: Home, link: AgentClient) -> None:
     """One try, now if there is no socket, else when nobody answers on it."""
     path = socket_path(home.root, os.environ)
     if not path.exists():
@@ -301,7 +301,7 @@ def _beside(home: Home, what: str) -> Path:
 
 def _ask_first(path: Path, page: str) -> None:
     if not tell_first(path, "show", page, _activation_token()):
-        raise NeedsUser(
+        raise UserActionError(
             "RUNNING_ALREADY",
             "AegisAI is open already, but does not answer.",
             "Close it, or end it with aegis quit.",
@@ -312,7 +312,7 @@ def _activation_token() -> str:
     return os.environ.get("XDG_ACTIVATION_TOKEN", "")
 
 
-def _no_display() -> NeedsUser | None:
+def _no_display() -> UserActionError | None:
     if (
         sys.platform != "linux"
         or os.environ.get("QT_QPA_PLATFORM")
@@ -320,6 +320,6 @@ def _no_display() -> NeedsUser | None:
         or os.environ.get("WAYLAND_DISPLAY")
     ):
         return None
-    return NeedsUser(
+    return UserActionError(
         "NO_DISPLAY", "There is no display.", "Use the commands instead: aegis --help."
     )

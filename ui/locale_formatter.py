@@ -5,7 +5,7 @@ locale writes them.
 from typing import Protocol
 
 
-class Words(Protocol):
+class LocaleFormatter(Protocol):
     """A language: translated texts, moments, numbers and sizes as this person's locale writes
     them.
     """

@@ -8,7 +8,7 @@ import socket
 from PySide6.QtCore import QObject, QSocketNotifier, Signal
 
 
-class Ending(QObject):
+class QuitSignals(QObject):
     """Emits `asked` when the process is told to end. Make it in the main thread, once."""
 
     asked = Signal()

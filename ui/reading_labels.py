@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.status import ReadingView, WorkView
-from ui.locale_formatter import Words
+from ui.locale_formatter import LocaleFormatter
 from ui.view_model import share_text
 
 UNKNOWN = "unknown"
@@ -23,7 +23,7 @@ class ReadingText:
     is_known: bool
 
 
-def reading_text(reading: ReadingView, words: Words) -> ReadingText:
+def reading_text(reading: ReadingView, words: LocaleFormatter) -> ReadingText:
     """A reading in this person's language; a name that is not known here is shown as the agent says
     it.
     """
@@ -47,7 +47,7 @@ def reading_text(reading: ReadingView, words: Words) -> ReadingText:
     )
 
 
-def work_texts(work: WorkView | None, cores: int, words: Words) -> list[ReadingText]:
+def work_texts(work: WorkView | None, cores: int, words: LocaleFormatter) -> list[ReadingText]:
     """What training may take now, and what it takes while it runs; both shares in both units."""
     if work is None:
         return []
@@ -73,7 +73,7 @@ def work_texts(work: WorkView | None, cores: int, words: Words) -> list[ReadingT
     ]
 
 
-def unknown_line(readings: Sequence[ReadingText], words: Words) -> str:
+def unknown_line(readings: Sequence[ReadingText], words: LocaleFormatter) -> str:
     """One line for everything that cannot be told here; empty when there is nothing."""
     missing = ", ".join(reading.name.lower() for reading in readings if not reading.is_known)
     return (
@@ -85,7 +85,7 @@ def unknown_line(readings: Sequence[ReadingText], words: Words) -> str:
     )
 
 
-def _spell(value: str, words: Words) -> str:
+def _spell(value: str, words: LocaleFormatter) -> str:
     """Seconds as people tell them, rounded down; everything else as it is."""
     number, _, unit = value.rpartition(" ")
     if unit != "s" or not number.isdecimal() or int(number) < MINUTE_S:
@@ -101,7 +101,7 @@ def _why(source: str) -> str:
     return reason if error.endswith("Error") and reason else source
 
 
-def _names(words: Words) -> dict[str, str]:
+def _names(words: LocaleFormatter) -> dict[str, str]:
     return {
         "on mains": words.translate("Readings", "Plugged in"),
         "charge": words.translate("Readings", "Battery charge"),

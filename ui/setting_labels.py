@@ -2,10 +2,10 @@
 lifts it. Plain Python.
 """
 
-from ui.locale_formatter import Words
+from ui.locale_formatter import LocaleFormatter
 
 
-def setting_words(words: Words) -> dict[str, str]:
+def setting_words(words: LocaleFormatter) -> dict[str, str]:
     """The name of every setting that a person meets, by its key."""
     return {
         "cpu.share_in_use": words.translate("Settings", "Training while you use the computer"),

@@ -19,7 +19,7 @@ PATIENCE_MS = 3_000
 AGAIN_MS = 50
 
 
-class Instance(QObject):
+class SingleInstance(QObject):
     """Emits `asked(verb, argument, token)` for each second launch."""
 
     asked = Signal(str, str, str)

@@ -13,10 +13,10 @@ from PySide6.QtGui import QAction, QGuiApplication, QIcon
 from PySide6.QtWidgets import QApplication, QMenu, QSystemTrayIcon
 
 from agent.status import AgentState, Status
-from ui.agent_client import Link
+from ui.agent_client import AgentClient
 from ui.i18n import QtWords
 from ui.icons import state_icon
-from ui.locale_formatter import Words
+from ui.locale_formatter import LocaleFormatter
 from ui.theme import DARK, LIGHT
 from ui.view_model import View, view_of
 
@@ -34,7 +34,11 @@ class Tray(QObject):
     quitWanted = Signal()
 
     def __init__(
-        self, link: Link, *, words: Words | None = None, parent: QObject | None = None
+        self,
+        link: AgentClient,
+        *,
+        words: LocaleFormatter | None = None,
+        parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._link = link
@@ -51,11 +55,11 @@ class Tray(QObject):
         self.show_status(link.status)
 
     @property
-    def link(self) -> Link:
+    def link(self) -> AgentClient:
         return self._link
 
     @property
-    def words(self) -> Words:
+    def words(self) -> LocaleFormatter:
         return self._words
 
     @property

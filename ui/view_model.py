@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from agent.reasons import Reason, ReasonCode
 from agent.status import AgentState, BudgetView, ConsentState, Status
-from ui.locale_formatter import Words
+from ui.locale_formatter import LocaleFormatter
 from ui.setting_labels import setting_words
 
 DAY_S = 24 * 3600
@@ -81,7 +81,7 @@ class View:
     notes: tuple[str, ...]
 
 
-def view_of(status: Status | None, words: Words) -> View:
+def view_of(status: Status | None, words: LocaleFormatter) -> View:
     """The view of a Status; of none while no agent runs."""
     if status is None:
         return _without_agent(words)
@@ -107,7 +107,7 @@ def view_of(status: Status | None, words: Words) -> View:
     )
 
 
-def _without_agent(words: Words) -> View:
+def _without_agent(words: LocaleFormatter) -> View:
     headline = words.translate("View", "Not running")
     detail = words.translate(
         "View", "The AegisAI agent is not running. Nothing is read, trained or sent."
@@ -133,7 +133,7 @@ def _without_agent(words: Words) -> View:
     )
 
 
-def state_word(state: AgentState, words: Words) -> str:
+def state_word(state: AgentState, words: LocaleFormatter) -> str:
     """The word of each of the seven states; never colour alone."""
     match state:
         case AgentState.OFF:
@@ -152,7 +152,7 @@ def state_word(state: AgentState, words: Words) -> str:
             return words.translate("View", "Something went wrong")
 
 
-def consent_word(state: ConsentState, words: Words) -> str:
+def consent_word(state: ConsentState, words: LocaleFormatter) -> str:
     match state:
         case ConsentState.UNASKED:
             return words.translate("View", "You have not decided yet")
@@ -166,7 +166,7 @@ def consent_word(state: ConsentState, words: Words) -> str:
             return words.translate("View", "The question has to be answered again")
 
 
-def reason_text(reason: Reason, words: Words) -> ReasonText:
+def reason_text(reason: Reason, words: LocaleFormatter) -> ReasonText:
     """A reason in this person's language; what the agent itself says stands in where only it knows
     more.
     """
@@ -187,7 +187,7 @@ def reason_text(reason: Reason, words: Words) -> ReasonText:
     return ReasonText(reason.code, title, " · ".join(parts), reason.setting, page, way_out)
 
 
-def _way_out(reason: Reason, words: Words) -> tuple[str, str]:
+def _way_out(reason: Reason, words: LocaleFormatter) -> tuple[str, str]:
     if name := setting_words(words).get(reason.setting):
         return "limits", words.translate("View", "Change: {setting}").format(setting=name)
     if reason.code is ReasonCode.NOTHING_TO_LEARN:
@@ -209,7 +209,7 @@ _TELLS_MORE = {
 }
 
 
-def _reason_title(code: ReasonCode, words: Words) -> str:
+def _reason_title(code: ReasonCode, words: LocaleFormatter) -> str:
     titles = {
         ReasonCode.NO_CONSENT: words.translate("View", "You have not agreed to contribute"),
         ReasonCode.DENIED_BY_POLICY: words.translate("View", "Your organisation does not allow it"),
@@ -245,7 +245,7 @@ def _reason_title(code: ReasonCode, words: Words) -> str:
     return titles[code]
 
 
-def _detail(status: Status, words: Words) -> str:
+def _detail(status: Status, words: LocaleFormatter) -> str:
     if status.state in (AgentState.TRAINING, AgentState.SENDING):
         return _activity(status, words)
     if status.state is AgentState.PAUSED:
@@ -263,13 +263,13 @@ def _detail(status: Status, words: Words) -> str:
     return ""
 
 
-def _activity(status: Status, words: Words) -> str:
+def _activity(status: Status, words: LocaleFormatter) -> str:
     if status.state is AgentState.TRAINING:
         return words.translate("View", "Learning from your samples on this computer")
     return words.translate("View", "Sending a noised update")
 
 
-def _menu(status: Status, first_line: str, words: Words) -> Menu:
+def _menu(status: Status, first_line: str, words: LocaleFormatter) -> Menu:
     granted = status.consent.state is ConsentState.GRANTED
     paused = status.paused_until is not None
     blockers = [reason for reason in status.reasons if reason.code in _NEVER_RUN_ONCE]
@@ -303,7 +303,7 @@ _NEVER_RUN_ONCE = {
 }
 
 
-def _consent_note(status: Status, words: Words) -> str:
+def _consent_note(status: Status, words: LocaleFormatter) -> str:
     consent = status.consent
     if (
         consent.state is ConsentState.GRANTED
@@ -325,7 +325,7 @@ def _consent_note(status: Status, words: Words) -> str:
     )
 
 
-def budget_text(budget: BudgetView, words: Words) -> BudgetText:
+def budget_text(budget: BudgetView, words: LocaleFormatter) -> BudgetText:
     share = (
         min(1.0, budget.epsilon_ledger / budget.epsilon_period)
         if budget.epsilon_period > 0
@@ -362,7 +362,7 @@ def budget_text(budget: BudgetView, words: Words) -> BudgetText:
     )
 
 
-def _budget_meaning(budget: BudgetView, words: Words) -> str:
+def _budget_meaning(budget: BudgetView, words: LocaleFormatter) -> str:
     kept = words.translate(
         "View",
         "Every update that is sent uses a part of it. It limits what an update can tell about your"
@@ -382,11 +382,11 @@ def _budget_meaning(budget: BudgetView, words: Words) -> str:
     return f"{kept} " + stops.format(time=words.moment(budget.renews_at))
 
 
-def _epsilon(value: float, words: Words) -> str:
+def _epsilon(value: float, words: LocaleFormatter) -> str:
     return words.number(value, 2 if value < 10 else 0)
 
 
-def _model(status: Status, words: Words) -> str:
+def _model(status: Status, words: LocaleFormatter) -> str:
     if status.model.demonstration or status.model.version == 0:
         return words.translate(
             "View", "Demonstration model (made from synthetic files; not for protection)"
@@ -396,7 +396,7 @@ def _model(status: Status, words: Words) -> str:
     )
 
 
-def _samples(status: Status, words: Words) -> str:
+def _samples(status: Status, words: LocaleFormatter) -> str:
     if not status.samples_benign + status.samples_malicious:
         return words.translate(
             "View", "None yet. Add program files that you know to be good or bad."
@@ -406,7 +406,7 @@ def _samples(status: Status, words: Words) -> str:
     )
 
 
-def share_text(percent_of_core: float, cores: int, words: Words) -> str:
+def share_text(percent_of_core: float, cores: int, words: LocaleFormatter) -> str:
     """A processor share in both of the units that people compare: of a core, and of the whole
     computer.
     """
@@ -416,7 +416,7 @@ def share_text(percent_of_core: float, cores: int, words: Words) -> str:
     )
 
 
-def sending_word(state: str, words: Words) -> str:
+def sending_word(state: str, words: LocaleFormatter) -> str:
     """The state of an outbox entry."""
     names = {
         "unsent": words.translate("View", "Not sent yet"),
@@ -428,7 +428,7 @@ def sending_word(state: str, words: Words) -> str:
     return names.get(state, state)
 
 
-def verdict_word(verdict: str, words: Words) -> str:
+def verdict_word(verdict: str, words: LocaleFormatter) -> str:
     names = {
         "benign": words.translate("View", "Looks benign"),
         "malicious": words.translate("View", "Looks malicious"),
@@ -439,7 +439,7 @@ def verdict_word(verdict: str, words: Words) -> str:
     return names.get(verdict, verdict)
 
 
-def origin_word(origin: str, words: Words) -> str:
+def origin_word(origin: str, words: LocaleFormatter) -> str:
     names = {
         "default": words.translate("View", "Default"),
         "you": words.translate("View", "Chosen by you"),

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from agent import atomic_file
-from agent.errors import AegisError, NeedsUser
+from agent.errors import AegisError, UserActionError
 
 if TYPE_CHECKING:
     from agent.app import Agent
@@ -49,7 +49,7 @@ async def erase(agent: "Agent") -> dict[str, Any]:
     """Forget everything; `pending` says whether the server still has to confirm,
     `server_unreachable_forever` that it cannot be told.
 
-    Raises NeedsUser KEYRING_LOCKED: nothing was changed, because the server could not be told
+    Raises UserActionError KEYRING_LOCKED: nothing was changed, because the server could not be told
     afterwards.
     """
     request, lost = await _request(agent)
@@ -67,7 +67,7 @@ async def erase(agent: "Agent") -> dict[str, Any]:
 def finish(agent: "Agent") -> None:
     """At the start: go on with an erase that a crash interrupted.
 
-    Raises NeedsUser HOME_UNUSABLE.
+    Raises UserActionError HOME_UNUSABLE.
     """
     if not agent.values.get(ERASING):
         return
@@ -75,7 +75,7 @@ def finish(agent: "Agent") -> None:
         _destroy_identity(agent)
         agent.forget_everything()
     except OSError as error:
-        raise NeedsUser(
+        raise UserActionError(
             "HOME_UNUSABLE",
             f"An erase that was interrupted could not be finished ({error.strerror}).",
             "Make the folder of AegisAI's own files writable, or remove it.",
@@ -151,7 +151,7 @@ async def _request(agent: "Agent") -> tuple[EraseRequest | None, bool]:
         return None, False
     try:
         identity = await agent.blocking(agent.identity_file().load)
-    except NeedsUser as error:
+    except UserActionError as error:
         if error.code in ("KEYRING_LOCKED", "PASSPHRASE_MISSING"):
             raise
         return None, True

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.config.effective import from_invitation, from_token
-from agent.config.settings import Entry
+from agent.config.settings import SettingEntry
 from agent.consent.record import Act, Evidence
 from agent.consent.wording import PURPOSE
-from agent.errors import NeedsUser, PeerFault
+from agent.errors import PeerError, UserActionError
 from agent.rounds.runner import whole
 from agent.status import ConsentState
 
@@ -85,7 +85,7 @@ class Service:
         """Answer one request. Raises the AegisError that the caller should see."""
         method = self._methods.get(name)
         if method is None:
-            raise PeerFault(
+            raise PeerError(
                 "UNKNOWN_METHOD", f"There is no method {name[:40]!r}.", "Update both programs."
             )
         _check_params(params, method.required, method.optional)
@@ -165,10 +165,10 @@ class Service:
         return await self._status()
 
     def _evidence(self, notice_id: str, text_sha256: str, surface: str, locale: str) -> Evidence:
-        """Raises NeedsUser NOTICE_CHANGED unless exactly these words are current."""
+        """Raises UserActionError NOTICE_CHANGED unless exactly these words are current."""
         notice = self._agent.terms.notice(locale)
         if (notice.notice_id, notice.text_sha256) != (notice_id, text_sha256):
-            raise NeedsUser(
+            raise UserActionError(
                 "NOTICE_CHANGED",
                 "The notice is not the current one; nothing was changed.",
                 "Read it again: aegis consent show.",
@@ -177,7 +177,7 @@ class Service:
 
     def _decide(self, act: Act, evidence: Evidence) -> None:
         if len(evidence.surface) > 40 or not evidence.surface.isprintable():
-            raise PeerFault("BAD_PARAMS", "surface: expected a short word.", "Nothing was changed.")
+            raise PeerError("BAD_PARAMS", "surface: expected a short word.", "Nothing was changed.")
         policy = self._agent.terms.policy()
         self._agent.record.act(self._agent.gate.standing(), act, evidence, PURPOSE, policy.origin)
         self._agent.changed()
@@ -189,7 +189,7 @@ class Service:
         if seconds is not None:
             until = now + seconds
         if until is not None and not now < until <= now + MAX_PAUSE_S:
-            raise NeedsUser(
+            raise UserActionError(
                 "BAD_VALUE", "A pause lasts from 1 second to 366 days.", "Nothing was changed."
             )
         await self._agent.participation.pause(
@@ -219,7 +219,7 @@ class Service:
         self, invitation: str = "", server: str = "", token: str = "", ca_pem: str = ""
     ) -> Result:
         if bool(invitation) == bool(server):
-            raise NeedsUser(
+            raise UserActionError(
                 "BAD_PARAMS",
                 "Give either an invitation, or a server with its token and CA.",
                 "Nothing was changed.",
@@ -253,14 +253,14 @@ class Service:
 
     async def _settings_set(self, key: str, value: object) -> Result:
         if key == "key_store" and not self._agent.drop_unused_identity():
-            raise NeedsUser(
+            raise UserActionError(
                 "ALREADY_ENROLLED",
                 "The key of this device lies in the key store in use.",
                 "Run aegis erase first to choose another.",
             )
         self._agent.terms.set(key, value)
         self._agent.wake()
-        entry: Entry = self._agent.terms.settings().entry(key)
+        entry: SettingEntry = self._agent.terms.settings().entry(key)
         return entry.to_json()
 
     # Samples and scanning.
@@ -268,7 +268,7 @@ class Service:
     async def _samples_add(self, paths: list[Any], label: str) -> Result:
         """Extraction for training asks the gate, scanning does not (C21)."""
         if label not in ("malicious", "benign"):
-            raise NeedsUser(
+            raise UserActionError(
                 "BAD_VALUE",
                 f"The label is malicious or benign, not {label[:40]!r}.",
                 "Nothing was changed.",
@@ -361,7 +361,9 @@ class Service:
 
         target = Path(path)
         if not target.is_absolute():
-            raise NeedsUser("BAD_VALUE", "The file's whole path is needed.", "Nothing was written.")
+            raise UserActionError(
+                "BAD_VALUE", "The file's whole path is needed.", "Nothing was written."
+            )
         held = None
         if server:  # a withdrawal ends it
             permit = self._agent.gate.permit()
@@ -378,7 +380,7 @@ class Service:
             draft.replace(target)
         except OSError as error:
             draft.unlink(missing_ok=True)
-            raise NeedsUser(
+            raise UserActionError(
                 "CANNOT_WRITE",
                 f"The file could not be written ({error.strerror}).",
                 "Choose another place.",
@@ -402,13 +404,13 @@ def _check_params(
 ) -> None:
     known = {**required, **optional}
     if unknown := set(params) - set(known):
-        raise PeerFault(
+        raise PeerError(
             "BAD_PARAMS",
             f"Unknown parameters: {', '.join(sorted(unknown))[:80]}.",
             "Nothing was changed.",
         )
     if missing := set(required) - set(params):
-        raise PeerFault(
+        raise PeerError(
             "BAD_PARAMS",
             f"Missing parameters: {', '.join(sorted(missing))}.",
             "Nothing was changed.",
@@ -416,14 +418,14 @@ def _check_params(
     for name, value in params.items():
         kind = known[name]
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise PeerFault(
+            raise PeerError(
                 "BAD_PARAMS", f"{name}: expected {kind.__name__}.", "Nothing was changed."
             )
 
 
 def _texts(paths: list[Any]) -> list[str]:
     if not paths or not all(isinstance(path, str) and path and "\0" not in path for path in paths):
-        raise PeerFault(
+        raise PeerError(
             "BAD_PARAMS", "paths: expected a list of file names.", "Nothing was changed."
         )
     return list(paths)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent import __version__
 from agent.daemon.instance_lock import HomeLock
-from agent.errors import AegisError, NeedsUser
+from agent.errors import AegisError, UserActionError
 from agent.ipc.client import Channel, NoAgentError, socket_path
 from agent.paths import Home, default_home
 
@@ -82,14 +82,14 @@ def _external(name: str, words: list[str]) -> int:
         try:
             command = point.load()
         except ImportError as error:
-            raise NeedsUser(
+            raise UserActionError(
                 "PART_MISSING",
                 f"aegis {name} needs a part that is not installed.",
                 "Install aegisai with its extras.",
                 str(error),
             ) from error
         return int(command(words) or 0)
-    raise NeedsUser(
+    raise UserActionError(
         "PART_MISSING", f"aegis {name} is not installed.", "Install aegisai with its extras."
     )
 
@@ -123,7 +123,7 @@ def _reach(
             if held:
                 return _with_agent(home, within)
         if time.monotonic() > deadline:
-            raise NeedsUser(
+            raise UserActionError(
                 "HOME_IN_USE",
                 "Another AegisAI process is using this home.",
                 "Wait for it to end, or choose another home with --home.",
@@ -181,7 +181,7 @@ def _run(options: argparse.Namespace) -> int:
     _no_core_dumps()
     with _locked(home) as held:
         if not held:
-            raise NeedsUser(
+            raise UserActionError(
                 "AGENT_RUNNING",
                 "An agent is using this home already.",
                 "Use aegis run-now, or aegis quit first.",
@@ -253,7 +253,7 @@ def _consent_grant(options: argparse.Namespace) -> int:
         print(notice_text(notice))
     if options.accept != notice["notice_id"]:
         why = "The notice above has another id." if options.accept else "Nothing was agreed to yet."
-        raise NeedsUser(
+        raise UserActionError(
             "NOTICE_NOT_ACCEPTED",
             why,
             f"To agree: aegis consent grant --accept {notice['notice_id']}",
@@ -330,7 +330,7 @@ def _enroll(options: argparse.Namespace) -> int:
             "ca_pem": _read_text(options.ca) if options.ca else "",
         }
     else:
-        raise NeedsUser(
+        raise UserActionError(
             "BAD_PARAMS",
             "Give either an invitation, or --server with --token (and --ca).",
             "See aegis enroll --help.",
@@ -463,7 +463,7 @@ def _read_text(name: str) -> str:
         with Path(name).open(encoding="utf-8") as file:
             return file.read(64 * 1024)
     except (OSError, ValueError) as error:
-        raise NeedsUser(
+        raise UserActionError(
             "CANNOT_READ", f"The file {name!r} cannot be read.", "Check its name."
         ) from error
 
@@ -478,7 +478,7 @@ def _pause_params(duration: str | None) -> dict[str, int]:
     seconds = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     number, unit = (duration[:-1], duration[-1]) if duration[-1:] in seconds else (duration, "m")
     if not number.isdigit() or len(number) > 6:
-        raise NeedsUser(
+        raise UserActionError(
             "BAD_VALUE",
             f"A duration is a number with s, m, h or d, or tomorrow; got {duration[:20]!r}.",
             "Example: aegis pause 15m",
@@ -492,8 +492,8 @@ def _locale() -> str:
     )
 
 
-def _no_agent() -> NeedsUser:
-    return NeedsUser(
+def _no_agent() -> UserActionError:
+    return UserActionError(
         "NO_AGENT",
         "No agent is running.",
         "Start one with aegis run, or make one pass with aegis run --once.",

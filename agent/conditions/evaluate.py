@@ -30,7 +30,7 @@ _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "su
 
 
 @dataclass(frozen=True)
-class Limits:
+class ConditionLimits:
     """The settings that conditions are compared with."""
 
     share_in_use: int = 10
@@ -48,7 +48,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Memory:
+class Hysteresis:
     """What hysteresis remembers."""
 
     battery_low: bool = False
@@ -76,9 +76,9 @@ class Verdict:
         return all(reason.code in OVERRIDABLE for reason in self.reasons)
 
 
-def limits_of(settings: Settings) -> Limits:
+def limits_of(settings: Settings) -> ConditionLimits:
     """The limits as the person and the policy set them."""
-    return Limits(
+    return ConditionLimits(
         share_in_use=settings.integer("cpu.share_in_use"),
         share_idle=settings.integer("cpu.share_idle"),
         memory_mib=settings.integer("memory.limit_mib"),
@@ -94,7 +94,7 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def fold(before: Memory, readings: Readings, limits: Limits, now: int) -> Memory:
+def fold(before: Hysteresis, readings: Readings, limits: ConditionLimits, now: int) -> Hysteresis:
     """What to remember after these readings."""
     charge, others = readings.charge.value, readings.others_cpu.value
     below, above = (
@@ -109,7 +109,7 @@ def fold(before: Memory, readings: Readings, limits: Limits, now: int) -> Memory
         busy_until=min(before.busy_until, now + CALM_S),
         battery_until=min(before.battery_until, now + CALM_S),
     )
-    return Memory(
+    return Hysteresis(
         battery_low=charge is not None
         and (charge < below or (before.battery_low and charge <= above)),
         hot=_above(
@@ -129,8 +129,8 @@ def fold(before: Memory, readings: Readings, limits: Limits, now: int) -> Memory
 
 def may_train(
     readings: Readings,
-    memory: Memory,
-    limits: Limits,
+    memory: Hysteresis,
+    limits: ConditionLimits,
     now: int,
     zone: tzinfo | None = UTC,
     own: tuple[Reason, ...] = (),
@@ -165,7 +165,7 @@ def may_train(
     return _verdict(own, found)
 
 
-def may_send(readings: Readings, limits: Limits, own: tuple[Reason, ...] = ()) -> Verdict:
+def may_send(readings: Readings, limits: ConditionLimits, own: tuple[Reason, ...] = ()) -> Verdict:
     """Whether to send now: what is said by person, policy and network only, so that touching the
     mouse never breaks a round.
     """
@@ -193,7 +193,7 @@ def may_send(readings: Readings, limits: Limits, own: tuple[Reason, ...] = ()) -
     return _verdict(own, found)
 
 
-def cpu_percent(readings: Readings, limits: Limits) -> int:
+def cpu_percent(readings: Readings, limits: ConditionLimits) -> int:
     """The processor limit that holds now, per cent of one core; unknown idle time counts as in
     use.
     """
@@ -201,7 +201,7 @@ def cpu_percent(readings: Readings, limits: Limits) -> int:
     return limits.share_idle if idle is not None and idle >= limits.idle_s else limits.share_in_use
 
 
-def wanted(limits: Limits) -> frozenset[str]:
+def wanted(limits: ConditionLimits) -> frozenset[str]:
     """Names of the readings that can change a verdict or the limit; the others are not taken."""
     names = {
         "others_cpu",
@@ -223,7 +223,9 @@ def wanted(limits: Limits) -> frozenset[str]:
     return frozenset(names)
 
 
-def next_look_s(readings: Readings, memory: Memory, limits: Limits, now: int) -> int | None:
+def next_look_s(
+    readings: Readings, memory: Hysteresis, limits: ConditionLimits, now: int
+) -> int | None:
     """When a wait that the clock alone ends is over; None when there is no such wait."""
     waits = [until - now for until in (memory.busy_until, memory.battery_until) if until > now]
     if readings.idle.value is not None and readings.idle.value < limits.idle_s:
@@ -236,7 +238,9 @@ def _verdict(own: tuple[Reason, ...], found: list[Reason | None]) -> Verdict:
     return Verdict(tuple(sorted(unique.values(), key=lambda reason: _ORDER[reason.code])))
 
 
-def _power(readings: Readings, memory: Memory, limits: Limits, now: int) -> list[Reason | None]:
+def _power(
+    readings: Readings, memory: Hysteresis, limits: ConditionLimits, now: int
+) -> list[Reason | None]:
     power, rule = readings.on_mains, limits.battery_rule
     if power.value or rule == "always":
         if power.value and rule != "always" and memory.battery_until > now:
@@ -279,7 +283,7 @@ def _power(readings: Readings, memory: Memory, limits: Limits, now: int) -> list
     return []
 
 
-def _hot(readings: Readings, memory: Memory, limits: Limits) -> Reason | None:
+def _hot(readings: Readings, memory: Hysteresis, limits: ConditionLimits) -> Reason | None:
     if not memory.hot:
         return None
     text = f"The computer is hot; training goes on below {limits.stop_c - COOLER_BY_C} °C."
@@ -311,7 +315,7 @@ def _full_screen(readings: Readings) -> Reason | None:
     )
 
 
-def _in_use(readings: Readings, limits: Limits) -> Reason | None:
+def _in_use(readings: Readings, limits: ConditionLimits) -> Reason | None:
     idle = readings.idle
     if not limits.idle_only:
         return None
@@ -324,7 +328,9 @@ def _in_use(readings: Readings, limits: Limits) -> Reason | None:
     return None
 
 
-def _busy(readings: Readings, memory: Memory, limits: Limits, now: int) -> Reason | None:
+def _busy(
+    readings: Readings, memory: Hysteresis, limits: ConditionLimits, now: int
+) -> Reason | None:
     if memory.busy_until <= now:
         return None
     others, text = (
@@ -343,7 +349,7 @@ def _busy(readings: Readings, memory: Memory, limits: Limits, now: int) -> Reaso
     )
 
 
-def _outside_hours(limits: Limits, now: int, zone: tzinfo | None) -> Reason | None:
+def _outside_hours(limits: ConditionLimits, now: int, zone: tzinfo | None) -> Reason | None:
     local = datetime.fromtimestamp(now, UTC).astimezone(zone)
     if hours.is_open(limits.week, local):
         return None

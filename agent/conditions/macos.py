@@ -13,14 +13,14 @@ from typing import Any
 
 import psutil
 
-from agent.conditions.polling import AskedProbes
+from agent.conditions.polling import PollingProbes
 from agent.conditions.readings import Reading, unknown
 
 _COMBINED_SESSION, _ANY_INPUT, _UTF8 = 0, 0xFFFFFFFF, 0x08000100
 _FRAMEWORKS = "/System/Library/Frameworks/{0}.framework/{0}"
 
 
-class MacProbes(AskedProbes):
+class MacProbes(PollingProbes):
     """Of the session that the agent runs in."""
 
     note = "the readings of macOS have not been verified on a real machine"

@@ -18,8 +18,8 @@ from typing import Any, Protocol
 
 from agent.clock import Clock, slept
 from agent.conditions import evaluate
-from agent.conditions.evaluate import Limits, Memory
-from agent.conditions.polling import AskedProbes
+from agent.conditions.evaluate import ConditionLimits, Hysteresis
+from agent.conditions.polling import PollingProbes
 from agent.conditions.readings import Reading, Readings, Told, attempt, unknown
 from agent.reasons import Reason, ReasonCode
 from agent.status import ReadingView
@@ -59,7 +59,7 @@ class Monitor:
 
     def __init__(
         self,
-        limits: Callable[[], Limits],
+        limits: Callable[[], ConditionLimits],
         clock: Clock,
         home: Path,
         environ: Mapping[str, str],
@@ -88,7 +88,7 @@ class Monitor:
         self._note = ""
         self._readings: Readings | None = None
         """None: nothing was read, so nothing is said."""
-        self._memory = Memory()
+        self._memory = Hysteresis()
         self._polled: Told = {}
         self._asleep = False
         self._woke_at: int | None = None
@@ -277,7 +277,7 @@ class Monitor:
 
 def _probes_here(environ: Mapping[str, str]) -> Probes:
     name, kind = _SYSTEMS.get(sys.platform, ("", ""))
-    probes: Probes = getattr(import_module(name), kind)(environ) if name else AskedProbes()
+    probes: Probes = getattr(import_module(name), kind)(environ) if name else PollingProbes()
     return probes
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from agent.conditions.readings import Reading, Told, attempt
 
 
-class AskedProbes:
+class PollingProbes:
     """Nothing is known until the first look.
 
     A subclass says in `_asked` what it can ask; this one can ask nothing.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from ctypes import Structure, byref, c_byte, c_int, c_uint, c_ulong, sizeof
 from typing import Any
 
-from agent.conditions.polling import AskedProbes
+from agent.conditions.polling import PollingProbes
 from agent.conditions.readings import Reading, unknown
 
 _FULL_SCREEN = {2: "busy", 3: "full screen", 4: "presentation"}
@@ -35,7 +35,7 @@ class _Power(Structure):
     )
 
 
-class WindowsProbes(AskedProbes):
+class WindowsProbes(PollingProbes):
     """Of the session that the agent runs in."""
 
     note = "the readings of Windows have not been verified on a real machine"

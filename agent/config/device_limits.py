@@ -13,16 +13,16 @@ import logging
 from agent import atomic_file
 from agent.consent.gate import LOOPBACK_HOSTS
 from agent.paths import Home
-from agent.privacy.policy import Limits
+from agent.privacy.policy import DeviceLimits
 
 log = logging.getLogger(__name__)
 
 MAX_MARK_BYTES = 4096
 
 
-def limits_for(home: Home, server_host: str) -> Limits:
+def limits_for(home: Home, server_host: str) -> DeviceLimits:
     """The device's own bounds towards the server at `server_host`."""
-    product = Limits()
+    product = DeviceLimits()
     if server_host not in LOOPBACK_HOSTS or not home.is_demo:
         return product
     try:
@@ -39,12 +39,12 @@ def limits_for(home: Home, server_host: str) -> Limits:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         log.warning("floor.unreadable error=%s", type(error).__name__)
         return product
-    return Limits(
+    return DeviceLimits(
         min_group=group, min_sum=least, gamma_milli=gamma, max_rho_units=product.max_rho_units
     )
 
 
-def mark(home: Home, limits: Limits) -> None:
+def mark(home: Home, limits: DeviceLimits) -> None:
     """Make `home` one that the demo made, with these bounds on groups."""
     content = {
         "min_group": limits.min_group,
@@ -54,7 +54,7 @@ def mark(home: Home, limits: Limits) -> None:
     atomic_file.write(home.demo_mark, json.dumps(content).encode())
 
 
-def in_words(limits: Limits) -> str:
+def in_words(limits: DeviceLimits) -> str:
     """What a status says about lowered bounds; empty for the product's."""
     if not limits.are_for_tests:
         return ""

@@ -13,7 +13,7 @@ from agent.config.settings import BY_KEY, Settings, Value
 from agent.consent import wording
 from agent.consent.gate import Facts
 from agent.consent.notice import Notice, OperatorFacts
-from agent.errors import NeedsUser
+from agent.errors import UserActionError
 from agent.paths import Home
 from agent.store.values import Values
 
@@ -47,7 +47,7 @@ class Enrolment:
         return self.task is not None
 
 
-class Terms:
+class EffectiveConfig:
     """Reads and changes settings, enrolment and policy; everything it returns is a value that does
     not change later.
     """
@@ -97,7 +97,7 @@ class Terms:
     def set(self, key: str, raw: object) -> None:
         """Change one of the person's settings.
 
-        Raises NeedsUser UNKNOWN_SETTING, BAD_VALUE, MANAGED.
+        Raises UserActionError UNKNOWN_SETTING, BAD_VALUE, MANAGED.
         """
         value = self.settings().check_change(key, raw)
         self._chosen.put(key, value)
@@ -107,9 +107,9 @@ class Terms:
         return self._enrolment
 
     def join(self, enrolment: Enrolment) -> None:
-        """Keep an invitation. Raises NeedsUser ALREADY_ENROLLED."""
+        """Keep an invitation. Raises UserActionError ALREADY_ENROLLED."""
         if self._enrolment is not None and self._enrolment.is_registered:
-            raise NeedsUser(
+            raise UserActionError(
                 "ALREADY_ENROLLED",
                 "This device is enrolled already.",
                 "Run aegis erase first to join anew.",
@@ -215,7 +215,7 @@ def from_invitation(invitation: "Invitation") -> Enrolment:
 def from_token(server: str, token: str, ca_pem: str) -> Enrolment:
     """An enrolment without an invitation: who asks is known by the server's address only.
 
-    Raises NeedsUser BAD_SERVER.
+    Raises UserActionError BAD_SERVER.
     """
     from agent.protocol.invitation import check_server
 
@@ -226,7 +226,7 @@ def from_token(server: str, token: str, ca_pem: str) -> Enrolment:
         if not 8 <= len(token) <= 256 or not token.isascii() or not token.isprintable():
             raise ValueError("the token must be 8 to 256 printable characters")
     except ValueError as error:
-        raise NeedsUser(
+        raise UserActionError(
             "BAD_SERVER",
             f"This server cannot be joined: {error}.",
             "Ask the operator for an invitation.",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
 
-from agent.errors import NeedsUser
+from agent.errors import UserActionError
 
 Value = bool | int | float | str
 Number = TypeVar("Number", int, float)
@@ -65,7 +65,7 @@ class Definition:
 
 
 @dataclass(frozen=True)
-class Entry:
+class SettingEntry:
     """A setting as it holds now."""
 
     definition: Definition
@@ -330,7 +330,7 @@ class Settings:
         self._entries = {d.key: _entry(d, chosen, proposed or {}, bounds) for d in DEFINITIONS}
 
     def value(self, key: str) -> Value:
-        """The value that holds. Raises NeedsUser UNKNOWN_SETTING."""
+        """The value that holds. Raises UserActionError UNKNOWN_SETTING."""
         return self.entry(key).value
 
     def integer(self, key: str) -> int:
@@ -345,24 +345,24 @@ class Settings:
     def text(self, key: str) -> str:
         return str(self.value(key))
 
-    def entry(self, key: str) -> Entry:
-        """Raises NeedsUser UNKNOWN_SETTING."""
+    def entry(self, key: str) -> SettingEntry:
+        """Raises UserActionError UNKNOWN_SETTING."""
         definition(key)
         return self._entries[key]
 
-    def all(self) -> tuple[Entry, ...]:
+    def all(self) -> tuple[SettingEntry, ...]:
         return tuple(self._entries.values())
 
     def check_change(self, key: str, raw: object) -> Value:
         """The value that the person may set.
 
-        Raises NeedsUser UNKNOWN_SETTING, BAD_VALUE, MANAGED.
+        Raises UserActionError UNKNOWN_SETTING, BAD_VALUE, MANAGED.
         """
         wanted = parse(key, raw)
         entry = self.entry(key)
         if entry.bound is not None and tightened(entry.definition, wanted, entry.bound) != wanted:
             allowed = "none" if entry.bound == "" else entry.bound
-            raise NeedsUser(
+            raise UserActionError(
                 "MANAGED",
                 f"{key} is managed by your organisation, which allows {allowed}.",
                 "Ask your IT, or choose a stricter value.",
@@ -371,10 +371,10 @@ class Settings:
 
 
 def definition(key: str) -> Definition:
-    """Raises NeedsUser UNKNOWN_SETTING."""
+    """Raises UserActionError UNKNOWN_SETTING."""
     found = BY_KEY.get(key)
     if found is None:
-        raise NeedsUser(
+        raise UserActionError(
             "UNKNOWN_SETTING",
             f"There is no setting {key[:80]!r}.",
             "aegis settings get lists them all.",
@@ -385,14 +385,14 @@ def definition(key: str) -> Definition:
 def parse(key: str, raw: object) -> Value:
     """Check a value from a command line, a client, a file.
 
-    Raises NeedsUser UNKNOWN_SETTING, BAD_VALUE: expected and got.
+    Raises UserActionError UNKNOWN_SETTING, BAD_VALUE: expected and got.
     """
     d = definition(key)
     try:
         return _PARSERS[d.kind](d, raw)
     except (ValueError, TypeError, LookupError, OverflowError) as error:
         shown = str(raw)[:40]
-        raise NeedsUser(
+        raise UserActionError(
             "BAD_VALUE", f"{key}: expected {_expected(d)}, got {shown!r}.", "Nothing was changed."
         ) from error
 
@@ -461,7 +461,7 @@ def _entry(
     chosen: Mapping[str, Value],
     proposed: Mapping[str, Value],
     bounds: Mapping[str, Value],
-) -> Entry:
+) -> SettingEntry:
     value, origin = d.default, "default"
     if d.key in proposed:
         value, origin = proposed[d.key], "invitation"
@@ -472,8 +472,8 @@ def _entry(
         strict = tightened(d, value, bound)
         if strict != value:
             value, origin = strict, "policy"
-        return Entry(d, value, origin, bound)
-    return Entry(d, value, origin)
+        return SettingEntry(d, value, origin, bound)
+    return SettingEntry(d, value, origin)
 
 
 def _boolean(_: Definition, raw: object) -> bool:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from agent.consent.record import Record, Standing
-from agent.errors import InternalError, NeedsUser
+from agent.consent.record import ConsentStatus, Record
+from agent.errors import InternalError, UserActionError
 from agent.reasons import ReasonCode
 from agent.status import ConsentState
 
@@ -61,9 +61,9 @@ class Permit:
         self._check = check
 
     def check(self) -> None:
-        """Raise NeedsUser NO_CONSENT or DENIED_BY_POLICY when the permit is dead."""
+        """Raise UserActionError NO_CONSENT or DENIED_BY_POLICY when the permit is dead."""
         if denial := self._check():
-            raise NeedsUser(denial.code.value, denial.message, denial.remedy)
+            raise UserActionError(denial.code.value, denial.message, denial.remedy)
 
     @property
     def is_alive(self) -> bool:
@@ -80,7 +80,7 @@ class Gate:
         self._record = record
         self._facts = facts
 
-    def standing(self) -> Standing:
+    def standing(self) -> ConsentStatus:
         facts = self._facts()
         return self._record.standing(facts.notice_id, facts.refresh_months)
 
@@ -117,7 +117,7 @@ class Gate:
         return None
 
     def permit(self) -> Permit:
-        """Raise NeedsUser NO_CONSENT or DENIED_BY_POLICY when the answer is no."""
+        """Raise UserActionError NO_CONSENT or DENIED_BY_POLICY when the answer is no."""
         permit = Permit(Purpose.CONTRIBUTE, self.denial, _KEY)
         permit.check()
         return permit

@@ -6,14 +6,14 @@
    themselves; that is not prompting.
 """
 
-from agent.consent.record import Standing, add_months
+from agent.consent.record import ConsentStatus, add_months
 from agent.status import ConsentState
 
 QUIET_MONTHS = 12
 
 
 def may_prompt(
-    standing: Standing, notice_id: str, prompted: tuple[str, str, int] | None, now: int
+    standing: ConsentStatus, notice_id: str, prompted: tuple[str, str, int] | None, now: int
 ) -> bool:
     """`prompted` is (state, notice id, time) of the last prompt, None for never.
 

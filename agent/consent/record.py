@@ -19,7 +19,7 @@ from enum import Enum
 
 from agent import __version__
 from agent.clock import Clock
-from agent.errors import NeedsUser
+from agent.errors import UserActionError
 from agent.status import ConsentState
 from agent.store.chain import Chain
 from agent.store.database import Database
@@ -59,7 +59,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ConsentEntry:
     """One row of the record. It names no person and no computer."""
 
     purpose: str
@@ -78,11 +78,11 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Standing:
+class ConsentStatus:
     """Where consent stands now."""
 
     state: ConsentState
-    entry: Entry | None
+    entry: ConsentEntry | None
     """The last decision (a dismissal is none)."""
     refresh_at: int | None
 
@@ -94,54 +94,60 @@ class Record:
         self._database = database
         self._chain = Chain(database, "consent")
         self._clock = clock
-        self._decided: Entry | None = None
+        self._decided: ConsentEntry | None = None
         self.reload()
 
     def reload(self) -> None:
         """Read and check the whole chain again; a broken one is remembered and answers no."""
-        self.fault: NeedsUser | None = None
+        self.fault: UserActionError | None = None
         self._decided = None
         try:
-            entries = [Entry(**body) for body in self._chain.verified()]
-        except NeedsUser as error:
+            entries = [ConsentEntry(**body) for body in self._chain.verified()]
+        except UserActionError as error:
             self.fault = error
             return
         self._decided = next(
             (entry for entry in reversed(entries) if entry.decision != Act.DISMISS.value), None
         )
 
-    def entries(self) -> list[Entry]:
-        """Every row. Raises NeedsUser CHAIN_BROKEN."""
-        return [Entry(**body) for body in self._chain.verified()]
+    def entries(self) -> list[ConsentEntry]:
+        """Every row. Raises UserActionError CHAIN_BROKEN."""
+        return [ConsentEntry(**body) for body in self._chain.verified()]
 
-    def standing(self, current_notice_id: str, refresh_months: int) -> Standing:
+    def standing(self, current_notice_id: str, refresh_months: int) -> ConsentStatus:
         """Where consent stands under the notice that is current now."""
         if self._decided is None:
-            return Standing(ConsentState.UNASKED, None, None)
+            return ConsentStatus(ConsentState.UNASKED, None, None)
         state = ConsentState(self._decided.state)
         if state is not ConsentState.GRANTED:
-            return Standing(state, self._decided, None)
+            return ConsentStatus(state, self._decided, None)
         refresh_at = add_months(self._decided.at, refresh_months)
         is_stale = self._decided.notice_id != current_notice_id or self._clock.now() >= refresh_at
-        return Standing(ConsentState.STALE if is_stale else state, self._decided, refresh_at)
+        return ConsentStatus(ConsentState.STALE if is_stale else state, self._decided, refresh_at)
 
     def act(
-        self, standing: Standing, act: Act, evidence: Evidence, purpose: str, policy_origin: str
+        self,
+        standing: ConsentStatus,
+        act: Act,
+        evidence: Evidence,
+        purpose: str,
+        policy_origin: str,
     ) -> None:
         """Write a decision down.
 
-        Raises NeedsUser CONSENT_STATE for a pair that the machine does not know, CHAIN_BROKEN.
+        Raises UserActionError CONSENT_STATE for a pair that the machine does not know,
+        CHAIN_BROKEN.
         """
         if self.fault is not None:
             raise self.fault
         following = TRANSITIONS.get((standing.state, act))
         if following is None:
-            raise NeedsUser(
+            raise UserActionError(
                 "CONSENT_STATE",
                 f"Consent is {standing.state.value}; it cannot be {act.value} now.",
                 "Nothing was changed. See aegis consent show.",
             )
-        entry = Entry(
+        entry = ConsentEntry(
             purpose=purpose,
             decision=act.value,
             state=following.value,

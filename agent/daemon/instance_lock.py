@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from agent.errors import NeedsUser
+from agent.errors import UserActionError
 
 
 class HomeLock:
@@ -44,7 +44,7 @@ class HomeLock:
 
     def __enter__(self) -> Self:
         if not self.acquire():
-            raise NeedsUser(
+            raise UserActionError(
                 "HOME_IN_USE",
                 "Another AegisAI process is using this home.",
                 "Wait for it to end, quit it (aegis quit), or choose another home with --home.",

@@ -73,7 +73,7 @@ class Loop:
         agent.on_change(self._push_soon)
 
     async def run(self) -> None:
-        """Serve until quit or a signal. Raises NeedsUser CHANNEL_UNSAFE."""
+        """Serve until quit or a signal. Raises UserActionError CHANNEL_UNSAFE."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             with suppress(

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 
 from agent.enrolment.renewal import wait_s
 from agent.reasons import ReasonCode
-from agent.rounds.outcome import MENDABLE, Outcome, PassResult
+from agent.rounds.outcome import MENDABLE, CycleResult, Outcome
 
 POLL_S = 30 * 60
 MIN_POLL_S = 5 * 60
@@ -60,7 +60,7 @@ class History:
     """A person has just joined an operator and agreed; the first pass has not ended yet."""
 
 
-def after_pass(history: History, result: PassResult, now: int) -> History:
+def after_pass(history: History, result: CycleResult, now: int) -> History:
     """The history after a pass that was made."""
     waits = [
         reason.until for reason in result.reasons if reason.until is not None and reason.until > now

@@ -11,7 +11,7 @@ from safetensors.numpy import load, save
 
 from agent.detector.schema import SCHEMA
 from agent.detector.transform import OUTPUTS
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.protocol.jobs import Verdict
 
 DIMENSION = OUTPUTS + 1
@@ -69,7 +69,7 @@ def to_safetensors(model: LogisticModel, *, demonstration: bool = False) -> byte
 def from_safetensors(content: bytes) -> LogisticModel:
     """Read a model file.
 
-    Raises PeerFault MODEL_WRONG_SHAPE for other tensors, shapes or types than the one expected,
+    Raises PeerError MODEL_WRONG_SHAPE for other tensors, shapes or types than the one expected,
     MODEL_NOT_FINITE for nan or infinity.
     """
     try:
@@ -139,7 +139,7 @@ def _tpr_at(malicious: Floats, benign: Floats, fpr: float) -> float:
     return float(np.mean(malicious > np.sort(benign)[len(benign) - 1 - allowed]))
 
 
-def _refused(code: str, why: str) -> PeerFault:
-    return PeerFault(
+def _refused(code: str, why: str) -> PeerError:
+    return PeerError(
         code, f"The model {why}; it is not used.", "The model in use stays. Tell the operator."
     )

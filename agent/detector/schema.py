@@ -7,7 +7,7 @@ is the width of the field.
 
 from collections.abc import Sequence
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 
 SCHEMA = "pehdr29/fixed-v1"
 """The features and the transform (agent.detector.transform) that a model is made for."""
@@ -54,7 +54,7 @@ FEATURE_RANGES = {name: (0, 2**bits - 1) for name, bits in _BITS.items()}
 def validate_row(features: Sequence[int]) -> None:
     """Check that a row could stand in a header.
 
-    Raises PeerFault BAD_ROW for another length, another type than int, or a value outside its
+    Raises PeerError BAD_ROW for another length, another type than int, or a value outside its
     field's range.
     """
     if len(features) != len(FEATURE_NAMES):
@@ -64,8 +64,8 @@ def validate_row(features: Sequence[int]) -> None:
             raise _bad(f"{name}: expected an integer from {low} to {high}")
 
 
-def _bad(detail: str) -> PeerFault:
-    return PeerFault(
+def _bad(detail: str) -> PeerError:
+    return PeerError(
         "BAD_ROW",
         f"A feature row cannot be used ({detail}).",
         "Nothing was stored. Check the file or table it came from.",

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from agent.clock import Clock
-from agent.config.effective import Enrolment, Terms
+from agent.config.effective import EffectiveConfig, Enrolment
 from agent.consent.gate import Permit
-from agent.errors import AegisError, NeedsUser, PeerFault
+from agent.errors import AegisError, PeerError, UserActionError
 from agent.store.values import Values
 
 if TYPE_CHECKING:
@@ -47,14 +47,14 @@ class Blocking(Protocol):
     def __call__(self, call: Callable[[], T]) -> Awaitable[T]: ...
 
 
-class Membership:
+class EnrolmentClient:
     """Opens the connection of an enrolled device and fetches what comes signed over it."""
 
     def __init__(
         self,
         *,
         clock: Clock,
-        terms: Terms,
+        terms: EffectiveConfig,
         values: Values,
         identity_file: "Callable[[], IdentityFile]",
         models: "Callable[[], ModelStore]",
@@ -75,14 +75,15 @@ class Membership:
         self._changed = changed
 
     def check_joined(self) -> None:
-        """Raise NeedsUser NOT_ENROLLED when no invitation was taken."""
+        """Raise UserActionError NOT_ENROLLED when no invitation was taken."""
         self._enrolment()
 
     async def connect(self, permit: Permit) -> "AggregatorClient":
         """A connection with this device's certificate; registers first when that was not done yet.
         The caller closes it.
 
-        Raises NeedsUser NOT_ENROLLED, PeerFault ISSUANCE_LOG, and what keyring and server raise.
+        Raises UserActionError NOT_ENROLLED, PeerError ISSUANCE_LOG, and what keyring and server
+        raise.
         """
         enrolment = self._enrolment()
         if not enrolment.is_registered:
@@ -146,7 +147,7 @@ class Membership:
         """Serial numbers of the certificates that the authority has taken back, from its signed
         list.
 
-        Raises PeerFault REVOCATIONS_BAD, REVOCATIONS_EXPIRED, REVOCATIONS_OLDER (than another that
+        Raises PeerError REVOCATIONS_BAD, REVOCATIONS_EXPIRED, REVOCATIONS_OLDER (than another that
         was seen).
         """
         from agent.protocol.revocations import read_revocations
@@ -160,10 +161,10 @@ class Membership:
     async def held_by_server(self, permit: Permit) -> dict[str, Any]:
         """All that the aggregator holds about this device.
 
-        Raises NeedsUser NOT_ENROLLED where nothing was ever registered.
+        Raises UserActionError NOT_ENROLLED where nothing was ever registered.
         """
         if not self._enrolment().is_registered:
-            raise NeedsUser(
+            raise UserActionError(
                 "NOT_ENROLLED",
                 "The server does not know this device yet.",
                 "There is nothing to be had from it.",
@@ -197,7 +198,7 @@ class Membership:
         permit.check()
         model = await self._blocking(lambda: self._fetch(enrolment, store, client, task))
         if (model.sha256, model.version) != (named.model_digest, named.model_version):
-            raise PeerFault(
+            raise PeerError(
                 "MODEL_NOT_THE_ROUNDS",
                 "The server sent another model than the round names.",
                 "Nothing was sent. Tell the operator.",
@@ -211,7 +212,7 @@ class Membership:
     ) -> "VerifiedModel":
         from agent.models.verify import verify_model
 
-        no_model = PeerFault(
+        no_model = PeerError(
             "BAD_ANSWER", "The server sent no model.", "AegisAI asks again by itself."
         )
         if enrolment.root_sha256:
@@ -236,7 +237,7 @@ class Membership:
         permit.check()
         try:
             await self._blocking(file.create)
-        except NeedsUser as error:
+        except UserActionError as error:
             if error.code != "ALREADY_ENROLLED":
                 raise
         csr_pem = await self._blocking(file.csr_pem)
@@ -326,7 +327,7 @@ class Membership:
     def _enrolment(self) -> Enrolment:
         enrolment = self._terms.enrolment()
         if enrolment is None:
-            raise NeedsUser(
+            raise UserActionError(
                 "NOT_ENROLLED",
                 "This device has not joined an operator.",
                 "Paste an invitation: aegis enroll INVITATION.",

@@ -20,7 +20,7 @@ async def audit(
 ) -> LogHead:
     """The head to remember; `seen` is the one of the last time.
 
-    Raises PeerFault ISSUANCE_LOG, and what `ask` and `client` raise.
+    Raises PeerError ISSUANCE_LOG, and what `ask` and `client` raise.
     """
     head = read_head(await ask(client.log_head), ca_pem)
     if seen is not None and head.size < seen.size:

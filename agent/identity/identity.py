@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from agent import atomic_file
-from agent.errors import NeedsUser, PeerFault
+from agent.errors import PeerError, UserActionError
 from agent.identity.keystore import KeyStore
 from agent.protocol.canonical import canonical
 
@@ -130,11 +130,11 @@ class IdentityFile:
     def create(self) -> None:
         """Make the key, unless an interrupted enrolment left one.
 
-        Raises NeedsUser ALREADY_ENROLLED.
+        Raises UserActionError ALREADY_ENROLLED.
         """
         if self.exists() and not self.is_remnant():
             if self._read().certificate_pem:
-                raise NeedsUser(
+                raise UserActionError(
                     "ALREADY_ENROLLED",
                     "This device is enrolled already.",
                     "Erase first to enrol anew.",
@@ -156,7 +156,7 @@ class IdentityFile:
     ) -> None:
         """Store what enrolment gave.
 
-        Raises PeerFault BAD_CERTIFICATE as `check_certificate` does.
+        Raises PeerError BAD_CERTIFICATE as `check_certificate` does.
         """
         contents = self._read()
         check_certificate(certificate_pem, ca_pem, device_id, contents.key_pem)
@@ -174,7 +174,7 @@ class IdentityFile:
     def load(self) -> Identity:
         """Open the identity.
 
-        Raises NeedsUser NOT_ENROLLED, IDENTITY_DAMAGED, and the key store's errors.
+        Raises UserActionError NOT_ENROLLED, IDENTITY_DAMAGED, and the key store's errors.
         """
         from cryptography import x509
         from cryptography.hazmat.primitives.hashes import SHA256
@@ -225,7 +225,7 @@ class IdentityFile:
     def set_renewed(self, certificate_pem: str, ca_pem: str) -> None:
         """Replace key and certificate by the next ones.
 
-        Raises PeerFault BAD_CERTIFICATE; then nothing has changed.
+        Raises PeerError BAD_CERTIFICATE; then nothing has changed.
         """
         contents = self._read()
         check_certificate(certificate_pem, ca_pem, contents.device_id, contents.next_key_pem)
@@ -249,7 +249,7 @@ class IdentityFile:
         try:
             installation_id = self._installation_id()
         except (
-            NeedsUser
+            UserActionError
         ):  # unreadable: there is no name left under which the key store could hold anything
             atomic_file.remove(self._path)
             return
@@ -354,13 +354,13 @@ class IdentityFile:
     def is_remnant(self) -> bool:
         """Whether a `destroy` was interrupted here.
 
-        Asks nobody. Raises NeedsUser NOT_ENROLLED, IDENTITY_DAMAGED.
+        Asks nobody. Raises UserActionError NOT_ENROLLED, IDENTITY_DAMAGED.
         """
         return not self._outer()["sealed"]
 
 
 def check_certificate(certificate_pem: str, ca_pem: str, device_id: str, key_pem: str) -> None:
-    """Raise PeerFault BAD_CERTIFICATE unless it is for this key and name, for client authentication
+    """Raise PeerError BAD_CERTIFICATE unless it is for this key and name, for client authentication
     only, and issued by `ca_pem`.
     """
     from cryptography import x509
@@ -384,7 +384,7 @@ def check_certificate(certificate_pem: str, ca_pem: str, device_id: str, key_pem
     except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound) as error:
         problem = f"does not come from the enrolment authority ({type(error).__name__})"
     if problem:
-        raise PeerFault(
+        raise PeerError(
             "BAD_CERTIFICATE",
             f"The certificate that the server sent {problem}.",
             "Nothing was changed. Tell the operator.",
@@ -450,16 +450,16 @@ def _associated(installation_id: str) -> bytes:
     return canonical({"format": FORMAT, "installation_id": installation_id})
 
 
-def _not_enrolled() -> NeedsUser:
-    return NeedsUser(
+def _not_enrolled() -> UserActionError:
+    return UserActionError(
         "NOT_ENROLLED",
         "This device is not enrolled.",
         "Paste an invitation, or ask the operator for one.",
     )
 
 
-def _damaged(detail: str) -> NeedsUser:
-    return NeedsUser(
+def _damaged(detail: str) -> UserActionError:
+    return UserActionError(
         "IDENTITY_DAMAGED",
         "This device's identity cannot be opened.",
         "Erase it and ask the operator for a new invitation.",

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from agent import atomic_file
-from agent.errors import NeedsOperator, NeedsUser
+from agent.errors import OperatorActionError, UserActionError
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -66,8 +66,8 @@ class KeyStoreFacts:
 class KeyStore(Protocol):
     """Small secrets by name.
 
-    All methods but `describe` raise NeedsUser KEYRING_LOCKED, KEYRING_ABSENT, KEYRING_DENIED or
-    KEYRING_TOO_LARGE.
+    All methods but `describe` raise UserActionError KEYRING_LOCKED, KEYRING_ABSENT, KEYRING_DENIED
+    or KEYRING_TOO_LARGE.
     """
 
     def get(self, name: str) -> bytes | None: ...
@@ -131,7 +131,7 @@ class OsKeyStore:
         text = base64.b64encode(secret).decode()
         size = len(text.encode("utf-16-le"))
         if size > MAX_UTF16_BYTES:
-            raise NeedsUser(
+            raise UserActionError(
                 "KEYRING_TOO_LARGE",
                 "The keyring cannot hold a secret of this size.",
                 "Report this.",
@@ -156,7 +156,7 @@ class OsKeyStore:
     def describe(self) -> KeyStoreFacts:
         try:
             self._call(lambda _: None)
-        except NeedsUser as error:
+        except UserActionError as error:
             return KeyStoreFacts("os", self._backend, usable=False, problem=error.code)
         return KeyStoreFacts("os", self._backend, usable=True, problem="")
 
@@ -240,7 +240,7 @@ class FileKeyStore:
         backend = f"encrypted file, key from a {self._kind}"
         try:
             self._read()
-        except (NeedsUser, NeedsOperator) as error:
+        except (UserActionError, OperatorActionError) as error:
             return KeyStoreFacts(self._kind, backend, usable=False, problem=error.code)
         return KeyStoreFacts(self._kind, backend, usable=True, problem="")
 
@@ -286,9 +286,9 @@ def chosen(kind: str, home: Path, environ: Mapping[str, str]) -> KeyStore:
 
 
 def terminal_passphrase() -> bytes:
-    """Ask at the terminal. Raises NeedsUser PASSPHRASE_MISSING where there is none."""
+    """Ask at the terminal. Raises UserActionError PASSPHRASE_MISSING where there is none."""
     if not sys.stdin.isatty():
-        raise NeedsUser(
+        raise UserActionError(
             "PASSPHRASE_MISSING",
             "The key store's passphrase is needed.",
             "Start `aegis run` from a terminal and type it.",
@@ -297,14 +297,14 @@ def terminal_passphrase() -> bytes:
 
 
 def credential(environ: Mapping[str, str]) -> bytes:
-    """The systemd credential of this service. Raises NeedsOperator CREDENTIAL_MISSING."""
+    """The systemd credential of this service. Raises OperatorActionError CREDENTIAL_MISSING."""
     folder = environ.get("CREDENTIALS_DIRECTORY", "")
     try:
         secret = atomic_file.read(Path(folder) / CREDENTIAL_NAME, 4096) if folder else b""
     except OSError:
         secret = b""
     if len(secret) < 16:
-        raise NeedsOperator(
+        raise OperatorActionError(
             "CREDENTIAL_MISSING",
             f"The service was given no credential named {CREDENTIAL_NAME} of at least 16 bytes.",
             f"Add LoadCredentialEncrypted={CREDENTIAL_NAME} to the unit, or choose another key"
@@ -408,8 +408,8 @@ def _backend_errors() -> tuple[type[Exception], ...]:
     return errors
 
 
-def _locked(detail: str) -> NeedsUser:
-    return NeedsUser(
+def _locked(detail: str) -> UserActionError:
+    return UserActionError(
         "KEYRING_LOCKED",
         "The keyring is locked.",
         "Unlock it (log in, or press Unlock); AegisAI then goes on by itself.",
@@ -417,16 +417,16 @@ def _locked(detail: str) -> NeedsUser:
     )
 
 
-def _absent(message: str, detail: str = "") -> NeedsUser:
+def _absent(message: str, detail: str = "") -> UserActionError:
     remedy = (
         "Start a keyring service (GNOME Keyring, KWallet), or choose key_store = credential or"
         " passphrase in the settings."
     )
-    return NeedsUser("KEYRING_ABSENT", message, remedy, detail)
+    return UserActionError("KEYRING_ABSENT", message, remedy, detail)
 
 
-def _denied(detail: str) -> NeedsUser:
-    return NeedsUser(
+def _denied(detail: str) -> UserActionError:
+    return UserActionError(
         "KEYRING_DENIED",
         "The keyring refused.",
         "Allow AegisAI to use its entry in the keyring, then try again.",

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from agent.errors import AegisError, NeedsUser, PeerFault
+from agent.errors import AegisError, PeerError, UserActionError
 from agent.paths import runtime_folder, socket_path
 
 PROTOCOL = 1
@@ -57,7 +57,7 @@ class FrameDecoder:
     def feed(self, received: bytes) -> Iterator[dict[str, Any]]:
         """Every message that `received` completes.
 
-        Raises PeerFault BAD_FRAME; the connection is then of no more use.
+        Raises PeerError BAD_FRAME; the connection is then of no more use.
         """
         self._held += received
         while len(self._held) >= 4:
@@ -71,7 +71,7 @@ class FrameDecoder:
 
 
 def encode(message: dict[str, Any]) -> bytes:
-    """The frame of a message. Raises PeerFault BAD_FRAME when it is too large."""
+    """The frame of a message. Raises PeerError BAD_FRAME when it is too large."""
     body = json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode()
     if len(body) > MAX_FRAME_BYTES:
         raise _bad_frame(f"expected at most {MAX_FRAME_BYTES} bytes, got {len(body)}")
@@ -85,7 +85,7 @@ def decode_answer(answer: dict[str, Any]) -> dict[str, Any]:
     """
     if "error" in answer:
         error = answer["error"]
-        raise NeedsUser(
+        raise UserActionError(
             str(error.get("code")), str(error.get("message")), str(error.get("remedy", ""))
         )
     result = answer.get("result")
@@ -104,7 +104,7 @@ class Channel:
     def __init__(self, path: Path) -> None:
         """Connect and check the hello.
 
-        Raises NoAgentError, PeerFault CHANNEL_VERSION or AGENT_SILENT.
+        Raises NoAgentError, PeerError CHANNEL_VERSION or AGENT_SILENT.
         """
         if not hasattr(socket, "AF_UNIX"):
             raise NoAgentError
@@ -121,7 +121,7 @@ class Channel:
             raise NoAgentError from error
         except OSError as error:
             self._socket.close()
-            raise PeerFault(
+            raise PeerError(
                 "AGENT_SILENT",
                 "The agent does not answer.",
                 "Wait a moment; else end it (aegis quit) and start it again.",
@@ -129,7 +129,7 @@ class Channel:
             ) from error
         if hello.get("event") != "hello" or hello.get("protocol") != PROTOCOL:
             self.close()
-            raise PeerFault(
+            raise PeerError(
                 "CHANNEL_VERSION",
                 f"The running agent speaks another version ({hello.get('app_version')}).",
                 "Quit it and start it again after an update.",
@@ -138,7 +138,7 @@ class Channel:
     def call(
         self, method: str, params: dict[str, Any], timeout_s: float = CALL_TIMEOUT_S
     ) -> dict[str, Any]:
-        """Ask and wait. Raises what the agent answers, and PeerFault AGENT_GONE."""
+        """Ask and wait. Raises what the agent answers, and PeerError AGENT_GONE."""
         self._number += 1
         try:
             self._socket.sendall(encode({"id": self._number, "method": method, "params": params}))
@@ -182,8 +182,8 @@ def _message(body: bytes) -> dict[str, Any]:
     return message
 
 
-def _bad_frame(detail: str) -> PeerFault:
-    return PeerFault(
+def _bad_frame(detail: str) -> PeerError:
+    return PeerError(
         "BAD_FRAME",
         "A message on the local channel could not be read.",
         "Nothing was changed.",
@@ -191,5 +191,5 @@ def _bad_frame(detail: str) -> PeerFault:
     )
 
 
-def _gone(error: OSError) -> PeerFault:
-    return PeerFault("AGENT_GONE", "The agent ended before it answered.", "Try again.", str(error))
+def _gone(error: OSError) -> PeerError:
+    return PeerError("AGENT_GONE", "The agent ended before it answered.", "Try again.", str(error))

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import __version__
-from agent.errors import AegisError, InternalError, NeedsUser, PeerFault
+from agent.errors import AegisError, InternalError, PeerError, UserActionError
 from agent.ipc.client import FRAME_TIMEOUT_S, PROTOCOL, FrameDecoder, encode
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class ChannelServer:
     async def open(self) -> None:
         """Start to listen; the caller holds the home's lock, so that a socket found here is stale.
 
-        Raises NeedsUser CHANNEL_UNSAFE.
+        Raises UserActionError CHANNEL_UNSAFE.
         """
         _private_folder(self._path.parent)
         self._path.unlink(missing_ok=True)
@@ -152,7 +152,7 @@ class _Client:
                     for message in decoder.feed(received):
                         deadline = None
                         self._take(message)
-                except PeerFault as error:
+                except PeerError as error:
                     await self._refuse(error)
                     return
                 if not decoder.is_inside_frame:
@@ -160,7 +160,7 @@ class _Client:
                 elif deadline is None:
                     deadline = loop.time() + FRAME_TIMEOUT_S
 
-    async def _refuse(self, error: PeerFault) -> None:
+    async def _refuse(self, error: PeerError) -> None:
         """Tell what was wrong and let it be written before the connection ends."""
         self._send({"id": None, "error": error.to_json()})
         await self.flush()
@@ -186,14 +186,14 @@ class _Client:
             or not isinstance(method, str)
             or not isinstance(params, dict)
         ):
-            raise PeerFault(
+            raise PeerError(
                 "BAD_FRAME", "A request needs id, method and params.", "Nothing was changed."
             )
         if len(self._calls) >= MAX_CALLS_IN_FLIGHT:
             self._send(
                 {
                     "id": number,
-                    "error": NeedsUser(
+                    "error": UserActionError(
                         "TOO_MANY_CALLS", "Too many requests at once.", "Wait for an answer."
                     ).to_json(),
                 }
@@ -228,7 +228,7 @@ class _Client:
     def _send(self, message: dict[str, Any]) -> None:
         try:
             self._queue(encode(message))
-        except PeerFault:
+        except PeerError:
             self._queue(
                 encode({"id": message["id"], "result": {}, "file": self._spill(message["result"])})
             )
@@ -251,7 +251,7 @@ def _private_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     held = folder.lstat()
     if held.st_uid != os.getuid() or not folder.is_dir() or folder.is_symlink():
-        raise NeedsUser(
+        raise UserActionError(
             "CHANNEL_UNSAFE",
             "The folder for the local channel is not ours alone.",
             "Set XDG_RUNTIME_DIR to a folder of your own.",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent import atomic_file
 from agent.clock import Clock
-from agent.errors import AegisError, NeedsUser, PeerFault
+from agent.errors import AegisError, PeerError, UserActionError
 from agent.models.verify import Floor, ModelFacts, VerifiedModel, check_facts, check_model
 from agent.protocol.messages import Task
 
@@ -42,8 +42,8 @@ class ModelRepository:
     """The device's copy of the repository's metadata, and the way to its targets. Blocking; call
     from an executor.
 
-    All methods raise what `fetch` raises, NeedsUser CLOCK_WENT_BACK, and PeerFault MODEL_ROOT (not
-    the invitation's), MODEL_UNSIGNED, MODEL_OLDER (rolled back), MODEL_EXPIRED (frozen),
+    All methods raise what `fetch` raises, UserActionError CLOCK_WENT_BACK, and PeerError MODEL_ROOT
+    (not the invitation's), MODEL_UNSIGNED, MODEL_OLDER (rolled back), MODEL_EXPIRED (frozen),
     MODEL_ALTERED (tampered, mixed), MODEL_TOO_LARGE, MODEL_MISSING.
     """
 
@@ -120,7 +120,7 @@ class ModelRepository:
         fresh.
         """
         if self._clock.now() < self._clock_seen() - MAX_CLOCK_STEP_BACK_S:
-            raise NeedsUser(
+            raise UserActionError(
                 "CLOCK_WENT_BACK",
                 "This computer's clock went back by more than a day; models are not taken.",
                 "Set the clock right.",
@@ -149,7 +149,7 @@ class ModelRepository:
                 return held
         fetched = self._fetch(f"metadata/{FIRST_ROOT}", MAX_METADATA_BYTES)
         if fetched is None or hashlib.sha256(fetched).hexdigest() != self._root_sha256:
-            raise PeerFault(
+            raise PeerError(
                 "MODEL_ROOT",
                 "The server's model repository is not the one that the invitation names.",
                 _UNUSED,
@@ -159,7 +159,7 @@ class ModelRepository:
 
     def _download(self, updater: "Updater", target: "TargetFile", max_bytes: int) -> bytes:
         if target.length > max_bytes:
-            raise PeerFault(
+            raise PeerError(
                 "MODEL_TOO_LARGE", "A file of the model repository is larger than agreed.", _UNUSED
             )
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
@@ -170,7 +170,7 @@ class ModelRepository:
 def _target(updater: "Updater", name: str) -> "TargetFile":
     target = updater.get_targetinfo(name)
     if target is None:
-        raise PeerFault(
+        raise PeerError(
             "MODEL_MISSING", "The server's model repository has no current model.", _UNUSED, name
         )
     return target
@@ -231,13 +231,13 @@ def _explained(error: Exception) -> AegisError:
     )
     for kind, code, why in named:
         if isinstance(error, kind):
-            return PeerFault(
+            return PeerError(
                 code,
                 f"The server's model repository {why}; nothing of it is used.",
                 _UNUSED,
                 str(error)[:300],
             )
-    return PeerFault(
+    return PeerError(
         "MODEL_UNREADABLE",
         "The server's model repository cannot be read; nothing of it is used.",
         _UNUSED,

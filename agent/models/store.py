@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import atomic_file
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.models.verify import Floor, ModelFacts, VerifiedModel, check_model, verify_model
 from agent.protocol.limits import MAX_HEADER_BYTES, MAX_MODEL_BYTES
 from agent.protocol.messages import Task
@@ -56,7 +56,7 @@ class ModelStore:
             return check_model(
                 ModelFacts.from_json(json.loads(metadata)), content, task=task, floor=self.floor()
             )
-        except (OSError, ValueError, KeyError, PeerFault):
+        except (OSError, ValueError, KeyError, PeerError):
             return None
 
     def install(self, model: VerifiedModel) -> None:

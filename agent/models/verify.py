@@ -14,7 +14,7 @@ import sys
 from dataclasses import asdict, dataclass, fields
 from typing import Self
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.protocol.canonical import canonical
 from agent.protocol.limits import MAX_DIMENSION, MAX_HEADER_BYTES, MAX_MODEL_BYTES
 from agent.protocol.messages import Task
@@ -51,7 +51,7 @@ class ModelFacts:
 
     @classmethod
     def from_json(cls, value: object) -> Self:
-        """Raises PeerFault MODEL_WRONG_TASK for anything but exactly these fields."""
+        """Raises PeerError MODEL_WRONG_TASK for anything but exactly these fields."""
         wanted = {field.name: field.type for field in fields(cls)}
         if not isinstance(value, dict) or set(value) != set(wanted):
             raise _refused("MODEL_WRONG_TASK", "is described in another form than agreed")
@@ -92,7 +92,7 @@ def verify_model(
 ) -> VerifiedModel:
     """Check a model that came with a signature of its own.
 
-    Raises PeerFault MODEL_UNSIGNED, and as `check_model` does.
+    Raises PeerError MODEL_UNSIGNED, and as `check_model` does.
     """
     if len(metadata) > MAX_HEADER_BYTES:
         raise _refused("MODEL_TOO_LARGE", "is described at greater length than agreed")
@@ -101,7 +101,7 @@ def verify_model(
         if canonical(said) != metadata:
             raise ValueError("not canonical")
         verify(signing_key, Context.MODEL, said, signature)
-    except (ValueError, TypeError, RecursionError, PeerFault) as error:
+    except (ValueError, TypeError, RecursionError, PeerError) as error:
         raise _refused("MODEL_UNSIGNED", "does not carry the aggregator's signature") from error
     return check_model(
         ModelFacts.from_json(said), content, task=task, floor=floor, signature=signature
@@ -111,7 +111,7 @@ def verify_model(
 def check_facts(facts: ModelFacts, *, task: Task, floor: Floor) -> None:
     """Check what is said about a model, before its content is fetched.
 
-    Raises PeerFault MODEL_WRONG_TASK, MODEL_OLDER, MODEL_CHANGED or MODEL_TOO_LARGE.
+    Raises PeerError MODEL_WRONG_TASK, MODEL_OLDER, MODEL_CHANGED or MODEL_TOO_LARGE.
     """
     if (facts.task_id, facts.schema, facts.d) != (task.task_id, task.schema, task.d):
         raise _refused(
@@ -138,7 +138,7 @@ def check_model(
     """Check a model whose facts are known to be signed. Costs one SHA-256 and one pass over the
     numbers.
 
-    Raises PeerFault as `check_facts` does, and MODEL_ALTERED, MODEL_WRONG_SHAPE, MODEL_NOT_FINITE
+    Raises PeerError as `check_facts` does, and MODEL_ALTERED, MODEL_WRONG_SHAPE, MODEL_NOT_FINITE
     or MODEL_OUT_OF_RANGE.
     """
     if len(content) > MAX_MODEL_BYTES:
@@ -153,7 +153,7 @@ def check_model(
 def check_content(content: bytes, d: int) -> None:
     """Check the file's form and numbers.
 
-    Raises PeerFault MODEL_WRONG_SHAPE, MODEL_NOT_FINITE, MODEL_OUT_OF_RANGE.
+    Raises PeerError MODEL_WRONG_SHAPE, MODEL_NOT_FINITE, MODEL_OUT_OF_RANGE.
     """
     length = int.from_bytes(content[:8], "little")
     if len(content) < 8 or length > min(MAX_HEADER_BYTES, len(content) - 8):
@@ -186,8 +186,8 @@ def _check_numbers(weights: "array.array[float]") -> None:
         raise _refused("MODEL_OUT_OF_RANGE", "holds absurdly large weights")
 
 
-def _refused(code: str, why: str, detail: str = "") -> PeerFault:
-    return PeerFault(
+def _refused(code: str, why: str, detail: str = "") -> PeerError:
+    return PeerError(
         code,
         f"The model from the server {why}; it is not used.",
         "The model in use stays. Tell the operator.",

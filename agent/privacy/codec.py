@@ -15,7 +15,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.errors import InternalError, PeerFault
+from agent.errors import InternalError, PeerError
 from agent.privacy.noise import sample
 from agent.privacy.plan import MAX_BLOCK, headroom
 from agent.privacy.zcdp import sent_words
@@ -126,7 +126,7 @@ def signed(words: NDArray[np.integer], bits: int) -> NDArray[np.int64]:
 def read_update(payload: bytes, config: RoundConfig) -> NDArray[np.int64]:
     """The noised integers of one local update, ready to be summed in 64 bits.
 
-    Raises PeerFault WRONG_SHAPE, SUM_OUT_OF_RANGE.
+    Raises PeerError WRONG_SHAPE, SUM_OUT_OF_RANGE.
     """
     values = signed(unpack(payload, config.bits, sent_words(config)), config.bits)
     _check_range(values, config, 1)
@@ -137,10 +137,10 @@ def decode_sum(words_sum: Words | NDArray[np.int64], config: RoundConfig, count:
     """The mean of `count` updates from the sum of their words, shape (d,).
 
     `words_sum`: uint32 words modulo 2^bits (a group's sum), or int64 sums of `read_update` (local
-    mode, any count). Raises PeerFault WRONG_SHAPE, SUM_OUT_OF_RANGE (no honest sum is so large).
+    mode, any count). Raises PeerError WRONG_SHAPE, SUM_OUT_OF_RANGE (no honest sum is so large).
     """
     if count < 1 or words_sum.shape != (sent_words(config),):
-        raise PeerFault(
+        raise PeerError(
             "WRONG_SHAPE", "A sum does not have the round's shape.", "Nothing was changed."
         )
     values = (
@@ -168,7 +168,7 @@ def noise_sd(config: RoundConfig, count: int) -> float:
 def _check_range(values: NDArray[np.int64], config: RoundConfig, count: int) -> None:
     largest = int(np.max(np.abs(values), initial=0))
     if largest > headroom(config, count):
-        raise PeerFault(
+        raise PeerError(
             "SUM_OUT_OF_RANGE",
             "A sum is larger than honest updates can make it.",
             "It was thrown away.",

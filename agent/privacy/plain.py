@@ -15,7 +15,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from agent.errors import InternalError, PeerFault
+from agent.errors import InternalError, PeerError
 from agent.protocol import envelope
 
 KIND = "plain-update"
@@ -56,7 +56,7 @@ def compress(update: Vector, left: Vector, k: int) -> tuple[bytes, Vector]:
 
 
 def expand(body: bytes, d: int) -> Vector:
-    """The vector (d,) that was sent. Raises PeerFault BAD_ENVELOPE, WRONG_SHAPE."""
+    """The vector (d,) that was sent. Raises PeerError BAD_ENVELOPE, WRONG_SHAPE."""
     read = envelope.decode(body)
     k = read.header.get("k")
     if (
@@ -93,8 +93,8 @@ def _unpacked(content: bytes, size: int) -> bytes:
     return plain
 
 
-def _wrong(detail: str) -> PeerFault:
-    return PeerFault(
+def _wrong(detail: str) -> PeerError:
+    return PeerError(
         "WRONG_SHAPE",
         "A plain update does not have the agreed form.",
         "Nothing was changed.",

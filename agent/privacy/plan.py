@@ -16,7 +16,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-from agent.errors import NeedsOperator
+from agent.errors import OperatorActionError
 from agent.privacy.zcdp import UNITS_PER_RHO, rho_units
 from agent.protocol.limits import MAX_NOISE_UNITS, MIN_NOISE_UNITS
 from agent.protocol.messages import Mode, RoundConfig, Task
@@ -67,7 +67,7 @@ def plan_local(
 ) -> RoundConfig:
     """A round in `local` mode that costs at most `rho_units_per_round`.
 
-    Raises NeedsOperator PRICE_TOO_LOW.
+    Raises OperatorActionError PRICE_TOO_LOW.
     """
     return _finished(
         task,
@@ -111,12 +111,12 @@ def plan_secagg(
     """A round of GroupSecAgg/1 of which one opened sum costs at most `rho_units_per_round`.
 
     Choose `min_sum` near the number that you expect to survive: what survives beyond it is noise
-    that nobody needed. Raises NeedsOperator PRICE_TOO_LOW, GROUP_PLAN (no honest device would be
-    left in the smallest sum).
+    that nobody needed. Raises OperatorActionError PRICE_TOO_LOW, GROUP_PLAN (no honest device would
+    be left in the smallest sum).
     """
     colluders = gamma_milli * g_max // 1000
     if colluders >= min_sum:
-        raise NeedsOperator(
+        raise OperatorActionError(
             "GROUP_PLAN",
             f"A sum of {min_sum} may hold {colluders} colluding devices.",
             "Raise the smallest sum.",
@@ -178,7 +178,7 @@ def _units(words: int, price: int) -> int:
     while least_sensitivity_sq(Fraction(units), words) > most:
         units = units * 15 // 16
         if units < 8:
-            raise NeedsOperator(
+            raise OperatorActionError(
                 "PRICE_TOO_LOW",
                 "So much noise has no room on the grid.",
                 "Raise ε, or lower the rounds or the parameters.",

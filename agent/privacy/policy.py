@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.privacy.plan import GROUP_PROTOCOL, LOCAL_PROTOCOL, least_sensitivity_sq, padded
 from agent.privacy.zcdp import UNITS_PER_RHO, rho_units, sent_words
 from agent.protocol.limits import MAX_NOISE_UNITS, MIN_NOISE_UNITS
@@ -23,7 +23,7 @@ MAX_PHASE_S = 10 * 60
 
 
 @dataclass(frozen=True)
-class Limits:
+class DeviceLimits:
     """The device's own bounds.
 
     A demo or a test sets lower ones for devices that it made, and says so in the status.
@@ -42,7 +42,7 @@ class Limits:
     @property
     def are_for_tests(self) -> bool:
         """Whether they protect less than the product's."""
-        product = Limits()
+        product = DeviceLimits()
         return (
             self.min_group < product.min_group
             or self.min_sum < product.min_sum
@@ -50,8 +50,8 @@ class Limits:
         )
 
 
-def check_config(config: RoundConfig, task: Task, limits: Limits) -> None:
-    """Raise PeerFault with the code of the bound that `config` crosses."""
+def check_config(config: RoundConfig, task: Task, limits: DeviceLimits) -> None:
+    """Raise PeerError with the code of the bound that `config` crosses."""
     _check_task(config, task)
     _check_shape(config)
     _check_noise(config, limits)
@@ -96,7 +96,7 @@ def _check_shape(config: RoundConfig) -> None:
     )
 
 
-def _check_noise(config: RoundConfig, limits: Limits) -> None:
+def _check_noise(config: RoundConfig, limits: DeviceLimits) -> None:
     _demand(
         config.noise_var >= MIN_NOISE_UNITS**2,
         "NOISE_TOO_SMALL",
@@ -124,7 +124,7 @@ def _check_noise(config: RoundConfig, limits: Limits) -> None:
     )
 
 
-def _check_group(config: RoundConfig, limits: Limits) -> None:
+def _check_group(config: RoundConfig, limits: DeviceLimits) -> None:
     _demand(
         config.min_group >= limits.min_group,
         "GROUP_TOO_SMALL",
@@ -151,7 +151,7 @@ def _check_group(config: RoundConfig, limits: Limits) -> None:
 
 def _demand(holds: bool, code: str, reason: str) -> None:
     if not holds:
-        raise PeerFault(
+        raise PeerError(
             code,
             f"The server offers a round that this device refuses: {reason}.",
             "Nothing was sent. Tell the operator.",

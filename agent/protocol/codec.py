@@ -4,7 +4,7 @@ records.
 Contexts: every message before the groups stand carries ctx_round, every later one ctx_group; what
 they bind is said at the functions. Devices have numbers: their place in the roster, which is sorted
 by device id. Reading checks sizes, order and context; whether keys, signatures and numbers are
-acceptable is the receiver's part. All readers raise PeerFault BAD_MESSAGE or WRONG_CONTEXT.
+acceptable is the receiver's part. All readers raise PeerError BAD_MESSAGE or WRONG_CONTEXT.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.protocol import envelope
 from agent.protocol.canonical import canonical
 from agent.protocol.field import ELEMENT_BYTES
@@ -288,7 +288,7 @@ def decode_masked(body: bytes, context: bytes, config: RoundConfig) -> MaskedInp
         header["d"],
         header["bits"],
     ) != wanted:
-        raise PeerFault(
+        raise PeerError(
             "WRONG_CONTEXT", "A masked update belongs to another round.", "Nothing was changed."
         )
     return MaskedInput(header, words, _hex(header, "signature", SIGNATURE_BYTES))
@@ -408,7 +408,7 @@ def _decode(body: bytes, kind: str, context: bytes, *names: str) -> tuple[dict[s
     if set(read.header) != {"kind", "context", *names} or read.header["kind"] != kind:
         raise _bad(f"expected a {kind} message")
     if read.header["context"] != context.hex():
-        raise PeerFault(
+        raise PeerError(
             "WRONG_CONTEXT",
             "A message belongs to another round, group, model or configuration.",
             "Nothing was changed.",
@@ -480,7 +480,7 @@ def _hex(header: dict[str, Any], name: str, size: int = DIGEST_BYTES) -> bytes:
     return bytes.fromhex(value)
 
 
-def _bad(detail: str) -> PeerFault:
-    return PeerFault(
+def _bad(detail: str) -> PeerError:
+    return PeerError(
         "BAD_MESSAGE", "A message of the round could not be read.", "Nothing was changed.", detail
     )

@@ -15,7 +15,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.protocol.canonical import canonical
 from agent.protocol.limits import MAX_BODY_BYTES, MAX_HEADER_BYTES
 
@@ -39,7 +39,7 @@ def encode(header: dict[str, Any], payload: bytes) -> bytes:
 def decode(body: bytes, max_bytes: int = MAX_BODY_BYTES) -> Envelope:
     """Read an envelope.
 
-    Raises PeerFault BAD_ENVELOPE when it is too large, of another version, not canonical, or its
+    Raises PeerError BAD_ENVELOPE when it is too large, of another version, not canonical, or its
     payload was altered.
     """
     if len(body) > max_bytes:
@@ -62,5 +62,5 @@ def decode(body: bytes, max_bytes: int = MAX_BODY_BYTES) -> Envelope:
     return Envelope(header, payload)
 
 
-def _bad(detail: str) -> PeerFault:
-    return PeerFault("BAD_ENVELOPE", "A message could not be read.", "Nothing was changed.", detail)
+def _bad(detail: str) -> PeerError:
+    return PeerError("BAD_ENVELOPE", "A message could not be read.", "Nothing was changed.", detail)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.errors import InternalError, PeerFault
+from agent.errors import InternalError, PeerError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -92,7 +92,7 @@ def verify_request(
     """Check a request as it came. The nonce is the caller's to spend.
 
     `authority` is the Host header, `path` the target with its query, `headers` have lower-case
-    names, `key_of` gives a device's key or None. Raises PeerFault BAD_REQUEST_SIGNATURE.
+    names, `key_of` gives a device's key or None. Raises PeerError BAD_REQUEST_SIGNATURE.
     """
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
@@ -141,8 +141,8 @@ def normal_authority(authority: str) -> str:
     return authority.lower().removesuffix(":443")
 
 
-def _bad(detail: str) -> PeerFault:
-    return PeerFault(
+def _bad(detail: str) -> PeerError:
+    return PeerError(
         "BAD_REQUEST_SIGNATURE",
         "The request's signature does not hold.",
         "Nothing was changed.",

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, Ellip
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 
 _ALGORITHM = ECDSA(hashes.SHA256())
 
@@ -42,7 +42,7 @@ class Authority:
     def key_of(self, certificate_der: bytes, device_id: str) -> EllipticCurvePublicKey:
         """The P-256 key that the authority certified for `device_id`.
 
-        Raises PeerFault ROSTER_CERTIFICATE, ROSTER_REVOKED.
+        Raises PeerError ROSTER_CERTIFICATE, ROSTER_REVOKED.
         """
         try:
             certificate = x509.load_der_x509_certificate(certificate_der)
@@ -78,8 +78,8 @@ def verify_signature(key: EllipticCurvePublicKey, signature: bytes, statement: b
     return True
 
 
-def _refused(code: str, detail: str) -> PeerFault:
-    return PeerFault(
+def _refused(code: str, detail: str) -> PeerError:
+    return PeerError(
         code,
         "This device left the round: a member's certificate is not acceptable.",
         "Nothing was sent. Tell the operator.",

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from agent.errors import NeedsUser, PeerFault
+from agent.errors import PeerError, UserActionError
 from agent.protocol.canonical import canonical
 from agent.protocol.messages import Mode
 from agent.protocol.signing import Context, public_hex, sign, verify
@@ -97,13 +97,13 @@ def format_invitation(invitation: Invitation, signing_key: "Ed25519PrivateKey") 
 def parse_invitation(text: str) -> Invitation:
     """Read the text form; white space and line breaks that a mail program put in are ignored.
 
-    Raises NeedsUser INVITATION_BAD, INVITATION_VERSION.
+    Raises UserActionError INVITATION_BAD, INVITATION_VERSION.
     """
     if len(text) > 2 * MAX_TEXT_CHARS:
         raise _bad("too long")
     compact = "".join(text.split())
     if compact.startswith("aegis") and "." in compact and not compact.startswith(PREFIX):
-        raise NeedsUser(
+        raise UserActionError(
             "INVITATION_VERSION",
             "This invitation is for another version of AegisAI.",
             "Install the newest version and try again.",
@@ -122,7 +122,7 @@ def parse_invitation(text: str) -> Invitation:
         verify(
             invitation.signing_key, Context.INVITATION, outer["invitation"], str(outer["signature"])
         )
-    except (ValueError, TypeError, RecursionError, PeerFault) as error:
+    except (ValueError, TypeError, RecursionError, PeerError) as error:
         raise _bad(str(error)) from error
     return invitation
 
@@ -213,8 +213,8 @@ def _checksum(packed: str) -> str:
     return hashlib.sha256(packed.encode()).hexdigest()[:8]
 
 
-def _bad(detail: str) -> NeedsUser:
-    return NeedsUser(
+def _bad(detail: str) -> UserActionError:
+    return UserActionError(
         "INVITATION_BAD",
         "This invitation cannot be read.",
         "Copy the whole text again, from aegis1. to its end, or ask for a new one.",

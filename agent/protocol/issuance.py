@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.protocol.canonical import canonical
 from agent.protocol.log_tree import is_consistent, is_included, leaf_hash
 
@@ -39,7 +39,7 @@ def head_bytes(head: LogHead) -> bytes:
 def read_head(said: dict[str, Any], ca_pem: str) -> LogHead:
     """`said`: size, root and the authority's signature (ECDSA P-256, SHA-256, DER, hex).
 
-    Raises PeerFault ISSUANCE_LOG.
+    Raises PeerError ISSUANCE_LOG.
     """
     try:
         size, root = said["size"], bytes.fromhex(said["root"])
@@ -58,7 +58,7 @@ def read_head(said: dict[str, Any], ca_pem: str) -> LogHead:
 
 
 def check_entry(head: LogHead, said: dict[str, Any], certificate_sha256: str) -> None:
-    """Raise PeerFault ISSUANCE_LOG unless the issuance of this certificate is in the log.
+    """Raise PeerError ISSUANCE_LOG unless the issuance of this certificate is in the log.
 
     `said`: index, size, entry, proof.
     """
@@ -77,7 +77,7 @@ def check_entry(head: LogHead, said: dict[str, Any], certificate_sha256: str) ->
 
 
 def check_growth(earlier: LogHead, head: LogHead, said: dict[str, Any]) -> None:
-    """Raise PeerFault ISSUANCE_LOG unless `earlier` is the beginning of `head`.
+    """Raise PeerError ISSUANCE_LOG unless `earlier` is the beginning of `head`.
 
     `said`: earlier, size, proof.
     """
@@ -91,9 +91,9 @@ def check_growth(earlier: LogHead, head: LogHead, said: dict[str, Any]) -> None:
         raise refused("was changed since this device last saw it")
 
 
-def refused(reason: str, detail: str = "") -> PeerFault:
+def refused(reason: str, detail: str = "") -> PeerError:
     """The one error of this room."""
-    return PeerFault(
+    return PeerError(
         "ISSUANCE_LOG",
         f"The enrolment authority's log of certificates {reason}.",
         "This device takes part in nothing. Tell the operator.",

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from agent.errors import AegisError, InternalError, NeedsOperator, NeedsUser, PeerFault
+from agent.errors import AegisError, InternalError, OperatorActionError, PeerError, UserActionError
 from agent.protocol.pipe import Frame
 
 ROW = struct.Struct("<29Q")
@@ -161,7 +161,8 @@ _PLAIN: dict[str, type[Opening | Refused | TrainResult | Progress | Checkpointed
 }
 _NAMES = {kind: name for name, kind in _PLAIN.items()}
 _FAMILIES = {
-    family.__name__: family for family in (NeedsUser, NeedsOperator, PeerFault, InternalError)
+    family.__name__: family
+    for family in (UserActionError, OperatorActionError, PeerError, InternalError)
 }
 
 
@@ -196,7 +197,7 @@ def write_event(event: Event) -> Frame:
 def read_event(frame: Frame) -> Event:
     """Read what a worker said.
 
-    Raises PeerFault BAD_FRAME when it has another form than agreed.
+    Raises PeerError BAD_FRAME when it has another form than agreed.
     """
     fields = dict(frame.header)
     kind = fields.pop("event", None)
@@ -273,8 +274,8 @@ def _digest(value: object) -> str:
     return text
 
 
-def _bad(detail: str) -> PeerFault:
-    return PeerFault(
+def _bad(detail: str) -> PeerError:
+    return PeerError(
         "BAD_FRAME",
         "The worker's answer could not be read.",
         "Nothing was changed. Try again.",

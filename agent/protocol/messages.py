@@ -11,7 +11,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any, Self
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.protocol import canonical
 from agent.protocol.limits import MAX_DIMENSION, MAX_GROUP
 
@@ -33,7 +33,7 @@ class _Message:
 
     @classmethod
     def from_json(cls, value: object) -> Self:
-        """Raises PeerFault BAD_MESSAGE for unknown, missing, mistyped or out-of-range fields."""
+        """Raises PeerError BAD_MESSAGE for unknown, missing, mistyped or out-of-range fields."""
         name = cls.__name__
         if not isinstance(value, dict):
             raise _bad(name, "expected an object")
@@ -205,7 +205,7 @@ def _hex(name: str, value: str) -> None:
         raise ValueError(f"{name}: expected 32 bytes in hex")
 
 
-def _bad(name: str, detail: str) -> PeerFault:
-    return PeerFault(
+def _bad(name: str, detail: str) -> PeerError:
+    return PeerError(
         "BAD_MESSAGE", f"A {name} message could not be read.", "Nothing was changed.", detail
     )

@@ -7,7 +7,7 @@ little-endian (a + b·2²⁰); an odd last word is followed by a zero word.
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 
 
 def packed_bytes(count: int, bits: int) -> int:
@@ -36,7 +36,7 @@ def pack(words: NDArray[np.uint32], bits: int) -> bytes:
 def unpack(content: bytes, bits: int, count: int) -> NDArray[np.uint32]:
     """Unpack `count` words.
 
-    Raises PeerFault WRONG_SHAPE when the length or the padding is not exactly right.
+    Raises PeerError WRONG_SHAPE when the length or the padding is not exactly right.
     """
     if len(content) != packed_bytes(count, bits):
         raise _wrong(f"expected {packed_bytes(count, bits)} bytes, got {len(content)}")
@@ -62,7 +62,7 @@ def unpack(content: bytes, bits: int, count: int) -> NDArray[np.uint32]:
     raise ValueError(f"bits: expected 16, 20, 24 or 32, got {bits}")
 
 
-def _wrong(detail: str) -> PeerFault:
-    return PeerFault(
+def _wrong(detail: str) -> PeerError:
+    return PeerError(
         "WRONG_SHAPE", "An update does not have the round's shape.", "Nothing was changed.", detail
     )

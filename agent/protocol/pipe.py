@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 
 MAX_HEADER_BYTES = 64 * 1024
 """A header holds at most one path and one message."""
@@ -45,7 +45,7 @@ class FrameDecoder:
         self._held = bytearray()
 
     def feed(self, more: bytes) -> Iterator[Frame]:
-        """Yield the frames that are complete now. Raises PeerFault BAD_FRAME."""
+        """Yield the frames that are complete now. Raises PeerError BAD_FRAME."""
         self._held += more
         while (size := self._size()) is not None and len(self._held) >= size:
             whole = bytes(self._held[:size])
@@ -69,7 +69,7 @@ class FrameDecoder:
 def read_frame(stream: BinaryIO) -> Frame:
     """Read one frame from a blocking stream.
 
-    Raises PeerFault BAD_FRAME, also when the stream ends.
+    Raises PeerError BAD_FRAME, also when the stream ends.
     """
     front = _exactly(stream, 4)
     head = _exactly(stream, _bounded(int.from_bytes(front, "big"), MAX_HEADER_BYTES))
@@ -124,8 +124,8 @@ def _cut(blob: bytes, sizes: list[int]) -> Iterator[bytes]:
         start += size
 
 
-def _bad(detail: str) -> PeerFault:
-    return PeerFault(
+def _bad(detail: str) -> PeerError:
+    return PeerError(
         "BAD_FRAME",
         "A message between agent and worker could not be read.",
         "Nothing was changed. Try again.",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 
 SKEW = datetime.timedelta(minutes=10)
 """The list may be from so far ahead of this device's clock."""
@@ -25,7 +25,7 @@ def read_revocations(crl_pem: str, ca_pem: str, now: int, least_number: int = 0)
     """The list, when it is the pinned authority's, current, and not older than the list with
     `least_number`.
 
-    `now` in seconds since the epoch. Raises PeerFault REVOCATIONS_BAD, REVOCATIONS_EXPIRED,
+    `now` in seconds since the epoch. Raises PeerError REVOCATIONS_BAD, REVOCATIONS_EXPIRED,
     REVOCATIONS_OLDER.
     """
     moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
@@ -54,6 +54,6 @@ def read_revocations(crl_pem: str, ca_pem: str, now: int, least_number: int = 0)
     return Revocations(serials, number)
 
 
-def _refused(code: str, reason: str, detail: str = "") -> PeerFault:
+def _refused(code: str, reason: str, detail: str = "") -> PeerError:
     remedy = "This device joins no group. Check the clock, then tell the operator."
-    return PeerFault(code, f"The server's list of revoked certificates {reason}.", remedy, detail)
+    return PeerError(code, f"The server's list of revoked certificates {reason}.", remedy, detail)

@@ -5,7 +5,7 @@ purpose is worth nothing for another.
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.protocol.canonical import canonical
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def sign(private: "Ed25519PrivateKey", context: Context, value: Any) -> str:
 def verify(public_hex: str, context: Context, value: Any, signature: str) -> None:
     """Check a signature made by `sign` with the key whose 32 public bytes are `public_hex`.
 
-    Raises PeerFault BAD_SIGNATURE.
+    Raises PeerError BAD_SIGNATURE.
     """
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -39,7 +39,7 @@ def verify(public_hex: str, context: Context, value: Any, signature: str) -> Non
         public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_hex))
         public.verify(bytes.fromhex(signature), _message(context, value))
     except (InvalidSignature, ValueError, TypeError) as error:
-        raise PeerFault(
+        raise PeerError(
             "BAD_SIGNATURE",
             "A message does not carry the aggregator's signature.",
             "Nothing was changed.",

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import TypeVar
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 
 
-class Device(Enum):
+class DeviceState(Enum):
     """States of a device in a round. Its secrets live in memory until UNMASKED or LEFT."""
 
     NEW = "new"
@@ -25,7 +25,7 @@ class Device(Enum):
     LEFT = "left"
 
 
-class Heard(Enum):
+class DeviceEvent(Enum):
     """What a device acts on."""
 
     JOIN = "join"
@@ -37,7 +37,7 @@ class Heard(Enum):
     GO = "leave, refusal or restart"
 
 
-class Say(Enum):
+class DeviceAction(Enum):
     """What a device does about it."""
 
     ADVERTISE = "advertise: fresh keys, signed"
@@ -49,7 +49,7 @@ class Say(Enum):
     WIPE = "wipe the round's secrets"
 
 
-class Group(Enum):
+class GroupState(Enum):
     """States of a group at the aggregator."""
 
     SHARING = "sharing"
@@ -60,7 +60,7 @@ class Group(Enum):
     ABORTED = "aborted"
 
 
-class Met(Enum):
+class GroupEvent(Enum):
     """How a phase ended: everybody expected has answered, or the deadline passed with enough of
     them, or without.
     """
@@ -70,7 +70,7 @@ class Met(Enum):
     CHEATED = "a dealer's secret does not match"
 
 
-class Do(Enum):
+class GroupAction(Enum):
     """What the aggregator does about it."""
 
     HAND_SHARES = "fix U2, pass shares on"
@@ -80,30 +80,30 @@ class Do(Enum):
     GIVE_UP = "throw everything away"
 
 
-DEVICE: Mapping[tuple[Device, Heard], tuple[Device, Say]] = {
-    (Device.NEW, Heard.JOIN): (Device.ADVERTISED, Say.ADVERTISE),
-    (Device.ADVERTISED, Heard.ROSTER): (Device.SHARED, Say.SHARE),
-    (Device.SHARED, Heard.INBOX): (Device.READY, Say.CHECK),
-    (Device.READY, Heard.SEALED): (Device.MASKED, Say.MASK),
-    (Device.MASKED, Heard.SURVIVORS): (Device.SIGNED, Say.SIGN),
-    (Device.SIGNED, Heard.SIGNATURES): (Device.UNMASKED, Say.OPEN),
+DEVICE: Mapping[tuple[DeviceState, DeviceEvent], tuple[DeviceState, DeviceAction]] = {
+    (DeviceState.NEW, DeviceEvent.JOIN): (DeviceState.ADVERTISED, DeviceAction.ADVERTISE),
+    (DeviceState.ADVERTISED, DeviceEvent.ROSTER): (DeviceState.SHARED, DeviceAction.SHARE),
+    (DeviceState.SHARED, DeviceEvent.INBOX): (DeviceState.READY, DeviceAction.CHECK),
+    (DeviceState.READY, DeviceEvent.SEALED): (DeviceState.MASKED, DeviceAction.MASK),
+    (DeviceState.MASKED, DeviceEvent.SURVIVORS): (DeviceState.SIGNED, DeviceAction.SIGN),
+    (DeviceState.SIGNED, DeviceEvent.SIGNATURES): (DeviceState.UNMASKED, DeviceAction.OPEN),
     **{
-        (state, Heard.GO): (Device.LEFT, Say.WIPE)
-        for state in Device
-        if state not in (Device.UNMASKED, Device.LEFT)
+        (state, DeviceEvent.GO): (DeviceState.LEFT, DeviceAction.WIPE)
+        for state in DeviceState
+        if state not in (DeviceState.UNMASKED, DeviceState.LEFT)
     },
 }
 
-GROUP: Mapping[tuple[Group, Met], tuple[Group, Do]] = {
-    (Group.SHARING, Met.ENOUGH): (Group.MASKING, Do.HAND_SHARES),
-    (Group.MASKING, Met.ENOUGH): (Group.AGREEING, Do.FIX_SURVIVORS),
-    (Group.AGREEING, Met.ENOUGH): (Group.OPENING, Do.HAND_SIGNATURES),
-    (Group.OPENING, Met.ENOUGH): (Group.DONE, Do.OPEN_SUM),
-    (Group.OPENING, Met.CHEATED): (Group.ABORTED, Do.GIVE_UP),
+GROUP: Mapping[tuple[GroupState, GroupEvent], tuple[GroupState, GroupAction]] = {
+    (GroupState.SHARING, GroupEvent.ENOUGH): (GroupState.MASKING, GroupAction.HAND_SHARES),
+    (GroupState.MASKING, GroupEvent.ENOUGH): (GroupState.AGREEING, GroupAction.FIX_SURVIVORS),
+    (GroupState.AGREEING, GroupEvent.ENOUGH): (GroupState.OPENING, GroupAction.HAND_SIGNATURES),
+    (GroupState.OPENING, GroupEvent.ENOUGH): (GroupState.DONE, GroupAction.OPEN_SUM),
+    (GroupState.OPENING, GroupEvent.CHEATED): (GroupState.ABORTED, GroupAction.GIVE_UP),
     **{
-        (state, Met.TOO_FEW): (Group.ABORTED, Do.GIVE_UP)
-        for state in Group
-        if state not in (Group.DONE, Group.ABORTED)
+        (state, GroupEvent.TOO_FEW): (GroupState.ABORTED, GroupAction.GIVE_UP)
+        for state in GroupState
+        if state not in (GroupState.DONE, GroupState.ABORTED)
     },
 }
 
@@ -115,11 +115,11 @@ A = TypeVar("A", bound=Enum)
 def step(table: Mapping[tuple[S, E], tuple[S, A]], state: S, event: E) -> tuple[S, A]:
     """Next state and action.
 
-    Raises PeerFault OUT_OF_TURN and changes nothing when the table has no such entry.
+    Raises PeerError OUT_OF_TURN and changes nothing when the table has no such entry.
     """
     found = table.get((state, event))
     if found is None:
-        raise PeerFault(
+        raise PeerError(
             "OUT_OF_TURN",
             f"“{event.value}” came while this end was “{state.value}”.",
             "Nothing was changed.",

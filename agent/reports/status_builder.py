@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agent.errors import AegisError
 from agent.reasons import Reason, ReasonCode
-from agent.rounds.outcome import MENDABLE, Outcome, PassResult
+from agent.rounds.outcome import MENDABLE, CycleResult, Outcome
 from agent.status import (
     AgentState,
     BudgetView,
@@ -42,12 +42,12 @@ class Faults:
     """How the last pass ended, as far as it still matters."""
 
     error: AegisError | None = None
-    result: PassResult | None = None
+    result: CycleResult | None = None
 
     def after_fault(self, error: AegisError) -> "Faults":
         return replace(self, error=error)
 
-    def after_pass(self, result: PassResult) -> "Faults":
+    def after_pass(self, result: CycleResult) -> "Faults":
         return Faults(None, result)
 
     def after_change(self) -> "Faults":
@@ -208,7 +208,7 @@ def _ledger_fault(agent: "Agent") -> AegisError | None:
     return None
 
 
-def _spent(agent: "Agent") -> PassResult | None:
+def _spent(agent: "Agent") -> CycleResult | None:
     """Whether the budget has no room for another round like the last one that was offered; kept
     over a restart.
     """

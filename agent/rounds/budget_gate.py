@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.clock import Clock
-from agent.config.effective import Terms
+from agent.config.effective import EffectiveConfig
 from agent.reasons import Reason, ReasonCode
-from agent.rounds.outcome import Outcome, PassResult, capped
+from agent.rounds.outcome import CycleResult, Outcome, capped
 from agent.store.ledger import Charge, Ledger
 from agent.store.values import Values
 
@@ -25,10 +25,12 @@ PRICE = "round_price"
 """Value in the store: the task and price of the last round that was offered."""
 
 
-class Wall:
+class BudgetGate:
     """Reads the ledger and the terms afresh each time."""
 
-    def __init__(self, clock: Clock, terms: Terms, ledger: Ledger, values: Values) -> None:
+    def __init__(
+        self, clock: Clock, terms: EffectiveConfig, ledger: Ledger, values: Values
+    ) -> None:
         self._clock = clock
         self._terms = terms
         self._ledger = ledger
@@ -36,7 +38,7 @@ class Wall:
 
     def refusal(
         self, task_id: str, model_digest: str, config: "RoundConfig | None"
-    ) -> PassResult | None:
+    ) -> CycleResult | None:
         """Why this device may not pay for a round on this model; None when it may.
 
         Without a configuration (no round is announced yet) the price is taken to be that of the
@@ -54,10 +56,10 @@ class Wall:
         refused = self._over_budget(charges, price) or self._over_caps(charges, model_digest)
         return None if refused is None else replace(refused, round_id=config.round_id)
 
-    def spent(self, task_id: str) -> PassResult | None:
+    def spent(self, task_id: str) -> CycleResult | None:
         """Why the budget holds no further round like the last one of this task; None when it does.
 
-        Raises NeedsUser CHAIN_BROKEN.
+        Raises UserActionError CHAIN_BROKEN.
         """
         charges = self._ledger.charges()
         return self._over_budget(charges, self._last_price(charges, task_id))
@@ -79,7 +81,7 @@ class Wall:
             (charge.rho_units for charge in reversed(charges) if charge.task_id == task_id), 1
         )
 
-    def _over_budget(self, charges: list[Charge], price: int) -> PassResult | None:
+    def _over_budget(self, charges: list[Charge], price: int) -> CycleResult | None:
         from agent.privacy.budget import Refused, decide
 
         history = [(charge.at, charge.rho_units) for charge in charges]
@@ -88,11 +90,11 @@ class Wall:
             return None
         text = "The privacy budget is used up."
         reason = Reason(ReasonCode.BUDGET_SPENT, text, until=decision.may_take_part_at)
-        return PassResult(
+        return CycleResult(
             Outcome.BUDGET_SPENT, text, (reason,), may_take_part_at=decision.may_take_part_at
         )
 
-    def _over_caps(self, charges: list[Charge], model_digest: str) -> PassResult | None:
+    def _over_caps(self, charges: list[Charge], model_digest: str) -> CycleResult | None:
         now = self._clock.now()
         if _given(charges, model_digest) >= MAX_CHARGES_PER_MODEL:
             return capped("This device has given what it may for this model.", None)

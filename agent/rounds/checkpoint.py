@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _KEY = "draft"
 
 
-class Drafts:
+class CheckpointStore:
     """At most one at a time."""
 
     def __init__(

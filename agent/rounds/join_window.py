@@ -7,7 +7,7 @@ wrong clock here does not matter.
 
 from dataclasses import dataclass
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 
 MAX_WINDOW_S = 15 * 60
 MAX_LEAD_S = 3 * 60
@@ -16,7 +16,7 @@ comes back."""
 
 
 @dataclass(frozen=True)
-class Meeting:
+class JoinWindow:
     """Seconds from now."""
 
     wait_s: float
@@ -30,17 +30,17 @@ class Meeting:
         return self.wait_s <= MAX_LEAD_S
 
 
-def meeting(opens: int, closes: int, now: int, draw: float) -> Meeting | None:
+def meeting(opens: int, closes: int, now: int, draw: float) -> JoinWindow | None:
     """The meeting of a window from `opens` to `closes` at the server's time `now`; None: over, or
     none is announced.
 
-    `draw` is uniform in [0, 1). Raises PeerFault OFFER_INCONSISTENT for a window that ends before
+    `draw` is uniform in [0, 1). Raises PeerError OFFER_INCONSISTENT for a window that ends before
     it opens or lasts too long.
     """
     if opens == closes == 0:
         return None
     if not 0 < closes - opens <= MAX_WINDOW_S:
-        raise PeerFault(
+        raise PeerError(
             "OFFER_INCONSISTENT",
             "The server announces a meeting of an impossible length.",
             "Nothing was sent. Tell the operator.",
@@ -49,4 +49,4 @@ def meeting(opens: int, closes: int, now: int, draw: float) -> Meeting | None:
         return None
     start = max(0, opens - now)
     half = max(0.0, (opens + closes) / 2 - max(now, opens))
-    return Meeting(start + draw * half, closes - now)
+    return JoinWindow(start + draw * half, closes - now)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from agent.clock import Clock
 from agent.consent.gate import Permit
-from agent.errors import PeerFault
-from agent.rounds.budget_gate import Wall
+from agent.errors import PeerError
+from agent.rounds.budget_gate import BudgetGate
 from agent.rounds.outbox import FINAL, Outbox, check_sealed
-from agent.rounds.outcome import Outcome, PassResult, Trained
+from agent.rounds.outcome import CycleResult, Outcome, Trained
 
 if TYPE_CHECKING:
     from agent.protocol.messages import RoundConfig
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from agent.transport.client import AggregatorClient
 
 
-class LocalWay:
+class LocalRound:
     """Gives a finished update to a round that is open."""
 
     def __init__(
         self,
         clock: Clock,
-        wall: Wall,
+        wall: BudgetGate,
         outbox: Outbox,
         worker: "Callable[[], Worker]",
         doing: Callable[[str, str], None],
@@ -40,7 +40,7 @@ class LocalWay:
 
     async def give(
         self, permit: Permit, client: "AggregatorClient", config: "RoundConfig", trained: Trained
-    ) -> PassResult:
+    ) -> CycleResult:
         """Seal, charge, send; nothing is charged for a round that closed meanwhile.
 
         Raises what worker, disk and network raise.
@@ -54,7 +54,7 @@ class LocalWay:
         check_sealed(body, config, attempt)
         permit.check()
         if self._clock.now() >= config.closes_at:
-            return PassResult(
+            return CycleResult(
                 Outcome.ROUND_CLOSED,
                 "The round has closed. Nothing was charged.",
                 round_id=config.round_id,
@@ -75,17 +75,17 @@ async def send_stored(
     attempt: str,
     round_id: int,
     rows_used: int = 0,
-) -> PassResult:
+) -> CycleResult:
     """Send an outbox entry and say how it went."""
     try:
         entry = await outbox.send(permit, client, attempt)
-    except PeerFault as error:
+    except PeerError as error:
         if error.code not in FINAL:
             raise
-        return PassResult(
+        return CycleResult(
             Outcome.ROUND_CLOSED, f"{error.message} The charge stands.", round_id=round_id
         )
     text = "The update was sent and acknowledged."
-    return PassResult(
+    return CycleResult(
         Outcome.SENT, text, round_id=round_id, bytes_up=entry.bytes, rows_used=rows_used
     )

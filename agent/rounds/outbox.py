@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from agent.clock import Clock
 from agent.consent.gate import Permit
 from agent.enrolment.client import Blocking
-from agent.errors import AegisError, InternalError, NeedsUser, PeerFault
+from agent.errors import AegisError, InternalError, PeerError, UserActionError
 from agent.store.ledger import Charge, Ledger, OutboxEntry, Sending
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Outbox:
     def charge(self, config: "RoundConfig", attempt: str, body: bytes, closes_at: int) -> None:
         """Charge for `body` and store it: durable when this returns.
 
-        Raises NeedsUser DISK_FULL: nothing was charged.
+        Raises UserActionError DISK_FULL: nothing was charged.
         """
         from agent.privacy.zcdp import rho_local_units, rho_units
 
@@ -60,12 +60,13 @@ class Outbox:
     async def send(self, permit: Permit, client: "AggregatorClient", attempt: str) -> OutboxEntry:
         """Send an entry and keep its receipt; the entry as it was before.
 
-        Raises PeerFault with a code of FINAL when the server will not take it (the entry is
-        settled), NeedsUser WITHDRAWN when its bytes were removed, and what the network raises.
+        Raises PeerError with a code of FINAL when the server will not take it (the entry is
+        settled), UserActionError WITHDRAWN when its bytes were removed, and what the network
+        raises.
         """
         entry, body = self._ledger.entry(attempt), self._ledger.body(attempt)
         if body is None:
-            raise NeedsUser(
+            raise UserActionError(
                 "WITHDRAWN",
                 "The update was withdrawn before it was sent.",
                 "Nothing is to be done.",
@@ -73,7 +74,7 @@ class Outbox:
         permit.check()
         try:
             receipt = await self._blocking(lambda: client.send_update(body))
-        except PeerFault as error:
+        except PeerError as error:
             if error.code in FINAL:
                 self._ledger.settle(attempt, FINAL[error.code], self._clock.now())
             raise

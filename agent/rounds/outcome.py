@@ -30,7 +30,7 @@ rows."""
 
 
 @dataclass(frozen=True)
-class PassResult:
+class CycleResult:
     outcome: Outcome
     text: str
     reasons: tuple[Reason, ...] = ()
@@ -79,10 +79,10 @@ class Activity:
     progress: float | None = None
 
 
-def waiting(reasons: tuple[Reason, ...]) -> PassResult:
-    return PassResult(Outcome.WAITING, reasons[0].text, reasons)
+def waiting(reasons: tuple[Reason, ...]) -> CycleResult:
+    return CycleResult(Outcome.WAITING, reasons[0].text, reasons)
 
 
-def capped(text: str, until: int | None, setting: str = "") -> PassResult:
+def capped(text: str, until: int | None, setting: str = "") -> CycleResult:
     """One of the device's own caps is reached."""
     return waiting((Reason(ReasonCode.BACKOFF, text, setting=setting, until=until),))

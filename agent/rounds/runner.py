@@ -27,26 +27,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.clock import Clock
-from agent.config.effective import Terms
+from agent.config.effective import EffectiveConfig
 from agent.consent.gate import Gate, Permit
-from agent.enrolment.client import Blocking, Membership
-from agent.errors import AegisError, InternalError, NeedsUser, PeerFault
+from agent.enrolment.client import Blocking, EnrolmentClient
+from agent.errors import AegisError, InternalError, PeerError, UserActionError
 from agent.paths import Home
 from agent.protocol.jobs import Job
 from agent.reasons import Reason, ReasonCode
-from agent.rounds.budget_gate import Wall
-from agent.rounds.checkpoint import Drafts, name_of
+from agent.rounds.budget_gate import BudgetGate
+from agent.rounds.checkpoint import CheckpointStore, name_of
 from agent.rounds.join_window import meeting
-from agent.rounds.local_round import LocalWay, send_stored
+from agent.rounds.local_round import LocalRound, send_stored
 from agent.rounds.outbox import Outbox
-from agent.rounds.outcome import Activity, Outcome, PassResult, Trained, waiting
-from agent.rounds.secagg_round import Farewell, SecaggWay, already
+from agent.rounds.outcome import Activity, CycleResult, Outcome, Trained, waiting
+from agent.rounds.secagg_round import LeaveNotice, SecaggRound, already
 from agent.store.ledger import Ledger
 from agent.store.samples import Samples
 
 if TYPE_CHECKING:
     from agent.models.verify import VerifiedModel
-    from agent.privacy.policy import Limits
+    from agent.privacy.policy import DeviceLimits
     from agent.protocol.messages import RoundConfig, Task
     from agent.supervisor.worker import Worker
     from agent.transport.answers import Offer
@@ -64,7 +64,7 @@ MIN_READY_POLL_S = 2
 """A pass that waits for a meeting asks for it no more often than this."""
 
 
-class Participation:
+class RoundRunner:
     """Makes passes for one device, one at a time."""
 
     def __init__(
@@ -72,16 +72,16 @@ class Participation:
         *,
         home: Home,
         clock: Clock,
-        terms: Terms,
-        wall: Wall,
+        terms: EffectiveConfig,
+        wall: BudgetGate,
         gate: Gate,
         ledger: Ledger,
         samples: Samples,
-        membership: Membership,
-        drafts: Drafts,
+        membership: EnrolmentClient,
+        drafts: CheckpointStore,
         worker: "Callable[[], Worker]",
         blocking: Blocking,
-        limits: "Callable[[], Limits]",
+        limits: "Callable[[], DeviceLimits]",
         may_train: Callable[[], tuple[Reason, ...]],
         may_send: Callable[[], tuple[Reason, ...]],
         changed: Callable[[], None],
@@ -110,8 +110,8 @@ class Participation:
         self._draw_one = draw
         self._wall = wall
         self._outbox = Outbox(clock, ledger, blocking)
-        self._local = LocalWay(clock, wall, self._outbox, worker, self._doing)
-        self._group = SecaggWay(
+        self._local = LocalRound(clock, wall, self._outbox, worker, self._doing)
+        self._group = SecaggRound(
             clock=clock,
             ledger=ledger,
             outbox=self._outbox,
@@ -127,7 +127,7 @@ class Participation:
         self._is_dropped = False
         """The update that is being given away is not to be used again."""
         self._override = False
-        self._task: asyncio.Task[PassResult] | None = None
+        self._task: asyncio.Task[CycleResult] | None = None
         self._client: AggregatorClient | None = None
         self.trained: Trained | None = None
         self.activity = Activity()
@@ -138,7 +138,7 @@ class Participation:
     def is_busy(self) -> bool:
         return self._task is not None and not self._task.done()
 
-    async def run(self, *, hold_s: int, override: bool = False, patience_s: int = 0) -> PassResult:
+    async def run(self, *, hold_s: int, override: bool = False, patience_s: int = 0) -> CycleResult:
         """Make one pass, or join the one under way. A finished update waits `hold_s` before it is
         sealed.
 
@@ -146,8 +146,8 @@ class Participation:
         consent, policy or budget. `patience_s`: how long a finished update waits here for a group's
         meeting to be announced; otherwise the pass ends READY.
 
-        Raises NeedsUser NO_CONSENT, DENIED_BY_POLICY, NOT_ENROLLED and what server, keyring and
-        worker raise.
+        Raises UserActionError NO_CONSENT, DENIED_BY_POLICY, NOT_ENROLLED and what server, keyring
+        and worker raise.
         """
         self._gate.permit()
         if self._task is None or self._task.done():
@@ -157,17 +157,17 @@ class Participation:
             return await asyncio.shield(self._task)
         except asyncio.CancelledError:
             if self._task.cancelled():
-                return PassResult(Outcome.STOPPED, "The pass was stopped.")
+                return CycleResult(Outcome.STOPPED, "The pass was stopped.")
             raise
-        except NeedsUser as error:
+        except UserActionError as error:
             if error.code != "WORKER_STOPPED":  # the worker's end was heard before the pass's own
                 raise
-            return PassResult(Outcome.STOPPED, "The pass was stopped.")
+            return CycleResult(Outcome.STOPPED, "The pass was stopped.")
 
     async def gather(self, permit: Permit, job: Coroutine[Any, Any, T]) -> T:
         """Run a job that reads for training; a withdrawal ends it.
 
-        Raises NeedsUser NO_CONSENT when it came in between.
+        Raises UserActionError NO_CONSENT when it came in between.
         """
         task = asyncio.ensure_future(job)
         self._gathering.add(task)
@@ -256,7 +256,7 @@ class Participation:
         await whole(self._forget(self._group.leave("withdrawn"), self._cancel(*self._gathering)))
 
     async def _forget(
-        self, farewell: Farewell | None, cancelled: Sequence["asyncio.Future[Any]"]
+        self, farewell: LeaveNotice | None, cancelled: Sequence["asyncio.Future[Any]"]
     ) -> None:
         await self._part_with(farewell, cancelled)
         self._ledger.withdraw(self._clock.now())
@@ -293,7 +293,7 @@ class Participation:
         await self._part_with(self._group.leave(reason), self._cancel())
 
     async def _part_with(
-        self, farewell: Farewell | None, cancelled: Sequence["asyncio.Future[Any]"]
+        self, farewell: LeaveNotice | None, cancelled: Sequence["asyncio.Future[Any]"]
     ) -> None:
         """Wait for the end; last of all the group is told, by what a farewell allows."""
         await self._end(cancelled)
@@ -302,7 +302,7 @@ class Participation:
             self._farewells.add(task)
             task.add_done_callback(self._farewells.discard)
 
-    async def _say(self, farewell: Farewell) -> None:
+    async def _say(self, farewell: LeaveNotice) -> None:
         """The data-free `leave`, over a connection of its own, once."""
         try:
             self._gate.farewell().check()
@@ -316,7 +316,7 @@ class Participation:
 
     # The steps, numbered as above.
 
-    async def _pass(self, hold_s: int, patience_s: int) -> PassResult:
+    async def _pass(self, hold_s: int, patience_s: int) -> CycleResult:
         permit = self._gate.permit()
         self._membership.check_joined()
         if reasons := self._held_back(self._may_send):
@@ -333,7 +333,7 @@ class Participation:
                 self._client = None
             self._doing("")
 
-    async def _send_waiting(self, permit: Permit, client: "AggregatorClient") -> PassResult | None:
+    async def _send_waiting(self, permit: Permit, client: "AggregatorClient") -> CycleResult | None:
         """3. Send again what was charged but not acknowledged."""
         last = None
         for entry in self._outbox.waiting():
@@ -344,7 +344,7 @@ class Participation:
 
     async def _contribute(
         self, permit: Permit, client: "AggregatorClient", task: "Task", hold_s: int, patience_s: int
-    ) -> PassResult:
+    ) -> CycleResult:
         """4. to 7.
 
         With a group it asks twice or more: once to learn the model, again to say that the update
@@ -383,10 +383,10 @@ class Participation:
     def _acceptable(self, offer: "Offer", task: "Task") -> "RoundConfig | None":
         """The round, when there is one.
 
-        Raises PeerFault when the offer breaks what was agreed or this device's bounds.
+        Raises PeerError when the offer breaks what was agreed or this device's bounds.
         """
         if offer.task != task:
-            raise PeerFault(
+            raise PeerError(
                 "TASK_CHANGED",
                 "The server asks for another task than the one this device joined.",
                 "Ask for a new invitation.",
@@ -399,13 +399,13 @@ class Participation:
         config = offer.round
         check_config(config, task, self._limits())
         if (config.model_version, config.model_digest) != (offer.model_version, offer.model_digest):
-            raise PeerFault(
+            raise PeerError(
                 "OFFER_INCONSISTENT",
                 "The server's offer contradicts itself.",
                 "Nothing was sent. Tell the operator.",
             )
         if config.round_id < self._ledger.newest_round(config.task_id):
-            raise PeerFault(
+            raise PeerError(
                 "ROUND_OLDER",
                 "The server offers a round older than one already answered.",
                 "Nothing was sent. Tell the operator.",
@@ -418,14 +418,14 @@ class Participation:
 
     def _refusal(
         self, offer: "Offer", config: "RoundConfig | None", task: "Task"
-    ) -> PassResult | None:
+    ) -> CycleResult | None:
         """What ends the pass before anything is trained: no round, one that was answered, the wall,
         too few rows.
         """
         from agent.protocol.messages import Mode
 
         if config is None and task.mode is Mode.LOCAL:
-            return PassResult(Outcome.NO_ROUND, "No round is open now.")
+            return CycleResult(Outcome.NO_ROUND, "No round is open now.")
         if config is not None:
             has_met = self._ledger.has_met(config.task_id, config.round_id)
             if offer.contributed and not has_met:
@@ -436,13 +436,13 @@ class Participation:
             task
         )
 
-    def _enough_rows(self, task: "Task") -> PassResult | None:
+    def _enough_rows(self, task: "Task") -> CycleResult | None:
         counts = self._samples.counts()
         if counts.total >= task.min_rows:
             return None
         text = f"{counts.total} training rows are here; {task.min_rows} are needed."
         reason = Reason(ReasonCode.NOTHING_TO_LEARN, text, f"{counts.total} rows", "samples")
-        return PassResult(Outcome.NOTHING_TO_LEARN, text, (reason,))
+        return CycleResult(Outcome.NOTHING_TO_LEARN, text, (reason,))
 
     async def _train_on(
         self,
@@ -452,7 +452,7 @@ class Participation:
         task: "Task",
         *,
         again: bool,
-    ) -> tuple[PassResult | None, int]:
+    ) -> tuple[CycleResult | None, int]:
         """5. and 6.
 
         What ends the pass, if anything, and the bytes of a model that was fetched. An interruption
@@ -472,7 +472,7 @@ class Participation:
         model, came = await self._membership.model(permit, client, offer, task)
         try:
             await self._train(permit, task, model)
-        except NeedsUser as error:
+        except UserActionError as error:
             if error.code not in ("TRAINING_INTERRUPTED", "TRAINING_ELSEWHERE"):
                 raise
             return waiting(
@@ -526,7 +526,7 @@ class Participation:
             until=until,
         )
 
-    def _not_yet(self, hold_s: int) -> PassResult | None:
+    def _not_yet(self, hold_s: int) -> CycleResult | None:
         held = self._holds(hold_s)
         reasons = (held,) if held else self._held_back(self._may_send)
         return waiting(reasons) if reasons else None
@@ -538,7 +538,7 @@ class Participation:
         offer: "Offer",
         config: "RoundConfig | None",
         patience_ends: float,
-    ) -> PassResult | None:
+    ) -> CycleResult | None:
         """7. Give the finished update away; None: nobody meets yet, ask again."""
         from agent.protocol.messages import Mode
 
@@ -571,7 +571,7 @@ class Participation:
             self._keep_or_drop(result)
         return result
 
-    def _keep_or_drop(self, result: PassResult | None) -> None:
+    def _keep_or_drop(self, result: CycleResult | None) -> None:
         """After a sealing: what was taken goes, and so does what may not be sealed again; the rest
         is kept for one re-seal (P4).
         """
@@ -610,12 +610,12 @@ async def whole(job: Coroutine[Any, Any, T]) -> T:
     return await asyncio.shield(task)
 
 
-def _ready(meets_at: int | None) -> PassResult:
+def _ready(meets_at: int | None) -> CycleResult:
     """A finished update without a group: `meets_at` where that is announced for later."""
     text = "The update is finished; the server says when a group meets."
     if meets_at is not None:
         text = "The update is finished and waits for its group to meet."
-    return PassResult(Outcome.READY, text, (Reason(ReasonCode.NO_ROUND, text, until=meets_at),))
+    return CycleResult(Outcome.READY, text, (Reason(ReasonCode.NO_ROUND, text, until=meets_at),))
 
 
 def wipe(folder: Path, keep: Path | None = None) -> None:
@@ -631,7 +631,7 @@ def wipe(folder: Path, keep: Path | None = None) -> None:
             log.warning("scratch.kept error=%s", error.strerror)
 
 
-def _task_of(terms: Terms) -> "Task":
+def _task_of(terms: EffectiveConfig) -> "Task":
     from agent.protocol.messages import Task
 
     enrolment = terms.enrolment()

@@ -20,21 +20,21 @@ from typing import TYPE_CHECKING, TypeVar
 from agent.clock import Clock
 from agent.consent.gate import Permit
 from agent.enrolment.client import Blocking
-from agent.errors import AegisError, PeerFault
-from agent.rounds.budget_gate import Wall
-from agent.rounds.join_window import Meeting
+from agent.errors import AegisError, PeerError
+from agent.rounds.budget_gate import BudgetGate
+from agent.rounds.join_window import JoinWindow
 from agent.rounds.outbox import Outbox, check_sealed
-from agent.rounds.outcome import Outcome, PassResult, Trained
+from agent.rounds.outcome import CycleResult, Outcome, Trained
 from agent.store.ledger import Ledger
 
 if TYPE_CHECKING:
     from agent.identity.identity import Identity
-    from agent.privacy.policy import Limits
+    from agent.privacy.policy import DeviceLimits
     from agent.protocol.messages import RoundConfig
     from agent.secagg.client import Client
     from agent.supervisor.worker import Worker
     from agent.transport.client import AggregatorClient
-    from agent.transport.session import Session
+    from agent.transport.session import RoundSession
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ _LOST = frozenset(
 
 
 @dataclass
-class Turn:
+class ActiveRound:
     """A round under way."""
 
     config: "RoundConfig"
@@ -76,7 +76,7 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Farewell:
+class LeaveNotice:
     """A `leave` on its way, with the identity that signs its request."""
 
     round_id: int
@@ -84,7 +84,7 @@ class Farewell:
     identity: "Identity" = field(repr=False)
 
 
-class SecaggWay:
+class SecaggRound:
     """Gives a finished update to a group. One round at a time."""
 
     def __init__(
@@ -93,10 +93,10 @@ class SecaggWay:
         clock: Clock,
         ledger: Ledger,
         outbox: Outbox,
-        wall: Wall,
+        wall: BudgetGate,
         worker: "Callable[[], Worker]",
         blocking: Blocking,
-        limits: "Callable[[], Limits]",
+        limits: "Callable[[], DeviceLimits]",
         doing: Callable[[str, str], None],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
@@ -110,7 +110,7 @@ class SecaggWay:
         self._doing = doing
         self._sleep = sleep
         self._is_busy = False
-        self._turn: Turn | None = None
+        self._turn: ActiveRound | None = None
 
     @property
     def may_leave(self) -> bool:
@@ -127,7 +127,7 @@ class SecaggWay:
         """Whether a round is under way whose masked input is charged."""
         return self._turn is not None and self._turn.is_charged
 
-    def leave(self, reason: str) -> Farewell | None:
+    def leave(self, reason: str) -> LeaveNotice | None:
         """End the round under way: its secrets are gone when this returns.
 
         What may still be said about it, if anything.
@@ -135,7 +135,7 @@ class SecaggWay:
         turn = self._turn
         if turn is None or (body := turn.farewell(reason)) is None:
             return None
-        return Farewell(turn.config.round_id, body, turn.identity)
+        return LeaveNotice(turn.config.round_id, body, turn.identity)
 
     async def give(
         self,
@@ -143,13 +143,13 @@ class SecaggWay:
         client: "AggregatorClient",
         config: "RoundConfig",
         trained: Trained,
-        meeting: Meeting,
+        meeting: JoinWindow,
         ca_pem: str,
         revoked: frozenset[int],
-    ) -> PassResult:
+    ) -> CycleResult:
         """Take part from the join window to the answer that opens the sum.
 
-        Raises PeerFault with the code of the check that failed (agent.secagg.client), and what
+        Raises PeerError with the code of the check that failed (agent.secagg.client), and what
         worker, disk and network raise.
         """
         self._is_busy = True
@@ -163,7 +163,9 @@ class SecaggWay:
             ):
                 return already(config.round_id)
             self._doing("sending", "Meeting the group")
-            self._turn = Turn(config, identity, self._machine(config, identity, ca_pem, revoked))
+            self._turn = ActiveRound(
+                config, identity, self._machine(config, identity, ca_pem, revoked)
+            )
             return await self._take_part(permit, client, self._turn, trained, meeting)
         finally:
             self._is_busy = False
@@ -190,10 +192,10 @@ class SecaggWay:
         self,
         permit: Permit,
         client: "AggregatorClient",
-        turn: Turn,
+        turn: ActiveRound,
         trained: Trained,
-        meeting: Meeting,
-    ) -> PassResult:
+        meeting: JoinWindow,
+    ) -> CycleResult:
         round_id = turn.config.round_id
         try:
             await self._session(permit, client, turn, trained, meeting).run()
@@ -201,7 +203,7 @@ class SecaggWay:
             return await self._ended(client, turn, error)
         log.info("round.opened id=%d up=%d down=%d", round_id, turn.bytes_up, turn.bytes_down)
         text = "The update went into its group's sum; only the sum can be read."
-        return PassResult(
+        return CycleResult(
             Outcome.SENT, text, (), round_id, turn.bytes_up, turn.bytes_down, trained.rows_used
         )
 
@@ -209,11 +211,11 @@ class SecaggWay:
         self,
         permit: Permit,
         client: "AggregatorClient",
-        turn: Turn,
+        turn: ActiveRound,
         trained: Trained,
-        meeting: Meeting,
-    ) -> "Session":
-        from agent.transport.session import PATIENCE, Claim, Session
+        meeting: JoinWindow,
+    ) -> "RoundSession":
+        from agent.transport.session import PATIENCE, Claim, RoundSession
 
         config, attempt = turn.config, secrets.token_hex(16)
 
@@ -231,7 +233,7 @@ class SecaggWay:
             if (
                 refused := self._wall.refusal(config.task_id, config.model_digest, config)
             ) is not None:
-                raise PeerFault("WALL", refused.text, "Nothing was charged or sent.")
+                raise PeerError("WALL", refused.text, "Nothing was charged or sent.")
             self._outbox.charge(
                 config, attempt, body, self._clock.now() + PATIENCE * config.phase_s
             )
@@ -252,7 +254,7 @@ class SecaggWay:
             permit.check()
             return await self._blocking(call)
 
-        return Session(
+        return RoundSession(
             config,
             turn.machine,
             _Line(client, turn),
@@ -266,7 +268,9 @@ class SecaggWay:
             joining_s=max(0.0, meeting.closes_s - meeting.wait_s),
         )
 
-    async def _ended(self, client: "AggregatorClient", turn: Turn, error: AegisError) -> PassResult:
+    async def _ended(
+        self, client: "AggregatorClient", turn: ActiveRound, error: AegisError
+    ) -> CycleResult:
         """After a round that did not come to its end here: leave cleanly, and say why."""
         log.info(
             "round.ended id=%d code=%s charged=%s",
@@ -284,7 +288,7 @@ class SecaggWay:
         if not closed:
             raise error
         end = "The charge stands." if turn.is_charged else "Nothing was charged."
-        return PassResult(
+        return CycleResult(
             Outcome.ROUND_CLOSED,
             f"{error.message} {end}",
             round_id=turn.config.round_id,
@@ -296,7 +300,7 @@ class SecaggWay:
 class _Line:
     """The connection of a round: counts bytes and notes that the server was told."""
 
-    def __init__(self, client: "AggregatorClient", turn: Turn) -> None:
+    def __init__(self, client: "AggregatorClient", turn: ActiveRound) -> None:
         self._client = client
         self._turn = turn
 
@@ -312,8 +316,8 @@ class _Line:
         return heard
 
 
-def already(round_id: int, next_poll_s: int | None = None) -> PassResult:
-    return PassResult(
+def already(round_id: int, next_poll_s: int | None = None) -> CycleResult:
+    return CycleResult(
         Outcome.ALREADY_CONTRIBUTED,
         "This device has taken part in this round.",
         round_id=round_id,

@@ -42,9 +42,9 @@ def held_here() -> dict[str, bool]:
 
 def main(parent_pid: int) -> None:
     """Apply all fences to this process, try to pass them, print one JSON object."""
-    from agent.sandbox.rules import Fence, apply
+    from agent.sandbox.rules import SandboxRules, apply
 
-    in_force = apply(Fence(parent_pid, 2**29, 2**20))
+    in_force = apply(SandboxRules(parent_pid, 2**29, 2**20))
     held = {
         **dict.fromkeys(in_force.names, True),
         "no network": not _reaches_network(),

@@ -65,7 +65,7 @@ _CALLS = {
 
 
 @dataclass(frozen=True)
-class Fence:
+class SandboxRules:
     parent_pid: int
     memory_bytes: int
     """Address space; give head room over the resident cap of the governor."""
@@ -108,7 +108,7 @@ def environment(base: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def apply(fence: Fence) -> InForce:
+def apply(fence: SandboxRules) -> InForce:
     """Put this process behind every fence that the system offers.
 
     Ends the process when its parent is gone already.
@@ -130,7 +130,7 @@ def apply(fence: Fence) -> InForce:
     return InForce(tuple(names))
 
 
-def _limits(fence: Fence) -> list[str]:
+def _limits(fence: SandboxRules) -> list[str]:
     try:
         import resource
     except ImportError:  # Windows

@@ -17,7 +17,7 @@ and changes nothing):
     leave(reason) -> body               POST rounds/{id}/leave, from every state before the end
     wipe()                              always last; idempotent
 
-What the device refuses, whatever the aggregator says (each a PeerFault code; a refusal ends the
+What the device refuses, whatever the aggregator says (each a PeerError code; a refusal ends the
 round here and wipes its secrets):
   ROSTER_SIZE          fewer devices than this device's own minimum, or more than the round's most
   ROSTER_ORDER         not sorted by device id, or one id twice
@@ -55,15 +55,15 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from agent.errors import AegisError, PeerFault
-from agent.privacy.policy import Limits
+from agent.errors import AegisError, PeerError
+from agent.privacy.policy import DeviceLimits
 from agent.protocol import codec, envelope, merkle
 from agent.protocol.field import ELEMENT_BYTES
 from agent.protocol.identities import Authority, verify_signature
 from agent.protocol.keys import derive, pair_key, self_key, self_secret_digest
 from agent.protocol.messages import RoundConfig
 from agent.protocol.sharing import commitment, split
-from agent.protocol.states import DEVICE, Device, Heard, step
+from agent.protocol.states import DEVICE, DeviceEvent, DeviceState, step
 
 T = TypeVar("T")
 NO_NONCE = bytes(12)
@@ -82,7 +82,7 @@ class Client:
         ca_pem: str,
         sign: Callable[[bytes], bytes],
         *,
-        limits: Limits,
+        limits: DeviceLimits,
         entropy: Callable[[int], bytes],
         now: int,
         revoked: frozenset[int] = frozenset(),
@@ -101,57 +101,57 @@ class Client:
         self._limits = limits
         self._entropy = entropy
         self._context = codec.round_context(config)
-        self._state = Device.NEW
+        self._state = DeviceState.NEW
         self.blamed: tuple[str, ...] = ()
         """Ids of devices whose shares could not be read."""
 
     @property
-    def state(self) -> Device:
+    def state(self) -> DeviceState:
         return self._state
 
     def advertise(self) -> bytes:
         """Make the round's keys and sign them."""
-        return self._turn(Heard.JOIN, self._advertise)
+        return self._turn(DeviceEvent.JOIN, self._advertise)
 
     def shares(self, roster: bytes) -> bytes:
         """Check everybody in the group, then deal shares of both secrets to them."""
-        return self._turn(Heard.ROSTER, partial(self._shares, roster))
+        return self._turn(DeviceEvent.ROSTER, partial(self._shares, roster))
 
     def accept_shares(self, inbox: bytes) -> None:
         """Check the dealers and decrypt every share now, while a bad dealer can still be left
         out.
         """
-        self._turn(Heard.INBOX, partial(self._accept_shares, inbox))
+        self._turn(DeviceEvent.INBOX, partial(self._accept_shares, inbox))
 
     def mask(self, sealed: bytes) -> bytes:
         """Add this device's masks to its sealed words."""
-        return self._turn(Heard.SEALED, partial(self._mask, sealed))
+        return self._turn(DeviceEvent.SEALED, partial(self._mask, sealed))
 
     def consistency(self, survivors: bytes) -> bytes:
         """Sign the set of survivors, once."""
-        return self._turn(Heard.SURVIVORS, partial(self._consistency, survivors))
+        return self._turn(DeviceEvent.SURVIVORS, partial(self._consistency, survivors))
 
     def unmask(self, signatures: bytes) -> bytes:
         """Give one share for each dealer, once; afterwards the secrets are gone."""
-        answer = self._turn(Heard.SIGNATURES, partial(self._unmask, signatures))
+        answer = self._turn(DeviceEvent.SIGNATURES, partial(self._unmask, signatures))
         self._forget()
         return answer
 
     def leave(self, reason: str) -> bytes:
         """Go, and say so: a code, no data."""
         body = codec.encode_leave(codec.round_context(self._config), reason, self.blamed)
-        if self._state is not Device.LEFT:
-            self._state, _ = step(DEVICE, self._state, Heard.GO)
+        if self._state is not DeviceState.LEFT:
+            self._state, _ = step(DEVICE, self._state, DeviceEvent.GO)
         self._forget()
         return body
 
     def wipe(self) -> None:
         """Forget the round's secrets; whatever is not finished is over."""
-        if self._state is not Device.UNMASKED:
-            self._state = Device.LEFT
+        if self._state is not DeviceState.UNMASKED:
+            self._state = DeviceState.LEFT
         self._forget()
 
-    def _turn(self, event: Heard, act: Callable[[], T]) -> T:
+    def _turn(self, event: DeviceEvent, act: Callable[[], T]) -> T:
         after, _ = step(DEVICE, self._state, event)
         try:
             answer = act()
@@ -422,8 +422,8 @@ class Client:
         )
 
 
-def _refused(code: str, reason: str) -> PeerFault:
-    return PeerFault(
+def _refused(code: str, reason: str) -> PeerError:
+    return PeerError(
         code,
         f"This device left the round: {reason}.",
         "Nothing of the update can be read. Tell the operator.",

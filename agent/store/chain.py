@@ -11,7 +11,7 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from agent.errors import NeedsUser
+from agent.errors import UserActionError
 from agent.protocol.canonical import canonical
 from agent.store.database import Database
 
@@ -53,7 +53,10 @@ class Chain:
         ]
 
     def verified(self) -> list[dict[str, Any]]:
-        """Every body in order, after the whole chain was checked. Raises NeedsUser CHAIN_BROKEN."""
+        """Every body in order, after the whole chain was checked.
+
+        Raises UserActionError CHAIN_BROKEN.
+        """
         bodies: list[dict[str, Any]] = []
         previous = FIRST
         for number, (seq, body, stored) in enumerate(
@@ -61,7 +64,7 @@ class Chain:
             start=1,
         ):
             if seq != number or link(previous, body.encode()) != stored:
-                raise NeedsUser(
+                raise UserActionError(
                     "CHAIN_BROKEN",
                     f"The {self._table} record was altered from outside at entry {number}; AegisAI"
                     " stays off.",

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from agent.errors import AegisError, InternalError, NeedsUser
+from agent.errors import AegisError, InternalError, UserActionError
 from agent.store.migrations import MIGRATIONS
 
 Row = tuple[Any, ...]
@@ -21,13 +21,13 @@ class Database:
     """
 
     def __init__(self, path: Path) -> None:
-        """Open and migrate. Raises NeedsUser STORE_NEWER, STORE_DAMAGED, DISK_FULL."""
+        """Open and migrate. Raises UserActionError STORE_NEWER, STORE_DAMAGED, DISK_FULL."""
         self._path = path
         self._connection = _open(path)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of it or nothing. Raises NeedsUser DISK_FULL, STORE_DAMAGED."""
+        """All of it or nothing. Raises UserActionError DISK_FULL, STORE_DAMAGED."""
         with translated():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -105,7 +105,7 @@ def _open(path: Path) -> sqlite3.Connection:
 def _migrate(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
-        raise NeedsUser(
+        raise UserActionError(
             "STORE_NEWER",
             "These files were written by a newer AegisAI.",
             "Install the newest version, or use another home.",
@@ -125,21 +125,21 @@ def _explained(error: sqlite3.Error) -> AegisError:
         sqlite3.SQLITE_CANTOPEN,
         sqlite3.SQLITE_READONLY,
     ):
-        return NeedsUser(
+        return UserActionError(
             "DISK_FULL",
             "AegisAI's files could not be written; nothing was changed.",
             "Free some disk space and try again.",
             str(error),
         )
     if code == sqlite3.SQLITE_BUSY:
-        return NeedsUser(
+        return UserActionError(
             "HOME_IN_USE",
             "Another process is using this home.",
             "Wait for it to end, then try again.",
             str(error),
         )
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return NeedsUser(
+        return UserActionError(
             "STORE_DAMAGED",
             "AegisAI's own file is damaged.",
             "Run aegis erase to start anew.",

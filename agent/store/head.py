@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 
 from agent import atomic_file
-from agent.errors import NeedsUser
+from agent.errors import UserActionError
 
 MAX_HEAD_BYTES = 4096
 
@@ -29,8 +29,8 @@ class Head:
         atomic_file.write(self._path, json.dumps({"charges": count, "hash": last_hash}).encode())
 
     def check(self, hashes: list[str]) -> None:
-        """Raise NeedsUser LEDGER_SET_BACK when the chain with these hashes is not what was noted,
-        or a continuation of it.
+        """Raise UserActionError LEDGER_SET_BACK when the chain with these hashes is not what was
+        noted, or a continuation of it.
         """
         try:
             noted = json.loads(atomic_file.read(self._path, MAX_HEAD_BYTES))
@@ -43,8 +43,8 @@ class Head:
             raise set_back()
 
 
-def set_back() -> NeedsUser:
-    return NeedsUser(
+def set_back() -> UserActionError:
+    return UserActionError(
         "LEDGER_SET_BACK",
         "The ledger of privacy charges was set back to an older state, so it counts as spent.",
         "Restore the newest copy of this home, or run aegis erase and join anew.",

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
-from agent.errors import InternalError, NeedsUser
+from agent.errors import InternalError, UserActionError
 from agent.store.chain import Chain
 from agent.store.database import Database
 from agent.store.head import Head, set_back
@@ -153,10 +153,10 @@ class Ledger:
         return self._entries("WHERE state = 'unsent' ORDER BY charge_seq")
 
     def entry(self, attempt: str) -> OutboxEntry:
-        """Raises NeedsUser NOT_FOUND."""
+        """Raises UserActionError NOT_FOUND."""
         found = self._entries("WHERE attempt = ?", attempt)
         if not found:
-            raise NeedsUser(
+            raise UserActionError(
                 "NOT_FOUND", "There is no such entry in the ledger.", "aegis ledger lists them."
             )
         return found[0]
@@ -164,13 +164,13 @@ class Ledger:
     def body(self, attempt: str) -> bytes | None:
         """The exact bytes of an entry; None after a withdrawal.
 
-        Raises NeedsUser CHAIN_BROKEN when they were altered.
+        Raises UserActionError CHAIN_BROKEN when they were altered.
         """
         row = self._database.row("SELECT body, sha256 FROM outbox WHERE attempt = ?", attempt)
         if row is None or row[0] is None:
             return None
         if hashlib.sha256(row[0]).hexdigest() != row[1]:
-            raise NeedsUser(
+            raise UserActionError(
                 "CHAIN_BROKEN",
                 "An outbox entry was altered from outside; it will not be sent.",
                 "Run aegis ledger --verify.",
@@ -220,14 +220,14 @@ class Ledger:
     def charges(self) -> list[Charge]:
         """Every charge in order, after the chain was checked.
 
-        Raises NeedsUser CHAIN_BROKEN, LEDGER_SET_BACK.
+        Raises UserActionError CHAIN_BROKEN, LEDGER_SET_BACK.
         """
         charges = [Charge(**body) for body in self._chain.verified()]
         if self._head is not None:
             self._head.check(self._chain.hashes())
         return charges
 
-    def contradicted(self) -> NeedsUser:
+    def contradicted(self) -> UserActionError:
         """The aggregator holds an update that this ledger does not know: from now on it counts as
         spent.
         """
@@ -262,7 +262,7 @@ class Ledger:
         """
         try:
             charges = self.charges()
-        except NeedsUser as error:
+        except UserActionError as error:
             return [error.message]
         entries = {entry.charge_seq: entry for entry in self.entries()}
         found = []
@@ -286,7 +286,7 @@ class Ledger:
     def _entry_problems(self, seq: int, entry: OutboxEntry) -> list[str]:
         try:
             body = self.body(entry.attempt)
-        except NeedsUser:
+        except UserActionError:
             return [f"The bytes of entry {seq} were altered."]
         if body is None and entry.state is not Sending.WITHDRAWN:
             return [f"The bytes of entry {seq} are missing."]

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from agent.errors import NeedsUser
+from agent.errors import UserActionError
 from agent.store.database import Database
 
 MAX_ROWS = 200_000
@@ -41,7 +41,7 @@ class Samples:
         """Store (features, label, source) rows, all or none; how many were new and how many known
         already.
 
-        Raises NeedsUser SAMPLES_FULL.
+        Raises UserActionError SAMPLES_FULL.
         """
         added = known = 0
         with self._database.transaction():
@@ -58,7 +58,7 @@ class Samples:
                 )
                 added, known = (added + 1, known) if new else (added, known + 1)
                 if held + added > MAX_ROWS:
-                    raise NeedsUser(
+                    raise UserActionError(
                         "SAMPLES_FULL",
                         f"At most {MAX_ROWS} training rows are kept; nothing was added.",
                         "aegis samples clear",

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from agent import atomic_file
-from agent.errors import NeedsUser
+from agent.errors import UserActionError
 from agent.paths import RECORD_PREFIX
 from agent.supervisor.tree import tree_of
 
@@ -75,7 +75,7 @@ class MachineSlot:
     def take(self) -> bool:
         """Take it if nobody holds it.
 
-        Raises NeedsUser TRAINING_ELSEWHERE when the lock cannot even be opened.
+        Raises UserActionError TRAINING_ELSEWHERE when the lock cannot even be opened.
         """
         self._file = _open_shared(self._path)
         if not _lock(self._file):
@@ -107,7 +107,7 @@ def _open_shared(path: Path) -> int:
             return os.open(path, os.O_RDONLY | follow_not)
         with suppress(FileExistsError):
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | follow_not, 0o644)
-    raise NeedsUser(
+    raise UserActionError(
         "TRAINING_ELSEWHERE",
         "The lock of this computer's training cannot be opened.",
         f"See who holds {path}.",

@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from agent.errors import AegisError, InternalError, NeedsUser
+from agent.errors import AegisError, InternalError, UserActionError
 from agent.protocol.jobs import (
     Checkpointed,
     Done,
@@ -131,14 +131,14 @@ class Jobs(ABC):
         return ExtractResult(_all(ExtractedRow, events), _all(Refused, events))
 
     async def import_table(self, path: str) -> ImportResult:
-        """The rows of an .npz table. Raises PeerFault BAD_TABLE."""
+        """The rows of an .npz table. Raises PeerError BAD_TABLE."""
         events = await self._run(Frame({"job": Job.IMPORT, "path": os.path.abspath(path)}))  # noqa: PTH100 - paths stay text
         return ImportResult(_one(Table, events).rows, _all(Refused, events))
 
     async def scan(self, paths: Sequence[str], model: bytes) -> ScanResult:
         """A result for every file named or below a named folder.
 
-        Raises PeerFault MODEL_WRONG_SHAPE, MODEL_NOT_FINITE.
+        Raises PeerError MODEL_WRONG_SHAPE, MODEL_NOT_FINITE.
         """
         return ScanResult(
             _all(
@@ -163,15 +163,15 @@ class Jobs(ABC):
 
         `job` EXAMPLE: at full speed, at once, and whatever holds training back.
 
-        Raises NeedsUser TRAINING_INTERRUPTED after a checkpoint, and as agent.worker.train.train
-        does.
+        Raises UserActionError TRAINING_INTERRUPTED after a checkpoint, and as
+        agent.worker.train.train does.
         """
         request = Frame(
             {"job": job, "task": task.to_json(), "scratch": scratch}, (model, rows, labels, job_key)
         )
         events = await self._run(request)
         if _all(Checkpointed, events):
-            raise NeedsUser(
+            raise UserActionError(
                 "TRAINING_INTERRUPTED",
                 "Training was interrupted and kept.",
                 "It goes on where it was.",
@@ -261,7 +261,7 @@ class ProcessWorker(Jobs):
                 return await self._listen(child, governor)
             except _LostError as lost:
                 if child not in self._children:
-                    raise NeedsUser(
+                    raise UserActionError(
                         "WORKER_STOPPED",
                         "The work was stopped before it was finished.",
                         "Start it again.",
@@ -270,7 +270,7 @@ class ProcessWorker(Jobs):
                     code = (
                         "TRAINING_INTERRUPTED" if stopped.action is Action.ENDED else "WORKER_LIMIT"
                     )
-                    raise NeedsUser(
+                    raise UserActionError(
                         code, str(stopped), "Raise the limit or try again later."
                     ) from None
                 raise lost

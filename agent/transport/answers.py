@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import Any
 
-from agent.errors import AegisError, NeedsOperator, NeedsUser, PeerFault
+from agent.errors import AegisError, OperatorActionError, PeerError, UserActionError
 from agent.protocol.messages import RoundConfig, Task
 
 MAX_JSON_BYTES = 256 * 1024
@@ -20,47 +20,51 @@ _NEW_INVITATION = "Ask the operator for a new invitation."
 _LATER = "Nothing is to be done; AegisAI takes part in a later round."
 _OPERATOR = "Tell the operator."
 _KNOWN: dict[str, tuple[type[AegisError], str, str]] = {
-    "TOKEN_UNKNOWN": (NeedsUser, "The server does not know this invitation.", _NEW_INVITATION),
-    "TOKEN_USED": (NeedsUser, "This invitation has been used already.", _NEW_INVITATION),
-    "TOKEN_EXPIRED": (NeedsUser, "This invitation has expired.", _NEW_INVITATION),
+    "TOKEN_UNKNOWN": (
+        UserActionError,
+        "The server does not know this invitation.",
+        _NEW_INVITATION,
+    ),
+    "TOKEN_USED": (UserActionError, "This invitation has been used already.", _NEW_INVITATION),
+    "TOKEN_EXPIRED": (UserActionError, "This invitation has expired.", _NEW_INVITATION),
     "BAD_CSR": (
-        PeerFault,
+        PeerError,
         "The server refused this device's request for a certificate.",
         _OPERATOR,
     ),
-    "ROUND_CLOSED": (PeerFault, "The round has closed.", _LATER),
-    "ALREADY_CONTRIBUTED": (PeerFault, "This device has already taken part in this round.", _LATER),
-    "BAD_ENVELOPE": (PeerFault, "The server could not read the update.", _OPERATOR),
-    "WRONG_SHAPE": (PeerFault, "The server refused the update's shape.", _OPERATOR),
-    "NOT_IN_GROUP": (PeerFault, "The round's group stands without this device.", _LATER),
-    "REVOKED": (NeedsOperator, "This device's certificate was revoked.", _NEW_INVITATION),
+    "ROUND_CLOSED": (PeerError, "The round has closed.", _LATER),
+    "ALREADY_CONTRIBUTED": (PeerError, "This device has already taken part in this round.", _LATER),
+    "BAD_ENVELOPE": (PeerError, "The server could not read the update.", _OPERATOR),
+    "WRONG_SHAPE": (PeerError, "The server refused the update's shape.", _OPERATOR),
+    "NOT_IN_GROUP": (PeerError, "The round's group stands without this device.", _LATER),
+    "REVOKED": (OperatorActionError, "This device's certificate was revoked.", _NEW_INVITATION),
     "REJECTED_IDENTITY": (
-        NeedsOperator,
+        OperatorActionError,
         "The server refuses this device's certificate.",
         _NEW_INVITATION,
     ),
     "CERTIFICATE_EXPIRED": (
-        NeedsOperator,
+        OperatorActionError,
         "This device's certificate has expired.",
         "AegisAI renews it by itself; else ask for a new invitation.",
     ),
     "NONCE_MISSING": (
-        PeerFault,
+        PeerError,
         "The server asks for a fresh request.",
         "AegisAI asks again by itself.",
     ),
     "NONCE_SPENT": (
-        PeerFault,
+        PeerError,
         "The server saw this request before.",
         "AegisAI asks again by itself.",
     ),
     "NONCE_EXPIRED": (
-        PeerFault,
+        PeerError,
         "The request took too long on its way.",
         "AegisAI asks again by itself.",
     ),
-    "BAD_REQUEST_SIGNATURE": (PeerFault, "The server refused the request's signature.", _OPERATOR),
-    "NO_MODEL": (PeerFault, "The server has no model yet.", "AegisAI asks again by itself."),
+    "BAD_REQUEST_SIGNATURE": (PeerError, "The server refused the request's signature.", _OPERATOR),
+    "NO_MODEL": (PeerError, "The server has no model yet.", "AegisAI asks again by itself."),
 }
 
 
@@ -74,7 +78,7 @@ class Answer:
     body: bytes
 
 
-class RetryLater(PeerFault):
+class RetryLater(PeerError):
     """The server asks for patience; `retry_after_s` says how long."""
 
     def __init__(self, retry_after_s: int) -> None:
@@ -157,10 +161,10 @@ def problem(answer: Answer) -> AegisError:
         family, message, remedy = _KNOWN["REJECTED_IDENTITY"]
         return family("REJECTED_IDENTITY", message, remedy, f"status {answer.status} {code[:64]!r}")
     if answer.status == 422:
-        return PeerFault(
+        return PeerError(
             "MESSAGE_REFUSED", "The server refused this device's message.", _OPERATOR, code[:64]
         )
-    return PeerFault(
+    return PeerError(
         "SERVER_ERROR",
         f"The server answered with status {answer.status}.",
         "AegisAI tries again by itself.",
@@ -169,7 +173,7 @@ def problem(answer: Answer) -> AegisError:
 
 
 def json_object(answer: Answer) -> dict[str, Any]:
-    """The body as a JSON object. Raises PeerFault BAD_ANSWER."""
+    """The body as a JSON object. Raises PeerError BAD_ANSWER."""
     try:
         value = json.loads(answer.body)
     except (ValueError, RecursionError) as error:
@@ -182,7 +186,7 @@ def json_object(answer: Answer) -> dict[str, Any]:
 def checked(value: object, **kinds: type | UnionType) -> dict[str, Any]:
     """`value` as an object with exactly the fields of `kinds`, each of its type.
 
-    Raises PeerFault BAD_ANSWER.
+    Raises PeerError BAD_ANSWER.
     """
     if not isinstance(value, dict) or set(value) != set(kinds):
         raise bad_answer(f"expected the fields {sorted(kinds)}")
@@ -192,9 +196,9 @@ def checked(value: object, **kinds: type | UnionType) -> dict[str, Any]:
     return value
 
 
-def bad_answer(detail: str) -> PeerFault:
+def bad_answer(detail: str) -> PeerError:
     """The server said something that is not in the contract."""
-    return PeerFault(
+    return PeerError(
         "BAD_ANSWER",
         "The server's answer could not be read.",
         "Nothing was changed. Tell the operator.",

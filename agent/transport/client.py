@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from agent.clock import Clock, SystemClock
-from agent.errors import AegisError, InternalError, PeerFault
+from agent.errors import AegisError, InternalError, PeerError
 from agent.protocol.http_signature import REPLAY_NONCE, sign_request
 from agent.protocol.limits import MAX_BODY_BYTES, MAX_MODEL_BYTES, MAX_OFFER_BYTES
 from agent.protocol.messages import RoundConfig, Task
@@ -51,9 +51,9 @@ MAX_NONCES = 3
 class AggregatorClient:
     """A connection to the aggregator.
 
-    Every method may raise NeedsUser OFFLINE, NeedsOperator SERVER_CERTIFICATE or REJECTED_IDENTITY,
-    PeerFault SERVER_BUSY (`answers.RetryLater`), SERVER_ERROR, BAD_ANSWER, BAD_SIGNATURE or
-    ANSWER_TOO_LARGE.
+    Every method may raise UserActionError OFFLINE, OperatorActionError SERVER_CERTIFICATE or
+    REJECTED_IDENTITY, PeerError SERVER_BUSY (`answers.RetryLater`), SERVER_ERROR, BAD_ANSWER,
+    BAD_SIGNATURE or ANSWER_TOO_LARGE.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class AggregatorClient:
     def register(self, token: str, csr_pem: str) -> Registration:
         """Enrol. The same token with the same key gives the same answer again.
 
-        Raises NeedsUser TOKEN_UNKNOWN, TOKEN_USED, TOKEN_EXPIRED.
+        Raises UserActionError TOKEN_UNKNOWN, TOKEN_USED, TOKEN_EXPIRED.
         """
         answer = json_object(
             self._post("/api/v1/register", _json({"token": token, "csr_pem": csr_pem}), JSON_TYPE)
@@ -172,7 +172,7 @@ class AggregatorClient:
     def send_update(self, body: bytes) -> Receipt:
         """Send an envelope from the outbox. The same body again gets the same receipt.
 
-        Raises PeerFault ROUND_CLOSED, ALREADY_CONTRIBUTED, BAD_ENVELOPE, WRONG_SHAPE.
+        Raises PeerError ROUND_CLOSED, ALREADY_CONTRIBUTED, BAD_ENVELOPE, WRONG_SHAPE.
         """
         outer = checked(
             json_object(self._send_signed("POST", "/api/v1/updates", body, ENVELOPE_TYPE)),
@@ -203,14 +203,14 @@ class AggregatorClient:
         """Send a message of a secure-aggregation round (agent.transport.session). The same body
         again is fine.
 
-        Raises PeerFault ROUND_CLOSED, ALREADY_CONTRIBUTED (another body), BAD_ENVELOPE.
+        Raises PeerError ROUND_CLOSED, ALREADY_CONTRIBUTED (another body), BAD_ENVELOPE.
         """
         self._send_signed("POST", f"/api/v1/rounds/{round_id}/{phase}", body, ENVELOPE_TYPE)
 
     def inbox(self, round_id: int, after: str) -> bytes | None:
         """What came of a phase for this device; None while it is not over.
 
-        Raises PeerFault ROUND_CLOSED.
+        Raises PeerError ROUND_CLOSED.
         """
         answer = self._send(
             "GET", f"/api/v1/rounds/{round_id}/inbox?after={after}", max_bytes=MAX_BODY_BYTES
@@ -229,7 +229,7 @@ class AggregatorClient:
 
         Where the present one is refused (expired, by a clock that is righter than this computer's),
         it goes on without: the signature says who asks. The same key again gives the same
-        certificate. Raises NeedsOperator REVOKED, CERTIFICATE_EXPIRED (longer ago).
+        certificate. Raises OperatorActionError REVOKED, CERTIFICATE_EXPIRED (longer ago).
         """
         body = _json({"csr_pem": csr_pem})
         try:
@@ -318,7 +318,7 @@ class AggregatorClient:
             )
             try:
                 return self._send(method, path, body, headers)
-            except PeerFault as error:
+            except PeerError as error:
                 if error.code not in NONCE_CODES or not tries:
                     raise
 
@@ -347,7 +347,7 @@ class AggregatorClient:
         if answer.status >= 400:
             raise problem(answer)
         if answer.status not in (200, 201, 202, 204, 304):
-            raise PeerFault(
+            raise PeerError(
                 "SERVER_ERROR",
                 f"The server answered with status {answer.status}.",
                 "Tell the operator.",

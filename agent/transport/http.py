@@ -23,7 +23,7 @@ from urllib3.exceptions import HTTPError, TimeoutError
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Timeout
 
-from agent.errors import AegisError, NeedsOperator, NeedsUser, PeerFault
+from agent.errors import AegisError, OperatorActionError, PeerError, UserActionError
 from agent.transport.answers import Answer
 
 CONNECT_TIMEOUT_S = 10.0
@@ -175,8 +175,8 @@ class PinnedSession:
     ) -> Answer:
         """Send one request and read its whole answer.
 
-        Raises NeedsUser OFFLINE, NeedsOperator SERVER_CERTIFICATE or REJECTED_IDENTITY, PeerFault
-        ANSWER_TOO_LARGE.
+        Raises UserActionError OFFLINE, OperatorActionError SERVER_CERTIFICATE or REJECTED_IDENTITY,
+        PeerError ANSWER_TOO_LARGE.
         """
         self._alarm.set()
         try:
@@ -246,7 +246,7 @@ def _read(response: BaseHTTPResponse, max_bytes: int) -> bytes:
         or response.headers.get("Transfer-Encoding", "") == "chunked"
     )
     if not declared and response.status not in (204, 304):
-        raise PeerFault(
+        raise PeerError(
             "BAD_ANSWER",
             "The server's answer has no length.",
             "Nothing was changed. Tell the operator.",
@@ -256,7 +256,7 @@ def _read(response: BaseHTTPResponse, max_bytes: int) -> bytes:
     while chunk := response.read1(CHUNK_BYTES):
         size += len(chunk)
         if size > max_bytes:
-            raise PeerFault(
+            raise PeerError(
                 "ANSWER_TOO_LARGE",
                 "The server's answer is larger than agreed.",
                 "Nothing was changed.",
@@ -274,7 +274,7 @@ def _explained(error: Exception) -> AegisError:
     chain = list(_causes(error))
     for cause in chain:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return NeedsOperator(
+            return OperatorActionError(
                 "SERVER_CERTIFICATE",
                 f"The server's certificate cannot be trusted: {cause.verify_message}.",
                 "Nothing was sent. Check the server's address, or ask the operator for a new"
@@ -283,7 +283,7 @@ def _explained(error: Exception) -> AegisError:
     detail = f"{type(error).__name__}: {error}"[:500]
     for cause in chain:
         if isinstance(cause, ssl.SSLError) and _REFUSAL.search(cause.reason or ""):
-            return NeedsOperator(
+            return OperatorActionError(
                 "REJECTED_IDENTITY",
                 "The server refuses this device's certificate.",
                 "Ask the operator whether the device was revoked.",
@@ -321,7 +321,7 @@ def _causes(error: BaseException) -> "list[BaseException]":
     return found
 
 
-def _offline(message: str, detail: str) -> NeedsUser:
-    return NeedsUser(
+def _offline(message: str, detail: str) -> UserActionError:
+    return UserActionError(
         "OFFLINE", message, "AegisAI tries again by itself; check the network connection.", detail
     )

@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Protocol, TypeVar
 
 from agent.clock import Clock
-from agent.errors import AegisError, PeerFault
+from agent.errors import AegisError, PeerError
 from agent.protocol.messages import RoundConfig
 from agent.transport.answers import RetryLater
 
@@ -55,7 +55,7 @@ class Claim(Enum):
 class Machine(Protocol):
     """The device's part of the protocol: bytes in, bytes out.
 
-    Every method may raise PeerFault; then the round is over for this device.
+    Every method may raise PeerError; then the round is over for this device.
     """
 
     def advertise(self) -> bytes: ...
@@ -87,7 +87,7 @@ class Blocking(Protocol):
     def __call__(self, call: Callable[[], T]) -> Awaitable[T]: ...
 
 
-class Session:
+class RoundSession:
     """Takes part in one round."""
 
     def __init__(
@@ -124,7 +124,7 @@ class Session:
     async def run(self) -> None:
         """Take part until the sum can be opened.
 
-        Raises PeerFault of the machine's checks, ROUND_CLOSED, ROUND_LOST (a claim had been made),
+        Raises PeerError of the machine's checks, ROUND_CLOSED, ROUND_LOST (a claim had been made),
         and what the network raises for longer than a phase. Whether the device was charged is in
         the ledger, not in the error.
         """
@@ -147,7 +147,7 @@ class Session:
 
     def _once(self, claim: Claim) -> None:
         if not self._claim(claim):
-            raise PeerFault(
+            raise PeerError(
                 "ROUND_LOST",
                 "This device was restarted in the middle of the round and is left out of it.",
                 "The charge stands.",
@@ -170,7 +170,7 @@ class Session:
             if heard is not None:
                 return heard
             if self._clock.monotonic() > deadline:
-                raise PeerFault(
+                raise PeerError(
                     "ROUND_CLOSED",
                     "The group did not finish in time.",
                     "AegisAI takes part in a later round.",

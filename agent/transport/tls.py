@@ -5,7 +5,7 @@ certificate where there is one.
 import ssl
 from typing import TYPE_CHECKING
 
-from agent.errors import NeedsUser
+from agent.errors import UserActionError
 
 if TYPE_CHECKING:
     from agent.identity.identity import Identity
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def client_context(ca_pem: str, identity: "Identity | None" = None) -> ssl.SSLContext:
     """A context that trusts `ca_pem` and nothing else.
 
-    Raises NeedsUser SERVER_CERTIFICATE when `ca_pem` is not exactly one certificate authority.
+    Raises UserActionError SERVER_CERTIFICATE when `ca_pem` is not exactly one certificate
+    authority.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks names and chains by default
     context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -29,8 +30,8 @@ def client_context(ca_pem: str, identity: "Identity | None" = None) -> ssl.SSLCo
     return context
 
 
-def _unusable_ca() -> NeedsUser:
-    return NeedsUser(
+def _unusable_ca() -> UserActionError:
+    return UserActionError(
         "SERVER_CERTIFICATE",
         "The certificate authority to trust cannot be read.",
         "Ask the operator for a new invitation.",

@@ -10,7 +10,7 @@ import select
 import signal
 import sys
 
-from agent.sandbox.rules import Fence, apply
+from agent.sandbox.rules import SandboxRules, apply
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 
@@ -18,7 +18,7 @@ MAX_FILE_BYTES = 64 * 1024 * 1024
 def main(arguments: list[str]) -> int:
     """Behind the fences: read a request, run it, write what it says."""
     parent_pid, memory_mib, cpu_percent = (int(word) for word in arguments)
-    apply(Fence(parent_pid, memory_mib << 20, MAX_FILE_BYTES))
+    apply(SandboxRules(parent_pid, memory_mib << 20, MAX_FILE_BYTES))
     from agent.protocol.jobs import Done, write_event
     from agent.protocol.pipe import encode, read_frame
     from agent.supervisor.cpu_meter import Pace

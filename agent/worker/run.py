@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from agent.errors import AegisError, InternalError, NeedsUser, PeerFault
+from agent.errors import AegisError, InternalError, PeerError, UserActionError
 from agent.protocol.jobs import Event, Job, Sealed
 from agent.protocol.messages import RoundConfig, Task
 from agent.protocol.pipe import Frame
@@ -31,19 +31,19 @@ def run(request: Frame, after_step: Callable[[], bool] = never) -> Iterator[Even
     except AegisError as error:
         yield error
     except OSError as error:
-        yield NeedsUser(
+        yield UserActionError(
             "SCRATCH_FAILED",
             f"The worker could not write its file: {error.strerror}.",
             "Free some space and try again.",
         )
     except MemoryError:
-        yield NeedsUser(
+        yield UserActionError(
             "MEMORY_LIMIT",
             "The job needs more memory than it may use.",
             "Raise the memory limit or use fewer rows.",
         )
     except (KeyError, ValueError, IndexError, TypeError) as error:
-        yield PeerFault(
+        yield PeerError(
             "BAD_JOB",
             "The job could not be understood.",
             "Nothing was changed.",

@@ -18,7 +18,7 @@ def scan(paths: Sequence[str], model: bytes, skipped: Mapping[str, str]) -> Iter
     """One result for every file named or below a named folder. `skipped`: path to the code with
     which it is refused unread.
 
-    Raises PeerFault as agent.detector.model.from_safetensors does.
+    Raises PeerError as agent.detector.model.from_safetensors does.
     """
     logistic = from_safetensors(model)
     found: list[Scanned | tuple[str, tuple[int, ...]]] = []

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.detector.schema import FEATURE_NAMES, FEATURE_RANGES
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.protocol.jobs import MAX_TABLE_ROWS, Event, LabelledRow, Refused, Table
 from agent.worker.sources import RefusedFileError, opened
 
@@ -24,7 +24,7 @@ def import_table(path: str) -> Iterator[Event]:
     """The rows of an .npz file with arrays X (n, 29) and y (n); rows that no header could hold are
     refused.
 
-    Raises PeerFault BAD_TABLE for another form or more than MAX_TABLE_ROWS rows.
+    Raises PeerError BAD_TABLE for another form or more than MAX_TABLE_ROWS rows.
     """
     features, labels = _arrays(path)
     rows, fits = _whole_numbers(features)
@@ -100,8 +100,8 @@ def _check_members(path: str, file: BinaryIO) -> None:
         raise _bad(path, f"it must hold at most {MAX_TABLE_ROWS} rows")
 
 
-def _bad(path: str, why: str) -> PeerFault:
-    return PeerFault(
+def _bad(path: str, why: str) -> PeerError:
+    return PeerError(
         "BAD_TABLE",
         f"The table cannot be imported: {why}.",
         "Nothing was stored. Check the file.",

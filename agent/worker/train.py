@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from agent.detector.model import LogisticModel, from_safetensors
 from agent.detector.schema import FEATURE_NAMES, SCHEMA
 from agent.detector.transform import transform
-from agent.errors import InternalError, NeedsOperator, PeerFault
+from agent.errors import InternalError, OperatorActionError, PeerError
 from agent.privacy.weights import outgoing
 from agent.protocol.jobs import Checkpointed, Event, Progress, TrainResult
 from agent.protocol.messages import Task
@@ -47,11 +47,11 @@ def train(
     """Train and leave the update in `scratch` (0600, AES-256-GCM under `job_key`).
 
     `after_step` may sleep; when it says True, a checkpoint is written beside `scratch` and training
-    ends with `Checkpointed`. Raises NeedsOperator UNKNOWN_TASK, PeerFault BAD_ROW,
+    ends with `Checkpointed`. Raises OperatorActionError UNKNOWN_TASK, PeerError BAD_ROW,
     MODEL_WRONG_SHAPE, MODEL_NOT_FINITE, and OSError.
     """
     if (task.schema, task.model) != (SCHEMA, "logistic"):
-        raise NeedsOperator(
+        raise OperatorActionError(
             "UNKNOWN_TASK",
             "This version cannot train for this task.",
             "Update AegisAI.",
@@ -96,10 +96,10 @@ def read_update(scratch: str, job_key: bytes) -> Floats:
 def training_arrays(rows: bytes, labels: bytes) -> tuple[Floats, NDArray[np.int64]]:
     """Transformed inputs (n, 115) and labels (n).
 
-    Raises PeerFault BAD_ROW where the two do not fit.
+    Raises PeerError BAD_ROW where the two do not fit.
     """
     if len(rows) != len(labels) * len(FEATURE_NAMES) * 8 or not labels or set(labels) - {0, 1}:
-        raise PeerFault(
+        raise PeerError(
             "BAD_ROW",
             "The training rows and their labels do not fit together.",
             "Nothing was trained.",

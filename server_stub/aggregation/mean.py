@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.privacy.codec import Words, decode_sum, read_update
 from agent.privacy.zcdp import sent_words
 from agent.protocol.envelope import decode
@@ -16,14 +16,14 @@ def mean_update(bodies: Iterable[bytes], config: RoundConfig) -> tuple[NDArray[n
     """Mean of the updates in these envelopes, shape (d,), and how many there were. The order does
     not matter: the sum is exact.
 
-    Raises PeerFault WRONG_SHAPE, SUM_OUT_OF_RANGE.
+    Raises PeerError WRONG_SHAPE, SUM_OUT_OF_RANGE.
     """
     total, count = np.zeros(sent_words(config), np.int64), 0
     for body in bodies:
         total += read_update(decode(body).payload, config)
         count += 1
     if not count:
-        raise PeerFault("WRONG_SHAPE", "There is no update to average.", "Nothing was changed.")
+        raise PeerError("WRONG_SHAPE", "There is no update to average.", "Nothing was changed.")
     return decode_sum(total, config, count), count
 
 
@@ -33,18 +33,18 @@ def mean_of_groups(
     """Mean update, shape (d,), over all devices in the groups' sums (words modulo 2^bits, devices),
     and which sums were usable.
 
-    A sum that no honest group can have costs its own group only. Raises PeerFault SUM_OUT_OF_RANGE
+    A sum that no honest group can have costs its own group only. Raises PeerError SUM_OUT_OF_RANGE
     when none is usable.
     """
     total, devices, usable = np.zeros(config.d), 0, []
     for words, count in sums:
         try:
             total += decode_sum(words, config, count) * count
-        except PeerFault:
+        except PeerError:
             usable.append(False)
             continue
         devices += count
         usable.append(True)
     if not devices:
-        raise PeerFault("SUM_OUT_OF_RANGE", "No group's sum can be used.", "Nothing was changed.")
+        raise PeerError("SUM_OUT_OF_RANGE", "No group's sum can be used.", "Nothing was changed.")
     return total / devices, usable

@@ -25,13 +25,13 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from agent.clock import Clock
-from agent.errors import AegisError, PeerFault
+from agent.errors import AegisError, PeerError
 from agent.protocol.http_signature import REPLAY_NONCE, SignedBy, verify_request
 from server_stub.api import problems
 from server_stub.api.peer_certificate import SCOPE_KEY
-from server_stub.api.rate_limit import Buckets, Limits
+from server_stub.api.rate_limit import Buckets, DevicePortLimits
 from server_stub.api.replay_nonces import Nonces
-from server_stub.storage.store import Holder, Store
+from server_stub.storage.store import RegisteredCertificate, Store
 
 SMALL_BODY_BYTES = 16 * 1024
 ROUND_BODY_BYTES = 1024 * 1024
@@ -73,7 +73,7 @@ PUBLIC_READS = re.compile(r"/healthz|/api/v1/(metadata|targets)/[\w./-]+", re.AS
 
 
 @dataclass(frozen=True)
-class Caller:
+class Principal:
     """Who is asking, as far as it was shown."""
 
     device_id: str = ""
@@ -97,7 +97,7 @@ class Request:
 
 
 @dataclass
-class Tally:
+class AdmissionMetrics:
     """What came to the door since the start."""
 
     requests: int = 0
@@ -136,7 +136,7 @@ def rules(max_update_bytes: Callable[[], int]) -> Callable[[str, str], Rule]:
     return rule
 
 
-class Door:
+class AdmissionMiddleware:
     """ASGI middleware around the device port's application."""
 
     def __init__(
@@ -146,9 +146,9 @@ class Door:
         nonces: Nonces,
         rule_for: Callable[[str, str], Rule],
         clock: Clock,
-        limits: Limits,
+        limits: DevicePortLimits,
         buckets: Buckets,
-        tally: Tally,
+        tally: AdmissionMetrics,
     ) -> None:
         self._app = app
         self._store = store
@@ -191,17 +191,17 @@ class Door:
             scope, _replay(body, receive), _with_headers(send, self._nonce_header(known))
         )
 
-    def _holder(self, request: Request) -> Holder | None:
+    def _holder(self, request: Request) -> RegisteredCertificate | None:
         return (
             None
             if request.certificate is None
             else self._store.holder(hashlib.sha256(request.certificate).hexdigest())
         )
 
-    def _admit(self, request: Request, rule: Rule, holder: Holder | None) -> None:
+    def _admit(self, request: Request, rule: Rule, holder: RegisteredCertificate | None) -> None:
         """Whether the request may be read at all.
 
-        Raises Busy, PeerFault NO_IDENTITY, REJECTED_IDENTITY, REVOKED, CERTIFICATE_EXPIRED.
+        Raises Busy, PeerError NO_IDENTITY, REJECTED_IDENTITY, REVOKED, CERTIFICATE_EXPIRED.
         """
         now_s = time.monotonic()
         if holder is None:
@@ -211,17 +211,19 @@ class Door:
         if rule.access is not Access.CERTIFICATE:
             return
         if request.certificate is None:
-            raise PeerFault("NO_IDENTITY", "A client certificate is needed.", "Enrol first.")
+            raise PeerError("NO_IDENTITY", "A client certificate is needed.", "Enrol first.")
         if holder is None:
-            raise PeerFault(
+            raise PeerError(
                 "REJECTED_IDENTITY",
                 "The certificate is not known here.",
                 "Ask the operator for an invitation.",
             )
         _check_holder(holder, self._clock.now())
 
-    def _caller(self, request: Request, rule: Rule, holder: Holder | None, body: bytes) -> Caller:
-        """Raises PeerFault BAD_REQUEST_SIGNATURE, NONCE_EXPIRED, NONCE_SPENT, REVOKED."""
+    def _caller(
+        self, request: Request, rule: Rule, holder: RegisteredCertificate | None, body: bytes
+    ) -> Principal:
+        """Raises PeerError BAD_REQUEST_SIGNATURE, NONCE_EXPIRED, NONCE_SPENT, REVOKED."""
         device_id = holder.device_id if holder else ""
         is_signed = "signature-input" in request.headers
         if (
@@ -229,22 +231,24 @@ class Door:
             or rule.access is Access.PUBLIC
             or (rule.access is Access.SIGNATURE_OR_SECRET and not is_signed)
         ):
-            return Caller(device_id, holder is not None)
+            return Principal(device_id, holder is not None)
         self._buckets.demand("failure", request.address, self._rates.failure, time.monotonic())
         try:
             signed = self._signed_by(request, holder, body)
-        except PeerFault:
+        except PeerError:
             self._buckets.take("failure", request.address, self._rates.failure, time.monotonic())
             raise
         self._nonces.spend(signed.nonce, signed.device_id)
-        return Caller(signed.device_id, holder is not None, has_signed=True)
+        return Principal(signed.device_id, holder is not None, has_signed=True)
 
-    def _signed_by(self, request: Request, holder: Holder | None, body: bytes) -> SignedBy:
+    def _signed_by(
+        self, request: Request, holder: RegisteredCertificate | None, body: bytes
+    ) -> SignedBy:
         """Check the signature with the certificate's key or, without one, with any that the named
         device holds.
         """
-        held: list[Holder] = [holder] if holder else []
-        refusal = PeerFault(
+        held: list[RegisteredCertificate] = [holder] if holder else []
+        refusal = PeerError(
             "BAD_REQUEST_SIGNATURE",
             "The request's signature does not hold.",
             "Nothing was changed.",
@@ -258,7 +262,7 @@ class Door:
                 if position >= len(held) or held[position].device_id != device_id:
                     return None
                 if held[position].revoked:
-                    raise PeerFault("REVOKED", "The device was revoked.", "Ask the operator.")
+                    raise PeerError("REVOKED", "The device was revoked.", "Ask the operator.")
                 return _load_key(held[position].public_key)
 
             try:
@@ -266,7 +270,7 @@ class Door:
                 return verify_request(
                     request.method, host, request.target, request.headers, body, key_of
                 )
-            except PeerFault as error:
+            except PeerError as error:
                 position += 1
                 if error.code != refusal.code or position >= len(held):
                     raise
@@ -277,11 +281,11 @@ class Door:
         return [(REPLAY_NONCE.lower().encode(), self._nonces.make(device_id).encode())]
 
 
-def _check_holder(holder: Holder, now: int) -> None:
+def _check_holder(holder: RegisteredCertificate, now: int) -> None:
     if holder.revoked:
-        raise PeerFault("REVOKED", "The device was revoked.", "Ask the operator.")
+        raise PeerError("REVOKED", "The device was revoked.", "Ask the operator.")
     if holder.not_after <= now:
-        raise PeerFault("CERTIFICATE_EXPIRED", "The certificate has expired.", "Renew it.")
+        raise PeerError("CERTIFICATE_EXPIRED", "The certificate has expired.", "Renew it.")
 
 
 @lru_cache(maxsize=4096)
@@ -299,9 +303,12 @@ def _request(scope: Message) -> Request:
 
 
 async def _body(
-    receive: Callable[[], Awaitable[Message]], request: Request, max_bytes: int, limits: Limits
+    receive: Callable[[], Awaitable[Message]],
+    request: Request,
+    max_bytes: int,
+    limits: DevicePortLimits,
 ) -> bytes:
-    """Raises PeerFault TOO_LARGE, TOO_SLOW."""
+    """Raises PeerError TOO_LARGE, TOO_SLOW."""
     said = request.headers.get("content-length", "0")
     if not said.isascii() or not said.isdigit() or int(said) > max_bytes:
         raise _too_large(max_bytes)
@@ -316,11 +323,11 @@ async def _body(
                 if message["type"] == "http.disconnect" or not message.get("more_body"):
                     return bytes(body)
     except TimeoutError as error:
-        raise PeerFault("TOO_SLOW", "The request came too slowly.", "Send it again.") from error
+        raise PeerError("TOO_SLOW", "The request came too slowly.", "Send it again.") from error
 
 
-def _too_large(max_bytes: int) -> PeerFault:
-    return PeerFault(
+def _too_large(max_bytes: int) -> PeerError:
+    return PeerError(
         "TOO_LARGE", f"The body is larger than {max_bytes} bytes.", "Nothing was changed."
     )
 

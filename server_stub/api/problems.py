@@ -2,7 +2,7 @@
 
 import json
 
-from agent.errors import AegisError, PeerFault
+from agent.errors import AegisError, PeerError
 
 MEDIA_TYPE = "application/problem+json"
 STATUS = {
@@ -48,7 +48,7 @@ STATUS = {
 }
 
 
-class Busy(PeerFault):
+class Busy(PeerError):
     """Too much at once; `retry_after_s` says when to come back."""
 
     def __init__(self, code: str, message: str, retry_after_s: int) -> None:

@@ -39,7 +39,7 @@ class Rates:
 
 
 @dataclass(frozen=True)
-class Limits:
+class DevicePortLimits:
     """What the device port bears. `server.json` holds it under "limits"."""
 
     rates: Rates = field(default_factory=Rates)
@@ -52,7 +52,7 @@ class Limits:
     body_bytes_per_s: int = 16_000
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Limits":
+    def from_json(cls, value: dict[str, Any]) -> "DevicePortLimits":
         """What is missing keeps its default.
 
         Raises TypeError for a name that is none, ValueError for a value out of range.

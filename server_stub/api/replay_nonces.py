@@ -13,7 +13,7 @@ import hmac
 import os
 
 from agent.clock import Clock
-from agent.errors import PeerFault
+from agent.errors import PeerError
 
 LIFE_S = 60
 _EXPIRY_BYTES, _RANDOM_BYTES, _MAC_BYTES = 6, 12, 16
@@ -47,7 +47,7 @@ class Nonces:
         return base64.urlsafe_b64encode(head + self._mac(head, device_id)).decode().rstrip("=")
 
     def spend(self, nonce: str, device_id: str) -> None:
-        """Raises PeerFault NONCE_EXPIRED, also for one that was not made here for this device, and
+        """Raises PeerError NONCE_EXPIRED, also for one that was not made here for this device, and
         NONCE_SPENT.
         """
         try:
@@ -63,13 +63,13 @@ class Nonces:
             and hmac.compare_digest(mac, self._mac(head, device_id))
         )
         if not good or int.from_bytes(head[:_EXPIRY_BYTES], "big") <= now_s:
-            raise PeerFault(
+            raise PeerError(
                 "NONCE_EXPIRED",
                 "The nonce is not good, or no longer.",
                 "Ask again with the nonce in Replay-Nonce.",
             )
         if nonce in self._spent or nonce in self._spent_before:
-            raise PeerFault(
+            raise PeerError(
                 "NONCE_SPENT",
                 "The nonce was used before.",
                 "Ask again with the nonce in Replay-Nonce.",

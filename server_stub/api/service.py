@@ -20,24 +20,30 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from agent.clock import Clock
-from agent.errors import AegisError, PeerFault
+from agent.errors import AegisError, PeerError
 from agent.protocol.envelope import decode
 from agent.protocol.limits import MAX_BODY_BYTES
 from agent.protocol.messages import Mode
 from agent.protocol.signing import Context, public_hex, sign
 from server_stub.api import problems, schemas
-from server_stub.api.admission import STATE_KEY, Caller, Door, Tally, rules
+from server_stub.api.admission import (
+    STATE_KEY,
+    AdmissionMetrics,
+    AdmissionMiddleware,
+    Principal,
+    rules,
+)
 from server_stub.api.rate_limit import Buckets, Rates
 from server_stub.api.replay_nonces import Nonces
 from server_stub.ca.authority import Issued, SignedRequest
 from server_stub.ca.rpc import Enrolment
-from server_stub.config.home import Home, Settings
-from server_stub.coordinator.driver import Conductor, Situation
+from server_stub.config.home import ServerHome, ServerSettings
+from server_stub.coordinator.driver import RoundDriver, Situation
 from server_stub.coordinator.statistics import statistics
 from server_stub.publishing import tuf_repository
 from server_stub.rounds.lifecycle import State
 from server_stub.rounds.update_checks import check_update, max_update_bytes, named_round
-from server_stub.storage.serial_executor import Turns
+from server_stub.storage.serial_executor import SerialExecutor
 from server_stub.storage.store import Certificate, Store
 
 ENVELOPE_TYPE = "application/vnd.aegisai.envelope"
@@ -60,14 +66,14 @@ class Server:
 
     def __init__(
         self,
-        home: Home,
-        settings: Settings,
+        home: ServerHome,
+        settings: ServerSettings,
         store: Store,
         authority: Enrolment,
-        conductor: Conductor,
+        conductor: RoundDriver,
         key: Ed25519PrivateKey,
         clock: Clock,
-        turns: Turns,
+        turns: SerialExecutor,
         rates: Rates | None = None,
     ) -> None:
         self.home = home
@@ -80,13 +86,13 @@ class Server:
         self.limits = settings.limits if rates is None else replace(settings.limits, rates=rates)
         self.rates = self.limits.rates
         self.buckets = Buckets()
-        self.tally = Tally()
+        self.tally = AdmissionMetrics()
         self.nonces = Nonces(clock)
         self._erase_key = hmac.digest(home.secret(), b"erase", hashlib.sha256)
         self.work, self.short_work = turns.run, turns.run_short
 
     def situation(self) -> Situation:
-        """Raises PeerFault NO_MODEL while the server is starting."""
+        """Raises PeerError NO_MODEL while the server is starting."""
         if self.conductor.situation is None:
             raise problems.Busy("NO_MODEL", "The server has no model yet.", 5)
         return self.conductor.situation
@@ -126,7 +132,7 @@ class Server:
         """Give a device its next certificate."""
         issued = self.authority.renew(request)
         if issued.device_id != device_id:
-            raise PeerFault(
+            raise PeerError(
                 "BAD_REQUEST_SIGNATURE",
                 "The request's signature does not hold.",
                 "Nothing was changed.",
@@ -179,7 +185,7 @@ class Server:
         """Take in an update. Returns the signed receipt as JSON, and whether the conductor has
         something to look at.
 
-        The same body again gets the receipt of the first time. Raises PeerFault ALREADY_CONTRIBUTED
+        The same body again gets the receipt of the first time. Raises PeerError ALREADY_CONTRIBUTED
         for another one.
         """
         envelope, sha256 = decode(body), hashlib.sha256(body).hexdigest()
@@ -188,7 +194,7 @@ class Server:
         if held is not None:
             if held[0] == sha256:
                 return held[1], False
-            raise PeerFault(
+            raise PeerError(
                 "ALREADY_CONTRIBUTED",
                 "This device has sent another update for this round.",
                 "Nothing was changed.",
@@ -197,7 +203,7 @@ class Server:
         if current is None or current.round_id != round_id:
             current = self.store.round(round_id)
         if current is None:
-            raise PeerFault("ROUND_CLOSED", "The round is not open.", "Take part in a later one.")
+            raise PeerError("ROUND_CLOSED", "The round is not open.", "Take part in a later one.")
         is_grouped = current.config.mode is Mode.SECAGG
         if current.state is State.OPEN and not is_grouped:
             check_update(envelope, current.config)
@@ -234,17 +240,17 @@ class Server:
     def erase_by_secret(self, device_id: str, secret: str) -> None:
         """The same, shown by the erase secret; nothing is to be done for an unknown device.
 
-        Raises PeerFault ERASE_SECRET.
+        Raises PeerError ERASE_SECRET.
         """
         held = self.store.erase_hash(device_id)
         if held is not None and not hmac.compare_digest(held, _hash(secret)):
-            raise PeerFault(
+            raise PeerError(
                 "ERASE_SECRET", "The erase secret is not the device's.", "Nothing was changed."
             )
         self.erase(device_id)
 
 
-def build(server: Server) -> tuple[FastAPI, Door]:
+def build(server: Server) -> tuple[FastAPI, AdmissionMiddleware]:
     """The routes, and the application with the door in front that is to be served."""
     app = FastAPI(
         title="AegisAI aggregator, device port",
@@ -267,7 +273,7 @@ def build(server: Server) -> tuple[FastAPI, Door]:
     _add_device(app, server)
     _add_public(app, server)
     rule_for = rules(server.max_update_bytes)
-    door = Door(
+    door = AdmissionMiddleware(
         app,  # type: ignore[arg-type]
         server.store,
         server.nonces,
@@ -287,7 +293,7 @@ def _add_errors(app: FastAPI) -> None:
 
     async def bad_request(_: Request, _error: Exception) -> Response:
         return _problem(
-            PeerFault(
+            PeerError(
                 "BAD_MESSAGE", "The request is not in the agreed form.", "Nothing was changed."
             )
         )
@@ -296,7 +302,7 @@ def _add_errors(app: FastAPI) -> None:
         status = error.status_code if isinstance(error, HTTPException) else 500
         code = {404: "NOT_FOUND", 405: "METHOD", 415: "WRONG_TYPE"}.get(status, "BAD_MESSAGE")
         answer = _problem(
-            PeerFault(
+            PeerError(
                 code,
                 {404: "There is nothing here.", 405: "Not with this method."}.get(
                     status, "Not like this."
@@ -309,7 +315,7 @@ def _add_errors(app: FastAPI) -> None:
         return answer
 
     async def bug(_: Request, _error: Exception) -> Response:
-        return _problem(PeerFault("SERVER_ERROR", "The server failed.", "Try again later."))
+        return _problem(PeerError("SERVER_ERROR", "The server failed.", "Try again later."))
 
     app.add_exception_handler(AegisError, aegis_error)
     app.add_exception_handler(RequestValidationError, bad_request)
@@ -327,7 +333,7 @@ def _add_enrolment(app: FastAPI, server: Server) -> None:
         server.buckets.demand("failure", address, rates.failure, now_s)
         try:
             return _json(await server.work(server.register, asked.token, asked.csr_pem))
-        except PeerFault:
+        except PeerError:
             server.buckets.take("failure", address, rates.failure, now_s)
             raise
 
@@ -506,13 +512,13 @@ def _add_device(app: FastAPI, server: Server) -> None:
         server.buckets.demand("failure", address, server.rates.failure, time.monotonic())
         try:
             if not asked.device_id or not asked.erase_secret:
-                raise PeerFault(
+                raise PeerError(
                     "ERASE_SECRET",
                     "A signature or the erase secret is needed.",
                     "Nothing was changed.",
                 )
             await server.work(server.erase_by_secret, asked.device_id, asked.erase_secret)
-        except PeerFault:
+        except PeerError:
             server.buckets.take("failure", address, server.rates.failure, time.monotonic())
             raise
         return _json({"erased": True})
@@ -548,7 +554,7 @@ async def _file(server: Server, find: Callable[..., Any], name: str) -> Response
 
     content = await server.work(read)
     if content is None:
-        raise PeerFault("NOT_FOUND", "There is nothing here.", "")
+        raise PeerError("NOT_FOUND", "There is nothing here.", "")
     return Response(content, media_type="application/octet-stream")
 
 
@@ -562,16 +568,16 @@ def _kept(issued: Issued) -> Certificate:
     )
 
 
-def _caller(request: Request) -> Caller:
+def _caller(request: Request) -> Principal:
     caller = request.scope["state"][STATE_KEY]
-    assert isinstance(caller, Caller)  # noqa: S101  (the door puts it there)
+    assert isinstance(caller, Principal)  # noqa: S101  (the door puts it there)
     return caller
 
 
-def _enveloped(request: Request) -> Caller:
-    """Who sends an envelope. Raises PeerFault WRONG_TYPE."""
+def _enveloped(request: Request) -> Principal:
+    """Who sends an envelope. Raises PeerError WRONG_TYPE."""
     if request.headers.get("content-type") != ENVELOPE_TYPE:
-        raise PeerFault("WRONG_TYPE", f"Expected {ENVELOPE_TYPE}.", "Nothing was changed.")
+        raise PeerError("WRONG_TYPE", f"Expected {ENVELOPE_TYPE}.", "Nothing was changed.")
     return _caller(request)
 
 

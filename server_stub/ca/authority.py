@@ -30,7 +30,7 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from agent import atomic_file
 from agent.clock import Clock
-from agent.errors import NeedsOperator, PeerFault
+from agent.errors import OperatorActionError, PeerError
 from agent.protocol.canonical import canonical
 from agent.protocol.http_signature import verify_request
 from agent.protocol.issuance import LogHead, head_bytes
@@ -92,7 +92,7 @@ class Authority:
             self.ca_pem = (folder / CERTIFICATE_FILE).read_text()
             self._certificate = x509.load_pem_x509_certificate(self.ca_pem.encode())
         except (OSError, ValueError) as error:
-            raise NeedsOperator(
+            raise OperatorActionError(
                 "CA_KEY",
                 "The authority's key cannot be read.",
                 f"Look at {KEY_FILE} and its permissions.",
@@ -130,7 +130,7 @@ class Authority:
         return token
 
     def enrol(self, token: str, csr_pem: str) -> Issued:
-        """Admit a device. Raises PeerFault BAD_CSR, TOKEN_UNKNOWN, TOKEN_USED, TOKEN_EXPIRED."""
+        """Admit a device. Raises PeerError BAD_CSR, TOKEN_UNKNOWN, TOKEN_USED, TOKEN_EXPIRED."""
         now = self._clock.now()
         key = x.read_csr(csr_pem)
         key_hash, token_hash = _hash(_der(key)), _hash(token.encode())
@@ -172,7 +172,7 @@ class Authority:
         """Issue the next certificate for the key in the request's `csr_pem`. The same key again
         gives the same certificate.
 
-        Raises PeerFault BAD_REQUEST_SIGNATURE, BAD_CSR, REVOKED, CERTIFICATE_EXPIRED (longer ago
+        Raises PeerError BAD_REQUEST_SIGNATURE, BAD_CSR, REVOKED, CERTIFICATE_EXPIRED (longer ago
         than RENEWABLE_S).
         """
         now = self._clock.now()
@@ -305,7 +305,7 @@ class Authority:
 
     def log_proof(self, fingerprint: str, size: int = 0) -> dict[str, Any]:
         """Where a certificate's issuance is in the log of `size` entries (0: of today), with the
-        proof. Raises PeerFault NOT_IN_LOG.
+        proof. Raises PeerError NOT_IN_LOG.
         """
         tree = self._log()
         size = size or len(tree)
@@ -323,7 +323,7 @@ class Authority:
 
     def log_consistency(self, earlier: int, size: int = 0) -> dict[str, Any]:
         """Proof that the log of `earlier` entries is the beginning of the one of `size` (0: of
-        today's). Raises PeerFault NOT_IN_LOG.
+        today's). Raises PeerError NOT_IN_LOG.
         """
         tree = self._log()
         size = size or len(tree)
@@ -401,7 +401,7 @@ def _signer(request: SignedRequest, newest: Callable[[str], list[Any]]) -> str:
 
         try:
             return verify_request(*place, key_of).device_id
-        except PeerFault as error:
+        except PeerError as error:
             refusal = error
     raise refusal
 
@@ -450,5 +450,5 @@ def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _refused(code: str, message: str) -> PeerFault:
-    return PeerFault(code, message, "Nothing was changed.")
+def _refused(code: str, message: str) -> PeerError:
+    return PeerError(code, message, "Nothing was changed.")

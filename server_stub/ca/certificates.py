@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 
 AUTHORITY_DAYS = 3650
 SERVER_DAYS = 397
@@ -162,7 +162,7 @@ def revocation_list(
 def read_csr(text: str) -> ec.EllipticCurvePublicKey:
     """The key that a request asks a certificate for; nothing else in it is used.
 
-    Raises PeerFault BAD_CSR for anything but a P-256 key whose holder signed the request.
+    Raises PeerError BAD_CSR for anything but a P-256 key whose holder signed the request.
     """
     try:
         if len(text) > MAX_CSR_CHARS:
@@ -176,7 +176,7 @@ def read_csr(text: str) -> ec.EllipticCurvePublicKey:
         ):
             raise ValueError("expected a P-256 key and its signature")
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise PeerFault(
+        raise PeerError(
             "BAD_CSR",
             "The certificate request cannot be used.",
             "Nothing was changed.",

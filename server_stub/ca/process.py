@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from agent.clock import Clock
-from agent.errors import AegisError, NeedsOperator
+from agent.errors import AegisError, OperatorActionError
 from server_stub.ca.authority import Authority
 from server_stub.ca.rpc import AuthorityServer, Enrolment, RemoteAuthority, is_answering
 
@@ -52,7 +52,7 @@ class _Server(AuthorityServer):
 
 def run(folder: Path, clock: Clock, *, until_input_ends: bool, daily: Callable[[], object]) -> None:
     """Answer until SIGTERM, SIGINT, or the end of standard input (a child's parent has gone).
-    Raises NeedsOperator CA_KEY, CA_RUNNING.
+    Raises OperatorActionError CA_KEY, CA_RUNNING.
 
     `daily` is done now and each day.
     """
@@ -79,7 +79,7 @@ def run(folder: Path, clock: Clock, *, until_input_ends: bool, daily: Callable[[
 @contextlib.contextmanager
 def reached(home: Path, folder: Path, ca_pem: str) -> Iterator[Enrolment]:
     """The authority that listens in `folder`; where none does, one is started, for as long as this
-    lasts. Raises NeedsOperator CA_START.
+    lasts. Raises OperatorActionError CA_START.
     """
     children: list[subprocess.Popen[bytes]] = []
 
@@ -121,7 +121,7 @@ def _start(home: Path) -> "subprocess.Popen[bytes]":
     if child.stdout.readline().decode().strip() != READY_LINE:
         child.kill()
         child.wait()
-        raise NeedsOperator(
+        raise OperatorActionError(
             "CA_START",
             "The enrolment authority did not start.",
             "Start it by itself: aegis-server ca run.",

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from agent.errors import AegisError, NeedsOperator, PeerFault
+from agent.errors import AegisError, OperatorActionError, PeerError
 from agent.protocol.limits import MAX_OFFER_BYTES
 from server_stub.api.problems import Busy
 from server_stub.ca.authority import Authority, Issued, SignedRequest
@@ -106,7 +106,7 @@ class RemoteAuthority:
                 self._revive()
                 continue
             if "error" in answer:
-                raise PeerFault(**answer["error"])
+                raise PeerError(**answer["error"])
             return answer["result"]
         raise Busy("CA_UNREACHABLE", "The enrolment authority does not answer.", 10)
 
@@ -128,7 +128,7 @@ class AuthorityServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer
 
     def __init__(self, folder: Path, authority: Authority) -> None:
         if is_answering(folder):
-            raise NeedsOperator(
+            raise OperatorActionError(
                 "CA_RUNNING",
                 "The authority of this folder is running already.",
                 "Stop the other one first.",

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agent.clock import SystemClock, utc
-from agent.errors import AegisError, InternalError, NeedsOperator
+from agent.errors import AegisError, InternalError, OperatorActionError
 from agent.paths import default_home
 from agent.protocol.invitation import Invitation, Operator, PrivacyFigures, format_invitation
 from agent.protocol.messages import Mode
 from agent.protocol.signing import public_hex
 from server_stub.ca.authority import Authority
-from server_stub.config.home import Home, Settings, changed, default_task, group_floor
+from server_stub.config.home import ServerHome, ServerSettings, changed, default_task, group_floor
 from server_stub.coordinator.statistics import round_summary, statistics
 from server_stub.publishing import key_ceremony, models
 from server_stub.rounds.lifecycle import RoundPlan
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
-        answer = options.act(Home(options.home), options)
+        answer = options.act(ServerHome(options.home), options)
     except AegisError as error:
         print(f"{error.code}: {error}", file=sys.stderr)
         return 1
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _init(home: Home, options: argparse.Namespace) -> Answer:
+def _init(home: ServerHome, options: argparse.Namespace) -> Answer:
     operator = Operator(
         options.operator_name, options.contact, options.recipients, options.retention
     )
@@ -63,14 +63,14 @@ def _init(home: Home, options: argparse.Namespace) -> Answer:
         **{name: value for name, value in _task_options(options).items() if value is not None},
     )
     settings = changed(
-        Settings(operator, task, RoundPlan(), tuple(options.host_name)),
+        ServerSettings(operator, task, RoundPlan(), tuple(options.host_name)),
         **_run_options(options),
         url=options.url,
     )
     try:
         task.check()
     except ValueError as error:
-        raise NeedsOperator(
+        raise OperatorActionError(
             "BAD_SETTING", f"A setting cannot be used: {error}.", "Correct the option."
         ) from error
     content = options.model.read_bytes() if options.model else models.start_model()
@@ -98,14 +98,14 @@ def _init(home: Home, options: argparse.Namespace) -> Answer:
     }
 
 
-def _run(home: Home, options: argparse.Namespace) -> None:
+def _run(home: ServerHome, options: argparse.Namespace) -> None:
     from server_stub import serve
 
     settings = changed(home.settings(), **_run_options(options))
     if settings.task.mode is Mode.SECAGG and settings.rounds.is_test_floor:
         print(f"Attention, {_floor(settings)}.", file=sys.stderr)
     if options.workers != 1:
-        raise NeedsOperator(
+        raise OperatorActionError(
             "WORKERS",
             "Several workers need PostgreSQL, which is not supported yet.",
             "Leave --workers away.",
@@ -113,7 +113,7 @@ def _run(home: Home, options: argparse.Namespace) -> None:
     serve.run(home, settings, database=options.database, ready_file=options.ready_file)
 
 
-def _ca_run(home: Home, options: argparse.Namespace) -> None:
+def _ca_run(home: ServerHome, options: argparse.Namespace) -> None:
     from server_stub.ca import process
 
     clock = SystemClock()
@@ -129,7 +129,7 @@ def _ca_run(home: Home, options: argparse.Namespace) -> None:
     process.run(home.authority, clock, until_input_ends=options.until_input_ends, daily=renew)
 
 
-def _token_create(home: Home, options: argparse.Namespace) -> Answer:
+def _token_create(home: ServerHome, options: argparse.Namespace) -> Answer:
     settings, now = home.settings(), SystemClock().now()
     server = options.server or home.url(settings)
     figures = PrivacyFigures(
@@ -158,7 +158,7 @@ def _token_create(home: Home, options: argparse.Namespace) -> Answer:
     try:
         text = format_invitation(invitation, key)
     except ValueError as error:
-        raise NeedsOperator(
+        raise OperatorActionError(
             "BAD_SETTING", f"No invitation can be made: {error}.", "Correct the setting."
         ) from error
     return {
@@ -170,11 +170,11 @@ def _token_create(home: Home, options: argparse.Namespace) -> Answer:
     }
 
 
-def _devices_list(home: Home, _options: argparse.Namespace) -> Answer:
+def _devices_list(home: ServerHome, _options: argparse.Namespace) -> Answer:
     return {"devices": _with_store(home, Store.devices)}
 
 
-def _devices_revoke(home: Home, options: argparse.Namespace) -> Answer:
+def _devices_revoke(home: ServerHome, options: argparse.Namespace) -> Answer:
     now = SystemClock().now()
     home.settings()
     known = _with_store(home, lambda store: store.revoke(options.device_id, now))
@@ -184,41 +184,41 @@ def _devices_revoke(home: Home, options: argparse.Namespace) -> Answer:
     finally:
         authority.close()
     if not known:
-        raise NeedsOperator(
+        raise OperatorActionError(
             "NO_DEVICE", "There is no such device.", "See `aegis-server devices list`."
         )
     return {"revoked": options.device_id}
 
 
-def _rounds_list(home: Home, _options: argparse.Namespace) -> Answer:
+def _rounds_list(home: ServerHome, _options: argparse.Namespace) -> Answer:
     settings = home.settings()
     return {"rounds": [round_summary(held, settings) for held in _with_store(home, Store.rounds)]}
 
 
-def _rounds_show(home: Home, options: argparse.Namespace) -> Answer:
+def _rounds_show(home: ServerHome, options: argparse.Namespace) -> Answer:
     settings = home.settings()
     held = _with_store(home, lambda store: store.round(options.round_id))
     if held is None:
-        raise NeedsOperator(
+        raise OperatorActionError(
             "NO_ROUND", "There is no such round.", "See `aegis-server rounds list`."
         )
     return {**round_summary(held, settings), "config": held.config.to_json()}
 
 
-def _stats(home: Home, _options: argparse.Namespace) -> Answer:
+def _stats(home: ServerHome, _options: argparse.Namespace) -> Answer:
     settings = home.settings()
     return _with_store(home, lambda store: statistics(store, settings))
 
 
-def _model_show(home: Home, _options: argparse.Namespace) -> Answer:
+def _model_show(home: ServerHome, _options: argparse.Namespace) -> Answer:
     return {"models": _with_store(home, Store.models)}
 
 
-def _keys_show(home: Home, _options: argparse.Namespace) -> Answer:
+def _keys_show(home: ServerHome, _options: argparse.Namespace) -> Answer:
     return key_ceremony.show(home, SystemClock().now())
 
 
-def _keys_renew(home: Home, options: argparse.Namespace) -> Answer:
+def _keys_renew(home: ServerHome, options: argparse.Namespace) -> Answer:
     return key_ceremony.renew(
         home,
         SystemClock().now(),
@@ -227,18 +227,18 @@ def _keys_renew(home: Home, options: argparse.Namespace) -> Answer:
     )
 
 
-def _model_publish(home: Home, options: argparse.Namespace) -> Answer:
+def _model_publish(home: ServerHome, options: argparse.Namespace) -> Answer:
     content = options.file.read_bytes()
     return _publish(home, content, "operator", is_demonstration=False)
 
 
-def _model_rollback(home: Home, options: argparse.Namespace) -> Answer:
+def _model_rollback(home: ServerHome, options: argparse.Namespace) -> Answer:
     wanted = options.to
     if wanted is None:
         wanted = _with_store(home, Store.model_version) - 1
     model = _with_store(home, lambda store: store.model(wanted))
     if model is None:
-        raise NeedsOperator(
+        raise OperatorActionError(
             "NO_MODEL", f"There is no model of version {wanted}.", "See `aegis-server model show`."
         )
     return _publish(
@@ -246,7 +246,7 @@ def _model_rollback(home: Home, options: argparse.Namespace) -> Answer:
     )
 
 
-def _publish(home: Home, content: bytes, origin: str, *, is_demonstration: bool) -> Answer:
+def _publish(home: ServerHome, content: bytes, origin: str, *, is_demonstration: bool) -> Answer:
     """A new version, also for an older model: devices refuse to go back."""
     settings, now = home.settings(), SystemClock().now()
     models.check_file(content, settings.task)
@@ -263,7 +263,7 @@ def _publish(home: Home, content: bytes, origin: str, *, is_demonstration: bool)
     return _with_store(home, publish)
 
 
-def _evaluate(home: Home, options: argparse.Namespace) -> Answer:
+def _evaluate(home: ServerHome, options: argparse.Namespace) -> Answer:
     import numpy as np
 
     from agent.detector.model import from_safetensors, metrics, probability
@@ -272,7 +272,7 @@ def _evaluate(home: Home, options: argparse.Namespace) -> Answer:
     home.settings()
     model = _with_store(home, Store.model)
     if model is None:
-        raise NeedsOperator("NO_MODEL", "There is no model.", "Publish one.")
+        raise OperatorActionError("NO_MODEL", "There is no model.", "Publish one.")
     try:
         with np.load(options.data, allow_pickle=False) as table:
             rows, labels = np.asarray(table["X"]), np.asarray(table["y"]).astype(np.int64)
@@ -284,7 +284,7 @@ def _evaluate(home: Home, options: argparse.Namespace) -> Answer:
         ):
             raise ValueError("shape")
     except (ValueError, KeyError, TypeError, EOFError) as error:
-        raise NeedsOperator(
+        raise OperatorActionError(
             "BAD_TABLE",
             "The table cannot be used.",
             "Expected a .npz file with X (n, 29) and y (n,) of 0 and 1.",
@@ -297,7 +297,7 @@ def _evaluate(home: Home, options: argparse.Namespace) -> Answer:
     }
 
 
-def _with_store(home: Home, act: Callable[[Store], T]) -> T:
+def _with_store(home: ServerHome, act: Callable[[Store], T]) -> T:
     home.settings()
     store = Store(home.database_url)
     try:
@@ -589,7 +589,7 @@ def _run_options(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _floor(settings: Settings) -> str:
+def _floor(settings: ServerSettings) -> str:
     """The group floor in words."""
     if settings.task.mode is not Mode.SECAGG:
         return "no groups: each device adds all the noise to its update"

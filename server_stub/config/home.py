@@ -18,12 +18,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent import atomic_file
 from agent.detector.schema import SCHEMA
-from agent.errors import AegisError, NeedsOperator
+from agent.errors import AegisError, OperatorActionError
 from agent.privacy.policy import MAX_PHASE_S
 from agent.protocol.invitation import Operator, check_server
 from agent.protocol.limits import MAX_DIMENSION, MAX_GROUP
 from agent.protocol.messages import Mode, Task
-from server_stub.api.rate_limit import Limits
+from server_stub.api.rate_limit import DevicePortLimits
 from server_stub.ca import authority
 from server_stub.ca import certificates as x
 from server_stub.publishing import tuf_repository
@@ -36,7 +36,7 @@ RENEW_SERVER_CERTIFICATE_S = 30 * 24 * 3600
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServerSettings:
     """What the operator decided. `server.json` holds it; unknown fields are errors."""
 
     operator: Operator
@@ -53,15 +53,15 @@ class Settings:
     """How often devices are told to ask for offers."""
     period_days: int = 365
     lifetime_epsilon_milli: int = 3000
-    limits: Limits = field(default_factory=Limits)
+    limits: DevicePortLimits = field(default_factory=DevicePortLimits)
     """Rates, sizes and times of the device port."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Settings":
-        """Raises TypeError, ValueError, KeyError or PeerFault."""
+    def from_json(cls, value: dict[str, Any]) -> "ServerSettings":
+        """Raises TypeError, ValueError, KeyError or PeerError."""
         known = {one.name for one in fields(cls)}
         if set(value) - known:
             raise ValueError(f"unknown settings: {', '.join(sorted(set(value) - known))}")
@@ -72,7 +72,7 @@ class Settings:
                 "task": Task.from_json(value["task"]),
                 "rounds": RoundPlan(**value["rounds"]),
                 "hosts": tuple(value["hosts"]),
-                "limits": Limits.from_json(value.get("limits", {})),
+                "limits": DevicePortLimits.from_json(value.get("limits", {})),
             }
         )
         made.check()
@@ -133,7 +133,7 @@ def default_task(mode: Mode = Mode.SECAGG) -> Task:
     )
 
 
-class Home:
+class ServerHome:
     """Paths and keys below one folder."""
 
     def __init__(self, folder: Path) -> None:
@@ -143,20 +143,20 @@ class Home:
         self.database_url = f"sqlite:///{folder / 'aggregator.sqlite3'}"
         self._keys = folder / "keys"
 
-    def create(self, settings: Settings, now: int) -> None:
+    def create(self, settings: ServerSettings, now: int) -> None:
         """Make keys, authority and repository; the settings come last.
 
-        Raises NeedsOperator HOME_EXISTS, BAD_SETTING.
+        Raises OperatorActionError HOME_EXISTS, BAD_SETTING.
         """
         try:
             settings.check()
             rho_units_per_round(settings.rounds)
         except ValueError as error:
-            raise NeedsOperator(
+            raise OperatorActionError(
                 "BAD_SETTING", f"A setting cannot be used: {error}.", "Correct the option."
             ) from error
         if (self.folder / SETTINGS_FILE).exists() or self._keys.exists():
-            raise NeedsOperator(
+            raise OperatorActionError(
                 "HOME_EXISTS",
                 "There is a server in this folder already, or an interrupted `init`.",
                 "Choose another, or remove it.",
@@ -179,7 +179,7 @@ class Home:
         self.issue_server_certificate(settings, now)
         self.write_settings(settings)
 
-    def issue_server_certificate(self, settings: Settings, now: int) -> None:
+    def issue_server_certificate(self, settings: ServerSettings, now: int) -> None:
         """A new TLS key and certificate for this server's names."""
         ca_key = x.load_key((self.authority / authority.KEY_FILE).read_bytes())
         ca = x509.load_pem_x509_certificate(self.ca_pem.encode())
@@ -188,7 +188,7 @@ class Home:
         certificate = x.server_certificate(ca, ca_key, key, hosts, now)
         atomic_file.write(self.tls_file, x.key_pem(key) + x.pem(certificate).encode())
 
-    def renew_server_certificate(self, settings: Settings, now: int) -> bool:
+    def renew_server_certificate(self, settings: ServerSettings, now: int) -> bool:
         """Renew the TLS certificate when its end is near; says whether it did."""
         pem = self.tls_file.read_bytes()
         certificate = x509.load_pem_x509_certificate(pem[pem.index(b"-----BEGIN CERTIFICATE") :])
@@ -197,24 +197,24 @@ class Home:
         self.issue_server_certificate(settings, now)
         return True
 
-    def settings(self) -> Settings:
-        """Raises NeedsOperator NO_SERVER, BAD_SETTING."""
+    def settings(self) -> ServerSettings:
+        """Raises OperatorActionError NO_SERVER, BAD_SETTING."""
         try:
-            return Settings.from_json(
+            return ServerSettings.from_json(
                 json.loads(atomic_file.read(self.folder / SETTINGS_FILE, MAX_SETTINGS_BYTES))
             )
         except FileNotFoundError as error:
-            raise NeedsOperator(
+            raise OperatorActionError(
                 "NO_SERVER",
                 f"There is no server in {self.folder}.",
                 "Run `aegis-server init` first.",
             ) from error
         except (ValueError, TypeError, KeyError, OSError, AegisError) as error:
-            raise NeedsOperator(
+            raise OperatorActionError(
                 "BAD_SETTING", f"{SETTINGS_FILE} cannot be used: {error}.", "Correct the file."
             ) from error
 
-    def write_settings(self, settings: Settings) -> None:
+    def write_settings(self, settings: ServerSettings) -> None:
         atomic_file.write(
             self.folder / SETTINGS_FILE,
             json.dumps(settings.to_json(), indent=2, ensure_ascii=False).encode() + b"\n",
@@ -234,17 +234,20 @@ class Home:
         return self._keys / "tls.pem"
 
     def signing_key(self) -> Ed25519PrivateKey:
-        """Signs offers, receipts, models and invitations. Raises NeedsOperator SIGNING_KEY."""
+        """Signs offers, receipts, models and invitations.
+
+        Raises OperatorActionError SIGNING_KEY.
+        """
         try:
             key = serialization.load_pem_private_key(
                 (self._keys / "signing.key").read_bytes(), None
             )
         except (OSError, ValueError) as error:
-            raise NeedsOperator(
+            raise OperatorActionError(
                 "SIGNING_KEY", "The signing key cannot be read.", "Look at keys/signing.key."
             ) from error
         if not isinstance(key, Ed25519PrivateKey):
-            raise NeedsOperator(
+            raise OperatorActionError(
                 "SIGNING_KEY", "The signing key is of another kind.", "Look at keys/signing.key."
             )
         return key
@@ -273,8 +276,8 @@ class Home:
             if target is not None:
                 atomic_file.write(target, json.dumps(ready).encode())
 
-    def url(self, settings: Settings) -> str:
-        """Where devices reach this server. Raises NeedsOperator NO_URL."""
+    def url(self, settings: ServerSettings) -> str:
+        """Where devices reach this server. Raises OperatorActionError NO_URL."""
         if settings.url:
             return settings.url
         try:
@@ -282,7 +285,7 @@ class Home:
         except (OSError, ValueError, KeyError):
             if settings.port:
                 return f"https://{settings.host}:{settings.port}"
-        raise NeedsOperator(
+        raise OperatorActionError(
             "NO_URL",
             "It is not known where devices reach this server.",
             "Start it once, or give --server.",
@@ -308,10 +311,10 @@ def group_floor(size: int) -> dict[str, int]:
     }
 
 
-def changed(settings: Settings, **options: Any) -> Settings:
+def changed(settings: ServerSettings, **options: Any) -> ServerSettings:
     """`settings` with the options that were given; None means not given.
 
-    Raises NeedsOperator BAD_SETTING.
+    Raises OperatorActionError BAD_SETTING.
     """
     given = {name: value for name, value in options.items() if value is not None}
     plan = {
@@ -323,7 +326,7 @@ def changed(settings: Settings, **options: Any) -> Settings:
     try:
         made.check()
     except ValueError as error:
-        raise NeedsOperator(
+        raise OperatorActionError(
             "BAD_SETTING", f"A setting cannot be used: {error}.", "Correct the option."
         ) from error
     return made

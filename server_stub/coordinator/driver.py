@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 from sqlalchemy.exc import IntegrityError
 
 from agent.clock import Clock
-from agent.errors import AegisError, NeedsOperator, PeerFault
+from agent.errors import AegisError, OperatorActionError, PeerError
 from agent.privacy.weights import incoming
 from agent.protocol.messages import Mode
 from server_stub.aggregation.mean import mean_of_groups, mean_update
-from server_stub.config.home import Home, Settings
-from server_stub.coordinator.groups import Gathering
+from server_stub.config.home import ServerHome, ServerSettings
+from server_stub.coordinator.groups import GroupCoordinator
 from server_stub.publishing import models
 from server_stub.publishing.models import Published
 from server_stub.rounds import lifecycle
 from server_stub.rounds.lifecycle import Event, State
-from server_stub.storage.serial_executor import Turns
+from server_stub.storage.serial_executor import SerialExecutor
 from server_stub.storage.store import Round, Store
 
 LOOK_S = 1.0
@@ -44,17 +44,17 @@ class Situation:
     round: Round | None
 
 
-class Conductor:
+class RoundDriver:
     """Runs in the event loop; its work waits for its turn (`turns`)."""
 
     def __init__(
         self,
-        home: Home,
+        home: ServerHome,
         store: Store,
-        settings: Settings,
+        settings: ServerSettings,
         key: Ed25519PrivateKey,
         clock: Clock,
-        turns: Turns,
+        turns: SerialExecutor,
         revocations: Callable[[], str],
     ) -> None:
         self._home = home
@@ -68,7 +68,7 @@ class Conductor:
         """Set once something has happened in a group; then there is another one."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tidied_at = 0
-        self.gathering = Gathering(
+        self.gathering = GroupCoordinator(
             store, settings, home.ca_pem, revocations, self._groups_changed, self._ready_enough
         )
         self.situation: Situation | None = None
@@ -109,7 +109,7 @@ class Conductor:
     def step(self) -> bool:
         """Do what is due; says whether something was.
 
-        Raises NeedsOperator PRICE_TOO_LOW, PRICE_TOO_HIGH, NO_MODEL.
+        Raises OperatorActionError PRICE_TOO_LOW, PRICE_TOO_HIGH, NO_MODEL.
         """
         now = self._clock.now()
         self._tidy(now)
@@ -216,7 +216,7 @@ class Conductor:
     def _mean(self, current: Round) -> tuple[NDArray[np.float64], int, dict[str, Any] | None]:
         """The mean update, how many are in it, and the groups' record.
 
-        Raises PeerFault SUM_OUT_OF_RANGE, WRONG_SHAPE.
+        Raises PeerError SUM_OUT_OF_RANGE, WRONG_SHAPE.
         """
         if current.config.mode is Mode.LOCAL:
             mean, count = mean_update(self._store.bodies(current.round_id), current.config)
@@ -243,7 +243,7 @@ class Conductor:
                 base.content, step * lifecycle.server_rate(self._settings.rounds, current.round_id)
             )
             models.check_file(content, self._settings.task)
-        except (PeerFault, NeedsOperator) as error:
+        except (PeerError, OperatorActionError) as error:
             LOG.warning("round abandoned: id=%d code=%s", current.round_id, error.code)
             self._store.abandon(current.round_id, Event.UNUSABLE, now, error.code)
             return

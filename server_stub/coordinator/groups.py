@@ -8,12 +8,12 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from agent.errors import AegisError, PeerFault
+from agent.errors import AegisError, PeerError
 from agent.protocol.messages import Mode, RoundConfig
 from server_stub.api.problems import Busy
-from server_stub.config.home import Settings
-from server_stub.rounds.event_log import ENDED, Entry, LiveRound, opening
-from server_stub.rounds.join_window import Grouping, Waiting, enough, grouping, poll_s
+from server_stub.config.home import ServerSettings
+from server_stub.rounds.event_log import ENDED, ReplayableRound, RoundEvent, opening
+from server_stub.rounds.join_window import GroupPlan, ReadyPool, enough, grouping, poll_s
 from server_stub.rounds.lifecycle import State, joining
 from server_stub.storage.round_events import RoundStore, RoundWork
 from server_stub.storage.store import Round, Store
@@ -26,7 +26,7 @@ OUTCOMES = ("close", "advance", "leave", "drop")
 """After these an inbox may have something new, or never will."""
 
 
-class Gathering:
+class GroupCoordinator:
     """`changed` is told when an inbox may have something new, `enough` when enough devices have
     become ready for a window.
     """
@@ -34,7 +34,7 @@ class Gathering:
     def __init__(
         self,
         store: Store,
-        settings: Settings,
+        settings: ServerSettings,
         ca_pem: str,
         revocations: Callable[[], str],
         changed: Callable[[], None],
@@ -47,10 +47,10 @@ class Gathering:
         self._revocations = revocations
         self._changed = changed
         self._enough = enough
-        self._waiting = Waiting()
+        self._waiting = ReadyPool()
         self._model_version = 0
         self._crl: tuple[int, str] = (0, "")
-        self._live: LiveRound | None = None
+        self._live: ReplayableRound | None = None
 
     # What devices are told
 
@@ -115,25 +115,25 @@ class Gathering:
         ready = len(self._waiting.present(now))
         return ready if enough(ready, self._settings.rounds) else 0
 
-    def plan(self, expected: int) -> Grouping:
+    def plan(self, expected: int) -> GroupPlan:
         return grouping(expected, self._settings.rounds)
 
-    def announce(self, config: RoundConfig, planned: Grouping, expected: int, now: int) -> None:
+    def announce(self, config: RoundConfig, planned: GroupPlan, expected: int, now: int) -> None:
         """Open the round: its window is announced from now on.
 
-        Raises PeerFault where there is no usable revocation list.
+        Raises PeerError where there is no usable revocation list.
         """
         entry = opening(self.crl_pem(), planned.capacity, sorted(self._waiting.present(now)), now)
-        live = LiveRound(config, self._ca_pem, [entry])
+        live = ReplayableRound(config, self._ca_pem, [entry])
         with self._rounds.work() as work:
             work.open(config, expected)
             work.add(config.round_id, [entry])
         self._live = live
 
-    def resume(self, current: Round) -> LiveRound:
+    def resume(self, current: Round) -> ReplayableRound:
         """Be at this round: after a start, or when memory went ahead of the disk."""
         if self._live is None or self._live.config.round_id != current.round_id:
-            self._live = live = LiveRound(
+            self._live = live = ReplayableRound(
                 current.config, self._ca_pem, self._rounds.entries(current.round_id)
             )
             if live.groups is None:
@@ -155,7 +155,7 @@ class Gathering:
             self._changed()
 
     def receive(self, kind: str, round_id: int, device_id: str, body: bytes, now: int) -> None:
-        """Take a message of a phase. Raises PeerFault."""
+        """Take a message of a phase. Raises PeerError."""
         with self._change(round_id, now) as change:
             if not change.live.is_over:
                 change.work.demand(round_id, device_id)
@@ -166,7 +166,7 @@ class Gathering:
     def receive_masked(
         self, round_id: int, device_id: str, body: bytes, sha256: str, receipt: str, now: int
     ) -> None:
-        """Take a device's only masked input for a round. Raises PeerFault."""
+        """Take a device's only masked input for a round. Raises PeerError."""
         with self._change(round_id, now) as change:
             change.work.demand(round_id, device_id)
             change.take("masked", device_id, body)
@@ -222,7 +222,7 @@ class Gathering:
         if any(entry.kind in OUTCOMES for entry in change.entries):
             self._changed()
 
-    def _at(self, round_id: int) -> LiveRound:
+    def _at(self, round_id: int) -> ReplayableRound:
         if self._live is None:
             current = self._store.round(round_id)
             if (
@@ -232,10 +232,10 @@ class Gathering:
             ):
                 self.resume(current)
         if self._live is None or self._live.config.round_id != round_id:
-            raise PeerFault("ROUND_CLOSED", "The round is not open.", "Take part in a later one.")
+            raise PeerError("ROUND_CLOSED", "The round is not open.", "Take part in a later one.")
         return self._live
 
-    def _is_due(self, live: LiveRound, now: int) -> bool:
+    def _is_due(self, live: ReplayableRound, now: int) -> bool:
         """Whether something is to be done although nobody says anything."""
         if live.groups is None:
             everybody = (
@@ -251,17 +251,17 @@ class _Change:
 
     work: RoundWork
 
-    def __init__(self, live: LiveRound, now: int) -> None:
+    def __init__(self, live: ReplayableRound, now: int) -> None:
         self.live = live
-        self.entries: list[Entry] = []
-        self.blame: Entry | None = None
+        self.entries: list[RoundEvent] = []
+        self.blame: RoundEvent | None = None
         self._now = now
 
     def take(self, kind: str, device_id: str, body: bytes) -> None:
         before = self.live.blamed(device_id)
         try:
             self.entries += self.live.receive(kind, device_id, body, self._now)
-        except PeerFault:
+        except PeerError:
             if self.live.blamed(device_id) != before:
                 self.blame = self.live.blame(device_id, self._now)
             raise

@@ -5,11 +5,11 @@ device.
 from typing import Any
 
 from agent.privacy.zcdp import epsilon, rho_units
-from server_stub.config.home import Settings
+from server_stub.config.home import ServerSettings
 from server_stub.storage.store import Round, Store
 
 
-def statistics(store: Store, settings: Settings) -> dict[str, Any]:
+def statistics(store: Store, settings: ServerSettings) -> dict[str, Any]:
     """Figures for `GET /api/v1/stats` and `aegis-server stats`.
 
     Nothing in it is about one device.
@@ -26,7 +26,7 @@ def statistics(store: Store, settings: Settings) -> dict[str, Any]:
     }
 
 
-def round_summary(held: Round, settings: Settings) -> dict[str, Any]:
+def round_summary(held: Round, settings: ServerSettings) -> dict[str, Any]:
     """A round as the operator sees it.
 
     `epsilon_ledger`: what it adds to a device's ledger if it were the only one.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from agent.cli.render import notice_text
 from agent.detector.model import LogisticModel, Metrics, to_safetensors
 from agent.detector.synthetic import generate
-from agent.errors import AegisError, NeedsUser
+from agent.errors import AegisError, UserActionError
 from agent.paths import default_home
 from agent.protocol.messages import Mode
 from server_stub.demo import baselines
@@ -168,7 +168,7 @@ def _full_agent(
 
 
 def make_table(plan: DemoPlan) -> Table:
-    """The rows: a person's file, or the project's own generator's. Raises NeedsUser."""
+    """The rows: a person's file, or the project's own generator's. Raises UserActionError."""
     if plan.data is not None:
         return data.from_file(plan.data, plan.seed)
     made = generate(np.random.default_rng(plan.seed), GENERATED_ROWS, group_rows=GROUP_ROWS)
@@ -221,7 +221,7 @@ def _report(
 def _written(report: Report, chart: Path, ledger: dict[str, Any] | None) -> Report:
     """Draw the chart, write report and ledger beside it; the report with the names of all.
 
-    Raises NeedsUser CANNOT_WRITE.
+    Raises UserActionError CANNOT_WRITE.
     """
     from dataclasses import replace
 
@@ -235,7 +235,7 @@ def _written(report: Report, chart: Path, ledger: dict[str, Any] | None) -> Repo
         if ledger is not None:
             _write(book, ledger)
     except OSError as error:
-        raise NeedsUser(
+        raise UserActionError(
             "CANNOT_WRITE",
             f"The report could not be written ({error.strerror}).",
             "Choose another place: --chart.",

@@ -26,7 +26,7 @@ import numpy as np
 
 from agent.detector.model import LogisticModel, to_safetensors
 from agent.detector.synthetic import generate
-from agent.errors import AegisError, NeedsUser
+from agent.errors import AegisError, UserActionError
 from agent.ipc.client import Channel, NoAgentError, socket_path
 from agent.paths import Home
 from agent.protocol.messages import Mode
@@ -34,7 +34,7 @@ from server_stub.demo.device_fleet import Fleet
 from server_stub.demo.full_agent import programs_here
 from server_stub.demo.local_server import LocalServer
 from server_stub.demo.plan import GROUP_ROWS, ROWS_EACH, DemoPlan
-from server_stub.demo.processes import Child
+from server_stub.demo.processes import ManagedProcess
 from server_stub.simulation import data
 from server_stub.simulation.data import Share
 
@@ -83,7 +83,9 @@ class Desk:
         )
 
 
-async def attend(desk: Desk, tray: Child, server: LocalServer, fleet: Fleet, share: Share) -> None:
+async def attend(
+    desk: Desk, tray: ManagedProcess, server: LocalServer, fleet: Fleet, share: Share
+) -> None:
     """Accompany the person until the tray ends."""
     over, neighbours = asyncio.Event(), None
     told = ""
@@ -126,7 +128,7 @@ def _say(line: str) -> None:
 def only_one(folder: Path) -> Iterator[None]:
     """The right to make this folder anew, as long as the block lasts.
 
-    Raises NeedsUser RUNNING_ALREADY.
+    Raises UserActionError RUNNING_ALREADY.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f"{folder.name}.lock").open("ab") as file:
@@ -136,7 +138,7 @@ def only_one(folder: Path) -> Iterator[None]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise NeedsUser(
+                raise UserActionError(
                     "RUNNING_ALREADY",
                     "This demonstration is running already.",
                     "Quit it in its icon's menu first.",
@@ -173,7 +175,7 @@ def _run(folder: Path) -> None:
         fleet = Fleet(folder / "devices", shares[:-1])
         server.start()
         tray = stack.enter_context(
-            Child(
+            ManagedProcess(
                 "The tray",
                 [sys.executable, "-P", "-m", "agent", "tray"],
                 desk.environ,

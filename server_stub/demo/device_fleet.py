@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from agent.app import Agent, NoConditions, build
 from agent.consent.gate import DEMO_SURFACE
-from agent.errors import AegisError, NeedsUser
-from agent.privacy.policy import Limits
+from agent.errors import AegisError, UserActionError
+from agent.privacy.policy import DeviceLimits
 from agent.privacy.zcdp import epsilon
 from agent.protocol.messages import Mode
 from agent.rounds.outcome import Outcome
@@ -67,7 +67,7 @@ class Traffic:
 
 
 @dataclass(frozen=True)
-class Part:
+class DeviceResult:
     """How a device's part in a round ended."""
 
     device: int
@@ -128,13 +128,13 @@ class DemoClient(AggregatorClient):
     def _vanish(self, phase: str) -> None:
         if phase == self.vanish_before:
             self.close()
-            raise NeedsUser(VANISHED, "The demonstration took this device away.", "")
+            raise UserActionError(VANISHED, "The demonstration took this device away.", "")
 
 
 class Device:
     """One simulated device."""
 
-    def __init__(self, number: int, folder: Path, share: Share, floor: Limits | None) -> None:
+    def __init__(self, number: int, folder: Path, share: Share, floor: DeviceLimits | None) -> None:
         self.number = number
         self.traffic = Traffic()
         self.vanish_before = ""
@@ -170,7 +170,9 @@ class Device:
         client.close()
         self.traffic.up = self.traffic.down = 0
 
-    async def take_part(self, *, until: Callable[[], bool], vanish_before: str = "") -> Part:
+    async def take_part(
+        self, *, until: Callable[[], bool], vanish_before: str = ""
+    ) -> DeviceResult:
         """Passes, until one says how it ended for this device or `until` holds.
 
         A pass that fails is made again, a few times.
@@ -190,12 +192,12 @@ class Device:
         finally:
             self.vanish_before = ""
 
-    async def _pass(self) -> Part:
+    async def _pass(self) -> DeviceResult:
         try:
             result = await self.agent.make_pass(hold_s=0, patience_s=PATIENCE_S)
         except AegisError as error:
-            return Part(self.number, error.code, error.message)
-        return Part(self.number, result.outcome.value, result.text)
+            return DeviceResult(self.number, error.code, error.message)
+        return DeviceResult(self.number, result.outcome.value, result.text)
 
     @property
     def rho_units(self) -> tuple[int, int]:
@@ -238,7 +240,7 @@ class Fleet:
         shares: Sequence[Share],
         *,
         mode: Mode = Mode.LOCAL,
-        floor: Limits | None = None,
+        floor: DeviceLimits | None = None,
     ) -> None:
         """One device for each share, with homes in `folder`.
 
@@ -268,8 +270,8 @@ class Fleet:
         vanishing: Mapping[int, str] | None = None,
         *,
         until: Callable[[], bool] = lambda: True,
-        told: Callable[[Part], None] = lambda _: None,
-    ) -> tuple[Part, ...]:
+        told: Callable[[DeviceResult], None] = lambda _: None,
+    ) -> tuple[DeviceResult, ...]:
         """Every device takes part in one round.
 
         `vanishing`: device number → the message before which it goes away ("masked" is the update).
@@ -278,7 +280,7 @@ class Fleet:
         """
         gone = vanishing or {}
 
-        async def one(device: Device) -> Part:
+        async def one(device: Device) -> DeviceResult:
             async with self._turn:
                 part = await device.take_part(
                     until=until, vanish_before=gone.get(device.number, "")

@@ -22,8 +22,8 @@ from agent.consent.gate import DEMO_SURFACE
 from agent.errors import AegisError
 from agent.ipc.client import Channel, NoAgentError, socket_path
 from agent.paths import Home
-from agent.privacy.policy import Limits
-from server_stub.demo.processes import Child
+from agent.privacy.policy import DeviceLimits
+from server_stub.demo.processes import ManagedProcess
 from server_stub.simulation.data import Share
 
 START_S = 60.0
@@ -61,12 +61,12 @@ class FullAgent:
         runtime: Path,
         environ: Mapping[str, str] = os.environ,
         *,
-        floor: Limits | None = None,
+        floor: DeviceLimits | None = None,
     ) -> None:
         """`runtime`: a folder for its socket, with a short name. `floor`: bounds on groups below
         the product's, which its status then says.
 
-        Raises NeedsOperator with what `aegis run` says.
+        Raises OperatorActionError with what `aegis run` says.
         """
         self._home = Home(folder / "agent")
         self._home.prepare()
@@ -82,7 +82,7 @@ class FullAgent:
         }
         self._share_file = folder / "share.npz"
         self._socket = socket_path(self._home.root, surroundings)
-        self._child = Child(
+        self._child = ManagedProcess(
             "The agent",
             [sys.executable, "-P", "-m", "agent", "run"],
             surroundings,
@@ -119,7 +119,7 @@ class FullAgent:
     def learn(self, share: Share, programs: list[Path]) -> Learnt:
         """Take in rows and real files (as benign).
 
-        Raises NeedsUser NO_CONSENT, DENIED_BY_POLICY.
+        Raises UserActionError NO_CONSENT, DENIED_BY_POLICY.
         """
         np.savez(self._share_file, X=share.rows, y=share.labels)
         generated = int(

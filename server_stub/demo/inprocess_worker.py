@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Collection
 
-from agent.errors import AegisError, NeedsUser
+from agent.errors import AegisError, UserActionError
 from agent.protocol.jobs import Done, Event, Job, Opening, Progress
 from agent.protocol.pipe import Frame
 from agent.supervisor.worker import Jobs
@@ -43,7 +43,7 @@ class InProcessWorker(Jobs):
         events: list[Event] = []
         for event in run(request, self._after_step):
             if self._stops != stops_before:
-                raise NeedsUser(
+                raise UserActionError(
                     "WORKER_STOPPED",
                     "The work was stopped before it was finished.",
                     "Start it again.",

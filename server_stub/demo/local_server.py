@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Any
 
 from agent.errors import InternalError
-from server_stub.config.home import READY_FILE, Home
-from server_stub.demo.processes import Child, last_words
+from server_stub.config.home import READY_FILE, ServerHome
+from server_stub.demo.processes import ManagedProcess, last_words
 from server_stub.rounds.lifecycle import State
 from server_stub.storage.store import Model, Round, Store
 
@@ -36,13 +36,13 @@ class LocalServer:
     ) -> None:
         """`options` go to `aegis-server init`.
 
-        Raises NeedsOperator with what `aegis-server` says.
+        Raises OperatorActionError with what `aegis-server` says.
         """
-        self._home = Home(folder)
+        self._home = ServerHome(folder)
         self._environ = {**environ, "AEGIS_SERVER_HOME": str(folder), "PYTHONWARNINGS": "ignore"}
         folder.parent.mkdir(parents=True, exist_ok=True)
         self._log = folder.with_name(f"{folder.name}.log")
-        self._child: Child | None = None
+        self._child: ManagedProcess | None = None
         port, operator_port = _free_ports()
         self.url, self.operator_url = (
             f"https://127.0.0.1:{port}",
@@ -53,13 +53,18 @@ class LocalServer:
         self._store = Store(self._home.database_url)
 
     def start(self) -> "LocalServer":
-        """Serve: the first round opens now. Raises NeedsOperator with what `aegis-server` says."""
-        self._child = Child("The aggregator", [*_program(), "run"], self._environ, self._log)
+        """Serve: the first round opens now.
+
+        Raises OperatorActionError with what `aegis-server` says.
+        """
+        self._child = ManagedProcess(
+            "The aggregator", [*_program(), "run"], self._environ, self._log
+        )
         self._child.until((self._home.folder / READY_FILE).exists, START_S)
         return self
 
     def command(self, *words: str) -> dict[str, Any]:
-        """The answer of an `aegis-server` command. Raises NeedsOperator with what it says."""
+        """The answer of an `aegis-server` command. Raises OperatorActionError with what it says."""
         done = subprocess.run(
             [*_program(), *words, "--json"],
             env=self._environ,
@@ -91,7 +96,7 @@ class LocalServer:
         return self._store.round(round_id)
 
     def newest_round(self) -> Round | None:
-        """Raises NeedsOperator with the aggregator's last words when it has ended."""
+        """Raises OperatorActionError with the aggregator's last words when it has ended."""
         if self._child is not None and not self._child.is_running:
             raise self._child.failure()
         return self._store.newest_round()
@@ -99,7 +104,7 @@ class LocalServer:
     async def open_round(self, seconds: float = START_S) -> Round:
         """The round that is open, once one is.
 
-        Raises NeedsOperator, and InternalError ROUND_STUCK when none opens.
+        Raises OperatorActionError, and InternalError ROUND_STUCK when none opens.
         """
 
         def look() -> Round | None:
@@ -111,7 +116,7 @@ class LocalServer:
     async def finished(self, round_id: int, seconds: float) -> Round:
         """A round, once it has ended.
 
-        Raises NeedsOperator, and InternalError ROUND_STUCK when it does not.
+        Raises OperatorActionError, and InternalError ROUND_STUCK when it does not.
         """
 
         def look() -> Round | None:

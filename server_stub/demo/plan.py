@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.errors import NeedsUser
-from agent.privacy.policy import Limits
+from agent.errors import UserActionError
+from agent.privacy.policy import DeviceLimits
 from agent.privacy.zcdp import UNITS_PER_RHO, rho_for_epsilon
 from agent.protocol.messages import Mode
 from server_stub.config.home import group_floor
@@ -55,7 +55,7 @@ class DemoPlan:
     mode: str = "secagg"
 
     def check(self) -> None:
-        """Raise NeedsUser BAD_OPTION."""
+        """Raise UserActionError BAD_OPTION."""
         least = LEAST_GROUP if self.is_secagg else 2
         for name, value, low, high in (
             ("--devices", self.devices, least, MAX_DEVICES),
@@ -65,7 +65,7 @@ class DemoPlan:
             ("--drop", self.drop, 0.0, 0.9),
         ):
             if not low <= value <= high:
-                raise NeedsUser(
+                raise UserActionError(
                     "BAD_OPTION",
                     f"{name} must be {low} to {high}, not {value}.",
                     "See aegis demo --help.",
@@ -76,14 +76,14 @@ class DemoPlan:
         return self.mode == Mode.SECAGG.value
 
     @property
-    def floor(self) -> Limits | None:
+    def floor(self) -> DeviceLimits | None:
         """Bounds on groups for the devices that the demonstration makes; None: the product's own
         hold.
         """
         if not self.is_secagg or self.devices >= PRODUCT_FROM:
             return None
         held = group_floor(max(LEAST_GROUP, self.devices * 4 // 5))
-        return Limits(held["min_group"], held["min_sum"], held["gamma_milli"])
+        return DeviceLimits(held["min_group"], held["min_sum"], held["gamma_milli"])
 
     @property
     def floor_words(self) -> str:
@@ -91,7 +91,7 @@ class DemoPlan:
         if not self.is_secagg:
             return ""
         kind, held = (
-            ("the product's own floor", Limits())
+            ("the product's own floor", DeviceLimits())
             if self.floor is None
             else ("test floor", self.floor)
         )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from agent.errors import InternalError, NeedsOperator
+from agent.errors import InternalError, OperatorActionError
 
 END_S = 10.0
 """A process that was asked to end is killed after this time."""
@@ -22,7 +22,7 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-class Child:
+class ManagedProcess:
     """A running process in a session of its own, so that Ctrl-C reaches only its parent, who ends
     it in order.
 
@@ -66,7 +66,7 @@ class Child:
     def until(self, holds: Callable[[], bool], seconds: float) -> None:
         """Wait until something holds.
 
-        Raises NeedsOperator with what the process said when it ends first, InternalError
+        Raises OperatorActionError with what the process said when it ends first, InternalError
         CHILD_SLOW.
         """
         waiting = threading.Event()
@@ -82,7 +82,7 @@ class Child:
             "Try again on a quieter machine.",
         )
 
-    def failure(self) -> NeedsOperator:
+    def failure(self) -> OperatorActionError:
         """Its last words as an error: a line "CODE: text" becomes that error."""
         return last_words(self.name, self._log.read_bytes()[-TOLD_BYTES:].decode(errors="replace"))
 
@@ -96,7 +96,7 @@ class Child:
             self._process.kill()
         self._process.wait()
 
-    def __enter__(self) -> "Child":
+    def __enter__(self) -> "ManagedProcess":
         return self
 
     def __exit__(
@@ -108,13 +108,15 @@ class Child:
         self.end()
 
 
-def last_words(name: str, said: str) -> NeedsOperator:
+def last_words(name: str, said: str) -> OperatorActionError:
     """The error that a command wrote as its last line."""
     last = (said.strip().splitlines() or ["it said nothing"])[-1].removeprefix("aegis: ")
     code, found, text = last.partition(": ")
     if found and code.isupper() and code.replace("_", "").isalnum():
-        return NeedsOperator(code, text)
-    return NeedsOperator("CHILD_ENDED", f"{name} ended unexpectedly ({last[:200]}).", "Try again.")
+        return OperatorActionError(code, text)
+    return OperatorActionError(
+        "CHILD_ENDED", f"{name} ended unexpectedly ({last[:200]}).", "Try again."
+    )
 
 
 @contextlib.contextmanager

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.detector.model import Metrics
-from agent.privacy.policy import Limits
+from agent.privacy.policy import DeviceLimits
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+_PRODUCT = DeviceLimits()
 _OWN_FLOOR = (
-    f"; the product itself demands groups of {Limits().min_group} and sums of {Limits().min_sum}"
+    f"; the product itself demands groups of {_PRODUCT.min_group} and sums of {_PRODUCT.min_sum}"
 )
 
 

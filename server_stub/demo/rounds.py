@@ -18,7 +18,7 @@ from agent.detector.model import Metrics, from_safetensors
 from agent.errors import InternalError
 from agent.protocol.messages import RoundConfig
 from server_stub.demo.baselines import evaluate
-from server_stub.demo.device_fleet import VANISHED, Fleet, Part
+from server_stub.demo.device_fleet import VANISHED, DeviceResult, Fleet
 from server_stub.demo.full_agent import FullAgent
 from server_stub.demo.local_server import LocalServer
 from server_stub.demo.plan import DemoPlan
@@ -146,7 +146,7 @@ class _Rounds:
             held = self._server.round(number)
             return held is not None and held.state is not State.OPEN
 
-        def told(part: Part) -> None:
+        def told(part: DeviceResult) -> None:
             self._dropped += part.outcome == VANISHED
             if not part.is_sent and part.outcome != VANISHED:
                 self._miss(f"A device did not take part: {part.text}")

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from agent.clock import utc
-from agent.errors import NeedsOperator
-from server_stub.config.home import Home
+from agent.errors import OperatorActionError
+from server_stub.config.home import ServerHome
 from server_stub.publishing import tuf_repository
 
 SOON_S = 30 * 24 * 3600
 YEARLY = ("root", "targets")
 
 
-def show(home: Home, now: int) -> dict[str, Any]:
+def show(home: ServerHome, now: int) -> dict[str, Any]:
     """When each signature ends, which need the offline keys soon, and whether these lie where they
     should not.
     """
@@ -44,9 +44,9 @@ def show_text(answer: dict[str, Any]) -> str:
 
 
 def renew(
-    home: Home, now: int, *, offline: Path | None, replace_online_key: bool
+    home: ServerHome, now: int, *, offline: Path | None, replace_online_key: bool
 ) -> dict[str, Any]:
-    """Sign root and targets for another year. Raises NeedsOperator OFFLINE_KEYS."""
+    """Sign root and targets for another year. Raises OperatorActionError OFFLINE_KEYS."""
     home.settings()
     moment = datetime.fromtimestamp(now, UTC)
     try:
@@ -55,7 +55,7 @@ def renew(
                 home.repository, moment, replace_online_key=replace_online_key, offline=offline
             )
     except (FileNotFoundError, TypeError, ValueError) as error:
-        raise NeedsOperator(
+        raise OperatorActionError(
             "OFFLINE_KEYS",
             f"The offline keys cannot sign: {error}.",
             "Give their folder with --offline.",

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from agent.detector.model import from_safetensors, to_safetensors, zeros
-from agent.errors import AegisError, NeedsOperator
+from agent.errors import AegisError, OperatorActionError
 from agent.protocol.canonical import canonical
 from agent.protocol.messages import Task
 from agent.protocol.signing import Context, sign
-from server_stub.config.home import Home
+from server_stub.config.home import ServerHome
 from server_stub.publishing import tuf_repository
 from server_stub.storage.store import Model, Store
 
@@ -53,18 +53,18 @@ def make_model(
 
 
 def check_file(content: bytes, task: Task) -> None:
-    """Raise NeedsOperator BAD_MODEL for a file that devices would refuse."""
+    """Raise OperatorActionError BAD_MODEL for a file that devices would refuse."""
     try:
         model = from_safetensors(content)
         fits = model.weights.shape == (task.d,)
     except AegisError as error:
-        raise NeedsOperator(
+        raise OperatorActionError(
             "BAD_MODEL",
             error.message,
             f"Expected a safetensors file with one tensor `weights` of {task.d}.",
         ) from error
     if not fits or float(np.max(np.abs(model.weights))) > 1e6:
-        raise NeedsOperator(
+        raise OperatorActionError(
             "BAD_MODEL",
             "The model's shape or range is not the task's.",
             "Expected finite weights below a million.",
@@ -105,13 +105,13 @@ def published(model: Model, task: Task, key: Ed25519PrivateKey) -> Published:
     )
 
 
-def bring_up_to_date(home: Home, store: Store, task: Task, now: int) -> Model:
+def bring_up_to_date(home: ServerHome, store: Store, task: Task, now: int) -> Model:
     """Put the newest model into the repository unless it is there, and renew signatures that grow
-    old. Raises NeedsOperator NO_MODEL.
+    old. Raises OperatorActionError NO_MODEL.
     """
     model = store.model()
     if model is None:
-        raise NeedsOperator(
+        raise OperatorActionError(
             "NO_MODEL", "There is no model.", "Publish one with `aegis-server model publish`."
         )
     moment = datetime.fromtimestamp(now, UTC)

@@ -9,20 +9,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.protocol.messages import RoundConfig
 from agent.protocol.revocations import read_revocations
-from agent.protocol.states import Group
+from agent.protocol.states import GroupState
 from server_stub.rounds.lifecycle import joining
-from server_stub.secagg.group import GroupRound, Join, Sum
+from server_stub.secagg.group import GroupRound, GroupSum, JoinPhase
 
 PHASES = ("advertise", "shares", "masked", "consistency", "unmask", "leave")
 """What devices say."""
-ENDED = (Group.DONE, Group.ABORTED)
+ENDED = (GroupState.DONE, GroupState.ABORTED)
 
 
 @dataclass(frozen=True)
-class Entry:
+class RoundEvent:
     """One thing that happened: a message (PHASES), or "open", "close", "advance", "drop",
     "blame".
     """
@@ -35,23 +35,23 @@ class Entry:
     """None: a masked input whose device took it back."""
 
 
-def opening(crl_pem: str, capacity: int, expected: list[str], now: int) -> Entry:
+def opening(crl_pem: str, capacity: int, expected: list[str], now: int) -> RoundEvent:
     """The first entry.
 
     `capacity`: the window closes when so many devices are in; `expected`: who was ready when it was
     announced.
     """
-    return Entry(
+    return RoundEvent(
         "open",
         now,
         body=json.dumps({"crl_pem": crl_pem, "capacity": capacity, "expected": expected}).encode(),
     )
 
 
-class LiveRound:
+class ReplayableRound:
     """Made of its stored entries, "open" first."""
 
-    def __init__(self, config: RoundConfig, ca_pem: str, entries: Iterable[Entry]) -> None:
+    def __init__(self, config: RoundConfig, ca_pem: str, entries: Iterable[RoundEvent]) -> None:
         self.config = config
         self.groups: list[GroupRound] | None = None
         """None while the join window is open."""
@@ -67,7 +67,7 @@ class LiveRound:
         )
         # Certificates are to be good when the window closes: a device may have enrolled since it
         # was announced.
-        self._join = Join(config, ca_pem, joining(config)[1], revoked)
+        self._join = JoinPhase(config, ca_pem, joining(config)[1], revoked)
         self._capacity: int = facts["capacity"]
         self.expected: set[str] = set(facts["expected"])
         """Who was ready when the window was announced and has not gone since."""
@@ -94,7 +94,7 @@ class LiveRound:
         """Who advertised and is in no group."""
         return self._join.left_out
 
-    def sums(self) -> list[tuple[int, Sum]]:
+    def sums(self) -> list[tuple[int, GroupSum]]:
         """What the finished groups gave, with their numbers in `groups`."""
         return [
             (at, group.result)
@@ -102,12 +102,12 @@ class LiveRound:
             if group.result is not None
         ]
 
-    def receive(self, kind: str, device_id: str, body: bytes, now: int) -> list[Entry]:
+    def receive(self, kind: str, device_id: str, body: bytes, now: int) -> list[RoundEvent]:
         """Take a message (one of PHASES); no entry for one that was taken before.
 
-        Raises PeerFault; then nothing has changed but `blamed`.
+        Raises PeerError; then nothing has changed but `blamed`.
         """
-        entry = Entry(kind, now, device_id, self._group_of.get(device_id, 0), body)
+        entry = RoundEvent(kind, now, device_id, self._group_of.get(device_id, 0), body)
         if kind == "advertise":
             is_new = device_id not in self._join.devices
             self._join.advertise(device_id, body)
@@ -119,7 +119,7 @@ class LiveRound:
         if device_id in self.left_out:
             if kind == "leave":
                 return []
-            raise PeerFault(
+            raise PeerError(
                 "ROUND_CLOSED", "This device is in no group.", "Take part in a later round."
             )
         group = self._group(device_id)
@@ -133,54 +133,54 @@ class LiveRound:
             self._group(device_id).blamed.get(device_id, "") if device_id in self._group_of else ""
         )
 
-    def blame(self, device_id: str, now: int) -> Entry:
+    def blame(self, device_id: str, now: int) -> RoundEvent:
         """The entry that keeps `blamed` over a restart."""
-        return Entry(
+        return RoundEvent(
             "blame", now, device_id, self._group_of[device_id], self.blamed(device_id).encode()
         )
 
-    def drop(self, device_id: str, now: int) -> list[Entry]:
+    def drop(self, device_id: str, now: int) -> list[RoundEvent]:
         """Go on without a device that was revoked or erased."""
         if device_id not in self.devices:
             return []
-        entry = Entry("drop", now, device_id, self._group_of.get(device_id, 0))
+        entry = RoundEvent("drop", now, device_id, self._group_of.get(device_id, 0))
         self._play(entry)
         return [entry]
 
     def is_input_open(self, device_id: str) -> bool:
         """Whether a masked input of this device could still be taken back."""
         return device_id in self._group_of and self._group(device_id).state in (
-            Group.SHARING,
-            Group.MASKING,
+            GroupState.SHARING,
+            GroupState.MASKING,
         )
 
-    def close(self, now: int) -> list[Entry]:
+    def close(self, now: int) -> list[RoundEvent]:
         """End the join window and draw the groups."""
-        entry = Entry("close", now)
+        entry = RoundEvent("close", now)
         self._play(entry)
         return [entry]
 
-    def advance(self, now: int) -> list[Entry]:
+    def advance(self, now: int) -> list[RoundEvent]:
         """Let every group go on as far as it can."""
         made = []
         for number, group in enumerate(self.groups or []):
             while group.state not in ENDED and group.advance(now):
-                made.append(Entry("advance", now, group=number))
+                made.append(RoundEvent("advance", now, group=number))
         return made
 
     def inbox(self, after: str, device_id: str) -> bytes | None:
         """What came of a phase for one device; None: not yet.
 
-        Raises PeerFault ROUND_CLOSED, NOT_IN_GROUP, BAD_MESSAGE.
+        Raises PeerError ROUND_CLOSED, NOT_IN_GROUP, BAD_MESSAGE.
         """
         if self.groups is None:
             if device_id not in self._join.devices:
-                raise PeerFault(
+                raise PeerError(
                     "NOT_IN_GROUP", "This device has not advertised.", "Nothing was changed."
                 )
             return None
         if device_id in self.left_out:
-            raise PeerFault(
+            raise PeerError(
                 "ROUND_CLOSED", "This device is in no group.", "Take part in a later round."
             )
         return self._group(device_id).inbox(after, device_id)
@@ -200,12 +200,12 @@ class LiveRound:
 
     def _group(self, device_id: str) -> GroupRound:
         if self.groups is None or device_id not in self._group_of:
-            raise PeerFault(
+            raise PeerError(
                 "NOT_IN_GROUP", "This device is in no group of the round.", "Nothing was changed."
             )
         return self.groups[self._group_of[device_id]]
 
-    def _play(self, entry: Entry) -> None:
+    def _play(self, entry: RoundEvent) -> None:
         if entry.kind == "advertise":
             self._join.advertise(entry.device_id, entry.body or b"")
         elif entry.kind == "close":

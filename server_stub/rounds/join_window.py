@@ -22,7 +22,7 @@ SURVIVAL_PERCENT = 60
 """The smallest sum, as a share of the group: what the threshold asks for at γ = 0.2 anyway."""
 
 
-class Waiting:
+class ReadyPool:
     """The devices that are ready."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Grouping:
+class GroupPlan:
     """How those who come are to be grouped."""
 
     g_max: int
@@ -63,7 +63,7 @@ def enough(ready: int, plan: RoundPlan) -> bool:
     return ready >= max(plan.ready_target or plan.min_group, plan.min_group)
 
 
-def grouping(expected: int, plan: RoundPlan) -> Grouping:
+def grouping(expected: int, plan: RoundPlan) -> GroupPlan:
     """Group sizes for `expected` devices.
 
     One group takes a quarter more than expected. Several are drawn by hash, so their sizes vary
@@ -72,7 +72,7 @@ def grouping(expected: int, plan: RoundPlan) -> Grouping:
     """
     if expected <= plan.g_max:
         g_max = min(plan.g_max, max(plan.min_group, expected + expected // 4))
-        return Grouping(g_max, _smallest(expected, g_max, plan), g_max)
+        return GroupPlan(g_max, _smallest(expected, g_max, plan), g_max)
     count = -(-expected // plan.g_max)
     while (g_max := _most(expected, count)) > plan.g_max and expected // (
         count + 1
@@ -80,7 +80,7 @@ def grouping(expected: int, plan: RoundPlan) -> Grouping:
         count += 1
     g_max = min(g_max, plan.g_max)
     typical = expected // count
-    return Grouping(
+    return GroupPlan(
         g_max,
         _smallest(max(plan.min_group, typical - 2 * _deviation(typical, count)), g_max, plan),
         expected,

@@ -155,7 +155,7 @@ def group_config(
 ) -> RoundConfig:
     """The configuration of a round of secure aggregation announced now.
 
-    Raises NeedsOperator PRICE_TOO_LOW, GROUP_PLAN.
+    Raises OperatorActionError PRICE_TOO_LOW, GROUP_PLAN.
     """
     opens_at = now + plan.lead_s
     return plan_secagg(
@@ -188,7 +188,7 @@ def next_config(
 ) -> RoundConfig:
     """The configuration of the next local round.
 
-    Raises NeedsOperator PRICE_TOO_LOW or PRICE_TOO_HIGH.
+    Raises OperatorActionError PRICE_TOO_LOW or PRICE_TOO_HIGH.
     """
     return plan_local(
         task,

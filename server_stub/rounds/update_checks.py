@@ -6,7 +6,7 @@ Sans-IO.
 import re
 from typing import Any
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.privacy.codec import read_update
 from agent.privacy.zcdp import sent_words
 from agent.protocol.envelope import Envelope
@@ -34,19 +34,19 @@ def max_update_bytes(config: RoundConfig) -> int:
 def named_round(header: dict[str, Any]) -> int:
     """The round that an envelope says it is for: of a local update, or of a masked input.
 
-    Raises PeerFault BAD_ENVELOPE.
+    Raises PeerError BAD_ENVELOPE.
     """
     round_id = header.get("round_id")
     fields = MASKED_FIELDS if header.get("kind") == MASKED_KIND else FIELDS
     if set(header) != fields or type(round_id) is not int or not 0 < round_id < 2**53:
-        raise PeerFault(
+        raise PeerError(
             "BAD_ENVELOPE", "The update's header is not in the agreed form.", "Nothing was changed."
         )
     return round_id
 
 
 def check_update(envelope: Envelope, config: RoundConfig) -> None:
-    """Raise PeerFault WRONG_SHAPE or SUM_OUT_OF_RANGE unless it is an update of this round."""
+    """Raise PeerError WRONG_SHAPE or SUM_OUT_OF_RANGE unless it is an update of this round."""
     expected = {
         "kind": KIND,
         "task_id": config.task_id,
@@ -58,9 +58,9 @@ def check_update(envelope: Envelope, config: RoundConfig) -> None:
     attempt = envelope.header.get("attempt")
     said = {name: value for name, value in envelope.header.items() if name != "attempt"}
     if said != expected or any(type(said[name]) is not type(expected[name]) for name in expected):
-        raise PeerFault("WRONG_SHAPE", "The update is not for this round.", "Nothing was changed.")
+        raise PeerError("WRONG_SHAPE", "The update is not for this round.", "Nothing was changed.")
     if not isinstance(attempt, str) or not _ATTEMPT.fullmatch(attempt):
-        raise PeerFault(
+        raise PeerError(
             "WRONG_SHAPE", "The update's attempt id is not hex.", "Nothing was changed."
         )
     read_update(envelope.payload, config)

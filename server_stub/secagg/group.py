@@ -23,7 +23,7 @@ How to drive it:
 
 `device_id` is what the request's certificate said. Everything here follows from the sequence of
 calls: to survive a crash, store each accepted body and each `advance` that returned True with its
-`now` in the same transaction, and play them again into a new object. A PeerFault's code says what
+`now` in the same transaction, and play them again into a new object. A PeerError's code says what
 to answer: ROUND_CLOSED 410, ALREADY_CONTRIBUTED 409, NOT_IN_GROUP 403, all others 422.
 
 What it enforces: one message of a kind per device, inputs only until U3 is fixed, never fewer than
@@ -41,21 +41,21 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from numpy.typing import NDArray
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.privacy.zcdp import sent_words
 from agent.protocol import codec, merkle
 from agent.protocol.identities import Authority, verify_signature
 from agent.protocol.messages import RoundConfig
 from agent.protocol.packing import unpack
 from agent.protocol.sharing import commitment
-from agent.protocol.states import GROUP, Do, Group, Met, step
+from agent.protocol.states import GROUP, GroupAction, GroupEvent, GroupState, step
 from server_stub.secagg.unmasking import FalseDealer, Opening, unmask
 
 Words = NDArray[np.uint32]
 
 
 @dataclass(frozen=True)
-class Sum:
+class GroupSum:
     """An opened group: hand `words` to agent.privacy.codec.decode_sum with `count`."""
 
     words: Words
@@ -66,15 +66,15 @@ class Sum:
 
 
 @dataclass(frozen=True)
-class Abort:
+class GroupFailure:
     """A group that gave nothing."""
 
-    phase: Group
+    phase: GroupState
     reason: str
     blamed: tuple[str, ...]
 
 
-class Join:
+class JoinPhase:
     """The join window of a round."""
 
     def __init__(
@@ -110,7 +110,7 @@ class Join:
         if made.device_id != device_id or not verify_signature(
             key, made.signature, made.statement(self._context)
         ):
-            raise PeerFault(
+            raise PeerError(
                 "ROSTER_SIGNATURE",
                 "The keys are not signed by this device for this round.",
                 "Nothing was changed.",
@@ -119,7 +119,7 @@ class Join:
         if len(fresh) < 2 or any(
             fresh & {one.sealing_key, one.masking_key} for one in self._advertised.values()
         ):
-            raise PeerFault(
+            raise PeerError(
                 "ROSTER_DUPLICATE", "Another device has these keys.", "Nothing was changed."
             )
         self._bodies[device_id], self._advertised[device_id], self._keys[device_id] = (
@@ -207,12 +207,12 @@ class GroupRound:
         self._dealers: frozenset[int] = frozenset()
         self._survivors: frozenset[int] = frozenset()
         self._handed: dict[int, bytes] = {}
-        self.state = Group.SHARING
+        self.state = GroupState.SHARING
         self.deadline = now + config.phase_s
         self.blamed: dict[str, str] = {}
         """Device id -> code of what it did."""
-        self.result: Sum | None = None
-        self.failure: Abort | None = None
+        self.result: GroupSum | None = None
+        self.failure: GroupFailure | None = None
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -236,11 +236,11 @@ class GroupRound:
         """Take a message: "shares", "masked", "consistency", "unmask" or "leave"."""
         number = self._number.get(device_id)
         if number is None:
-            raise PeerFault(
+            raise PeerError(
                 "NOT_IN_GROUP", "This device is not in that group.", "Nothing was changed."
             )
         if kind not in self._bodies:
-            raise PeerFault("BAD_MESSAGE", "There is no such message.", "Nothing was changed.")
+            raise PeerError("BAD_MESSAGE", "There is no such message.", "Nothing was changed.")
         if number in self._gone and kind != "leave":
             raise _closed("This device has left the group.")
         if _repeated(self._bodies[kind], device_id, body):
@@ -266,23 +266,29 @@ class GroupRound:
     def inbox(self, after: str, device_id: str) -> bytes | None:
         """The outcome of a phase for one device; None: not yet.
 
-        Raises PeerFault ROUND_CLOSED when there will be none for it.
+        Raises PeerError ROUND_CLOSED when there will be none for it.
         """
         number = self._number.get(device_id)
         if number is None or number in self._gone:
             raise _closed("This device is not in that group.")
         if after == "advertise":
             return codec.encode_roster(self._round_context, self._roster)
-        if self.state is Group.ABORTED:
+        if self.state is GroupState.ABORTED:
             raise _closed("The group ended without a sum.")
-        order = (Group.SHARING, Group.MASKING, Group.AGREEING, Group.OPENING, Group.DONE)
+        order = (
+            GroupState.SHARING,
+            GroupState.MASKING,
+            GroupState.AGREEING,
+            GroupState.OPENING,
+            GroupState.DONE,
+        )
         wanted = {
-            "shares": Group.MASKING,
-            "masked": Group.AGREEING,
-            "consistency": Group.OPENING,
+            "shares": GroupState.MASKING,
+            "masked": GroupState.AGREEING,
+            "consistency": GroupState.OPENING,
         }.get(after)
         if wanted is None:
-            raise PeerFault("BAD_MESSAGE", "There is no such phase.", "Nothing was changed.")
+            raise PeerError("BAD_MESSAGE", "There is no such phase.", "Nothing was changed.")
         if order.index(self.state) < order.index(wanted):
             return None
         if number not in (self._dealers if after == "shares" else self._survivors):
@@ -303,54 +309,54 @@ class GroupRound:
         phase = self.state
         self.state, action = step(GROUP, self.state, met)
         self.deadline = now + self._config.phase_s
-        if action is Do.HAND_SHARES:
+        if action is GroupAction.HAND_SHARES:
             self._dealers = frozenset(self._dealings)
-        elif action is Do.FIX_SURVIVORS:
+        elif action is GroupAction.FIX_SURVIVORS:
             self._survivors = frozenset(self._inputs)
-        elif action is Do.HAND_SIGNATURES:
+        elif action is GroupAction.HAND_SIGNATURES:
             self._handed = dict(self._signatures)
-        elif action is Do.OPEN_SUM:
+        elif action is GroupAction.OPEN_SUM:
             self._open()
-        if self.state is Group.ABORTED and self.failure is None:
+        if self.state is GroupState.ABORTED and self.failure is None:
             self._give_up(phase, met.value)
         return True
 
-    def _met(self, late: bool) -> Met | None:
+    def _met(self, late: bool) -> GroupEvent | None:
         """How the present phase ended, if it has."""
         everybody = set(range(len(self._ids)))
-        if self.state is Group.SHARING:
+        if self.state is GroupState.SHARING:
             return _ended(
                 len(self._dealings),
                 everybody - self._gone <= self._dealings.keys(),
                 late,
                 self._fewest,
             )
-        if self.state is Group.MASKING:
+        if self.state is GroupState.MASKING:
             return _ended(
                 len(self._inputs),
                 self._dealers - self._gone <= self._inputs.keys(),
                 late,
                 self._fewest,
             )
-        if self.state is Group.AGREEING:
+        if self.state is GroupState.AGREEING:
             return _ended(
                 len(self._signatures),
                 len(self._signatures) >= self._threshold,
                 late,
                 self._threshold,
             )
-        if self.state is Group.OPENING:
+        if self.state is GroupState.OPENING:
             return _ended(
                 len(self._shares), len(self._shares) >= self._threshold, late, self._threshold
             )
         return None
 
     def _take_dealing(self, number: int, body: bytes) -> None:
-        self._expect(Group.SHARING)
+        self._expect(GroupState.SHARING)
         self._dealings[number] = codec.decode_dealing(body, self._context, number, len(self._ids))
 
     def _take_input(self, number: int, body: bytes) -> None:
-        self._expect(Group.MASKING)
+        self._expect(GroupState.MASKING)
         if number not in self._dealers:
             raise _closed("This device dealt no shares in time.")
         made = codec.decode_masked(body, self._context, self._config)
@@ -366,8 +372,8 @@ class GroupRound:
         self._inputs[number] = made.words
 
     def _take_signature(self, number: int, body: bytes) -> None:
-        if self.state not in (Group.OPENING, Group.DONE):
-            self._expect(Group.AGREEING)
+        if self.state not in (GroupState.OPENING, GroupState.DONE):
+            self._expect(GroupState.AGREEING)
         signature = codec.decode_consistency(body, self._context)
         statement = codec.survivors_statement(self._context, self._dealers, self._survivors)
         if number not in self._survivors or not verify_signature(
@@ -379,9 +385,9 @@ class GroupRound:
         self._signatures[number] = signature
 
     def _take_shares(self, number: int, body: bytes) -> None:
-        if self.state is Group.DONE:
+        if self.state is GroupState.DONE:
             return
-        self._expect(Group.OPENING)
+        self._expect(GroupState.OPENING)
         if number not in self._survivors:
             raise _closed("This device is not among the survivors.")
         dealers = sorted(self._dealers)
@@ -408,18 +414,18 @@ class GroupRound:
 
     def _go(self, number: int) -> None:
         self._gone.add(number)
-        if self.state is Group.SHARING:
+        if self.state is GroupState.SHARING:
             self._dealings.pop(number, None)
-        if self.state in (Group.SHARING, Group.MASKING):
+        if self.state in (GroupState.SHARING, GroupState.MASKING):
             self._inputs.pop(number, None)
 
-    def _expect(self, state: Group) -> None:
+    def _expect(self, state: GroupState) -> None:
         if self.state is not state:
             raise _closed(f"The group is at “{self.state.value}”.")
 
-    def _blame(self, number: int, code: str, message: str) -> PeerFault:
+    def _blame(self, number: int, code: str, message: str) -> PeerError:
         self.blamed[self._ids[number]] = code
-        return PeerFault(code, message, "Nothing was changed.")
+        return PeerError(code, message, "Nothing was changed.")
 
     def _open(self) -> None:
         words = np.zeros(sent_words(self._config), np.uint32)
@@ -439,19 +445,19 @@ class GroupRound:
             unmask(words, opening, {giver: self._shares[giver] for giver in givers})
         except FalseDealer as error:
             self.blamed[self._ids[error.dealer]] = "SECRET_FALSE"
-            self.state, _ = step(GROUP, Group.OPENING, Met.CHEATED)
-            self._give_up(Group.OPENING, Met.CHEATED.value)
+            self.state, _ = step(GROUP, GroupState.OPENING, GroupEvent.CHEATED)
+            self._give_up(GroupState.OPENING, GroupEvent.CHEATED.value)
             return
         words &= np.uint32((1 << self._config.bits) - 1)
-        self.result = Sum(
+        self.result = GroupSum(
             words,
             len(self._survivors),
             tuple(self._ids[number] for number in sorted(self._survivors)),
         )
         self._forget()
 
-    def _give_up(self, phase: Group, reason: str) -> None:
-        self.failure = Abort(phase, reason, tuple(sorted(self.blamed)))
+    def _give_up(self, phase: GroupState, reason: str) -> None:
+        self.failure = GroupFailure(phase, reason, tuple(sorted(self.blamed)))
         self._forget()
 
     def _forget(self) -> None:
@@ -459,20 +465,20 @@ class GroupRound:
         self._inputs, self._shares = {}, {number: {} for number in self._shares}
 
 
-def _ended(count: int, everybody: bool, late: bool, fewest: int) -> Met | None:
+def _ended(count: int, everybody: bool, late: bool, fewest: int) -> GroupEvent | None:
     if not (everybody or late):
         return None
-    return Met.ENOUGH if count >= fewest else Met.TOO_FEW
+    return GroupEvent.ENOUGH if count >= fewest else GroupEvent.TOO_FEW
 
 
 def _repeated(bodies: Mapping[str, bytes], device_id: str, body: bytes) -> bool:
     """Whether this very message was taken before.
 
-    Raises PeerFault ALREADY_CONTRIBUTED for a second, different one.
+    Raises PeerError ALREADY_CONTRIBUTED for a second, different one.
     """
     stored = bodies.get(device_id)
     if stored is not None and sha256(stored).digest() != sha256(body).digest():
-        raise PeerFault(
+        raise PeerError(
             "ALREADY_CONTRIBUTED",
             "This device has already sent another message of this kind.",
             "The first one counts.",
@@ -480,5 +486,5 @@ def _repeated(bodies: Mapping[str, bytes], device_id: str, body: bytes) -> bool:
     return stored is not None
 
 
-def _closed(message: str) -> PeerFault:
-    return PeerFault("ROUND_CLOSED", message, "AegisAI takes part in a later round.")
+def _closed(message: str) -> PeerError:
+    return PeerError("ROUND_CLOSED", message, "AegisAI takes part in a later round.")

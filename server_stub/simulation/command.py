@@ -19,15 +19,15 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from agent.privacy.policy import Limits, check_config
+from agent.privacy.policy import DeviceLimits, check_config
 from agent.privacy.zcdp import epsilon, rho_local_units, sent_words
 from agent.protocol import envelope
 from agent.protocol.messages import RoundConfig
 from agent.protocol.packing import pack, packed_bytes
-from agent.protocol.states import Group
+from agent.protocol.states import GroupState
 from agent.secagg.client import Client
 from server_stub.ca import certificates
-from server_stub.secagg.group import Join
+from server_stub.secagg.group import JoinPhase
 from server_stub.simulation import data
 from server_stub.simulation.attacks import Attack
 from server_stub.simulation.groups import BEFORE, PHASES, Opened, Outcome, Words, opened_directly
@@ -62,8 +62,8 @@ def command(words: list[str]) -> int:
 def run(options: Options, progress: Progress = lambda _: None) -> Report:
     """Hold all rounds.
 
-    Raises NeedsUser BAD_TABLE, TOO_FEW_ROWS, PRICE_TOO_HIGH; NeedsOperator PRICE_TOO_LOW,
-    GROUP_PLAN.
+    Raises UserActionError BAD_TABLE, TOO_FEW_ROWS, PRICE_TOO_HIGH; OperatorActionError
+    PRICE_TOO_LOW, GROUP_PLAN.
     """
     started, draw, recipe = (
         time.monotonic(),
@@ -166,7 +166,7 @@ class Authority:
         self._certificate = certificates.authority_certificate(self._key, "Simulation", self.now)
         self.pem = certificates.pem(self._certificate)
 
-    def device(self, config: RoundConfig, limits: Limits, number: int) -> Client:
+    def device(self, config: RoundConfig, limits: DeviceLimits, number: int) -> Client:
         """A device's machine with a fresh identity."""
         key, device_id = certificates.new_key(), f"urn:uuid:00000000-0000-4000-8000-{number:012d}"
         certificate = certificates.device_certificate(
@@ -185,7 +185,7 @@ class Authority:
 
 def opened_by_machines(
     authority: Authority,
-    limits: Limits,
+    limits: DeviceLimits,
     config: RoundConfig,
     words: Sequence[Words],
     silent: Sequence[str],
@@ -193,7 +193,7 @@ def opened_by_machines(
     """The same as `opened_directly`, through the devices' and the aggregator's machines, message by
     message.
     """
-    join, clients, up, down = Join(config, authority.pem, authority.now), {}, 0, 0
+    join, clients, up, down = JoinPhase(config, authority.pem, authority.now), {}, 0, 0
     for place in range(len(words)):
         client = authority.device(config, limits, place)
         device_id = f"urn:uuid:00000000-0000-4000-8000-{place:012d}"
@@ -220,7 +220,7 @@ def opened_by_machines(
             up, down = up + len(body), down + len(heard)
         if not group.advance(0):
             group.advance(group.deadline)
-        if group.state is Group.ABORTED:
+        if group.state is GroupState.ABORTED:
             break
     spread = (up / len(words), down / len(words))
     if group.result is None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from agent.detector.schema import FEATURE_NAMES, FEATURE_RANGES
 from agent.detector.transform import transform
-from agent.errors import NeedsUser
+from agent.errors import UserActionError
 
 MAX_FILE_BYTES = 512 * 2**20
 MAX_ROWS = 1_000_000
@@ -52,7 +52,7 @@ class Share:
 
 
 def from_arrays(origin: str, rows: Rows, labels: Labels, held_out: NDArray[np.bool_]) -> Table:
-    """Raises NeedsUser BAD_TABLE when one of the two parts lacks a class."""
+    """Raises UserActionError BAD_TABLE when one of the two parts lacks a class."""
     for part in (held_out, ~held_out):
         if len(np.unique(labels[part])) < 2:
             raise _bad("training rows and hold-out rows must both hold benign and malicious ones")
@@ -60,7 +60,7 @@ def from_arrays(origin: str, rows: Rows, labels: Labels, held_out: NDArray[np.bo
 
 
 def from_file(path: Path, seed: int) -> Table:
-    """Read a table. Raises NeedsUser BAD_TABLE."""
+    """Read a table. Raises UserActionError BAD_TABLE."""
     arrays = _load(path)
     try:
         rows, labels = _checked(arrays["X"], arrays["y"])
@@ -73,7 +73,10 @@ def from_file(path: Path, seed: int) -> Table:
 
 
 def rows_of(path: Path) -> tuple[Rows, Labels]:
-    """All rows of a table with their labels; one class is enough. Raises NeedsUser BAD_TABLE."""
+    """All rows of a table with their labels; one class is enough.
+
+    Raises UserActionError BAD_TABLE.
+    """
     arrays = _load(path)
     if "X" not in arrays or "y" not in arrays:
         raise _bad("it must hold the arrays X and y")
@@ -93,12 +96,12 @@ def held_out_groups(groups: NDArray[Any], seed: int) -> NDArray[np.bool_]:
 def deal(table: Table, devices: int, rows_each: int, seed: int) -> tuple[Share, ...]:
     """Deal training rows out at random, at most `rows_each` to a device.
 
-    Raises NeedsUser TOO_FEW_ROWS.
+    Raises UserActionError TOO_FEW_ROWS.
     """
     order = np.random.default_rng(seed).permutation(len(table.train_labels))
     each = min(rows_each, len(order) // devices)
     if each < 2:
-        raise NeedsUser(
+        raise UserActionError(
             "TOO_FEW_ROWS",
             f"{len(order)} rows are too few for {devices} devices.",
             "Ask for fewer devices.",
@@ -164,8 +167,8 @@ def _equal_rows(rows: Rows) -> NDArray[Any]:
     return np.unique(without, axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def _bad(why: str) -> NeedsUser:
-    return NeedsUser(
+def _bad(why: str) -> UserActionError:
+    return UserActionError(
         "BAD_TABLE",
         f"The table cannot be used: {why}.",
         "Give an .npz file with X (n, 29) and y (n).",

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from agent.detector.model import Metrics
 from agent.detector.schema import SCHEMA
-from agent.errors import NeedsUser, PeerFault
+from agent.errors import PeerError, UserActionError
 from agent.privacy import codec
 from agent.privacy.budget import Allowed, Budget, decide
 from agent.privacy.plan import padded, plan_secagg
-from agent.privacy.policy import Limits
+from agent.privacy.policy import DeviceLimits
 from agent.privacy.zcdp import UNITS_PER_RHO, rho_for_epsilon, rho_units
 from agent.protocol.messages import Mode, RoundConfig, Task
 from server_stub.simulation import attacks
@@ -59,27 +59,28 @@ class Options:
     seed: int
 
 
-def planned(options: Options, recipe: Recipe) -> tuple[RoundConfig, Limits, Task]:
+def planned(options: Options, recipe: Recipe) -> tuple[RoundConfig, DeviceLimits, Task]:
     """The rounds' configuration at the price of the budget over the rounds, and the devices' own
     bounds.
 
-    Raises NeedsOperator PRICE_TOO_LOW, GROUP_PLAN; NeedsUser PRICE_TOO_HIGH, TOO_MANY_COORDINATES.
+    Raises OperatorActionError PRICE_TOO_LOW, GROUP_PLAN; UserActionError PRICE_TOO_HIGH,
+    TOO_MANY_COORDINATES.
     """
     price = rho_for_epsilon(options.epsilon, DELTA) // options.rounds
-    if price > Limits().max_rho_units:
-        raise NeedsUser(
+    if price > DeviceLimits().max_rho_units:
+        raise UserActionError(
             "PRICE_TOO_HIGH",
             "One round would cost more than a device gives in a round.",
             "Ask for more rounds or a smaller ε.",
         )
     if (options.coordinates or 0) > padded(recipe.d) or (options.top_k or 0) > recipe.d:
-        raise NeedsUser(
+        raise UserActionError(
             "TOO_MANY_COORDINATES", f"The model has {recipe.d} coordinates.", "Ask for fewer."
         )
     count = max(1, options.devices // options.group)
     largest, smallest = -(-options.devices // count), options.devices // count
     min_sum = max(2, int(EXPECTED_SHARE * (1 - options.drop) * smallest))
-    product = Limits()
+    product = DeviceLimits()
     limits = replace(
         product, min_group=min(product.min_group, smallest), min_sum=min(product.min_sum, min_sum)
     )
@@ -170,7 +171,7 @@ class World:
             opened += 1
             try:
                 mean = codec.decode_sum(outcome.words, config, len(outcome.survivors))
-            except PeerFault:
+            except PeerError:
                 rejected += 1
                 continue
             total += mean * len(outcome.survivors)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import QueuePool
 
-from agent.errors import NeedsOperator
+from agent.errors import OperatorActionError
 
 BUSY_TIMEOUT_MS = 10_000
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -23,10 +23,10 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 def open_database(url: str, migrations: str) -> Engine:
     """Connect and migrate. `migrations`: the folder's name below `server_stub/migrations`.
 
-    Raises NeedsOperator DATABASE where that cannot be done.
+    Raises OperatorActionError DATABASE where that cannot be done.
     """
     if not url.startswith("sqlite:///"):
-        raise NeedsOperator(
+        raise OperatorActionError(
             "DATABASE",
             "Only SQLite is supported so far.",
             "Give --database sqlite:///FILE, or leave it away.",
@@ -43,7 +43,7 @@ def open_database(url: str, migrations: str) -> Engine:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except DatabaseError as error:
-        raise NeedsOperator(
+        raise OperatorActionError(
             "DATABASE",
             "The database cannot be used.",
             "Look at the disk and the file's permissions.",

@@ -11,9 +11,9 @@ from sqlite3 import Cursor
 
 from sqlalchemy import select
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.protocol.messages import RoundConfig
-from server_stub.rounds.event_log import Entry
+from server_stub.rounds.event_log import RoundEvent
 from server_stub.rounds.lifecycle import State
 from server_stub.storage.database import reading
 from server_stub.storage.store import ADD_UPDATE, IS_GOOD, Store, insert_round
@@ -45,16 +45,16 @@ class RoundWork:
         insert_round(self._sql, config, expected)
 
     def demand(self, round_id: int, device_id: str) -> None:
-        """Raise PeerFault ROUND_CLOSED or REVOKED unless the round is open and the device may take
+        """Raise PeerError ROUND_CLOSED or REVOKED unless the round is open and the device may take
         part.
         """
         state, is_good = self._sql.execute(_MAY_TAKE_PART, (round_id, device_id)).fetchone()
         if state != State.OPEN:
-            raise PeerFault("ROUND_CLOSED", "The round is not open.", "Take part in a later one.")
+            raise PeerError("ROUND_CLOSED", "The round is not open.", "Take part in a later one.")
         if not is_good:
-            raise PeerFault("REVOKED", "The device was revoked.", "Ask the operator.")
+            raise PeerError("REVOKED", "The device was revoked.", "Ask the operator.")
 
-    def add(self, round_id: int, entries: Iterable[Entry]) -> None:
+    def add(self, round_id: int, entries: Iterable[RoundEvent]) -> None:
         """Keep what happened."""
         for entry in entries:
             values = (round_id, entry.kind, entry.at, entry.device_id, entry.group, entry.body)
@@ -82,7 +82,7 @@ class RoundStore:
         with self._direct.writing() as sql:
             yield RoundWork(sql)
 
-    def entries(self, round_id: int) -> list[Entry]:
+    def entries(self, round_id: int) -> list[RoundEvent]:
         """What happened in a round, in order; empty once it has ended."""
         columns = (
             MESSAGES.c.kind,
@@ -93,7 +93,7 @@ class RoundStore:
         )
         with reading(self._engine) as database:
             return [
-                Entry(*row)
+                RoundEvent(*row)
                 for row in database.execute(
                     select(*columns)
                     .where(MESSAGES.c.round_id == round_id)

@@ -22,7 +22,7 @@ PATIENCE_S = 10.0
 others."""
 
 
-class Turns:
+class SerialExecutor:
     """Call `run` and `run_short` from the event loop."""
 
     def __init__(self) -> None:

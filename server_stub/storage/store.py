@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, Row, and_, delete, func, insert, select, update
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.protocol.messages import RoundConfig
 from server_stub.rounds.lifecycle import Event, State, after, due
 from server_stub.storage.database import Direct, open_database, reading
@@ -24,7 +24,7 @@ KEPT_KEYS_S = 90 * 24 * 3600
 
 
 @dataclass(frozen=True)
-class Holder:
+class RegisteredCertificate:
     """Whose certificate it is."""
 
     device_id: str
@@ -93,15 +93,19 @@ class Store:
 
     # Devices
 
-    def holder(self, fingerprint: str) -> Holder | None:
+    def holder(self, fingerprint: str) -> RegisteredCertificate | None:
         """Whose certificate has this SHA-256."""
         row = self._lookup.cursor().execute(_HOLDER, (fingerprint,)).fetchone()
-        return None if row is None else Holder(row[0], row[1], row[2], row[3] is not None)
+        return (
+            None
+            if row is None
+            else RegisteredCertificate(row[0], row[1], row[2], row[3] is not None)
+        )
 
-    def keys_of(self, device_id: str) -> list[Holder]:
+    def keys_of(self, device_id: str) -> list[RegisteredCertificate]:
         """A device's keys, newest first."""
         rows = self._lookup.cursor().execute(_KEYS, (device_id,)).fetchall()
-        return [Holder(row[0], row[1], row[2], row[3] is not None) for row in rows]
+        return [RegisteredCertificate(row[0], row[1], row[2], row[3] is not None) for row in rows]
 
     def add_device(
         self, device_id: str, certificate: Certificate, erase_hash: str, now: int
@@ -285,16 +289,16 @@ class Store:
         """Store a device's only update for a round before anyone is told that it is here. Says
         whether the round is now full.
 
-        Raises PeerFault ROUND_CLOSED, REVOKED.
+        Raises PeerError ROUND_CLOSED, REVOKED.
         """
         with self.direct.writing() as sql:
             there, is_good = sql.execute(_ROOM, (round_id, State.OPEN, now, device_id)).fetchone()
             if there is None or there <= 0:
-                raise PeerFault(
+                raise PeerError(
                     "ROUND_CLOSED", "The round is not open.", "Take part in a later one."
                 )
             if not is_good:
-                raise PeerFault("REVOKED", "The device was revoked.", "Ask the operator.")
+                raise PeerError("REVOKED", "The device was revoked.", "Ask the operator.")
             sql.execute(ADD_UPDATE, (round_id, device_id, sha256, len(body), now, receipt, body))
             return bool(there == 1)
 

@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from agent.errors import NeedsUser
+from agent.errors import UserActionError
 from agent.paths import Home, default_home, policy_path, runtime_folder, socket_path
 
 
@@ -19,7 +19,7 @@ def test_a_home_is_its_owners_alone(tmp_path):
 
 def test_a_file_in_the_way_is_named(tmp_path):
     (tmp_path / "home").touch()
-    with pytest.raises(NeedsUser) as raised:
+    with pytest.raises(UserActionError) as raised:
         Home(tmp_path / "home").prepare()
     assert raised.value.code == "HOME_UNUSABLE"
 

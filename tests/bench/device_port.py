@@ -26,7 +26,7 @@ from agent.privacy.seal import seal_local
 from agent.protocol.signing import public_hex
 from agent.transport.client import AggregatorClient
 from agent.transport.tls import client_context
-from server_stub.api.rate_limit import Limits, Rate, Rates
+from server_stub.api.rate_limit import DevicePortLimits, Rate, Rates
 from server_stub.ca.authority import Authority
 from tests.bench.harness import Figure, bench
 from tests.fakes.clock import FakeClock
@@ -100,7 +100,9 @@ class _World:
         now = int(time.time())
         self.home, settings = make_home(folder / "server", now, target=10**6)
         self.home.write_settings(
-            replace(settings, limits=Limits(Rates(FREELY, FREELY, FREELY, FREELY, FREELY)))
+            replace(
+                settings, limits=DevicePortLimits(Rates(FREELY, FREELY, FREELY, FREELY, FREELY))
+            )
         )
         server = _process(stack, "server_stub.cli.main", "run", "--home", str(self.home.folder))
         assert server.stdout is not None

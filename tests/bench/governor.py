@@ -17,7 +17,7 @@ import numpy as np
 
 from tests.bench.harness import CannotMeasure, Figure, bench
 from tests.bench.process import children, is_ending, rate, usage
-from tests.fakes.desktop_session import Laptop, state
+from tests.fakes.desktop_session import DesktopSession, state
 from tests.fakes.training_laptop import run_now, training_laptop
 
 SETTLE_S, WATCH_S, STEP_S = 3.0, 20.0, 0.02
@@ -164,7 +164,7 @@ def _latencies(key: str, seconds: list[float], unit: str) -> Iterator[Figure]:
     yield Figure(f"{key}.worst", max(seconds), unit, STOP_REACH_S["worst"], "the reach")
 
 
-def _stopped(laptop: Laptop, act, back) -> tuple[float, float]:
+def _stopped(laptop: DesktopSession, act, back) -> tuple[float, float]:
     """Seconds from `act` until the worker stands still, and from `back` until it goes on."""
     worker = _training(laptop)
     started = time.monotonic()
@@ -178,7 +178,7 @@ def _stopped(laptop: Laptop, act, back) -> tuple[float, float]:
     return stopped, resumed
 
 
-def _training(laptop: Laptop) -> int:
+def _training(laptop: DesktopSession) -> int:
     """The worker that trains; the next one when an update was finished meanwhile."""
     return laptop.worker() or run_now(laptop)
 
@@ -208,7 +208,7 @@ def _wait(condition, seconds: float = 60.0) -> None:
         time.sleep(0.0005)
 
 
-def _session(laptop: Laptop, times: int) -> list[tuple[float, float]]:
+def _session(laptop: DesktopSession, times: int) -> list[tuple[float, float]]:
     def switch(active: bool) -> None:
         laptop.bus.do(lambda desktop: desktop.session.set(active=active))
 
@@ -218,7 +218,7 @@ def _session(laptop: Laptop, times: int) -> list[tuple[float, float]]:
     ]
 
 
-def _key(laptop: Laptop, times: int) -> list[tuple[float, float]]:
+def _key(laptop: DesktopSession, times: int) -> list[tuple[float, float]]:
     """With "only when idle": Mutter's signal of the next key, and of a minute without one.
 
     First of all, on the scheduler's own pass: one that a person asked for goes on while they type.
@@ -239,7 +239,7 @@ def _key(laptop: Laptop, times: int) -> list[tuple[float, float]]:
     return pairs
 
 
-def _plug(laptop: Laptop, times: int) -> list[tuple[float, float]]:
+def _plug(laptop: DesktopSession, times: int) -> list[tuple[float, float]]:
     """Few, because after the plug is back it waits for a calm moment of 30 s."""
 
     def battery(on_battery: bool) -> None:
@@ -251,7 +251,7 @@ def _plug(laptop: Laptop, times: int) -> list[tuple[float, float]]:
     ]
 
 
-def _pause(laptop: Laptop, times: int) -> tuple[list[float], list[float], list[float]]:
+def _pause(laptop: DesktopSession, times: int) -> tuple[list[float], list[float], list[float]]:
     """Seconds from the request on the agent's channel (a tray's click; the start of a command is
     not in it) until the worker computes nothing more, until it is gone, and from `resume` and
     `run_now` until another works.
@@ -281,7 +281,7 @@ def _pause(laptop: Laptop, times: int) -> tuple[list[float], list[float], list[f
     return stops, gone, again
 
 
-def _withdrawal(laptop: Laptop) -> float:
+def _withdrawal(laptop: DesktopSession) -> float:
     worker = _training(laptop)
     with closing(laptop.channel()) as channel:
         started = time.monotonic()
@@ -300,7 +300,7 @@ def _withdrawal(laptop: Laptop) -> float:
 def an_agent_at_rest() -> Iterator[Figure]:
     """Granted, with every service of a desktop there, nothing to do; over 60 s."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as after:
-        laptop = Laptop(Path(folder), "power", "network", "login")
+        laptop = DesktopSession(Path(folder), "power", "network", "login")
         after.callback(laptop.close)
         laptop.grant()
         laptop.start()

@@ -19,14 +19,14 @@ import numpy as np
 from agent.clock import SystemClock
 from agent.identity.identity import IdentityFile
 from agent.identity.keystore import MemoryKeyStore
-from agent.privacy.policy import Limits
+from agent.privacy.policy import DeviceLimits
 from agent.privacy.seal import seal
 from agent.protocol.messages import Mode
 from agent.protocol.signing import public_hex
-from agent.rounds.join_window import Meeting
+from agent.rounds.join_window import JoinWindow
 from agent.rounds.outbox import Outbox
 from agent.rounds.outcome import Trained
-from agent.rounds.secagg_round import SecaggWay
+from agent.rounds.secagg_round import SecaggRound
 from agent.store.database import Database
 from agent.store.ledger import Ledger
 from agent.transport.client import AggregatorClient
@@ -38,7 +38,7 @@ from tests.fakes.secagg import Fleet
 
 SIZE = 100
 WIDTHS = {"d10k": 10_000, "d100k": 100_000}
-LIMITS = Limits(max_rho_units=2**60)
+LIMITS = DeviceLimits(max_rho_units=2**60)
 KEYS = tuple(
     f"secagg.round_{what}.n100.{name}"
     for name in WIDTHS
@@ -163,7 +163,7 @@ async def _device(given: dict) -> dict[str, float]:
     client = AggregatorClient(given["server"], given["ca_pem"], given["signing_key"], file.load())
     ledger, clock = Ledger(Database(folder / "ledger.sqlite3")), SystemClock()
     worker = _Worker(config.d)
-    way = SecaggWay(
+    way = SecaggRound(
         clock=clock,
         ledger=ledger,
         outbox=Outbox(clock, ledger, asyncio.to_thread),
@@ -178,7 +178,7 @@ async def _device(given: dict) -> dict[str, float]:
     client.offer()
     cpu, wall = time.process_time(), time.monotonic()
     result = await way.give(
-        _Open(), client, config, trained, Meeting(0.0, 60.0), given["ca_pem"], frozenset()
+        _Open(), client, config, trained, JoinWindow(0.0, 60.0), given["ca_pem"], frozenset()
     )
     assert result.outcome.value == "sent", result
     return {

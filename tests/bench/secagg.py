@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from agent.privacy.noise import table
 from agent.privacy.plan import plan_secagg
-from agent.privacy.policy import Limits
+from agent.privacy.policy import DeviceLimits
 from agent.privacy.seal import seal
 from agent.privacy.zcdp import rho_for_epsilon
 from agent.protocol import codec
@@ -24,8 +24,8 @@ from agent.protocol.identities import Authority, verify_signature
 from agent.protocol.keys import derive, self_secret_digest
 from agent.protocol.messages import Mode, RoundConfig, Task
 from agent.protocol.sharing import Combiner, split
-from agent.protocol.states import Group
-from server_stub.secagg.group import Join
+from agent.protocol.states import GroupState
+from server_stub.secagg.group import JoinPhase
 from server_stub.secagg.unmasking import Opening, unmask
 from tests.bench.harness import Figure, bench, median_s
 from tests.bench.peer import ask
@@ -84,7 +84,7 @@ def measure(n: int, d: int) -> Measured:
     included.
     """
     config = config_for(n, d, n * 4 // 5)
-    fleet = Fleet(n, config, Limits(min_group=3, min_sum=2, gamma_milli=0))
+    fleet = Fleet(n, config, DeviceLimits(min_group=3, min_sum=2, gamma_milli=0))
     vector = np.random.default_rng(1).normal(size=d)
     spent, sealing, up, down = [0.0] * n, [], {}, 0
 
@@ -98,7 +98,7 @@ def measure(n: int, d: int) -> Measured:
         table.cache_clear()
         return seal(vector, config, "00" * 16)
 
-    join = Join(config, fleet.authority.pem, fleet.now)
+    join = JoinPhase(config, fleet.authority.pem, fleet.now)
     for number, peer in enumerate(fleet.peers):
         body = cpu(number, peer.client.advertise)
         join.advertise(peer.device_id, body)
@@ -124,7 +124,7 @@ def measure(n: int, d: int) -> Measured:
             group.receive(kind, peer.device_id, body)
         up[kind] = len(body)
         group.advance(0)
-    assert group.state is Group.DONE, group.failure
+    assert group.state is GroupState.DONE, group.failure
     certificates = sum(len(Authority.der(peer.certificate)) for peer in fleet.peers)
     return Measured(statistics.median(spent), statistics.median(sealing), up, down, certificates)
 

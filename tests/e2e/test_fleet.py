@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agent.detector.synthetic import generate
-from agent.errors import NeedsOperator
+from agent.errors import OperatorActionError
 from server_stub.demo.device_fleet import VANISHED, Fleet
 from server_stub.demo.local_server import LocalServer
 from server_stub.rounds.lifecycle import State
@@ -58,6 +58,6 @@ def test_three_devices_make_a_model_while_a_fourth_vanishes(tmp_path):
 
 
 def test_what_the_server_refuses_at_its_start_is_said_in_its_words(tmp_path):
-    with pytest.raises(NeedsOperator) as caught:
+    with pytest.raises(OperatorActionError) as caught:
         LocalServer(tmp_path / "server", ("--epsilon", "8", "--rounds-planned", "0"))
     assert caught.value.code in ("CHILD_ENDED", "BAD_SETTING")

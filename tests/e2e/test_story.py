@@ -7,7 +7,7 @@ told it.
 
 import pytest
 
-from tests.fakes.desktop_session import Laptop, Watch
+from tests.fakes.desktop_session import DesktopSession, Watch
 from tests.fakes.timeouts import PATIENCE_S, until
 
 pytestmark = pytest.mark.system
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.system
 
 @pytest.fixture
 def laptop(tmp_path):
-    laptop = Laptop(tmp_path, "power", "network", "login", share=25)
+    laptop = DesktopSession(tmp_path, "power", "network", "login", share=25)
     yield laptop
     laptop.close()
 

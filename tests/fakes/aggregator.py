@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import load_pem_x509_certificate, load_pem_x509_csr
 
-from agent.errors import NeedsUser, PeerFault
+from agent.errors import PeerError, UserActionError
 from agent.models.verify import ModelFacts
 from agent.protocol.canonical import canonical
 from agent.protocol.envelope import decode
@@ -155,7 +155,7 @@ class FakeClient:
             .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         )
         if host.tokens.get(token, key) not in (None, key):
-            raise NeedsUser(
+            raise UserActionError(
                 "TOKEN_USED", "This invitation has been used already.", "Ask for a new one."
             )
         host.tokens[token] = key
@@ -202,9 +202,9 @@ class FakeClient:
         host = self._host
         key = (self._identity.device_id, decode(body).header["round_id"])
         if key[1] == host.config.round_id and host.clock.now() >= host.config.closes_at:
-            raise PeerFault("ROUND_CLOSED", "The round has closed.", "")
+            raise PeerError("ROUND_CLOSED", "The round has closed.", "")
         if host.updates.setdefault(key, body) != body:
-            raise PeerFault(
+            raise PeerError(
                 "ALREADY_CONTRIBUTED", "This device has already taken part in this round.", ""
             )
         receipt = {

@@ -75,7 +75,7 @@ class Display:
         self._server.wait()
 
 
-class Laptop:
+class DesktopSession:
     """`services`: as tests.fakes.desktop starts them; with "idle" Mutter tells the idle time,
     without it the X server does.
     """

@@ -12,14 +12,14 @@ import numpy as np
 
 from agent.clock import SystemClock
 from agent.errors import AegisError
-from agent.privacy.policy import Limits, check_config
+from agent.privacy.policy import DeviceLimits, check_config
 from agent.privacy.seal import seal
 from agent.protocol.revocations import read_revocations
 from agent.secagg.client import Client
-from agent.transport.session import Session
+from agent.transport.session import RoundSession
 from tests.fakes.timeouts import PATIENCE_S, until
 
-TEST_LIMITS = Limits(min_group=2, min_sum=2, gamma_milli=0, max_rho_units=2**60)
+TEST_LIMITS = DeviceLimits(min_group=2, min_sum=2, gamma_milli=0, max_rho_units=2**60)
 
 
 class Dropped(Exception):
@@ -139,7 +139,7 @@ class GroupDevice:
         async def deliver():
             self.receipt = await asyncio.to_thread(self.enrolled.client.send_update, self.masked)
 
-        session = Session(
+        session = RoundSession(
             offer.round,
             machine,
             self.line,

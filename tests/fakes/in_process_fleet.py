@@ -13,7 +13,7 @@ async def quick(_):
     await asyncio.sleep(0.001)
 
 
-class Town:
+class InProcessFleet:
     """`size` agents of one aggregator, which expects all of them."""
 
     def __init__(self, folder, size=3, clock=None, **options):

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from PySide6.QtCore import QObject, Signal
 
 from agent.consent.notice import Notice, OperatorFacts
-from agent.errors import AegisError, NeedsUser
+from agent.errors import AegisError, UserActionError
 from agent.reasons import Reason, ReasonCode
 from agent.status import (
     AgentState,
@@ -221,7 +221,7 @@ def notice_answer(made: Notice | None = None, state=ConsentState.UNASKED):
 
 
 def refused(code="OFFLINE", message="The server cannot be reached.", remedy="Check the network."):
-    return NeedsUser(code, message, remedy)
+    return UserActionError(code, message, remedy)
 
 
 DIGESTS = ("3f0c7a91d2b84e65" * 4, "9b1e44c07d5fa283" * 4)

@@ -19,7 +19,7 @@ from agent.protocol.signing import public_hex
 from agent.transport.client import AggregatorClient
 from server_stub.api.rate_limit import Rates
 from server_stub.ca.authority import Authority
-from server_stub.config.home import Home, Settings, changed, default_task
+from server_stub.config.home import ServerHome, ServerSettings, changed, default_task
 from server_stub.publishing import models
 from server_stub.serve import serve
 from server_stub.storage.store import Store
@@ -31,15 +31,18 @@ OPERATOR = Operator(
 )
 
 
-def make_home(folder: Path, now: int, **options) -> tuple[Home, Settings]:
+def make_home(folder: Path, now: int, **options) -> tuple[ServerHome, ServerSettings]:
     """What `aegis-server init --mode local` makes (or another `mode`).
 
     `options`: settings by name.
     """
-    home = Home(folder)
+    home = ServerHome(folder)
     task = default_task(options.pop("mode", Mode.LOCAL))
     settings = changed(
-        Settings(OPERATOR, task), port=0, operator_port=0, **{"epsilon_milli": 1000, **options}
+        ServerSettings(OPERATOR, task),
+        port=0,
+        operator_port=0,
+        **{"epsilon_milli": 1000, **options},
     )
     home.create(settings, now)
     store = Store(home.database_url)
@@ -64,7 +67,7 @@ class LiveServer:
         self.clock = clock or FakeClock(int(time.time()))
         self.rates = rates or Rates()
         if (folder / "server").exists():
-            self.home = Home(folder / "server")
+            self.home = ServerHome(folder / "server")
             self.settings = changed(
                 self.home.settings(),
                 **{name: value for name, value in options.items() if name != "mode"},

@@ -10,16 +10,16 @@ from dataclasses import replace
 
 from cryptography.x509 import load_pem_x509_certificate
 
-from agent.errors import NeedsUser, PeerFault
+from agent.errors import PeerError, UserActionError
 from agent.privacy.plan import plan_secagg
-from agent.privacy.policy import Limits
+from agent.privacy.policy import DeviceLimits
 from agent.protocol.messages import Mode
 from agent.transport.answers import Offer
 from server_stub.ca.certificates import revocation_list
-from server_stub.secagg.group import Join
+from server_stub.secagg.group import JoinPhase
 from tests.fakes.aggregator import FakeAggregator, FakeClient
 
-LIMITS = Limits(min_group=3, min_sum=2, gamma_milli=0)
+LIMITS = DeviceLimits(min_group=3, min_sum=2, gamma_milli=0)
 PATIENCE = 150
 """So many vain questions of each device end a phase."""
 
@@ -51,7 +51,7 @@ class MeetingAggregator(FakeAggregator):
     def reset(self):
         self.ready, self.window, self.groups, self.vain = {}, None, None, {}
         self.bodies, self.left = [], []
-        self.join = Join(self.config, self.authority.pem, self.clock.now())
+        self.join = JoinPhase(self.config, self.authority.pem, self.clock.now())
 
     def plan(self, round_id=1):
         self.task = replace(self.task, mode=Mode.SECAGG)
@@ -117,15 +117,15 @@ class MeetingAggregator(FakeAggregator):
 
     def group_of(self, device_id):
         if self.groups is None or device_id in self.join.left_out:
-            raise PeerFault("ROUND_CLOSED", "No group.", "")
+            raise PeerError("ROUND_CLOSED", "No group.", "")
         for group in self.groups:
             if device_id in group.devices:
                 return group
-        raise PeerFault("NOT_IN_GROUP", "Not in a group.", "")
+        raise PeerError("NOT_IN_GROUP", "Not in a group.", "")
 
     def phase(self, device_id, round_id, phase, body):
         if round_id != self.config.round_id:
-            raise PeerFault("ROUND_CLOSED", "Another round.", "")
+            raise PeerError("ROUND_CLOSED", "Another round.", "")
         self.bodies.append((device_id, phase, body))
         if phase == "advertise":
             self.join.advertise(device_id, body)
@@ -151,7 +151,7 @@ class MeetingAggregator(FakeAggregator):
 
     def inbox_for(self, device_id, round_id, after):
         if round_id != self.config.round_id:
-            raise PeerFault("ROUND_CLOSED", "Another round.", "")
+            raise PeerError("ROUND_CLOSED", "Another round.", "")
         if self.groups is None:
             self._asked_in_vain(device_id, self._close)
             if self.groups is None:
@@ -182,7 +182,7 @@ class MeetingClient(FakeClient):
     def _act(self, method, call):
         self._called(method)
         if self._closed:
-            raise NeedsUser("OFFLINE", "The connection was closed.", "")
+            raise UserActionError("OFFLINE", "The connection was closed.", "")
         with self._host.lock:
             return call()
 

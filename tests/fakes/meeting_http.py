@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from cryptography.x509 import load_pem_x509_certificate
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.protocol.http_signature import verify_request
 from agent.protocol.signing import Context, sign
 from tests.fakes.https_server import HttpsServer, Scripted
@@ -49,7 +49,7 @@ class MeetingSite:
     def _answer(self, asked, place):
         try:
             return self._route(asked, place)
-        except PeerFault as error:
+        except PeerError as error:
             return Scripted(STATUS.get(error.code, 422), json.dumps({"code": error.code}).encode())
 
     def _route(self, asked, place):

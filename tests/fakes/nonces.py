@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from cryptography import x509
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.protocol.http_signature import verify_request
 from tests.fakes.https_server import Asked, Scripted
 
@@ -40,7 +40,7 @@ class Nonces:
                     asked.body,
                     lambda _: self.key,
                 )
-            except PeerFault:
+            except PeerError:
                 return Scripted(401, b'{"code": "BAD_REQUEST_SIGNATURE"}')
             next_nonce = {"Replay-Nonce": self.fresh()}
             if signed.nonce not in self.live:

@@ -13,13 +13,13 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509 import UniformResourceIdentifier
 
 from agent.privacy.plan import plan_secagg
-from agent.privacy.policy import Limits
+from agent.privacy.policy import DeviceLimits
 from agent.privacy.zcdp import sent_words
 from agent.protocol import codec, envelope
 from agent.protocol.messages import Mode, RoundConfig, Task
 from agent.protocol.packing import pack
 from agent.secagg.client import Client
-from server_stub.secagg.group import GroupRound, Join
+from server_stub.secagg.group import GroupRound, JoinPhase
 from tests.fakes.ca import TestAuthority, now
 
 KINDS = ("shares", "masked", "consistency", "unmask")
@@ -69,8 +69,10 @@ class Fleet:
 
     n: int
     config: RoundConfig = None
-    limits: Limits = field(
-        default_factory=lambda: Limits(min_group=2, min_sum=2, gamma_milli=0, max_rho_units=2**60)
+    limits: DeviceLimits = field(
+        default_factory=lambda: DeviceLimits(
+            min_group=2, min_sum=2, gamma_milli=0, max_rho_units=2**60
+        )
     )
 
     def __post_init__(self):
@@ -111,8 +113,8 @@ class Fleet:
             pack(words, config.bits),
         )
 
-    def join(self, peers=None) -> Join:
-        made = Join(self.config, self.authority.pem, self.now)
+    def join(self, peers=None) -> JoinPhase:
+        made = JoinPhase(self.config, self.authority.pem, self.now)
         for peer in peers or self.peers:
             made.advertise(peer.device_id, peer.client.advertise())
         return made

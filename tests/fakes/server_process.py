@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agent.protocol.signing import public_hex
 from agent.transport.client import AggregatorClient
-from server_stub.config.home import Home
+from server_stub.config.home import ServerHome
 from server_stub.storage.store import Store
 from tests.fakes.live_server import Enrolled
 from tests.fakes.timeouts import PATIENCE_S
@@ -26,7 +26,7 @@ class ServerProcess:
 
     def __init__(self, folder, *init_options):
         self.folder = folder
-        self.home = Home(folder / "server")
+        self.home = ServerHome(folder / "server")
         self._environ = {**os.environ, "AEGIS_SERVER_HOME": str(self.home.folder)}
         self._clients = []
         self._view = None

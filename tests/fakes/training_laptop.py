@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 import numpy as np
 
 from tests.fakes.aggregator import safetensors
-from tests.fakes.desktop_session import Laptop
+from tests.fakes.desktop_session import DesktopSession
 from tests.fakes.timeouts import PASS_S, PATIENCE_S, free_port, until
 
 ROWS = 60_000
@@ -102,7 +102,7 @@ def training_laptop(folder, *, share=100, count=ROWS, asked=True):
     thinks it is time (2 to 4 min).
     """
     server = Aggregator(folder)
-    laptop = Laptop(folder, share=share)
+    laptop = DesktopSession(folder, share=share)
     try:
         laptop.aegis("enroll", server.invitation())
         laptop.grant()

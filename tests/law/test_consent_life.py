@@ -16,9 +16,9 @@ from agent.api.methods import Service
 from agent.config import machine_policy
 from agent.consent import gate, wording
 from agent.consent.record import Record, add_months
-from agent.errors import AegisError, NeedsUser
+from agent.errors import AegisError, UserActionError
 from agent.rounds.outcome import Outcome
-from agent.rounds.runner import Participation
+from agent.rounds.runner import RoundRunner
 from agent.status import ConsentState
 from tests.fakes import link as fakes
 from tests.fakes.device import Device
@@ -145,7 +145,7 @@ def test_c6_installers_and_policy_cannot_grant():
 def test_c6_the_command_needs_the_notices_id(device):
     async def scene():
         notice = await device.call("consent.show")
-        with pytest.raises(NeedsUser) as raised:
+        with pytest.raises(UserActionError) as raised:
             await device.call(
                 "consent.grant",
                 notice_id="yes",
@@ -203,7 +203,7 @@ def test_c10_withdrawing_takes_no_more_steps_than_agreeing(qapp):
 def test_c10_withdrawing_works_offline(device):
     async def scene():
         await device.join()
-        device.server.fail("offer", NeedsUser("OFFLINE", "The server cannot be reached.", ""))
+        device.server.fail("offer", UserActionError("OFFLINE", "The server cannot be reached.", ""))
         status = await device.call("consent.withdraw", surface="tray")
         assert status["consent"]["state"] == "WITHDRAWN"
         assert device.server.calls == []
@@ -236,7 +236,7 @@ def test_c11_withdrawing_stops_training_and_sends_nothing_more(device, monkeypat
     async def forget_nothing(self):
         return None
 
-    monkeypatch.setattr(Participation, "forget", forget_nothing)
+    monkeypatch.setattr(RoundRunner, "forget", forget_nothing)
     other = Device(tmp_path / "mutant")
     assert fails(check_c11, other)
     other.close()

@@ -98,9 +98,9 @@ def answers():
 
 def settings_answer():
     """Every setting as it is by default; one is managed, one was chosen."""
-    from agent.config.settings import DEFINITIONS, Entry
+    from agent.config.settings import DEFINITIONS, SettingEntry
 
-    entries = [Entry(each, each.default, "default").to_json() for each in DEFINITIONS]
+    entries = [SettingEntry(each, each.default, "default").to_json() for each in DEFINITIONS]
     for entry in entries:
         if entry["key"] == "cpu.share_idle":
             entry.update(value=25, origin="policy", bound=25)

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 import pytest
 from PySide6.QtNetwork import QLocalServer
 
-from agent.errors import NeedsUser
+from agent.errors import UserActionError
 from agent.ipc.client import encode
 from agent.ipc.server import ChannelServer
 from agent.status import AgentState
 from tests.fakes import link as fakes
 from tests.fakes.timeouts import PATIENCE_S
-from ui.agent_client import Link
+from ui.agent_client import AgentClient
 
 
 class Host:
@@ -33,7 +33,7 @@ class Host:
             case "hang":
                 await asyncio.sleep(3600)
             case "refuse":
-                raise NeedsUser("NO_CONSENT", "No.", "Ask.")
+                raise UserActionError("NO_CONSENT", "No.", "Ask.")
             case "large":
                 return {"text": "x" * 200_000}
         return {"echo": params}
@@ -80,7 +80,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def link(path, qapp):
-    link = Link(path)
+    link = AgentClient(path)
     yield link
     link.close()
 

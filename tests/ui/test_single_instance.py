@@ -6,7 +6,7 @@ import sys
 import pytest
 from PySide6.QtCore import QTimer
 
-from ui.single_instance import Instance, tell
+from ui.single_instance import SingleInstance, tell
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def first(path, qapp):
-    instance = Instance(path)
+    instance = SingleInstance(path)
     assert instance.claim()
     yield instance
     instance.release()
@@ -29,7 +29,7 @@ def test_a_second_launch_tells_the_first(qtbot, first, path):
 
 
 def test_the_second_is_told_that_it_is_not_the_first(first, path):
-    assert not Instance(path).claim()
+    assert not SingleInstance(path).claim()
 
 
 def test_words_that_are_not_known_are_ignored(qtbot, first, path):
@@ -48,7 +48,7 @@ def test_a_socket_that_was_left_behind_is_replaced(qtbot, path, tmp_path, qapp):
     left = socket.socket(socket.AF_UNIX)
     left.bind(str(path))
     left.close()
-    instance = Instance(path)
+    instance = SingleInstance(path)
     assert instance.claim()
     with qtbot.waitSignal(instance.asked):
         tell(path, "quit")
@@ -56,7 +56,7 @@ def test_a_socket_that_was_left_behind_is_replaced(qtbot, path, tmp_path, qapp):
 
 
 def test_of_two_that_start_in_the_same_moment_one_is_first(qapp, path):
-    one, other = Instance(path), Instance(path)
+    one, other = SingleInstance(path), SingleInstance(path)
     assert [one.claim(), other.claim()] == [True, False]
     one.release()
     assert other.claim()
@@ -65,15 +65,15 @@ def test_of_two_that_start_in_the_same_moment_one_is_first(qapp, path):
 
 def test_a_path_that_is_too_long_for_a_socket_does_not_keep_it_from_opening(qapp, tmp_path):
     far = tmp_path / ("x" * 90) / "window.sock"
-    instance = Instance(far)
+    instance = SingleInstance(far)
     assert instance.claim()
-    assert not Instance(far).claim()
+    assert not SingleInstance(far).claim()
     assert not tell(far, "show")
     instance.release()
 
 
 def test_one_that_has_only_just_begun_is_waited_for(qtbot, path):
-    instance = Instance(path)
+    instance = SingleInstance(path)
     QTimer.singleShot(200, instance.claim)
     script = (
         "import sys, pathlib; from ui.single_instance import tell_first; sys.exit(not"

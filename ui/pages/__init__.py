@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QDateTime
 
-from ui.agent_client import Link
-from ui.locale_formatter import Words
+from ui.agent_client import AgentClient
+from ui.locale_formatter import LocaleFormatter
 from ui.theme import Theme
 
 
@@ -17,8 +17,8 @@ from ui.theme import Theme
 class Context:
     """What every page is built with."""
 
-    link: Link
-    words: Words
+    link: AgentClient
+    words: LocaleFormatter
     theme: Theme
     cores: int
     """Processor cores of this computer."""

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from agent.api.erasure import resume
-from agent.errors import NeedsUser
+from agent.errors import UserActionError
 from tests.fakes.device import Device
 
 
@@ -18,15 +18,15 @@ def device(tmp_path):
 
 
 def offline():
-    return NeedsUser("OFFLINE", "The server cannot be reached.", "Check the network.")
+    return UserActionError("OFFLINE", "The server cannot be reached.", "Check the network.")
 
 
 def locked(*_):
-    raise NeedsUser("KEYRING_LOCKED", "The keyring is locked.", "Unlock it.")
+    raise UserActionError("KEYRING_LOCKED", "The keyring is locked.", "Unlock it.")
 
 
 def absent(*_):
-    raise NeedsUser("KEYRING_ABSENT", "There is no keyring.", "Start one.")
+    raise UserActionError("KEYRING_ABSENT", "There is no keyring.", "Start one.")
 
 
 def files_of(device):
@@ -93,7 +93,7 @@ def test_p2_a_locked_keyring_is_asked_for_before_anything_is_destroyed(device, m
         await device.join()
         await device.make_pass()
         monkeypatch.setattr(device.keystore, "get", locked)
-        with pytest.raises(NeedsUser) as raised:
+        with pytest.raises(UserActionError) as raised:
             await device.call("erase")
         assert raised.value.code == "KEYRING_LOCKED"
         assert device.agent.identity_file_exists()
@@ -162,7 +162,7 @@ def test_p10_an_erase_that_cannot_be_finished_at_the_start_is_one_clear_sentence
         "agent.app.Agent.forget_everything",
         lambda _: (_ for _ in ()).throw(OSError(13, "Permission denied")),
     )
-    with pytest.raises(NeedsUser) as raised:
+    with pytest.raises(UserActionError) as raised:
         device.restart()
     assert raised.value.code == "HOME_UNUSABLE"
     monkeypatch.undo()
@@ -174,7 +174,7 @@ async def unregistered(device):
     """A device whose registration failed: it has a key that no server knows."""
     await device.join()
     device.server.fail("register", offline())
-    with pytest.raises(NeedsUser):
+    with pytest.raises(UserActionError):
         await device.make_pass()
     assert device.agent.identity_file_exists()
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from agent.errors import AegisError, PeerFault
+from agent.errors import AegisError, PeerError
 from agent.rounds.outcome import Outcome
 from tests.fakes.device import Device
 
@@ -61,7 +61,7 @@ def test_p11_a_bad_request_is_refused_and_changes_nothing(device, method, params
 
 def test_a_surface_is_a_short_word(device):
     async def scene():
-        with pytest.raises(PeerFault):
+        with pytest.raises(PeerError):
             await device.grant(surface="x" * 100)
         assert device.agent.gate.standing().state.value == "UNASKED"
 

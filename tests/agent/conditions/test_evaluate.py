@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from agent.conditions.evaluate import (
     CALM_S,
-    Limits,
-    Memory,
+    ConditionLimits,
+    Hysteresis,
     cpu_percent,
     fold,
     may_send,
@@ -46,8 +46,8 @@ def given_readings(**values):
 
 
 def verdict(readings, limits=None, now=NOW, memory=None):
-    limits = limits or Limits()
-    return may_train(readings, fold(memory or Memory(), readings, limits, now), limits, now)
+    limits = limits or ConditionLimits()
+    return may_train(readings, fold(memory or Hysteresis(), readings, limits, now), limits, now)
 
 
 def codes(found):
@@ -56,24 +56,24 @@ def codes(found):
 
 def test_a_calm_plugged_computer_trains_and_sends():
     assert verdict(given_readings()).allowed
-    assert may_send(given_readings(), Limits()).allowed
+    assert may_send(given_readings(), ConditionLimits()).allowed
 
 
-RULE = Limits(battery_rule="above")
+RULE = ConditionLimits(battery_rule="above")
 CASES = [
-    ("ON_BATTERY", {"on_mains": False}, Limits(), {}),
-    ("ON_BATTERY", {"on_mains": None}, Limits(), {}),
+    ("ON_BATTERY", {"on_mains": False}, ConditionLimits(), {}),
+    ("ON_BATTERY", {"on_mains": None}, ConditionLimits(), {}),
     ("BATTERY_LOW", {"on_mains": False, "charge": 39.0}, RULE, {}),
     ("BATTERY_LOW", {"on_mains": False, "charge": None}, RULE, {}),
-    ("HOT", {"temperature": 85.0}, Limits(), {}),
-    ("OTHER_SESSION", {"session_active": False}, Limits(), {}),
-    ("FULL_SCREEN", {"full_screen": True}, Limits(), {}),
-    ("IN_USE", {"idle": 10.0}, Limits(idle_only=True), {}),
-    ("IDLE_UNKNOWN", {"idle": None}, Limits(idle_only=True), {}),
-    ("BUSY", {"others_cpu": 70.0}, Limits(), {}),
-    ("OUTSIDE_HOURS", {}, Limits(week=("never",) * 7), {}),
-    ("LOW_MEMORY", {"memory_free": 600.0}, Limits(), {}),
-    ("LOW_DISK", {"disk_free": 150.0}, Limits(), {}),
+    ("HOT", {"temperature": 85.0}, ConditionLimits(), {}),
+    ("OTHER_SESSION", {"session_active": False}, ConditionLimits(), {}),
+    ("FULL_SCREEN", {"full_screen": True}, ConditionLimits(), {}),
+    ("IN_USE", {"idle": 10.0}, ConditionLimits(idle_only=True), {}),
+    ("IDLE_UNKNOWN", {"idle": None}, ConditionLimits(idle_only=True), {}),
+    ("BUSY", {"others_cpu": 70.0}, ConditionLimits(), {}),
+    ("OUTSIDE_HOURS", {}, ConditionLimits(week=("never",) * 7), {}),
+    ("LOW_MEMORY", {"memory_free": 600.0}, ConditionLimits(), {}),
+    ("LOW_DISK", {"disk_free": 150.0}, ConditionLimits(), {}),
 ]
 
 
@@ -94,7 +94,10 @@ def test_each_reason_is_reached_alone_and_says_what_and_where(code, values, limi
 
 @pytest.mark.parametrize(
     ("code", "values", "limits"),
-    [("METERED", {"metered": True}, Limits()), ("OFFLINE", {"online": False}, Limits())],
+    [
+        ("METERED", {"metered": True}, ConditionLimits()),
+        ("OFFLINE", {"online": False}, ConditionLimits()),
+    ],
     ids=["METERED", "OFFLINE"],
 )
 def test_the_network_holds_back_sending_only(code, values, limits):
@@ -107,7 +110,7 @@ def test_touching_the_mouse_or_the_plug_never_breaks_a_round():
     readings = given_readings(
         on_mains=False, idle=0.0, others_cpu=100.0, full_screen=True, temperature=99.0
     )
-    assert may_send(readings, Limits(idle_only=True)).allowed
+    assert may_send(readings, ConditionLimits(idle_only=True)).allowed
 
 
 maybe = st.sampled_from
@@ -126,7 +129,7 @@ ANY = st.builds(
     online=maybe([True, False, None]),
 )
 LIMITS = st.builds(
-    Limits,
+    ConditionLimits,
     battery_rule=maybe(["never", "above", "always"]),
     idle_only=st.booleans(),
     metered_allowed=st.booleans(),
@@ -140,7 +143,7 @@ OWN = st.lists(maybe(ORDER[:7]), unique=True).map(
 
 @given(ANY, LIMITS, OWN)
 def test_reasons_are_all_there_once_in_order_and_stable(readings, limits, own):
-    memory = fold(Memory(), readings, limits, NOW)
+    memory = fold(Hysteresis(), readings, limits, NOW)
     for found in (
         may_train(readings, memory, limits, NOW, own=own),
         may_send(readings, limits, own),
@@ -170,7 +173,7 @@ def test_what_is_not_wanted_cannot_change_a_verdict(readings, limits):
 
 def steps(values, name, limits=None, step_s=15):
     """Verdicts while one reading goes through `values`."""
-    limits, memory, said = limits or Limits(), Memory(), []
+    limits, memory, said = limits or ConditionLimits(), Hysteresis(), []
     for place, value in enumerate(values):
         readings, now = given_readings(**{name: value}), NOW + place * step_s
         memory = fold(memory, readings, limits, now)
@@ -197,7 +200,7 @@ def test_a_reading_that_trembles_at_its_limit_stops_training_once(name, values):
 
 
 def test_charge_between_the_thresholds_keeps_what_was():
-    limits, memory, said = RULE, Memory(), []
+    limits, memory, said = RULE, Hysteresis(), []
     for charge in [70.0, 50.0, 41.0, 39.0, 41.0, 59.0, 60.0, 61.0, 50.0]:
         readings = given_readings(on_mains=False, charge=charge)
         memory = fold(memory, readings, limits, NOW)
@@ -206,8 +209,8 @@ def test_charge_between_the_thresholds_keeps_what_was():
 
 
 def test_after_a_calm_moment_it_goes_on_and_the_moment_is_known():
-    limits = Limits()
-    memory = fold(Memory(), given_readings(others_cpu=99.0), limits, NOW)
+    limits = ConditionLimits()
+    memory = fold(Hysteresis(), given_readings(others_cpu=99.0), limits, NOW)
     calm = given_readings(others_cpu=3.0)
     memory = fold(memory, calm, limits, NOW + 15)
     assert not may_train(calm, memory, limits, NOW + 15).allowed
@@ -216,14 +219,14 @@ def test_after_a_calm_moment_it_goes_on_and_the_moment_is_known():
 
 
 def test_a_clock_that_was_set_back_does_not_hold_for_ever():
-    limits = Limits()
-    memory = fold(Memory(), given_readings(others_cpu=99.0), limits, NOW + 86_400)
+    limits = ConditionLimits()
+    memory = fold(Hysteresis(), given_readings(others_cpu=99.0), limits, NOW + 86_400)
     memory = fold(memory, given_readings(), limits, NOW)
     assert may_train(given_readings(), memory, limits, NOW + CALM_S).allowed
 
 
 def test_the_limit_is_the_idle_one_only_when_idleness_is_known():
-    limits = Limits(share_in_use=10, share_idle=50)
+    limits = ConditionLimits(share_in_use=10, share_idle=50)
     assert [
         cpu_percent(given_readings(idle=value), limits) for value in (None, 0.0, 299.0, 300.0)
     ] == [10, 10, 10, 50]

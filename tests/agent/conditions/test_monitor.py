@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from agent.conditions import load
-from agent.conditions.evaluate import Limits
+from agent.conditions.evaluate import ConditionLimits
 from agent.conditions.monitor import Monitor
 from agent.conditions.readings import Reading
 from agent.reasons import ReasonCode
@@ -52,7 +52,7 @@ class Probes:
 def monitor(tmp_path):
     Probes.is_open, Probes.opened, Probes.gate = 0, 0, None
     return Monitor(
-        lambda: Limits(),
+        lambda: ConditionLimits(),
         FakeClock(),
         tmp_path,
         {},

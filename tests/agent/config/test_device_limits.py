@@ -7,10 +7,10 @@ import pytest
 
 from agent.config import device_limits
 from agent.paths import Home
-from agent.privacy.policy import Limits
+from agent.privacy.policy import DeviceLimits
 from tests.fakes.device import Device
 
-LOWER = Limits(min_group=3, min_sum=2, gamma_milli=100)
+LOWER = DeviceLimits(min_group=3, min_sum=2, gamma_milli=100)
 
 
 @pytest.fixture
@@ -25,13 +25,13 @@ def test_a_demos_home_may_carry_lower_bounds_towards_this_machine_only(home):
     assert device_limits.limits_for(home, "127.0.0.1") == LOWER
     assert device_limits.limits_for(home, "localhost") == LOWER
     for host in ("", "example.org", "10.0.0.1", "127.0.0.1.example.org"):
-        assert device_limits.limits_for(home, host) == Limits()
+        assert device_limits.limits_for(home, host) == DeviceLimits()
 
 
 def test_a_home_without_a_mark_or_with_an_empty_one_has_the_products_bounds(home):
-    assert device_limits.limits_for(home, "127.0.0.1") == Limits()
+    assert device_limits.limits_for(home, "127.0.0.1") == DeviceLimits()
     home.demo_mark.touch()
-    assert device_limits.limits_for(home, "127.0.0.1") == Limits()
+    assert device_limits.limits_for(home, "127.0.0.1") == DeviceLimits()
 
 
 GOOD = {"min_group": 3, "min_sum": 2, "gamma_milli": 0}
@@ -57,7 +57,7 @@ GOOD = {"min_group": 3, "min_sum": 2, "gamma_milli": 0}
 )
 def test_p3_a_mark_that_cannot_be_read_lowers_nothing(home, content):
     home.demo_mark.write_bytes(content.encode("latin-1"))
-    assert device_limits.limits_for(home, "127.0.0.1") == Limits()
+    assert device_limits.limits_for(home, "127.0.0.1") == DeviceLimits()
 
 
 def test_the_status_says_it_in_words(tmp_path):

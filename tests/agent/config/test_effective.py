@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from agent.config.effective import from_token
-from agent.errors import NeedsUser
+from agent.errors import UserActionError
 from tests.fakes.device import Device
 
 
@@ -61,7 +61,7 @@ def test_joining_again_is_refused_only_once_registered(device):
         await device.grant()
         device.add_rows(20)
         await device.make_pass()
-        with pytest.raises(NeedsUser) as raised:
+        with pytest.raises(UserActionError) as raised:
             await device.call("enroll", invitation=invitation)
         assert raised.value.code == "ALREADY_ENROLLED"
 
@@ -80,7 +80,7 @@ def test_joining_again_is_refused_only_once_registered(device):
     ],
 )
 def test_p11_a_server_that_cannot_be_joined_is_named(server, token, ca):
-    with pytest.raises(NeedsUser) as raised:
+    with pytest.raises(UserActionError) as raised:
         from_token(server, token, ca)
     assert raised.value.code == "BAD_SERVER"
 

@@ -16,7 +16,7 @@ from agent.config.settings import (
     parse,
     tightened,
 )
-from agent.errors import NeedsUser
+from agent.errors import UserActionError
 
 HOURS = st.one_of(
     st.sampled_from(["always", "never"]),
@@ -80,7 +80,7 @@ def test_a_policy_sets_the_proxy(bound):
     held = Settings({"network.proxy": "http://mine.example:1"}, {"network.proxy": bound})
     assert (held.text("network.proxy"), held.entry("network.proxy").origin) == (bound, "policy")
     assert held.check_change("network.proxy", bound) == bound
-    with pytest.raises(NeedsUser) as refused:
+    with pytest.raises(UserActionError) as refused:
         held.check_change("network.proxy", "http://mine.example:1")
     assert refused.value.code == "MANAGED"
 
@@ -105,7 +105,7 @@ def test_a_policy_sets_the_proxy(bound):
     ],
 )
 def test_what_is_no_proxy_is_refused(text):
-    with pytest.raises(NeedsUser) as refused:
+    with pytest.raises(UserActionError) as refused:
         parse("network.proxy", text)
     assert refused.value.code == "BAD_VALUE"
 
@@ -149,7 +149,7 @@ def test_what_holds_is_always_valid(data):
     ],
 )
 def test_p11_bad_values_are_refused_with_what_was_expected(key, raw):
-    with pytest.raises(NeedsUser) as raised:
+    with pytest.raises(UserActionError) as raised:
         parse(key, raw)
     assert raised.value.code == "BAD_VALUE"
     assert "expected" in raised.value.message
@@ -157,7 +157,7 @@ def test_p11_bad_values_are_refused_with_what_was_expected(key, raw):
 
 
 def test_unknown_settings_are_refused():
-    with pytest.raises(NeedsUser) as raised:
+    with pytest.raises(UserActionError) as raised:
         Settings({}, {}).value("x" * 5000)
     assert raised.value.code == "UNKNOWN_SETTING"
     assert len(raised.value.message) < 200
@@ -170,7 +170,7 @@ def test_a_looser_value_than_the_policy_is_refused_by_name():
         "policy",
     )
     assert managed.check_change("cpu.share_idle", "20") == 20
-    with pytest.raises(NeedsUser) as raised:
+    with pytest.raises(UserActionError) as raised:
         managed.check_change("cpu.share_idle", "30")
     assert raised.value.code == "MANAGED"
 

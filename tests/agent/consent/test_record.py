@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.consent.gate import Facts, Gate, Permit, Purpose
-from agent.consent.record import TRANSITIONS, Act, Evidence, Record, Standing, add_months
+from agent.consent.record import TRANSITIONS, Act, ConsentStatus, Evidence, Record, add_months
 from agent.consent.wording import PURPOSE
-from agent.errors import InternalError, NeedsUser
+from agent.errors import InternalError, UserActionError
 from agent.status import ConsentState
 from agent.store.database import Database
 from tests.fakes.clock import FakeClock
@@ -76,7 +76,7 @@ def test_p1_every_pair_of_the_machine(desk, state, act):
     rows = len(desk.record.entries())
     wanted = TRANSITIONS.get((state, act))
     if wanted is None:
-        with pytest.raises(NeedsUser, match="cannot be") as raised:
+        with pytest.raises(UserActionError, match="cannot be") as raised:
             desk.act(act)
         assert raised.value.code == "CONSENT_STATE"
         assert (desk.state(), len(desk.record.entries())) == (state, rows)
@@ -97,7 +97,7 @@ def test_every_state_is_reachable_and_none_is_a_dead_end():
 )
 def test_p1_only_granted_gives_a_permit(desk, state):
     desk.enter(state)
-    with pytest.raises(NeedsUser) as raised:
+    with pytest.raises(UserActionError) as raised:
         desk.gate.permit()
     assert raised.value.code == "NO_CONSENT"
 
@@ -108,7 +108,7 @@ def test_p2_a_permit_dies_with_withdrawal(desk):
     permit.check()
     desk.act(Act.WITHDRAW)
     assert not permit.is_alive
-    with pytest.raises(NeedsUser, match="withdrew"):
+    with pytest.raises(UserActionError, match="withdrew"):
         permit.check()
     desk.act(Act.GRANT)
     assert desk.state() is ConsentState.GRANTED
@@ -126,7 +126,7 @@ def test_p1_a_permit_dies_when_what_it_was_for_changes(desk, change, code):
     desk.act(Act.GRANT)
     permit = desk.gate.permit()
     desk.set(**change)
-    with pytest.raises(NeedsUser) as raised:
+    with pytest.raises(UserActionError) as raised:
         permit.check()
     assert raised.value.code == code
 
@@ -213,11 +213,11 @@ def test_p1_a_broken_chain_means_no(desk, damage):
         raw.execute(damage)
     raw.close()
     desk.reopen()
-    with pytest.raises(NeedsUser) as raised:
+    with pytest.raises(UserActionError) as raised:
         desk.gate.permit()
     assert raised.value.code == "NO_CONSENT"
     assert "altered" in raised.value.message
-    with pytest.raises(NeedsUser, match="altered"):
+    with pytest.raises(UserActionError, match="altered"):
         desk.act(Act.GRANT)
 
 
@@ -240,7 +240,7 @@ def test_p1_any_sequence_follows_the_table(tmp_path_factory, acts, restarts):
         try:
             desk.act(act)
             state = TRANSITIONS[state, act]
-        except NeedsUser:
+        except UserActionError:
             assert (state, act) not in TRANSITIONS
         assert desk.state() is state
         assert (desk.gate.denial() is None) is (state is ConsentState.GRANTED)
@@ -266,4 +266,4 @@ def test_months_end_on_a_day_that_exists(start, months, end):
 
 
 def test_a_standing_without_a_record_is_unasked(desk):
-    assert desk.gate.standing() == Standing(ConsentState.UNASKED, None, None)
+    assert desk.gate.standing() == ConsentStatus(ConsentState.UNASKED, None, None)

@@ -6,13 +6,13 @@ import sys
 import pytest
 
 from agent.daemon.instance_lock import HomeLock
-from agent.errors import NeedsUser
+from agent.errors import UserActionError
 
 
 def test_the_second_is_told(tmp_path):
     with HomeLock(tmp_path / "lock"):
         assert not HomeLock(tmp_path / "lock").acquire()
-        with pytest.raises(NeedsUser) as raised, HomeLock(tmp_path / "lock"):
+        with pytest.raises(UserActionError) as raised, HomeLock(tmp_path / "lock"):
             pass
         assert raised.value.code == "HOME_IN_USE"
     with HomeLock(tmp_path / "lock"):

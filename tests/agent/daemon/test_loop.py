@@ -9,7 +9,7 @@ import pytest
 from agent.app import NoConditions
 from agent.daemon import scheduler
 from agent.daemon.scheduler import POLL_S
-from agent.errors import NeedsUser
+from agent.errors import UserActionError
 from agent.ipc.client import Channel, NoAgentError, socket_path
 from agent.reasons import Reason, ReasonCode
 from agent.rounds.outcome import Trained
@@ -64,7 +64,7 @@ def test_p1_without_consent_there_is_no_pass_and_no_timer(device):
             status = await ask(path, "status")
             assert (status["state"], status["next_at"]) == ("off", None)
             device.clock.advance(10**6)
-            with pytest.raises(NeedsUser) as raised:
+            with pytest.raises(UserActionError) as raised:
                 await ask(path, "run_now")
             assert raised.value.code == "NO_CONSENT"
             assert device.server.calls == []
@@ -377,7 +377,7 @@ def test_a_waiting_erase_request_is_delivered_by_the_running_agent(device):
     async def scene():
         await device.join()
         await device.make_pass()
-        device.server.fail("erase_by_secret", NeedsUser("OFFLINE", "", ""))
+        device.server.fail("erase_by_secret", UserActionError("OFFLINE", "", ""))
         await device.call("erase")
         device.server.fail("erase_by_secret", None)
         async with running(device) as path:
@@ -391,7 +391,7 @@ def test_a_dead_server_is_told_of_an_erase_every_half_hour_and_a_locked_keyring_
     device, monkeypatch
 ):
     def locked(_):
-        raise NeedsUser("KEYRING_LOCKED", "", "")
+        raise UserActionError("KEYRING_LOCKED", "", "")
 
     async def wake(path, value):
         await ask(path, "settings.set", key="cpu.share_idle", value=value)
@@ -400,7 +400,7 @@ def test_a_dead_server_is_told_of_an_erase_every_half_hour_and_a_locked_keyring_
     async def scene():
         await device.join()
         await device.make_pass()
-        device.server.fail("erase_by_secret", NeedsUser("OFFLINE", "", ""))
+        device.server.fail("erase_by_secret", UserActionError("OFFLINE", "", ""))
         monkeypatch.setattr(device.keystore, "delete", locked)
         await device.call("erase")
         device.server.calls.clear()
@@ -425,7 +425,7 @@ def test_a_full_disk_under_a_waiting_erase_does_not_end_the_agent(device, monkey
     async def scene():
         await device.join()
         await device.make_pass()
-        device.server.fail("erase_by_secret", NeedsUser("OFFLINE", "", ""))
+        device.server.fail("erase_by_secret", UserActionError("OFFLINE", "", ""))
         await device.call("erase")
         device.server.fail("erase_by_secret", OSError(28, "No space left on device"))
         async with running(device) as path:
@@ -444,7 +444,7 @@ def test_an_erase_that_waits_is_tried_again_without_being_woken(device, monkeypa
         await device.make_pass()
         async with running(device) as path:
             await ask(path, "consent.withdraw", surface="tray")
-            device.server.fail("erase_by_secret", NeedsUser("OFFLINE", "", ""))
+            device.server.fail("erase_by_secret", UserActionError("OFFLINE", "", ""))
             assert (await ask(path, "erase"))["pending"] is True
             await until(lambda: device.server.calls.count("erase_by_secret") > 3)
             device.server.fail("erase_by_secret", None)
@@ -472,7 +472,7 @@ def test_a_full_disk_under_a_model_without_consent_does_not_end_the_agent(device
 
 @pytest.mark.parametrize(
     "error",
-    [OSError(5, "Input/output error"), NeedsUser("DISK_FULL", "", ""), ZeroDivisionError()],
+    [OSError(5, "Input/output error"), UserActionError("DISK_FULL", "", ""), ZeroDivisionError()],
     ids=repr,
 )
 def test_whatever_breaks_between_two_passes_the_agent_goes_on(device, monkeypatch, caplog, error):

@@ -30,11 +30,11 @@ from agent.daemon.scheduler import (
     next_at,
 )
 from agent.reasons import Reason, ReasonCode
-from agent.rounds.outcome import MENDABLE, Outcome, PassResult
+from agent.rounds.outcome import MENDABLE, CycleResult, Outcome
 
 NOW = 1_800_000_000
 DRAWS = st.floats(0, 1, exclude_max=True)
-NO_ROUND = PassResult(Outcome.NO_ROUND, "")
+NO_ROUND = CycleResult(Outcome.NO_ROUND, "")
 
 
 def test_offers_are_asked_for_every_half_hour_give_or_take_half():
@@ -47,7 +47,7 @@ def test_offers_are_asked_for_every_half_hour_give_or_take_half():
 
 @given(poll=st.integers(0, 10**9), draw=DRAWS)
 def test_the_server_may_lengthen_but_never_below_five_minutes(poll, draw):
-    history = after_pass(History(NOW - 9000), PassResult(Outcome.SENT, "", next_poll_s=poll), NOW)
+    history = after_pass(History(NOW - 9000), CycleResult(Outcome.SENT, "", next_poll_s=poll), NOW)
     assert MIN_POLL_S <= next_at(history, draw) - NOW <= 1.5 * 24 * 3600
 
 
@@ -78,9 +78,9 @@ def test_the_servers_retry_after_is_kept():
 
 
 def test_a_known_end_is_waited_for():
-    held = PassResult(Outcome.WAITING, "", (Reason(ReasonCode.HOLD, "", until=NOW + 600),))
+    held = CycleResult(Outcome.WAITING, "", (Reason(ReasonCode.HOLD, "", until=NOW + 600),))
     assert next_at(after_pass(History(NOW - 9000), held, NOW), 0.5) == NOW + 600
-    far = PassResult(
+    far = CycleResult(
         Outcome.BUDGET_SPENT, "", (Reason(ReasonCode.BUDGET_SPENT, "", until=NOW + 10**8),)
     )
     assert next_at(after_pass(History(NOW - 9000), far, NOW), 0.5) == NOW + 24 * 3600
@@ -93,21 +93,23 @@ def test_sleep_is_told_from_time_awake_and_from_a_clock_set_back():
 
 
 def test_a_ready_device_keeps_the_servers_pace_for_a_while_and_never_a_frantic_one():
-    ready = PassResult(Outcome.READY, "", next_poll_s=20)
+    ready = CycleResult(Outcome.READY, "", next_poll_s=20)
     history = after_pass(History(0), ready, 10_000)
     assert next_at(history, 0.9) == 10_020
-    frantic = after_pass(history, PassResult(Outcome.READY, "", next_poll_s=0), 10_020)
+    frantic = after_pass(history, CycleResult(Outcome.READY, "", next_poll_s=0), 10_020)
     assert next_at(frantic, 0.0) >= 10_020 + MIN_POLL_S  # nothing was asked for: the usual pace
-    frantic = after_pass(history, PassResult(Outcome.READY, "", next_poll_s=1), 10_020)
+    frantic = after_pass(history, CycleResult(Outcome.READY, "", next_poll_s=1), 10_020)
     assert next_at(frantic, 0.0) == 10_020 + READY_POLL_S
     late = after_pass(history, ready, 10_000 + READY_PATIENCE_S)
     assert next_at(late, 0.0) >= 10_000 + READY_PATIENCE_S + MIN_POLL_S
-    assert after_pass(late, PassResult(Outcome.SENT, ""), 20_000).ready_since is None
+    assert after_pass(late, CycleResult(Outcome.SENT, ""), 20_000).ready_since is None
 
 
 def test_a_ready_device_comes_back_when_its_group_meets():
     held = Reason(ReasonCode.NO_ROUND, "", until=10_400)
-    history = after_pass(History(0), PassResult(Outcome.READY, "", (held,), next_poll_s=20), 10_000)
+    history = after_pass(
+        History(0), CycleResult(Outcome.READY, "", (held,), next_poll_s=20), 10_000
+    )
     assert next_at(history, 0.5) == 10_400
 
 
@@ -117,7 +119,7 @@ def test_a_thousand_agents_started_at_once_do_not_come_at_once():
     assert min(starts) >= NOW + SETTLE_S
     assert max(starts) - min(starts) > 100
     assert max(Counter(starts).values()) < 30
-    closed = PassResult(
+    closed = CycleResult(
         Outcome.WAITING, "", (Reason(ReasonCode.OUTSIDE_HOURS, "", until=NOW + 3600),)
     )
     morning = [next_at(after_pass(History(NOW - 9000), closed, NOW), draw()) for _ in range(1000)]
@@ -137,7 +139,7 @@ def test_a_worker_that_crashes_again_and_again_is_left_alone_for_a_day():
 
 
 def test_what_held_back_is_over_and_the_pass_comes_soon_once():
-    held = PassResult(Outcome.WAITING, "", (Reason(ReasonCode.ON_BATTERY, ""),))
+    held = CycleResult(Outcome.WAITING, "", (Reason(ReasonCode.ON_BATTERY, ""),))
     history = after_pass(History(NOW - 9000), held, NOW)
     lifted = after_lift(history, NOW + 100)
     assert NOW + 100 + LIFT_S <= next_at(lifted, 0.999) < NOW + 100 + 2 * LIFT_S
@@ -160,7 +162,7 @@ def test_p10_after_a_sleep_there_is_one_pass_however_long_it_was(slept_s, draw):
 @pytest.mark.parametrize("outcome", list(Outcome), ids=lambda outcome: outcome.value)
 def test_what_a_person_changes_brings_the_next_pass_soon_and_never_puts_it_off(outcome):
     reason = Reason(ReasonCode.USER_PAUSED, "x", until=NOW + 8 * 3600)
-    history = after_pass(History(NOW - 3600), PassResult(outcome, "x", (reason,)), NOW)
+    history = after_pass(History(NOW - 3600), CycleResult(outcome, "x", (reason,)), NOW)
     once = after_change(history, NOW + 100)
     mendable = outcome in MENDABLE
     assert (next_at(once, 0.5) <= NOW + 100 + 2 * LIFT_S) is mendable

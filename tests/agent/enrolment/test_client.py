@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from agent.errors import NeedsOperator, NeedsUser, PeerFault
+from agent.errors import OperatorActionError, PeerError, UserActionError
 from tests.fakes.aggregator import FakeClient
 from tests.fakes.device import Device
 
@@ -114,7 +114,7 @@ def test_p2_withdrawing_while_the_servers_data_is_fetched_ends_it(device, tmp_pa
         assert await asyncio.to_thread(held.reached.wait, 60)
         await device.call("consent.withdraw", surface="tray")
         held.clients[-1].go_on.set()
-        with pytest.raises(NeedsUser) as raised:
+        with pytest.raises(UserActionError) as raised:
             await running
         assert raised.value.code == "NO_CONSENT"
         assert held.asked == [method]
@@ -126,8 +126,8 @@ def test_p2_withdrawing_while_the_servers_data_is_fetched_ends_it(device, tmp_pa
 def test_a_connection_that_cannot_be_renewed_is_closed(device):
     async def scene():
         held = await hung(device, "", 8)
-        device.server.fail("renew", NeedsOperator("REJECTED_IDENTITY", "No.", ""))
-        with pytest.raises(NeedsOperator):
+        device.server.fail("renew", OperatorActionError("REJECTED_IDENTITY", "No.", ""))
+        with pytest.raises(OperatorActionError):
             await connect(device)
         assert all(client.closed.is_set() for client in held.clients)
 
@@ -166,7 +166,7 @@ def test_a_used_token_is_named_and_nothing_is_kept_of_it(device):
     async def scene():
         await device.join()
         device.server.tokens["one-time-token"] = "another device's request"
-        with pytest.raises(NeedsUser) as raised:
+        with pytest.raises(UserActionError) as raised:
             await connect(device)
         assert raised.value.code == "TOKEN_USED"
         assert not device.agent.terms.enrolment().is_registered
@@ -179,7 +179,7 @@ def test_p1_withdrawing_during_registration_ends_it_there(device):
         await device.join()
         permit = device.agent.gate.permit()
         await device.call("consent.withdraw", surface="tray")
-        with pytest.raises(NeedsUser):
+        with pytest.raises(UserActionError):
             await device.agent.membership.connect(permit)
         assert device.server.calls == []
         assert not device.agent.identity_file_exists()
@@ -191,11 +191,11 @@ def test_a_failed_renewal_matters_only_after_the_certificates_end(device):
     async def scene():
         await device.join()
         await connect(device)
-        device.server.fail("renew", NeedsOperator("REJECTED_IDENTITY", "No.", ""))
+        device.server.fail("renew", OperatorActionError("REJECTED_IDENTITY", "No.", ""))
         device.clock.advance(6 * 24 * 3600)
         await connect(device)
         device.clock.advance(2 * 24 * 3600)
-        with pytest.raises(NeedsOperator):
+        with pytest.raises(OperatorActionError):
             await connect(device)
 
     asyncio.run(scene())
@@ -214,7 +214,7 @@ def test_p8_a_model_is_fetched_once_and_only_the_rounds_own_is_taken(device):
         from dataclasses import replace
 
         other = replace(config, model_version=2, model_digest="ff" * 32)
-        with pytest.raises(PeerFault) as raised:
+        with pytest.raises(PeerError) as raised:
             await device.agent.membership.model(permit, client, other, task)
         assert raised.value.code == "MODEL_NOT_THE_ROUNDS"
         assert device.agent.model_store().floor().version == 1
@@ -251,7 +251,7 @@ def test_the_authority_is_looked_over_once_a_day_and_a_rewritten_log_ends_it(dev
         for forged in ([b"forged", *honest], [honest[0], b"forged", b"more"], honest[:1]):
             device.server.log = forged
             device.clock.advance(86_400)
-            with pytest.raises(PeerFault) as raised:
+            with pytest.raises(PeerError) as raised:
                 await connect(device)
             assert raised.value.code == "ISSUANCE_LOG"
         device.server.log = honest
@@ -266,7 +266,7 @@ def test_a_log_that_cannot_be_fetched_is_looked_at_later(device, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(
                 "agent.enrolment.log_audit.audit",
-                lambda *_: (_ for _ in ()).throw(PeerFault("SERVER_ERROR", "x", "y")),
+                lambda *_: (_ for _ in ()).throw(PeerError("SERVER_ERROR", "x", "y")),
             )
             await connect(device)
             assert device.agent.values.get("issuance_log") is None

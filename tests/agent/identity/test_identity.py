@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import load_pem_x509_certificate
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from agent.errors import NeedsUser, PeerFault
+from agent.errors import PeerError, UserActionError
 from agent.identity.identity import FILE_NAME, IdentityFile
 from agent.identity.keystore import MemoryKeyStore
 from tests.fakes.ca import DAY, TestAuthority
@@ -84,7 +84,7 @@ def test_an_interrupted_enrolment_keeps_its_key(tmp_path):
     identity = IdentityFile(tmp_path, MemoryKeyStore())
     identity.create()
     first = identity.csr_pem()
-    with pytest.raises(NeedsUser) as raised:
+    with pytest.raises(UserActionError) as raised:
         identity.load()
     assert raised.value.code == "NOT_ENROLLED"
     identity.create()
@@ -100,7 +100,7 @@ def _public(csr_pem):
 def test_an_enrolled_device_is_not_overwritten(tmp_path, authority):
     identity = IdentityFile(tmp_path, MemoryKeyStore())
     enroll(identity, authority)
-    with pytest.raises(NeedsUser) as raised:
+    with pytest.raises(UserActionError) as raised:
         identity.create()
     assert raised.value.code == "ALREADY_ENROLLED"
 
@@ -122,7 +122,7 @@ def test_certificates_that_do_not_fit_are_refused_and_change_nothing(tmp_path, a
         "not a certificate",
     ]
     for certificate in wrong:
-        with pytest.raises(PeerFault) as raised:
+        with pytest.raises(PeerError) as raised:
             identity.set_certificate(DEVICE, certificate, authority.pem, SECRET, "")
         assert raised.value.code == "BAD_CERTIFICATE"
     identity.set_certificate(DEVICE, good, authority.pem, SECRET, "")
@@ -163,7 +163,7 @@ def test_p10_a_crash_at_any_step_leaves_an_identity_that_opens(tmp_path, authori
         )
     keystore.countdown = -1
     again = IdentityFile(tmp_path, keystore)
-    with contextlib.suppress(NeedsUser):  # ALREADY_ENROLLED, when the crash came later
+    with contextlib.suppress(UserActionError):  # ALREADY_ENROLLED, when the crash came later
         enroll(again, authority)
     assert again.load().device_id == DEVICE
     again.set_renewed(authority.issue_device(again.renewal_csr_pem(), DEVICE), authority.pem)
@@ -177,7 +177,7 @@ def test_an_older_copy_of_the_file_is_refused(tmp_path, authority):
     old = (tmp_path / FILE_NAME).read_bytes()
     identity.set_renewed(authority.issue_device(identity.renewal_csr_pem(), DEVICE), authority.pem)
     (tmp_path / FILE_NAME).write_bytes(old)
-    with pytest.raises(NeedsUser) as raised:
+    with pytest.raises(UserActionError) as raised:
         identity.load()
     assert raised.value.code == "IDENTITY_DAMAGED"
 
@@ -189,7 +189,7 @@ def test_an_older_copy_of_the_file_is_refused(tmp_path, authority):
 def test_a_damaged_file_says_so_and_can_be_destroyed(tmp_path, content):
     (tmp_path / FILE_NAME).write_bytes(content)
     identity = IdentityFile(tmp_path, MemoryKeyStore())
-    with pytest.raises(NeedsUser) as raised:
+    with pytest.raises(UserActionError) as raised:
         identity.load()
     assert raised.value.code == "IDENTITY_DAMAGED"
     identity.destroy()
@@ -203,7 +203,7 @@ def test_altered_associated_data_is_refused(tmp_path, authority):
     outer = json.loads((tmp_path / FILE_NAME).read_bytes())
     keystore.put("0" * 32, keystore.get(outer["installation_id"]))
     (tmp_path / FILE_NAME).write_text(json.dumps({**outer, "installation_id": "0" * 32}))
-    with pytest.raises(NeedsUser) as raised:
+    with pytest.raises(UserActionError) as raised:
         identity.load()
     assert raised.value.code == "IDENTITY_DAMAGED"
 
@@ -217,7 +217,7 @@ def test_p2_destroy_drops_the_key_at_once_and_can_be_repeated(tmp_path, authorit
     with pytest.raises(RuntimeError):
         identity.destroy()
     assert len((tmp_path / FILE_NAME).read_bytes()) < 120
-    with pytest.raises(NeedsUser) as raised:
+    with pytest.raises(UserActionError) as raised:
         identity.load()
     assert raised.value.code == "NOT_ENROLLED"
     identity.destroy()

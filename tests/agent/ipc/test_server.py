@@ -8,7 +8,7 @@ import stat
 
 import pytest
 
-from agent.errors import NeedsUser, PeerFault
+from agent.errors import PeerError, UserActionError
 from agent.ipc.client import MAX_FRAME_BYTES, Channel, FrameDecoder, NoAgentError, encode
 from agent.ipc.server import MAX_CLIENTS, ChannelServer
 
@@ -28,7 +28,7 @@ class Host:
         if method == "wait":
             await self.gate.wait()
         if method == "refuse":
-            raise NeedsUser("NO_CONSENT", "No.", "Ask.")
+            raise UserActionError("NO_CONSENT", "No.", "Ask.")
         if method == "break":
             raise ZeroDivisionError
         if method == "large":
@@ -129,7 +129,7 @@ def test_a_folder_of_somebody_else_is_not_used(tmp_path, monkeypatch):
     async def scene():
         host = Host(tmp_path / "run" / "agent.sock")
         monkeypatch.setattr("os.getuid", lambda: 4242)
-        with pytest.raises(NeedsUser) as raised:
+        with pytest.raises(UserActionError) as raised:
             await host.server.open()
         assert raised.value.code == "CHANNEL_UNSAFE"
 
@@ -295,5 +295,5 @@ def test_frames_come_in_any_pieces():
         found for place in range(len(stream)) for found in decoder.feed(stream[place : place + 1])
     ] == messages
     assert not decoder.is_inside_frame
-    with pytest.raises(PeerFault):
+    with pytest.raises(PeerError):
         encode({"text": "x" * MAX_FRAME_BYTES})

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from safetensors.numpy import save
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.models.store import ModelStore
 from agent.models.verify import Floor, verify_model
 from agent.protocol.canonical import canonical
@@ -58,7 +58,7 @@ def check(content, metadata=None, signature=None, floor=None):
 
 
 def refusal(*args, **options):
-    with pytest.raises(PeerFault, match="not used") as raised:
+    with pytest.raises(PeerError, match="not used") as raised:
         check(*args, **options)
     assert raised.value.remedy.startswith("The model in use stays")
     return raised.value.code
@@ -151,7 +151,7 @@ def test_p8_the_old_model_stays_in_use_whatever_comes(tmp_path):
     assert current(store) is None
     store.install(check(content_of()))
     for bad in (content_of((float("nan"),) * 4), content_of()[:-1]):
-        with pytest.raises(PeerFault):
+        with pytest.raises(PeerError):
             store.install(check(bad, *described(bad, 8), floor=store.floor()))
     assert current(store).version == 7
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, TargetFile
 
-from agent.errors import AegisError, NeedsUser
+from agent.errors import AegisError, UserActionError
 from agent.models.repository import ModelRepository
 from agent.models.store import ModelStore
 from agent.models.verify import Floor
@@ -300,7 +300,7 @@ def test_p8_a_clock_that_went_back_takes_no_models(world):
     world.clock.wall -= 86_400 - 60
     assert world.update() is None
     world.clock.wall -= 120
-    with pytest.raises(NeedsUser) as raised:
+    with pytest.raises(UserActionError) as raised:
         world.update()
     assert raised.value.code == "CLOCK_WENT_BACK"
     assert world.current().version == 1
@@ -318,7 +318,7 @@ def test_a_clock_that_was_far_ahead_once_and_is_set_right_leaves_no_mark(world):
 
 def test_offline_passes_through_as_it_is(world):
     def offline(path, max_bytes):
-        raise NeedsUser("OFFLINE", "No network.", "Later.")
+        raise UserActionError("OFFLINE", "No network.", "Later.")
 
     world.fetch = offline
     assert refusal(world) == "OFFLINE"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.errors import InternalError, PeerFault
+from agent.errors import InternalError, PeerError
 from agent.privacy import codec
 from agent.privacy.plan import headroom, plan_local, plan_secagg
 from agent.privacy.zcdp import sent_words
@@ -119,14 +119,14 @@ def test_p11_a_sum_out_of_range_is_refused():
     words[3] = headroom(config, 1)
     codec.decode_sum(words, config, 1)
     words[3] += 1
-    with pytest.raises(PeerFault) as raised:
+    with pytest.raises(PeerError) as raised:
         codec.decode_sum(words, config, 1)
     assert raised.value.code == "SUM_OUT_OF_RANGE"
 
 
 @pytest.mark.parametrize(("shape", "count"), [((63,), 1), ((64,), 0), ((64, 1), 1)])
 def test_p11_a_sum_of_another_shape_is_refused(shape, count):
-    with pytest.raises(PeerFault) as raised:
+    with pytest.raises(PeerError) as raised:
         codec.decode_sum(np.zeros(shape, np.uint32), make(64), count)
     assert raised.value.code == "WRONG_SHAPE"
 

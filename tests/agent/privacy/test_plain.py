@@ -8,7 +8,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.errors import InternalError, PeerFault
+from agent.errors import InternalError, PeerError
 from agent.privacy import plain
 from agent.privacy.plan import plan_local
 from agent.protocol import envelope
@@ -65,7 +65,7 @@ def test_p6_no_round_takes_it():
         Task("t", "s", "logistic", 5, Mode.LOCAL, 10, 100, 1000, 1), rho_units_per_round=2**36
     )
     body, _ = plain.compress(np.ones(5), np.zeros(5), 2)
-    with pytest.raises(PeerFault):
+    with pytest.raises(PeerError):
         check_update(envelope.decode(body), config)
 
 
@@ -111,6 +111,6 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_p11_what_is_not_a_plain_update_is_refused(name):
-    with pytest.raises(PeerFault):
+    with pytest.raises(PeerError):
         plain.expand(BAD[name], 4)
     assert plain.expand(packed(scaled(1.0)), 4).tolist() == [1.0, 0, 0, 0]

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.errors import NeedsOperator
+from agent.errors import OperatorActionError
 from agent.privacy.plan import headroom, padded, plan_local, plan_secagg
-from agent.privacy.policy import Limits, check_config
+from agent.privacy.policy import DeviceLimits, check_config
 from agent.privacy.zcdp import rho_for_epsilon, rho_units
 from agent.protocol.limits import MAX_NOISE_UNITS, MIN_NOISE_UNITS
 from agent.protocol.messages import Mode, RoundConfig, Task
 
-ANY = Limits(min_group=2, min_sum=2, gamma_milli=0, max_rho_units=2**60)
+ANY = DeviceLimits(min_group=2, min_sum=2, gamma_milli=0, max_rho_units=2**60)
 
 
 def task(d, mode, clip_milli=1000):
@@ -52,7 +52,7 @@ def test_a_plan_is_acceptable_and_within_its_price(
                 Mode.SECAGG,
             ),
         ]
-    except NeedsOperator as error:
+    except OperatorActionError as error:
         if error.code != "PRICE_TOO_LOW":
             raise
         return
@@ -84,10 +84,10 @@ def test_a_vector_of_ten_thousand_is_sent_in_less_than_27_kilobytes():
 
 
 def test_impossible_plans_are_named():
-    with pytest.raises(NeedsOperator) as raised:
+    with pytest.raises(OperatorActionError) as raised:
         plan_local(task(100_000, Mode.LOCAL), rho_units_per_round=100)
     assert raised.value.code == "PRICE_TOO_LOW"
-    with pytest.raises(NeedsOperator) as raised:
+    with pytest.raises(OperatorActionError) as raised:
         plan_secagg(task(10, Mode.SECAGG), rho_units_per_round=2**30, g_max=200, min_sum=40)
     assert raised.value.code == "GROUP_PLAN"
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.privacy.plan import plan_local, plan_secagg
-from agent.privacy.policy import Limits, check_config
+from agent.privacy.policy import DeviceLimits, check_config
 from agent.protocol.messages import Mode, Task
 
 GROUP = Task("t", "s", "logistic", 116, Mode.SECAGG, 10, 100, 1000, 1)
@@ -30,8 +30,10 @@ BREACHES = {
 
 @pytest.mark.parametrize("code", BREACHES)
 def test_p3_each_bound_has_its_refusal(code):
-    with pytest.raises(PeerFault) as raised:
-        check_config(replace(SECAGG_CONFIG, **BREACHES[code]), GROUP, Limits(max_rho_units=2**60))
+    with pytest.raises(PeerError) as raised:
+        check_config(
+            replace(SECAGG_CONFIG, **BREACHES[code]), GROUP, DeviceLimits(max_rho_units=2**60)
+        )
     assert raised.value.code == code
 
 
@@ -49,23 +51,23 @@ def test_p3_each_bound_has_its_refusal(code):
     ],
 )
 def test_p3_shape_sensitivity_and_price(change, code):
-    with pytest.raises(PeerFault) as raised:
-        check_config(replace(SECAGG_CONFIG, **change), GROUP, Limits())
+    with pytest.raises(PeerError) as raised:
+        check_config(replace(SECAGG_CONFIG, **change), GROUP, DeviceLimits())
     assert raised.value.code == code
 
 
 def test_p3_what_was_planned_is_accepted():
-    check_config(SECAGG_CONFIG, GROUP, Limits())
-    check_config(LOCAL_CONFIG, LOCAL, Limits())
+    check_config(SECAGG_CONFIG, GROUP, DeviceLimits())
+    check_config(LOCAL_CONFIG, LOCAL, DeviceLimits())
     check_config(
         plan_local(LOCAL, rho_units_per_round=2**34, subset_k=50, subset_seed="ab" * 32),
         LOCAL,
-        Limits(),
+        DeviceLimits(),
     )
 
 
 def test_p3_lower_bounds_of_a_test_say_so():
-    assert not Limits().are_for_tests
-    assert not Limits(min_group=64).are_for_tests
-    assert Limits(min_group=3).are_for_tests
-    assert Limits(gamma_milli=0).are_for_tests
+    assert not DeviceLimits().are_for_tests
+    assert not DeviceLimits(min_group=64).are_for_tests
+    assert DeviceLimits(min_group=3).are_for_tests
+    assert DeviceLimits(gamma_milli=0).are_for_tests

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.privacy import codec, weights
 from agent.privacy.plan import plan_secagg
-from agent.privacy.policy import Limits, check_config
+from agent.privacy.policy import DeviceLimits, check_config
 from agent.privacy.zcdp import rho_units
 from agent.protocol.messages import Mode, Task
 
@@ -44,11 +44,11 @@ def test_p5_update_and_weight_together_stay_within_the_clipping_norm(rows, lengt
 def test_p5_a_weighted_round_costs_what_an_unweighted_one_does():
     price = 2**40 // 300
     config = plan(TASK, price)
-    check_config(config, TASK, Limits())
+    check_config(config, TASK, DeviceLimits())
     assert rho_units(config) <= price
     for other in (PLAIN, replace(TASK, d=21)):
-        with pytest.raises(PeerFault) as raised:
-            check_config(config, other, Limits())
+        with pytest.raises(PeerError) as raised:
+            check_config(config, other, DeviceLimits())
         assert raised.value.code == "ROUND_SHAPE"
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.protocol import codec, envelope
 from agent.protocol.keys import pair_key, self_key, self_secret_digest
 from agent.protocol.masking import apply
@@ -239,7 +239,7 @@ def test_p11_another_context_another_kind_a_longer_or_shorter_payload(name):
             (header, payload[:-1] if payload else b"\0"),
         ]
     for head, content in wrong:
-        with pytest.raises(PeerFault):
+        with pytest.raises(PeerError):
             decode(envelope.encode(head, content))
 
 
@@ -267,12 +267,12 @@ def test_p11_fields_out_of_range(name, field, values):
             changed = envelope.encode({**read.header, field: value}, read.payload)
         except TypeError:
             continue
-        with pytest.raises(PeerFault):
+        with pytest.raises(PeerError):
             decode(changed)
 
 
 def test_p11_random_damage_is_refused_or_harmless():
-    """A flipped bit anywhere raises nothing but a PeerFault; it goes unseen only in a header's text
+    """A flipped bit anywhere raises nothing but a PeerError; it goes unseen only in a header's text
     that no check depends on.
     """
     draw, unseen = random.Random(5), 0
@@ -282,7 +282,7 @@ def test_p11_random_damage_is_refused_or_harmless():
             spoiled[draw.randrange(len(body))] ^= 1 << draw.randrange(8)
             try:
                 decode(bytes(spoiled))
-            except PeerFault:
+            except PeerError:
                 continue
             unseen += 1
             assert envelope.decode(bytes(spoiled)).payload == envelope.decode(body).payload

@@ -13,7 +13,7 @@ from http_message_signatures.algorithms import ECDSA_P256_SHA256
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.identity.identity import SoftwareSigner
 from agent.protocol.http_signature import COMPONENTS, TAG, SignedBy, sign_request, verify_request
 
@@ -72,7 +72,7 @@ def test_as_sent_it_holds():
     ],
 )
 def test_altered_on_its_way_it_does_not(change):
-    with pytest.raises(PeerFault) as raised:
+    with pytest.raises(PeerError) as raised:
         check(signed(), **change)
     assert raised.value.code == "BAD_REQUEST_SIGNATURE"
 
@@ -105,7 +105,7 @@ def replaced(name, old, new):
     ],
 )
 def test_with_any_header_altered_it_does_not(headers):
-    with pytest.raises(PeerFault) as raised:
+    with pytest.raises(PeerError) as raised:
         check(headers)
     assert raised.value.code == "BAD_REQUEST_SIGNATURE"
 

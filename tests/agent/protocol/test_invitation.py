@@ -7,7 +7,7 @@ import zlib
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.errors import NeedsUser, PeerFault
+from agent.errors import PeerError, UserActionError
 from agent.protocol.canonical import canonical
 from agent.protocol.invitation import (
     Invitation,
@@ -43,7 +43,7 @@ def test_every_changed_character_is_found():
     text = format_invitation(INVITATION, KEY)
     for at in range(0, len(text), 7):
         altered = text[:at] + ("A" if text[at] != "A" else "B") + text[at + 1 :]
-        with pytest.raises(NeedsUser) as raised:
+        with pytest.raises(UserActionError) as raised:
             parse_invitation(altered)
         assert raised.value.code in {"INVITATION_BAD", "INVITATION_VERSION"}
 
@@ -62,14 +62,14 @@ def test_every_changed_character_is_found():
     ],
 )
 def test_nonsense_is_one_clear_error(text):
-    with pytest.raises(NeedsUser, match="cannot be read") as raised:
+    with pytest.raises(UserActionError, match="cannot be read") as raised:
         parse_invitation(text)
     assert raised.value.code == "INVITATION_BAD"
     assert raised.value.remedy
 
 
 def test_another_version_is_named():
-    with pytest.raises(NeedsUser) as raised:
+    with pytest.raises(UserActionError) as raised:
         parse_invitation("aegis2.abc.def")
     assert raised.value.code == "INVITATION_VERSION"
 
@@ -82,7 +82,7 @@ def _packed(body: bytes) -> str:
 def test_a_decompression_bomb_is_refused_within_bounds():
     bomb = _packed(b"[" * 8_000_000)
     assert len(bomb) < 16_000
-    with pytest.raises(NeedsUser, match="cannot be read"):
+    with pytest.raises(UserActionError, match="cannot be read"):
         parse_invitation(bomb)
 
 
@@ -109,7 +109,7 @@ def test_fields_out_of_range_are_refused_on_both_ends(change):
         ValueError, match=r"(?i)server|port|token|ca_pem|key|root_sha256|privacy|operator"
     ):
         format_invitation(dataclasses.replace(INVITATION, **change), KEY)
-    with pytest.raises(NeedsUser, match="cannot be read"):
+    with pytest.raises(UserActionError, match="cannot be read"):
         parse_invitation(
             _packed(
                 canonical({"invitation": wrong, "signature": sign(KEY, Context.INVITATION, wrong)})
@@ -125,7 +125,7 @@ def test_unknown_and_mistyped_fields_are_refused():
         {**good, "operator": []},
         {**good, "privacy": {"mode": "local"}},
     ):
-        with pytest.raises(NeedsUser, match="cannot be read"):
+        with pytest.raises(UserActionError, match="cannot be read"):
             parse_invitation(
                 _packed(
                     canonical(
@@ -146,6 +146,6 @@ def test_a_signature_is_worth_nothing_under_another_label_or_key():
         (public_hex(KEY), Context.OFFER, {"a": 1}, "zz"),
         ("short", Context.OFFER, {"a": 1}, signature),
     ]:
-        with pytest.raises(PeerFault) as raised:
+        with pytest.raises(PeerError) as raised:
             verify(key, context, value, held)
         assert raised.value.code == "BAD_SIGNATURE"

@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.protocol.canonical import canonical
 from agent.protocol.issuance import LogHead, check_entry, check_growth, head_bytes, read_head
 from agent.protocol.log_tree import Tree, leaf_hash
@@ -63,9 +63,9 @@ def test_a_head_that_the_authority_did_not_sign(change):
         "root": HEAD.root,
         "signature": authority.key.sign(head_bytes(HEAD), ECDSA(SHA256())).hex(),
     }
-    with pytest.raises(PeerFault, match="is not signed by the authority"):
+    with pytest.raises(PeerError, match="is not signed by the authority"):
         read_head({**said, **change}, authority.pem)
-    with pytest.raises(PeerFault, match="is not signed by the authority"):
+    with pytest.raises(PeerError, match="is not signed by the authority"):
         read_head(said, TestAuthority().pem)
 
 
@@ -89,7 +89,7 @@ def test_a_head_that_the_authority_did_not_sign(change):
     ids=lambda change: str(change)[:40],
 )
 def test_an_entry_that_is_not_in_the_log(change):
-    with pytest.raises(PeerFault, match="does not hold this device's certificate"):
+    with pytest.raises(PeerError, match="does not hold this device's certificate"):
         check_entry(HEAD, {**PROOF, **change}, MINE)
 
 
@@ -106,5 +106,5 @@ def test_an_entry_that_is_not_in_the_log(change):
     ids=["other past", "other size", "other head", "no proof", "no list", "no size"],
 )
 def test_a_past_that_was_changed(earlier, change):
-    with pytest.raises(PeerFault, match="was changed since"):
+    with pytest.raises(PeerError, match="was changed since"):
         check_growth(earlier, HEAD, {**GROWTH, **change})

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.protocol.packing import pack, packed_bytes, unpack
 
 KNOWN = {16: "2301efbe", 20: "2301f0eedb", 24: "230100efbead", 32: "23010000efbeadde"}
@@ -31,7 +31,7 @@ def test_known_bytes(bits):
     [(b"", 1), (bytes(4), 1), (bytes(6), 1), (b"\0\0\xf0\0\0", 1), (b"\0\0\0\0\1", 1)],
 )
 def test_p11_wrong_length_or_padding(content, count):
-    with pytest.raises(PeerFault) as raised:
+    with pytest.raises(PeerError) as raised:
         unpack(content, 20, count)
     assert raised.value.code == "WRONG_SHAPE"
 

@@ -6,11 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import PeerFault
-from agent.protocol.states import DEVICE, GROUP, Device, Group, Heard, Met, Say, page, step
+from agent.errors import PeerError
+from agent.protocol.states import (
+    DEVICE,
+    GROUP,
+    DeviceAction,
+    DeviceEvent,
+    DeviceState,
+    GroupEvent,
+    GroupState,
+    page,
+    step,
+)
 
-ENDS = {Device.UNMASKED, Device.LEFT, Group.DONE, Group.ABORTED}
-TABLES = [(DEVICE, Device, Heard), (GROUP, Group, Met)]
+ENDS = {DeviceState.UNMASKED, DeviceState.LEFT, GroupState.DONE, GroupState.ABORTED}
+TABLES = [(DEVICE, DeviceState, DeviceEvent), (GROUP, GroupState, GroupEvent)]
 
 
 @pytest.mark.parametrize(("table", "states", "events"), TABLES)
@@ -20,7 +30,7 @@ def test_what_is_not_in_the_table_is_refused(table, states, events):
             if (state, event) in table:
                 assert step(table, state, event) == table[state, event]
             else:
-                with pytest.raises(PeerFault) as raised:
+                with pytest.raises(PeerError) as raised:
                     step(table, state, event)
                 assert raised.value.code == "OUT_OF_TURN"
 
@@ -43,7 +53,7 @@ def test_every_state_is_reached_and_leads_to_an_end(table, states, events):
 
 def test_p6_signing_and_opening_happen_at_most_once():
     """No way leads through SIGN or OPEN twice: the states after them never come back."""
-    for once in (Say.SIGN, Say.OPEN):
+    for once in (DeviceAction.SIGN, DeviceAction.OPEN):
         (start,) = [after for after, action in DEVICE.values() if action is once]
         seen, todo = set(), [start]
         while todo:

@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 
 from agent.app import NoConditions
-from agent.errors import NeedsUser
+from agent.errors import UserActionError
 from agent.reasons import Reason, ReasonCode
 from agent.status import AgentState, Status
 from tests.fakes.device import Device
@@ -49,8 +49,8 @@ def test_status_travels_unchanged(device):
 def test_a_fault_shows_as_a_reason_or_an_error_until_a_pass_succeeds(device, code, reason, state):
     async def scene():
         await device.join()
-        device.server.fail("offer", NeedsUser(code, "It broke.", "Mend it."))
-        with pytest.raises(NeedsUser):
+        device.server.fail("offer", UserActionError(code, "It broke.", "Mend it."))
+        with pytest.raises(UserActionError):
             await device.make_pass()
         assert codes(device) == ([reason] if reason else [])
         status = device.agent.status()
@@ -107,7 +107,7 @@ def test_p5_a_ledger_that_was_altered_counts_as_spent(device):
         budget = device.agent.status().budget
         assert budget.epsilon_ledger == budget.epsilon_period
         assert codes(device) == ["BUDGET_SPENT"]
-        with pytest.raises(NeedsUser) as raised:
+        with pytest.raises(UserActionError) as raised:
             await device.make_pass()
         assert raised.value.code == "CHAIN_BROKEN"
         assert len(device.server.updates) == 1

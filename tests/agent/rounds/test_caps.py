@@ -4,7 +4,7 @@ of a day, the budget.
 
 import asyncio
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.rounds import budget_gate
 from tests.fakes.in_process_fleet import outcomes
 
@@ -17,7 +17,7 @@ def test_p4_an_abort_after_the_charge_allows_one_re_seal_with_fresh_noise(
         town.server.lies["masked"] = lambda *_: lie()
 
         def lie():
-            raise PeerFault("ROUND_CLOSED", "The group ended.", "")
+            raise PeerError("ROUND_CLOSED", "The group ended.", "")
 
         bodies = []
         for attempt in range(1, 5):
@@ -45,7 +45,7 @@ def test_p4_aborts_before_the_charge_cost_nothing_however_many(town):
         await town.join()
 
         def lie(*_):
-            raise PeerFault("ROUND_CLOSED", "The group ended.", "")
+            raise PeerError("ROUND_CLOSED", "The group ended.", "")
 
         town.server.lies["shares"] = lie
         for _ in range(4):
@@ -91,7 +91,7 @@ def test_p4_a_server_with_a_new_model_for_every_lie_meets_the_cap_of_a_day(town,
     monkeypatch.setattr(budget_gate, "MAX_CHARGES_PER_DAY", 3)
 
     def lie(*_):
-        raise PeerFault("ROUND_CLOSED", "The group ended.", "")
+        raise PeerError("ROUND_CLOSED", "The group ended.", "")
 
     async def scene():
         await town.join()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import NeedsUser, PeerFault
+from agent.errors import PeerError, UserActionError
 from agent.rounds.outcome import Outcome
 from agent.status import AgentState
 from agent.store.ledger import Sending
@@ -25,7 +25,7 @@ def device(tmp_path):
 
 
 def offline():
-    return NeedsUser("OFFLINE", "The server cannot be reached.", "Check the network.")
+    return UserActionError("OFFLINE", "The server cannot be reached.", "Check the network.")
 
 
 def test_the_whole_way_from_a_yes_to_a_receipt(device):
@@ -52,10 +52,10 @@ def test_p1_without_consent_nothing_is_made_asked_or_sent(device):
     async def scene():
         await device.call("enroll", invitation=device.server.invitation())
         device.add_rows(20)
-        with pytest.raises(NeedsUser) as raised:
+        with pytest.raises(UserActionError) as raised:
             await device.make_pass()
         assert raised.value.code == "NO_CONSENT"
-        with pytest.raises(NeedsUser):
+        with pytest.raises(UserActionError):
             await device.call("samples.add", paths=["/x/a.exe"], label="benign")
         assert (device.server.calls, device.worker.calls) == ([], [])
         assert not device.agent.identity_file_exists()
@@ -67,12 +67,12 @@ def test_p1_without_consent_nothing_is_made_asked_or_sent(device):
 def test_granted_without_an_invitation_contacts_nobody_and_joining_asks_again(device):
     async def scene():
         await device.grant()
-        with pytest.raises(NeedsUser) as raised:
+        with pytest.raises(UserActionError) as raised:
             await device.make_pass()
         assert raised.value.code == "NOT_ENROLLED"
         await device.call("enroll", invitation=device.server.invitation())
         assert (await device.call("status"))["consent"]["state"] == "STALE"
-        with pytest.raises(NeedsUser) as raised:
+        with pytest.raises(UserActionError) as raised:
             await device.make_pass()
         assert raised.value.code == "NO_CONSENT"
         assert device.server.calls == []
@@ -84,7 +84,7 @@ def test_p10_an_answer_that_was_lost_is_fetched_with_the_same_bytes_and_charged_
     async def scene():
         await device.join()
         device.server.fail("after send_update", offline())
-        with pytest.raises(NeedsUser):
+        with pytest.raises(UserActionError):
             await device.make_pass()
         sent = dict(device.server.updates)
         device.restart()
@@ -103,7 +103,7 @@ def test_p4_an_update_that_never_left_is_sent_while_its_round_is_open_and_not_af
     async def scene():
         await device.join()
         device.server.fail("send_update", offline())
-        with pytest.raises(NeedsUser):
+        with pytest.raises(UserActionError):
             await device.make_pass()
         assert [entry.state for entry in device.agent.ledger.entries()] == [Sending.UNSENT]
         device.restart()
@@ -126,7 +126,7 @@ def test_p10_a_crash_in_registration_strands_nobody(device):
         await device.join()
         for step in ("register", "offer", "model"):
             device.server.fail(step, offline())
-            with pytest.raises(NeedsUser):
+            with pytest.raises(UserActionError):
                 await device.make_pass()
             device.restart()
             device.server.fail(step, None)
@@ -216,12 +216,12 @@ def test_a_pause_stops_training_before_it_writes_anything(device, monkeypatch, f
         def slow(key, value):
             seen.append((key, device.worker.is_held))
             if fails:
-                raise NeedsUser("DISK_FULL", "The disk is full.", "Free some space.")
+                raise UserActionError("DISK_FULL", "The disk is full.", "Free some space.")
             put(key, value)
 
         monkeypatch.setattr(device.agent.values, "put", slow)
         if fails:
-            with pytest.raises(NeedsUser):
+            with pytest.raises(UserActionError):
                 await device.call("pause")
             assert not running.done()
         else:
@@ -240,7 +240,9 @@ def test_a_worker_that_was_ended_with_its_pass_is_no_fault(device, monkeypatch):
         await device.join()
 
         async def stopped(*_, **__):
-            raise NeedsUser("WORKER_STOPPED", "The work was stopped before it was finished.", "")
+            raise UserActionError(
+                "WORKER_STOPPED", "The work was stopped before it was finished.", ""
+            )
 
         monkeypatch.setattr(device.worker, "train", stopped)
         assert (await device.make_pass()).outcome is Outcome.STOPPED
@@ -252,7 +254,7 @@ def test_p2_withdrawal_empties_the_outbox_and_a_crash_right_after_changes_nothin
     async def scene():
         await device.join()
         device.server.fail("send_update", offline())
-        with pytest.raises(NeedsUser):
+        with pytest.raises(UserActionError):
             await device.make_pass()
         notice = await device.call("consent.show")
         from agent.consent.record import Act, Evidence
@@ -353,11 +355,11 @@ def test_p3_a_round_that_breaks_the_devices_bounds_is_refused(device):
         good = device.server.config
         for changes in ({"noise_var": 4}, {"model_version": 9}, {"model_digest": "ff" * 32}):
             device.server.config = replace(good, **changes)
-            with pytest.raises(PeerFault):
+            with pytest.raises(PeerError):
                 await device.make_pass()
         device.server.config = good
         device.server.task = replace(device.server.task, clip_milli=9000)
-        with pytest.raises(PeerFault) as raised:
+        with pytest.raises(PeerError) as raised:
             await device.make_pass()
         assert raised.value.code == "TASK_CHANGED"
         assert device.agent.ledger.charges() == []
@@ -370,7 +372,7 @@ def test_p8_a_wrong_model_is_not_trained_on(device):
     async def scene():
         await device.join()
         device.server.content = device.server.content[:-1] + b"\x01"
-        with pytest.raises(PeerFault):
+        with pytest.raises(PeerError):
             await device.make_pass()
         assert device.worker.calls == []
         assert device.agent.status().state is AgentState.ERROR
@@ -433,7 +435,7 @@ def test_export_holds_everything_and_no_secret(device, tmp_path):
             "updates": [entry["round_id"]],
         }
         await device.call("consent.withdraw", surface="cli")
-        with pytest.raises(NeedsUser, match="withdrew"):
+        with pytest.raises(UserActionError, match="withdrew"):
             await device.call("export", path=str(target), server=True)
 
     asyncio.run(scene())
@@ -447,7 +449,7 @@ def test_p11_a_full_disk_charges_nothing_and_sends_nothing(device):
         (pages,) = database.row("PRAGMA page_count")
         database.row(f"PRAGMA max_page_count = {pages}")
         device.worker.payload_bytes = 1_000_000
-        with pytest.raises(NeedsUser) as raised:
+        with pytest.raises(UserActionError) as raised:
             await device.make_pass()
         assert raised.value.code == "DISK_FULL"
         assert device.server.updates == {}
@@ -468,7 +470,7 @@ def test_run_now_passes_the_persons_own_limits_and_nothing_else(device):
         assert result.outcome is Outcome.SENT
         device.server.next_round()
         await device.call("consent.withdraw", surface="tray")
-        with pytest.raises(NeedsUser):
+        with pytest.raises(UserActionError):
             await device.agent.make_pass(hold_s=0, override=True)
 
     asyncio.run(scene())
@@ -482,7 +484,7 @@ def test_interrupted_training_goes_on_where_it_was(device):
         async def interrupted(task, model, rows, labels, scratch, job_key):
             used.append((scratch, job_key))
             if len(used) == 1:
-                raise NeedsUser(
+                raise UserActionError(
                     "TRAINING_INTERRUPTED",
                     "Training was interrupted and kept.",
                     "It goes on where it was.",
@@ -509,7 +511,7 @@ def test_interrupted_training_goes_on_after_a_crash_and_not_after_a_withdrawal(d
             used.append((scratch, job_key))
             Path(scratch).write_bytes(b"half")
             Path(scratch + ".checkpoint").write_bytes(b"encrypted")
-            raise NeedsUser(
+            raise UserActionError(
                 "TRAINING_INTERRUPTED",
                 "Training was interrupted and kept.",
                 "It goes on where it was.",

@@ -8,17 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agent.errors import PeerFault
-from agent.privacy.policy import Limits
+from agent.errors import PeerError
+from agent.privacy.policy import DeviceLimits
 from agent.protocol import codec, merkle
 from agent.protocol.packing import unpack
-from agent.protocol.states import DEVICE, Device, Heard
+from agent.protocol.states import DEVICE, DeviceEvent, DeviceState
 from tests.fakes.ca import TestAuthority
 from tests.fakes.secagg import KINDS, Fleet, plan
 
 
 def refused(code, call, *arguments):
-    with pytest.raises(PeerFault) as raised:
+    with pytest.raises(PeerError) as raised:
         call(*arguments)
     assert raised.value.code == code
     assert raised.value.message.endswith(".")
@@ -63,7 +63,7 @@ class Lie:
         return [member.advertisement for member in self.roster().members]
 
     def gone(self):
-        assert self.client.state is Device.LEFT
+        assert self.client.state is DeviceState.LEFT
         assert (
             not {"_sealing", "_masking", "_self_secret", "_sealing_secrets", "_held"}
             & self.client.__dict__.keys()
@@ -71,7 +71,7 @@ class Lie:
 
 
 def test_p6_a_group_below_this_devices_own_minimum():
-    lie = Lie(limits=Limits(min_group=6, min_sum=2, gamma_milli=0))
+    lie = Lie(limits=DeviceLimits(min_group=6, min_sum=2, gamma_milli=0))
     refused("ROSTER_SIZE", lie.client.shares, lie.inbox("advertise"))
     lie.gone()
 
@@ -248,7 +248,7 @@ def test_a_message_played_again_from_elsewhere_fits_nothing(until, after, call, 
     """Genuine messages of the same devices' other meeting, with every signature right."""
     lie, other = Lie(until=until), Lie(until=until, config=plan(5, round_id=round_id))
     replayed = other.inbox(after)
-    with pytest.raises(PeerFault) as raised:
+    with pytest.raises(PeerError) as raised:
         getattr(lie.client, call)(replayed)
     # Another group's roster has this round's context: it is refused for what is in it.
     expected = {"ROSTER_SELF"} if (after, round_id) == ("advertise", 7) else {"WRONG_CONTEXT"}
@@ -339,7 +339,9 @@ def test_p6_survivors_below_the_minimum_or_without_this_device(survivors):
 
 def test_p6_this_devices_own_minimum_stands_above_the_rounds():
     lie = Lie(
-        until=2, config=plan(5, min_sum=3), limits=Limits(min_group=3, min_sum=5, gamma_milli=0)
+        until=2,
+        config=plan(5, min_sum=3),
+        limits=DeviceLimits(min_group=3, min_sum=5, gamma_milli=0),
     )
     refused("SURVIVORS", lie.client.consistency, codec.encode_survivors(lie.context, {0, 1, 2, 3}))
 
@@ -360,7 +362,7 @@ def test_p6_one_set_of_survivors_is_signed_ever():
     lie = Lie(until=2)
     lie.client.consistency(lie.inbox("masked"))
     refused("OUT_OF_TURN", lie.client.consistency, codec.encode_survivors(lie.context, {0, 1, 2}))
-    assert lie.client.state is Device.SIGNED
+    assert lie.client.state is DeviceState.SIGNED
 
 
 def test_p6_two_views_of_the_survivors_find_no_quorum():
@@ -406,7 +408,7 @@ def test_p6_unmask_is_answered_once_and_secrets_are_gone():
     body = lie.inbox("consistency")
     lie.client.unmask(body)
     refused("OUT_OF_TURN", lie.client.unmask, body)
-    assert lie.client.state is Device.UNMASKED
+    assert lie.client.state is DeviceState.UNMASKED
     assert not {"_masking", "_self_secret", "_held"} & lie.client.__dict__.keys()
 
 
@@ -481,39 +483,39 @@ def test_p6_a_late_input_stays_covered_after_its_pair_masks_are_known():
 # Turns, leaving, restart
 
 CALLS = {
-    Heard.JOIN: lambda client: client.advertise(),
-    Heard.ROSTER: lambda client: client.shares(b""),
-    Heard.INBOX: lambda client: client.accept_shares(b""),
-    Heard.SEALED: lambda client: client.mask(b""),
-    Heard.SURVIVORS: lambda client: client.consistency(b""),
-    Heard.SIGNATURES: lambda client: client.unmask(b""),
+    DeviceEvent.JOIN: lambda client: client.advertise(),
+    DeviceEvent.ROSTER: lambda client: client.shares(b""),
+    DeviceEvent.INBOX: lambda client: client.accept_shares(b""),
+    DeviceEvent.SEALED: lambda client: client.mask(b""),
+    DeviceEvent.SURVIVORS: lambda client: client.consistency(b""),
+    DeviceEvent.SIGNATURES: lambda client: client.unmask(b""),
 }
 REACHED = {
-    Device.ADVERTISED: 0,
-    Device.SHARED: 1,
-    Device.READY: 1,
-    Device.MASKED: 2,
-    Device.SIGNED: 3,
-    Device.UNMASKED: 4,
+    DeviceState.ADVERTISED: 0,
+    DeviceState.SHARED: 1,
+    DeviceState.READY: 1,
+    DeviceState.MASKED: 2,
+    DeviceState.SIGNED: 3,
+    DeviceState.UNMASKED: 4,
 }
 
 
 def at(state):
     """A client in a state, reached honestly."""
-    if state is Device.NEW:
+    if state is DeviceState.NEW:
         return Fleet(3).peers[0].client
-    if state is Device.LEFT:
+    if state is DeviceState.LEFT:
         client = Fleet(3).peers[0].client
         client.wipe()
         return client
     lie = Lie(n=3, until=REACHED[state])
-    if state is Device.READY:
+    if state is DeviceState.READY:
         lie.client.accept_shares(lie.inbox("shares"))
     assert lie.client.state is state
     return lie.client
 
 
-@pytest.mark.parametrize("state", Device)
+@pytest.mark.parametrize("state", DeviceState)
 def test_every_call_out_of_turn_changes_nothing(state):
     client = at(state)
     before = dict(client.__dict__)
@@ -523,39 +525,48 @@ def test_every_call_out_of_turn_changes_nothing(state):
     assert client.__dict__ == before
 
 
-@pytest.mark.parametrize("state", [state for state in Device if state is not Device.UNMASKED])
+@pytest.mark.parametrize(
+    "state", [state for state in DeviceState if state is not DeviceState.UNMASKED]
+)
 def test_p2_leaving_from_every_state_is_one_message_and_forgets_everything(state):
     client = at(state)
     body = client.leave("WITHDRAWN")
     assert len(body) < 300
-    assert client.state is Device.LEFT
+    assert client.state is DeviceState.LEFT
     assert not {"_sealing", "_masking", "_self_secret", "_held"} & client.__dict__.keys()
     client.wipe()
     assert client.leave("WITHDRAWN") == body
 
 
 def test_p2_after_unmasking_there_is_nothing_to_leave():
-    client = at(Device.UNMASKED)
+    client = at(DeviceState.UNMASKED)
     refused("OUT_OF_TURN", client.leave, "WITHDRAWN")
 
 
 @pytest.mark.parametrize(
-    "event", [Heard.ROSTER, Heard.INBOX, Heard.SEALED, Heard.SURVIVORS, Heard.SIGNATURES]
+    "event",
+    [
+        DeviceEvent.ROSTER,
+        DeviceEvent.INBOX,
+        DeviceEvent.SEALED,
+        DeviceEvent.SURVIVORS,
+        DeviceEvent.SIGNATURES,
+    ],
 )
 @pytest.mark.parametrize("content", [b"", b"AEG1", bytes(64), bytes(range(200)) * 2])
 def test_p11_garbage_ends_the_round_and_nothing_else(event, content):
     state = next(state for state, heard in DEVICE if heard is event)
     client = at(state)
     calls = {
-        Heard.ROSTER: client.shares,
-        Heard.INBOX: client.accept_shares,
-        Heard.SEALED: client.mask,
-        Heard.SURVIVORS: client.consistency,
-        Heard.SIGNATURES: client.unmask,
+        DeviceEvent.ROSTER: client.shares,
+        DeviceEvent.INBOX: client.accept_shares,
+        DeviceEvent.SEALED: client.mask,
+        DeviceEvent.SURVIVORS: client.consistency,
+        DeviceEvent.SIGNATURES: client.unmask,
     }
-    with pytest.raises(PeerFault):
+    with pytest.raises(PeerError):
         calls[event](content)
-    assert client.state is Device.LEFT
+    assert client.state is DeviceState.LEFT
 
 
 # Masks

@@ -10,13 +10,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agent.errors import NeedsUser
+from agent.errors import UserActionError
 from agent.privacy.codec import decode_sum
 from agent.rounds.outcome import Outcome
 from agent.store.ledger import Sending
 from server_stub.demo.inprocess_worker import InProcessWorker
 from tests.fakes.clock import FakeClock
-from tests.fakes.in_process_fleet import Town, device_id, outcomes, until
+from tests.fakes.in_process_fleet import InProcessFleet, device_id, outcomes, until
 from tests.fakes.meeting_http import MeetingSite
 
 
@@ -112,7 +112,7 @@ def test_the_whole_way_over_tls_with_real_training_and_sealing(tmp_path):
         assert sum(result.bytes_up for result in results) == sum(site.bytes_in.values())
         assert set(site.bytes_in) == {"advertise", "shares", "updates", "consistency", "unmask"}
 
-    town = Town(tmp_path, worker=lambda _: InProcessWorker(), client_factory=None)
+    town = InProcessFleet(tmp_path, worker=lambda _: InProcessWorker(), client_factory=None)
     with MeetingSite(tmp_path, town.server) as site:
         asyncio.run(scene(town, site))
     town.close()
@@ -166,7 +166,7 @@ def test_p10_after_a_restart_the_identical_masked_input_may_still_be_sent_and_no
         await town.join()
         await town.all_ready()
         victim = town.devices[0]
-        town.server.fail("masked", NeedsUser("OFFLINE", "Gone.", ""))
+        town.server.fail("masked", UserActionError("OFFLINE", "Gone.", ""))
         running = [asyncio.create_task(device.make_pass(patience_s=60)) for device in town.devices]
         await until(lambda: len(victim.agent.ledger.charges()) == 1)
         await victim.agent.participation.stop()
@@ -195,7 +195,7 @@ def test_p10_a_network_that_dies_in_a_round_ends_it_within_the_phase_and_the_nex
         await town.join()
         await town.all_ready()
         town.server.fail(
-            step, NeedsUser("OFFLINE", "The server cannot be reached.", "Check the network.")
+            step, UserActionError("OFFLINE", "The server cannot be reached.", "Check the network.")
         )
         results = await town.meet(patience_s=10_000)
         assert outcomes(results)[0] == "OFFLINE"
@@ -220,7 +220,7 @@ def test_p10_a_network_that_dies_in_a_round_ends_it_within_the_phase_and_the_nex
         clock.ticks += seconds
         await asyncio.sleep(0.001)
 
-    town = Town(tmp_path, clock=clock, sleep=passing)
+    town = InProcessFleet(tmp_path, clock=clock, sleep=passing)
     asyncio.run(scene(town, town.devices[0]))
     town.close()
 

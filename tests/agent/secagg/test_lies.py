@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.errors import AegisError, PeerFault
+from agent.errors import AegisError, PeerError
 from agent.protocol import codec, envelope, merkle
 from tests.fakes.in_process_fleet import device_id, outcomes
 from tests.fakes.meeting import LIMITS
@@ -37,7 +37,7 @@ def test_p3_an_offer_that_breaks_the_devices_bounds_is_refused_and_said(town, ch
         town.server.lies["offer"] = lambda made, _: replace(
             made, round=bad, join_opens=now, join_closes=now + 20
         )
-        with pytest.raises(PeerFault) as raised:
+        with pytest.raises(PeerError) as raised:
             await device.make_pass()
         assert raised.value.code == code
         assert device.worker.calls == []
@@ -162,7 +162,7 @@ def test_p6_a_device_that_is_lied_to_refuses_says_why_and_leaves_by_the_code(tow
 
         town.server.lies[place] = told
         error, *_ = await town.meet(patience_s=20)
-        assert isinstance(error, PeerFault)
+        assert isinstance(error, PeerError)
         assert code in (None, error.code)
         assert len(victim.agent.ledger.charges()) == charged
         left = next(

@@ -8,7 +8,7 @@ import stat
 
 import pytest
 
-from agent.errors import InternalError, NeedsUser
+from agent.errors import InternalError, UserActionError
 from agent.store.database import Database
 from agent.store.migrations import MIGRATIONS
 from agent.store.samples import Samples
@@ -29,7 +29,7 @@ def test_a_newer_file_is_left_alone(tmp_path):
     raw = sqlite3.connect(path)
     raw.execute("PRAGMA user_version = 999")
     raw.close()
-    with pytest.raises(NeedsUser) as raised:
+    with pytest.raises(UserActionError) as raised:
         Database(path)
     assert raised.value.code == "STORE_NEWER"
 
@@ -37,7 +37,7 @@ def test_a_newer_file_is_left_alone(tmp_path):
 def test_p11_a_damaged_file_is_named(tmp_path):
     path = tmp_path / "agent.sqlite3"
     path.write_bytes(b"not a database at all" * 400)
-    with pytest.raises(NeedsUser) as raised:
+    with pytest.raises(UserActionError) as raised:
         Database(path)
     assert raised.value.code == "STORE_DAMAGED"
 
@@ -80,7 +80,7 @@ def _fill(path, answers):
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
     try:
         values.put("big", "x" * 1_000_000)
-    except NeedsUser as error:
+    except UserActionError as error:
         answers.put((error.code, values.get("kept"), values.get("big")))
 
 

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from agent.errors import NeedsUser
+from agent.errors import UserActionError
 from agent.rounds.outcome import Outcome
 from tests.fakes.device import Device
 
@@ -42,7 +42,7 @@ def give(device, rounds):
 
 
 def refuses(device):
-    with pytest.raises(NeedsUser) as raised:
+    with pytest.raises(UserActionError) as raised:
         asyncio.run(device.make_pass())
     assert raised.value.code == "LEDGER_SET_BACK"
     status = asyncio.run(device.call("status"))

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from agent.errors import InternalError, NeedsUser
+from agent.errors import InternalError, UserActionError
 from agent.store.database import Database
 from agent.store.ledger import Charge, Ledger, Sending
 
@@ -146,7 +146,7 @@ def test_p4_altered_bytes_are_never_handed_out(tmp_path):
     Ledger(database).record(charge_for(b"one"), b"one", 2000)
     with database.transaction():
         database.execute("UPDATE outbox SET body = x'00'")
-    with pytest.raises(NeedsUser, match="will not be sent"):
+    with pytest.raises(UserActionError, match="will not be sent"):
         Ledger(database).body(charge_for(b"one").attempt)
     database.close()
 

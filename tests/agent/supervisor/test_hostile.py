@@ -156,8 +156,8 @@ def test_p10_a_suspended_worker_dies_with_its_agent(tmp_path):
         " print(child.pid, flush=True); child.wait()"
     )
     worker = (
-        "import sys, time\nfrom agent.sandbox.rules import Fence,"
-        " apply\napply(Fence(int(sys.argv[1]), 2**31, 2**20)); print('on', flush=True)\nwhile True:"
+        "import sys, time\nfrom agent.sandbox.rules import SandboxRules,"
+        " apply\napply(SandboxRules(int(sys.argv[1]), 2**31, 2**20)); print('on', flush=True)\nwhile True:"
         " time.sleep(60)"
     )
     started = subprocess.Popen([sys.executable, "-c", parent, worker], stdout=subprocess.PIPE)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from agent.errors import NeedsUser
+from agent.errors import UserActionError
 from agent.paths import RECORD_PREFIX
 from agent.supervisor import reaper
 from agent.supervisor.reaper import MachineSlot
@@ -41,7 +41,7 @@ def test_one_slot_per_machine_and_the_kernel_frees_it(tmp_path):
 def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path):
     (tmp_path / "victim").write_text("x")
     (tmp_path / "aegisai-training.lock").symlink_to(tmp_path / "victim")
-    with pytest.raises((NeedsUser, OSError)):
+    with pytest.raises((UserActionError, OSError)):
         MachineSlot(tmp_path).take()
 
 

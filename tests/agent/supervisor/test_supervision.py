@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import NeedsUser
+from agent.errors import UserActionError
 from agent.protocol.jobs import Job
 from agent.supervisor.supervision import Supervision
 from agent.supervisor.tree import Held
@@ -96,13 +96,13 @@ def test_a_pass_that_is_stopped_takes_no_scan_with_it(tmp_path):
             while len(worker._children) < 2:
                 await asyncio.sleep(0.005)
         await worker.stop((Job.TRAIN, Job.SEAL))
-        with pytest.raises(NeedsUser) as raised:
+        with pytest.raises(UserActionError) as raised:
             await train
         assert raised.value.code == "WORKER_STOPPED"
         assert list(worker._children.values()) == [Job.SCAN]
         assert not scan.done()
         await worker.stop()
-        with pytest.raises(NeedsUser):
+        with pytest.raises(UserActionError):
             await scan
 
     asyncio.run(scene())
@@ -115,7 +115,7 @@ class _Task:
 
 @contextlib.asynccontextmanager
 async def _taken():
-    raise NeedsUser("TRAINING_ELSEWHERE", "Another AegisAI is training on this computer.", "")
+    raise UserActionError("TRAINING_ELSEWHERE", "Another AegisAI is training on this computer.", "")
     yield
 
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.errors import AegisError, NeedsUser
+from agent.errors import AegisError, UserActionError
 from agent.identity.identity import IdentityFile
 from agent.identity.keystore import MemoryKeyStore
 from agent.protocol.limits import MAX_OFFER_BYTES
@@ -339,6 +339,6 @@ def test_p2_closed_between_the_nonce_and_the_update_the_update_stays_here(server
 
 def test_an_unreachable_server_is_one_error_of_the_persons_kind(authority):
     client = AggregatorClient("https://localhost:1", authority.pem, "")
-    with pytest.raises(NeedsUser) as raised:
+    with pytest.raises(UserActionError) as raised:
         client.stats()
     assert raised.value.code == "OFFLINE"

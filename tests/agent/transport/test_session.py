@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from agent.errors import NeedsUser, PeerFault
+from agent.errors import PeerError, UserActionError
 from agent.protocol.messages import Mode, RoundConfig
 from agent.transport.answers import RetryLater
-from agent.transport.session import Claim, Session
+from agent.transport.session import Claim, RoundSession
 
 CONFIG = RoundConfig(
     protocol="GroupSecAgg/1",
@@ -146,7 +146,7 @@ class World:
         return fresh
 
     def run(self, config=CONFIG, **options):
-        session = Session(
+        session = RoundSession(
             config,
             self,
             self,
@@ -170,8 +170,8 @@ def test_everything_in_its_order():
 
 @pytest.mark.parametrize("step", [call for call in HAPPY if call.split()[0] not in {"wipe"}])
 def test_p2_whatever_fails_the_round_ends_there_and_the_secrets_are_wiped(step):
-    world = World(**{step: [PeerFault("BLAME", "A check failed.")]})
-    with pytest.raises(PeerFault):
+    world = World(**{step: [PeerError("BLAME", "A check failed.")]})
+    with pytest.raises(PeerError):
         world.run()
     assert world.log == [*HAPPY[: HAPPY.index(step) + 1], "wipe"]
 
@@ -180,7 +180,7 @@ def test_p2_whatever_fails_the_round_ends_there_and_the_secrets_are_wiped(step):
     "step", [call for call in HAPPY if call.startswith(("post", "inbox", "deliver"))]
 )
 def test_a_lost_answer_is_asked_for_again_with_the_same_body(step):
-    faults = [NeedsUser("OFFLINE", "x"), RetryLater(3), PeerFault("SERVER_ERROR", "x")]
+    faults = [UserActionError("OFFLINE", "x"), RetryLater(3), PeerError("SERVER_ERROR", "x")]
     world = World(**{step: faults})
     world.run()
     assert world.log.count(step) == 4
@@ -191,7 +191,7 @@ def test_a_lost_answer_is_asked_for_again_with_the_same_body(step):
 
 def test_waiting_for_the_others_ends_with_the_phase():
     world = World(**{"inbox advertise": [None] * 100})
-    with pytest.raises(PeerFault) as raised:
+    with pytest.raises(PeerError) as raised:
         world.run()
     assert raised.value.code == "ROUND_CLOSED"
     assert world.log[-1] == "wipe"
@@ -206,8 +206,8 @@ def test_the_roster_may_take_as_long_as_the_join_window():
 
 
 def test_a_dead_network_ends_the_round_after_the_phase():
-    world = World(**{"post shares:S": [NeedsUser("OFFLINE", "x")] * 100})
-    with pytest.raises(NeedsUser):
+    world = World(**{"post shares:S": [UserActionError("OFFLINE", "x")] * 100})
+    with pytest.raises(UserActionError):
         world.run()
     assert 20 <= world.time <= 24
 
@@ -216,7 +216,7 @@ def test_a_dead_network_ends_the_round_after_the_phase():
 @pytest.mark.parametrize("step", ["post shares:S", "inbox shares", "deliver"])
 def test_a_busy_server_neither_parks_a_device_in_a_round_nor_makes_it_spin(step, wanted_s):
     world = World(**{step: [RetryLater(wanted_s)] * 100})
-    with pytest.raises(PeerFault) as raised:
+    with pytest.raises(PeerError) as raised:
         world.run()
     assert raised.value.code == "SERVER_BUSY"
     assert 20 <= world.time <= 24
@@ -231,15 +231,15 @@ def test_a_busy_server_neither_parks_a_device_in_a_round_nor_makes_it_spin(step,
 def test_p10_a_claim_of_an_earlier_process_is_never_repeated(claim, unsent):
     world = World()
     world.claimed.add(claim)
-    with pytest.raises(PeerFault) as raised:
+    with pytest.raises(PeerError) as raised:
         world.run()
     assert raised.value.code == "ROUND_LOST"
     assert unsent not in world.log
 
 
 def test_p4_nothing_is_masked_before_the_seal_and_nothing_sent_before_the_charge():
-    world = World(**{"charge M": [PeerFault("BUDGET", "no")]})
-    with pytest.raises(PeerFault):
+    world = World(**{"charge M": [PeerError("BUDGET", "no")]})
+    with pytest.raises(PeerError):
         world.run(replace(CONFIG, phase_s=1))
     assert world.log.index("seal") < world.log.index("mask(sealed)")
     assert world.log[-2:] == ["charge M", "wipe"]

@@ -12,7 +12,7 @@ import pytest
 import setuptools
 
 from agent.app import start_model
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.protocol.jobs import ExtractedRow, Job, Opening, Refused, Scanned
 from agent.protocol.pipe import Frame
 from agent.worker.features import read_features
@@ -144,9 +144,9 @@ def test_links_below_a_folder_are_no_way_around_in_circles(tmp_path):
 @pytest.mark.parametrize("model", [b"", b"\x00" * 64, b"{}" * 40], ids=["empty", "zeros", "text"])
 def test_a_broken_model_scores_nothing(model):
     (error,) = job(Job.SCAN, [LAUNCHER], model)
-    assert isinstance(error, PeerFault)
+    assert isinstance(error, PeerError)
 
 
 def test_a_job_that_nobody_knows_changes_nothing():
     (error,) = run(Frame({"job": "dance"}, ()))
-    assert (error.code, isinstance(error, PeerFault)) == ("BAD_JOB", True)
+    assert (error.code, isinstance(error, PeerError)) == ("BAD_JOB", True)

@@ -10,7 +10,7 @@ import pytest
 from agent.app import start_model
 from agent.detector.model import from_safetensors, probability
 from agent.detector.synthetic import generate
-from agent.errors import InternalError, NeedsOperator, PeerFault
+from agent.errors import InternalError, OperatorActionError, PeerError
 from agent.protocol.jobs import Checkpointed, Progress, TrainResult
 from agent.worker.train import read_update, train, training_arrays
 from tests.fakes.aggregator import TASK, safetensors
@@ -72,7 +72,7 @@ def test_p10_interrupted_after_every_step_it_comes_to_the_same_update(table, tmp
     ids=["nothing", "no label", "half a row", "a third class"],
 )
 def test_p11_rows_and_labels_that_do_not_fit_train_nothing(tmp_path, rows, labels):
-    with pytest.raises(PeerFault, match="do not fit"):
+    with pytest.raises(PeerError, match="do not fit"):
         run((rows, labels), tmp_path / "u", bytes(32))
     assert list(tmp_path.iterdir()) == []
 
@@ -87,5 +87,5 @@ def test_one_class_alone_is_learnt_from_without_a_fault(table, tmp_path):
 def test_a_task_of_another_kind_is_the_operators_to_mend(table, tmp_path):
     from dataclasses import replace
 
-    with pytest.raises(NeedsOperator, match="cannot train"):
+    with pytest.raises(OperatorActionError, match="cannot train"):
         run(table, tmp_path / "u", bytes(32), task=replace(TASK, schema="other/1"))

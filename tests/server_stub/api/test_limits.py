@@ -7,14 +7,14 @@ import ssl
 
 import pytest
 
-from agent.errors import NeedsOperator
+from agent.errors import OperatorActionError
 from agent.transport.tls import client_context
-from server_stub.api.rate_limit import Limits, Rate, Rates
-from server_stub.config.home import Settings, default_task
+from server_stub.api.rate_limit import DevicePortLimits, Rate, Rates
+from server_stub.config.home import ServerSettings, default_task
 from tests.fakes.live_server import OPERATOR, LiveServer, make_home
 
-QUICK = Limits(head_s=0.4)
-FEW = Limits(connections=12, body_s=0.4, body_bytes_per_s=100_000)
+QUICK = DevicePortLimits(head_s=0.4)
+FEW = DevicePortLimits(connections=12, body_s=0.4, body_bytes_per_s=100_000)
 
 
 @pytest.fixture(scope="module")
@@ -85,15 +85,17 @@ def test_more_connections_than_allowed_are_told_so_and_the_others_are_served(sma
 
 
 def test_limits_are_settings_with_defaults():
-    made = Settings(
-        OPERATOR, default_task(), limits=Limits(Rates(address=Rate(5, 0.5)), connections=7)
+    made = ServerSettings(
+        OPERATOR,
+        default_task(),
+        limits=DevicePortLimits(Rates(address=Rate(5, 0.5)), connections=7),
     )
-    assert Settings.from_json(json.loads(json.dumps(made.to_json()))) == made
+    assert ServerSettings.from_json(json.loads(json.dumps(made.to_json()))) == made
     without = {name: value for name, value in made.to_json().items() if name != "limits"}
-    assert Settings.from_json(without).limits == Limits()
-    assert Limits.from_json({"rates": {"failure": {"burst": 2, "per_s": 0.01}}}).rates == Rates(
-        failure=Rate(2, 0.01)
-    )
+    assert ServerSettings.from_json(without).limits == DevicePortLimits()
+    assert DevicePortLimits.from_json(
+        {"rates": {"failure": {"burst": 2, "per_s": 0.01}}}
+    ).rates == Rates(failure=Rate(2, 0.01))
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +125,6 @@ def home(tmp_path_factory):
 def test_a_limit_that_is_none_is_refused_in_one_line(home, limits):
     path = home.folder / "server.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "limits": limits}))
-    with pytest.raises(NeedsOperator) as refused:
+    with pytest.raises(OperatorActionError) as refused:
         home.settings()
     assert refused.value.code == "BAD_SETTING"

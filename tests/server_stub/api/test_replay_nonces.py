@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from server_stub.api.replay_nonces import LIFE_S, Nonces
 from tests.fakes.clock import FakeClock
 
@@ -23,7 +23,7 @@ def refusal(nonces, nonce, device=DEVICE):
     """The code with which it is refused; "" when it is taken."""
     try:
         nonces.spend(nonce, device)
-    except PeerFault as error:
+    except PeerError as error:
         return error.code
     return ""
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.identity.identity import SoftwareSigner
 from agent.protocol import log_tree
 from agent.protocol.canonical import canonical
@@ -74,7 +74,7 @@ def ask_renewal(device_id, key, next_key):
 
 
 def code(call, *values):
-    with pytest.raises(PeerFault) as caught:
+    with pytest.raises(PeerError) as caught:
         call(*values)
     return caught.value.code
 

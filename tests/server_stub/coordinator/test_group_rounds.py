@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load
 
-from agent.errors import AegisError, NeedsOperator
+from agent.errors import AegisError, OperatorActionError
 from agent.privacy.codec import noise_sd
 from agent.protocol import codec, envelope
 from agent.protocol.messages import Mode
@@ -262,7 +262,7 @@ def test_a_window_is_for_devices_that_are_ready_with_the_present_model(tmp_path)
 def test_without_an_authority_no_round_opens_and_the_server_stays(tmp_path, monkeypatch, caplog):
     genuine, failing = (
         Authority.revocations,
-        [NeedsOperator("CA_START", "The enrolment authority did not start.")],
+        [OperatorActionError("CA_START", "The enrolment authority did not start.")],
     )
 
     def revocations(authority):

@@ -15,8 +15,8 @@ from rich.console import Console
 
 from agent.detector.model import Metrics
 from agent.detector.synthetic import generate
-from agent.errors import NeedsUser
-from agent.privacy.policy import Limits
+from agent.errors import UserActionError
+from agent.privacy.policy import DeviceLimits
 from agent.privacy.zcdp import rho_for_epsilon
 from server_stub.demo import baselines
 from server_stub.demo.command import command, make_table
@@ -139,14 +139,14 @@ def test_the_chart_is_a_picture(tmp_path):
     ids=lambda change: "-".join(f"{name}={value}" for name, value in change.items()),
 )
 def test_options_out_of_range_are_refused_before_anything_starts(change):
-    with pytest.raises(NeedsUser) as caught:
+    with pytest.raises(UserActionError) as caught:
         DemoPlan(**change).check()
     assert caught.value.code == "BAD_OPTION"
 
 
 def test_a_table_that_is_none_is_refused_before_anything_starts(tmp_path, capsys):
     (tmp_path / "x.npz").write_bytes(b"no")
-    with pytest.raises(NeedsUser) as caught:
+    with pytest.raises(UserActionError) as caught:
         command(["--data", str(tmp_path / "x.npz"), "--chart", str(tmp_path / "demo.png")])
     assert caught.value.code == "BAD_TABLE"
     assert [path.name for path in tmp_path.iterdir()] == ["x.npz"]
@@ -154,7 +154,7 @@ def test_a_table_that_is_none_is_refused_before_anything_starts(tmp_path, capsys
 
 
 def test_no_round_costs_more_than_a_device_gives():
-    assert Limits().max_rho_units == MOST_RHO_UNITS
+    assert DeviceLimits().max_rho_units == MOST_RHO_UNITS
     for plan in (
         DemoPlan(rounds=1, epsilon=10.0),
         DemoPlan(rounds=3, epsilon=8.0),
@@ -180,7 +180,7 @@ def test_the_same_seed_takes_the_same_devices_away_and_every_round_others():
 def test_small_groups_are_a_test_floor_that_both_sides_share_and_large_ones_are_the_products():
     small, large = DemoPlan(devices=20), DemoPlan(devices=100)
     assert (small.floor, small.floor_words) == (
-        Limits(16, 10, 0),
+        DeviceLimits(16, 10, 0),
         "test floor: groups of 16, sums of 10",
     )
     options = small.server_options(Path("m"), 19, 1)

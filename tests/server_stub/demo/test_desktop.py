@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.errors import NeedsUser
+from agent.errors import UserActionError
 from server_stub.demo import desktop
 
 
@@ -11,7 +11,7 @@ def test_a_second_one_in_the_same_folder_is_refused_and_removes_nothing(tmp_path
     with desktop.only_one(folder):
         folder.mkdir()
         (folder / "kept").touch()
-        with pytest.raises(NeedsUser) as refused:
+        with pytest.raises(UserActionError) as refused:
             desktop.run(folder)
         assert refused.value.code == "RUNNING_ALREADY"
         assert (folder / "kept").exists()

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from agent.errors import NeedsUser, PeerFault
-from agent.rounds.outcome import Outcome, PassResult
+from agent.errors import PeerError, UserActionError
+from agent.rounds.outcome import CycleResult, Outcome
 from agent.transport.client import AggregatorClient
 from server_stub.demo import device_fleet
 from server_stub.demo.device_fleet import TRIES, VANISHED, DemoClient, Device
 
-SENT = PassResult(Outcome.SENT, "sent")
-OFFLINE = NeedsUser("OFFLINE", "The server cannot be reached.", "")
+SENT = CycleResult(Outcome.SENT, "sent")
+OFFLINE = UserActionError("OFFLINE", "The server cannot be reached.", "")
 
 
 class Ledger:
@@ -51,18 +51,18 @@ def part(monkeypatch, *answers, until=lambda: False):
 
 
 def test_a_pass_that_failed_is_made_again(monkeypatch):
-    made, passes = part(monkeypatch, OFFLINE, PassResult(Outcome.READY, ""), OFFLINE, SENT)
+    made, passes = part(monkeypatch, OFFLINE, CycleResult(Outcome.READY, ""), OFFLINE, SENT)
     assert (made.outcome, passes) == ("sent", 4)
 
 
 def test_one_that_always_fails_is_given_up_and_says_why(monkeypatch):
-    made, passes = part(monkeypatch, PeerFault("TASK_CHANGED", "Another task.", ""))
+    made, passes = part(monkeypatch, PeerError("TASK_CHANGED", "Another task.", ""))
     assert (made.outcome, made.text, passes) == ("TASK_CHANGED", "Another task.", TRIES)
 
 
 @pytest.mark.parametrize(
     ("answer", "until"),
-    [(NeedsUser(VANISHED, "", ""), lambda: False), (OFFLINE, lambda: True)],
+    [(UserActionError(VANISHED, "", ""), lambda: False), (OFFLINE, lambda: True)],
     ids=["gone", "over"],
 )
 def test_one_that_was_taken_away_or_whose_round_is_over_does_not_try_again(
@@ -81,6 +81,6 @@ def test_one_that_is_to_vanish_first_settles_what_it_left_behind_in_an_earlier_r
         frozenset({hashlib.sha256(b"old").hexdigest()}),
     )
     client.send_update(b"old")
-    with pytest.raises(NeedsUser, match="took this device away"):
+    with pytest.raises(UserActionError, match="took this device away"):
         client.send_update(b"new")
     assert sent == [b"old"]

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from agent.errors import NeedsOperator
-from server_stub.demo.processes import Child, last_words
+from agent.errors import OperatorActionError
+from server_stub.demo.processes import ManagedProcess, last_words
 
 
 def test_the_last_line_of_a_command_becomes_its_error():
@@ -34,15 +34,15 @@ def test_other_last_words_say_that_it_ended(said):
 def test_a_child_that_ends_before_it_is_ready_says_why(tmp_path):
     code = "import sys; print('PORT: taken.', file=sys.stderr); sys.exit(1)"
     with (
-        Child("It", [sys.executable, "-c", code], os.environ, tmp_path / "log") as child,
-        pytest.raises(NeedsOperator, match="taken") as caught,
+        ManagedProcess("It", [sys.executable, "-c", code], os.environ, tmp_path / "log") as child,
+        pytest.raises(OperatorActionError, match="taken") as caught,
     ):
         child.until(lambda: False, 30)
     assert caught.value.code == "PORT"
 
 
 def test_leaving_ends_a_child(tmp_path):
-    with Child(
+    with ManagedProcess(
         "It", [sys.executable, "-c", "import signal; signal.pause()"], os.environ, tmp_path / "log"
     ) as child:
         assert child.is_running
@@ -53,10 +53,10 @@ def test_a_child_does_not_outlive_a_killed_parent(tmp_path):
     code = f"""
 import os, signal, sys
 from pathlib import Path
-from server_stub.demo.processes import Child
+from server_stub.demo.processes import ManagedProcess
 log = Path({str(tmp_path / "log")!r})
 code = "print('up', flush=True); import signal; signal.pause()"
-child = Child("It", [sys.executable, "-c", code], os.environ, log)
+child = ManagedProcess("It", [sys.executable, "-c", code], os.environ, log)
 child.until(lambda: log.read_bytes() == b"up\\n", 30)
 print(child.pid, flush=True)
 signal.pause()
@@ -75,7 +75,7 @@ def test_a_signal_in_the_middle_of_a_start_is_not_lost(tmp_path):
     code = """
 import os, signal, sys
 from pathlib import Path
-from server_stub.demo.processes import Child
+from server_stub.demo.processes import ManagedProcess
 
 def interrupt(*_):
     raise KeyboardInterrupt
@@ -84,7 +84,7 @@ signal.signal(signal.SIGTERM, interrupt)
 os.register_at_fork(after_in_parent=lambda: signal.raise_signal(signal.SIGTERM))
 try:
     code = "import signal; signal.pause()"
-    Child("It", [sys.executable, "-c", code], os.environ, Path(sys.argv[1]))
+    ManagedProcess("It", [sys.executable, "-c", code], os.environ, Path(sys.argv[1]))
 except KeyboardInterrupt:
     print("told", signal.getsignal(signal.SIGTERM) is interrupt)
 try:

@@ -8,14 +8,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import UniformResourceIdentifier
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.secagg.client import Client
-from server_stub.rounds.event_log import LiveRound, opening
+from server_stub.rounds.event_log import ReplayableRound, opening
 from tests.fakes.secagg import KINDS, Fleet, plan, signer
 
 
 def made(fleet, entries):
-    return LiveRound(fleet.config, fleet.authority.pem, entries)
+    return ReplayableRound(fleet.config, fleet.authority.pem, entries)
 
 
 def fleet_of(n):
@@ -75,7 +75,7 @@ def test_p10_a_round_played_again_after_every_entry_is_the_same_round():
                     for one in kept
                 ]
                 keep(entries)
-                with pytest.raises(PeerFault, match="left"):
+                with pytest.raises(PeerError, match="left"):
                     live.receive("masked", peer.device_id, body, fleet.now)
             keep(live.advance(fleet.now))
     ((_, opened),) = live.sums()
@@ -110,7 +110,7 @@ def test_what_comes_at_the_wrong_time_or_from_nobody_is_refused_and_leaves_no_en
     live = made(fleet, [opening("", 3, [], fleet.now)])
 
     def refused(call, *values):
-        with pytest.raises(PeerFault) as raised:
+        with pytest.raises(PeerError) as raised:
             call(*values)
         return raised.value.code
 

@@ -1,9 +1,9 @@
 import pytest
 
-from agent.privacy.policy import Limits, check_config
+from agent.privacy.policy import DeviceLimits, check_config
 from agent.protocol import codec
 from server_stub.config.home import default_task, group_floor
-from server_stub.rounds.join_window import Waiting, enough, grouping, poll_s
+from server_stub.rounds.join_window import ReadyPool, enough, grouping, poll_s
 from server_stub.rounds.lifecycle import RoundPlan, group_config, joining
 
 PRODUCT = RoundPlan()
@@ -20,7 +20,7 @@ def config_for(expected, plan=PRODUCT):
 @pytest.mark.parametrize("expected", [32, 33, 40, 64, 80, 99, 100, 101, 150, 199, 250, 1000, 5000])
 def test_devices_with_the_products_bounds_accept_what_is_planned_for_any_number_of_them(expected):
     planned, config = config_for(expected)
-    check_config(config, default_task(), Limits())
+    check_config(config, default_task(), DeviceLimits())
     assert planned.capacity >= expected
     assert (config.g_max, config.min_sum) == (planned.g_max, planned.min_sum)
     if expected <= PRODUCT.g_max:
@@ -57,7 +57,7 @@ def test_a_window_is_announced_for_enough_and_told_to_who_is_ready_before_it_ope
 
 
 def test_who_says_nothing_any_more_is_not_waited_for():
-    waiting = Waiting()
+    waiting = ReadyPool()
     waiting.say("one", 0, 100)
     waiting.say("two", 50, 100)
     waiting.expect(["three"], 400)

@@ -2,9 +2,9 @@ from itertools import product
 
 import pytest
 
-from agent.errors import InternalError, NeedsOperator
+from agent.errors import InternalError, OperatorActionError
 from agent.privacy.codec import subset
-from agent.privacy.policy import Limits, check_config
+from agent.privacy.policy import DeviceLimits, check_config
 from agent.privacy.zcdp import epsilon, rho_units
 from agent.protocol.messages import Mode, RoundConfig
 from server_stub.config.home import default_task
@@ -65,13 +65,13 @@ def test_the_planned_rounds_cost_no_more_than_the_period_allows_and_devices_acce
     )
     assert epsilon(8 * rho_units(config), 1e-5) <= epsilon_milli / 1000
     assert epsilon(9 * rho_units(config), 1e-5) > epsilon_milli / 1000 * 0.98
-    check_config(config, default_task(Mode.LOCAL), Limits())
+    check_config(config, default_task(Mode.LOCAL), DeviceLimits())
     assert (config.opens_at, config.closes_at) == (1000, 1000 + plan.seconds)
 
 
 def test_a_price_for_which_the_grid_has_no_room_is_the_operators_to_mend():
     plan = RoundPlan(epsilon_milli=1, planned=100_000)
-    with pytest.raises(NeedsOperator) as caught:
+    with pytest.raises(OperatorActionError) as caught:
         next_config(
             default_task(Mode.LOCAL),
             plan,
@@ -104,7 +104,7 @@ def test_a_subset_of_coordinates_is_drawn_for_each_round_and_accepted_by_devices
 
     one, other = made(1), made(2)
     for config in (one, other):
-        check_config(RoundConfig.from_json(config.to_json()), task, Limits())
+        check_config(RoundConfig.from_json(config.to_json()), task, DeviceLimits())
         assert config.subset_k == 40
     assert len({one.subset_seed, other.subset_seed, one.rotation_seed, other.rotation_seed}) == 4
     assert subset(one).tolist() != subset(other).tolist()

@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.privacy.codec import clip
 from agent.privacy.seal import seal_local
 from agent.protocol.envelope import Envelope, decode
@@ -35,7 +35,7 @@ def test_an_honest_update_passes_and_fits(config):
 )
 def test_a_header_that_names_no_round(config, change):
     good = decode(seal_local(np.zeros(config.d), config, "ab" * 8))
-    with pytest.raises(PeerFault) as caught:
+    with pytest.raises(PeerError) as caught:
         named_round({**good.header, **change})
     assert caught.value.code == "BAD_ENVELOPE"
 
@@ -53,7 +53,7 @@ def test_a_header_that_names_no_round(config, change):
 )
 def test_an_update_of_something_else(config, change):
     good = decode(seal_local(np.zeros(config.d), config, "ab" * 8))
-    with pytest.raises(PeerFault) as caught:
+    with pytest.raises(PeerError) as caught:
         check_update(Envelope({**good.header, **change}, good.payload), config)
     assert caught.value.code == "WRONG_SHAPE"
 
@@ -63,7 +63,7 @@ def test_values_that_no_honest_update_has(config):
     far = b"\x00" * (len(good.payload) // 2) + b"\x7f" * (
         len(good.payload) - len(good.payload) // 2
     )
-    with pytest.raises(PeerFault) as caught:
+    with pytest.raises(PeerError) as caught:
         check_update(Envelope(good.header, far), config)
     assert caught.value.code == "SUM_OUT_OF_RANGE"
 
@@ -81,5 +81,5 @@ def test_the_mean_of_many_updates_is_near_their_mean(config):
 
 
 def test_no_update_has_no_mean(config):
-    with pytest.raises(PeerFault):
+    with pytest.raises(PeerError):
         mean_update([], config)

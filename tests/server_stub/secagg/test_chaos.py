@@ -9,18 +9,18 @@ from hypothesis import HealthCheck, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from agent.errors import PeerFault
-from agent.protocol.states import Device, Group
-from server_stub.secagg.group import Join
+from agent.errors import PeerError
+from agent.protocol.states import DeviceState, GroupState
+from server_stub.secagg.group import JoinPhase
 from tests.fakes.secagg import Fleet, plan
 
 SIGNED = ("masked", "consistency", "unmask")
-ENDED = (Group.DONE, Group.ABORTED)
+ENDED = (GroupState.DONE, GroupState.ABORTED)
 NEXT = {
-    Device.ADVERTISED: ("shares", "advertise"),
-    Device.SHARED: ("masked", "shares"),
-    Device.MASKED: ("consistency", "masked"),
-    Device.SIGNED: ("unmask", "consistency"),
+    DeviceState.ADVERTISED: ("shares", "advertise"),
+    DeviceState.SHARED: ("masked", "shares"),
+    DeviceState.MASKED: ("consistency", "masked"),
+    DeviceState.SIGNED: ("unmask", "consistency"),
 }
 """What a device says next, and the phase whose outcome it waits for."""
 
@@ -45,7 +45,7 @@ class Chaos(RuleBasedStateMachine):
         """The aggregator from what it has stored: accepted messages, and the times at which it went
         on.
         """
-        join = Join(self.fleet.config, self.fleet.authority.pem, self.fleet.now)
+        join = JoinPhase(self.fleet.config, self.fleet.authority.pem, self.fleet.now)
         for device_id, body in self.advertised:
             join.advertise(device_id, body)
         (group,) = join.close(0)
@@ -80,7 +80,7 @@ class Chaos(RuleBasedStateMachine):
                     "consistency": client.consistency,
                     "unmask": client.unmask,
                 }[kind](heard)
-        except PeerFault:
+        except PeerError:
             client.wipe()
             return
         if kind == "unmask":
@@ -103,7 +103,7 @@ class Chaos(RuleBasedStateMachine):
         at = data.draw(st.integers(0, len(self.flying) - 1))
         message = self.flying[at] if again else self.flying.pop(at)
         self.arrived.append(message)
-        with suppress(PeerFault):
+        with suppress(PeerError):
             self.receive(*message)
 
     @precondition(lambda self: self.flying)
@@ -111,7 +111,7 @@ class Chaos(RuleBasedStateMachine):
     def all_messages_arrive(self):
         for message in self.flying:
             self.arrived.append(message)
-            with suppress(PeerFault):
+            with suppress(PeerError):
                 self.receive(*message)
         self.flying = []
 
@@ -123,7 +123,7 @@ class Chaos(RuleBasedStateMachine):
     @precondition(lambda self: self.arrived)
     @rule(data=st.data())
     def an_old_message_is_replayed(self, data):
-        with suppress(PeerFault):
+        with suppress(PeerError):
             self.receive(*data.draw(st.sampled_from(self.arrived)))
 
     @precondition(lambda self: any(kind in SIGNED for kind, _, _ in self.arrived))
@@ -137,7 +137,7 @@ class Chaos(RuleBasedStateMachine):
         )
         other = data.draw(st.sampled_from(self.fleet.peers))
         before = self.group.counts()
-        with suppress(PeerFault):
+        with suppress(PeerError):
             self.receive(kind, other.device_id, body)
         assert other.device_id == sender or self.group.counts() == before
 
@@ -146,7 +146,7 @@ class Chaos(RuleBasedStateMachine):
     def a_message_is_damaged(self, data):
         kind, device_id, body = data.draw(st.sampled_from(self.flying))
         at = data.draw(st.integers(0, len(body) - 1))
-        with suppress(PeerFault):
+        with suppress(PeerError):
             self.receive(kind, device_id, body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :])
 
     @rule(data=st.data())
@@ -160,7 +160,7 @@ class Chaos(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_device_leaves(self, data):
         peer = data.draw(st.sampled_from(self.fleet.peers))
-        with suppress(PeerFault):
+        with suppress(PeerError):
             self.flying.append(("leave", peer.device_id, peer.client.leave("WITHDRAWN")))
 
     @rule(seconds=st.integers(0, 6))
@@ -184,7 +184,7 @@ class Chaos(RuleBasedStateMachine):
             return
         assert len(set(self.told)) <= 1, "devices opened different sets of survivors"
         result = self.group.result
-        assert (result is None) == (self.group.state is not Group.DONE)
+        assert (result is None) == (self.group.state is not GroupState.DONE)
         if result is not None:
             assert result.count == len(result.devices) >= self.fleet.config.min_sum
             assert set(result.devices) <= self.sealed_inputs.keys()

@@ -7,9 +7,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from agent.errors import PeerFault
+from agent.errors import PeerError
 from agent.protocol import codec
-from agent.protocol.states import Group
+from agent.protocol.states import GroupState
 from tests.fakes.secagg import KINDS, Fleet, plan
 
 
@@ -19,11 +19,11 @@ def subsets(n):
 
 def check(fleet, group):
     """The invariant of the whole protocol."""
-    if group.state is Group.DONE:
+    if group.state is GroupState.DONE:
         assert group.result.count >= fleet.config.min_sum
         assert group.result.words.tolist() == fleet.expected(group.result.devices).tolist()
     else:
-        assert group.state is Group.ABORTED
+        assert group.state is GroupState.ABORTED
         assert group.result is None
 
 
@@ -39,8 +39,11 @@ def test_p6_every_subset_dropping_at_every_phase(n):
                 if phase in ("shares", "masked")
                 else codec.threshold(n, fleet.config)
             )
-            assert (group.state is Group.DONE) == (n - len(dropped) >= needed), (phase, dropped)
-            if group.state is Group.DONE:
+            assert (group.state is GroupState.DONE) == (n - len(dropped) >= needed), (
+                phase,
+                dropped,
+            )
+            if group.state is GroupState.DONE:
                 assert group.result.count == n - (
                     len(dropped) if phase in ("shares", "masked") else 0
                 )
@@ -67,7 +70,7 @@ def test_p6_a_group_that_sends_a_subset_of_coordinates():
 
 
 def refused(code, call, *arguments):
-    with pytest.raises(PeerFault) as raised:
+    with pytest.raises(PeerError) as raised:
         call(*arguments)
     assert raised.value.code == code
 
@@ -127,7 +130,7 @@ def test_p11_garbage_is_refused_and_the_group_goes_on():
     group = fleet.group()
     for body in (b"", b"AEG1", bytes(100), b"\xff" * 1000):
         for kind in (*KINDS, "leave"):
-            with pytest.raises(PeerFault):
+            with pytest.raises(PeerError):
                 group.receive(kind, fleet.peers[0].device_id, body)
     refused("NOT_IN_GROUP", group.receive, "shares", "urn:uuid:someone", b"")
     refused("BAD_MESSAGE", group.receive, "advertise", fleet.peers[0].device_id, b"")
@@ -162,7 +165,7 @@ def test_a_giver_of_a_false_share_is_named_and_skipped():
         fleet.say(group, peer, "unmask")
     group.advance(0)
     check(fleet, group)
-    assert group.state is Group.DONE
+    assert group.state is GroupState.DONE
 
 
 def test_a_dealer_of_a_false_secret_is_named_and_costs_its_group_alone():
@@ -177,9 +180,9 @@ def test_a_dealer_of_a_false_secret_is_named_and_costs_its_group_alone():
         group.receive("shares", peer.device_id, body)
     group.advance(0)
     play_until(fleet, group, KINDS[1:])
-    assert group.state is Group.ABORTED
+    assert group.state is GroupState.ABORTED
     assert group.failure.blamed == (cheat.device_id,)
-    assert group.failure.phase is Group.OPENING
+    assert group.failure.phase is GroupState.OPENING
     check(fleet, group)
     refused("ROUND_CLOSED", group.inbox, "consistency", cheat.device_id)
 
@@ -249,10 +252,10 @@ def test_p10_the_same_calls_make_the_same_group_again():
     """What a restart of the aggregator relies on: replay of the stored messages."""
     fleet = Fleet(5)
     advertised = [(peer.device_id, peer.client.advertise()) for peer in fleet.peers]
-    from server_stub.secagg.group import Join
+    from server_stub.secagg.group import JoinPhase
 
     def fresh():
-        join = Join(fleet.config, fleet.authority.pem, fleet.now)
+        join = JoinPhase(fleet.config, fleet.authority.pem, fleet.now)
         for device_id, body in advertised:
             join.advertise(device_id, body)
         return join.close(0)[0]

@@ -14,9 +14,9 @@ import pytest
 
 from agent.cli.main import main
 from agent.detector.synthetic import generate
-from agent.errors import NeedsOperator, NeedsUser
+from agent.errors import OperatorActionError, UserActionError
 from agent.privacy.codec import clip, decode_sum, encode_update, noise_sd
-from agent.privacy.policy import Limits
+from agent.privacy.policy import DeviceLimits
 from agent.privacy.zcdp import rho_for_epsilon, rho_units, sent_words
 from agent.protocol.packing import packed_bytes
 from server_stub.simulation.attacks import Attack
@@ -64,7 +64,7 @@ def options(data, **changes):
     )
 
 
-LIMITS = Limits(min_group=2, min_sum=2, gamma_milli=0, max_rho_units=2**60)
+LIMITS = DeviceLimits(min_group=2, min_sum=2, gamma_milli=0, max_rho_units=2**60)
 
 
 @pytest.mark.parametrize("bits", [16, 20, 24, 32])
@@ -240,16 +240,16 @@ def test_features_that_are_not_held_are_the_same(data, monkeypatch):
 
 
 def test_p11_what_cannot_be_simulated_is_said(data, tmp_path, capsys):
-    with pytest.raises(NeedsUser) as raised:
+    with pytest.raises(UserActionError) as raised:
         run(options(tmp_path / "missing.npz"))
     assert raised.value.code == "BAD_TABLE"
-    with pytest.raises(NeedsUser) as raised:
+    with pytest.raises(UserActionError) as raised:
         run(options(data, devices=5000))
     assert raised.value.code == "TOO_FEW_ROWS"
-    with pytest.raises(NeedsUser) as raised:
+    with pytest.raises(UserActionError) as raised:
         run(options(data, epsilon=8.0))
     assert raised.value.code == "PRICE_TOO_HIGH"
-    with pytest.raises(NeedsOperator) as raised:
+    with pytest.raises(OperatorActionError) as raised:
         run(options(data, drop=0.9))
     assert raised.value.code == "GROUP_PLAN"
     for words in (
@@ -305,7 +305,7 @@ def test_the_plain_path_says_that_it_is_not_private_and_names_no_epsilon(data, c
 
 def test_more_coordinates_than_there_are(data):
     for wrong in ({"coordinates": 129}, {"plain": True, "top_k": 117}):
-        with pytest.raises(NeedsUser) as raised:
+        with pytest.raises(UserActionError) as raised:
             run(options(data, **wrong))
         assert raised.value.code == "TOO_MANY_COORDINATES"
 

@@ -5,13 +5,13 @@ import threading
 import pytest
 
 from server_stub.storage import serial_executor as module
-from server_stub.storage.serial_executor import Turns
+from server_stub.storage.serial_executor import SerialExecutor
 from server_stub.storage.store import Store
 
 
 @pytest.fixture
 def turns():
-    made = Turns()
+    made = SerialExecutor()
     yield made
     made.close()
 
