@@ -26,7 +26,7 @@ from agent.enrolment.client import ClientFactory, EnrolmentClient
 from agent.errors import AegisError, UserActionError
 from agent.paths import RECORD_PREFIX, Home, policy_path, runtime_folder
 from agent.reasons import Reason
-from agent.reports.status_builder import Faults, own_reasons, status_of
+from agent.reports.status_builder import Faults, blocking_reasons, status_of
 from agent.rounds.budget_gate import BudgetGate
 from agent.rounds.checkpoint import CheckpointStore
 from agent.rounds.outcome import CycleResult
@@ -145,11 +145,11 @@ class Agent:
         self.environ = environ
         self.database = Database(home.database)
         self.values = Values(self.database, "value")
-        self.terms = EffectiveConfig(
+        self.effective = EffectiveConfig(
             home, self.values, Values(self.database, "setting"), environ, policy_path(environ)
         )
         self.record = Record(self.database, clock)
-        self.gate = Gate(self.record, self.terms.gate_facts)
+        self.gate = Gate(self.record, self.effective.gate_facts)
         self.ledger = Ledger(self.database, Head(home.ledger_head))
         self.samples = Samples(self.database)
         self.limits = limits or self._own_limits
@@ -166,9 +166,9 @@ class Agent:
         self._run_now: Callable[[], None] = lambda: None
         self._quit: Callable[[], None] = lambda: None
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="blocking")
-        self.membership = EnrolmentClient(
+        self.enrolment_client = EnrolmentClient(
             clock=clock,
-            terms=self.terms,
+            effective=self.effective,
             values=self.values,
             identity_file=self.identity_file,
             models=self.model_store,
@@ -177,23 +177,23 @@ class Agent:
             blocking=self.blocking,
             changed=self.changed,
         )
-        self.wall = BudgetGate(clock, self.terms, self.ledger, self.values)
-        self.drafts = CheckpointStore(home.scratch, self.values, self.identity_file)
-        self.participation = RoundRunner(
+        self.budget_gate = BudgetGate(clock, self.effective, self.ledger, self.values)
+        self.checkpoints = CheckpointStore(home.scratch, self.values, self.identity_file)
+        self.runner = RoundRunner(
             home=home,
             clock=clock,
-            terms=self.terms,
-            wall=self.wall,
+            effective=self.effective,
+            budget_gate=self.budget_gate,
             gate=self.gate,
             ledger=self.ledger,
             samples=self.samples,
-            membership=self.membership,
-            drafts=self.drafts,
+            enrolment_client=self.enrolment_client,
+            checkpoints=self.checkpoints,
             worker=self.worker,
             blocking=self.blocking,
             limits=self.limits,
-            may_train=lambda: (*own_reasons(self), *self.conditions.may_train()),
-            may_send=lambda: (*own_reasons(self), *self.conditions.may_send()),
+            may_train=lambda: (*blocking_reasons(self), *self.conditions.may_train()),
+            may_send=lambda: (*blocking_reasons(self), *self.conditions.may_send()),
             changed=self.changed,
             sleep=sleep,
         )
@@ -204,19 +204,19 @@ class Agent:
         """The one value that every surface shows."""
         return status_of(self)
 
-    async def make_pass(
-        self, *, hold_s: int, override: bool = False, patience_s: int = 0
+    async def run_cycle(
+        self, *, hold_s: int, override: bool = False, group_wait_s: int = 0
     ) -> CycleResult:
         """One pass, with its end noted for the status.
 
-        `patience_s`: how long it waits for a group to meet.
+        `group_wait_s`: how long it waits for a group to meet.
         """
         if self.gate.denial() is None:
             await self.conditions.look()
         self.enforce()
         try:
-            result = await self.participation.run(
-                hold_s=hold_s, override=override, patience_s=patience_s
+            result = await self.runner.run(
+                hold_s=hold_s, override=override, group_wait_s=group_wait_s
             )
         except AegisError as error:
             self.faults = self.faults.after_fault(error)
@@ -232,8 +232,8 @@ class Agent:
 
     async def scanning_model(self) -> ScanningModel:
         """The verified model in use, else the start model that the program came with."""
-        enrolment = self.terms.enrolment()
-        said = self.terms.task()
+        enrolment = self.effective.enrolment()
+        said = self.effective.task()
         if enrolment is not None and said is not None:
             from agent.protocol.messages import Task
 
@@ -279,7 +279,7 @@ class Agent:
         supervision: Supervision | None = self.__dict__.get("supervision")
         if supervision is not None:
             supervision.set_caps(self._caps())
-        self.participation.obey()
+        self.runner.obey()
 
     def wake(self) -> None:
         """A person changed something that the agent may have waited for."""
@@ -305,7 +305,7 @@ class Agent:
         return ProcessWorker(
             self.home.scratch,
             self.supervision,
-            progress=lambda told: self.participation.progress(told.done, told.total),
+            progress=lambda told: self.runner.progress(told.done, told.total),
             slot=_machine_slot,
             records=self.home.root,
         )
@@ -330,12 +330,12 @@ class Agent:
     def cpu_percent(self) -> int:
         """The processor limit of training now, per cent of one core."""
         said = self.conditions.cpu_percent()
-        return self.terms.settings().integer("cpu.share_in_use") if said is None else said
+        return self.effective.settings().integer("cpu.share_in_use") if said is None else said
 
     def _caps(self) -> "Caps":
         from agent.supervisor.watchdog import Caps
 
-        return Caps(self.cpu_percent(), self.terms.settings().integer("memory.limit_mib") << 20)
+        return Caps(self.cpu_percent(), self.effective.settings().integer("memory.limit_mib") << 20)
 
     def _worker_ended(self, event: "StopEvent") -> None:
         """In the governor's thread; once for each stop."""
@@ -354,11 +354,11 @@ class Agent:
         from agent.conditions.monitor import Monitor
 
         return Monitor(
-            lambda: limits_of(self.terms.settings()),
+            lambda: limits_of(self.effective.settings()),
             self.clock,
             self.home.root,
             self.environ,
-            self.terms.server_is_here,
+            self.effective.server_is_here,
             ours_s=self.used_s,
         )
 
@@ -376,7 +376,7 @@ class Agent:
 
         if self._given_keystore is not None:
             return self._given_keystore
-        kind = self.terms.settings().text("key_store")
+        kind = self.effective.settings().text("key_store")
         kind = "memory" if self.home.is_demo and kind == "os" else kind
         if kind not in self._keystores:
             self._keystores[kind] = (
@@ -397,7 +397,7 @@ class Agent:
         """Remove a key that no server knows yet, so that another key store can be chosen; False
         when one does.
         """
-        enrolment = self.terms.enrolment()
+        enrolment = self.effective.enrolment()
         if enrolment is not None and enrolment.is_registered:
             return False
         with suppress(AegisError):
@@ -408,7 +408,7 @@ class Agent:
     def _own_limits(self) -> "DeviceLimits":
         from agent.config.device_limits import limits_for
 
-        return limits_for(self.home, self.terms.gate_facts().server_host)
+        return limits_for(self.home, self.effective.gate_facts().server_host)
 
     def model_store(self) -> "ModelStore":
         from agent.models.store import ModelStore
@@ -437,19 +437,19 @@ class Agent:
             return self._given_client_factory(server, ca_pem, signing_key, identity)
         from agent.transport.client import AggregatorClient
 
-        proxy = proxy or self.terms.settings().text("network.proxy")
+        proxy = proxy or self.effective.settings().text("network.proxy")
         return AggregatorClient(server, ca_pem, signing_key, identity, proxy=proxy)
 
     def forget_everything(self) -> None:
         """Remove all data of this home but a waiting erase request; afterwards it is as new."""
-        self.participation.discard()
+        self.runner.discard()
         self.model_store().clear()
         shutil.rmtree(self.home.trust, ignore_errors=True)
         atomic_file.clear_drafts(self.home.root)
         self.home.model_seen_at.unlink(missing_ok=True)
         self.home.ledger_head.unlink(missing_ok=True)
         self.database.recreate()
-        self.terms.reload()
+        self.effective.reload()
         self.record.reload()
         self.faults = Faults()
         for path in self.home.logs.glob("*"):
@@ -467,8 +467,8 @@ class Agent:
 
             reap(self.home.root)
         if self.gate.denial() is not None:
-            self.drafts.forget()
-        wipe(self.home.scratch, self.drafts.checkpoint())
+            self.checkpoints.forget()
+        wipe(self.home.scratch, self.checkpoints.checkpoint())
         if self.values.get("erasing"):
             from agent.api.erasure import finish
 

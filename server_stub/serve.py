@@ -142,22 +142,22 @@ async def serve(
     `rates` take the place of the settings'.
     """
     key = home.signing_key()
-    with contextlib.closing(SerialExecutor()) as turns:
+    with contextlib.closing(SerialExecutor()) as executor:
         store = Store(database or home.database_url)
         try:
-            conductor = RoundDriver(home, store, settings, key, clock, turns, authority.revocations)
-            await turns.run(conductor.step)
+            driver = RoundDriver(home, store, settings, key, clock, executor, authority.revocations)
+            await executor.run(driver.step)
             server = device_port.Server(
-                home, settings, store, authority, conductor, key, clock, turns, rates
+                home, settings, store, authority, driver, key, clock, executor, rates
             )
-            routes, door = device_port.build(server)
-            devices = _device_server(home, settings, door)
+            routes, admission = device_port.build(server)
+            devices = _device_server(home, settings, admission)
             operator = _server(
                 app.build(server, routes), settings.limits, "127.0.0.1", settings.operator_port
             )
             await _until(
                 stop,
-                conductor,
+                driver,
                 devices,
                 operator,
                 lambda: announce(_where(settings, devices, operator)),
@@ -168,13 +168,13 @@ async def serve(
 
 async def _until(
     stop: asyncio.Event,
-    conductor: RoundDriver,
+    driver: RoundDriver,
     devices: _Uvicorn,
     operator: _Uvicorn,
     announce: Callable[[], None],
 ) -> None:
     servers = [asyncio.create_task(_start(one)) for one in (devices, operator)]
-    rounds = asyncio.create_task(conductor.run())
+    rounds = asyncio.create_task(driver.run())
     waiting = asyncio.create_task(stop.wait())
     try:
         while not (devices.started and operator.started) and not any(
@@ -230,14 +230,14 @@ def _where(settings: ServerSettings, devices: _Uvicorn, operator: _Uvicorn) -> d
     }
 
 
-def _device_server(home: ServerHome, settings: ServerSettings, door: Any) -> _Uvicorn:
+def _device_server(home: ServerHome, settings: ServerSettings, admission: Any) -> _Uvicorn:
     certificate = Certificate(home.tls_file, home.ca_file)
 
     def context(_config: uvicorn.Config, _default: Any) -> ssl.SSLContext:
         return certificate.context
 
     made = _server(
-        door,
+        admission,
         settings.limits,
         settings.host,
         settings.port,

@@ -99,11 +99,11 @@ def _show_window(home: Home, page: str, *, quietly: bool) -> int:
     if not instance.claim():
         _ask_first(_beside(home, "window"), page)
         return 0
-    link = AgentClient(socket_path(home.root, os.environ), app)
+    client = AgentClient(socket_path(home.root, os.environ), app)
     words = i18n.install(app, QLocale())
-    shown = Window(Context(link, words, Theme(app), os.cpu_count() or 1))
+    shown = Window(Context(client, words, Theme(app), os.cpu_count() or 1))
     opener = _FirstPage(shown, page)
-    link.statusChanged.connect(opener.status_came)
+    client.statusChanged.connect(opener.status_came)
 
     def asked(verb: str, argument: str, token: str) -> None:
         if verb == "quit":
@@ -124,13 +124,13 @@ def _show_window(home: Home, page: str, *, quietly: bool) -> int:
     ending.asked.connect(shown.close)
     if quietly:
         shown.setAttribute(Qt.WidgetAttribute.WA_ShowWithoutActivating)
-    _start_agent_when_none_runs(home, link)
-    link.open()
+    _start_agent_when_none_runs(home, client)
+    client.open()
     shown.show()
     code = app.exec()
     ending.close()
     instance.release()
-    link.close()
+    client.close()
     return int(code)
 
 
@@ -170,15 +170,15 @@ class _Resident:
         self._has_opened = False
         app.setQuitOnLastWindowClosed(False)
         words = i18n.install(app, QLocale())
-        self._link = AgentClient(socket_path(home.root, os.environ), app)
-        self._tray = Tray(self._link, words=words, parent=app)
+        self._client = AgentClient(socket_path(home.root, os.environ), app)
+        self._tray = Tray(self._client, words=words, parent=app)
         self._notifier = Notifier(self._tray)
         self._host = TrayHost(PATIENCE_AUTOSTART_MS if autostart else PATIENCE_MS, app)
         self._host.came.connect(self._tray.show_icon)
         self._host.absent.connect(self._without_area)
         self._tray.windowWanted.connect(self.open_window)
         self._tray.quitWanted.connect(self.quit)
-        self._link.statusChanged.connect(self._first_status)
+        self._client.statusChanged.connect(self._first_status)
         self._ending = QuitSignals(app)
         self._ending.asked.connect(self.quit)
         instance.asked.connect(
@@ -187,13 +187,13 @@ class _Resident:
 
     def run(self) -> int:
         self._tray.show_icon()
-        _start_agent_when_none_runs(self._home, self._link)
-        self._link.open()
+        _start_agent_when_none_runs(self._home, self._client)
+        self._client.open()
         code = self._app.exec()
         self._ending.close()
         self._tray.hide_icon()
         self._instance.release()
-        self._link.close()
+        self._client.close()
         return int(code)
 
     def open_window(self, page: str, *, quietly: bool = False) -> None:
@@ -212,8 +212,8 @@ class _Resident:
         than QUIT_MS.
         """
         tell(_beside(self._home, "window"), "quit")
-        self._link.connectedChanged.connect(self._app.quit)
-        self._link.call("quit", {}, None, lambda _: self._app.quit())
+        self._client.connectedChanged.connect(self._app.quit)
+        self._client.call("quit", {}, None, lambda _: self._app.quit())
         QTimer.singleShot(QUIT_MS, self._app.quit)
 
     def _first_status(self, status: Status) -> None:
@@ -223,7 +223,7 @@ class _Resident:
         state = status.consent.state
         if not self._autostart:
             if state is ConsentState.UNASKED and status.operator is not None:
-                self._link.call(
+                self._client.call(
                     "consent.prompt",
                     {},
                     lambda answer: self.open_window("consent" if answer["allowed"] else ""),
@@ -232,8 +232,8 @@ class _Resident:
                 self.open_window("")
             return
         if state in (ConsentState.REFUSED, ConsentState.WITHDRAWN):
-            self._link.call("settings.get", {"key": "tray.keep_icon"}, self._end_unless_kept)
-        self._link.call(
+            self._client.call("settings.get", {"key": "tray.keep_icon"}, self._end_unless_kept)
+        self._client.call(
             "consent.prompt", {}, lambda answer: self._prompt() if answer["allowed"] else None
         )
 
@@ -251,7 +251,7 @@ class _Resident:
             self.open_window("")
 
 
-def _start_agent_when_none_runs(home: Home, link: AgentClient) -> None:
+def _start_agent_when_none_runs(home: Home, client: AgentClient) -> None:
     """One try, now if there is no socket, else when nobody answers on it."""
     path = socket_path(home.root, os.environ)
     if not path.exists():
@@ -259,7 +259,7 @@ def _start_agent_when_none_runs(home: Home, link: AgentClient) -> None:
         return
 
     def check() -> None:
-        if not link.is_connected:
+        if not client.is_connected:
             _start(["run", "--home", str(home.root)])
 
     QTimer.singleShot(300, check)

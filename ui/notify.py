@@ -24,7 +24,7 @@ class Notifier(QObject):
         self._tray = tray
         self._clock = clock
         self._told: dict[str, int] = {}
-        tray.link.statusChanged.connect(self._changed)
+        tray.client.statusChanged.connect(self._changed)
 
     def _changed(self, status: Status | None) -> None:
         if status is None or status.state not in (AgentState.ATTENTION, AgentState.ERROR):

@@ -27,7 +27,7 @@ MENU_LINE_LETTERS = 60
 class Tray(QObject):
     """Shows the agent's Status.
 
-    Asks for windows and for quitting by signals; `link` does the rest.
+    Asks for windows and for quitting by signals; `client` does the rest.
     """
 
     windowWanted = Signal(str)
@@ -35,28 +35,28 @@ class Tray(QObject):
 
     def __init__(
         self,
-        link: AgentClient,
+        client: AgentClient,
         *,
         words: LocaleFormatter | None = None,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._link = link
+        self._client = client
         self._words = words or QtWords.of_system()
         self._state: AgentState | None = None
         self.icon: QSystemTrayIcon | None = None
         self.menu = QMenu()
         self._build()
-        link.statusChanged.connect(self.show_status)
-        link.connectedChanged.connect(
+        client.statusChanged.connect(self.show_status)
+        client.connectedChanged.connect(
             lambda connected: None if connected else self.show_status(None)
         )
         QGuiApplication.styleHints().colorSchemeChanged.connect(self._repaint)
-        self.show_status(link.status)
+        self.show_status(client.status)
 
     @property
-    def link(self) -> AgentClient:
-        return self._link
+    def client(self) -> AgentClient:
+        return self._client
 
     @property
     def words(self) -> LocaleFormatter:
@@ -155,19 +155,19 @@ class Tray(QObject):
         """0: until resumed, -1: until tomorrow's first minute by local time."""
         if seconds < 0:
             tomorrow = QDateTime.currentDateTime().date().addDays(1).startOfDay()
-            self._link.call("pause", {"until": tomorrow.toSecsSinceEpoch()})
+            self._client.call("pause", {"until": tomorrow.toSecsSinceEpoch()})
         else:
-            self._link.call("pause", {"seconds": seconds} if seconds else {})
+            self._client.call("pause", {"seconds": seconds} if seconds else {})
 
     def _resume(self) -> None:
-        self._link.call("resume")
+        self._client.call("resume")
 
     def _run_once(self) -> None:
-        self._link.call("run_now")
+        self._client.call("run_now")
 
     def _consent(self) -> None:
         if self._view.menu.contributes:
-            self._link.call("consent.withdraw", {"surface": SURFACE})
+            self._client.call("consent.withdraw", {"surface": SURFACE})
         else:
             self.windowWanted.emit("consent")
 

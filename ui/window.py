@@ -48,7 +48,7 @@ class Window(QMainWindow):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._context = context
-        self._link = context.link
+        self._client = context.client
         self._pages: dict[str, Any] = {}
         self._dialog: ConsentDialog | None = None
         self._is_first_run = False
@@ -66,11 +66,11 @@ class Window(QMainWindow):
         self.setWindowIcon(icon("aegisai", "", (16, 32, 48, 64, 128)))
         self._build()
         self.resize(self._first_size())
-        context.link.statusChanged.connect(self._status_changed)
-        context.link.connectedChanged.connect(
+        context.client.statusChanged.connect(self._status_changed)
+        context.client.connectedChanged.connect(
             lambda connected: None if connected else self._status_changed(None)
         )
-        context.link.callFailed.connect(self.show_error)
+        context.client.callFailed.connect(self.show_error)
         context.theme.changed.connect(self._repaint)
         self.open_page("overview")
         self.setFocus()
@@ -99,7 +99,7 @@ class Window(QMainWindow):
             each.setChecked(each.objectName() == f"nav-{name}")
         self._error.hide()
         self._pages[name].opened()
-        self._show(self._link.status)
+        self._show(self._client.status)
 
     def ask(self) -> None:
         """Fetch the notice and show the question; a question that is open already is raised, never
@@ -109,7 +109,7 @@ class Window(QMainWindow):
             self._dialog.raise_()
             self._dialog.activateWindow()
             return
-        self._link.call(
+        self._client.call(
             "consent.show", {"locale": notice_locale()}, self._show_question, self.show_error
         )
 
@@ -257,7 +257,7 @@ class Window(QMainWindow):
         dialog = self._dialog = ConsentDialog(notice, self)
         dialog.decided.connect(lambda decision: self._decided(notice, decision))
         dialog.exampleWanted.connect(
-            lambda: self._link.call(
+            lambda: self._client.call(
                 "preview",
                 {},
                 dialog.show_example,
@@ -280,11 +280,11 @@ class Window(QMainWindow):
         }
         match decision:
             case Decision.GRANT:
-                self._link.call("consent.grant", evidence, None, self.show_error)
+                self._client.call("consent.grant", evidence, None, self.show_error)
             case Decision.REFUSE:
                 self._refuse(evidence)
             case Decision.DISMISSED:
-                self._link.call(
+                self._client.call(
                     "consent.dismiss",
                     {"notice_id": notice.notice_id, "surface": SURFACE},
                     None,
@@ -295,11 +295,11 @@ class Window(QMainWindow):
         """A no to a question that was asked is recorded; to one that was only read again it ends
         what was agreed.
         """
-        view = view_of(self._link.status, self._context.words)
+        view = view_of(self._client.status, self._context.words)
         if view.is_asked:
-            self._link.call("consent.refuse", evidence, None, self.show_error)
+            self._client.call("consent.refuse", evidence, None, self.show_error)
         elif view.contributes:
-            self._link.call("consent.withdraw", {"surface": SURFACE}, None, self.show_error)
+            self._client.call("consent.withdraw", {"surface": SURFACE}, None, self.show_error)
 
 
 def notice_of(answer: dict[str, Any]) -> Notice:

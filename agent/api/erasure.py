@@ -53,7 +53,7 @@ async def erase(agent: "Agent") -> dict[str, Any]:
     afterwards.
     """
     request, lost = await _request(agent)
-    await agent.participation.stop()
+    await agent.runner.stop()
     if request is not None:
         atomic_file.write(agent.home.erase_request, json.dumps(asdict(request)).encode())
     agent.values.put(ERASING, True)
@@ -94,7 +94,7 @@ async def resume(agent: "Agent") -> bool:
 
 def _is_left(agent: "Agent") -> bool:
     """Whether the key store still holds what opened an identity that is gone."""
-    if agent.terms.enrolment() is not None or not agent.identity_file_exists():
+    if agent.effective.enrolment() is not None or not agent.identity_file_exists():
         return False
     try:
         return agent.identity_file().is_remnant()
@@ -146,7 +146,7 @@ async def _request(agent: "Agent") -> tuple[EraseRequest | None, bool]:
     """What to tell the server, and whether there would have been something that cannot be told any
     more.
     """
-    enrolment = agent.terms.enrolment()
+    enrolment = agent.effective.enrolment()
     if enrolment is None or not enrolment.is_registered or not agent.identity_file_exists():
         return None, False
     try:
@@ -163,7 +163,7 @@ async def _request(agent: "Agent") -> tuple[EraseRequest | None, bool]:
             identity.device_id,
             identity.erase_secret,
             agent.clock.now(),
-            agent.terms.settings().text("network.proxy"),
+            agent.effective.settings().text("network.proxy"),
         ),
         False,
     )

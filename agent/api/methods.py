@@ -108,13 +108,13 @@ class Service:
     # Consent.
 
     async def _consent_show(self, locale: str = "") -> Result:
-        notice = self._agent.terms.notice(locale)
-        return {**asdict(notice), "state": self._agent.gate.standing().state.value}
+        notice = self._agent.effective.notice(locale)
+        return {**asdict(notice), "state": self._agent.gate.consent_status().state.value}
 
     async def _consent_grant(
         self, notice_id: str, text_sha256: str, surface: str, locale: str
     ) -> Result:
-        if self._agent.gate.standing().state is ConsentState.GRANTED:
+        if self._agent.gate.consent_status().state is ConsentState.GRANTED:
             return await self._status()
         self._decide(Act.GRANT, self._evidence(notice_id, text_sha256, surface, locale))
         self._agent.wake()
@@ -127,7 +127,7 @@ class Service:
         return await self._status()
 
     async def _consent_dismiss(self, notice_id: str, surface: str) -> Result:
-        if self._agent.gate.standing().state in (ConsentState.UNASKED, ConsentState.STALE):
+        if self._agent.gate.consent_status().state in (ConsentState.UNASKED, ConsentState.STALE):
             self._decide(Act.DISMISS, Evidence(notice_id, "", "", surface))
         return await self._status()
 
@@ -135,9 +135,9 @@ class Service:
         """Whether a window may open by itself now; a yes counts as the prompt."""
         from agent.consent.prompting import may_prompt
 
-        facts, standing, now = (
-            self._agent.terms.gate_facts(),
-            self._agent.gate.standing(),
+        facts, consent_status, now = (
+            self._agent.effective.gate_facts(),
+            self._agent.gate.consent_status(),
             self._agent.clock.now(),
         )
         held = self._agent.values.get("prompted")
@@ -145,28 +145,28 @@ class Service:
             facts.do_not_track or bool(facts.policy_denied) or self._agent.record.fault is not None
         )
         allowed = not quiet and may_prompt(
-            standing, facts.notice_id, tuple(held) if held else None, now
+            consent_status, facts.notice_id, tuple(held) if held else None, now
         )
         if allowed:
-            self._agent.values.put("prompted", [standing.state.value, facts.notice_id, now])
+            self._agent.values.put("prompted", [consent_status.state.value, facts.notice_id, now])
         return {"allowed": allowed}
 
     async def _consent_withdraw(self, surface: str) -> Result:
         """Always ends in a no; works in every state, offline, and twice."""
-        state = self._agent.gate.standing().state
+        state = self._agent.gate.consent_status().state
         act = {ConsentState.GRANTED: Act.WITHDRAW, ConsentState.STALE: Act.REFUSE}.get(state)
         if act is not None:
-            notice = self._agent.terms.notice("")
+            notice = self._agent.effective.notice("")
             self._decide(
                 act, Evidence(notice.notice_id, notice.text_sha256, notice.locale, surface)
             )
-        await self._agent.participation.forget()
+        await self._agent.runner.forget()
         self._agent.changed()
         return await self._status()
 
     def _evidence(self, notice_id: str, text_sha256: str, surface: str, locale: str) -> Evidence:
         """Raises UserActionError NOTICE_CHANGED unless exactly these words are current."""
-        notice = self._agent.terms.notice(locale)
+        notice = self._agent.effective.notice(locale)
         if (notice.notice_id, notice.text_sha256) != (notice_id, text_sha256):
             raise UserActionError(
                 "NOTICE_CHANGED",
@@ -178,8 +178,10 @@ class Service:
     def _decide(self, act: Act, evidence: Evidence) -> None:
         if len(evidence.surface) > 40 or not evidence.surface.isprintable():
             raise PeerError("BAD_PARAMS", "surface: expected a short word.", "Nothing was changed.")
-        policy = self._agent.terms.policy()
-        self._agent.record.act(self._agent.gate.standing(), act, evidence, PURPOSE, policy.origin)
+        policy = self._agent.effective.policy()
+        self._agent.record.act(
+            self._agent.gate.consent_status(), act, evidence, PURPOSE, policy.origin
+        )
         self._agent.changed()
 
     # Pausing and running.
@@ -192,7 +194,7 @@ class Service:
             raise UserActionError(
                 "BAD_VALUE", "A pause lasts from 1 second to 366 days.", "Nothing was changed."
             )
-        await self._agent.participation.pause(
+        await self._agent.runner.pause(
             lambda: self._agent.values.put("pause", {"until": until or 0})
         )
         self._agent.wake()
@@ -209,7 +211,7 @@ class Service:
         return await self._status()
 
     async def _discard(self) -> Result:
-        await self._agent.participation.drop()
+        await self._agent.runner.drop()
         self._agent.wake()
         return await self._status()
 
@@ -230,7 +232,7 @@ class Service:
             enrolment = from_invitation(parse_invitation(invitation))
         else:
             enrolment = from_token(server, token, ca_pem)
-        self._agent.terms.join(enrolment)
+        self._agent.effective.join(enrolment)
         self._agent.wake()
         return {"operator": asdict(enrolment.operator), "server": enrolment.server}
 
@@ -247,7 +249,7 @@ class Service:
     # Settings.
 
     async def _settings_get(self, key: str = "") -> Result:
-        settings = self._agent.terms.settings()
+        settings = self._agent.effective.settings()
         entries = (settings.entry(key),) if key else settings.all()
         return {"settings": [entry.to_json() for entry in entries]}
 
@@ -258,9 +260,9 @@ class Service:
                 "The key of this device lies in the key store in use.",
                 "Run aegis erase first to choose another.",
             )
-        self._agent.terms.set(key, value)
+        self._agent.effective.set(key, value)
         self._agent.wake()
-        entry: SettingEntry = self._agent.terms.settings().entry(key)
+        entry: SettingEntry = self._agent.effective.settings().entry(key)
         return entry.to_json()
 
     # Samples and scanning.
@@ -274,18 +276,14 @@ class Service:
                 "Nothing was changed.",
             )
         permit, wanted = self._agent.gate.permit(), _texts(paths)
-        result = await self._agent.participation.gather(
-            permit, self._agent.worker().extract(wanted)
-        )
+        result = await self._agent.runner.gather(permit, self._agent.worker().extract(wanted))
         mark = 1 if label == "malicious" else 0
         rows = [(row.features, mark, Path(row.path).name) for row in result.rows]
         return self._store(rows, [asdict(item) for item in result.refused])
 
     async def _samples_import(self, path: str) -> Result:
         permit = self._agent.gate.permit()
-        result = await self._agent.participation.gather(
-            permit, self._agent.worker().import_table(path)
-        )
+        result = await self._agent.runner.gather(permit, self._agent.worker().import_table(path))
         rows = [(row.features, row.label, Path(path).name) for row in result.rows]
         return self._store(rows, [asdict(item) for item in result.refused])
 
@@ -314,7 +312,7 @@ class Service:
 
     async def _samples_clear(self) -> Result:
         removed = self._agent.samples.clear()
-        await self._agent.participation.drop()
+        await self._agent.runner.drop()
         self._agent.wake()
         return {"removed": removed}
 
@@ -367,8 +365,8 @@ class Service:
         held = None
         if server:  # a withdrawal ends it
             permit = self._agent.gate.permit()
-            held = await self._agent.participation.gather(
-                permit, self._agent.membership.held_by_server(permit)
+            held = await self._agent.runner.gather(
+                permit, self._agent.enrolment_client.held_by_server(permit)
             )
         content = json.dumps(
             {**export(self._agent), "server": held}, indent=1, ensure_ascii=False

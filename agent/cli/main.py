@@ -193,7 +193,7 @@ def _run(options: argparse.Namespace) -> int:
             result = _with_agent(
                 home,
                 lambda agent: asyncio.run(
-                    agent.make_pass(hold_s=0, patience_s=CHOSEN_PATIENCE_S)
+                    agent.run_cycle(hold_s=0, group_wait_s=CHOSEN_PATIENCE_S)
                 ).to_json(),
             )
             return _show(options, result, lambda shown: f"{shown['outcome']}: {shown['text']}")

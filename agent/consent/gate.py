@@ -80,9 +80,9 @@ class Gate:
         self._record = record
         self._facts = facts
 
-    def standing(self) -> ConsentStatus:
+    def consent_status(self) -> ConsentStatus:
         facts = self._facts()
-        return self._record.standing(facts.notice_id, facts.refresh_months)
+        return self._record.consent_status(facts.notice_id, facts.refresh_months)
 
     def denial(self) -> Denial | None:
         """Why the answer is no, or None for yes."""
@@ -93,11 +93,11 @@ class Gate:
             )
         if facts.policy_denied:
             return Denial(ReasonCode.DENIED_BY_POLICY, facts.policy_denied, "Ask your IT.")
-        standing = self._record.standing(facts.notice_id, facts.refresh_months)
-        if standing.state is not ConsentState.GRANTED or standing.entry is None:
+        consent_status = self._record.consent_status(facts.notice_id, facts.refresh_months)
+        if consent_status.state is not ConsentState.GRANTED or consent_status.entry is None:
             return Denial(
                 ReasonCode.NO_CONSENT,
-                _WORDS[standing.state],
+                _WORDS[consent_status.state],
                 "Read the notice and decide: aegis consent show.",
             )
         if facts.do_not_track:
@@ -106,7 +106,7 @@ class Gate:
                 "DO_NOT_TRACK is set, so AegisAI stays off.",
                 "Unset DO_NOT_TRACK to take part.",
             )
-        if standing.entry.surface == DEMO_SURFACE and not (
+        if consent_status.entry.surface == DEMO_SURFACE and not (
             facts.demo_home and facts.server_host in LOOPBACK_HOSTS
         ):
             return Denial(

@@ -13,19 +13,22 @@ QUIET_MONTHS = 12
 
 
 def may_prompt(
-    standing: ConsentStatus, notice_id: str, prompted: tuple[str, str, int] | None, now: int
+    consent_status: ConsentStatus, notice_id: str, prompted: tuple[str, str, int] | None, now: int
 ) -> bool:
     """`prompted` is (state, notice id, time) of the last prompt, None for never.
 
     Times in seconds since the epoch.
     """
-    match standing.state:
+    match consent_status.state:
         case ConsentState.GRANTED:
             return False
         case ConsentState.UNASKED:
             return prompted is None
         case ConsentState.STALE:
-            return prompted is None or prompted[:2] != (standing.state.value, notice_id)
+            return prompted is None or prompted[:2] != (consent_status.state.value, notice_id)
         case _:
-            last = max(standing.entry.at if standing.entry else 0, prompted[2] if prompted else 0)
+            last = max(
+                consent_status.entry.at if consent_status.entry else 0,
+                prompted[2] if prompted else 0,
+            )
             return now >= add_months(last, QUIET_MONTHS)

@@ -114,7 +114,7 @@ class Record:
         """Every row. Raises UserActionError CHAIN_BROKEN."""
         return [ConsentEntry(**body) for body in self._chain.verified()]
 
-    def standing(self, current_notice_id: str, refresh_months: int) -> ConsentStatus:
+    def consent_status(self, current_notice_id: str, refresh_months: int) -> ConsentStatus:
         """Where consent stands under the notice that is current now."""
         if self._decided is None:
             return ConsentStatus(ConsentState.UNASKED, None, None)
@@ -127,7 +127,7 @@ class Record:
 
     def act(
         self,
-        standing: ConsentStatus,
+        consent_status: ConsentStatus,
         act: Act,
         evidence: Evidence,
         purpose: str,
@@ -140,11 +140,11 @@ class Record:
         """
         if self.fault is not None:
             raise self.fault
-        following = TRANSITIONS.get((standing.state, act))
+        following = TRANSITIONS.get((consent_status.state, act))
         if following is None:
             raise UserActionError(
                 "CONSENT_STATE",
-                f"Consent is {standing.state.value}; it cannot be {act.value} now.",
+                f"Consent is {consent_status.state.value}; it cannot be {act.value} now.",
                 "Nothing was changed. See aegis consent show.",
             )
         entry = ConsentEntry(

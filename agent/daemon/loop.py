@@ -19,7 +19,7 @@ from agent.daemon import scheduler
 from agent.errors import AegisError, InternalError
 from agent.ipc.client import socket_path
 from agent.ipc.server import ChannelServer
-from agent.reports.status_builder import own_reasons
+from agent.reports.status_builder import blocking_reasons
 from agent.rounds.runner import CHOSEN_PATIENCE_S
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class Loop:
         finally:
             for task in (passes, quitting, *([self._watching] if self._watching else [])):
                 task.cancel()
-            await self._agent.participation.quit()
+            await self._agent.runner.quit()
             await self._agent.worker().stop()
             await self._channel.close()
             log.info("agent.stopped")
@@ -140,18 +140,18 @@ class Loop:
         begins again.
         """
         self._history, self._model_looked_at = scheduler.after_set_back(self._history, now), None
-        participation = self._agent.participation
-        if participation.trained is not None:
-            participation.trained = replace(participation.trained, at=now)
+        runner = self._agent.runner
+        if runner.trained is not None:
+            runner.trained = replace(runner.trained, at=now)
 
     async def _one_pass(self) -> None:
         chosen, self._once_more = self._once_more, False
-        hold_s = 0 if chosen else self._agent.terms.settings().integer("hold.minutes") * 60
+        hold_s = 0 if chosen else self._agent.effective.settings().integer("hold.minutes") * 60
         now = self._agent.clock.now
         watching = asyncio.create_task(self._watch())
         try:
-            result = await self._agent.make_pass(
-                hold_s=hold_s, override=chosen, patience_s=CHOSEN_PATIENCE_S if chosen else 0
+            result = await self._agent.run_cycle(
+                hold_s=hold_s, override=chosen, group_wait_s=CHOSEN_PATIENCE_S if chosen else 0
             )
             log.info("pass.done outcome=%s", result.outcome.value)
             self._history = scheduler.after_pass(self._history, result, now())
@@ -177,14 +177,14 @@ class Loop:
         """While a pass is under way: stop it when consent, policy or the conditions say so."""
         while True:
             await asyncio.sleep(WATCH_S)
-            await self._agent.participation.recheck()
+            await self._agent.runner.recheck()
 
     def _watch_machine(self) -> None:
         """Read the machine's state while something may run, and only then: not without consent, nor
         while paused and at rest.
         """
-        wanted = not own_reasons(self._agent) or (
-            self._agent.participation.is_busy and self._agent.gate.denial() is None
+        wanted = not blocking_reasons(self._agent) or (
+            self._agent.runner.is_busy and self._agent.gate.denial() is None
         )
         if wanted and (self._watching is None or self._watching.done()):
             self._watching = asyncio.create_task(self._watch_conditions())
@@ -216,8 +216,8 @@ class Loop:
         Seconds until it is worth looking again, None for never.
         """
         if (
-            not self._agent.terms.settings().flag("models.update_without_consent")
-            or self._agent.terms.enrolment() is None
+            not self._agent.effective.settings().flag("models.update_without_consent")
+            or self._agent.effective.enrolment() is None
         ):
             return None
         now = self._agent.clock.now()
@@ -225,7 +225,7 @@ class Loop:
         if now >= due:
             self._model_looked_at, due = now, now + MODEL_PERIOD_S
             try:
-                await self._agent.membership.update_model()
+                await self._agent.enrolment_client.update_model()
             except (AegisError, OSError) as error:
                 log.info("model.not_updated error=%s", error)
         return float(due - now)
@@ -263,7 +263,7 @@ class Loop:
 
     def _is_joining(self) -> bool:
         """Whether the next pass is the one that registers this device."""
-        enrolment = self._agent.terms.enrolment()
+        enrolment = self._agent.effective.enrolment()
         return (
             enrolment is not None
             and not enrolment.is_registered

@@ -54,7 +54,7 @@ class EnrolmentClient:
         self,
         *,
         clock: Clock,
-        terms: EffectiveConfig,
+        effective: EffectiveConfig,
         values: Values,
         identity_file: "Callable[[], IdentityFile]",
         models: "Callable[[], ModelStore]",
@@ -65,7 +65,7 @@ class EnrolmentClient:
     ) -> None:
         """`repository` takes the root's SHA-256 and a client."""
         self._clock = clock
-        self._terms = terms
+        self._effective = effective
         self._values = values
         self._identity_file = identity_file
         self._models = models
@@ -131,7 +131,7 @@ class EnrolmentClient:
             model = await self._blocking(lambda: repository.model(task, floor, floor.sha256))
         finally:
             client.close()
-        self._terms.keep_task(task.to_json())
+        self._effective.keep_task(task.to_json())
         if model is None:
             return False
         await self._blocking(lambda: store.install(model))
@@ -258,7 +258,7 @@ class EnrolmentClient:
                 answer.signing_key,
             )
         )
-        self._terms.registered(answer.task.to_json(), answer.signing_key)
+        self._effective.registered(answer.task.to_json(), answer.signing_key)
         self._changed()
 
     async def _renewed(
@@ -325,7 +325,7 @@ class EnrolmentClient:
         self._values.put(ISSUANCE_LOG, noted)
 
     def _enrolment(self) -> Enrolment:
-        enrolment = self._terms.enrolment()
+        enrolment = self._effective.enrolment()
         if enrolment is None:
             raise UserActionError(
                 "NOT_ENROLLED",

@@ -72,7 +72,7 @@ def _disk(agent: "Agent") -> Check:
 
 
 def _policy(agent: "Agent") -> Check:
-    policy = agent.terms.policy()
+    policy = agent.effective.policy()
     if policy.denied:
         return Check("policy", False, policy.denied, "Ask your IT.")
     managed = ", ".join(sorted(policy.bounds)) or "nothing"
@@ -81,7 +81,7 @@ def _policy(agent: "Agent") -> Check:
 
 def _consent(agent: "Agent") -> Check:
     denial = agent.gate.denial()
-    state = agent.gate.standing().state.value
+    state = agent.gate.consent_status().state.value
     return Check(
         "consent",
         None if denial else True,
@@ -114,7 +114,7 @@ async def _identity(agent: "Agent") -> list[Check]:
         identity = await agent.blocking(agent.identity_file().load)
     except AegisError as error:
         return [*found, Check("identity", False, error.message, error.remedy)]
-    enrolment = agent.terms.enrolment()
+    enrolment = agent.effective.enrolment()
     roots = enrolment.ca_pem.count("-----BEGIN CERTIFICATE-----") if enrolment else 0
     current = identity.not_after > agent.clock.now()
     return [

@@ -30,7 +30,7 @@ async def preview(agent: "Agent") -> dict[str, Any]:
     from agent.protocol.jobs import Job, pack_rows
     from agent.protocol.messages import Mode, Task
 
-    worker, model, budget = agent.worker(), start_model(), agent.terms.budget()
+    worker, model, budget = agent.worker(), start_model(), agent.effective.budget()
     with resources.as_file(resources.files("agent.detector").joinpath(EXAMPLE)) as path:
         row = (await worker.extract([os.fspath(path)])).rows[0]
     task = Task("example", SCHEMA, "logistic", DIMENSION, Mode.LOCAL, 20, 100, 1000, 1)

@@ -56,7 +56,7 @@ def problems_of(agent: "Agent") -> list[str]:
     well.
     """
     found = agent.ledger.problems()
-    enrolment = agent.terms.enrolment()
+    enrolment = agent.effective.enrolment()
     for entry in agent.ledger.entries():
         if entry.state is Sending.ACKNOWLEDGED and not _is_signed(
             entry, enrolment.signing_key if enrolment else ""
@@ -95,14 +95,14 @@ def export(agent: "Agent") -> dict[str, Any]:
     """
     import base64
 
-    enrolment = agent.terms.enrolment()
+    enrolment = agent.effective.enrolment()
     bodies = {entry.attempt: agent.ledger.body(entry.attempt) for entry in agent.ledger.entries()}
     return {
         "export_version": EXPORT_VERSION,
         "app_version": __version__,
         "made_at": agent.clock.now(),
         "consent": [asdict(entry) for entry in agent.record.entries()],
-        "settings": [entry.to_json() for entry in agent.terms.settings().all()],
+        "settings": [entry.to_json() for entry in agent.effective.settings().all()],
         "operator": None if enrolment is None else asdict(enrolment.operator),
         "ledger": ledger_page(agent, 0, 1_000_000, verify=True),
         "sent_bytes": {

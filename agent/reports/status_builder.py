@@ -61,7 +61,7 @@ class Faults:
         )
 
 
-def own_reasons(agent: "Agent") -> tuple[Reason, ...]:
+def blocking_reasons(agent: "Agent") -> tuple[Reason, ...]:
     """What holds back both training and sending, worst first; empty when nothing does."""
     found = []
     if denial := agent.gate.denial():
@@ -75,8 +75,8 @@ def own_reasons(agent: "Agent") -> tuple[Reason, ...]:
 
 def waiting_reasons(agent: "Agent") -> tuple[Reason, ...]:
     """Everything that holds it back now, in the order in which it is told; needs no network."""
-    found = list(own_reasons(agent))
-    if agent.terms.enrolment() is None:
+    found = list(blocking_reasons(agent))
+    if agent.effective.enrolment() is None:
         found.append(Reason(ReasonCode.NOT_ENROLLED, "No operator was joined yet."))
     if fault := _ledger_fault(agent):
         found.append(Reason(ReasonCode.BUDGET_SPENT, f"{fault.message} {fault.remedy}"))
@@ -115,22 +115,22 @@ def paused_until(agent: "Agent") -> int | None:
 
 def status_of(agent: "Agent") -> Status:
     """The Status as it is now. Reads the store; asks neither keyring nor network."""
-    standing, notice_id = agent.gate.standing(), agent.terms.notice_id()
-    reasons, activity = waiting_reasons(agent), agent.participation.activity
+    consent_status, notice_id = agent.gate.consent_status(), agent.effective.notice_id()
+    reasons, activity = waiting_reasons(agent), agent.runner.activity
     enrolment, counts, totals = (
-        agent.terms.enrolment(),
+        agent.effective.enrolment(),
         agent.samples.counts(),
         agent.ledger.totals(),
     )
-    decided, own = standing.entry, own_reasons(agent)
+    decided, own = consent_status.entry, blocking_reasons(agent)
     return Status(
-        state=_state(agent, standing.state, reasons),
+        state=_state(agent, consent_status.state, reasons),
         consent=ConsentView(
-            standing.state,
+            consent_status.state,
             notice_id,
             decided.notice_id if decided else None,
             decided.at if decided else None,
-            standing.refresh_at,
+            consent_status.refresh_at,
         ),
         budget=budget_view(agent),
         model=_model_view(agent),
@@ -164,7 +164,7 @@ def budget_view(agent: "Agent") -> BudgetView:
     """The budget in ε. Raises nothing: a ledger that cannot be read shows as spent."""
     from agent.privacy.zcdp import epsilon
 
-    budget = agent.terms.budget()
+    budget = agent.effective.budget()
     try:
         charges = agent.ledger.charges()
     except AegisError:
@@ -212,8 +212,8 @@ def _spent(agent: "Agent") -> CycleResult | None:
     """Whether the budget has no room for another round like the last one that was offered; kept
     over a restart.
     """
-    task = agent.terms.task()
-    return None if task is None else agent.wall.spent(str(task["task_id"]))
+    task = agent.effective.task()
+    return None if task is None else agent.budget_gate.spent(str(task["task_id"]))
 
 
 def _state(agent: "Agent", consent: ConsentState, reasons: tuple[Reason, ...]) -> AgentState:
@@ -222,8 +222,8 @@ def _state(agent: "Agent", consent: ConsentState, reasons: tuple[Reason, ...]) -
         return AgentState.ATTENTION
     if codes & {ReasonCode.NO_CONSENT, ReasonCode.DENIED_BY_POLICY}:
         return AgentState.OFF
-    if agent.participation.activity.kind and not agent.participation.is_held:
-        return AgentState(agent.participation.activity.kind)
+    if agent.runner.activity.kind and not agent.runner.is_held:
+        return AgentState(agent.runner.activity.kind)
     if ReasonCode.USER_PAUSED in codes:
         return AgentState.PAUSED
     if codes & _ATTENTION:
@@ -241,11 +241,11 @@ def work_view(agent: "Agent") -> WorkView:
     return WorkView(
         limit_percent=limit,
         limit_text=share_in_words(limit, cores),
-        memory_limit_mib=agent.terms.settings().integer("memory.limit_mib"),
+        memory_limit_mib=agent.effective.settings().integer("memory.limit_mib"),
         measured_percent=measured.cpu_percent if measured else None,
         measured_text=share_in_words(measured.cpu_percent, cores) if measured else "",
         memory_mib=measured.rss_bytes / 2**20 if measured else None,
-        held=agent.participation.is_held,
+        held=agent.runner.is_held,
     )
 
 
@@ -266,7 +266,7 @@ def _floor(agent: "Agent") -> str:
 def _notes(agent: "Agent") -> tuple[str, ...]:
     notes = []
     if agent.home.is_demo:
-        in_memory = agent.terms.settings().text("key_store") == "os"
+        in_memory = agent.effective.settings().text("key_store") == "os"
         notes.append(
             "This home was made by the demo"
             + ("; its keys are in memory only." if in_memory else ".")

@@ -29,10 +29,10 @@ class BudgetGate:
     """Reads the ledger and the terms afresh each time."""
 
     def __init__(
-        self, clock: Clock, terms: EffectiveConfig, ledger: Ledger, values: Values
+        self, clock: Clock, effective: EffectiveConfig, ledger: Ledger, values: Values
     ) -> None:
         self._clock = clock
-        self._terms = terms
+        self._effective = effective
         self._ledger = ledger
         self._values = values
 
@@ -85,7 +85,7 @@ class BudgetGate:
         from agent.privacy.budget import Refused, decide
 
         history = [(charge.at, charge.rho_units) for charge in charges]
-        decision = decide(self._terms.budget(), history, self._clock.now(), price)
+        decision = decide(self._effective.budget(), history, self._clock.now(), price)
         if not isinstance(decision, Refused):
             return None
         text = "The privacy budget is used up."
@@ -101,7 +101,7 @@ class BudgetGate:
         recent = [charge.at for charge in charges if charge.at > now - DAY_S]
         if len(recent) >= MAX_CHARGES_PER_DAY:
             return capped("This device has taken part often enough today.", min(recent) + DAY_S)
-        if self._ledger.bytes_since(now - DAY_S) >= self._terms.settings().integer(
+        if self._ledger.bytes_since(now - DAY_S) >= self._effective.settings().integer(
             "network.bytes_per_day"
         ):
             return capped("Today's limit of bytes is used up.", None, "network.bytes_per_day")

@@ -30,7 +30,7 @@ class JoinWindow:
         return self.wait_s <= MAX_LEAD_S
 
 
-def meeting(opens: int, closes: int, now: int, draw: float) -> JoinWindow | None:
+def join_window(opens: int, closes: int, now: int, draw: float) -> JoinWindow | None:
     """The meeting of a window from `opens` to `closes` at the server's time `now`; None: over, or
     none is announced.
 

@@ -26,14 +26,14 @@ class LocalRound:
     def __init__(
         self,
         clock: Clock,
-        wall: BudgetGate,
+        budget_gate: BudgetGate,
         outbox: Outbox,
         worker: "Callable[[], Worker]",
         doing: Callable[[str, str], None],
     ) -> None:
         """`doing` takes kind and sentence of the activity."""
         self._clock = clock
-        self._wall = wall
+        self._budget_gate = budget_gate
         self._outbox = outbox
         self._worker = worker
         self._doing = doing
@@ -59,7 +59,9 @@ class LocalRound:
                 "The round has closed. Nothing was charged.",
                 round_id=config.round_id,
             )
-        if (refused := self._wall.refusal(config.task_id, config.model_digest, config)) is not None:
+        if (
+            refused := self._budget_gate.refusal(config.task_id, config.model_digest, config)
+        ) is not None:
             return refused
         self._outbox.charge(config, attempt, body, config.closes_at)
         self._doing("sending", "Sending the update")

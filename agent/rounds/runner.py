@@ -36,7 +36,7 @@ from agent.protocol.jobs import Job
 from agent.reasons import Reason, ReasonCode
 from agent.rounds.budget_gate import BudgetGate
 from agent.rounds.checkpoint import CheckpointStore, name_of
-from agent.rounds.join_window import meeting
+from agent.rounds.join_window import join_window
 from agent.rounds.local_round import LocalRound, send_stored
 from agent.rounds.outbox import Outbox
 from agent.rounds.outcome import Activity, CycleResult, Outcome, Trained, waiting
@@ -72,13 +72,13 @@ class RoundRunner:
         *,
         home: Home,
         clock: Clock,
-        terms: EffectiveConfig,
-        wall: BudgetGate,
+        effective: EffectiveConfig,
+        budget_gate: BudgetGate,
         gate: Gate,
         ledger: Ledger,
         samples: Samples,
-        membership: EnrolmentClient,
-        drafts: CheckpointStore,
+        enrolment_client: EnrolmentClient,
+        checkpoints: CheckpointStore,
         worker: "Callable[[], Worker]",
         blocking: Blocking,
         limits: "Callable[[], DeviceLimits]",
@@ -94,12 +94,12 @@ class RoundRunner:
         """
         self._home = home
         self._clock = clock
-        self._terms = terms
+        self._effective = effective
         self._gate = gate
         self._ledger = ledger
         self._samples = samples
-        self._membership = membership
-        self._drafts = drafts
+        self._enrolment_client = enrolment_client
+        self._checkpoints = checkpoints
         self._worker = worker
         self._blocking = blocking
         self._limits = limits
@@ -108,14 +108,14 @@ class RoundRunner:
         self._changed = changed
         self._sleep = sleep
         self._draw_one = draw
-        self._wall = wall
+        self._budget_gate = budget_gate
         self._outbox = Outbox(clock, ledger, blocking)
-        self._local = LocalRound(clock, wall, self._outbox, worker, self._doing)
+        self._local = LocalRound(clock, budget_gate, self._outbox, worker, self._doing)
         self._group = SecaggRound(
             clock=clock,
             ledger=ledger,
             outbox=self._outbox,
-            wall=wall,
+            budget_gate=budget_gate,
             worker=worker,
             blocking=blocking,
             limits=limits,
@@ -138,13 +138,15 @@ class RoundRunner:
     def is_busy(self) -> bool:
         return self._task is not None and not self._task.done()
 
-    async def run(self, *, hold_s: int, override: bool = False, patience_s: int = 0) -> CycleResult:
+    async def run(
+        self, *, hold_s: int, override: bool = False, group_wait_s: int = 0
+    ) -> CycleResult:
         """Make one pass, or join the one under way. A finished update waits `hold_s` before it is
         sealed.
 
         `override` passes the person's own limits once (reasons that are overridable), never
-        consent, policy or budget. `patience_s`: how long a finished update waits here for a group's
-        meeting to be announced; otherwise the pass ends READY.
+        consent, policy or budget. `group_wait_s`: how long a finished update waits here for a
+        group's meeting to be announced; otherwise the pass ends READY.
 
         Raises UserActionError NO_CONSENT, DENIED_BY_POLICY, NOT_ENROLLED and what server, keyring
         and worker raise.
@@ -152,7 +154,7 @@ class RoundRunner:
         self._gate.permit()
         if self._task is None or self._task.done():
             self._override, self._is_dropped = override, False
-            self._task = asyncio.create_task(self._pass(hold_s, patience_s))
+            self._task = asyncio.create_task(self._pass(hold_s, group_wait_s))
         try:
             return await asyncio.shield(self._task)
         except asyncio.CancelledError:
@@ -285,7 +287,7 @@ class RoundRunner:
     def discard(self) -> None:
         """Delete the trained update or its beginnings, if there are any."""
         self.trained, self._is_dropped = None, False
-        self._drafts.forget()
+        self._checkpoints.forget()
         wipe(self._home.scratch)
 
     async def _part(self, reason: str) -> None:
@@ -306,7 +308,7 @@ class RoundRunner:
         """The data-free `leave`, over a connection of its own, once."""
         try:
             self._gate.farewell().check()
-            client = self._membership.farewell(farewell.identity)
+            client = self._enrolment_client.farewell(farewell.identity)
             try:
                 await self._blocking(lambda: client.leave(farewell.round_id, farewell.body))
             finally:
@@ -316,17 +318,19 @@ class RoundRunner:
 
     # The steps, numbered as above.
 
-    async def _pass(self, hold_s: int, patience_s: int) -> CycleResult:
+    async def _pass(self, hold_s: int, group_wait_s: int) -> CycleResult:
         permit = self._gate.permit()
-        self._membership.check_joined()
+        self._enrolment_client.check_joined()
         if reasons := self._held_back(self._may_send):
             return waiting(reasons)
         try:
-            self._client = client = await self._membership.connect(permit)
+            self._client = client = await self._enrolment_client.connect(permit)
             resent = await self._send_waiting(permit, client)
             if resent is not None:
                 return resent
-            return await self._contribute(permit, client, _task_of(self._terms), hold_s, patience_s)
+            return await self._contribute(
+                permit, client, _task_of(self._effective), hold_s, group_wait_s
+            )
         finally:
             if self._client is not None:
                 self._client.close()
@@ -343,7 +347,12 @@ class RoundRunner:
         return last
 
     async def _contribute(
-        self, permit: Permit, client: "AggregatorClient", task: "Task", hold_s: int, patience_s: int
+        self,
+        permit: Permit,
+        client: "AggregatorClient",
+        task: "Task",
+        hold_s: int,
+        group_wait_s: int,
     ) -> CycleResult:
         """4. to 7.
 
@@ -353,7 +362,7 @@ class RoundRunner:
         from agent.protocol.messages import Mode
 
         has_group = task.mode is Mode.SECAGG
-        is_fresh, down, ends = False, 0, self._clock.monotonic() + patience_s
+        is_fresh, down, ends = False, 0, self._clock.monotonic() + group_wait_s
         while True:
             permit.check()
             is_ready = has_group and self.trained is not None and not self._holds(hold_s)
@@ -432,9 +441,9 @@ class RoundRunner:
                 raise self._ledger.contradicted()
             if has_met:
                 return already(config.round_id)
-        return self._wall.refusal(task.task_id, offer.model_digest, config) or self._enough_rows(
-            task
-        )
+        return self._budget_gate.refusal(
+            task.task_id, offer.model_digest, config
+        ) or self._enough_rows(task)
 
     def _enough_rows(self, task: "Task") -> CycleResult | None:
         counts = self._samples.counts()
@@ -469,7 +478,7 @@ class RoundRunner:
             ), 0
         if reasons := self._held_back(self._may_train):
             return waiting(reasons), 0
-        model, came = await self._membership.model(permit, client, offer, task)
+        model, came = await self._enrolment_client.model(permit, client, offer, task)
         try:
             await self._train(permit, task, model)
         except UserActionError as error:
@@ -488,12 +497,12 @@ class RoundRunner:
         """
         rows, labels = self._samples.training_table()
         what = name_of(model.sha256, rows, labels)
-        scratch = self._drafts.find(what)
+        scratch = self._checkpoints.find(what)
         if scratch is None:
             self.discard()
-            scratch = self._drafts.begin(what)
+            scratch = self._checkpoints.begin(what)
         at = scratch
-        job_key = await self._blocking(lambda: self._drafts.job_key(at))
+        job_key = await self._blocking(lambda: self._checkpoints.job_key(at))
         permit.check()
         self._doing("training", f"Training on {len(labels)} local rows")
         self.obey()
@@ -508,7 +517,7 @@ class RoundRunner:
         self.trained = Trained(
             scratch, job_key, model.version, model.sha256, result.rows_used, self._clock.now()
         )
-        self._drafts.forget()
+        self._checkpoints.forget()
         self._doing("")
 
     def _holds(self, hold_s: int) -> Reason | None:
@@ -546,7 +555,7 @@ class RoundRunner:
         if trained is None:
             raise InternalError("NOTHING_TRAINED", "Training left nothing behind.")
         meet = (
-            meeting(offer.join_opens, offer.join_closes, offer.time, self._draw_one())
+            join_window(offer.join_opens, offer.join_closes, offer.time, self._draw_one())
             if config
             else None
         )
@@ -560,9 +569,9 @@ class RoundRunner:
             if config is not None and is_local:
                 result = await self._local.give(permit, client, config, trained)
             elif config is not None and meet is not None and meet.is_near:
-                revoked = self._membership.revoked(offer.crl_pem)
+                revoked = self._enrolment_client.revoked(offer.crl_pem)
                 result = await self._group.give(
-                    permit, client, config, trained, meet, self._membership.ca_pem, revoked
+                    permit, client, config, trained, meet, self._enrolment_client.ca_pem, revoked
                 )
             else:
                 return _ready(None if meet is None else self._clock.now() + int(meet.wait_s))
@@ -578,7 +587,11 @@ class RoundRunner:
         if self.trained is None:
             return
         taken = result is not None and result.outcome is Outcome.SENT
-        if taken or self._is_dropped or not self._wall.allows_another(self.trained.model_digest):
+        if (
+            taken
+            or self._is_dropped
+            or not self._budget_gate.allows_another(self.trained.model_digest)
+        ):
             self.discard()
 
     def progress(self, done: int, total: int) -> None:
@@ -631,8 +644,8 @@ def wipe(folder: Path, keep: Path | None = None) -> None:
             log.warning("scratch.kept error=%s", error.strerror)
 
 
-def _task_of(terms: EffectiveConfig) -> "Task":
+def _task_of(effective: EffectiveConfig) -> "Task":
     from agent.protocol.messages import Task
 
-    enrolment = terms.enrolment()
+    enrolment = effective.enrolment()
     return Task.from_json(enrolment.task if enrolment else None)

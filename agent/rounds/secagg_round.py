@@ -93,7 +93,7 @@ class SecaggRound:
         clock: Clock,
         ledger: Ledger,
         outbox: Outbox,
-        wall: BudgetGate,
+        budget_gate: BudgetGate,
         worker: "Callable[[], Worker]",
         blocking: Blocking,
         limits: "Callable[[], DeviceLimits]",
@@ -103,7 +103,7 @@ class SecaggRound:
         self._clock = clock
         self._ledger = ledger
         self._outbox = outbox
-        self._wall = wall
+        self._budget_gate = budget_gate
         self._worker = worker
         self._blocking = blocking
         self._limits = limits
@@ -143,7 +143,7 @@ class SecaggRound:
         client: "AggregatorClient",
         config: "RoundConfig",
         trained: Trained,
-        meeting: JoinWindow,
+        join_window: JoinWindow,
         ca_pem: str,
         revoked: frozenset[int],
     ) -> CycleResult:
@@ -155,7 +155,7 @@ class SecaggRound:
         self._is_busy = True
         try:
             self._doing("sending", "Waiting for the group to meet")
-            await self._sleep(meeting.wait_s)
+            await self._sleep(join_window.wait_s)
             permit.check()
             identity = client.identity
             if identity is None or not self._ledger.claim(
@@ -166,7 +166,7 @@ class SecaggRound:
             self._turn = ActiveRound(
                 config, identity, self._machine(config, identity, ca_pem, revoked)
             )
-            return await self._take_part(permit, client, self._turn, trained, meeting)
+            return await self._take_part(permit, client, self._turn, trained, join_window)
         finally:
             self._is_busy = False
             self._turn = None
@@ -194,11 +194,11 @@ class SecaggRound:
         client: "AggregatorClient",
         turn: ActiveRound,
         trained: Trained,
-        meeting: JoinWindow,
+        join_window: JoinWindow,
     ) -> CycleResult:
         round_id = turn.config.round_id
         try:
-            await self._session(permit, client, turn, trained, meeting).run()
+            await self._session(permit, client, turn, trained, join_window).run()
         except AegisError as error:
             return await self._ended(client, turn, error)
         log.info("round.opened id=%d up=%d down=%d", round_id, turn.bytes_up, turn.bytes_down)
@@ -213,7 +213,7 @@ class SecaggRound:
         client: "AggregatorClient",
         turn: ActiveRound,
         trained: Trained,
-        meeting: JoinWindow,
+        join_window: JoinWindow,
     ) -> "RoundSession":
         from agent.transport.session import PATIENCE, Claim, RoundSession
 
@@ -231,7 +231,7 @@ class SecaggRound:
         def charge(body: bytes) -> None:
             permit.check()
             if (
-                refused := self._wall.refusal(config.task_id, config.model_digest, config)
+                refused := self._budget_gate.refusal(config.task_id, config.model_digest, config)
             ) is not None:
                 raise PeerError("WALL", refused.text, "Nothing was charged or sent.")
             self._outbox.charge(
@@ -265,7 +265,7 @@ class SecaggRound:
             charge=charge,
             deliver=deliver,
             claim=claim,
-            joining_s=max(0.0, meeting.closes_s - meeting.wait_s),
+            joining_s=max(0.0, join_window.closes_s - join_window.wait_s),
         )
 
     async def _ended(

@@ -148,7 +148,7 @@ class AdmissionMiddleware:
         clock: Clock,
         limits: DevicePortLimits,
         buckets: Buckets,
-        tally: AdmissionMetrics,
+        admission_metrics: AdmissionMetrics,
     ) -> None:
         self._app = app
         self._store = store
@@ -158,7 +158,7 @@ class AdmissionMiddleware:
         self._limits = limits
         self._rates = limits.rates
         self._buckets = buckets
-        self._tally = tally
+        self._tally = admission_metrics
 
     async def __call__(
         self,

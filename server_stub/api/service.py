@@ -1,4 +1,4 @@
-"""The device port's routes. `door` has let the request in before anything here runs."""
+"""The device port's routes. `admission` has let the request in before anything here runs."""
 
 import asyncio
 import contextlib
@@ -62,7 +62,7 @@ LogSize = Annotated[int, Query(ge=0, le=2**31)]
 
 
 class Server:
-    """What the routes work with. What touches the database waits for its turn (`turns`)."""
+    """What the routes work with. What touches the database waits for its turn (`executor`)."""
 
     def __init__(
         self,
@@ -70,35 +70,35 @@ class Server:
         settings: ServerSettings,
         store: Store,
         authority: Enrolment,
-        conductor: RoundDriver,
+        driver: RoundDriver,
         key: Ed25519PrivateKey,
         clock: Clock,
-        turns: SerialExecutor,
+        executor: SerialExecutor,
         rates: Rates | None = None,
     ) -> None:
         self.home = home
         self.settings = settings
         self.store = store
         self.authority = authority
-        self.conductor = conductor
+        self.driver = driver
         self.key = key
         self.clock = clock
         self.limits = settings.limits if rates is None else replace(settings.limits, rates=rates)
         self.rates = self.limits.rates
         self.buckets = Buckets()
-        self.tally = AdmissionMetrics()
+        self.admission_metrics = AdmissionMetrics()
         self.nonces = Nonces(clock)
         self._erase_key = hmac.digest(home.secret(), b"erase", hashlib.sha256)
-        self.work, self.short_work = turns.run, turns.run_short
+        self.work, self.short_work = executor.run, executor.run_short
 
     def situation(self) -> Situation:
         """Raises PeerError NO_MODEL while the server is starting."""
-        if self.conductor.situation is None:
+        if self.driver.situation is None:
             raise problems.Busy("NO_MODEL", "The server has no model yet.", 5)
-        return self.conductor.situation
+        return self.driver.situation
 
     def max_update_bytes(self) -> int:
-        situation = self.conductor.situation
+        situation = self.driver.situation
         return (
             max_update_bytes(situation.round.config)
             if situation and situation.round
@@ -143,13 +143,13 @@ class Server:
     def offer(self, device_id: str, *, is_ready: bool, trained: int | None) -> dict[str, Any]:
         """What this device is told, signed."""
         situation, now = self.situation(), self.clock.now()
-        current, gathering = situation.round, self.conductor.gathering
+        current, coordinator = situation.round, self.driver.coordinator
         is_grouped = self.settings.task.mode is Mode.SECAGG
         next_s = self.settings.next_poll_s
         joins = (0, 0)
         if is_grouped:
-            joins = gathering.window(now)
-            next_s = gathering.ready(
+            joins = coordinator.window(now)
+            next_s = coordinator.ready(
                 device_id, trained, situation.model.version, now, is_ready=is_ready
             )
         is_open = current is not None and (
@@ -167,7 +167,7 @@ class Server:
             "join_opens": joins[0] if is_open else 0,
             "join_closes": joins[1] if is_open else 0,
         }
-        crl_pem = gathering.crl_pem() if is_grouped else ""
+        crl_pem = coordinator.crl_pem() if is_grouped else ""
         return {
             "offer": offer,
             "signature": sign(self.key, Context.OFFER, offer),
@@ -175,11 +175,11 @@ class Server:
         }
 
     def inbox(self, round_id: int, after: str, device_id: str) -> bytes | None:
-        return self.conductor.gathering.inbox(round_id, after, device_id)
+        return self.driver.coordinator.inbox(round_id, after, device_id)
 
     def take(self, kind: str, round_id: int, device_id: str, body: bytes) -> None:
         """Take a message of a round's phase."""
-        self.conductor.gathering.receive(kind, round_id, device_id, body, self.clock.now())
+        self.driver.coordinator.receive(kind, round_id, device_id, body, self.clock.now())
 
     def accept(self, device_id: str, body: bytes) -> tuple[str, bool]:
         """Take in an update. Returns the signed receipt as JSON, and whether the conductor has
@@ -199,7 +199,7 @@ class Server:
                 "This device has sent another update for this round.",
                 "Nothing was changed.",
             )
-        current = self.conductor.situation.round if self.conductor.situation else None
+        current = self.driver.situation.round if self.driver.situation else None
         if current is None or current.round_id != round_id:
             current = self.store.round(round_id)
         if current is None:
@@ -220,7 +220,7 @@ class Server:
             {"receipt": receipt, "signature": sign(self.key, Context.RECEIPT, receipt)}
         )
         if is_grouped:
-            self.conductor.gathering.receive_masked(round_id, device_id, body, sha256, signed, now)
+            self.driver.coordinator.receive_masked(round_id, device_id, body, sha256, signed, now)
             return signed, False  # groups wake it
         full = self.store.accept(device_id, round_id, body, sha256, signed, now)
         if full:
@@ -234,7 +234,7 @@ class Server:
     def erase(self, device_id: str) -> None:
         """Forget a device here and end its certificates."""
         self.store.erase(device_id)
-        self.conductor.gathering.drop(device_id, self.clock.now())
+        self.driver.coordinator.drop(device_id, self.clock.now())
         self.authority.revoke(device_id, forget=True)
 
     def erase_by_secret(self, device_id: str, secret: str) -> None:
@@ -273,7 +273,7 @@ def build(server: Server) -> tuple[FastAPI, AdmissionMiddleware]:
     _add_device(app, server)
     _add_public(app, server)
     rule_for = rules(server.max_update_bytes)
-    door = AdmissionMiddleware(
+    admission = AdmissionMiddleware(
         app,  # type: ignore[arg-type]
         server.store,
         server.nonces,
@@ -281,9 +281,9 @@ def build(server: Server) -> tuple[FastAPI, AdmissionMiddleware]:
         server.clock,
         server.limits,
         server.buckets,
-        server.tally,
+        server.admission_metrics,
     )
-    return app, door
+    return app, admission
 
 
 def _add_errors(app: FastAPI) -> None:
@@ -440,7 +440,7 @@ def _add_learning(app: FastAPI, server: Server) -> None:
             server.accept, caller.device_id, await request.body()
         )
         if moved:
-            server.conductor.wake()
+            server.driver.wake()
         return Response(answer, media_type=JSON_TYPE)
 
     @app.get("/api/v1/stats", response_model=dict[str, Any], tags=["learning"])
@@ -484,7 +484,7 @@ def _add_rounds(app: FastAPI, server: Server) -> None:
         """What came of a phase for the device that asks; held for a second while it is not over."""
         device_id, end = _caller(request).device_id, time.monotonic() + HOLD_S
         while True:
-            moved = server.conductor.moved
+            moved = server.driver.moved
             heard = await server.short_work(server.inbox, round_id, after.value, device_id)
             if heard is not None:
                 break
@@ -532,7 +532,7 @@ def _add_public(app: FastAPI, server: Server) -> None:
     @app.get("/healthz", response_model=schemas.Health, tags=["public"])
     async def healthz() -> Response:
         """Whether the server is up. Needs no certificate."""
-        return _json({"status": "ok" if server.conductor.situation else "starting"})
+        return _json({"status": "ok" if server.driver.situation else "starting"})
 
     @app.get("/api/v1/metadata/{name}", response_class=Response, responses=octets, tags=["public"])
     async def metadata(name: Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]) -> Response:

@@ -45,7 +45,7 @@ class Situation:
 
 
 class RoundDriver:
-    """Runs in the event loop; its work waits for its turn (`turns`)."""
+    """Runs in the event loop; its work waits for its turn (`executor`)."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class RoundDriver:
         settings: ServerSettings,
         key: Ed25519PrivateKey,
         clock: Clock,
-        turns: SerialExecutor,
+        executor: SerialExecutor,
         revocations: Callable[[], str],
     ) -> None:
         self._home = home
@@ -62,13 +62,13 @@ class RoundDriver:
         self._settings = settings
         self._key = key
         self._clock = clock
-        self._turns = turns
+        self._executor = executor
         self._wake = asyncio.Event()
         self.moved = asyncio.Event()
         """Set once something has happened in a group; then there is another one."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tidied_at = 0
-        self.gathering = GroupCoordinator(
+        self.coordinator = GroupCoordinator(
             store, settings, home.ca_pem, revocations, self._groups_changed, self._ready_enough
         )
         self.situation: Situation | None = None
@@ -96,7 +96,7 @@ class RoundDriver:
         """Until it is cancelled."""
         self._loop = asyncio.get_running_loop()
         while True:
-            moved = await self._turns.run(self.step)
+            moved = await self._executor.run(self.step)
             if moved:
                 continue
             with contextlib.suppress(
@@ -114,11 +114,11 @@ class RoundDriver:
         now = self._clock.now()
         self._tidy(now)
         if self._settings.task.mode is Mode.SECAGG:
-            self.gathering.refresh_revocations(now)
+            self.coordinator.refresh_revocations(now)
         current = self._store.newest_round()
         if current is None or current.state in (State.DONE, State.ABANDONED):
             if current is not None:
-                self.gathering.settle(current)
+                self.coordinator.settle(current)
             self._publish(now)
             if (
                 current is not None
@@ -142,7 +142,7 @@ class RoundDriver:
             )
             return True
         if current.config.mode is Mode.SECAGG:
-            if self.gathering.tick(current, now):
+            if self.coordinator.tick(current, now):
                 self._end_groups(current, now)
                 return True
         elif (
@@ -183,15 +183,15 @@ class RoundDriver:
             "now": now,
         }
         if task.mode is Mode.SECAGG:
-            expected = self.gathering.expected(now)
+            expected = self.coordinator.expected(now)
             if not expected:
                 return False
-            planned = self.gathering.plan(expected)
+            planned = self.coordinator.plan(expected)
             config = lifecycle.group_config(
                 task, plan, g_max=planned.g_max, min_sum=planned.min_sum, **facts
             )
             try:
-                self.gathering.announce(config, planned, expected, now)
+                self.coordinator.announce(config, planned, expected, now)
             except AegisError as error:
                 LOG.warning("round not opened: id=%d code=%s", round_id, error.code)
                 return False
@@ -205,7 +205,7 @@ class RoundDriver:
 
     def _end_groups(self, current: Round, now: int) -> None:
         """All groups have ended: the set of sums is fixed, or there is none."""
-        live = self.gathering.resume(current)
+        live = self.coordinator.resume(current)
         if live.sums():
             self._store.close_groups(current.round_id, live.record(), now)
             return
@@ -221,7 +221,7 @@ class RoundDriver:
         if current.config.mode is Mode.LOCAL:
             mean, count = mean_update(self._store.bodies(current.round_id), current.config)
             return mean, count, None
-        live = self.gathering.resume(current)
+        live = self.coordinator.resume(current)
         sums, record = live.sums(), live.record()
         mean, usable = mean_of_groups([(one.words, one.count) for _, one in sums], current.config)
         for (number, _), is_usable in zip(sums, usable, strict=True):

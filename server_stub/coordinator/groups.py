@@ -1,6 +1,6 @@
 """Holds the join window and the groups of the present round: takes messages, keeps each with its
 effect in one transaction before it is answered, and rebuilds the round after a crash by playing
-what was kept. Call with the turn (`turns`).
+what was kept. Call with the turn (`executor`).
 """
 
 import contextlib

@@ -35,7 +35,7 @@ processor."""
 LOOK_S = 1.0
 """How often neighbours look for a round when none is open."""
 AGAIN_S = 0.2
-PATIENCE_S = 5
+TIMEOUT_S = 5
 BRISK_S = 0.5
 """Simulated devices ask more often than a person's: nobody wants to watch them wait. All times are
 still the server's."""
@@ -166,7 +166,7 @@ class Device:
         self.agent.samples.add(
             [(row, label, "generated") for row, label in rows], self.agent.clock.now()
         )
-        client = await self.agent.membership.connect(self.agent.gate.permit())
+        client = await self.agent.enrolment_client.connect(self.agent.gate.permit())
         client.close()
         self.traffic.up = self.traffic.down = 0
 
@@ -194,7 +194,7 @@ class Device:
 
     async def _pass(self) -> DeviceResult:
         try:
-            result = await self.agent.make_pass(hold_s=0, patience_s=PATIENCE_S)
+            result = await self.agent.run_cycle(hold_s=0, group_wait_s=TIMEOUT_S)
         except AegisError as error:
             return DeviceResult(self.number, error.code, error.message)
         return DeviceResult(self.number, result.outcome.value, result.text)

@@ -47,7 +47,7 @@ def build(server: Any, device_app: FastAPI) -> FastAPI:
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
-        return {"status": "ok" if server.conductor.situation else "starting"}
+        return {"status": "ok" if server.driver.situation else "starting"}
 
     @app.get("/api/v1/stats")
     async def stats() -> dict[str, Any]:
@@ -66,7 +66,9 @@ def build(server: Any, device_app: FastAPI) -> FastAPI:
     async def metrics() -> Response:
         figures = await server.work(statistics, server.store, server.settings)
         return Response(
-            prometheus.exposition(figures, server.tally.refusals, server.tally.requests),
+            prometheus.exposition(
+                figures, server.admission_metrics.refusals, server.admission_metrics.requests
+            ),
             media_type=prometheus.MEDIA_TYPE,
         )
 

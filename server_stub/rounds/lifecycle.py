@@ -1,4 +1,4 @@
-"""A round's life as a table: (state, event) -> state. Sans-IO; `conductor` carries it out.
+"""A round's life as a table: (state, event) -> state. Sans-IO; `driver` carries it out.
 
 With secure aggregation a round opens when its join window is announced; TARGET: its groups have
 ended and at least one gave a sum.

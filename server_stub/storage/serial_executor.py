@@ -17,7 +17,7 @@ SLOW_S = 0.01
 """A short job that took longer met a slow disk or a busy machine …"""
 LOOK_S = 0.02
 """How often a database that another process is writing to is looked at."""
-PATIENCE_S = 10.0
+TIMEOUT_S = 10.0
 """… and for so long the next ones go through the thread, so that the event loop goes on answering
 others."""
 
@@ -54,7 +54,7 @@ class SerialExecutor:
         finally:
             self._turn.release()
             if time.monotonic() - started > SLOW_S:
-                self._patient_until = time.monotonic() + PATIENCE_S
+                self._patient_until = time.monotonic() + TIMEOUT_S
         return await self.run(function, *values)
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from tests.bench.harness import CannotMeasure, Figure, bench
 from tests.bench.process import children, is_ending, rate, usage
 from tests.fakes.desktop_session import DesktopSession, state
-from tests.fakes.training_laptop import run_now, training_laptop
+from tests.fakes.training_session import run_now, training_laptop
 
 SETTLE_S, WATCH_S, STEP_S = 3.0, 20.0, 0.02
 LIMITS = (5, 10, 25, 50)
@@ -134,22 +134,22 @@ def until_the_worker_stands_still() -> Iterator[Figure]:
     waits: list[float] = []
     with (
         tempfile.TemporaryDirectory() as folder,
-        training_laptop(Path(folder), share=SHARE, asked=False) as laptop,
+        training_laptop(Path(folder), share=SHARE, asked=False) as session,
     ):
         for kind, play, times in (("key", _key, 50), ("session", _session, 50), ("plug", _plug, 2)):
-            pairs = play(laptop, times)
+            pairs = play(session, times)
             stops, again = [stop for stop, _ in pairs], [back for _, back in pairs]
             waits += stops
             yield from _latencies(f"stop.latency_s.{kind}", stops, "s")
             yield Figure(f"stop.resume_s.{kind}.median", statistics.median(again), "s")
-        stops, gone, again = _pause(laptop, 25)
+        stops, gone, again = _pause(session, 25)
         waits += stops
         yield from _latencies("stop.latency_s.pause", stops, "s, from the request to the agent")
         yield from _latencies("stop.gone_s.pause", gone, "s, until its memory is free")
         yield Figure("stop.resume_s.pause.median", statistics.median(again), "s, to a new worker")
         yield Figure(
             "stop.latency_s.withdrawal",
-            _withdrawal(laptop),
+            _withdrawal(session),
             "s",
             1.0,
             "the reach: the worker is gone",
@@ -164,9 +164,9 @@ def _latencies(key: str, seconds: list[float], unit: str) -> Iterator[Figure]:
     yield Figure(f"{key}.worst", max(seconds), unit, STOP_REACH_S["worst"], "the reach")
 
 
-def _stopped(laptop: DesktopSession, act, back) -> tuple[float, float]:
+def _stopped(session: DesktopSession, act, back) -> tuple[float, float]:
     """Seconds from `act` until the worker stands still, and from `back` until it goes on."""
-    worker = _training(laptop)
+    worker = _training(session)
     started = time.monotonic()
     act()
     stopped = _stood_still(worker) - started
@@ -178,9 +178,9 @@ def _stopped(laptop: DesktopSession, act, back) -> tuple[float, float]:
     return stopped, resumed
 
 
-def _training(laptop: DesktopSession) -> int:
+def _training(session: DesktopSession) -> int:
     """The worker that trains; the next one when an update was finished meanwhile."""
-    return laptop.worker() or run_now(laptop)
+    return session.worker() or run_now(session)
 
 
 def _stood_still(worker: int) -> float:
@@ -208,50 +208,50 @@ def _wait(condition, seconds: float = 60.0) -> None:
         time.sleep(0.0005)
 
 
-def _session(laptop: DesktopSession, times: int) -> list[tuple[float, float]]:
+def _session(session: DesktopSession, times: int) -> list[tuple[float, float]]:
     def switch(active: bool) -> None:
-        laptop.bus.do(lambda desktop: desktop.session.set(active=active))
+        session.bus.do(lambda desktop: desktop.session.set(active=active))
 
     return [
-        _stopped(laptop, lambda: switch(active=False), lambda: switch(active=True))
+        _stopped(session, lambda: switch(active=False), lambda: switch(active=True))
         for _ in range(times)
     ]
 
 
-def _key(laptop: DesktopSession, times: int) -> list[tuple[float, float]]:
+def _key(session: DesktopSession, times: int) -> list[tuple[float, float]]:
     """With "only when idle": Mutter's signal of the next key, and of a minute without one.
 
     First of all, on the scheduler's own pass: one that a person asked for goes on while they type.
     """
 
     def idle(milliseconds: int) -> None:
-        laptop.bus.do(lambda desktop: desktop.idle.set(milliseconds))
+        session.bus.do(lambda desktop: desktop.idle.set(milliseconds))
 
     idle(61_000)
-    laptop.set("idle.minutes", "1")
-    laptop.set("idle.only", "on")
-    _wait(lambda: not _is_still(laptop.worker()))
+    session.set("idle.minutes", "1")
+    session.set("idle.only", "on")
+    _wait(lambda: not _is_still(session.worker()))
     pairs = []
     for _ in range(times):
-        _wait(lambda: ("active", 0) in list(laptop.bus.desktop.idle.watches.values()))
-        pairs.append(_stopped(laptop, lambda: idle(0), lambda: idle(61_000)))
-    laptop.set("idle.only", "off")
+        _wait(lambda: ("active", 0) in list(session.bus.desktop.idle.watches.values()))
+        pairs.append(_stopped(session, lambda: idle(0), lambda: idle(61_000)))
+    session.set("idle.only", "off")
     return pairs
 
 
-def _plug(laptop: DesktopSession, times: int) -> list[tuple[float, float]]:
+def _plug(session: DesktopSession, times: int) -> list[tuple[float, float]]:
     """Few, because after the plug is back it waits for a calm moment of 30 s."""
 
     def battery(on_battery: bool) -> None:
-        laptop.bus.do(lambda desktop: desktop.power.set(on_battery=on_battery))
+        session.bus.do(lambda desktop: desktop.power.set(on_battery=on_battery))
 
     return [
-        _stopped(laptop, lambda: battery(on_battery=True), lambda: battery(on_battery=False))
+        _stopped(session, lambda: battery(on_battery=True), lambda: battery(on_battery=False))
         for _ in range(times)
     ]
 
 
-def _pause(laptop: DesktopSession, times: int) -> tuple[list[float], list[float], list[float]]:
+def _pause(session: DesktopSession, times: int) -> tuple[list[float], list[float], list[float]]:
     """Seconds from the request on the agent's channel (a tray's click; the start of a command is
     not in it) until the worker computes nothing more, until it is gone, and from `resume` and
     `run_now` until another works.
@@ -261,7 +261,7 @@ def _pause(laptop: DesktopSession, times: int) -> tuple[list[float], list[float]
     """
     stops, gone, again = [], [], []
     for _ in range(times):
-        worker, channel = _training(laptop), laptop.channel()
+        worker, channel = _training(session), session.channel()
         with closing(channel), ThreadPoolExecutor(1) as asking:
             started = time.monotonic()
             asked = asking.submit(channel.call, "pause", {}, 10)
@@ -275,15 +275,15 @@ def _pause(laptop: DesktopSession, times: int) -> tuple[list[float], list[float]
             asked.result()
             resumed = time.monotonic()
             channel.call("resume", {}, 10)
-            run_now(laptop)
+            run_now(session)
             again.append(time.monotonic() - resumed)
         time.sleep(0.5)
     return stops, gone, again
 
 
-def _withdrawal(laptop: DesktopSession) -> float:
-    worker = _training(laptop)
-    with closing(laptop.channel()) as channel:
+def _withdrawal(session: DesktopSession) -> float:
+    worker = _training(session)
+    with closing(session.channel()) as channel:
         started = time.monotonic()
         channel.call("consent.withdraw", {"surface": "tray"}, 10)
         _wait(lambda: state(worker) in ("", "Z"))
@@ -300,13 +300,13 @@ def _withdrawal(laptop: DesktopSession) -> float:
 def an_agent_at_rest() -> Iterator[Figure]:
     """Granted, with every service of a desktop there, nothing to do; over 60 s."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as after:
-        laptop = DesktopSession(Path(folder), "power", "network", "login")
-        after.callback(laptop.close)
-        laptop.grant()
-        laptop.start()
+        session = DesktopSession(Path(folder), "power", "network", "login")
+        after.callback(session.close)
+        session.grant()
+        session.start()
         time.sleep(20)
-        took, held = rate(laptop.agent.pid, 60), usage(laptop.agent.pid)
-        assert children(laptop.agent.pid) == []
+        took, held = rate(session.agent.pid, 60), usage(session.agent.pid)
+        assert children(session.agent.pid) == []
     yield Figure("agent.rest.rss_mib", held.rss_mib, "MiB", 55, "the reach")
     yield Figure("agent.rest.pss_mib", held.pss_mib, "MiB")
     yield Figure("agent.rest.cpu_share", took.cpu_share, "cores", 0.001, "the reach")

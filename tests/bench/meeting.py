@@ -32,8 +32,8 @@ from agent.store.ledger import Ledger
 from agent.transport.client import AggregatorClient
 from tests.bench.harness import Figure, bench
 from tests.fakes.aggregator import TASK
-from tests.fakes.meeting import MeetingAggregator
-from tests.fakes.meeting_http import MeetingSite
+from tests.fakes.group_aggregator import FakeGroupAggregator
+from tests.fakes.group_aggregator_http import GroupAggregatorSite
 from tests.fakes.secagg import Fleet
 
 SIZE = 100
@@ -46,7 +46,7 @@ KEYS = tuple(
 )
 
 
-class Company(MeetingAggregator):
+class Company(FakeGroupAggregator):
     """The aggregator with everybody but one: the others speak whenever the one has spoken."""
 
     def __init__(self, width: int) -> None:
@@ -87,7 +87,7 @@ def measured(width: int) -> dict[str, float]:
     """The figures of one device of `width` coordinates."""
     host = Company(width)
     host.meet_with(host.fleet.authority)
-    with tempfile.TemporaryDirectory() as name, MeetingSite(Path(name), host) as site:
+    with tempfile.TemporaryDirectory() as name, GroupAggregatorSite(Path(name), host) as site:
         given = {
             "server": host.server,
             "ca_pem": host.authority.pem,

@@ -18,7 +18,7 @@ import setuptools
 from tests.e2e.test_kill import Scene
 from tests.fakes.ca import TestAuthority
 from tests.fakes.https_server import HttpsServer
-from tests.fakes.timeouts import PASS_S, PATIENCE_S, free_port
+from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S, free_port
 
 pytestmark = pytest.mark.system
 LAUNCHERS = sorted(Path(setuptools.__file__).parent.glob("*.exe"))
@@ -45,7 +45,7 @@ class Desk:
             env=self.environ,
             capture_output=True,
             text=True,
-            timeout=PASS_S,
+            timeout=CYCLE_TIMEOUT_S,
             check=False,
             **options,
         )
@@ -140,7 +140,7 @@ def test_a_second_agent_on_one_home_says_so_and_leaves_the_first_alone(desk):
         assert desk.refusal("run", "--once") == "AGENT_RUNNING"
         assert desk.json("status")["state"] == "off"
         assert desk.json("quit") == {"was_running": True}
-        assert first.wait(PATIENCE_S) == 0
+        assert first.wait(TIMEOUT_S) == 0
     finally:
         first.kill()
         first.stderr.close()

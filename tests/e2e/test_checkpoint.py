@@ -5,8 +5,8 @@ agent goes on from the checkpoint.
 import pytest
 
 from tests.fakes.desktop_session import Watch, state
-from tests.fakes.timeouts import PASS_S, until
-from tests.fakes.training_laptop import run_now, training_laptop
+from tests.fakes.timeouts import CYCLE_TIMEOUT_S, until
+from tests.fakes.training_session import run_now, training_laptop
 
 pytestmark = pytest.mark.system
 
@@ -15,26 +15,26 @@ def test_p10_killed_with_a_suspended_worker_there_is_no_orphan_and_the_checkpoin
     tmp_path,
 ):
     scratch = tmp_path / "device" / "scratch"
-    with training_laptop(tmp_path, share=15, count=20_000) as laptop:
-        worker, watch = laptop.worker(), Watch(laptop)
+    with training_laptop(tmp_path, share=15, count=20_000) as session:
+        worker, watch = session.worker(), Watch(session)
         checkpoint = until(
-            lambda: list(scratch.glob("*.checkpoint")), PASS_S, "the first checkpoint"
+            lambda: list(scratch.glob("*.checkpoint")), CYCLE_TIMEOUT_S, "the first checkpoint"
         )[0]
         held = checkpoint.read_bytes()
-        laptop.bus.do(lambda desktop: desktop.session.set(active=False))
+        session.bus.do(lambda desktop: desktop.session.set(active=False))
         until(lambda: watch.now()["work"]["held"] and state(worker) == "T", what="the hold")
         reached = watch.now()["progress"]
         assert watch.now()["work"]["measured_text"].endswith("of this computer")
         watch.close()
-        laptop.kill()
+        session.kill()
         until(lambda: state(worker) in ("", "Z"), what="the worker's end")
-        laptop.bus.do(lambda desktop: desktop.session.set(active=True))
-        laptop.start()
+        session.bus.do(lambda desktop: desktop.session.set(active=True))
+        session.start()
         assert checkpoint.read_bytes() == held
-        run_now(laptop)
-        watch = Watch(laptop)
+        run_now(session)
+        watch = Watch(session)
         first = until(lambda: watch.now()["progress"], what="progress")
         watch.close()
         assert first > 0.5 * reached  # not from the start
-        laptop.aegis("consent", "withdraw")
+        session.aegis("consent", "withdraw")
         assert list(scratch.iterdir()) == []

@@ -14,7 +14,7 @@ import jsonschema
 import psutil
 import pytest
 
-from tests.fakes.timeouts import PASS_S, PATIENCE_S, until
+from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S, until
 
 pytestmark = pytest.mark.system
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
@@ -76,7 +76,7 @@ def test_a_small_demonstration_prints_one_document_and_leaves_its_report(place, 
     process = start(
         "--json", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    out, err = process.communicate(timeout=2 * PASS_S)
+    out, err = process.communicate(timeout=2 * CYCLE_TIMEOUT_S)
     assert process.returncode == 0, err
     document = json.loads(out)
     jsonschema.validate(document, json.loads((SCHEMAS / "demo.schema.json").read_text()))
@@ -113,7 +113,7 @@ def test_interrupted_it_ends_everything(place, start, number, during):
         if line.startswith(during):
             break
     process.send_signal(number)
-    _, err = process.communicate(timeout=PATIENCE_S)
+    _, err = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 130, err
     assert "interrupted" in err
     assert "Traceback" not in err
@@ -126,7 +126,7 @@ def test_killed_its_processes_end_and_the_next_one_removes_its_folder(place, sta
         if line.startswith("Round 1"):
             break
     process.kill()
-    process.communicate(timeout=PATIENCE_S)
+    process.communicate(timeout=TIMEOUT_S)
     until(lambda: relatives(place) == [], what="the end of all its processes")
 
 
@@ -136,11 +136,11 @@ def test_at_a_terminal_it_asks_first_and_a_no_leaves_the_full_agent_out(start):
     os.close(its)
     shown, is_answered = b"", False
     with contextlib.suppress(OSError):  # the other end has closed
-        while select.select([ours], [], [], PASS_S)[0]:
+        while select.select([ours], [], [], CYCLE_TIMEOUT_S)[0]:
             shown += os.read(ours, 65536)
             if b"[y/N]" in shown and not is_answered:
                 is_answered = bool(os.write(ours, b"n\n"))
-    out, _ = process.communicate(timeout=PATIENCE_S)
+    out, _ = process.communicate(timeout=TIMEOUT_S)
     os.close(ours)
     assert process.returncode == 0, shown
     document = json.loads(out)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.fakes import login
 from tests.fakes.login import Desktop
-from tests.fakes.timeouts import PATIENCE_S, until
+from tests.fakes.timeouts import TIMEOUT_S, until
 
 pytestmark = [
     pytest.mark.system,
@@ -25,7 +25,7 @@ def desktop(tmp_path_factory):
 
 
 def ask(desktop):
-    desktop.start("window", "consent").wait(PATIENCE_S)
+    desktop.start("window", "consent").wait(TIMEOUT_S)
     dialog = desktop.window(QUESTION)
     desktop.focus(dialog)
     return dialog
@@ -63,7 +63,7 @@ def test_c2_closing_the_window_says_nothing(desktop):
 
 def test_c2_a_second_launch_leaves_the_question_open(desktop):
     dialog = ask(desktop)
-    desktop.start("window", "consent").wait(PATIENCE_S)
+    desktop.start("window", "consent").wait(TIMEOUT_S)
     assert desktop.windows(QUESTION) == [dialog]
     desktop.keys("Escape")
     gone(desktop)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.fakes import login
 from tests.fakes.login import Desktop
-from tests.fakes.timeouts import PASS_S, PATIENCE_S, until
+from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S, until
 
 pytestmark = [
     pytest.mark.system,
@@ -53,7 +53,7 @@ def test_the_desk_asks_runs_rounds_and_ends_with_ctrl_c(tmp_path):
             desktop.focus(dialog)
             desktop.keys("Tab", "space")
             status = desktop.until_status(
-                lambda status: status["sent"]["count"] >= 1, "the first update", PASS_S
+                lambda status: status["sent"]["count"] >= 1, "the first update", CYCLE_TIMEOUT_S
             )
             assert status["consent"]["state"] == "GRANTED"
             running = [
@@ -63,7 +63,7 @@ def test_the_desk_asks_runs_rounds_and_ends_with_ctrl_c(tmp_path):
             ]
             started = time.monotonic()
             os.kill(program.pid, signal.SIGINT)
-            said = program.communicate(timeout=PATIENCE_S)[0]
+            said = program.communicate(timeout=TIMEOUT_S)[0]
             until(lambda: not any(map(runs, running)), what="the end of everything")
             print(f"gone after {time.monotonic() - started:.1f} s")
         finally:
@@ -91,7 +91,7 @@ def test_without_a_display_the_wish_for_a_window_is_refused_in_one_line(view, to
         env={**surroundings, "VIEW": view},
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=TIMEOUT_S,
         check=False,
     )
     assert done.returncode == 2

@@ -9,7 +9,7 @@ import pytest
 from tests.fakes import login
 from tests.fakes.login import Desktop, words
 from tests.fakes.notifier_host import NotifierHost
-from tests.fakes.timeouts import PATIENCE_S, until
+from tests.fakes.timeouts import TIMEOUT_S, until
 
 pytestmark = [
     pytest.mark.system,
@@ -55,7 +55,7 @@ def test_a_panel_reads_the_icon_pauses_and_switches_consent_off(desktop):
         until(lambda: "Contribute…" in host.menu(), what="the menu of a no")
 
         host.click("Quit")
-        tray.wait(PATIENCE_S)
+        tray.wait(TIMEOUT_S)
         desktop.until_gone()
 
 
@@ -71,8 +71,8 @@ def test_a_panel_that_comes_late_gets_the_icon(desktop):
 def test_without_a_panel_the_window_opens_and_a_second_start_raises_it(desktop):
     tray = desktop.start("tray")
     first = desktop.window("^AegisAI$")
-    assert desktop.start("tray").wait(PATIENCE_S) == 0
-    assert desktop.start("window", "about").wait(PATIENCE_S) == 0
+    assert desktop.start("tray").wait(TIMEOUT_S) == 0
+    assert desktop.start("window", "about").wait(TIMEOUT_S) == 0
     until(
         lambda: running(desktop, "window") == 1,
         what="the end of the messenger that raised the window",

@@ -17,7 +17,7 @@ from agent.detector.synthetic import generate
 from tests.fakes import login
 from tests.fakes.login import Desktop
 from tests.fakes.notifier_host import NotifierHost
-from tests.fakes.timeouts import PASS_S, PATIENCE_S, free_port, until
+from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S, free_port, until
 from tests.fakes.tls_proxy import TlsProxy
 
 pytestmark = [
@@ -69,7 +69,7 @@ class Aggregator:
             check=True,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
         ).stdout
 
     def invitation(self, url):
@@ -103,7 +103,7 @@ class Aggregator:
 
     def close(self):
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(PATIENCE_S)
+        self.process.wait(TIMEOUT_S)
         self.process.stdout.close()
 
 
@@ -127,7 +127,7 @@ def desktop(tmp_path):
 def answer(desktop, *keys):
     """Open the question as a person does, answer it by keyboard."""
     (
-        desktop.start("window", "consent").wait(PATIENCE_S)
+        desktop.start("window", "consent").wait(TIMEOUT_S)
         if desktop.windows("^AegisAI$")
         else desktop.start("window", "consent")
     )
@@ -147,7 +147,7 @@ def secrets_held(desktop):
         env=desktop.environ,
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=TIMEOUT_S,
         check=True,
     )
     return int(done.stdout)
@@ -177,7 +177,7 @@ def test_p2_from_no_to_erased(desktop, aggregator, tmp_path):
         answer(desktop, "Tab", "space")
         desktop.until_status(lambda status: status["consent"]["state"] == "GRANTED")
         assert desktop.call("samples.import", {"path": str(rows_file(tmp_path))})["added"] > 1000
-        until(lambda: _has_sent(desktop), PASS_S, "the first update")
+        until(lambda: _has_sent(desktop), CYCLE_TIMEOUT_S, "the first update")
         entry = desktop.call("ledger", {"verify": True})["outbox"][0]
         shown = desktop.call("sent.show", {"attempt": entry["attempt"]})
         assert entry["receipt"]["receipt"]["body_sha256"] == entry["sha256"]
@@ -190,7 +190,7 @@ def test_p2_from_no_to_erased(desktop, aggregator, tmp_path):
         assert secrets_held(desktop) > 0
 
         identity = (desktop.home / "identity.aead").read_bytes()
-        until(lambda: _trains(desktop), PASS_S, "the next training")
+        until(lambda: _trains(desktop), CYCLE_TIMEOUT_S, "the next training")
         host.click("Stop contributing")
         desktop.until_status(
             lambda status: status["consent"]["state"] == "WITHDRAWN" and status["activity"] == "",

@@ -13,7 +13,7 @@ from server_stub.demo.device_fleet import VANISHED, Fleet
 from server_stub.demo.local_server import LocalServer
 from server_stub.rounds.lifecycle import State
 from server_stub.simulation import data
-from tests.fakes.timeouts import PATIENCE_S
+from tests.fakes.timeouts import TIMEOUT_S
 
 pytestmark = pytest.mark.system
 OPTIONS = (
@@ -48,7 +48,7 @@ def test_three_devices_make_a_model_while_a_fourth_vanishes(tmp_path):
             await fleet.join(server.start().invitation(4))
             opened = await server.open_round()
             parts = await fleet.round({2: "masked"})
-            return parts, await server.finished(opened.round_id, PATIENCE_S)
+            return parts, await server.finished(opened.round_id, TIMEOUT_S)
 
         parts, ended = asyncio.run(scene())
         assert [part.outcome for part in parts] == ["sent", "sent", VANISHED, "sent"]

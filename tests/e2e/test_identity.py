@@ -21,7 +21,7 @@ from server_stub.publishing import tuf_repository
 from tests.e2e.test_kill import Scene
 from tests.fakes import secret_service
 from tests.fakes.aggregator import safetensors
-from tests.fakes.timeouts import PASS_S, PATIENCE_S, until
+from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S, until
 
 pytestmark = pytest.mark.system
 
@@ -64,7 +64,12 @@ class Installation(Scene):
     def run_aegis(self, *words):
         command = [sys.executable, "-m", "agent", *words, "--json"]
         return subprocess.run(
-            command, env=self.environ, capture_output=True, text=True, timeout=PASS_S, check=False
+            command,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=CYCLE_TIMEOUT_S,
+            check=False,
         )
 
     def model_in_use(self):
@@ -82,7 +87,7 @@ class Installation(Scene):
 
     def round(self):
         with urllib.request.urlopen(
-            f"http://127.0.0.1:{self.operator_port}/api/v1/stats", timeout=PATIENCE_S
+            f"http://127.0.0.1:{self.operator_port}/api/v1/stats", timeout=TIMEOUT_S
         ) as answer:
             return json.load(answer)["round"]
 
@@ -90,7 +95,7 @@ class Installation(Scene):
         context = ssl.create_default_context(cafile=self.folder / "server" / "ca" / "ca.pem")
         try:
             with urllib.request.urlopen(
-                self.url + path, timeout=PATIENCE_S, context=context
+                self.url + path, timeout=TIMEOUT_S, context=context
             ) as answer:
                 return answer.status
         except urllib.error.HTTPError as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.aggregator import safetensors
-from tests.fakes.timeouts import PASS_S, PATIENCE_S, free_port
+from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S, free_port
 from tests.fakes.tls_proxy import Action, TlsProxy
 
 pytestmark = pytest.mark.system
@@ -67,20 +67,25 @@ class Scene:
             check=True,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
         ).stdout
 
     def aegis(self, *words):
         command = [sys.executable, "-m", "agent", *words, "--json"]
         done = subprocess.run(
-            command, env=self.environ, capture_output=True, text=True, timeout=PASS_S, check=False
+            command,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=CYCLE_TIMEOUT_S,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     def updates(self):
         with urllib.request.urlopen(
-            f"http://127.0.0.1:{self.operator_port}/api/v1/stats", timeout=PATIENCE_S
+            f"http://127.0.0.1:{self.operator_port}/api/v1/stats", timeout=TIMEOUT_S
         ) as answer:
             return json.load(answer)["updates"]
 
@@ -102,7 +107,7 @@ class Scene:
 
     def close(self):
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(PATIENCE_S)
+        self.process.wait(TIMEOUT_S)
         self.process.stdout.close()
 
 
@@ -122,9 +127,9 @@ def test_p10_killed_between_charge_and_answer_it_is_charged_once_and_counted_onc
             env=scene.environ,
             stdout=subprocess.DEVNULL,
         )
-        assert proxy.held.wait(PASS_S)
+        assert proxy.held.wait(CYCLE_TIMEOUT_S)
         device.kill()
-        device.wait(PATIENCE_S)
+        device.wait(TIMEOUT_S)
         proxy.decide = lambda _: Action.CUT
         proxy.release()
 

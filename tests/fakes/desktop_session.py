@@ -16,7 +16,7 @@ from pathlib import Path
 
 from agent.ipc.client import Channel, NoAgentError, socket_path
 from tests.fakes.desktop import private_bus
-from tests.fakes.timeouts import PATIENCE_S, until
+from tests.fakes.timeouts import TIMEOUT_S, until
 
 
 class Bus:
@@ -28,7 +28,7 @@ class Bus:
             target=lambda: asyncio.run(self._serve(services)), daemon=True
         )
         self._thread.start()
-        assert self._ready.wait(PATIENCE_S)
+        assert self._ready.wait(TIMEOUT_S)
 
     async def _serve(self, services):
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -44,11 +44,11 @@ class Bus:
         async def job():
             act(self.desktop)
 
-        asyncio.run_coroutine_threadsafe(job(), self._loop).result(PATIENCE_S)
+        asyncio.run_coroutine_threadsafe(job(), self._loop).result(TIMEOUT_S)
 
     def close(self):
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(PATIENCE_S)
+        self._thread.join(TIMEOUT_S)
 
 
 class Display:
@@ -112,7 +112,7 @@ class DesktopSession:
             env=self.environ,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -161,7 +161,7 @@ class DesktopSession:
     def close(self):
         if self.agent is not None:
             self.agent.terminate()
-            self.agent.wait(PATIENCE_S)
+            self.agent.wait(TIMEOUT_S)
         self.display.close()
         self.bus.close()
 
@@ -169,11 +169,11 @@ class DesktopSession:
 class Watch:
     """`aegis status --watch --json`: every status that it printed, with the time it came."""
 
-    def __init__(self, laptop):
+    def __init__(self, session):
         self.told = []
         self._process = subprocess.Popen(
             [sys.executable, "-m", "agent", "status", "--watch", "--json"],
-            env=laptop.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            env=session.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
@@ -201,7 +201,7 @@ class Watch:
     def close(self):
         self._process.terminate()
         self._process.wait()
-        self._thread.join(PATIENCE_S)
+        self._thread.join(TIMEOUT_S)
         self._process.stdout.close()
 
 

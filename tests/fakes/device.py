@@ -78,15 +78,15 @@ class Device:
             [((number, *ROW[1:]), number % 2, "a.exe") for number in range(count)], self.clock.now()
         )
 
-    async def make_pass(self, hold_s=0, patience_s=0):
-        return await self.agent.make_pass(hold_s=hold_s, patience_s=patience_s)
+    async def run_cycle(self, hold_s=0, group_wait_s=0):
+        return await self.agent.run_cycle(hold_s=hold_s, group_wait_s=group_wait_s)
 
     async def pass_held_at(self, job):
         """A pass, as a task, that stands still in this job of its worker until `worker.gates[job]`
         is set.
         """
         self.worker.gates[job] = asyncio.Event()
-        task = asyncio.create_task(self.make_pass())
+        task = asyncio.create_task(self.run_cycle())
         async with asyncio.timeout(60):
             while job not in self.worker.calls:
                 await asyncio.sleep(0.001)

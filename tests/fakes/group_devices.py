@@ -17,7 +17,7 @@ from agent.privacy.seal import seal
 from agent.protocol.revocations import read_revocations
 from agent.secagg.client import Client
 from agent.transport.session import RoundSession
-from tests.fakes.timeouts import PATIENCE_S, until
+from tests.fakes.timeouts import TIMEOUT_S, until
 
 TEST_LIMITS = DeviceLimits(min_group=2, min_sum=2, gamma_milli=0, max_rho_units=2**60)
 
@@ -62,7 +62,7 @@ class GroupDevice:
             offer = self.say_ready(**said)
             return offer if offer.round is not None else None
 
-        return until(offered, what="a window", look_s=0.1)
+        return until(offered, what="a window", poll_s=0.1)
 
     def join(self, offer):
         """The machine for the round on offer."""
@@ -107,7 +107,7 @@ class GroupDevice:
         return until(
             lambda: self.enrolled.client.inbox(self.config.round_id, after),
             what=f"what came of {after}",
-            look_s=0,
+            poll_s=0,
         )
 
     def reconnect(self, server):
@@ -175,5 +175,5 @@ def play(devices, offer, silent=None):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(PATIENCE_S)
+        thread.join(TIMEOUT_S)
         assert not thread.is_alive()

@@ -5,8 +5,8 @@ import time
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.device import Device
-from tests.fakes.meeting import LIMITS, MeetingAggregator
-from tests.fakes.timeouts import PATIENCE_S
+from tests.fakes.group_aggregator import LIMITS, FakeGroupAggregator
+from tests.fakes.timeouts import TIMEOUT_S
 
 
 async def quick(_):
@@ -19,7 +19,7 @@ class InProcessFleet:
     def __init__(self, folder, size=3, clock=None, **options):
         """`options` are the devices'."""
         self.clock = clock or FakeClock(int(time.time()))
-        self.server = MeetingAggregator(self.clock, size)
+        self.server = FakeGroupAggregator(self.clock, size)
         self.devices = []
         for number in range(size):
             place = folder / f"d{number}"
@@ -40,12 +40,12 @@ class InProcessFleet:
 
     async def all_ready(self):
         """Everybody has trained; the window is announced to the last."""
-        return [(await device.make_pass()).outcome for device in self.devices[:-1]]
+        return [(await device.run_cycle()).outcome for device in self.devices[:-1]]
 
-    async def meet(self, patience_s=60):
+    async def meet(self, group_wait_s=60):
         """One pass of each, at once. Results, or the errors that ended them."""
         return await asyncio.gather(
-            *(device.make_pass(patience_s=patience_s) for device in self.devices),
+            *(device.run_cycle(group_wait_s=group_wait_s) for device in self.devices),
             return_exceptions=True,
         )
 
@@ -67,7 +67,7 @@ def outcomes(results):
     ]
 
 
-async def until(condition, seconds=PATIENCE_S):
+async def until(condition, seconds=TIMEOUT_S):
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.001)
@@ -77,14 +77,14 @@ PHASES = ["inbox advertise", "inbox shares", "seal", "inbox masked", "inbox cons
 """What a device waits for when it is disturbed."""
 
 
-async def wait_at(town, victim, place):
+async def wait_at(fleet, victim, place):
     """Run all devices until `victim` has to wait at `place`; the tasks."""
     if place == "seal":
         victim.worker.gates["seal"] = asyncio.Event()
     else:
         name, after = device_id(victim), place.split()[1]
-        town.server.lies[after] = lambda true, who: None if who == name else true
-    running = [asyncio.create_task(device.make_pass(patience_s=60)) for device in town.devices]
+        fleet.server.lies[after] = lambda true, who: None if who == name else true
+    running = [asyncio.create_task(device.run_cycle(group_wait_s=60)) for device in fleet.devices]
     name = device_id(victim)
     reached = {
         "inbox advertise": "advertise",
@@ -96,7 +96,7 @@ async def wait_at(town, victim, place):
         lambda: (
             "seal" in victim.worker.calls
             if place == "seal"
-            else reached[place] in town.server.said(name)
+            else reached[place] in fleet.server.said(name)
         )
     )
     return running

@@ -24,7 +24,7 @@ from server_stub.publishing import models
 from server_stub.serve import serve
 from server_stub.storage.store import Store
 from tests.fakes.clock import FakeClock
-from tests.fakes.timeouts import PATIENCE_S, until
+from tests.fakes.timeouts import TIMEOUT_S, until
 
 OPERATOR = Operator(
     "Test operator", "privacy@example.org", "The operator only.", "Until the round has ended."
@@ -83,7 +83,7 @@ class LiveServer:
         self._failure = None
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
-        assert self._ready.wait(PATIENCE_S)
+        assert self._ready.wait(TIMEOUT_S)
         if self._failure is not None:
             raise self._failure
         return self
@@ -95,7 +95,7 @@ class LiveServer:
             self._view.close()
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(PATIENCE_S)
+        self._thread.join(TIMEOUT_S)
         self.authority.close()
         assert not self._thread.is_alive()
         if self._failure is not None:

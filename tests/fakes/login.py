@@ -18,7 +18,7 @@ from agent.errors import AegisError
 from agent.ipc.client import Channel, NoAgentError
 from agent.paths import socket_path
 from tests.fakes import secret_service
-from tests.fakes.timeouts import PATIENCE_S, until
+from tests.fakes.timeouts import TIMEOUT_S, until
 
 NEEDED = ("Xvfb", "openbox", "xdotool", "dbus-daemon", "gnome-keyring-daemon")
 END_S = 5.0
@@ -100,7 +100,7 @@ class Desktop:
                 process.wait(END_S)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait(PATIENCE_S)
+                process.wait(TIMEOUT_S)
             if process.stdout is not None:
                 process.stdout.close()
         self._log.close()
@@ -118,7 +118,7 @@ class Desktop:
             env=self.environ,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -135,7 +135,7 @@ class Desktop:
     def status(self):
         return self.call("status")
 
-    def until_status(self, holds, what="the status", seconds=PATIENCE_S):
+    def until_status(self, holds, what="the status", seconds=TIMEOUT_S):
         """The first Status for which `holds` is true."""
 
         def look():
@@ -157,7 +157,7 @@ class Desktop:
                     found.append(int(entry.name))
         return found
 
-    def until_gone(self, seconds=PATIENCE_S):
+    def until_gone(self, seconds=TIMEOUT_S):
         """Until nothing of AegisAI runs on this home; else what does."""
         with contextlib.suppress(AssertionError):
             until(lambda: not self.agents(), seconds)
@@ -171,12 +171,12 @@ class Desktop:
             env=self.environ,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
             check=False,
         )
         return done.stdout.split()
 
-    def window(self, title, seconds=PATIENCE_S):
+    def window(self, title, seconds=TIMEOUT_S):
         """The X id of a visible window, once there is one."""
         return until(lambda: self.windows(title), seconds, f"a window {title!r}")[0]
 
@@ -192,7 +192,7 @@ class Desktop:
                 env=self.environ,
                 capture_output=True,
                 text=True,
-                timeout=PATIENCE_S,
+                timeout=TIMEOUT_S,
                 check=False,
             )
             return None if "X Error" in done.stderr else done
@@ -217,7 +217,7 @@ class Desktop:
             ["import", "-window", "root", str(path)],
             env=self.environ,
             check=True,
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
         )
 
     def _killed(self):
@@ -240,7 +240,7 @@ class Desktop:
             env=self.environ,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
             check=False,
         )
         return "window id" in done.stdout
@@ -259,7 +259,7 @@ class Desktop:
             env=self.environ,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
             check=True,
         )
         return "boolean true" in asked.stdout

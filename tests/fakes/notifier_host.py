@@ -12,7 +12,7 @@ from dbus_fast import BusType, Message, MessageType, PropertyAccess, Variant
 from dbus_fast.aio import MessageBus
 from dbus_fast.service import ServiceInterface, dbus_method, dbus_property, dbus_signal
 
-from tests.fakes.timeouts import PATIENCE_S, until
+from tests.fakes.timeouts import TIMEOUT_S, until
 
 NAME = "org.kde.StatusNotifierWatcher"
 
@@ -62,7 +62,7 @@ class NotifierHost:
     def __exit__(self, *_):
         self._ask(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(PATIENCE_S)
+        self._thread.join(TIMEOUT_S)
         self._loop.close()
 
     @property
@@ -141,7 +141,7 @@ class NotifierHost:
         return until(reply, what=f"an answer to {member}").body
 
     def _ask(self, coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE_S)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(TIMEOUT_S)
 
     async def _close(self):
         self._bus.disconnect()

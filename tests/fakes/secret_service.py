@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.fakes.timeouts import PATIENCE_S
+from tests.fakes.timeouts import TIMEOUT_S
 
 NEEDED = ("dbus-run-session", "gnome-keyring-daemon")
 PASSWORD = "test-pw"
@@ -45,7 +45,7 @@ def run(
     command: Sequence[str],
     folder: Path,
     *,
-    timeout_s: float = PATIENCE_S,
+    timeout_s: float = TIMEOUT_S,
     extra: dict[str, str] | None = None,
 ) -> "subprocess.CompletedProcess[str]":
     """Run `command` with the keyring; the bus and the keyring end with it.

@@ -14,7 +14,7 @@ from agent.transport.client import AggregatorClient
 from server_stub.config.home import ServerHome
 from server_stub.storage.store import Store
 from tests.fakes.live_server import Enrolled
-from tests.fakes.timeouts import PATIENCE_S
+from tests.fakes.timeouts import TIMEOUT_S
 
 COMMAND = (sys.executable, "-m", "server_stub.cli.main")
 
@@ -43,7 +43,7 @@ class ServerProcess:
             self._view.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(PATIENCE_S)
+            self.process.wait(TIMEOUT_S)
         self.process.stdout.close()
 
     def command(self, *words):
@@ -52,7 +52,7 @@ class ServerProcess:
             env=self._environ,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -75,7 +75,7 @@ class ServerProcess:
     def kill(self):
         """As a power cut: nothing is said, nothing is written any more."""
         self.process.kill()
-        self.process.wait(PATIENCE_S)
+        self.process.wait(TIMEOUT_S)
         self.process.stdout.close()
 
     def token(self, uses=1):

@@ -9,24 +9,24 @@ import os
 import socket
 import time
 
-PATIENCE_S = 120.0
+TIMEOUT_S = 120.0
 """For whatever needs a process to start, to answer or to end."""
-PASS_S = 420.0
+CYCLE_TIMEOUT_S = 420.0
 """For a whole pass: it may first wait five minutes for the machine's one right to train, which a
 neighbouring test holds."""
-LOOK_S = 0.02
+POLL_S = 0.02
 TICK_S = 0.01
 FIRST_PORT, LAST_PORT = 20_000, 32_000
 """Below what the kernel gives to connections, so that nobody gets the port between a choice and its
 use."""
 
 
-def until(found, seconds=PATIENCE_S, what="it", look_s=LOOK_S):
+def until(found, seconds=TIMEOUT_S, what="it", poll_s=POLL_S):
     """What `found()` returns, once that is true."""
     end = time.monotonic() + seconds
     while not (value := found()):
         assert time.monotonic() < end, f"{what} did not come within {seconds:.0f} s"
-        time.sleep(look_s)
+        time.sleep(poll_s)
     return value
 
 

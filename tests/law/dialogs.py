@@ -4,7 +4,7 @@ from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QCheckBox
 
 from agent.consent.notice import Decision
-from tests.fakes.link import notice
+from tests.fakes.agent_client import notice
 from ui.consent_dialog import ConsentDialog
 
 

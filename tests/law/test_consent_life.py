@@ -20,7 +20,7 @@ from agent.errors import AegisError, UserActionError
 from agent.rounds.outcome import Outcome
 from agent.rounds.runner import RoundRunner
 from agent.status import ConsentState
-from tests.fakes import link as fakes
+from tests.fakes import agent_client as fakes
 from tests.fakes.device import Device
 from tests.ui import scenes
 from ui.tray import Tray
@@ -69,7 +69,7 @@ def check_c1(device, connects):
     async def scene():
         await device.call("enroll", invitation=device.server.invitation())
         for attempt in (
-            device.make_pass,
+            device.run_cycle,
             lambda: device.call("samples.add", paths=["/a.exe"], label="benign"),
         ):
             with contextlib.suppress(AegisError):
@@ -161,12 +161,12 @@ def test_c6_the_command_needs_the_notices_id(device):
 # C10: as easy to withdraw as to agree.
 
 
-def activations(tray, link, wanted):
+def activations(tray, client, wanted):
     """How many activations of a person it takes from the tray until the agent is told `wanted`."""
     windows = []
     tray.windowWanted.connect(windows.append)
     tray.actions["consent"].trigger()
-    if wanted in link.methods:
+    if wanted in client.methods:
         return 1
     assert windows == ["consent"]  # the dialog's button is the second
     return 2
@@ -174,8 +174,8 @@ def activations(tray, link, wanted):
 
 def check_c10(make_tray):
     granted, refused = (
-        fakes.FakeLink(fakes.status()),
-        fakes.FakeLink(fakes.status(consent=ConsentState.REFUSED)),
+        fakes.FakeAgentClient(fakes.status()),
+        fakes.FakeAgentClient(fakes.status(consent=ConsentState.REFUSED)),
     )
     withdrawing = activations(make_tray(granted), granted, "consent.withdraw")
     granting = activations(make_tray(refused), refused, "consent.grant")
@@ -194,7 +194,7 @@ def test_c10_withdrawing_takes_no_more_steps_than_agreeing(qapp):
     trays = []
 
     def made(kind):
-        return lambda link: trays.append(kind(link)) or trays[-1]
+        return lambda client: trays.append(kind(client)) or trays[-1]
 
     check_c10(made(Tray))
     assert fails(check_c10, made(AskingTray))
@@ -321,10 +321,10 @@ def test_c14_the_record_names_the_words_that_were_shown(device, monkeypatch, tmp
     check_c14(device)
     real = Record.act
 
-    def careless(self, standing, act, evidence, purpose, origin):
+    def careless(self, consent_status, act, evidence, purpose, origin):
         return real(
             self,
-            standing,
+            consent_status,
             act,
             replace(evidence, text_sha256=hashlib.sha256(b"").hexdigest()),
             purpose,
@@ -355,9 +355,9 @@ def check_c15(device, monkeypatch):
         monkeypatch.setattr(wording, "_nearest", _edited(wording._nearest))
         assert device.agent.gate.denial() is None
         await device.call("settings.set", key="budget.epsilon", value=0.9)
-        assert device.agent.gate.standing().state is ConsentState.STALE
+        assert device.agent.gate.consent_status().state is ConsentState.STALE
         with pytest.raises(AegisError):
-            await device.make_pass()
+            await device.run_cycle()
         assert "send_update" not in device.server.calls
 
     run(scene())
@@ -389,7 +389,7 @@ def check_c16(device):
         device.clock.wall = end - 1
         assert device.agent.gate.denial() is None
         device.clock.wall = end
-        assert device.agent.gate.standing().state is ConsentState.STALE
+        assert device.agent.gate.consent_status().state is ConsentState.STALE
         assert device.agent.gate.denial() is not None
 
     run(scene())
@@ -444,14 +444,14 @@ def test_c17_after_a_refusal_nobody_asks_for_twelve_months(device, monkeypatch, 
 def test_c17_a_closed_question_does_not_come_back_by_itself(qapp, theme):
     window = scenes.window(qapp, fakes.new_home(), "consent", theme)
     window.dialog.close()
-    asked = window.link.methods.count("consent.show")
+    asked = window.client.methods.count("consent.show")
     for _ in range(3):
-        window.link.push(fakes.new_home())
+        window.client.push(fakes.new_home())
         window.open_page("privacy")
         window.open_page("overview")
     assert window.dialog is None
-    assert window.link.methods.count("consent.show") == asked
-    assert window.link.methods.count("consent.dismiss") == 1
+    assert window.client.methods.count("consent.show") == asked
+    assert window.client.methods.count("consent.dismiss") == 1
 
 
 def test_every_rule_from_c1_to_c17_has_a_test():

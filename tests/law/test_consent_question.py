@@ -15,7 +15,7 @@ from PySide6.QtWidgets import QAbstractButton, QApplication, QDialogButtonBox, Q
 from agent.consent.notice import Decision
 from agent.consent.wording import locales
 from agent.status import ConsentState
-from tests.fakes import link as fakes
+from tests.fakes import agent_client as fakes
 from tests.law import dialogs
 from tests.law.dialogs import ConsentDialog, shown
 from tests.ui import scenes
@@ -145,7 +145,7 @@ def test_c2_a_second_launch_raises_the_question_and_answers_nothing(qtbot, qapp,
     assert window.dialog is first
     assert not [
         method
-        for method in window.link.methods
+        for method in window.client.methods
         if method.startswith("consent.") and method != "consent.show"
     ]
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from tests.fakes.timeouts import PASS_S, PATIENCE_S
+from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,7 +88,7 @@ def test_the_manual_page_has_every_command():
 @pytest.mark.system
 def test_the_package_installs_runs_and_purges_its_files(tmp_path):
     build = [sys.executable, "packaging/build.py", "--fast", "--into", str(tmp_path)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=PASS_S)
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=CYCLE_TIMEOUT_S)
     (package,) = tmp_path.glob("*.deb")
     root = tmp_path / "root"
     for folder in ("var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers"):
@@ -103,15 +103,15 @@ def test_the_package_installs_runs_and_purges_its_files(tmp_path):
         "--force-script-chrootless",
         "--force-not-root",
     ]
-    subprocess.run([*dpkg, "-i", str(package)], check=True, capture_output=True, timeout=PATIENCE_S)
+    subprocess.run([*dpkg, "-i", str(package)], check=True, capture_output=True, timeout=TIMEOUT_S)
     for name in ("usr/share/applications/aegisai.desktop", "etc/xdg/autostart/aegisai.desktop"):
-        subprocess.run(["desktop-file-validate", str(root / name)], check=True, timeout=PATIENCE_S)
+        subprocess.run(["desktop-file-validate", str(root / name)], check=True, timeout=TIMEOUT_S)
     program = next(Path(__import__("setuptools").__file__).parent.glob("cli-64.exe"))
     assert aegis(root, tmp_path, "status", "--json")["consent"]["state"] == "UNASKED"
     (result,) = aegis(root, tmp_path, "scan", "--json", str(program))["results"]
     assert 0 <= result["probability"] <= 1
 
-    subprocess.run([*dpkg, "-P", "aegisai"], check=True, capture_output=True, timeout=PATIENCE_S)
+    subprocess.run([*dpkg, "-P", "aegisai"], check=True, capture_output=True, timeout=TIMEOUT_S)
     assert files(root) == before
 
 
@@ -145,7 +145,7 @@ def aegis(root, tmp_path, *words):
         env=environ,
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=TIMEOUT_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -11,7 +11,7 @@ from PySide6.QtGui import QFont
 from PySide6.QtWidgets import QApplication
 
 from agent.status import AgentState, ConsentState
-from tests.fakes import link as fakes
+from tests.fakes import agent_client as fakes
 from ui import i18n
 from ui.consent_dialog import ConsentDialog
 from ui.pages import Context
@@ -110,11 +110,11 @@ def settings_answer():
 
 
 def window(app, state, page, theme=None):
-    link = fakes.FakeLink(state, answers())
+    client = fakes.FakeAgentClient(state, answers())
     shown = Window(
-        Context(link, i18n.QtWords(QLocale()), theme or Theme(app), 8, lambda: fakes.NOW)
+        Context(client, i18n.QtWords(QLocale()), theme or Theme(app), 8, lambda: fakes.NOW)
     )
-    shown.link = link
+    shown.client = client
     shown.resize(SIZE)
     shown.open_page(page)
     shown.show()

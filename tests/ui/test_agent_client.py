@@ -12,8 +12,8 @@ from agent.errors import UserActionError
 from agent.ipc.client import encode
 from agent.ipc.server import ChannelServer
 from agent.status import AgentState
-from tests.fakes import link as fakes
-from tests.fakes.timeouts import PATIENCE_S
+from tests.fakes import agent_client as fakes
+from tests.fakes.timeouts import TIMEOUT_S
 from ui.agent_client import AgentClient
 
 
@@ -52,13 +52,13 @@ def agent(path):
     host = Host(path)
     thread = threading.Thread(target=host.loop.run_forever, daemon=True)
     thread.start()
-    asyncio.run_coroutine_threadsafe(host._open(), host.loop).result(PATIENCE_S)
+    asyncio.run_coroutine_threadsafe(host._open(), host.loop).result(TIMEOUT_S)
     try:
         yield host
     finally:
-        asyncio.run_coroutine_threadsafe(host.server.close(), host.loop).result(PATIENCE_S)
+        asyncio.run_coroutine_threadsafe(host.server.close(), host.loop).result(TIMEOUT_S)
         host.loop.call_soon_threadsafe(host.loop.stop)
-        thread.join(PATIENCE_S)
+        thread.join(TIMEOUT_S)
         host.loop.close()
 
 
@@ -79,74 +79,74 @@ def path(tmp_path):
 
 
 @pytest.fixture
-def link(path, qapp):
-    link = AgentClient(path)
-    yield link
-    link.close()
+def client(path, qapp):
+    client = AgentClient(path)
+    yield client
+    client.close()
 
 
-def test_the_status_is_pushed_at_once_and_at_every_change(qtbot, link, path):
+def test_the_status_is_pushed_at_once_and_at_every_change(qtbot, client, path):
     with agent(path) as host:
-        with qtbot.waitSignal(link.statusChanged) as first:
-            link.open()
+        with qtbot.waitSignal(client.statusChanged) as first:
+            client.open()
         assert first.args == [fakes.waiting()]
-        with qtbot.waitSignal(link.statusChanged) as second:
+        with qtbot.waitSignal(client.statusChanged) as second:
             host.push(fakes.status(AgentState.TRAINING))
         assert second.args[0].state is AgentState.TRAINING
-        assert link.status is second.args[0]
+        assert client.status is second.args[0]
 
 
-def test_a_question_gets_its_answer_or_its_error(qtbot, link, path):
+def test_a_question_gets_its_answer_or_its_error(qtbot, client, path):
     with agent(path) as host:
-        with qtbot.waitSignal(link.statusChanged):
-            link.open()
+        with qtbot.waitSignal(client.statusChanged):
+            client.open()
         answers, errors = [], []
-        link.call("echo", {"a": 1}, answers.append)
-        link.call("refuse", {}, answers.append, errors.append)
+        client.call("echo", {"a": 1}, answers.append)
+        client.call("refuse", {}, answers.append, errors.append)
         qtbot.waitUntil(lambda: bool(answers and errors))
         assert answers == [{"echo": {"a": 1}}]
         assert errors[0].code == "NO_CONSENT"
         assert ("echo", {"a": 1}) in host.calls
 
 
-def test_an_error_that_nobody_takes_is_announced(qtbot, link, path):
+def test_an_error_that_nobody_takes_is_announced(qtbot, client, path):
     with agent(path):
-        with qtbot.waitSignal(link.statusChanged):
-            link.open()
-        with qtbot.waitSignal(link.callFailed) as failed:
-            link.call("refuse")
+        with qtbot.waitSignal(client.statusChanged):
+            client.open()
+        with qtbot.waitSignal(client.callFailed) as failed:
+            client.call("refuse")
         assert failed.args[0].code == "NO_CONSENT"
 
 
-def test_a_large_answer_comes_by_file_and_the_file_goes(qtbot, link, path):
+def test_a_large_answer_comes_by_file_and_the_file_goes(qtbot, client, path):
     with agent(path):
-        with qtbot.waitSignal(link.statusChanged):
-            link.open()
+        with qtbot.waitSignal(client.statusChanged):
+            client.open()
         answers = []
-        link.call("large", {}, answers.append)
+        client.call("large", {}, answers.append)
         qtbot.waitUntil(lambda: bool(answers))
         assert len(answers[0]["text"]) == 200_000
         assert list(path.parent.glob("answer-*")) == []
 
 
-def test_without_an_agent_a_call_fails_at_once(link):
+def test_without_an_agent_a_call_fails_at_once(client):
     errors = []
-    link.open()
-    link.call("pause", {}, None, errors.append)
+    client.open()
+    client.call("pause", {}, None, errors.append)
     assert [error.code for error in errors] == ["NO_AGENT"]
 
 
-def test_an_agent_that_comes_late_is_found_and_one_that_goes_is_noticed(qtbot, link, path):
-    link.open()
-    with qtbot.waitSignal(link.statusChanged), agent(path):
-        qtbot.waitUntil(lambda: link.is_connected)
+def test_an_agent_that_comes_late_is_found_and_one_that_goes_is_noticed(qtbot, client, path):
+    client.open()
+    with qtbot.waitSignal(client.statusChanged), agent(path):
+        qtbot.waitUntil(lambda: client.is_connected)
         errors = []
-        link.call("hang", {}, None, errors.append)
-        qtbot.waitUntil(lambda: link.status is not None)
-    qtbot.waitUntil(lambda: not link.is_connected)
+        client.call("hang", {}, None, errors.append)
+        qtbot.waitUntil(lambda: client.status is not None)
+    qtbot.waitUntil(lambda: not client.is_connected)
     assert [error.code for error in errors] == ["NO_AGENT"]
-    assert link.status is None
-    with agent(path), qtbot.waitSignal(link.statusChanged):
+    assert client.status is None
+    with agent(path), qtbot.waitSignal(client.statusChanged):
         pass
 
 
@@ -158,7 +158,7 @@ def test_an_agent_that_comes_late_is_found_and_one_that_goes_is_noticed(qtbot, l
         (encode({"event": "status", "status": {"state": "odd"}}), "BAD_STATUS"),
     ],
 )
-def test_p11_another_language_is_refused_in_one_sentence(qtbot, qapp, link, path, hello, code):
+def test_p11_another_language_is_refused_in_one_sentence(qtbot, qapp, client, path, hello, code):
     path.parent.mkdir()
     server = QLocalServer()
     assert server.listen(str(path))
@@ -169,17 +169,17 @@ def test_p11_another_language_is_refused_in_one_sentence(qtbot, qapp, link, path
         peer.flush()
 
     server.newConnection.connect(greet)
-    with qtbot.waitSignal(link.callFailed) as failed:
-        link.open()
+    with qtbot.waitSignal(client.callFailed) as failed:
+        client.open()
     assert failed.args[0].code == code
-    assert not link.is_connected
+    assert not client.is_connected
     server.close()
 
 
-def test_p11_a_request_that_is_too_large_is_refused_here(qtbot, link, path):
+def test_p11_a_request_that_is_too_large_is_refused_here(qtbot, client, path):
     with agent(path):
-        with qtbot.waitSignal(link.statusChanged):
-            link.open()
+        with qtbot.waitSignal(client.statusChanged):
+            client.open()
         errors = []
-        link.call("enroll", {"invitation": "x" * 70_000}, None, errors.append)
+        client.call("enroll", {"invitation": "x" * 70_000}, None, errors.append)
         assert [error.code for error in errors] == ["BAD_FRAME"]

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QLabel, QPushButton
 
 from agent.consent.notice import Decision
 from agent.status import AgentState, ConsentState
-from tests.fakes import link as fakes
+from tests.fakes import agent_client as fakes
 from tests.ui import scenes
 from ui.consent_dialog import ConsentDialog
 from ui.tray import Tray
@@ -41,7 +41,7 @@ def test_the_names_of_the_seam(qapp, theme):
     dialog.decided.connect(decided.append)
     dialog.close()
     assert decided == [Decision.DISMISSED]
-    tray = Tray(fakes.FakeLink(fakes.status()))
+    tray = Tray(fakes.FakeAgentClient(fakes.status()))
     for name in (
         "pause",
         "resume",
@@ -130,7 +130,7 @@ def joined(qapp, theme):
 def test_first_run_joins_asks_and_says_what_the_answer_means(qapp, theme, button, status, told):
     window = joined(qapp, theme)
     window.dialog.findChild(QPushButton, button).click()
-    window.link.push(status)
+    window.client.push(status)
     assert window.page == "done"
     assert told in texts(page(window, "donePage"))
     page(window, "donePage").overview.click()

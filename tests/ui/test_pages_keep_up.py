@@ -8,7 +8,7 @@ import pytest
 from PySide6.QtWidgets import QCheckBox, QLabel, QLineEdit
 
 from agent.status import AgentState, ConsentState, SentView
-from tests.fakes import link as fakes
+from tests.fakes import agent_client as fakes
 from tests.ui import scenes
 from ui.widgets import Card
 
@@ -22,7 +22,7 @@ def texts(widget):
 
 
 def asked(window, method):
-    return [params for called, params in window.link.calls if called == method]
+    return [params for called, params in window.client.calls if called == method]
 
 
 def ledger_with(states):
@@ -36,7 +36,7 @@ def ledger_with(states):
 @pytest.mark.parametrize("state", ["unsent", "withdrawn", "refused", "closed"])
 def test_only_what_was_received_stays(qapp, theme, state):
     window = scenes.window(qapp, fakes.status(), "overview", theme)
-    window.link.answers["ledger"] = ledger_with([state, "acknowledged"])
+    window.client.answers["ledger"] = ledger_with([state, "acknowledged"])
     window.open_page("privacy")
     stays = page(window, "stays")
     assert (
@@ -45,14 +45,14 @@ def test_only_what_was_received_stays(qapp, theme, state):
         " version 12."
     )
     assert stays.isVisibleTo(window)
-    window.link.answers["ledger"] = ledger_with([state, state])
-    window.link.push(fakes.status(AgentState.OFF, ConsentState.WITHDRAWN, sent=SentView()))
+    window.client.answers["ledger"] = ledger_with([state, state])
+    window.client.push(fakes.status(AgentState.OFF, ConsentState.WITHDRAWN, sent=SentView()))
     assert not stays.isVisibleTo(window)
 
 
 def test_several_updates_stay_in_the_models_of_a_span(qapp, theme):
     window = scenes.window(qapp, fakes.status(), "overview", theme)
-    window.link.answers["ledger"] = ledger_with(["acknowledged", "acknowledged"])
+    window.client.answers["ledger"] = ledger_with(["acknowledged", "acknowledged"])
     window.open_page("privacy")
     assert (
         page(window, "stays").text()
@@ -63,10 +63,10 @@ def test_several_updates_stay_in_the_models_of_a_span(qapp, theme):
 
 def test_an_update_that_is_received_while_the_page_is_open_is_told(qapp, theme):
     window = scenes.window(qapp, fakes.status(sent=SentView()), "overview", theme)
-    window.link.answers["ledger"] = ledger_with(["unsent", "unsent"])
+    window.client.answers["ledger"] = ledger_with(["unsent", "unsent"])
     window.open_page("privacy")
-    window.link.answers["ledger"] = ledger_with(["acknowledged", "unsent"])
-    window.link.push(fakes.status(sent=SentView(1, 936, fakes.NOW)))
+    window.client.answers["ledger"] = ledger_with(["acknowledged", "unsent"])
+    window.client.push(fakes.status(sent=SentView(1, 936, fakes.NOW)))
     assert page(window, "stays").isVisibleTo(window)
 
 
@@ -74,8 +74,8 @@ def test_limits_are_not_doubled_when_the_agent_starts_again(qapp, theme):
     window = scenes.window(qapp, fakes.status(), "limits", theme)
     limits = page(window, "limitsPage")
     cards = len(limits.findChildren(Card))
-    window.link.push(None)
-    window.link.push(fakes.status())
+    window.client.push(None)
+    window.client.push(fakes.status())
     scenes.settle()
     assert len(limits.findChildren(Card)) == cards
     assert len(asked(window, "settings.get")) == 2
@@ -89,21 +89,21 @@ def test_a_limit_that_was_changed_elsewhere_shows_when_the_page_is_opened_again(
         if entry["key"] == "idle.only":
             entry.update(value=not entry["value"], origin="policy")
             wanted = entry["value"]
-    window.link.answers["settings.get"] = changed
+    window.client.answers["settings.get"] = changed
     window.open_page("limits")
     box = window.findChild(QCheckBox, "setting:idle.only")
     assert box.isChecked() is wanted
     assert not box.isEnabled()
-    window.link.push(fakes.status())
+    window.client.push(fakes.status())
     assert len(asked(window, "settings.get")) == 2  # a pushed status asks nothing again
 
 
 def test_a_limit_is_revealed_as_soon_as_the_settings_have_come(qapp, theme):
     window = scenes.window(qapp, fakes.waiting(), "overview", theme)
-    del window.link.answers["settings.get"]
+    del window.client.answers["settings.get"]
     window._open_setting("tray.keep_icon")
     scenes.settle()
-    ((method, done),) = window.link.waiting
+    ((method, done),) = window.client.waiting
     assert method == "settings.get"
     done(scenes.settings_answer())
     scenes.settle()
@@ -116,7 +116,7 @@ def test_a_limit_is_revealed_as_soon_as_the_settings_have_come(qapp, theme):
 
 def test_a_refused_value_stays_to_be_mended(qapp, theme):
     window = scenes.window(qapp, fakes.status(), "limits", theme)
-    window.link.answers["settings.set"] = fakes.refused(
+    window.client.answers["settings.set"] = fakes.refused(
         "BAD_VALUE", "These are no hours.", "Write 09:00-17:00."
     )
     edit = window.findChild(QLineEdit, "setting:hours.monday")
@@ -187,7 +187,7 @@ def shown_entry(params):
 
 def test_the_newest_updates_are_listed_and_the_older_ones_told(qapp, theme):
     window = scenes.window(qapp, sent_many(203), "overview", theme)
-    window.link.answers.update({"ledger": many(203), "sent.show": shown_entry})
+    window.client.answers.update({"ledger": many(203), "sent.show": shown_entry})
     window.open_page("sent")
     table = page(window, "sentTable")
     assert (table.rowCount(), table.item(0, 1).text(), table.item(199, 1).text()) == (
@@ -198,18 +198,18 @@ def test_the_newest_updates_are_listed_and_the_older_ones_told(qapp, theme):
     assert any(
         "The 3 oldest are not listed here" in words for words in texts(page(window, "sentPage"))
     )
-    window.link.push(sent_many(203))
+    window.client.push(sent_many(203))
     assert len(asked(window, "ledger")) == 1
 
 
 def test_the_chosen_update_stays_chosen_when_another_is_sent(qapp, theme):
     window = scenes.window(qapp, sent_many(2), "overview", theme)
-    window.link.answers.update({"ledger": many(2), "sent.show": shown_entry})
+    window.client.answers.update({"ledger": many(2), "sent.show": shown_entry})
     window.open_page("sent")
     table = page(window, "sentTable")
     assert asked(window, "sent.show")[-1] == {"attempt": f"{1:032x}"}
-    window.link.answers["ledger"] = many(3)
-    window.link.push(sent_many(3))
+    window.client.answers["ledger"] = many(3)
+    window.client.push(sent_many(3))
     assert (table.rowCount(), table.currentRow()) == (3, 1)
     assert asked(window, "sent.show")[-1] == {"attempt": f"{1:032x}"}
 
@@ -219,7 +219,7 @@ def test_the_last_thirty_days_end_today(qapp, theme):
     window = scenes.window(
         qapp, replace(sent_many(2), sent=SentView(2, 1872, last)), "overview", theme
     )
-    window.link.answers["ledger"] = many(2, newest_at=last)
+    window.client.answers["ledger"] = many(2, newest_at=last)
     window.open_page("activity")
     line = page(window, "activityPage")._line
     assert line._values == (936.0, *[0.0] * 29)
@@ -233,6 +233,6 @@ def test_activity_counts_the_newest_and_only_what_was_received(qapp, theme):
         made["outbox"][-1].update(state="withdrawn")
         return made
 
-    window.link.answers["ledger"] = answer
+    window.client.answers["ledger"] = answer
     window.open_page("activity")
     assert page(window, "activityPage")._line._values == (*[936.0] * 29, 0.0)

@@ -6,9 +6,9 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QSystemTrayIcon
 
 from agent.status import AgentState, ConsentState
-from tests.fakes import link as fakes
+from tests.fakes import agent_client as fakes
+from tests.fakes.agent_client import FakeAgentClient
 from tests.fakes.clock import FakeClock
-from tests.fakes.link import FakeLink
 from ui.notify import Notifier
 from ui.tray import Tray
 
@@ -16,13 +16,13 @@ NAMES = ["pause", "resume", "runOnce", "consent", "sent", "settings", "scan", "o
 
 
 @pytest.fixture
-def link():
-    return FakeLink(fakes.waiting())
+def client():
+    return FakeAgentClient(fakes.waiting())
 
 
 @pytest.fixture
-def tray(qapp, link):
-    tray = Tray(link)
+def tray(qapp, client):
+    tray = Tray(client)
     yield tray
     tray.hide_icon()
 
@@ -56,14 +56,14 @@ def test_the_first_line_says_why_it_waits(tray):
         ("consent", "consent.withdraw", {"surface": "tray"}),
     ],
 )
-def test_an_action_asks_the_agent_once(tray, link, name, method, params):
+def test_an_action_asks_the_agent_once(tray, client, name, method, params):
     action(tray, name).trigger()
-    assert link.calls == [(method, params)]
+    assert client.calls == [(method, params)]
 
 
-def test_until_tomorrow_ends_at_the_next_midnight(tray, link):
+def test_until_tomorrow_ends_at_the_next_midnight(tray, client):
     action(tray, "pauseTomorrow").trigger()
-    ((method, params),) = link.calls
+    ((method, params),) = client.calls
     end = QDateTime.fromSecsSinceEpoch(params["until"])
     assert method == "pause"
     assert end.date() == QDateTime.currentDateTime().date().addDays(1)
@@ -72,12 +72,12 @@ def test_until_tomorrow_ends_at_the_next_midnight(tray, link):
     )  # a day may begin late where clocks change
 
 
-def test_a_paused_agent_can_be_resumed(tray, link):
-    link.push(fakes.every_state()[AgentState.PAUSED])
+def test_a_paused_agent_can_be_resumed(tray, client):
+    client.push(fakes.every_state()[AgentState.PAUSED])
     assert action(tray, "resume").isVisible()
     assert not action(tray, "pause").isEnabled()
     action(tray, "resume").trigger()
-    assert link.methods == ["resume"]
+    assert client.methods == ["resume"]
 
 
 @pytest.mark.parametrize(
@@ -99,26 +99,26 @@ def test_quit_is_asked_for(tray, qtbot):
     "state",
     [ConsentState.UNASKED, ConsentState.REFUSED, ConsentState.WITHDRAWN, ConsentState.STALE],
 )
-def test_agreeing_opens_the_question_and_grants_nothing(tray, link, qtbot, state):
-    link.push(fakes.status(AgentState.OFF, state))
+def test_agreeing_opens_the_question_and_grants_nothing(tray, client, qtbot, state):
+    client.push(fakes.status(AgentState.OFF, state))
     with qtbot.waitSignal(tray.windowWanted) as wanted:
         action(tray, "consent").trigger()
     assert wanted.args == ["consent"]
-    assert link.calls == []
+    assert client.calls == []
 
 
-def test_without_an_agent_only_windows_and_quit_remain(tray, link):
-    link.push(None)
+def test_without_an_agent_only_windows_and_quit_remain(tray, client):
+    client.push(None)
     usable = [
         name for name in NAMES if action(tray, name).isEnabled() and action(tray, name).isVisible()
     ]
     assert usable == ["sent", "settings", "scan", "open", "quit"]
 
 
-def test_the_icon_differs_in_shape_between_all_states(tray, link):
+def test_the_icon_differs_in_shape_between_all_states(tray, client):
     seen = set()
     for status in fakes.every_state().values():
-        link.push(status)
+        client.push(status)
         image = tray.current_icon().pixmap(16, 16).toImage()
         assert {(size.width(), size.height()) for size in tray.current_icon().availableSizes()} >= {
             (16, 16),
@@ -146,19 +146,19 @@ def test_a_click_on_the_icon_opens_the_window(tray, qtbot):
     assert wanted.args == ["overview"]
 
 
-def test_notifications_are_for_needs_and_once_a_day(tray, link, monkeypatch):
+def test_notifications_are_for_needs_and_once_a_day(tray, client, monkeypatch):
     told, clock = [], FakeClock(fakes.NOW)
     tray.show_icon()
     monkeypatch.setattr(tray.icon, "showMessage", lambda *words: told.append(words[:2]))
     Notifier(tray, clock.now)
     states = fakes.every_state()
     for state in (AgentState.WAITING, AgentState.TRAINING, AgentState.SENDING, AgentState.PAUSED):
-        link.push(states[state])
+        client.push(states[state])
     assert told == []
     for _ in range(3):
-        link.push(states[AgentState.ATTENTION])
+        client.push(states[AgentState.ATTENTION])
     assert told == [("AegisAI", "Needs you. The keyring of your login is locked")]
     clock.advance(24 * 3600)
-    link.push(states[AgentState.ATTENTION])
-    link.push(states[AgentState.ERROR])
+    client.push(states[AgentState.ATTENTION])
+    client.push(states[AgentState.ERROR])
     assert len(told) == 3

@@ -8,7 +8,7 @@ import pytest
 
 from agent.reasons import Reason, ReasonCode
 from agent.status import AgentState, ConsentState, ReadingView, WorkView
-from tests.fakes import link as fakes
+from tests.fakes import agent_client as fakes
 from tests.ui.plain import PlainWords
 from ui.locale_formatter import counted
 from ui.reading_labels import reading_text, unknown_line, work_texts

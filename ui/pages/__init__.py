@@ -17,7 +17,7 @@ from ui.theme import Theme
 class Context:
     """What every page is built with."""
 
-    link: AgentClient
+    client: AgentClient
     words: LocaleFormatter
     theme: Theme
     cores: int

@@ -34,7 +34,7 @@ class ActivityPage(Page):
     def __init__(self, context: Context) -> None:
         super().__init__("activityPage", context.words.translate("ActivityPage", "Activity"))
         self._context = context
-        self._link = context.link
+        self._client = context.client
         self._shown: tuple[int, int] | None = None
         readings = Card(self.tr("Measured now"))
         self._readings = self._rows(readings)
@@ -74,7 +74,7 @@ class ActivityPage(Page):
         counts = (status.sent.count, status.budget.charges) if status is not None else None
         if status is not None and counts != self._shown:
             newest = {"offset": max(0, status.budget.charges - LEDGER_ROWS), "limit": LEDGER_ROWS}
-            self._link.call("ledger", newest, self._show_sent)
+            self._client.call("ledger", newest, self._show_sent)
         self._shown = counts
 
     def opened(self) -> None:
@@ -119,7 +119,7 @@ class ActivityPage(Page):
 
     def _run_checks(self) -> None:
         self.check.setEnabled(False)
-        self._link.call("doctor", {}, self._show_checks, self._failed)
+        self._client.call("doctor", {}, self._show_checks, self._failed)
 
     def _show_checks(self, answer: dict[str, Any]) -> None:
         self.check.setEnabled(True)

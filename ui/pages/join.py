@@ -22,7 +22,7 @@ class JoinPage(Page):
 
     def __init__(self, context: Context) -> None:
         super().__init__("joinPage", context.words.translate("JoinPage", "Welcome to AegisAI"))
-        self._link = context.link
+        self._client = context.client
         self.body.addWidget(
             text(
                 self.tr(
@@ -99,7 +99,7 @@ class JoinPage(Page):
         return "".join(self.invitation.toPlainText().split())
 
     def _check(self) -> None:
-        self._link.call(
+        self._client.call(
             "invitation.inspect", {"invitation": self._words()}, self._inspected, self._failed
         )
 
@@ -123,7 +123,7 @@ class JoinPage(Page):
         self.who.show()
 
     def _join(self) -> None:
-        self._link.call(
+        self._client.call(
             "enroll", {"invitation": self._words()}, lambda _: self._done(), self._failed
         )
 

@@ -34,7 +34,7 @@ class LimitsPage(Page):
     def __init__(self, context: Context) -> None:
         super().__init__("limitsPage", context.words.translate("LimitsPage", "Limits"))
         self._context = context
-        self._link = context.link
+        self._client = context.client
         self._rows: dict[str, SettingRow] = {}
         self._labels = setting_words(context.words)
         self._cards = QVBoxLayout()
@@ -75,7 +75,7 @@ class LimitsPage(Page):
         self.measured.setVisible(bool(share))
         if not self._loaded:
             self._loaded = True
-            self._link.call("settings.get", {}, self._show_settings)
+            self._client.call("settings.get", {}, self._show_settings)
 
     def reveal(self, key: str) -> None:
         """Scroll to a setting and put the focus on it, as soon as the settings have come."""
@@ -116,7 +116,7 @@ class LimitsPage(Page):
 
     def _set(self, key: str, value: object) -> None:
         shown = self._rows[key]
-        self._link.call(
+        self._client.call(
             "settings.set", {"key": key, "value": value}, shown.show_entry, shown.show_error
         )
 

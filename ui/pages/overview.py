@@ -26,7 +26,7 @@ class OverviewPage(Page):
         super().__init__("overviewPage", "")
         self.setAccessibleName(self.tr("Overview"))
         self._context = context
-        self._link = context.link
+        self._client = context.client
         self._view: View | None = None
         self._build_headline()
         self._build_reasons()
@@ -135,7 +135,7 @@ class OverviewPage(Page):
             (self.discard, "discard"),
             (self.unlock, "unlock"),
         ):
-            each.clicked.connect(lambda *_, method=method: self._link.call(method))
+            each.clicked.connect(lambda *_, method=method: self._client.call(method))
 
     def _show_buttons(self, view: View, status: Status | None) -> None:
         codes = {reason.code for reason in view.reasons}

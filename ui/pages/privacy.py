@@ -27,7 +27,7 @@ class PrivacyPage(Page):
         if heading is not None and isinstance(label := heading.widget(), QLabel):
             label.setText(self.tr("Privacy"))
         self._context = context
-        self._link = context.link
+        self._client = context.client
         self._sent_shown = -1
         self._build_decision()
         self._build_operator()
@@ -55,7 +55,7 @@ class PrivacyPage(Page):
         self._pending.setVisible(bool(status and status.erase_pending))
         if status is not None and status.sent.count != self._sent_shown:
             self._sent_shown = status.sent.count
-            self._link.call(
+            self._client.call(
                 "ledger", {"limit": 1000}, self._show_summed, lambda _: self._stays.hide()
             )
         if status is not None and status.consent.state is ConsentState.STALE:
@@ -70,7 +70,7 @@ class PrivacyPage(Page):
 
     def export_to(self, path: Path) -> None:
         """Write everything that is held into one file."""
-        self._link.call("export", {"path": str(path)}, self._exported, self._export_failed)
+        self._client.call("export", {"path": str(path)}, self._exported, self._export_failed)
 
     def _build_decision(self) -> None:
         card = Card(self.tr("Your decision"))
@@ -86,7 +86,7 @@ class PrivacyPage(Page):
             card.body.addWidget(each)
         buttons(card.body, self.withdraw, self.decide, of=self)
         self.withdraw.clicked.connect(
-            lambda: self._link.call("consent.withdraw", {"surface": SURFACE})
+            lambda: self._client.call("consent.withdraw", {"surface": SURFACE})
         )
         self.decide.clicked.connect(self.decideWanted)
         self.body.addWidget(card)
@@ -183,7 +183,7 @@ class PrivacyPage(Page):
 
     def _erase(self) -> None:
         self.confirm.hide()
-        self._link.call(
+        self._client.call(
             "erase",
             {},
             self._erased,

@@ -29,7 +29,7 @@ class ScanPage(Page):
     def __init__(self, context: Context) -> None:
         super().__init__("scanPage", context.words.translate("ScanPage", "Scan"))
         self._context = context
-        self._link = context.link
+        self._client = context.client
         self.body.addWidget(
             text(
                 self.tr(
@@ -54,14 +54,14 @@ class ScanPage(Page):
         """Ask the agent to score these files."""
         self._tell(self._result, self.tr("Scanning…"), "muted")
         self.table.hide()
-        self._link.call(
+        self._client.call(
             "scan", {"paths": paths}, self._scanned, lambda error: self._failed(self._result, error)
         )
 
     def add(self, paths: list[str], label: str) -> None:
         """Add files as training samples."""
         self._tell(self._added, self.tr("Reading…"), "muted")
-        self._link.call(
+        self._client.call(
             "samples.add",
             {"paths": paths, "label": label},
             self._show_added,

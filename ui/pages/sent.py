@@ -36,7 +36,7 @@ class SentPage(Page):
     def __init__(self, context: Context) -> None:
         super().__init__("sentPage", context.words.translate("SentPage", "Sent"))
         self._context = context
-        self._link = context.link
+        self._client = context.client
         self._entries: list[dict[str, Any]] = []
         self._charges: dict[str, dict[str, Any]] = {}
         self._shown: tuple[int, int] | None = None
@@ -56,7 +56,7 @@ class SentPage(Page):
         if counts != self._shown:
             self._shown = counts
             newest = {"offset": max(0, status.budget.charges - PAGE_ROWS), "limit": PAGE_ROWS}
-            self._link.call("ledger", newest, self._show_ledger)
+            self._client.call("ledger", newest, self._show_ledger)
 
     def opened(self) -> None:
         self._shown = None
@@ -188,7 +188,7 @@ class SentPage(Page):
     def _selected(self) -> None:
         place = self.table.currentRow()
         if 0 <= place < len(self._entries):
-            self._link.call(
+            self._client.call(
                 "sent.show",
                 {"attempt": self._entries[place]["attempt"]},
                 self._show_entry,

@@ -36,7 +36,7 @@ def files_of(device):
 def test_erase_forgets_everything_here_and_there_and_twice_is_fine(device):
     async def scene():
         await device.join()
-        await device.make_pass()
+        await device.run_cycle()
         assert await device.call("erase") == {"pending": False, "server_cannot_be_told": False}
         assert device.server.devices == {}
         assert device.keystore._secrets == {}
@@ -56,7 +56,7 @@ def test_erase_forgets_everything_here_and_there_and_twice_is_fine(device):
 def test_a_waiting_request_knows_its_proxy_and_nothing_else_does(device):
     async def scene():
         await device.join()
-        await device.make_pass()
+        await device.run_cycle()
         await device.call("settings.set", key="network.proxy", value="http://proxy.example:3128")
         device.server.fail("erase_by_secret", offline())
         assert (await device.call("erase"))["pending"] is True
@@ -64,7 +64,7 @@ def test_a_waiting_request_knows_its_proxy_and_nothing_else_does(device):
             json.loads(device.agent.home.erase_request.read_bytes())["proxy"]
             == "http://proxy.example:3128"
         )
-        assert device.agent.terms.settings().text("network.proxy") == ""
+        assert device.agent.effective.settings().text("network.proxy") == ""
 
     asyncio.run(scene())
 
@@ -72,7 +72,7 @@ def test_a_waiting_request_knows_its_proxy_and_nothing_else_does(device):
 def test_erase_works_offline_and_is_retried_visibly(device):
     async def scene():
         await device.join()
-        await device.make_pass()
+        await device.run_cycle()
         device.server.fail("erase_by_secret", offline())
         assert (await device.call("erase"))["pending"] is True
         assert not device.agent.identity_file_exists()
@@ -91,7 +91,7 @@ def test_erase_works_offline_and_is_retried_visibly(device):
 def test_p2_a_locked_keyring_is_asked_for_before_anything_is_destroyed(device, monkeypatch):
     async def scene():
         await device.join()
-        await device.make_pass()
+        await device.run_cycle()
         monkeypatch.setattr(device.keystore, "get", locked)
         with pytest.raises(UserActionError) as raised:
             await device.call("erase")
@@ -105,7 +105,7 @@ def test_p2_a_locked_keyring_is_asked_for_before_anything_is_destroyed(device, m
 def test_without_a_keyring_everything_here_goes_and_the_person_is_told(device, monkeypatch):
     async def scene():
         await device.join()
-        await device.make_pass()
+        await device.run_cycle()
         monkeypatch.setattr(device.keystore, "get", absent)
         monkeypatch.setattr(device.keystore, "delete", absent)
         assert await device.call("erase") == {"pending": True, "server_cannot_be_told": True}
@@ -120,7 +120,7 @@ def test_without_a_keyring_everything_here_goes_and_the_person_is_told(device, m
 def test_p10_an_erase_that_was_killed_half_way_is_finished_at_the_next_start(device, monkeypatch):
     async def scene():
         await device.join()
-        await device.make_pass()
+        await device.run_cycle()
 
         def killed():
             raise ZeroDivisionError
@@ -143,7 +143,7 @@ def test_p10_an_erase_that_was_killed_half_way_is_finished_at_the_next_start(dev
 def test_p10_what_a_killed_write_left_neither_stops_an_erase_nor_outlives_it(device):
     async def scene():
         await device.join()
-        await device.make_pass()
+        await device.run_cycle()
         (device.home / "models" / ".a.safetensors.4711.0a1b2c3d").write_bytes(b"half a model")
         (device.home / ".erase.pending.4711.0a1b2c3d").write_bytes(b"half a request")
         await device.call("erase")
@@ -175,7 +175,7 @@ async def unregistered(device):
     await device.join()
     device.server.fail("register", offline())
     with pytest.raises(UserActionError):
-        await device.make_pass()
+        await device.run_cycle()
     assert device.agent.identity_file_exists()
 
 
@@ -202,7 +202,7 @@ def test_only_what_an_erase_left_of_an_identity_is_removed_later(device):
         await unregistered(device)
         assert await resume(device.agent) is True
         device.agent.database.recreate()  # as when the person lost the store
-        device.agent.terms.reload()
+        device.agent.effective.reload()
         assert await resume(device.agent) is True
         assert device.agent.identity_file_exists()
 

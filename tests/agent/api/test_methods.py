@@ -63,7 +63,7 @@ def test_a_surface_is_a_short_word(device):
     async def scene():
         with pytest.raises(PeerError):
             await device.grant(surface="x" * 100)
-        assert device.agent.gate.standing().state.value == "UNASKED"
+        assert device.agent.gate.consent_status().state.value == "UNASKED"
 
     asyncio.run(scene())
 
@@ -114,7 +114,7 @@ def test_inspecting_an_invitation_stores_nothing(device):
         shown = await device.call("invitation.inspect", invitation=device.server.invitation())
         assert shown["operator"]["name"] == "Test operator"
         assert len(shown["ca_sha256"]) == 64
-        assert device.agent.terms.enrolment() is None
+        assert device.agent.effective.enrolment() is None
 
     asyncio.run(scene())
 
@@ -169,7 +169,7 @@ def test_the_doctor_asks_the_keyring_only_after_a_yes(device, monkeypatch):
         checks = {check["name"]: check for check in (await device.call("doctor"))["checks"]}
         assert (asked, checks["keyring"]["ok"]) == ([], None)
         await device.join()
-        await device.make_pass()
+        await device.run_cycle()
         checks = {check["name"]: check for check in (await device.call("doctor"))["checks"]}
         assert (asked, checks["keyring"]["ok"]) == ([1], True)
         assert checks["trust roots"]["value"] == "1"
@@ -199,7 +199,7 @@ def test_the_key_store_is_chosen_before_joining_only(tmp_path):
 def test_the_key_store_of_an_enrolled_device_stays(device):
     async def scene():
         await device.join()
-        await device.make_pass()
+        await device.run_cycle()
         with pytest.raises(AegisError) as raised:
             await device.call("settings.set", key="key_store", value="credential")
         assert raised.value.code == "ALREADY_ENROLLED"
@@ -212,14 +212,14 @@ def test_the_key_store_of_an_enrolled_device_stays(device):
 def test_p2_a_window_that_closes_meanwhile_does_not_stop_it_half_way(device, method):
     async def scene():
         await device.join()
-        assert (await device.make_pass(hold_s=600)).outcome is Outcome.WAITING
+        assert (await device.run_cycle(hold_s=600)).outcome is Outcome.WAITING
         params = {"surface": "tray"} if method == "consent.withdraw" else {}
         asked = asyncio.create_task(device.call(method, **params))
         await asyncio.sleep(0)
         asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)
         async with asyncio.timeout(60):
-            while device.agent.participation.trained is not None:
+            while device.agent.runner.trained is not None:
                 await asyncio.sleep(0.005)
             while method == "erase" and (
                 device.agent.samples.counts().total or (device.home / "identity.aead").exists()
@@ -239,7 +239,7 @@ def test_p2_a_withdrawal_ends_an_export_that_asks_the_server(device, tmp_path, m
             asked.set()
             await asyncio.Event().wait()
 
-        monkeypatch.setattr(device.agent.membership, "held_by_server", answers_late)
+        monkeypatch.setattr(device.agent.enrolment_client, "held_by_server", answers_late)
         exporting = asyncio.create_task(
             device.call("export", path=str(tmp_path / "mine.json"), server=True)
         )

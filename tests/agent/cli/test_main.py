@@ -19,7 +19,7 @@ from agent.ipc.client import socket_path
 from tests.fakes.aggregator import FakeAggregator
 from tests.fakes.clock import FakeClock
 from tests.fakes.device import Device
-from tests.fakes.timeouts import PATIENCE_S
+from tests.fakes.timeouts import TIMEOUT_S
 
 SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
 
@@ -91,7 +91,7 @@ def test_the_ledger_the_export_and_the_upload_of_a_real_pass_fit_their_schemas(t
 
     async def scene():
         await device.join()
-        check("run-once", (await device.make_pass()).to_json())
+        check("run-once", (await device.run_cycle()).to_json())
         page = check("ledger", await device.call("ledger", verify=True))
         check("status", await device.call("status"))
         shown = check("sent", await device.call("sent.show", attempt=page["charges"][0]["attempt"]))
@@ -230,12 +230,12 @@ def test_commands_ask_a_running_agent(aegis, tmp_path):
     device.close()
     thread = threading.Thread(target=serve)
     thread.start()
-    assert loop_ready.wait(PATIENCE_S)
+    assert loop_ready.wait(TIMEOUT_S)
     code, out, _ = aegis("pause", "15m", "--json")
     assert (code, json.loads(out)["paused_until"]) == (0, device.clock.wall + 900)
     assert aegis("run-now")[2].startswith("aegis: NO_CONSENT")
     assert json.loads(aegis("quit", "--json")[1]) == {"was_running": True}
-    assert ended.wait(PATIENCE_S)
+    assert ended.wait(TIMEOUT_S)
     thread.join()
 
 
@@ -262,7 +262,7 @@ def test_status_imports_nothing_heavy(tmp_path):
         },
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=TIMEOUT_S,
         check=True,
     )
     assert done.stderr.strip() == "[]"
@@ -283,7 +283,7 @@ def test_p1_without_consent_no_connection_is_opened(tmp_path):
         [*aegis, "enroll", FakeAggregator(FakeClock()).invitation()],
         env=environ,
         check=True,
-        timeout=PATIENCE_S,
+        timeout=TIMEOUT_S,
         capture_output=True,
     )
     trace = tmp_path / "trace"
@@ -292,7 +292,7 @@ def test_p1_without_consent_no_connection_is_opened(tmp_path):
         env=environ,
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=TIMEOUT_S,
         check=False,
     )
     assert (done.returncode, "NO_CONSENT" in done.stderr) == (1, True)

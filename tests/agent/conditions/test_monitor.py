@@ -13,7 +13,7 @@ from agent.conditions.monitor import Monitor
 from agent.conditions.readings import Reading
 from agent.reasons import ReasonCode
 from tests.fakes.clock import FakeClock
-from tests.fakes.timeouts import PATIENCE_S
+from tests.fakes.timeouts import TIMEOUT_S
 
 
 class Probes:
@@ -72,7 +72,7 @@ async def ended(task):
 
 
 async def until(condition):
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         while not condition():
             await asyncio.sleep(0)
 
@@ -133,7 +133,7 @@ def test_a_look_during_a_watch_that_is_ended_before_its_first_reading_ends_too(m
         await asyncio.sleep(0)
         watching.cancel()
         Probes.gate.set()
-        await asyncio.wait_for(looking, PATIENCE_S)
+        await asyncio.wait_for(looking, TIMEOUT_S)
         assert is_held(monitor)
         assert Probes.is_open == 0
 

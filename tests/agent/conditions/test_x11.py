@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from agent.conditions.x11 import X11
-from tests.fakes.timeouts import PATIENCE_S
+from tests.fakes.timeouts import TIMEOUT_S
 
 pytestmark = pytest.mark.system
 IDLE_S = 2
@@ -32,7 +32,7 @@ def test_idle_input_and_the_end_of_the_server():
             x11.open()
 
             async def change_to(holds):
-                async with asyncio.timeout(PATIENCE_S):
+                async with asyncio.timeout(TIMEOUT_S):
                     while not holds():
                         await changed.wait()
                         changed.clear()

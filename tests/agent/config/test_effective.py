@@ -19,12 +19,12 @@ def device(tmp_path):
 def test_the_invitations_figures_stand_in_the_notice_until_the_person_sets_others(device):
     async def scene():
         await device.call("enroll", invitation=device.server.invitation(epsilon_milli=2500))
-        assert device.agent.terms.figures().epsilon_milli == 2500
-        assert device.agent.terms.budget().epsilon == 2.5
-        first = device.agent.terms.notice_id()
+        assert device.agent.effective.figures().epsilon_milli == 2500
+        assert device.agent.effective.budget().epsilon == 2.5
+        first = device.agent.effective.notice_id()
         await device.call("settings.set", key="budget.epsilon", value=0.5)
-        assert device.agent.terms.budget().epsilon == 0.5
-        assert device.agent.terms.notice_id() != first
+        assert device.agent.effective.budget().epsilon == 0.5
+        assert device.agent.effective.notice_id() != first
 
     asyncio.run(scene())
 
@@ -32,25 +32,25 @@ def test_the_invitations_figures_stand_in_the_notice_until_the_person_sets_other
 def test_p3_an_invitation_cannot_go_beyond_the_products_bounds(device):
     async def scene():
         await device.call("enroll", invitation=device.server.invitation(epsilon_milli=300_000))
-        assert device.agent.terms.budget().epsilon == 10.0
+        assert device.agent.effective.budget().epsilon == 10.0
 
     asyncio.run(scene())
 
 
 def test_p5_policy_lowers_the_budget_without_touching_the_notice(device, tmp_path):
-    before = device.agent.terms.notice_id()
+    before = device.agent.effective.notice_id()
     (tmp_path / "policy.toml").write_text('[settings]\n"budget.epsilon" = 0.25\n')
-    assert device.agent.terms.budget().epsilon == 0.25
-    assert device.agent.terms.notice_id() == before
+    assert device.agent.effective.budget().epsilon == 0.25
+    assert device.agent.effective.notice_id() == before
 
 
 def test_p3_a_changed_policy_is_noticed_at_once(device, tmp_path):
     policy = tmp_path / "policy.toml"
-    assert device.agent.terms.policy().denied == ""
+    assert device.agent.effective.policy().denied == ""
     policy.write_text("contribute = false\n")
-    assert device.agent.terms.policy().denied
+    assert device.agent.effective.policy().denied
     policy.unlink()
-    assert device.agent.terms.policy().denied == ""
+    assert device.agent.effective.policy().denied == ""
 
 
 def test_joining_again_is_refused_only_once_registered(device):
@@ -60,7 +60,7 @@ def test_joining_again_is_refused_only_once_registered(device):
         await device.call("enroll", invitation=invitation)
         await device.grant()
         device.add_rows(20)
-        await device.make_pass()
+        await device.run_cycle()
         with pytest.raises(UserActionError) as raised:
             await device.call("enroll", invitation=invitation)
         assert raised.value.code == "ALREADY_ENROLLED"

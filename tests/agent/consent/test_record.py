@@ -40,10 +40,10 @@ class Desk:
         self.gate = Gate(self.record, lambda: self.facts)
 
     def act(self, act, evidence=SEEN):
-        self.record.act(self.gate.standing(), act, evidence, PURPOSE, "")
+        self.record.act(self.gate.consent_status(), act, evidence, PURPOSE, "")
 
     def state(self):
-        return self.gate.standing().state
+        return self.gate.consent_status().state
 
     def set(self, **changes):
         self.facts = Facts(**{**vars(self.facts), **changes})
@@ -266,4 +266,4 @@ def test_months_end_on_a_day_that_exists(start, months, end):
 
 
 def test_a_standing_without_a_record_is_unasked(desk):
-    assert desk.gate.standing() == ConsentStatus(ConsentState.UNASKED, None, None)
+    assert desk.gate.consent_status() == ConsentStatus(ConsentState.UNASKED, None, None)

@@ -15,7 +15,7 @@ from agent.reasons import Reason, ReasonCode
 from agent.rounds.outcome import Trained
 from agent.rounds.runner import CHOSEN_PATIENCE_S
 from tests.fakes.device import Device
-from tests.fakes.timeouts import PATIENCE_S, within
+from tests.fakes.timeouts import TIMEOUT_S, within
 
 
 @contextlib.asynccontextmanager
@@ -29,7 +29,7 @@ async def running(device):
         yield path
     finally:
         device.agent.request_quit()
-        await asyncio.wait_for(task, PATIENCE_S)
+        await asyncio.wait_for(task, TIMEOUT_S)
         assert not path.exists()
 
 
@@ -37,7 +37,7 @@ async def ask(path, method, **params):
     def blocking():
         channel = Channel(path)
         try:
-            return channel.call(method, params, PATIENCE_S)
+            return channel.call(method, params, TIMEOUT_S)
         finally:
             channel.close()
 
@@ -45,7 +45,7 @@ async def ask(path, method, **params):
 
 
 async def until(condition):
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -80,9 +80,7 @@ def test_who_joins_and_agrees_is_registered_while_they_look_on(device):
             await ask(path, "enroll", invitation=device.server.invitation())
             assert device.server.calls == []
             await device.grant()
-            await until(
-                lambda: device.agent.status().enrolled and not device.agent.participation.is_busy
-            )
+            await until(lambda: device.agent.status().enrolled and not device.agent.runner.is_busy)
             await until(lambda: device.agent.next_at > device.clock.now())
             calls = list(device.server.calls)
             await ask(path, "settings.set", key="cpu.share_idle", value=10)
@@ -97,7 +95,7 @@ def test_run_now_makes_a_pass_without_the_hold(device):
         async with running(device) as path:
             await ask(path, "run_now")
             await until(lambda: device.server.updates)
-            await until(lambda: not device.agent.participation.is_busy)
+            await until(lambda: not device.agent.runner.is_busy)
             assert (await ask(path, "status"))["sent"]["count"] == 1
 
     asyncio.run(scene())
@@ -150,8 +148,8 @@ def test_p2_a_consent_that_ends_in_the_middle_of_a_pass_wipes_what_was_trained(d
             await ask(
                 path, "settings.set", key="budget.epsilon", value=2.0
             )  # another notice: the yes was for the first one
-            await until(lambda: not device.agent.participation.is_busy)
-            await until(lambda: device.agent.participation.trained is None)
+            await until(lambda: not device.agent.runner.is_busy)
+            await until(lambda: device.agent.runner.trained is None)
             assert list((device.home / "scratch").iterdir()) == []
             assert device.agent.ledger.charges() == []
 
@@ -175,7 +173,7 @@ def test_a_clock_that_was_ahead_and_is_set_right_does_not_stop_the_agent(device)
         right = device.clock.wall
         await device.join()
         device.clock.wall += 300 * 24 * 3600
-        device.agent.participation.trained = Trained(
+        device.agent.runner.trained = Trained(
             device.home / "scratch" / "x", b"", 1, "", 20, device.clock.now()
         )
         async with running(device) as path:
@@ -184,7 +182,7 @@ def test_a_clock_that_was_ahead_and_is_set_right_does_not_stop_the_agent(device)
             await ask(path, "settings.set", key="cpu.share_idle", value=10)
             await until(lambda: device.agent.next_at < right + 10**6)
             assert 120 <= device.agent.next_at - right <= 240
-            assert device.agent.participation.trained.at == right
+            assert device.agent.runner.trained.at == right
 
     asyncio.run(scene())
 
@@ -202,7 +200,7 @@ def test_without_consent_models_come_again_when_a_clock_that_was_ahead_is_set_ri
             looked.append(device.clock.now())
             return False
 
-        device.agent.membership.update_model = update_model
+        device.agent.enrolment_client.update_model = update_model
         async with running(device) as path:
             await until(lambda: len(looked) == 1)
             device.clock.wall = right
@@ -376,7 +374,7 @@ def test_a_bug_in_a_pass_shows_as_an_error_and_backs_off(device, caplog):
 def test_a_waiting_erase_request_is_delivered_by_the_running_agent(device):
     async def scene():
         await device.join()
-        await device.make_pass()
+        await device.run_cycle()
         device.server.fail("erase_by_secret", UserActionError("OFFLINE", "", ""))
         await device.call("erase")
         device.server.fail("erase_by_secret", None)
@@ -399,7 +397,7 @@ def test_a_dead_server_is_told_of_an_erase_every_half_hour_and_a_locked_keyring_
 
     async def scene():
         await device.join()
-        await device.make_pass()
+        await device.run_cycle()
         device.server.fail("erase_by_secret", UserActionError("OFFLINE", "", ""))
         monkeypatch.setattr(device.keystore, "delete", locked)
         await device.call("erase")
@@ -424,7 +422,7 @@ def test_a_dead_server_is_told_of_an_erase_every_half_hour_and_a_locked_keyring_
 def test_a_full_disk_under_a_waiting_erase_does_not_end_the_agent(device, monkeypatch, caplog):
     async def scene():
         await device.join()
-        await device.make_pass()
+        await device.run_cycle()
         device.server.fail("erase_by_secret", UserActionError("OFFLINE", "", ""))
         await device.call("erase")
         device.server.fail("erase_by_secret", OSError(28, "No space left on device"))
@@ -441,7 +439,7 @@ def test_an_erase_that_waits_is_tried_again_without_being_woken(device, monkeypa
 
     async def scene():
         await device.join()
-        await device.make_pass()
+        await device.run_cycle()
         async with running(device) as path:
             await ask(path, "consent.withdraw", surface="tray")
             device.server.fail("erase_by_secret", UserActionError("OFFLINE", "", ""))
@@ -461,7 +459,7 @@ def test_a_full_disk_under_a_model_without_consent_does_not_end_the_agent(device
 
     async def scene():
         await device.call("enroll", invitation=device.server.invitation())
-        device.agent.membership.update_model = full
+        device.agent.enrolment_client.update_model = full
         async with running(device) as path:
             await ask(path, "settings.set", key="models.update_without_consent", value=True)
             await until(lambda: "model.not_updated" in caplog.text)
@@ -507,7 +505,7 @@ def test_p1_models_without_consent_come_only_where_the_person_chose_so(device):
             looked.append(device.clock.now())
             return False
 
-        device.agent.membership.update_model = update_model
+        device.agent.enrolment_client.update_model = update_model
         async with running(device) as path:
             await ask(path, "settings.set", key="cpu.share_idle", value=10)
             assert looked == []
@@ -527,13 +525,13 @@ def test_p1_models_without_consent_come_only_where_the_person_chose_so(device):
 def test_only_a_pass_that_a_person_asked_for_waits_for_a_group_to_meet(device):
     async def scene():
         await device.join()
-        seen, make_pass = [], device.agent.make_pass
+        seen, run_cycle = [], device.agent.run_cycle
 
         async def noted(**options):
-            seen.append(options["patience_s"])
-            return await make_pass(**options)
+            seen.append(options["group_wait_s"])
+            return await run_cycle(**options)
 
-        device.agent.make_pass = noted
+        device.agent.run_cycle = noted
         loop = device.loop()
         for chosen in (True, False):
             loop._once_more = chosen

@@ -20,7 +20,7 @@ def device(tmp_path):
 
 
 def connect(device):
-    return device.agent.membership.connect(device.agent.gate.permit())
+    return device.agent.enrolment_client.connect(device.agent.gate.permit())
 
 
 class Held:
@@ -93,7 +93,7 @@ def test_p2_withdrawing_while_a_connection_is_made_closes_it_and_nothing_follows
 ):
     async def scene():
         held = await hung(device, method, days)
-        running = asyncio.create_task(device.make_pass())
+        running = asyncio.create_task(device.run_cycle())
         assert await asyncio.to_thread(held.reached.wait, 60)
         await device.call("consent.withdraw", surface="tray")
         assert all(client.closed.is_set() for client in held.clients)
@@ -142,7 +142,7 @@ def test_the_first_connection_is_the_registration(device):
         assert device.server.calls == ["register"]
         await connect(device)
         assert device.server.calls == ["register"]
-        assert device.agent.terms.enrolment().is_registered
+        assert device.agent.effective.enrolment().is_registered
 
     asyncio.run(scene())
 
@@ -151,7 +151,9 @@ def test_p10_killed_between_answer_and_note_the_same_device_registers_again(devi
     async def scene():
         await device.join()
         monkeypatch.setattr(
-            device.agent.terms, "registered", lambda *_: (_ for _ in ()).throw(ZeroDivisionError)
+            device.agent.effective,
+            "registered",
+            lambda *_: (_ for _ in ()).throw(ZeroDivisionError),
         )
         with pytest.raises(ZeroDivisionError):
             await connect(device)
@@ -169,7 +171,7 @@ def test_a_used_token_is_named_and_nothing_is_kept_of_it(device):
         with pytest.raises(UserActionError) as raised:
             await connect(device)
         assert raised.value.code == "TOKEN_USED"
-        assert not device.agent.terms.enrolment().is_registered
+        assert not device.agent.effective.enrolment().is_registered
 
     asyncio.run(scene())
 
@@ -180,7 +182,7 @@ def test_p1_withdrawing_during_registration_ends_it_there(device):
         permit = device.agent.gate.permit()
         await device.call("consent.withdraw", surface="tray")
         with pytest.raises(UserActionError):
-            await device.agent.membership.connect(permit)
+            await device.agent.enrolment_client.connect(permit)
         assert device.server.calls == []
         assert not device.agent.identity_file_exists()
 
@@ -207,15 +209,15 @@ def test_p8_a_model_is_fetched_once_and_only_the_rounds_own_is_taken(device):
         permit = device.agent.gate.permit()
         client = await connect(device)
         config, task = device.server.config, device.server.task
-        model, down = await device.agent.membership.model(permit, client, config, task)
+        model, down = await device.agent.enrolment_client.model(permit, client, config, task)
         assert (model.version, down) == (1, len(model.content))
-        assert (await device.agent.membership.model(permit, client, config, task))[1] == 0
+        assert (await device.agent.enrolment_client.model(permit, client, config, task))[1] == 0
         device.server.publish(2, [0.5] * 116)
         from dataclasses import replace
 
         other = replace(config, model_version=2, model_digest="ff" * 32)
         with pytest.raises(PeerError) as raised:
-            await device.agent.membership.model(permit, client, other, task)
+            await device.agent.enrolment_client.model(permit, client, other, task)
         assert raised.value.code == "MODEL_NOT_THE_ROUNDS"
         assert device.agent.model_store().floor().version == 1
 
@@ -225,7 +227,7 @@ def test_p8_a_model_is_fetched_once_and_only_the_rounds_own_is_taken(device):
 def test_models_without_consent_need_a_pinned_repository(device):
     async def scene():
         await device.call("enroll", invitation=device.server.invitation())
-        assert await device.agent.membership.update_model() is False
+        assert await device.agent.enrolment_client.update_model() is False
         assert device.server.calls == []
 
     asyncio.run(scene())

@@ -51,12 +51,12 @@ def test_a_fault_shows_as_a_reason_or_an_error_until_a_pass_succeeds(device, cod
         await device.join()
         device.server.fail("offer", UserActionError(code, "It broke.", "Mend it."))
         with pytest.raises(UserActionError):
-            await device.make_pass()
+            await device.run_cycle()
         assert codes(device) == ([reason] if reason else [])
         status = device.agent.status()
         assert (status.state, status.notes) == (state, ("It broke. Mend it.",))
         device.server.fail("offer", None)
-        await device.make_pass()
+        await device.run_cycle()
         assert (codes(device), device.agent.status().state) == ([], AgentState.WAITING)
 
     asyncio.run(scene())
@@ -94,7 +94,7 @@ def test_conditions_are_shown_with_what_was_read(device):
 def test_p5_a_ledger_that_was_altered_counts_as_spent(device):
     async def scene():
         await device.join()
-        await device.make_pass()
+        await device.run_cycle()
         assert 0 < device.agent.status().budget.epsilon_ledger < 1
         device.agent.close()
         raw = sqlite3.connect(device.home / "agent.sqlite3")
@@ -108,7 +108,7 @@ def test_p5_a_ledger_that_was_altered_counts_as_spent(device):
         assert budget.epsilon_ledger == budget.epsilon_period
         assert codes(device) == ["BUDGET_SPENT"]
         with pytest.raises(UserActionError) as raised:
-            await device.make_pass()
+            await device.run_cycle()
         assert raised.value.code == "CHAIN_BROKEN"
         assert len(device.server.updates) == 1
         page = await device.call("ledger", verify=True)

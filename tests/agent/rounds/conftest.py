@@ -6,14 +6,14 @@ from tests.fakes.in_process_fleet import InProcessFleet
 
 
 @pytest.fixture
-def town(tmp_path):
-    town = InProcessFleet(tmp_path)
-    yield town
-    town.close()
+def fleet(tmp_path):
+    fleet = InProcessFleet(tmp_path)
+    yield fleet
+    fleet.close()
 
 
 @pytest.fixture
-def town_of_four(tmp_path):
-    town = InProcessFleet(tmp_path, 4)
-    yield town
-    town.close()
+def fleet_of_four(tmp_path):
+    fleet = InProcessFleet(tmp_path, 4)
+    yield fleet
+    fleet.close()

@@ -10,19 +10,19 @@ from tests.fakes.in_process_fleet import outcomes
 
 
 def test_p4_an_abort_after_the_charge_allows_one_re_seal_with_fresh_noise(
-    town,
+    fleet,
 ):
     async def scene():
-        await town.join()
-        town.server.lies["masked"] = lambda *_: lie()
+        await fleet.join()
+        fleet.server.lies["masked"] = lambda *_: lie()
 
         def lie():
             raise PeerError("ROUND_CLOSED", "The group ended.", "")
 
         bodies = []
         for attempt in range(1, 5):
-            results = await town.meet(patience_s=60 if attempt < 3 else 0)
-            charges = town.devices[0].agent.ledger.charges()
+            results = await fleet.meet(group_wait_s=60 if attempt < 3 else 0)
+            charges = fleet.devices[0].agent.ledger.charges()
             if attempt < 3:
                 assert outcomes(results) == ["round_closed"] * 3
                 assert len(charges) == attempt
@@ -31,49 +31,49 @@ def test_p4_an_abort_after_the_charge_allows_one_re_seal_with_fresh_noise(
                 assert outcomes(results) == ["waiting"] * 3
                 assert "what it may for this model" in results[0].text
                 assert len(charges) == 2
-            assert (town.devices[0].agent.participation.trained is None) == (attempt >= 2)
-            town.server.same_model_again()
+            assert (fleet.devices[0].agent.runner.trained is None) == (attempt >= 2)
+            fleet.server.same_model_again()
         assert len(set(bodies)) == 2
-        assert len({charge.attempt for charge in town.devices[0].agent.ledger.charges()}) == 2
-        assert town.devices[0].worker.calls == ["train", "seal", "seal"]
+        assert len({charge.attempt for charge in fleet.devices[0].agent.ledger.charges()}) == 2
+        assert fleet.devices[0].worker.calls == ["train", "seal", "seal"]
 
     asyncio.run(scene())
 
 
-def test_p4_aborts_before_the_charge_cost_nothing_however_many(town):
+def test_p4_aborts_before_the_charge_cost_nothing_however_many(fleet):
     async def scene():
-        await town.join()
+        await fleet.join()
 
         def lie(*_):
             raise PeerError("ROUND_CLOSED", "The group ended.", "")
 
-        town.server.lies["shares"] = lie
+        fleet.server.lies["shares"] = lie
         for _ in range(4):
-            assert outcomes(await town.meet()) == ["round_closed"] * 3
-            town.server.same_model_again()
-        assert all(device.agent.ledger.charges() == [] for device in town.devices)
-        town.server.lies.clear()
-        assert outcomes(await town.meet()) == ["sent"] * 3
-        assert town.devices[0].worker.calls == ["train", "seal"]
+            assert outcomes(await fleet.meet()) == ["round_closed"] * 3
+            fleet.server.same_model_again()
+        assert all(device.agent.ledger.charges() == [] for device in fleet.devices)
+        fleet.server.lies.clear()
+        assert outcomes(await fleet.meet()) == ["sent"] * 3
+        assert fleet.devices[0].worker.calls == ["train", "seal"]
 
     asyncio.run(scene())
 
 
-def test_p5_a_spent_budget_refuses_the_next_meeting_and_says_when_also_after_a_restart(town):
+def test_p5_a_spent_budget_refuses_the_next_meeting_and_says_when_also_after_a_restart(fleet):
     async def scene():
-        await town.join()
+        await fleet.join()
         seen = []
         for _ in range(9):
-            seen.append(set(outcomes(await town.meet(patience_s=30))))
-            town.server.next_round()
+            seen.append(set(outcomes(await fleet.meet(group_wait_s=30))))
+            fleet.server.next_round()
         assert seen[0] == {"sent"}
         assert seen[-1] == {"budget_spent"}
-        device = town.devices[0]
+        device = fleet.devices[0]
         for _ in range(2):
             status = await device.call("status")
             assert status["budget"]["epsilon_ledger"] <= 1.0
             assert status["budget"]["epsilon_local"] > status["budget"]["epsilon_ledger"]
-            assert status["budget"]["may_take_part_at"] > town.clock.now()
+            assert status["budget"]["may_take_part_at"] > fleet.clock.now()
             reason = next(
                 reason for reason in status["reasons"] if reason["code"] == "BUDGET_SPENT"
             )
@@ -84,7 +84,7 @@ def test_p5_a_spent_budget_refuses_the_next_meeting_and_says_when_also_after_a_r
     asyncio.run(scene())
 
 
-def test_p4_a_server_with_a_new_model_for_every_lie_meets_the_cap_of_a_day(town, monkeypatch):
+def test_p4_a_server_with_a_new_model_for_every_lie_meets_the_cap_of_a_day(fleet, monkeypatch):
     """Each aborted round on a model of its own costs one charge: the budget and the cap of charged
     rounds a day end that.
     """
@@ -94,19 +94,19 @@ def test_p4_a_server_with_a_new_model_for_every_lie_meets_the_cap_of_a_day(town,
         raise PeerError("ROUND_CLOSED", "The group ended.", "")
 
     async def scene():
-        await town.join()
-        town.server.lies["masked"] = lie
+        await fleet.join()
+        fleet.server.lies["masked"] = lie
         for _ in range(3):
-            assert outcomes(await town.meet()) == ["round_closed"] * 3
-            town.server.next_round()
-        results = await town.meet(patience_s=0)
+            assert outcomes(await fleet.meet()) == ["round_closed"] * 3
+            fleet.server.next_round()
+        results = await fleet.meet(group_wait_s=0)
         assert outcomes(results) == ["waiting"] * 3
         assert "often enough today" in results[0].text
-        assert results[0].reasons[0].until > town.clock.now()
-        assert [len(device.agent.ledger.charges()) for device in town.devices] == [3, 3, 3]
-        town.clock.advance(24 * 3600 + 1)
-        town.server.lies.clear()
-        town.server.next_round()
-        assert outcomes(await town.meet()) == ["sent"] * 3
+        assert results[0].reasons[0].until > fleet.clock.now()
+        assert [len(device.agent.ledger.charges()) for device in fleet.devices] == [3, 3, 3]
+        fleet.clock.advance(24 * 3600 + 1)
+        fleet.server.lies.clear()
+        fleet.server.next_round()
+        assert outcomes(await fleet.meet()) == ["sent"] * 3
 
     asyncio.run(scene())

@@ -31,7 +31,7 @@ def offline():
 def test_the_whole_way_from_a_yes_to_a_receipt(device):
     async def scene():
         await device.join()
-        result = await device.make_pass()
+        result = await device.run_cycle()
         assert (result.outcome, result.rows_used, result.bytes_down > 0) == (Outcome.SENT, 20, True)
         (entry,) = device.agent.ledger.entries()
         (stored,) = device.server.updates.values()
@@ -42,7 +42,7 @@ def test_the_whole_way_from_a_yes_to_a_receipt(device):
         page = await device.call("ledger", verify=True)
         assert page["verified"] is True
         assert 0 < page["totals"]["epsilon_ledger"] <= 1
-        assert (await device.make_pass()).outcome is Outcome.ALREADY_CONTRIBUTED
+        assert (await device.run_cycle()).outcome is Outcome.ALREADY_CONTRIBUTED
         assert device.worker.calls == ["train", "seal"]
 
     asyncio.run(scene())
@@ -53,7 +53,7 @@ def test_p1_without_consent_nothing_is_made_asked_or_sent(device):
         await device.call("enroll", invitation=device.server.invitation())
         device.add_rows(20)
         with pytest.raises(UserActionError) as raised:
-            await device.make_pass()
+            await device.run_cycle()
         assert raised.value.code == "NO_CONSENT"
         with pytest.raises(UserActionError):
             await device.call("samples.add", paths=["/x/a.exe"], label="benign")
@@ -68,12 +68,12 @@ def test_granted_without_an_invitation_contacts_nobody_and_joining_asks_again(de
     async def scene():
         await device.grant()
         with pytest.raises(UserActionError) as raised:
-            await device.make_pass()
+            await device.run_cycle()
         assert raised.value.code == "NOT_ENROLLED"
         await device.call("enroll", invitation=device.server.invitation())
         assert (await device.call("status"))["consent"]["state"] == "STALE"
         with pytest.raises(UserActionError) as raised:
-            await device.make_pass()
+            await device.run_cycle()
         assert raised.value.code == "NO_CONSENT"
         assert device.server.calls == []
 
@@ -85,12 +85,12 @@ def test_p10_an_answer_that_was_lost_is_fetched_with_the_same_bytes_and_charged_
         await device.join()
         device.server.fail("after send_update", offline())
         with pytest.raises(UserActionError):
-            await device.make_pass()
+            await device.run_cycle()
         sent = dict(device.server.updates)
         device.restart()
         device.server.fail("after send_update", None)
         device.clock.advance(60)
-        assert (await device.make_pass()).outcome is Outcome.SENT
+        assert (await device.run_cycle()).outcome is Outcome.SENT
         assert device.server.updates == sent
         assert len(device.agent.ledger.charges()) == 1
         assert device.agent.ledger.unsent() == []
@@ -104,13 +104,13 @@ def test_p4_an_update_that_never_left_is_sent_while_its_round_is_open_and_not_af
         await device.join()
         device.server.fail("send_update", offline())
         with pytest.raises(UserActionError):
-            await device.make_pass()
+            await device.run_cycle()
         assert [entry.state for entry in device.agent.ledger.entries()] == [Sending.UNSENT]
         device.restart()
         device.clock.advance(4000)
         device.server.fail("send_update", None)
         device.server.next_round()
-        assert (await device.make_pass()).outcome is Outcome.SENT
+        assert (await device.run_cycle()).outcome is Outcome.SENT
         assert [entry.state for entry in device.agent.ledger.entries()] == [
             Sending.CLOSED,
             Sending.ACKNOWLEDGED,
@@ -127,12 +127,12 @@ def test_p10_a_crash_in_registration_strands_nobody(device):
         for step in ("register", "offer", "model"):
             device.server.fail(step, offline())
             with pytest.raises(UserActionError):
-                await device.make_pass()
+                await device.run_cycle()
             device.restart()
             device.server.fail(step, None)
-        assert (await device.make_pass()).outcome is Outcome.SENT
+        assert (await device.run_cycle()).outcome is Outcome.SENT
         assert len(device.server.devices) == 1
-        assert device.agent.terms.enrolment().token == ""
+        assert device.agent.effective.enrolment().token == ""
 
     asyncio.run(scene())
 
@@ -142,7 +142,7 @@ def test_too_few_rows_is_no_reason_to_train(device):
         await device.call("enroll", invitation=device.server.invitation())
         await device.grant()
         device.add_rows(9)
-        result = await device.make_pass()
+        result = await device.run_cycle()
         assert result.outcome is Outcome.NOTHING_TO_LEARN
         assert device.worker.calls == []
 
@@ -154,7 +154,7 @@ def test_p5_the_wall_holds_and_says_when(device):
         await device.join()
         outcomes = []
         for _ in range(12):
-            outcomes.append((await device.make_pass()).outcome)
+            outcomes.append((await device.run_cycle()).outcome)
             device.server.next_round()
         assert outcomes[0] is Outcome.SENT
         assert outcomes[-1] is Outcome.BUDGET_SPENT
@@ -183,7 +183,7 @@ def test_p2_withdrawal_in_the_middle_stops_the_worker_and_sends_nothing(device, 
         assert device.agent.ledger.charges() == []
         del device.worker.gates[stage]
         await device.grant()
-        assert (await device.make_pass()).outcome is Outcome.SENT
+        assert (await device.run_cycle()).outcome is Outcome.SENT
         assert device.server.calls.count("register") == 1
 
     asyncio.run(scene())
@@ -229,7 +229,7 @@ def test_a_pause_stops_training_before_it_writes_anything(device, monkeypatch, f
             assert (await running).outcome is Outcome.STOPPED
         assert ("pause", True) in seen
         assert not device.worker.is_held
-        await device.agent.participation.stop()
+        await device.agent.runner.stop()
         await running
 
     asyncio.run(scene())
@@ -245,7 +245,7 @@ def test_a_worker_that_was_ended_with_its_pass_is_no_fault(device, monkeypatch):
             )
 
         monkeypatch.setattr(device.worker, "train", stopped)
-        assert (await device.make_pass()).outcome is Outcome.STOPPED
+        assert (await device.run_cycle()).outcome is Outcome.STOPPED
 
     asyncio.run(scene())
 
@@ -255,13 +255,13 @@ def test_p2_withdrawal_empties_the_outbox_and_a_crash_right_after_changes_nothin
         await device.join()
         device.server.fail("send_update", offline())
         with pytest.raises(UserActionError):
-            await device.make_pass()
+            await device.run_cycle()
         notice = await device.call("consent.show")
         from agent.consent.record import Act, Evidence
 
         evidence = Evidence(notice["notice_id"], notice["text_sha256"], "en", "tray")
         device.agent.record.act(
-            device.agent.gate.standing(), Act.WITHDRAW, evidence, "contribute", ""
+            device.agent.gate.consent_status(), Act.WITHDRAW, evidence, "contribute", ""
         )
         device.restart()  # killed between the record and the clearing
         assert device.agent.ledger.unsent() == []
@@ -273,7 +273,7 @@ def test_p2_withdrawal_empties_the_outbox_and_a_crash_right_after_changes_nothin
 def test_a_finished_update_waits_and_can_be_discarded(device):
     async def scene():
         await device.join()
-        result = await device.make_pass(hold_s=600)
+        result = await device.run_cycle(hold_s=600)
         assert (result.outcome, result.reasons[0].until) == (
             Outcome.WAITING,
             device.clock.now() + 600,
@@ -281,9 +281,9 @@ def test_a_finished_update_waits_and_can_be_discarded(device):
         assert device.agent.ledger.charges() == []
         await device.call("discard")
         assert list((device.home / "scratch").iterdir()) == []
-        await device.make_pass(hold_s=600)
+        await device.run_cycle(hold_s=600)
         device.clock.advance(600)
-        assert (await device.make_pass(hold_s=600)).outcome is Outcome.SENT
+        assert (await device.run_cycle(hold_s=600)).outcome is Outcome.SENT
         assert device.worker.calls == ["train", "train", "seal"]
 
     asyncio.run(scene())
@@ -297,7 +297,7 @@ def test_what_is_trained_when_the_rows_are_cleared_is_never_sent(device, method)
         await device.call(method)
         device.worker.gates["train"].set()
         assert (await running).outcome is Outcome.STOPPED
-        assert device.agent.participation.trained is None
+        assert device.agent.runner.trained is None
         assert list((device.home / "scratch").iterdir()) == []
         assert (device.server.updates, device.agent.ledger.charges()) == ({}, [])
 
@@ -324,9 +324,9 @@ def test_p4_nothing_is_charged_for_a_round_that_closed_while_the_update_was_made
 def test_a_new_model_makes_the_waiting_update_worthless(device):
     async def scene():
         await device.join()
-        await device.make_pass(hold_s=600)
+        await device.run_cycle(hold_s=600)
         device.server.next_round()
-        assert (await device.make_pass()).outcome is Outcome.SENT
+        assert (await device.run_cycle()).outcome is Outcome.SENT
         assert device.worker.calls == ["train", "train", "seal"]
 
     asyncio.run(scene())
@@ -338,11 +338,11 @@ def test_pause_holds_back_passes_and_survives_a_restart(device):
         status = await device.call("pause", seconds=900)
         assert (status["state"], status["paused_until"]) == ("paused", device.clock.now() + 900)
         device.restart()
-        result = await device.make_pass()
+        result = await device.run_cycle()
         assert (result.outcome, result.reasons[0].code.value) == (Outcome.WAITING, "USER_PAUSED")
         assert device.server.calls == []
         device.clock.advance(901)
-        assert (await device.make_pass()).outcome is Outcome.SENT
+        assert (await device.run_cycle()).outcome is Outcome.SENT
 
     asyncio.run(scene())
 
@@ -356,11 +356,11 @@ def test_p3_a_round_that_breaks_the_devices_bounds_is_refused(device):
         for changes in ({"noise_var": 4}, {"model_version": 9}, {"model_digest": "ff" * 32}):
             device.server.config = replace(good, **changes)
             with pytest.raises(PeerError):
-                await device.make_pass()
+                await device.run_cycle()
         device.server.config = good
         device.server.task = replace(device.server.task, clip_milli=9000)
         with pytest.raises(PeerError) as raised:
-            await device.make_pass()
+            await device.run_cycle()
         assert raised.value.code == "TASK_CHANGED"
         assert device.agent.ledger.charges() == []
         assert "send_update" not in device.server.calls
@@ -373,7 +373,7 @@ def test_p8_a_wrong_model_is_not_trained_on(device):
         await device.join()
         device.server.content = device.server.content[:-1] + b"\x01"
         with pytest.raises(PeerError):
-            await device.make_pass()
+            await device.run_cycle()
         assert device.worker.calls == []
         assert device.agent.status().state is AgentState.ERROR
 
@@ -392,7 +392,7 @@ def test_p4_a_worker_that_seals_for_another_round_is_found_out_before_the_charge
         from agent.errors import InternalError
 
         with pytest.raises(InternalError):
-            await device.make_pass()
+            await device.run_cycle()
         assert device.agent.ledger.charges() == []
 
     asyncio.run(scene())
@@ -401,10 +401,10 @@ def test_p4_a_worker_that_seals_for_another_round_is_found_out_before_the_charge
 def test_the_certificate_is_renewed_at_two_thirds_of_its_life(device):
     async def scene():
         await device.join()
-        await device.make_pass()
+        await device.run_cycle()
         device.clock.advance(6 * 24 * 3600)
         device.server.next_round()
-        assert (await device.make_pass()).outcome is Outcome.SENT
+        assert (await device.run_cycle()).outcome is Outcome.SENT
         assert device.server.calls.count("renew") == 1
 
     asyncio.run(scene())
@@ -415,7 +415,7 @@ def test_export_holds_everything_and_no_secret(device, tmp_path):
 
     async def scene():
         await device.join()
-        await device.make_pass()
+        await device.run_cycle()
         target = tmp_path / "all.json"
         await device.call("export", path=str(target))
         text = target.read_text()
@@ -444,18 +444,18 @@ def test_export_holds_everything_and_no_secret(device, tmp_path):
 def test_p11_a_full_disk_charges_nothing_and_sends_nothing(device):
     async def scene():
         await device.join()
-        await device.make_pass(hold_s=600)
+        await device.run_cycle(hold_s=600)
         database = device.agent.database
         (pages,) = database.row("PRAGMA page_count")
         database.row(f"PRAGMA max_page_count = {pages}")
         device.worker.payload_bytes = 1_000_000
         with pytest.raises(UserActionError) as raised:
-            await device.make_pass()
+            await device.run_cycle()
         assert raised.value.code == "DISK_FULL"
         assert device.server.updates == {}
         assert device.agent.ledger.charges() == []
         database.row("PRAGMA max_page_count = 1000000")
-        assert (await device.make_pass()).outcome is Outcome.SENT
+        assert (await device.run_cycle()).outcome is Outcome.SENT
         assert len(device.agent.ledger.charges()) == 1
 
     asyncio.run(scene())
@@ -465,13 +465,13 @@ def test_run_now_passes_the_persons_own_limits_and_nothing_else(device):
     async def scene():
         await device.join()
         await device.call("pause")
-        assert (await device.make_pass()).outcome is Outcome.WAITING
-        result = await device.agent.make_pass(hold_s=0, override=True)
+        assert (await device.run_cycle()).outcome is Outcome.WAITING
+        result = await device.agent.run_cycle(hold_s=0, override=True)
         assert result.outcome is Outcome.SENT
         device.server.next_round()
         await device.call("consent.withdraw", surface="tray")
         with pytest.raises(UserActionError):
-            await device.agent.make_pass(hold_s=0, override=True)
+            await device.agent.run_cycle(hold_s=0, override=True)
 
     asyncio.run(scene())
 
@@ -492,11 +492,11 @@ def test_interrupted_training_goes_on_where_it_was(device):
             return await train(task, model, rows, labels, scratch, job_key)
 
         device.worker.train = interrupted
-        assert (await device.make_pass()).outcome is Outcome.WAITING
-        assert (await device.make_pass()).outcome is Outcome.SENT
+        assert (await device.run_cycle()).outcome is Outcome.WAITING
+        assert (await device.run_cycle()).outcome is Outcome.SENT
         assert used[0] == used[1]
         device.server.next_round()
-        assert (await device.make_pass()).outcome is Outcome.SENT
+        assert (await device.run_cycle()).outcome is Outcome.SENT
         assert used[2] != used[1]
 
     asyncio.run(scene())
@@ -518,19 +518,19 @@ def test_interrupted_training_goes_on_after_a_crash_and_not_after_a_withdrawal(d
             )
 
         device.worker.train = interrupted
-        await device.make_pass()
+        await device.run_cycle()
         device.restart()
         assert [path.suffix for path in (device.home / "scratch").iterdir()] == [".checkpoint"]
-        await device.make_pass()
+        await device.run_cycle()
         assert used[0] == used[1]
         assert used[0][1].hex() not in str(device.agent.values.all())
         device.add_rows(30)
-        await device.make_pass()
+        await device.run_cycle()
         assert not {*used[2]} & {*used[1]}  # other rows: another training
         await device.call("consent.withdraw", surface="tray")
         assert list((device.home / "scratch").iterdir()) == []
         await device.grant()
-        await device.make_pass()
+        await device.run_cycle()
         assert not {*used[3]} & {*used[2]}
 
     asyncio.run(scene())
@@ -559,7 +559,7 @@ def test_the_whole_way_with_a_real_worker_and_withdrawal_in_its_training(real_de
     async def scene():
         device, before = real_device, children_of_this_process()
         await device.join()
-        running = asyncio.create_task(device.make_pass())
+        running = asyncio.create_task(device.run_cycle())
         async with asyncio.timeout(60):
             while not children_of_this_process() - before:
                 await asyncio.sleep(0.01)
@@ -569,7 +569,7 @@ def test_the_whole_way_with_a_real_worker_and_withdrawal_in_its_training(real_de
         assert (await running).outcome is Outcome.STOPPED
         assert device.server.updates == {}
         await device.grant()
-        assert (await device.make_pass()).outcome is Outcome.SENT
+        assert (await device.run_cycle()).outcome is Outcome.SENT
         assert (await device.call("ledger", verify=True))["verified"] is True
 
     asyncio.run(scene())

@@ -16,23 +16,23 @@ from agent.rounds.outcome import Outcome
 from agent.store.ledger import Sending
 from server_stub.demo.inprocess_worker import InProcessWorker
 from tests.fakes.clock import FakeClock
+from tests.fakes.group_aggregator_http import GroupAggregatorSite
 from tests.fakes.in_process_fleet import InProcessFleet, device_id, outcomes, until
-from tests.fakes.meeting_http import MeetingSite
 
 
-def test_from_readiness_to_a_sum_that_holds_every_update(town):
+def test_from_readiness_to_a_sum_that_holds_every_update(fleet):
     async def scene():
-        await town.join()
-        assert await town.all_ready() == [Outcome.READY, Outcome.READY]
-        assert [device.worker.calls for device in town.devices[:-1]] == [["train"], ["train"]]
-        results = await town.meet()
+        await fleet.join()
+        assert await fleet.all_ready() == [Outcome.READY, Outcome.READY]
+        assert [device.worker.calls for device in fleet.devices[:-1]] == [["train"], ["train"]]
+        results = await fleet.meet()
         assert outcomes(results) == ["sent"] * 3
-        (group,) = town.server.groups
-        wanted = sum(device.worker.words.astype(np.int64) for device in town.devices) & (
-            (1 << town.server.config.bits) - 1
+        (group,) = fleet.server.groups
+        wanted = sum(device.worker.words.astype(np.int64) for device in fleet.devices) & (
+            (1 << fleet.server.config.bits) - 1
         )
         assert (group.result.words == wanted.astype(np.uint32)).all()
-        for device, result in zip(town.devices, results, strict=True):
+        for device, result in zip(fleet.devices, results, strict=True):
             assert device.worker.calls == ["train", "seal"]
             (entry,) = device.agent.ledger.entries()
             (charge,) = device.agent.ledger.charges()
@@ -46,9 +46,9 @@ def test_from_readiness_to_a_sum_that_holds_every_update(town):
             )
             assert result.bytes_up > entry.bytes
             assert result.bytes_down > 0
-            assert device.agent.participation.trained is None
+            assert device.agent.runner.trained is None
             assert list((device.home / "scratch").iterdir()) == []
-            assert town.server.said(device_id(device)) == [
+            assert fleet.server.said(device_id(device)) == [
                 "advertise",
                 "shares",
                 "masked",
@@ -58,27 +58,27 @@ def test_from_readiness_to_a_sum_that_holds_every_update(town):
             page = await device.call("ledger", verify=True)
             assert page["verified"] is True
             assert page["totals"]["epsilon_ledger"] < page["totals"]["epsilon_local"]
-        assert outcomes(await town.meet()) == ["already_contributed"] * 3
+        assert outcomes(await fleet.meet()) == ["already_contributed"] * 3
 
     asyncio.run(scene())
 
 
-def test_a_ready_device_is_told_when_its_group_meets_and_comes_back_for_it(town):
+def test_a_ready_device_is_told_when_its_group_meets_and_comes_back_for_it(fleet):
     async def scene():
-        await town.join()
-        device = town.devices[0]
+        await fleet.join()
+        device = fleet.devices[0]
 
         def later(made, _):
-            now = town.clock.now()
+            now = fleet.clock.now()
             return replace(
-                made, round=town.server.config, join_opens=now + 900, join_closes=now + 960
+                made, round=fleet.server.config, join_opens=now + 900, join_closes=now + 960
             )
 
-        town.server.lies["offer"] = later
-        result = await device.make_pass()
+        fleet.server.lies["offer"] = later
+        result = await device.run_cycle()
         assert result.outcome is Outcome.READY
-        assert 900 <= result.reasons[0].until - town.clock.now() <= 930
-        assert town.server.said() == []
+        assert 900 <= result.reasons[0].until - fleet.clock.now() <= 930
+        assert fleet.server.said() == []
 
     asyncio.run(scene())
 
@@ -88,98 +88,102 @@ def test_the_whole_way_over_tls_with_real_training_and_sealing(tmp_path):
     noise make it.
     """
 
-    async def scene(town, site):
-        await town.join()
-        results = await town.meet()
+    async def scene(fleet, site):
+        await fleet.join()
+        results = await fleet.meet()
         assert outcomes(results) == ["sent"] * 3
-        (group,) = town.server.groups
-        mean = decode_sum(group.result.words, town.server.config, group.result.count)
-        noise = float(town.server.config.grid) * math.sqrt(
-            town.server.config.noise_var / group.result.count
+        (group,) = fleet.server.groups
+        mean = decode_sum(group.result.words, fleet.server.config, group.result.count)
+        noise = float(fleet.server.config.grid) * math.sqrt(
+            fleet.server.config.noise_var / group.result.count
         )
         assert 0 < np.linalg.norm(mean) < 1 + 1.5 * noise * math.sqrt(len(mean))
-        for device, result in zip(town.devices, results, strict=True):
+        for device, result in zip(fleet.devices, results, strict=True):
             page = await device.call("ledger", verify=True)
             assert page["verified"] is True
             (entry,) = page["outbox"]
             assert entry["receipt"]["receipt"]["body_sha256"] == entry["sha256"]
             assert entry["receipt"]["receipt"]["bytes"] == entry["bytes"]
             assert (
-                device.agent.participation.trained,
+                device.agent.runner.trained,
                 list((device.home / "scratch").iterdir()),
             ) == (None, [])
             assert result.bytes_down > 0
         assert sum(result.bytes_up for result in results) == sum(site.bytes_in.values())
         assert set(site.bytes_in) == {"advertise", "shares", "updates", "consistency", "unmask"}
 
-    town = InProcessFleet(tmp_path, worker=lambda _: InProcessWorker(), client_factory=None)
-    with MeetingSite(tmp_path, town.server) as site:
-        asyncio.run(scene(town, site))
-    town.close()
+    fleet = InProcessFleet(tmp_path, worker=lambda _: InProcessWorker(), client_factory=None)
+    with GroupAggregatorSite(tmp_path, fleet.server) as site:
+        asyncio.run(scene(fleet, site))
+    fleet.close()
 
 
 @pytest.mark.parametrize("phase", ["advertise", "shares", "masked", "consistency", "unmask"])
 def test_p10_a_device_killed_at_any_phase_costs_itself_alone_and_is_charged_once_at_most(
-    town_of_four, phase
+    fleet_of_four, phase
 ):
-    town = town_of_four
+    fleet = fleet_of_four
 
     async def scene():
-        await town.join()
-        await town.all_ready()
-        victim = town.devices[0]
+        await fleet.join()
+        await fleet.all_ready()
+        victim = fleet.devices[0]
         name = device_id(victim)
 
         def killed(who, what, _):
             return who == name and what == phase
 
-        town.server.lies[phase] = lambda true, who: (
+        fleet.server.lies[phase] = lambda true, who: (
             None if who == name else true
         )  # it dies here, however slowly it is killed
-        running = [asyncio.create_task(device.make_pass(patience_s=60)) for device in town.devices]
-        await until(lambda: any(killed(*said) for said in town.server.bodies))
-        await victim.agent.participation.stop()
+        running = [
+            asyncio.create_task(device.run_cycle(group_wait_s=60)) for device in fleet.devices
+        ]
+        await until(lambda: any(killed(*said) for said in fleet.server.bodies))
+        await victim.agent.runner.stop()
         victim.restart()
-        del town.server.lies[phase]
+        del fleet.server.lies[phase]
         charged = len(victim.agent.ledger.charges())
         assert charged == (phase in ("masked", "consistency", "unmask"))
         results = await asyncio.gather(*running, return_exceptions=True)
         assert outcomes(results[1:]) == ["sent"] * 3
-        (group,) = town.server.groups
+        (group,) = fleet.server.groups
         in_sum = set(group.result.devices)
         assert (name in in_sum) == (phase in ("masked", "consistency", "unmask"))
-        before = town.server.said(name)
-        again = await victim.make_pass(patience_s=0)
+        before = fleet.server.said(name)
+        again = await victim.run_cycle(group_wait_s=0)
         assert again.outcome in (Outcome.ALREADY_CONTRIBUTED, Outcome.ROUND_CLOSED, Outcome.SENT)
-        assert [what for what in town.server.said(name)[len(before) :] if what != "masked"] == []
+        assert [what for what in fleet.server.said(name)[len(before) :] if what != "masked"] == []
         assert len(victim.agent.ledger.charges()) == charged
 
     asyncio.run(scene())
 
 
 def test_p10_after_a_restart_the_identical_masked_input_may_still_be_sent_and_nothing_else(
-    town_of_four,
+    fleet_of_four,
 ):
-    town = town_of_four
+    fleet = fleet_of_four
 
     async def scene():
-        await town.join()
-        await town.all_ready()
-        victim = town.devices[0]
-        town.server.fail("masked", UserActionError("OFFLINE", "Gone.", ""))
-        running = [asyncio.create_task(device.make_pass(patience_s=60)) for device in town.devices]
+        await fleet.join()
+        await fleet.all_ready()
+        victim = fleet.devices[0]
+        fleet.server.fail("masked", UserActionError("OFFLINE", "Gone.", ""))
+        running = [
+            asyncio.create_task(device.run_cycle(group_wait_s=60)) for device in fleet.devices
+        ]
         await until(lambda: len(victim.agent.ledger.charges()) == 1)
-        await victim.agent.participation.stop()
+        await victim.agent.runner.stop()
         victim.restart()
-        town.server.fail("masked", None)
+        fleet.server.fail("masked", None)
         (entry,) = victim.agent.ledger.unsent()
         stored = victim.agent.ledger.body(entry.attempt)
-        assert (await victim.make_pass()).outcome is Outcome.SENT
-        assert town.server.updates[(device_id(victim), 1)] == stored
+        assert (await victim.run_cycle()).outcome is Outcome.SENT
+        assert fleet.server.updates[(device_id(victim), 1)] == stored
         results = await asyncio.gather(*running, return_exceptions=True)
         assert outcomes(results[1:]) == ["sent"] * 3
-        assert town.server.said(device_id(victim)) == ["advertise", "shares", "masked"]
-        assert (await victim.make_pass()).outcome is Outcome.ALREADY_CONTRIBUTED
+        assert fleet.server.said(device_id(victim)) == ["advertise", "shares", "masked"]
+        assert (await victim.run_cycle()).outcome is Outcome.ALREADY_CONTRIBUTED
 
     asyncio.run(scene())
 
@@ -191,25 +195,25 @@ def test_p10_after_a_restart_the_identical_masked_input_may_still_be_sent_and_no
 def test_p10_a_network_that_dies_in_a_round_ends_it_within_the_phase_and_the_next_pass_is_whole(
     tmp_path, step
 ):
-    async def scene(town, victim):
-        await town.join()
-        await town.all_ready()
-        town.server.fail(
+    async def scene(fleet, victim):
+        await fleet.join()
+        await fleet.all_ready()
+        fleet.server.fail(
             step, UserActionError("OFFLINE", "The server cannot be reached.", "Check the network.")
         )
-        results = await town.meet(patience_s=10_000)
+        results = await fleet.meet(group_wait_s=10_000)
         assert outcomes(results)[0] == "OFFLINE"
         charged = step in ("masked", "inbox masked", "consistency", "unmask")
         assert len(victim.agent.ledger.charges()) == charged
         assert [entry.state for entry in victim.agent.ledger.unsent()] == (
             [Sending.UNSENT] if step == "masked" else []
         )
-        assert victim.agent.participation.trained is not None
+        assert victim.agent.runner.trained is not None
         assert "OFFLINE" in [reason["code"] for reason in (await victim.call("status"))["reasons"]]
-        town.server.fail(step, None)
-        town.clock.advance(3600)
-        town.server.same_model_again()
-        assert outcomes(await town.meet()) == ["sent"] * 3
+        fleet.server.fail(step, None)
+        fleet.clock.advance(3600)
+        fleet.server.same_model_again()
+        assert outcomes(await fleet.meet()) == ["sent"] * 3
         assert len(victim.agent.ledger.charges()) == 1 + charged
         assert victim.worker.calls.count("train") == 1
         assert victim.agent.ledger.unsent() == []
@@ -220,20 +224,22 @@ def test_p10_a_network_that_dies_in_a_round_ends_it_within_the_phase_and_the_nex
         clock.ticks += seconds
         await asyncio.sleep(0.001)
 
-    town = InProcessFleet(tmp_path, clock=clock, sleep=passing)
-    asyncio.run(scene(town, town.devices[0]))
-    town.close()
+    fleet = InProcessFleet(tmp_path, clock=clock, sleep=passing)
+    asyncio.run(scene(fleet, fleet.devices[0]))
+    fleet.close()
 
 
-def test_a_new_model_is_trained_on_before_the_device_says_again_that_it_is_ready(town):
+def test_a_new_model_is_trained_on_before_the_device_says_again_that_it_is_ready(fleet):
     async def scene():
-        await town.join()
-        device = town.devices[0]
-        assert (await device.make_pass()).outcome is Outcome.READY
-        town.server.next_round()
-        assert (await device.make_pass()).outcome is Outcome.READY
+        await fleet.join()
+        device = fleet.devices[0]
+        assert (await device.run_cycle()).outcome is Outcome.READY
+        fleet.server.next_round()
+        assert (await device.run_cycle()).outcome is Outcome.READY
         assert device.worker.calls == ["train", "train"]
-        assert list(town.server.ready) == [device_id(device)]  # for the new model, in the same pass
-        assert device.agent.participation.trained.model_version == town.server.version
+        assert list(fleet.server.ready) == [
+            device_id(device)
+        ]  # for the new model, in the same pass
+        assert device.agent.runner.trained.model_version == fleet.server.version
 
     asyncio.run(scene())

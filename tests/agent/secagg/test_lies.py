@@ -9,8 +9,8 @@ import pytest
 
 from agent.errors import AegisError, PeerError
 from agent.protocol import codec, envelope, merkle
+from tests.fakes.group_aggregator import LIMITS
 from tests.fakes.in_process_fleet import device_id, outcomes
-from tests.fakes.meeting import LIMITS
 
 
 @pytest.mark.parametrize(
@@ -25,23 +25,23 @@ from tests.fakes.meeting import LIMITS
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_p3_an_offer_that_breaks_the_devices_bounds_is_refused_and_said(town, change, code):
+def test_p3_an_offer_that_breaks_the_devices_bounds_is_refused_and_said(fleet, change, code):
     from agent.protocol.messages import Mode
 
     async def scene():
-        await town.join()
-        device = town.devices[0]
+        await fleet.join()
+        device = fleet.devices[0]
         changed = {name: Mode(value) if name == "mode" else value for name, value in change.items()}
-        bad = replace(town.server.config, **changed)
-        now = town.clock.now()
-        town.server.lies["offer"] = lambda made, _: replace(
+        bad = replace(fleet.server.config, **changed)
+        now = fleet.clock.now()
+        fleet.server.lies["offer"] = lambda made, _: replace(
             made, round=bad, join_opens=now, join_closes=now + 20
         )
         with pytest.raises(PeerError) as raised:
-            await device.make_pass()
+            await device.run_cycle()
         assert raised.value.code == code
         assert device.worker.calls == []
-        assert town.server.said() == []
+        assert fleet.server.said() == []
         status = await device.call("status")
         assert status["state"] == "error"
         assert any(raised.value.message in note for note in status["notes"])
@@ -50,19 +50,19 @@ def test_p3_an_offer_that_breaks_the_devices_bounds_is_refused_and_said(town, ch
 
 
 @pytest.mark.parametrize("stale", ["", "other authority", "expired", "older"])
-def test_p3_without_a_current_list_of_revoked_certificates_no_group_is_joined(town, stale):
+def test_p3_without_a_current_list_of_revoked_certificates_no_group_is_joined(fleet, stale):
     from server_stub.ca.certificates import revocation_list
     from tests.fakes.ca import TestAuthority
 
     async def scene():
-        await town.join()
-        await town.all_ready()
-        device, now = town.devices[0], town.clock.now()
-        town.devices = town.devices[:1]
-        town.server.expected = 1
-        authority = town.server.authority
+        await fleet.join()
+        await fleet.all_ready()
+        device, now = fleet.devices[0], fleet.clock.now()
+        fleet.devices = fleet.devices[:1]
+        fleet.server.expected = 1
+        authority = fleet.server.authority
         if stale == "older":
-            device.agent.membership.revoked(
+            device.agent.enrolment_client.revoked(
                 revocation_list(authority.certificate, authority.key, 9, [], now)
             )
         other = TestAuthority()
@@ -74,32 +74,32 @@ def test_p3_without_a_current_list_of_revoked_certificates_no_group_is_joined(to
             ),
             "older": revocation_list(authority.certificate, authority.key, 5, [], now),
         }
-        town.server.lies["offer"] = lambda made, _: replace(made, crl_pem=lists[stale])
-        (error,) = await town.meet()
+        fleet.server.lies["offer"] = lambda made, _: replace(made, crl_pem=lists[stale])
+        (error,) = await fleet.meet()
         assert isinstance(error, AegisError)
         assert error.code == {"expired": "REVOCATIONS_EXPIRED", "older": "REVOCATIONS_OLDER"}.get(
             stale, "REVOCATIONS_BAD"
         )
-        assert town.server.said() == []
+        assert fleet.server.said() == []
         assert device.agent.ledger.charges() == []
 
     asyncio.run(scene())
 
 
-def test_p6_a_revoked_member_ends_the_meeting_for_who_knows_of_it(town_of_four):
-    from tests.fakes.meeting import serial_of
+def test_p6_a_revoked_member_ends_the_meeting_for_who_knows_of_it(fleet_of_four):
+    from tests.fakes.group_aggregator import serial_of
 
-    town = town_of_four
+    fleet = fleet_of_four
 
     async def scene():
-        await town.join()
-        await town.all_ready()
-        town.server.revoked.append((serial_of(town.devices[0]), town.clock.now()))
-        results = await town.meet()
+        await fleet.join()
+        await fleet.all_ready()
+        fleet.server.revoked.append((serial_of(fleet.devices[0]), fleet.clock.now()))
+        results = await fleet.meet()
         assert outcomes(results) == ["ROSTER_REVOKED"] * 4
-        assert sorted(set(town.server.left)) == sorted(map(device_id, town.devices))
-        assert all(device.agent.ledger.charges() == [] for device in town.devices)
-        assert all(device.agent.participation.trained is not None for device in town.devices)
+        assert sorted(set(fleet.server.left)) == sorted(map(device_id, fleet.devices))
+        assert all(device.agent.ledger.charges() == [] for device in fleet.devices)
+        assert all(device.agent.runner.trained is not None for device in fleet.devices)
 
     asyncio.run(scene())
 
@@ -144,30 +144,30 @@ LIES = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_p6_a_device_that_is_lied_to_refuses_says_why_and_leaves_by_the_code(town, lie):
+def test_p6_a_device_that_is_lied_to_refuses_says_why_and_leaves_by_the_code(fleet, lie):
     place, change, code, charged = LIES[lie]
 
     async def scene():
-        await town.join()
-        await town.all_ready()
-        victim = town.devices[0]
+        await fleet.join()
+        await fleet.all_ready()
+        victim = fleet.devices[0]
         name = device_id(victim)
-        first = codec.round_context(town.server.config)
+        first = codec.round_context(fleet.server.config)
 
         def told(true, who):
             if who != name:
                 return true
-            context = first if place == "advertise" else town.server.groups[0]._context
+            context = first if place == "advertise" else fleet.server.groups[0]._context
             return change(true, who, context)
 
-        town.server.lies[place] = told
-        error, *_ = await town.meet(patience_s=20)
+        fleet.server.lies[place] = told
+        error, *_ = await fleet.meet(group_wait_s=20)
         assert isinstance(error, PeerError)
         assert code in (None, error.code)
         assert len(victim.agent.ledger.charges()) == charged
         left = next(
             codec.decode_leave(body, first)
-            for who, what, body in town.server.bodies
+            for who, what, body in fleet.server.bodies
             if (who, what) == (name, "leave")
         )
         assert left[0] == error.code
@@ -175,40 +175,40 @@ def test_p6_a_device_that_is_lied_to_refuses_says_why_and_leaves_by_the_code(tow
         status = await victim.call("status")
         assert status["state"] == "error"
         assert any(error.message in note for note in status["notes"])
-        assert victim.agent.participation.trained is not None  # for one re-seal
-        assert victim.agent.participation._group._turn is None
+        assert victim.agent.runner.trained is not None  # for one re-seal
+        assert victim.agent.runner._group._turn is None
 
     asyncio.run(scene())
 
 
-def test_a_round_that_is_older_than_one_already_met_is_refused(town):
+def test_a_round_that_is_older_than_one_already_met_is_refused(fleet):
     async def scene():
-        await town.join()
-        assert outcomes(await town.meet()) == ["sent"] * 3
-        first = town.server.config
-        town.server.next_round()
-        town.server.next_round()
-        assert outcomes(await town.meet()) == ["sent"] * 3
-        town.server.next_round()
-        old = replace(town.server.config, round_id=first.round_id)
-        now = town.clock.now()
-        town.server.lies["offer"] = lambda made, _: replace(
+        await fleet.join()
+        assert outcomes(await fleet.meet()) == ["sent"] * 3
+        first = fleet.server.config
+        fleet.server.next_round()
+        fleet.server.next_round()
+        assert outcomes(await fleet.meet()) == ["sent"] * 3
+        fleet.server.next_round()
+        old = replace(fleet.server.config, round_id=first.round_id)
+        now = fleet.clock.now()
+        fleet.server.lies["offer"] = lambda made, _: replace(
             made, round=old, join_opens=now, join_closes=now + 20
         )
-        assert outcomes(await town.meet()) == ["ROUND_OLDER"] * 3
+        assert outcomes(await fleet.meet()) == ["ROUND_OLDER"] * 3
 
     asyncio.run(scene())
 
 
-def test_p3_a_device_hides_among_its_own_minimum_whatever_the_round_says(town_of_four):
+def test_p3_a_device_hides_among_its_own_minimum_whatever_the_round_says(fleet_of_four):
     """The limits of a device may be above the round's: then the offer itself is refused."""
-    town = town_of_four
+    fleet = fleet_of_four
 
     async def scene():
-        await town.join()
-        town.devices[0].options["limits"] = lambda: replace(LIMITS, min_group=4)
-        town.devices[0].restart()
-        assert outcomes(await town.meet(patience_s=20))[0] == "GROUP_TOO_SMALL"
-        assert town.devices[0].agent.ledger.charges() == []
+        await fleet.join()
+        fleet.devices[0].options["limits"] = lambda: replace(LIMITS, min_group=4)
+        fleet.devices[0].restart()
+        assert outcomes(await fleet.meet(group_wait_s=20))[0] == "GROUP_TOO_SMALL"
+        assert fleet.devices[0].agent.ledger.charges() == []
 
     asyncio.run(scene())

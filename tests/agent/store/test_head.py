@@ -37,13 +37,13 @@ def bring_back(device, name):
 
 def give(device, rounds):
     for _ in range(rounds):
-        assert (asyncio.run(device.make_pass())).outcome is Outcome.SENT
+        assert (asyncio.run(device.run_cycle())).outcome is Outcome.SENT
         device.server.next_round()
 
 
 def refuses(device):
     with pytest.raises(UserActionError) as raised:
-        asyncio.run(device.make_pass())
+        asyncio.run(device.run_cycle())
     assert raised.value.code == "LEDGER_SET_BACK"
     status = asyncio.run(device.call("status"))
     assert "BUDGET_SPENT" in [reason["code"] for reason in status["reasons"]]
@@ -110,7 +110,7 @@ def test_p5_the_whole_home_set_back_is_noticed_by_the_server_that_holds_the_upda
     stop(device)
     keep(device, "old")
     device.start()
-    assert asyncio.run(device.make_pass()).outcome is Outcome.SENT
+    assert asyncio.run(device.run_cycle()).outcome is Outcome.SENT
     stop(device)
     bring_back(device, "old")
     device.agent.home.ledger_head.unlink()

@@ -16,7 +16,7 @@ import pytest
 from agent.protocol.jobs import Job
 from agent.supervisor.supervision import Supervision
 from agent.supervisor.watchdog import Action, Caps, Limit
-from tests.fakes.timeouts import PATIENCE_S, until
+from tests.fakes.timeouts import TIMEOUT_S, until
 
 pytestmark = pytest.mark.system
 MIB = 2**20
@@ -91,7 +91,7 @@ def watched(tmp_path):
     for one in made:
         one.governor.close()
         one.child.stdout.close()
-        one.child.wait(PATIENCE_S)
+        one.child.wait(TIMEOUT_S)
         until(lambda one=one: one.group() == [], what="the end of all its children")
 
 
@@ -123,8 +123,8 @@ def test_p9_held_back_at_once_and_let_go_again(watched):
 
 def test_p9_memory_without_end_is_one_event_and_a_kill(watched):
     one = watched("allocates", Caps(100, 96 * MIB))
-    assert one.ended.wait(PATIENCE_S)
-    assert one.child.wait(PATIENCE_S) == -9
+    assert one.ended.wait(TIMEOUT_S)
+    assert one.child.wait(TIMEOUT_S) == -9
     (event,) = one.events
     assert (event.limit, event.action, event.cap) == (Limit.MEMORY, Action.KILLED, 96)
     assert event.value > 96
@@ -133,15 +133,15 @@ def test_p9_memory_without_end_is_one_event_and_a_kill(watched):
 
 def test_p9_writing_without_end_is_one_event_and_a_kill(watched):
     one = watched("writes", Caps(100, 512 * MIB, written_bytes=20 * MIB))
-    assert one.ended.wait(PATIENCE_S)
-    assert one.child.wait(PATIENCE_S) == -9
+    assert one.ended.wait(TIMEOUT_S)
+    assert one.child.wait(TIMEOUT_S) == -9
     assert [(event.limit, event.cap) for event in one.events] == [(Limit.WRITTEN, 20)]
 
 
 def test_p9_who_ignores_the_request_to_end_is_killed(watched):
     one = watched("spins in native code", Caps(50, 512 * MIB, running_s=1))
-    assert one.ended.wait(PATIENCE_S)
-    assert one.child.wait(PATIENCE_S) == -9
+    assert one.ended.wait(TIMEOUT_S)
+    assert one.child.wait(TIMEOUT_S) == -9
     assert [(event.limit, event.action) for event in one.events] == [
         (Limit.RUNNING_TIME, Action.ENDED)
     ]
@@ -156,9 +156,9 @@ def test_p10_a_suspended_worker_dies_with_its_agent(tmp_path):
         " print(child.pid, flush=True); child.wait()"
     )
     worker = (
-        "import sys, time\nfrom agent.sandbox.rules import SandboxRules,"
-        " apply\napply(SandboxRules(int(sys.argv[1]), 2**31, 2**20)); print('on', flush=True)\nwhile True:"
-        " time.sleep(60)"
+        "import sys, time\nfrom agent.sandbox.rules import SandboxRules, apply\n"
+        "apply(SandboxRules(int(sys.argv[1]), 2**31, 2**20)); print('on', flush=True)\n"
+        "while True: time.sleep(60)"
     )
     started = subprocess.Popen([sys.executable, "-c", parent, worker], stdout=subprocess.PIPE)
     orphan = int(started.stdout.readline())

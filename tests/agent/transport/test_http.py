@@ -20,7 +20,7 @@ from agent.transport.http import READ_TIMEOUT_S, PinnedSession, Timeouts
 from agent.transport.tls import client_context
 from tests.fakes.ca import DAY, TestAuthority
 from tests.fakes.https_server import HttpsServer, Scripted
-from tests.fakes.timeouts import PATIENCE_S, until
+from tests.fakes.timeouts import TIMEOUT_S, until
 from tests.fakes.tls_proxy import Action, TlsProxy
 
 DEVICE = "urn:uuid:6c1f2b3e-0000-4000-8000-000000000001"
@@ -297,7 +297,7 @@ def dripping(authority, tmp_path):
         yield start
         stop.set()
         for thread in threads:
-            thread.join(PATIENCE_S)
+            thread.join(TIMEOUT_S)
 
 
 HEADS = (
@@ -340,7 +340,7 @@ def test_p2_closing_from_another_thread_ends_a_dripping_answer(dripping, authori
             target=lambda: codes.append(code_of(session, max_bytes=10**6)), daemon=True
         )
         thread.start()
-        assert came.wait(PATIENCE_S)
+        assert came.wait(TIMEOUT_S)
         session.close()
         thread.join(READ_TIMEOUT_S / 2)
     assert codes == ["OFFLINE"]
@@ -354,7 +354,7 @@ def test_p2_closing_from_another_thread_ends_a_request_under_way(server, authori
         codes = []
         thread = threading.Thread(target=lambda: codes.append(code_of(session)))
         thread.start()
-        assert proxy.held.wait(PATIENCE_S)
+        assert proxy.held.wait(TIMEOUT_S)
         session.close()
         thread.join(READ_TIMEOUT_S / 2)
         assert codes == ["OFFLINE"]

@@ -10,7 +10,7 @@ import pytest
 
 from agent.app import build
 from tests.fakes.https_server import Scripted
-from tests.fakes.timeouts import PATIENCE_S
+from tests.fakes.timeouts import TIMEOUT_S
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def tunnel():
         thread = threading.Thread(target=serve, args=(listener,))
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}", seen
-        thread.join(PATIENCE_S)
+        thread.join(TIMEOUT_S)
     assert not thread.is_alive()
 
 
@@ -75,7 +75,7 @@ def test_without_the_setting_the_way_is_direct_whatever_the_environment_says(
 
 def test_the_setting_is_the_way(agent, server, authority):
     with tunnel() as (url, seen):
-        agent.terms.set("network.proxy", url)
+        agent.effective.set("network.proxy", url)
         assert ask(agent, server, authority) == b"{}"
     assert seen == [server.url.removeprefix("https://")]
 

@@ -18,7 +18,7 @@ from agent.privacy.seal import seal_local
 from agent.protocol.invitation import parse_invitation
 from agent.transport.client import AggregatorClient
 from server_stub.cli.main import main
-from tests.fakes.timeouts import PATIENCE_S, until
+from tests.fakes.timeouts import TIMEOUT_S, until
 
 
 def command(*words):
@@ -294,7 +294,7 @@ def test_p10_a_killed_server_loses_no_update_and_counts_none_twice(home, tmp_pat
         client.close()
         other.close()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE_S) == 0
+        assert process.wait(TIMEOUT_S) == 0
     rounds = answer(capsys, "rounds", "list", "--home", str(home))["rounds"]
     assert [(one["state"], one["updates"], one["model_version"]) for one in rounds][:1] == [
         ("done", 2, 2)

@@ -24,7 +24,7 @@ from server_stub.rounds.lifecycle import State
 from server_stub.storage.round_events import RoundStore
 from tests.fakes.group_devices import GroupDevice, play
 from tests.fakes.live_server import LiveServer
-from tests.fakes.timeouts import PATIENCE_S, until
+from tests.fakes.timeouts import TIMEOUT_S, until
 
 GENEROUS = Rate(1_000_000, 100_000.0)
 TINY = {
@@ -177,7 +177,7 @@ def test_p6_a_device_that_drops_out_of_a_phase_costs_the_others_nothing(tmp_path
         if phase in MESSAGES[:3]:  # the others wait for no one: enough have answered
             until(lambda: said(server, phase) == 4)
             server.clock.advance(60)
-        round_of_all.join(PATIENCE_S)
+        round_of_all.join(TIMEOUT_S)
         held = ended(server)
         assert [device.failure for device in devices] == [None] * 4 + [phase]
         counted = devices if phase in ("consistency", "unmask") else devices[:4]

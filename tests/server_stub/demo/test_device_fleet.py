@@ -34,7 +34,7 @@ class Agent:
     def __init__(self, *answers):
         self._answers, self.passes, self.ledger = list(answers), 0, Ledger()
 
-    async def make_pass(self, **_):
+    async def run_cycle(self, **_):
         self.passes += 1
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, Exception):

@@ -10,7 +10,7 @@ from server_stub.storage.store import Store
 
 
 @pytest.fixture
-def turns():
+def executor():
     made = SerialExecutor()
     yield made
     made.close()
@@ -20,15 +20,15 @@ def where():
     return threading.get_ident()
 
 
-def test_a_short_job_runs_here_and_a_long_one_beside(turns):
+def test_a_short_job_runs_here_and_a_long_one_beside(executor):
     async def both():
-        return await turns.run_short(where), await turns.run(where)
+        return await executor.run_short(where), await executor.run(where)
 
     here, beside = asyncio.run(both())
     assert here == threading.get_ident() != beside
 
 
-def test_a_short_job_waits_while_another_has_the_turn_and_the_loop_goes_on(turns):
+def test_a_short_job_waits_while_another_has_the_turn_and_the_loop_goes_on(executor):
     begun, may_end, order = threading.Event(), threading.Event(), []
 
     def long():
@@ -37,10 +37,10 @@ def test_a_short_job_waits_while_another_has_the_turn_and_the_loop_goes_on(turns
         order.append("long")
 
     async def story():
-        under_way = asyncio.create_task(turns.run(long))
+        under_way = asyncio.create_task(executor.run(long))
         while not begun.is_set():
             await asyncio.sleep(0)
-        short = asyncio.create_task(turns.run_short(lambda: order.append("short")))
+        short = asyncio.create_task(executor.run_short(lambda: order.append("short")))
         await asyncio.sleep(0)
         order.append("the loop")
         may_end.set()
@@ -50,7 +50,7 @@ def test_a_short_job_waits_while_another_has_the_turn_and_the_loop_goes_on(turns
     assert order == ["the loop", "long", "short"]
 
 
-def test_after_a_slow_one_the_next_go_through_the_thread_for_a_while(turns, monkeypatch):
+def test_after_a_slow_one_the_next_go_through_the_thread_for_a_while(executor, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
 
@@ -58,17 +58,17 @@ def test_after_a_slow_one_the_next_go_through_the_thread_for_a_while(turns, monk
         now[0] += 2 * module.SLOW_S
 
     async def story():
-        await turns.run_short(slow)
-        after = await turns.run_short(where)
-        now[0] += 2 * module.PATIENCE_S
-        return after, await turns.run_short(where)
+        await executor.run_short(slow)
+        after = await executor.run_short(where)
+        now[0] += 2 * module.TIMEOUT_S
+        return after, await executor.run_short(where)
 
     after, later = asyncio.run(story())
     assert after != threading.get_ident() == later
 
 
 def test_a_database_that_another_process_writes_to_is_waited_for_while_the_loop_goes_on(
-    turns, tmp_path
+    executor, tmp_path
 ):
     path = tmp_path / "a.sqlite3"
     store = Store(f"sqlite:///{path}")
@@ -85,7 +85,7 @@ def test_a_database_that_another_process_writes_to_is_waited_for_while_the_loop_
         return "written"
 
     async def story():
-        job = asyncio.create_task(turns.run_short(write))
+        job = asyncio.create_task(executor.run_short(write))
         while len(tried) < 3:
             await asyncio.sleep(0)
         other.execute("COMMIT")
@@ -98,14 +98,14 @@ def test_a_database_that_another_process_writes_to_is_waited_for_while_the_loop_
     store.close()
 
 
-def test_a_job_that_fails_gives_its_turn_back(turns):
+def test_a_job_that_fails_gives_its_turn_back(executor):
     def fail():
         raise ValueError("no")
 
     async def story():
-        for run in (turns.run_short, turns.run, turns.run_short):
+        for run in (executor.run_short, executor.run, executor.run_short):
             with pytest.raises(ValueError, match="no"):
                 await run(fail)
-        return await turns.run_short(where)
+        return await executor.run_short(where)
 
     assert asyncio.run(story()) == threading.get_ident()

@@ -8,27 +8,27 @@ told it.
 import pytest
 
 from tests.fakes.desktop_session import DesktopSession, Watch
-from tests.fakes.timeouts import PATIENCE_S, until
+from tests.fakes.timeouts import TIMEOUT_S, until
 
 pytestmark = pytest.mark.system
 
 
 @pytest.fixture
-def laptop(tmp_path):
-    laptop = DesktopSession(tmp_path, "power", "network", "login", share=25)
-    yield laptop
-    laptop.close()
+def session(tmp_path):
+    session = DesktopSession(tmp_path, "power", "network", "login", share=25)
+    yield session
+    session.close()
 
 
-def test_p9_every_reason_is_told_once_when_it_holds_and_taken_back_when_not(laptop):
-    laptop.set("idle.only", "on")
-    laptop.set("idle.minutes", "1")
-    laptop.grant()
-    laptop.display.type()
-    laptop.start()
-    watch = Watch(laptop)
+def test_p9_every_reason_is_told_once_when_it_holds_and_taken_back_when_not(session):
+    session.set("idle.only", "on")
+    session.set("idle.minutes", "1")
+    session.grant()
+    session.display.type()
+    session.start()
+    watch = Watch(session)
 
-    def until_told(*codes, without=(), seconds=PATIENCE_S):
+    def until_told(*codes, without=(), seconds=TIMEOUT_S):
         until(
             lambda: set(codes) <= watch.codes() and not set(without) & watch.codes(),
             seconds,
@@ -44,38 +44,38 @@ def test_p9_every_reason_is_told_once_when_it_holds_and_taken_back_when_not(lapt
         assert (reason("IN_USE")["source"], reason("IN_USE")["setting"]) == ("X11", "idle.only")
         assert not watch.now()["may_train"]
 
-        laptop.display.type()
-        laptop.bus.do(lambda desktop: desktop.power.set(on_battery=True))
+        session.display.type()
+        session.bus.do(lambda desktop: desktop.power.set(on_battery=True))
         until_told("ON_BATTERY")
         assert (reason("ON_BATTERY")["source"], reason("ON_BATTERY")["overridable"]) == (
             "UPower",
             True,
         )
         assert watch.now()["may_send"]
-        laptop.bus.do(lambda desktop: desktop.power.set(on_battery=False))
+        session.bus.do(lambda desktop: desktop.power.set(on_battery=False))
 
-        laptop.bus.do(lambda desktop: desktop.network.set(metered=1))
+        session.bus.do(lambda desktop: desktop.network.set(metered=1))
         until_told("METERED")
         assert (reason("METERED")["source"], watch.now()["may_send"]) == ("NetworkManager", False)
-        laptop.bus.do(lambda desktop: desktop.network.set(metered=2))
+        session.bus.do(lambda desktop: desktop.network.set(metered=2))
         until_told(without=("METERED",))
 
-        laptop.bus.do(lambda desktop: desktop.session.set(active=False))
+        session.bus.do(lambda desktop: desktop.session.set(active=False))
         until_told("OTHER_SESSION")
         assert reason("OTHER_SESSION")["source"] == "logind"
-        laptop.bus.do(lambda desktop: desktop.session.set(active=True))
+        session.bus.do(lambda desktop: desktop.session.set(active=True))
         until_told(without=("OTHER_SESSION",))
 
         until_told(
-            without=("ON_BATTERY", "IN_USE"), seconds=60 + PATIENCE_S
+            without=("ON_BATTERY", "IN_USE"), seconds=60 + TIMEOUT_S
         )  # the calm moment after the plug, a minute without a key
         assert watch.now()["may_train"]
-        laptop.display.type()
+        session.display.type()
         until_told("IN_USE", seconds=10)  # heard, not found by the next look
 
-        laptop.bus.do(lambda desktop: desktop.login.PrepareForSleep(True))
+        session.bus.do(lambda desktop: desktop.login.PrepareForSleep(True))
         until_told("BACKOFF")
-        laptop.bus.do(lambda desktop: desktop.login.PrepareForSleep(False))
+        session.bus.do(lambda desktop: desktop.login.PrepareForSleep(False))
         until(
             lambda: reason("BACKOFF")["text"] == "The computer woke up a moment ago.",
             what="the waking",

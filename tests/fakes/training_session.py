@@ -14,7 +14,7 @@ import numpy as np
 
 from tests.fakes.aggregator import safetensors
 from tests.fakes.desktop_session import DesktopSession
-from tests.fakes.timeouts import PASS_S, PATIENCE_S, free_port, until
+from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S, free_port, until
 
 ROWS = 60_000
 """So many keep a whole core busy for a minute or two; when the update is sent the next round
@@ -69,7 +69,7 @@ class Aggregator:
             check=True,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
         ).stdout
 
     def invitation(self):
@@ -77,11 +77,11 @@ class Aggregator:
 
     def close(self):
         self._process.send_signal(signal.SIGTERM)
-        self._process.wait(PATIENCE_S)
+        self._process.wait(TIMEOUT_S)
         self._process.stdout.close()
 
 
-def run_now(laptop):
+def run_now(session):
     """Ask for a pass, again and again, until a worker trains: the pid of that."""
     asked = 0.0
 
@@ -89,11 +89,11 @@ def run_now(laptop):
         nonlocal asked
         if time.monotonic() - asked > ASK_AGAIN_S:
             asked = time.monotonic()
-            with closing(laptop.channel()) as channel:
-                channel.call("run_now", {}, PATIENCE_S)
-        return laptop.worker()
+            with closing(session.channel()) as channel:
+                channel.call("run_now", {}, TIMEOUT_S)
+        return session.worker()
 
-    return until(worker, PASS_S, "a worker that trains")
+    return until(worker, CYCLE_TIMEOUT_S, "a worker that trains")
 
 
 @contextmanager
@@ -102,16 +102,18 @@ def training_laptop(folder, *, share=100, count=ROWS, asked=True):
     thinks it is time (2 to 4 min).
     """
     server = Aggregator(folder)
-    laptop = DesktopSession(folder, share=share)
+    session = DesktopSession(folder, share=share)
     try:
-        laptop.aegis("enroll", server.invitation())
-        laptop.grant()
+        session.aegis("enroll", server.invitation())
+        session.grant()
         rows = np.random.default_rng(1).integers(0, 2, (count, 29))
         np.savez(folder / "rows.npz", X=rows, y=np.arange(count) % 2)
-        laptop.aegis("samples", "import", str(folder / "rows.npz"))
-        laptop.start()
-        run_now(laptop) if asked else until(laptop.worker, PASS_S, "a pass at its own time")
-        yield laptop
+        session.aegis("samples", "import", str(folder / "rows.npz"))
+        session.start()
+        run_now(session) if asked else until(
+            session.worker, CYCLE_TIMEOUT_S, "a pass at its own time"
+        )
+        yield session
     finally:
-        laptop.close()
+        session.close()
         server.close()

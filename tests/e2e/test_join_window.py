@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.timeouts import PASS_S, PATIENCE_S, free_port, until
+from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S, free_port, until
 
 pytestmark = pytest.mark.system
 
@@ -54,7 +54,7 @@ class Person:
             env=self.environ,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -118,7 +118,7 @@ class Place:
             env=self.environ,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -129,7 +129,7 @@ class Place:
 
     def stats(self):
         with urllib.request.urlopen(
-            f"http://127.0.0.1:{self.operator_port}/api/v1/stats", timeout=PATIENCE_S
+            f"http://127.0.0.1:{self.operator_port}/api/v1/stats", timeout=TIMEOUT_S
         ) as answer:
             return json.load(answer)
 
@@ -144,14 +144,14 @@ class Place:
         running = [person.start() for person in self.people]
         said = []
         for process in running:
-            out, err = process.communicate(timeout=PASS_S)
+            out, err = process.communicate(timeout=CYCLE_TIMEOUT_S)
             assert process.returncode == 0, err
             said.append(json.loads(out))
         return said
 
     def close(self):
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(PATIENCE_S)
+        self.process.wait(TIMEOUT_S)
         self.process.stdout.close()
 
 

@@ -13,18 +13,18 @@ from cryptography.x509 import load_pem_x509_certificate
 from agent.errors import PeerError
 from agent.protocol.http_signature import verify_request
 from agent.protocol.signing import Context, sign
+from tests.fakes.group_aggregator import FakeGroupAggregator, FakeGroupClient
 from tests.fakes.https_server import HttpsServer, Scripted
-from tests.fakes.meeting import MeetingAggregator, MeetingClient
 
 STATUS = {"ROUND_CLOSED": 410, "ALREADY_CONTRIBUTED": 409, "NOT_IN_GROUP": 403}
 
 
-class MeetingSite:
+class GroupAggregatorSite:
     """`with MeetingSite(folder, host) as site:` serves `host` (a MeetingAggregator) at its own
     `server` address.
     """
 
-    def __init__(self, folder, host: MeetingAggregator):
+    def __init__(self, folder, host: FakeGroupAggregator):
         self.host = host
         certificate, key = host.authority.issue_server()
         self._https = HttpsServer(folder, certificate, key, host.authority.pem)
@@ -54,7 +54,7 @@ class MeetingSite:
 
     def _route(self, asked, place):
         parts = place.path.removeprefix("/api/v1/").split("/")
-        line = MeetingClient(self.host, _Caller(asked.peer))
+        line = FakeGroupClient(self.host, _Caller(asked.peer))
         if parts == ["challenge"]:
             return _json({"nonce": self._nonce()})
         if parts == ["register"]:

@@ -30,7 +30,7 @@ NOW = 1_795_536_000
 DAY = 24 * 3600
 
 
-class FakeLink(QObject):
+class FakeAgentClient(QObject):
     """Answers come from `answers` (method -> result, AegisError, or a function of the params);
     without one a call waits in `waiting`.
     """

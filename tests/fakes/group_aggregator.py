@@ -20,11 +20,11 @@ from server_stub.secagg.group import JoinPhase
 from tests.fakes.aggregator import FakeAggregator, FakeClient
 
 LIMITS = DeviceLimits(min_group=3, min_sum=2, gamma_milli=0)
-PATIENCE = 150
+EMPTY_POLLS = 150
 """So many vain questions of each device end a phase."""
 
 
-class MeetingAggregator(FakeAggregator):
+class FakeGroupAggregator(FakeAggregator):
     """`expected` devices make a group; a window is announced when so many have said that they are
     ready.
     """
@@ -87,7 +87,7 @@ class MeetingAggregator(FakeAggregator):
 
     def client(self, server, ca_pem, signing_key, identity):
         assert (server, ca_pem) == (self.server, self.authority.pem)
-        return MeetingClient(self, identity)
+        return FakeGroupClient(self, identity)
 
     # What the routes do; `device_id` is the certificate's.
 
@@ -167,7 +167,7 @@ class MeetingAggregator(FakeAggregator):
 
     def _asked_in_vain(self, device_id, end):
         self.vain[device_id] = self.vain.get(device_id, 0) + 1
-        if self.vain[device_id] > PATIENCE:
+        if self.vain[device_id] > EMPTY_POLLS:
             self.vain.clear()
             end()
 
@@ -176,7 +176,7 @@ class MeetingAggregator(FakeAggregator):
         return [phase for who, phase, _ in self.bodies if device_id in (None, who)]
 
 
-class MeetingClient(FakeClient):
+class FakeGroupClient(FakeClient):
     """One device's line to it; the network can be cut per method with `host.fail`."""
 
     def _act(self, method, call):
