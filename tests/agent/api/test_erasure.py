@@ -33,88 +33,73 @@ def files_of(device):
     return {path.name for path in device.home.rglob("*") if path.is_file()}
 
 
-def test_erase_forgets_everything_here_and_there_and_twice_is_fine(device):
-    async def scene():
-        await device.join()
-        await device.run_cycle()
-        assert await device.call("erase") == {"pending": False, "server_cannot_be_told": False}
-        assert device.server.devices == {}
-        assert device.keystore._secrets == {}
-        left = {path.name for path in device.home.rglob("*") if path.is_file()}
-        assert left <= {"agent.sqlite3", "agent.sqlite3-wal", "agent.sqlite3-shm", "lock"}
-        status = await device.call("status")
-        assert (status["consent"]["state"], status["enrolled"], status["sent"]["count"]) == (
-            "UNASKED",
-            False,
-            0,
-        )
-        assert await device.call("erase") == {"pending": False, "server_cannot_be_told": False}
-
-    asyncio.run(scene())
+async def test_erase_forgets_everything_here_and_there_and_twice_is_fine(device):
+    await device.join()
+    await device.run_cycle()
+    assert await device.call("erase") == {"pending": False, "server_cannot_be_told": False}
+    assert device.server.devices == {}
+    assert device.keystore._secrets == {}
+    left = {path.name for path in device.home.rglob("*") if path.is_file()}
+    assert left <= {"agent.sqlite3", "agent.sqlite3-wal", "agent.sqlite3-shm", "lock"}
+    status = await device.call("status")
+    assert (status["consent"]["state"], status["enrolled"], status["sent"]["count"]) == (
+        "UNASKED",
+        False,
+        0,
+    )
+    assert await device.call("erase") == {"pending": False, "server_cannot_be_told": False}
 
 
-def test_a_waiting_request_knows_its_proxy_and_nothing_else_does(device):
-    async def scene():
-        await device.join()
-        await device.run_cycle()
-        await device.call("settings.set", key="network.proxy", value="http://proxy.example:3128")
-        device.server.fail("erase_by_secret", offline())
-        assert (await device.call("erase"))["pending"] is True
-        assert (
-            json.loads(device.agent.home.erase_request.read_bytes())["proxy"]
-            == "http://proxy.example:3128"
-        )
-        assert device.agent.effective.settings().text("network.proxy") == ""
-
-    asyncio.run(scene())
+async def test_a_waiting_request_knows_its_proxy_and_nothing_else_does(device):
+    await device.join()
+    await device.run_cycle()
+    await device.call("settings.set", key="network.proxy", value="http://proxy.example:3128")
+    device.server.fail("erase_by_secret", offline())
+    assert (await device.call("erase"))["pending"] is True
+    assert (
+        json.loads(device.agent.home.erase_request.read_bytes())["proxy"]
+        == "http://proxy.example:3128"
+    )
+    assert device.agent.effective.settings().text("network.proxy") == ""
 
 
-def test_erase_works_offline_and_is_retried_visibly(device):
-    async def scene():
-        await device.join()
-        await device.run_cycle()
-        device.server.fail("erase_by_secret", offline())
-        assert (await device.call("erase"))["pending"] is True
-        assert not device.agent.identity_file_exists()
-        device.restart()
-        status = await device.call("status")
-        assert status["erase_pending"] is True
-        assert any("erase" in note for note in status["notes"])
-        device.server.fail("erase_by_secret", None)
-        assert (await device.call("erase"))["pending"] is False
-        assert device.server.devices == {}
-        assert (await device.call("status"))["erase_pending"] is False
-
-    asyncio.run(scene())
+async def test_erase_works_offline_and_is_retried_visibly(device):
+    await device.join()
+    await device.run_cycle()
+    device.server.fail("erase_by_secret", offline())
+    assert (await device.call("erase"))["pending"] is True
+    assert not device.agent.identity_file_exists()
+    device.restart()
+    status = await device.call("status")
+    assert status["erase_pending"] is True
+    assert any("erase" in note for note in status["notes"])
+    device.server.fail("erase_by_secret", None)
+    assert (await device.call("erase"))["pending"] is False
+    assert device.server.devices == {}
+    assert (await device.call("status"))["erase_pending"] is False
 
 
-def test_p2_a_locked_keyring_is_asked_for_before_anything_is_destroyed(device, monkeypatch):
-    async def scene():
-        await device.join()
-        await device.run_cycle()
-        monkeypatch.setattr(device.keystore, "get", locked)
-        with pytest.raises(UserActionError) as raised:
-            await device.call("erase")
-        assert raised.value.code == "KEYRING_LOCKED"
-        assert device.agent.identity_file_exists()
-        assert (await device.call("status"))["sent"]["count"] == 1
-
-    asyncio.run(scene())
+async def test_p2_a_locked_keyring_is_asked_for_before_anything_is_destroyed(device, monkeypatch):
+    await device.join()
+    await device.run_cycle()
+    monkeypatch.setattr(device.keystore, "get", locked)
+    with pytest.raises(UserActionError) as raised:
+        await device.call("erase")
+    assert raised.value.code == "KEYRING_LOCKED"
+    assert device.agent.identity_file_exists()
+    assert (await device.call("status"))["sent"]["count"] == 1
 
 
-def test_without_a_keyring_everything_here_goes_and_the_person_is_told(device, monkeypatch):
-    async def scene():
-        await device.join()
-        await device.run_cycle()
-        monkeypatch.setattr(device.keystore, "get", absent)
-        monkeypatch.setattr(device.keystore, "delete", absent)
-        assert await device.call("erase") == {"pending": True, "server_cannot_be_told": True}
-        assert (await device.call("status"))["consent"]["state"] == "UNASKED"
-        monkeypatch.undo()
-        assert (await device.call("erase"))["pending"] is False
-        assert device.keystore._secrets == {}
-
-    asyncio.run(scene())
+async def test_without_a_keyring_everything_here_goes_and_the_person_is_told(device, monkeypatch):
+    await device.join()
+    await device.run_cycle()
+    monkeypatch.setattr(device.keystore, "get", absent)
+    monkeypatch.setattr(device.keystore, "delete", absent)
+    assert await device.call("erase") == {"pending": True, "server_cannot_be_told": True}
+    assert (await device.call("status"))["consent"]["state"] == "UNASKED"
+    monkeypatch.undo()
+    assert (await device.call("erase"))["pending"] is False
+    assert device.keystore._secrets == {}
 
 
 def test_p10_an_erase_that_was_killed_half_way_is_finished_at_the_next_start(device, monkeypatch):
@@ -179,52 +164,40 @@ async def unregistered(device):
     assert device.agent.identity_file_exists()
 
 
-def test_p2_a_locked_keyring_under_a_failed_registration_is_asked_again_until_nothing_is_left(
+async def test_p2_a_locked_keyring_under_a_failed_registration_is_asked_again_until_nothing_is_left(
     device, monkeypatch
 ):
-    async def scene():
-        await unregistered(device)
-        monkeypatch.setattr(device.keystore, "delete", locked)
-        assert (await device.call("erase"))["pending"] is True
-        assert b'"sealed":""' in (device.home / "identity.aead").read_bytes()
-        device.restart()
-        assert await resume(device.agent) is False
-        monkeypatch.undo()
-        assert await resume(device.agent) is True
-        assert device.keystore._secrets == {}
-        assert not device.agent.identity_file_exists()
-
-    asyncio.run(scene())
+    await unregistered(device)
+    monkeypatch.setattr(device.keystore, "delete", locked)
+    assert (await device.call("erase"))["pending"] is True
+    assert b'"sealed":""' in (device.home / "identity.aead").read_bytes()
+    device.restart()
+    assert await resume(device.agent) is False
+    monkeypatch.undo()
+    assert await resume(device.agent) is True
+    assert device.keystore._secrets == {}
+    assert not device.agent.identity_file_exists()
 
 
-def test_only_what_an_erase_left_of_an_identity_is_removed_later(device):
-    async def scene():
-        await unregistered(device)
-        assert await resume(device.agent) is True
-        device.agent.database.recreate()  # as when the person lost the store
-        device.agent.effective.reload()
-        assert await resume(device.agent) is True
-        assert device.agent.identity_file_exists()
-
-    asyncio.run(scene())
+async def test_only_what_an_erase_left_of_an_identity_is_removed_later(device):
+    await unregistered(device)
+    assert await resume(device.agent) is True
+    device.agent.database.recreate()  # as when the person lost the store
+    device.agent.effective.reload()
+    assert await resume(device.agent) is True
+    assert device.agent.identity_file_exists()
 
 
-def test_on_a_full_disk_the_key_goes_without_a_remnant(device, monkeypatch):
-    async def scene():
-        await unregistered(device)
-        monkeypatch.setattr(
-            "agent.identity.identity.IdentityFile._write_remnant",
-            lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")),
-        )
-        assert (await device.call("erase"))["pending"] is False
-        assert device.keystore._secrets == {}
-
-    asyncio.run(scene())
+async def test_on_a_full_disk_the_key_goes_without_a_remnant(device, monkeypatch):
+    await unregistered(device)
+    monkeypatch.setattr(
+        "agent.identity.identity.IdentityFile._write_remnant",
+        lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")),
+    )
+    assert (await device.call("erase"))["pending"] is False
+    assert device.keystore._secrets == {}
 
 
-def test_an_unreadable_request_is_kept_and_breaks_nothing(device):
-    async def scene():
-        device.agent.home.erase_request.write_text("{")
-        assert (await device.call("erase"))["pending"] is True
-
-    asyncio.run(scene())
+async def test_an_unreadable_request_is_kept_and_breaks_nothing(device):
+    device.agent.home.erase_request.write_text("{")
+    assert (await device.call("erase"))["pending"] is True

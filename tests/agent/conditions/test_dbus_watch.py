@@ -131,19 +131,16 @@ def test_a_service_that_is_missing_is_unknown_and_is_heard_when_it_comes(tmp_pat
     scene(play, tmp_path, "power")
 
 
-def test_no_bus_at_all_is_unknown_with_a_reason(tmp_path):
-    async def play():
-        probes = LinuxProbes({"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={tmp_path}/none"}, tmp_path)
-        await probes.open(lambda: None)
-        await probes.look(WANTED, 60)
-        told = probes.told()
-        await probes.close()
-        assert [
-            name
-            for name in ("idle", "metered", "online", "session_active")
-            if told[name].value is not None
-        ] == []
-        assert "no bus" in told["metered"].source
-        assert "no X11 display" in told["idle"].source
-
-    asyncio.run(play())
+async def test_no_bus_at_all_is_unknown_with_a_reason(tmp_path):
+    probes = LinuxProbes({"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={tmp_path}/none"}, tmp_path)
+    await probes.open(lambda: None)
+    await probes.look(WANTED, 60)
+    told = probes.told()
+    await probes.close()
+    assert [
+        name
+        for name in ("idle", "metered", "online", "session_active")
+        if told[name].value is not None
+    ] == []
+    assert "no bus" in told["metered"].source
+    assert "no X11 display" in told["idle"].source

@@ -77,67 +77,55 @@ async def until(condition):
             await asyncio.sleep(0)
 
 
-def test_a_watch_that_begins_in_a_look_loses_no_connection(monitor):
-    async def scene():
-        Probes.gate = asyncio.Event()
-        looking = asyncio.create_task(monitor.look())
-        await asyncio.sleep(0)
-        watching = asyncio.create_task(monitor.watch(lambda: None))
-        await asyncio.sleep(0)
-        Probes.gate.set()
-        await looking
-        await until(lambda: Probes.opened == 2)
-        await until(lambda: is_held(monitor))
-        assert (Probes.is_open, watching.done()) == (1, False)
-        await ended(watching)
-        assert (Probes.is_open, monitor.readings()) == (0, ())
-
-    asyncio.run(scene())
+async def test_a_watch_that_begins_in_a_look_loses_no_connection(monitor):
+    Probes.gate = asyncio.Event()
+    looking = asyncio.create_task(monitor.look())
+    await asyncio.sleep(0)
+    watching = asyncio.create_task(monitor.watch(lambda: None))
+    await asyncio.sleep(0)
+    Probes.gate.set()
+    await looking
+    await until(lambda: Probes.opened == 2)
+    await until(lambda: is_held(monitor))
+    assert (Probes.is_open, watching.done()) == (1, False)
+    await ended(watching)
+    assert (Probes.is_open, monitor.readings()) == (0, ())
 
 
-def test_a_look_waits_for_the_first_reading_of_a_watch_that_just_began(monitor):
-    async def scene():
-        watching = asyncio.create_task(monitor.watch(lambda: None))
-        await asyncio.sleep(0)
-        await monitor.look()
-        assert is_held(monitor)
-        assert (Probes.opened, watching.done()) == (1, False)
-        await ended(watching)
-        assert Probes.is_open == 0
-
-    asyncio.run(scene())
+async def test_a_look_waits_for_the_first_reading_of_a_watch_that_just_began(monitor):
+    watching = asyncio.create_task(monitor.watch(lambda: None))
+    await asyncio.sleep(0)
+    await monitor.look()
+    assert is_held(monitor)
+    assert (Probes.opened, watching.done()) == (1, False)
+    await ended(watching)
+    assert Probes.is_open == 0
 
 
-def test_a_watch_that_follows_one_that_ends_keeps_its_own_connection(monitor):
-    async def scene():
-        first = asyncio.create_task(monitor.watch(lambda: None))
-        await until(lambda: is_held(monitor))
-        first.cancel()
-        second = asyncio.create_task(monitor.watch(lambda: None))
-        with pytest.raises(asyncio.CancelledError):
-            await first
-        await until(lambda: is_held(monitor))
-        assert (Probes.is_open, second.done()) == (1, False)
-        await ended(second)
-        assert (Probes.is_open, Probes.opened) == (0, 2)
-
-    asyncio.run(scene())
+async def test_a_watch_that_follows_one_that_ends_keeps_its_own_connection(monitor):
+    first = asyncio.create_task(monitor.watch(lambda: None))
+    await until(lambda: is_held(monitor))
+    first.cancel()
+    second = asyncio.create_task(monitor.watch(lambda: None))
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    await until(lambda: is_held(monitor))
+    assert (Probes.is_open, second.done()) == (1, False)
+    await ended(second)
+    assert (Probes.is_open, Probes.opened) == (0, 2)
 
 
-def test_a_look_during_a_watch_that_is_ended_before_its_first_reading_ends_too(monitor):
-    async def scene():
-        Probes.gate = asyncio.Event()
-        watching = asyncio.create_task(monitor.watch(lambda: None))
-        await asyncio.sleep(0)
-        looking = asyncio.create_task(monitor.look())
-        await asyncio.sleep(0)
-        watching.cancel()
-        Probes.gate.set()
-        await asyncio.wait_for(looking, TIMEOUT_S)
-        assert is_held(monitor)
-        assert Probes.is_open == 0
-
-    asyncio.run(scene())
+async def test_a_look_during_a_watch_that_is_ended_before_its_first_reading_ends_too(monitor):
+    Probes.gate = asyncio.Event()
+    watching = asyncio.create_task(monitor.watch(lambda: None))
+    await asyncio.sleep(0)
+    looking = asyncio.create_task(monitor.look())
+    await asyncio.sleep(0)
+    watching.cancel()
+    Probes.gate.set()
+    await asyncio.wait_for(looking, TIMEOUT_S)
+    assert is_held(monitor)
+    assert Probes.is_open == 0
 
 
 class Times:

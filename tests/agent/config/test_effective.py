@@ -1,7 +1,5 @@
 """What person, invitation and policy say together."""
 
-import asyncio
-
 import pytest
 
 from agent.config.effective import from_token
@@ -16,25 +14,19 @@ def device(tmp_path):
     device.close()
 
 
-def test_the_invitations_figures_stand_in_the_notice_until_the_person_sets_others(device):
-    async def scene():
-        await device.call("enroll", invitation=device.server.invitation(epsilon_milli=2500))
-        assert device.agent.effective.figures().epsilon_milli == 2500
-        assert device.agent.effective.budget().epsilon == 2.5
-        first = device.agent.effective.notice_id()
-        await device.call("settings.set", key="budget.epsilon", value=0.5)
-        assert device.agent.effective.budget().epsilon == 0.5
-        assert device.agent.effective.notice_id() != first
-
-    asyncio.run(scene())
+async def test_the_invitations_figures_stand_in_the_notice_until_the_person_sets_others(device):
+    await device.call("enroll", invitation=device.server.invitation(epsilon_milli=2500))
+    assert device.agent.effective.figures().epsilon_milli == 2500
+    assert device.agent.effective.budget().epsilon == 2.5
+    first = device.agent.effective.notice_id()
+    await device.call("settings.set", key="budget.epsilon", value=0.5)
+    assert device.agent.effective.budget().epsilon == 0.5
+    assert device.agent.effective.notice_id() != first
 
 
-def test_p3_an_invitation_cannot_go_beyond_the_products_bounds(device):
-    async def scene():
-        await device.call("enroll", invitation=device.server.invitation(epsilon_milli=300_000))
-        assert device.agent.effective.budget().epsilon == 10.0
-
-    asyncio.run(scene())
+async def test_p3_an_invitation_cannot_go_beyond_the_products_bounds(device):
+    await device.call("enroll", invitation=device.server.invitation(epsilon_milli=300_000))
+    assert device.agent.effective.budget().epsilon == 10.0
 
 
 def test_p5_policy_lowers_the_budget_without_touching_the_notice(device, tmp_path):
@@ -53,19 +45,16 @@ def test_p3_a_changed_policy_is_noticed_at_once(device, tmp_path):
     assert device.agent.effective.policy().denied == ""
 
 
-def test_joining_again_is_refused_only_once_registered(device):
-    async def scene():
-        invitation = device.server.invitation()
+async def test_joining_again_is_refused_only_once_registered(device):
+    invitation = device.server.invitation()
+    await device.call("enroll", invitation=invitation)
+    await device.call("enroll", invitation=invitation)
+    await device.grant()
+    device.add_rows(20)
+    await device.run_cycle()
+    with pytest.raises(UserActionError) as raised:
         await device.call("enroll", invitation=invitation)
-        await device.call("enroll", invitation=invitation)
-        await device.grant()
-        device.add_rows(20)
-        await device.run_cycle()
-        with pytest.raises(UserActionError) as raised:
-            await device.call("enroll", invitation=invitation)
-        assert raised.value.code == "ALREADY_ENROLLED"
-
-    asyncio.run(scene())
+    assert raised.value.code == "ALREADY_ENROLLED"
 
 
 @pytest.mark.parametrize(

@@ -30,41 +30,32 @@ async def prompts(device, times=3):
     return [(await device.call("consent.prompt"))["allowed"] for _ in range(times)]
 
 
-def test_c17_the_first_prompt_comes_once(device):
-    async def scene():
-        assert await prompts(device) == [True, False, False]
-        device.restart()
-        device.clock.advance(10**8)
-        assert await prompts(device) == [False, False, False]
-
-    asyncio.run(scene())
+async def test_c17_the_first_prompt_comes_once(device):
+    assert await prompts(device) == [True, False, False]
+    device.restart()
+    device.clock.advance(10**8)
+    assert await prompts(device) == [False, False, False]
 
 
-def test_c17_after_a_refusal_twelve_quiet_months_and_then_one_prompt(device):
-    async def scene():
-        await refuse(device)
-        end = add_months(device.clock.wall, 12)
-        device.clock.wall = end - 1
-        assert await prompts(device) == [False, False, False]
-        device.clock.wall = end
-        assert await prompts(device) == [True, False, False]
-        device.clock.wall = add_months(end, 12) - 1
-        assert await prompts(device, 1) == [False]
-
-    asyncio.run(scene())
+async def test_c17_after_a_refusal_twelve_quiet_months_and_then_one_prompt(device):
+    await refuse(device)
+    end = add_months(device.clock.wall, 12)
+    device.clock.wall = end - 1
+    assert await prompts(device) == [False, False, False]
+    device.clock.wall = end
+    assert await prompts(device) == [True, False, False]
+    device.clock.wall = add_months(end, 12) - 1
+    assert await prompts(device, 1) == [False]
 
 
-def test_c17_a_stale_consent_prompts_once_for_each_notice(device):
-    async def scene():
-        assert await prompts(device, 1) == [True]
-        await device.grant()
-        assert await prompts(device, 1) == [False]
-        await device.call("settings.set", key="budget.epsilon", value=2)
-        assert await prompts(device) == [True, False, False]
-        await device.call("settings.set", key="budget.epsilon", value=3)
-        assert await prompts(device) == [True, False, False]
-
-    asyncio.run(scene())
+async def test_c17_a_stale_consent_prompts_once_for_each_notice(device):
+    assert await prompts(device, 1) == [True]
+    await device.grant()
+    assert await prompts(device, 1) == [False]
+    await device.call("settings.set", key="budget.epsilon", value=2)
+    assert await prompts(device) == [True, False, False]
+    await device.call("settings.set", key="budget.epsilon", value=3)
+    assert await prompts(device) == [True, False, False]
 
 
 def test_c24_do_not_track_means_no_prompt_and_no_permit(tmp_path):

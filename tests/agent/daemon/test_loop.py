@@ -57,193 +57,164 @@ def device(tmp_path):
     device.close()
 
 
-def test_p1_without_consent_there_is_no_pass_and_no_timer(device):
-    async def scene():
-        await device.call("enroll", invitation=device.server.invitation())
-        async with running(device) as path:
-            status = await ask(path, "status")
-            assert (status["state"], status["next_at"]) == ("off", None)
-            device.clock.advance(10**6)
-            with pytest.raises(UserActionError) as raised:
-                await ask(path, "run_now")
-            assert raised.value.code == "NO_CONSENT"
-            assert device.server.calls == []
-
-    asyncio.run(scene())
+async def test_p1_without_consent_there_is_no_pass_and_no_timer(device):
+    await device.call("enroll", invitation=device.server.invitation())
+    async with running(device) as path:
+        status = await ask(path, "status")
+        assert (status["state"], status["next_at"]) == ("off", None)
+        device.clock.advance(10**6)
+        with pytest.raises(UserActionError) as raised:
+            await ask(path, "run_now")
+        assert raised.value.code == "NO_CONSENT"
+        assert device.server.calls == []
 
 
-def test_who_joins_and_agrees_is_registered_while_they_look_on(device):
+async def test_who_joins_and_agrees_is_registered_while_they_look_on(device):
     """Without waiting for rows to learn from or for the quiet after the start, and once."""
 
-    async def scene():
-        async with running(device) as path:
-            await ask(path, "enroll", invitation=device.server.invitation())
-            assert device.server.calls == []
-            await device.grant()
-            await until(lambda: device.agent.status().enrolled and not device.agent.runner.is_busy)
-            await until(lambda: device.agent.next_at > device.clock.now())
-            calls = list(device.server.calls)
-            await ask(path, "settings.set", key="cpu.share_idle", value=10)
-            assert device.server.calls == calls
-
-    asyncio.run(scene())
+    async with running(device) as path:
+        await ask(path, "enroll", invitation=device.server.invitation())
+        assert device.server.calls == []
+        await device.grant()
+        await until(lambda: device.agent.status().enrolled and not device.agent.runner.is_busy)
+        await until(lambda: device.agent.next_at > device.clock.now())
+        calls = list(device.server.calls)
+        await ask(path, "settings.set", key="cpu.share_idle", value=10)
+        assert device.server.calls == calls
 
 
-def test_run_now_makes_a_pass_without_the_hold(device):
-    async def scene():
-        await device.join()
-        async with running(device) as path:
-            await ask(path, "run_now")
-            await until(lambda: device.server.updates)
-            await until(lambda: not device.agent.runner.is_busy)
-            assert (await ask(path, "status"))["sent"]["count"] == 1
-
-    asyncio.run(scene())
+async def test_run_now_makes_a_pass_without_the_hold(device):
+    await device.join()
+    async with running(device) as path:
+        await ask(path, "run_now")
+        await until(lambda: device.server.updates)
+        await until(lambda: not device.agent.runner.is_busy)
+        assert (await ask(path, "status"))["sent"]["count"] == 1
 
 
-def test_a_pass_comes_when_its_time_has_come(device):
-    async def scene():
-        await device.join()
-        async with running(device) as path:
-            due = (await ask(path, "status"))["next_at"]
-            assert 120 <= due - device.clock.now() <= 240
-            device.clock.advance(300)
-            await ask(path, "settings.set", key="hold.minutes", value=0)
-            await until(lambda: device.server.updates)
-
-    asyncio.run(scene())
+async def test_a_pass_comes_when_its_time_has_come(device):
+    await device.join()
+    async with running(device) as path:
+        due = (await ask(path, "status"))["next_at"]
+        assert 120 <= due - device.clock.now() <= 240
+        device.clock.advance(300)
+        await ask(path, "settings.set", key="hold.minutes", value=0)
+        await until(lambda: device.server.updates)
 
 
-def test_resuming_ends_the_waiting_for_the_end_of_the_pause(device):
-    async def scene():
-        await device.join()
-        async with running(device) as path:
-            await ask(path, "pause", seconds=8 * 3600)
-            device.clock.advance(600)  # its time comes in the pause
-            await ask(path, "settings.set", key="hold.minutes", value=0)
-            await until(lambda: device.agent.faults.result is not None)
-            await until(lambda: device.agent.next_at > device.clock.now() + 7 * 3600)
-            status = await ask(path, "resume")
-            assert (status["state"], [reason["code"] for reason in status["reasons"]]) == (
-                "waiting",
-                [],
-            )
-            await until(lambda: device.agent.next_at <= device.clock.now() + 60)
-            device.clock.advance(60)
-            await ask(path, "settings.set", key="hold.minutes", value=0)
-            await until(lambda: device.server.updates)
-
-    asyncio.run(scene())
+async def test_resuming_ends_the_waiting_for_the_end_of_the_pause(device):
+    await device.join()
+    async with running(device) as path:
+        await ask(path, "pause", seconds=8 * 3600)
+        device.clock.advance(600)  # its time comes in the pause
+        await ask(path, "settings.set", key="hold.minutes", value=0)
+        await until(lambda: device.agent.faults.result is not None)
+        await until(lambda: device.agent.next_at > device.clock.now() + 7 * 3600)
+        status = await ask(path, "resume")
+        assert (status["state"], [reason["code"] for reason in status["reasons"]]) == (
+            "waiting",
+            [],
+        )
+        await until(lambda: device.agent.next_at <= device.clock.now() + 60)
+        device.clock.advance(60)
+        await ask(path, "settings.set", key="hold.minutes", value=0)
+        await until(lambda: device.server.updates)
 
 
-def test_p2_a_consent_that_ends_in_the_middle_of_a_pass_wipes_what_was_trained(device, monkeypatch):
+async def test_p2_a_consent_that_ends_in_the_middle_of_a_pass_wipes_what_was_trained(
+    device, monkeypatch
+):
     monkeypatch.setattr("agent.daemon.loop.WATCH_S", 0.01)
 
-    async def scene():
-        await device.join()
-        device.worker.gates["seal"] = asyncio.Event()
-        async with running(device) as path:
-            await ask(path, "run_now")
-            await until(lambda: "seal" in device.worker.calls)
-            await ask(
-                path, "settings.set", key="budget.epsilon", value=2.0
-            )  # another notice: the yes was for the first one
-            await until(lambda: not device.agent.runner.is_busy)
-            await until(lambda: device.agent.runner.trained is None)
-            assert list((device.home / "scratch").iterdir()) == []
-            assert device.agent.ledger.charges() == []
-
-    asyncio.run(scene())
+    await device.join()
+    device.worker.gates["seal"] = asyncio.Event()
+    async with running(device) as path:
+        await ask(path, "run_now")
+        await until(lambda: "seal" in device.worker.calls)
+        await ask(
+            path, "settings.set", key="budget.epsilon", value=2.0
+        )  # another notice: the yes was for the first one
+        await until(lambda: not device.agent.runner.is_busy)
+        await until(lambda: device.agent.runner.trained is None)
+        assert list((device.home / "scratch").iterdir()) == []
+        assert device.agent.ledger.charges() == []
 
 
-def test_sleep_does_not_lead_to_a_pass_at_once_nor_to_two(device):
-    async def scene():
-        await device.join()
-        async with running(device) as path:
-            device.clock.sleep_machine(8 * 3600)
-            await ask(path, "settings.set", key="hold.minutes", value=0)
-            await until(lambda: device.agent.next_at >= device.clock.now() + 120)
-            assert device.server.calls == []
-
-    asyncio.run(scene())
+async def test_sleep_does_not_lead_to_a_pass_at_once_nor_to_two(device):
+    await device.join()
+    async with running(device) as path:
+        device.clock.sleep_machine(8 * 3600)
+        await ask(path, "settings.set", key="hold.minutes", value=0)
+        await until(lambda: device.agent.next_at >= device.clock.now() + 120)
+        assert device.server.calls == []
 
 
-def test_a_clock_that_was_ahead_and_is_set_right_does_not_stop_the_agent(device):
-    async def scene():
-        right = device.clock.wall
-        await device.join()
-        device.clock.wall += 300 * 24 * 3600
-        device.agent.runner.trained = Trained(
-            device.home / "scratch" / "x", b"", 1, "", 20, device.clock.now()
-        )
-        async with running(device) as path:
-            assert (await ask(path, "status"))["next_at"] > right + 10**7
-            device.clock.wall = right
-            await ask(path, "settings.set", key="cpu.share_idle", value=10)
-            await until(lambda: device.agent.next_at < right + 10**6)
-            assert 120 <= device.agent.next_at - right <= 240
-            assert device.agent.runner.trained.at == right
-
-    asyncio.run(scene())
+async def test_a_clock_that_was_ahead_and_is_set_right_does_not_stop_the_agent(device):
+    right = device.clock.wall
+    await device.join()
+    device.clock.wall += 300 * 24 * 3600
+    device.agent.runner.trained = Trained(
+        device.home / "scratch" / "x", b"", 1, "", 20, device.clock.now()
+    )
+    async with running(device) as path:
+        assert (await ask(path, "status"))["next_at"] > right + 10**7
+        device.clock.wall = right
+        await ask(path, "settings.set", key="cpu.share_idle", value=10)
+        await until(lambda: device.agent.next_at < right + 10**6)
+        assert 120 <= device.agent.next_at - right <= 240
+        assert device.agent.runner.trained.at == right
 
 
-def test_without_consent_models_come_again_when_a_clock_that_was_ahead_is_set_right(device):
+async def test_without_consent_models_come_again_when_a_clock_that_was_ahead_is_set_right(device):
     looked = []
 
-    async def scene():
-        await device.call("enroll", invitation=device.server.invitation())
-        await device.call("settings.set", key="models.update_without_consent", value=True)
-        right = device.clock.wall
-        device.clock.wall += 300 * 24 * 3600
+    await device.call("enroll", invitation=device.server.invitation())
+    await device.call("settings.set", key="models.update_without_consent", value=True)
+    right = device.clock.wall
+    device.clock.wall += 300 * 24 * 3600
 
-        async def update_model():
-            looked.append(device.clock.now())
-            return False
+    async def update_model():
+        looked.append(device.clock.now())
+        return False
 
-        device.agent.enrolment_client.update_model = update_model
-        async with running(device) as path:
-            await until(lambda: len(looked) == 1)
-            device.clock.wall = right
-            await ask(path, "settings.set", key="cpu.share_idle", value=10)
-            await until(lambda: len(looked) == 2)
-
-    asyncio.run(scene())
+    device.agent.enrolment_client.update_model = update_model
+    async with running(device) as path:
+        await until(lambda: len(looked) == 1)
+        device.clock.wall = right
+        await ask(path, "settings.set", key="cpu.share_idle", value=10)
+        await until(lambda: len(looked) == 2)
 
 
-def test_p2_withdrawing_over_the_channel_stops_a_training_worker(device):
-    async def scene():
-        await device.join()
-        device.worker.gates["train"] = asyncio.Event()
-        async with running(device) as path:
-            await ask(path, "run_now")
-            await until(lambda: "train" in device.worker.calls)
-            assert (await ask(path, "status"))["state"] == "training"
-            status = await ask(path, "consent.withdraw", surface="tray")
-            assert (status["state"], device.worker.stopped > 0) == ("off", True)
-            await asyncio.sleep(0.05)
-            assert device.worker.calls == ["train"]
-
-    asyncio.run(scene())
+async def test_p2_withdrawing_over_the_channel_stops_a_training_worker(device):
+    await device.join()
+    device.worker.gates["train"] = asyncio.Event()
+    async with running(device) as path:
+        await ask(path, "run_now")
+        await until(lambda: "train" in device.worker.calls)
+        assert (await ask(path, "status"))["state"] == "training"
+        status = await ask(path, "consent.withdraw", surface="tray")
+        assert (status["state"], device.worker.stopped > 0) == ("off", True)
+        await asyncio.sleep(0.05)
+        assert device.worker.calls == ["train"]
 
 
-def test_p3_a_policy_that_denies_in_the_middle_stops_the_worker(device, tmp_path, monkeypatch):
+async def test_p3_a_policy_that_denies_in_the_middle_stops_the_worker(
+    device, tmp_path, monkeypatch
+):
     monkeypatch.setattr("agent.daemon.loop.WATCH_S", 0.01)
 
-    async def scene():
-        await device.join()
-        device.worker.gates["train"] = asyncio.Event()
-        async with running(device) as path:
-            await ask(path, "run_now")
-            await until(lambda: "train" in device.worker.calls)
-            (tmp_path / "policy.toml").write_text("contribute = false\n")
-            await until(lambda: device.worker.stopped)
-            status = await ask(path, "status")
-            assert (status["state"], status["reasons"][0]["code"]) == ("off", "DENIED_BY_POLICY")
-
-    asyncio.run(scene())
+    await device.join()
+    device.worker.gates["train"] = asyncio.Event()
+    async with running(device) as path:
+        await ask(path, "run_now")
+        await until(lambda: "train" in device.worker.calls)
+        (tmp_path / "policy.toml").write_text("contribute = false\n")
+        await until(lambda: device.worker.stopped)
+        status = await ask(path, "status")
+        assert (status["state"], status["reasons"][0]["code"]) == ("off", "DENIED_BY_POLICY")
 
 
-def test_a_condition_that_appears_holds_training_back_until_it_is_over(device, monkeypatch):
+async def test_a_condition_that_appears_holds_training_back_until_it_is_over(device, monkeypatch):
     monkeypatch.setattr("agent.daemon.loop.WATCH_S", 0.01)
     held = []
 
@@ -251,34 +222,31 @@ def test_a_condition_that_appears_holds_training_back_until_it_is_over(device, m
         def may_train(self):
             return tuple(held)
 
-    async def scene():
-        await device.join()
-        device.agent.conditions = Battery()
-        device.worker.gates["train"] = asyncio.Event()
-        async with running(device) as path:
-            device.clock.advance(300)
-            await ask(path, "settings.set", key="hold.minutes", value=0)
-            await until(lambda: "train" in device.worker.calls)
-            held.append(Reason(ReasonCode.ON_BATTERY, "On battery."))
-            await until(lambda: device.worker.is_held)
-            status = await ask(path, "status")
-            assert [reason["code"] for reason in status["reasons"]] == ["ON_BATTERY"]
-            assert (
-                status["state"],
-                status["may_train"],
-                status["may_send"],
-                status["work"]["held"],
-            ) == ("waiting", False, True, True)
-            held.clear()
-            await until(lambda: not device.worker.is_held)
-            assert (await ask(path, "status"))["state"] == "training"
-            device.worker.gates["train"].set()
-            await until(lambda: device.server.updates)
-
-    asyncio.run(scene())
+    await device.join()
+    device.agent.conditions = Battery()
+    device.worker.gates["train"] = asyncio.Event()
+    async with running(device) as path:
+        device.clock.advance(300)
+        await ask(path, "settings.set", key="hold.minutes", value=0)
+        await until(lambda: "train" in device.worker.calls)
+        held.append(Reason(ReasonCode.ON_BATTERY, "On battery."))
+        await until(lambda: device.worker.is_held)
+        status = await ask(path, "status")
+        assert [reason["code"] for reason in status["reasons"]] == ["ON_BATTERY"]
+        assert (
+            status["state"],
+            status["may_train"],
+            status["may_send"],
+            status["work"]["held"],
+        ) == ("waiting", False, True, True)
+        held.clear()
+        await until(lambda: not device.worker.is_held)
+        assert (await ask(path, "status"))["state"] == "training"
+        device.worker.gates["train"].set()
+        await until(lambda: device.server.updates)
 
 
-def test_a_pass_chosen_while_paused_is_watched_and_only_that(device):
+async def test_a_pass_chosen_while_paused_is_watched_and_only_that(device):
     """Run now passes the pause, not the heat."""
     held = []
 
@@ -295,30 +263,27 @@ def test_a_pass_chosen_while_paused_is_watched_and_only_that(device):
             finally:
                 Machine.changed = None
 
-    async def scene():
-        await device.join()
-        await device.call("pause")
-        device.agent.conditions = Machine()
-        device.worker.gates["train"] = asyncio.Event()
-        async with running(device) as path:
-            assert Machine.changed is None
-            await ask(path, "run_now")
-            await until(lambda: "train" in device.worker.calls)
-            await until(lambda: Machine.changed is not None)
-            held.append(Reason(ReasonCode.HOT, "Too hot."))
-            Machine.changed()
-            assert device.worker.is_held
-            held.clear()
-            Machine.changed()
-            assert not device.worker.is_held
-            device.worker.gates["train"].set()
-            await until(lambda: device.server.updates)
-            await until(lambda: Machine.changed is None)
-
-    asyncio.run(scene())
+    await device.join()
+    await device.call("pause")
+    device.agent.conditions = Machine()
+    device.worker.gates["train"] = asyncio.Event()
+    async with running(device) as path:
+        assert Machine.changed is None
+        await ask(path, "run_now")
+        await until(lambda: "train" in device.worker.calls)
+        await until(lambda: Machine.changed is not None)
+        held.append(Reason(ReasonCode.HOT, "Too hot."))
+        Machine.changed()
+        assert device.worker.is_held
+        held.clear()
+        Machine.changed()
+        assert not device.worker.is_held
+        device.worker.gates["train"].set()
+        await until(lambda: device.server.updates)
+        await until(lambda: Machine.changed is None)
 
 
-def test_a_watch_of_the_machine_that_breaks_is_logged_and_begun_again(device, caplog):
+async def test_a_watch_of_the_machine_that_breaks_is_logged_and_begun_again(device, caplog):
     begun = []
 
     class Machine(NoConditions):
@@ -328,64 +293,52 @@ def test_a_watch_of_the_machine_that_breaks_is_logged_and_begun_again(device, ca
                 raise ZeroDivisionError
             await super().watch(changed)
 
-    async def scene():
-        await device.join()
-        device.agent.conditions = Machine()
-        async with running(device) as path:
-            await until(lambda: "conditions.broken" in caplog.text)
-            await ask(path, "settings.set", key="cpu.share_idle", value=10)
-            await until(lambda: len(begun) == 2)
-
-    asyncio.run(scene())
+    await device.join()
+    device.agent.conditions = Machine()
+    async with running(device) as path:
+        await until(lambda: "conditions.broken" in caplog.text)
+        await ask(path, "settings.set", key="cpu.share_idle", value=10)
+        await until(lambda: len(begun) == 2)
 
 
-def test_quit_ends_within_two_seconds_in_the_middle_of_a_job(device):
-    async def scene():
-        await device.join()
-        device.worker.gates["train"] = asyncio.Event()
-        loop = device.loop()
-        task = asyncio.create_task(loop.run())
-        path = socket_path(device.home, device.environ)
-        await until(path.exists)
+async def test_quit_ends_within_two_seconds_in_the_middle_of_a_job(device):
+    await device.join()
+    device.worker.gates["train"] = asyncio.Event()
+    loop = device.loop()
+    task = asyncio.create_task(loop.run())
+    path = socket_path(device.home, device.environ)
+    await until(path.exists)
+    await ask(path, "run_now")
+    await until(lambda: "train" in device.worker.calls)
+    await ask(path, "quit")
+    await within(2, task)
+    with pytest.raises(NoAgentError):
+        Channel(path)
+
+
+async def test_a_bug_in_a_pass_shows_as_an_error_and_backs_off(device, caplog):
+    await device.join()
+    device.server.fail("offer", ZeroDivisionError())
+    async with running(device) as path:
         await ask(path, "run_now")
-        await until(lambda: "train" in device.worker.calls)
-        await ask(path, "quit")
-        await within(2, task)
-        with pytest.raises(NoAgentError):
-            Channel(path)
-
-    asyncio.run(scene())
+        await until(lambda: "pass.broken" in caplog.text)
+        status = await ask(path, "status")
+        assert status["state"] == "error"
+        assert status["next_at"] > device.clock.now()
 
 
-def test_a_bug_in_a_pass_shows_as_an_error_and_backs_off(device, caplog):
-    async def scene():
-        await device.join()
-        device.server.fail("offer", ZeroDivisionError())
-        async with running(device) as path:
-            await ask(path, "run_now")
-            await until(lambda: "pass.broken" in caplog.text)
-            status = await ask(path, "status")
-            assert status["state"] == "error"
-            assert status["next_at"] > device.clock.now()
-
-    asyncio.run(scene())
+async def test_a_waiting_erase_request_is_delivered_by_the_running_agent(device):
+    await device.join()
+    await device.run_cycle()
+    device.server.fail("erase_by_secret", UserActionError("OFFLINE", "", ""))
+    await device.call("erase")
+    device.server.fail("erase_by_secret", None)
+    async with running(device) as path:
+        await until(lambda: not device.server.devices)
+        assert (await ask(path, "status"))["erase_pending"] is False
 
 
-def test_a_waiting_erase_request_is_delivered_by_the_running_agent(device):
-    async def scene():
-        await device.join()
-        await device.run_cycle()
-        device.server.fail("erase_by_secret", UserActionError("OFFLINE", "", ""))
-        await device.call("erase")
-        device.server.fail("erase_by_secret", None)
-        async with running(device) as path:
-            await until(lambda: not device.server.devices)
-            assert (await ask(path, "status"))["erase_pending"] is False
-
-    asyncio.run(scene())
-
-
-def test_a_dead_server_is_told_of_an_erase_every_half_hour_and_a_locked_keyring_is_asked_then_too(
+async def test_a_dead_server_is_told_of_an_erase_every_half_hour_and_a_locked_keyring_is_asked_then_too(
     device, monkeypatch
 ):
     def locked(_):
@@ -395,77 +348,65 @@ def test_a_dead_server_is_told_of_an_erase_every_half_hour_and_a_locked_keyring_
         await ask(path, "settings.set", key="cpu.share_idle", value=value)
         await asyncio.sleep(0.02)
 
-    async def scene():
-        await device.join()
-        await device.run_cycle()
-        device.server.fail("erase_by_secret", UserActionError("OFFLINE", "", ""))
-        monkeypatch.setattr(device.keystore, "delete", locked)
-        await device.call("erase")
-        device.server.calls.clear()
-        async with running(device) as path:
-            await until(lambda: device.server.calls)
-            for value in range(10, 15):
-                await wake(path, value)
-            assert device.server.calls == ["erase_by_secret"]
-            device.server.fail("erase_by_secret", None)
-            monkeypatch.undo()
-            device.clock.advance(POLL_S)
-            await wake(path, 15)
-            await until(
-                lambda: not device.server.devices and not device.agent.identity_file_exists()
-            )
-            assert device.server.calls == ["erase_by_secret"] * 2
-
-    asyncio.run(scene())
+    await device.join()
+    await device.run_cycle()
+    device.server.fail("erase_by_secret", UserActionError("OFFLINE", "", ""))
+    monkeypatch.setattr(device.keystore, "delete", locked)
+    await device.call("erase")
+    device.server.calls.clear()
+    async with running(device) as path:
+        await until(lambda: device.server.calls)
+        for value in range(10, 15):
+            await wake(path, value)
+        assert device.server.calls == ["erase_by_secret"]
+        device.server.fail("erase_by_secret", None)
+        monkeypatch.undo()
+        device.clock.advance(POLL_S)
+        await wake(path, 15)
+        await until(lambda: not device.server.devices and not device.agent.identity_file_exists())
+        assert device.server.calls == ["erase_by_secret"] * 2
 
 
-def test_a_full_disk_under_a_waiting_erase_does_not_end_the_agent(device, monkeypatch, caplog):
-    async def scene():
-        await device.join()
-        await device.run_cycle()
-        device.server.fail("erase_by_secret", UserActionError("OFFLINE", "", ""))
-        await device.call("erase")
-        device.server.fail("erase_by_secret", OSError(28, "No space left on device"))
-        async with running(device) as path:
-            await until(lambda: "erase.not_resumed" in caplog.text)
-            assert (await ask(path, "status"))["erase_pending"] is True
+async def test_a_full_disk_under_a_waiting_erase_does_not_end_the_agent(
+    device, monkeypatch, caplog
+):
+    await device.join()
+    await device.run_cycle()
+    device.server.fail("erase_by_secret", UserActionError("OFFLINE", "", ""))
+    await device.call("erase")
+    device.server.fail("erase_by_secret", OSError(28, "No space left on device"))
+    async with running(device) as path:
+        await until(lambda: "erase.not_resumed" in caplog.text)
+        assert (await ask(path, "status"))["erase_pending"] is True
 
-    asyncio.run(scene())
 
-
-def test_an_erase_that_waits_is_tried_again_without_being_woken(device, monkeypatch):
+async def test_an_erase_that_waits_is_tried_again_without_being_woken(device, monkeypatch):
     monkeypatch.setattr("agent.daemon.scheduler.POLL_S", 0.05)
     device.clock.monotonic = time.monotonic
 
-    async def scene():
-        await device.join()
-        await device.run_cycle()
-        async with running(device) as path:
-            await ask(path, "consent.withdraw", surface="tray")
-            device.server.fail("erase_by_secret", UserActionError("OFFLINE", "", ""))
-            assert (await ask(path, "erase"))["pending"] is True
-            await until(lambda: device.server.calls.count("erase_by_secret") > 3)
-            device.server.fail("erase_by_secret", None)
-            await until(lambda: not device.server.devices)
-
-    asyncio.run(scene())
+    await device.join()
+    await device.run_cycle()
+    async with running(device) as path:
+        await ask(path, "consent.withdraw", surface="tray")
+        device.server.fail("erase_by_secret", UserActionError("OFFLINE", "", ""))
+        assert (await ask(path, "erase"))["pending"] is True
+        await until(lambda: device.server.calls.count("erase_by_secret") > 3)
+        device.server.fail("erase_by_secret", None)
+        await until(lambda: not device.server.devices)
 
 
-def test_a_full_disk_under_a_model_without_consent_does_not_end_the_agent(device, caplog):
+async def test_a_full_disk_under_a_model_without_consent_does_not_end_the_agent(device, caplog):
     caplog.set_level("INFO")
 
     async def full():
         raise OSError(28, "No space left on device")
 
-    async def scene():
-        await device.call("enroll", invitation=device.server.invitation())
-        device.agent.enrolment_client.update_model = full
-        async with running(device) as path:
-            await ask(path, "settings.set", key="models.update_without_consent", value=True)
-            await until(lambda: "model.not_updated" in caplog.text)
-            assert (await ask(path, "status"))["state"] == "off"
-
-    asyncio.run(scene())
+    await device.call("enroll", invitation=device.server.invitation())
+    device.agent.enrolment_client.update_model = full
+    async with running(device) as path:
+        await ask(path, "settings.set", key="models.update_without_consent", value=True)
+        await until(lambda: "model.not_updated" in caplog.text)
+        assert (await ask(path, "status"))["state"] == "off"
 
 
 @pytest.mark.parametrize(
@@ -473,69 +414,62 @@ def test_a_full_disk_under_a_model_without_consent_does_not_end_the_agent(device
     [OSError(5, "Input/output error"), UserActionError("DISK_FULL", "", ""), ZeroDivisionError()],
     ids=repr,
 )
-def test_whatever_breaks_between_two_passes_the_agent_goes_on(device, monkeypatch, caplog, error):
+async def test_whatever_breaks_between_two_passes_the_agent_goes_on(
+    device, monkeypatch, caplog, error
+):
     monkeypatch.setattr("agent.daemon.loop.TICK_S", 0.01)
     broken = [error]
 
-    async def scene():
-        await device.join()
-        next_at = scheduler.next_at
+    await device.join()
+    next_at = scheduler.next_at
 
-        def breaks_once(*what):
-            if broken:
-                raise broken.pop()
-            return next_at(*what)
+    def breaks_once(*what):
+        if broken:
+            raise broken.pop()
+        return next_at(*what)
 
-        monkeypatch.setattr("agent.daemon.scheduler.next_at", breaks_once)
-        async with running(device) as path:
-            await until(lambda: "loop.broken" in caplog.text)
-            await ask(path, "run_now")
-            await until(lambda: device.server.updates)
-
-    asyncio.run(scene())
+    monkeypatch.setattr("agent.daemon.scheduler.next_at", breaks_once)
+    async with running(device) as path:
+        await until(lambda: "loop.broken" in caplog.text)
+        await ask(path, "run_now")
+        await until(lambda: device.server.updates)
 
 
-def test_p1_models_without_consent_come_only_where_the_person_chose_so(device):
+async def test_p1_models_without_consent_come_only_where_the_person_chose_so(device):
     looked = []
 
-    async def scene():
-        await device.call("enroll", invitation=device.server.invitation())
+    await device.call("enroll", invitation=device.server.invitation())
 
-        async def update_model():
-            looked.append(device.clock.now())
-            return False
+    async def update_model():
+        looked.append(device.clock.now())
+        return False
 
-        device.agent.enrolment_client.update_model = update_model
-        async with running(device) as path:
-            await ask(path, "settings.set", key="cpu.share_idle", value=10)
-            assert looked == []
-            await ask(path, "settings.set", key="models.update_without_consent", value=True)
-            await until(lambda: looked)
-            await ask(path, "settings.set", key="cpu.share_idle", value=11)
-            await asyncio.sleep(0.02)
-            assert len(looked) == 1
-            device.clock.advance(24 * 3600)
-            await ask(path, "settings.set", key="cpu.share_idle", value=12)
-            await until(lambda: len(looked) == 2)
-        assert device.server.calls == []
-
-    asyncio.run(scene())
+    device.agent.enrolment_client.update_model = update_model
+    async with running(device) as path:
+        await ask(path, "settings.set", key="cpu.share_idle", value=10)
+        assert looked == []
+        await ask(path, "settings.set", key="models.update_without_consent", value=True)
+        await until(lambda: looked)
+        await ask(path, "settings.set", key="cpu.share_idle", value=11)
+        await asyncio.sleep(0.02)
+        assert len(looked) == 1
+        device.clock.advance(24 * 3600)
+        await ask(path, "settings.set", key="cpu.share_idle", value=12)
+        await until(lambda: len(looked) == 2)
+    assert device.server.calls == []
 
 
-def test_only_a_pass_that_a_person_asked_for_waits_for_a_group_to_meet(device):
-    async def scene():
-        await device.join()
-        seen, run_cycle = [], device.agent.run_cycle
+async def test_only_a_pass_that_a_person_asked_for_waits_for_a_group_to_meet(device):
+    await device.join()
+    seen, run_cycle = [], device.agent.run_cycle
 
-        async def noted(**options):
-            seen.append(options["group_wait_s"])
-            return await run_cycle(**options)
+    async def noted(**options):
+        seen.append(options["group_wait_s"])
+        return await run_cycle(**options)
 
-        device.agent.run_cycle = noted
-        loop = device.loop()
-        for chosen in (True, False):
-            loop._once_more = chosen
-            await loop._one_pass()
-        assert seen == [CHOSEN_PATIENCE_S, 0]
-
-    asyncio.run(scene())
+    device.agent.run_cycle = noted
+    loop = device.loop()
+    for chosen in (True, False):
+        loop._once_more = chosen
+        await loop._one_pass()
+    assert seen == [CHOSEN_PATIENCE_S, 0]

@@ -46,29 +46,25 @@ def test_status_travels_unchanged(device):
         ("SERVER_CERTIFICATE", None, AgentState.ERROR),
     ],
 )
-def test_a_fault_shows_as_a_reason_or_an_error_until_a_pass_succeeds(device, code, reason, state):
-    async def scene():
-        await device.join()
-        device.server.fail("offer", UserActionError(code, "It broke.", "Mend it."))
-        with pytest.raises(UserActionError):
-            await device.run_cycle()
-        assert codes(device) == ([reason] if reason else [])
-        status = device.agent.status()
-        assert (status.state, status.notes) == (state, ("It broke. Mend it.",))
-        device.server.fail("offer", None)
+async def test_a_fault_shows_as_a_reason_or_an_error_until_a_pass_succeeds(
+    device, code, reason, state
+):
+    await device.join()
+    device.server.fail("offer", UserActionError(code, "It broke.", "Mend it."))
+    with pytest.raises(UserActionError):
         await device.run_cycle()
-        assert (codes(device), device.agent.status().state) == ([], AgentState.WAITING)
+    assert codes(device) == ([reason] if reason else [])
+    status = device.agent.status()
+    assert (status.state, status.notes) == (state, ("It broke. Mend it.",))
+    device.server.fail("offer", None)
+    await device.run_cycle()
+    assert (codes(device), device.agent.status().state) == ([], AgentState.WAITING)
 
-    asyncio.run(scene())
 
-
-def test_stale_consent_needs_attention(device):
-    async def scene():
-        await device.grant()
-        await device.call("enroll", invitation=device.server.invitation())
-        assert device.agent.status().state is AgentState.ATTENTION
-
-    asyncio.run(scene())
+async def test_stale_consent_needs_attention(device):
+    await device.grant()
+    await device.call("enroll", invitation=device.server.invitation())
+    assert device.agent.status().state is AgentState.ATTENTION
 
 
 def test_conditions_are_shown_with_what_was_read(device):
@@ -91,27 +87,24 @@ def test_conditions_are_shown_with_what_was_read(device):
     assert codes(device)[-3:] == ["ON_BATTERY", "NOTHING_TO_LEARN", "METERED"]
 
 
-def test_p5_a_ledger_that_was_altered_counts_as_spent(device):
-    async def scene():
-        await device.join()
+async def test_p5_a_ledger_that_was_altered_counts_as_spent(device):
+    await device.join()
+    await device.run_cycle()
+    assert 0 < device.agent.status().budget.epsilon_ledger < 1
+    device.agent.close()
+    raw = sqlite3.connect(device.home / "agent.sqlite3")
+    raw.execute("DROP TRIGGER charge_no_update")
+    raw.execute("UPDATE charge SET body = '{}'")
+    raw.commit()
+    raw.close()
+    device.start()
+    device.server.next_round()
+    budget = device.agent.status().budget
+    assert budget.epsilon_ledger == budget.epsilon_period
+    assert codes(device) == ["BUDGET_SPENT"]
+    with pytest.raises(UserActionError) as raised:
         await device.run_cycle()
-        assert 0 < device.agent.status().budget.epsilon_ledger < 1
-        device.agent.close()
-        raw = sqlite3.connect(device.home / "agent.sqlite3")
-        raw.execute("DROP TRIGGER charge_no_update")
-        raw.execute("UPDATE charge SET body = '{}'")
-        raw.commit()
-        raw.close()
-        device.start()
-        device.server.next_round()
-        budget = device.agent.status().budget
-        assert budget.epsilon_ledger == budget.epsilon_period
-        assert codes(device) == ["BUDGET_SPENT"]
-        with pytest.raises(UserActionError) as raised:
-            await device.run_cycle()
-        assert raised.value.code == "CHAIN_BROKEN"
-        assert len(device.server.updates) == 1
-        page = await device.call("ledger", verify=True)
-        assert (page["verified"], len(page["problems"])) == (False, 1)
-
-    asyncio.run(scene())
+    assert raised.value.code == "CHAIN_BROKEN"
+    assert len(device.server.updates) == 1
+    page = await device.call("ledger", verify=True)
+    assert (page["verified"], len(page["problems"])) == (False, 1)

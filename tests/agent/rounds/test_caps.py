@@ -2,89 +2,78 @@
 of a day, the budget.
 """
 
-import asyncio
-
 from agent.errors import PeerError
 from agent.rounds import budget_gate
 from tests.fakes.in_process_fleet import outcomes
 
 
-def test_p4_an_abort_after_the_charge_allows_one_re_seal_with_fresh_noise(
+async def test_p4_an_abort_after_the_charge_allows_one_re_seal_with_fresh_noise(
     fleet,
 ):
-    async def scene():
-        await fleet.join()
-        fleet.server.lies["masked"] = lambda *_: lie()
+    await fleet.join()
+    fleet.server.lies["masked"] = lambda *_: lie()
 
-        def lie():
-            raise PeerError("ROUND_CLOSED", "The group ended.", "")
+    def lie():
+        raise PeerError("ROUND_CLOSED", "The group ended.", "")
 
-        bodies = []
-        for attempt in range(1, 5):
-            results = await fleet.meet(group_wait_s=60 if attempt < 3 else 0)
-            charges = fleet.devices[0].agent.ledger.charges()
-            if attempt < 3:
-                assert outcomes(results) == ["round_closed"] * 3
-                assert len(charges) == attempt
-                bodies.append(charges[-1].body_sha256)
-            else:
-                assert outcomes(results) == ["waiting"] * 3
-                assert "what it may for this model" in results[0].text
-                assert len(charges) == 2
-            assert (fleet.devices[0].agent.runner.trained is None) == (attempt >= 2)
-            fleet.server.same_model_again()
-        assert len(set(bodies)) == 2
-        assert len({charge.attempt for charge in fleet.devices[0].agent.ledger.charges()}) == 2
-        assert fleet.devices[0].worker.calls == ["train", "seal", "seal"]
-
-    asyncio.run(scene())
+    bodies = []
+    for attempt in range(1, 5):
+        results = await fleet.meet(group_wait_s=60 if attempt < 3 else 0)
+        charges = fleet.devices[0].agent.ledger.charges()
+        if attempt < 3:
+            assert outcomes(results) == ["round_closed"] * 3
+            assert len(charges) == attempt
+            bodies.append(charges[-1].body_sha256)
+        else:
+            assert outcomes(results) == ["waiting"] * 3
+            assert "what it may for this model" in results[0].text
+            assert len(charges) == 2
+        assert (fleet.devices[0].agent.runner.trained is None) == (attempt >= 2)
+        fleet.server.same_model_again()
+    assert len(set(bodies)) == 2
+    assert len({charge.attempt for charge in fleet.devices[0].agent.ledger.charges()}) == 2
+    assert fleet.devices[0].worker.calls == ["train", "seal", "seal"]
 
 
-def test_p4_aborts_before_the_charge_cost_nothing_however_many(fleet):
-    async def scene():
-        await fleet.join()
+async def test_p4_aborts_before_the_charge_cost_nothing_however_many(fleet):
+    await fleet.join()
 
-        def lie(*_):
-            raise PeerError("ROUND_CLOSED", "The group ended.", "")
+    def lie(*_):
+        raise PeerError("ROUND_CLOSED", "The group ended.", "")
 
-        fleet.server.lies["shares"] = lie
-        for _ in range(4):
-            assert outcomes(await fleet.meet()) == ["round_closed"] * 3
-            fleet.server.same_model_again()
-        assert all(device.agent.ledger.charges() == [] for device in fleet.devices)
-        fleet.server.lies.clear()
-        assert outcomes(await fleet.meet()) == ["sent"] * 3
-        assert fleet.devices[0].worker.calls == ["train", "seal"]
-
-    asyncio.run(scene())
+    fleet.server.lies["shares"] = lie
+    for _ in range(4):
+        assert outcomes(await fleet.meet()) == ["round_closed"] * 3
+        fleet.server.same_model_again()
+    assert all(device.agent.ledger.charges() == [] for device in fleet.devices)
+    fleet.server.lies.clear()
+    assert outcomes(await fleet.meet()) == ["sent"] * 3
+    assert fleet.devices[0].worker.calls == ["train", "seal"]
 
 
-def test_p5_a_spent_budget_refuses_the_next_meeting_and_says_when_also_after_a_restart(fleet):
-    async def scene():
-        await fleet.join()
-        seen = []
-        for _ in range(9):
-            seen.append(set(outcomes(await fleet.meet(group_wait_s=30))))
-            fleet.server.next_round()
-        assert seen[0] == {"sent"}
-        assert seen[-1] == {"budget_spent"}
-        device = fleet.devices[0]
-        for _ in range(2):
-            status = await device.call("status")
-            assert status["budget"]["epsilon_ledger"] <= 1.0
-            assert status["budget"]["epsilon_local"] > status["budget"]["epsilon_ledger"]
-            assert status["budget"]["may_take_part_at"] > fleet.clock.now()
-            reason = next(
-                reason for reason in status["reasons"] if reason["code"] == "BUDGET_SPENT"
-            )
-            assert reason["until"] == status["budget"]["may_take_part_at"]
-            device.restart()
-        assert device.worker.calls.count("train") == sum("sent" in one for one in seen)
-
-    asyncio.run(scene())
+async def test_p5_a_spent_budget_refuses_the_next_meeting_and_says_when_also_after_a_restart(fleet):
+    await fleet.join()
+    seen = []
+    for _ in range(9):
+        seen.append(set(outcomes(await fleet.meet(group_wait_s=30))))
+        fleet.server.next_round()
+    assert seen[0] == {"sent"}
+    assert seen[-1] == {"budget_spent"}
+    device = fleet.devices[0]
+    for _ in range(2):
+        status = await device.call("status")
+        assert status["budget"]["epsilon_ledger"] <= 1.0
+        assert status["budget"]["epsilon_local"] > status["budget"]["epsilon_ledger"]
+        assert status["budget"]["may_take_part_at"] > fleet.clock.now()
+        reason = next(reason for reason in status["reasons"] if reason["code"] == "BUDGET_SPENT")
+        assert reason["until"] == status["budget"]["may_take_part_at"]
+        device.restart()
+    assert device.worker.calls.count("train") == sum("sent" in one for one in seen)
 
 
-def test_p4_a_server_with_a_new_model_for_every_lie_meets_the_cap_of_a_day(fleet, monkeypatch):
+async def test_p4_a_server_with_a_new_model_for_every_lie_meets_the_cap_of_a_day(
+    fleet, monkeypatch
+):
     """Each aborted round on a model of its own costs one charge: the budget and the cap of charged
     rounds a day end that.
     """
@@ -93,20 +82,17 @@ def test_p4_a_server_with_a_new_model_for_every_lie_meets_the_cap_of_a_day(fleet
     def lie(*_):
         raise PeerError("ROUND_CLOSED", "The group ended.", "")
 
-    async def scene():
-        await fleet.join()
-        fleet.server.lies["masked"] = lie
-        for _ in range(3):
-            assert outcomes(await fleet.meet()) == ["round_closed"] * 3
-            fleet.server.next_round()
-        results = await fleet.meet(group_wait_s=0)
-        assert outcomes(results) == ["waiting"] * 3
-        assert "often enough today" in results[0].text
-        assert results[0].reasons[0].until > fleet.clock.now()
-        assert [len(device.agent.ledger.charges()) for device in fleet.devices] == [3, 3, 3]
-        fleet.clock.advance(24 * 3600 + 1)
-        fleet.server.lies.clear()
+    await fleet.join()
+    fleet.server.lies["masked"] = lie
+    for _ in range(3):
+        assert outcomes(await fleet.meet()) == ["round_closed"] * 3
         fleet.server.next_round()
-        assert outcomes(await fleet.meet()) == ["sent"] * 3
-
-    asyncio.run(scene())
+    results = await fleet.meet(group_wait_s=0)
+    assert outcomes(results) == ["waiting"] * 3
+    assert "often enough today" in results[0].text
+    assert results[0].reasons[0].until > fleet.clock.now()
+    assert [len(device.agent.ledger.charges()) for device in fleet.devices] == [3, 3, 3]
+    fleet.clock.advance(24 * 3600 + 1)
+    fleet.server.lies.clear()
+    fleet.server.next_round()
+    assert outcomes(await fleet.meet()) == ["sent"] * 3

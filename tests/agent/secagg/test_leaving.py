@@ -12,144 +12,126 @@ from tests.fakes.in_process_fleet import PHASES, device_id, outcomes, until, wai
 
 
 @pytest.mark.parametrize("place", PHASES)
-def test_p2_withdrawing_in_a_round_wipes_it_at_once_and_says_one_data_free_leave(
+async def test_p2_withdrawing_in_a_round_wipes_it_at_once_and_says_one_data_free_leave(
     fleet_of_four, place
 ):
     fleet = fleet_of_four
 
-    async def scene():
-        await fleet.join()
-        await fleet.all_ready()
-        victim = fleet.devices[0]
-        name = device_id(victim)
-        if place == "inbox masked":  # somebody is late, so the set of inputs is open
-            fleet.devices[1].worker.gates["seal"] = asyncio.Event()
-        running = await wait_at(fleet, victim, place)
-        charged = len(victim.agent.ledger.charges())
-        started = asyncio.get_running_loop().time()
-        status = await victim.call("consent.withdraw", surface="tray")
-        assert asyncio.get_running_loop().time() - started < 1
-        assert status["consent"]["state"] == "WITHDRAWN"
-        assert list((victim.home / "scratch").iterdir()) == []
-        assert victim.agent.runner.trained is None
-        await until(lambda: name in fleet.server.left)
-        for held in fleet.devices[1].worker.gates.values():
-            held.set()
-        said = fleet.server.said(name)
-        body = next(
-            body for who, what, body in fleet.server.bodies if (who, what) == (name, "leave")
-        )
-        assert codec.decode_leave(body, codec.round_context(fleet.server.config)) == (
-            "withdrawn",
-            (),
-        )
-        results = await asyncio.gather(*running, return_exceptions=True)
-        assert outcomes(results) == ["stopped", "sent", "sent", "sent"]
-        assert fleet.server.said(name) == said
-        assert said.count("leave") == 1
-        (group,) = fleet.server.groups
-        assert (name in group.result.devices) == (
-            place == "inbox consistency"
-        )  # the set of inputs was fixed before
-        assert len(victim.agent.ledger.charges()) == charged
-        assert victim.agent.ledger.unsent() == []
-
-    asyncio.run(scene())
+    await fleet.join()
+    await fleet.all_ready()
+    victim = fleet.devices[0]
+    name = device_id(victim)
+    if place == "inbox masked":  # somebody is late, so the set of inputs is open
+        fleet.devices[1].worker.gates["seal"] = asyncio.Event()
+    running = await wait_at(fleet, victim, place)
+    charged = len(victim.agent.ledger.charges())
+    started = asyncio.get_running_loop().time()
+    status = await victim.call("consent.withdraw", surface="tray")
+    assert asyncio.get_running_loop().time() - started < 1
+    assert status["consent"]["state"] == "WITHDRAWN"
+    assert list((victim.home / "scratch").iterdir()) == []
+    assert victim.agent.runner.trained is None
+    await until(lambda: name in fleet.server.left)
+    for held in fleet.devices[1].worker.gates.values():
+        held.set()
+    said = fleet.server.said(name)
+    body = next(body for who, what, body in fleet.server.bodies if (who, what) == (name, "leave"))
+    assert codec.decode_leave(body, codec.round_context(fleet.server.config)) == (
+        "withdrawn",
+        (),
+    )
+    results = await asyncio.gather(*running, return_exceptions=True)
+    assert outcomes(results) == ["stopped", "sent", "sent", "sent"]
+    assert fleet.server.said(name) == said
+    assert said.count("leave") == 1
+    (group,) = fleet.server.groups
+    assert (name in group.result.devices) == (
+        place == "inbox consistency"
+    )  # the set of inputs was fixed before
+    assert len(victim.agent.ledger.charges()) == charged
+    assert victim.agent.ledger.unsent() == []
 
 
 @pytest.mark.parametrize("place", PHASES)
-def test_p2_a_pause_leaves_before_the_masked_input_and_finishes_after_it(fleet_of_four, place):
+async def test_p2_a_pause_leaves_before_the_masked_input_and_finishes_after_it(
+    fleet_of_four, place
+):
     fleet = fleet_of_four
 
-    async def scene():
-        await fleet.join()
-        await fleet.all_ready()
-        victim = fleet.devices[0]
-        name = device_id(victim)
-        running = await wait_at(fleet, victim, place)
-        await victim.call("pause")
-        fleet.server.lies.clear()
-        results = await asyncio.gather(*running, return_exceptions=True)
-        leaves = place in ("inbox advertise", "inbox shares", "seal")
-        assert outcomes(results) == ["stopped" if leaves else "sent", "sent", "sent", "sent"]
-        if leaves:
-            await until(lambda: name in fleet.server.left)
-            assert victim.agent.ledger.charges() == []
-            assert victim.agent.runner.trained is not None
-        assert (await victim.run_cycle()).outcome is Outcome.WAITING
-
-    asyncio.run(scene())
+    await fleet.join()
+    await fleet.all_ready()
+    victim = fleet.devices[0]
+    name = device_id(victim)
+    running = await wait_at(fleet, victim, place)
+    await victim.call("pause")
+    fleet.server.lies.clear()
+    results = await asyncio.gather(*running, return_exceptions=True)
+    leaves = place in ("inbox advertise", "inbox shares", "seal")
+    assert outcomes(results) == ["stopped" if leaves else "sent", "sent", "sent", "sent"]
+    if leaves:
+        await until(lambda: name in fleet.server.left)
+        assert victim.agent.ledger.charges() == []
+        assert victim.agent.runner.trained is not None
+    assert (await victim.run_cycle()).outcome is Outcome.WAITING
 
 
-def test_a_pause_while_waiting_for_the_meeting_ends_the_waiting_and_keeps_the_update(fleet):
-    async def scene():
-        await fleet.join()
-        device = fleet.devices[0]
-        running = asyncio.create_task(device.run_cycle(group_wait_s=60))
-        await until(
-            lambda: device.worker.calls == ["train"] and fleet.server.calls.count("offer") > 3
-        )
-        await device.call("pause")
-        assert (await running).outcome is Outcome.STOPPED
-        assert device.agent.runner.trained is not None
-        assert fleet.server.said() == []
-
-    asyncio.run(scene())
+async def test_a_pause_while_waiting_for_the_meeting_ends_the_waiting_and_keeps_the_update(fleet):
+    await fleet.join()
+    device = fleet.devices[0]
+    running = asyncio.create_task(device.run_cycle(group_wait_s=60))
+    await until(lambda: device.worker.calls == ["train"] and fleet.server.calls.count("offer") > 3)
+    await device.call("pause")
+    assert (await running).outcome is Outcome.STOPPED
+    assert device.agent.runner.trained is not None
+    assert fleet.server.said() == []
 
 
-def test_discarding_in_a_round_leaves_it_and_past_the_masked_input_it_is_too_late(fleet_of_four):
+async def test_discarding_in_a_round_leaves_it_and_past_the_masked_input_it_is_too_late(
+    fleet_of_four,
+):
     fleet = fleet_of_four
 
-    async def scene():
-        await fleet.join()
-        await fleet.all_ready()
-        first, second = fleet.devices[:2]
-        second.worker.gates["seal"] = asyncio.Event()
-        running = await wait_at(fleet, first, "inbox masked")
-        await until(lambda: "seal" in second.worker.calls)
-        await second.call("discard")
-        await first.call("discard")
-        fleet.server.lies.clear()
-        results = await asyncio.gather(*running, return_exceptions=True)
-        assert outcomes(results) == ["sent", "stopped", "sent", "sent"]
-        assert fleet.server.left == [device_id(second)]
-        assert second.agent.runner.trained is None
-
-    asyncio.run(scene())
+    await fleet.join()
+    await fleet.all_ready()
+    first, second = fleet.devices[:2]
+    second.worker.gates["seal"] = asyncio.Event()
+    running = await wait_at(fleet, first, "inbox masked")
+    await until(lambda: "seal" in second.worker.calls)
+    await second.call("discard")
+    await first.call("discard")
+    fleet.server.lies.clear()
+    results = await asyncio.gather(*running, return_exceptions=True)
+    assert outcomes(results) == ["sent", "stopped", "sent", "sent"]
+    assert fleet.server.left == [device_id(second)]
+    assert second.agent.runner.trained is None
 
 
-def test_p2_erasing_in_a_round_ends_it(fleet):
-    async def scene():
-        await fleet.join()
-        await fleet.all_ready()
-        victim = fleet.devices[0]
-        running = await wait_at(fleet, victim, "inbox masked")
-        await victim.call("erase")
-        results = await asyncio.gather(*running, return_exceptions=True)
-        assert outcomes(results)[0] == "stopped"
-        assert not victim.agent.identity_file_exists()
-
-    asyncio.run(scene())
+async def test_p2_erasing_in_a_round_ends_it(fleet):
+    await fleet.join()
+    await fleet.all_ready()
+    victim = fleet.devices[0]
+    running = await wait_at(fleet, victim, "inbox masked")
+    await victim.call("erase")
+    results = await asyncio.gather(*running, return_exceptions=True)
+    assert outcomes(results)[0] == "stopped"
+    assert not victim.agent.identity_file_exists()
 
 
 @pytest.mark.parametrize("place", ["inbox shares", "inbox masked"])
-def test_the_end_of_the_program_leaves_a_group_that_can_do_without_it(fleet_of_four, place):
+async def test_the_end_of_the_program_leaves_a_group_that_can_do_without_it(fleet_of_four, place):
     fleet = fleet_of_four
 
-    async def scene():
-        await fleet.join()
-        await fleet.all_ready()
-        victim = fleet.devices[0]
-        name = device_id(victim)
-        running = await wait_at(fleet, victim, place)
-        started = asyncio.get_running_loop().time()
-        await victim.agent.runner.quit()
-        assert asyncio.get_running_loop().time() - started < 2
-        before = place == "inbox shares"
-        assert fleet.server.left == ([name] if before else [])
-        results = await asyncio.gather(*running, return_exceptions=True)
-        assert outcomes(results) == ["stopped", "sent", "sent", "sent"]
-        (group,) = fleet.server.groups
-        assert (name in group.result.devices) != before
-
-    asyncio.run(scene())
+    await fleet.join()
+    await fleet.all_ready()
+    victim = fleet.devices[0]
+    name = device_id(victim)
+    running = await wait_at(fleet, victim, place)
+    started = asyncio.get_running_loop().time()
+    await victim.agent.runner.quit()
+    assert asyncio.get_running_loop().time() - started < 2
+    before = place == "inbox shares"
+    assert fleet.server.left == ([name] if before else [])
+    results = await asyncio.gather(*running, return_exceptions=True)
+    assert outcomes(results) == ["stopped", "sent", "sent", "sent"]
+    (group,) = fleet.server.groups
+    assert (name in group.result.devices) != before

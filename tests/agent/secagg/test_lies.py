@@ -2,7 +2,6 @@
 lie.
 """
 
-import asyncio
 from dataclasses import replace
 
 import pytest
@@ -25,83 +24,74 @@ from tests.fakes.in_process_fleet import device_id, outcomes
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_p3_an_offer_that_breaks_the_devices_bounds_is_refused_and_said(fleet, change, code):
+async def test_p3_an_offer_that_breaks_the_devices_bounds_is_refused_and_said(fleet, change, code):
     from agent.protocol.messages import Mode
 
-    async def scene():
-        await fleet.join()
-        device = fleet.devices[0]
-        changed = {name: Mode(value) if name == "mode" else value for name, value in change.items()}
-        bad = replace(fleet.server.config, **changed)
-        now = fleet.clock.now()
-        fleet.server.lies["offer"] = lambda made, _: replace(
-            made, round=bad, join_opens=now, join_closes=now + 20
-        )
-        with pytest.raises(PeerError) as raised:
-            await device.run_cycle()
-        assert raised.value.code == code
-        assert device.worker.calls == []
-        assert fleet.server.said() == []
-        status = await device.call("status")
-        assert status["state"] == "error"
-        assert any(raised.value.message in note for note in status["notes"])
-
-    asyncio.run(scene())
+    await fleet.join()
+    device = fleet.devices[0]
+    changed = {name: Mode(value) if name == "mode" else value for name, value in change.items()}
+    bad = replace(fleet.server.config, **changed)
+    now = fleet.clock.now()
+    fleet.server.lies["offer"] = lambda made, _: replace(
+        made, round=bad, join_opens=now, join_closes=now + 20
+    )
+    with pytest.raises(PeerError) as raised:
+        await device.run_cycle()
+    assert raised.value.code == code
+    assert device.worker.calls == []
+    assert fleet.server.said() == []
+    status = await device.call("status")
+    assert status["state"] == "error"
+    assert any(raised.value.message in note for note in status["notes"])
 
 
 @pytest.mark.parametrize("stale", ["", "other authority", "expired", "older"])
-def test_p3_without_a_current_list_of_revoked_certificates_no_group_is_joined(fleet, stale):
+async def test_p3_without_a_current_list_of_revoked_certificates_no_group_is_joined(fleet, stale):
     from server_stub.ca.certificates import revocation_list
     from tests.fakes.ca import TestAuthority
 
-    async def scene():
-        await fleet.join()
-        await fleet.all_ready()
-        device, now = fleet.devices[0], fleet.clock.now()
-        fleet.devices = fleet.devices[:1]
-        fleet.server.expected = 1
-        authority = fleet.server.authority
-        if stale == "older":
-            device.agent.enrolment_client.revoked(
-                revocation_list(authority.certificate, authority.key, 9, [], now)
-            )
-        other = TestAuthority()
-        lists = {
-            "": "",
-            "other authority": revocation_list(other.certificate, other.key, 5, [], now),
-            "expired": revocation_list(
-                authority.certificate, authority.key, 5, [], now - 3 * 24 * 3600
-            ),
-            "older": revocation_list(authority.certificate, authority.key, 5, [], now),
-        }
-        fleet.server.lies["offer"] = lambda made, _: replace(made, crl_pem=lists[stale])
-        (error,) = await fleet.meet()
-        assert isinstance(error, AegisError)
-        assert error.code == {"expired": "REVOCATIONS_EXPIRED", "older": "REVOCATIONS_OLDER"}.get(
-            stale, "REVOCATIONS_BAD"
+    await fleet.join()
+    await fleet.all_ready()
+    device, now = fleet.devices[0], fleet.clock.now()
+    fleet.devices = fleet.devices[:1]
+    fleet.server.expected = 1
+    authority = fleet.server.authority
+    if stale == "older":
+        device.agent.enrolment_client.revoked(
+            revocation_list(authority.certificate, authority.key, 9, [], now)
         )
-        assert fleet.server.said() == []
-        assert device.agent.ledger.charges() == []
+    other = TestAuthority()
+    lists = {
+        "": "",
+        "other authority": revocation_list(other.certificate, other.key, 5, [], now),
+        "expired": revocation_list(
+            authority.certificate, authority.key, 5, [], now - 3 * 24 * 3600
+        ),
+        "older": revocation_list(authority.certificate, authority.key, 5, [], now),
+    }
+    fleet.server.lies["offer"] = lambda made, _: replace(made, crl_pem=lists[stale])
+    (error,) = await fleet.meet()
+    assert isinstance(error, AegisError)
+    assert error.code == {"expired": "REVOCATIONS_EXPIRED", "older": "REVOCATIONS_OLDER"}.get(
+        stale, "REVOCATIONS_BAD"
+    )
+    assert fleet.server.said() == []
+    assert device.agent.ledger.charges() == []
 
-    asyncio.run(scene())
 
-
-def test_p6_a_revoked_member_ends_the_meeting_for_who_knows_of_it(fleet_of_four):
+async def test_p6_a_revoked_member_ends_the_meeting_for_who_knows_of_it(fleet_of_four):
     from tests.fakes.group_aggregator import serial_of
 
     fleet = fleet_of_four
 
-    async def scene():
-        await fleet.join()
-        await fleet.all_ready()
-        fleet.server.revoked.append((serial_of(fleet.devices[0]), fleet.clock.now()))
-        results = await fleet.meet()
-        assert outcomes(results) == ["ROSTER_REVOKED"] * 4
-        assert sorted(set(fleet.server.left)) == sorted(map(device_id, fleet.devices))
-        assert all(device.agent.ledger.charges() == [] for device in fleet.devices)
-        assert all(device.agent.runner.trained is not None for device in fleet.devices)
-
-    asyncio.run(scene())
+    await fleet.join()
+    await fleet.all_ready()
+    fleet.server.revoked.append((serial_of(fleet.devices[0]), fleet.clock.now()))
+    results = await fleet.meet()
+    assert outcomes(results) == ["ROSTER_REVOKED"] * 4
+    assert sorted(set(fleet.server.left)) == sorted(map(device_id, fleet.devices))
+    assert all(device.agent.ledger.charges() == [] for device in fleet.devices)
+    assert all(device.agent.runner.trained is not None for device in fleet.devices)
 
 
 def without_one(true, who, context):
@@ -144,71 +134,62 @@ LIES = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_p6_a_device_that_is_lied_to_refuses_says_why_and_leaves_by_the_code(fleet, lie):
+async def test_p6_a_device_that_is_lied_to_refuses_says_why_and_leaves_by_the_code(fleet, lie):
     place, change, code, charged = LIES[lie]
 
-    async def scene():
-        await fleet.join()
-        await fleet.all_ready()
-        victim = fleet.devices[0]
-        name = device_id(victim)
-        first = codec.round_context(fleet.server.config)
+    await fleet.join()
+    await fleet.all_ready()
+    victim = fleet.devices[0]
+    name = device_id(victim)
+    first = codec.round_context(fleet.server.config)
 
-        def told(true, who):
-            if who != name:
-                return true
-            context = first if place == "advertise" else fleet.server.groups[0]._context
-            return change(true, who, context)
+    def told(true, who):
+        if who != name:
+            return true
+        context = first if place == "advertise" else fleet.server.groups[0]._context
+        return change(true, who, context)
 
-        fleet.server.lies[place] = told
-        error, *_ = await fleet.meet(group_wait_s=20)
-        assert isinstance(error, PeerError)
-        assert code in (None, error.code)
-        assert len(victim.agent.ledger.charges()) == charged
-        left = next(
-            codec.decode_leave(body, first)
-            for who, what, body in fleet.server.bodies
-            if (who, what) == (name, "leave")
-        )
-        assert left[0] == error.code
-        assert len(left[1]) == (code == "SHARE_UNREADABLE")  # the dealer who is blamed
-        status = await victim.call("status")
-        assert status["state"] == "error"
-        assert any(error.message in note for note in status["notes"])
-        assert victim.agent.runner.trained is not None  # for one re-seal
-        assert victim.agent.runner._group._turn is None
-
-    asyncio.run(scene())
+    fleet.server.lies[place] = told
+    error, *_ = await fleet.meet(group_wait_s=20)
+    assert isinstance(error, PeerError)
+    assert code in (None, error.code)
+    assert len(victim.agent.ledger.charges()) == charged
+    left = next(
+        codec.decode_leave(body, first)
+        for who, what, body in fleet.server.bodies
+        if (who, what) == (name, "leave")
+    )
+    assert left[0] == error.code
+    assert len(left[1]) == (code == "SHARE_UNREADABLE")  # the dealer who is blamed
+    status = await victim.call("status")
+    assert status["state"] == "error"
+    assert any(error.message in note for note in status["notes"])
+    assert victim.agent.runner.trained is not None  # for one re-seal
+    assert victim.agent.runner._group._turn is None
 
 
-def test_a_round_that_is_older_than_one_already_met_is_refused(fleet):
-    async def scene():
-        await fleet.join()
-        assert outcomes(await fleet.meet()) == ["sent"] * 3
-        first = fleet.server.config
-        fleet.server.next_round()
-        fleet.server.next_round()
-        assert outcomes(await fleet.meet()) == ["sent"] * 3
-        fleet.server.next_round()
-        old = replace(fleet.server.config, round_id=first.round_id)
-        now = fleet.clock.now()
-        fleet.server.lies["offer"] = lambda made, _: replace(
-            made, round=old, join_opens=now, join_closes=now + 20
-        )
-        assert outcomes(await fleet.meet()) == ["ROUND_OLDER"] * 3
-
-    asyncio.run(scene())
+async def test_a_round_that_is_older_than_one_already_met_is_refused(fleet):
+    await fleet.join()
+    assert outcomes(await fleet.meet()) == ["sent"] * 3
+    first = fleet.server.config
+    fleet.server.next_round()
+    fleet.server.next_round()
+    assert outcomes(await fleet.meet()) == ["sent"] * 3
+    fleet.server.next_round()
+    old = replace(fleet.server.config, round_id=first.round_id)
+    now = fleet.clock.now()
+    fleet.server.lies["offer"] = lambda made, _: replace(
+        made, round=old, join_opens=now, join_closes=now + 20
+    )
+    assert outcomes(await fleet.meet()) == ["ROUND_OLDER"] * 3
 
 
-def test_p3_a_device_hides_among_its_own_minimum_whatever_the_round_says(fleet_of_four):
+async def test_p3_a_device_hides_among_its_own_minimum_whatever_the_round_says(fleet_of_four):
     """The limits of a device may be above the round's: then the offer itself is refused."""
     fleet = fleet_of_four
 
-    async def scene():
-        await fleet.join()
-        fleet.devices[0].options["limits"] = lambda: replace(LIMITS, min_group=4)
-        fleet.devices[0].restart()
-        assert outcomes(await fleet.meet(group_wait_s=20))[0] == "GROUP_TOO_SMALL"
-        assert fleet.devices[0].agent.ledger.charges() == []
-
-    asyncio.run(scene())
+    await fleet.join()
+    fleet.devices[0].options["limits"] = lambda: replace(LIMITS, min_group=4)
+    fleet.devices[0].restart()
+    assert outcomes(await fleet.meet(group_wait_s=20))[0] == "GROUP_TOO_SMALL"
+    assert fleet.devices[0].agent.ledger.charges() == []

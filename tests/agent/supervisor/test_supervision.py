@@ -87,25 +87,22 @@ def test_what_workers_use_is_known_while_they_run_and_counted_once_when_they_end
 SILENT = (sys.executable, "-c", "import sys; sys.stdin.buffer.read()")
 
 
-def test_a_pass_that_is_stopped_takes_no_scan_with_it(tmp_path):
-    async def scene():
-        worker = ProcessWorker(tmp_path, command=SILENT)
-        scan = asyncio.create_task(worker.scan(["/nothing"], b""))
-        train = asyncio.create_task(worker.train(_Task(), b"", b"", b"", "x", b""))
-        async with asyncio.timeout(60):
-            while len(worker._children) < 2:
-                await asyncio.sleep(0.005)
-        await worker.stop((Job.TRAIN, Job.SEAL))
-        with pytest.raises(UserActionError) as raised:
-            await train
-        assert raised.value.code == "WORKER_STOPPED"
-        assert list(worker._children.values()) == [Job.SCAN]
-        assert not scan.done()
-        await worker.stop()
-        with pytest.raises(UserActionError):
-            await scan
-
-    asyncio.run(scene())
+async def test_a_pass_that_is_stopped_takes_no_scan_with_it(tmp_path):
+    worker = ProcessWorker(tmp_path, command=SILENT)
+    scan = asyncio.create_task(worker.scan(["/nothing"], b""))
+    train = asyncio.create_task(worker.train(_Task(), b"", b"", b"", "x", b""))
+    async with asyncio.timeout(60):
+        while len(worker._children) < 2:
+            await asyncio.sleep(0.005)
+    await worker.stop((Job.TRAIN, Job.SEAL))
+    with pytest.raises(UserActionError) as raised:
+        await train
+    assert raised.value.code == "WORKER_STOPPED"
+    assert list(worker._children.values()) == [Job.SCAN]
+    assert not scan.done()
+    await worker.stop()
+    with pytest.raises(UserActionError):
+        await scan
 
 
 class _Task:
