@@ -145,10 +145,10 @@ def _icons(place: Path) -> None:
 
 
 def _manpage(version: str, date: datetime) -> str:
-    from agent.cli.main import _parser
+    from agent.cli.main import parser
 
     os.environ["COLUMNS"] = "200"
-    return manpage(_parser(), f"{date:%Y-%m-%d}", version)
+    return manpage(parser(), f"{date:%Y-%m-%d}", version)
 
 
 def _control(tree: Path, version: str) -> None:

@@ -1,15 +1,15 @@
-"""The commands' answers as text for a terminal."""
+"""Renders the answers of commands as text for a terminal."""
 
 from datetime import datetime
 from typing import Any
 
 Shown = dict[str, Any]
-MOST_NOT_PE = 10
-"""A folder may hold very many other files; beyond so many they are only counted."""
+MAX_NOT_PE_LISTED = 10
+"""A folder may hold thousands of other files; beyond this number they are only counted."""
 
 
 def status_text(status: Shown) -> str:
-    """State, reasons, budget, model, data: what a person wants to know first."""
+    """State and reasons first, then budget, model and data."""
     consent, budget, model = status["consent"], status["budget"], status["model"]
     lines = [
         f"State:    {status['state']}" + (f" - {status['activity']}" if status["activity"] else "")
@@ -28,13 +28,12 @@ def status_text(status: Shown) -> str:
         for reason in status["reasons"]
     )
     lines.append(
-        f"Budget:   ε {budget['epsilon_ledger']:.3g} of {budget['epsilon_period']:g} used in"
-        f" {budget['period_days']} days (δ {budget['delta']:g}); if the sum's protection failed:"
-        f" {budget['epsilon_local']:.3g}; lifetime: {budget['epsilon_lifetime']:.3g} of"
-        f" {budget['epsilon_lifetime_ceiling']:g}"
+        f"Budget:   ε {budget['epsilon_ledger']:.3g} of {budget['epsilon_period']:g} spent in"
+        f" {budget['period_days']} days (δ {budget['delta']:g});"
+        f" {_other_epsilons(budget)}"
     )
     if budget["may_take_part_at"]:
-        lines.append(f"          may take part again{_until(budget['may_take_part_at'], '')}")
+        lines.append(f"          can take part again from {_time(budget['may_take_part_at'])}")
     kind = "demonstration model" if model["demonstration"] else f"version {model['version']}"
     lines.append(f"Model:    {kind}")
     lines.append(
@@ -42,20 +41,19 @@ def status_text(status: Shown) -> str:
     )
     sent = status["sent"]
     lines.append(
-        f"Sent:     {sent['count']} updates, {sent['bytes_up']}"
-        f" bytes{_until(sent['last_at'], ', last')}"
+        f"Sent:     {_count(sent['count'], 'update')}, {sent['bytes_up']} bytes"
+        + _until(sent["last_at"], ", last")
     )
     if status["next_at"]:
         lines.append(f"Next:    {_until(status['next_at'], '')}")
     if work := status["work"]:
-        takes = (
-            f"; training takes {work['measured_text']}, {work['memory_mib']:.0f} MiB"
+        use = (
+            f"; training uses {work['measured_text']} and {work['memory_mib']:.0f} MiB"
             if work["measured_text"]
             else ""
         )
-        lines.append(
-            f"Limit:    {work['limit_text']}{takes}" + (" (held back)" if work["held"] else "")
-        )
+        suspended = " (suspended)" if work["held"] else ""
+        lines.append(f"Limit:    {work['limit_text']}{use}{suspended}")
     if stop := status["last_stop"]:
         lines.append(f"Stopped:  {stop['text']}")
     if status["group_floor"]:
@@ -72,17 +70,19 @@ def notice_text(notice: Shown) -> str:
     details = "\n\n".join(f"{heading}\n  {text}" for heading, text in notice["details"])
     first = "\n\n".join(notice["first_layer"])
     return (
-        f"{notice['title']}\n\n{first}\n\n{notice['question']}\n\n-- {notice['details_label']}"
-        f" --\n\n{details}\n\nNow: {notice['state']}. Notice: {notice['notice_id']}\nYes: aegis"
-        f" consent grant --accept {notice['notice_id']}\nNo: do nothing, or aegis consent withdraw"
+        f"{notice['title']}\n\n{first}\n\n{notice['question']}\n\n"
+        f"-- {notice['details_label']} --\n\n{details}\n\n"
+        f"Now: {notice['state']}. Notice: {notice['notice_id']}\n"
+        f"Yes: aegis consent grant --accept {notice['notice_id']}\n"
+        "No: do nothing, or aegis consent withdraw"
     )
 
 
 def withdrawn_text(status: Shown, ledger: Shown) -> str:
-    """What is stopped, what is deleted, and what cannot be undone, told from the ledger (C12)."""
+    """What stops, what is deleted, and what the ledger says cannot be undone (C12)."""
     lines = [
-        f"Consent is {status['consent']['state']}. Nothing runs; what waited to be sent was"
-        " deleted."
+        f"Consent is {status['consent']['state']}. Nothing runs; updates that waited to be sent"
+        " were deleted."
     ]
     acknowledged = {
         entry["charge_seq"] for entry in ledger["outbox"] if entry["state"] == "acknowledged"
@@ -96,18 +96,15 @@ def withdrawn_text(status: Shown, ledger: Shown) -> str:
             if len(set(versions)) == 1
             else f"versions {min(versions)} to {max(versions)}"
         )
-        what, them = (
-            ("1 update was", "it")
-            if len(versions) == 1
-            else (f"{len(versions)} updates were", "they")
-        )
+        is_one = len(versions) == 1
         lines.append(
-            f"{what} received before and may be part of the model from {span} on; {them} cannot be"
-            " taken out again."
+            f"{_count(len(versions), 'update')} {'was' if is_one else 'were'} received before and"
+            f" may be part of the model from {span} on; {'it' if is_one else 'they'} cannot be taken"
+            " out again."
         )
     lines.append(
-        "Your samples and the record of what was sent are still here; aegis erase removes"
-        " everything, here and at the server."
+        "Your samples and the record of what was sent are still here. To remove everything, here"
+        " and at the server: aegis erase"
     )
     return "\n".join(lines)
 
@@ -115,8 +112,8 @@ def withdrawn_text(status: Shown, ledger: Shown) -> str:
 def enrolled_text(result: Shown) -> str:
     operator = result["operator"]
     return (
-        f"Invitation of {operator['name']} ({result['server']}) kept; nothing was contacted.\n"
-        "The server is contacted once you have agreed: aegis consent show"
+        f"Stored the invitation from {operator['name']} ({result['server']}). No server has been"
+        " contacted yet;\nthat happens once you have agreed: aegis consent show"
     )
 
 
@@ -134,23 +131,25 @@ def setting_text(entry: Shown) -> str:
 
 def added_text(result: Shown) -> str:
     lines = [
-        f"{result['added']} rows added, {result['known']} known already, {len(result['refused'])}"
-        " refused."
+        f"{_count(result['added'], 'row')} added, {result['known']} already stored,"
+        f" {len(result['refused'])} refused."
     ]
     others = [item for item in result["refused"] if item["code"] == "NOT_PE"]
     shown = (
         result["refused"]
-        if len(others) <= MOST_NOT_PE
+        if len(others) <= MAX_NOT_PE_LISTED
         else [item for item in result["refused"] if item["code"] != "NOT_PE"]
     )
     lines.extend(f"{item['path']}: {item['message']}" for item in shown)
-    if len(others) > MOST_NOT_PE:
+    if len(others) > MAX_NOT_PE_LISTED:
         lines.append(f"{len(others)} files are not Windows executables (PE).")
     return "\n".join(lines)
 
 
 def samples_text(result: Shown) -> str:
-    lines = [f"{result['total']} rows: {result['benign']} benign, {result['malicious']} malicious."]
+    lines = [
+        f"{_count(result['total'], 'row')}: {result['benign']} benign, {result['malicious']} malicious."
+    ]
     lines.extend(
         f"{row['id']:>6}  {row['label']:<9}  {_time(row['added_at'])}  {row['source']}"
         for row in result["rows"]
@@ -181,36 +180,40 @@ def ledger_text(result: Shown) -> str:
     for charge in result["charges"]:
         entry = states.get(charge["seq"], {})
         lines.append(
-            f"{charge['seq']:>4}  {charge['time']}  round {charge['round_id']}  {charge['mode']}  ε"
-            f" {charge['epsilon']:.3g}  {charge['body_bytes']} bytes  {entry.get('state', '')} "
-            f" {charge['body_sha256'][:16]}"
+            f"{charge['seq']:>4}  {charge['time']}  round {charge['round_id']}  {charge['mode']}"
+            f"  ε {charge['epsilon']:.3g}  {charge['body_bytes']} bytes"
+            f"  {entry.get('state', '')}  {charge['body_sha256'][:16]}"
         )
     lines.append(
-        f"{totals['charges']} charge{'' if totals['charges'] == 1 else 's'}, {totals['sent']}"
-        f" acknowledged, {totals['bytes_up']} bytes; this period ε {totals['epsilon_ledger']:.3g}"
-        f" of {totals['epsilon_period']:g} (δ {totals['delta']:g}); if the sum's protection failed:"
-        f" {totals['epsilon_local']:.3g}; lifetime {totals['epsilon_lifetime']:.3g} of"
-        f" {totals['epsilon_lifetime_ceiling']:g}"
+        f"{_count(totals['charges'], 'charge')}, {totals['sent']} acknowledged,"
+        f" {totals['bytes_up']} bytes; this period ε {totals['epsilon_ledger']:.3g} of"
+        f" {totals['epsilon_period']:g} (δ {totals['delta']:g}); {_other_epsilons(totals)}"
     )
     lines.extend(f"PROBLEM: {problem}" for problem in result["problems"])
     if result["verified"]:
-        lines.append("Verified: the chain is whole, the stored bytes and the signed receipts fit.")
+        lines.append(
+            "Verified: the chain is complete, and stored bytes and signed receipts match it."
+        )
     return "\n".join(lines)
+
+
+def quit_text(result: Shown) -> str:
+    return "The agent is ending." if result["was_running"] else "No agent is running."
 
 
 def erased_text(result: Shown) -> str:
     if result["server_cannot_be_told"]:
         return (
-            "Everything here is gone. The server could not be told, because the key was not"
-            " readable; ask the operator."
+            "Everything on this computer is gone. The server could not be told, because the key"
+            " could not be read; ask the operator."
         )
     if result["pending"]:
         return (
-            "Everything here is gone. The server has not confirmed yet; AegisAI keeps trying (aegis"
-            " erase tries at once)."
+            "Everything on this computer is gone. The server has not confirmed yet; AegisAI keeps"
+            " trying. To try now: aegis erase"
         )
     return (
-        "Everything is gone, here and at the server. To take part again you need a new invitation."
+        "Everything is gone, here and at the server. To take part again, you need a new invitation."
     )
 
 
@@ -223,6 +226,18 @@ def doctor_text(result: Shown) -> str:
             + (f"\n       {check['mend']}" if check["mend"] else "")
         )
     return "\n".join(lines)
+
+
+def _other_epsilons(epsilons: Shown) -> str:
+    return (
+        f"if the sum's protection failed: {epsilons['epsilon_local']:.3g};"
+        f" lifetime: {epsilons['epsilon_lifetime']:.3g} of"
+        f" {epsilons['epsilon_lifetime_ceiling']:g}"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _value(value: object) -> str:

@@ -77,10 +77,10 @@ def test_the_manual_page_has_every_command():
 
         from manpage import manpage
 
-        from agent.cli.main import _parser
+        from agent.cli.main import parser
     finally:
         sys.path.pop(0)
-    page = manpage(_parser(), f"{datetime(2026, 1, 1, tzinfo=UTC):%Y-%m-%d}", "1.0")
+    page = manpage(parser(), f"{datetime(2026, 1, 1, tzinfo=UTC):%Y-%m-%d}", "1.0")
     for command in ("status", "consent grant", "samples add", "scan", "erase", "doctor"):
         assert f".B aegis {command}" in page
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from agent.cli import main
+from agent.cli import backend, main, render
 from agent.daemon.instance_lock import HomeLock
 from agent.ipc.client import socket_path
 from tests.fakes.aggregator import FakeAggregator
@@ -194,7 +194,7 @@ def test_a_command_line_that_cannot_be_understood_exits_2(aegis, words):
 
 
 def test_two_agents_on_one_home_the_second_says_so(aegis, tmp_path, monkeypatch):
-    monkeypatch.setattr(main, "LOCK_WAIT_S", 0.1)
+    monkeypatch.setattr(backend, "LOCK_WAIT_S", 0.1)
     (tmp_path / "home").mkdir()
     with HomeLock(tmp_path / "home" / "lock"):
         code, _, err = aegis("run")
@@ -309,11 +309,9 @@ def test_p1_without_consent_no_connection_is_opened(tmp_path):
     ids=["one", "two"],
 )
 def test_c12_a_withdrawal_says_what_cannot_be_taken_back(count, said):
-    from agent.cli.render import withdrawn_text
-
     ledger = {
         "outbox": [{"charge_seq": number, "state": "acknowledged"} for number in range(count)],
         "charges": [{"seq": number, "model_version": number} for number in range(count)],
     }
-    text = withdrawn_text({"consent": {"state": "WITHDRAWN"}}, ledger)
+    text = render.withdrawn_text({"consent": {"state": "WITHDRAWN"}}, ledger)
     assert said in text

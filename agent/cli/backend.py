@@ -1,0 +1,117 @@
+"""Where a command's answer comes from: the running agent over its channel, or an agent in this
+process.
+
+Without a running agent a command takes the home's lock, answers in-process and makes no network
+connection.
+"""
+
+import os
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.daemon.instance_lock import HomeLock
+from agent.errors import UserActionError
+from agent.ipc.client import Channel, NoAgentError
+from agent.paths import Home, default_home, socket_path
+
+if TYPE_CHECKING:
+    from agent.app import Agent
+
+Answer = dict[str, Any]
+"""One JSON document (docs/CONTRACT.md)."""
+
+LOCK_WAIT_S = 3.0
+"""Commands are short, so one waits for another."""
+LOCK_RETRY_S = 0.05
+
+
+def request(options: Namespace, method: str, **params: Any) -> Answer:
+    """Call one method of docs/CONTRACT.md. Raises AegisError."""
+    return reach(
+        options,
+        lambda channel: channel.call(method, params),
+        lambda agent: _call(agent, method, params),
+    )
+
+
+def reach(
+    options: Namespace,
+    over_channel: Callable[[Channel], Answer],
+    in_process: "Callable[[Agent], Answer]",
+) -> Answer:
+    """Use the running agent, or an agent of this process when none runs.
+
+    Raises UserActionError HOME_IN_USE when another process keeps the home for LOCK_WAIT_S.
+    """
+    home = home_of(options)
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while True:
+        with suppress(NoAgentError):
+            channel = channel_to_agent(options)
+            try:
+                return over_channel(channel)
+            finally:
+                channel.close()
+        with locked(home) as is_ours:
+            if is_ours:
+                return with_agent(home, in_process)
+        if time.monotonic() > deadline:
+            raise UserActionError(
+                "HOME_IN_USE",
+                "Another AegisAI process is using this home.",
+                "Wait for it to end, or choose another home with --home.",
+            )
+        time.sleep(LOCK_RETRY_S)
+
+
+def channel_to_agent(options: Namespace) -> Channel:
+    """Raises NoAgentError when no agent runs on this home."""
+    return Channel(socket_path(home_of(options).root, os.environ))
+
+
+@contextmanager
+def locked(home: Home) -> Iterator[bool]:
+    """Whether this process has the home's lock; released at the end."""
+    home.prepare()
+    lock = HomeLock(home.lock)
+    is_ours = lock.acquire()
+    try:
+        yield is_ours
+    finally:
+        lock.release()
+
+
+def with_agent(home: Home, use: "Callable[[Agent], Answer]") -> Answer:
+    """What `use` makes of an agent on this home; the caller has its lock."""
+    from agent.app import build
+
+    agent = build(home.root, on_machine=True)
+    try:
+        return use(agent)
+    finally:
+        agent.close()
+
+
+def home_of(options: Namespace) -> Home:
+    """The home that --home names, else the default one."""
+    chosen = Path(options.home) if options.home else default_home(os.environ)
+    return Home(chosen.absolute())
+
+
+def no_agent() -> UserActionError:
+    """For commands that only a running agent can obey."""
+    return UserActionError(
+        "NO_AGENT",
+        "No agent is running.",
+        "Start one with aegis run, or run one cycle with aegis run --once.",
+    )
+
+
+def _call(agent: "Agent", method: str, params: dict[str, Any]) -> Answer:
+    import asyncio
+
+    return asyncio.run(agent.service.call(method, params))

@@ -1,0 +1,459 @@
+"""Every command of `aegis` that this package answers, as one table.
+
+A command turns its options into a JSON answer; `main` prints that answer as JSON or as text.
+"""
+
+import json
+import os
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.cli import render
+from agent.cli.backend import (
+    Answer,
+    channel_to_agent,
+    home_of,
+    locked,
+    no_agent,
+    reach,
+    request,
+    with_agent,
+)
+from agent.cli.parser import Argument, Command, argument
+from agent.errors import UserActionError
+from agent.ipc.client import NoAgentError
+
+if TYPE_CHECKING:
+    from agent.app import Agent
+    from agent.paths import Home
+
+MAX_LOG_BYTES = 512 * 1024
+MAX_INVITATION_CHARS = 32 * 1024
+MAX_TEXT_FILE_CHARS = 64 * 1024
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _ask(method: str, *names: str) -> Callable[[Namespace], Answer]:
+    """A command that calls one method; its parameters are the options called `names`."""
+
+    def answer(options: Namespace) -> Answer:
+        params = {name: getattr(options, name) for name in names}
+        return request(options, method, **{k: v for k, v in params.items() if v is not None})
+
+    return answer
+
+
+# Running an agent.
+
+
+def _run(options: Namespace) -> Answer | None:
+    import asyncio
+
+    home = home_of(options)
+    _disable_core_dumps()
+    with locked(home) as is_ours:
+        if not is_ours:
+            raise UserActionError(
+                "AGENT_RUNNING",
+                "An agent is using this home already.",
+                "Use aegis run-now, or aegis quit first.",
+            )
+        _start_log(home)
+        if options.once:
+            return with_agent(home, lambda agent: asyncio.run(_run_once(agent)))
+        with_agent(home, lambda agent: asyncio.run(_serve(agent)))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # A blocking network call may still hang; quitting does not wait for it.
+
+
+async def _run_once(agent: "Agent") -> Answer:
+    from agent.rounds.runner import CHOSEN_PATIENCE_S
+
+    result = await agent.run_cycle(hold_s=0, group_wait_s=CHOSEN_PATIENCE_S)
+    return result.to_json()
+
+
+async def _serve(agent: "Agent") -> Answer:
+    from agent.daemon.loop import Loop
+
+    await Loop(agent).run()
+    return {}
+
+
+def _start_log(home: "Home") -> None:
+    """Log fixed event names with fields to stderr and into the home."""
+    import logging
+    import logging.handlers
+
+    file = logging.handlers.RotatingFileHandler(
+        home.logs / "agent.log", maxBytes=MAX_LOG_BYTES, backupCount=1, delay=True
+    )
+    form = "%(asctime)s %(levelname)s %(name)s %(message)s"
+    logging.basicConfig(
+        level=logging.INFO, format=form, handlers=[logging.StreamHandler(sys.stderr), file]
+    )
+
+
+def _disable_core_dumps() -> None:
+    """The agent holds keys in memory while it works."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _status(options: Namespace) -> Answer | None:
+    if not options.watch:
+        return request(options, "status")
+    try:
+        channel = channel_to_agent(options)
+    except NoAgentError as error:
+        raise no_agent() from error
+    try:
+        for status in channel.events():
+            text = _json(status) if options.json else render.status_text(status) + "\n"
+            print(text, flush=True)
+    finally:
+        channel.close()
+    return None
+
+
+def _run_now(options: Namespace) -> Answer:
+    def refuse(_: "Agent") -> Answer:
+        raise no_agent()
+
+    return reach(options, lambda channel: channel.call("run_now", {}), refuse)
+
+
+def _quit(options: Namespace) -> Answer:
+    return reach(
+        options,
+        lambda channel: {"was_running": True, **channel.call("quit", {})},
+        lambda _: {"was_running": False},
+    )
+
+
+def _pause(options: Namespace) -> Answer:
+    return request(options, "pause", **_pause_params(options.duration))
+
+
+def _pause_params(duration: str | None) -> dict[str, int]:
+    if duration is None:
+        return {}
+    if duration == "tomorrow":
+        today = time.localtime()
+        midnight = time.mktime((today.tm_year, today.tm_mon, today.tm_mday + 1, 0, 0, 0, 0, 0, -1))
+        return {"until": int(midnight)}
+    number, unit = (duration[:-1], duration[-1]) if duration[-1:] in UNITS_S else (duration, "m")
+    if not number.isdigit() or len(number) > 6:
+        raise UserActionError(
+            "BAD_VALUE",
+            f"A duration is a number with s, m, h or d, or tomorrow; got {duration[:20]!r}.",
+            "Example: aegis pause 15m",
+        )
+    return {"seconds": int(number) * UNITS_S[unit]}
+
+
+# Consent and enrolment.
+
+
+def _consent_show(options: Namespace) -> Answer:
+    return request(options, "consent.show", locale=_locale())
+
+
+def _consent_grant(options: Namespace) -> Answer:
+    notice = _consent_show(options)
+    if not options.json:
+        print(render.notice_text(notice))
+    if options.accept != notice["notice_id"]:
+        raise UserActionError(
+            "NOTICE_NOT_ACCEPTED",
+            "The notice above has another id." if options.accept else "You have not agreed yet.",
+            f"To agree: aegis consent grant --accept {notice['notice_id']}",
+        )
+    return request(
+        options,
+        "consent.grant",
+        notice_id=notice["notice_id"],
+        text_sha256=notice["text_sha256"],
+        surface="cli",
+        locale=notice["locale"],
+    )
+
+
+def _consent_withdraw(options: Namespace) -> Answer | None:
+    status = request(options, "consent.withdraw", surface="cli")
+    if options.json:
+        return status
+    print(render.withdrawn_text(status, request(options, "ledger")), flush=True)
+    return None
+
+
+def _locale() -> str:
+    names = ("LC_ALL", "LC_MESSAGES", "LANG")
+    return next((os.environ[name] for name in names if os.environ.get(name)), "en")
+
+
+def _enroll(options: Namespace) -> Answer:
+    if options.invitation and not (options.server or options.token or options.ca):
+        return request(options, "enroll", invitation=_invitation(options.invitation))
+    if options.server and options.token and not options.invitation:
+        ca_pem = _read_text(options.ca) if options.ca else ""
+        return request(options, "enroll", server=options.server, token=options.token, ca_pem=ca_pem)
+    raise UserActionError(
+        "BAD_PARAMS",
+        "Give either an invitation, or --server with --token (and --ca).",
+        "See aegis enroll --help.",
+    )
+
+
+def _invitation(text: str) -> str:
+    """The invitation itself, a file that holds it, or "-" for standard input."""
+    if text == "-":
+        return sys.stdin.read(MAX_INVITATION_CHARS)
+    return text if text.startswith("aegis") else _read_text(text)
+
+
+def _read_text(name: str) -> str:
+    try:
+        with Path(name).open(encoding="utf-8") as file:
+            return file.read(MAX_TEXT_FILE_CHARS)
+    except (OSError, ValueError) as error:
+        raise UserActionError(
+            "CANNOT_READ", f"The file {name!r} cannot be read.", "Check its name."
+        ) from error
+
+
+# Files and samples. Paths are made absolute here, because the agent has another working folder.
+
+
+def _samples_add(options: Namespace) -> Answer:
+    paths = [_absolute(path) for path in options.paths]
+    return request(options, "samples.add", paths=paths, label=options.label)
+
+
+def _samples_import(options: Namespace) -> Answer:
+    return request(options, "samples.import", path=_absolute(options.file))
+
+
+def _scan(options: Namespace) -> Answer:
+    return request(options, "scan", paths=[_absolute(path) for path in options.paths])
+
+
+def _export(options: Namespace) -> Answer:
+    path = _absolute(options.file)
+    return request(options, "export", path=path, server=options.with_server)
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(path)  # noqa: PTH100 - Path.absolute() keeps "..", resolve() follows links
+
+
+def _failed_if_all_refused(answer: Answer) -> int:
+    return int(bool(answer["refused"]) and not answer["added"] + answer["known"])
+
+
+def _failed_if_unverified(answer: Answer) -> int:
+    return int(answer["verified"] is False)
+
+
+def _json(value: object, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+PATHS = argument("paths", nargs="+", metavar="PATH", help="a file, or a folder to search")
+PAGE: tuple[Argument, ...] = (
+    argument("--offset", type=int, default=0, metavar="N", help="skip the first N"),
+    argument("--limit", type=int, default=200, metavar="N", help="show at most N (default: 200)"),
+)
+
+GROUPS = {
+    "consent": "read the notice, agree, withdraw",
+    "settings": "your settings",
+    "samples": "local training data",
+}
+
+TABLE = (
+    Command(
+        "run",
+        "run the agent without a screen",
+        _run,
+        lambda cycle: f"{cycle['outcome']}: {cycle['text']}",
+        (
+            argument(
+                "--once",
+                action="store_true",
+                help="run one cycle and end; it waits only for a group that is about to meet",
+            ),
+        ),
+    ),
+    Command(
+        "status",
+        "state, every reason for waiting, budget, model",
+        _status,
+        render.status_text,
+        (argument("--watch", action="store_true", help="stay and print every change"),),
+    ),
+    Command("consent show", "the notice, and your decision", _consent_show, render.notice_text),
+    Command(
+        "consent grant",
+        "agree to the notice that is printed",
+        _consent_grant,
+        render.status_text,
+        (argument("--accept", metavar="NOTICE_ID", help="the id of the notice you have read"),),
+    ),
+    Command("consent withdraw", "withdraw; all work stops at once", _consent_withdraw),
+    Command(
+        "pause",
+        "pause for a while, or until you resume",
+        _pause,
+        render.status_text,
+        (
+            argument(
+                "duration",
+                nargs="?",
+                metavar="DURATION",
+                help="15m, 1h, 2d or tomorrow; without it, until you resume",
+            ),
+        ),
+    ),
+    Command("resume", "end the pause", _ask("resume"), render.status_text),
+    Command("run-now", "let the running agent run one cycle now", _run_now, render.status_text),
+    Command(
+        "discard", "delete the finished update that waits", _ask("discard"), render.status_text
+    ),
+    Command("quit", "end the running agent", _quit, render.quit_text),
+    Command(
+        "enroll",
+        "store an invitation; the server is contacted only once you have agreed",
+        _enroll,
+        render.enrolled_text,
+        (
+            argument(
+                "invitation",
+                nargs="?",
+                metavar="INVITATION",
+                help="the text, a file that holds it, or - for standard input",
+            ),
+            argument(
+                "--server",
+                metavar="URL",
+                help="without an invitation: the server's address, with --token",
+            ),
+            argument("--token", metavar="T", help="the one-time token from the server's operator"),
+            argument("--ca", metavar="FILE", help="the server's certificate authority (PEM)"),
+        ),
+    ),
+    Command(
+        "settings get",
+        "show one setting or all of them, with what each means",
+        _ask("settings.get", "key"),
+        render.settings_text,
+        (argument("key", nargs="?", metavar="KEY", help="only this one"),),
+    ),
+    Command(
+        "settings set",
+        "change a setting, for example: aegis settings set cpu.share_idle 20",
+        _ask("settings.set", "key", "value"),
+        render.setting_text,
+        (
+            argument("key", metavar="KEY", help="as aegis settings get lists it"),
+            argument("value", metavar="VALUE", help="the new value, without its unit"),
+        ),
+    ),
+    Command(
+        "samples add",
+        "learn from program files",
+        _samples_add,
+        render.added_text,
+        (
+            PATHS,
+            argument(
+                "--label",
+                required=True,
+                choices=("malicious", "benign"),
+                help="what all these files are",
+            ),
+        ),
+        _failed_if_all_refused,
+    ),
+    Command(
+        "samples list",
+        "list the stored rows",
+        _ask("samples.list", "offset", "limit"),
+        render.samples_text,
+        PAGE,
+    ),
+    Command(
+        "samples import",
+        "add the rows of a table: .npz with X (n, 29) and y (n,)",
+        _samples_import,
+        render.added_text,
+        (argument("file", metavar="FILE.npz"),),
+        _failed_if_all_refused,
+    ),
+    Command(
+        "samples clear",
+        "remove all rows",
+        _ask("samples.clear"),
+        lambda answer: f"{answer['removed']} rows removed.",
+    ),
+    Command(
+        "scan",
+        "score files or folders with the current model, on this computer",
+        _scan,
+        render.scan_text,
+        (PATHS,),
+    ),
+    Command(
+        "ledger",
+        "every upload and every privacy charge",
+        _ask("ledger", "verify", "offset", "limit"),
+        render.ledger_text,
+        (
+            argument(
+                "--verify",
+                action="store_true",
+                help="check the chain, the stored bytes and the receipts",
+            ),
+            *PAGE,
+        ),
+        _failed_if_unverified,
+    ),
+    Command(
+        "sent",
+        "one upload: header, size, digest, receipt and bytes",
+        _ask("sent.show", "attempt"),
+        lambda answer: _json(answer, indent=2),
+        (argument("attempt", metavar="ATTEMPT", help="as aegis ledger --json lists it"),),
+    ),
+    Command(
+        "export",
+        "write everything held about you to one JSON file",
+        _export,
+        lambda answer: f"{answer['bytes']} bytes written to {answer['file']}",
+        (
+            argument("file", metavar="FILE"),
+            argument(
+                "--with-server",
+                action="store_true",
+                help="also ask the server what it holds about this device",
+            ),
+        ),
+    ),
+    Command(
+        "erase", "forget everything, here and at the server", _ask("erase"), render.erased_text
+    ),
+    Command(
+        "doctor",
+        "what works on this computer, what does not, and how to fix it",
+        _ask("doctor"),
+        render.doctor_text,
+    ),
+)
