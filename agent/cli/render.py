@@ -99,8 +99,8 @@ def withdrawn_text(status: Shown, ledger: Shown) -> str:
         is_one = len(versions) == 1
         lines.append(
             f"{_count(len(versions), 'update')} {'was' if is_one else 'were'} received before and"
-            f" may be part of the model from {span} on; {'it' if is_one else 'they'} cannot be taken"
-            " out again."
+            f" may be part of the model from {span} on; {'it' if is_one else 'they'} cannot be"
+            " taken out again."
         )
     lines.append(
         "Your samples and the record of what was sent are still here. To remove everything, here"
@@ -148,7 +148,8 @@ def added_text(result: Shown) -> str:
 
 def samples_text(result: Shown) -> str:
     lines = [
-        f"{_count(result['total'], 'row')}: {result['benign']} benign, {result['malicious']} malicious."
+        f"{_count(result['total'], 'row')}: {result['benign']} benign,"
+        f" {result['malicious']} malicious."
     ]
     lines.extend(
         f"{row['id']:>6}  {row['label']:<9}  {_time(row['added_at'])}  {row['source']}"

@@ -1,4 +1,4 @@
-"""The table of commands becomes a parser: every row is reachable, and no option can be shortened."""
+"""The parser made from the table: it reaches every row and accepts no shortened option."""
 
 import pytest
 

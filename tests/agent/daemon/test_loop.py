@@ -338,9 +338,7 @@ async def test_a_waiting_erase_request_is_delivered_by_the_running_agent(device)
         assert (await ask(path, "status"))["erase_pending"] is False
 
 
-async def test_a_dead_server_is_told_of_an_erase_every_half_hour_and_a_locked_keyring_is_asked_then_too(
-    device, monkeypatch
-):
+async def test_an_unreachable_server_gets_the_erase_request_every_half_hour(device, monkeypatch):
     def locked(_):
         raise UserActionError("KEYRING_LOCKED", "", "")
 
