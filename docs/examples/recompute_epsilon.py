@@ -1,13 +1,13 @@
-"""Read a device's ledger and recompute ε from its charges, with a second implementation of the bound.
+"""Read a device's ledger and recompute ε from its charges, with a second implementation.
 
-usage: aegis export mine.json && python docs/examples/recompute_epsilon.py mine.json
-   or: aegis ledger --json --limit 1000000 > ledger.json && python docs/examples/recompute_epsilon.py ledger.json
+usage: python docs/examples/recompute_epsilon.py FILE
 
-A charge holds ρ in units of 2⁻⁴⁰. Sums of ρ become ε at δ by the smallest value over a > 1 of
+FILE is what `aegis export FILE` wrote, or the output of `aegis ledger --json --limit 1000000`.
+A charge holds ρ in units of 2⁻⁴⁰. A sum of ρ becomes ε at δ by the smallest value over a > 1 of
 
-    a·ρ + ln(1 − 1/a) − ln(δ·a)/(a − 1)          (Canonne, Kamath, Steinke 2020)
+    a·ρ + ln(1 - 1/a) - ln(δ·a)/(a - 1)          (Canonne, Kamath, Steinke 2020)
 
-Every a gives a valid ε, so a coarse search can only err on the safe side. Nothing of AegisAI is imported here.
+Every a gives a valid ε, so a coarse search errs on the safe side. Nothing of AegisAI is imported.
 """
 
 import json
@@ -28,13 +28,16 @@ def main() -> int:
     """Compare with what the program says; 1 when they differ."""
     document = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     ledger = document.get("ledger", document)
-    totals, delta = ledger["totals"], ledger["totals"]["delta"]
-    rho = sum(charge["rho_units"] for charge in ledger["charges"]) / 2**40
-    rho_local = sum(charge["rho_local_units"] for charge in ledger["charges"]) / 2**40
-    print(f"{len(ledger['charges'])} charges, ρ = {rho:.6f}, δ = {delta:g}")
-    print(f"lifetime ε: recomputed {epsilon(rho, delta):.6f}, the program says {totals['epsilon_lifetime']:.6f}")
+    charges, said = ledger["charges"], ledger["totals"]["epsilon_lifetime"]
+    delta = ledger["totals"]["delta"]
+    rho, rho_local = (
+        sum(charge[name] for charge in charges) / 2**40 for name in ("rho_units", "rho_local_units")
+    )
+    ours = epsilon(rho, delta)
+    print(f"{len(charges)} charges, ρ = {rho:.6f}, δ = {delta:g}")
+    print(f"lifetime ε: recomputed {ours:.6f}, the program says {said:.6f}")
     print(f"if the protection of the sums failed: {epsilon(rho_local, delta):.6f}")
-    return 0 if math.isclose(epsilon(rho, delta), totals["epsilon_lifetime"], rel_tol=1e-5, abs_tol=1e-9) else 1
+    return 0 if math.isclose(ours, said, rel_tol=1e-5, abs_tol=1e-9) else 1
 
 
 if __name__ == "__main__":

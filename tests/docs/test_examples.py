@@ -33,7 +33,10 @@ def environ(tmp_path):
     """As in a clone with `.venv/bin` on the path; `aegis` is this working copy's."""
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name, command in (("aegis", f'"{sys.executable}" -m agent'), ("python", f'"{sys.executable}"')):
+    for name, command in (
+        ("aegis", f'"{sys.executable}" -m agent'),
+        ("python", f'"{sys.executable}"'),
+    ):
         program = programs / name
         program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
         program.chmod(0o755)
@@ -67,7 +70,7 @@ def test_files_are_scored_by_the_packaged_model(environ):
     first, last = said.splitlines()
     assert first.split()[1] == "benign"
     assert first.endswith("example.bin")
-    assert last.startswith("1 files scored by the demonstration model, 1 are no Windows programs")
+    assert last.startswith("1 files scored by the demonstration model; 1 are no Windows programs")
 
 
 def test_a_table_holds_rows_for_devices_and_the_same_rows_to_judge_on(environ, tmp_path):
@@ -75,7 +78,18 @@ def test_a_table_holds_rows_for_devices_and_the_same_rows_to_judge_on(environ, t
     for devices in (3, 5):
         path = tmp_path / f"{devices}.npz"
         script = EXAMPLES / "make_table.py"
-        run(environ, "python", script, path, "--devices", devices, "--rows-each", 20, "--holdout", 90)
+        run(
+            environ,
+            "python",
+            script,
+            path,
+            "--devices",
+            devices,
+            "--rows-each",
+            20,
+            "--holdout",
+            90,
+        )
         with np.load(path) as held:
             tables[devices] = {name: held[name] for name in ("X", "y", "split")}
     for devices, table in tables.items():
