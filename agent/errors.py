@@ -28,7 +28,7 @@ class AegisError(Exception):
 
 
 class UserActionError(AegisError):
-    """The person at this computer can mend it."""
+    """The person at this computer can act on it."""
 
 
 class OperatorActionError(AegisError):

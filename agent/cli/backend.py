@@ -19,7 +19,7 @@ from agent.ipc.client import Channel, NoAgentError
 from agent.paths import Home, default_home, socket_path
 
 if TYPE_CHECKING:
-    from agent.app import Agent
+    from agent.container import Agent
 
 Answer = dict[str, Any]
 """One JSON document (docs/CONTRACT.md)."""
@@ -89,7 +89,7 @@ def with_agent(home: Home, use: "Callable[[Agent], Answer]") -> Answer:
     """What `use` makes of an agent on this home; the caller has its lock."""
     from agent.app import build
 
-    agent = build(home.root, on_machine=True)
+    agent = build(home.root, watch_machine=True)
     try:
         return use(agent)
     finally:

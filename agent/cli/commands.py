@@ -29,7 +29,7 @@ from agent.errors import UserActionError
 from agent.ipc.client import NoAgentError
 
 if TYPE_CHECKING:
-    from agent.app import Agent
+    from agent.container import Agent
     from agent.paths import Home
 
 MAX_LOG_BYTES = 512 * 1024
@@ -75,7 +75,7 @@ def _run(options: Namespace) -> Answer | None:
 async def _run_once(agent: "Agent") -> Answer:
     from agent.rounds.runner import CHOSEN_PATIENCE_S
 
-    result = await agent.run_cycle(hold_s=0, group_wait_s=CHOSEN_PATIENCE_S)
+    result = await agent.cycles.run(hold_s=0, group_wait_s=CHOSEN_PATIENCE_S)
     return result.to_json()
 
 

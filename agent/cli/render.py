@@ -224,7 +224,7 @@ def doctor_text(result: Shown) -> str:
         mark = {True: "ok  ", False: "BAD ", None: "    "}[check["ok"]]
         lines.append(
             f"{mark} {check['name']}: {check['value']}"
-            + (f"\n       {check['mend']}" if check["mend"] else "")
+            + (f"\n       {check['remedy']}" if check["remedy"] else "")
         )
     return "\n".join(lines)
 

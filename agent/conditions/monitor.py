@@ -55,7 +55,7 @@ class Probes(Protocol):
 
 
 class Monitor:
-    """The conditions of this machine (agent.app.Conditions)."""
+    """The conditions of this machine (agent.conditions.interface.Conditions)."""
 
     def __init__(
         self,

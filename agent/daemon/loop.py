@@ -13,13 +13,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from agent.app import Agent
 from agent.clock import set_back, slept
+from agent.container import Agent
 from agent.daemon import scheduler
 from agent.errors import AegisError, InternalError
 from agent.ipc.client import socket_path
 from agent.ipc.server import ChannelServer
-from agent.reports.status_builder import blocking_reasons
 from agent.rounds.runner import CHOSEN_PATIENCE_S
 
 log = logging.getLogger(__name__)
@@ -67,10 +66,9 @@ class Loop:
             agent.service.call,
             lambda: agent.status().to_json(),
         )
-        agent.attach(
-            wake=self._changed_by_a_person, run_now=self._run_now, request_quit=self._quit.set
-        )
-        agent.on_change(self._push_soon)
+        agent.signals.connect_loop(run_now=self._run_now, request_quit=self._quit.set)
+        agent.signals.on_user_change(self._changed_by_a_person)
+        agent.signals.on_change(self._push_soon)
 
     async def run(self) -> None:
         """Serve until quit or a signal. Raises UserActionError CHANNEL_UNSAFE."""
@@ -81,7 +79,7 @@ class Loop:
             ):  # not on Windows, nor off the main thread
                 loop.add_signal_handler(number, self._quit.set)
         await self._channel.open()
-        self._agent.on_change(self._watch_machine)
+        self._agent.signals.on_change(self._watch_machine)
         self._watch_machine()
         log.info("agent.started")
         passes = asyncio.create_task(self._always())
@@ -94,7 +92,7 @@ class Loop:
             for task in (passes, quitting, *([self._watching] if self._watching else [])):
                 task.cancel()
             await self._agent.runner.quit()
-            await self._agent.worker().stop()
+            await self._agent.worker_host.worker().stop()
             await self._channel.close()
             log.info("agent.stopped")
 
@@ -108,7 +106,7 @@ class Loop:
             except Exception as error:
                 log.exception("loop.broken")
                 shown = error if isinstance(error, AegisError) else _INTERNAL
-                self._agent.faults = self._agent.faults.after_fault(shown)
+                self._agent.cycles.failed(shown)
                 await self._sleep(TICK_S)
 
     async def _passes(self) -> None:
@@ -123,12 +121,12 @@ class Loop:
                 self._history = scheduler.after_wake(self._history, now)
             wall, monotonic = now, ticks
             if self._agent.gate.denial() is not None:
-                self._agent.next_at = None
+                self._agent.cycles.next_at = None
                 await self._sleep(await self._refresh_model())
                 self._history = scheduler.after_wake(self._history, self._agent.clock.now())
                 continue
             due = scheduler.next_at(self._history, draw)
-            self._agent.next_at = due
+            self._agent.cycles.next_at = due
             if not self._once_more and due > now:
                 await self._sleep(min(TICK_S, due - now))
                 continue
@@ -150,7 +148,7 @@ class Loop:
         now = self._agent.clock.now
         watching = asyncio.create_task(self._watch())
         try:
-            result = await self._agent.run_cycle(
+            result = await self._agent.cycles.run(
                 hold_s=hold_s, override=chosen, group_wait_s=CHOSEN_PATIENCE_S if chosen else 0
             )
             log.info("pass.done outcome=%s", result.outcome.value)
@@ -162,16 +160,16 @@ class Loop:
                 self._history, now(), getattr(error, "retry_after_s", 0), of_worker=of_worker
             )
             if scheduler.gave_up(self._history):
-                self._agent.faults = self._agent.faults.after_fault(_given_up(error))
+                self._agent.cycles.failed(_given_up(error))
         except (
             Exception
         ):  # a bug in a pass must not end the agent; it shows as an error and backs off
             log.exception("pass.broken")
-            self._agent.faults = self._agent.faults.after_fault(_INTERNAL)
+            self._agent.cycles.failed(_INTERNAL)
             self._history = scheduler.after_fault(self._history, now())
         finally:
             watching.cancel()
-        self._agent.changed()
+        self._agent.signals.changed()
 
     async def _watch(self) -> None:
         """While a pass is under way: stop it when consent, policy or the conditions say so."""
@@ -183,7 +181,7 @@ class Loop:
         """Read the machine's state while something may run, and only then: not without consent, nor
         while paused and at rest.
         """
-        wanted = not blocking_reasons(self._agent) or (
+        wanted = not self._agent.readiness.blocking_reasons() or (
             self._agent.runner.is_busy and self._agent.gate.denial() is None
         )
         if wanted and (self._watching is None or self._watching.done()):
@@ -202,13 +200,13 @@ class Loop:
         """A verdict or a reading is another one: a running training is held or let go at once; a
         pass that waited for it comes soon.
         """
-        self._agent.enforce()
+        self._agent.cycles.enforce()
         is_held = bool(self._agent.conditions.may_train() or self._agent.conditions.may_send())
         if self._was_held and not is_held:
             self._history = scheduler.after_lift(self._history, self._agent.clock.now())
             self._woken.set()
         self._was_held = is_held
-        self._agent.changed()
+        self._agent.signals.changed()
 
     async def _refresh_model(self) -> float | None:
         """Without consent: newer models for scanning, if the person chose so.
@@ -232,13 +230,11 @@ class Loop:
 
     async def _retry_erase(self) -> None:
         """What an erase had to leave: at once, then every POLL_S until nothing is left."""
-        from agent.api.erasure import resume
-
         now = self._agent.clock.monotonic()
         if self._erase_at is None or now >= self._erase_at:
             self._erase_at = now + scheduler.POLL_S
             try:
-                if await resume(self._agent):
+                if await self._agent.resume_erasure():
                     self._erase_at = None
             except (AegisError, OSError) as error:
                 log.warning("erase.not_resumed error=%s", error)

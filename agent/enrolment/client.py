@@ -7,14 +7,16 @@ key and token, so a crash at any point is made good by the next pass.
 
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from agent.clock import Clock
 from agent.config.effective import EffectiveConfig, Enrolment
 from agent.consent.gate import Permit
 from agent.errors import AegisError, PeerError, UserActionError
 from agent.store.values import Values
+from agent.transport.blocking import Blocking
+from agent.transport.connections import ClientFactory
 
 if TYPE_CHECKING:
     from agent.identity.identity import Identity, IdentityFile
@@ -25,26 +27,10 @@ if TYPE_CHECKING:
     from agent.transport.answers import Offer
     from agent.transport.client import AggregatorClient
 
-T = TypeVar("T")
-
 log = logging.getLogger(__name__)
 
 ISSUANCE_LOG = "issuance_log"
 """Value: the head of the authority's log when this device last looked."""
-
-
-class ClientFactory(Protocol):
-    """Makes the connection to an aggregator; a fake in tests."""
-
-    def __call__(
-        self, server: str, ca_pem: str, signing_key: str, identity: "Identity | None"
-    ) -> "AggregatorClient": ...
-
-
-class Blocking(Protocol):
-    """Runs a blocking call off the event loop."""
-
-    def __call__(self, call: Callable[[], T]) -> Awaitable[T]: ...
 
 
 class EnrolmentClient:

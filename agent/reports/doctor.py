@@ -1,23 +1,29 @@
-"""What works on this machine and what does not, each with the mend.
+"""What works on this machine and what does not, each with a remedy.
 
-Shown on request only, never sent.
+It runs on request only, and its answer is never sent.
 """
 
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
-from agent.clock import utc
+from agent.clock import Clock, utc
+from agent.conditions.interface import Conditions
+from agent.config.effective import EffectiveConfig
+from agent.consent.gate import Gate
 from agent.enrolment.client import ISSUANCE_LOG
 from agent.errors import AegisError
-from agent.identity.identity import FILE_NAME
-from agent.reports.status_builder import work_view
+from agent.identity.key_store_choice import KeyStoreChoice
+from agent.models.store import ModelStore
+from agent.paths import Home
+from agent.reports.ledger import LedgerReport
+from agent.reports.work import WorkReport
+from agent.store.values import Values
+from agent.transport.blocking import Blocking
 
-if TYPE_CHECKING:
-    from agent.app import Agent
-
-_KEYRING_MEND = (
+_KEYRING_REMEDY = (
     "unlock or start the keyring of your login, or choose another key_store in the settings before"
     " joining."
 )
@@ -33,172 +39,202 @@ MAX_AUDIT_AGE_S = 7 * 24 * 3600
 class Check:
     name: str
     ok: bool | None
-    """None: not looked at, or neither good nor bad."""
+    """None: not checked, or neither good nor bad."""
     value: str
-    mend: str = ""
+    remedy: str = ""
 
 
-async def checks(agent: "Agent") -> list[Check]:
-    """Every check in order. The keyring is only asked when consent is granted."""
-    found = [
-        Check("Python", True, sys.version.split()[0]),
-        _disk(agent),
-        _policy(agent),
-        _consent(agent),
-        _ledger(agent),
-        *await _identity(agent),
-        _model(agent),
-        *await _machine(agent),
-        *await _fences(agent),
-    ]
-    if agent.home.erase_request.exists():
-        found.append(
-            Check(
-                "erase request",
-                False,
-                "not confirmed by the server yet",
-                "Run aegis erase while online; AegisAI keeps trying.",
+@dataclass(frozen=True)
+class Doctor:
+    """Runs every check in order."""
+
+    home: Home
+    effective: EffectiveConfig
+    gate: Gate
+    ledger: LedgerReport
+    models: ModelStore
+    identity: "IdentityChecks"
+    machine: "MachineChecks"
+
+    async def checks(self) -> list[Check]:
+        """Return every check. Neither the keyring nor the machine is asked without consent."""
+        may_look = self.gate.denial() is None
+        checks = [
+            Check("Python", True, sys.version.split()[0]),
+            self._disk(),
+            self._policy(),
+            self._consent(),
+            self._ledger(),
+        ]
+        if may_look:
+            checks.extend(await self.identity.checks())
+        else:
+            checks.append(Check("keyring", None, "not asked before you have agreed"))
+        checks.append(self._model())
+        if may_look:
+            checks.extend(await self.machine.checks())
+        else:
+            checks.append(Check("this computer", None, "not looked at before you have agreed"))
+        checks.append(await self.machine.sandbox())
+        if self.home.erase_request.exists():
+            checks.append(
+                Check(
+                    "erase request",
+                    False,
+                    "not confirmed by the server yet",
+                    "Run aegis erase while online; AegisAI keeps trying.",
+                )
             )
+        return checks
+
+    def _disk(self) -> Check:
+        free = shutil.disk_usage(self.home.root).free
+        enough = free >= MIN_FREE_BYTES
+        return Check(
+            "disk", enough, f"{free // 2**20} MiB free", "" if enough else "Free some disk space."
         )
-    return found
+
+    def _policy(self) -> Check:
+        policy = self.effective.policy()
+        if policy.denied:
+            return Check("policy", False, policy.denied, "Ask your IT.")
+        managed = ", ".join(sorted(policy.bounds)) or "nothing"
+        return Check(
+            "policy", True, f"{policy.origin} manages {managed}" if policy.origin else "none"
+        )
+
+    def _consent(self) -> Check:
+        denial = self.gate.denial()
+        return Check(
+            "consent",
+            None if denial else True,
+            self.gate.consent_status().state.value,
+            f"{denial.message} {denial.remedy}" if denial else "",
+        )
+
+    def _ledger(self) -> Check:
+        problems = self.ledger.verify_ledger()
+        return Check(
+            "ledger",
+            not problems,
+            "; ".join(problems) or "whole",
+            "Run aegis ledger --verify." if problems else "",
+        )
+
+    def _model(self) -> Check:
+        version = self.models.floor().version
+        return Check(
+            "model",
+            True,
+            f"version {version}"
+            if version
+            else "version 0, the demonstration model that came with AegisAI",
+        )
 
 
-def _disk(agent: "Agent") -> Check:
-    free = shutil.disk_usage(agent.home.root).free
-    enough = free >= MIN_FREE_BYTES
-    return Check(
-        "disk", enough, f"{free // 2**20} MiB free", "" if enough else "Free some disk space."
-    )
+@dataclass(frozen=True)
+class IdentityChecks:
+    """Checks the key store, the certificate and the authority's log."""
+
+    home: Home
+    clock: Clock
+    effective: EffectiveConfig
+    values: Values
+    keys: KeyStoreChoice
+    blocking: Blocking
+
+    async def checks(self) -> list[Check]:
+        """Return the checks; this asks the keyring."""
+        facts = await self.blocking(lambda: self.keys.key_store().describe())
+        remedy = "" if facts.usable else f"{facts.problem}: {_KEYRING_REMEDY}"
+        keyring = Check("keyring", facts.usable, f"{facts.kind}: {facts.backend}", remedy)
+        if not self.keys.has_identity():
+            return [keyring, Check("identity", None, "none yet; the first pass makes it")]
+        try:
+            identity = await self.blocking(self.keys.identity_file().load)
+        except AegisError as error:
+            return [keyring, Check("identity", False, error.message, error.remedy)]
+        enrolment = self.effective.enrolment()
+        roots = enrolment.ca_pem.count("-----BEGIN CERTIFICATE-----") if enrolment else 0
+        is_current = identity.not_after > self.clock.now()
+        return [
+            keyring,
+            Check(
+                "certificate",
+                is_current,
+                f"ends {utc(identity.not_after)}",
+                "" if is_current else "AegisAI renews it when it is online.",
+            ),
+            Check(
+                "certificate is kept",
+                None,
+                f"with its key in {self.home.identity.name}, encrypted",
+                _KEPT_WHY,
+            ),
+            Check("trust roots", roots == 1, str(roots)),
+            self._issuance_log(identity.fingerprint),
+        ]
+
+    def _issuance_log(self, fingerprint: str) -> Check:
+        head: dict[str, Any] | None = self.values.get(ISSUANCE_LOG)
+        if head is None or head["certificate"] != fingerprint:
+            return Check("issuance log", None, "not looked at yet; the next pass does")
+        is_fresh = self.clock.now() - head["at"] < MAX_AUDIT_AGE_S
+        count = "1 entry" if head["size"] == 1 else f"{head['size']} entries"
+        return Check(
+            "issuance log",
+            is_fresh,
+            f"{count}, this certificate among them, looked at {utc(head['at'])}",
+            "" if is_fresh else "The server has not shown it for a week. Tell the operator.",
+        )
 
 
-def _policy(agent: "Agent") -> Check:
-    policy = agent.effective.policy()
-    if policy.denied:
-        return Check("policy", False, policy.denied, "Ask your IT.")
-    managed = ", ".join(sorted(policy.bounds)) or "nothing"
-    return Check("policy", True, f"{policy.origin} manages {managed}" if policy.origin else "none")
+@dataclass(frozen=True)
+class MachineChecks:
+    """Checks what the agent reads of this computer, and the sandbox of its worker."""
 
+    conditions: Conditions
+    work: WorkReport
+    blocking: Blocking
 
-def _consent(agent: "Agent") -> Check:
-    denial = agent.gate.denial()
-    state = agent.gate.consent_status().state.value
-    return Check(
-        "consent",
-        None if denial else True,
-        state,
-        f"{denial.message} {denial.remedy}" if denial else "",
-    )
+    async def checks(self) -> list[Check]:
+        """Return what the conditions read, from where, and what follows; this reads the machine."""
+        await self.conditions.look()
+        return [*self._readings(), *self._verdicts(), *self._work()]
 
+    def _readings(self) -> Iterator[Check]:
+        for reading in self.conditions.readings():
+            yield Check(f"reads {reading.name}", None, f"{reading.value}: {reading.source}")
+        if note := self.conditions.note():
+            yield Check("readings", None, note)
 
-def _ledger(agent: "Agent") -> Check:
-    from agent.reports.export import problems_of
+    def _verdicts(self) -> Iterator[Check]:
+        for name, reasons in (
+            ("may train", self.conditions.may_train()),
+            ("may send", self.conditions.may_send()),
+        ):
+            yield Check(name, None, " ".join(reason.text for reason in reasons) or "yes")
 
-    problems = problems_of(agent)
-    return Check(
-        "ledger",
-        not problems,
-        "; ".join(problems) or "whole",
-        "Run aegis ledger --verify." if problems else "",
-    )
+    def _work(self) -> Iterator[Check]:
+        work, stop = self.work.view(), self.work.last_stop()
+        measured = (
+            f"it takes {work.measured_text}" if work.measured_text else "nothing is trained now"
+        )
+        yield Check("processor limit", None, f"{work.limit_text}; {measured}")
+        if stop is not None:
+            yield Check("last stop", None, stop.text)
 
+    async def sandbox(self) -> Check:
+        """Try each rule of the worker's sandbox in a child process."""
+        from agent.sandbox.probe import FENCES, held_here
 
-async def _identity(agent: "Agent") -> list[Check]:
-    if agent.gate.denial() is not None:
-        return [Check("keyring", None, "not asked before you have agreed")]
-    facts = await agent.blocking(lambda: agent.keystore().describe())
-    mend = "" if facts.usable else f"{facts.problem}: {_KEYRING_MEND}"
-    found = [Check("keyring", facts.usable, f"{facts.kind}: {facts.backend}", mend)]
-    if not agent.identity_file_exists():
-        return [*found, Check("identity", None, "none yet; the first pass makes it")]
-    try:
-        identity = await agent.blocking(agent.identity_file().load)
-    except AegisError as error:
-        return [*found, Check("identity", False, error.message, error.remedy)]
-    enrolment = agent.effective.enrolment()
-    roots = enrolment.ca_pem.count("-----BEGIN CERTIFICATE-----") if enrolment else 0
-    current = identity.not_after > agent.clock.now()
-    return [
-        *found,
-        Check(
-            "certificate",
-            current,
-            f"ends {utc(identity.not_after)}",
-            "" if current else "AegisAI renews it when it is online.",
-        ),
-        Check("certificate is kept", None, f"with its key in {FILE_NAME}, encrypted", _KEPT_WHY),
-        Check("trust roots", roots == 1, str(roots)),
-        _issuance_log(agent, identity.fingerprint),
-    ]
-
-
-def _issuance_log(agent: "Agent", fingerprint: str) -> Check:
-    held = agent.values.get(ISSUANCE_LOG)
-    if held is None or held["certificate"] != fingerprint:
-        return Check("issuance log", None, "not looked at yet; the next pass does")
-    fresh = agent.clock.now() - held["at"] < MAX_AUDIT_AGE_S
-    count = "1 entry" if held["size"] == 1 else f"{held['size']} entries"
-    value = f"{count}, this certificate among them, looked at {utc(held['at'])}"
-    return Check(
-        "issuance log",
-        fresh,
-        value,
-        "" if fresh else "The server has not shown it for a week. Tell the operator.",
-    )
-
-
-async def _machine(agent: "Agent") -> list[Check]:
-    """What the conditions read, where from, and what they say; nothing is read before a yes."""
-    if agent.gate.denial() is not None:
-        return [Check("this computer", None, "not looked at before you have agreed")]
-    await agent.conditions.look()
-    found = [
-        Check(f"reads {reading.name}", None, f"{reading.value}: {reading.source}")
-        for reading in agent.conditions.readings()
-    ]
-    if note := agent.conditions.note():
-        found.append(Check("readings", None, note))
-    for name, reasons in (
-        ("may train", agent.conditions.may_train()),
-        ("may send", agent.conditions.may_send()),
-    ):
-        found.append(Check(name, None, " ".join(reason.text for reason in reasons) or "yes"))
-    work = work_view(agent)
-    measured = (
-        f"; it takes {work.measured_text}" if work.measured_text else "; nothing is trained now"
-    )
-    found.append(Check("processor limit", None, work.limit_text + measured))
-    if agent.last_stop is not None:
-        found.append(Check("last stop", None, agent.last_stop.text))
-    return found
-
-
-async def _fences(agent: "Agent") -> list[Check]:
-    """Each fence around the worker, tried in a child of its own."""
-    from agent.sandbox.probe import FENCES, held_here
-
-    held = await agent.blocking(held_here)
-    if not held:
-        return [Check("fences of the worker", None, "could not be tried here")]
-    missing = [name for name in FENCES if not held.get(name)]
-    value = ", ".join(name for name in FENCES if held.get(name)) or "none"
-    return [
-        Check(
+        held = await self.blocking(held_here)
+        if not held:
+            return Check("fences of the worker", None, "could not be tried here")
+        missing = [name for name in FENCES if not held.get(name)]
+        return Check(
             "fences of the worker",
             not missing,
-            value,
+            ", ".join(name for name in FENCES if held.get(name)) or "none",
             f"This system does not offer: {', '.join(missing)}." if missing else "",
         )
-    ]
-
-
-def _model(agent: "Agent") -> Check:
-    floor = agent.model_store().floor()
-    return Check(
-        "model",
-        True,
-        (
-            f"version {floor.version}"
-            if floor.version
-            else "version 0, the demonstration model that came with AegisAI"
-        ),
-    )

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from agent.clock import Clock
 from agent.consent.gate import Permit
-from agent.enrolment.client import Blocking
 from agent.errors import AegisError, InternalError, PeerError, UserActionError
 from agent.store.ledger import Charge, Ledger, OutboxEntry, Sending
+from agent.transport.blocking import Blocking
 
 if TYPE_CHECKING:
     from agent.protocol.messages import RoundConfig

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from agent.clock import Clock
 from agent.config.effective import EffectiveConfig
 from agent.consent.gate import Gate, Permit
-from agent.enrolment.client import Blocking, EnrolmentClient
+from agent.enrolment.client import EnrolmentClient
 from agent.errors import AegisError, InternalError, PeerError, UserActionError
 from agent.paths import Home
 from agent.protocol.jobs import Job
@@ -43,6 +43,7 @@ from agent.rounds.outcome import Activity, CycleResult, Outcome, Trained, waitin
 from agent.rounds.secagg_round import LeaveNotice, SecaggRound, already
 from agent.store.ledger import Ledger
 from agent.store.samples import Samples
+from agent.transport.blocking import Blocking
 
 if TYPE_CHECKING:
     from agent.models.verify import VerifiedModel

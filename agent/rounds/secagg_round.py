@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from agent.clock import Clock
 from agent.consent.gate import Permit
-from agent.enrolment.client import Blocking
 from agent.errors import AegisError, PeerError
 from agent.rounds.budget_gate import BudgetGate
 from agent.rounds.join_window import JoinWindow
 from agent.rounds.outbox import Outbox, check_sealed
 from agent.rounds.outcome import CycleResult, Outcome, Trained
 from agent.store.ledger import Ledger
+from agent.transport.blocking import Blocking
 
 if TYPE_CHECKING:
     from agent.identity.identity import Identity

@@ -75,7 +75,7 @@ class Database:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn SQLite's errors into ours: which one, and the mend."""
+    """Turn SQLite's errors into ours: which one, and the remedy."""
     try:
         yield
     except sqlite3.Error as error:

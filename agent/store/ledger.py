@@ -258,7 +258,8 @@ class Ledger:
         """What does not fit together, one sentence each: chain, digests, receipts. Empty when all
         is well.
 
-        The receipt's signature is checked where the aggregator's key is known (agent.api.methods).
+        The receipt's signature is checked where the aggregator's key is known
+        (agent.reports.ledger).
         """
         try:
             charges = self.charges()

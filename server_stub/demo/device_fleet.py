@@ -14,9 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from agent.app import Agent, NoConditions, build
+from agent.app import Overrides, build
+from agent.config.device_limits import mark
 from agent.consent.gate import DEMO_SURFACE
+from agent.container import Agent
 from agent.errors import AegisError, UserActionError
+from agent.paths import Home
 from agent.privacy.policy import DeviceLimits
 from agent.privacy.zcdp import epsilon
 from agent.protocol.messages import Mode
@@ -144,15 +147,17 @@ class Device:
             "XDG_RUNTIME_DIR": str(folder / "run"),
             "AEGIS_POLICY": str(folder / "no-policy"),
         }
+        home = Home(folder / f"device-{number:04d}")
+        home.prepare()
+        mark(home, floor)
         self.agent: Agent = build(
-            folder / f"device-{number:04d}",
-            worker=InProcessWorker(),
-            client_factory=self._client,
-            conditions=NoConditions(),
-            environ=environ,
-            demo=True,
-            floor=floor,
-            sleep=_brisk,
+            home.root,
+            Overrides(
+                worker=InProcessWorker(),
+                client_factory=self._client,
+                environ=environ,
+                sleep=_brisk,
+            ),
         )
 
     async def join(self, invitation: str) -> None:
@@ -194,7 +199,7 @@ class Device:
 
     async def _pass(self) -> DeviceResult:
         try:
-            result = await self.agent.run_cycle(hold_s=0, group_wait_s=TIMEOUT_S)
+            result = await self.agent.cycles.run(hold_s=0, group_wait_s=TIMEOUT_S)
         except AegisError as error:
             return DeviceResult(self.number, error.code, error.message)
         return DeviceResult(self.number, result.outcome.value, result.text)

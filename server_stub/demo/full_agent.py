@@ -70,10 +70,7 @@ class FullAgent:
         """
         self._home = Home(folder / "agent")
         self._home.prepare()
-        if floor is None:
-            self._home.demo_mark.touch(mode=0o600)
-        else:
-            mark(self._home, floor)
+        mark(self._home, floor)
         surroundings = {
             **environ,
             "AEGIS_HOME": str(self._home.root),

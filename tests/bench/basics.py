@@ -21,10 +21,10 @@ import numpy as np
 import pefile
 import setuptools
 
-from agent.app import start_model
 from agent.detector.synthetic import generate
 from agent.errors import AegisError
 from agent.ipc.client import Channel, socket_path
+from agent.models.bundled import bundled_model
 from agent.privacy.plan import plan_local
 from agent.supervisor.worker import ProcessWorker
 from tests.bench.harness import CannotMeasure, Figure, bench, median_s
@@ -47,7 +47,7 @@ def files() -> Iterator[Figure]:
         for number in range(FILES):
             shutil.copy(LAUNCHERS[number % len(LAUNCHERS)], folder / f"{number}.exe")
         paths = sorted(map(str, folder.iterdir()))
-        worker, model = ProcessWorker(folder), start_model().content
+        worker, model = ProcessWorker(folder), bundled_model().content
         scan = median_s(lambda: asyncio.run(worker.scan([name], model)), 3)
         extract = median_s(lambda: asyncio.run(worker.extract(paths)), 3)
         bare = median_s(lambda: [_bare(path) for path in paths], 3)
@@ -86,7 +86,7 @@ def jobs() -> Iterator[Figure]:
         )
         train = median_s(
             lambda: asyncio.run(
-                worker.train(TASK, start_model().content, rows, labels, scratch, key)
+                worker.train(TASK, bundled_model().content, rows, labels, scratch, key)
             ),
             3,
         )

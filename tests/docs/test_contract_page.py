@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from agent.app import build
+from agent.app import Overrides, build
 from agent.config.settings import DEFINITIONS
 from agent.consent.record import TRANSITIONS, Act
 from agent.reasons import OVERRIDABLE, ReasonCode
@@ -47,7 +47,7 @@ def test_the_settings_table_is_the_list_of_definitions():
 
 
 def test_every_method_is_described(tmp_path):
-    agent = build(tmp_path / "home", environ={"AEGIS_POLICY": str(tmp_path / "none")})
+    agent = build(tmp_path / "home", Overrides(environ={"AEGIS_POLICY": str(tmp_path / "none")}))
     assert {row[0].strip("`") for row in rows_of("## Local channel")} == agent.service.names | {
         "subscribe"
     }

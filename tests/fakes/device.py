@@ -3,9 +3,11 @@
 import asyncio
 import time
 
-from agent.app import build
+from agent.app import Overrides, build
+from agent.config import device_limits
 from agent.daemon.loop import Loop
 from agent.identity.keystore import MemoryKeyStore
+from agent.paths import Home
 from tests.fakes.aggregator import FakeAggregator
 from tests.fakes.clock import FakeClock
 from tests.fakes.worker import FakeWorker
@@ -15,12 +17,20 @@ ROW = tuple(range(29))
 
 class Device:
     def __init__(
-        self, folder, *, clock=None, aggregator=None, environ=None, worker=None, **options
+        self,
+        folder,
+        *,
+        clock=None,
+        aggregator=None,
+        environ=None,
+        worker=None,
+        demo_limits=None,
+        **overrides,
     ):
         """`worker` takes the scratch folder and makes the worker; without it a fake answers at
-        once. `options` are agent.app.build's.
+        once. `demo_limits`: the home is one that the demo made. `overrides` are agent.app's.
         """
-        self.options = options
+        self.overrides = overrides
         self.home = folder / "home"
         self.runtime = folder / "run"
         self.clock = clock or FakeClock(
@@ -34,16 +44,22 @@ class Device:
             "AEGIS_POLICY": str(folder / "policy.toml"),
             **(environ or {}),
         }
+        if demo_limits is not None:
+            Home(self.home).prepare()
+            device_limits.mark(Home(self.home), demo_limits)
         self.start()
 
     def start(self):
+        overrides = {"client_factory": self.server.client, **self.overrides}
         self.agent = build(
             self.home,
-            clock=self.clock,
-            keystore=self.keystore,
-            worker=self.worker,
-            environ=self.environ,
-            **{"client_factory": self.server.client, **self.options},
+            Overrides(
+                clock=self.clock,
+                key_store=self.keystore,
+                worker=self.worker,
+                environ=self.environ,
+                **overrides,
+            ),
         )
 
     def restart(self):
@@ -79,7 +95,7 @@ class Device:
         )
 
     async def run_cycle(self, hold_s=0, group_wait_s=0):
-        return await self.agent.run_cycle(hold_s=hold_s, group_wait_s=group_wait_s)
+        return await self.agent.cycles.run(hold_s=hold_s, group_wait_s=group_wait_s)
 
     async def pass_held_at(self, job):
         """A pass, as a task, that stands still in this job of its worker until `worker.gates[job]`

@@ -221,5 +221,5 @@ class FakeGroupClient(FakeClient):
 
 
 def serial_of(device):
-    identity = device.agent.identity_file().load()
+    identity = device.agent.keys.identity_file().load()
     return load_pem_x509_certificate(identity.certificate_pem.encode()).serial_number

@@ -55,7 +55,7 @@ class InProcessFleet:
 
 
 def device_id(device):
-    return device.agent.identity_file().load().device_id
+    return device.agent.keys.identity_file().load().device_id
 
 
 def outcomes(results):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.api.methods import Service
+from agent.api.consent import ConsentMethods
 from agent.config import machine_policy
 from agent.consent import gate, wording
 from agent.consent.record import Record, add_months
@@ -269,11 +269,11 @@ def test_c12_the_page_says_what_stays(qapp, theme):
 
 def check_c13(device):
     async def scene():
-        model = await device.agent.scanning_model()
+        model = await device.agent.scanning_models.current()
         await device.join()
-        assert (await device.agent.scanning_model()) == model
+        assert (await device.agent.scanning_models.current()) == model
         await device.call("consent.withdraw", surface="tray")
-        assert (await device.agent.scanning_model()) == model
+        assert (await device.agent.scanning_models.current()) == model
 
     run(scene())
 
@@ -285,7 +285,7 @@ def test_c13_scanning_uses_the_same_model_with_and_without_consent(device, monke
     async def lesser(agent=other.agent):
         return 1 if agent.gate.denial() is None else 0
 
-    monkeypatch.setattr(other.agent, "scanning_model", lesser)
+    monkeypatch.setattr(other.agent.scanning_models, "current", lesser)
     assert fails(check_c13, other)
     other.close()
 
@@ -435,7 +435,7 @@ def test_c17_after_a_refusal_nobody_asks_for_twelve_months(device, monkeypatch, 
     async def nag(self):
         return {"allowed": True}
 
-    monkeypatch.setattr(Service, "_consent_prompt", nag)
+    monkeypatch.setattr(ConsentMethods, "prompt", nag)
     other = Device(tmp_path / "mutant")
     assert fails(check_c17, other)
     other.close()

@@ -49,14 +49,19 @@ def answers():
         "settings.get": settings_answer(),
         "doctor": {
             "checks": [
-                {"name": "keyring", "ok": True, "value": "SecretService", "mend": ""},
+                {"name": "keyring", "ok": True, "value": "SecretService", "remedy": ""},
                 {
                     "name": "idle time",
                     "ok": None,
                     "value": "no source",
-                    "mend": "Training waits while it cannot be told.",
+                    "remedy": "Training waits while it cannot be told.",
                 },
-                {"name": "network", "ok": False, "value": "offline", "mend": "Check the network."},
+                {
+                    "name": "network",
+                    "ok": False,
+                    "value": "offline",
+                    "remedy": "Check the network.",
+                },
             ]
         },
         "scan": {

@@ -134,7 +134,7 @@ class ActivityPage(Page):
                 self._checks.addWidget(rule())
             mark, tone = marks[check["ok"]]
             self._checks.addLayout(
-                self._pair(check["name"], f"{mark}: {check['value']}", check["mend"], tone)
+                self._pair(check["name"], f"{mark}: {check['value']}", check["remedy"], tone)
             )
 
     def _failed(self, error: AegisError) -> None:

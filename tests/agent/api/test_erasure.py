@@ -5,7 +5,6 @@ import json
 
 import pytest
 
-from agent.api.erasure import resume
 from agent.errors import UserActionError
 from tests.fakes.device import Device
 
@@ -68,7 +67,7 @@ async def test_erase_works_offline_and_is_retried_visibly(device):
     await device.run_cycle()
     device.server.fail("erase_by_secret", offline())
     assert (await device.call("erase"))["pending"] is True
-    assert not device.agent.identity_file_exists()
+    assert not device.agent.keys.has_identity()
     device.restart()
     status = await device.call("status")
     assert status["erase_pending"] is True
@@ -86,7 +85,7 @@ async def test_p2_a_locked_keyring_is_asked_for_before_anything_is_destroyed(dev
     with pytest.raises(UserActionError) as raised:
         await device.call("erase")
     assert raised.value.code == "KEYRING_LOCKED"
-    assert device.agent.identity_file_exists()
+    assert device.agent.keys.has_identity()
     assert (await device.call("status"))["sent"]["count"] == 1
 
 
@@ -107,14 +106,15 @@ def test_p10_an_erase_that_was_killed_half_way_is_finished_at_the_next_start(dev
         await device.join()
         await device.run_cycle()
 
-        def killed():
+        def killed(_):
             raise ZeroDivisionError
 
-        monkeypatch.setattr(device.agent, "forget_everything", killed)
+        monkeypatch.setattr("agent.api.local_data.LocalData.remove", killed)
         with pytest.raises(ZeroDivisionError):
             await device.call("erase")
 
     asyncio.run(scene())
+    monkeypatch.undo()
     device.restart()
     assert "identity.aead" not in files_of(device)
     status = device.agent.status()
@@ -144,7 +144,7 @@ def test_p10_an_erase_that_cannot_be_finished_at_the_start_is_one_clear_sentence
 ):
     device.agent.values.put("erasing", True)
     monkeypatch.setattr(
-        "agent.app.Agent.forget_everything",
+        "agent.api.local_data.LocalData.remove",
         lambda _: (_ for _ in ()).throw(OSError(13, "Permission denied")),
     )
     with pytest.raises(UserActionError) as raised:
@@ -161,7 +161,7 @@ async def unregistered(device):
     device.server.fail("register", offline())
     with pytest.raises(UserActionError):
         await device.run_cycle()
-    assert device.agent.identity_file_exists()
+    assert device.agent.keys.has_identity()
 
 
 async def test_p2_a_locked_keyring_under_a_failed_registration_is_asked_again_until_nothing_is_left(
@@ -172,20 +172,20 @@ async def test_p2_a_locked_keyring_under_a_failed_registration_is_asked_again_un
     assert (await device.call("erase"))["pending"] is True
     assert b'"sealed":""' in (device.home / "identity.aead").read_bytes()
     device.restart()
-    assert await resume(device.agent) is False
+    assert await device.agent.resume_erasure() is False
     monkeypatch.undo()
-    assert await resume(device.agent) is True
+    assert await device.agent.resume_erasure() is True
     assert device.keystore._secrets == {}
-    assert not device.agent.identity_file_exists()
+    assert not device.agent.keys.has_identity()
 
 
 async def test_only_what_an_erase_left_of_an_identity_is_removed_later(device):
     await unregistered(device)
-    assert await resume(device.agent) is True
+    assert await device.agent.resume_erasure() is True
     device.agent.database.recreate()  # as when the person lost the store
     device.agent.effective.reload()
-    assert await resume(device.agent) is True
-    assert device.agent.identity_file_exists()
+    assert await device.agent.resume_erasure() is True
+    assert device.agent.keys.has_identity()
 
 
 async def test_on_a_full_disk_the_key_goes_without_a_remnant(device, monkeypatch):

@@ -146,18 +146,18 @@ async def test_the_doctor_asks_the_keyring_only_after_a_yes(device, monkeypatch)
 
 
 def test_the_key_store_is_chosen_before_joining_only(tmp_path):
-    from agent.app import build
+    from agent.app import Overrides, build
 
-    agent = build(tmp_path / "home", environ={"AEGIS_POLICY": str(tmp_path / "none")})
+    agent = build(tmp_path / "home", Overrides(environ={"AEGIS_POLICY": str(tmp_path / "none")}))
 
     async def scene():
-        assert agent.keystore().describe().kind != "credential"
+        assert agent.keys.key_store().describe().kind != "credential"
         await agent.service.call("settings.set", {"key": "key_store", "value": "credential"})
-        assert agent.keystore() is agent.keystore()
-        assert agent.keystore().describe().kind == "credential"
+        assert agent.keys.key_store() is agent.keys.key_store()
+        assert agent.keys.key_store().describe().kind == "credential"
         agent.home.identity.write_text("a remnant")
         await agent.service.call("settings.set", {"key": "key_store", "value": "os"})
-        assert not agent.identity_file_exists()
+        assert not agent.keys.has_identity()
 
     asyncio.run(scene())
     agent.close()
@@ -169,7 +169,7 @@ async def test_the_key_store_of_an_enrolled_device_stays(device):
     with pytest.raises(AegisError) as raised:
         await device.call("settings.set", key="key_store", value="credential")
     assert raised.value.code == "ALREADY_ENROLLED"
-    assert device.agent.identity_file_exists()
+    assert device.agent.keys.has_identity()
 
 
 @pytest.mark.parametrize("method", ["erase", "consent.withdraw"])

@@ -61,7 +61,7 @@ def test_p3_a_mark_that_cannot_be_read_lowers_nothing(home, content):
 
 
 def test_the_status_says_it_in_words(tmp_path):
-    device = Device(tmp_path, demo=True, floor=LOWER)
+    device = Device(tmp_path, demo_limits=LOWER)
     asyncio.run(device.call("enroll", invitation=device.server.invitation()))
     status = device.agent.status()
     assert status.group_floor == "test floor: groups of 3, sums of 2"

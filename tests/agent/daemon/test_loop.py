@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from agent.app import NoConditions
+from agent.conditions.interface import NoConditions
 from agent.daemon import scheduler
 from agent.daemon.scheduler import POLL_S
 from agent.errors import UserActionError
@@ -28,7 +28,7 @@ async def running(device):
     try:
         yield path
     finally:
-        device.agent.request_quit()
+        device.agent.signals.request_quit()
         await asyncio.wait_for(task, TIMEOUT_S)
         assert not path.exists()
 
@@ -48,6 +48,12 @@ async def until(condition):
     async with asyncio.timeout(TIMEOUT_S):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+def restart_under(device, conditions):
+    """Start the agent again, on a machine in this state."""
+    device.overrides["conditions"] = conditions
+    device.restart()
 
 
 @pytest.fixture
@@ -77,7 +83,7 @@ async def test_who_joins_and_agrees_is_registered_while_they_look_on(device):
         assert device.server.calls == []
         await device.grant()
         await until(lambda: device.agent.status().enrolled and not device.agent.runner.is_busy)
-        await until(lambda: device.agent.next_at > device.clock.now())
+        await until(lambda: device.agent.cycles.next_at > device.clock.now())
         calls = list(device.server.calls)
         await ask(path, "settings.set", key="cpu.share_idle", value=10)
         assert device.server.calls == calls
@@ -108,14 +114,14 @@ async def test_resuming_ends_the_waiting_for_the_end_of_the_pause(device):
         await ask(path, "pause", seconds=8 * 3600)
         device.clock.advance(600)  # its time comes in the pause
         await ask(path, "settings.set", key="hold.minutes", value=0)
-        await until(lambda: device.agent.faults.result is not None)
-        await until(lambda: device.agent.next_at > device.clock.now() + 7 * 3600)
+        await until(lambda: device.agent.cycles.result is not None)
+        await until(lambda: device.agent.cycles.next_at > device.clock.now() + 7 * 3600)
         status = await ask(path, "resume")
         assert (status["state"], [reason["code"] for reason in status["reasons"]]) == (
             "waiting",
             [],
         )
-        await until(lambda: device.agent.next_at <= device.clock.now() + 60)
+        await until(lambda: device.agent.cycles.next_at <= device.clock.now() + 60)
         device.clock.advance(60)
         await ask(path, "settings.set", key="hold.minutes", value=0)
         await until(lambda: device.server.updates)
@@ -145,7 +151,7 @@ async def test_sleep_does_not_lead_to_a_pass_at_once_nor_to_two(device):
     async with running(device) as path:
         device.clock.sleep_machine(8 * 3600)
         await ask(path, "settings.set", key="hold.minutes", value=0)
-        await until(lambda: device.agent.next_at >= device.clock.now() + 120)
+        await until(lambda: device.agent.cycles.next_at >= device.clock.now() + 120)
         assert device.server.calls == []
 
 
@@ -160,8 +166,8 @@ async def test_a_clock_that_was_ahead_and_is_set_right_does_not_stop_the_agent(d
         assert (await ask(path, "status"))["next_at"] > right + 10**7
         device.clock.wall = right
         await ask(path, "settings.set", key="cpu.share_idle", value=10)
-        await until(lambda: device.agent.next_at < right + 10**6)
-        assert 120 <= device.agent.next_at - right <= 240
+        await until(lambda: device.agent.cycles.next_at < right + 10**6)
+        assert 120 <= device.agent.cycles.next_at - right <= 240
         assert device.agent.runner.trained.at == right
 
 
@@ -222,8 +228,8 @@ async def test_a_condition_that_appears_holds_training_back_until_it_is_over(dev
         def may_train(self):
             return tuple(held)
 
+    restart_under(device, Battery())
     await device.join()
-    device.agent.conditions = Battery()
     device.worker.gates["train"] = asyncio.Event()
     async with running(device) as path:
         device.clock.advance(300)
@@ -263,9 +269,9 @@ async def test_a_pass_chosen_while_paused_is_watched_and_only_that(device):
             finally:
                 Machine.changed = None
 
+    restart_under(device, Machine())
     await device.join()
     await device.call("pause")
-    device.agent.conditions = Machine()
     device.worker.gates["train"] = asyncio.Event()
     async with running(device) as path:
         assert Machine.changed is None
@@ -293,8 +299,8 @@ async def test_a_watch_of_the_machine_that_breaks_is_logged_and_begun_again(devi
                 raise ZeroDivisionError
             await super().watch(changed)
 
+    restart_under(device, Machine())
     await device.join()
-    device.agent.conditions = Machine()
     async with running(device) as path:
         await until(lambda: "conditions.broken" in caplog.text)
         await ask(path, "settings.set", key="cpu.share_idle", value=10)
@@ -361,7 +367,7 @@ async def test_an_unreachable_server_gets_the_erase_request_every_half_hour(devi
         monkeypatch.undo()
         device.clock.advance(POLL_S)
         await wake(path, 15)
-        await until(lambda: not device.server.devices and not device.agent.identity_file_exists())
+        await until(lambda: not device.server.devices and not device.agent.keys.has_identity())
         assert device.server.calls == ["erase_by_secret"] * 2
 
 
@@ -457,17 +463,20 @@ async def test_p1_models_without_consent_come_only_where_the_person_chose_so(dev
     assert device.server.calls == []
 
 
-async def test_only_a_pass_that_a_person_asked_for_waits_for_a_group_to_meet(device):
+async def test_only_a_cycle_that_a_person_asked_for_waits_for_a_group_to_meet(device):
     await device.join()
-    seen, run_cycle = [], device.agent.run_cycle
+    waits, run = [], device.agent.cycles.run
 
     async def noted(**options):
-        seen.append(options["group_wait_s"])
-        return await run_cycle(**options)
+        waits.append(options["group_wait_s"])
+        return await run(**options)
 
-    device.agent.run_cycle = noted
-    loop = device.loop()
-    for chosen in (True, False):
-        loop._once_more = chosen
-        await loop._one_pass()
-    assert seen == [CHOSEN_PATIENCE_S, 0]
+    device.agent.cycles.run = noted
+    async with running(device) as path:
+        due = device.agent.cycles.next_at
+        await ask(path, "run_now")
+        await until(lambda: waits and device.agent.cycles.next_at != due)
+        device.clock.advance(3600)
+        await ask(path, "settings.set", key="hold.minutes", value=0)
+        await until(lambda: len(waits) == 2)
+    assert waits == [CHOSEN_PATIENCE_S, 0]

@@ -76,7 +76,7 @@ async def hung(device, method, days):
     """A registered device whose next `method`, due after so many days, hangs."""
     held = Held(device.server, method)
     device.agent.close()
-    device.options["client_factory"] = held.client
+    device.overrides["client_factory"] = held.client
     device.start()
     await device.join()
     await connect(device)
@@ -97,7 +97,7 @@ async def test_p2_withdrawing_while_a_connection_is_made_closes_it_and_nothing_f
     await device.call("consent.withdraw", surface="tray")
     assert all(client.closed.is_set() for client in held.clients)
     await running
-    device.agent._pool.shutdown(wait=True)
+    device.agent.blocking_pool.close(wait=True)
     assert held.asked == [method]
 
 
@@ -169,7 +169,7 @@ async def test_p1_withdrawing_during_registration_ends_it_there(device):
     with pytest.raises(UserActionError):
         await device.agent.enrolment_client.connect(permit)
     assert device.server.calls == []
-    assert not device.agent.identity_file_exists()
+    assert not device.agent.keys.has_identity()
 
 
 async def test_a_failed_renewal_matters_only_after_the_certificates_end(device):
@@ -198,7 +198,7 @@ async def test_p8_a_model_is_fetched_once_and_only_the_rounds_own_is_taken(devic
     with pytest.raises(PeerError) as raised:
         await device.agent.enrolment_client.model(permit, client, other, task)
     assert raised.value.code == "MODEL_NOT_THE_ROUNDS"
-    assert device.agent.model_store().floor().version == 1
+    assert device.agent.models.floor().version == 1
 
 
 async def test_models_without_consent_need_a_pinned_repository(device):

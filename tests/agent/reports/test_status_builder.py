@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from agent.app import NoConditions
+from agent.conditions.interface import NoConditions
 from agent.errors import UserActionError
 from agent.reasons import Reason, ReasonCode
 from agent.status import AgentState, Status
@@ -67,7 +67,7 @@ async def test_stale_consent_needs_attention(device):
     assert device.agent.status().state is AgentState.ATTENTION
 
 
-def test_conditions_are_shown_with_what_was_read(device):
+def test_conditions_are_shown_with_what_was_read(tmp_path):
     class Laptop(NoConditions):
         def may_train(self):
             return (Reason(ReasonCode.ON_BATTERY, "On battery.", "80 %", "UPower", "battery.rule"),)
@@ -83,8 +83,9 @@ def test_conditions_are_shown_with_what_was_read(device):
                 ),
             )
 
-    device.agent.conditions = Laptop()
+    device = Device(tmp_path, conditions=Laptop())
     assert codes(device)[-3:] == ["ON_BATTERY", "NOTHING_TO_LEARN", "METERED"]
+    device.close()
 
 
 async def test_p5_a_ledger_that_was_altered_counts_as_spent(device):

@@ -54,7 +54,7 @@ async def test_p1_without_consent_nothing_is_made_asked_or_sent(device):
     with pytest.raises(UserActionError):
         await device.call("samples.add", paths=["/x/a.exe"], label="benign")
     assert (device.server.calls, device.worker.calls) == ([], [])
-    assert not device.agent.identity_file_exists()
+    assert not device.agent.keys.has_identity()
     assert device.keystore._secrets == {}
 
 
@@ -391,12 +391,12 @@ async def test_run_now_passes_the_persons_own_limits_and_nothing_else(device):
     await device.join()
     await device.call("pause")
     assert (await device.run_cycle()).outcome is Outcome.WAITING
-    result = await device.agent.run_cycle(hold_s=0, override=True)
+    result = await device.agent.cycles.run(hold_s=0, override=True)
     assert result.outcome is Outcome.SENT
     device.server.next_round()
     await device.call("consent.withdraw", surface="tray")
     with pytest.raises(UserActionError):
-        await device.agent.run_cycle(hold_s=0, override=True)
+        await device.agent.cycles.run(hold_s=0, override=True)
 
 
 async def test_interrupted_training_goes_on_where_it_was(device):

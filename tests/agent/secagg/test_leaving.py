@@ -114,7 +114,7 @@ async def test_p2_erasing_in_a_round_ends_it(fleet):
     await victim.call("erase")
     results = await asyncio.gather(*running, return_exceptions=True)
     assert outcomes(results)[0] == "stopped"
-    assert not victim.agent.identity_file_exists()
+    assert not victim.agent.keys.has_identity()
 
 
 @pytest.mark.parametrize("place", ["inbox shares", "inbox masked"])

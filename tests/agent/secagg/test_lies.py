@@ -189,7 +189,7 @@ async def test_p3_a_device_hides_among_its_own_minimum_whatever_the_round_says(f
     fleet = fleet_of_four
 
     await fleet.join()
-    fleet.devices[0].options["limits"] = lambda: replace(LIMITS, min_group=4)
+    fleet.devices[0].overrides["limits"] = lambda: replace(LIMITS, min_group=4)
     fleet.devices[0].restart()
     assert outcomes(await fleet.meet(group_wait_s=20))[0] == "GROUP_TOO_SMALL"
     assert fleet.devices[0].agent.ledger.charges() == []

@@ -120,12 +120,11 @@ def test_the_preview_neither_waits_for_a_training_nor_is_held_with_it(tmp_path):
     """The example in the consent dialog, while this computer's one training runs or is held
     back.
     """
-    from agent.reports.example import preview
     from tests.fakes.device import Device
 
     device = Device(tmp_path, worker=lambda scratch: ProcessWorker(scratch, slot=_taken))
     device.worker.hold()
-    answer = asyncio.run(asyncio.wait_for(preview(device.agent), 60))
+    answer = asyncio.run(asyncio.wait_for(device.call("preview"), 60))
     assert answer["update"]["bytes"] == Path(answer["update"]["path"]).stat().st_size
     assert list((device.home / "scratch").iterdir()) == []
     device.close()

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from agent.app import build
+from agent.app import Overrides, build
 from tests.fakes.https_server import Scripted
 from tests.fakes.timeouts import TIMEOUT_S
 
@@ -52,14 +52,16 @@ def pump(source, sink):
 def agent(tmp_path, monkeypatch):
     for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    made = build(tmp_path / "home", environ={"AEGIS_POLICY": str(tmp_path / "policy.toml")})
+    made = build(
+        tmp_path / "home", Overrides(environ={"AEGIS_POLICY": str(tmp_path / "policy.toml")})
+    )
     yield made
     made.close()
 
 
 def ask(agent, server, authority, **options):
     server.answers["/api/v1/metadata/x.json"] = Scripted(body=b"{}")
-    client = agent.connection(server.url, authority.pem, "", **options)
+    client = agent.connections.client(server.url, authority.pem, "", **options)
     try:
         return client.public_file("metadata/x.json", 1000)
     finally:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import setuptools
 
-from agent.app import start_model
 from agent.errors import PeerError
+from agent.models.bundled import bundled_model
 from agent.protocol.jobs import ExtractedRow, Job, Opening, Refused, Scanned
 from agent.protocol.pipe import Frame
 from agent.worker.features import read_features
@@ -73,7 +73,7 @@ def job(kind, paths, *parts):
 
 def test_p11_a_folder_of_bad_files_is_scanned_to_its_end(folder):
     found = {
-        Path(event.path).stem: event for event in job(Job.SCAN, [folder], start_model().content)
+        Path(event.path).stem: event for event in job(Job.SCAN, [folder], bundled_model().content)
     }
     assert all(isinstance(event, Scanned) for event in found.values())
     assert found.keys() == {*MAKERS, "b", "z"}
@@ -125,7 +125,7 @@ def test_p11_no_damage_to_a_header_gives_anything_but_a_row_or_a_reason(tmp_path
 
 
 def test_a_missing_path_and_one_too_many_are_said(tmp_path):
-    assert [event.code for event in job(Job.SCAN, [tmp_path / "no"], start_model().content)] == [
+    assert [event.code for event in job(Job.SCAN, [tmp_path / "no"], bundled_model().content)] == [
         "NOT_FOUND"
     ]
     for name in "abc":

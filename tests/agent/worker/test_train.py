@@ -7,10 +7,10 @@ import secrets
 import numpy as np
 import pytest
 
-from agent.app import start_model
 from agent.detector.model import from_safetensors, probability
 from agent.detector.synthetic import generate
 from agent.errors import InternalError, OperatorActionError, PeerError
+from agent.models.bundled import bundled_model
 from agent.protocol.jobs import Checkpointed, Progress, TrainResult
 from agent.worker.train import read_update, train, training_arrays
 from tests.fakes.aggregator import TASK, safetensors
@@ -80,7 +80,8 @@ def test_p11_rows_and_labels_that_do_not_fit_train_nothing(tmp_path, rows, label
 def test_one_class_alone_is_learnt_from_without_a_fault(table, tmp_path):
     rows, _ = table
     assert isinstance(
-        run((rows, bytes(ROWS)), tmp_path / "u", bytes(32), start_model().content)[-1], TrainResult
+        run((rows, bytes(ROWS)), tmp_path / "u", bytes(32), bundled_model().content)[-1],
+        TrainResult,
     )
 
 

@@ -5,6 +5,7 @@ it.
 import asyncio
 import hashlib
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,13 +29,13 @@ class Unsent:
     sha256: str
 
 
-class Agent:
-    """Answers passes as told, the last one for ever."""
+class Cycles:
+    """Ends its cycles as listed, the last one for ever."""
 
     def __init__(self, *answers):
-        self._answers, self.passes, self.ledger = list(answers), 0, Ledger()
+        self._answers, self.passes = list(answers), 0
 
-    async def run_cycle(self, **_):
+    async def run(self, **_):
         self.passes += 1
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, Exception):
@@ -46,8 +47,9 @@ def part(monkeypatch, *answers, until=lambda: False):
     monkeypatch.setattr(device_fleet, "AFTER_FAULT_S", 0)
     monkeypatch.setattr(device_fleet, "AGAIN_S", 0)
     device = Device.__new__(Device)
-    device.number, device.agent = 7, Agent(*answers)
-    return asyncio.run(device.take_part(until=until)), device.agent.passes
+    device.number = 7
+    device.agent = SimpleNamespace(cycles=Cycles(*answers), ledger=Ledger())
+    return asyncio.run(device.take_part(until=until)), device.agent.cycles.passes
 
 
 def test_a_pass_that_failed_is_made_again(monkeypatch):

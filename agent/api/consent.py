@@ -1,0 +1,138 @@
+"""Methods about consent: the notice, the decision, and the example that goes before it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from agent.api.methods import Method, Result, bad_params
+from agent.clock import Clock
+from agent.config.effective import EffectiveConfig
+from agent.consent.gate import Gate
+from agent.consent.prompting import may_prompt
+from agent.consent.record import Act, Evidence, Record
+from agent.consent.wording import PURPOSE
+from agent.errors import UserActionError
+from agent.paths import Home
+from agent.reports.viewing_copies import ViewingCopies
+from agent.rounds.runner import RoundRunner
+from agent.rounds.signals import Signals
+from agent.status import ConsentState, Status
+from agent.store.values import Values
+
+if TYPE_CHECKING:
+    from agent.supervisor.worker import Worker
+
+MAX_SURFACE_CHARACTERS = 40
+_PROMPTED = "prompted"
+"""Value: state, notice id and time of the last prompt."""
+
+
+@dataclass(frozen=True)
+class ConsentMethods:
+    """Shows the notice and records what a person decides."""
+
+    clock: Clock
+    values: Values
+    effective: EffectiveConfig
+    record: Record
+    gate: Gate
+    runner: RoundRunner
+    signals: Signals
+    status: Callable[[], Status]
+
+    def methods(self) -> Mapping[str, Method]:
+        """Return the methods by name."""
+        decision = {"notice_id": str, "text_sha256": str, "surface": str, "locale": str}
+        return {
+            "consent.show": Method(self.show, {}, {"locale": str}),
+            "consent.grant": Method(self.grant, decision),
+            "consent.refuse": Method(self.refuse, decision),
+            "consent.dismiss": Method(self.dismiss, {"notice_id": str, "surface": str}),
+            "consent.prompt": Method(self.prompt),
+            "consent.withdraw": Method(self.withdraw, {"surface": str}),
+        }
+
+    async def show(self, locale: str = "") -> Result:
+        notice = self.effective.notice(locale)
+        return {**asdict(notice), "state": self.gate.consent_status().state.value}
+
+    async def grant(self, notice_id: str, text_sha256: str, surface: str, locale: str) -> Result:
+        if self.gate.consent_status().state is not ConsentState.GRANTED:
+            self._decide(Act.GRANT, self._evidence(notice_id, text_sha256, surface, locale))
+            self.signals.user_changed()
+        return self._status()
+
+    async def refuse(self, notice_id: str, text_sha256: str, surface: str, locale: str) -> Result:
+        self._decide(Act.REFUSE, self._evidence(notice_id, text_sha256, surface, locale))
+        return self._status()
+
+    async def dismiss(self, notice_id: str, surface: str) -> Result:
+        if self.gate.consent_status().state in (ConsentState.UNASKED, ConsentState.STALE):
+            self._decide(Act.DISMISS, Evidence(notice_id, "", "", surface))
+        return self._status()
+
+    async def prompt(self) -> Result:
+        """Whether a window may open by itself now; a yes counts as the prompt (C17)."""
+        facts, consent_status = self.effective.gate_facts(), self.gate.consent_status()
+        now, prompted = self.clock.now(), self.values.get(_PROMPTED)
+        is_off = facts.do_not_track or bool(facts.policy_denied) or self.record.fault is not None
+        allowed = not is_off and may_prompt(
+            consent_status, facts.notice_id, tuple(prompted) if prompted else None, now
+        )
+        if allowed:
+            self.values.put(_PROMPTED, [consent_status.state.value, facts.notice_id, now])
+        return {"allowed": allowed}
+
+    async def withdraw(self, surface: str) -> Result:
+        """Always ends in a no; works in every state, offline, and twice (P2)."""
+        state = self.gate.consent_status().state
+        act = {ConsentState.GRANTED: Act.WITHDRAW, ConsentState.STALE: Act.REFUSE}.get(state)
+        if act is not None:
+            notice = self.effective.notice("")
+            self._decide(
+                act, Evidence(notice.notice_id, notice.text_sha256, notice.locale, surface)
+            )
+        await self.runner.forget()
+        self.signals.changed()
+        return self._status()
+
+    def _evidence(self, notice_id: str, text_sha256: str, surface: str, locale: str) -> Evidence:
+        """Raises UserActionError NOTICE_CHANGED unless exactly these words are current."""
+        notice = self.effective.notice(locale)
+        if (notice.notice_id, notice.text_sha256) != (notice_id, text_sha256):
+            raise UserActionError(
+                "NOTICE_CHANGED",
+                "The notice is not the current one; nothing was changed.",
+                "Read it again: aegis consent show.",
+            )
+        return Evidence(notice_id, text_sha256, notice.locale, surface)
+
+    def _decide(self, act: Act, evidence: Evidence) -> None:
+        surface = evidence.surface
+        if len(surface) > MAX_SURFACE_CHARACTERS or not surface.isprintable():
+            raise bad_params("surface: expected a short word.")
+        origin = self.effective.policy().origin
+        self.record.act(self.gate.consent_status(), act, evidence, PURPOSE, origin)
+        self.signals.changed()
+
+    def _status(self) -> Result:
+        return self.status().to_json()
+
+
+@dataclass(frozen=True)
+class PreviewMethods:
+    """Shows, on a bundled example, what would be read and sent."""
+
+    home: Home
+    effective: EffectiveConfig
+    worker: "Callable[[], Worker]"
+    copies: ViewingCopies
+
+    def methods(self) -> Mapping[str, Method]:
+        """Return the methods by name."""
+        return {"preview": Method(self.preview)}
+
+    async def preview(self) -> Result:
+        from agent.reports.example import preview
+
+        return await preview(self.worker(), self.effective.budget(), self.home.scratch, self.copies)

@@ -1,0 +1,111 @@
+"""The erase request: what the server needs to know after everything here is gone."""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from agent import atomic_file
+from agent.clock import Clock
+from agent.config.effective import EffectiveConfig
+from agent.consent.gate import Gate
+from agent.errors import AegisError, UserActionError
+from agent.identity.key_store_choice import KeyStoreChoice
+from agent.paths import Home
+from agent.transport.blocking import Blocking
+from agent.transport.connections import Connections
+
+log = logging.getLogger(__name__)
+
+MAX_REQUEST_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class EraseRequest:
+    """What outlives an erasure until the server has confirmed it.
+
+    The secret is good for this request only.
+    """
+
+    server: str
+    ca_pem: str
+    signing_key: str
+    device_id: str
+    erase_secret: str
+    since: int
+    proxy: str = ""
+    """The setting `network.proxy`, which the erasure forgets."""
+
+
+class IdentityLostError(Exception):
+    """The identity can never be opened again, so the server cannot be asked to erase its part."""
+
+
+@dataclass(frozen=True)
+class EraseRequests:
+    """Prepares, stores and delivers the erase request of this device."""
+
+    home: Home
+    clock: Clock
+    effective: EffectiveConfig
+    keys: KeyStoreChoice
+    gate: Gate
+    connections: Connections
+    blocking: Blocking
+    changed: Callable[[], None]
+
+    async def prepare(self) -> EraseRequest | None:
+        """Return the request for this device; None when no server knows it.
+
+        Raises UserActionError KEYRING_LOCKED or PASSPHRASE_MISSING, which a person can end, and
+        IdentityLostError for good.
+        """
+        enrolment = self.effective.enrolment()
+        if enrolment is None or not enrolment.is_registered or not self.keys.has_identity():
+            return None
+        try:
+            identity = await self.blocking(self.keys.identity_file().load)
+        except UserActionError as error:
+            if error.code in ("KEYRING_LOCKED", "PASSPHRASE_MISSING"):
+                raise
+            raise IdentityLostError(error.code) from error
+        return EraseRequest(
+            enrolment.server,
+            enrolment.ca_pem,
+            enrolment.signing_key,
+            identity.device_id,
+            identity.erase_secret,
+            self.clock.now(),
+            self.effective.settings().text("network.proxy"),
+        )
+
+    def store(self, request: EraseRequest) -> None:
+        """Write the request down. Raises OSError."""
+        atomic_file.write(self.home.erase_request, json.dumps(asdict(request)).encode())
+
+    async def deliver(self) -> bool:
+        """Send the stored request; True when none is left."""
+        try:
+            content = atomic_file.read(self.home.erase_request, MAX_REQUEST_BYTES)
+            request = EraseRequest(**json.loads(content))
+        except FileNotFoundError:
+            return True
+        except (ValueError, TypeError, OSError) as error:
+            log.warning("erase.request_unreadable error=%s", type(error).__name__)
+            return False
+        self.gate.farewell().check()
+        client = self.connections.client(
+            request.server, request.ca_pem, request.signing_key, proxy=request.proxy
+        )
+        try:
+            await self.blocking(
+                lambda: client.erase_by_secret(request.device_id, request.erase_secret)
+            )
+        except AegisError as error:
+            log.info("erase.waits code=%s", error.code)
+            return False
+        finally:
+            client.close()
+        atomic_file.remove(self.home.erase_request)
+        self.changed()
+        return True

@@ -1,0 +1,75 @@
+"""Methods about everything that is stored about a person: export it, erase it."""
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.api.erasure import Erasure
+from agent.api.methods import Method, Result
+from agent.consent.gate import Gate
+from agent.enrolment.client import EnrolmentClient
+from agent.errors import UserActionError
+from agent.reports.export import Export
+from agent.rounds.runner import RoundRunner, whole
+
+
+@dataclass(frozen=True)
+class PersonalDataMethods:
+    """Gives a person their data, and forgets it."""
+
+    gate: Gate
+    runner: RoundRunner
+    enrolment_client: EnrolmentClient
+    document: Export
+    erasure: Erasure
+
+    def methods(self) -> Mapping[str, Method]:
+        """Return the methods by name."""
+        return {
+            "export": Method(self.export, {"path": str}, {"server": bool}),
+            "erase": Method(self.erase),
+        }
+
+    async def export(self, path: str, server: bool = False) -> Result:
+        """Write the export to `path`.
+
+        With `server`, also all that the aggregator holds about this device; this needs a live
+        consent, because the device's key does.
+        """
+        target = Path(path)
+        if not target.is_absolute():
+            raise UserActionError(
+                "BAD_VALUE", "The file's whole path is needed.", "Nothing was written."
+            )
+        from_server = None
+        if server:
+            permit = self.gate.permit()
+            # A withdrawal ends the request.
+            from_server = await self.runner.gather(
+                permit, self.enrolment_client.held_by_server(permit)
+            )
+        document = {**self.document.document(), "server": from_server}
+        content = json.dumps(document, indent=1, ensure_ascii=False).encode()
+        _write(target, content)
+        return {"file": path, "bytes": len(content)}
+
+    async def erase(self) -> Result:
+        return await whole(self.erasure.erase())
+
+
+def _write(target: Path, content: bytes) -> None:
+    """Replace `target`, readable by its owner only. Raises UserActionError CANNOT_WRITE."""
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        draft.touch(mode=0o600, exist_ok=False)
+        draft.write_bytes(content)
+        draft.replace(target)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise UserActionError(
+            "CANNOT_WRITE",
+            f"The file could not be written ({error.strerror}).",
+            "Choose another place.",
+        ) from error

@@ -1,0 +1,99 @@
+"""Methods about local training rows and about scanning files."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.api.methods import PAGE, PAGE_ROWS, Method, Result, check_paths, page_bounds
+from agent.clock import Clock
+from agent.consent.gate import Gate
+from agent.enrolment.scanning_models import ScanningModels
+from agent.errors import UserActionError
+from agent.rounds.runner import RoundRunner
+from agent.rounds.signals import Signals
+from agent.store.samples import Samples
+
+if TYPE_CHECKING:
+    from agent.supervisor.worker import Worker
+
+LABELS = {"malicious": 1, "benign": 0}
+
+
+@dataclass(frozen=True)
+class SampleMethods:
+    """Extraction for training needs consent; scanning does not (C21)."""
+
+    clock: Clock
+    gate: Gate
+    runner: RoundRunner
+    samples: Samples
+    worker: "Callable[[], Worker]"
+    scanning_models: ScanningModels
+    signals: Signals
+
+    def methods(self) -> Mapping[str, Method]:
+        """Return the methods by name."""
+        return {
+            "samples.add": Method(self.add, {"paths": list, "label": str}),
+            "samples.import": Method(self.import_table, {"path": str}),
+            "samples.list": Method(self.page, {}, PAGE),
+            "samples.clear": Method(self.clear),
+            "scan": Method(self.scan, {"paths": list}),
+        }
+
+    async def add(self, paths: list[Any], label: str) -> Result:
+        mark = LABELS.get(label)
+        if mark is None:
+            raise UserActionError(
+                "BAD_VALUE",
+                f"The label is malicious or benign, not {label[:40]!r}.",
+                "Nothing was changed.",
+            )
+        permit, names = self.gate.permit(), check_paths(paths)
+        result = await self.runner.gather(permit, self.worker().extract(names))
+        rows = [(row.features, mark, Path(row.path).name) for row in result.rows]
+        return self._store(rows, [asdict(item) for item in result.refused])
+
+    async def import_table(self, path: str) -> Result:
+        permit = self.gate.permit()
+        result = await self.runner.gather(permit, self.worker().import_table(path))
+        rows = [(row.features, row.label, Path(path).name) for row in result.rows]
+        return self._store(rows, [asdict(item) for item in result.refused])
+
+    async def page(self, offset: int = 0, limit: int = PAGE_ROWS) -> Result:
+        names = {mark: label for label, mark in LABELS.items()}
+        rows = self.samples.page(*page_bounds(offset, limit))
+        counts = self.samples.counts()
+        return {
+            "total": counts.total,
+            "benign": counts.benign,
+            "malicious": counts.malicious,
+            "rows": [{**asdict(row), "label": names[row.label]} for row in rows],
+        }
+
+    async def clear(self) -> Result:
+        removed = self.samples.clear()
+        await self.runner.drop()
+        self.signals.user_changed()
+        return {"removed": removed}
+
+    async def scan(self, paths: list[Any]) -> Result:
+        names = check_paths(paths)
+        model = await self.scanning_models.current()
+        result = await self.worker().scan(names, model.content)
+        return {
+            "results": [asdict(item) for item in result.results],
+            "model_version": model.version,
+            "demonstration": model.demonstration,
+        }
+
+    def _store(self, rows: list[tuple[tuple[int, ...], int, str]], refused: list[Result]) -> Result:
+        """Keep rows. The worker is not trusted: each row is checked against the schema's ranges."""
+        from agent.detector.schema import validate_row
+
+        for features, _, _ in rows:
+            validate_row(features)
+        added, known = self.samples.add(rows, self.clock.now())
+        self.signals.user_changed()
+        return {"added": added, "known": known, "refused": refused}

@@ -1,0 +1,28 @@
+"""Chooses the model that a scan uses."""
+
+from agent.config.effective import EffectiveConfig
+from agent.models.bundled import ScanningModel, bundled_model
+from agent.models.store import ModelStore
+from agent.protocol.messages import Task
+from agent.transport.blocking import Blocking
+
+
+class ScanningModels:
+    """Offers the operator's verified model, else the bundled one. Asks for no consent (P1)."""
+
+    def __init__(self, effective: EffectiveConfig, models: ModelStore, blocking: Blocking) -> None:
+        self._effective = effective
+        self._models = models
+        self._blocking = blocking
+
+    async def current(self) -> ScanningModel:
+        """Return the model in use, verified again."""
+        enrolment, task_json = self._effective.enrolment(), self._effective.task()
+        if enrolment is not None and task_json is not None:
+            task = Task.from_json(task_json)
+            model = await self._blocking(lambda: self._models.current(enrolment.signing_key, task))
+            if model is not None:
+                return ScanningModel(
+                    model.content, model.version, model.sha256, model.demonstration
+                )
+        return await self._blocking(bundled_model)

@@ -1,0 +1,71 @@
+"""Which key store holds this device's key, and the identity that it opens."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from agent.errors import AegisError
+from agent.paths import Home
+
+if TYPE_CHECKING:
+    from agent.identity.identity import IdentityFile
+    from agent.identity.keystore import KeyStore
+
+
+class KeyStoreChoice:
+    """Finds the key store by the setting `key_store` and opens the identity file with it.
+
+    cryptography and keyring are imported on first use: a device without consent needs neither.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        environ: Mapping[str, str],
+        kind: Callable[[], str],
+        *,
+        override: "KeyStore | None" = None,
+    ) -> None:
+        """`kind` gives the value of the setting at the time of the call. `override` replaces every
+        kind.
+        """
+        self._home = home
+        self._environ = environ
+        self._kind = kind
+        self._override = override
+        self._opened: dict[str, KeyStore] = {}
+
+    def key_store(self) -> "KeyStore":
+        """Return the store that the setting names; the same object for the same kind.
+
+        A home that the demo made uses memory in place of the operating system's store.
+        """
+        if self._override is not None:
+            return self._override
+        from agent.identity.keystore import MemoryKeyStore, chosen
+
+        kind = self._kind()
+        kind = "memory" if self._home.is_demo and kind == "os" else kind
+        if kind not in self._opened:
+            self._opened[kind] = (
+                MemoryKeyStore()
+                if kind == "memory"
+                else chosen(kind, self._home.root, self._environ)
+            )
+        return self._opened[kind]
+
+    def identity_file(self) -> "IdentityFile":
+        """Return the identity file. Finds the key store first; `has_identity` does not."""
+        from agent.identity.identity import IdentityFile
+
+        return IdentityFile(self._home.root, self.key_store())
+
+    def has_identity(self) -> bool:
+        """Whether an identity file exists, readable or not."""
+        return self._home.identity.exists()
+
+    def discard_identity(self) -> None:
+        """Delete an identity that no server knows, even when its key store does not answer."""
+        with suppress(AegisError):
+            self.identity_file().destroy()
+        self._home.identity.unlink(missing_ok=True)

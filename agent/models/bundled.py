@@ -1,0 +1,23 @@
+"""The demonstration model that is packaged with the program, and the model that a scan uses."""
+
+import hashlib
+from dataclasses import dataclass
+from importlib import resources
+
+
+@dataclass(frozen=True)
+class ScanningModel:
+    """What `aegis scan` scores files with."""
+
+    content: bytes
+    """A safetensors file."""
+    version: int
+    """0 is the bundled model."""
+    sha256: str
+    demonstration: bool
+
+
+def bundled_model() -> ScanningModel:
+    """Return the packaged demonstration model."""
+    content = resources.files("agent.detector").joinpath("start_model.safetensors").read_bytes()
+    return ScanningModel(content, 0, hashlib.sha256(content).hexdigest(), demonstration=True)

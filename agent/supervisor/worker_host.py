@@ -1,0 +1,111 @@
+"""The worker of one agent, and the limits that it is held to.
+
+Both are made with the first job, not with the agent: the modules that start and govern processes
+would cost every command their start-up time.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.clock import Clock
+from agent.paths import Home
+from agent.status import StopView
+
+if TYPE_CHECKING:
+    from agent.supervisor.governor import Measured
+    from agent.supervisor.supervision import Supervision
+    from agent.supervisor.watchdog import Caps, StopEvent
+    from agent.supervisor.worker import Worker
+
+
+@dataclass(frozen=True)
+class TrainingLimits:
+    """What training may take now."""
+
+    cpu_percent: int
+    """Per cent of one core."""
+    memory_mib: int
+
+
+class WorkerHost:
+    """Makes the worker when it is first needed and keeps it within the limits."""
+
+    def __init__(
+        self,
+        home: Home,
+        clock: Clock,
+        limits: Callable[[], TrainingLimits],
+        progress: Callable[[int, int], None],
+        *,
+        override: "Worker | None" = None,
+    ) -> None:
+        """`limits` gives the limits that hold at the time of the call. `progress` receives the
+        steps done and the steps in all. `override` replaces the worker of separate processes.
+        """
+        self._home = home
+        self._clock = clock
+        self._limits = limits
+        self._progress = progress
+        self._worker = override
+        self._supervision: Supervision | None = None
+        self.last_stop: StopView | None = None
+        """The last time that a limit ended a worker."""
+
+    def worker(self) -> "Worker":
+        """Return the worker. It runs each job in a process of its own unless it was overridden."""
+        if self._worker is None:
+            from agent.supervisor.machine_slot import MachineSlot, machine_folder
+            from agent.supervisor.supervision import Supervision
+            from agent.supervisor.worker import ProcessWorker
+
+            self._supervision = Supervision(self._caps(), self._note_stop)
+            self._worker = ProcessWorker(
+                self._home.scratch,
+                self._supervision,
+                progress=lambda progress: self._progress(progress.done, progress.total),
+                slot=lambda: MachineSlot(machine_folder()),
+                records=self._home.root,
+            )
+        return self._worker
+
+    def limits(self) -> TrainingLimits:
+        """Return the limits that hold for training now."""
+        return self._limits()
+
+    def enforce(self) -> None:
+        """Apply the limits that hold now to a training under way."""
+        if self._supervision is not None:
+            self._supervision.set_caps(self._caps())
+
+    def measured(self) -> "Measured | None":
+        """Return what training takes; None while none runs."""
+        return None if self._supervision is None else self._supervision.measured()
+
+    def used_s(self) -> float:
+        """Return the processor seconds of this process and of all its workers so far.
+
+        Never falls.
+        """
+        workers_s = 0.0 if self._supervision is None else self._supervision.used_s()
+        return time.process_time() + workers_s
+
+    def _caps(self) -> "Caps":
+        from agent.supervisor.watchdog import Caps
+
+        limits = self._limits()
+        return Caps(limits.cpu_percent, limits.memory_mib << 20)
+
+    def _note_stop(self, event: "StopEvent") -> None:
+        """Runs in the governor's thread, once for each stop."""
+        self.last_stop = StopView(
+            at=self._clock.now(),
+            limit=event.limit.value,
+            value=event.value,
+            cap=event.cap,
+            unit=event.unit,
+            after_s=event.after_s,
+            action=event.action.value,
+            text=str(event),
+        )
