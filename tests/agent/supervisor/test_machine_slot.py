@@ -16,8 +16,9 @@ def test_one_slot_per_machine_and_the_kernel_frees_it(tmp_path):
     mine.free()
     assert other.take()
     other.free()
-    holder = "import sys; from pathlib import Path; from agent.supervisor.machine_slot import MachineSlot\n"
-    holder += (
+    holder = (
+        "import sys; from pathlib import Path\n"
+        "from agent.supervisor.machine_slot import MachineSlot\n"
         "slot = MachineSlot(Path(sys.argv[1])); print(slot.take(), flush=True); sys.stdin.read()"
     )
     child = subprocess.Popen(
