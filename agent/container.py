@@ -39,7 +39,7 @@ class Service(Protocol):
     async def call(self, name: str, params: dict[str, Any]) -> dict[str, Any]: ...
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Agent:
     """Everything that one device consists of. Close it when done."""
 

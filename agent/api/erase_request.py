@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from agent import atomic_file
 from agent.clock import Clock
@@ -31,7 +31,7 @@ class EraseRequest:
     ca_pem: str
     signing_key: str
     device_id: str
-    erase_secret: str
+    erase_secret: str = field(repr=False)
     since: int
     proxy: str = ""
     """The setting `network.proxy`, which the erasure forgets."""

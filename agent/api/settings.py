@@ -37,6 +37,8 @@ class SettingsMethods:
 
     async def set(self, key: str, value: object) -> Result:
         if key == "key_store":
+            # A value that is refused must not cost the identity.
+            self.effective.settings().check_change(key, value)
             self._discard_unregistered_identity()
         self.effective.set(key, value)
         self.signals.user_changed()

@@ -64,6 +64,12 @@ class FakeWorker:
         ) & np.uint32((1 << config.bits) - 1)
         return encode(header, pack(self.words, config.bits))
 
+    async def scan(self, paths, model):
+        await self._job("scan")
+        from agent.protocol.jobs import ScanResult
+
+        return ScanResult(())
+
     async def extract(self, paths):
         await self._job("extract")
         from agent.protocol.jobs import ExtractedRow, ExtractResult, Refused

@@ -1,0 +1,59 @@
+"""What a person decides is recorded once, and withdrawing always works."""
+
+import asyncio
+
+import pytest
+
+from agent.errors import PeerError
+from agent.rounds.outcome import Outcome
+
+
+async def test_a_surface_is_a_short_word(device):
+    with pytest.raises(PeerError):
+        await device.grant(surface="x" * 100)
+    assert device.agent.gate.consent_status().state.value == "UNASKED"
+
+
+async def test_c10_withdrawing_is_easy_in_every_state(device):
+    for prepare in (None, device.grant, None):
+        if prepare:
+            await prepare()
+        status = await device.call("consent.withdraw", surface="tray")
+        assert status["state"] == "off"
+    await device.grant()
+    await device.call("settings.set", key="budget.epsilon", value=2)
+    assert (await device.call("consent.withdraw", surface="tray"))["consent"]["state"] == "REFUSED"
+
+
+async def test_granting_twice_records_one_yes(device):
+    await device.grant()
+    await device.grant()
+    assert len(device.agent.record.entries()) == 1
+
+
+async def test_c2_dismissing_records_no_yes(device):
+    notice = await device.call("consent.show")
+    status = await device.call("consent.dismiss", notice_id=notice["notice_id"], surface="window")
+    assert status["consent"]["state"] == "UNASKED"
+    await device.grant()
+    status = await device.call("consent.dismiss", notice_id=notice["notice_id"], surface="window")
+    assert status["consent"]["state"] == "GRANTED"
+
+
+@pytest.mark.parametrize("method", ["erase", "consent.withdraw"])
+async def test_p2_a_window_that_closes_meanwhile_does_not_stop_it_half_way(device, method):
+    await device.join()
+    assert (await device.run_cycle(hold_s=600)).outcome is Outcome.WAITING
+    params = {"surface": "tray"} if method == "consent.withdraw" else {}
+    asked = asyncio.create_task(device.call(method, **params))
+    await asyncio.sleep(0)
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+    async with asyncio.timeout(60):
+        while device.agent.runner.trained is not None:
+            await asyncio.sleep(0.005)
+        while method == "erase" and (
+            device.agent.samples.counts().total or (device.home / "identity.aead").exists()
+        ):
+            await asyncio.sleep(0.005)
+    assert device.agent.gate.denial() is not None

@@ -1,0 +1,50 @@
+"""The person's decisions come before the machine's state, and each has its reason."""
+
+import pytest
+
+from agent.conditions.interface import NoConditions
+from agent.reasons import Reason, ReasonCode
+from tests.fakes.device import Device
+
+
+class Laptop(NoConditions):
+    def may_train(self):
+        return (Reason(ReasonCode.ON_BATTERY, "On battery."),)
+
+    def may_send(self):
+        return (Reason(ReasonCode.METERED, "Metered."),)
+
+
+@pytest.fixture
+def device(tmp_path):
+    device = Device(tmp_path, conditions=Laptop())
+    yield device
+    device.close()
+
+
+def codes(reasons):
+    return [reason.code.value for reason in reasons]
+
+
+async def test_without_consent_nothing_may_go_on(device):
+    readiness = device.agent.readiness
+    assert codes(readiness.blocking_reasons()) == ["NO_CONSENT"]
+    assert codes(readiness.training_reasons()) == ["NO_CONSENT", "ON_BATTERY"]
+    assert codes(readiness.sending_reasons()) == ["NO_CONSENT", "METERED"]
+
+
+async def test_a_pause_blocks_both_and_says_until_when(device):
+    await device.grant()
+    await device.call("pause", seconds=60)
+    (reason,) = device.agent.readiness.blocking_reasons()
+    assert (reason.code, reason.until) == (ReasonCode.USER_PAUSED, device.clock.now() + 60)
+    await device.call("pause")
+    (reason,) = device.agent.readiness.blocking_reasons()
+    assert reason.until is None
+
+
+async def test_with_a_yes_only_the_machine_counts(device):
+    await device.grant()
+    assert device.agent.readiness.blocking_reasons() == ()
+    assert codes(device.agent.readiness.training_reasons()) == ["ON_BATTERY"]
+    assert codes(device.agent.readiness.sending_reasons()) == ["METERED"]
