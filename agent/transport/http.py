@@ -1,38 +1,38 @@
-"""One pinned HTTPS connection to the aggregator: bounded in time and size, no redirects, nothing
-taken from the environment.
+"""Sends one HTTPS request at a time to the aggregator, bounded in time and size.
 
-urllib3 by itself, because requests would add the public roots to a context and let
-REQUESTS_CA_BUNDLE replace the one it was given (measured; tests hold both), and takes four times
-the processor time for a request.
+1. The session trusts the given context and nothing else (agent.transport.pinned_adapter).
+2. It ignores the environment, follows no redirect and keeps no cookie
+   (agent.transport.isolated_session).
+3. Its proxy comes from the settings alone. It accepts no compressed body.
+4. A response must state its length and stay below the caller's limit; otherwise reading stops.
+5. Silence ends a request after `read_s`, a steady trickle after `whole_s`. `close` ends it at once,
+   from any thread.
 """
 
-import contextlib
 import re
-import socket
 import ssl
-import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from urllib3 import PoolManager, ProxyManager
-from urllib3.connection import HTTPSConnection
-from urllib3.connectionpool import HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, TimeoutError
-from urllib3.response import BaseHTTPResponse
-from urllib3.util import Timeout
+import requests
 
 from agent.errors import AegisError, OperatorActionError, PeerError, UserActionError
 from agent.transport.answers import Answer
+from agent.transport.isolated_session import IsolatedSession
+from agent.transport.open_sockets import OpenSockets
+from agent.transport.pinned_adapter import PinnedAdapter
+from agent.transport.request_deadline import RequestDeadline
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
 """Longest silence."""
 ANSWER_TIMEOUT_S = 300.0
-"""Longest answer as a whole."""
+"""Longest request as a whole."""
 CHUNK_BYTES = 64 * 1024
-OURS = {"User-Agent": "AegisAI", "Accept-Encoding": "identity"}
+DEFAULT_HEADERS = {"User-Agent": "AegisAI", "Accept-Encoding": "identity"}
+NO_BODY = frozenset({204, 304})
+MAX_CAUSES = 30
+"""How many links of an error's chain are read."""
 
 
 @dataclass(frozen=True)
@@ -44,102 +44,10 @@ class Timeouts:
     whole_s: float = ANSWER_TIMEOUT_S
 
 
-class _Wires:
-    """Handles on the open sockets of a session.
-
-    Once cut, none can be added until the next request, or ever: nothing more leaves.
-    """
-
-    def __init__(self) -> None:
-        self._open: set[socket.socket] = set()
-        self._done: set[socket.socket] = set()
-        """Their connections are closed, but an answer may still be read from them (`Connection:
-        close`)."""
-        self._is_cut = False
-        self._closed = False
-        self._lock = threading.Lock()
-
-    def add(self, wire: socket.socket) -> None:
-        """Raises ConnectionAbortedError after `cut`."""
-        with self._lock:
-            if self._closed or self._is_cut:
-                wire.close()
-                raise ConnectionAbortedError("the connection was closed on this side")
-            self._open.add(wire)
-
-    def done(self, wire: socket.socket) -> None:
-        """The connection is closed."""
-        with self._lock:
-            self._open.discard(wire)
-            self._done.add(wire)
-
-    def settle(self) -> None:
-        """No request is under way."""
-        with self._lock:
-            done, self._done, self._is_cut = self._done, set(), False
-        for wire in done:
-            wire.close()
-
-    def cut(self, *, for_good: bool) -> None:
-        """End both directions of every socket, also from another thread than the one that waits for
-        it.
-        """
-        with self._lock:
-            self._is_cut, self._closed = True, self._closed or for_good
-            for wire in self._open | self._done:
-                with contextlib.suppress(OSError):
-                    wire.shutdown(socket.SHUT_RDWR)
-
-
-class _Alarm:
-    """Calls `ring` when a request takes too long: one thread for a session, because one for each
-    request costs more than the request.
-    """
-
-    def __init__(self, after_s: float, ring: Callable[[], None]) -> None:
-        self._after_s = after_s
-        self._ring = ring
-        self._due_s: float | None = None
-        self._ended = False
-        self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
-
-    def set(self) -> None:
-        """A request begins."""
-        with self._changed:
-            self._due_s = time.monotonic() + self._after_s
-        if self._thread is None and not self._ended:
-            self._thread = threading.Thread(
-                target=self._watch, name="request-deadline", daemon=True
-            )
-            self._thread.start()
-
-    def clear(self) -> None:
-        """It has ended."""
-        with self._changed:
-            self._due_s = None
-
-    def end(self) -> None:
-        with self._changed:
-            self._ended = True
-            self._changed.notify()
-
-    def _watch(self) -> None:
-        with self._changed:
-            while not self._ended:
-                due_s, now_s = self._due_s, time.monotonic()
-                if due_s is not None and due_s <= now_s:
-                    self._ring()
-                    self._due_s = due_s = None
-                # A request that begins meanwhile is due later than this wait ends: nobody has to
-                # wake the thread for it.
-                self._changed.wait(self._after_s if due_s is None else due_s - now_s)
-
-
 class PinnedSession:
-    """A connection that is kept open between requests.
+    """Keeps its connection open between requests.
 
-    `send` is for one thread at a time; `close` may be called from another.
+    Call `send` from one thread at a time; call `close` from any thread.
     """
 
     def __init__(
@@ -150,19 +58,16 @@ class PinnedSession:
         proxy: str = "",
         timeouts: Timeouts | None = None,
     ) -> None:
+        """`server` is "https://host[:port]"."""
         limits = timeouts or Timeouts()
-        self._timeout = Timeout(connect=limits.connect_s, read=limits.read_s)
-        self._wires = _Wires()
-        self._alarm = _Alarm(limits.whole_s, lambda: self._wires.cut(for_good=False))
-        options: dict[str, Any] = {
-            "num_pools": 1,
-            "maxsize": 1,
-            "ssl_context": context,
-            "retries": False,
-        }
-        manager = ProxyManager(proxy, **options) if proxy else PoolManager(**options)
-        manager.pool_classes_by_scheme = {"https": _pool_class(self._wires)}
-        self._pool = manager.connection_from_url(server)
+        self._server = server
+        self._timeout = (limits.connect_s, limits.read_s)
+        self._proxies = {"https": proxy} if proxy else {}
+        self._sockets = OpenSockets()
+        self._deadline = RequestDeadline(
+            limits.whole_s, lambda: self._sockets.cut(permanently=False)
+        )
+        self._session = IsolatedSession(PinnedAdapter(context, self._sockets))
 
     def send(
         self,
@@ -173,88 +78,54 @@ class PinnedSession:
         headers: Mapping[str, str] | None = None,
         max_bytes: int,
     ) -> Answer:
-        """Send one request and read its whole answer.
+        """Send one request and read the whole response.
 
         Raises UserActionError OFFLINE, OperatorActionError SERVER_CERTIFICATE or REJECTED_IDENTITY,
-        PeerError ANSWER_TOO_LARGE.
+        PeerError ANSWER_TOO_LARGE or BAD_ANSWER.
         """
-        self._alarm.set()
+        request = requests.Request(
+            method, self._server + path, {**DEFAULT_HEADERS, **(headers or {})}, data=body
+        )
+        self._deadline.start()
         try:
-            with self._pool.urlopen(
-                method,
-                path,
-                body or None,
-                {**OURS, **(headers or {})},
+            with self._session.send(
+                request.prepare(),  # without the session's defaults: cheaper, and nothing is merged
+                stream=True,
                 timeout=self._timeout,
-                redirect=False,
-                preload_content=False,
-                decode_content=False,
+                proxies=self._proxies,
+                allow_redirects=False,
             ) as response:
-                return Answer(response.status, response.headers, _read(response, max_bytes))
-        except (HTTPError, OSError) as error:
-            raise _explained(error) from error
+                body_read = _read_body(response, max_bytes)
+                return Answer(response.status_code, response.headers, body_read)
+        except OSError as error:  # requests' own errors included
+            raise _explain(error) from error
         finally:
-            self._alarm.clear()
-            self._wires.settle()
+            self._deadline.stop()
+            self._sockets.end_request()
 
     def close(self) -> None:
-        """End what is under way (its `send` raises OFFLINE) and send nothing ever after."""
-        self._wires.cut(for_good=True)
-        self._alarm.end()
-        self._pool.close()
-        self._wires.settle()
+        """End the request in progress (its `send` raises OFFLINE) and refuse all later ones."""
+        self._sockets.cut(permanently=True)
+        self._deadline.close()
+        self._session.close()
+        self._sockets.end_request()
 
 
-def _pool_class(wires: _Wires) -> type[HTTPSConnectionPool]:
-    """Connections that keep a second handle on their socket: it cuts them also during the TLS
-    handshake.
+def _read_body(response: requests.Response, max_bytes: int) -> bytes:
+    """Read the body; stop as soon as it is too large.
+
+    A body without a stated length is refused, because it may have been cut short.
     """
-
-    class CuttableConnection(HTTPSConnection):
-        wire: socket.socket | None = None
-
-        def _new_conn(self) -> socket.socket:
-            opened = super()._new_conn()
-            wire = opened.dup()
-            try:
-                wires.add(wire)
-            except ConnectionAbortedError:
-                opened.close()
-                raise
-            self.wire = wire
-            return opened
-
-        def close(self) -> None:
-            super().close()
-            if self.wire is not None:
-                wires.done(self.wire)
-                self.wire = None
-
-    class CuttablePool(HTTPSConnectionPool):
-        ConnectionCls = CuttableConnection
-
-    return CuttablePool
-
-
-def _read(response: BaseHTTPResponse, max_bytes: int) -> bytes:
-    """The body; gives up as soon as it is too large.
-
-    Only a body of declared length is taken: any other could have been cut off.
-    """
-    declared = (
-        "Content-Length" in response.headers
-        or response.headers.get("Transfer-Encoding", "") == "chunked"
-    )
-    if not declared and response.status not in (204, 304):
-        raise PeerError(
-            "BAD_ANSWER",
-            "The server's answer has no length.",
-            "Nothing was changed. Tell the operator.",
-        )
+    if response.status_code not in NO_BODY:
+        headers = response.headers
+        if "Content-Length" not in headers and headers.get("Transfer-Encoding", "") != "chunked":
+            raise _bad_answer("The server's answer has no length.")
+        if headers.get("Content-Encoding", "identity") != "identity":
+            raise _bad_answer("The server's answer is compressed.")
     parts: list[bytes] = []
     size = 0
-    while chunk := response.read1(CHUNK_BYTES):
-        size += len(chunk)
+    for part in response.iter_content(CHUNK_BYTES):
+        size += len(part)
         if size > max_bytes:
             raise PeerError(
                 "ANSWER_TOO_LARGE",
@@ -262,26 +133,26 @@ def _read(response: BaseHTTPResponse, max_bytes: int) -> bytes:
                 "Nothing was changed.",
                 f"> {max_bytes} bytes",
             )
-        parts.append(chunk)
+        parts.append(part)
     return b"".join(parts)
 
 
 _REFUSAL = re.compile("ALERT.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)")
 
 
-def _explained(error: Exception) -> AegisError:
-    """The error of the libraries as ours."""
-    chain = list(_causes(error))
-    for cause in chain:
+def _explain(error: OSError) -> AegisError:
+    """Turn an error of the network, TLS or requests into one of ours."""
+    causes = _causes(error)
+    for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return OperatorActionError(
                 "SERVER_CERTIFICATE",
                 f"The server's certificate cannot be trusted: {cause.verify_message}.",
-                "Nothing was sent. Check the server's address, or ask the operator for a new"
-                " invitation.",
+                "Nothing was sent. Check the server's address, or ask the operator for a new "
+                "invitation.",
             )
     detail = f"{type(error).__name__}: {error}"[:500]
-    for cause in chain:
+    for cause in causes:
         if isinstance(cause, ssl.SSLError) and _REFUSAL.search(cause.reason or ""):
             return OperatorActionError(
                 "REJECTED_IDENTITY",
@@ -289,39 +160,46 @@ def _explained(error: Exception) -> AegisError:
                 "Ask the operator whether the device was revoked.",
                 detail,
             )
-    if isinstance(error, TimeoutError):
+    if any(isinstance(cause, TimeoutError) for cause in causes):
         return _offline("The server did not answer in time.", detail)
     if any(
-        isinstance(cause, ssl.SSLError | ConnectionResetError | BrokenPipeError)
-        or "RemoteDisconnected" in type(cause).__name__
-        for cause in chain
+        isinstance(cause, ssl.SSLError | ConnectionResetError | BrokenPipeError) for cause in causes
     ):
+        # In TLS 1.3 the server refuses a certificate after the client has finished its handshake.
+        # The device may then see no more than a lost connection.
         return _offline(
-            "The connection ended before an answer came; the network may be down, or the server"
-            " refuses this device.",
+            "The connection ended before the server answered; the network may be down, or the "
+            "server refuses this device.",
             detail,
         )
     return _offline("The server cannot be reached.", detail)
 
 
-def _causes(error: BaseException) -> "list[BaseException]":
-    """The error, what it wraps and what caused it."""
+def _causes(error: BaseException) -> list[BaseException]:
+    """The error, what it wraps and what caused it, nearest first."""
     found: list[BaseException] = []
-    waiting: list[object] = [error]
-    while waiting and len(found) < 30:
-        next_error = waiting.pop(0)
-        if isinstance(next_error, BaseException) and next_error not in found:
-            found.append(next_error)
-            waiting += [
-                next_error.__cause__,
-                next_error.__context__,
-                getattr(next_error, "reason", None),
-                *next_error.args,
+    pending: list[object] = [error]
+    while pending and len(found) < MAX_CAUSES:
+        candidate = pending.pop(0)
+        if isinstance(candidate, BaseException) and candidate not in found:
+            found.append(candidate)
+            pending += [
+                candidate.__cause__,
+                candidate.__context__,
+                getattr(candidate, "reason", None),
+                *candidate.args,
             ]
     return found
 
 
 def _offline(message: str, detail: str) -> UserActionError:
     return UserActionError(
-        "OFFLINE", message, "AegisAI tries again by itself; check the network connection.", detail
+        "OFFLINE",
+        message,
+        "AegisAI tries again by itself; check the network connection.",
+        detail,
     )
+
+
+def _bad_answer(message: str) -> PeerError:
+    return PeerError("BAD_ANSWER", message, "Nothing was changed. Tell the operator.")

@@ -2,50 +2,11 @@
 other.
 """
 
-import socket
-import threading
-from contextlib import contextmanager, suppress
-
 import pytest
 
 from agent.app import Overrides, build
+from tests.fakes.connect_proxy import connect_proxy
 from tests.fakes.https_server import Scripted
-from tests.fakes.timeouts import TIMEOUT_S
-
-
-@contextmanager
-def tunnel():
-    """An HTTP proxy that lets CONNECT through to loopback; yields its URL and the targets that it
-    was asked for.
-    """
-    seen = []
-
-    def serve(listener):
-        client, _ = listener.accept()
-        target = client.recv(4096).split(b" ")[1].decode()
-        seen.append(target)
-        upstream = socket.create_connection(("127.0.0.1", int(target.rpartition(":")[2])))
-        client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-        back = threading.Thread(target=pump, args=(upstream, client))
-        back.start()
-        pump(client, upstream)
-        back.join()
-        client.close()
-        upstream.close()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve, args=(listener,))
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", seen
-        thread.join(TIMEOUT_S)
-    assert not thread.is_alive()
-
-
-def pump(source, sink):
-    with suppress(OSError):  # either side may have gone
-        while piece := source.recv(65536):
-            sink.sendall(piece)
-        sink.shutdown(socket.SHUT_WR)
 
 
 @pytest.fixture
@@ -76,7 +37,7 @@ def test_without_the_setting_the_way_is_direct_whatever_the_environment_says(
 
 
 def test_the_setting_is_the_way(agent, server, authority):
-    with tunnel() as (url, seen):
+    with connect_proxy() as (url, seen):
         agent.effective.set("network.proxy", url)
         assert ask(agent, server, authority) == b"{}"
     assert seen == [server.url.removeprefix("https://")]
@@ -85,10 +46,10 @@ def test_the_setting_is_the_way(agent, server, authority):
 def test_the_policy_sets_it_too_and_an_erase_request_brings_its_own(
     agent, server, authority, tmp_path
 ):
-    with tunnel() as (url, seen):
+    with connect_proxy() as (url, seen):
         (tmp_path / "policy.toml").write_text(f'[settings]\n"network.proxy" = "{url}"\n')
         assert ask(agent, server, authority) == b"{}"
     (tmp_path / "policy.toml").unlink()
-    with tunnel() as (url, again):
+    with connect_proxy() as (url, again):
         assert ask(agent, server, authority, proxy=url) == b"{}"
     assert len(seen) == len(again) == 1
