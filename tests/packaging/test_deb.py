@@ -4,9 +4,12 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path, PurePosixPath
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S
 
@@ -45,6 +48,19 @@ def payload(monkeypatch):
 )
 def test_only_what_running_needs_is_packed(payload, path, kept):
     assert payload.is_kept(PurePosixPath(path)) is kept
+
+
+def test_every_runtime_dependency_is_packed(payload):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [text for extra in payload.EXTRAS for text in project["optional-dependencies"][extra]]
+    declared = [Requirement(text) for text in project["dependencies"] + extras]
+    needed = {
+        canonicalize_name(one.name) for one in declared if not one.marker or one.marker.evaluate()
+    }
+    packed = {canonicalize_name(one.name) for one in payload.distributions()}
+    assert "requests" in needed
+    assert needed <= packed
+    assert {"certifi", "charset-normalizer", "idna"} <= packed  # those of requests
 
 
 def test_no_library_of_developers_or_of_the_server_is_packed(payload):
