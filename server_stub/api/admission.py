@@ -201,7 +201,7 @@ class AdmissionMiddleware:
     def _admit(self, request: Request, rule: Rule, holder: RegisteredCertificate | None) -> None:
         """Whether the request may be read at all.
 
-        Raises Busy, PeerError NO_IDENTITY, REJECTED_IDENTITY, REVOKED, CERTIFICATE_EXPIRED.
+        Raises BusyError, PeerError NO_IDENTITY, REJECTED_IDENTITY, REVOKED, CERTIFICATE_EXPIRED.
         """
         now_s = time.monotonic()
         if holder is None:

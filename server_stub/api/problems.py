@@ -2,7 +2,8 @@
 
 import json
 
-from agent.errors import AegisError, PeerError
+from agent.errors import AegisError
+from server_stub.errors import BusyError
 
 MEDIA_TYPE = "application/problem+json"
 STATUS = {
@@ -48,14 +49,6 @@ STATUS = {
 }
 
 
-class Busy(PeerError):
-    """Too much at once; `retry_after_s` says when to come back."""
-
-    def __init__(self, code: str, message: str, retry_after_s: int) -> None:
-        super().__init__(code, message, f"Ask again in {retry_after_s} seconds.")
-        self.retry_after_s = retry_after_s
-
-
 def status_of(code: str) -> int:
     return STATUS.get(code, 400)
 
@@ -78,6 +71,6 @@ def body(code: str, message: str, remedy: str) -> bytes:
 def answer(error: AegisError) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body for an error."""
     headers = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store"}
-    if isinstance(error, Busy):
+    if isinstance(error, BusyError):
         headers["Retry-After"] = str(error.retry_after_s)
     return status_of(error.code), headers, body(error.code, error.message, error.remedy)

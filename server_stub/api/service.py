@@ -40,6 +40,7 @@ from server_stub.ca.rpc import Enrolment
 from server_stub.config.home import ServerHome, ServerSettings
 from server_stub.coordinator.driver import RoundDriver, Situation
 from server_stub.coordinator.statistics import statistics
+from server_stub.errors import BusyError
 from server_stub.publishing import tuf_repository
 from server_stub.rounds.lifecycle import State
 from server_stub.rounds.update_checks import check_update, max_update_bytes, named_round
@@ -94,7 +95,7 @@ class Server:
     def situation(self) -> Situation:
         """Raises PeerError NO_MODEL while the server is starting."""
         if self.driver.situation is None:
-            raise problems.Busy("NO_MODEL", "The server has no model yet.", 5)
+            raise BusyError("NO_MODEL", "The server has no model yet.", 5)
         return self.driver.situation
 
     def max_update_bytes(self) -> int:

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 from agent.errors import AegisError, PeerError
 from agent.protocol.messages import Mode, RoundConfig
-from server_stub.api.problems import Busy
 from server_stub.config.home import ServerSettings
+from server_stub.errors import BusyError
 from server_stub.rounds.event_log import ENDED, ReplayableRound, RoundEvent, opening
 from server_stub.rounds.join_window import GroupPlan, ReadyPool, enough, grouping, poll_s
 from server_stub.rounds.lifecycle import State, joining
@@ -99,9 +99,9 @@ class GroupCoordinator:
                 self._crl = (now, self._revocations())
 
     def crl_pem(self) -> str:
-        """The authority's revocation list. Raises Busy CA_UNREACHABLE while none is known."""
+        """The authority's revocation list. Raises BusyError CA_UNREACHABLE while none is known."""
         if not self._crl[1]:
-            raise Busy("CA_UNREACHABLE", "The enrolment authority does not answer.", 10)
+            raise BusyError("CA_UNREACHABLE", "The enrolment authority does not answer.", 10)
         return self._crl[1]
 
     def inbox(self, round_id: int, after: str, device_id: str) -> bytes | None:
