@@ -19,10 +19,11 @@ from agent.clock import Clock, SystemClock
 from agent.errors import OperatorActionError
 from server_stub.api import service as device_port
 from server_stub.api.peer_certificate import with_limits
-from server_stub.api.rate_limit import DevicePortLimits, Rates
 from server_stub.ca.authority import Authority
 from server_stub.ca.rpc import Enrolment
-from server_stub.config.home import ServerHome, ServerSettings
+from server_stub.config.home import ServerHome
+from server_stub.config.limits import DevicePortLimits, Rates
+from server_stub.config.settings import ServerSettings
 from server_stub.coordinator.driver import RoundDriver
 from server_stub.operator import app
 from server_stub.storage.serial_executor import SerialExecutor

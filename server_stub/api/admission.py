@@ -29,8 +29,9 @@ from agent.errors import AegisError, PeerError
 from agent.protocol.http_signature import REPLAY_NONCE, SignedBy, verify_request
 from server_stub.api import problems
 from server_stub.api.peer_certificate import SCOPE_KEY
-from server_stub.api.rate_limit import Buckets, DevicePortLimits
+from server_stub.api.rate_limit import Buckets
 from server_stub.api.replay_nonces import Nonces
+from server_stub.config.limits import DevicePortLimits
 from server_stub.storage.store import RegisteredCertificate, Store
 
 SMALL_BODY_BYTES = 16 * 1024

@@ -19,7 +19,7 @@ class PeerCertProtocol(HttpToolsProtocol):
     """One connection."""
 
     head_s = 15.0
-    """server_stub.api.rate_limit.Limits."""
+    """Time for a request's head, in seconds; see `with_limits`."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the certificate from the handshake and hand it to the application with every

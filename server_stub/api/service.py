@@ -33,11 +33,13 @@ from server_stub.api.admission import (
     Principal,
     rules,
 )
-from server_stub.api.rate_limit import Buckets, Rates
+from server_stub.api.rate_limit import Buckets
 from server_stub.api.replay_nonces import Nonces
 from server_stub.ca.authority import Issued, SignedRequest
 from server_stub.ca.rpc import Enrolment
-from server_stub.config.home import ServerHome, ServerSettings
+from server_stub.config.home import ServerHome
+from server_stub.config.limits import Rates
+from server_stub.config.settings import ServerSettings
 from server_stub.coordinator.driver import RoundDriver, Situation
 from server_stub.coordinator.statistics import statistics
 from server_stub.errors import BusyError

@@ -37,6 +37,7 @@ from agent.protocol.issuance import LogHead, head_bytes
 from agent.protocol.log_tree import Tree, leaf_hash
 from server_stub.ca import certificates as x
 from server_stub.ca.tables import CERTIFICATES, ENROLMENTS, LOG, REVOKED, TOKENS
+from server_stub.config.home import CA_CERTIFICATE_FILE, CA_KEY_FILE
 from server_stub.storage.database import open_database, reading
 
 RENEWABLE_S = 90 * 24 * 3600
@@ -46,7 +47,7 @@ SIGNING_CERTIFICATES = 2
 """A renewal may be signed with the key of the newest certificate or the one before: the newest may
 have been lost on its way."""
 TOKEN_BYTES = 24
-KEY_FILE, CERTIFICATE_FILE, DATABASE_FILE = "ca.key", "ca.pem", "ca.sqlite3"
+DATABASE_FILE = "ca.sqlite3"
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,9 @@ def create(folder: Path, name: str, now: int) -> None:
     """Make key and certificate. Raises FileExistsError."""
     folder.mkdir(mode=0o700)
     key = x.new_key()
-    atomic_file.write(folder / KEY_FILE, x.key_pem(key))
+    atomic_file.write(folder / CA_KEY_FILE, x.key_pem(key))
     atomic_file.write(
-        folder / CERTIFICATE_FILE, x.pem(x.authority_certificate(key, name, now)).encode()
+        folder / CA_CERTIFICATE_FILE, x.pem(x.authority_certificate(key, name, now)).encode()
     )
 
 
@@ -88,14 +89,14 @@ class Authority:
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._clock = clock
         try:
-            self._key = x.load_key((folder / KEY_FILE).read_bytes())
-            self.ca_pem = (folder / CERTIFICATE_FILE).read_text()
+            self._key = x.load_key((folder / CA_KEY_FILE).read_bytes())
+            self.ca_pem = (folder / CA_CERTIFICATE_FILE).read_text()
             self._certificate = x509.load_pem_x509_certificate(self.ca_pem.encode())
         except (OSError, ValueError) as error:
             raise OperatorActionError(
                 "CA_KEY",
                 "The authority's key cannot be read.",
-                f"Look at {KEY_FILE} and its permissions.",
+                f"Look at {CA_KEY_FILE} and its permissions.",
             ) from error
         self._engine: Engine = open_database(f"sqlite:///{folder / DATABASE_FILE}", "ca")
 

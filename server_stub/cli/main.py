@@ -16,8 +16,11 @@ from agent.paths import default_home
 from agent.protocol.invitation import Invitation, Operator, PrivacyFigures, format_invitation
 from agent.protocol.messages import Mode
 from agent.protocol.signing import public_hex
+from server_stub.ca import server_certificate
 from server_stub.ca.authority import Authority
-from server_stub.config.home import ServerHome, ServerSettings, changed, default_task, group_floor
+from server_stub.cli.init import create_home
+from server_stub.config.home import ServerHome
+from server_stub.config.settings import ServerSettings, default_task, min_group_settings, override
 from server_stub.coordinator.statistics import round_summary, statistics
 from server_stub.publishing import key_ceremony, models
 from server_stub.rounds.lifecycle import RoundPlan
@@ -62,7 +65,7 @@ def _init(home: ServerHome, options: argparse.Namespace) -> Answer:
         default_task(Mode(options.mode)),
         **{name: value for name, value in _task_options(options).items() if value is not None},
     )
-    settings = changed(
+    settings = override(
         ServerSettings(operator, task, RoundPlan(), tuple(options.host_name)),
         **_run_options(options),
         url=options.url,
@@ -76,7 +79,7 @@ def _init(home: ServerHome, options: argparse.Namespace) -> Answer:
     content = options.model.read_bytes() if options.model else models.start_model()
     models.check_file(content, task)
     now = SystemClock().now()
-    home.create(settings, now)
+    create_home(home, settings, now)
     store = Store(home.database_url)
     try:
         is_demonstration = options.model is None
@@ -101,7 +104,7 @@ def _init(home: ServerHome, options: argparse.Namespace) -> Answer:
 def _run(home: ServerHome, options: argparse.Namespace) -> None:
     from server_stub import serve
 
-    settings = changed(home.settings(), **_run_options(options))
+    settings = override(home.settings(), **_run_options(options))
     if settings.task.mode is Mode.SECAGG and settings.rounds.is_test_floor:
         print(f"Attention, {_floor(settings)}.", file=sys.stderr)
     if options.workers != 1:
@@ -120,7 +123,7 @@ def _ca_run(home: ServerHome, options: argparse.Namespace) -> None:
     home.settings()
 
     def renew() -> None:
-        if home.renew_server_certificate(home.settings(), clock.now()):
+        if server_certificate.renew_if_due(home, home.settings(), clock.now()):
             print(
                 "The server's TLS certificate was renewed; the server takes it up by itself.",
                 file=sys.stderr,
@@ -579,7 +582,7 @@ def _run_options(options: argparse.Namespace) -> dict[str, Any]:
         "next_poll_s": options.poll_seconds,
         "server_rate_milli": options.server_rate_milli,
         "g_max": options.group_max,
-        **({} if options.group_floor is None else group_floor(options.group_floor)),
+        **({} if options.group_floor is None else min_group_settings(options.group_floor)),
         "ready_target": options.ready_target,
         "lead_s": options.lead_seconds,
         "join_s": options.join_seconds,

@@ -20,7 +20,8 @@ from agent.errors import AegisError, OperatorActionError, PeerError
 from agent.privacy.weights import incoming
 from agent.protocol.messages import Mode
 from server_stub.aggregation.mean import mean_of_groups, mean_update
-from server_stub.config.home import ServerHome, ServerSettings
+from server_stub.config.home import ServerHome
+from server_stub.config.settings import ServerSettings
 from server_stub.coordinator.groups import GroupCoordinator
 from server_stub.publishing import models
 from server_stub.publishing.models import Published

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from agent.errors import AegisError, PeerError
 from agent.protocol.messages import Mode, RoundConfig
-from server_stub.config.home import ServerSettings
+from server_stub.config.settings import ServerSettings
 from server_stub.errors import BusyError
 from server_stub.rounds.event_log import ENDED, ReplayableRound, RoundEvent, opening
 from server_stub.rounds.join_window import GroupPlan, ReadyPool, enough, grouping, poll_s

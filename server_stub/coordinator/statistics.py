@@ -5,7 +5,7 @@ device.
 from typing import Any
 
 from agent.privacy.zcdp import epsilon, rho_units
-from server_stub.config.home import ServerSettings
+from server_stub.config.settings import ServerSettings
 from server_stub.storage.store import Round, Store
 
 

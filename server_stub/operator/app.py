@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Response
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from server_stub.config.home import LOOPBACK_HOSTS
+from server_stub.config.settings import LOOPBACK_HOSTS
 from server_stub.coordinator.statistics import round_summary, statistics
 from server_stub.operator import metrics as prometheus
 from server_stub.operator import pages

@@ -1,7 +1,8 @@
 import pytest
 
 from server_stub.api import rate_limit
-from server_stub.api.rate_limit import Buckets, Rate
+from server_stub.api.rate_limit import Buckets
+from server_stub.config.limits import Rate
 from server_stub.errors import BusyError
 
 

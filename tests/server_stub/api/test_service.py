@@ -15,7 +15,7 @@ from agent.models.verify import Floor, verify_model
 from agent.protocol.envelope import decode, encode
 from agent.transport.answers import RetryLater
 from agent.transport.client import AggregatorClient
-from server_stub.api.rate_limit import Rate, Rates
+from server_stub.config.limits import Rate, Rates
 from tests.fakes.clock import FakeClock
 from tests.fakes.live_server import LiveServer
 from tests.fakes.timeouts import until

@@ -9,6 +9,7 @@ import pytest
 from cryptography import x509
 
 from server_stub import serve
+from server_stub.ca import server_certificate
 from server_stub.ca.process import DAY_S, Daily
 from tests.fakes.clock import FakeClock
 from tests.fakes.live_server import LiveServer, make_home
@@ -29,7 +30,7 @@ def test_a_renewed_certificate_is_shown_without_a_restart(tmp_path, monkeypatch)
     monkeypatch.setattr(serve, "LOOK_TICKS", 1)
     with LiveServer(tmp_path) as server:
         device, before = server.enrol(), shown(server)
-        server.home.issue_server_certificate(server.settings, server.clock.now())
+        server_certificate.issue(server.home, server.settings, server.clock.now())
         after = serial(server.home.tls_file.read_text())
         until(lambda: shown(server) != before, what="another certificate")
         assert shown(server) == after

@@ -16,8 +16,8 @@ from agent.protocol import codec, envelope
 from agent.protocol.messages import Mode
 from agent.protocol.revocations import read_revocations
 from agent.transport.answers import RetryLater
-from server_stub.api.rate_limit import Rate, Rates
 from server_stub.ca.authority import Authority
+from server_stub.config.limits import Rate, Rates
 from server_stub.coordinator import driver
 from server_stub.coordinator.statistics import round_summary
 from server_stub.rounds.lifecycle import State
