@@ -32,7 +32,8 @@ from server_stub.api.peer_certificate import SCOPE_KEY
 from server_stub.api.rate_limit import Buckets
 from server_stub.api.replay_nonces import Nonces
 from server_stub.config.limits import DevicePortLimits
-from server_stub.storage.store import RegisteredCertificate, Store
+from server_stub.storage.devices import DeviceStore
+from server_stub.storage.records import RegisteredCertificate
 
 SMALL_BODY_BYTES = 16 * 1024
 ROUND_BODY_BYTES = 1024 * 1024
@@ -143,7 +144,7 @@ class AdmissionMiddleware:
     def __init__(
         self,
         app: App,
-        store: Store,
+        devices: DeviceStore,
         nonces: Nonces,
         rule_for: Callable[[str, str], Rule],
         clock: Clock,
@@ -152,7 +153,7 @@ class AdmissionMiddleware:
         admission_metrics: AdmissionMetrics,
     ) -> None:
         self._app = app
-        self._store = store
+        self._devices = devices
         self._nonces = nonces
         self._rule_for = rule_for
         self._clock = clock
@@ -196,7 +197,7 @@ class AdmissionMiddleware:
         return (
             None
             if request.certificate is None
-            else self._store.holder(hashlib.sha256(request.certificate).hexdigest())
+            else self._devices.by_certificate(hashlib.sha256(request.certificate).hexdigest())
         )
 
     def _admit(self, request: Request, rule: Rule, holder: RegisteredCertificate | None) -> None:
@@ -259,7 +260,7 @@ class AdmissionMiddleware:
 
             def key_of(device_id: str, position: int = position) -> EllipticCurvePublicKey | None:
                 if holder is None:
-                    held[:] = self._store.keys_of(device_id)
+                    held[:] = self._devices.keys(device_id)
                 if position >= len(held) or held[position].device_id != device_id:
                     return None
                 if held[position].revoked:

@@ -46,8 +46,9 @@ from server_stub.errors import BusyError
 from server_stub.publishing import tuf_repository
 from server_stub.rounds.lifecycle import State
 from server_stub.rounds.update_checks import check_update, max_update_bytes, named_round
+from server_stub.storage.records import CertificateRecord
 from server_stub.storage.serial_executor import SerialExecutor
-from server_stub.storage.store import Certificate, Store
+from server_stub.storage.store import Store
 
 ENVELOPE_TYPE = "application/vnd.aegisai.envelope"
 JSON_TYPE = "application/json"
@@ -108,7 +109,7 @@ class Server:
             else min(65536, MAX_BODY_BYTES)
         )
 
-    def erase_secret(self, token: str, certificate: Certificate) -> str:
+    def erase_secret(self, token: str, certificate: CertificateRecord) -> str:
         """The same for a repeated registration, and kept nowhere: token and server's secret make
         it.
         """
@@ -121,7 +122,7 @@ class Server:
         issued = self.authority.enrol(token, csr_pem)
         certificate = _kept(issued)
         secret = self.erase_secret(token, certificate)
-        self.store.add_device(issued.device_id, certificate, _hash(secret), self.clock.now())
+        self.store.devices.add(issued.device_id, certificate, _hash(secret), self.clock.now())
         return {
             "device_id": issued.device_id,
             "certificate_pem": issued.certificate_pem,
@@ -140,7 +141,7 @@ class Server:
                 "The request's signature does not hold.",
                 "Nothing was changed.",
             )
-        self.store.add_certificate(device_id, _kept(issued), self.clock.now())
+        self.store.devices.add_certificate(device_id, _kept(issued), self.clock.now())
         return {"certificate_pem": issued.certificate_pem, "ca_pem": self.authority.ca_pem}
 
     def offer(self, device_id: str, *, is_ready: bool, trained: int | None) -> dict[str, Any]:
@@ -165,7 +166,9 @@ class Server:
             "model_version": situation.model.version,
             "model_digest": situation.model.sha256,
             "round": current.config.to_json() if current and is_open else None,
-            "contributed": bool(current and self.store.receipt(current.round_id, device_id)),
+            "contributed": bool(
+                current and self.store.updates.receipt(current.round_id, device_id)
+            ),
             "time": now,
             "join_opens": joins[0] if is_open else 0,
             "join_closes": joins[1] if is_open else 0,
@@ -193,7 +196,7 @@ class Server:
         """
         envelope, sha256 = decode(body), hashlib.sha256(body).hexdigest()
         round_id = named_round(envelope.header)
-        held = self.store.receipt(round_id, device_id)
+        held = self.store.updates.receipt(round_id, device_id)
         if held is not None:
             if held[0] == sha256:
                 return held[1], False
@@ -204,7 +207,7 @@ class Server:
             )
         current = self.driver.situation.round if self.driver.situation else None
         if current is None or current.round_id != round_id:
-            current = self.store.round(round_id)
+            current = self.store.rounds.get(round_id)
         if current is None:
             raise PeerError("ROUND_CLOSED", "The round is not open.", "Take part in a later one.")
         is_grouped = current.config.mode is Mode.SECAGG
@@ -225,18 +228,18 @@ class Server:
         if is_grouped:
             self.driver.coordinator.receive_masked(round_id, device_id, body, sha256, signed, now)
             return signed, False  # groups wake it
-        full = self.store.accept(device_id, round_id, body, sha256, signed, now)
+        full = self.store.updates.add(device_id, round_id, body, sha256, signed, now)
         if full:
             LOG.info("round full: id=%d", round_id)
         return signed, full
 
     def held(self, device_id: str) -> dict[str, Any]:
         """All that aggregator and authority hold about a device."""
-        return {**self.store.device(device_id), "authority": self.authority.held(device_id)}
+        return {**self.store.devices.record(device_id), "authority": self.authority.held(device_id)}
 
     def erase(self, device_id: str) -> None:
         """Forget a device here and end its certificates."""
-        self.store.erase(device_id)
+        self.store.devices.erase(device_id)
         self.driver.coordinator.drop(device_id, self.clock.now())
         self.authority.revoke(device_id, forget=True)
 
@@ -245,7 +248,7 @@ class Server:
 
         Raises PeerError ERASE_SECRET.
         """
-        held = self.store.erase_hash(device_id)
+        held = self.store.devices.erase_hash(device_id)
         if held is not None and not hmac.compare_digest(held, _hash(secret)):
             raise PeerError(
                 "ERASE_SECRET", "The erase secret is not the device's.", "Nothing was changed."
@@ -278,7 +281,7 @@ def build(server: Server) -> tuple[FastAPI, AdmissionMiddleware]:
     rule_for = rules(server.max_update_bytes)
     admission = AdmissionMiddleware(
         app,  # type: ignore[arg-type]
-        server.store,
+        server.store.devices,
         server.nonces,
         rule_for,
         server.clock,
@@ -561,9 +564,9 @@ async def _file(server: Server, find: Callable[..., Any], name: str) -> Response
     return Response(content, media_type="application/octet-stream")
 
 
-def _kept(issued: Issued) -> Certificate:
+def _kept(issued: Issued) -> CertificateRecord:
     certificate = x509.load_pem_x509_certificate(issued.certificate_pem.encode())
-    return Certificate(
+    return CertificateRecord(
         certificate.fingerprint(SHA256()).hex(),
         certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
         int(certificate.not_valid_before_utc.timestamp()),

@@ -38,7 +38,7 @@ from agent.protocol.log_tree import Tree, leaf_hash
 from server_stub.ca import certificates as x
 from server_stub.ca.tables import CERTIFICATES, ENROLMENTS, LOG, REVOKED, TOKENS
 from server_stub.config.home import CA_CERTIFICATE_FILE, CA_KEY_FILE
-from server_stub.storage.database import open_database, reading
+from server_stub.storage.database import open_database, read_transaction
 
 RENEWABLE_S = 90 * 24 * 3600
 """How long after its end a certificate may still be renewed: a laptop asleep for weeks comes back
@@ -248,7 +248,7 @@ class Authority:
 
     def held(self, device_id: str) -> dict[str, Any]:
         """All that is held here about a device; empty for one that is not known."""
-        with reading(self._engine) as database:
+        with read_transaction(self._engine) as database:
             row = database.execute(
                 select(ENROLMENTS).where(ENROLMENTS.c.device_id == device_id)
             ).one_or_none()
@@ -277,7 +277,7 @@ class Authority:
     def revocations(self) -> str:
         """The signed revocation list, PEM; expired certificates are left out."""
         now = self._clock.now()
-        with reading(self._engine) as database:
+        with read_transaction(self._engine) as database:
             rows = database.execute(
                 select(REVOKED).where(REVOKED.c.not_after > now).order_by(REVOKED.c.serial)
             ).all()
@@ -310,7 +310,7 @@ class Authority:
         """
         tree = self._log()
         size = size or len(tree)
-        with reading(self._engine) as database:
+        with read_transaction(self._engine) as database:
             wanted = (
                 select(LOG)
                 .where(LOG.c.certificate == fingerprint, LOG.c.position < size)
@@ -338,7 +338,7 @@ class Authority:
 
     def _log(self) -> Tree:
         """The log's tree, with what was written since, by other processes too."""
-        with self._growing, reading(self._engine) as database:
+        with self._growing, read_transaction(self._engine) as database:
             wanted = (
                 select(LOG.c.leaf).where(LOG.c.position >= len(self._tree)).order_by(LOG.c.position)
             )

@@ -86,7 +86,7 @@ def _init(home: ServerHome, options: argparse.Namespace) -> Answer:
         model = models.make_model(
             1, content, origin="start model", demonstration=is_demonstration, now=now
         )
-        store.add_model(model, now)
+        store.models.add(model, now)
         models.bring_up_to_date(home, store, task, now)
     finally:
         store.close()
@@ -174,13 +174,13 @@ def _token_create(home: ServerHome, options: argparse.Namespace) -> Answer:
 
 
 def _devices_list(home: ServerHome, _options: argparse.Namespace) -> Answer:
-    return {"devices": _with_store(home, Store.devices)}
+    return {"devices": _with_store(home, lambda store: store.devices.inventory())}
 
 
 def _devices_revoke(home: ServerHome, options: argparse.Namespace) -> Answer:
     now = SystemClock().now()
     home.settings()
-    known = _with_store(home, lambda store: store.revoke(options.device_id, now))
+    known = _with_store(home, lambda store: store.devices.revoke(options.device_id, now))
     authority = Authority(home.authority, SystemClock())
     try:
         known = authority.revoke(options.device_id) or known
@@ -195,12 +195,17 @@ def _devices_revoke(home: ServerHome, options: argparse.Namespace) -> Answer:
 
 def _rounds_list(home: ServerHome, _options: argparse.Namespace) -> Answer:
     settings = home.settings()
-    return {"rounds": [round_summary(held, settings) for held in _with_store(home, Store.rounds)]}
+    return {
+        "rounds": [
+            round_summary(held, settings)
+            for held in _with_store(home, lambda store: store.rounds.all())
+        ]
+    }
 
 
 def _rounds_show(home: ServerHome, options: argparse.Namespace) -> Answer:
     settings = home.settings()
-    held = _with_store(home, lambda store: store.round(options.round_id))
+    held = _with_store(home, lambda store: store.rounds.get(options.round_id))
     if held is None:
         raise OperatorActionError(
             "NO_ROUND", "There is no such round.", "See `aegis-server rounds list`."
@@ -214,7 +219,7 @@ def _stats(home: ServerHome, _options: argparse.Namespace) -> Answer:
 
 
 def _model_show(home: ServerHome, _options: argparse.Namespace) -> Answer:
-    return {"models": _with_store(home, Store.models)}
+    return {"models": _with_store(home, lambda store: store.models.inventory())}
 
 
 def _keys_show(home: ServerHome, _options: argparse.Namespace) -> Answer:
@@ -238,8 +243,8 @@ def _model_publish(home: ServerHome, options: argparse.Namespace) -> Answer:
 def _model_rollback(home: ServerHome, options: argparse.Namespace) -> Answer:
     wanted = options.to
     if wanted is None:
-        wanted = _with_store(home, Store.model_version) - 1
-    model = _with_store(home, lambda store: store.model(wanted))
+        wanted = _with_store(home, lambda store: store.models.newest_version()) - 1
+    model = _with_store(home, lambda store: store.models.get(wanted))
     if model is None:
         raise OperatorActionError(
             "NO_MODEL", f"There is no model of version {wanted}.", "See `aegis-server model show`."
@@ -255,11 +260,11 @@ def _publish(home: ServerHome, content: bytes, origin: str, *, is_demonstration:
     models.check_file(content, settings.task)
 
     def publish(store: Store) -> Answer:
-        version = store.model_version() + 1
+        version = store.models.newest_version() + 1
         model = models.make_model(
             version, content, origin=origin, demonstration=is_demonstration, now=now
         )
-        store.add_model(model, now)
+        store.models.add(model, now)
         models.bring_up_to_date(home, store, settings.task, now)
         return {"version": version, "sha256": model.sha256, "origin": origin}
 
@@ -273,7 +278,7 @@ def _evaluate(home: ServerHome, options: argparse.Namespace) -> Answer:
     from agent.detector.transform import transform
 
     home.settings()
-    model = _with_store(home, Store.model)
+    model = _with_store(home, lambda store: store.models.newest())
     if model is None:
         raise OperatorActionError("NO_MODEL", "There is no model.", "Publish one.")
     try:

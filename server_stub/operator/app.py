@@ -35,11 +35,11 @@ def build(server: Any, device_app: FastAPI) -> FastAPI:
     @app.get("/")
     async def dashboard() -> Response:
         def read() -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
-            held = server.store.rounds()[-pages.SHOWN_ROUNDS :]
+            held = server.store.rounds.all()[-pages.SHOWN_ROUNDS :]
             return (
                 statistics(server.store, server.settings),
                 [round_summary(one, server.settings) for one in held],
-                server.store.models(),
+                server.store.models.inventory(),
             )
 
         figures, rounds_held, models_held = await server.work(read)
@@ -55,12 +55,12 @@ def build(server: Any, device_app: FastAPI) -> FastAPI:
 
     @app.get("/api/v1/rounds")
     async def rounds() -> list[dict[str, Any]]:
-        held = await server.work(server.store.rounds)
+        held = await server.work(server.store.rounds.all)
         return [round_summary(one, server.settings) for one in held]
 
     @app.get("/api/v1/models")
     async def models() -> list[dict[str, Any]]:
-        return list(await server.work(server.store.models))
+        return list(await server.work(server.store.models.inventory))
 
     @app.get("/metrics")
     async def metrics() -> Response:

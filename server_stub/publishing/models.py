@@ -20,7 +20,8 @@ from agent.protocol.messages import Task
 from agent.protocol.signing import Context, sign
 from server_stub.config.home import ServerHome
 from server_stub.publishing import tuf_repository
-from server_stub.storage.store import Model, Store
+from server_stub.storage.records import Model
+from server_stub.storage.store import Store
 
 START_MODEL = "start_model.safetensors"
 
@@ -109,7 +110,7 @@ def bring_up_to_date(home: ServerHome, store: Store, task: Task, now: int) -> Mo
     """Put the newest model into the repository unless it is there, and renew signatures that grow
     old. Raises OperatorActionError NO_MODEL.
     """
-    model = store.model()
+    model = store.models.newest()
     if model is None:
         raise OperatorActionError(
             "NO_MODEL", "There is no model.", "Publish one with `aegis-server model publish`."

@@ -48,7 +48,7 @@ def make_home(folder: Path, now: int, **options) -> tuple[ServerHome, ServerSett
     )
     create_home(home, settings, now)
     store = Store(home.database_url)
-    store.add_model(
+    store.models.add(
         models.make_model(
             1, models.start_model(), origin="start model", demonstration=True, now=now
         ),

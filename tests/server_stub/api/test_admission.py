@@ -225,7 +225,7 @@ def test_another_devices_certificate_is_worth_nothing_without_its_key(shared):
 def test_a_certificate_of_the_authority_that_the_aggregator_never_took_in_is_refused(shared):
     device = shared.enrol()
     store = shared.store()
-    store.erase(device.device_id)
+    store.devices.erase(device.device_id)
     store.close()
     assert (
         code(ask(shared, "GET", "/api/v1/rounds/offer", identity=device.file.load()))

@@ -36,5 +36,5 @@ def test_the_settings_of_rounds_are_listed_with_their_defaults_and_options():
 
 
 def test_a_rounds_fields_are_listed(live):
-    shown = round_summary(live.view.newest_round(), live.settings)
+    shown = round_summary(live.view.rounds.newest(), live.settings)
     assert ", ".join(shown) in SECTION
