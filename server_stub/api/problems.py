@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents: which status each code has, and the answer's bytes."""
+"""Turns errors into RFC 9457 problem documents and gives each code its HTTP status."""
 
 import json
 
@@ -50,11 +50,12 @@ STATUS = {
 
 
 def status_of(code: str) -> int:
+    """The HTTP status of an error code; 400 for one that is not listed."""
     return STATUS.get(code, 400)
 
 
 def body(code: str, message: str, remedy: str) -> bytes:
-    """The problem document. It holds fixed sentences only, nothing of the request."""
+    """Build the problem document. It holds fixed sentences only, nothing from the request."""
     status = status_of(code)
     name = code.lower().replace("_", "-")
     document = {
@@ -68,7 +69,7 @@ def body(code: str, message: str, remedy: str) -> bytes:
     return json.dumps(document).encode()
 
 
-def answer(error: AegisError) -> tuple[int, dict[str, str], bytes]:
+def response(error: AegisError) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body for an error."""
     headers = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store"}
     if isinstance(error, BusyError):

@@ -1,6 +1,6 @@
 """Token buckets: how often an address, a certificate or a token may ask.
 
-Bounded memory; one process.
+Memory is bounded: beyond MAX_BUCKETS the bucket that was used longest ago is dropped. One process.
 """
 
 import math
@@ -13,27 +13,27 @@ MAX_BUCKETS = 100_000
 
 
 class Buckets:
-    """`now_s` is monotonic."""
+    """One bucket for each kind and key. `now_s` is monotonic."""
 
     def __init__(self) -> None:
-        self._held: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()
+        self._levels: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()
+        """How many tokens a bucket had, and when; the bucket used last is at the end."""
+
+    def __len__(self) -> int:
+        return len(self._levels)
 
     def take(self, kind: str, key: str, rate: Rate, now_s: float) -> None:
-        """Take one. Raises BusyError TOO_MANY when there is none."""
-        level = self._level(kind, key, rate, now_s)
+        """Take a token. Raises BusyError TOO_MANY if there is none."""
+        level = self.require(kind, key, rate, now_s)
+        self._levels[kind, key] = (level - 1, now_s)
+        self._levels.move_to_end((kind, key))
+        if len(self._levels) > MAX_BUCKETS:
+            self._levels.popitem(last=False)
+
+    def require(self, kind: str, key: str, rate: Rate, now_s: float) -> float:
+        """Return how many tokens there are. Raises BusyError TOO_MANY if there is none."""
+        level, then_s = self._levels.get((kind, key), (float(rate.burst), now_s))
+        level = min(float(rate.burst), level + (now_s - then_s) * rate.per_s)
         if level < 1:
             raise BusyError("TOO_MANY", "Too many requests.", math.ceil((1 - level) / rate.per_s))
-        self._held[kind, key] = (level - 1, now_s)
-        self._held.move_to_end((kind, key))
-        if len(self._held) > MAX_BUCKETS:
-            self._held.popitem(last=False)
-
-    def demand(self, kind: str, key: str, rate: Rate, now_s: float) -> None:
-        """Raise BusyError TOO_MANY when there is none, without taking one."""
-        level = self._level(kind, key, rate, now_s)
-        if level < 1:
-            raise BusyError("TOO_MANY", "Too many requests.", math.ceil((1 - level) / rate.per_s))
-
-    def _level(self, kind: str, key: str, rate: Rate, now_s: float) -> float:
-        level, then = self._held.get((kind, key), (float(rate.burst), now_s))
-        return min(float(rate.burst), level + (now_s - then) * rate.per_s)
+        return level

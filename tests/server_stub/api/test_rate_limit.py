@@ -16,7 +16,7 @@ def test_a_burst_then_a_trickle():
     buckets.take("address", "b", rate, 0.0)
     buckets.take("address", "a", rate, 2.0)
     with pytest.raises(BusyError):
-        buckets.demand("address", "a", rate, 2.1)
+        buckets.require("address", "a", rate, 2.1)
 
 
 def test_what_is_remembered_is_bounded(monkeypatch):
@@ -24,4 +24,4 @@ def test_what_is_remembered_is_bounded(monkeypatch):
     buckets = Buckets()
     for number in range(1000):
         buckets.take("address", str(number), Rate(1, 1.0), 0.0)
-    assert len(buckets._held) == 10
+    assert len(buckets) == 10
