@@ -24,7 +24,7 @@ from server_stub.config.home import ServerHome
 from server_stub.config.settings import ServerSettings
 from server_stub.coordinator.groups import GroupCoordinator
 from server_stub.publishing import models
-from server_stub.publishing.models import Published
+from server_stub.publishing.models import PublishedModel
 from server_stub.rounds import lifecycle
 from server_stub.rounds.lifecycle import Event, State
 from server_stub.storage.records import Round
@@ -42,7 +42,7 @@ LOG = logging.getLogger("aegisai.rounds")
 class Situation:
     """What devices are told: the published model and the round that it is for, if one is open."""
 
-    model: Published
+    model: PublishedModel
     round: Round | None
 
 
@@ -159,14 +159,14 @@ class RoundDriver:
         return False
 
     def _publish(self, now: int) -> None:
-        model = models.bring_up_to_date(self._home, self._store, self._settings.task, now)
+        model = models.sync_repository(self._home, self._store, self._settings.task, now)
         if (
             self.situation is None
             or self.situation.model.sha256 != model.sha256
             or self.situation.model.version != model.version
         ):
             self.situation = Situation(
-                models.published(model, self._settings.task, self._key), None
+                models.sign_model(model, self._settings.task, self._key), None
             )
         elif self.situation.round is not None:
             self.situation = Situation(self.situation.model, None)
@@ -241,7 +241,7 @@ class RoundDriver:
         try:
             mean, count, record = self._mean(current)
             step = incoming(mean, self._settings.task, current.config, count)
-            content = models.moved(
+            content = models.apply_step(
                 base.content, step * lifecycle.server_rate(self._settings.rounds, current.round_id)
             )
             models.check_file(content, self._settings.task)
@@ -271,4 +271,4 @@ class RoundDriver:
             return
         self._tidied_at = now
         if self.situation is not None:
-            models.bring_up_to_date(self._home, self._store, self._settings.task, now)
+            models.sync_repository(self._home, self._store, self._settings.task, now)

@@ -48,13 +48,15 @@ def make_home(folder: Path, now: int, **options) -> tuple[ServerHome, ServerSett
     )
     create_home(home, settings, now)
     store = Store(home.database_url)
-    store.models.add(
-        models.make_model(
-            1, models.start_model(), origin="start model", demonstration=True, now=now
-        ),
-        now,
+    models.publish(
+        home,
+        store,
+        settings.task,
+        models.start_model(),
+        origin="start model",
+        demonstration=True,
+        now=now,
     )
-    models.bring_up_to_date(home, store, settings.task, now)
     store.close()
     return home, settings
 
