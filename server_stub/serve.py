@@ -1,6 +1,4 @@
-"""Runs the aggregator: device port over TLS, operator port on loopback, the rounds; until it is
-told to stop.
-"""
+"""Runs the aggregator: the device port over TLS, the operator port on loopback, and the rounds."""
 
 import asyncio
 import contextlib
@@ -10,6 +8,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,51 +16,50 @@ import uvicorn
 
 from agent.clock import Clock, SystemClock
 from agent.errors import OperatorActionError
-from server_stub.api import service as device_port
+from server_stub.api import routes
 from server_stub.api.peer_certificate import with_limits
-from server_stub.api.rate_limit import DevicePortLimits, Rates
+from server_stub.api.service import AggregatorService
 from server_stub.ca.authority import Authority
 from server_stub.ca.rpc import Enrolment
-from server_stub.config.home import ServerHome, ServerSettings
+from server_stub.config.home import ServerHome
+from server_stub.config.limits import DevicePortLimits, Rates
+from server_stub.config.settings import ServerSettings
 from server_stub.coordinator.driver import RoundDriver
-from server_stub.operator import app
+from server_stub.operator import app as operator_port
 from server_stub.storage.serial_executor import SerialExecutor
 from server_stub.storage.store import Store
 
 KEEP_ALIVE_S = 60
 SHUTDOWN_S = 5
-LOOK_TICKS = 100
-"""After so many of uvicorn's ticks the TLS certificate's file is looked at."""
+REFRESH_TICKS = 100
+"""How many of uvicorn's ticks pass between two looks at the TLS certificate's file."""
 LOG = logging.getLogger("aegisai.server")
 
 
-class Certificate:
-    """The device port's TLS context; new connections get the certificate that is in the file."""
+class TlsCertificate:
+    """The device port's TLS context. New connections get the certificate that is in the file."""
 
     def __init__(self, tls_file: Path, ca_file: Path) -> None:
         self._file = tls_file
         self._loaded = self._stamp()
-        self.context = made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        made.minimum_version = ssl.TLSVersion.TLSv1_3
-        made.load_cert_chain(tls_file)
-        made.load_verify_locations(ca_file)
-        made.verify_mode = ssl.CERT_OPTIONAL
+        self.context = context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.load_cert_chain(tls_file)
+        context.load_verify_locations(ca_file)
+        context.verify_mode = ssl.CERT_OPTIONAL
 
     def refresh(self) -> None:
-        """Take up a certificate that was renewed meanwhile; a file that cannot be used changes
-        nothing.
-        """
+        """Load a renewed certificate. A file that cannot be used changes nothing."""
         try:
             stamp = self._stamp()
             if stamp != self._loaded:
                 self._loaded = stamp
-                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
-                    self._file
-                )  # key and certificate belong together
+                # A trial: loading a bad pair into the context in use would break it.
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self._file)
                 self.context.load_cert_chain(self._file)
-                LOG.info("the renewed TLS certificate is in use")
+                LOG.info("tls_certificate.renewed")
         except OSError as error:  # ssl.SSLError is one
-            LOG.warning("the TLS certificate cannot be used: %s", error)
+            LOG.warning("tls_certificate.unusable error=%s", error)
 
     def _stamp(self) -> tuple[int, int]:
         state = self._file.stat()
@@ -69,9 +67,9 @@ class Certificate:
 
 
 class _Uvicorn(uvicorn.Server):
-    """Signals are ours: two servers share one loop."""
+    """Leaves signals to `run`: two servers share one loop."""
 
-    certificate: Certificate | None = None
+    certificate: TlsCertificate | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -79,7 +77,7 @@ class _Uvicorn(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second."""
-        if self.certificate is not None and counter % LOOK_TICKS == 0:
+        if self.certificate is not None and counter % REFRESH_TICKS == 0:
             self.certificate.refresh()
         return await super().on_tick(counter)
 
@@ -91,13 +89,12 @@ def run(
     database: str = "",
     ready_file: Path | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM or SIGINT. Prints one line when ready.
 
-    Prints one line when ready. Raises OperatorActionError PORT, DATABASE, NO_MODEL, PRICE_TOO_LOW
-    ….
+    Raises OperatorActionError PORT, DATABASE, NO_MODEL, PRICE_TOO_LOW and others.
     """
 
-    async def until_told() -> None:
+    async def until_signalled() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -123,7 +120,7 @@ def run(
         )
 
     with _authority(home) as authority:
-        asyncio.run(until_told())
+        asyncio.run(until_signalled())
 
 
 async def serve(
@@ -137,30 +134,31 @@ async def serve(
     database: str = "",
     rates: Rates | None = None,
 ) -> None:
-    """Serve until `stop`; `announce` is told where, once everything listens.
+    """Serve until `stop` is set.
 
-    `rates` take the place of the settings'.
+    `announce` gets the addresses once both ports listen. `rates` replace those of the settings.
     """
     key = home.signing_key()
+    limits = settings.limits if rates is None else replace(settings.limits, rates=rates)
     with contextlib.closing(SerialExecutor()) as executor:
         store = Store(database or home.database_url)
         try:
             driver = RoundDriver(home, store, settings, key, clock, executor, authority.revocations)
             await executor.run(driver.step)
-            server = device_port.Server(
-                home, settings, store, authority, driver, key, clock, executor, rates
+            service = AggregatorService(
+                home, settings, store, authority, driver, key, clock, executor
             )
-            routes, admission = device_port.build(server)
-            devices = _device_server(home, settings, admission)
+            port = routes.build(service, limits)
+            devices = _device_server(home, settings, port.application)
             operator = _server(
-                app.build(server, routes), settings.limits, "127.0.0.1", settings.operator_port
+                operator_port.build(service, port), limits, "127.0.0.1", settings.operator_port
             )
             await _until(
                 stop,
                 driver,
                 devices,
                 operator,
-                lambda: announce(_where(settings, devices, operator)),
+                lambda: announce(_addresses(settings, devices, operator)),
             )
         finally:
             store.close()
@@ -173,9 +171,10 @@ async def _until(
     operator: _Uvicorn,
     announce: Callable[[], None],
 ) -> None:
+    """Run both servers and the rounds until `stop` is set or one of them fails."""
     servers = [asyncio.create_task(_start(one)) for one in (devices, operator)]
     rounds = asyncio.create_task(driver.run())
-    waiting = asyncio.create_task(stop.wait())
+    stopping = asyncio.create_task(stop.wait())
     try:
         while not (devices.started and operator.started) and not any(
             task.done() for task in servers
@@ -183,19 +182,19 @@ async def _until(
             await asyncio.sleep(0.01)
         if devices.started and operator.started:
             announce()
-        await asyncio.wait([*servers, rounds, waiting], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([*servers, rounds, stopping], return_when=asyncio.FIRST_COMPLETED)
     finally:
         devices.should_exit = operator.should_exit = True
         rounds.cancel()
-        waiting.cancel()
-        ended = await asyncio.gather(*servers, rounds, return_exceptions=True)
-    for failure in ended:
-        if isinstance(failure, Exception):
-            raise failure
+        stopping.cancel()
+        results = await asyncio.gather(*servers, rounds, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
 
 
 def _authority(home: ServerHome) -> contextlib.AbstractContextManager[Enrolment]:
-    """A process of its own, where there are Unix sockets."""
+    """Run the authority as a process of its own where there are Unix sockets."""
     if hasattr(socket, "AF_UNIX"):
         from server_stub.ca.process import reached
 
@@ -204,48 +203,45 @@ def _authority(home: ServerHome) -> contextlib.AbstractContextManager[Enrolment]
 
 
 async def _start(server: _Uvicorn) -> None:
-    """Serve.
-
-    Raises OperatorActionError PORT when the port is taken (uvicorn itself would end the process).
-    """
+    """Serve. Raises OperatorActionError PORT if the port is taken."""
     try:
         await server.serve()
-    except SystemExit as error:
+    except SystemExit as error:  # what uvicorn does when it cannot bind
         raise OperatorActionError(
             "PORT",
-            f"Port {server.config.port} cannot be listened on.",
-            "Choose another with --port.",
+            f"The server cannot listen on port {server.config.port}.",
+            "Choose another with --port or --operator-port.",
         ) from error
 
 
-def _where(settings: ServerSettings, devices: _Uvicorn, operator: _Uvicorn) -> dict[str, Any]:
-    port, operator_port = _port(devices), _port(operator)
+def _addresses(settings: ServerSettings, devices: _Uvicorn, operator: _Uvicorn) -> dict[str, Any]:
+    port, loopback_port = _port(devices), _port(operator)
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "") else settings.host  # noqa: S104  (compared, not bound)
     return {
         "url": settings.url or f"https://{f'[{host}]' if ':' in host else host}:{port}",
         "port": port,
-        "operator_url": f"http://127.0.0.1:{operator_port}",
-        "operator_port": operator_port,
+        "operator_url": f"http://127.0.0.1:{loopback_port}",
+        "operator_port": loopback_port,
         "pid": os.getpid(),
     }
 
 
-def _device_server(home: ServerHome, settings: ServerSettings, admission: Any) -> _Uvicorn:
-    certificate = Certificate(home.tls_file, home.ca_file)
+def _device_server(home: ServerHome, settings: ServerSettings, application: Any) -> _Uvicorn:
+    certificate = TlsCertificate(home.tls_file, home.ca_file)
 
     def context(_config: uvicorn.Config, _default: Any) -> ssl.SSLContext:
         return certificate.context
 
-    made = _server(
-        admission,
+    server = _server(
+        application,
         settings.limits,
         settings.host,
         settings.port,
         ssl_context_factory=context,
         ssl_certfile=str(home.tls_file),
     )
-    made.certificate = certificate
-    return made
+    server.certificate = certificate
+    return server
 
 
 def _server(

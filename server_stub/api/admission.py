@@ -1,12 +1,11 @@
-"""Every request to the device port passes here first: who is asking, how often, how much, and
-whether it was signed.
+"""Authenticates, rate-limits and bounds every request to the device port.
 
-1. A route that is not in RULES needs a certificate, and a signature when it changes something.
-   Forgetting a route makes it safe.
-2. Identity is the SHA-256 of the certificate of the TLS connection, looked up at every request;
-   never a header.
-3. A body is read here, within its size and time, before anything looks at it.
-4. Whoever is known gets the next nonce with every answer, errors too.
+1. A route that `rules` does not list needs a certificate, and a signature if it changes anything:
+   a forgotten route is a safe one.
+2. Identity is the SHA-256 of the TLS connection's certificate, looked up for every request. No
+   header can set it.
+3. The body is read here, within its bounds of size and time, before any other code sees it.
+4. Every response to a known device carries its next nonce, errors included.
 """
 
 import asyncio
@@ -29,15 +28,19 @@ from agent.errors import AegisError, PeerError
 from agent.protocol.http_signature import REPLAY_NONCE, SignedBy, verify_request
 from server_stub.api import problems
 from server_stub.api.peer_certificate import SCOPE_KEY
-from server_stub.api.rate_limit import Buckets, DevicePortLimits
+from server_stub.api.rate_limit import Buckets
 from server_stub.api.replay_nonces import Nonces
-from server_stub.storage.store import RegisteredCertificate, Store
+from server_stub.config.limits import DevicePortLimits
+from server_stub.storage.devices import DeviceStore
+from server_stub.storage.records import RegisteredCertificate
 
 SMALL_BODY_BYTES = 16 * 1024
 ROUND_BODY_BYTES = 1024 * 1024
-READING = frozenset({"GET", "HEAD"})
-STATE_KEY = "caller"
+READ_METHODS = frozenset({"GET", "HEAD"})
+STATE_KEY = "principal"
+"""Where a route finds its Principal in the ASGI scope's state."""
 LINGER_S, LINGER_BYTES = 1.0, 256 * 1024
+"""How long, and how much, a connection is read on after a refusal."""
 
 Message = dict[str, Any]
 App = Callable[
@@ -47,20 +50,20 @@ App = Callable[
 
 
 class Access(Enum):
-    """What a route asks for."""
+    """What a route requires."""
 
     PUBLIC = auto()
     CERTIFICATE = auto()
-    """A certificate; and a signature unless it only reads."""
+    """A certificate, and a signature unless the request only reads."""
     SIGNATURE = auto()
-    """A signature; the certificate may be missing (it may have expired)."""
+    """A signature. The certificate may be missing: it may have expired."""
     SIGNATURE_OR_SECRET = auto()
-    """A signature, or something in the body that the route checks."""
+    """A signature, or a secret in the body, which the route checks."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a route asks for and the largest body that it reads."""
+    """What a route requires, and the largest body that it reads."""
 
     method: str
     path: re.Pattern[str]
@@ -74,10 +77,10 @@ PUBLIC_READS = re.compile(r"/healthz|/api/v1/(metadata|targets)/[\w./-]+", re.AS
 
 @dataclass(frozen=True)
 class Principal:
-    """Who is asking, as far as it was shown."""
+    """Who sent a request, as far as the request proves it."""
 
     device_id: str = ""
-    """"" for nobody."""
+    """Empty for an unknown sender."""
     has_certificate: bool = False
     has_signed: bool = False
     """The device signed the request; its nonce is spent."""
@@ -85,12 +88,12 @@ class Principal:
 
 @dataclass(frozen=True)
 class Request:
-    """A request whose head has been read."""
+    """The head of a request."""
 
     method: str
     path: str
     target: str
-    """Path and query as they were sent."""
+    """Path and query, exactly as sent."""
     headers: dict[str, str]
     certificate: bytes | None
     address: str
@@ -98,7 +101,7 @@ class Request:
 
 @dataclass
 class AdmissionMetrics:
-    """What came to the door since the start."""
+    """Counts since the start."""
 
     requests: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
@@ -106,7 +109,7 @@ class AdmissionMetrics:
 
 
 def rules(max_update_bytes: Callable[[], int]) -> Callable[[str, str], Rule]:
-    """The rule for a method and path."""
+    """Return the function that finds the rule for a method and path."""
     table = (
         Rule("POST", re.compile(r"/api/v1/(register|challenge)"), Access.PUBLIC),
         Rule("POST", re.compile(r"/api/v1/certificate"), Access.SIGNATURE),
@@ -120,7 +123,7 @@ def rules(max_update_bytes: Callable[[], int]) -> Callable[[str, str], Rule]:
     )
 
     def rule(method: str, path: str) -> Rule:
-        if method in READING:
+        if method in READ_METHODS:
             return (
                 Rule(method, PUBLIC_READS, Access.PUBLIC, 0)
                 if PUBLIC_READS.fullmatch(path)
@@ -129,7 +132,7 @@ def rules(max_update_bytes: Callable[[], int]) -> Callable[[str, str], Rule]:
         if (method, path) == ("POST", "/api/v1/updates"):
             return Rule(method, DEFAULT.path, Access.CERTIFICATE, max_update_bytes())
         return next(
-            (known for known in table if known.method == method and known.path.fullmatch(path)),
+            (one for one in table if one.method == method and one.path.fullmatch(path)),
             DEFAULT,
         )
 
@@ -142,23 +145,23 @@ class AdmissionMiddleware:
     def __init__(
         self,
         app: App,
-        store: Store,
+        devices: DeviceStore,
         nonces: Nonces,
         rule_for: Callable[[str, str], Rule],
         clock: Clock,
         limits: DevicePortLimits,
         buckets: Buckets,
-        admission_metrics: AdmissionMetrics,
+        metrics: AdmissionMetrics,
     ) -> None:
         self._app = app
-        self._store = store
+        self._devices = devices
         self._nonces = nonces
         self._rule_for = rule_for
         self._clock = clock
         self._limits = limits
         self._rates = limits.rates
         self._buckets = buckets
-        self._tally = admission_metrics
+        self._metrics = metrics
 
     async def __call__(
         self,
@@ -166,104 +169,102 @@ class AdmissionMiddleware:
         receive: Callable[[], Awaitable[Message]],
         send: Callable[[Message], Awaitable[None]],
     ) -> None:
-        """Let a request in, or answer it here."""
+        """Pass a request on, or answer it with a problem."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
         request = _request(scope)
-        known = ""
-        self._tally.requests += 1
+        device_id = ""
+        self._metrics.requests += 1
         try:
             rule = self._rule_for(request.method, request.path)
-            holder = self._holder(request)
-            known = holder.device_id if holder else ""
-            self._admit(request, rule, holder)
+            registered = self._registered(request)
+            device_id = registered.device_id if registered else ""
+            self._admit(request, rule, registered)
             body = await _body(receive, request, rule.max_bytes, self._limits)
-            caller = self._caller(request, rule, holder, body)
-            known = caller.device_id
+            principal = self._principal(request, rule, registered, body)
+            device_id = principal.device_id
         except AegisError as error:
-            self._tally.refusals[error.code] += 1
-            await _answer(receive, send, error, self._nonce_header(known))
+            self._metrics.refusals[error.code] += 1
+            await _refuse(receive, send, error, self._nonce_header(device_id))
             return
-        scope.setdefault("state", {})[STATE_KEY] = caller
+        scope.setdefault("state", {})[STATE_KEY] = principal
         await self._app(
-            scope, _replay(body, receive), _with_headers(send, self._nonce_header(known))
+            scope, _replay(body, receive), _with_headers(send, self._nonce_header(device_id))
         )
 
-    def _holder(self, request: Request) -> RegisteredCertificate | None:
+    def _registered(self, request: Request) -> RegisteredCertificate | None:
         return (
             None
             if request.certificate is None
-            else self._store.holder(hashlib.sha256(request.certificate).hexdigest())
+            else self._devices.by_certificate(hashlib.sha256(request.certificate).hexdigest())
         )
 
-    def _admit(self, request: Request, rule: Rule, holder: RegisteredCertificate | None) -> None:
-        """Whether the request may be read at all.
+    def _admit(
+        self, request: Request, rule: Rule, registered: RegisteredCertificate | None
+    ) -> None:
+        """Decide from its head whether the request may be read.
 
-        Raises Busy, PeerError NO_IDENTITY, REJECTED_IDENTITY, REVOKED, CERTIFICATE_EXPIRED.
+        Raises BusyError, PeerError NO_IDENTITY, REJECTED_IDENTITY, REVOKED, CERTIFICATE_EXPIRED.
         """
         now_s = time.monotonic()
-        if holder is None:
+        if registered is None:
             self._buckets.take("address", request.address, self._rates.address, now_s)
         else:
-            self._buckets.take("certificate", holder.device_id, self._rates.certificate, now_s)
+            self._buckets.take("certificate", registered.device_id, self._rates.certificate, now_s)
         if rule.access is not Access.CERTIFICATE:
             return
         if request.certificate is None:
-            raise PeerError("NO_IDENTITY", "A client certificate is needed.", "Enrol first.")
-        if holder is None:
+            raise PeerError("NO_IDENTITY", "A client certificate is required.", "Enrol first.")
+        if registered is None:
             raise PeerError(
                 "REJECTED_IDENTITY",
-                "The certificate is not known here.",
+                "This server does not know the certificate.",
                 "Ask the operator for an invitation.",
             )
-        _check_holder(holder, self._clock.now())
+        _check_registered(registered, self._clock.now())
 
-    def _caller(
-        self, request: Request, rule: Rule, holder: RegisteredCertificate | None, body: bytes
+    def _principal(
+        self, request: Request, rule: Rule, registered: RegisteredCertificate | None, body: bytes
     ) -> Principal:
         """Raises PeerError BAD_REQUEST_SIGNATURE, NONCE_EXPIRED, NONCE_SPENT, REVOKED."""
-        device_id = holder.device_id if holder else ""
+        device_id = registered.device_id if registered else ""
         is_signed = "signature-input" in request.headers
         if (
-            request.method in READING
+            request.method in READ_METHODS
             or rule.access is Access.PUBLIC
             or (rule.access is Access.SIGNATURE_OR_SECRET and not is_signed)
         ):
-            return Principal(device_id, holder is not None)
-        self._buckets.demand("failure", request.address, self._rates.failure, time.monotonic())
+            return Principal(device_id, registered is not None)
+        self._buckets.require("failure", request.address, self._rates.failure, time.monotonic())
         try:
-            signed = self._signed_by(request, holder, body)
+            signed = self._signed_by(request, registered, body)
         except PeerError:
             self._buckets.take("failure", request.address, self._rates.failure, time.monotonic())
             raise
         self._nonces.spend(signed.nonce, signed.device_id)
-        return Principal(signed.device_id, holder is not None, has_signed=True)
+        return Principal(signed.device_id, registered is not None, has_signed=True)
 
     def _signed_by(
-        self, request: Request, holder: RegisteredCertificate | None, body: bytes
+        self, request: Request, registered: RegisteredCertificate | None, body: bytes
     ) -> SignedBy:
-        """Check the signature with the certificate's key or, without one, with any that the named
-        device holds.
+        """Check the signature with the certificate's key.
+
+        Without a certificate, check it with each key that the named device holds.
         """
-        held: list[RegisteredCertificate] = [holder] if holder else []
-        refusal = PeerError(
-            "BAD_REQUEST_SIGNATURE",
-            "The request's signature does not hold.",
-            "Nothing was changed.",
-        )
+        candidates: list[RegisteredCertificate] = [registered] if registered else []
         position = 0
         while True:
 
             def key_of(device_id: str, position: int = position) -> EllipticCurvePublicKey | None:
-                if holder is None:
-                    held[:] = self._store.keys_of(device_id)
-                if position >= len(held) or held[position].device_id != device_id:
+                if registered is None:
+                    candidates[:] = self._devices.keys(device_id)
+                if position >= len(candidates) or candidates[position].device_id != device_id:
                     return None
-                if held[position].revoked:
+                if candidates[position].revoked:
                     raise PeerError("REVOKED", "The device was revoked.", "Ask the operator.")
-                return _load_key(held[position].public_key)
+                return _load_key(candidates[position].public_key)
 
             try:
                 host = request.headers.get("host", "")
@@ -272,7 +273,7 @@ class AdmissionMiddleware:
                 )
             except PeerError as error:
                 position += 1
-                if error.code != refusal.code or position >= len(held):
+                if error.code != "BAD_REQUEST_SIGNATURE" or position >= len(candidates):
                     raise
 
     def _nonce_header(self, device_id: str) -> list[tuple[bytes, bytes]]:
@@ -281,10 +282,10 @@ class AdmissionMiddleware:
         return [(REPLAY_NONCE.lower().encode(), self._nonces.make(device_id).encode())]
 
 
-def _check_holder(holder: RegisteredCertificate, now: int) -> None:
-    if holder.revoked:
+def _check_registered(registered: RegisteredCertificate, now: int) -> None:
+    if registered.revoked:
         raise PeerError("REVOKED", "The device was revoked.", "Ask the operator.")
-    if holder.not_after <= now:
+    if registered.not_after <= now:
         raise PeerError("CERTIFICATE_EXPIRED", "The certificate has expired.", "Renew it.")
 
 
@@ -309,8 +310,8 @@ async def _body(
     limits: DevicePortLimits,
 ) -> bytes:
     """Raises PeerError TOO_LARGE, TOO_SLOW."""
-    said = request.headers.get("content-length", "0")
-    if not said.isascii() or not said.isdigit() or int(said) > max_bytes:
+    declared = request.headers.get("content-length", "0")
+    if not declared.isascii() or not declared.isdigit() or int(declared) > max_bytes:
         raise _too_large(max_bytes)
     body = bytearray()
     try:
@@ -323,7 +324,9 @@ async def _body(
                 if message["type"] == "http.disconnect" or not message.get("more_body"):
                     return bytes(body)
     except TimeoutError as error:
-        raise PeerError("TOO_SLOW", "The request came too slowly.", "Send it again.") from error
+        raise PeerError(
+            "TOO_SLOW", "The request body arrived too slowly.", "Send it again."
+        ) from error
 
 
 def _too_large(max_bytes: int) -> PeerError:
@@ -335,35 +338,35 @@ def _too_large(max_bytes: int) -> PeerError:
 def _replay(
     body: bytes, receive: Callable[[], Awaitable[Message]]
 ) -> Callable[[], Awaitable[Message]]:
-    """The body once, then whatever comes (a disconnection)."""
+    """Replay the body once, then pass on what follows (a disconnection)."""
     pending = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def again() -> Message:
+    async def replay() -> Message:
         return pending.pop() if pending else await receive()
 
-    return again
+    return replay
 
 
 def _with_headers(
     send: Callable[[Message], Awaitable[None]], extra: list[tuple[bytes, bytes]]
 ) -> Callable[[Message], Awaitable[None]]:
-    async def sending(message: Message) -> None:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             message = {**message, "headers": [*message.get("headers", []), *extra]}
         await send(message)
 
-    return sending
+    return send_with_headers
 
 
-async def _answer(
+async def _refuse(
     receive: Callable[[], Awaitable[Message]],
     send: Callable[[Message], Awaitable[None]],
     error: AegisError,
     extra: list[tuple[bytes, bytes]],
 ) -> None:
-    status, headers, body = problems.answer(error)
-    cut_off = error.code in ("TOO_LARGE", "TOO_SLOW")
-    if cut_off:
+    status, headers, body = problems.response(error)
+    closes = error.code in ("TOO_LARGE", "TOO_SLOW")
+    if closes:
         headers["Connection"] = "close"
     encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     await send(
@@ -373,15 +376,16 @@ async def _answer(
             "headers": [*encoded, (b"content-length", str(len(body)).encode()), *extra],
         }
     )
-    await send({"type": "http.response.body", "body": body, "more_body": cut_off})
-    if cut_off:
+    await send({"type": "http.response.body", "body": body, "more_body": closes})
+    if closes:
         await _linger(receive)
         await send({"type": "http.response.body", "body": b""})
 
 
 async def _linger(receive: Callable[[], Awaitable[Message]]) -> None:
-    """Throw away what is still coming, for a moment: closing over unread bytes would take the
-    answer away from the client (RST).
+    """Read and discard the rest of the body for a moment.
+
+    Closing a connection with unread bytes sends RST, and the client would lose the answer.
     """
     left = LINGER_BYTES
     with contextlib.suppress(TimeoutError):

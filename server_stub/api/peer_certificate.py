@@ -1,8 +1,7 @@
-"""Lets the application see the client's certificate, and cuts off connections that send their
-request's head too slowly.
+"""Shows the application the client's certificate and bounds the head of a request.
 
-No ASGI server passes the certificate on (measured for uvicorn, hypercorn, granian); uvicorn's
-protocol class is a public setting.
+No ASGI server passes the certificate on (tried: uvicorn, hypercorn, granian). The protocol class
+is a public setting of uvicorn.
 """
 
 import asyncio
@@ -12,19 +11,17 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 32 * 1024
 SCOPE_KEY = "aegisai.certificate"
-"""Where an application finds the certificate's DER, or None."""
+"""Where the ASGI scope holds the certificate's DER, or None."""
 
 
 class PeerCertProtocol(HttpToolsProtocol):
     """One connection."""
 
     head_s = 15.0
-    """server_stub.api.rate_limit.Limits."""
+    """Time for a request's head, in seconds; see `with_limits`."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the certificate from the handshake and hand it to the application with every
-        request.
-        """
+        """Read the certificate after the handshake and pass it on with every request."""
         super().connection_made(transport)
         session = transport.get_extra_info("ssl_object")
         certificate = session.getpeercert(binary_form=True) if session else None
@@ -42,7 +39,7 @@ class PeerCertProtocol(HttpToolsProtocol):
         )
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser; the head may not take for ever nor grow without end."""
+        """Feed the parser, within the head's bounds of size and time."""
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_timer is None:
@@ -52,25 +49,25 @@ class PeerCertProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def on_headers_complete(self) -> None:
-        """The head is whole."""
+        """End the head's bounds: the head is complete."""
         self._in_head = False
         self._stop_head_timer()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """The next byte begins another head."""
+        """Begin the next head."""
         self._in_head, self._head_bytes = True, 0
         super().on_message_complete()
 
     def shutdown(self) -> None:
-        """The server ends: do not wait for an idle client's farewell."""
+        """End with the server, without waiting for an idle client to close."""
         if self.cycle is None or self.cycle.response_complete:
             self.transport.abort()
         else:
             super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of the timer with the connection."""
+        """Stop the timer together with the connection."""
         self._stop_head_timer()
         super().connection_lost(exc)
 
@@ -81,5 +78,5 @@ class PeerCertProtocol(HttpToolsProtocol):
 
 
 def with_limits(head_s: float) -> type[PeerCertProtocol]:
-    """The protocol class with this time for a request's head."""
+    """Return the protocol class with this many seconds for a request's head."""
     return type("LimitedProtocol", (PeerCertProtocol,), {"head_s": head_s})

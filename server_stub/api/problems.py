@@ -1,8 +1,9 @@
-"""Errors as RFC 9457 problem documents: which status each code has, and the answer's bytes."""
+"""Turns errors into RFC 9457 problem documents and gives each code its HTTP status."""
 
 import json
 
-from agent.errors import AegisError, PeerError
+from agent.errors import AegisError
+from server_stub.errors import BusyError
 
 MEDIA_TYPE = "application/problem+json"
 STATUS = {
@@ -48,20 +49,13 @@ STATUS = {
 }
 
 
-class Busy(PeerError):
-    """Too much at once; `retry_after_s` says when to come back."""
-
-    def __init__(self, code: str, message: str, retry_after_s: int) -> None:
-        super().__init__(code, message, f"Ask again in {retry_after_s} seconds.")
-        self.retry_after_s = retry_after_s
-
-
 def status_of(code: str) -> int:
+    """The HTTP status of an error code; 400 for one that is not listed."""
     return STATUS.get(code, 400)
 
 
 def body(code: str, message: str, remedy: str) -> bytes:
-    """The problem document. It holds fixed sentences only, nothing of the request."""
+    """Build the problem document. It holds fixed sentences only, nothing from the request."""
     status = status_of(code)
     name = code.lower().replace("_", "-")
     document = {
@@ -75,9 +69,9 @@ def body(code: str, message: str, remedy: str) -> bytes:
     return json.dumps(document).encode()
 
 
-def answer(error: AegisError) -> tuple[int, dict[str, str], bytes]:
+def response(error: AegisError) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body for an error."""
     headers = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store"}
-    if isinstance(error, Busy):
+    if isinstance(error, BusyError):
         headers["Retry-After"] = str(error.retry_after_s)
     return status_of(error.code), headers, body(error.code, error.message, error.remedy)

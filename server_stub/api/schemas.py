@@ -1,4 +1,4 @@
-"""The JSON bodies of the device port, as its OpenAPI document shows them."""
+"""The JSON bodies of the device port, as its OpenAPI document describes them."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -9,18 +9,18 @@ from agent.protocol.messages import Mode
 
 Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Signature = Annotated[
-    str, Field(pattern=r"^[0-9a-f]{128}$", description="Ed25519 by the signing key, hex")
+    str, Field(pattern=r"^[0-9a-f]{128}$", description="Ed25519 with the server's signing key, hex")
 ]
 
 
 class Strict(BaseModel):
-    """Unknown fields are errors."""
+    """A request body: unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Problem(BaseModel):
-    """RFC 9457."""
+    """A problem document (RFC 9457)."""
 
     type: Annotated[str, Field(pattern=r"^urn:aegisai:problem:[a-z0-9-]+$")]
     title: str
@@ -75,7 +75,7 @@ class CertificateAnswer(BaseModel):
 
 
 class EraseRequest(Strict):
-    """By certificate: `{}`, signed. After the keys are gone: both fields."""
+    """`{}` in a signed request; both fields once the device's keys are gone."""
 
     device_id: Annotated[str, Field(max_length=128)] = ""
     erase_secret: Annotated[str, Field(max_length=128)] = ""
@@ -97,18 +97,18 @@ class Offer(BaseModel):
     time: int
     join_opens: int
     join_closes: int
-    """The announced join window, seconds since the epoch; 0 and 0: none."""
+    """The announced join window in seconds since the epoch; both 0 without one."""
 
 
 class OfferAnswer(BaseModel):
     offer: Offer
     signature: Signature
     crl_pem: str
-    """The authority's signed revocation list; "" in local mode."""
+    """The authority's signed revocation list; empty in local mode."""
 
 
-class SaidPhase(StrEnum):
-    """What a device says in a round, beside its masked input."""
+class SendPhase(StrEnum):
+    """The messages that a device sends in a round, besides its masked input."""
 
     ADVERTISE = "advertise"
     SHARES = "shares"
@@ -117,8 +117,8 @@ class SaidPhase(StrEnum):
     LEAVE = "leave"
 
 
-class HeardPhase(StrEnum):
-    """After which phase a device asks for the outcome."""
+class InboxPhase(StrEnum):
+    """The phases whose outcome a device reads."""
 
     ADVERTISE = "advertise"
     SHARES = "shares"
@@ -126,8 +126,8 @@ class HeardPhase(StrEnum):
     CONSISTENCY = "consistency"
 
 
-class Taken(BaseModel):
-    """Nothing but that the message is stored."""
+class Accepted(BaseModel):
+    """The message is stored."""
 
 
 class Receipt(BaseModel):

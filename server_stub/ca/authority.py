@@ -37,7 +37,8 @@ from agent.protocol.issuance import LogHead, head_bytes
 from agent.protocol.log_tree import Tree, leaf_hash
 from server_stub.ca import certificates as x
 from server_stub.ca.tables import CERTIFICATES, ENROLMENTS, LOG, REVOKED, TOKENS
-from server_stub.storage.database import open_database, reading
+from server_stub.config.home import CA_CERTIFICATE_FILE, CA_KEY_FILE
+from server_stub.storage.database import open_database, read_transaction
 
 RENEWABLE_S = 90 * 24 * 3600
 """How long after its end a certificate may still be renewed: a laptop asleep for weeks comes back
@@ -46,7 +47,7 @@ SIGNING_CERTIFICATES = 2
 """A renewal may be signed with the key of the newest certificate or the one before: the newest may
 have been lost on its way."""
 TOKEN_BYTES = 24
-KEY_FILE, CERTIFICATE_FILE, DATABASE_FILE = "ca.key", "ca.pem", "ca.sqlite3"
+DATABASE_FILE = "ca.sqlite3"
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,9 @@ def create(folder: Path, name: str, now: int) -> None:
     """Make key and certificate. Raises FileExistsError."""
     folder.mkdir(mode=0o700)
     key = x.new_key()
-    atomic_file.write(folder / KEY_FILE, x.key_pem(key))
+    atomic_file.write(folder / CA_KEY_FILE, x.key_pem(key))
     atomic_file.write(
-        folder / CERTIFICATE_FILE, x.pem(x.authority_certificate(key, name, now)).encode()
+        folder / CA_CERTIFICATE_FILE, x.pem(x.authority_certificate(key, name, now)).encode()
     )
 
 
@@ -88,14 +89,14 @@ class Authority:
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._clock = clock
         try:
-            self._key = x.load_key((folder / KEY_FILE).read_bytes())
-            self.ca_pem = (folder / CERTIFICATE_FILE).read_text()
+            self._key = x.load_key((folder / CA_KEY_FILE).read_bytes())
+            self.ca_pem = (folder / CA_CERTIFICATE_FILE).read_text()
             self._certificate = x509.load_pem_x509_certificate(self.ca_pem.encode())
         except (OSError, ValueError) as error:
             raise OperatorActionError(
                 "CA_KEY",
                 "The authority's key cannot be read.",
-                f"Look at {KEY_FILE} and its permissions.",
+                f"Look at {CA_KEY_FILE} and its permissions.",
             ) from error
         self._engine: Engine = open_database(f"sqlite:///{folder / DATABASE_FILE}", "ca")
 
@@ -247,7 +248,7 @@ class Authority:
 
     def held(self, device_id: str) -> dict[str, Any]:
         """All that is held here about a device; empty for one that is not known."""
-        with reading(self._engine) as database:
+        with read_transaction(self._engine) as database:
             row = database.execute(
                 select(ENROLMENTS).where(ENROLMENTS.c.device_id == device_id)
             ).one_or_none()
@@ -276,7 +277,7 @@ class Authority:
     def revocations(self) -> str:
         """The signed revocation list, PEM; expired certificates are left out."""
         now = self._clock.now()
-        with reading(self._engine) as database:
+        with read_transaction(self._engine) as database:
             rows = database.execute(
                 select(REVOKED).where(REVOKED.c.not_after > now).order_by(REVOKED.c.serial)
             ).all()
@@ -309,7 +310,7 @@ class Authority:
         """
         tree = self._log()
         size = size or len(tree)
-        with reading(self._engine) as database:
+        with read_transaction(self._engine) as database:
             wanted = (
                 select(LOG)
                 .where(LOG.c.certificate == fingerprint, LOG.c.position < size)
@@ -337,7 +338,7 @@ class Authority:
 
     def _log(self) -> Tree:
         """The log's tree, with what was written since, by other processes too."""
-        with self._growing, reading(self._engine) as database:
+        with self._growing, read_transaction(self._engine) as database:
             wanted = (
                 select(LOG.c.leaf).where(LOG.c.position >= len(self._tree)).order_by(LOG.c.position)
             )

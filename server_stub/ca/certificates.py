@@ -2,7 +2,6 @@
 revocation list (RFC 5280).
 """
 
-import ipaddress
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from agent.errors import PeerError
+from server_stub.config.host_names import general_name
 
 AUTHORITY_DAYS = 3650
 SERVER_DAYS = 397
@@ -29,7 +29,6 @@ ROOT_SLACK_S = 2 * 24 * 3600
 """One whose clock is slow by a day accepts the authority and its server from their first minute."""
 REVOCATION_LIST_S = 24 * 3600
 MAX_CSR_CHARS = 8 * 1024
-MAX_HOST_CHARS = 253
 
 Key = ec.EllipticCurvePrivateKey
 
@@ -67,28 +66,11 @@ def authority_certificate(key: Key, name: str, now: int) -> x509.Certificate:
     )
 
 
-def host_name(host: str) -> x509.GeneralName:
-    """An address or a name as a certificate holds it; "müller.example" becomes
-    "xn--mller-kva.example". Raises ValueError.
-    """
-    try:
-        return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        pass
-    try:
-        name = host.encode("idna").decode()
-    except UnicodeError as error:
-        raise ValueError(f"{host[:80]!r} is no host name") from error
-    if not name or len(name) > MAX_HOST_CHARS or any(character.isspace() for character in name):
-        raise ValueError(f"{host[:80]!r} is no host name")
-    return x509.DNSName(name)
-
-
 def server_certificate(
     issuer: x509.Certificate, issuer_key: Key, key: Key, hosts: Iterable[str], now: int
 ) -> x509.Certificate:
     """A TLS server's certificate for host names and addresses."""
-    names = [host_name(host) for host in hosts]
+    names = [general_name(host) for host in hosts]
     return (
         _builder(
             x509.Name([]),

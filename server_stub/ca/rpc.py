@@ -17,8 +17,8 @@ from typing import Any, Protocol
 
 from agent.errors import AegisError, OperatorActionError, PeerError
 from agent.protocol.limits import MAX_OFFER_BYTES
-from server_stub.api.problems import Busy
 from server_stub.ca.authority import Authority, Issued, SignedRequest
+from server_stub.errors import BusyError
 
 SOCKET_FILE = "authority.sock"
 MAX_LINE_BYTES = 256 * 1024
@@ -93,7 +93,7 @@ class RemoteAuthority:
             self._connection = None
 
     def _ask(self, method: str, values: dict[str, Any]) -> Any:
-        """Raises the authority's error, or Busy CA_UNREACHABLE.
+        """Raises the authority's error, or BusyError CA_UNREACHABLE.
 
         Every method may be repeated, so a lost connection is tried once more.
         """
@@ -108,7 +108,7 @@ class RemoteAuthority:
             if "error" in answer:
                 raise PeerError(**answer["error"])
             return answer["result"]
-        raise Busy("CA_UNREACHABLE", "The enrolment authority does not answer.", 10)
+        raise BusyError("CA_UNREACHABLE", "The enrolment authority does not answer.", 10)
 
     def _exchange(self, line: bytes) -> dict[str, Any]:
         if self._connection is None:

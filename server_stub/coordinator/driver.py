@@ -20,14 +20,16 @@ from agent.errors import AegisError, OperatorActionError, PeerError
 from agent.privacy.weights import incoming
 from agent.protocol.messages import Mode
 from server_stub.aggregation.mean import mean_of_groups, mean_update
-from server_stub.config.home import ServerHome, ServerSettings
+from server_stub.config.home import ServerHome
+from server_stub.config.settings import ServerSettings
 from server_stub.coordinator.groups import GroupCoordinator
 from server_stub.publishing import models
-from server_stub.publishing.models import Published
+from server_stub.publishing.models import PublishedModel
 from server_stub.rounds import lifecycle
 from server_stub.rounds.lifecycle import Event, State
+from server_stub.storage.records import Round
 from server_stub.storage.serial_executor import SerialExecutor
-from server_stub.storage.store import Round, Store
+from server_stub.storage.store import Store
 
 LOOK_S = 1.0
 """How often the clock, and what other processes wrote, is looked at."""
@@ -40,7 +42,7 @@ LOG = logging.getLogger("aegisai.rounds")
 class Situation:
     """What devices are told: the published model and the round that it is for, if one is open."""
 
-    model: Published
+    model: PublishedModel
     round: Round | None
 
 
@@ -115,7 +117,7 @@ class RoundDriver:
         self._tidy(now)
         if self._settings.task.mode is Mode.SECAGG:
             self.coordinator.refresh_revocations(now)
-        current = self._store.newest_round()
+        current = self._store.rounds.newest()
         if current is None or current.state in (State.DONE, State.ABANDONED):
             if current is not None:
                 self.coordinator.settle(current)
@@ -135,9 +137,9 @@ class RoundDriver:
 
     def _watch(self, current: Round, now: int) -> bool:
         """Look after a round that is open."""
-        newest = self._store.model_version()
+        newest = self._store.models.newest_version()
         if newest != current.config.model_version:
-            self._store.abandon(
+            self._store.rounds.abandon(
                 current.round_id, Event.REPLACED, now, "another model was published"
             )
             return True
@@ -146,7 +148,7 @@ class RoundDriver:
                 self._end_groups(current, now)
                 return True
         elif (
-            self._store.close_if_due(current.round_id, self._settings.rounds.minimum, now)
+            self._store.rounds.close_if_due(current.round_id, self._settings.rounds.minimum, now)
             is not State.OPEN
         ):
             return True
@@ -157,14 +159,14 @@ class RoundDriver:
         return False
 
     def _publish(self, now: int) -> None:
-        model = models.bring_up_to_date(self._home, self._store, self._settings.task, now)
+        model = models.sync_repository(self._home, self._store, self._settings.task, now)
         if (
             self.situation is None
             or self.situation.model.sha256 != model.sha256
             or self.situation.model.version != model.version
         ):
             self.situation = Situation(
-                models.published(model, self._settings.task, self._key), None
+                models.sign_model(model, self._settings.task, self._key), None
             )
         elif self.situation.round is not None:
             self.situation = Situation(self.situation.model, None)
@@ -198,8 +200,8 @@ class RoundDriver:
         else:
             expected = plan.target
             config = lifecycle.next_config(task, plan, **facts)
-            self._store.open_round(config, expected)
-        self.situation = Situation(model, self._store.round(round_id))
+            self._store.rounds.open(config, expected)
+        self.situation = Situation(model, self._store.rounds.get(round_id))
         LOG.info("round opened: id=%d model=%d target=%d", round_id, model.version, expected)
         return True
 
@@ -207,11 +209,11 @@ class RoundDriver:
         """All groups have ended: the set of sums is fixed, or there is none."""
         live = self.coordinator.resume(current)
         if live.sums():
-            self._store.close_groups(current.round_id, live.record(), now)
+            self._store.rounds.close_groups(current.round_id, live.record(), now)
             return
         note = "too few devices advertised" if not live.groups else "no group gave a sum"
         LOG.warning("round abandoned: id=%d %s", current.round_id, note)
-        self._store.abandon(current.round_id, Event.TOO_FEW, now, note, live.record())
+        self._store.rounds.abandon(current.round_id, Event.TOO_FEW, now, note, live.record())
 
     def _mean(self, current: Round) -> tuple[NDArray[np.float64], int, dict[str, Any] | None]:
         """The mean update, how many are in it, and the groups' record.
@@ -219,7 +221,7 @@ class RoundDriver:
         Raises PeerError SUM_OUT_OF_RANGE, WRONG_SHAPE.
         """
         if current.config.mode is Mode.LOCAL:
-            mean, count = mean_update(self._store.bodies(current.round_id), current.config)
+            mean, count = mean_update(self._store.updates.bodies(current.round_id), current.config)
             return mean, count, None
         live = self.coordinator.resume(current)
         sums, record = live.sums(), live.record()
@@ -234,18 +236,18 @@ class RoundDriver:
         )
 
     def _combine(self, current: Round, now: int) -> None:
-        base = self._store.model(current.config.model_version)
+        base = self._store.models.get(current.config.model_version)
         assert base is not None  # noqa: S101  (a round is opened on a stored model)
         try:
             mean, count, record = self._mean(current)
             step = incoming(mean, self._settings.task, current.config, count)
-            content = models.moved(
+            content = models.apply_step(
                 base.content, step * lifecycle.server_rate(self._settings.rounds, current.round_id)
             )
             models.check_file(content, self._settings.task)
         except (PeerError, OperatorActionError) as error:
             LOG.warning("round abandoned: id=%d code=%s", current.round_id, error.code)
-            self._store.abandon(current.round_id, Event.UNUSABLE, now, error.code)
+            self._store.rounds.abandon(current.round_id, Event.UNUSABLE, now, error.code)
             return
         version = base.version + 1
         model = models.make_model(
@@ -256,9 +258,9 @@ class RoundDriver:
             now=now,
         )
         try:
-            self._store.finish(current.round_id, count, model, now, record)
+            self._store.rounds.finish(current.round_id, count, model, now, record)
         except IntegrityError:  # the version is taken: the operator was faster
-            self._store.abandon(
+            self._store.rounds.abandon(
                 current.round_id, Event.REPLACED, now, "another model was published"
             )
             return
@@ -269,4 +271,4 @@ class RoundDriver:
             return
         self._tidied_at = now
         if self.situation is not None:
-            models.bring_up_to_date(self._home, self._store, self._settings.task, now)
+            models.sync_repository(self._home, self._store, self._settings.task, now)

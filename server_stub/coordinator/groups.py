@@ -10,13 +10,14 @@ from contextlib import contextmanager
 
 from agent.errors import AegisError, PeerError
 from agent.protocol.messages import Mode, RoundConfig
-from server_stub.api.problems import Busy
-from server_stub.config.home import ServerSettings
+from server_stub.config.settings import ServerSettings
+from server_stub.errors import BusyError
 from server_stub.rounds.event_log import ENDED, ReplayableRound, RoundEvent, opening
 from server_stub.rounds.join_window import GroupPlan, ReadyPool, enough, grouping, poll_s
 from server_stub.rounds.lifecycle import State, joining
-from server_stub.storage.round_events import RoundStore, RoundWork
-from server_stub.storage.store import Round, Store
+from server_stub.storage.records import Round
+from server_stub.storage.round_events import RoundTransaction
+from server_stub.storage.store import Store
 
 REVOCATIONS_S = 10
 """How old the revocation list in an offer may be."""
@@ -41,7 +42,7 @@ class GroupCoordinator:
         enough: Callable[[], None],
     ) -> None:
         self._store = store
-        self._rounds: RoundStore = RoundStore(store)
+        self._events = store.round_events
         self._settings = settings
         self._ca_pem = ca_pem
         self._revocations = revocations
@@ -99,9 +100,9 @@ class GroupCoordinator:
                 self._crl = (now, self._revocations())
 
     def crl_pem(self) -> str:
-        """The authority's revocation list. Raises Busy CA_UNREACHABLE while none is known."""
+        """The authority's revocation list. Raises BusyError CA_UNREACHABLE while none is known."""
         if not self._crl[1]:
-            raise Busy("CA_UNREACHABLE", "The enrolment authority does not answer.", 10)
+            raise BusyError("CA_UNREACHABLE", "The enrolment authority does not answer.", 10)
         return self._crl[1]
 
     def inbox(self, round_id: int, after: str, device_id: str) -> bytes | None:
@@ -125,7 +126,7 @@ class GroupCoordinator:
         """
         entry = opening(self.crl_pem(), planned.capacity, sorted(self._waiting.present(now)), now)
         live = ReplayableRound(config, self._ca_pem, [entry])
-        with self._rounds.work() as work:
+        with self._events.transaction() as work:
             work.open(config, expected)
             work.add(config.round_id, [entry])
         self._live = live
@@ -134,7 +135,7 @@ class GroupCoordinator:
         """Be at this round: after a start, or when memory went ahead of the disk."""
         if self._live is None or self._live.config.round_id != current.round_id:
             self._live = live = ReplayableRound(
-                current.config, self._ca_pem, self._rounds.entries(current.round_id)
+                current.config, self._ca_pem, self._events.events(current.round_id)
             )
             if live.groups is None:
                 self._model_version = current.config.model_version
@@ -158,7 +159,7 @@ class GroupCoordinator:
         """Take a message of a phase. Raises PeerError."""
         with self._change(round_id, now) as change:
             if not change.live.is_over:
-                change.work.demand(round_id, device_id)
+                change.work.require_open(round_id, device_id)
             change.take(kind, device_id, body)
             if kind == "leave":
                 self._waiting.forget(device_id)
@@ -168,7 +169,7 @@ class GroupCoordinator:
     ) -> None:
         """Take a device's only masked input for a round. Raises PeerError."""
         with self._change(round_id, now) as change:
-            change.work.demand(round_id, device_id)
+            change.work.require_open(round_id, device_id)
             change.take("masked", device_id, body)
             change.work.add_receipt(
                 round_id, device_id, body_sha256=sha256, size=len(body), receipt=receipt, now=now
@@ -188,7 +189,7 @@ class GroupCoordinator:
         Says whether the round is over.
         """
         live = self.resume(current)
-        gone = [] if live.is_over else self._rounds.gone(live.devices)
+        gone = [] if live.is_over else self._events.ineligible(live.devices)
         if gone or self._is_due(live, now):
             with self._change(current.round_id, now) as change:
                 for device_id in gone:
@@ -204,7 +205,7 @@ class GroupCoordinator:
         live = self._at(round_id)
         change = _Change(live, now)
         try:
-            with self._rounds.work() as change.work:
+            with self._events.transaction() as change.work:
                 yield change
                 if self._is_due(live, now) and live.groups is None:
                     change.entries += live.close(now)
@@ -216,7 +217,7 @@ class GroupCoordinator:
             if change.entries:  # memory went ahead of the disk
                 self._live = None
             elif change.blame is not None:
-                with self._rounds.work() as work:
+                with self._events.transaction() as work:
                     work.add(round_id, [change.blame])
             raise
         if any(entry.kind in OUTCOMES for entry in change.entries):
@@ -224,7 +225,7 @@ class GroupCoordinator:
 
     def _at(self, round_id: int) -> ReplayableRound:
         if self._live is None:
-            current = self._store.round(round_id)
+            current = self._store.rounds.get(round_id)
             if (
                 current is not None
                 and current.state is State.OPEN
@@ -249,7 +250,7 @@ class GroupCoordinator:
 class _Change:
     """What a transaction does to the present round."""
 
-    work: RoundWork
+    work: RoundTransaction
 
     def __init__(self, live: ReplayableRound, now: int) -> None:
         self.live = live
@@ -274,4 +275,4 @@ class _Change:
 
     def _take_back(self, device_id: str) -> None:
         if self.live.is_input_open(device_id):
-            self.work.take_back(self.live.config.round_id, device_id)
+            self.work.delete_input(self.live.config.round_id, device_id)

@@ -5,8 +5,9 @@ device.
 from typing import Any
 
 from agent.privacy.zcdp import epsilon, rho_units
-from server_stub.config.home import ServerSettings
-from server_stub.storage.store import Round, Store
+from server_stub.config.settings import ServerSettings
+from server_stub.storage.records import Round
+from server_stub.storage.store import Store
 
 
 def statistics(store: Store, settings: ServerSettings) -> dict[str, Any]:
@@ -14,8 +15,8 @@ def statistics(store: Store, settings: ServerSettings) -> dict[str, Any]:
 
     Nothing in it is about one device.
     """
-    newest = store.newest_round()
-    models = store.models()
+    newest = store.rounds.newest()
+    models = store.models.inventory()
     return {
         **store.counts(),
         "task_id": settings.task.task_id,

@@ -18,7 +18,8 @@ from agent.errors import InternalError
 from server_stub.config.home import READY_FILE, ServerHome
 from server_stub.demo.processes import ManagedProcess, last_words
 from server_stub.rounds.lifecycle import State
-from server_stub.storage.store import Model, Round, Store
+from server_stub.storage.records import Model, Round
+from server_stub.storage.store import Store
 
 START_S = 60.0
 COMMAND_S = 120.0
@@ -86,20 +87,20 @@ class LocalServer:
 
     def model(self) -> Model:
         """The newest model."""
-        model = self._store.model()
+        model = self._store.models.newest()
         if model is None:
             raise InternalError("NO_MODEL", "The aggregator has no model.")
         return model
 
     def round(self, round_id: int) -> Round | None:
         """A round as the aggregator's database has it now."""
-        return self._store.round(round_id)
+        return self._store.rounds.get(round_id)
 
     def newest_round(self) -> Round | None:
         """Raises OperatorActionError with the aggregator's last words when it has ended."""
         if self._child is not None and not self._child.is_running:
             raise self._child.failure()
-        return self._store.newest_round()
+        return self._store.rounds.newest()
 
     async def open_round(self, seconds: float = START_S) -> Round:
         """The round that is open, once one is.
@@ -120,7 +121,7 @@ class LocalServer:
         """
 
         def look() -> Round | None:
-            newest, held = self.newest_round(), self._store.round(round_id)
+            newest, held = self.newest_round(), self._store.rounds.get(round_id)
             has_ended = held is not None and held.state in (State.DONE, State.ABANDONED)
             return held if newest is not None and has_ended else None
 

@@ -10,7 +10,7 @@ from agent.errors import UserActionError
 from agent.privacy.policy import DeviceLimits
 from agent.privacy.zcdp import UNITS_PER_RHO, rho_for_epsilon
 from agent.protocol.messages import Mode
-from server_stub.config.home import group_floor
+from server_stub.config.settings import min_group_settings
 from server_stub.demo.baselines import Training
 from server_stub.rounds.lifecycle import RoundPlan, server_rate
 
@@ -82,7 +82,7 @@ class DemoPlan:
         """
         if not self.is_secagg or self.devices >= PRODUCT_FROM:
             return None
-        held = group_floor(max(LEAST_GROUP, self.devices * 4 // 5))
+        held = min_group_settings(max(LEAST_GROUP, self.devices * 4 // 5))
         return DeviceLimits(held["min_group"], held["min_sum"], held["gamma_milli"])
 
     @property

@@ -3,22 +3,21 @@
 Dashboard, statistics, metrics, and the documentation of the device port.
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import FastAPI, Response
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from server_stub.config.home import LOOPBACK_HOSTS
+from server_stub.api.routes import DevicePort
+from server_stub.api.service import AggregatorService
+from server_stub.config.settings import LOOPBACK_HOSTS
 from server_stub.coordinator.statistics import round_summary, statistics
 from server_stub.operator import metrics as prometheus
 from server_stub.operator import pages
 
-Work = Callable[..., Awaitable[Any]]
 
-
-def build(server: Any, device_app: FastAPI) -> FastAPI:
-    """`server`: server_stub.api.service.Server."""
+def build(service: AggregatorService, device_port: DevicePort) -> FastAPI:
+    """Build the operator port's application."""
     app = FastAPI(
         title="AegisAI aggregator, operator port", docs_url=None, redoc_url=None, openapi_url=None
     )
@@ -35,49 +34,49 @@ def build(server: Any, device_app: FastAPI) -> FastAPI:
     @app.get("/")
     async def dashboard() -> Response:
         def read() -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
-            held = server.store.rounds()[-pages.SHOWN_ROUNDS :]
+            held = service.store.rounds.all()[-pages.SHOWN_ROUNDS :]
             return (
-                statistics(server.store, server.settings),
-                [round_summary(one, server.settings) for one in held],
-                server.store.models(),
+                statistics(service.store, service.settings),
+                [round_summary(one, service.settings) for one in held],
+                service.store.models.inventory(),
             )
 
-        figures, rounds_held, models_held = await server.work(read)
-        return page(pages.dashboard(figures, rounds_held, models_held, server.clock.now()))
+        figures, rounds_held, models_held = await service.executor.run(read)
+        return page(pages.dashboard(figures, rounds_held, models_held, service.clock.now()))
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
-        return {"status": "ok" if server.driver.situation else "starting"}
+        return {"status": "ok" if service.is_ready else "starting"}
 
     @app.get("/api/v1/stats")
     async def stats() -> dict[str, Any]:
-        return dict(await server.work(statistics, server.store, server.settings))
+        return dict(await service.executor.run(statistics, service.store, service.settings))
 
     @app.get("/api/v1/rounds")
     async def rounds() -> list[dict[str, Any]]:
-        held = await server.work(server.store.rounds)
-        return [round_summary(one, server.settings) for one in held]
+        held = await service.executor.run(service.store.rounds.all)
+        return [round_summary(one, service.settings) for one in held]
 
     @app.get("/api/v1/models")
     async def models() -> list[dict[str, Any]]:
-        return list(await server.work(server.store.models))
+        return list(await service.executor.run(service.store.models.inventory))
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        figures = await server.work(statistics, server.store, server.settings)
+        figures = await service.executor.run(statistics, service.store, service.settings)
         return Response(
             prometheus.exposition(
-                figures, server.admission_metrics.refusals, server.admission_metrics.requests
+                figures, device_port.metrics.refusals, device_port.metrics.requests
             ),
             media_type=prometheus.MEDIA_TYPE,
         )
 
     @app.get("/openapi.json")
     async def openapi() -> dict[str, Any]:
-        return device_app.openapi()
+        return device_port.routes.openapi()
 
     @app.get("/docs")
     async def docs() -> Response:
-        return page(pages.api_documentation(device_app.openapi()))
+        return page(pages.api_documentation(device_port.routes.openapi()))
 
     return app

@@ -1,46 +1,31 @@
-"""The keys that sign the model repository: what the operator sees of them, and the yearly renewal
-(docs/IDENTITY.md, key ceremony).
+"""The keys that sign the model repository, as the operator sees them, and their yearly renewal.
+
+docs/IDENTITY.md describes the ceremony.
 """
 
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from agent.clock import utc
 from agent.errors import OperatorActionError
 from server_stub.config.home import ServerHome
 from server_stub.publishing import tuf_repository
 
-SOON_S = 30 * 24 * 3600
+RENEW_SOON_S = 30 * 24 * 3600
 YEARLY = ("root", "targets")
 
 
 def show(home: ServerHome, now: int) -> dict[str, Any]:
-    """When each signature ends, which need the offline keys soon, and whether these lie where they
-    should not.
+    """Return when each signature ends, which ones need the offline keys soon, and which offline
+    keys are still on this machine.
     """
     home.settings()
     ends = {
         role: int(end.timestamp()) for role, end in tuf_repository.ends(home.repository).items()
     }
     offline = sorted(path.name for path in (home.repository / "keys" / "offline").glob("*.pem"))
-    soon = [role for role in YEARLY if ends[role] - now < SOON_S]
+    soon = [role for role in YEARLY if ends[role] - now < RENEW_SOON_S]
     return {"ends": ends, "renew_soon": soon, "offline_keys_here": offline}
-
-
-def show_text(answer: dict[str, Any]) -> str:
-    lines = [f"{role:<10} until {utc(end)}" for role, end in answer["ends"].items()]
-    if answer["renew_soon"]:
-        lines.append(
-            f"{' and '.join(answer['renew_soon'])} end soon: bring the offline keys and run"
-            " `aegis-server keys renew --offline DIR`."
-        )
-    if answer["offline_keys_here"]:
-        lines.append(
-            "The offline keys are on this machine. Move them to media that are not connected, each"
-            " root key to another person."
-        )
-    return "\n".join(lines)
 
 
 def renew(
@@ -58,6 +43,6 @@ def renew(
         raise OperatorActionError(
             "OFFLINE_KEYS",
             f"The offline keys cannot sign: {error}.",
-            "Give their folder with --offline.",
+            "Give the folder of the offline keys with --offline.",
         ) from error
     return show(home, now)

@@ -1,5 +1,7 @@
-"""Models on their way out: made, stored, signed, and put into the repository where devices fetch
-them.
+"""Prepares models for devices: checks, signs and publishes them.
+
+A published model is in the database first and in the model repository second: `sync_repository`
+repairs what a crash in between leaves behind.
 """
 
 import hashlib
@@ -20,14 +22,17 @@ from agent.protocol.messages import Task
 from agent.protocol.signing import Context, sign
 from server_stub.config.home import ServerHome
 from server_stub.publishing import tuf_repository
-from server_stub.storage.store import Model, Store
+from server_stub.storage.records import Model
+from server_stub.storage.store import Store
 
 START_MODEL = "start_model.safetensors"
+MAX_WEIGHT = 1e6
+"""Devices refuse a model with a larger weight."""
 
 
 @dataclass(frozen=True)
-class Published:
-    """The current model as it is handed out."""
+class PublishedModel:
+    """The current model as `GET /api/v1/model` returns it."""
 
     version: int
     sha256: str
@@ -37,10 +42,10 @@ class Published:
 
 
 def start_model() -> bytes:
-    """The model that comes with the product, or one that knows nothing."""
-    packaged = resources.files("agent.detector") / START_MODEL
+    """The bundled demonstration model, or one with zero weights if none is bundled."""
+    bundled = resources.files("agent.detector") / START_MODEL
     return (
-        packaged.read_bytes() if packaged.is_file() else to_safetensors(zeros(), demonstration=True)
+        bundled.read_bytes() if bundled.is_file() else to_safetensors(zeros(), demonstration=True)
     )
 
 
@@ -56,29 +61,28 @@ def check_file(content: bytes, task: Task) -> None:
     """Raise OperatorActionError BAD_MODEL for a file that devices would refuse."""
     try:
         model = from_safetensors(content)
-        fits = model.weights.shape == (task.d,)
     except AegisError as error:
         raise OperatorActionError(
             "BAD_MODEL",
             error.message,
             f"Expected a safetensors file with one tensor `weights` of {task.d}.",
         ) from error
-    if not fits or float(np.max(np.abs(model.weights))) > 1e6:
+    if model.weights.shape != (task.d,) or float(np.max(np.abs(model.weights))) > MAX_WEIGHT:
         raise OperatorActionError(
             "BAD_MODEL",
-            "The model's shape or range is not the task's.",
-            "Expected finite weights below a million.",
+            "The model does not have the task's shape or range.",
+            f"Expected {task.d} finite weights of at most a million.",
         )
 
 
-def moved(content: bytes, step: NDArray[np.float64]) -> bytes:
-    """The model file whose weights are those of `content` plus `step`."""
+def apply_step(content: bytes, step: NDArray[np.float64]) -> bytes:
+    """Return the model file whose weights are those of `content` plus `step`."""
     weights: NDArray[np.float64] = load(content)["weights"].astype(np.float64) + step
     return save({"weights": weights}, None)
 
 
-def facts(model: Model, task: Task) -> dict[str, int | str]:
-    """What is said about a model in the repository."""
+def metadata_of(model: Model, task: Task) -> dict[str, int | str]:
+    """What the repository says about a model."""
     return {
         "task_id": task.task_id,
         "version": model.version,
@@ -89,14 +93,14 @@ def facts(model: Model, task: Task) -> dict[str, int | str]:
     }
 
 
-def published(model: Model, task: Task, key: Ed25519PrivateKey) -> Published:
-    """A model with a signature of its own, for `GET /api/v1/model`."""
+def sign_model(model: Model, task: Task, key: Ed25519PrivateKey) -> PublishedModel:
+    """Sign a model for `GET /api/v1/model`."""
     metadata: dict[str, Any] = {
-        **facts(model, task),
+        **metadata_of(model, task),
         "sha256": model.sha256,
         "length": len(model.content),
     }
-    return Published(
+    return PublishedModel(
         model.version,
         model.sha256,
         model.content,
@@ -105,11 +109,29 @@ def published(model: Model, task: Task, key: Ed25519PrivateKey) -> Published:
     )
 
 
-def bring_up_to_date(home: ServerHome, store: Store, task: Task, now: int) -> Model:
-    """Put the newest model into the repository unless it is there, and renew signatures that grow
-    old. Raises OperatorActionError NO_MODEL.
+def publish(
+    home: ServerHome,
+    store: Store,
+    task: Task,
+    content: bytes,
+    *,
+    origin: str,
+    demonstration: bool,
+    now: int,
+) -> Model:
+    """Publish a model of the operator's as the next version. An open round ends without a model."""
+    version = store.models.newest_version() + 1
+    model = make_model(version, content, origin=origin, demonstration=demonstration, now=now)
+    store.models.add(model, now)
+    return sync_repository(home, store, task, now)
+
+
+def sync_repository(home: ServerHome, store: Store, task: Task, now: int) -> Model:
+    """Put the newest model into the repository if it is not there, and renew old signatures.
+
+    Returns that model. Raises OperatorActionError NO_MODEL.
     """
-    model = store.model()
+    model = store.models.newest()
     if model is None:
         raise OperatorActionError(
             "NO_MODEL", "There is no model.", "Publish one with `aegis-server model publish`."
@@ -117,7 +139,7 @@ def bring_up_to_date(home: ServerHome, store: Store, task: Task, now: int) -> Mo
     moment = datetime.fromtimestamp(now, UTC)
     with home.repository_lock():
         if tuf_repository.published_version(home.repository) < model.version:
-            tuf_repository.publish(home.repository, model.content, facts(model, task), moment)
+            tuf_repository.publish(home.repository, model.content, metadata_of(model, task), moment)
         else:
             tuf_repository.refresh(home.repository, moment)
     return model

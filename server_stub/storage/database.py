@@ -1,5 +1,5 @@
-"""SQLite as the aggregator and the authority use it: durable, one writer at a time, its tables
-brought up to date by migrations.
+"""SQLite as the aggregator and the authority use it: durable, one writer at a time, and brought up
+to date by migrations.
 """
 
 from collections.abc import Iterator
@@ -21,15 +21,15 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def open_database(url: str, migrations: str) -> Engine:
-    """Connect and migrate. `migrations`: the folder's name below `server_stub/migrations`.
+    """Connect and migrate. `migrations` names a folder below `server_stub/storage/migrations`.
 
-    Raises OperatorActionError DATABASE where that cannot be done.
+    Raises OperatorActionError DATABASE.
     """
     if not url.startswith("sqlite:///"):
         raise OperatorActionError(
             "DATABASE",
             "Only SQLite is supported so far.",
-            "Give --database sqlite:///FILE, or leave it away.",
+            "Give --database sqlite:///FILE, or leave the option out.",
         )
     engine = create_engine(url, poolclass=QueuePool, pool_size=2)
     event.listen(engine, "connect", _prepare)
@@ -46,43 +46,45 @@ def open_database(url: str, migrations: str) -> Engine:
         raise OperatorActionError(
             "DATABASE",
             "The database cannot be used.",
-            "Look at the disk and the file's permissions.",
+            "Check the disk and the file's permissions.",
             str(error),
         ) from error
     return engine
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
-    """A connection that sees one state and takes no lock that a writer waits for."""
+def read_transaction(engine: Engine) -> Iterator[Connection]:
+    """Open a connection that sees one state and blocks no writer."""
     with engine.connect().execution_options(reads_only=True) as connection, connection.begin():
         yield connection
 
 
-class Direct:
-    """A connection past SQLAlchemy for what every request does: 10 µs instead of 150 for a look-up.
-    For one thread at a time.
+class RawConnection:
+    """A plain SQLite connection for the statements that every request runs.
 
-    One that is not `patient` does not wait for another process: it raises what `is_busy` tells,
-    before anything has happened.
+    A look-up takes 10 µs, 150 µs through SQLAlchemy. Use it in one thread at a time.
     """
 
-    def __init__(self, engine: Engine, *, patient: bool) -> None:
+    def __init__(self, engine: Engine, *, waits: bool) -> None:
+        """`waits`: whether a statement waits while another process writes.
+
+        Otherwise it raises an error for which `is_busy` is true, before it changes anything.
+        """
         self._connection = engine.raw_connection()
         self._connection.rollback()
-        if not patient:
+        if not waits:
             self.cursor().execute("PRAGMA busy_timeout=0")
 
     def close(self) -> None:
         self._connection.close()
 
     def cursor(self) -> Cursor:
-        """For a look-up by itself."""
+        """For a look-up outside a transaction."""
         return cast(Cursor, self._connection.cursor())
 
     @contextmanager
-    def writing(self) -> Iterator[Cursor]:
-        """A transaction: all of it or nothing."""
+    def transaction(self) -> Iterator[Cursor]:
+        """Commit everything in the block, or nothing."""
         cursor = self.cursor()
         cursor.execute("BEGIN IMMEDIATE")
         try:
@@ -94,7 +96,7 @@ class Direct:
 
 
 def is_busy(error: OperationalError) -> bool:
-    """Whether another process held the database (SQLITE_BUSY, in any of its extended forms)."""
+    """Whether another process held the database (SQLITE_BUSY in any of its extended forms)."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == SQLITE_BUSY
 
 
@@ -105,7 +107,7 @@ def _begin(connection: Connection) -> None:
 
 
 def _prepare(connection: Any, _record: object) -> None:
-    """The driver must leave transactions to us; `begin` above opens them."""
+    """Set up a new connection. The driver leaves transactions to `_begin`."""
     connection.isolation_level = None
     for pragma in (
         "journal_mode=WAL",

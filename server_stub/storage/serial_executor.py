@@ -1,5 +1,11 @@
-"""Whose turn it is: the database and the present round are touched by one job at a time, in a
-thread beside the event loop.
+"""Runs database work one job at a time on a single thread.
+
+1. No two jobs run at once: the database and the current round need no other lock.
+2. A short job runs on the event loop itself when nothing else is running: going through the
+   thread would cost more than the job.
+3. A slow disk or a busy database must not stop the event loop. After a slow short job, further
+   short jobs go through the thread for a while. A job that finds the database locked by another
+   process, before it has changed anything, is retried in the thread.
 """
 
 import asyncio
@@ -14,12 +20,11 @@ from server_stub.storage.database import BUSY_TIMEOUT_MS, is_busy
 
 T = TypeVar("T")
 SLOW_S = 0.01
-"""A short job that took longer met a slow disk or a busy machine …"""
-LOOK_S = 0.02
-"""How often a database that another process is writing to is looked at."""
-TIMEOUT_S = 10.0
-"""… and for so long the next ones go through the thread, so that the event loop goes on answering
-others."""
+"""A short job that took longer than this was slow (rule 3)."""
+IN_THREAD_S = 10.0
+"""How long short jobs go through the thread after a slow one."""
+RETRY_S = 0.02
+"""How often a job is retried while another process holds the database."""
 
 
 class SerialExecutor:
@@ -27,46 +32,43 @@ class SerialExecutor:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="database")
-        self._turn = threading.Lock()
-        self._patient_until = 0.0
+        self._lock = threading.Lock()
+        self._in_thread_until = 0.0
 
-    async def run(self, function: Callable[..., T], *values: object) -> T:
+    async def run(self, function: Callable[..., T], *arguments: object) -> T:
         """Run a job in the thread."""
         return await asyncio.get_running_loop().run_in_executor(
-            self._thread, self._in_turn, time.monotonic(), function, *values
+            self._thread, self._run_locked, time.monotonic(), function, *arguments
         )
 
-    async def run_short(self, function: Callable[..., T], *values: object) -> T:
-        """Run a job of well under a millisecond: here, unless another has the turn. The way through
-        the thread would cost more than it.
-
-        A job that finds the database held by another process, before it did anything, is done again
-        in the thread.
-        """
-        if time.monotonic() < self._patient_until or not self._turn.acquire(blocking=False):
-            return await self.run(function, *values)
+    async def run_short(self, function: Callable[..., T], *arguments: object) -> T:
+        """Run a job of well under a millisecond: here if possible, else in the thread."""
+        if time.monotonic() < self._in_thread_until or not self._lock.acquire(blocking=False):
+            return await self.run(function, *arguments)
         started = time.monotonic()
         try:
-            return function(*values)
+            return function(*arguments)
         except OperationalError as error:
             if not is_busy(error):
                 raise
         finally:
-            self._turn.release()
+            self._lock.release()
             if time.monotonic() - started > SLOW_S:
-                self._patient_until = time.monotonic() + TIMEOUT_S
-        return await self.run(function, *values)
+                self._in_thread_until = time.monotonic() + IN_THREAD_S
+        return await self.run(function, *arguments)
 
     def close(self) -> None:
-        """Wait for what is under way."""
+        """Wait for the jobs that were submitted, then end the thread."""
         self._thread.shutdown()
 
-    def _in_turn(self, asked_s: float, function: Callable[..., T], *values: object) -> T:
+    def _run_locked(self, submitted_s: float, function: Callable[..., T], *arguments: object) -> T:
+        """Run a job, retrying while another process holds the database."""
         while True:
-            with self._turn:
+            with self._lock:
                 try:
-                    return function(*values)
+                    return function(*arguments)
                 except OperationalError as error:
-                    if not is_busy(error) or time.monotonic() > asked_s + BUSY_TIMEOUT_MS / 1000:
+                    waited_s = time.monotonic() - submitted_s
+                    if not is_busy(error) or waited_s > BUSY_TIMEOUT_MS / 1000:
                         raise
-            time.sleep(LOOK_S)
+            time.sleep(RETRY_S)

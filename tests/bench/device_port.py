@@ -26,8 +26,8 @@ from agent.privacy.seal import seal_local
 from agent.protocol.signing import public_hex
 from agent.transport.client import AggregatorClient
 from agent.transport.tls import client_context
-from server_stub.api.rate_limit import DevicePortLimits, Rate, Rates
 from server_stub.ca.authority import Authority
+from server_stub.config.limits import DevicePortLimits, Rate, Rates
 from tests.bench.harness import Figure, bench
 from tests.fakes.clock import FakeClock
 from tests.fakes.live_server import make_home

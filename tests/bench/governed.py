@@ -62,7 +62,7 @@ async def _train(supervision: Supervision) -> None:
 
     from agent.protocol.messages import Mode
     from agent.supervisor.worker import ProcessWorker
-    from server_stub.config.home import default_task
+    from server_stub.config.settings import default_task
     from tests.fakes.aggregator import safetensors
 
     task = replace(default_task(Mode.LOCAL), train_steps=1000)

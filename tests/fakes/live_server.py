@@ -17,9 +17,11 @@ from agent.protocol.invitation import Operator
 from agent.protocol.messages import Mode
 from agent.protocol.signing import public_hex
 from agent.transport.client import AggregatorClient
-from server_stub.api.rate_limit import Rates
 from server_stub.ca.authority import Authority
-from server_stub.config.home import ServerHome, ServerSettings, changed, default_task
+from server_stub.cli.init import create_home
+from server_stub.config.home import ServerHome
+from server_stub.config.limits import Rates
+from server_stub.config.settings import ServerSettings, default_task, override
 from server_stub.publishing import models
 from server_stub.serve import serve
 from server_stub.storage.store import Store
@@ -38,21 +40,23 @@ def make_home(folder: Path, now: int, **options) -> tuple[ServerHome, ServerSett
     """
     home = ServerHome(folder)
     task = default_task(options.pop("mode", Mode.LOCAL))
-    settings = changed(
+    settings = override(
         ServerSettings(OPERATOR, task),
         port=0,
         operator_port=0,
         **{"epsilon_milli": 1000, **options},
     )
-    home.create(settings, now)
+    create_home(home, settings, now)
     store = Store(home.database_url)
-    store.add_model(
-        models.make_model(
-            1, models.start_model(), origin="start model", demonstration=True, now=now
-        ),
-        now,
+    models.publish(
+        home,
+        store,
+        settings.task,
+        models.start_model(),
+        origin="start model",
+        demonstration=True,
+        now=now,
     )
-    models.bring_up_to_date(home, store, settings.task, now)
     store.close()
     return home, settings
 
@@ -68,7 +72,7 @@ class LiveServer:
         self.rates = rates or Rates()
         if (folder / "server").exists():
             self.home = ServerHome(folder / "server")
-            self.settings = changed(
+            self.settings = override(
                 self.home.settings(),
                 **{name: value for name, value in options.items() if name != "mode"},
             )

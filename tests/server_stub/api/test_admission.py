@@ -25,6 +25,7 @@ from agent.transport.client import AggregatorClient
 from agent.transport.tls import client_context
 from server_stub.api.admission import Access, rules
 from server_stub.ca import certificates as x
+from server_stub.ca import server_certificate
 from server_stub.ca.authority import create
 from tests.fakes.live_server import LiveServer
 
@@ -202,7 +203,7 @@ def test_an_authority_whose_key_was_changed_is_refused_by_devices_and_refuses_th
         device, old = server.enrol(), server.home.ca_pem
     shutil.rmtree(server.home.authority)
     create(server.home.authority, "another", int(time.time()))
-    server.home.issue_server_certificate(server.settings, int(time.time()))
+    server_certificate.issue(server.home, server.settings, int(time.time()))
     with LiveServer(tmp_path, clock=server.clock) as changed:
         client = AggregatorClient(changed.url, old, changed.signing_key, device.file.load())
         for call in (client.offer, lambda: client.renew(device.file.renewal_csr_pem())):
@@ -224,7 +225,7 @@ def test_another_devices_certificate_is_worth_nothing_without_its_key(shared):
 def test_a_certificate_of_the_authority_that_the_aggregator_never_took_in_is_refused(shared):
     device = shared.enrol()
     store = shared.store()
-    store.erase(device.device_id)
+    store.devices.erase(device.device_id)
     store.close()
     assert (
         code(ask(shared, "GET", "/api/v1/rounds/offer", identity=device.file.load()))
@@ -378,7 +379,7 @@ def test_p11_no_body_brings_the_server_down(shared, fuzzed, body, prefix, path):
 
 @pytest.fixture(scope="module")
 def fuzzed(shared):
-    from server_stub.api.rate_limit import Rate
+    from server_stub.config.limits import Rate
 
     device = shared.enrol()
     generous = Rate(100_000, 1000.0)

@@ -9,8 +9,8 @@ import pytest
 
 from agent.errors import OperatorActionError
 from agent.transport.tls import client_context
-from server_stub.api.rate_limit import DevicePortLimits, Rate, Rates
-from server_stub.config.home import ServerSettings, default_task
+from server_stub.config.limits import DevicePortLimits, Rate, Rates
+from server_stub.config.settings import ServerSettings, default_task
 from tests.fakes.live_server import OPERATOR, LiveServer, make_home
 
 QUICK = DevicePortLimits(head_s=0.4)

@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import response_schema_conformance, statu
 
 from agent.protocol.http_signature import sign_request
 from agent.transport.tls import client_context
-from server_stub.api.rate_limit import Rate, Rates
+from server_stub.config.limits import Rate, Rates
 from tests.fakes.live_server import LiveServer
 
 

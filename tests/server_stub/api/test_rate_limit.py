@@ -1,21 +1,22 @@
 import pytest
 
 from server_stub.api import rate_limit
-from server_stub.api.problems import Busy
-from server_stub.api.rate_limit import Buckets, Rate
+from server_stub.api.rate_limit import Buckets
+from server_stub.config.limits import Rate
+from server_stub.errors import BusyError
 
 
 def test_a_burst_then_a_trickle():
     buckets, rate = Buckets(), Rate(3, 0.5)
     for _ in range(3):
         buckets.take("address", "a", rate, 0.0)
-    with pytest.raises(Busy) as caught:
+    with pytest.raises(BusyError) as caught:
         buckets.take("address", "a", rate, 0.0)
     assert (caught.value.code, caught.value.retry_after_s) == ("TOO_MANY", 2)
     buckets.take("address", "b", rate, 0.0)
     buckets.take("address", "a", rate, 2.0)
-    with pytest.raises(Busy):
-        buckets.demand("address", "a", rate, 2.1)
+    with pytest.raises(BusyError):
+        buckets.require("address", "a", rate, 2.1)
 
 
 def test_what_is_remembered_is_bounded(monkeypatch):
@@ -23,4 +24,4 @@ def test_what_is_remembered_is_bounded(monkeypatch):
     buckets = Buckets()
     for number in range(1000):
         buckets.take("address", str(number), Rate(1, 1.0), 0.0)
-    assert len(buckets._held) == 10
+    assert len(buckets) == 10

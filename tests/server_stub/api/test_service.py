@@ -15,7 +15,7 @@ from agent.models.verify import Floor, verify_model
 from agent.protocol.envelope import decode, encode
 from agent.transport.answers import RetryLater
 from agent.transport.client import AggregatorClient
-from server_stub.api.rate_limit import Rate, Rates
+from server_stub.config.limits import Rate, Rates
 from tests.fakes.clock import FakeClock
 from tests.fakes.live_server import LiveServer
 from tests.fakes.timeouts import until
@@ -152,12 +152,12 @@ def test_a_round_closes_at_its_deadline_with_what_is_there(tmp_path):
         assert server.wait_for_model(2).round.round_id == 2
         server.clock.advance(61)
         store = server.store()
-        until(lambda: store.newest_round().round_id >= 3, what="the third round")
-        assert [(held.state, held.updates) for held in store.rounds()[:2]] == [
+        until(lambda: store.rounds.newest().round_id >= 3, what="the third round")
+        assert [(held.state, held.updates) for held in store.rounds.all()[:2]] == [
             ("done", 1),
             ("abandoned", 0),
         ]
-        assert store.model_version() == 2
+        assert store.models.newest_version() == 2
         store.close()
 
 
@@ -200,7 +200,7 @@ def test_a_revoked_device_is_cut_off_at_once_and_the_others_go_on(live):
     body = one.update()
     one.client.send_update(body)
     store = live.store()
-    assert store.revoke(one.device_id, live.clock.now())
+    assert store.devices.revoke(one.device_id, live.clock.now())
     store.close()
     for call in (
         one.client.offer,

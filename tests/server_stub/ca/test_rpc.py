@@ -9,8 +9,9 @@ from cryptography import x509
 
 from agent.protocol.revocations import read_revocations
 from server_stub.ca import certificates
-from server_stub.ca.authority import CERTIFICATE_FILE, KEY_FILE, Authority, create
+from server_stub.ca.authority import Authority, create
 from server_stub.ca.rpc import AuthorityServer, RemoteAuthority
+from server_stub.config.home import CA_CERTIFICATE_FILE, CA_KEY_FILE
 from tests.fakes.clock import FakeClock
 
 MANY = 12_000
@@ -51,8 +52,8 @@ def remote(folder, authority):
 
 
 def test_a_list_of_many_revoked_certificates_comes_whole(folder, authority, clock, monkeypatch):
-    issuer = x509.load_pem_x509_certificate((folder / CERTIFICATE_FILE).read_bytes())
-    key = certificates.load_key((folder / KEY_FILE).read_bytes())
+    issuer = x509.load_pem_x509_certificate((folder / CA_CERTIFICATE_FILE).read_bytes())
+    key = certificates.load_key((folder / CA_KEY_FILE).read_bytes())
     revoked = [(2**150 + number, clock.now()) for number in range(MANY)]
     listed = certificates.revocation_list(issuer, key, clock.now(), revoked, clock.now())
     monkeypatch.setattr(authority, "revocations", lambda: listed)

@@ -9,6 +9,7 @@ import pytest
 from cryptography import x509
 
 from server_stub import serve
+from server_stub.ca import server_certificate
 from server_stub.ca.process import DAY_S, Daily
 from tests.fakes.clock import FakeClock
 from tests.fakes.live_server import LiveServer, make_home
@@ -26,10 +27,10 @@ def shown(server):
 
 
 def test_a_renewed_certificate_is_shown_without_a_restart(tmp_path, monkeypatch):
-    monkeypatch.setattr(serve, "LOOK_TICKS", 1)
+    monkeypatch.setattr(serve, "REFRESH_TICKS", 1)
     with LiveServer(tmp_path) as server:
         device, before = server.enrol(), shown(server)
-        server.home.issue_server_certificate(server.settings, server.clock.now())
+        server_certificate.issue(server.home, server.settings, server.clock.now())
         after = serial(server.home.tls_file.read_text())
         until(lambda: shown(server) != before, what="another certificate")
         assert shown(server) == after
@@ -39,13 +40,13 @@ def test_a_renewed_certificate_is_shown_without_a_restart(tmp_path, monkeypatch)
 
 def test_a_file_that_cannot_be_used_changes_nothing(tmp_path, caplog):
     home, _ = make_home(tmp_path / "server", int(time.time()))
-    held = serve.Certificate(home.tls_file, home.ca_file)
+    held = serve.TlsCertificate(home.tls_file, home.ca_file)
     home.tls_file.write_text("half of a")
     held.refresh()
     held.refresh()
     home.tls_file.unlink()
     held.refresh()
-    assert caplog.text.count("cannot be used") == 2
+    assert caplog.text.count("tls_certificate.unusable") == 2
 
 
 @pytest.mark.parametrize("failure", [None, OSError("disk full")], ids=["works", "fails"])

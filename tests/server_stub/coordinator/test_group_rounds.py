@@ -16,12 +16,11 @@ from agent.protocol import codec, envelope
 from agent.protocol.messages import Mode
 from agent.protocol.revocations import read_revocations
 from agent.transport.answers import RetryLater
-from server_stub.api.rate_limit import Rate, Rates
 from server_stub.ca.authority import Authority
+from server_stub.config.limits import Rate, Rates
 from server_stub.coordinator import driver
 from server_stub.coordinator.statistics import round_summary
 from server_stub.rounds.lifecycle import State
-from server_stub.storage.round_events import RoundStore
 from tests.fakes.group_devices import GroupDevice, play
 from tests.fakes.live_server import LiveServer
 from tests.fakes.timeouts import TIMEOUT_S, until
@@ -77,7 +76,7 @@ def ended(server, round_id=1):
     """The round as the database has it once it is over."""
     return until(
         lambda: (
-            (held := server.view.round(round_id))
+            (held := server.view.rounds.get(round_id))
             and held.state in (State.DONE, State.ABANDONED)
             and held
         )
@@ -85,7 +84,7 @@ def ended(server, round_id=1):
 
 
 def entries(server, round_id=1):
-    return RoundStore(server.view).entries(round_id)
+    return server.view.round_events.events(round_id)
 
 
 def said(server, kind):
@@ -95,7 +94,7 @@ def said(server, kind):
 def step_of(server, version):
     """By how much the model moved from the one before, and the noise that is in it."""
     now, before = (
-        load(server.view.model(number).content)["weights"] for number in (version, version - 1)
+        load(server.view.models.get(number).content)["weights"] for number in (version, version - 1)
     )
     return now - before
 
@@ -401,7 +400,7 @@ def test_p2_who_leaves_or_is_erased_or_revoked_before_the_set_is_fixed_is_not_in
         left, erased, revoked = devices[:3]
         left.enrolled.client.leave(1, left.machine.leave("WITHDRAWN"))
         erased.enrolled.client.erase()
-        server.view.revoke(revoked.device_id, server.clock.now())
+        server.view.devices.revoke(revoked.device_id, server.clock.now())
         until(lambda: said(server, "drop") == 2)
         held_bodies = [
             entry for entry in entries(server) if entry.kind == "masked" and entry.body is not None
@@ -478,7 +477,7 @@ def test_a_model_that_the_operator_publishes_ends_the_round_for_everybody(tmp_pa
         model = models.make_model(
             2, models.start_model(), origin="operator", demonstration=False, now=server.clock.now()
         )
-        server.view.add_model(model, server.clock.now())
+        server.view.models.add(model, server.clock.now())
         until(lambda: devices[0].enrolled.client.offer().model_version == 2)
         assert refused(devices[0].enrolled.client.inbox, 1, "shares") == "ROUND_CLOSED"
         assert ended(server).state is State.ABANDONED

@@ -2,7 +2,7 @@ import pytest
 
 from agent.privacy.policy import DeviceLimits, check_config
 from agent.protocol import codec
-from server_stub.config.home import default_task, group_floor
+from server_stub.config.settings import default_task, min_group_settings
 from server_stub.rounds.join_window import ReadyPool, enough, grouping, poll_s
 from server_stub.rounds.lifecycle import RoundPlan, group_config, joining
 
@@ -36,7 +36,7 @@ def test_devices_with_the_products_bounds_accept_what_is_planned_for_any_number_
 
 @pytest.mark.parametrize("size", [2, 3, 5, 10, 31, 32, 50])
 def test_a_floor_is_for_tests_only_below_the_products(size):
-    plan = RoundPlan(**group_floor(size))
+    plan = RoundPlan(**min_group_settings(size))
     assert plan.is_test_floor == (size < 32)
     _, config = config_for(size, plan)
     assert config.min_group == size

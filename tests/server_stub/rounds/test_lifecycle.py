@@ -7,7 +7,7 @@ from agent.privacy.codec import subset
 from agent.privacy.policy import DeviceLimits, check_config
 from agent.privacy.zcdp import epsilon, rho_units
 from agent.protocol.messages import Mode, RoundConfig
-from server_stub.config.home import default_task
+from server_stub.config.settings import default_task
 from server_stub.rounds.lifecycle import (
     TABLE,
     Event,

@@ -9,7 +9,7 @@ from agent.privacy.seal import seal_local
 from agent.protocol.envelope import Envelope, decode
 from agent.protocol.messages import Mode
 from server_stub.aggregation.mean import mean_update
-from server_stub.config.home import default_task
+from server_stub.config.settings import default_task
 from server_stub.rounds.lifecycle import RoundPlan, next_config
 from server_stub.rounds.update_checks import check_update, max_update_bytes, named_round
 

@@ -1,3 +1,5 @@
+"""Database work runs one job at a time and never stops the event loop."""
+
 import asyncio
 import sqlite3
 import threading
@@ -5,8 +7,9 @@ import threading
 import pytest
 
 from server_stub.storage import serial_executor as module
+from server_stub.storage.database import RawConnection, open_database
 from server_stub.storage.serial_executor import SerialExecutor
-from server_stub.storage.store import Store
+from tests.fakes.timeouts import TIMEOUT_S
 
 
 @pytest.fixture
@@ -16,96 +19,97 @@ def executor():
     made.close()
 
 
-def where():
-    return threading.get_ident()
+async def test_a_short_job_runs_on_the_loop_and_a_long_one_in_the_thread(executor):
+    here = threading.get_ident()
+    assert await executor.run_short(threading.get_ident) == here
+    assert await executor.run(threading.get_ident) != here
 
 
-def test_a_short_job_runs_here_and_a_long_one_beside(executor):
-    async def both():
-        return await executor.run_short(where), await executor.run(where)
-
-    here, beside = asyncio.run(both())
-    assert here == threading.get_ident() != beside
-
-
-def test_a_short_job_waits_while_another_has_the_turn_and_the_loop_goes_on(executor):
+async def test_a_short_job_waits_for_the_running_one_while_the_loop_goes_on(executor):
     begun, may_end, order = threading.Event(), threading.Event(), []
 
     def long():
         begun.set()
-        assert may_end.wait(20)
+        assert may_end.wait(TIMEOUT_S)
         order.append("long")
 
-    async def story():
-        under_way = asyncio.create_task(executor.run(long))
-        while not begun.is_set():
-            await asyncio.sleep(0)
-        short = asyncio.create_task(executor.run_short(lambda: order.append("short")))
+    running = asyncio.create_task(executor.run(long))
+    while not begun.is_set():
         await asyncio.sleep(0)
-        order.append("the loop")
-        may_end.set()
-        await asyncio.gather(under_way, short)
+    short = asyncio.create_task(executor.run_short(order.append, "short"))
+    await asyncio.sleep(0)
+    order.append("loop")
+    may_end.set()
+    await asyncio.gather(running, short)
+    assert order == ["loop", "long", "short"]
 
-    asyncio.run(story())
-    assert order == ["the loop", "long", "short"]
 
-
-def test_after_a_slow_one_the_next_go_through_the_thread_for_a_while(executor, monkeypatch):
+async def test_after_a_slow_job_short_ones_use_the_thread_for_a_while(executor, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
 
     def slow():
         now[0] += 2 * module.SLOW_S
 
-    async def story():
-        await executor.run_short(slow)
-        after = await executor.run_short(where)
-        now[0] += 2 * module.TIMEOUT_S
-        return after, await executor.run_short(where)
-
-    after, later = asyncio.run(story())
-    assert after != threading.get_ident() == later
+    await executor.run_short(slow)
+    soon = await executor.run_short(threading.get_ident)
+    now[0] += 2 * module.IN_THREAD_S
+    later = await executor.run_short(threading.get_ident)
+    assert soon != threading.get_ident() == later
 
 
-def test_a_database_that_another_process_writes_to_is_waited_for_while_the_loop_goes_on(
+async def test_a_job_is_retried_in_the_thread_while_another_process_holds_the_database(
     executor, tmp_path
 ):
     path = tmp_path / "a.sqlite3"
-    store = Store(f"sqlite:///{path}")
+    engine = open_database(f"sqlite:///{path}", "aggregator")
+    raw = RawConnection(engine, waits=False)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    tried = []
+    attempts = []
 
     def write():
-        tried.append(threading.get_ident())
-        with store.direct.writing() as sql:
-            sql.execute(
-                "INSERT INTO devices (device_id, enrolled_at, erase_hash) VALUES ('d', 1, '')"
-            )
+        attempts.append(threading.get_ident())
+        with raw.transaction() as sql:
+            sql.execute("INSERT INTO devices VALUES ('d', 1, '', NULL)")
         return "written"
 
-    async def story():
-        job = asyncio.create_task(executor.run_short(write))
-        while len(tried) < 3:
-            await asyncio.sleep(0)
-        other.execute("COMMIT")
-        return await job
-
-    assert asyncio.run(story()) == "written"
-    assert tried[0] == threading.get_ident() not in tried[1:]
-    assert [device["device_id"] for device in store.devices()] == ["d"]
+    job = asyncio.create_task(executor.run_short(write))
+    while len(attempts) < 3:
+        await asyncio.sleep(0)
+    other.execute("COMMIT")
+    assert await job == "written"
+    assert attempts[0] == threading.get_ident() not in attempts[1:]
+    assert other.execute("SELECT device_id FROM devices").fetchall() == [("d",)]
     other.close()
-    store.close()
+    raw.close()
+    engine.dispose()
 
 
-def test_a_job_that_fails_gives_its_turn_back(executor):
+async def test_a_database_that_stays_locked_ends_in_an_error(executor, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "BUSY_TIMEOUT_MS", 0)
+    path = tmp_path / "a.sqlite3"
+    engine = open_database(f"sqlite:///{path}", "aggregator")
+    raw = RawConnection(engine, waits=False)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    def write():
+        with raw.transaction():
+            raise AssertionError("the database was not locked")
+
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        await executor.run_short(write)
+    other.close()
+    raw.close()
+    engine.dispose()
+
+
+async def test_a_job_that_fails_lets_the_next_one_run(executor):
     def fail():
         raise ValueError("no")
 
-    async def story():
-        for run in (executor.run_short, executor.run, executor.run_short):
-            with pytest.raises(ValueError, match="no"):
-                await run(fail)
-        return await executor.run_short(where)
-
-    assert asyncio.run(story()) == threading.get_ident()
+    for run in (executor.run_short, executor.run, executor.run_short):
+        with pytest.raises(ValueError, match="no"):
+            await run(fail)
+    assert await executor.run_short(threading.get_ident) == threading.get_ident()

@@ -1,0 +1,96 @@
+"""Renders the answers of `aegis-server` for a terminal. Values in, text out."""
+
+import json
+from typing import Any
+
+from agent.clock import utc
+from agent.protocol.messages import Mode
+from server_stub.config.settings import ServerSettings
+
+Answer = dict[str, Any]
+
+
+def created_text(answer: Answer) -> str:
+    return (
+        f"Created a server in {answer['home']}: {answer['mode']} mode, {answer['group_floor']}."
+        " Next: aegis-server run"
+    )
+
+
+def group_text(settings: ServerSettings) -> str:
+    """Describe the smallest group that rounds allow."""
+    if settings.task.mode is not Mode.SECAGG:
+        return "no groups: each device adds all the noise to its update"
+    plan = settings.rounds
+    kind = "test floor" if plan.is_test_floor else "floor"
+    return f"{kind}: groups of {plan.min_group} devices or more, sums of {plan.min_sum} or more"
+
+
+def invitation_text(answer: Answer) -> str:
+    return str(answer["invitation"])
+
+
+def revoked_text(answer: Answer) -> str:
+    return f"Revoked {answer['revoked']}."
+
+
+def pairs_text(answer: Answer) -> str:
+    """One line for each value."""
+    return "\n".join(
+        f"{name}: {json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value}"
+        for name, value in answer.items()
+    )
+
+
+def devices_text(answer: Answer) -> str:
+    lines = [
+        f"{row['device_id']}  enrolled {utc(row['enrolled_at'])}  certificate until"
+        f" {utc(row['certificate_until'] or 0)}  updates"
+        f" {row['updates']}{'  REVOKED' if row['revoked'] else ''}"
+        for row in answer["devices"]
+    ]
+    return "\n".join(lines) or "No device is enrolled."
+
+
+def rounds_text(answer: Answer) -> str:
+    lines = [
+        f"{row['round_id']:>5}  {row['state']:<10} updates {row['updates']}/{row['target']}  model"
+        f" {row['base_version']} → {row['model_version'] or '–'}  ε {row['epsilon_ledger']}"
+        for row in answer["rounds"]
+    ]
+    return "\n".join(lines) or "No round has been opened yet."
+
+
+def round_text(answer: Answer) -> str:
+    rest = {name: value for name, value in answer.items() if name != "groups"}
+    lines = [
+        f"group {number}: {group['state']}{', ' + group['failure'] if group['failure'] else ''};"
+        f" {group['size']} advertised, {group['dealers']} shared, {group['survivors']} in the sum,"
+        f" {group['signed']} signed, {group['unmasked']} unmasked; m {group['m']}, c {group['c']},"
+        f" noise {group['noise_sd_units_planned']} units"
+        for number, group in enumerate(answer["groups"])
+    ]
+    return "\n".join([pairs_text(rest), *lines])
+
+
+def models_text(answer: Answer) -> str:
+    return "\n".join(
+        f"{row['version']:>5}  {utc(row['published_at'])}  {row['sha256'][:16]}…  {row['origin']}"
+        f"{'  demonstration model' if row['demonstration'] else ''}"
+        for row in answer["models"]
+    )
+
+
+def keys_text(answer: Answer) -> str:
+    lines = [f"{role:<10} until {utc(end)}" for role, end in answer["ends"].items()]
+    if answer["renew_soon"]:
+        lines.append(
+            f"Signatures that end soon: {', '.join(answer['renew_soon'])}. Bring the offline keys"
+            " and run `aegis-server keys renew --offline DIR`."
+        )
+    if answer["offline_keys_here"]:
+        lines.append(
+            "The offline keys are on this machine. Move them to disconnected media, each root key"
+            " to a different person."
+        )
+    return "\n".join(lines)

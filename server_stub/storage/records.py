@@ -1,0 +1,62 @@
+"""Rows of the aggregator's database as plain values."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.protocol.messages import RoundConfig
+from server_stub.rounds.lifecycle import State
+
+
+@dataclass(frozen=True)
+class CertificateRecord:
+    """A device's certificate as the database keeps it."""
+
+    fingerprint: str
+    """SHA-256 of the DER, hex."""
+    public_key: bytes
+    """DER."""
+    not_before: int
+    not_after: int
+
+
+@dataclass(frozen=True)
+class RegisteredCertificate:
+    """The device behind a certificate."""
+
+    device_id: str
+    public_key: bytes
+    """DER."""
+    not_after: int
+    revoked: bool
+
+
+@dataclass(frozen=True)
+class Round:
+    """A round in its current state."""
+
+    round_id: int
+    state: State
+    config: RoundConfig
+    target: int
+    """How many updates fill the round, or how many devices its join window expects."""
+    updates: int
+    closed_at: int | None
+    model_version: int | None
+    """The model that the round made."""
+    note: str
+    record: dict[str, Any] = field(default_factory=dict)
+    """The outcome of its groups. Empty in local mode and before the round has ended."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A published model."""
+
+    version: int
+    sha256: str
+    published_at: int
+    demonstration: int
+    """1 for a model that must not protect anybody, else 0."""
+    origin: str
+    content: bytes
+    """A safetensors file."""
