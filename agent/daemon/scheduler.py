@@ -4,7 +4,7 @@
    below 5 minutes. The draw spreads a fleet.
 2. Never within 2 minutes of the start or of waking from sleep; but at once when a person has just
    joined and agreed: the device registers while they look on.
-3. After a fault: exponential back-off with jitter and an offline budget (agent.enrolment.renewal).
+3. After a fault: exponential back-off with jitter and an offline budget (agent.transport.backoff).
    A worker that fails again and again is given up for a day, and a person sees it.
 4. A known end of the waiting (hold, budget, pause) is waited for, within a day; a condition that is
    over lets the next pass come soon. Where a whole fleet waits for the same hour, the draw spreads
@@ -17,9 +17,9 @@
 
 from dataclasses import dataclass, replace
 
-from agent.enrolment.renewal import wait_s
 from agent.reasons import ReasonCode
 from agent.rounds.outcome import MENDABLE, CycleResult, Outcome
+from agent.transport.backoff import backoff_s
 
 POLL_S = 30 * 60
 MIN_POLL_S = 5 * 60
@@ -159,7 +159,7 @@ def next_at(history: History, draw: float) -> int:
         return history.last_at + MAX_POLL_S
     if history.faults:
         return max(
-            settled, history.last_at + int(wait_s(history.faults, draw)), history.not_before or 0
+            settled, history.last_at + int(backoff_s(history.faults, draw)), history.not_before or 0
         )
     if (
         history.ready_since is not None

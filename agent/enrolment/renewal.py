@@ -1,17 +1,10 @@
-"""When a certificate is renewed and how long to wait after a failure: plain arithmetic."""
+"""When a certificate is renewed, and the renewal itself."""
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agent.identity.identity import Identity, IdentityFile
     from agent.transport.client import AggregatorClient
-
-FIRST_WAIT_S = 30.0
-LONGEST_WAIT_S = 3600.0
-OFFLINE_BUDGET = 24
-"""After so many failures in a row (about a day) the network is not worth more than a try every six
-hours."""
-SPARSE_WAIT_S = 6 * 3600.0
 
 
 def renewal_due(identity: "Identity", now: int) -> bool:
@@ -27,18 +20,3 @@ def renew(file: "IdentityFile", client: "AggregatorClient", ca_pem: str) -> None
     began with.
     """
     file.set_renewed(client.renew(file.renewal_csr_pem()), ca_pem)
-
-
-def wait_s(failures: int, draw: float, retry_after_s: int = 0) -> float:
-    """Seconds to wait after so many failures in a row: exponential with jitter, never less than the
-    server asked for.
-
-    `draw` is uniform in [0, 1).
-    """
-    longest = SPARSE_WAIT_S if failures > OFFLINE_BUDGET else LONGEST_WAIT_S
-    step = (
-        longest
-        if failures > OFFLINE_BUDGET
-        else min(longest, FIRST_WAIT_S * 2.0 ** min(failures - 1, 20))
-    )
-    return max(float(retry_after_s), 0.0) + step * (0.5 + draw)

@@ -19,6 +19,7 @@ from agent.clock import Clock
 from agent.errors import AegisError, PeerError
 from agent.protocol.messages import RoundConfig
 from agent.transport.answers import RetryLater
+from agent.transport.blocking import Blocking
 
 T = TypeVar("T")
 REPEAT_S = 2.0
@@ -81,12 +82,6 @@ class Line(Protocol):
     def inbox(self, round_id: int, after: str) -> bytes | None: ...
 
 
-class Blocking(Protocol):
-    """Runs a call off the event loop."""
-
-    def __call__(self, call: Callable[[], T]) -> Awaitable[T]: ...
-
-
 class RoundSession:
     """Takes part in one round."""
 
@@ -97,7 +92,7 @@ class RoundSession:
         line: Line,
         *,
         clock: Clock,
-        blocking: "Blocking",
+        blocking: Blocking,
         sleep: Callable[[float], Awaitable[None]],
         seal: Callable[[], Awaitable[bytes]],
         charge: Callable[[bytes], None],

@@ -181,13 +181,3 @@ def test_a_renewed_certificate_for_another_key_changes_nothing(server, authority
         renewal.renew(file, client_for(server, authority, file), authority.pem)
     assert raised.value.code == "BAD_CERTIFICATE"
     assert file.load().fingerprint == before
-
-
-def test_waiting_grows_with_jitter_and_ends_in_sparse_tries():
-    assert renewal.wait_s(1, 0.0) == 15
-    assert renewal.wait_s(1, 0.999) < 45
-    assert [renewal.wait_s(n, 0.5) for n in (1, 2, 3)] == [30, 60, 120]
-    assert renewal.wait_s(10, 0.5) == 3600
-    assert renewal.wait_s(25, 0.5) == 6 * 3600
-    assert renewal.wait_s(10**6, 0.5) == 6 * 3600
-    assert renewal.wait_s(1, 0.0, retry_after_s=600) >= 600
