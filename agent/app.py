@@ -5,6 +5,7 @@ The demo and the tests build theirs in the same way, with `Overrides` for what s
 
 import asyncio
 import os
+import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,12 +45,24 @@ from agent.reports.status_builder import StatusBuilder
 from agent.reports.viewing_copies import ViewingCopies
 from agent.reports.waiting_reasons import WaitingReasons
 from agent.reports.work import WorkReport
+from agent.rounds.activity import ActivityTracker
 from agent.rounds.budget_gate import BudgetGate
 from agent.rounds.checkpoint import CheckpointStore
+from agent.rounds.contribution import RoundResources
+from agent.rounds.cycle_steps import CycleSteps
 from agent.rounds.cycles import Cycles
+from agent.rounds.leave_sender import LeaveSender
+from agent.rounds.local_round import LocalRound
+from agent.rounds.offer_check import OfferCheck
+from agent.rounds.outbox import Outbox
 from agent.rounds.readiness import Readiness
-from agent.rounds.runner import RoundRunner, wipe
+from agent.rounds.restrictions import Restrictions
+from agent.rounds.runner import RoundRunner
+from agent.rounds.secagg_round import SecaggRound
 from agent.rounds.signals import Signals
+from agent.rounds.submission import Submission
+from agent.rounds.trainer import Trainer
+from agent.rounds.update_store import UpdateStore
 from agent.store.database import Database
 from agent.store.head import Head
 from agent.store.ledger import Ledger
@@ -135,13 +148,14 @@ def build(
     )
     scanning_models = ScanningModels(effective, models, pool.run)
 
+    activity = ActivityTracker(signals.changed)
     # The worker needs the conditions for its limits, and they need what it uses of the processor;
     # so each calls the other late.
     worker_host = WorkerHost(
         home,
         clock,
         lambda: _training_limits(conditions, effective),
-        lambda done, total: runner.progress(done, total),
+        activity.report_progress,
         override=given.worker,
     )
     conditions = given.conditions or (
@@ -161,23 +175,55 @@ def build(
     # What makes a cycle.
     budget_gate = BudgetGate(clock, effective, ledger, values)
     checkpoints = CheckpointStore(home.scratch, values, keys.identity_file)
-    runner = RoundRunner(
-        home=home,
+    updates = UpdateStore(clock, checkpoints, budget_gate)
+    outbox = Outbox(clock, ledger, pool.run)
+    restrictions = Restrictions(readiness.training_reasons, readiness.sending_reasons)
+    trainer = Trainer(
+        clock,
+        samples,
+        checkpoints,
+        updates,
+        worker_host.worker,
+        pool.run,
+        restrictions,
+        activity,
+    )
+    resources = RoundResources(clock, ledger, outbox, budget_gate, worker_host.worker, activity)
+    secagg = SecaggRound(resources, pool.run, limits, given.sleep)
+    submission = Submission(
         clock=clock,
-        effective=effective,
-        budget_gate=budget_gate,
-        gate=gate,
-        ledger=ledger,
-        samples=samples,
         enrolment_client=enrolment_client,
-        checkpoints=checkpoints,
-        worker=worker_host.worker,
-        blocking=pool.run,
-        limits=limits,
-        may_train=readiness.training_reasons,
-        may_send=readiness.sending_reasons,
+        outbox=outbox,
+        local=LocalRound(resources),
+        secagg=secagg,
+        updates=updates,
+        activity=activity,
         changed=signals.changed,
         sleep=given.sleep,
+        draw=random.random,
+    )
+    steps = CycleSteps(
+        gate=gate,
+        clock=clock,
+        enrolment_client=enrolment_client,
+        offer_check=OfferCheck(clock, ledger, samples, limits, budget_gate),
+        trainer=trainer,
+        updates=updates,
+        submission=submission,
+        restrictions=restrictions,
+        activity=activity,
+        blocking=pool.run,
+    )
+    runner = RoundRunner(
+        gate=gate,
+        steps=steps,
+        outbox=outbox,
+        secagg=secagg,
+        trainer=trainer,
+        updates=updates,
+        activity=activity,
+        leave_sender=LeaveSender(gate, enrolment_client, pool.run),
+        worker=worker_host.worker,
     )
     cycles = Cycles(gate, conditions, worker_host, runner, signals)
     signals.on_user_change(cycles.user_changed)
@@ -186,7 +232,7 @@ def build(
     copies = ViewingCopies(home, environ)
     budget = BudgetReport(clock, effective, ledger, budget_gate)
     ledger_report = LedgerReport(ledger, effective, budget)
-    work = WorkReport(worker_host, runner)
+    work = WorkReport(worker_host, activity)
     status = StatusBuilder(
         home=home,
         effective=effective,
@@ -197,7 +243,7 @@ def build(
         samples=samples,
         ledger=ledger,
         models=models,
-        runner=runner,
+        activity=activity,
         cycles=cycles,
         limits=limits,
         budget=budget,
@@ -222,7 +268,7 @@ def build(
         requests=EraseRequests(
             home, clock, effective, keys, gate, connections, pool.run, signals.changed
         ),
-        local_data=LocalData(home, database, effective, record, models, copies, runner.discard),
+        local_data=LocalData(home, database, effective, record, models, copies, updates.discard),
         runner=runner,
         cycles=cycles,
         blocking=pool.run,
@@ -286,8 +332,9 @@ def _recover(agent: Agent, erasure: Erasure) -> None:
 
         reap(agent.home.root)
     if agent.gate.denial() is not None:
-        agent.checkpoints.forget()
-    wipe(agent.home.scratch, agent.checkpoints.checkpoint())
+        agent.checkpoints.clear()
+    else:
+        agent.checkpoints.tidy()
     erasure.finish()
     if agent.gate.denial() is not None and agent.ledger.unsent():
         agent.ledger.withdraw(agent.clock.now())

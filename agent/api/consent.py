@@ -92,7 +92,7 @@ class ConsentMethods:
             self._decide(
                 act, Evidence(notice.notice_id, notice.text_sha256, notice.locale, surface)
             )
-        await self.runner.forget()
+        await self.runner.withdraw()
         self.signals.changed()
         return self._status()
 

@@ -67,7 +67,7 @@ class LifecycleMethods:
         return await self.show_status()
 
     async def discard(self) -> Result:
-        await self.runner.drop()
+        await self.runner.discard()
         self.signals.user_changed()
         return await self.show_status()
 

@@ -12,7 +12,8 @@ from agent.consent.gate import Gate
 from agent.enrolment.client import EnrolmentClient
 from agent.errors import UserActionError
 from agent.reports.export import Export
-from agent.rounds.runner import RoundRunner, whole
+from agent.rounds.completion import run_to_completion
+from agent.rounds.runner import RoundRunner
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class PersonalDataMethods:
         return {"file": path, "bytes": len(content)}
 
     async def erase(self) -> Result:
-        return await whole(self.erasure.erase())
+        return await run_to_completion(self.erasure.erase())
 
 
 def _write(target: Path, content: bytes) -> None:

@@ -74,7 +74,7 @@ class SampleMethods:
 
     async def clear(self) -> Result:
         removed = self.samples.clear()
-        await self.runner.drop()
+        await self.runner.discard()
         self.signals.user_changed()
         return {"removed": removed}
 

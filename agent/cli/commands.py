@@ -73,9 +73,9 @@ def _run(options: Namespace) -> Answer | None:
 
 
 async def _run_once(agent: "Agent") -> Answer:
-    from agent.rounds.runner import CHOSEN_PATIENCE_S
+    from agent.rounds.runner import MANUAL_GROUP_WAIT_S
 
-    result = await agent.cycles.run(hold_s=0, group_wait_s=CHOSEN_PATIENCE_S)
+    result = await agent.cycles.run(hold_s=0, group_wait_s=MANUAL_GROUP_WAIT_S)
     return result.to_json()
 
 

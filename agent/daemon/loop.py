@@ -11,7 +11,6 @@ import random
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 
 from agent.clock import set_back, slept
 from agent.container import Agent
@@ -19,7 +18,7 @@ from agent.daemon import scheduler
 from agent.errors import AegisError, InternalError
 from agent.ipc.client import socket_path
 from agent.ipc.server import ChannelServer
-from agent.rounds.runner import CHOSEN_PATIENCE_S
+from agent.rounds.runner import MANUAL_GROUP_WAIT_S
 
 log = logging.getLogger(__name__)
 
@@ -138,9 +137,7 @@ class Loop:
         begins again.
         """
         self._history, self._model_looked_at = scheduler.after_set_back(self._history, now), None
-        runner = self._agent.runner
-        if runner.trained is not None:
-            runner.trained = replace(runner.trained, at=now)
+        self._agent.runner.updates.restart_hold()
 
     async def _one_pass(self) -> None:
         chosen, self._once_more = self._once_more, False
@@ -149,7 +146,7 @@ class Loop:
         watching = asyncio.create_task(self._watch())
         try:
             result = await self._agent.cycles.run(
-                hold_s=hold_s, override=chosen, group_wait_s=CHOSEN_PATIENCE_S if chosen else 0
+                hold_s=hold_s, override=chosen, group_wait_s=MANUAL_GROUP_WAIT_S if chosen else 0
             )
             log.info("pass.done outcome=%s", result.outcome.value)
             self._history = scheduler.after_pass(self._history, result, now())

@@ -125,6 +125,13 @@ class EnrolmentClient:
         return True
 
     @property
+    def task(self) -> "Task":
+        """The task of the enrolment."""
+        from agent.protocol.messages import Task
+
+        return Task.from_json(self._enrolment().task)
+
+    @property
     def ca_pem(self) -> str:
         """The pinned authority."""
         return self._enrolment().ca_pem
@@ -161,10 +168,9 @@ class EnrolmentClient:
         finally:
             client.close()
 
-    def farewell(self, identity: "Identity") -> "AggregatorClient":
-        """A connection for a last word under an identity that was opened before.
-
-        The caller closes it.
+    def connect_as(self, identity: "Identity") -> "AggregatorClient":
+        """A connection under an identity that is open already: for the `leave` of a round that it
+        began. The caller closes it.
         """
         enrolment = self._enrolment()
         return self._client_factory(

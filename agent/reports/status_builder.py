@@ -15,9 +15,9 @@ from agent.reasons import Reason, ReasonCode
 from agent.reports.budget import BudgetReport
 from agent.reports.waiting_reasons import KEYRING_REASONS, WaitingReasons
 from agent.reports.work import WorkReport
+from agent.rounds.activity import ActivityTracker
 from agent.rounds.cycles import Cycles
 from agent.rounds.readiness import Readiness
-from agent.rounds.runner import RoundRunner
 from agent.status import (
     AgentState,
     ConsentState,
@@ -51,7 +51,7 @@ class StatusBuilder:
     samples: Samples
     ledger: Ledger
     models: ModelStore
-    runner: RoundRunner
+    activity: ActivityTracker
     cycles: Cycles
     limits: "Callable[[], DeviceLimits]"
     budget: BudgetReport
@@ -60,7 +60,7 @@ class StatusBuilder:
 
     def build(self) -> Status:
         """Return the Status as it is now."""
-        reasons, activity = self.waiting.list(), self.runner.activity
+        reasons, activity = self.waiting.list(), self.activity.current
         counts, totals = self.samples.counts(), self.ledger.totals()
         consent, operator, enrolled = self._consent(), None, False
         if (enrolment := self.effective.enrolment()) is not None:
@@ -109,8 +109,8 @@ class StatusBuilder:
             return AgentState.ATTENTION
         if codes & {ReasonCode.NO_CONSENT, ReasonCode.DENIED_BY_POLICY}:
             return AgentState.OFF
-        if self.runner.activity.kind and not self.runner.is_held:
-            return AgentState(self.runner.activity.kind)
+        if self.activity.current.kind and not self.activity.is_held:
+            return AgentState(self.activity.current.kind)
         if ReasonCode.USER_PAUSED in codes:
             return AgentState.PAUSED
         if codes & _ATTENTION:

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from agent.rounds.runner import RoundRunner
+from agent.rounds.activity import ActivityTracker
 from agent.status import StopView, WorkView, share_in_words
 from agent.supervisor.worker_host import WorkerHost
 
@@ -13,7 +13,7 @@ class WorkReport:
     """Reads the limits and the measured use of the worker."""
 
     worker_host: WorkerHost
-    runner: RoundRunner
+    activity: ActivityTracker
 
     def view(self) -> WorkView:
         limits, measured = self.worker_host.limits(), self.worker_host.measured()
@@ -25,7 +25,7 @@ class WorkReport:
             measured_percent=measured.cpu_percent if measured else None,
             measured_text=share_in_words(measured.cpu_percent, cores) if measured else "",
             memory_mib=measured.rss_bytes / 2**20 if measured else None,
-            held=self.runner.is_held,
+            held=self.activity.is_held,
         )
 
     def last_stop(self) -> StopView | None:

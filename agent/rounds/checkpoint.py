@@ -1,12 +1,13 @@
-"""A training that was interrupted: which one it was, where its checkpoint lies, and the key that
-opens it, also after a restart.
+"""Interrupted training: which one it was, where its checkpoint lies, and the key that opens it,
+even after a restart.
 
 The job key is derived (HKDF-SHA-256) from the wrapping key in the key store and the random name of
-the file, so that no secret is written down: a checkpoint opens with this device's key store and not
-without it. `forget` ends it; a withdrawal calls that and wipes the file.
+the file, so no secret is written down: a checkpoint opens with this device's key store and not
+without it. `clear` ends it; a withdrawal calls that.
 """
 
 import hashlib
+import logging
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +18,13 @@ from agent.store.values import Values
 if TYPE_CHECKING:
     from agent.identity.identity import IdentityFile
 
+log = logging.getLogger(__name__)
+
 _KEY = "draft"
 
 
 class CheckpointStore:
-    """At most one at a time."""
+    """Knows the scratch folder and the one training, if any, that can be continued from it."""
 
     def __init__(
         self, folder: Path, values: Values, identity_file: "Callable[[], IdentityFile]"
@@ -30,35 +33,52 @@ class CheckpointStore:
         self._values = values
         self._identity_file = identity_file
 
-    def find(self, what: str) -> Path | None:
-        """Where the training that `what` names leaves its update, if it was begun already."""
-        held = self._values.get(_KEY)
-        return self._folder / held["name"] if held is not None and held["what"] == what else None
+    def find(self, training: str) -> Path | None:
+        """Where `training` (see `name_of`) leaves its update; None when it was not begun."""
+        noted = self._values.get(_KEY)
+        if noted is None or noted["what"] != training:
+            return None
+        return self._folder / str(noted["name"])
 
-    def begin(self, what: str) -> Path:
-        """Note a new one instead of any other."""
+    def begin(self, training: str) -> Path:
+        """Note a new training in place of any other; returns where it leaves its update."""
         name = secrets.token_hex(8)
-        self._values.put(_KEY, {"what": what, "name": name})
+        self._values.put(_KEY, {"what": training, "name": name})
         return self._folder / name
 
     def job_key(self, scratch: Path) -> bytes:
-        """The 32 bytes that encrypt it.
+        """The 32 bytes that encrypt the update at `scratch`.
 
-        Asks the key store: call from an executor; raises what that raises.
+        Asks the key store: call from an executor. Raises what the key store raises.
         """
         return self._identity_file().derived_key(f"aegisai/job/1/{scratch.name}")
 
     def forget(self) -> None:
-        """Nothing is to be gone on from."""
+        """No training is continued any more; its files stay."""
         if self._values.get(_KEY) is not None:
             self._values.put(_KEY, None)
 
-    def checkpoint(self) -> Path | None:
-        """The one file in the scratch folder that is of use after a restart."""
-        held = self._values.get(_KEY)
-        return None if held is None else self._folder / f"{held['name']}.checkpoint"
+    def clear(self) -> None:
+        """Forget the training and remove every file in scratch."""
+        self.forget()
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove every file in scratch except the checkpoint that can be continued.
+
+        A file that cannot be removed is useless without its key.
+        """
+        noted = self._values.get(_KEY)
+        checkpoint = None if noted is None else self._folder / f"{noted['name']}.checkpoint"
+        for path in self._folder.glob("*"):
+            if path == checkpoint:
+                continue
+            try:
+                path.unlink()
+            except OSError as error:
+                log.warning("scratch.kept error=%s", error.strerror)
 
 
 def name_of(model_sha256: str, rows: bytes, labels: bytes) -> str:
-    """What a training is: the model it starts from and the rows it sees."""
+    """The name of a training: the model that it starts from and the rows that it sees."""
     return f"{model_sha256}/{hashlib.sha256(rows + labels).hexdigest()}"

@@ -65,7 +65,7 @@ class Cycles:
         Call it whenever one of them changes.
         """
         self._worker_host.enforce()
-        self._runner.obey()
+        self._runner.enforce()
 
     def user_changed(self) -> None:
         """Drop what the last cycle waited for; the next one notes it again if it still holds."""

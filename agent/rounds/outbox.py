@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from agent.clock import Clock
 from agent.consent.gate import Permit
 from agent.errors import AegisError, InternalError, PeerError, UserActionError
+from agent.rounds.outcome import CycleResult, Outcome
 from agent.store.ledger import Charge, Ledger, OutboxEntry, Sending
 from agent.transport.blocking import Blocking
 
@@ -87,6 +88,10 @@ class Outbox:
         )
         return entry
 
+    def withdraw(self) -> None:
+        """Remove the bytes of everything that was not sent: consent is gone (P2)."""
+        self._ledger.withdraw(self._clock.now())
+
     def waiting(self) -> list[OutboxEntry]:
         """What was charged, is not acknowledged, and may still arrive in time; the rest is settled
         as too late.
@@ -98,6 +103,35 @@ class Outbox:
             else:
                 self._ledger.settle(entry.attempt, Sending.CLOSED, now)
         return fresh
+
+
+async def send_stored(
+    outbox: Outbox,
+    permit: Permit,
+    client: "AggregatorClient",
+    attempt: str,
+    round_id: int,
+    rows_used: int = 0,
+) -> CycleResult:
+    """Send an outbox entry and report how it went.
+
+    Raises what `Outbox.send` raises, but for the codes of FINAL.
+    """
+    try:
+        entry = await outbox.send(permit, client, attempt)
+    except PeerError as error:
+        if error.code not in FINAL:
+            raise
+        return CycleResult(
+            Outcome.ROUND_CLOSED, f"{error.message} The charge stands.", round_id=round_id
+        )
+    return CycleResult(
+        Outcome.SENT,
+        "The update was sent and acknowledged.",
+        round_id=round_id,
+        bytes_up=entry.bytes,
+        rows_used=rows_used,
+    )
 
 
 def check_sealed(body: bytes, config: "RoundConfig", attempt: str) -> None:

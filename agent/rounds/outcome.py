@@ -1,4 +1,4 @@
-"""How a pass ends, and what a device holds and does meanwhile: plain values."""
+"""How a cycle ends, and the update that it leaves: plain values."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -58,7 +58,7 @@ class CycleResult:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedUpdate:
     """A clipped update that waits, encrypted, in scratch."""
 
     scratch: Path
@@ -69,16 +69,6 @@ class Trained:
     at: int
 
 
-@dataclass(frozen=True)
-class Activity:
-    """What is being done right now, for the status."""
-
-    kind: str = ""
-    """"", "training" or "sending"."""
-    text: str = ""
-    progress: float | None = None
-
-
 def waiting(reasons: tuple[Reason, ...]) -> CycleResult:
     return CycleResult(Outcome.WAITING, reasons[0].text, reasons)
 
@@ -86,3 +76,11 @@ def waiting(reasons: tuple[Reason, ...]) -> CycleResult:
 def capped(text: str, until: int | None, setting: str = "") -> CycleResult:
     """One of the device's own caps is reached."""
     return waiting((Reason(ReasonCode.BACKOFF, text, setting=setting, until=until),))
+
+
+def already_contributed(round_id: int) -> CycleResult:
+    return CycleResult(
+        Outcome.ALREADY_CONTRIBUTED,
+        "This device has taken part in this round.",
+        round_id=round_id,
+    )

@@ -1,139 +1,69 @@
-"""One pass: from a person's yes to an acknowledged update. Every step asks the permit again;
-nothing is sent but from the outbox.
+"""Runs cycles for one device, one at a time, and ends the one under way when a person, a withdrawal
+or the end of the program says so.
 
-1. Gate, then policy: without a live permit nothing below is even imported.
-2. Identity: opened; made and registered by the first pass after the yes (the first connection
-   ever).
-3. Outbox: what was charged but not acknowledged is sent again, byte for byte, while its round is
-   open (P4, P10).
-4. Offer: signed, for the task of the enrolment, within the device's own bounds, not paid for
-   before, within the budget.
-5. Model: the one that the round names, verified before use (P8).
-6. Train in the worker; the clipped update stays encrypted in scratch (its key:
-   agent.rounds.checkpoint).
-7. The task's way: `local` (agent.rounds.local_round) seals and sends at once; `secagg`
-   (agent.rounds.secagg_round) says that it is ready, meets a group and seals when that stands. Each
-   charge is durable before its bytes leave. The trained update goes when nothing can come of it any
-   more.
+1. A cycle that is asked for while one is under way is the same cycle.
+2. Whatever ends a cycle wipes a round's secrets first, then stops the worker and closes the
+   connection; last of all a group that can go on without this device gets its `leave` (P2).
+3. A sending that has begun is finished, unless consent is gone or the program ends.
 """
 
 import asyncio
-import logging
-import os
-import random
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from agent.clock import Clock
-from agent.config.effective import EffectiveConfig
 from agent.consent.gate import Gate, Permit
-from agent.enrolment.client import EnrolmentClient
-from agent.errors import AegisError, InternalError, PeerError, UserActionError
-from agent.paths import Home
+from agent.errors import UserActionError
 from agent.protocol.jobs import Job
-from agent.reasons import Reason, ReasonCode
-from agent.rounds.budget_gate import BudgetGate
-from agent.rounds.checkpoint import CheckpointStore, name_of
-from agent.rounds.join_window import join_window
-from agent.rounds.local_round import LocalRound, send_stored
+from agent.rounds.activity import ActivityTracker
+from agent.rounds.completion import run_to_completion
+from agent.rounds.cycle_steps import CycleSteps
+from agent.rounds.leave_sender import LeaveNotice, LeaveSender
 from agent.rounds.outbox import Outbox
-from agent.rounds.outcome import Activity, CycleResult, Outcome, Trained, waiting
-from agent.rounds.secagg_round import LeaveNotice, SecaggRound, already
-from agent.store.ledger import Ledger
-from agent.store.samples import Samples
-from agent.transport.blocking import Blocking
+from agent.rounds.outcome import CycleResult, Outcome
+from agent.rounds.secagg_round import SecaggRound
+from agent.rounds.trainer import Trainer
+from agent.rounds.update_store import UpdateStore
 
 if TYPE_CHECKING:
-    from agent.models.verify import VerifiedModel
-    from agent.privacy.policy import DeviceLimits
-    from agent.protocol.messages import RoundConfig, Task
     from agent.supervisor.worker import Worker
-    from agent.transport.answers import Offer
-    from agent.transport.client import AggregatorClient
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-CHOSEN_PATIENCE_S = 180
-"""How long a pass that a person asked for waits with its finished update for a group to meet."""
-FAREWELL_S = 1.0
-"""Quitting waits no longer for a `leave` to be heard."""
-MIN_READY_POLL_S = 2
-"""A pass that waits for a meeting asks for it no more often than this."""
+MANUAL_GROUP_WAIT_S = 180
+"""How long a cycle that a person asked for waits with its finished update for a group to meet."""
+LEAVE_TIMEOUT_S = 1.0
+"""Quitting waits no longer for a `leave` to arrive."""
+END_TIMEOUT_S = 1.0
+"""Ending a cycle waits no longer for its tasks: their worker and connection are gone."""
 
 
 class RoundRunner:
-    """Makes passes for one device, one at a time."""
+    """Starts, joins and ends cycles."""
 
     def __init__(
         self,
         *,
-        home: Home,
-        clock: Clock,
-        effective: EffectiveConfig,
-        budget_gate: BudgetGate,
         gate: Gate,
-        ledger: Ledger,
-        samples: Samples,
-        enrolment_client: EnrolmentClient,
-        checkpoints: CheckpointStore,
+        steps: CycleSteps,
+        outbox: Outbox,
+        secagg: SecaggRound,
+        trainer: Trainer,
+        updates: UpdateStore,
+        activity: ActivityTracker,
+        leave_sender: LeaveSender,
         worker: "Callable[[], Worker]",
-        blocking: Blocking,
-        limits: "Callable[[], DeviceLimits]",
-        may_train: Callable[[], tuple[Reason, ...]],
-        may_send: Callable[[], tuple[Reason, ...]],
-        changed: Callable[[], None],
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        draw: Callable[[], float] = random.random,
     ) -> None:
-        """`may_train` and `may_send` give the reasons that hold back now; none means go.
-
-        `draw` is uniform in [0, 1).
-        """
-        self._home = home
-        self._clock = clock
-        self._effective = effective
         self._gate = gate
-        self._ledger = ledger
-        self._samples = samples
-        self._enrolment_client = enrolment_client
-        self._checkpoints = checkpoints
+        self._steps = steps
+        self._outbox = outbox
+        self._secagg = secagg
+        self._trainer = trainer
+        self._leave_sender = leave_sender
         self._worker = worker
-        self._blocking = blocking
-        self._limits = limits
-        self._may_train = may_train
-        self._may_send = may_send
-        self._changed = changed
-        self._sleep = sleep
-        self._draw_one = draw
-        self._budget_gate = budget_gate
-        self._outbox = Outbox(clock, ledger, blocking)
-        self._local = LocalRound(clock, budget_gate, self._outbox, worker, self._doing)
-        self._group = SecaggRound(
-            clock=clock,
-            ledger=ledger,
-            outbox=self._outbox,
-            budget_gate=budget_gate,
-            worker=worker,
-            blocking=blocking,
-            limits=limits,
-            doing=self._doing,
-            sleep=sleep,
-        )
-        self._farewells: set[asyncio.Task[None]] = set()
-        self._gathering: set[asyncio.Future[Any]] = set()
-        self._is_dropped = False
-        """The update that is being given away is not to be used again."""
-        self._override = False
         self._task: asyncio.Task[CycleResult] | None = None
-        self._client: AggregatorClient | None = None
-        self.trained: Trained | None = None
-        self.activity = Activity()
-        self.is_held = False
-        """Training is under way but stands still."""
+        self._readings: set[asyncio.Future[Any]] = set()
+        self._activity = activity
+        self.updates = updates
 
     @property
     def is_busy(self) -> bool:
@@ -142,511 +72,149 @@ class RoundRunner:
     async def run(
         self, *, hold_s: int, override: bool = False, group_wait_s: int = 0
     ) -> CycleResult:
-        """Make one pass, or join the one under way. A finished update waits `hold_s` before it is
-        sealed.
+        """Make one cycle, or join the one under way.
 
-        `override` passes the person's own limits once (reasons that are overridable), never
-        consent, policy or budget. `group_wait_s`: how long a finished update waits here for a
-        group's meeting to be announced; otherwise the pass ends READY.
+        `hold_s`: how long a finished update waits before it is sealed. `override` sets a person's
+        own limits aside for this cycle (overridable reasons), never consent, policy or budget.
+        `group_wait_s`: how long a finished update waits here for its group to be announced;
+        otherwise the cycle ends READY.
 
-        Raises UserActionError NO_CONSENT, DENIED_BY_POLICY, NOT_ENROLLED and what server, keyring
+        Raises UserActionError NO_CONSENT, DENIED_BY_POLICY, NOT_ENROLLED and what server, key store
         and worker raise.
         """
         self._gate.permit()
         if self._task is None or self._task.done():
-            self._override, self._is_dropped = override, False
-            self._task = asyncio.create_task(self._pass(hold_s, group_wait_s))
+            self._task = asyncio.create_task(
+                self._steps.run(hold_s=hold_s, override=override, group_wait_s=group_wait_s)
+            )
         try:
             return await asyncio.shield(self._task)
         except asyncio.CancelledError:
             if self._task.cancelled():
-                return CycleResult(Outcome.STOPPED, "The pass was stopped.")
+                return _stopped()
             raise
         except UserActionError as error:
-            if error.code != "WORKER_STOPPED":  # the worker's end was heard before the pass's own
+            if error.code != "WORKER_STOPPED":
                 raise
-            return CycleResult(Outcome.STOPPED, "The pass was stopped.")
+            return _stopped()  # the worker's end arrived before the cancellation did
 
     async def gather(self, permit: Permit, job: Coroutine[Any, Any, T]) -> T:
-        """Run a job that reads for training; a withdrawal ends it.
+        """Run a job that reads files for training; a withdrawal ends it.
 
-        Raises UserActionError NO_CONSENT when it came in between.
+        Raises UserActionError NO_CONSENT when the withdrawal came in between.
         """
         task = asyncio.ensure_future(job)
-        self._gathering.add(task)
+        self._readings.add(task)
         try:
             return await task
         except asyncio.CancelledError:
             permit.check()
             raise
         finally:
-            self._gathering.discard(task)
+            self._readings.discard(task)
             permit.check()
 
     async def stop(self) -> None:
-        """End the pass under way: the worker dies, the connection is dropped.
+        """End the cycle under way: the worker dies, the connection closes.
 
         What was charged stays charged.
         """
-        await self._end(self._cancel())
-
-    def _cancel(self, *others: "asyncio.Future[Any]") -> list["asyncio.Future[Any]"]:
-        """Tell the pass and `others` to end; what was told so."""
-        running = [*others, *([self._task] if self._task is not None and self.is_busy else [])]
-        for task in running:
-            task.cancel()
-        return running
-
-    async def _end(self, cancelled: Sequence["asyncio.Future[Any]"]) -> None:
-        if not cancelled:
-            return
-        await self._worker().stop(
-            (Job.TRAIN, Job.SEAL)
-        )  # a scan, say, goes on; what was gathered for training ends with its task
-        if self._client is not None:
-            self._client.close()
-        await asyncio.wait(cancelled, timeout=1.0)
+        await self._wait_for_end(self._cancel_cycle())
 
     async def recheck(self) -> None:
-        """Stop what is under way when it may not go on: by consent and policy for good, training by
-        every condition until it is over.
-        """
+        """End the cycle under way when consent or policy is gone; else apply the restrictions."""
         if not self.is_busy:
             return
         if self._gate.denial() is not None:
-            await self.forget()
+            await self.withdraw()
         else:
-            self.obey()
+            self.enforce()
 
-    def obey(self) -> None:
-        """Suspend a training under way when a condition holds it back, and let it go on when none
-        does any more. At once.
-        """
-        if self.activity.kind != "training":
-            return
-        self.is_held = bool(self._held_back(self._may_train))
-        (self._worker().hold if self.is_held else self._worker().release)()
+    def enforce(self) -> None:
+        """Suspend or resume a training under way as the restrictions say now. At once."""
+        self._trainer.enforce()
 
     async def pause(self, note: Callable[[], None]) -> None:
         """Stop for a pause that `note` makes durable; training stands still before anything else.
 
-        A group that can still do without this device is left, a sending that has begun is finished
-        (P2).
+        Leaves a group that can go on without this device; finishes a sending that has begun.
         """
-        if self.activity.kind == "training":
-            self._worker().hold()
+        self._trainer.suspend()
         try:
             note()
-            if not self._is_given:
-                await self._part("paused")
+            if not self._is_submitting:
+                await self._leave("paused")
         finally:
-            self.obey()
+            self.enforce()
 
     async def quit(self) -> None:
-        """End everything: a group that can still do without this device is told, if that takes no
-        longer than a second.
-        """
-        if self._group.may_leave:
-            await self._part("quit")
+        """End everything, and give a `leave` LEAVE_TIMEOUT_S to arrive."""
+        if self._secagg.may_leave:
+            await self._leave("quit")
         await self.stop()
-        if self._farewells:
-            await asyncio.wait(self._farewells, timeout=FAREWELL_S)
+        await self._leave_sender.flush(LEAVE_TIMEOUT_S)
 
-    async def forget(self) -> None:
-        """After a withdrawal: stop, empty the outbox, wipe what was trained, say `leave` to a group
-        that is under way (P2).
-        """
-        await whole(self._forget(self._group.leave("withdrawn"), self._cancel(*self._gathering)))
+    async def withdraw(self) -> None:
+        """Consent is gone: stop, empty the outbox, delete the update, leave the group (P2)."""
+        notice = self._secagg.leave("withdrawn")
+        await run_to_completion(
+            self._withdraw(notice, [*self._cancel_readings(), *self._cancel_cycle()])
+        )
 
-    async def _forget(
-        self, farewell: LeaveNotice | None, cancelled: Sequence["asyncio.Future[Any]"]
+    async def _withdraw(
+        self, notice: LeaveNotice | None, cancelled: "list[asyncio.Future[Any]]"
     ) -> None:
-        await self._part_with(farewell, cancelled)
-        self._ledger.withdraw(self._clock.now())
-        self.discard()
+        await self._wait_for_end(cancelled)
+        if notice is not None:
+            self._leave_sender.send_soon(notice)
+        self._outbox.withdraw()
+        self.updates.discard()
 
-    async def drop(self) -> None:
-        """Throw away the trained update or what is trained now; a group that can still do without
-        this device is left.
+    async def discard(self) -> None:
+        """Delete the finished update, or end the training of one.
 
-        An update that is charged and on its way is sent, and not used again.
+        Leaves a group that can go on without this device. An update that is charged and on its way
+        is sent first, and never used again.
         """
-        if self._is_given:
-            self._is_dropped = True
+        if self._is_submitting:
+            self.updates.discard_when_settled()
             return
         if self.is_busy:
-            await self._part("discarded")
-        self.discard()
+            await self._leave("discarded")
+        self.updates.discard()
 
     @property
-    def _is_given(self) -> bool:
-        """Whether a sending has begun that is finished."""
-        return self._group.is_committed or (
-            self.activity.kind == "sending" and not self._group.is_busy
-        )
+    def _is_submitting(self) -> bool:
+        """Whether a sending has begun that is to be finished."""
+        return self._secagg.is_committed or (self._activity.is_sending and not self._secagg.is_busy)
 
-    def discard(self) -> None:
-        """Delete the trained update or its beginnings, if there are any."""
-        self.trained, self._is_dropped = None, False
-        self._checkpoints.forget()
-        wipe(self._home.scratch)
+    async def _leave(self, reason: str) -> None:
+        """End the cycle; a round's secrets go first, its `leave` last."""
+        notice = self._secagg.leave(reason)
+        await self._wait_for_end(self._cancel_cycle())
+        if notice is not None:
+            self._leave_sender.send_soon(notice)
 
-    async def _part(self, reason: str) -> None:
-        """End the pass; a round's secrets go first."""
-        await self._part_with(self._group.leave(reason), self._cancel())
+    def _cancel_cycle(self) -> "list[asyncio.Future[Any]]":
+        if self._task is None or self._task.done():
+            return []
+        self._task.cancel()
+        return [self._task]
 
-    async def _part_with(
-        self, farewell: LeaveNotice | None, cancelled: Sequence["asyncio.Future[Any]"]
-    ) -> None:
-        """Wait for the end; last of all the group is told, by what a farewell allows."""
-        await self._end(cancelled)
-        if farewell is not None:
-            task = asyncio.create_task(self._say(farewell))
-            self._farewells.add(task)
-            task.add_done_callback(self._farewells.discard)
+    def _cancel_readings(self) -> "list[asyncio.Future[Any]]":
+        readings = list(self._readings)
+        for task in readings:
+            task.cancel()
+        return readings
 
-    async def _say(self, farewell: LeaveNotice) -> None:
-        """The data-free `leave`, over a connection of its own, once."""
-        try:
-            self._gate.farewell().check()
-            client = self._enrolment_client.farewell(farewell.identity)
-            try:
-                await self._blocking(lambda: client.leave(farewell.round_id, farewell.body))
-            finally:
-                client.close()
-        except AegisError as error:
-            log.info("round.leave_lost code=%s", error.code)
-
-    # The steps, numbered as above.
-
-    async def _pass(self, hold_s: int, group_wait_s: int) -> CycleResult:
-        permit = self._gate.permit()
-        self._enrolment_client.check_joined()
-        if reasons := self._held_back(self._may_send):
-            return waiting(reasons)
-        try:
-            self._client = client = await self._enrolment_client.connect(permit)
-            resent = await self._send_waiting(permit, client)
-            if resent is not None:
-                return resent
-            return await self._contribute(
-                permit, client, _task_of(self._effective), hold_s, group_wait_s
-            )
-        finally:
-            if self._client is not None:
-                self._client.close()
-                self._client = None
-            self._doing("")
-
-    async def _send_waiting(self, permit: Permit, client: "AggregatorClient") -> CycleResult | None:
-        """3. Send again what was charged but not acknowledged."""
-        last = None
-        for entry in self._outbox.waiting():
-            last = await send_stored(self._outbox, permit, client, entry.attempt, entry.round_id)
-            self._changed()
-            self._keep_or_drop(last)
-        return last
-
-    async def _contribute(
-        self,
-        permit: Permit,
-        client: "AggregatorClient",
-        task: "Task",
-        hold_s: int,
-        group_wait_s: int,
-    ) -> CycleResult:
-        """4. to 7.
-
-        With a group it asks twice or more: once to learn the model, again to say that the update
-        for it is ready.
-        """
-        from agent.protocol.messages import Mode
-
-        has_group = task.mode is Mode.SECAGG
-        is_fresh, down, ends = False, 0, self._clock.monotonic() + group_wait_s
-        while True:
-            permit.check()
-            is_ready = has_group and self.trained is not None and not self._holds(hold_s)
-            offer = await self._ask(client, ready=is_ready)
-            config = self._acceptable(offer, task)
-            answer = self._refusal(offer, config, task)
-            if answer is None and (
-                self.trained is None or self.trained.model_digest != offer.model_digest
-            ):
-                answer, came = await self._train_on(permit, client, offer, task, again=is_fresh)
-                is_fresh, is_ready, down = True, False, down + came
-            answer = answer or self._not_yet(hold_s)
-            if answer is None and (is_ready or not has_group):
-                answer = await self._give(permit, client, offer, config, ends)
-            if answer is not None:
-                return replace(
-                    answer, bytes_down=answer.bytes_down + down, next_poll_s=offer.next_poll_s
-                )
-
-    async def _ask(self, client: "AggregatorClient", *, ready: bool) -> "Offer":
-        """The server's offer; `ready` tells it of the finished update."""
-        trained = self.trained
-        if not ready or trained is None:
-            return await self._blocking(client.offer)
-        return await self._blocking(lambda: client.offer(ready=True, trained=trained.model_version))
-
-    def _acceptable(self, offer: "Offer", task: "Task") -> "RoundConfig | None":
-        """The round, when there is one.
-
-        Raises PeerError when the offer breaks what was agreed or this device's bounds.
-        """
-        if offer.task != task:
-            raise PeerError(
-                "TASK_CHANGED",
-                "The server asks for another task than the one this device joined.",
-                "Ask for a new invitation.",
-            )
-        if offer.round is None:
-            return None
-        from agent.privacy.policy import check_config
-        from agent.protocol.messages import Mode
-
-        config = offer.round
-        check_config(config, task, self._limits())
-        if (config.model_version, config.model_digest) != (offer.model_version, offer.model_digest):
-            raise PeerError(
-                "OFFER_INCONSISTENT",
-                "The server's offer contradicts itself.",
-                "Nothing was sent. Tell the operator.",
-            )
-        if config.round_id < self._ledger.newest_round(config.task_id):
-            raise PeerError(
-                "ROUND_OLDER",
-                "The server offers a round older than one already answered.",
-                "Nothing was sent. Tell the operator.",
-            )
-        if config.mode is Mode.LOCAL and (
-            offer.status != "open" or not config.opens_at <= self._clock.now() < config.closes_at
-        ):
-            return None
-        return config
-
-    def _refusal(
-        self, offer: "Offer", config: "RoundConfig | None", task: "Task"
-    ) -> CycleResult | None:
-        """What ends the pass before anything is trained: no round, one that was answered, the wall,
-        too few rows.
-        """
-        from agent.protocol.messages import Mode
-
-        if config is None and task.mode is Mode.LOCAL:
-            return CycleResult(Outcome.NO_ROUND, "No round is open now.")
-        if config is not None:
-            has_met = self._ledger.has_met(config.task_id, config.round_id)
-            if offer.contributed and not has_met:
-                raise self._ledger.contradicted()
-            if has_met:
-                return already(config.round_id)
-        return self._budget_gate.refusal(
-            task.task_id, offer.model_digest, config
-        ) or self._enough_rows(task)
-
-    def _enough_rows(self, task: "Task") -> CycleResult | None:
-        counts = self._samples.counts()
-        if counts.total >= task.min_rows:
-            return None
-        text = f"{counts.total} training rows are here; {task.min_rows} are needed."
-        reason = Reason(ReasonCode.NOTHING_TO_LEARN, text, f"{counts.total} rows", "samples")
-        return CycleResult(Outcome.NOTHING_TO_LEARN, text, (reason,))
-
-    async def _train_on(
-        self,
-        permit: Permit,
-        client: "AggregatorClient",
-        offer: "Offer",
-        task: "Task",
-        *,
-        again: bool,
-    ) -> tuple[CycleResult | None, int]:
-        """5. and 6.
-
-        What ends the pass, if anything, and the bytes of a model that was fetched. An interruption
-        is no fault.
-        """
-        if again:
-            return waiting(
-                (
-                    Reason(
-                        ReasonCode.BACKOFF,
-                        "The model changed while this device was training on it.",
-                    ),
-                )
-            ), 0
-        if reasons := self._held_back(self._may_train):
-            return waiting(reasons), 0
-        model, came = await self._enrolment_client.model(permit, client, offer, task)
-        try:
-            await self._train(permit, task, model)
-        except UserActionError as error:
-            if error.code not in ("TRAINING_INTERRUPTED", "TRAINING_ELSEWHERE"):
-                raise
-            return waiting(
-                self._held_back(self._may_train) or (Reason(ReasonCode.BACKOFF, error.message),)
-            ), came
-        return None, came
-
-    async def _train(self, permit: Permit, task: "Task", model: "VerifiedModel") -> None:
-        """6.
-
-        In the worker. A checkpoint for the same model and rows is gone on from, be it from before a
-        restart.
-        """
-        rows, labels = self._samples.training_table()
-        what = name_of(model.sha256, rows, labels)
-        scratch = self._checkpoints.find(what)
-        if scratch is None:
-            self.discard()
-            scratch = self._checkpoints.begin(what)
-        at = scratch
-        job_key = await self._blocking(lambda: self._checkpoints.job_key(at))
-        permit.check()
-        self._doing("training", f"Training on {len(labels)} local rows")
-        self.obey()
-        try:
-            result = await self._worker().train(
-                task, model.content, rows, labels, os.fspath(scratch), job_key
-            )
-        finally:
-            # a hold is this training's; nobody would lift it from the next
-            self._worker().release()
-        permit.check()
-        self.trained = Trained(
-            scratch, job_key, model.version, model.sha256, result.rows_used, self._clock.now()
-        )
-        self._checkpoints.forget()
-        self._doing("")
-
-    def _holds(self, hold_s: int) -> Reason | None:
-        """Why the finished update is not used yet, None when it may be or there is none."""
-        if (
-            not hold_s
-            or self.trained is None
-            or (until := self.trained.at + hold_s) <= self._clock.now()
-        ):
-            return None
-        return Reason(
-            ReasonCode.HOLD,
-            "The finished update waits, so that you can discard it.",
-            setting="hold.minutes",
-            until=until,
-        )
-
-    def _not_yet(self, hold_s: int) -> CycleResult | None:
-        held = self._holds(hold_s)
-        reasons = (held,) if held else self._held_back(self._may_send)
-        return waiting(reasons) if reasons else None
-
-    async def _give(
-        self,
-        permit: Permit,
-        client: "AggregatorClient",
-        offer: "Offer",
-        config: "RoundConfig | None",
-        patience_ends: float,
-    ) -> CycleResult | None:
-        """7. Give the finished update away; None: nobody meets yet, ask again."""
-        from agent.protocol.messages import Mode
-
-        trained, now = self.trained, self._clock.monotonic()
-        if trained is None:
-            raise InternalError("NOTHING_TRAINED", "Training left nothing behind.")
-        meet = (
-            join_window(offer.join_opens, offer.join_closes, offer.time, self._draw_one())
-            if config
-            else None
-        )
-        is_local = config is not None and config.mode is Mode.LOCAL
-        if meet is None and not is_local and now < patience_ends:
-            self._doing("")
-            await self._sleep(max(MIN_READY_POLL_S, min(offer.next_poll_s, patience_ends - now)))
-            return None
-        result = None
-        try:
-            if config is not None and is_local:
-                result = await self._local.give(permit, client, config, trained)
-            elif config is not None and meet is not None and meet.is_near:
-                revoked = self._enrolment_client.revoked(offer.crl_pem)
-                result = await self._group.give(
-                    permit, client, config, trained, meet, self._enrolment_client.ca_pem, revoked
-                )
-            else:
-                return _ready(None if meet is None else self._clock.now() + int(meet.wait_s))
-        finally:
-            self._changed()
-            self._keep_or_drop(result)
-        return result
-
-    def _keep_or_drop(self, result: CycleResult | None) -> None:
-        """After a sealing: what was taken goes, and so does what may not be sealed again; the rest
-        is kept for one re-seal (P4).
-        """
-        if self.trained is None:
+    async def _wait_for_end(self, cancelled: "list[asyncio.Future[Any]]") -> None:
+        if not cancelled:
             return
-        taken = result is not None and result.outcome is Outcome.SENT
-        if (
-            taken
-            or self._is_dropped
-            or not self._budget_gate.allows_another(self.trained.model_digest)
-        ):
-            self.discard()
-
-    def progress(self, done: int, total: int) -> None:
-        """Told by the worker, for the status."""
-        if self.activity.kind and total > 0 and min(1.0, done / total) != self.activity.progress:
-            self.activity = replace(self.activity, progress=min(1.0, done / total))
-            self._changed()
-
-    def _held_back(self, by: Callable[[], tuple[Reason, ...]]) -> tuple[Reason, ...]:
-        return tuple(reason for reason in by() if not (self._override and reason.overridable))
-
-    def _doing(self, kind: str, text: str = "") -> None:
-        self.activity = Activity(kind, text)
-        self.is_held = False
-        self._changed()
+        # Only the jobs of a cycle: a scan goes on, and a reading ends with its task.
+        await self._worker().stop((Job.TRAIN, Job.SEAL))
+        self._steps.disconnect()
+        await asyncio.wait(cancelled, timeout=END_TIMEOUT_S)
 
 
-_WHOLE: set["asyncio.Future[Any]"] = set()
-"""Held here, because the event loop holds tasks weakly."""
-
-
-async def whole(job: Coroutine[Any, Any, T]) -> T:
-    """Do all of a job, even where whoever waits for it is cancelled: a withdrawal does not stop
-    half-way because a window closed.
-    """
-    task = asyncio.ensure_future(job)
-    _WHOLE.add(task)
-    task.add_done_callback(_WHOLE.discard)
-    return await asyncio.shield(task)
-
-
-def _ready(meets_at: int | None) -> CycleResult:
-    """A finished update without a group: `meets_at` where that is announced for later."""
-    text = "The update is finished; the server says when a group meets."
-    if meets_at is not None:
-        text = "The update is finished and waits for its group to meet."
-    return CycleResult(Outcome.READY, text, (Reason(ReasonCode.NO_ROUND, text, until=meets_at),))
-
-
-def wipe(folder: Path, keep: Path | None = None) -> None:
-    """Remove every file in a folder but `keep`; what cannot be removed is useless without its
-    key.
-    """
-    for path in folder.glob("*"):
-        if path == keep:
-            continue
-        try:
-            path.unlink()
-        except OSError as error:
-            log.warning("scratch.kept error=%s", error.strerror)
-
-
-def _task_of(effective: EffectiveConfig) -> "Task":
-    from agent.protocol.messages import Task
-
-    enrolment = effective.enrolment()
-    return Task.from_json(enrolment.task if enrolment else None)
+def _stopped() -> CycleResult:
+    return CycleResult(Outcome.STOPPED, "The cycle was stopped.")

@@ -41,7 +41,7 @@ round here and wipes its secrets):
   BAD_MESSAGE, BAD_ENVELOPE, OUT_OF_TURN
 It signs one set of survivors and answers one unmask in its life, and gives one kind of share for
 each dealer, because it is told one set. After a restart nothing of it exists any more: the device
-may only send its stored masked input again (agent.transport.session).
+may only send its stored masked input again (agent.transport.round_session).
 """
 
 import datetime

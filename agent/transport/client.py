@@ -200,8 +200,8 @@ class AggregatorClient:
         return receipt
 
     def send_phase(self, round_id: int, phase: str, body: bytes) -> None:
-        """Send a message of a secure-aggregation round (agent.transport.session). The same body
-        again is fine.
+        """Send a message of a secure-aggregation round (agent.transport.round_session); repeating
+        the same body is fine.
 
         Raises PeerError ROUND_CLOSED, ALREADY_CONTRIBUTED (another body), BAD_ENVELOPE.
         """

@@ -1,14 +1,14 @@
-"""One secure-aggregation round over HTTP: carries the device's state machine through its phases,
-and nothing else.
+"""One secure-aggregation round: carries the device's state machine through its phases, and nothing
+else.
 
-1. The machine (agent.secagg) decides what is said and refuses what must be refused; here are only
-   order, waiting and repetition.
-2. The masked input is given to `charge`, which pays for it and writes it to the outbox in one
-   transaction; only then `deliver` sends it from there (P4).
-3. "Signed U3" and "unmasked" are made durable by `claim` before their effect; a claim that was made
-   before, by a process that died, ends the round for this device (P10).
-4. A lost answer is asked for again with the same body until the phase ends. Round secrets are wiped
-   however the round ends.
+1. The state machine (agent.secagg) decides what is sent and refuses what must be refused; this
+   module adds only order, waiting and repetition.
+2. The masked input goes to `charge`, which pays for it and writes it to the outbox in one
+   transaction; only then does `deliver` send it from there (P4).
+3. `claim` makes "signed the survivors" and "unmasked" durable before they take effect. A claim made
+   earlier, by a process that died, ends the round for this device (P10).
+4. A lost response is requested again with the same body until the phase ends. Round secrets are
+   wiped however the round ends.
 """
 
 from collections.abc import Awaitable, Callable
@@ -19,18 +19,17 @@ from agent.clock import Clock
 from agent.errors import AegisError, PeerError
 from agent.protocol.messages import RoundConfig
 from agent.transport.answers import RetryLater
-from agent.transport.blocking import Blocking
 
 T = TypeVar("T")
 REPEAT_S = 2.0
-"""Pause before a request that failed is repeated."""
+"""Pause before a failed request is repeated."""
 POLL_S = 1.0
-"""Pause before it is asked again whether a phase is over; the server may hold the question for
+"""Pause before the next request for a phase's outcome; the server may delay its response by
 another second."""
 REPEATABLE = frozenset({"OFFLINE", "SERVER_BUSY", "SERVER_ERROR"})
-PATIENCE = 2
-"""A phase is given up after this many times its length: the server's clock decides, ours only ends
-the waiting."""
+PHASE_LENGTHS = 2
+"""A phase is given up after this many times its length: the server's clock decides when it ends,
+ours only ends the waiting."""
 
 
 class Phase(Enum):
@@ -53,8 +52,8 @@ class Claim(Enum):
     UNMASKED = "unmasked"
 
 
-class Machine(Protocol):
-    """The device's part of the protocol: bytes in, bytes out.
+class StateMachine(Protocol):
+    """The device's part of the protocol (agent.secagg): bytes in, bytes out.
 
     Every method may raise PeerError; then the round is over for this device.
     """
@@ -74,12 +73,30 @@ class Machine(Protocol):
     def wipe(self) -> None: ...
 
 
-class Line(Protocol):
-    """What the session needs of `AggregatorClient` (blocking)."""
+class RoundChannel(Protocol):
+    """Carries one round's messages to the aggregator and back."""
 
-    def send_phase(self, round_id: int, phase: str, body: bytes) -> None: ...
+    async def send(self, phase: str, body: bytes) -> None:
+        """Send this device's message of a phase."""
 
-    def inbox(self, round_id: int, after: str) -> bytes | None: ...
+    async def inbox(self, after: str) -> bytes | None:
+        """The outcome of a phase for this device; None while it is not over."""
+
+
+class RoundContribution(Protocol):
+    """The update that a device brings into the round."""
+
+    async def seal(self) -> bytes:
+        """Seal the update, now that the group stands."""
+
+    def charge(self, body: bytes) -> None:
+        """Pay for the masked input and store it."""
+
+    async def deliver(self) -> None:
+        """Send the stored masked input."""
+
+    def claim(self, claim: Claim) -> bool:
+        """Make a claim durable; False when it was made before."""
 
 
 class RoundSession:
@@ -88,82 +105,65 @@ class RoundSession:
     def __init__(
         self,
         config: RoundConfig,
-        machine: Machine,
-        line: Line,
+        machine: StateMachine,
+        channel: RoundChannel,
+        contribution: RoundContribution,
         *,
         clock: Clock,
-        blocking: Blocking,
         sleep: Callable[[float], Awaitable[None]],
-        seal: Callable[[], Awaitable[bytes]],
-        charge: Callable[[bytes], None],
-        deliver: Callable[[], Awaitable[None]],
-        claim: Callable[[Claim], bool],
         joining_s: float = 0.0,
     ) -> None:
-        """`claim` makes a flag durable and is False when it was set before.
-
-        `joining_s`: what is left of the join window.
-        """
+        """`joining_s`: what is left of the join window."""
         self._config = config
         self._machine = machine
-        self._line = line
+        self._channel = channel
+        self._contribution = contribution
         self._clock = clock
-        self._blocking = blocking
         self._sleep = sleep
-        self._seal = seal
-        self._charge = charge
-        self._deliver = deliver
-        self._claim = claim
         self._joining_s = joining_s
 
     async def run(self) -> None:
         """Take part until the sum can be opened.
 
-        Raises PeerError of the machine's checks, ROUND_CLOSED, ROUND_LOST (a claim had been made),
-        and what the network raises for longer than a phase. Whether the device was charged is in
-        the ledger, not in the error.
+        Raises PeerError of the machine's checks, ROUND_CLOSED, ROUND_LOST (a claim was made
+        before), and what the network raises for longer than a phase. The ledger, not the error,
+        says whether the device was charged.
         """
         machine = self._machine
         try:
-            await self._say(Phase.ADVERTISE, machine.advertise())
-            roster = await self._hear(Phase.ADVERTISE, self._joining_s)
-            await self._say(Phase.SHARES, machine.shares(roster))
-            machine.accept_shares(await self._hear(Phase.SHARES))
-            self._charge(machine.mask(await self._seal()))
-            await self._repeated(self._deliver)
-            answer = machine.consistency(await self._hear(Phase.MASKED))
-            self._once(Claim.SIGNED_SURVIVORS)
-            await self._say(Phase.CONSISTENCY, answer)
-            answer = machine.unmask(await self._hear(Phase.CONSISTENCY))
-            self._once(Claim.UNMASKED)
-            await self._say(Phase.UNMASK, answer)
+            await self._send(Phase.ADVERTISE, machine.advertise())
+            roster = await self._outcome(Phase.ADVERTISE, self._joining_s)
+            await self._send(Phase.SHARES, machine.shares(roster))
+            machine.accept_shares(await self._outcome(Phase.SHARES))
+            self._contribution.charge(machine.mask(await self._contribution.seal()))
+            await self._repeated(self._contribution.deliver)
+            signature = machine.consistency(await self._outcome(Phase.MASKED))
+            self._claim_once(Claim.SIGNED_SURVIVORS)
+            await self._send(Phase.CONSISTENCY, signature)
+            shares = machine.unmask(await self._outcome(Phase.CONSISTENCY))
+            self._claim_once(Claim.UNMASKED)
+            await self._send(Phase.UNMASK, shares)
         finally:
             machine.wipe()
 
-    def _once(self, claim: Claim) -> None:
-        if not self._claim(claim):
+    def _claim_once(self, claim: Claim) -> None:
+        if not self._contribution.claim(claim):
             raise PeerError(
                 "ROUND_LOST",
-                "This device was restarted in the middle of the round and is left out of it.",
+                "This device restarted in the middle of the round and is left out of it.",
                 "The charge stands.",
             )
 
-    async def _say(self, phase: Phase, body: bytes) -> None:
-        await self._repeated(
-            lambda: self._blocking(
-                lambda: self._line.send_phase(self._config.round_id, phase.value, body)
-            )
-        )
+    async def _send(self, phase: Phase, body: bytes) -> None:
+        await self._repeated(lambda: self._channel.send(phase.value, body))
 
-    async def _hear(self, after: Phase, more_s: float = 0.0) -> bytes:
+    async def _outcome(self, after: Phase, more_s: float = 0.0) -> bytes:
         """The outcome of a phase for this device."""
         deadline = self._deadline() + more_s
         while True:
-            heard = await self._repeated(
-                lambda: self._blocking(lambda: self._line.inbox(self._config.round_id, after.value))
-            )
-            if heard is not None:
-                return heard
+            body = await self._repeated(lambda: self._channel.inbox(after.value))
+            if body is not None:
+                return body
             if self._clock.monotonic() > deadline:
                 raise PeerError(
                     "ROUND_CLOSED",
@@ -173,7 +173,7 @@ class RoundSession:
             await self._sleep(POLL_S)
 
     async def _repeated(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Call until it answers; what is worth repeating is repeated until the phase ends."""
+        """Call until it succeeds; errors worth repeating are repeated until the phase ends."""
         deadline = self._deadline()
         while True:
             try:
@@ -182,10 +182,9 @@ class RoundSession:
                 left_s = deadline - self._clock.monotonic()
                 if error.code not in REPEATABLE or left_s < 0:
                     raise
-                wanted_s = error.retry_after_s if isinstance(error, RetryLater) else REPEAT_S
-                await self._sleep(
-                    max(REPEAT_S, min(wanted_s, left_s))
-                )  # whatever the server wants, the phase ends
+                asked_s = error.retry_after_s if isinstance(error, RetryLater) else REPEAT_S
+                # Whatever pause the server asks for, the phase ends.
+                await self._sleep(max(REPEAT_S, min(asked_s, left_s)))
 
     def _deadline(self) -> float:
-        return self._clock.monotonic() + PATIENCE * self._config.phase_s
+        return self._clock.monotonic() + PHASE_LENGTHS * self._config.phase_s

@@ -54,7 +54,7 @@ async def test_p2_a_withdrawal_that_a_crash_cut_short_is_finished_at_the_start(d
     async def killed():
         raise ZeroDivisionError
 
-    runner.forget = killed
+    runner.withdraw = killed
     with pytest.raises(ZeroDivisionError):
         await device.call("consent.withdraw", surface="cli")
     assert device.agent.ledger.unsent()

@@ -23,10 +23,12 @@ from agent.privacy.policy import DeviceLimits
 from agent.privacy.seal import seal
 from agent.protocol.messages import Mode
 from agent.protocol.signing import public_hex
+from agent.rounds.activity import ActivityTracker
+from agent.rounds.contribution import RoundResources
 from agent.rounds.join_window import JoinWindow
 from agent.rounds.outbox import Outbox
-from agent.rounds.outcome import Trained
-from agent.rounds.secagg_round import SecaggRound
+from agent.rounds.outcome import TrainedUpdate
+from agent.rounds.secagg_round import GroupTrust, SecaggRound
 from agent.store.database import Database
 from agent.store.ledger import Ledger
 from agent.transport.client import AggregatorClient
@@ -130,7 +132,7 @@ def whole_round() -> Iterator[Figure]:
 
 
 class _Open:
-    """Stands for a permit and a wall that say yes."""
+    """Stands for a permit and a budget gate that say yes."""
 
     def check(self) -> None:
         pass
@@ -163,23 +165,20 @@ async def _device(given: dict) -> dict[str, float]:
     client = AggregatorClient(given["server"], given["ca_pem"], given["signing_key"], file.load())
     ledger, clock = Ledger(Database(folder / "ledger.sqlite3")), SystemClock()
     worker = _Worker(config.d)
-    way = SecaggRound(
-        clock=clock,
-        ledger=ledger,
-        outbox=Outbox(clock, ledger, asyncio.to_thread),
-        wall=_Open(),
-        worker=lambda: worker,
-        blocking=asyncio.to_thread,
-        limits=lambda: LIMITS,
-        doing=lambda *_: None,
-        sleep=asyncio.sleep,
+    resources = RoundResources(
+        clock,
+        ledger,
+        Outbox(clock, ledger, asyncio.to_thread),
+        _Open(),
+        lambda: worker,
+        ActivityTracker(lambda: None),
     )
-    trained = Trained(folder / "none", b"", 1, config.model_digest, 1, 0)
+    secagg = SecaggRound(resources, asyncio.to_thread, lambda: LIMITS, asyncio.sleep)
+    update = TrainedUpdate(folder / "none", b"", 1, config.model_digest, 1, 0)
     client.offer()
     cpu, wall = time.process_time(), time.monotonic()
-    result = await way.give(
-        _Open(), client, config, trained, JoinWindow(0.0, 60.0), given["ca_pem"], frozenset()
-    )
+    trust = GroupTrust(given["ca_pem"], frozenset())
+    result = await secagg.submit(_Open(), client, config, update, JoinWindow(0.0, 60.0), trust)
     assert result.outcome.value == "sent", result
     return {
         "cpu_ms": (time.process_time() - cpu) * 1000,
@@ -192,7 +191,7 @@ async def _device(given: dict) -> dict[str, float]:
 if __name__ == "__main__":
     import agent.protocol.masking
     import agent.secagg.client
-    import agent.transport.session  # noqa: F401
+    import agent.transport.round_session  # noqa: F401
 
     print(json.dumps(asyncio.run(_device(json.load(sys.stdin)))))
     sys.stdout.flush()

@@ -16,7 +16,7 @@ from agent.privacy.policy import DeviceLimits, check_config
 from agent.privacy.seal import seal
 from agent.protocol.revocations import read_revocations
 from agent.secagg.client import Client
-from agent.transport.session import RoundSession
+from agent.transport.round_session import RoundSession
 from tests.fakes.timeouts import TIMEOUT_S, until
 
 TEST_LIMITS = DeviceLimits(min_group=2, min_sum=2, gamma_milli=0, max_rho_units=2**60)
@@ -26,21 +26,21 @@ class Dropped(Exception):
     """A device that went silent as the test wants."""
 
 
-class Line:
-    """The client of an enrolled device, which goes silent before it says `silent_from`."""
+class Channel:
+    """The connection of a round; it goes silent before it sends `silent_from`."""
 
-    def __init__(self, client, silent_from=None):
-        self.client, self.silent_from = client, silent_from
-        self.said = {}
+    def __init__(self, client, round_id, silent_from=None):
+        self.client, self.round_id, self.silent_from = client, round_id, silent_from
+        self.sent = {}
 
-    def send_phase(self, round_id, phase, body):
+    async def send(self, phase, body):
         if phase == self.silent_from:
             raise Dropped
-        self.said[phase] = body
-        self.client.send_phase(round_id, phase, body)
+        self.sent[phase] = body
+        await asyncio.to_thread(self.client.send_phase, self.round_id, phase, body)
 
-    def inbox(self, round_id, after):
-        return self.client.inbox(round_id, after)
+    async def inbox(self, after):
+        return await asyncio.to_thread(self.client.inbox, self.round_id, after)
 
 
 class GroupDevice:
@@ -50,7 +50,7 @@ class GroupDevice:
         self.enrolled, self.value, self.limits = enrolled, value, limits
         self.device_id = enrolled.device_id
         self.identity = enrolled.file.load()
-        self.receipt = self.failure = self.machine = self.line = self.masked = None
+        self.receipt = self.failure = self.machine = self.channel = self.masked = None
 
     def say_ready(self, **said):
         return self.enrolled.client.offer(ready=True, **said)
@@ -122,34 +122,15 @@ class GroupDevice:
         """A whole round; `silent_from`: the phase before which it drops out ("advertise", "shares",
         "masked", …).
         """
-        self.line = Line(self.enrolled.client, silent_from)
-        machine = self.join(offer)
-
-        async def blocking(call):
-            return await asyncio.to_thread(call)
-
-        async def seal():
-            return self.sealed(offer.round)
-
-        def charge(body):
-            if silent_from == "masked":
-                raise Dropped
-            self.masked = body
-
-        async def deliver():
-            self.receipt = await asyncio.to_thread(self.enrolled.client.send_update, self.masked)
-
+        self.channel = Channel(self.enrolled.client, offer.round.round_id, silent_from)
+        self.silent_from = silent_from
         session = RoundSession(
             offer.round,
-            machine,
-            self.line,
+            self.join(offer),
+            self.channel,
+            self,
             clock=SystemClock(),
-            blocking=blocking,
             sleep=lambda _: asyncio.sleep(0.02),
-            seal=seal,
-            charge=charge,
-            deliver=deliver,
-            claim=lambda _: True,
             joining_s=60.0,
         )
         try:
@@ -158,6 +139,22 @@ class GroupDevice:
             self.failure = silent_from
         except AegisError as error:
             self.failure = error.code
+
+    # What the session asks of the update.
+
+    async def seal(self):
+        return self.sealed(self.config)
+
+    def charge(self, body):
+        if self.silent_from == "masked":
+            raise Dropped
+        self.masked = body
+
+    async def deliver(self):
+        self.receipt = await asyncio.to_thread(self.enrolled.client.send_update, self.masked)
+
+    def claim(self, _):
+        return True
 
 
 def play(devices, offer, silent=None):

@@ -236,7 +236,7 @@ def test_c11_withdrawing_stops_training_and_sends_nothing_more(device, monkeypat
     async def forget_nothing(self):
         return None
 
-    monkeypatch.setattr(RoundRunner, "forget", forget_nothing)
+    monkeypatch.setattr(RoundRunner, "withdraw", forget_nothing)
     other = Device(tmp_path / "mutant")
     assert fails(check_c11, other)
     other.close()

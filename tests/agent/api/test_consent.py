@@ -50,7 +50,7 @@ async def test_p2_a_window_that_closes_meanwhile_does_not_stop_it_half_way(devic
     asked.cancel()
     await asyncio.gather(asked, return_exceptions=True)
     async with asyncio.timeout(60):
-        while device.agent.runner.trained is not None:
+        while device.agent.runner.updates.current is not None:
             await asyncio.sleep(0.005)
         while method == "erase" and (
             device.agent.samples.counts().total or (device.home / "identity.aead").exists()

@@ -40,7 +40,7 @@ async def test_run_now_and_quit_reach_the_loop(device):
 async def test_discard_deletes_the_update_that_waits(device):
     await device.join()
     assert (await device.run_cycle(hold_s=600)).outcome is Outcome.WAITING
-    assert device.agent.runner.trained is not None
+    assert device.agent.runner.updates.current is not None
     await device.call("discard")
-    assert device.agent.runner.trained is None
+    assert device.agent.runner.updates.current is None
     assert list((device.home / "scratch").iterdir()) == []

@@ -71,9 +71,9 @@ async def test_p11_a_row_out_of_range_is_refused_with_all_others_of_its_answer(d
 async def test_clearing_removes_the_rows_and_what_was_trained_on_them(device):
     await device.join()
     await device.run_cycle(hold_s=600)
-    assert device.agent.runner.trained is not None
+    assert device.agent.runner.updates.current is not None
     assert await device.call("samples.clear") == {"removed": 20}
-    assert device.agent.runner.trained is None
+    assert device.agent.runner.updates.current is None
     assert (await device.call("samples.list"))["total"] == 0
 
 

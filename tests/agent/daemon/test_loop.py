@@ -12,8 +12,8 @@ from agent.daemon.scheduler import POLL_S
 from agent.errors import UserActionError
 from agent.ipc.client import Channel, NoAgentError, socket_path
 from agent.reasons import Reason, ReasonCode
-from agent.rounds.outcome import Trained
-from agent.rounds.runner import CHOSEN_PATIENCE_S
+from agent.rounds.outcome import TrainedUpdate
+from agent.rounds.runner import MANUAL_GROUP_WAIT_S
 from tests.fakes.device import Device
 from tests.fakes.timeouts import TIMEOUT_S, within
 
@@ -141,7 +141,7 @@ async def test_p2_a_consent_that_ends_in_the_middle_of_a_pass_wipes_what_was_tra
             path, "settings.set", key="budget.epsilon", value=2.0
         )  # another notice: the yes was for the first one
         await until(lambda: not device.agent.runner.is_busy)
-        await until(lambda: device.agent.runner.trained is None)
+        await until(lambda: device.agent.runner.updates.current is None)
         assert list((device.home / "scratch").iterdir()) == []
         assert device.agent.ledger.charges() == []
 
@@ -159,8 +159,8 @@ async def test_a_clock_that_was_ahead_and_is_set_right_does_not_stop_the_agent(d
     right = device.clock.wall
     await device.join()
     device.clock.wall += 300 * 24 * 3600
-    device.agent.runner.trained = Trained(
-        device.home / "scratch" / "x", b"", 1, "", 20, device.clock.now()
+    device.agent.runner.updates.keep(
+        TrainedUpdate(device.home / "scratch" / "x", b"", 1, "", 20, device.clock.now())
     )
     async with running(device) as path:
         assert (await ask(path, "status"))["next_at"] > right + 10**7
@@ -168,7 +168,7 @@ async def test_a_clock_that_was_ahead_and_is_set_right_does_not_stop_the_agent(d
         await ask(path, "settings.set", key="cpu.share_idle", value=10)
         await until(lambda: device.agent.cycles.next_at < right + 10**6)
         assert 120 <= device.agent.cycles.next_at - right <= 240
-        assert device.agent.runner.trained.at == right
+        assert device.agent.runner.updates.current.at == right
 
 
 async def test_without_consent_models_come_again_when_a_clock_that_was_ahead_is_set_right(device):
@@ -479,4 +479,4 @@ async def test_only_a_cycle_that_a_person_asked_for_waits_for_a_group_to_meet(de
         device.clock.advance(3600)
         await ask(path, "settings.set", key="hold.minutes", value=0)
         await until(lambda: len(waits) == 2)
-    assert waits == [CHOSEN_PATIENCE_S, 0]
+    assert waits == [MANUAL_GROUP_WAIT_S, 0]

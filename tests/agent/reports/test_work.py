@@ -1,6 +1,7 @@
 """What training may take is shown in words, with or without a training under way."""
 
 from agent.reports.work import WorkReport
+from agent.rounds.activity import ActivityTracker
 from agent.supervisor.governor import Measured
 from agent.supervisor.worker_host import TrainingLimits
 
@@ -18,12 +19,15 @@ class Host:
         return self._measured
 
 
-class Runner:
-    is_held = True
+def suspended():
+    activity = ActivityTracker(lambda: None)
+    activity.train("Training on 20 local rows")
+    activity.is_held = True
+    return activity
 
 
 def test_at_rest_only_the_limits_are_shown():
-    view = WorkReport(Host(None), Runner()).view()
+    view = WorkReport(Host(None), suspended()).view()
     assert (view.limit_percent, view.memory_limit_mib) == (25, 700)
     assert view.limit_text.startswith("25 % of one core")
     assert (view.measured_percent, view.measured_text, view.memory_mib) == (None, "", None)
@@ -32,6 +36,6 @@ def test_at_rest_only_the_limits_are_shown():
 def test_under_way_the_measured_share_stands_beside_them(monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 8)
     measured = Measured(cpu_percent=12.4, rss_bytes=3 << 20, running_s=60.0)
-    view = WorkReport(Host(measured), Runner()).view()
+    view = WorkReport(Host(measured), suspended()).view()
     assert view.measured_text == "12 % of one core = 1.6 % of this computer"
     assert (view.memory_mib, view.held) == (3.0, True)

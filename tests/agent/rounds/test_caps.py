@@ -28,7 +28,7 @@ async def test_p4_an_abort_after_the_charge_allows_one_re_seal_with_fresh_noise(
             assert outcomes(results) == ["waiting"] * 3
             assert "what it may for this model" in results[0].text
             assert len(charges) == 2
-        assert (fleet.devices[0].agent.runner.trained is None) == (attempt >= 2)
+        assert (fleet.devices[0].agent.runner.updates.current is None) == (attempt >= 2)
         fleet.server.same_model_again()
     assert len(set(bodies)) == 2
     assert len({charge.attempt for charge in fleet.devices[0].agent.ledger.charges()}) == 2

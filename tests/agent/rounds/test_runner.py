@@ -252,7 +252,7 @@ async def test_what_is_trained_when_the_rows_are_cleared_is_never_sent(device, m
     await device.call(method)
     device.worker.gates["train"].set()
     assert (await running).outcome is Outcome.STOPPED
-    assert device.agent.runner.trained is None
+    assert device.agent.runner.updates.current is None
     assert list((device.home / "scratch").iterdir()) == []
     assert (device.server.updates, device.agent.ledger.charges()) == ({}, [])
 

@@ -45,7 +45,7 @@ async def test_from_readiness_to_a_sum_that_holds_every_update(fleet):
         )
         assert result.bytes_up > entry.bytes
         assert result.bytes_down > 0
-        assert device.agent.runner.trained is None
+        assert device.agent.runner.updates.current is None
         assert list((device.home / "scratch").iterdir()) == []
         assert fleet.server.said(device_id(device)) == [
             "advertise",
@@ -97,7 +97,7 @@ def test_the_whole_way_over_tls_with_real_training_and_sealing(tmp_path):
             assert entry["receipt"]["receipt"]["body_sha256"] == entry["sha256"]
             assert entry["receipt"]["receipt"]["bytes"] == entry["bytes"]
             assert (
-                device.agent.runner.trained,
+                device.agent.runner.updates.current,
                 list((device.home / "scratch").iterdir()),
             ) == (None, [])
             assert result.bytes_down > 0
@@ -190,7 +190,7 @@ def test_p10_a_network_that_dies_in_a_round_ends_it_within_the_phase_and_the_nex
         assert [entry.state for entry in victim.agent.ledger.unsent()] == (
             [Sending.UNSENT] if step == "masked" else []
         )
-        assert victim.agent.runner.trained is not None
+        assert victim.agent.runner.updates.current is not None
         assert "OFFLINE" in [reason["code"] for reason in (await victim.call("status"))["reasons"]]
         fleet.server.fail(step, None)
         fleet.clock.advance(3600)
@@ -219,4 +219,4 @@ async def test_a_new_model_is_trained_on_before_the_device_says_again_that_it_is
     assert (await device.run_cycle()).outcome is Outcome.READY
     assert device.worker.calls == ["train", "train"]
     assert list(fleet.server.ready) == [device_id(device)]  # for the new model, in the same pass
-    assert device.agent.runner.trained.model_version == fleet.server.version
+    assert device.agent.runner.updates.current.model_version == fleet.server.version

@@ -30,7 +30,7 @@ async def test_p2_withdrawing_in_a_round_wipes_it_at_once_and_says_one_data_free
     assert asyncio.get_running_loop().time() - started < 1
     assert status["consent"]["state"] == "WITHDRAWN"
     assert list((victim.home / "scratch").iterdir()) == []
-    assert victim.agent.runner.trained is None
+    assert victim.agent.runner.updates.current is None
     await until(lambda: name in fleet.server.left)
     for held in fleet.devices[1].worker.gates.values():
         held.set()
@@ -71,7 +71,7 @@ async def test_p2_a_pause_leaves_before_the_masked_input_and_finishes_after_it(
     if leaves:
         await until(lambda: name in fleet.server.left)
         assert victim.agent.ledger.charges() == []
-        assert victim.agent.runner.trained is not None
+        assert victim.agent.runner.updates.current is not None
     assert (await victim.run_cycle()).outcome is Outcome.WAITING
 
 
@@ -82,7 +82,7 @@ async def test_a_pause_while_waiting_for_the_meeting_ends_the_waiting_and_keeps_
     await until(lambda: device.worker.calls == ["train"] and fleet.server.calls.count("offer") > 3)
     await device.call("pause")
     assert (await running).outcome is Outcome.STOPPED
-    assert device.agent.runner.trained is not None
+    assert device.agent.runner.updates.current is not None
     assert fleet.server.said() == []
 
 
@@ -103,7 +103,7 @@ async def test_discarding_in_a_round_leaves_it_and_past_the_masked_input_it_is_t
     results = await asyncio.gather(*running, return_exceptions=True)
     assert outcomes(results) == ["sent", "stopped", "sent", "sent"]
     assert fleet.server.left == [device_id(second)]
-    assert second.agent.runner.trained is None
+    assert second.agent.runner.updates.current is None
 
 
 async def test_p2_erasing_in_a_round_ends_it(fleet):

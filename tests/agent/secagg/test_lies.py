@@ -91,7 +91,7 @@ async def test_p6_a_revoked_member_ends_the_meeting_for_who_knows_of_it(fleet_of
     assert outcomes(results) == ["ROSTER_REVOKED"] * 4
     assert sorted(set(fleet.server.left)) == sorted(map(device_id, fleet.devices))
     assert all(device.agent.ledger.charges() == [] for device in fleet.devices)
-    assert all(device.agent.runner.trained is not None for device in fleet.devices)
+    assert all(device.agent.runner.updates.current is not None for device in fleet.devices)
 
 
 def without_one(true, who, context):
@@ -164,8 +164,7 @@ async def test_p6_a_device_that_is_lied_to_refuses_says_why_and_leaves_by_the_co
     status = await victim.call("status")
     assert status["state"] == "error"
     assert any(error.message in note for note in status["notes"])
-    assert victim.agent.runner.trained is not None  # for one re-seal
-    assert victim.agent.runner._group._turn is None
+    assert victim.agent.runner.updates.current is not None  # for one re-seal
 
 
 async def test_a_round_that_is_older_than_one_already_met_is_refused(fleet):

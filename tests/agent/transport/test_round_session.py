@@ -10,7 +10,7 @@ import pytest
 from agent.errors import PeerError, UserActionError
 from agent.protocol.messages import Mode, RoundConfig
 from agent.transport.answers import RetryLater
-from agent.transport.session import Claim, RoundSession
+from agent.transport.round_session import Claim, RoundSession
 
 CONFIG = RoundConfig(
     protocol="GroupSecAgg/1",
@@ -105,11 +105,10 @@ class World:
     def wipe(self):
         self.log.append("wipe")
 
-    def send_phase(self, round_id, phase, body):
-        assert round_id == 7
+    async def send(self, phase, body):
         self._act(f"post {phase}:{body.decode()}")
 
-    def inbox(self, round_id, after):
+    async def inbox(self, after):
         outcome = {
             "advertise": b"roster",
             "shares": b"inbox",
@@ -123,9 +122,6 @@ class World:
 
     def monotonic(self):
         return self.time
-
-    async def blocking(self, call):
-        return call()
 
     async def sleep(self, seconds):
         self.time += seconds
@@ -146,19 +142,7 @@ class World:
         return fresh
 
     def run(self, config=CONFIG, **options):
-        session = RoundSession(
-            config,
-            self,
-            self,
-            clock=self,
-            blocking=self.blocking,
-            sleep=self.sleep,
-            seal=self.seal,
-            charge=self.charge,
-            deliver=self.deliver,
-            claim=self.claim,
-            **options,
-        )
+        session = RoundSession(config, self, self, self, clock=self, sleep=self.sleep, **options)
         asyncio.run(session.run())
 
 

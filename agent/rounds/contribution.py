@@ -1,0 +1,82 @@
+"""One finished update on its way into one round: sealed, charged, sent, in this order (P4)."""
+
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.clock import Clock
+from agent.consent.gate import Permit
+from agent.rounds.activity import ActivityTracker
+from agent.rounds.budget_gate import BudgetGate
+from agent.rounds.outbox import Outbox, check_sealed
+from agent.rounds.outcome import CycleResult, TrainedUpdate
+from agent.store.ledger import Ledger, OutboxEntry
+
+if TYPE_CHECKING:
+    from agent.protocol.messages import RoundConfig
+    from agent.supervisor.worker import Worker
+    from agent.transport.client import AggregatorClient
+
+
+@dataclass(frozen=True)
+class RoundResources:
+    """What a round of either mode works with."""
+
+    clock: Clock
+    ledger: Ledger
+    outbox: Outbox
+    budget_gate: BudgetGate
+    worker: "Callable[[], Worker]"
+    activity: ActivityTracker
+
+
+class Contribution:
+    """One attempt to bring `update` into the round of `config`."""
+
+    def __init__(
+        self,
+        resources: RoundResources,
+        permit: Permit,
+        client: "AggregatorClient",
+        config: "RoundConfig",
+        update: TrainedUpdate,
+    ) -> None:
+        self._resources = resources
+        self._permit = permit
+        self._client = client
+        self._config = config
+        self._update = update
+        self.attempt = secrets.token_hex(16)
+
+    async def seal(self) -> bytes:
+        """Have the worker seal the update; the envelope is checked, because the worker is not
+        trusted.
+
+        Raises InternalError SEAL_BROKEN and what the worker raises.
+        """
+        self._permit.check()
+        body = await self._resources.worker().seal(
+            self._config, os.fspath(self._update.scratch), self._update.job_key, self.attempt
+        )
+        check_sealed(body, self._config, self.attempt)
+        self._permit.check()
+        return body
+
+    def refusal(self) -> CycleResult | None:
+        """Why this device may not pay for the round; None when it may."""
+        config = self._config
+        return self._resources.budget_gate.refusal(config.task_id, config.model_digest, config)
+
+    def charge(self, body: bytes, closes_at: int) -> None:
+        """Charge for `body` and store it: durable when this returns.
+
+        Raises UserActionError DISK_FULL: nothing was charged.
+        """
+        self._permit.check()
+        self._resources.outbox.charge(self._config, self.attempt, body, closes_at)
+
+    async def send(self) -> OutboxEntry:
+        """Send the stored bytes. Raises what `Outbox.send` raises."""
+        return await self._resources.outbox.send(self._permit, self._client, self.attempt)

@@ -1,0 +1,166 @@
+"""One cycle: from a person's consent to an acknowledged update. Every step checks the permit again;
+only the outbox sends.
+
+1. Gate, then policy: without a live permit nothing below is even imported.
+2. Identity: opened; the first cycle after the consent makes and registers it (the first connection
+   ever).
+3. Outbox: what was charged but not acknowledged is sent again, byte for byte, while its round is
+   open (P4, P10).
+4. Offer: signed, for the task of the enrolment, within this device's own bounds, not paid for
+   before, within the budget.
+5. Model: the one that the round names, verified before use (P8).
+6. Training in the worker; the clipped update stays encrypted in scratch (its key:
+   agent.rounds.checkpoint).
+7. Submission in the task's mode: `local` (agent.rounds.local_round) seals and sends at once;
+   `secagg` (agent.rounds.secagg_round) reports the update as ready, joins a group and seals once it
+   stands. Each charge is durable before its bytes leave. The trained update is deleted once it can
+   no longer be used.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from agent.clock import Clock
+from agent.consent.gate import Gate, Permit
+from agent.enrolment.client import EnrolmentClient
+from agent.errors import UserActionError
+from agent.reasons import Reason, ReasonCode
+from agent.rounds.activity import ActivityTracker
+from agent.rounds.offer_check import OfferCheck
+from agent.rounds.outcome import CycleResult, waiting
+from agent.rounds.restrictions import Restrictions
+from agent.rounds.submission import Submission
+from agent.rounds.trainer import Trainer
+from agent.rounds.update_store import UpdateStore
+from agent.transport.blocking import Blocking
+
+if TYPE_CHECKING:
+    from agent.protocol.messages import Task
+    from agent.transport.answers import Offer
+    from agent.transport.client import AggregatorClient
+
+
+class CycleSteps:
+    """Runs the numbered steps, once for each call of `run`."""
+
+    def __init__(
+        self,
+        *,
+        gate: Gate,
+        clock: Clock,
+        enrolment_client: EnrolmentClient,
+        offer_check: OfferCheck,
+        trainer: Trainer,
+        updates: UpdateStore,
+        submission: Submission,
+        restrictions: Restrictions,
+        activity: ActivityTracker,
+        blocking: Blocking,
+    ) -> None:
+        self._gate = gate
+        self._clock = clock
+        self._enrolment_client = enrolment_client
+        self._offer_check = offer_check
+        self._trainer = trainer
+        self._updates = updates
+        self._submission = submission
+        self._restrictions = restrictions
+        self._activity = activity
+        self._blocking = blocking
+        self._client: AggregatorClient | None = None
+
+    async def run(self, *, hold_s: int, override: bool, group_wait_s: int) -> CycleResult:
+        """Make one cycle; the parameters are those of `RoundRunner.run`."""
+        self._restrictions.is_overridden = override
+        permit = self._gate.permit()  # 1.
+        self._enrolment_client.check_joined()
+        if reasons := self._restrictions.on_sending():
+            return waiting(reasons)
+        try:
+            self._client = client = await self._enrolment_client.connect(permit)  # 2.
+            resent = await self._submission.resend(permit, client)  # 3.
+            if resent is not None:
+                return resent
+            return await self._contribute(permit, client, hold_s, group_wait_s)
+        finally:
+            self.disconnect()
+            self._activity.finish()
+
+    def disconnect(self) -> None:
+        """Close the connection of the cycle under way: nothing more leaves over it."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    async def _contribute(
+        self, permit: Permit, client: "AggregatorClient", hold_s: int, group_wait_s: int
+    ) -> CycleResult:
+        """Steps 4 to 7.
+
+        In `secagg` mode it polls twice or more: once to learn the model, again to say that the
+        update for it is ready.
+        """
+        from agent.protocol.messages import Mode
+
+        task = self._enrolment_client.task
+        is_secagg = task.mode is Mode.SECAGG
+        has_trained, bytes_down = False, 0
+        poll_until = self._clock.monotonic() + group_wait_s
+        while True:
+            permit.check()
+            is_ready = is_secagg and self._is_usable(hold_s)
+            offer = await self._poll(client, is_ready=is_ready)  # 4.
+            config = self._offer_check.accepted_round(offer, task)
+            result = self._offer_check.refusal(offer, config, task)
+            if result is None and not self._updates.fits(offer.model_digest):
+                if has_trained:
+                    result = _backed_off("The model changed while this device was training on it.")
+                else:
+                    result, fetched = await self._train(permit, client, offer, task)  # 5. and 6.
+                    has_trained, is_ready, bytes_down = True, False, bytes_down + fetched
+            if result is None and (reasons := self._not_yet(hold_s)):
+                result = waiting(reasons)
+            if result is None and (is_ready or not is_secagg):
+                result = await self._submission.submit(permit, client, offer, config, poll_until)
+            if result is not None:
+                return replace(
+                    result, bytes_down=result.bytes_down + bytes_down, next_poll_s=offer.next_poll_s
+                )
+
+    async def _poll(self, client: "AggregatorClient", *, is_ready: bool) -> "Offer":
+        """4. The server's offer; `is_ready` tells it of the finished update."""
+        update = self._updates.current
+        if not is_ready or update is None:
+            return await self._blocking(client.offer)
+        return await self._blocking(lambda: client.offer(ready=True, trained=update.model_version))
+
+    async def _train(
+        self, permit: Permit, client: "AggregatorClient", offer: "Offer", task: "Task"
+    ) -> tuple[CycleResult | None, int]:
+        """5. and 6. What ends the cycle, if anything, and the bytes of a model that was fetched.
+
+        An interruption is no fault.
+        """
+        if reasons := self._restrictions.on_training():
+            return waiting(reasons), 0
+        model, fetched = await self._enrolment_client.model(permit, client, offer, task)
+        try:
+            await self._trainer.train(permit, task, model)
+        except UserActionError as error:
+            if error.code not in ("TRAINING_INTERRUPTED", "TRAINING_ELSEWHERE"):
+                raise
+            reasons = self._restrictions.on_training()
+            return (waiting(reasons) if reasons else _backed_off(error.message)), fetched
+        return None, fetched
+
+    def _is_usable(self, hold_s: int) -> bool:
+        return self._updates.current is not None and self._updates.hold_reason(hold_s) is None
+
+    def _not_yet(self, hold_s: int) -> tuple[Reason, ...]:
+        """Why the finished update is not submitted now."""
+        held = self._updates.hold_reason(hold_s)
+        return (held,) if held is not None else self._restrictions.on_sending()
+
+
+def _backed_off(text: str) -> CycleResult:
+    return waiting((Reason(ReasonCode.BACKOFF, text),))

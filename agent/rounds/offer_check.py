@@ -1,0 +1,105 @@
+"""Whether this device takes up a server's offer: within what was agreed, within its own bounds,
+and worth training for.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from agent.clock import Clock
+from agent.errors import PeerError
+from agent.reasons import Reason, ReasonCode
+from agent.rounds.budget_gate import BudgetGate
+from agent.rounds.outcome import CycleResult, Outcome, already_contributed
+from agent.store.ledger import Ledger
+from agent.store.samples import Samples
+
+if TYPE_CHECKING:
+    from agent.privacy.policy import DeviceLimits
+    from agent.protocol.messages import RoundConfig, Task
+    from agent.transport.answers import Offer
+
+
+class OfferCheck:
+    """Judges offers; changes nothing but the price noted by the budget gate."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        ledger: Ledger,
+        samples: Samples,
+        limits: "Callable[[], DeviceLimits]",
+        budget_gate: BudgetGate,
+    ) -> None:
+        self._clock = clock
+        self._ledger = ledger
+        self._samples = samples
+        self._limits = limits
+        self._budget_gate = budget_gate
+
+    def accepted_round(self, offer: "Offer", task: "Task") -> "RoundConfig | None":
+        """The round on offer; None when none is open for this device now.
+
+        Raises PeerError TASK_CHANGED, OFFER_INCONSISTENT, ROUND_OLDER and the codes of
+        agent.privacy.policy when the offer breaks what was agreed or this device's bounds.
+        """
+        if offer.task != task:
+            raise PeerError(
+                "TASK_CHANGED",
+                "The server asks for another task than the one this device joined.",
+                "Ask for a new invitation.",
+            )
+        if offer.round is None:
+            return None
+        # numpy-free, but it pulls in the privacy arithmetic: only where a round is on offer.
+        from agent.privacy.policy import check_config
+        from agent.protocol.messages import Mode
+
+        config = offer.round
+        check_config(config, task, self._limits())
+        if (config.model_version, config.model_digest) != (offer.model_version, offer.model_digest):
+            raise PeerError(
+                "OFFER_INCONSISTENT",
+                "The server's offer contradicts itself.",
+                "Nothing was sent. Tell the operator.",
+            )
+        if config.round_id < self._ledger.newest_round(config.task_id):
+            raise PeerError(
+                "ROUND_OLDER",
+                "The server offers a round older than one already answered.",
+                "Nothing was sent. Tell the operator.",
+            )
+        if config.mode is Mode.LOCAL and (
+            offer.status != "open" or not config.opens_at <= self._clock.now() < config.closes_at
+        ):
+            return None
+        return config
+
+    def refusal(
+        self, offer: "Offer", config: "RoundConfig | None", task: "Task"
+    ) -> CycleResult | None:
+        """What ends the cycle before anything is trained; None when nothing does.
+
+        No round is open, it was answered already, the budget gate refuses, or rows are missing.
+        Raises UserActionError when the server knows of a contribution that the ledger does not.
+        """
+        from agent.protocol.messages import Mode
+
+        if config is None and task.mode is Mode.LOCAL:
+            return CycleResult(Outcome.NO_ROUND, "No round is open now.")
+        if config is not None:
+            has_contributed = self._ledger.has_met(config.task_id, config.round_id)
+            if offer.contributed and not has_contributed:
+                raise self._ledger.contradicted()
+            if has_contributed:
+                return already_contributed(config.round_id)
+        return self._budget_gate.refusal(
+            task.task_id, offer.model_digest, config
+        ) or self._too_few_rows(task)
+
+    def _too_few_rows(self, task: "Task") -> CycleResult | None:
+        counts = self._samples.counts()
+        if counts.total >= task.min_rows:
+            return None
+        text = f"{counts.total} training rows are here; {task.min_rows} are needed."
+        reason = Reason(ReasonCode.NOTHING_TO_LEARN, text, f"{counts.total} rows", "samples")
+        return CycleResult(Outcome.NOTHING_TO_LEARN, text, (reason,))

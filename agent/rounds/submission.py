@@ -1,0 +1,120 @@
+"""Brings finished updates to the server: those stored in the outbox, and a new one by the way of
+its task.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from agent.clock import Clock
+from agent.consent.gate import Permit
+from agent.enrolment.client import EnrolmentClient
+from agent.errors import InternalError
+from agent.reasons import Reason, ReasonCode
+from agent.rounds.activity import ActivityTracker
+from agent.rounds.join_window import JoinWindow, join_window
+from agent.rounds.local_round import LocalRound
+from agent.rounds.outbox import Outbox, send_stored
+from agent.rounds.outcome import CycleResult, Outcome
+from agent.rounds.secagg_round import GroupTrust, SecaggRound
+from agent.rounds.update_store import UpdateStore
+
+if TYPE_CHECKING:
+    from agent.protocol.messages import RoundConfig
+    from agent.transport.answers import Offer
+    from agent.transport.client import AggregatorClient
+
+MIN_READY_POLL_S = 2
+"""A cycle that waits for its group to be announced polls no more often than this."""
+
+
+class Submission:
+    """Submits an update in the mode of its task, and settles what becomes of it."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        enrolment_client: EnrolmentClient,
+        outbox: Outbox,
+        local: LocalRound,
+        secagg: SecaggRound,
+        updates: UpdateStore,
+        activity: ActivityTracker,
+        changed: Callable[[], None],
+        sleep: Callable[[float], Awaitable[None]],
+        draw: Callable[[], float],
+    ) -> None:
+        """`draw` is uniform in [0, 1): when this device comes within a join window."""
+        self._clock = clock
+        self._enrolment_client = enrolment_client
+        self._outbox = outbox
+        self._local = local
+        self._secagg = secagg
+        self._updates = updates
+        self._activity = activity
+        self._changed = changed
+        self._sleep = sleep
+        self._draw = draw
+
+    async def resend(self, permit: Permit, client: "AggregatorClient") -> CycleResult | None:
+        """Send again what was charged but not acknowledged; the last result, None when there was
+        nothing.
+        """
+        result = None
+        for entry in self._outbox.waiting():
+            result = await send_stored(self._outbox, permit, client, entry.attempt, entry.round_id)
+            self._changed()
+            self._updates.settle(result)
+        return result
+
+    async def submit(
+        self,
+        permit: Permit,
+        client: "AggregatorClient",
+        offer: "Offer",
+        config: "RoundConfig | None",
+        poll_until: float,
+    ) -> CycleResult | None:
+        """Submit the finished update; None when no group meets yet: poll again.
+
+        `poll_until` (monotonic) ends the polling; then the result is READY.
+        """
+        from agent.protocol.messages import Mode
+
+        update, now = self._updates.current, self._clock.monotonic()
+        if update is None:
+            raise InternalError("NOTHING_TRAINED", "Training left nothing behind.")
+        is_local = config is not None and config.mode is Mode.LOCAL
+        window = (
+            None
+            if config is None
+            else join_window(offer.join_opens, offer.join_closes, offer.time, self._draw())
+        )
+        if window is None and not is_local and now < poll_until:
+            self._activity.finish()
+            await self._sleep(max(MIN_READY_POLL_S, min(offer.next_poll_s, poll_until - now)))
+            return None
+        result = None
+        try:
+            if config is not None and is_local:
+                result = await self._local.submit(permit, client, config, update)
+            elif config is not None and window is not None and window.is_near:
+                trust = GroupTrust(
+                    self._enrolment_client.ca_pem, self._enrolment_client.revoked(offer.crl_pem)
+                )
+                result = await self._secagg.submit(permit, client, config, update, window, trust)
+            else:
+                return self._ready(window)
+        finally:
+            self._changed()
+            self._updates.settle(result)
+        return result
+
+    def _ready(self, window: JoinWindow | None) -> CycleResult:
+        """A finished update without a group: it meets later, or the server has not said when."""
+        if window is None:
+            text, until = "The update is finished; the server says when a group meets.", None
+        else:
+            text = "The update is finished and waits for its group to meet."
+            until = self._clock.now() + int(window.wait_s)
+        return CycleResult(Outcome.READY, text, (Reason(ReasonCode.NO_ROUND, text, until=until),))
