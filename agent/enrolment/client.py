@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from agent.models.store import ModelStore
     from agent.models.verify import VerifiedModel
     from agent.protocol.messages import Task
-    from agent.transport.answers import Offer
     from agent.transport.client import AggregatorClient
+    from agent.transport.statements import Offer
 
 log = logging.getLogger(__name__)
 

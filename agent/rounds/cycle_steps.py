@@ -36,8 +36,8 @@ from agent.transport.blocking import Blocking
 
 if TYPE_CHECKING:
     from agent.protocol.messages import Task
-    from agent.transport.answers import Offer
     from agent.transport.client import AggregatorClient
+    from agent.transport.statements import Offer
 
 
 class CycleSteps:

@@ -16,7 +16,7 @@ from agent.store.samples import Samples
 if TYPE_CHECKING:
     from agent.privacy.policy import DeviceLimits
     from agent.protocol.messages import RoundConfig, Task
-    from agent.transport.answers import Offer
+    from agent.transport.statements import Offer
 
 
 class OfferCheck:

@@ -70,7 +70,7 @@ class Outbox:
             raise UserActionError(
                 "WITHDRAWN",
                 "The update was withdrawn before it was sent.",
-                "Nothing is to be done.",
+                "No action is needed.",
             )
         permit.check()
         try:

@@ -20,8 +20,8 @@ from agent.rounds.update_store import UpdateStore
 
 if TYPE_CHECKING:
     from agent.protocol.messages import RoundConfig
-    from agent.transport.answers import Offer
     from agent.transport.client import AggregatorClient
+    from agent.transport.statements import Offer
 
 MIN_READY_POLL_S = 2
 """A cycle that waits for its group to be announced polls no more often than this."""

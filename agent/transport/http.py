@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import requests
 
 from agent.errors import AegisError, OperatorActionError, PeerError, UserActionError
-from agent.transport.answers import Answer
 from agent.transport.isolated_session import IsolatedSession
 from agent.transport.open_sockets import OpenSockets
 from agent.transport.pinned_adapter import PinnedAdapter
 from agent.transport.request_deadline import RequestDeadline
+from agent.transport.responses import HttpResponse
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
@@ -77,7 +77,7 @@ class PinnedSession:
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
         max_bytes: int,
-    ) -> Answer:
+    ) -> HttpResponse:
         """Send one request and read the whole response.
 
         Raises UserActionError OFFLINE, OperatorActionError SERVER_CERTIFICATE or REJECTED_IDENTITY,
@@ -96,7 +96,7 @@ class PinnedSession:
                 allow_redirects=False,
             ) as response:
                 body_read = _read_body(response, max_bytes)
-                return Answer(response.status_code, response.headers, body_read)
+                return HttpResponse(response.status_code, response.headers, body_read)
         except OSError as error:  # requests' own errors included
             raise _explain(error) from error
         finally:

@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 from agent.clock import Clock
 from agent.errors import AegisError, PeerError
 from agent.protocol.messages import RoundConfig
-from agent.transport.answers import RetryLater
+from agent.transport.responses import RetryLater
 
 T = TypeVar("T")
 REPEAT_S = 2.0

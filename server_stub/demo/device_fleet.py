@@ -24,8 +24,8 @@ from agent.privacy.policy import DeviceLimits
 from agent.privacy.zcdp import epsilon
 from agent.protocol.messages import Mode
 from agent.rounds.outcome import Outcome
-from agent.transport.answers import MAX_JSON_BYTES, Answer, Receipt
 from agent.transport.client import AggregatorClient
+from agent.transport.statements import Receipt
 from server_stub.demo.inprocess_worker import InProcessWorker
 from server_stub.simulation.data import Share
 
@@ -68,6 +68,11 @@ class Traffic:
     up: int = 0
     down: int = 0
 
+    def count(self, up: int, down: int) -> None:
+        """Add one exchange."""
+        self.up += up
+        self.down += down
+
 
 @dataclass(frozen=True)
 class DeviceResult:
@@ -90,9 +95,8 @@ class DeviceResult:
 
 
 class DemoClient(AggregatorClient):
-    """The device's own client, with a meter; it can be told to vanish before a message."""
+    """The device's own client; it can drop out before a message."""
 
-    traffic: Traffic
     vanish_before: str = ""
     of_earlier_rounds: frozenset[str] = frozenset()
     """SHA-256 of updates that are only settled now: the device does not vanish over them."""
@@ -107,26 +111,6 @@ class DemoClient(AggregatorClient):
         """As the parent."""
         self._vanish(phase)
         super().send_phase(round_id, phase, body)
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        body: bytes = b"",
-        headers: dict[str, str] | None = None,
-        *,
-        max_bytes: int = MAX_JSON_BYTES,
-    ) -> Answer:
-        answer = super()._send(method, path, body, headers, max_bytes=max_bytes)
-        self.traffic.up += len(body)
-        self.traffic.down += len(answer.body)
-        return answer
-
-    def public_file(self, path: str, max_bytes: int) -> bytes | None:
-        """As the parent."""
-        content = super().public_file(path, max_bytes)
-        self.traffic.down += len(content or b"")
-        return content
 
     def _vanish(self, phase: str) -> None:
         if phase == self.vanish_before:
@@ -220,12 +204,9 @@ class Device:
     def _client(
         self, server: str, ca_pem: str, signing_key: str, identity: "Identity | None"
     ) -> AggregatorClient:
-        client = DemoClient(server, ca_pem, signing_key, identity)
-        client.traffic, client.vanish_before, client.of_earlier_rounds = (
-            self.traffic,
-            self.vanish_before,
-            self._of_earlier_rounds,
-        )
+        client = DemoClient(server, ca_pem, signing_key, identity, meter=self.traffic.count)
+        client.vanish_before = self.vanish_before
+        client.of_earlier_rounds = self._of_earlier_rounds
         return client
 
 

@@ -23,7 +23,7 @@ from agent.protocol.issuance import LogHead, head_bytes
 from agent.protocol.log_tree import Tree, leaf_hash
 from agent.protocol.messages import Mode, RoundConfig, Task
 from agent.protocol.signing import Context, public_hex, sign
-from agent.transport.answers import ModelDownload, Offer, Receipt, Registration
+from agent.transport.statements import ModelDownload, Offer, Receipt, Registration
 from tests.fakes.ca import TestAuthority
 
 TASK = Task("demo-task", "pehdr29/fixed-v1", "logistic", 116, Mode.LOCAL, 20, 100, 1000, 10)

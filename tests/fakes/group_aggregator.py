@@ -14,7 +14,7 @@ from agent.errors import PeerError, UserActionError
 from agent.privacy.plan import plan_secagg
 from agent.privacy.policy import DeviceLimits
 from agent.protocol.messages import Mode
-from agent.transport.answers import Offer
+from agent.transport.statements import Offer
 from server_stub.ca.certificates import revocation_list
 from server_stub.secagg.group import JoinPhase
 from tests.fakes.aggregator import FakeAggregator, FakeClient

@@ -15,8 +15,8 @@ from agent.identity.keystore import MemoryKeyStore
 from agent.protocol.limits import MAX_OFFER_BYTES
 from agent.protocol.messages import Mode, Task
 from agent.protocol.signing import Context, public_hex, sign
-from agent.transport.answers import RetryLater
 from agent.transport.client import AggregatorClient
+from agent.transport.responses import RetryLater
 from tests.fakes.https_server import Scripted
 
 DEVICE = "urn:uuid:6c1f2b3e-0000-4000-8000-000000000001"

@@ -9,7 +9,7 @@ import pytest
 
 from agent.errors import PeerError, UserActionError
 from agent.protocol.messages import Mode, RoundConfig
-from agent.transport.answers import RetryLater
+from agent.transport.responses import RetryLater
 from agent.transport.round_session import Claim, RoundSession
 
 CONFIG = RoundConfig(

@@ -11,7 +11,8 @@ from agent.enrolment import renewal
 from agent.errors import AegisError
 from agent.identity.identity import IdentityFile
 from agent.identity.keystore import MemoryKeyStore
-from agent.transport.client import MAX_NONCES, AggregatorClient
+from agent.transport.client import AggregatorClient
+from agent.transport.connection import MAX_NONCES
 from tests.fakes.ca import DAY, now
 from tests.fakes.https_server import Scripted
 from tests.fakes.nonces import Nonces

@@ -13,8 +13,8 @@ from agent.errors import AegisError
 from agent.models.repository import ModelRepository
 from agent.models.verify import Floor, verify_model
 from agent.protocol.envelope import decode, encode
-from agent.transport.answers import RetryLater
 from agent.transport.client import AggregatorClient
+from agent.transport.responses import RetryLater
 from server_stub.config.limits import Rate, Rates
 from tests.fakes.clock import FakeClock
 from tests.fakes.live_server import LiveServer

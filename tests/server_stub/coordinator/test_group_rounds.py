@@ -15,7 +15,7 @@ from agent.privacy.codec import noise_sd
 from agent.protocol import codec, envelope
 from agent.protocol.messages import Mode
 from agent.protocol.revocations import read_revocations
-from agent.transport.answers import RetryLater
+from agent.transport.responses import RetryLater
 from server_stub.ca.authority import Authority
 from server_stub.config.limits import Rate, Rates
 from server_stub.coordinator import driver

@@ -1,0 +1,199 @@
+"""How requests reach the aggregator: one pinned connection, opened late, and signatures over the
+server's nonces.
+
+1. Nothing is opened, read or imported before the first request.
+2. Every request that changes something is signed over a nonce of the server's
+   (agent.protocol.http_signature). Each response brings the next nonce; where it is missing or too
+   old, one is requested. A request refused for its nonce goes out again with the same body under a
+   fresh nonce.
+3. Once closed, it sends nothing more and holds no key.
+
+Blocking: call from an executor, one call at a time; only `close` may come from another thread.
+"""
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from agent.clock import Clock, SystemClock
+from agent.errors import InternalError, PeerError
+from agent.protocol.http_signature import REPLAY_NONCE, sign_request
+from agent.transport.responses import (
+    MAX_JSON_BYTES,
+    HttpResponse,
+    checked,
+    json_object,
+    problem,
+)
+
+if TYPE_CHECKING:
+    from agent.identity.identity import Identity
+    from agent.transport.http import PinnedSession, Timeouts
+
+JSON_TYPE = "application/json"
+NONCE_LIFE_S = 45.0
+"""The server's nonces live for 60 s; an older one would expire on its way."""
+NONCE_CODES = frozenset({"NONCE_MISSING", "NONCE_EXPIRED", "NONCE_SPENT"})
+MAX_NONCES = 3
+"""How often one request is tried under a fresh nonce."""
+_SUCCESS = frozenset({200, 201, 202, 204, 304})
+
+
+class AggregatorConnection:
+    """Sends requests under a device's identity, or under none."""
+
+    def __init__(
+        self,
+        server: str,
+        ca_pem: str,
+        identity: "Identity | None" = None,
+        *,
+        proxy: str = "",
+        timeouts: "Timeouts | None" = None,
+        clock: Clock | None = None,
+        meter: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """`meter` takes the body bytes of each successful request and of its response."""
+        self._server = server
+        self._ca_pem = ca_pem
+        self._identity = identity
+        self._proxy = proxy
+        self._timeouts = timeouts
+        self._clock = clock or SystemClock()
+        self._meter = meter
+        self._session: PinnedSession | None = None
+        self._is_closed = False
+        self._nonce = ""
+        self._nonce_until = 0.0
+        self.shows_certificate = identity is not None
+
+    @property
+    def identity(self) -> "Identity | None":
+        """Whose connection this is; None once it is closed."""
+        return self._identity
+
+    def get(self, path: str, max_bytes: int = MAX_JSON_BYTES) -> HttpResponse:
+        """Read `path`. Raises the problem that the server reports."""
+        return self.send("GET", path, max_bytes=max_bytes)
+
+    def post_json(self, path: str, value: dict[str, str]) -> HttpResponse:
+        """Send a JSON object, unsigned."""
+        return self.send("POST", path, to_json(value), {"Content-Type": JSON_TYPE})
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: dict[str, str] | None = None,
+        *,
+        max_bytes: int = MAX_JSON_BYTES,
+    ) -> HttpResponse:
+        """Send a request, unsigned. Raises the problem that the server reports."""
+        response = self._open().send(method, path, body=body, headers=headers, max_bytes=max_bytes)
+        self._keep_nonce(response.headers.get(REPLAY_NONCE, ""))
+        if response.status >= 400:
+            raise problem(response)
+        if response.status not in _SUCCESS:
+            raise PeerError(
+                "SERVER_ERROR",
+                f"The server answered with status {response.status}.",
+                "Tell the operator.",
+            )
+        self._measure(body, response)
+        return response
+
+    def send_signed(
+        self, method: str, path: str, body: bytes, content_type: str = JSON_TYPE
+    ) -> HttpResponse:
+        """Send a request signed by the identity's key, under a fresh nonce where one is refused.
+
+        Raises InternalError NO_IDENTITY and the problem that the server reports.
+        """
+        identity = self._identity
+        if identity is None:
+            raise InternalError("NO_IDENTITY", "A signed request needs an identity.")
+        tries = MAX_NONCES
+        while True:
+            tries -= 1
+            headers = sign_request(
+                method,
+                urlsplit(self._server).netloc,
+                path,
+                content_type,
+                body,
+                device_id=identity.device_id,
+                nonce=self._take_nonce(identity.device_id),
+                created=self._clock.now(),
+                sign=identity.signer.sign,
+            )
+            try:
+                return self.send(method, path, body, headers)
+            except PeerError as error:
+                if error.code not in NONCE_CODES or not tries:
+                    raise
+
+    def public_file(self, path: str, max_bytes: int) -> bytes | None:
+        """A public file; None when there is none."""
+        response = self._open().send("GET", path, max_bytes=max_bytes)
+        if response.status == 404:
+            return None
+        if response.status != 200:
+            raise problem(response)
+        self._measure(b"", response)
+        return response.body
+
+    def hide_certificate(self) -> None:
+        """Continue over a new connection that shows no certificate; signatures stay."""
+        self.shows_certificate = False
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def close(self) -> None:
+        """End what is under way, forget the key, and send nothing ever after.
+
+        May be called from another thread.
+        """
+        self._is_closed = True
+        if self._session is not None:
+            self._session.close()
+        self._identity = None
+
+    def _measure(self, body: bytes, response: HttpResponse) -> None:
+        if self._meter is not None:
+            self._meter(len(body), len(response.body))
+
+    def _take_nonce(self, device_id: str) -> str:
+        """A nonce that was not used before and is not about to expire."""
+        if not self._nonce or self._clock.monotonic() > self._nonce_until:
+            response = self.post_json("/api/v1/challenge", {"device_id": device_id})
+            self._keep_nonce(str(checked(json_object(response), nonce=str)["nonce"]))
+        nonce, self._nonce = self._nonce, ""
+        return nonce
+
+    def _keep_nonce(self, nonce: str) -> None:
+        self._nonce, self._nonce_until = nonce, self._clock.monotonic() + NONCE_LIFE_S
+
+    def _open(self) -> "PinnedSession":
+        if self._session is None:
+            from agent.transport.http import PinnedSession
+            from agent.transport.tls import client_context
+
+            if self._identity is not None and self._identity.not_after <= self._clock.now():
+                self.shows_certificate = False
+            context = client_context(
+                self._ca_pem, self._identity if self.shows_certificate else None
+            )
+            self._session = PinnedSession(
+                self._server, context, proxy=self._proxy, timeouts=self._timeouts
+            )
+        if self._is_closed:  # checked last: `close` may come while the session is being made
+            self._session.close()
+        return self._session
+
+
+def to_json(value: dict[str, str]) -> bytes:
+    """A request's body."""
+    return json.dumps(value).encode()

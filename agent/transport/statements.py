@@ -1,0 +1,164 @@
+"""What the server states to a device: strict values, their signatures and fields checked before
+anyone sees them.
+"""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from agent.protocol.messages import RoundConfig, Task
+from agent.protocol.signing import Context, verify
+from agent.transport.responses import HttpResponse, bad_response, checked, json_object
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What enrolment gave."""
+
+    device_id: str
+    certificate_pem: str
+    ca_pem: str
+    erase_secret: str
+    task: Task
+    signing_key: str
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A signed statement of what the server would like."""
+
+    status: str
+    """"open" or "wait"."""
+    next_poll_s: int
+    task: Task
+    model_version: int
+    model_digest: str
+    round: RoundConfig | None
+    contributed: bool
+    time: int
+    """The server's clock, seconds since the epoch."""
+    join_opens: int = 0
+    join_closes: int = 0
+    """When the round's group meets, by the server's clock; 0 and 0: no meeting is announced."""
+    crl_pem: str = ""
+    """The authority's signed list of revoked certificates, unchecked
+    (agent.protocol.revocations)."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The server's signed word that it holds an update."""
+
+    task_id: str
+    round_id: int
+    device_id: str
+    body_sha256: str
+    bytes: int
+    received_at: int
+    signature: str
+
+
+@dataclass(frozen=True)
+class ModelDownload:
+    """A model as it came, unchecked (agent.models.verify)."""
+
+    metadata: bytes
+    signature: str
+    model: bytes
+
+
+def read_registration(response: HttpResponse, ca_pem: str, signing_key: str) -> Registration:
+    """A registration that fits the invitation's `ca_pem` and, where it named one, `signing_key`.
+
+    Raises PeerError BAD_ANSWER, BAD_MESSAGE.
+    """
+    fields = checked(
+        json_object(response),
+        device_id=str,
+        certificate_pem=str,
+        ca_pem=str,
+        erase_secret=str,
+        task=dict,
+        signing_key=str,
+    )
+    _check_ca(fields, ca_pem)
+    if signing_key and fields["signing_key"] != signing_key:
+        raise bad_response("the signing key is not the invitation's")
+    return Registration(**{**fields, "task": Task.from_json(fields["task"])})
+
+
+def read_renewal(response: HttpResponse, ca_pem: str) -> str:
+    """The renewed certificate as PEM. Raises PeerError BAD_ANSWER."""
+    fields = checked(json_object(response), certificate_pem=str, ca_pem=str)
+    _check_ca(fields, ca_pem)
+    return str(fields["certificate_pem"])
+
+
+def read_offer(response: HttpResponse, signing_key: str) -> Offer:
+    """An offer under the server's signature. Raises PeerError BAD_ANSWER, BAD_SIGNATURE."""
+    outer = checked(json_object(response), offer=dict, signature=str, crl_pem=str)
+    verify(signing_key, Context.OFFER, outer["offer"], outer["signature"])
+    fields = checked(
+        outer["offer"],
+        status=str,
+        next_poll_s=int,
+        task=dict,
+        model_version=int,
+        model_digest=str,
+        round=dict | None,
+        contributed=bool,
+        time=int,
+        join_opens=int,
+        join_closes=int,
+    )
+    if fields["status"] not in ("open", "wait") or fields["next_poll_s"] < 0:
+        raise bad_response("status or next_poll_s out of range")
+    config = None if fields["round"] is None else RoundConfig.from_json(fields["round"])
+    return Offer(
+        **{
+            **fields,
+            "task": Task.from_json(fields["task"]),
+            "round": config,
+            "crl_pem": outer["crl_pem"],
+        }
+    )
+
+
+def read_receipt(
+    response: HttpResponse, signing_key: str, body: bytes, device_id: str | None
+) -> Receipt:
+    """The signed receipt for `body`, sent by `device_id` (None: by a client closed meanwhile).
+
+    Raises PeerError BAD_ANSWER, BAD_SIGNATURE.
+    """
+    outer = checked(json_object(response), receipt=dict, signature=str)
+    verify(signing_key, Context.RECEIPT, outer["receipt"], outer["signature"])
+    fields = checked(
+        outer["receipt"],
+        task_id=str,
+        round_id=int,
+        device_id=str,
+        body_sha256=str,
+        bytes=int,
+        received_at=int,
+    )
+    receipt = Receipt(**fields, signature=outer["signature"])
+    expected = (hashlib.sha256(body).hexdigest(), len(body), device_id or receipt.device_id)
+    if (receipt.body_sha256, receipt.bytes, receipt.device_id) != expected:
+        raise bad_response("the receipt is for another update")
+    return receipt
+
+
+def read_model(response: HttpResponse) -> ModelDownload:
+    """A model with the metadata that its headers carry. Raises PeerError BAD_ANSWER."""
+    try:
+        metadata = base64.urlsafe_b64decode(response.headers["X-Model-Metadata"].encode())
+        return ModelDownload(metadata, response.headers["X-Model-Signature"], response.body)
+    except (KeyError, ValueError) as error:
+        raise bad_response("the model's headers") from error
+
+
+def _check_ca(fields: dict[str, Any], ca_pem: str) -> None:
+    if fields["ca_pem"].split() != ca_pem.split():
+        raise bad_response("the certificate authority is not the invitation's")
