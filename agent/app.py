@@ -33,6 +33,8 @@ from agent.consent.gate import Gate
 from agent.consent.record import Record
 from agent.container import Agent
 from agent.enrolment.client import EnrolmentClient
+from agent.enrolment.log_audit import LogAuditor
+from agent.enrolment.model_fetcher import ModelFetcher
 from agent.enrolment.scanning_models import ScanningModels
 from agent.identity.key_store_choice import KeyStoreChoice
 from agent.models.store import ModelStore
@@ -140,8 +142,14 @@ def build(
         effective=effective,
         values=values,
         identity_file=keys.identity_file,
-        models=lambda: models,
-        repository=lambda root_sha256, client: _repository(home, clock, root_sha256, client),
+        model_fetcher=ModelFetcher(
+            effective,
+            models,
+            lambda root_sha256, client: _repository(home, clock, root_sha256, client),
+            pool.run,
+            signals.changed,
+        ),
+        log_auditor=LogAuditor(clock, values, pool.run),
         client_factory=connections.client,
         blocking=pool.run,
         changed=signals.changed,

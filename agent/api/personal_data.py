@@ -49,7 +49,7 @@ class PersonalDataMethods:
             permit = self.gate.permit()
             # A withdrawal ends the request.
             from_server = await self.runner.gather(
-                permit, self.enrolment_client.held_by_server(permit)
+                permit, self.enrolment_client.server_data(permit)
             )
         document = {**self.document.document(), "server": from_server}
         content = json.dumps(document, indent=1, ensure_ascii=False).encode()

@@ -1,33 +1,106 @@
-"""Looks the enrolment authority over: a new head of its log, this device's certificate in it, and
-nothing of the past changed.
+"""Audits the enrolment authority: its issuance log has a new head, this device's certificate is in
+it, and nothing of the past has changed.
+
+1. Once a day, and for every new certificate.
+2. A log that contradicts what this device saw before ends the connection (PeerError ISSUANCE_LOG).
+3. A log that cannot be fetched now is audited the next time.
 """
 
+import hashlib
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from agent.protocol.issuance import LogHead, check_entry, check_growth, read_head, refused
+from agent.clock import Clock
+from agent.consent.gate import Permit
+from agent.errors import AegisError
+from agent.store.values import Values
+from agent.transport.blocking import Blocking
 
 if TYPE_CHECKING:
+    from agent.protocol.issuance import LogHead
     from agent.transport.client import AggregatorClient
 
+log = logging.getLogger(__name__)
+
 AUDIT_PERIOD_S = 24 * 3600
-Ask = Callable[[Callable[[], dict[str, Any]]], Awaitable[dict[str, Any]]]
+ISSUANCE_LOG = "issuance_log"
+"""Value in the store: the head of the authority's log at the last audit."""
+Request = Callable[[Callable[[], dict[str, Any]]], Awaitable[dict[str, Any]]]
 """Makes one blocking request off the event loop, or raises when none may be made any more."""
 
 
-async def audit(
-    ask: Ask, client: "AggregatorClient", ca_pem: str, certificate_sha256: str, seen: LogHead | None
-) -> LogHead:
-    """The head to remember; `seen` is the one of the last time.
+class LogAuditor:
+    """Remembers the last head that it saw and audits the next one."""
 
-    Raises PeerError ISSUANCE_LOG, and what `ask` and `client` raise.
+    def __init__(self, clock: Clock, values: Values, blocking: Blocking) -> None:
+        self._clock = clock
+        self._values = values
+        self._blocking = blocking
+
+    async def audit(
+        self, permit: Permit, client: "AggregatorClient", ca_pem: str, certificate_sha256: str
+    ) -> None:
+        """Audit the log where that is due.
+
+        Raises PeerError ISSUANCE_LOG, UserActionError NO_CONSENT.
+        """
+        from agent.protocol.issuance import LogHead
+
+        last, now = self._values.get(ISSUANCE_LOG) or {}, self._clock.now()
+        authority = hashlib.sha256(ca_pem.encode()).hexdigest()
+        is_same_authority = last.get("authority") == authority
+        if (
+            is_same_authority
+            and last["certificate"] == certificate_sha256
+            and 0 <= now - last["at"] < AUDIT_PERIOD_S
+        ):
+            return
+
+        async def request(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+            permit.check()
+            return await self._blocking(call)
+
+        previous = LogHead(last["size"], last["root"]) if is_same_authority else None
+        try:
+            head = await check_log(request, client, ca_pem, certificate_sha256, previous)
+        except AegisError as error:
+            if error.code == "ISSUANCE_LOG":
+                raise
+            permit.check()
+            log.warning("issuance_log.not_checked code=%s", error.code)
+            return
+        self._values.put(
+            ISSUANCE_LOG,
+            {
+                "size": head.size,
+                "root": head.root,
+                "authority": authority,
+                "certificate": certificate_sha256,
+                "at": now,
+            },
+        )
+
+
+async def check_log(
+    request: Request,
+    client: "AggregatorClient",
+    ca_pem: str,
+    certificate_sha256: str,
+    previous: "LogHead | None",
+) -> "LogHead":
+    """The log's head now, proven to hold the certificate and to continue the `previous` head.
+
+    Raises PeerError ISSUANCE_LOG, and what `request` and `client` raise.
     """
-    head = read_head(await ask(client.log_head), ca_pem)
-    if seen is not None and head.size < seen.size:
+    from agent.protocol.issuance import check_entry, check_growth, read_head, refused
+
+    head = read_head(await request(client.log_head), ca_pem)
+    if previous is not None and head.size < previous.size:
         raise refused("is shorter than when this device last saw it")
-    check_entry(
-        head, await ask(lambda: client.log_proof(certificate_sha256, head.size)), certificate_sha256
-    )
-    if seen is not None:
-        check_growth(seen, head, await ask(lambda: client.log_consistency(seen.size, head.size)))
+    proof = await request(lambda: client.log_proof(certificate_sha256, head.size))
+    check_entry(head, proof, certificate_sha256)
+    if previous is not None:
+        growth = await request(lambda: client.log_consistency(previous.size, head.size))
+        check_growth(previous, head, growth)
     return head

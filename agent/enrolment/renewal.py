@@ -13,10 +13,10 @@ def renewal_due(identity: "Identity", now: int) -> bool:
 
 
 def renew(file: "IdentityFile", client: "AggregatorClient", ca_pem: str) -> None:
-    """Get and store the next certificate with a new key. An interruption at any point is made good
-    by calling it again.
+    """Get and store the next certificate, for a new key. Calling it again completes what an
+    interruption left.
 
-    `client` goes on with the identity that it was made with, so a round is finished with the key it
-    began with.
+    `client` keeps the identity that it was made with, so a round is finished with the key it began
+    with.
     """
     file.set_renewed(client.renew(file.renewal_csr_pem()), ca_pem)

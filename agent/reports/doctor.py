@@ -13,7 +13,7 @@ from agent.clock import Clock, utc
 from agent.conditions.interface import Conditions
 from agent.config.effective import EffectiveConfig
 from agent.consent.gate import Gate
-from agent.enrolment.client import ISSUANCE_LOG
+from agent.enrolment.log_audit import ISSUANCE_LOG
 from agent.errors import AegisError
 from agent.identity.key_store_choice import KeyStoreChoice
 from agent.models.store import ModelStore

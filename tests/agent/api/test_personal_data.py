@@ -16,7 +16,7 @@ async def test_p2_a_withdrawal_ends_an_export_that_asks_the_server(device, tmp_p
         asked.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(device.agent.enrolment_client, "held_by_server", answers_late)
+    monkeypatch.setattr(device.agent.enrolment_client, "server_data", answers_late)
     exporting = asyncio.create_task(
         device.call("export", path=str(tmp_path / "mine.json"), server=True)
     )

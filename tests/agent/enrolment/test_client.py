@@ -237,7 +237,7 @@ async def test_a_log_that_cannot_be_fetched_is_looked_at_later(device, monkeypat
     await device.join()
     with monkeypatch.context() as patch:
         patch.setattr(
-            "agent.enrolment.log_audit.audit",
+            "agent.enrolment.log_audit.check_log",
             lambda *_: (_ for _ in ()).throw(PeerError("SERVER_ERROR", "x", "y")),
         )
         await connect(device)

@@ -1,0 +1,114 @@
+"""Fetches the models that the operator signs: the one a round names, and newer ones for scanning.
+
+A model is verified before it is installed, against the pinned repository where the invitation names
+one, else against the operator's signing key (P8).
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from agent.config.effective import EffectiveConfig, Enrolment
+from agent.consent.gate import Permit
+from agent.errors import PeerError
+from agent.models.store import ModelStore
+from agent.transport.blocking import Blocking
+
+if TYPE_CHECKING:
+    from agent.models.repository import ModelRepository
+    from agent.models.verify import VerifiedModel
+    from agent.protocol.messages import Task
+    from agent.transport.client import AggregatorClient
+    from agent.transport.statements import Offer
+
+
+class ModelFetcher:
+    """Brings models into the model store."""
+
+    def __init__(
+        self,
+        effective: EffectiveConfig,
+        models: ModelStore,
+        repository: "Callable[[str, AggregatorClient], ModelRepository]",
+        blocking: Blocking,
+        changed: Callable[[], None],
+    ) -> None:
+        """`repository` takes the SHA-256 of the pinned root, and a client."""
+        self._effective = effective
+        self._models = models
+        self._repository = repository
+        self._blocking = blocking
+        self._changed = changed
+
+    async def model_of(
+        self,
+        permit: Permit,
+        client: "AggregatorClient",
+        enrolment: Enrolment,
+        offer: "Offer",
+        task: "Task",
+    ) -> "tuple[VerifiedModel, int]":
+        """The verified model that an offer names, and the bytes fetched for it (0 when it was
+        here).
+
+        Raises PeerError MODEL_NOT_THE_ROUNDS, and what server and verification raise.
+        """
+        store = self._models
+        current = await self._blocking(lambda: store.current(enrolment.signing_key, task))
+        if current is not None and current.sha256 == offer.model_digest:
+            return current, 0
+        permit.check()
+        model = await self._blocking(lambda: self._fetch(enrolment, store, client, task))
+        if (model.sha256, model.version) != (offer.model_digest, offer.model_version):
+            raise PeerError(
+                "MODEL_NOT_THE_ROUNDS",
+                "The server sent a model other than the one its round names.",
+                "Nothing was sent. Tell the operator.",
+            )
+        await self._blocking(lambda: store.install(model))
+        self._changed()
+        return model, len(model.content)
+
+    async def update(self, client: "AggregatorClient", root_sha256: str) -> bool:
+        """Install a newer model from the pinned repository; whether there was one.
+
+        Raises what server and repository raise.
+        """
+        store = self._models
+        repository = self._repository(root_sha256, client)
+        task = await self._blocking(repository.task)
+        floor = store.floor()
+        model = await self._blocking(lambda: repository.model(task, floor, floor.sha256))
+        self._effective.keep_task(task.to_json())
+        if model is None:
+            return False
+        await self._blocking(lambda: store.install(model))
+        self._changed()
+        return True
+
+    def _fetch(
+        self, enrolment: Enrolment, store: ModelStore, client: "AggregatorClient", task: "Task"
+    ) -> "VerifiedModel":
+        from agent.models.verify import verify_model
+
+        if enrolment.root_sha256:
+            model = self._repository(enrolment.root_sha256, client).model(task, store.floor())
+            if model is None:
+                raise _no_model()
+            return model
+        download = client.model()
+        if download is None:
+            raise _no_model()
+        return verify_model(
+            download.metadata,
+            download.signature,
+            download.model,
+            signing_key=enrolment.signing_key,
+            task=task,
+            floor=store.floor(),
+        )
+
+
+def _no_model() -> PeerError:
+    return PeerError(
+        "BAD_ANSWER", "The server sent no model.", "AegisAI tries again automatically."
+    )
