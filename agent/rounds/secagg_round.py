@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from agent.identity.identity import Identity
     from agent.privacy.policy import DeviceLimits
     from agent.protocol.messages import RoundConfig
-    from agent.secagg.client import Client
+    from agent.secagg.client import SecaggClient
     from agent.transport.client import AggregatorClient
     from agent.transport.round_session import Claim
 
@@ -59,7 +59,7 @@ class ActiveRound:
 
     config: "RoundConfig"
     identity: "Identity"
-    machine: "Client"
+    machine: "SecaggClient"
     is_known: bool = False
     """The server may have received something from this device."""
     is_charged: bool = False
@@ -153,10 +153,12 @@ class SecaggRound:
             self._is_busy = False
             self._active = None
 
-    def _machine(self, config: "RoundConfig", identity: "Identity", trust: GroupTrust) -> "Client":
-        from agent.secagg.client import Client
+    def _machine(
+        self, config: "RoundConfig", identity: "Identity", trust: GroupTrust
+    ) -> "SecaggClient":
+        from agent.secagg.client import SecaggClient
 
-        return Client(
+        return SecaggClient(
             config,
             identity.device_id,
             identity.certificate_pem,

@@ -25,7 +25,7 @@ from agent.protocol import envelope
 from agent.protocol.messages import RoundConfig
 from agent.protocol.packing import pack, packed_bytes
 from agent.protocol.states import GroupState
-from agent.secagg.client import Client
+from agent.secagg.client import SecaggClient
 from server_stub.ca import certificates
 from server_stub.secagg.group import JoinPhase
 from server_stub.simulation import data
@@ -166,7 +166,7 @@ class Authority:
         self._certificate = certificates.authority_certificate(self._key, "Simulation", self.now)
         self.pem = certificates.pem(self._certificate)
 
-    def device(self, config: RoundConfig, limits: DeviceLimits, number: int) -> Client:
+    def device(self, config: RoundConfig, limits: DeviceLimits, number: int) -> SecaggClient:
         """A device's machine with a fresh identity."""
         key, device_id = certificates.new_key(), f"urn:uuid:00000000-0000-4000-8000-{number:012d}"
         certificate = certificates.device_certificate(
@@ -178,7 +178,7 @@ class Authority:
             return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
         pem = certificates.pem(certificate)
-        return Client(
+        return SecaggClient(
             config, device_id, pem, self.pem, sign, limits=limits, entropy=os.urandom, now=self.now
         )
 
@@ -231,7 +231,9 @@ def opened_by_machines(
     return Outcome(tuple(charged), survivors, group.result.words, answered, *spread)
 
 
-def _said(client: Client, phase: str, heard: bytes, config: RoundConfig, words: Words) -> bytes:
+def _said(
+    client: SecaggClient, phase: str, heard: bytes, config: RoundConfig, words: Words
+) -> bytes:
     if phase == "masked":
         client.accept_shares(heard)
         header = {

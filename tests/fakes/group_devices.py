@@ -15,7 +15,7 @@ from agent.errors import AegisError
 from agent.privacy.policy import DeviceLimits, check_config
 from agent.privacy.seal import seal
 from agent.protocol.revocations import read_revocations
-from agent.secagg.client import Client
+from agent.secagg.client import SecaggClient
 from agent.transport.round_session import RoundSession
 from tests.fakes.timeouts import TIMEOUT_S, until
 
@@ -71,7 +71,7 @@ class GroupDevice:
         registration, now = self.enrolled.registration, int(time.time())
         revoked = read_revocations(offer.crl_pem, registration.ca_pem, offer.time).serials
         self.config = config
-        self.machine = Client(
+        self.machine = SecaggClient(
             config,
             self.device_id,
             registration.certificate_pem,

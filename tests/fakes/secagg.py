@@ -1,24 +1,31 @@
-"""Devices and a group that talk without a network: real keys, certificates and machines; only time
-is played.
+"""Devices and a group that talk without a network: real keys, certificates and state machines.
+
+`Fleet` plays honest rounds; `LyingAggregator` plays one honestly up to a phase and lets the test
+speak for the aggregator afterwards.
 """
 
-import hashlib
+import gc
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 
 import numpy as np
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.x509 import UniformResourceIdentifier
 
 from agent.privacy.plan import plan_secagg
 from agent.privacy.policy import DeviceLimits
 from agent.privacy.zcdp import sent_words
-from agent.protocol import codec, envelope
+from agent.protocol import codec, envelope, merkle
 from agent.protocol.messages import Mode, RoundConfig, Task
 from agent.protocol.packing import pack
-from agent.secagg.client import Client
+from agent.protocol.sharing import split
+from agent.protocol.states import DeviceState
+from agent.secagg.client import SecaggClient
 from server_stub.secagg.group import GroupRound, JoinPhase
 from tests.fakes.ca import TestAuthority, now
 
@@ -51,16 +58,51 @@ def plan(n, *, min_sum=None, gamma_milli=0, d=8, g_max=None, **fields) -> RoundC
     return replace(config, **fields)
 
 
+def recorded_entropy(drawn: list[bytes]) -> Callable[[int], bytes]:
+    """Bytes of the operating system, each draw noted in `drawn`."""
+
+    def entropy(size):
+        drawn.append(os.urandom(size))
+        return drawn[-1]
+
+    return entropy
+
+
 @dataclass
 class Peer:
-    """One device: its identity, its machine, and the words that it sealed."""
+    """One device: its identity, its state machine, and the words that it sealed."""
 
     device_id: str
     certificate: str
     sign: object
-    client: Client
+    client: SecaggClient
     words: np.ndarray
     sealed: bytes
+    drawn: list[bytes]
+    """What its entropy gave, in order: two X25519 keys, the secret of the self mask, a nonce, and
+    the coefficients of both sharings."""
+
+    @property
+    def sealing(self):
+        return X25519PrivateKey.from_private_bytes(self.drawn[0])
+
+    @property
+    def masking(self):
+        return X25519PrivateKey.from_private_bytes(self.drawn[1])
+
+    @property
+    def self_secret(self):
+        return self.drawn[2]
+
+    def dealt(self, threshold, size):
+        """(self share, pair share) that this device dealt to each holder."""
+        return list(
+            zip(
+                split(self.self_secret, threshold, size, lambda _: self.drawn[4]),
+                split(self.drawn[1], threshold, size, lambda _: self.drawn[5]),
+                strict=True,
+            )
+        )
 
 
 @dataclass
@@ -88,17 +130,24 @@ class Fleet:
         certificate = (authority or self.authority).issue(
             key.public_key(), [UniformResourceIdentifier(device_id)]
         )
-        client = Client(
+        drawn = []
+        client = SecaggClient(
             config,
             device_id,
             certificate,
             self.authority.pem,
             signer(key),
-            **{"limits": self.limits, "entropy": os.urandom, "now": self.now, **options},
+            **{
+                "limits": self.limits,
+                "entropy": recorded_entropy(drawn),
+                "now": self.now,
+                **options,
+            },
         )
         rng = np.random.default_rng(number)
         words = rng.integers(0, 1 << config.bits, sent_words(config), dtype=np.uint32)
-        return Peer(device_id, certificate, signer(key), client, words, self.seal(words, config))
+        sealed = self.seal(words, config)
+        return Peer(device_id, certificate, signer(key), client, words, sealed, drawn)
 
     @staticmethod
     def seal(words, config):
@@ -114,10 +163,10 @@ class Fleet:
         )
 
     def join(self, peers=None) -> JoinPhase:
-        made = JoinPhase(self.config, self.authority.pem, self.now)
+        phase = JoinPhase(self.config, self.authority.pem, self.now)
         for peer in peers or self.peers:
-            made.advertise(peer.device_id, peer.client.advertise())
-        return made
+            phase.advertise(peer.device_id, peer.client.advertise())
+        return phase
 
     def group(self, peers=None) -> GroupRound:
         (group,) = self.join(peers).close(0)
@@ -146,7 +195,7 @@ class Fleet:
 
     @staticmethod
     def say(group, peer, kind):
-        """One device's message of a phase, from what its inbox holds."""
+        """One device's message of a phase, made from its inbox and received by the group."""
         client = peer.client
         if kind == "shares":
             body = client.shares(group.inbox("advertise", peer.device_id))
@@ -161,10 +210,109 @@ class Fleet:
         return body
 
 
-def sha(body):
-    return hashlib.sha256(body).hexdigest()
+class LyingAggregator:
+    """A group that went honestly through the first `phases` of KINDS; afterwards the test speaks
+    for the aggregator, to the first device, the victim.
+    """
+
+    def __init__(self, n=5, phases=0, **options):
+        """`options` are Fleet's."""
+        self.fleet = Fleet(n, options.pop("config", None) or plan(n), **options)
+        self.group = self.fleet.group()
+        self.victim = self.fleet.peers[0]
+        self.client = self.victim.client
+        self.round_context = codec.round_context(self.fleet.config)
+        self.context = codec.group_context(self.round_context, self.roster())
+        self.bodies = {}
+        """Kind of message -> the body of each device, by its number."""
+        for kind in KINDS[:phases]:
+            self.phase(kind)
+
+    def phase(self, kind):
+        """Play one more phase honestly."""
+        self.bodies[kind] = [self.fleet.say(self.group, peer, kind) for peer in self.fleet.peers]
+        self.group.advance(0)
+
+    def inbox(self, after):
+        return self.group.inbox(after, self.victim.device_id)
+
+    @property
+    def threshold(self):
+        return codec.threshold(self.fleet.n, self.fleet.config)
+
+    # The true values, to be bent by a test.
+
+    def roster(self, **changes):
+        roster = codec.decode_roster(self.inbox("advertise"), self.round_context)
+        return replace(roster, **changes)
+
+    def advertisements(self):
+        return [member.advertisement for member in self.roster().members]
+
+    def dealings(self, numbers=None):
+        """What the devices dealt, by number."""
+        size = self.fleet.n
+        return {
+            number: codec.decode_dealing(self.bodies["shares"][number], self.context, number, size)
+            for number in (range(size) if numbers is None else numbers)
+        }
+
+    def signatures(self):
+        """What the devices signed of the survivors, by number."""
+        return {
+            number: codec.decode_consistency(body, self.context)
+            for number, body in enumerate(self.bodies["consistency"])
+        }
+
+    # The messages that carry a lie.
+
+    def roster_body(self, roster):
+        return codec.encode_roster(self.round_context, roster)
+
+    def roster_of(self, advertisements):
+        """A roster of these advertisements, under a beacon that fits them."""
+        leaves = [merkle.leaf(one.device_id, one.nonce) for one in advertisements]
+        members = tuple(codec.Member(one, at, ()) for at, one in enumerate(advertisements))
+        return self.roster_body(
+            self.roster(members=members, advertised=len(members), beacon=merkle.root(leaves))
+        )
+
+    def inbox_body(self, dealings):
+        return codec.encode_inbox(self.context, 0, dealings)
+
+    def assert_left_without_secrets(self):
+        """The victim left, and nothing that it keeps alive holds a secret of the round."""
+        assert self.client.state is DeviceState.LEFT
+        assert self.secrets_alive() == []
+
+    def secrets_alive(self):
+        """The secrets of the round that the victim's client still keeps alive."""
+        own = self.victim.drawn[:3]
+        dealt = [
+            share
+            for peer in self.fleet.peers
+            if len(peer.drawn) > 5
+            for share in peer.dealt(self.threshold, self.fleet.n)[0]
+        ]
+        return secrets_in(self.client, {*own, *dealt})
 
 
-def contexts(fleet, group_roster):
-    first = codec.round_context(fleet.config)
-    return first, codec.group_context(first, group_roster)
+def secrets_in(root, secrets):
+    """Private X25519 keys and byte strings out of `secrets` that `root` keeps alive."""
+    return [
+        one
+        for one in reachable(root)
+        if isinstance(one, X25519PrivateKey) or (isinstance(one, bytes) and one in secrets)
+    ]
+
+
+def reachable(root):
+    """Every object that `root` keeps alive; code, classes and modules left out."""
+    code = (type, ModuleType, FunctionType, BuiltinFunctionType, CodeType)
+    seen, waiting = {}, [root]
+    while waiting:
+        one = waiting.pop()
+        if id(one) not in seen and not isinstance(one, code):
+            seen[id(one)] = one
+            waiting += gc.get_referents(one)
+    return list(seen.values())

@@ -143,13 +143,13 @@ async def test_p6_a_device_that_is_lied_to_refuses_says_why_and_leaves_by_the_co
     name = device_id(victim)
     first = codec.round_context(fleet.server.config)
 
-    def told(true, who):
+    def lied(true, who):
         if who != name:
             return true
-        context = first if place == "advertise" else fleet.server.groups[0]._context
+        context = bytes.fromhex(envelope.decode(true).header["context"])
         return change(true, who, context)
 
-    fleet.server.lies[place] = told
+    fleet.server.lies[place] = lied
     error, *_ = await fleet.meet(group_wait_s=20)
     assert isinstance(error, PeerError)
     assert code in (None, error.code)

@@ -60,10 +60,9 @@ class Played:
         self.fleet = Fleet(4, plan(4, d=WORDS, d_padded=WORDS, bits=BITS))
         peers = self.fleet.peers
         self.group = self.fleet.group()
-        secrets = [
-            (peer.client._sealing, peer.client._masking, peer.client._self_secret) for peer in peers
-        ]
-        self.sealing, self.masking, self.selves = zip(*secrets, strict=True)
+        self.sealing = [peer.sealing for peer in peers]
+        self.masking = [peer.masking for peer in peers]
+        self.selves = [peer.self_secret for peer in peers]
         self.roster = self.group.inbox("advertise", peers[0].device_id)
         self.bodies = {}
         for kind in ("shares", "masked", "consistency", "unmask"):

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import UniformResourceIdentifier
 
 from agent.errors import PeerError
-from agent.secagg.client import Client
+from agent.secagg.client import SecaggClient
 from server_stub.rounds.event_log import ReplayableRound, opening
 from tests.fakes.secagg import KINDS, Fleet, plan, signer
 
@@ -100,7 +100,9 @@ def test_who_enrolled_after_the_announcement_may_join_the_window():
         start=datetime.timedelta(minutes=-1),
     )
     facts = {"limits": fleet.limits, "entropy": os.urandom, "now": fleet.now}
-    client = Client(fleet.config, device_id, certificate, fleet.authority.pem, signer(key), **facts)
+    client = SecaggClient(
+        fleet.config, device_id, certificate, fleet.authority.pem, signer(key), **facts
+    )
     (entry,) = live.receive("advertise", device_id, client.advertise(), fleet.now)
     assert (entry.kind, live.devices) == ("advertise", {device_id})
 

@@ -1,0 +1,147 @@
+"""The secrets of a round: shares that only their holder reads, masks that cancel or cover, and
+nothing left after a wipe.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+
+from agent.errors import PeerError
+from agent.protocol import codec
+from agent.protocol.keys import pair_key, self_key
+from agent.protocol.masking import apply
+from agent.protocol.packing import unpack
+from tests.fakes.secagg import KINDS, Fleet, LyingAggregator, plan
+
+
+def unreadable(lie, dealings):
+    with pytest.raises(PeerError) as raised:
+        lie.client.accept_shares(lie.inbox_body(dealings))
+    assert raised.value.code == "SHARE_UNREADABLE"
+
+
+@pytest.mark.parametrize("part", ["sealed", "self_commitment", "pair_commitment"])
+def test_a_share_that_cannot_be_read_is_blamed_at_once(part):
+    lie = LyingAggregator(phases=1)
+    dealings = lie.dealings()
+    piece = dealings[3].to[0]
+    spoiled = replace(piece, **{part: bytes(len(getattr(piece, part)))})
+    dealings[3] = replace(dealings[3], to=(spoiled, *dealings[3].to[1:]))
+    unreadable(lie, dealings)
+    assert lie.client.blamed == (lie.fleet.peers[3].device_id,)
+    lie.assert_left_without_secrets()
+    assert codec.decode_leave(lie.client.leave("SHARE_UNREADABLE"), lie.round_context) == (
+        "SHARE_UNREADABLE",
+        (lie.fleet.peers[3].device_id,),
+    )
+
+
+def test_a_share_meant_for_another_device_is_unreadable():
+    lie = LyingAggregator(phases=1)
+    dealings = lie.dealings()
+    dealings[3] = replace(dealings[3], to=(dealings[3].to[1], *dealings[3].to[1:]))
+    unreadable(lie, dealings)
+
+
+def test_a_share_from_another_dealer_is_unreadable():
+    lie = LyingAggregator(phases=1)
+    dealings = lie.dealings()
+    dealings[3] = replace(dealings[3], to=(dealings[2].to[0], *dealings[3].to[1:]))
+    unreadable(lie, dealings)
+
+
+@pytest.mark.parametrize("dropped", [set(), {3}, {2, 4}])
+def test_p6_one_share_of_each_dealer_is_given_away_and_never_both(dropped):
+    lie = LyingAggregator(n=6, phases=1)
+    for number, peer in enumerate(lie.fleet.peers):
+        peer.client.accept_shares(lie.group.inbox("shares", peer.device_id))
+        if number not in dropped:
+            lie.group.receive("masked", peer.device_id, peer.client.mask(peer.sealed))
+    lie.group.advance(0) or lie.group.advance(10)
+    for number, peer in enumerate(lie.fleet.peers):
+        if number not in dropped:
+            lie.fleet.say(lie.group, peer, "consistency")
+    lie.group.advance(0)
+    given = codec.decode_unmask(lie.client.unmask(lie.inbox("consistency")), lie.context, 6)
+    for dealer, share in enumerate(given):
+        self_share, pair_share = lie.fleet.peers[dealer].dealt(lie.threshold, 6)[0]
+        assert self_share != pair_share
+        assert share == (pair_share if dealer in dropped else self_share)
+
+
+def test_p6_a_late_input_stays_covered_after_its_pair_masks_are_known():
+    """A device is declared dropped, then its masked input arrives: the pair masks alone do not
+    uncover it, because the self mask stays on.
+    """
+    lie = LyingAggregator(n=5, phases=1)
+    late = lie.fleet.peers[4]
+    late.client.accept_shares(lie.group.inbox("shares", late.device_id))
+    body = late.client.mask(late.sealed)
+    for peer in lie.fleet.peers[:4]:
+        lie.fleet.say(lie.group, peer, "masked")
+    lie.group.advance(10)
+    for kind in KINDS[2:]:
+        for peer in lie.fleet.peers[:4]:
+            lie.fleet.say(lie.group, peer, kind)
+        lie.group.advance(0)
+    config = lie.fleet.config
+    uncovered = unpack(
+        codec.decode_masked(body, lie.context, config).words, config.bits, len(late.words)
+    )
+    # All that the aggregator learns: the device's masking key, and so every pair mask.
+    pair_masks = []
+    for peer, member in enumerate(lie.advertisements()[:4]):
+        secret = late.masking.exchange(X25519PublicKey.from_public_bytes(member.masking_key))
+        pair_masks.append(
+            pair_key(secret, lie.context, 4, peer, config.model_digest, config.digest)
+        )
+    apply(uncovered, pair_masks, [])  # device 4 subtracted them: it has the highest number
+    mask = (1 << config.bits) - 1
+    assert (uncovered & mask).tolist() != late.words.tolist()
+    apply(uncovered, [], [self_key(late.self_secret, lie.context, 4)])
+    assert (uncovered & mask).tolist() == late.words.tolist()
+
+
+def test_p6_masks_of_devices_on_different_models_do_not_cancel():
+    keys = {
+        pair_key(bytes(32), bytes(32), 0, 1, model, config)
+        for model in ("aa" * 32, "bb" * 32)
+        for config in ("cc" * 32, "dd" * 32)
+    }
+    assert len(keys) == 4
+
+
+def test_p6_masked_words_are_uniform_and_reveal_nothing_of_the_update():
+    fleet = Fleet(3, plan(3, d=2**15, bits=16))
+    for peer in fleet.peers:
+        peer.words[:] = 5
+        peer.sealed = Fleet.seal(peer.words, fleet.config)
+    ramp = (np.arange(2**15) % 1000).astype(np.uint32)
+    fleet.peers[0].words[:] = ramp
+    fleet.peers[0].sealed = Fleet.seal(ramp, fleet.config)
+    group = fleet.group()
+    first = codec.round_context(fleet.config)
+    roster = codec.decode_roster(group.inbox("advertise", fleet.peers[0].device_id), first)
+    context = codec.group_context(first, roster)
+    for peer in fleet.peers:
+        fleet.say(group, peer, "shares")
+    group.advance(0)
+    masked = []
+    for peer in fleet.peers:
+        body = fleet.say(group, peer, "masked")
+        masked.append(unpack(codec.decode_masked(body, context, fleet.config).words, 16, 2**15))
+    for words in masked:
+        counts = np.bincount(words >> 8, minlength=256)
+        assert abs(((counts - 128) ** 2 / 128).sum() - 255) < 6 * (2 * 255) ** 0.5
+        assert abs(np.corrcoef(words, ramp)[0, 1]) < 6 / 2**7.5
+    assert abs(np.corrcoef(masked[0], masked[1])[0, 1]) < 6 / 2**7.5
+
+
+@pytest.mark.parametrize("phases", [0, 1, 2, 3])
+def test_p2_a_wipe_leaves_no_secret_alive(phases):
+    lie = LyingAggregator(phases=phases)
+    assert len(lie.secrets_alive()) >= 3  # the search finds what is there
+    lie.client.wipe()
+    lie.assert_left_without_secrets()
