@@ -45,7 +45,9 @@ async def test_the_whole_way_from_a_yes_to_a_receipt(device):
     assert device.worker.calls == ["train", "seal"]
 
 
-async def test_p1_without_consent_nothing_is_made_asked_or_sent(device):
+async def test_p1_without_consent_nothing_is_made_requested_or_sent(device, monkeypatch):
+    stored = []
+    monkeypatch.setattr(device.keystore, "put", lambda *entry: stored.append(entry))
     await device.call("enroll", invitation=device.server.invitation())
     device.add_rows(20)
     with pytest.raises(UserActionError) as raised:
@@ -55,7 +57,7 @@ async def test_p1_without_consent_nothing_is_made_asked_or_sent(device):
         await device.call("samples.add", paths=["/x/a.exe"], label="benign")
     assert (device.server.calls, device.worker.calls) == ([], [])
     assert not device.agent.keys.has_identity()
-    assert device.keystore._secrets == {}
+    assert stored == []
 
 
 async def test_granted_without_an_invitation_contacts_nobody_and_joining_asks_again(device):
