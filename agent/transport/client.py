@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from agent.clock import Clock
 from agent.errors import AegisError
 from agent.protocol.limits import MAX_BODY_BYTES, MAX_MODEL_BYTES, MAX_OFFER_BYTES
-from agent.transport.connection import JSON_TYPE, AggregatorConnection, to_json
 from agent.transport.responses import json_object
+from agent.transport.signed_connection import JSON_TYPE, SignedConnection, to_json
 from agent.transport.statements import (
     ModelDownload,
     Offer,
@@ -55,7 +55,7 @@ class AggregatorClient:
         """`meter` takes the body bytes of each successful request and of its response."""
         self._ca_pem = ca_pem
         self._signing_key = signing_key
-        self._connection = AggregatorConnection(
+        self._connection = SignedConnection(
             server, ca_pem, identity, proxy=proxy, timeouts=timeouts, clock=clock, meter=meter
         )
 

@@ -12,7 +12,7 @@ from agent.errors import AegisError
 from agent.identity.identity import IdentityFile
 from agent.identity.keystore import MemoryKeyStore
 from agent.transport.client import AggregatorClient
-from agent.transport.connection import MAX_NONCES
+from agent.transport.signed_connection import MAX_NONCES
 from tests.fakes.ca import DAY, now
 from tests.fakes.https_server import Scripted
 from tests.fakes.nonces import Nonces

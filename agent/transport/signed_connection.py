@@ -40,7 +40,7 @@ MAX_NONCES = 3
 _SUCCESS = frozenset({200, 201, 202, 204, 304})
 
 
-class AggregatorConnection:
+class SignedConnection:
     """Sends requests under a device's identity, or under none."""
 
     def __init__(
