@@ -50,7 +50,6 @@ class OfferCheck:
             )
         if offer.round is None:
             return None
-        # numpy-free, but it pulls in the privacy arithmetic: only where a round is on offer.
         from agent.privacy.policy import check_config
         from agent.protocol.messages import Mode
 
