@@ -7,6 +7,10 @@ import os
 import subprocess
 import sys
 
+import psutil
+
+from agent.sandbox import priority
+
 DEADLINE_S = 10.0
 FENCES = (
     "no network",
@@ -26,18 +30,21 @@ def held_here() -> dict[str, bool]:
 
     Empty when the child could not run. Blocking, about 0.1 s.
     """
+    command = [sys.executable, "-P", "-m", __name__, str(os.getpid())]
+    pipe = subprocess.PIPE
     try:
-        answer = subprocess.run(
-            [sys.executable, "-P", "-m", __name__, str(os.getpid())],
-            capture_output=True,
-            timeout=DEADLINE_S,
-            check=True,
-            stdin=subprocess.DEVNULL,
-        )
-        found = json.loads(answer.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError):
+        with psutil.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as child:
+            from_outside = priority.lower(child)
+            try:
+                answer, _ = child.communicate(timeout=DEADLINE_S)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                raise
+        found = json.loads(answer)
+    except (OSError, psutil.Error, subprocess.SubprocessError, ValueError):
         return {}
-    return {str(name): held is True for name, held in found.items()}
+    in_child = {str(name): held is True for name, held in found.items()}
+    return {**in_child, **dict.fromkeys(from_outside, True)}
 
 
 def main(parent_pid: int) -> None:
