@@ -17,6 +17,10 @@ from agent.supervisor.tree import ProcessTree, memory_available
 from agent.supervisor.watchdog import Action, Caps, Sample, StopEvent, check
 
 POLL_S = 1.0
+DISCOVER_S = 5.0
+"""Listing a machine's processes costs more than all the rest of a poll, and the sandbox allows no
+children.
+"""
 GRACE_S = 2.0
 """Time to write a checkpoint, between the request to end and the kill."""
 WINDOW_S = 60
@@ -54,6 +58,7 @@ class Governor:
         self._started = time.monotonic()
         self._cpu_time_s = 0.0
         self._rss = 0
+        self._discovered_at = self._started
         self._history: deque[tuple[float, float]] = deque(maxlen=WINDOW_S + 1)
         self._thread = threading.Thread(target=self._run, name="governor", daemon=True)
 
@@ -86,6 +91,7 @@ class Governor:
                 self._held_since = time.monotonic()
             self._tree.suspend()
             self._suspended = True
+        self._discover()
 
     def release(self) -> None:
         """Let it continue at once, within its limit."""
@@ -119,6 +125,7 @@ class Governor:
     def _run(self) -> None:
         now = time.monotonic()
         account, polled_at = opened(now, self._caps.share), now
+        self._discover()
         while not self._closing:
             if self._held_since is not None:
                 self._wait(POLL_S)
@@ -157,6 +164,14 @@ class Governor:
         before, self._cpu_time_s = self._cpu_time_s, self._tree.cpu_time_s()
         return account.used(self._cpu_time_s - before, ran_s)
 
+    def _discover(self) -> None:
+        """Find new children; while the worker is suspended they are suspended too."""
+        self._discovered_at = time.monotonic()
+        self._tree.discover()
+        with self._suspension:
+            if self._suspended:
+                self._tree.suspend()
+
     def _resume(self) -> bool:
         """Let it run, unless it is on hold or runs already. Whether it may run."""
         with self._suspension:
@@ -181,12 +196,11 @@ class Governor:
 
     def _poll(self, now: float) -> bool:
         """Once a second: children, memory, time. False once the worker is gone or was ended."""
+        if now - self._discovered_at >= DISCOVER_S:
+            self._discover()
         usage = self._tree.poll()
         if usage is None:
             return False
-        with self._suspension:
-            if self._suspended:
-                self._tree.suspend()  # also the children that this poll found
         self._history.append((now, self._cpu_time_s))
         self._rss, held_since = usage.rss_bytes, self._held_since
         sample = Sample(

@@ -2,8 +2,8 @@
 
 1. psutil is the only handle, on every platform. It compares creation times before it acts, so a
    process that reuses a pid is never touched; see `_Handle` for how often.
-2. A process joins the tree when it first appears and its parent is in the tree, or when it is in
-   the session that the worker leads. Its handle is kept, so an orphan stays in reach.
+2. A process belongs to the tree if its parent does when it is first seen, or if it is in the
+   session that the worker leads. Its handle is kept, so an orphan stays in reach.
 3. The processor clock is the one exception. psutil counts in ticks of 10 ms (`cpu_times`, 41 µs a
    read) and the governor cuts slices of about 12.5 ms, so Linux reads the kernel's clock (1.3 µs).
 4. `kill` ends with a signal to the process group. psutil has none, and only the kernel reaches a
@@ -27,7 +27,8 @@ from agent.sandbox import priority
 ProcessorTime = Callable[[psutil.Process], float]
 """Processor seconds of a process since its start. Raises psutil.Error or OSError once it ended."""
 
-CHECK_S = 1.0
+CHECK_S = 2.0
+"""How long a handle relies on its last check."""
 _GONE = (psutil.Error, OSError)
 _ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 
@@ -49,11 +50,11 @@ class ProcessTree(Protocol):
     def cpu_time_s(self) -> float:
         """Processor seconds of the whole tree since it started; never falls."""
 
-    def poll(self) -> TreeUsage | None:
-        """Find new processes and measure all of them. None: the worker is gone.
+    def discover(self) -> None:
+        """Find processes that joined since the last call. Lists all processes of the machine."""
 
-        Call it about once a second.
-        """
+    def poll(self) -> TreeUsage | None:
+        """Measure all known processes. None: the worker is gone. Call it about once a second."""
 
     def suspend(self) -> None: ...
 
@@ -66,11 +67,11 @@ class ProcessTree(Protocol):
 
 
 class _Handle(psutil.Process):
-    """A handle that compares creation times once a second instead of before every signal.
+    """A handle that compares creation times every CHECK_S instead of before every signal.
 
     The governor sends 16 signals a second. With caches full of the worker's data one comparison
-    takes 150 µs: together 0.25 % of a core, as much as all its other work. The kernel reuses a pid
-    only when all others had their turn, which takes far longer than a second.
+    takes 150 µs: together 0.25 % of a core, as much as all its other work. The kernel gives out all
+    other pids before it reuses one, and that takes far longer than CHECK_S.
     """
 
     _checked_until = 0.0
@@ -115,12 +116,30 @@ class PsutilTree:
     def cpu_time_s(self) -> float:
         for member in self._members:
             if member.is_running:
-                with suppress(*_GONE):  # the last value stays
+                try:
                     member.cpu_time_s = self._processor_time(member.process)
+                except _GONE:  # the last value stays
+                    continue
         return sum(member.cpu_time_s for member in self._members)
 
+    def discover(self) -> None:
+        """Examine what appeared since the last listing.
+
+        psutil's `children` reads every process of the machine, 15 µs each: it is asked once only.
+        """
+        with self._discovery, suppress(*_GONE):
+            pids = frozenset(psutil.pids())
+            new, is_first, self._listed = pids - self._listed, not self._listed, pids
+            own_session = [pid for pid in new if _session_of(pid) == self._pid]
+            if own_session and self._is_session_ours():
+                self._add(_handles(own_session))
+            if not is_first:
+                self._add_children(_handles(new))
+            elif self._worker:
+                children = self._worker.process.children(recursive=True)
+                self._add(_handles(child.pid for child in children))
+
     def poll(self) -> TreeUsage | None:
-        self._discover()
         rss_bytes = sum(_measure(member) for member in self._members if member.is_running)
         if not self._is_worker_running():
             return None
@@ -137,7 +156,7 @@ class PsutilTree:
         self._each(psutil.Process.terminate)
 
     def kill(self) -> None:
-        self._discover()
+        self.discover()
         for member in self._members:
             with suppress(*_GONE):
                 member.is_running = member.process.check()
@@ -149,8 +168,10 @@ class PsutilTree:
     def _each(self, act: Callable[[psutil.Process], None]) -> None:
         for member in self._members:
             if member.is_running:
-                with suppress(*_GONE):
+                try:
                     act(member.process)
+                except _GONE:
+                    continue
 
     def _is_worker_running(self) -> bool:
         if self._worker and self._worker.is_running:
@@ -165,23 +186,6 @@ class PsutilTree:
         except OSError:  # no descriptor is left to look with; the group signal needs none
             return True
         return is_running or not psutil.pid_exists(self._pid)
-
-    def _discover(self) -> None:
-        """Add what appeared since the last listing and belongs to the tree.
-
-        psutil's `children` reads every process of the machine, at 15 µs each: once is enough.
-        """
-        with self._discovery, suppress(*_GONE):
-            pids = frozenset(psutil.pids())
-            new, is_first, self._listed = pids - self._listed, not self._listed, pids
-            own_session = [pid for pid in new if _session_of(pid) == self._pid]
-            if own_session and self._is_session_ours():
-                self._add(_handles(own_session))
-            if not is_first:
-                self._add_children(_handles(new))
-            elif self._worker:
-                children = self._worker.process.children(recursive=True)
-                self._add(_handles(child.pid for child in children))
 
     def _add_children(self, strangers: list[_Handle]) -> None:
         while children := [process for process in strangers if self._is_child(process)]:
@@ -230,7 +234,7 @@ def _counted_time(process: psutil.Process) -> float:
 def _measure(member: _Member) -> int:
     """Resident bytes of one process; notes what it has written, and whether it is still there."""
     with suppress(*_GONE):
-        member.is_running = member.process.check()
+        member.is_running = member.process.is_running()
         rss_bytes = int(member.process.memory_info().rss)
         member.written_bytes = _written_bytes(member.process)
         return rss_bytes

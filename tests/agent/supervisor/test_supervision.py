@@ -25,6 +25,7 @@ class CountedTree:
     def __init__(self, pid):
         self.used, self.signals, self.alive = 0.0, [], True
         self.suspended = threading.Event()
+        self.unknown_child, self.suspended_child = False, threading.Event()
 
     def lower_priority(self):
         pass
@@ -32,11 +33,16 @@ class CountedTree:
     def cpu_time_s(self):
         return self.used
 
+    def discover(self):
+        self.unknown_child = False
+
     def poll(self):
         return TreeUsage(0, 0) if self.alive else None
 
     def suspend(self):
         self.suspended.set()
+        if not self.unknown_child:
+            self.suspended_child.set()
 
     def resume(self):
         self.suspended.clear()
@@ -73,6 +79,14 @@ def test_a_hold_reaches_training_only(watched):
     for pid, job in enumerate(Job):
         tree, governor = watch(pid, job)
         assert governor.is_held is tree.suspended.is_set() is (job is Job.TRAIN)
+
+
+def test_a_hold_reaches_a_child_that_nobody_has_listed(watched):
+    supervision, watch = watched
+    tree, _ = watch(1, Job.TRAIN)
+    tree.unknown_child = True
+    supervision.hold()
+    assert tree.suspended_child.is_set()
 
 
 def test_what_workers_use_is_known_while_they_run_and_counted_once_when_they_end(watched):
