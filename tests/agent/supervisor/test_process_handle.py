@@ -24,7 +24,7 @@ ALLOWED = {
     ("agent/supervisor/tree.py", "time.clock_gettime"): "psutil counts in ticks of 10 ms",
     ("agent/sandbox/rules.py", "resource"): "a worker bounds itself; psutil does on Linux only",
     ("agent/sandbox/probe.py", "os.waitpid"): "the probe waits for its own attempt to fork",
-    ("agent/cli/main.py", "resource"): "the agent turns its own core dumps off",
+    ("agent/cli/commands.py", "resource"): "the agent turns its own core dumps off",
 }
 
 
