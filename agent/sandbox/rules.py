@@ -158,10 +158,12 @@ def _filtered(libc: ctypes.CDLL, calls: _Calls) -> bool:
             ("filter", ctypes.c_void_p),
         ]  # the form that ctypes asks for
 
-    held = Program(len(program) // 8, ctypes.addressof(buffer))
+    compiled = Program(len(program) // 8, ctypes.addressof(buffer))
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         return False
-    return bool(libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(held), 0, 0) == 0)
+    return bool(
+        libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(compiled), 0, 0) == 0
+    )
 
 
 def _program(calls: _Calls) -> bytes:

@@ -1,10 +1,10 @@
-"""The limits as they hold now, for whichever worker runs: the one place where settings and
-conditions meet the running worker.
+"""Applies the current limits to whichever worker runs: the one place where settings and conditions
+meet it.
 
-Training is held to the processor limit and held back when the conditions say so. Work that a person
-waits for (looking at a file, taking samples) and sealing (less than a second, while other devices
-wait for it) run at the lowest priority, but at full speed; memory, written bytes and time are
-bounded for all.
+Training keeps to the processor limit and is suspended when the conditions say so. Work that a
+person waits for (scanning a file, adding samples) and sealing (less than a second, while other
+devices wait) run at full speed. Every worker has the lowest priority and bounded memory, written
+bytes and time.
 """
 
 import logging

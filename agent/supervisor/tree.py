@@ -183,7 +183,7 @@ class PsutilTree:
         """Whether the worker's pid still names its session: no other process took the number."""
         try:
             is_running = self._worker is not None and self._worker.process.check()
-        except OSError:  # no descriptor is left to look with; the group signal needs none
+        except OSError:  # out of descriptors to check with; the group signal needs none
             return True
         return is_running or not psutil.pid_exists(self._pid)
 

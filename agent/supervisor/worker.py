@@ -349,8 +349,8 @@ class ProcessWorker(Jobs):
     async def _patiently(
         self, act: Callable[[], Awaitable[T]], opening: str, governor: Governor | None
     ) -> T:
-        """Wait for the child, as long as its share of the processor asks for; time in which it is
-        held back does not count.
+        """Wait for the child as long as its share of the processor requires; time on hold does not
+        count.
         """
         while True:
             try:
