@@ -30,7 +30,6 @@ ProcessorTime = Callable[[psutil.Process], float]
 CHECK_S = 2.0
 """How long a handle relies on its last check."""
 _GONE = (psutil.Error, OSError)
-_ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 
 
 @dataclass(frozen=True)
@@ -90,6 +89,7 @@ class _Handle(psutil.Process):
 class _Member:
     process: _Handle
     cpu_time_s: float = 0.0
+    rss_bytes: int = 0
     written_bytes: int = 0
     is_running: bool = True
 
@@ -140,10 +140,14 @@ class PsutilTree:
                 self._add(_handles(child.pid for child in children))
 
     def poll(self) -> TreeUsage | None:
-        rss_bytes = sum(_measure(member) for member in self._members if member.is_running)
-        if not self._is_worker_running():
+        for member in self._members:
+            _measure(member)
+        if self._worker is None or not self._worker.rss_bytes:  # a zombie has no memory
             return None
-        return TreeUsage(rss_bytes, sum(member.written_bytes for member in self._members))
+        return TreeUsage(
+            sum(member.rss_bytes for member in self._members),
+            sum(member.written_bytes for member in self._members),
+        )
 
     def suspend(self) -> None:
         self._each(psutil.Process.suspend)
@@ -172,12 +176,6 @@ class PsutilTree:
                     act(member.process)
                 except _GONE:
                     continue
-
-    def _is_worker_running(self) -> bool:
-        if self._worker and self._worker.is_running:
-            with suppress(*_GONE):
-                return self._worker.process.status() not in _ENDED
-        return False
 
     def _is_session_ours(self) -> bool:
         """Whether the worker's pid still names its session: no other process took the number."""
@@ -231,14 +229,15 @@ def _counted_time(process: psutil.Process) -> float:
     return times.user + times.system
 
 
-def _measure(member: _Member) -> int:
-    """Resident bytes of one process; notes what it has written, and whether it is still there."""
+def _measure(member: _Member) -> None:
+    """Note the memory of one process, what it has written, and whether it is still there."""
+    member.rss_bytes = 0
+    if not member.is_running:
+        return
     with suppress(*_GONE):
         member.is_running = member.process.is_running()
-        rss_bytes = int(member.process.memory_info().rss)
+        member.rss_bytes = member.process.memory_info().rss
         member.written_bytes = _written_bytes(member.process)
-        return rss_bytes
-    return 0
 
 
 def _written_bytes(process: psutil.Process) -> int:
