@@ -173,7 +173,7 @@ def build(
             home.root,
             environ,
             effective.server_is_here,
-            ours_s=worker_host.used_s,
+            ours_s=worker_host.cpu_time_s,
         )
         if watch_machine
         else NoConditions()

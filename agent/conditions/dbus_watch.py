@@ -10,18 +10,23 @@ itself says something.
 
 import asyncio
 import os
+import struct
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from dbus_fast import Message, MessageFlag, MessageType
+from dbus_fast.aio import MessageBus
+from dbus_fast.errors import DBusFastError
 
 from agent.conditions.readings import Reading, Told, unknown
 
-if TYPE_CHECKING:
-    from dbus_fast import Message
-    from dbus_fast.aio import MessageBus
-
 CALL_S = 5.0
+_BUS_ERRORS = (OSError, EOFError, ValueError, TypeError, LookupError, struct.error, DBusFastError)
+"""A missing or broken connection, a time-out, a malformed answer. A missing library is none of
+these: an installation without it fails, it does not quietly know less.
+"""
 SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 LOGIN = ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager")
@@ -73,11 +78,9 @@ class Bus:
     async def open(self) -> bool:
         """Connect; False when there is no such bus."""
         try:
-            from dbus_fast.aio import MessageBus
-
             async with asyncio.timeout(CALL_S):
                 self._bus = await MessageBus(bus_address=self._address).connect()
-        except Exception as error:  # the library raises its own, the system's and parsing errors
+        except _BUS_ERRORS as error:
             self.why = f"no bus: {type(error).__name__}"
             return False
         self._bus.add_message_handler(self._heard)
@@ -108,8 +111,6 @@ class Bus:
         self, name: str, path: str, interface: str, member: str, signature: str = "", *body: Any
     ) -> tuple[list[Any] | None, str]:
         """The answer's body, or None and why there is none."""
-        from dbus_fast import Message, MessageFlag, MessageType
-
         if self._bus is None:
             return None, self.why
         call = Message(
@@ -124,7 +125,7 @@ class Bus:
         try:
             async with asyncio.timeout(CALL_S):
                 answer = await self._bus.call(call)
-        except Exception as error:  # a broken connection, a time-out, a malformed answer
+        except _BUS_ERRORS as error:
             return None, f"{name}: {type(error).__name__}"
         if answer is None or answer.message_type is not MessageType.METHOD_RETURN:
             said = answer.error_name if answer is not None else "no answer"
@@ -149,10 +150,8 @@ class Bus:
         )
         service.properties, service.why = (None, why) if body is None else (_plain(body[0]), "")
 
-    def _heard(self, message: "Message") -> None:
+    def _heard(self, message: Message) -> None:
         """Every message that comes in; only signals matter."""
-        from dbus_fast import MessageType
-
         if message.message_type is not MessageType.SIGNAL or self._bus is None:
             return
         if message.member == "NameOwnerChanged":
@@ -166,7 +165,7 @@ class Bus:
             then(message.body)
             self._changed()
 
-    def _take(self, message: "Message") -> None:
+    def _take(self, message: Message) -> None:
         for service in self._services:
             if message.path != service.path or message.body[0] != service.interface:
                 continue

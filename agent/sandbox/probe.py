@@ -1,11 +1,15 @@
-"""Which fences hold on this machine: a short child puts itself behind them, tries to pass each and
-prints what happened.
+"""Which fences hold on this machine: a child puts itself behind them, tries to pass each and prints
+the outcome.
 """
 
 import json
 import os
 import subprocess
 import sys
+
+import psutil
+
+from agent.sandbox import priority
 
 DEADLINE_S = 10.0
 FENCES = (
@@ -18,26 +22,29 @@ FENCES = (
     "lowest priority",
     "idle I/O",
 )
-"""What a worker should be held by, the most important first."""
+"""What should confine a worker, the most important first."""
 
 
 def held_here() -> dict[str, bool]:
-    """Run the check in a child; {fence: whether it held}.
+    """{fence: whether it holds}, from a check in a child; empty if the child could not run.
 
-    Empty when the child could not run. Blocking, about 0.1 s.
+    Blocking, about 0.1 s.
     """
+    command = [sys.executable, "-P", "-m", __name__, str(os.getpid())]
+    pipe = subprocess.PIPE
     try:
-        answer = subprocess.run(
-            [sys.executable, "-P", "-m", __name__, str(os.getpid())],
-            capture_output=True,
-            timeout=DEADLINE_S,
-            check=True,
-            stdin=subprocess.DEVNULL,
-        )
-        found = json.loads(answer.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError):
+        with psutil.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as child:
+            from_outside = priority.lower(child)
+            try:
+                answer, _ = child.communicate(timeout=DEADLINE_S)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                raise
+        found = json.loads(answer)
+    except (OSError, psutil.Error, subprocess.SubprocessError, ValueError):
         return {}
-    return {str(name): held is True for name, held in found.items()}
+    in_child = {str(name): holds is True for name, holds in found.items()}
+    return {**in_child, **dict.fromkeys(from_outside, True)}
 
 
 def main(parent_pid: int) -> None:
@@ -45,12 +52,12 @@ def main(parent_pid: int) -> None:
     from agent.sandbox.rules import SandboxRules, apply
 
     in_force = apply(SandboxRules(parent_pid, 2**29, 2**20))
-    held = {
+    holds = {
         **dict.fromkeys(in_force.names, True),
         "no network": not _reaches_network(),
         "no children": not _forks(),
     }
-    sys.stdout.write(json.dumps(held) + "\n")
+    sys.stdout.write(json.dumps(holds) + "\n")
 
 
 def _reaches_network() -> bool:

@@ -1,15 +1,15 @@
-"""What the kernel forbids a worker: network, children, memory and files without end, life without
-its parent.
+"""What the kernel forbids a worker: network, children, unbounded memory and files, life without its
+parent.
 
 The worker calls `apply` before it reads anything. Rules, each with what it rests on:
-1. It dies with its parent (PR_SET_PDEATHSIG, then a look whether the parent is still the same).
-2. It is the last in line for processor and disk (nice 19, idle I/O class).
-3. Memory, file size and core dumps are bounded (setrlimit).
-4. No sockets, no new processes, no other program, no debugger, no signals to others (a seccomp
-   filter, x86-64 and aarch64; inherited by all threads, cannot be taken off). Where there is no
+1. It dies with its parent (PR_SET_PDEATHSIG, then a check that the parent is still the same).
+2. Memory, file size and core dumps are bounded (setrlimit).
+3. No sockets, no new processes, no other program, no debugger, no signals to others (a seccomp
+   filter, x86-64 and aarch64; all threads inherit it and none can remove it). Where there is no
    seccomp: an empty network namespace of its own.
-`agent.sandbox.probe` tries to break each: `aegis doctor` shows what held.
-Not Linux: only what setrlimit and nice offer; nothing of it was verified there.
+The agent sets the priority from outside (agent.sandbox.priority). `agent.sandbox.probe` tries to
+break each rule, and `aegis doctor` shows which ones hold. Outside Linux only setrlimit applies; it
+has not been verified there.
 """
 
 import ctypes
@@ -21,12 +21,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-NICE = 19
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP = 1, 38, 22
 _SECCOMP_MODE_FILTER = 2
 _SIGKILL = 9
 _CLONE_NEWUSER, _CLONE_NEWNET, _CLONE_THREAD = 0x10000000, 0x40000000, 0x00010000
-_IOPRIO_WHO_PROCESS, _IOPRIO_IDLE = 1, 3 << 13
 _EPERM, _ENOSYS = 1, 38
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 
@@ -36,7 +34,6 @@ class _Calls:
     """Numbers of system calls (asm/unistd_64.h; asm-generic/unistd.h)."""
 
     arch: int
-    ioprio_set: int
     clone: int
     prctl: int
     denied: tuple[int, ...]
@@ -45,7 +42,7 @@ class _Calls:
 
 _CALLS = {
     "x86_64": _Calls(
-        arch=0xC000003E, ioprio_set=251, clone=56, prctl=157,
+        arch=0xC000003E, clone=56, prctl=157,
         # socket socketpair connect bind listen accept accept4 · fork vfork execve execveat · ptrace
         # process_vm_readv _writev io_uring_setup setsid setpgid kill tkill pidfd_send_signal ·
         # unshare setns bpf
@@ -55,7 +52,7 @@ _CALLS = {
         ),
     ),
     "aarch64": _Calls(
-        arch=0xC00000B7, ioprio_set=30, clone=220, prctl=167,
+        arch=0xC00000B7, clone=220, prctl=167,
         denied=(
             198, 199, 203, 200, 201, 202, 242, 221, 281, 117,
             270, 271, 425, 157, 154, 129, 130, 424, 97, 268, 280,
@@ -113,16 +110,11 @@ def apply(fence: SandboxRules) -> InForce:
 
     Ends the process when its parent is gone already.
     """
-    names = [*_limits(fence), *_lowest_priority()]
+    names = _limits(fence)
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         names += _dies_with_parent(libc, fence.parent_pid)
         calls = _CALLS.get(platform.machine())
-        if (
-            calls is not None
-            and libc.syscall(calls.ioprio_set, _IOPRIO_WHO_PROCESS, 0, _IOPRIO_IDLE) == 0
-        ):
-            names.append("idle I/O")
         if calls is not None and _filtered(libc, calls):
             names += ["no network", "no children"]
         elif libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0:
@@ -131,6 +123,7 @@ def apply(fence: SandboxRules) -> InForce:
 
 
 def _limits(fence: SandboxRules) -> list[str]:
+    """Bound this process itself. psutil sets limits on Linux only, and loads in 20 ms."""
     try:
         import resource
     except ImportError:  # Windows
@@ -145,15 +138,6 @@ def _limits(fence: SandboxRules) -> list[str]:
             resource.setrlimit(kind, (bound, bound))
             names.append(name)
     return names
-
-
-def _lowest_priority() -> list[str]:
-    if not hasattr(os, "setpriority"):
-        return []
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, NICE)
-        return ["lowest priority"]
-    return []
 
 
 def _dies_with_parent(libc: ctypes.CDLL, parent_pid: int) -> list[str]:
@@ -174,10 +158,12 @@ def _filtered(libc: ctypes.CDLL, calls: _Calls) -> bool:
             ("filter", ctypes.c_void_p),
         ]  # the form that ctypes asks for
 
-    held = Program(len(program) // 8, ctypes.addressof(buffer))
+    compiled = Program(len(program) // 8, ctypes.addressof(buffer))
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         return False
-    return bool(libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(held), 0, 0) == 0)
+    return bool(
+        libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(compiled), 0, 0) == 0
+    )
 
 
 def _program(calls: _Calls) -> bytes:

@@ -1,10 +1,10 @@
-"""The limits as they hold now, for whichever worker runs: the one place where settings and
-conditions meet the running worker.
+"""Applies the current limits to whichever worker runs: the one place where settings and conditions
+meet it.
 
-Training is held to the processor limit and held back when the conditions say so. Work that a person
-waits for (looking at a file, taking samples) and sealing (less than a second, while other devices
-wait for it) run at the lowest priority, but at full speed; memory, written bytes and time are
-bounded for all.
+Training keeps to the processor limit and is suspended when the conditions say so. Work that a
+person waits for (scanning a file, adding samples) and sealing (less than a second, while other
+devices wait) run at full speed. Every worker has the lowest priority and bounded memory, written
+bytes and time.
 """
 
 import logging
@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from agent.protocol.jobs import Job
 from agent.supervisor.governor import Governor, Measured
-from agent.supervisor.tree import Tree, tree_of
+from agent.supervisor.tree import ProcessTree, tree_of
 from agent.supervisor.watchdog import Caps, StopEvent
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class Supervision:
         caps: Caps,
         ended: Callable[[StopEvent], None] = lambda _: None,
         *,
-        tree: Callable[[int], Tree] = tree_of,
+        tree: Callable[[int], ProcessTree] = tree_of,
     ) -> None:
         """`ended` is called from another thread when a limit ended a worker."""
         self._caps = caps
@@ -65,11 +65,13 @@ class Supervision:
     def watch(
         self, pid: int, job: Job, address_mib: int, tell: Callable[[int], None] = lambda _: None
     ) -> Governor:
-        """Govern the process group that `pid` leads.
+        """Govern the session that `pid` leads.
 
         `tell` is called with a new processor limit while it runs.
         """
-        governor = Governor(self._tree(pid), self.caps_of(job, address_mib), self._stopped)
+        tree = self._tree(pid)
+        tree.lower_priority()
+        governor = Governor(tree, self.caps_of(job, address_mib), self._stopped)
         if job is Job.TRAIN:
             if self._held:
                 governor.hold()
@@ -104,14 +106,14 @@ class Supervision:
         governor = self._training
         return governor.measured() if governor is not None and governor.is_running else None
 
-    def used_s(self) -> float:
+    def cpu_time_s(self) -> float:
         """Processor seconds of all workers so far, those that run and those that ended; never
         falls.
         """
         ended = [governor for governor in self._watched if governor.final_s is not None]
-        self._ended_s += sum(governor.used_s() for governor in ended)
+        self._ended_s += sum(governor.cpu_time_s() for governor in ended)
         self._watched = [governor for governor in self._watched if governor not in ended]
-        return self._ended_s + sum(governor.used_s() for governor in self._watched)
+        return self._ended_s + sum(governor.cpu_time_s() for governor in self._watched)
 
     def _stopped(self, event: StopEvent) -> None:
         self.last_stop = event

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 HELD_MAX_S = 120.0
-"""A worker held back this long writes a checkpoint and ends: it would only take memory."""
+"""A worker on hold this long writes a checkpoint and ends: it would only occupy memory."""
 MEMORY_RESERVE_BYTES = 256 * 2**20
 """Less free memory than this in the whole computer: the worker goes first."""
 
@@ -33,7 +33,7 @@ class Caps:
     """1 to 100, per cent of one core; None: not paced (work that a person waits for)."""
     memory_bytes: int
     running_s: float = 3600.0
-    """Time on the clock from its start, held back or not."""
+    """Time on the clock from its start, on hold or not."""
     written_bytes: int = 2**30
 
     def __post_init__(self) -> None:
@@ -51,7 +51,7 @@ class Sample:
 
     running_s: float
     held_s: float
-    """0 while it is not held back."""
+    """0 while it is not on hold."""
     rss_bytes: int
     written_bytes: int
     machine_available_bytes: int | None

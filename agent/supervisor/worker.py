@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
@@ -216,15 +215,17 @@ class ProcessWorker(Jobs):
         self._progress = progress
         self._silence_s = silence_s
         self._command = command or worker_command()
-        self._children: dict[asyncio.subprocess.Process, Job] = {}
+        self._running: dict[asyncio.subprocess.Process, tuple[Job, Governor]] = {}
 
     async def stop(self, jobs: Collection[Job] = tuple(Job)) -> None:
         """Kill the children with these jobs now and wait until they are gone."""
-        children = [child for child, job in self._children.items() if job in jobs]
-        for child in children:
-            del self._children[child]
-            kill_tree(child.pid)
-        for child in children:
+        running = [
+            (child, governor) for child, (job, governor) in self._running.items() if job in jobs
+        ]
+        for child, governor in running:
+            del self._running[child]
+            governor.kill()
+        for child, _ in running:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(child.wait(), EXIT_S)
 
@@ -260,7 +261,7 @@ class ProcessWorker(Jobs):
                 await self._tell(child, request)
                 return await self._listen(child, governor)
             except _LostError as lost:
-                if child not in self._children:
+                if child not in self._running:
                     raise UserActionError(
                         "WORKER_STOPPED",
                         "The work was stopped before it was finished.",
@@ -285,18 +286,18 @@ class ProcessWorker(Jobs):
             cwd=self._scratch, env=environment(os.environ), start_new_session=True,
             limit=_READ_BYTES,
         )  # fmt: skip
-        self._children[child] = job
         recorded = self._records if job is Job.TRAIN else None
         if recorded is not None:
             reaper.note(recorded, child.pid)
         governor = self._supervision.watch(
             child.pid, job, MEMORY_MIB[job], partial(_tell_limit, child)
         )
+        self._running[child] = (job, governor)
         try:
             yield child, governor
         finally:
-            self._children.pop(child, None)
-            kill_tree(child.pid)
+            self._running.pop(child, None)
+            governor.kill()
             governor.close()
             await asyncio.shield(child.wait())
             if recorded is not None:
@@ -348,8 +349,8 @@ class ProcessWorker(Jobs):
     async def _patiently(
         self, act: Callable[[], Awaitable[T]], opening: str, governor: Governor | None
     ) -> T:
-        """Wait for the child, as long as its share of the processor asks for; time in which it is
-        held back does not count.
+        """Wait for the child as long as its share of the processor requires; time on hold does not
+        count.
         """
         while True:
             try:
@@ -381,15 +382,6 @@ def worker_command() -> tuple[str, ...]:
     if getattr(sys, "frozen", False):
         return (sys.executable, "--worker")
     return (sys.executable, "-P", "-m", "agent.worker")
-
-
-def kill_tree(pid: int) -> None:
-    """Kill a child and everything in its session."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if hasattr(os, "killpg"):
-            os.killpg(pid, signal.SIGKILL)
-        else:  # Windows: a child cannot have started others (job object)
-            os.kill(pid, signal.SIGTERM)
 
 
 def _tell_limit(child: asyncio.subprocess.Process, cpu_percent: int) -> None:

@@ -83,12 +83,12 @@ class WorkerHost:
         """Return what training takes; None while none runs."""
         return None if self._supervision is None else self._supervision.measured()
 
-    def used_s(self) -> float:
+    def cpu_time_s(self) -> float:
         """Return the processor seconds of this process and of all its workers so far.
 
         Never falls.
         """
-        workers_s = 0.0 if self._supervision is None else self._supervision.used_s()
+        workers_s = 0.0 if self._supervision is None else self._supervision.cpu_time_s()
         return time.process_time() + workers_s
 
     def _caps(self) -> "Caps":

@@ -1,16 +1,20 @@
-"""`python -m tests.bench [-k PART-OF-A-KEY]`: run the benchmarks, print a table, write
-build/bench.json.
+"""`python -m tests.bench [-k PART-OF-A-KEY] [--record]`: run the benchmarks, print a table, write
+build/bench.json; with --record append the figures to tests/bench/history.jsonl.
+
+A benchmark that needs a system program which is not installed is left out, and the end says so.
 """
 
 import argparse
 import sys
 import time
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench import history
 from tests.bench.harness import Benchmark, CannotMeasure, Figure, discover, write
 
 HERE = Path(__file__).parent
@@ -21,41 +25,80 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description="Run the benchmarks.")
     parser.add_argument("-k", default="", metavar="PART", help="only keys that contain this")
     parser.add_argument("--list", action="store_true", help="print the keys and end")
+    parser.add_argument(
+        "--missing", action="store_true", help="say which system programs are missing and end"
+    )
+    parser.add_argument("--record", action="store_true", help=f"append to {shown(history.FILE)}")
     options = parser.parse_args()
     chosen = [benchmark for benchmark in discover(HERE) if benchmark.matches(options.k)]
     if options.list:
         print("\n".join(key for benchmark in chosen for key in benchmark.keys))
         return 0
+    if options.missing:
+        return say_missing(chosen)
     if not chosen:
         print(
             f"no benchmark has {options.k!r} in its key; python -m tests.bench --list shows them",
             file=sys.stderr,
         )
         return 2
-    results = [run(benchmark) for benchmark in chosen]
-    figures = [figure for measured, _ in results for figure in measured if options.k in figure.key]
+    outcomes = [run(benchmark) for benchmark in chosen]
+    figures = [
+        figure for outcome in outcomes for figure in outcome.figures if options.k in figure.key
+    ]
     Console(width=None if sys.stdout.isatty() else 140).print(table(figures))
     write(figures, RESULT)
-    print(
-        "written to"
-        f" {RESULT.relative_to(Path.cwd()) if RESULT.is_relative_to(Path.cwd()) else RESULT}"
-    )
-    return int(any(failed for _, failed in results))
+    print(f"written to {shown(RESULT)}")
+    for benchmark, outcome in zip(chosen, outcomes, strict=True):
+        if outcome.left_out:
+            print(f"left out: {', '.join(benchmark.keys)}: {outcome.left_out}")
+    record(history.line(figures), append=options.record)
+    return int(any(outcome.has_failed for outcome in outcomes))
 
 
-def run(benchmark: Benchmark) -> tuple[list[Figure], bool]:
-    """Figures of one benchmark and whether it failed; one that fails leaves the others alone."""
+def say_missing(benchmarks: list[Benchmark]) -> int:
+    """Print the system programs that are missing; 1 if there are any."""
+    programs = sorted({program for one in benchmarks for program in one.missing()})
+    if programs:
+        print(f"not installed: {' '.join(programs)}", file=sys.stderr)
+    return int(bool(programs))
+
+
+def record(line: str, *, append: bool) -> None:
+    """Append a line to the history, or print it for whoever wants to."""
+    if append:
+        history.append(line)
+        print(f"appended to {shown(history.FILE)}")
+    else:
+        print(f"for {shown(history.FILE)} (--record appends it):\n{line}")
+
+
+def shown(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    figures: list[Figure]
+    left_out: str = ""
+    """Why it was not measured."""
+    has_failed: bool = False
+
+
+def run(benchmark: Benchmark) -> Outcome:
+    """Run one benchmark; one that fails leaves the others alone."""
     started, measured = time.perf_counter(), []
     try:
         measured.extend(benchmark.figures())
     except CannotMeasure as reason:
         print(f"{benchmark.keys[0]}: not measured: {reason}", file=sys.stderr)
+        return Outcome(measured, left_out=str(reason))
     except Exception:
         traceback.print_exc()
         print(f"{benchmark.keys[0]}: FAILED", file=sys.stderr)
-        return measured, True
+        return Outcome(measured, has_failed=True)
     print(f"{benchmark.keys[0]}: {time.perf_counter() - started:.1f} s", file=sys.stderr)
-    return measured, False
+    return Outcome(measured)
 
 
 def table(figures: list[Figure]) -> Table:

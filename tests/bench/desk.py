@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench.harness import CannotMeasure, Figure, bench
+from tests.bench.harness import Figure, bench
 from tests.bench.process import rate, usage
 from tests.fakes import login
 from tests.fakes.login import Desktop, words
@@ -27,10 +27,9 @@ LIMIT = "the limit"
     "tray.rest.wakeups_per_s",
     "desk.rest.pss_mib",
     "quit.desk_s",
+    needs=login.NEEDED,
 )
 def desk():
-    if missing := login.missing():
-        raise CannotMeasure(f"not installed: {missing}")
     with tempfile.TemporaryDirectory() as folder, Desktop(Path(folder), keyring=True) as desktop:
         yield from _measure(desktop)
 

@@ -47,7 +47,7 @@ def main(load: str, percent: int) -> None:
         "OPENBLAS_NUM_THREADS": threads,
         "OMP_NUM_THREADS": threads,
     }
-    command = ["nice", "-n", "19", sys.executable, "-c", program]  # as every worker is
+    command = [sys.executable, "-c", program]
     child = subprocess.Popen(command, env=surroundings, start_new_session=True)
     governor = supervision.watch(child.pid, Job.TRAIN, MEMORY >> 20)
     _say(child.pid)

@@ -17,6 +17,7 @@ import numpy as np
 
 from tests.bench.harness import CannotMeasure, Figure, bench
 from tests.bench.process import children, is_ending, rate, usage
+from tests.fakes import desktop_session
 from tests.fakes.desktop_session import DesktopSession, state
 from tests.fakes.training_session import run_now, training_laptop
 
@@ -126,7 +127,7 @@ def busy_cores() -> Iterator[None]:
             one.wait()
 
 
-@bench("stop.latency_s.median", "stop.latency_s.worst", unit="s")
+@bench("stop.latency_s.median", "stop.latency_s.worst", unit="s", needs=desktop_session.NEEDED)
 def until_the_worker_stands_still() -> Iterator[Figure]:
     """The installed agent with a training under way: another person's session, a key, the plug, a
     pause, a withdrawal.
@@ -296,6 +297,7 @@ def _withdrawal(session: DesktopSession) -> float:
     "agent.rest.cpu_share",
     "agent.rest.wakeups_per_s",
     unit="MiB",
+    needs=desktop_session.NEEDED,
 )
 def an_agent_at_rest() -> Iterator[Figure]:
     """Granted, with every service of a desktop there, nothing to do; over 60 s."""

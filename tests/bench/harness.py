@@ -9,11 +9,13 @@ A benchmark is a function in tests/bench/*.py:
     def noise(): yield Figure("noise.rate_per_s.sigma1", value, "1/s", reference, "OpenDP 85
       k/s"); ...
 
-It raises CannotMeasure with the reason where this machine cannot tell.
+It raises CannotMeasure with the reason where this machine cannot tell. `needs` names the system
+programs that it runs; without one of them it is left out.
 """
 
 import importlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -47,12 +49,19 @@ class Benchmark:
     unit: str
     reference_name: str
     call: Callable[[], object]
+    needs: tuple[str, ...] = ()
+
+    def missing(self) -> tuple[str, ...]:
+        """System programs that it needs and that are not installed."""
+        return tuple(program for program in self.needs if not shutil.which(program))
 
     def matches(self, part: str) -> bool:
         return any(part in key for key in self.keys)
 
     def figures(self) -> Iterator[Figure]:
         """Run it. A single value or a pair (value, reference) belongs to the one declared key."""
+        if missing := self.missing():
+            raise CannotMeasure(f"not installed: {' '.join(missing)}")
         result = self.call()
         if isinstance(result, Iterator):
             yield from (Figure(*item) for item in result)
@@ -62,12 +71,12 @@ class Benchmark:
 
 
 def bench(
-    *keys: str, unit: str = "", reference_name: str = ""
+    *keys: str, unit: str = "", reference_name: str = "", needs: tuple[str, ...] = ()
 ) -> Callable[[Callable[[], object]], Callable[[], object]]:
     """Mark a function as the benchmark of `keys`."""
 
     def mark(call: Callable[[], object]) -> Callable[[], object]:
-        call.benchmark = Benchmark(keys, unit, reference_name, call)
+        call.benchmark = Benchmark(keys, unit, reference_name, call, needs)
         return call
 
     return mark

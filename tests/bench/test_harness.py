@@ -1,10 +1,15 @@
 import json
 import os
+import platform
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from tests.bench import process
-from tests.bench.harness import Benchmark, Figure, bench, write
+from tests.bench import history, process
+from tests.bench.harness import Benchmark, CannotMeasure, Figure, bench, write
 
 
 def test_a_pair_is_value_and_reference_of_the_declared_key():
@@ -50,3 +55,55 @@ def test_a_process_is_read_from_the_kernel():
 def test_a_process_that_is_gone_is_said_to_be_gone():
     with pytest.raises(FileNotFoundError):
         process.usage(2**22 + 1)
+
+
+@pytest.mark.parametrize("key", ["stop.latency_s.median", "agent.rest.rss_mib", "start.tray_s"])
+def test_without_a_system_program_its_figures_are_left_out_and_named(tmp_path, key):
+    (tmp_path / "empty").mkdir()
+    command = [sys.executable, "-m", "tests.bench", "-k", key]
+    run = subprocess.run(
+        command,
+        env={**os.environ, "PATH": str(tmp_path / "empty")},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode == 0
+    (left_out,) = [line for line in run.stdout.splitlines() if line.startswith("left out: ")]
+    assert key in left_out
+    assert "not installed: " in left_out
+    assert "Xvfb" in left_out
+    assert "Traceback" not in run.stderr
+
+
+def test_programs_that_are_missing_are_named_before_anything_runs():
+    def call():
+        raise AssertionError("it ran")
+
+    needs = (Path(sys.executable).as_posix(), "no-such-program")
+    benchmark = Benchmark(("a.x",), "", "", call, needs)
+    assert benchmark.missing() == ("no-such-program",)
+    with pytest.raises(CannotMeasure, match="not installed: no-such-program"):
+        list(benchmark.figures())
+
+
+def test_a_recorded_line_holds_the_figures_and_nothing_that_names_the_machine(tmp_path):
+    file = tmp_path / "history.jsonl"
+    for value in (1.23456, 2.0):
+        history.append(history.line([Figure("a.x_s", value, "s")]), file)
+    first, second = map(json.loads, file.read_text().splitlines())
+    assert (first["keys"], second["keys"]) == ({"a.x_s": 1.235}, {"a.x_s": 2.0})
+    assert set(first) == {"date", "commit", "machine", "keys"}
+    assert set(first["machine"]) == {"cpu", "cores", "python"}
+    assert first["machine"]["python"] == platform.python_version()
+    assert socket.gethostname() not in file.read_text()
+    assert str(Path.cwd()) not in file.read_text()
+
+
+def test_the_tracked_history_is_readable():
+    for line in history.FILE.read_text().splitlines():
+        run = json.loads(line)
+        assert set(run) == {"date", "commit", "machine", "keys"}
+        assert all(isinstance(value, float) for value in run["keys"].values())

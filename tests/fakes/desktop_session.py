@@ -18,6 +18,8 @@ from agent.ipc.client import Channel, NoAgentError, socket_path
 from tests.fakes.desktop import private_bus
 from tests.fakes.timeouts import TIMEOUT_S, until
 
+NEEDED = ("Xvfb", "dbus-daemon")
+
 
 class Bus:
     """The services of a desktop on a private bus, in a thread of their own."""

@@ -20,7 +20,15 @@ from agent.paths import socket_path
 from tests.fakes import secret_service
 from tests.fakes.timeouts import TIMEOUT_S, until
 
-NEEDED = ("Xvfb", "openbox", "xdotool", "dbus-daemon", "gnome-keyring-daemon")
+NEEDED = (
+    "Xvfb",
+    "openbox",
+    "xdotool",
+    "xprop",
+    "dbus-daemon",
+    "dbus-send",
+    "gnome-keyring-daemon",
+)
 END_S = 5.0
 """Whoever was asked to end is killed after this time."""
 

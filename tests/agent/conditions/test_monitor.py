@@ -3,6 +3,7 @@ once, and nothing is said unread.
 """
 
 import asyncio
+import sys
 
 import psutil
 import pytest
@@ -148,3 +149,17 @@ def test_what_the_own_worker_takes_is_not_the_load_of_others(monkeypatch):
     for took, by_others, percent in ((10.0, 0.0, 0.0), (10.0, 5.0, 25.0), (0.0, 10.0, 50.0)):
         now[0], busy[0], ours[0] = now[0] + 10, busy[0] + took + by_others, ours[0] + took
         assert others.read().value == pytest.approx(percent)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reads its desktop over D-Bus")
+async def test_an_installation_without_the_bus_library_fails_instead_of_knowing_less(
+    tmp_path, monkeypatch
+):
+    for name in [name for name in sys.modules if name.startswith("dbus_fast")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "dbus_fast", None)  # as if it were not installed
+    for name in ("agent.conditions.linux", "agent.conditions.dbus_watch"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monitor = Monitor(lambda: ConditionLimits(), FakeClock(), tmp_path, {})
+    with pytest.raises(ImportError):
+        await monitor.look()

@@ -1,5 +1,8 @@
 """Power and charge from trees as real machines show them below /sys/class/power_supply."""
 
+import sys
+
+import psutil
 import pytest
 
 from agent.conditions.power import read_power
@@ -114,14 +117,28 @@ SHAPES = {
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_real_machines_tree(tmp_path, shape):
     supplies, on_mains, percent = SHAPES[shape]
-    for name, attributes in supplies.items():
-        folder = tmp_path / name
-        folder.mkdir()
-        for attribute, text in attributes.items():
-            (folder / attribute).write_text(f"{text}\n")
+    write_tree(tmp_path, supplies)
     power, charge = read_power(tmp_path)
     assert (power.value, charge.value) == (on_mains, percent)
     assert power.source
+
+
+def write_tree(root, supplies):
+    for name, attributes in supplies.items():
+        (root / name).mkdir()
+        for attribute, text in attributes.items():
+            (root / name / attribute).write_text(f"{text}\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="psutil reads these files on Linux only")
+def test_psutil_takes_a_mouse_for_the_battery_of_a_laptop(tmp_path, monkeypatch):
+    """Why this reader exists (docs/adr/0007). Once psutil reads `scope`, it can replace ours."""
+    write_tree(tmp_path, {"hidpp_battery_0": MOUSE})
+    monkeypatch.setattr(psutil._pslinux, "POWER_SUPPLY_PATH", str(tmp_path))
+    fooled = psutil.sensors_battery()
+    assert (fooled.percent, fooled.power_plugged) == (5, False)
+    power, charge = read_power(tmp_path)
+    assert (power.value, charge.value) == (True, None)
 
 
 def test_no_such_class_is_unknown_and_says_why(tmp_path):

@@ -22,7 +22,7 @@ class Supervision:
     def measured(self):
         return "measured"
 
-    def used_s(self):
+    def cpu_time_s(self):
         return 100.0
 
 
@@ -54,7 +54,7 @@ def test_a_worker_that_stands_in_is_not_supervised(home, made):
     assert host.worker() is worker
     host.enforce()
     assert (made, host.measured(), host.last_stop) == ([], None, None)
-    assert host.used_s() <= time.process_time()
+    assert host.cpu_time_s() <= time.process_time()
 
 
 def test_the_limits_are_those_of_the_moment(home, made):
@@ -69,7 +69,7 @@ def test_the_limits_are_those_of_the_moment(home, made):
     assert made[0].caps == [Caps(25, 100 << 20), Caps(50, 200 << 20)]
     assert host.limits() == TrainingLimits(50, 200)
     assert host.measured() == "measured"
-    assert host.used_s() >= 100.0
+    assert host.cpu_time_s() >= 100.0
 
 
 def test_the_last_stop_is_kept_with_its_time(home, made):
