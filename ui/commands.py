@@ -16,8 +16,8 @@ from agent.paths import Home, default_home, runtime_folder, socket_path
 from agent.status import ConsentState, Status
 from ui import i18n
 from ui.agent_client import AgentClient
-from ui.quit_signals import QuitSignals
-from ui.single_instance import SingleInstance, tell, tell_first
+from ui.process.quit_signals import QuitSignals
+from ui.process.single_instance import SingleInstance, tell, tell_first
 
 if TYPE_CHECKING:
     from ui.window import Window
@@ -158,7 +158,7 @@ class _Resident:
     def __init__(
         self, app: QApplication, home: Home, instance: SingleInstance, *, autostart: bool
     ) -> None:
-        from ui.notify import Notifier
+        from ui.notifications import Notifier
         from ui.tray import Tray
         from ui.tray_host import TrayHost
 

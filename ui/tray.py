@@ -16,9 +16,9 @@ from agent.status import AgentState, Status
 from ui.agent_client import AgentClient
 from ui.i18n import QtWords
 from ui.icons import state_icon
-from ui.locale_formatter import LocaleFormatter
+from ui.presentation.locale_formatter import LocaleFormatter
+from ui.presentation.view_model import View, view_of
 from ui.theme import DARK, LIGHT
-from ui.view_model import View, view_of
 
 SURFACE = "tray"
 MENU_LINE_LETTERS = 60

@@ -36,7 +36,7 @@ from ui.pages.overview import OverviewPage
 from ui.pages.privacy import SURFACE, PrivacyPage
 from ui.pages.scan import ScanPage
 from ui.pages.sent import SentPage
-from ui.view_model import view_of
+from ui.presentation.view_model import view_of
 from ui.widgets import Page, button, column, row, step, text
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from tests.bench.harness import Figure, bench
 from tests.bench.process import rate, usage
-from tests.fakes import login
-from tests.fakes.login import Desktop, words
+from tests.fakes.graphical_login import NEEDED, Desktop, words
 from tests.fakes.notifier_host import NotifierHost
 from tests.fakes.timeouts import until
 
@@ -27,7 +26,7 @@ LIMIT = "the limit"
     "tray.rest.wakeups_per_s",
     "desk.rest.pss_mib",
     "quit.desk_s",
-    needs=login.NEEDED,
+    needs=NEEDED,
 )
 def desk():
     with tempfile.TemporaryDirectory() as folder, Desktop(Path(folder), keyring=True) as desktop:

@@ -4,13 +4,15 @@ says yes.
 
 import pytest
 
-from tests.fakes import login
-from tests.fakes.login import Desktop
+from tests.fakes import graphical_login
+from tests.fakes.graphical_login import Desktop
 from tests.fakes.timeouts import TIMEOUT_S, until
 
 pytestmark = [
     pytest.mark.system,
-    pytest.mark.skipif(bool(login.missing()), reason=f"not installed: {login.missing()}"),
+    pytest.mark.skipif(
+        bool(graphical_login.missing()), reason=f"not installed: {graphical_login.missing()}"
+    ),
 ]
 QUESTION = "Help improve malware detection"
 

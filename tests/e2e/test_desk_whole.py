@@ -14,15 +14,17 @@ import numpy as np
 import pytest
 
 from agent.detector.synthetic import generate
-from tests.fakes import login
-from tests.fakes.login import Desktop
+from tests.fakes import graphical_login
+from tests.fakes.graphical_login import Desktop
 from tests.fakes.notifier_host import NotifierHost
 from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S, free_port, until
 from tests.fakes.tls_proxy import TlsProxy
 
 pytestmark = [
     pytest.mark.system,
-    pytest.mark.skipif(bool(login.missing()), reason=f"not installed: {login.missing()}"),
+    pytest.mark.skipif(
+        bool(graphical_login.missing()), reason=f"not installed: {graphical_login.missing()}"
+    ),
 ]
 QUESTION = "Help improve malware detection"
 

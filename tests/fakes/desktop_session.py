@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from agent.ipc.client import Channel, NoAgentError, socket_path
-from tests.fakes.desktop import private_bus
+from tests.fakes.desktop_services import private_bus
 from tests.fakes.timeouts import TIMEOUT_S, until
 
 NEEDED = ("Xvfb", "dbus-daemon")
@@ -78,7 +78,7 @@ class Display:
 
 
 class DesktopSession:
-    """`services`: as tests.fakes.desktop starts them; with "idle" Mutter tells the idle time,
+    """`services`: as tests.fakes.desktop_services starts them; with "idle" Mutter tells the idle time,
     without it the X server does.
     """
 

@@ -22,7 +22,7 @@ from agent.rounds.runner import RoundRunner
 from agent.status import ConsentState
 from tests.fakes import agent_client as fakes
 from tests.fakes.device import Device
-from tests.ui import scenes
+from tests.ui import windows
 from ui.tray import Tray
 
 ROOT = Path(__file__).parents[2]
@@ -252,7 +252,7 @@ def check_c12(words):
 
 
 def test_c12_the_page_says_what_stays(qapp, theme):
-    window = scenes.window(qapp, fakes.status(), "privacy", theme)
+    window = windows.window(qapp, fakes.status(), "privacy", theme)
     page = window.centralWidget().findChild(object, "privacyPage")
     check_c12(page.findChild(object, "stays").text())
     assert fails(check_c12, "Everything is undone.")
@@ -442,7 +442,7 @@ def test_c17_after_a_refusal_nobody_asks_for_twelve_months(device, monkeypatch, 
 
 
 def test_c17_a_closed_question_does_not_come_back_by_itself(qapp, theme):
-    window = scenes.window(qapp, fakes.new_home(), "consent", theme)
+    window = windows.window(qapp, fakes.new_home(), "consent", theme)
     window.dialog.close()
     asked = window.client.methods.count("consent.show")
     for _ in range(3):

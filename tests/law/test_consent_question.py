@@ -18,7 +18,7 @@ from agent.status import ConsentState
 from tests.fakes import agent_client as fakes
 from tests.law import dialogs
 from tests.law.dialogs import ConsentDialog, shown
-from tests.ui import scenes
+from tests.ui import windows
 
 
 def fails(check, *args):
@@ -47,7 +47,7 @@ def test_c1_nothing_is_ticked_before_a_choice(qtbot):
 def test_c1_a_new_home_has_every_optional_switch_off():
     switches = {
         entry["key"]: entry["value"]
-        for entry in scenes.settings_answer()["settings"]
+        for entry in windows.settings_answer()["settings"]
         if entry["type"] == "boolean"
     }
     assert switches == {
@@ -139,7 +139,7 @@ def test_c2_time_decides_nothing(qtbot):
 
 
 def test_c2_a_second_launch_raises_the_question_and_answers_nothing(qtbot, qapp, theme):
-    window = scenes.window(qapp, fakes.new_home(), "consent", theme)
+    window = windows.window(qapp, fakes.new_home(), "consent", theme)
     first = window.dialog
     window.open_page("consent")
     assert window.dialog is first
@@ -293,7 +293,7 @@ def test_c5_no_text_of_the_question_denies_twice():
 
 
 def test_c5_every_switch_says_what_on_means(qapp, theme):
-    window = scenes.window(qapp, fakes.status(), "limits", theme)
+    window = windows.window(qapp, fakes.status(), "limits", theme)
     page = window.centralWidget().findChild(object, "limitsPage")
     for key in ("idle.only", "models.update_without_consent", "tray.keep_icon"):
         box = page._rows[key].editor
@@ -408,7 +408,7 @@ def test_the_paragraphs_are_in_the_order_of_the_notice(qtbot):
 def test_the_example_is_shown_on_demand_and_decides_nothing(qtbot):
     dialog, decided = shown(qtbot)
     dialog.exampleWanted.connect(
-        lambda: dialog.show_example(fakes.preview_answer(scenes.bytes_file()))
+        lambda: dialog.show_example(fakes.preview_answer(windows.bytes_file()))
     )
     QTest.mouseClick(dialog.example_button, Qt.MouseButton.LeftButton)
     content = dialog.example.toPlainText()

@@ -10,7 +10,7 @@ os.environ.setdefault("LANG", "C.UTF-8")
 import pytest
 from pytestqt.qtbot import QtBot
 
-from tests.ui import scenes
+from tests.ui import windows
 from ui.theme import Theme
 
 PATIENCE_MS = 60_000
@@ -23,7 +23,7 @@ HARMLESS = (
 
 @pytest.fixture(scope="session")
 def qapp():
-    return scenes.plain_application()
+    return windows.plain_application()
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +50,6 @@ def qtbot(qapp, request):
 def quiet_qt(request, qtlog, qapp):
     """A message of Qt's fails the test; windows that a test left open are closed."""
     yield
-    scenes.clear()
+    windows.clear()
     said = [record.message for record in qtlog.records if not record.message.startswith(HARMLESS)]
     assert said == []

@@ -18,24 +18,24 @@ def render(folder, scale):
     """Render all scenes at one scale. The problems found, one line each."""
     from PySide6.QtCore import QLocale
 
-    from tests.ui import measure, scenes
+    from tests.ui import measure, windows
     from ui import i18n
     from ui.theme import Theme
 
-    app = scenes.plain_application()
+    app = windows.plain_application()
     i18n.install(app, QLocale())
     theme = Theme(app)
     found = []
     for dark in (False, True):
         theme.use(dark=dark)
-        for name, make in scenes.SCENES.items():
+        for name, make in windows.SCENES.items():
             shown = make(app, theme)
-            scenes.settle()
+            windows.settle()
             file = f"{name}-{'dark' if dark else 'light'}-{scale}x.png"
             image = shown.grab().toImage()
             image.save(str(folder / file), quality=PNG_QUALITY)
             found += [f"{file}: {problem}" for problem in measure.problems(shown, image)]
-            scenes.clear()
+            windows.clear()
     return found
 
 

@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from tests.ui import scenes
+from tests.ui import windows
 
 CONTROLS = (QAbstractButton, QPlainTextEdit, QTableWidget, QComboBox, QAbstractSpinBox, QLineEdit)
 
@@ -53,10 +53,10 @@ def buddy_text(window, widget):
     )
 
 
-@pytest.mark.parametrize("name", scenes.SCENES)
+@pytest.mark.parametrize("name", windows.SCENES)
 def test_every_control_has_a_name_equal_to_what_is_seen(qapp, theme, name):
-    shown = scenes.SCENES[name](qapp, theme)
-    scenes.settle()
+    shown = windows.SCENES[name](qapp, theme)
+    windows.settle()
     found = controls(shown)
     assert found
     names = [described(widget) for widget in found]
@@ -77,10 +77,10 @@ def test_every_control_has_a_name_equal_to_what_is_seen(qapp, theme, name):
             assert accessible_name(widget) == buddy
 
 
-@pytest.mark.parametrize("name", scenes.SCENES)
+@pytest.mark.parametrize("name", windows.SCENES)
 def test_every_control_is_reached_by_the_tab_key(qapp, theme, name):
-    shown = scenes.SCENES[name](qapp, theme)
-    scenes.settle()
+    shown = windows.SCENES[name](qapp, theme)
+    windows.settle()
     shown.activateWindow()
     wanted, seen = set(controls(shown)), set()
     for _ in range(3 * len(wanted) + 5):
@@ -101,8 +101,8 @@ def exclusive(widget):
 
 
 def test_the_arrow_keys_go_through_the_pages(qapp, theme):
-    shown = scenes.SCENES["overview-new"](qapp, theme)
-    scenes.settle()
+    shown = windows.SCENES["overview-new"](qapp, theme)
+    windows.settle()
     buttons = next(group for widget in controls(shown) if (group := exclusive(widget))).buttons()
     buttons[0].setFocus()
     reached = [buttons[0]]
@@ -112,10 +112,10 @@ def test_the_arrow_keys_go_through_the_pages(qapp, theme):
     assert set(reached) == set(buttons)
 
 
-@pytest.mark.parametrize("name", scenes.SCENES)
+@pytest.mark.parametrize("name", windows.SCENES)
 def test_pictures_and_gauges_say_their_value(qapp, theme, name):
-    shown = scenes.SCENES[name](qapp, theme)
-    scenes.settle()
+    shown = windows.SCENES[name](qapp, theme)
+    windows.settle()
     for widget in shown.findChildren(QWidget):
         if isinstance(widget, QLabel) and not widget.pixmap().isNull():
             assert accessible_name(widget)

@@ -11,16 +11,16 @@ import pytest
 from PySide6.QtCore import QCoreApplication, Qt, QTranslator
 from PySide6.QtWidgets import QFrame, QLabel, QWidget
 
-from tests.ui import measure, scenes
+from tests.ui import measure, windows
 from tests.ui.shots import OK_LINE
 
 
-@pytest.mark.parametrize("name", scenes.SCENES)
+@pytest.mark.parametrize("name", windows.SCENES)
 def test_a_page_reads_from_the_right(qapp, theme, name):
     qapp.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
     try:
-        shown = scenes.SCENES[name](qapp, theme)
-        scenes.settle()
+        shown = windows.SCENES[name](qapp, theme)
+        windows.settle()
         assert measure.problems(shown) == []
     finally:
         qapp.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
@@ -43,13 +43,13 @@ class Longer(QTranslator):
         return False
 
 
-@pytest.mark.parametrize("name", scenes.SCENES)
+@pytest.mark.parametrize("name", windows.SCENES)
 def test_a_page_bears_longer_words(qapp, theme, name):
     longer = Longer()
     QCoreApplication.installTranslator(longer)
     try:
-        shown = scenes.SCENES[name](qapp, theme)
-        scenes.settle()
+        shown = windows.SCENES[name](qapp, theme)
+        windows.settle()
         assert measure.cut_off(shown) == []
     finally:
         QCoreApplication.removeTranslator(longer)
@@ -63,8 +63,8 @@ def test_every_page_shows_everything_legibly_in_both_schemes_at_both_scales(tmp_
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert OK_LINE.format(count=4 * len(scenes.SCENES)) in done.stdout
-    assert len(list(Path(tmp_path).glob("*.png"))) == 4 * len(scenes.SCENES)
+    assert OK_LINE.format(count=4 * len(windows.SCENES)) in done.stdout
+    assert len(list(Path(tmp_path).glob("*.png"))) == 4 * len(windows.SCENES)
 
 
 def bad_window(words, colour, width):
@@ -107,11 +107,11 @@ def brightness(window):
 
 
 def test_the_theme_follows_the_desktop_while_it_runs(qapp, theme):
-    shown = scenes.SCENES["overview-waiting"](qapp, theme)
-    scenes.settle()
+    shown = windows.SCENES["overview-waiting"](qapp, theme)
+    windows.settle()
     light = brightness(shown)
     theme.use(dark=True)
-    scenes.settle()
+    windows.settle()
     dark = brightness(shown)
     theme.use(dark=False)
     assert light > 200

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QLabel, QPushButton
 from agent.consent.notice import Decision
 from agent.status import AgentState, ConsentState
 from tests.fakes import agent_client as fakes
-from tests.ui import scenes
+from tests.ui import windows
 from ui.consent_dialog import ConsentDialog
 from ui.tray import Tray
 
@@ -28,7 +28,7 @@ def texts(widget):
 
 
 def test_the_names_of_the_seam(qapp, theme):
-    window = scenes.window(qapp, fakes.status(), "overview", theme)
+    window = windows.window(qapp, fakes.status(), "overview", theme)
     for name in ("overview", "privacy", "sent", "about"):
         window.open_page(name)
         assert page(window, f"{name}Page").isVisibleTo(window)
@@ -57,7 +57,7 @@ def test_the_names_of_the_seam(qapp, theme):
 
 
 def test_the_overview_shows_readings_reasons_and_the_settings_that_lift_them(qapp, theme):
-    window = scenes.window(qapp, fakes.waiting(), "overview", theme)
+    window = windows.window(qapp, fakes.waiting(), "overview", theme)
     shown = texts(page(window, "overviewPage"))
     for words in (
         "The computer runs on battery",
@@ -71,7 +71,7 @@ def test_the_overview_shows_readings_reasons_and_the_settings_that_lift_them(qap
     assert change.text() == "Change: Train on battery"
     change.click()
     assert window.page == "limits"
-    scenes.settle()
+    windows.settle()
     assert window.focusWidget().objectName() == "setting:battery.rule"
 
 
@@ -89,7 +89,7 @@ def test_the_sent_page_compares_the_servers_receipt_with_the_bytes(qapp, theme):
         (lying, "names other bytes"),
         ({**entry, "receipt": None}, "has not confirmed"),
     ):
-        window = scenes.window(qapp, fakes.status(), "sent", theme)
+        window = windows.window(qapp, fakes.status(), "sent", theme)
         sent = page(window, "sentPage")
         sent._show_entry({"entry": shown, "header": None, "path": None})
         assert any(told in words for words in texts(sent))
@@ -101,13 +101,13 @@ def test_without_samples_the_overview_leads_to_where_they_are_added(qapp, theme)
     status = fakes.status(
         reasons=(Reason(ReasonCode.NOTHING_TO_LEARN, "There are no training rows yet."),)
     )
-    window = scenes.window(qapp, status, "overview", theme)
+    window = windows.window(qapp, status, "overview", theme)
     window.findChild(QPushButton, "lift:scan").click()
     assert window.page == "scan"
 
 
 def joined(qapp, theme):
-    window = scenes.window(qapp, fakes.new_home(), "join", theme)
+    window = windows.window(qapp, fakes.new_home(), "join", theme)
     joining = page(window, "joinPage")
     joining.invitation.setPlainText("aegis1.x.y")
     joining.check.click()
@@ -138,7 +138,7 @@ def test_first_run_joins_asks_and_says_what_the_answer_means(qapp, theme, button
 
 
 def test_first_run_can_be_left_at_every_step(qapp, theme):
-    window = scenes.window(qapp, fakes.new_home(), "join", theme)
+    window = windows.window(qapp, fakes.new_home(), "join", theme)
     page(window, "joinPage").skip.click()
     assert window.page == "overview"
     window = joined(qapp, theme)

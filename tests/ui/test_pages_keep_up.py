@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QCheckBox, QLabel, QLineEdit
 
 from agent.status import AgentState, ConsentState, SentView
 from tests.fakes import agent_client as fakes
-from tests.ui import scenes
+from tests.ui import windows
 from ui.widgets import Card
 
 
@@ -35,7 +35,7 @@ def ledger_with(states):
 
 @pytest.mark.parametrize("state", ["unsent", "withdrawn", "refused", "closed"])
 def test_only_what_was_received_stays(qapp, theme, state):
-    window = scenes.window(qapp, fakes.status(), "overview", theme)
+    window = windows.window(qapp, fakes.status(), "overview", theme)
     window.client.answers["ledger"] = ledger_with([state, "acknowledged"])
     window.open_page("privacy")
     stays = page(window, "stays")
@@ -51,7 +51,7 @@ def test_only_what_was_received_stays(qapp, theme, state):
 
 
 def test_several_updates_stay_in_the_models_of_a_span(qapp, theme):
-    window = scenes.window(qapp, fakes.status(), "overview", theme)
+    window = windows.window(qapp, fakes.status(), "overview", theme)
     window.client.answers["ledger"] = ledger_with(["acknowledged", "acknowledged"])
     window.open_page("privacy")
     assert (
@@ -62,7 +62,7 @@ def test_several_updates_stay_in_the_models_of_a_span(qapp, theme):
 
 
 def test_an_update_that_is_received_while_the_page_is_open_is_told(qapp, theme):
-    window = scenes.window(qapp, fakes.status(sent=SentView()), "overview", theme)
+    window = windows.window(qapp, fakes.status(sent=SentView()), "overview", theme)
     window.client.answers["ledger"] = ledger_with(["unsent", "unsent"])
     window.open_page("privacy")
     window.client.answers["ledger"] = ledger_with(["acknowledged", "unsent"])
@@ -71,20 +71,20 @@ def test_an_update_that_is_received_while_the_page_is_open_is_told(qapp, theme):
 
 
 def test_limits_are_not_doubled_when_the_agent_starts_again(qapp, theme):
-    window = scenes.window(qapp, fakes.status(), "limits", theme)
+    window = windows.window(qapp, fakes.status(), "limits", theme)
     limits = page(window, "limitsPage")
     cards = len(limits.findChildren(Card))
     window.client.push(None)
     window.client.push(fakes.status())
-    scenes.settle()
+    windows.settle()
     assert len(limits.findChildren(Card)) == cards
     assert len(asked(window, "settings.get")) == 2
 
 
 def test_a_limit_that_was_changed_elsewhere_shows_when_the_page_is_opened_again(qapp, theme):
-    window = scenes.window(qapp, fakes.status(), "limits", theme)
+    window = windows.window(qapp, fakes.status(), "limits", theme)
     window.open_page("overview")
-    changed = scenes.settings_answer()
+    changed = windows.settings_answer()
     for entry in changed["settings"]:
         if entry["key"] == "idle.only":
             entry.update(value=not entry["value"], origin="policy")
@@ -99,14 +99,14 @@ def test_a_limit_that_was_changed_elsewhere_shows_when_the_page_is_opened_again(
 
 
 def test_a_limit_is_revealed_as_soon_as_the_settings_have_come(qapp, theme):
-    window = scenes.window(qapp, fakes.waiting(), "overview", theme)
+    window = windows.window(qapp, fakes.waiting(), "overview", theme)
     del window.client.answers["settings.get"]
     window._open_setting("tray.keep_icon")
-    scenes.settle()
+    windows.settle()
     ((method, done),) = window.client.waiting
     assert method == "settings.get"
-    done(scenes.settings_answer())
-    scenes.settle()
+    done(windows.settings_answer())
+    windows.settle()
     editor = window.focusWidget()
     assert editor.objectName() == "setting:tray.keep_icon"
     limits = page(window, "limitsPage")
@@ -115,7 +115,7 @@ def test_a_limit_is_revealed_as_soon_as_the_settings_have_come(qapp, theme):
 
 
 def test_a_refused_value_stays_to_be_mended(qapp, theme):
-    window = scenes.window(qapp, fakes.status(), "limits", theme)
+    window = windows.window(qapp, fakes.status(), "limits", theme)
     window.client.answers["settings.set"] = fakes.refused(
         "BAD_VALUE", "These are no hours.", "Write 09:00-17:00."
     )
@@ -186,7 +186,7 @@ def shown_entry(params):
 
 
 def test_the_newest_updates_are_listed_and_the_older_ones_told(qapp, theme):
-    window = scenes.window(qapp, sent_many(203), "overview", theme)
+    window = windows.window(qapp, sent_many(203), "overview", theme)
     window.client.answers.update({"ledger": many(203), "sent.show": shown_entry})
     window.open_page("sent")
     table = page(window, "sentTable")
@@ -203,7 +203,7 @@ def test_the_newest_updates_are_listed_and_the_older_ones_told(qapp, theme):
 
 
 def test_the_chosen_update_stays_chosen_when_another_is_sent(qapp, theme):
-    window = scenes.window(qapp, sent_many(2), "overview", theme)
+    window = windows.window(qapp, sent_many(2), "overview", theme)
     window.client.answers.update({"ledger": many(2), "sent.show": shown_entry})
     window.open_page("sent")
     table = page(window, "sentTable")
@@ -216,7 +216,7 @@ def test_the_chosen_update_stays_chosen_when_another_is_sent(qapp, theme):
 
 def test_the_last_thirty_days_end_today(qapp, theme):
     last = fakes.NOW - 29 * fakes.DAY
-    window = scenes.window(
+    window = windows.window(
         qapp, replace(sent_many(2), sent=SentView(2, 1872, last)), "overview", theme
     )
     window.client.answers["ledger"] = many(2, newest_at=last)
@@ -226,7 +226,7 @@ def test_the_last_thirty_days_end_today(qapp, theme):
 
 
 def test_activity_counts_the_newest_and_only_what_was_received(qapp, theme):
-    window = scenes.window(qapp, sent_many(1500), "overview", theme)
+    window = windows.window(qapp, sent_many(1500), "overview", theme)
 
     def answer(params):
         made = many(1500)(params)

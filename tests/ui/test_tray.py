@@ -9,7 +9,7 @@ from agent.status import AgentState, ConsentState
 from tests.fakes import agent_client as fakes
 from tests.fakes.agent_client import FakeAgentClient
 from tests.fakes.clock import FakeClock
-from ui.notify import Notifier
+from ui.notifications import Notifier
 from ui.tray import Tray
 
 NAMES = ["pause", "resume", "runOnce", "consent", "sent", "settings", "scan", "open", "quit"]

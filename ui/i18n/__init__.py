@@ -8,7 +8,7 @@ from PySide6.QtCore import QCoreApplication, QDateTime, QLocale, QTranslator
 
 
 class QtWords:
-    """`ui.view_model.Words` over Qt's translators and locale."""
+    """`ui.presentation.view_model.Words` over Qt's translators and locale."""
 
     def __init__(self, locale: QLocale) -> None:
         self._locale = locale

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from PySide6.QtCore import QDateTime
 
 from ui.agent_client import AgentClient
-from ui.locale_formatter import LocaleFormatter
+from ui.presentation.locale_formatter import LocaleFormatter
 from ui.theme import Theme
 
 

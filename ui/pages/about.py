@@ -11,7 +11,7 @@ from agent.status import Status
 from ui import theme
 from ui.icons import picture
 from ui.pages import Context
-from ui.view_model import View
+from ui.presentation.view_model import View
 from ui.widgets import Card, Page, row, step, text
 
 

@@ -10,8 +10,8 @@ from agent.errors import AegisError
 from agent.status import Status
 from ui import theme
 from ui.pages import Context
-from ui.reading_labels import reading_text
-from ui.view_model import DAY_S, View
+from ui.presentation.reading_labels import reading_text
+from ui.presentation.view_model import DAY_S, View
 from ui.widgets import (
     Card,
     Page,

@@ -8,7 +8,7 @@ from PySide6.QtCore import Signal
 from agent.status import Status
 from ui import theme
 from ui.pages import Context
-from ui.view_model import View
+from ui.presentation.view_model import View
 from ui.widgets import Card, Page, button, buttons, text
 
 

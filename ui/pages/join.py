@@ -12,7 +12,7 @@ from agent.errors import AegisError
 from agent.status import Status
 from ui import theme
 from ui.pages import Context
-from ui.view_model import View
+from ui.presentation.view_model import View
 from ui.widgets import Card, Page, button, buttons, row, set_tone, step, text
 
 

@@ -21,8 +21,8 @@ from agent.errors import AegisError
 from agent.status import Status
 from ui import theme
 from ui.pages import Context
-from ui.setting_labels import setting_words
-from ui.view_model import View, origin_word, share_text
+from ui.presentation.setting_labels import setting_words
+from ui.presentation.view_model import View, origin_word, share_text
 from ui.widgets import Card, Page, row, rule, set_tone, step, text
 
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")

@@ -8,8 +8,8 @@ from agent.status import AgentState, Status
 from ui import theme
 from ui.icons import picture, state_colour
 from ui.pages import Context
-from ui.reading_labels import reading_text, unknown_line, work_texts
-from ui.view_model import ReasonText, View
+from ui.presentation.reading_labels import reading_text, unknown_line, work_texts
+from ui.presentation.view_model import ReasonText, View
 from ui.widgets import Card, Meter, Page, button, clear, column, row, rule, step, text
 
 ICON_STEPS = 12

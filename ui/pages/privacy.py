@@ -8,9 +8,9 @@ from PySide6.QtWidgets import QFileDialog, QFrame, QLabel
 
 from agent.errors import AegisError
 from agent.status import ConsentState, Status
-from ui.locale_formatter import counted
 from ui.pages import Context
-from ui.view_model import View
+from ui.presentation.locale_formatter import counted
+from ui.presentation.view_model import View
 from ui.widgets import Card, Page, button, buttons, column, row, set_tone, text
 
 SURFACE = "window"

@@ -17,9 +17,9 @@ from PySide6.QtWidgets import (
 
 from agent.errors import AegisError
 from agent.status import Status
-from ui.locale_formatter import counted
 from ui.pages import Context
-from ui.view_model import View, verdict_word
+from ui.presentation.locale_formatter import counted
+from ui.presentation.view_model import View, verdict_word
 from ui.widgets import Card, Page, button, buttons, set_tone, step, text
 
 MAX_HEIGHT_STEPS = 90

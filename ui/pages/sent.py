@@ -23,9 +23,9 @@ from agent.errors import AegisError
 from agent.status import Status
 from ui import theme
 from ui.consent_dialog import first_bytes, hex_lines
-from ui.locale_formatter import counted
 from ui.pages import Context
-from ui.view_model import View, sending_word
+from ui.presentation.locale_formatter import counted
+from ui.presentation.view_model import View, sending_word
 from ui.widgets import Card, Page, button, buttons, set_tone, step, text
 
 PAGE_ROWS = 200

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from agent.conditions.linux import LinuxProbes
-from tests.fakes.desktop import private_bus
+from tests.fakes.desktop_services import private_bus
 
 pytestmark = pytest.mark.system
 WANTED = frozenset({"on_mains", "charge", "idle", "session_active", "metered", "online"})

@@ -2,7 +2,7 @@
 lifts it. Plain Python.
 """
 
-from ui.locale_formatter import LocaleFormatter
+from ui.presentation.locale_formatter import LocaleFormatter
 
 
 def setting_words(words: LocaleFormatter) -> dict[str, str]:

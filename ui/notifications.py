@@ -8,8 +8,8 @@ from PySide6.QtCore import QDateTime, QObject
 from PySide6.QtWidgets import QSystemTrayIcon
 
 from agent.status import AgentState, Status
+from ui.presentation.view_model import DAY_S, view_of
 from ui.tray import Tray
-from ui.view_model import DAY_S, view_of
 
 
 def now() -> int:

@@ -6,7 +6,7 @@ import sys
 import pytest
 from PySide6.QtCore import QTimer
 
-from ui.single_instance import SingleInstance, tell
+from ui.process.single_instance import SingleInstance, tell
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_one_that_has_only_just_begun_is_waited_for(qtbot, path):
     instance = SingleInstance(path)
     QTimer.singleShot(200, instance.claim)
     script = (
-        "import sys, pathlib; from ui.single_instance import tell_first; sys.exit(not"
+        "import sys, pathlib; from ui.process.single_instance import tell_first; sys.exit(not"
         " tell_first(pathlib.Path(sys.argv[1]), 'show', 'sent'))"
     )
     asker = subprocess.Popen([sys.executable, "-c", script, str(path)])

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from agent.reasons import Reason, ReasonCode
 from agent.status import AgentState, BudgetView, ConsentState, Status
-from ui.locale_formatter import LocaleFormatter
-from ui.setting_labels import setting_words
+from ui.presentation.locale_formatter import LocaleFormatter
+from ui.presentation.setting_labels import setting_words
 
 DAY_S = 24 * 3600
 

@@ -9,11 +9,11 @@ import pytest
 from agent.reasons import Reason, ReasonCode
 from agent.status import AgentState, ConsentState, ReadingView, WorkView
 from tests.fakes import agent_client as fakes
-from tests.ui.plain import PlainWords
-from ui.locale_formatter import counted
-from ui.reading_labels import reading_text, unknown_line, work_texts
-from ui.setting_labels import setting_words
-from ui.view_model import (
+from tests.ui.plain_formatter import PlainWords
+from ui.presentation.locale_formatter import counted
+from ui.presentation.reading_labels import reading_text, unknown_line, work_texts
+from ui.presentation.setting_labels import setting_words
+from ui.presentation.view_model import (
     origin_word,
     reason_text,
     sending_word,
@@ -28,7 +28,7 @@ WORDS = PlainWords()
 
 def test_it_needs_no_qt():
     script = (
-        "import sys, ui.view_model; sys.exit(any(name.startswith('PySide6') for name in"
+        "import sys, ui.presentation.view_model; sys.exit(any(name.startswith('PySide6') for name in"
         " sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

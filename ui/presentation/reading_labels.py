@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.status import ReadingView, WorkView
-from ui.locale_formatter import LocaleFormatter
-from ui.view_model import share_text
+from ui.presentation.locale_formatter import LocaleFormatter
+from ui.presentation.view_model import share_text
 
 UNKNOWN = "unknown"
 MINUTE_S = 60

@@ -1,0 +1,1 @@
+"""How values are shown: labels, sentences and flags in plain Python, without Qt."""

@@ -1,0 +1,1 @@
+"""The two processes with windows: their start, their single instance and their end."""
