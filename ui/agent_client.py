@@ -1,9 +1,9 @@
-"""The window's and tray's end of the local channel: the only file of `ui` that talks to the agent.
+"""The client of the agent's local channel: the only module of `ui` that talks to the agent.
 
-1. It connects, subscribes, and hands on every pushed Status; nothing is polled.
-2. When the agent is away it looks again when its socket's folder changes, and with growing, coarse
-   pauses (at most RETRY_LONGEST_MS).
-3. Every request gets exactly one answer: its result, the agent's error, or NO_AGENT when the
+1. It connects, subscribes and passes on every Status that the agent pushes; nothing is polled.
+2. While no agent answers it tries again when the socket's folder changes, and at growing intervals
+   of at most RETRY_LONGEST_MS.
+3. Every request ends in exactly one way: its result, the agent's error, or NO_AGENT when the
    connection ends first.
 """
 
@@ -27,7 +27,7 @@ Failed = Callable[[AegisError], None]
 
 
 @dataclass(frozen=True)
-class _Waiting:
+class _PendingCall:
     done: Done | None
     failed: Failed | None
 
@@ -35,7 +35,7 @@ class _Waiting:
 class AgentClient(QObject):
     """One connection to the agent of one home.
 
-    `failed` without a receiver goes out as `callFailed`.
+    Emits `callFailed` with the error of a call that has no `failed` callback.
     """
 
     statusChanged = Signal(object)
@@ -47,10 +47,10 @@ class AgentClient(QObject):
         self._path = path
         self._status: Status | None = None
         self._is_connected = False
-        self._number = 0
-        self._waiting: dict[int, _Waiting] = {}
+        self._last_id = 0
+        self._pending: dict[int, _PendingCall] = {}
         self._decoder = FrameDecoder()
-        self._pause_ms = RETRY_FIRST_MS
+        self._retry_ms = RETRY_FIRST_MS
         self._socket = QLocalSocket(self)
         self._socket.readyRead.connect(self._read)
         self._socket.disconnected.connect(self._lost)
@@ -63,7 +63,7 @@ class AgentClient(QObject):
 
     @property
     def status(self) -> Status | None:
-        """The newest Status, or None while no agent answers."""
+        """The latest Status, or None while no agent answers."""
         return self._status
 
     @property
@@ -71,12 +71,12 @@ class AgentClient(QObject):
         return self._is_connected
 
     def open(self) -> None:
-        """Connect now, and again whenever the connection ends."""
+        """Connect, and reconnect whenever the connection ends."""
         self._watch_folder()
         self._connect()
 
     def close(self) -> None:
-        """End the connection for good; requests under way fail."""
+        """Close the connection for good; pending calls fail."""
         self._retry.stop()
         self._socket.blockSignals(True)
         self._socket.abort()
@@ -89,17 +89,17 @@ class AgentClient(QObject):
         done: Done | None = None,
         failed: Failed | None = None,
     ) -> None:
-        """Ask the agent; `done` gets the result. Never blocks and never raises."""
+        """Call the agent and pass the result to `done`. Never blocks and never raises."""
         if not self._is_connected:
-            self._fail(_Waiting(done, failed), _no_agent())
+            self._fail(_PendingCall(done, failed), _no_agent())
             return
-        self._number += 1
+        self._last_id += 1
         try:
-            frame = encode({"id": self._number, "method": method, "params": params or {}})
+            frame = encode({"id": self._last_id, "method": method, "params": params or {}})
         except PeerError as error:
-            self._fail(_Waiting(done, failed), error)
+            self._fail(_PendingCall(done, failed), error)
             return
-        self._waiting[self._number] = _Waiting(done, failed)
+        self._pending[self._last_id] = _PendingCall(done, failed)
         self._socket.write(frame)
         self._socket.flush()
 
@@ -110,22 +110,22 @@ class AgentClient(QObject):
     def _read(self) -> None:
         try:
             for message in self._decoder.feed(bytes(self._socket.readAll().data())):
-                self._take(message)
+                self._receive(message)
         except AegisError as error:
             self.callFailed.emit(error)
             self._socket.abort()
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _receive(self, message: dict[str, Any]) -> None:
         match message.get("event"):
             case "hello":
-                self._greet(message)
+                self._hello(message)
             case "status":
                 self._status = Status.from_json(message["status"])
                 self.statusChanged.emit(self._status)
             case None:
-                self._answered(message)
+                self._answer(message)
 
-    def _greet(self, hello: dict[str, Any]) -> None:
+    def _hello(self, hello: dict[str, Any]) -> None:
         if hello.get("protocol") != PROTOCOL:
             raise PeerError(
                 "CHANNEL_VERSION",
@@ -133,26 +133,26 @@ class AgentClient(QObject):
                 "Quit it and start it again.",
             )
         self._is_connected = True
-        self._pause_ms = RETRY_FIRST_MS
+        self._retry_ms = RETRY_FIRST_MS
         self.connectedChanged.emit(True)
         self.call("subscribe")
 
-    def _answered(self, message: dict[str, Any]) -> None:
-        number = message.get("id")
-        waiting = self._waiting.pop(number, None) if isinstance(number, int) else None
-        if waiting is None:
+    def _answer(self, message: dict[str, Any]) -> None:
+        call_id = message.get("id")
+        pending = self._pending.pop(call_id, None) if isinstance(call_id, int) else None
+        if pending is None:
             return
         try:
             result = decode_answer(message)
         except AegisError as error:
-            self._fail(waiting, error)
+            self._fail(pending, error)
             return
-        if waiting.done is not None:
-            waiting.done(result)
+        if pending.done is not None:
+            pending.done(result)
 
-    def _fail(self, waiting: _Waiting, error: AegisError) -> None:
-        if waiting.failed is not None:
-            waiting.failed(error)
+    def _fail(self, pending: _PendingCall, error: AegisError) -> None:
+        if pending.failed is not None:
+            pending.failed(error)
         else:
             self.callFailed.emit(error)
 
@@ -160,20 +160,20 @@ class AgentClient(QObject):
         self._drop()
         self._watch_folder()
         if not self._retry.isActive():
-            self._retry.start(self._pause_ms)
-            self._pause_ms = min(2 * self._pause_ms, RETRY_LONGEST_MS)
+            self._retry.start(self._retry_ms)
+            self._retry_ms = min(2 * self._retry_ms, RETRY_LONGEST_MS)
 
     def _drop(self) -> None:
         self._decoder = FrameDecoder()
-        waiting, self._waiting = list(self._waiting.values()), {}
+        pending, self._pending = list(self._pending.values()), {}
         was_connected, self._is_connected, self._status = self._is_connected, False, None
-        for one in waiting:
-            self._fail(one, _no_agent())
+        for call in pending:
+            self._fail(call, _no_agent())
         if was_connected:
             self.connectedChanged.emit(False)
 
     def _watch_folder(self) -> None:
-        """The socket's folder, or while that does not exist the nearest one above it."""
+        """Watch the socket's folder, or the nearest existing folder above it."""
         folder = self._path.parent
         while not folder.exists() and folder != folder.parent:
             folder = folder.parent
@@ -183,7 +183,7 @@ class AgentClient(QObject):
     def _folder_changed(self) -> None:
         if not self._is_connected:
             self._watch_folder()
-            self._pause_ms = RETRY_FIRST_MS
+            self._retry_ms = RETRY_FIRST_MS
             self._retry.start(RETRY_FIRST_MS)
 
 

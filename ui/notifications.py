@@ -1,5 +1,6 @@
-"""Notifications: errors and needs only, at most one for each cause a day, without file names or
-figures.
+"""Desktop notifications for errors and for what needs the person; success is silent.
+
+At most one a day for each cause, without file names or figures.
 """
 
 from collections.abc import Callable
@@ -8,32 +9,35 @@ from PySide6.QtCore import QDateTime, QObject
 from PySide6.QtWidgets import QSystemTrayIcon
 
 from agent.status import AgentState, Status
-from ui.presentation.view_model import DAY_S, view_of
+from ui.presentation.view_model import view_of
 from ui.tray import Tray
 
-
-def now() -> int:
-    return QDateTime.currentSecsSinceEpoch()
+REPEAT_AFTER_S = 24 * 3600
 
 
 class Notifier(QObject):
-    """Watches the tray's link. Success is silent."""
+    """Watches the tray's agent and shows notifications at its icon.
 
-    def __init__(self, tray: Tray, clock: Callable[[], int] = now) -> None:
+    `now` returns seconds since the epoch.
+    """
+
+    def __init__(
+        self, tray: Tray, now: Callable[[], int] = QDateTime.currentSecsSinceEpoch
+    ) -> None:
         super().__init__(tray)
         self._tray = tray
-        self._clock = clock
-        self._told: dict[str, int] = {}
+        self._now = now
+        self._shown_at: dict[str, int] = {}
         tray.client.statusChanged.connect(self._changed)
 
     def _changed(self, status: Status | None) -> None:
         if status is None or status.state not in (AgentState.ATTENTION, AgentState.ERROR):
             return
-        view = view_of(status, self._tray.words)
+        view = view_of(status, self._tray.formatter)
         cause = status.reasons[0].code.value if status.reasons else status.state.value
-        if self._clock() - self._told.get(cause, -DAY_S) < DAY_S:
+        if self._now() - self._shown_at.get(cause, -REPEAT_AFTER_S) < REPEAT_AFTER_S:
             return
-        self._told[cause] = self._clock()
+        self._shown_at[cause] = self._now()
         if self._tray.icon is not None:
             self._tray.icon.showMessage(
                 "AegisAI", f"{view.headline}. {view.detail}", QSystemTrayIcon.MessageIcon.Warning

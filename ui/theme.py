@@ -1,5 +1,6 @@
-"""Colours, type scale and spacing as tokens, light and dark; they follow the desktop's scheme while
-the program runs.
+"""Colours, type scale and spacing, light and dark.
+
+The theme follows the desktop's scheme while the program runs.
 """
 
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from PySide6.QtWidgets import QApplication
 
 @dataclass(frozen=True)
 class Colours:
-    """Every text token has a contrast of at least 4.5 on `window` and on `surface`; tests measure
-    it.
+    """The colours of one scheme.
+
+    Every text colour has a contrast of at least 4.5 on `window` and on `surface`; tests measure it.
     """
 
     name: str
@@ -72,9 +74,9 @@ SMALL, BODY, HEADING, TITLE, FIGURE = 0.92, 1.0, 1.12, 1.55, 1.9
 
 
 class Theme(QObject):
-    """The scheme in force.
+    """The current scheme.
 
-    `changed` comes after the application's palette and style sheet were renewed.
+    Emits `changed` after it has renewed the application's palette and style sheet.
     """
 
     changed = Signal()
@@ -101,7 +103,7 @@ class Theme(QObject):
         return self._dark
 
     def use(self, *, dark: bool) -> None:
-        """Switch; the desktop's signal calls this, and tests do."""
+        """Switch between dark and light."""
         self._dark = dark
         if self._styled:
             self._app.setPalette(palette(self.colours))
@@ -110,14 +112,12 @@ class Theme(QObject):
 
 
 def unit(font: QFont) -> int:
-    """One step of spacing in pixels: a quarter of a line of the person's own font, so that it grows
-    with it.
-    """
+    """One step of spacing in pixels: a quarter of a line of the person's font."""
     return max(4, round(QFontMetrics(font).height() / 4))
 
 
 def scaled(font: QFont, factor: float, *, bold: bool = False) -> QFont:
-    """A font of the type scale."""
+    """Scale a font by a factor of the type scale."""
     result = QFont(font)
     if font.pointSizeF() > 0:
         result.setPointSizeF(font.pointSizeF() * factor)
@@ -157,7 +157,7 @@ def palette(colours: Colours) -> QPalette:
 
 
 def style_sheet(colours: Colours, step: int) -> str:
-    """Only what a palette cannot say; `step` is one unit of spacing in pixels."""
+    """Whatever a palette cannot express; `step` is one step of spacing in pixels."""
     c, s, pictures = colours, step, PICTURES.as_posix()
     return f"""
     QWidget#canvas, QScrollArea, QWidget#sidebar {{ background: {c.window}; border: none; }}

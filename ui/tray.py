@@ -1,12 +1,14 @@
-"""The icon in the notification area and its menu: small, resident, without rules and without a
-network.
+"""The icon in the notification area and its menu.
 
-1. Every action has a name (`pause resume runOnce consent sent settings scan open quit`) and stands
-   in the menu in that order of need.
-2. Withdrawing is one click, as granting is at least two (the menu, then the dialog's yes): C10.
-3. A notification area that comes late or goes away is noticed by its name on the session bus;
-   nothing is polled (tray_host.py).
+It stays in memory all day, so it loads no pages; it decides nothing and uses no network.
+
+1. Every action has a name: `pause resume runOnce consent sent settings scan open quit`.
+2. Withdrawing takes one click; granting takes two, the menu's and the dialog's (C10).
+3. `tray_host.py` notices a notification area that appears late; nothing is polled.
 """
+
+from collections.abc import Callable
+from functools import partial
 
 from PySide6.QtCore import QDateTime, QObject, Signal
 from PySide6.QtGui import QAction, QGuiApplication, QIcon
@@ -14,7 +16,7 @@ from PySide6.QtWidgets import QApplication, QMenu, QSystemTrayIcon
 
 from agent.status import AgentState, Status
 from ui.agent_client import AgentClient
-from ui.i18n import QtWords
+from ui.i18n import QtFormatter
 from ui.icons import state_icon
 from ui.presentation.locale_formatter import LocaleFormatter
 from ui.presentation.view_model import View, view_of
@@ -22,27 +24,28 @@ from ui.theme import DARK, LIGHT
 
 SURFACE = "tray"
 MENU_LINE_LETTERS = 60
+"""Longer lines make the whole menu wide."""
 
 
 class Tray(QObject):
-    """Shows the agent's Status.
+    """Shows the agent's Status and sends the menu's actions to the agent.
 
-    Asks for windows and for quitting by signals; `client` does the rest.
+    Windows and the end of the process are requested by signals.
     """
 
-    windowWanted = Signal(str)
-    quitWanted = Signal()
+    windowRequested = Signal(str)
+    quitRequested = Signal()
 
     def __init__(
         self,
         client: AgentClient,
         *,
-        words: LocaleFormatter | None = None,
+        formatter: LocaleFormatter | None = None,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._client = client
-        self._words = words or QtWords.of_system()
+        self._formatter = formatter or QtFormatter.of_system()
         self._state: AgentState | None = None
         self.icon: QSystemTrayIcon | None = None
         self.menu = QMenu()
@@ -59,17 +62,15 @@ class Tray(QObject):
         return self._client
 
     @property
-    def words(self) -> LocaleFormatter:
-        return self._words
+    def formatter(self) -> LocaleFormatter:
+        return self._formatter
 
     @property
     def view(self) -> View:
         return self._view
 
     def show_icon(self) -> None:
-        """Show the icon, or show it anew: one that was shown before its host came is never taken up
-        by it.
-        """
+        """Make the icon, or make it anew: a host that starts later ignores an older icon."""
         self.hide_icon()
         self.icon = QSystemTrayIcon(self.current_icon(), self)
         self.icon.setContextMenu(self.menu)
@@ -87,8 +88,8 @@ class Tray(QObject):
         return state_icon(self._view.state, DARK if _is_dark() else LIGHT)
 
     def show_status(self, status: Status | None) -> None:
-        """Take over a Status into icon, tooltip and menu."""
-        self._view = view = view_of(status, self._words)
+        """Update icon, tooltip and menu; None stands for an agent that does not run."""
+        self._view = view = view_of(status, self._formatter)
         menu = view.menu
         self.first_line.setText(_shortened(menu.first_line))
         self.actions["pause"].setEnabled(menu.can_pause)
@@ -110,13 +111,13 @@ class Tray(QObject):
         self.actions = {
             "pause": self._action("pause", self.tr("Pause"), self._pause),
             "resume": self._action("resume", self.tr("Resume"), self._resume),
-            "runOnce": self._action("runOnce", self.tr("Run now once"), self._run_once),
+            "runOnce": self._action("runOnce", self.tr("Train once now"), self._run_once),
             "consent": self._action("consent", "", self._consent),
             "sent": self._window("sent", self.tr("What was sent"), "sent"),
             "settings": self._window("settings", self.tr("Privacy settings"), "privacy"),
             "scan": self._window("scan", self.tr("Scan a file…"), "scan"),
             "open": self._window("open", self.tr("Open AegisAI"), "overview"),
-            "quit": self._action("quit", self.tr("Quit"), self.quitWanted.emit),
+            "quit": self._action("quit", self.tr("Quit"), self.quitRequested.emit),
         }
         pauses = self._pauses = QMenu()
         for name, label, seconds in (
@@ -125,9 +126,7 @@ class Tray(QObject):
             ("pauseTomorrow", self.tr("Until tomorrow"), -1),
             ("pauseOpen", self.tr("Until I resume"), 0),
         ):
-            pauses.addAction(
-                self._action(name, label, lambda seconds=seconds: self._pause(seconds))
-            )
+            pauses.addAction(self._action(name, label, partial(self._pause, seconds)))
         self.actions["pause"].setMenu(pauses)
         groups = (
             ("open",),
@@ -142,17 +141,17 @@ class Tray(QObject):
             for name in group:
                 self.menu.addAction(self.actions[name])
 
-    def _action(self, name: str, label: str, slot: object) -> QAction:
+    def _action(self, name: str, label: str, slot: Callable[[], object]) -> QAction:
         action = QAction(label, self)
         action.setObjectName(name)
-        action.triggered.connect(lambda *_: slot())  # type: ignore[operator]
+        action.triggered.connect(lambda *_: slot())
         return action
 
     def _window(self, name: str, label: str, page: str) -> QAction:
-        return self._action(name, label, lambda: self.windowWanted.emit(page))
+        return self._action(name, label, lambda: self.windowRequested.emit(page))
 
     def _pause(self, seconds: int = 0) -> None:
-        """0: until resumed, -1: until tomorrow's first minute by local time."""
+        """0 pauses until resumed, -1 until midnight, local time."""
         if seconds < 0:
             tomorrow = QDateTime.currentDateTime().date().addDays(1).startOfDay()
             self._client.call("pause", {"until": tomorrow.toSecsSinceEpoch()})
@@ -169,14 +168,14 @@ class Tray(QObject):
         if self._view.menu.contributes:
             self._client.call("consent.withdraw", {"surface": SURFACE})
         else:
-            self.windowWanted.emit("consent")
+            self.windowRequested.emit("consent")
 
     def _activated(self, reason: QSystemTrayIcon.ActivationReason) -> None:
         if reason in (
             QSystemTrayIcon.ActivationReason.Trigger,
             QSystemTrayIcon.ActivationReason.DoubleClick,
         ):
-            self.windowWanted.emit("overview")
+            self.windowRequested.emit("overview")
 
     def _repaint(self) -> None:
         if self.icon is not None:

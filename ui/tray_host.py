@@ -1,10 +1,9 @@
-"""Where the icon can be shown: a StatusNotifier host on the session bus, or an XEmbed area; both
-may come late or never.
+"""Watches for a notification area: a StatusNotifier host on the session bus, or an XEmbed area.
 
-1. Qt takes up an XEmbed area by itself whenever it comes. A StatusNotifier watcher that comes after
-   the icon is never taken up by the old icon: a new one has to be made (PLATFORM §2). The watcher's
-   name on the bus is watched; nothing is polled.
-2. `isVisible()` of an icon is true without any area, so it is not asked.
+1. Qt finds an XEmbed area by itself, whenever it appears. A StatusNotifier watcher that starts
+   after the icon never shows that icon: a new one must be made. So the watcher's name on the bus is
+   watched; nothing is polled.
+2. `isVisible()` of an icon is true even without any area, so it tells nothing.
 """
 
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -13,18 +12,18 @@ from PySide6.QtWidgets import QSystemTrayIcon
 
 WATCHER = "org.kde.StatusNotifierWatcher"
 SETTLE_MS = 300
-"""A watcher takes its name a moment before it answers."""
+"""A watcher owns its name for a moment before it answers."""
 
 
 class TrayHost(QObject):
-    """Emits `came` when an icon should be made anew and `absent` once, when there has been no area
-    for `patience_ms`.
+    """Emits `appeared` when a new icon must be made, and `absent` once when there has been no
+    notification area for `timeout_ms`.
     """
 
-    came = Signal()
+    appeared = Signal()
     absent = Signal()
 
-    def __init__(self, patience_ms: int, parent: QObject | None = None) -> None:
+    def __init__(self, timeout_ms: int, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._watcher: QDBusServiceWatcher | None = None
         bus = QDBusConnection.sessionBus()
@@ -33,22 +32,18 @@ class TrayHost(QObject):
             self._watcher = QDBusServiceWatcher(WATCHER, bus, mode, self)
             self._watcher.serviceRegistered.connect(self._registered)
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
-        self._settle.timeout.connect(self._look)
-        self._patience = QTimer(self, singleShot=True, interval=patience_ms)
-        self._patience.timeout.connect(self._out_of_patience)
-        self._patience.start()
-
-    @staticmethod
-    def is_there() -> bool:
-        return QSystemTrayIcon.isSystemTrayAvailable()
+        self._settle.timeout.connect(self._settled)
+        self._timeout = QTimer(self, singleShot=True, interval=timeout_ms)
+        self._timeout.timeout.connect(self._timed_out)
+        self._timeout.start()
 
     def _registered(self) -> None:
         self._settle.start()
 
-    def _look(self) -> None:
-        self._patience.stop()
-        self.came.emit()
+    def _settled(self) -> None:
+        self._timeout.stop()
+        self.appeared.emit()
 
-    def _out_of_patience(self) -> None:
-        if not self.is_there():
+    def _timed_out(self) -> None:
+        if not QSystemTrayIcon.isSystemTrayAvailable():
             self.absent.emit()

@@ -1,12 +1,11 @@
-"""Small parts that every page is made of: cards, text of the type scale, meters that say their
-value to a screen reader.
+"""The parts that the window and its pages are made of: text, buttons, layouts, cards.
+
+Distances are given in steps of the person's own font size (`step`), never in pixels.
 """
 
-from collections.abc import Sequence
 from typing import TypeVar
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
+from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import (
     QBoxLayout,
     QFrame,
@@ -14,18 +13,14 @@ from PySide6.QtWidgets import (
     QLabel,
     QLayout,
     QPushButton,
-    QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
 from ui import theme
-from ui.theme import Colours
 
 Box = TypeVar("Box", bound=QBoxLayout)
-READABLE_STEPS = 210
-"""Longer lines are hard to read."""
 
 
 def step(widget: QWidget) -> int:
@@ -35,7 +30,7 @@ def step(widget: QWidget) -> int:
 class Paragraph(QLabel):
     """Text that wraps.
 
-    Its least height is one line, so that a page is as high as its text and no higher.
+    Its minimum height is one line: Qt's own minimum would leave gaps below short paragraphs.
     """
 
     def minimumSizeHint(self) -> QSize:
@@ -43,10 +38,10 @@ class Paragraph(QLabel):
 
 
 def text(
-    words: str = "", *, factor: float = theme.BODY, bold: bool = False, tone: str = ""
+    content: str = "", *, factor: float = theme.BODY, bold: bool = False, tone: str = ""
 ) -> QLabel:
-    """A paragraph that wraps; `tone` is muted, warning, danger or good."""
-    label = Paragraph(words)
+    """Make a paragraph; `tone` is muted, warning, danger, good or empty."""
+    label = Paragraph(content)
     label.setFont(theme.scaled(label.font(), factor, bold=bold))
     label.setWordWrap(True)
     label.setTextFormat(Qt.TextFormat.PlainText)
@@ -64,9 +59,9 @@ def set_tone(label: QLabel, tone: str) -> None:
     label.style().polish(label)
 
 
-def button(words: str, name: str, kind: str = "") -> QPushButton:
-    """A button that Enter presses only while it has the focus."""
-    result = QPushButton(words)
+def button(label: str, name: str, kind: str = "") -> QPushButton:
+    """Make a button that Enter presses only while it has the focus."""
+    result = QPushButton(label)
     result.setObjectName(name)
     result.setAutoDefault(False)
     if kind:
@@ -75,7 +70,7 @@ def button(words: str, name: str, kind: str = "") -> QPushButton:
 
 
 def column(parent: QWidget, *, margin: int = 0, gap: int = 2) -> QVBoxLayout:
-    """A vertical layout; `margin` and `gap` in steps."""
+    """Make a vertical layout; `margin` and `gap` are in steps."""
     return _box(QVBoxLayout(parent), step(parent), margin, gap)
 
 
@@ -93,7 +88,7 @@ def _box(layout: Box, unit: int, margin: int, gap: int) -> Box:
 
 
 def buttons(card: QBoxLayout, *each: QPushButton, of: QWidget) -> None:
-    """A row of buttons below what a card says."""
+    """Add a row of buttons below the text of a card."""
     line = row(of=of)
     line.setContentsMargins(0, step(of), 0, 0)
     for one in each:
@@ -109,6 +104,28 @@ def rule() -> QFrame:
     return line
 
 
+class ErrorBanner(QFrame):
+    """An error at the top of the window, until the person dismisses it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("banner", True)
+        self.setObjectName("error")
+        inside = row(self)
+        inside.setContentsMargins(4 * step(self), 2 * step(self), 4 * step(self), 2 * step(self))
+        self._message = text("")
+        self._message.setObjectName("errorText")
+        dismiss = button(self.tr("Dismiss"), "dismissError", "link")
+        dismiss.clicked.connect(self.hide)
+        inside.addWidget(self._message, 1)
+        inside.addWidget(dismiss)
+        self.hide()
+
+    def show_message(self, message: str) -> None:
+        self._message.setText(message)
+        self.show()
+
+
 class Card(QFrame):
     """A titled panel."""
 
@@ -120,40 +137,6 @@ class Card(QFrame):
             self.body.addWidget(text(title, factor=theme.HEADING, bold=True))
 
 
-class Page(QScrollArea):
-    """A scrolling page with a title; its content keeps a readable width."""
-
-    def __init__(self, name: str, title: str, lead: str = "") -> None:
-        super().__init__()
-        self.setObjectName(name)
-        self.setAccessibleName(title)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        canvas = QWidget()
-        canvas.setObjectName("canvas")
-        across = row(canvas, gap=0)
-        content = QWidget()
-        content.setMaximumWidth(READABLE_STEPS * step(self))
-        across.addWidget(content)
-        self.body = column(content, margin=7, gap=4)
-        heading = text(title, factor=theme.TITLE, bold=True)
-        self.body.addWidget(heading)
-        if lead:
-            self.body.addWidget(text(lead, tone="muted"))
-        self.setWidget(canvas)
-
-    def opened(self) -> None:
-        """The person turns to this page: what is asked only now and then is asked anew by the next
-        `show_view`.
-        """
-
-    def end(self) -> None:
-        """Nothing comes below; what is there stays at the top."""
-        self.body.addStretch(1)
-
-
 def clear(layout: QLayout) -> None:
     """Remove every item of a layout at once."""
     while (item := layout.takeAt(0)) is not None:
@@ -162,97 +145,3 @@ def clear(layout: QLayout) -> None:
             widget.deleteLater()
         elif (inner := item.layout()) is not None:
             clear(inner)
-
-
-class Meter(QWidget):
-    """A horizontal gauge from 0 to 1 with its value in words for everyone."""
-
-    def __init__(self, colours: Colours, name: str) -> None:
-        super().__init__()
-        self._colours = colours
-        self._share = 0.0
-        self.setObjectName("meter")
-        self.setAccessibleName(name)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-
-    def show_share(self, share: float, words: str) -> None:
-        self._share = min(1.0, max(0.0, share))
-        self.setAccessibleDescription(words)
-        self.update()
-
-    def use(self, colours: Colours) -> None:
-        self._colours = colours
-        self.update()
-
-    def sizeHint(self) -> QSize:
-        return QSize(40 * step(self), 2 * step(self))
-
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002  Qt's signature
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        whole = QRectF(self.rect())
-        radius = whole.height() / 2
-        painter.setBrush(QColor(self._colours.line))
-        painter.drawRoundedRect(whole, radius, radius)
-        if self._share > 0:
-            part = QRectF(whole)
-            part.setWidth(max(whole.height(), whole.width() * self._share))
-            if self.layoutDirection() == Qt.LayoutDirection.RightToLeft:
-                part.moveRight(whole.right())
-            painter.setBrush(
-                QColor(self._colours.warning if self._share >= 0.9 else self._colours.accent)
-            )
-            painter.drawRoundedRect(part, radius, radius)
-        painter.end()
-
-
-class Sparkline(QWidget):
-    """A line of values, oldest first, scaled from 0 to their greatest; `words` tell the same to a
-    screen reader.
-    """
-
-    def __init__(self, colours: Colours, name: str) -> None:
-        super().__init__()
-        self._colours = colours
-        self._values: tuple[float, ...] = ()
-        self.setAccessibleName(name)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-
-    def show_values(self, values: Sequence[float], words: str) -> None:
-        self._values = tuple(values)
-        self.setAccessibleDescription(words)
-        self.update()
-
-    def use(self, colours: Colours) -> None:
-        self._colours = colours
-        self.update()
-
-    def sizeHint(self) -> QSize:
-        return QSize(40 * step(self), 12 * step(self))
-
-    def points(self, area: QRectF) -> QPolygonF:
-        """The line inside `area`."""
-        top = max(self._values, default=0.0) or 1.0
-        across = area.width() / max(1, len(self._values) - 1)
-        return QPolygonF(
-            [
-                QPointF(area.left() + place * across, area.bottom() - value / top * area.height())
-                for place, value in enumerate(self._values)
-            ]
-        )
-
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002  Qt's signature
-        if not self._values:
-            return
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        area = QRectF(self.rect()).adjusted(4, 4, -4, -4)  # room for the whole dot
-        painter.setPen(QPen(QColor(self._colours.line), 1))
-        painter.drawLine(area.bottomLeft(), area.bottomRight())
-        painter.setPen(QPen(QColor(self._colours.accent), 2))
-        line = self.points(area)
-        painter.drawPolyline(line)
-        painter.setBrush(QColor(self._colours.accent))
-        painter.drawEllipse(line.last(), 3, 3)
-        painter.end()

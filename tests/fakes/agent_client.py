@@ -1,10 +1,12 @@
-"""A link without an agent: the interface of `ui.agent_client.Link`, statuses pushed by the test,
-every call kept.
+"""The interface of `ui.agent_client.AgentClient` without an agent: the test pushes statuses and
+reads the calls.
 
-link = FakeLink(status(AgentState.WAITING))
-link.answers["consent.show"] = notice_answer()
+client = FakeAgentClient(status(AgentState.WAITING))
+client.answers["consent.show"] = notice_answer()
 ...
-assert link.methods == ["consent.withdraw"]
+assert client.methods == ["consent.withdraw"]
+
+The functions below make statuses and answers as the agent sends them.
 """
 
 from dataclasses import asdict, replace
@@ -31,8 +33,9 @@ DAY = 24 * 3600
 
 
 class FakeAgentClient(QObject):
-    """Answers come from `answers` (method -> result, AegisError, or a function of the params);
-    without one a call waits in `waiting`.
+    """Answers every call from `answers`: method -> result, AegisError, or a function of the params.
+
+    A call without an answer goes to `unanswered`.
     """
 
     statusChanged = Signal(object)
@@ -45,7 +48,7 @@ class FakeAgentClient(QObject):
         self.is_connected = status is not None
         self.answers = dict(answers or {})
         self.calls = []
-        self.waiting = []
+        self.unanswered = []
         """(method, done) of the calls that were not answered."""
 
     @property
@@ -59,7 +62,7 @@ class FakeAgentClient(QObject):
         self.push(None)
 
     def push(self, status):
-        """What the agent pushes; None: it has gone."""
+        """Push a Status as the agent would; None: the agent has ended."""
         self.status, self.is_connected = status, status is not None
         if status is None:
             self.connectedChanged.emit(False)
@@ -74,15 +77,15 @@ class FakeAgentClient(QObject):
         if isinstance(answer, AegisError):
             (failed or self.callFailed.emit)(answer)
         elif answer is None:
-            self.waiting.append((method, done))
+            self.unanswered.append((method, done))
         elif done is not None:
             done(answer)
 
 
 def status(state=AgentState.WAITING, consent=ConsentState.GRANTED, **changes):
-    """A device that was granted, joined and has sent twice; `changes` are fields of Status."""
+    """A device that has consent, has joined and has sent twice; `changes` are fields of Status."""
     decided = consent is not ConsentState.UNASKED
-    made = Status(
+    result = Status(
         state=state,
         consent=ConsentView(
             consent,
@@ -112,11 +115,11 @@ def status(state=AgentState.WAITING, consent=ConsentState.GRANTED, **changes):
         samples_malicious=96,
         sent=SentView(2, 1872, NOW - 2 * DAY),
     )
-    return replace(made, **changes)
+    return replace(result, **changes)
 
 
 def waiting():
-    """On battery and in use, as most laptops are most of the day."""
+    """Waiting, because the computer is on battery and in use."""
     return status(
         reasons=(
             Reason(
@@ -139,7 +142,7 @@ def waiting():
 
 
 def new_home():
-    """Nothing was decided and nobody has invited."""
+    """A new home: no decision, no invitation, no samples."""
     return replace(
         status(AgentState.OFF, ConsentState.UNASKED),
         budget=BudgetView(1.0, 1e-5, 365, 0.0, 0.0, 0.0, 3.0),
@@ -206,7 +209,7 @@ def operator_facts():
 
 
 def notice(locale="en-DE", operator=True):
-    """The real notice, with this operator's facts."""
+    """The real notice with the facts of an example operator."""
     from agent.consent.wording import Figures, compose
 
     return compose(
@@ -216,8 +219,8 @@ def notice(locale="en-DE", operator=True):
     )
 
 
-def notice_answer(made: Notice | None = None, state=ConsentState.UNASKED):
-    return {**asdict(made or notice()), "state": state.value}
+def notice_answer(shown: Notice | None = None, state=ConsentState.UNASKED):
+    return {**asdict(shown or notice()), "state": state.value}
 
 
 def refused(code="OFFLINE", message="The server cannot be reached.", remedy="Check the network."):
@@ -228,7 +231,7 @@ DIGESTS = ("3f0c7a91d2b84e65" * 4, "9b1e44c07d5fa283" * 4)
 
 
 def ledger_answer():
-    """Two charged updates: one acknowledged, one whose receipt has not come."""
+    """Two charged updates: one acknowledged, one without a receipt."""
     charges, outbox = [], []
     for number, digest in enumerate(DIGESTS, 1):
         attempt, at = f"{number:032x}", NOW - (4 - number) * 2 * DAY
@@ -295,7 +298,7 @@ def ledger_answer():
 
 
 def sent_answer(path=None):
-    """A function of the params, as `answers["sent.show"]`."""
+    """A function of the params for `answers["sent.show"]`; `path` is the file with the bytes."""
 
     def answer(params):
         entry = next(

@@ -51,7 +51,9 @@ class ReadingGrants(ConsentDialog):
 
     def __init__(self, *args):
         super().__init__(*args)
-        self._scroll.verticalScrollBar().valueChanged.connect(lambda: self._decide(Decision.GRANT))
+        self.scroll_area.verticalScrollBar().valueChanged.connect(
+            lambda: self._decide(Decision.GRANT)
+        )
 
 
 class SmallRefuse(ConsentDialog):

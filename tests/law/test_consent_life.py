@@ -164,7 +164,7 @@ def test_c6_the_command_needs_the_notices_id(device):
 def activations(tray, client, wanted):
     """How many activations of a person it takes from the tray until the agent is told `wanted`."""
     windows = []
-    tray.windowWanted.connect(windows.append)
+    tray.windowRequested.connect(windows.append)
     tray.actions["consent"].trigger()
     if wanted in client.methods:
         return 1
@@ -187,7 +187,7 @@ class AskingTray(Tray):
     """Sends the person to a page before they may withdraw."""
 
     def _consent(self):
-        self.windowWanted.emit("consent")
+        self.windowRequested.emit("consent")
 
 
 def test_c10_withdrawing_takes_no_more_steps_than_agreeing(qapp):
@@ -252,7 +252,7 @@ def check_c12(words):
 
 
 def test_c12_the_page_says_what_stays(qapp, theme):
-    window = windows.window(qapp, fakes.status(), "privacy", theme)
+    window = windows.open_window(qapp, fakes.status(), "privacy", theme)
     page = window.centralWidget().findChild(object, "privacyPage")
     check_c12(page.findChild(object, "stays").text())
     assert fails(check_c12, "Everything is undone.")
@@ -442,7 +442,7 @@ def test_c17_after_a_refusal_nobody_asks_for_twelve_months(device, monkeypatch, 
 
 
 def test_c17_a_closed_question_does_not_come_back_by_itself(qapp, theme):
-    window = windows.window(qapp, fakes.new_home(), "consent", theme)
+    window = windows.open_window(qapp, fakes.new_home(), "consent", theme)
     window.dialog.close()
     asked = window.client.methods.count("consent.show")
     for _ in range(3):

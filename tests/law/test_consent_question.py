@@ -70,7 +70,7 @@ def press(*keys):
 
 def scroll_to_the_end(dialog):
     dialog.details_button.click()
-    bar = dialog._scroll.verticalScrollBar()
+    bar = dialog.scroll_area.verticalScrollBar()
     bar.setValue(bar.maximum())
     wheel = QWheelEvent(
         QPointF(5, 5),
@@ -82,7 +82,7 @@ def scroll_to_the_end(dialog):
         Qt.ScrollPhase.NoScrollPhase,
         False,
     )
-    QApplication.sendEvent(dialog._scroll.viewport(), wheel)
+    QApplication.sendEvent(dialog.scroll_area.viewport(), wheel)
 
 
 def click_beside(dialog):
@@ -139,7 +139,7 @@ def test_c2_time_decides_nothing(qtbot):
 
 
 def test_c2_a_second_launch_raises_the_question_and_answers_nothing(qtbot, qapp, theme):
-    window = windows.window(qapp, fakes.new_home(), "consent", theme)
+    window = windows.open_window(qapp, fakes.new_home(), "consent", theme)
     first = window.dialog
     window.open_page("consent")
     assert window.dialog is first
@@ -293,7 +293,7 @@ def test_c5_no_text_of_the_question_denies_twice():
 
 
 def test_c5_every_switch_says_what_on_means(qapp, theme):
-    window = windows.window(qapp, fakes.status(), "limits", theme)
+    window = windows.open_window(qapp, fakes.status(), "limits", theme)
     page = window.centralWidget().findChild(object, "limitsPage")
     for key in ("idle.only", "models.update_without_consent", "tray.keep_icon"):
         box = page._rows[key].editor
@@ -407,7 +407,7 @@ def test_the_paragraphs_are_in_the_order_of_the_notice(qtbot):
 
 def test_the_example_is_shown_on_demand_and_decides_nothing(qtbot):
     dialog, decided = shown(qtbot)
-    dialog.exampleWanted.connect(
+    dialog.exampleRequested.connect(
         lambda: dialog.show_example(fakes.preview_answer(windows.bytes_file()))
     )
     QTest.mouseClick(dialog.example_button, Qt.MouseButton.LeftButton)

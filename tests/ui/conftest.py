@@ -1,6 +1,4 @@
-"""Windows without a screen: one application, the real theme, and no message of Qt's that nobody
-expected.
-"""
+"""Windows without a screen: one application, the real theme, and no unexpected message from Qt."""
 
 import os
 
@@ -13,12 +11,12 @@ from pytestqt.qtbot import QtBot
 from tests.ui import windows
 from ui.theme import Theme
 
-PATIENCE_MS = 60_000
+TIMEOUT_MS = 60_000
 HARMLESS = (
     "This plugin does not support",
     "QObject::connect: No such signal QPlatformNativeInterface::systemTrayWindowChanged",
 )
-"""What Qt says of the off-screen platform itself (PLATFORM §1)."""
+"""Messages of Qt's off-screen platform itself."""
 
 
 @pytest.fixture(scope="session")
@@ -31,25 +29,25 @@ def theme(qapp):
     return Theme(qapp)
 
 
-class PatientBot(QtBot):
-    """Waits longer than five seconds where nobody says how long: the machine may be busy."""
+class TolerantBot(QtBot):
+    """Waits longer than pytest-qt's five seconds by default: the machine may be busy."""
 
-    def waitSignal(self, signal, *, timeout=PATIENCE_MS, **options):
+    def waitSignal(self, signal, *, timeout=TIMEOUT_MS, **options):
         return super().waitSignal(signal, timeout=timeout, **options)
 
-    def waitUntil(self, callback, *, timeout=PATIENCE_MS):
+    def waitUntil(self, callback, *, timeout=TIMEOUT_MS):
         super().waitUntil(callback, timeout=timeout)
 
 
 @pytest.fixture
 def qtbot(qapp, request):
-    return PatientBot(request)
+    return TolerantBot(request)
 
 
 @pytest.fixture(autouse=True)
 def quiet_qt(request, qtlog, qapp):
-    """A message of Qt's fails the test; windows that a test left open are closed."""
+    """Close the windows that a test left open, and fail it for any message of Qt's."""
     yield
     windows.clear()
-    said = [record.message for record in qtlog.records if not record.message.startswith(HARMLESS)]
-    assert said == []
+    messages = [record.message for record in qtlog.records]
+    assert [message for message in messages if not message.startswith(HARMLESS)] == []

@@ -1,6 +1,4 @@
-"""What can be measured on a rendered window: text that does not fit, contrast from its pixels, and
-whether there is anything to see.
-"""
+"""Measures a rendered window: text that does not fit, contrast of its pixels, emptiness."""
 
 import numpy as np
 from PySide6.QtCore import QPoint, QRect, Qt

@@ -1,9 +1,9 @@
-"""Plain words: English, UTC, no Qt."""
+"""`ui.presentation.locale_formatter.LocaleFormatter` in English and UTC, without Qt."""
 
 from datetime import UTC, datetime
 
 
-class PlainWords:
+class PlainFormatter:
     def translate(self, context, text, n=-1):
         return text
 

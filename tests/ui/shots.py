@@ -1,7 +1,7 @@
-"""Pictures of every page: `python -m tests.ui.shots OUTDIR` renders each scene × light/dark × 1×/2×
-without a screen and checks each.
+"""Pictures of every page: `python -m tests.ui.shots OUTDIR` renders each example in light and dark,
+at scale 1 and 2, without a screen.
 
-Exit code 1 when text is cut off or pale, or a page is empty.
+It checks each picture; exit code 1 when text is cut off or pale, or a page is empty.
 """
 
 import os
@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 PNG_QUALITY = 80
-"""Larger files in a quarter of the time."""
+"""Larger files, but written in a quarter of the time."""
 OK_LINE = "{count} pictures; nothing is cut off, pale or empty"
 
 
 def render(folder, scale):
-    """Render all scenes at one scale. The problems found, one line each."""
+    """Render all examples at one scale; return the problems found, one line each."""
     from PySide6.QtCore import QLocale
 
     from tests.ui import measure, windows
@@ -28,7 +28,7 @@ def render(folder, scale):
     found = []
     for dark in (False, True):
         theme.use(dark=dark)
-        for name, make in windows.SCENES.items():
+        for name, make in windows.EXAMPLES.items():
             shown = make(app, theme)
             windows.settle()
             file = f"{name}-{'dark' if dark else 'light'}-{scale}x.png"

@@ -53,9 +53,9 @@ def buddy_text(window, widget):
     )
 
 
-@pytest.mark.parametrize("name", windows.SCENES)
+@pytest.mark.parametrize("name", windows.EXAMPLES)
 def test_every_control_has_a_name_equal_to_what_is_seen(qapp, theme, name):
-    shown = windows.SCENES[name](qapp, theme)
+    shown = windows.EXAMPLES[name](qapp, theme)
     windows.settle()
     found = controls(shown)
     assert found
@@ -77,9 +77,9 @@ def test_every_control_has_a_name_equal_to_what_is_seen(qapp, theme, name):
             assert accessible_name(widget) == buddy
 
 
-@pytest.mark.parametrize("name", windows.SCENES)
+@pytest.mark.parametrize("name", windows.EXAMPLES)
 def test_every_control_is_reached_by_the_tab_key(qapp, theme, name):
-    shown = windows.SCENES[name](qapp, theme)
+    shown = windows.EXAMPLES[name](qapp, theme)
     windows.settle()
     shown.activateWindow()
     wanted, seen = set(controls(shown)), set()
@@ -101,7 +101,7 @@ def exclusive(widget):
 
 
 def test_the_arrow_keys_go_through_the_pages(qapp, theme):
-    shown = windows.SCENES["overview-new"](qapp, theme)
+    shown = windows.EXAMPLES["overview-new"](qapp, theme)
     windows.settle()
     buttons = next(group for widget in controls(shown) if (group := exclusive(widget))).buttons()
     buttons[0].setFocus()
@@ -112,9 +112,9 @@ def test_the_arrow_keys_go_through_the_pages(qapp, theme):
     assert set(reached) == set(buttons)
 
 
-@pytest.mark.parametrize("name", windows.SCENES)
+@pytest.mark.parametrize("name", windows.EXAMPLES)
 def test_pictures_and_gauges_say_their_value(qapp, theme, name):
-    shown = windows.SCENES[name](qapp, theme)
+    shown = windows.EXAMPLES[name](qapp, theme)
     windows.settle()
     for widget in shown.findChildren(QWidget):
         if isinstance(widget, QLabel) and not widget.pixmap().isNull():

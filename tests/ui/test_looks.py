@@ -15,11 +15,11 @@ from tests.ui import measure, windows
 from tests.ui.shots import OK_LINE
 
 
-@pytest.mark.parametrize("name", windows.SCENES)
+@pytest.mark.parametrize("name", windows.EXAMPLES)
 def test_a_page_reads_from_the_right(qapp, theme, name):
     qapp.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
     try:
-        shown = windows.SCENES[name](qapp, theme)
+        shown = windows.EXAMPLES[name](qapp, theme)
         windows.settle()
         assert measure.problems(shown) == []
     finally:
@@ -43,12 +43,12 @@ class Longer(QTranslator):
         return False
 
 
-@pytest.mark.parametrize("name", windows.SCENES)
+@pytest.mark.parametrize("name", windows.EXAMPLES)
 def test_a_page_bears_longer_words(qapp, theme, name):
     longer = Longer()
     QCoreApplication.installTranslator(longer)
     try:
-        shown = windows.SCENES[name](qapp, theme)
+        shown = windows.EXAMPLES[name](qapp, theme)
         windows.settle()
         assert measure.cut_off(shown) == []
     finally:
@@ -63,8 +63,8 @@ def test_every_page_shows_everything_legibly_in_both_schemes_at_both_scales(tmp_
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert OK_LINE.format(count=4 * len(windows.SCENES)) in done.stdout
-    assert len(list(Path(tmp_path).glob("*.png"))) == 4 * len(windows.SCENES)
+    assert OK_LINE.format(count=4 * len(windows.EXAMPLES)) in done.stdout
+    assert len(list(Path(tmp_path).glob("*.png"))) == 4 * len(windows.EXAMPLES)
 
 
 def bad_window(words, colour, width):
@@ -107,7 +107,7 @@ def brightness(window):
 
 
 def test_the_theme_follows_the_desktop_while_it_runs(qapp, theme):
-    shown = windows.SCENES["overview-waiting"](qapp, theme)
+    shown = windows.EXAMPLES["overview-waiting"](qapp, theme)
     windows.settle()
     light = brightness(shown)
     theme.use(dark=True)

@@ -1,4 +1,4 @@
-"""The tray's menu: every action by its name, and what each asks of the agent."""
+"""The tray: every action by its name, what each asks of the agent, and the icon."""
 
 import pytest
 from PySide6.QtCore import QDateTime
@@ -8,8 +8,6 @@ from PySide6.QtWidgets import QSystemTrayIcon
 from agent.status import AgentState, ConsentState
 from tests.fakes import agent_client as fakes
 from tests.fakes.agent_client import FakeAgentClient
-from tests.fakes.clock import FakeClock
-from ui.notifications import Notifier
 from ui.tray import Tray
 
 NAMES = ["pause", "resume", "runOnce", "consent", "sent", "settings", "scan", "open", "quit"]
@@ -85,13 +83,13 @@ def test_a_paused_agent_can_be_resumed(tray, client):
     [("sent", "sent"), ("settings", "privacy"), ("scan", "scan"), ("open", "overview")],
 )
 def test_windows_are_asked_for_by_page(tray, qtbot, name, page):
-    with qtbot.waitSignal(tray.windowWanted) as wanted:
+    with qtbot.waitSignal(tray.windowRequested) as wanted:
         action(tray, name).trigger()
     assert wanted.args == [page]
 
 
 def test_quit_is_asked_for(tray, qtbot):
-    with qtbot.waitSignal(tray.quitWanted):
+    with qtbot.waitSignal(tray.quitRequested):
         action(tray, "quit").trigger()
 
 
@@ -101,7 +99,7 @@ def test_quit_is_asked_for(tray, qtbot):
 )
 def test_agreeing_opens_the_question_and_grants_nothing(tray, client, qtbot, state):
     client.push(fakes.status(AgentState.OFF, state))
-    with qtbot.waitSignal(tray.windowWanted) as wanted:
+    with qtbot.waitSignal(tray.windowRequested) as wanted:
         action(tray, "consent").trigger()
     assert wanted.args == ["consent"]
     assert client.calls == []
@@ -141,24 +139,6 @@ def test_the_icon_can_be_made_anew_with_the_same_menu(tray):
 
 def test_a_click_on_the_icon_opens_the_window(tray, qtbot):
     tray.show_icon()
-    with qtbot.waitSignal(tray.windowWanted) as wanted:
+    with qtbot.waitSignal(tray.windowRequested) as wanted:
         tray.icon.activated.emit(QSystemTrayIcon.ActivationReason.Trigger)
     assert wanted.args == ["overview"]
-
-
-def test_notifications_are_for_needs_and_once_a_day(tray, client, monkeypatch):
-    told, clock = [], FakeClock(fakes.NOW)
-    tray.show_icon()
-    monkeypatch.setattr(tray.icon, "showMessage", lambda *words: told.append(words[:2]))
-    Notifier(tray, clock.now)
-    states = fakes.every_state()
-    for state in (AgentState.WAITING, AgentState.TRAINING, AgentState.SENDING, AgentState.PAUSED):
-        client.push(states[state])
-    assert told == []
-    for _ in range(3):
-        client.push(states[AgentState.ATTENTION])
-    assert told == [("AegisAI", "Needs you. The keyring of your login is locked")]
-    clock.advance(24 * 3600)
-    client.push(states[AgentState.ATTENTION])
-    client.push(states[AgentState.ERROR])
-    assert len(told) == 3

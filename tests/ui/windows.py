@@ -1,6 +1,4 @@
-"""Every page and dialog as a person meets it, for screenshots, the accessibility walk and the
-measurements.
-"""
+"""Every page and dialog with example data, for screenshots, measurements and the tests of pages."""
 
 import os
 import tempfile
@@ -8,13 +6,13 @@ from pathlib import Path
 
 from PySide6.QtCore import QEvent, QLocale, QSize
 from PySide6.QtGui import QFont
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QLabel
 
 from agent.status import AgentState, ConsentState
 from tests.fakes import agent_client as fakes
 from ui import i18n
 from ui.consent_dialog import ConsentDialog
-from ui.pages import Context
+from ui.pages.page import Context, Page
 from ui.theme import Theme
 from ui.window import Window
 
@@ -54,7 +52,7 @@ def answers():
                     "name": "idle time",
                     "ok": None,
                     "value": "no source",
-                    "remedy": "Training waits while it cannot be told.",
+                    "remedy": "Training waits while idle time is unknown.",
                 },
                 {
                     "name": "network",
@@ -102,7 +100,7 @@ def answers():
 
 
 def settings_answer():
-    """Every setting as it is by default; one is managed, one was chosen."""
+    """Every setting with its default, but for a managed one and one that the person has chosen."""
     from agent.config.settings import DEFINITIONS, SettingEntry
 
     entries = [SettingEntry(each, each.default, "default").to_json() for each in DEFINITIONS]
@@ -114,10 +112,11 @@ def settings_answer():
     return {"settings": entries}
 
 
-def window(app, state, page, theme=None):
-    client = fakes.FakeAgentClient(state, answers())
+def open_window(app, status, page, theme=None):
+    """A window on one page, with a fake agent that reports `status` and answers every question."""
+    client = fakes.FakeAgentClient(status, answers())
     shown = Window(
-        Context(client, i18n.QtWords(QLocale()), theme or Theme(app), 8, lambda: fakes.NOW)
+        Context(client, i18n.QtFormatter(QLocale()), theme or Theme(app), 8, lambda: fakes.NOW)
     )
     shown.client = client
     shown.resize(SIZE)
@@ -127,7 +126,7 @@ def window(app, state, page, theme=None):
 
 
 def _join_checked(app, theme):
-    shown = window(app, fakes.new_home(), "join", theme)
+    shown = open_window(app, fakes.new_home(), "join", theme)
     page = shown.centralWidget().findChild(object, "joinPage")
     page.invitation.setPlainText("aegis1." + "eJxVjk1uwyAQRu" * 12 + ".1a2b3c4d")
     page.check.click()
@@ -135,7 +134,7 @@ def _join_checked(app, theme):
 
 
 def _erasing(app, theme):
-    shown = window(app, fakes.status(erase_pending=True), "privacy", theme)
+    shown = open_window(app, fakes.status(erase_pending=True), "privacy", theme)
     page = shown.centralWidget().findChild(object, "privacyPage")
     page.erase.click()
     settle()
@@ -144,7 +143,7 @@ def _erasing(app, theme):
 
 
 def _scanned(app, theme):
-    shown = window(app, fakes.status(), "scan", theme)
+    shown = open_window(app, fakes.status(), "scan", theme)
     page = shown.centralWidget().findChild(object, "scanPage")
     page.scan(["setup.exe"])
     page.add(["a.exe"], "benign")
@@ -152,53 +151,53 @@ def _scanned(app, theme):
 
 
 def _activity(app, theme):
-    shown = window(app, fakes.waiting(), "activity", theme)
+    shown = open_window(app, fakes.waiting(), "activity", theme)
     shown.centralWidget().findChild(object, "activityPage").check.click()
     return shown
 
 
 def _consent(app, theme, *, details=False, example=False):
-    theme  # noqa: B018  the theme is the application's
+    del theme  # the application's palette and style sheet carry it
     dialog = ConsentDialog(fakes.notice())
     dialog.show()
     if details:
         dialog.details_button.click()
     if example:
-        dialog.exampleWanted.connect(
+        dialog.exampleRequested.connect(
             lambda: dialog.show_example(fakes.preview_answer(bytes_file()))
         )
         dialog.example_button.click()
     return dialog
 
 
-SCENES = {
-    "overview-new": lambda app, theme: window(app, fakes.new_home(), "overview", theme),
-    "overview-waiting": lambda app, theme: window(app, fakes.waiting(), "overview", theme),
-    "overview-training": lambda app, theme: window(
+EXAMPLES = {
+    "overview-new": lambda app, theme: open_window(app, fakes.new_home(), "overview", theme),
+    "overview-waiting": lambda app, theme: open_window(app, fakes.waiting(), "overview", theme),
+    "overview-training": lambda app, theme: open_window(
         app, fakes.every_state()[AgentState.TRAINING], "overview", theme
     ),
-    "overview-attention": lambda app, theme: window(
+    "overview-attention": lambda app, theme: open_window(
         app, fakes.every_state()[AgentState.ATTENTION], "overview", theme
     ),
-    "overview-error": lambda app, theme: window(
+    "overview-error": lambda app, theme: open_window(
         app, fakes.every_state()[AgentState.ERROR], "overview", theme
     ),
-    "overview-no-agent": lambda app, theme: window(app, None, "overview", theme),
+    "overview-no-agent": lambda app, theme: open_window(app, None, "overview", theme),
     "join": _join_checked,
-    "done": lambda app, theme: window(app, fakes.status(), "done", theme),
-    "done-refused": lambda app, theme: window(
+    "done": lambda app, theme: open_window(app, fakes.status(), "done", theme),
+    "done-refused": lambda app, theme: open_window(
         app, fakes.status(AgentState.OFF, ConsentState.REFUSED), "done", theme
     ),
-    "privacy": lambda app, theme: window(app, fakes.status(), "privacy", theme),
-    "privacy-withdrawn": lambda app, theme: window(
+    "privacy": lambda app, theme: open_window(app, fakes.status(), "privacy", theme),
+    "privacy-withdrawn": lambda app, theme: open_window(
         app, fakes.status(AgentState.OFF, ConsentState.WITHDRAWN), "privacy", theme
     ),
     "privacy-erase": _erasing,
-    "sent": lambda app, theme: window(app, fakes.status(), "sent", theme),
-    "limits": lambda app, theme: window(app, fakes.status(), "limits", theme),
+    "sent": lambda app, theme: open_window(app, fakes.status(), "sent", theme),
+    "limits": lambda app, theme: open_window(app, fakes.status(), "limits", theme),
     "activity": _activity,
     "scan": _scanned,
-    "about": lambda app, theme: window(app, fakes.status(), "about", theme),
+    "about": lambda app, theme: open_window(app, fakes.status(), "about", theme),
     "consent": lambda app, theme: _consent(app, theme),
     "consent-details": lambda app, theme: _consent(app, theme, details=True),
     "consent-example": lambda app, theme: _consent(app, theme, example=True),
@@ -206,14 +205,15 @@ SCENES = {
 
 
 def settle():
+    """Let Qt lay out and paint what was just shown."""
     for _ in range(3):
         QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest.value)
         QApplication.processEvents()
 
 
 def clear():
-    """Close every window and really delete it: what waits for an event loop would be polished anew
-    with each change of theme.
+    """Close and delete every window now: one that waited for an event loop would be restyled with
+    each change of theme.
     """
     for widget in QApplication.topLevelWidgets():
         widget.close()
@@ -222,9 +222,24 @@ def clear():
 
 
 def plain_application():
-    """The application as screenshots want it: one style, one font, no blinking cursor."""
+    """The application with a fixed locale and font and without a blinking cursor."""
     QLocale.setDefault(QLocale(QLocale.Language.English, QLocale.Country.UnitedKingdom))
     app = QApplication.instance() or QApplication(["shots"])
     app.setFont(QFont("DejaVu Sans", 10))
     app.setCursorFlashTime(0)
     return app
+
+
+def page(window, name):
+    """A page of the window by its object's name, such as "sentPage"."""
+    return window.findChild(Page, name)
+
+
+def texts(widget):
+    """The texts that a person sees in a widget."""
+    return [label.text() for label in widget.findChildren(QLabel) if label.isVisibleTo(widget)]
+
+
+def params(window, method):
+    """The parameters of every call of a method that the window has made."""
+    return [each for called, each in window.client.calls if called == method]

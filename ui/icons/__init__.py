@@ -1,7 +1,7 @@
-"""Our own icons: seven states of a shield, told apart by shape as well as colour, the pages' icons,
-and the program's.
+"""The program's own icons: a shield for each of the seven states, the pages' icons and the logo.
 
-Every file is drawn in `currentColor`; the colour comes from the theme when it is painted.
+The states differ in shape as well as in colour. Every file is drawn in `currentColor`; the theme
+supplies the colour when it is painted.
 """
 
 from importlib import resources
@@ -17,7 +17,7 @@ TRAY_SIZES = (16, 22, 24, 32, 48, 64)
 
 
 def picture(name: str, colour: str, size: int, ratio: float = 1.0) -> QPixmap:
-    """The named icon in one colour. `size` in logical pixels; `ratio` is the screen's scale."""
+    """Draw the named icon in one colour; `size` in logical pixels, `ratio` the screen's scale."""
     source = (
         resources.files(__package__)
         .joinpath(f"{name}.svg")
@@ -36,7 +36,7 @@ def picture(name: str, colour: str, size: int, ratio: float = 1.0) -> QPixmap:
 
 
 def icon(name: str, colour: str, sizes: tuple[int, ...] = (16, 20, 24, 32, 40, 48)) -> QIcon:
-    """The named icon at every size that a screen may ask for."""
+    """Draw the named icon at every size that a screen may ask for."""
     result = QIcon()
     for size in sizes:
         result.addPixmap(picture(name, colour, size))
@@ -58,7 +58,5 @@ def state_colour(state: AgentState, colours: Colours) -> str:
 
 
 def state_icon(state: AgentState, colours: Colours) -> QIcon:
-    """The tray's icon of a state; light panels get the light theme's dark ink and the other way
-    round.
-    """
+    """Draw a state's tray icon in the colours that suit the panel."""
     return icon(f"state-{state.value}", state_colour(state, colours), TRAY_SIZES)

@@ -1,6 +1,6 @@
-"""About: what this program is, and what the organisation behind this computer can and cannot see.
+"""The About page says what this program is and what the organisation can and cannot see.
 
-Works offline.
+Its text is fixed, so it works offline and without an agent.
 """
 
 from PySide6.QtCore import Qt
@@ -10,14 +10,14 @@ from agent import __version__
 from agent.status import Status
 from ui import theme
 from ui.icons import picture
-from ui.pages import Context
+from ui.pages.page import Context, Page
 from ui.presentation.view_model import View
-from ui.widgets import Card, Page, row, step, text
+from ui.widgets import Card, row, step, text
 
 
 class AboutPage(Page):
     def __init__(self, context: Context) -> None:
-        super().__init__("aboutPage", context.words.translate("AboutPage", "About AegisAI"))
+        super().__init__("aboutPage", context.formatter.translate("AboutPage", "About AegisAI"))
         self._context = context
         self._add_program()
         self._add_list(
@@ -44,7 +44,7 @@ class AboutPage(Page):
                 self.tr(
                     "The figures that are read from your files, and the labels that you gave them."
                 ),
-                self.tr("What you scanned, and what came out."),
+                self.tr("What you scanned, and the results."),
                 self.tr("Your name, your account or this computer's name."),
             ),
         )
@@ -60,7 +60,7 @@ class AboutPage(Page):
         self.end()
 
     def show_view(self, view: View, status: Status | None) -> None:
-        """Nothing here changes."""
+        """Nothing here depends on the Status."""
 
     def _add_program(self) -> None:
         line = row(of=self, gap=4)
@@ -69,24 +69,24 @@ class AboutPage(Page):
         logo.setAccessibleName("AegisAI")
         logo.setAlignment(Qt.AlignmentFlag.AlignTop)
         line.addWidget(logo)
-        words = text(
+        description = text(
             self.tr(
                 "Version {version}. Helps to improve a malware detector from this computer without"
                 " giving files away. Free software under the Apache License 2.0."
             ).format(version=__version__)
         )
-        line.addWidget(words, 1)
+        line.addWidget(description, 1)
         self.body.addLayout(line)
 
     def _add_list(self, title: str, lines: tuple[str, ...]) -> None:
         card = Card(title)
-        for words in lines:
+        for sentence in lines:
             line = row(of=self, gap=2)
             mark = text("•", tone="muted")
             mark.setFixedWidth(3 * step(self))
             mark.setAlignment(Qt.AlignmentFlag.AlignTop)
             line.addWidget(mark)
-            line.addWidget(text(words), 1)
+            line.addWidget(text(sentence), 1)
             card.body.addLayout(line)
         self.body.addWidget(card)
 

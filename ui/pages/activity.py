@@ -1,6 +1,4 @@
-"""Activity: what is measured on this computer now, what was sent over time, and whether everything
-works.
-"""
+"""The Activity page shows current readings, the bytes sent each day, and the agent's self-check."""
 
 from typing import Any
 
@@ -9,30 +7,20 @@ from PySide6.QtWidgets import QVBoxLayout
 from agent.errors import AegisError
 from agent.status import Status
 from ui import theme
-from ui.pages import Context
-from ui.presentation.reading_labels import reading_text
-from ui.presentation.view_model import DAY_S, View
-from ui.widgets import (
-    Card,
-    Page,
-    Sparkline,
-    button,
-    buttons,
-    clear,
-    row,
-    rule,
-    set_tone,
-    step,
-    text,
-)
+from ui.gauges import Sparkline
+from ui.pages.page import Context, Page
+from ui.presentation.reading_labels import reading_label
+from ui.presentation.view_model import View
+from ui.widgets import Card, button, buttons, clear, row, rule, set_tone, step, text
 
+DAY_S = 24 * 3600
 DAYS_SHOWN = 30
 LEDGER_ROWS = 1000
 
 
 class ActivityPage(Page):
     def __init__(self, context: Context) -> None:
-        super().__init__("activityPage", context.words.translate("ActivityPage", "Activity"))
+        super().__init__("activityPage", context.formatter.translate("ActivityPage", "Activity"))
         self._context = context
         self._client = context.client
         self._shown: tuple[int, int] | None = None
@@ -40,10 +28,10 @@ class ActivityPage(Page):
         self._readings = self._rows(readings)
         self.body.addWidget(readings)
         sent = Card(self.tr("Bytes sent in the last 30 days"))
-        self._line = Sparkline(context.theme.colours, self.tr("Bytes sent in the last 30 days"))
-        self._line_words = text("", factor=theme.SMALL, tone="muted")
-        sent.body.addWidget(self._line)
-        sent.body.addWidget(self._line_words)
+        self.sparkline = Sparkline(context.theme.colours, self.tr("Bytes sent in the last 30 days"))
+        self._sparkline_text = text("", factor=theme.SMALL, tone="muted")
+        sent.body.addWidget(self.sparkline)
+        sent.body.addWidget(self._sparkline_text)
         self.body.addWidget(sent)
         checks = Card(self.tr("Does everything work?"))
         self._checks = self._rows(checks)
@@ -54,15 +42,15 @@ class ActivityPage(Page):
         self.end()
 
     def show_view(self, view: View, status: Status | None) -> None:  # noqa: ARG002  every page takes both
-        self._line.use(self._context.theme.colours)
+        self.sparkline.use(self._context.theme.colours)
         self.check.setEnabled(status is not None)
         clear(self._readings)
         for place, reading in enumerate(status.readings if status else ()):
             if place:
                 self._readings.addWidget(rule())
-            told = reading_text(reading, self._context.words)
+            label = reading_label(reading, self._context.formatter)
             self._readings.addLayout(
-                self._pair(told.name, told.value, told.note, "" if told.is_known else "muted")
+                self._pair(label.name, label.value, label.note, "" if label.is_known else "muted")
             )
         if not status or not status.readings:
             self._readings.addWidget(
@@ -101,21 +89,22 @@ class ActivityPage(Page):
         return whole
 
     def _show_sent(self, ledger: dict[str, Any]) -> None:
-        """Bytes that the server received, by day; the last day is today."""
+        """Add up the bytes that the server received on each day; the last day is today."""
         today = self._context.now() // DAY_S
-        a_day = [0.0] * DAYS_SHOWN
+        bytes_by_day = [0.0] * DAYS_SHOWN
         for entry in ledger["outbox"]:
             if entry["state"] != "acknowledged":
                 continue
             place = DAYS_SHOWN - 1 - (today - entry["settled_at"] // DAY_S)
             if 0 <= place < DAYS_SHOWN:
-                a_day[place] += entry["bytes"]
-        words = self._context.words
-        told = self.tr("{total} in all, at most {most} a day.").format(
-            total=words.size(int(sum(a_day))), most=words.size(int(max(a_day)))
+                bytes_by_day[place] += entry["bytes"]
+        formatter = self._context.formatter
+        summary = self.tr("{total} in all, at most {most} a day.").format(
+            total=formatter.size(int(sum(bytes_by_day))),
+            most=formatter.size(int(max(bytes_by_day))),
         )
-        self._line.show_values(a_day, told)
-        self._line_words.setText(told)
+        self.sparkline.show_values(bytes_by_day, summary)
+        self._sparkline_text.setText(summary)
 
     def _run_checks(self) -> None:
         self.check.setEnabled(False)
@@ -125,9 +114,9 @@ class ActivityPage(Page):
         self.check.setEnabled(True)
         clear(self._checks)
         marks = {
-            True: (self.tr("works"), "good"),
-            False: (self.tr("needs mending"), "danger"),
-            None: (self.tr("unknown"), "muted"),
+            True: (self.tr("Works"), "good"),
+            False: (self.tr("Needs fixing"), "danger"),
+            None: (self.tr("Unknown"), "muted"),
         }
         for place, check in enumerate(answer["checks"]):
             if place:

@@ -1,22 +1,22 @@
-"""First run, last step: what the answer means from now on, and the ways on.
+"""The last page of the first run says what the person's answer means from now on.
 
-Shown once, after the question of a new invitation.
+It is shown once, after the question that follows a new invitation.
 """
 
 from PySide6.QtCore import Signal
 
 from agent.status import Status
 from ui import theme
-from ui.pages import Context
+from ui.pages.page import Context, Page
 from ui.presentation.view_model import View
-from ui.widgets import Card, Page, button, buttons, text
+from ui.widgets import Card, button, buttons, text
 
 
 class DonePage(Page):
-    pageWanted = Signal(str)
+    pageRequested = Signal(str)
 
     def __init__(self, context: Context) -> None:
-        super().__init__("donePage", context.words.translate("DonePage", "That is all"))
+        super().__init__("donePage", context.formatter.translate("DonePage", "That is all"))
         card = Card()
         self.answer = text("", factor=theme.HEADING, bold=True)
         self.answer.setObjectName("answer")
@@ -25,8 +25,8 @@ class DonePage(Page):
         card.body.addWidget(self._meaning)
         self.samples = button(self.tr("Add program files"), "addSamplesButton", "primary")
         self.overview = button(self.tr("Go to the overview"), "overviewButton")
-        self.samples.clicked.connect(lambda: self.pageWanted.emit("scan"))
-        self.overview.clicked.connect(lambda: self.pageWanted.emit("overview"))
+        self.samples.clicked.connect(lambda: self.pageRequested.emit("scan"))
+        self.overview.clicked.connect(lambda: self.pageRequested.emit("overview"))
         buttons(card.body, self.samples, self.overview, of=self)
         self.body.addWidget(card)
         self.end()

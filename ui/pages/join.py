@@ -1,4 +1,4 @@
-"""First run: paste an invitation, see who asks before anything is contacted, then decide.
+"""The Join page takes an invitation and shows who asks before anything is contacted.
 
 Every step can be skipped.
 """
@@ -11,9 +11,10 @@ from PySide6.QtWidgets import QPlainTextEdit
 from agent.errors import AegisError
 from agent.status import Status
 from ui import theme
-from ui.pages import Context
+from ui.pages.page import Context, Page
+from ui.presentation.update_text import grouped_digest
 from ui.presentation.view_model import View
-from ui.widgets import Card, Page, button, buttons, row, set_tone, step, text
+from ui.widgets import Card, button, buttons, row, set_tone, step, text
 
 
 class JoinPage(Page):
@@ -21,7 +22,7 @@ class JoinPage(Page):
     skipped = Signal()
 
     def __init__(self, context: Context) -> None:
-        super().__init__("joinPage", context.words.translate("JoinPage", "Welcome to AegisAI"))
+        super().__init__("joinPage", context.formatter.translate("JoinPage", "Welcome to AegisAI"))
         self._client = context.client
         self.body.addWidget(
             text(
@@ -44,7 +45,7 @@ class JoinPage(Page):
         self.end()
 
     def show_view(self, view: View, status: Status | None) -> None:
-        """The steps are the person's own; a status changes none of them."""
+        """The person goes through the steps; the Status changes none of them."""
 
     def _build_paste(self) -> None:
         card = Card(self.tr("Invitation"))
@@ -91,16 +92,19 @@ class JoinPage(Page):
         self.body.addWidget(self.who)
 
     def _edited(self) -> None:
-        self.check.setEnabled(bool(self._words()))
+        self.check.setEnabled(bool(self._invitation_text()))
         self.who.hide()
         self.problem.hide()
 
-    def _words(self) -> str:
+    def _invitation_text(self) -> str:
         return "".join(self.invitation.toPlainText().split())
 
     def _check(self) -> None:
         self._client.call(
-            "invitation.inspect", {"invitation": self._words()}, self._inspected, self._failed
+            "invitation.inspect",
+            {"invitation": self._invitation_text()},
+            self._inspected,
+            self._failed,
         )
 
     def _inspected(self, result: dict[str, Any]) -> None:
@@ -118,13 +122,13 @@ class JoinPage(Page):
         self._digest.setText(
             self.tr(
                 "Certificate digest (SHA-256), to compare with the operator's: {digest}"
-            ).format(digest=" ".join(digest[at : at + 8] for at in range(0, len(digest), 8)))
+            ).format(digest=grouped_digest(digest))
         )
         self.who.show()
 
     def _join(self) -> None:
         self._client.call(
-            "enroll", {"invitation": self._words()}, lambda _: self._done(), self._failed
+            "enroll", {"invitation": self._invitation_text()}, lambda _: self._done(), self._failed
         )
 
     def _done(self) -> None:

@@ -1,5 +1,6 @@
-"""Limits: the person's settings, each with where its value comes from; what the organisation
-manages is shown and locked.
+"""The Limits page shows the person's settings, each with the origin of its value.
+
+A setting that the organisation manages is shown and locked.
 """
 
 from collections.abc import Callable, Collection
@@ -20,23 +21,25 @@ from PySide6.QtWidgets import (
 from agent.errors import AegisError
 from agent.status import Status
 from ui import theme
-from ui.pages import Context
-from ui.presentation.setting_labels import setting_words
-from ui.presentation.view_model import View, origin_word, share_text
-from ui.widgets import Card, Page, row, rule, set_tone, step, text
+from ui.pages.page import Context, Page
+from ui.presentation.reading_labels import share_label
+from ui.presentation.setting_labels import setting_labels
+from ui.presentation.status_labels import origin_label
+from ui.presentation.view_model import View
+from ui.widgets import Card, row, rule, set_tone, step, text
 
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 EDITOR_STEPS = 52
-"""All editors are of one width, so that they stand in a column."""
+"""All editors share one width, so that they form a column."""
 
 
 class LimitsPage(Page):
     def __init__(self, context: Context) -> None:
-        super().__init__("limitsPage", context.words.translate("LimitsPage", "Limits"))
+        super().__init__("limitsPage", context.formatter.translate("LimitsPage", "Limits"))
         self._context = context
         self._client = context.client
         self._rows: dict[str, SettingRow] = {}
-        self._labels = setting_words(context.words)
+        self._labels = setting_labels(context.formatter)
         self._cards = QVBoxLayout()
         self._cards.setSpacing(4 * step(self))
         self.body.addWidget(
@@ -53,11 +56,11 @@ class LimitsPage(Page):
         self.body.addLayout(self._cards)
         self.end()
         self._loaded = False
-        self._wanted = ""
+        self._revealed = ""
 
     def opened(self) -> None:
         self._loaded = False
-        self._wanted = ""
+        self._revealed = ""
 
     def show_view(self, view: View, status: Status | None) -> None:  # noqa: ARG002  every page takes both
         if status is None:
@@ -69,7 +72,7 @@ class LimitsPage(Page):
         share = (
             ""
             if measured is None
-            else share_text(measured, self._context.cores, self._context.words)
+            else share_label(measured, self._context.cores, self._context.formatter)
         )
         self.measured.setText(self.tr("Measured now: {share}").format(share=share) if share else "")
         self.measured.setVisible(bool(share))
@@ -78,8 +81,8 @@ class LimitsPage(Page):
             self._client.call("settings.get", {}, self._show_settings)
 
     def reveal(self, key: str) -> None:
-        """Scroll to a setting and put the focus on it, as soon as the settings have come."""
-        self._wanted = key
+        """Scroll to a setting and focus it, as soon as the settings have arrived."""
+        self._revealed = key
         if key in self._rows:
             self._rows[key].editor.setFocus()
             self.ensureWidgetVisible(self._rows[key])
@@ -88,14 +91,14 @@ class LimitsPage(Page):
         entries = {entry["key"]: entry for entry in answer["settings"]}
         if not self._rows:
             self._build_cards(entries)
-            # Rows get their places after they were built: the page grows then.
+            # The rows get their positions after they are built: the page grows then.
             self.verticalScrollBar().rangeChanged.connect(
-                lambda: self.reveal(self._wanted), Qt.ConnectionType.SingleShotConnection
+                lambda: self.reveal(self._revealed), Qt.ConnectionType.SingleShotConnection
             )
         for key, shown in self._rows.items():
             if key in entries:
                 shown.show_entry(entries[key])
-        self.reveal(self._wanted)
+        self.reveal(self._revealed)
 
     def _build_cards(self, entries: Collection[str]) -> None:
         for title, note, keys in self._groups():
@@ -191,7 +194,7 @@ class LimitsPage(Page):
 
 
 class SettingRow(QWidget):
-    """One setting: what it is, its editor, and where its value comes from."""
+    """One setting: its name, its editor and the origin of its value."""
 
     def __init__(
         self,
@@ -219,7 +222,7 @@ class SettingRow(QWidget):
         self._is_built = False
 
     def show_entry(self, entry: dict[str, Any]) -> None:
-        """Show a setting as `settings.get` or `settings.set` answered it."""
+        """Show an entry of the agent's answer to `settings.get` or `settings.set`."""
         self._entry = entry
         if not self._is_built:
             self._is_built = True
@@ -244,21 +247,21 @@ class SettingRow(QWidget):
         set_tone(self.note, "muted")
 
     def show_error(self, error: AegisError) -> None:
-        """A value was refused: what was typed stays to be mended, what was chosen goes back."""
+        """Show why a value was refused: typed text stays for correction, a choice goes back."""
         if not isinstance(self.editor, QLineEdit):
             self._show_value(self._entry["value"])
         self.note.setText(str(error))
         set_tone(self.note, "danger")
 
     def _note(self, entry: dict[str, Any]) -> str:
-        words = self._context.words
-        parts = [origin_word(entry["origin"], words)]
+        formatter = self._context.formatter
+        parts = [origin_label(entry["origin"], formatter)]
         if entry["unit"] == "% of one core":
-            parts.insert(0, share_text(float(entry["value"]), self._context.cores, words))
+            parts.insert(0, share_label(float(entry["value"]), self._context.cores, formatter))
         if entry["origin"] != "policy" and entry["bound"] is not None:
             parts.append(self.tr("your organisation allows {bound}").format(bound=entry["bound"]))
         if entry["key"] == "network.bytes_per_day":
-            parts.insert(0, words.size(int(entry["value"])))
+            parts.insert(0, formatter.size(int(entry["value"])))
         return " · ".join(parts)
 
     def _build(self, entry: dict[str, Any]) -> QWidget:

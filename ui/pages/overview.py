@@ -1,4 +1,4 @@
-"""Overview: what AegisAI does now, why it waits, and how much of the privacy budget is used."""
+"""The Overview page shows what AegisAI does now, why it waits and what the privacy budget is."""
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFrame, QLabel, QVBoxLayout
@@ -6,25 +6,28 @@ from PySide6.QtWidgets import QFrame, QLabel, QVBoxLayout
 from agent.reasons import ReasonCode
 from agent.status import AgentState, Status
 from ui import theme
+from ui.gauges import Meter
 from ui.icons import picture, state_colour
-from ui.pages import Context
-from ui.presentation.reading_labels import reading_text, unknown_line, work_texts
-from ui.presentation.view_model import ReasonText, View
-from ui.widgets import Card, Meter, Page, button, clear, column, row, rule, step, text
+from ui.pages.page import Context, Page
+from ui.presentation.reading_labels import reading_label, unknown_readings, work_labels
+from ui.presentation.reason_labels import ReasonLabel
+from ui.presentation.view_model import View
+from ui.widgets import Card, button, clear, column, row, rule, step, text
 
 ICON_STEPS = 12
 NAME_STEPS = 46
 
 
 class OverviewPage(Page):
-    decideWanted = Signal()
-    joinWanted = Signal()
-    settingWanted = Signal(str)
-    pageWanted = Signal(str)
+    decideRequested = Signal()
+    joinRequested = Signal()
+    settingRequested = Signal(str)
+    pageRequested = Signal(str)
 
     def __init__(self, context: Context) -> None:
-        super().__init__("overviewPage", "")
-        self.setAccessibleName(self.tr("Overview"))
+        # The state is this page's heading.
+        title = context.formatter.translate("OverviewPage", "Overview")
+        super().__init__("overviewPage", title, has_heading=False)
         self._context = context
         self._client = context.client
         self._view: View | None = None
@@ -77,22 +80,20 @@ class OverviewPage(Page):
         )
 
     def _build_headline(self) -> None:
-        if (first := self.body.takeAt(0)) is not None and (widget := first.widget()) is not None:
-            widget.deleteLater()  # the state's word is this page's title
         card = Card()
         line = row(of=self, gap=5)
         self._icon = QLabel()
         self._icon.setAccessibleName(self.tr("State"))
         line.addWidget(self._icon)
-        words = QVBoxLayout()
-        words.setSpacing(step(self) // 2)
+        lines = QVBoxLayout()
+        lines.setSpacing(step(self) // 2)
         self.headline = text("", factor=theme.FIGURE, bold=True)
         self.headline.setObjectName("headline")
         self.detail = text("", tone="muted")
         self.detail.setObjectName("detail")
-        words.addWidget(self.headline)
-        words.addWidget(self.detail)
-        line.addLayout(words, 1)
+        lines.addWidget(self.headline)
+        lines.addWidget(self.detail)
+        line.addLayout(lines, 1)
         card.body.addLayout(line)
         self._progress = Meter(self._context.theme.colours, self.tr("Progress"))
         self._progress.setObjectName("progress")
@@ -105,11 +106,11 @@ class OverviewPage(Page):
         self.body.addLayout(self._notes)
 
     def _build_buttons(self, card: Card) -> None:
-        self.decide = button(self.tr("Read the question"), "decideButton", "primary")
+        self.decide = button(self.tr("Review and decide"), "decideButton", "primary")
         self.join = button(self.tr("Enter an invitation"), "joinButton")
         self.pause = button(self.tr("Pause"), "pauseButton")
         self.resume = button(self.tr("Resume"), "resumeButton", "primary")
-        self.run_once = button(self.tr("Run now once"), "runOnceButton")
+        self.run_once = button(self.tr("Train once now"), "runOnceButton")
         self.discard = button(self.tr("Discard the update"), "discardButton")
         self.unlock = button(self.tr("Unlock the keyring"), "unlockButton", "primary")
         line = row(of=self)
@@ -126,8 +127,8 @@ class OverviewPage(Page):
         line.addStretch(1)
         card.body.addSpacing(2 * step(self))
         card.body.addLayout(line)
-        self.decide.clicked.connect(self.decideWanted)
-        self.join.clicked.connect(self.joinWanted)
+        self.decide.clicked.connect(self.decideRequested)
+        self.join.clicked.connect(self.joinRequested)
         for each, method in (
             (self.pause, "pause"),
             (self.resume, "resume"),
@@ -174,13 +175,13 @@ class OverviewPage(Page):
                 self._reasons.addWidget(rule())
             self._reasons.addLayout(self._reason_row(reason))
 
-    def _reason_row(self, reason: ReasonText) -> QVBoxLayout:
+    def _reason_row(self, reason: ReasonLabel) -> QVBoxLayout:
         whole = QVBoxLayout()
         whole.setSpacing(0)
         line = row(of=self)
         line.addWidget(text(reason.title), 1)
-        if reason.way_out and not (reason.page == "join" and self.join.isVisibleTo(self)):
-            change = button(reason.way_out, f"lift:{reason.setting or reason.page}", "link")
+        if reason.action and not (reason.page == "join" and self.join.isVisibleTo(self)):
+            change = button(reason.action, f"lift:{reason.setting or reason.page}", "link")
             change.setAccessibleDescription(reason.title)
             change.clicked.connect(lambda *_: self._lift(reason))
             line.addWidget(change)
@@ -189,11 +190,11 @@ class OverviewPage(Page):
             whole.addWidget(text(reason.note, factor=theme.SMALL, tone="muted"))
         return whole
 
-    def _lift(self, reason: ReasonText) -> None:
+    def _lift(self, reason: ReasonLabel) -> None:
         if reason.page == "limits":
-            self.settingWanted.emit(reason.setting)
+            self.settingRequested.emit(reason.setting)
         else:
-            self.pageWanted.emit(reason.page)
+            self.pageRequested.emit(reason.page)
 
     def _build_readings(self) -> None:
         self._readings_card = Card(self.tr("Measured now"))
@@ -205,13 +206,15 @@ class OverviewPage(Page):
 
     def _show_readings(self, status: Status | None) -> None:
         clear(self._readings)
-        words = self._context.words
+        formatter = self._context.formatter
         readings = (
-            [reading_text(each, words) for each in status.readings] if status is not None else []
+            [reading_label(each, formatter) for each in status.readings]
+            if status is not None
+            else []
         )
         self._readings_card.setVisible(bool(readings))
         work = (
-            work_texts(status.work, self._context.cores, words)
+            work_labels(status.work, self._context.cores, formatter)
             if status is not None and readings
             else []
         )
@@ -225,7 +228,7 @@ class OverviewPage(Page):
             line.addWidget(text(reading.value), 1)
             line.addWidget(text(reading.note, factor=theme.SMALL, tone="muted"), 1)
             self._readings.addLayout(line)
-        if missing := unknown_line(readings, words):
+        if missing := unknown_readings(readings, formatter):
             self._readings.addWidget(text(missing, factor=theme.SMALL, tone="muted"))
 
     def _build_budget(self) -> None:

@@ -1,4 +1,4 @@
-"""Privacy: the decision and its undoing, who asks, everything that is held, and forgetting it."""
+"""The Privacy page shows the decision and who asks, exports everything stored, and erases it."""
 
 from pathlib import Path
 from typing import Any
@@ -8,24 +8,19 @@ from PySide6.QtWidgets import QFileDialog, QFrame, QLabel
 
 from agent.errors import AegisError
 from agent.status import ConsentState, Status
-from ui.pages import Context
+from ui.pages.page import Context, Page
 from ui.presentation.locale_formatter import counted
 from ui.presentation.view_model import View
-from ui.widgets import Card, Page, button, buttons, column, row, set_tone, text
-
-SURFACE = "window"
+from ui.widgets import Card, button, buttons, column, row, set_tone, text
 
 
 class PrivacyPage(Page):
-    decideWanted = Signal()
-    joinWanted = Signal()
+    decideRequested = Signal()
+    withdrawRequested = Signal()
+    joinRequested = Signal()
 
     def __init__(self, context: Context) -> None:
-        super().__init__("privacyPage", "")
-        self.setAccessibleName(self.tr("Privacy"))
-        heading = self.body.itemAt(0)
-        if heading is not None and isinstance(label := heading.widget(), QLabel):
-            label.setText(self.tr("Privacy"))
+        super().__init__("privacyPage", context.formatter.translate("PrivacyPage", "Privacy"))
         self._context = context
         self._client = context.client
         self._sent_shown = -1
@@ -56,7 +51,7 @@ class PrivacyPage(Page):
         if status is not None and status.sent.count != self._sent_shown:
             self._sent_shown = status.sent.count
             self._client.call(
-                "ledger", {"limit": 1000}, self._show_summed, lambda _: self._stays.hide()
+                "ledger", {"limit": 1000}, self._show_summed, lambda _: self._summed.hide()
             )
         if status is not None and status.consent.state is ConsentState.STALE:
             self._decision_note.setText(
@@ -69,7 +64,7 @@ class PrivacyPage(Page):
         self._sent_shown = -1
 
     def export_to(self, path: Path) -> None:
-        """Write everything that is held into one file."""
+        """Ask the agent to write everything that it stores into one file."""
         self._client.call("export", {"path": str(path)}, self._exported, self._export_failed)
 
     def _build_decision(self) -> None:
@@ -78,17 +73,15 @@ class PrivacyPage(Page):
         self._decision.setObjectName("decision")
         self._decision_note = text("", tone="muted")
         self.withdraw = button(self.tr("Stop contributing"), "withdrawButton")
-        self.decide = button(self.tr("Read the question"), "decideButton", "primary")
-        self._stays = text("", tone="muted")
-        self._stays.setObjectName("stays")
-        self._stays.hide()
-        for each in (self._decision, self._decision_note, self._stays):
+        self.decide = button(self.tr("Review and decide"), "decideButton", "primary")
+        self._summed = text("", tone="muted")
+        self._summed.setObjectName("stays")
+        self._summed.hide()
+        for each in (self._decision, self._decision_note, self._summed):
             card.body.addWidget(each)
         buttons(card.body, self.withdraw, self.decide, of=self)
-        self.withdraw.clicked.connect(
-            lambda: self._client.call("consent.withdraw", {"surface": SURFACE})
-        )
-        self.decide.clicked.connect(self.decideWanted)
+        self.withdraw.clicked.connect(self.withdrawRequested)
+        self.decide.clicked.connect(self.decideRequested)
         self.body.addWidget(card)
 
     def _build_operator(self) -> None:
@@ -97,7 +90,7 @@ class PrivacyPage(Page):
         self.join = button(self.tr("Enter an invitation"), "joinButton")
         card.body.addWidget(self._operator)
         buttons(card.body, self.join, of=self)
-        self.join.clicked.connect(self.joinWanted)
+        self.join.clicked.connect(self.joinRequested)
         self.body.addWidget(card)
 
     def _build_export(self) -> None:
@@ -105,7 +98,7 @@ class PrivacyPage(Page):
         card.body.addWidget(
             text(
                 self.tr(
-                    "One file with everything that is held about you here: decisions, settings,"
+                    "One file with everything that is stored about you here: decisions, settings,"
                     " samples, every charge, and the exact bytes that were sent."
                 ),
                 tone="muted",
@@ -124,7 +117,7 @@ class PrivacyPage(Page):
         card.body.addWidget(
             text(
                 self.tr(
-                    "Destroys this device's identity and everything held here at once, also"
+                    "Destroys this device's identity and everything stored here at once, also"
                     " offline, and asks the server to forget it. You will need a new invitation to"
                     " take part again. What was already summed into a model stays in it."
                 ),
@@ -171,15 +164,15 @@ class PrivacyPage(Page):
         dialog.open()
 
     def _exported(self, result: dict[str, Any]) -> None:
-        size = self._context.words.size(int(result["bytes"]))
-        self._tell(
+        size = self._context.formatter.size(int(result["bytes"]))
+        self._note(
             self._export_note,
             self.tr("Written: {file} ({size})").format(file=result["file"], size=size),
             "good",
         )
 
     def _export_failed(self, error: AegisError) -> None:
-        self._tell(self._export_note, str(error), "danger")
+        self._note(self._export_note, str(error), "danger")
 
     def _erase(self) -> None:
         self.confirm.hide()
@@ -187,26 +180,25 @@ class PrivacyPage(Page):
             "erase",
             {},
             self._erased,
-            lambda error: self._tell(self._erase_note, str(error), "danger"),
+            lambda error: self._note(self._erase_note, str(error), "danger"),
         )
 
     def _erased(self, result: dict[str, Any]) -> None:
-        told = (
-            self.tr("Erased here. The server is told as soon as it can be reached.")
-            if result["pending"]
-            else self.tr("Erased.")
-        )
         if result["server_cannot_be_told"]:
-            told = self.tr(
-                "Erased here. The server cannot be told, because the means to prove who asks are"
-                " gone; contact the operator."
+            outcome = self.tr(
+                "Erased here. The server cannot be notified, because the key that proves who asks"
+                " is gone; contact the operator."
             )
-        self._tell(self._erase_note, told, "good")
+        elif result["pending"]:
+            outcome = self.tr(
+                "Erased here. The server will be notified as soon as it can be reached."
+            )
+        else:
+            outcome = self.tr("Erased.")
+        self._note(self._erase_note, outcome, "good")
 
     def _show_summed(self, ledger: dict[str, Any]) -> None:
-        """What withdrawing cannot undo, told from the ledger: only what the server received
-        (C12).
-        """
+        """State what withdrawing cannot undo: the updates that the server received (C12)."""
         received = {
             entry["attempt"] for entry in ledger["outbox"] if entry["state"] == "acknowledged"
         }
@@ -215,14 +207,14 @@ class PrivacyPage(Page):
             for charge in ledger["charges"]
             if charge["attempt"] in received
         ]
-        self._stays.setVisible(bool(versions))
+        self._summed.setVisible(bool(versions))
         if not versions:
             return
         first, last = min(versions), max(versions)
         span = self.tr(" summed into the models made from versions {first} to {last}.")
         if first == last:
             span = self.tr(" summed into the model made from version {first}.")
-        self._stays.setText(
+        self._summed.setText(
             counted(
                 len(versions),
                 self.tr("1 update from this device was sent and stays"),
@@ -231,7 +223,7 @@ class PrivacyPage(Page):
             + span.format(first=first, last=last)
         )
 
-    def _tell(self, label: QLabel, words: str, tone: str) -> None:
-        label.setText(words)
+    def _note(self, label: QLabel, message: str, tone: str) -> None:
+        label.setText(message)
         set_tone(label, tone)
         label.show()

@@ -1,6 +1,4 @@
-"""Scan: score files that the person picks with the current model, here; and teach it by adding
-labelled samples.
-"""
+"""The Scan page scores files with the current model and adds labelled files as samples."""
 
 from pathlib import Path
 from typing import Any
@@ -17,17 +15,18 @@ from PySide6.QtWidgets import (
 
 from agent.errors import AegisError
 from agent.status import Status
-from ui.pages import Context
+from ui.pages.page import Context, Page
 from ui.presentation.locale_formatter import counted
-from ui.presentation.view_model import View, verdict_word
-from ui.widgets import Card, Page, button, buttons, set_tone, step, text
+from ui.presentation.status_labels import verdict_label
+from ui.presentation.view_model import View
+from ui.widgets import Card, button, buttons, set_tone, step, text
 
 MAX_HEIGHT_STEPS = 90
 
 
 class ScanPage(Page):
     def __init__(self, context: Context) -> None:
-        super().__init__("scanPage", context.words.translate("ScanPage", "Scan"))
+        super().__init__("scanPage", context.formatter.translate("ScanPage", "Scan"))
         self._context = context
         self._client = context.client
         self.body.addWidget(
@@ -51,16 +50,16 @@ class ScanPage(Page):
         self._why.setVisible(not view.contributes)
 
     def scan(self, paths: list[str]) -> None:
-        """Ask the agent to score these files."""
-        self._tell(self._result, self.tr("Scanning…"), "muted")
+        """Ask the agent to score these files, given by their paths."""
+        self._report(self._result, self.tr("Scanning…"), "muted")
         self.table.hide()
         self._client.call(
             "scan", {"paths": paths}, self._scanned, lambda error: self._failed(self._result, error)
         )
 
     def add(self, paths: list[str], label: str) -> None:
-        """Add files as training samples."""
-        self._tell(self._added, self.tr("Reading…"), "muted")
+        """Ask the agent to learn from these files; `label` is benign or malicious."""
+        self._report(self._added, self.tr("Reading…"), "muted")
         self._client.call(
             "samples.add",
             {"paths": paths, "label": label},
@@ -132,26 +131,26 @@ class ScanPage(Page):
         dialog.open()
 
     def _scanned(self, answer: dict[str, Any]) -> None:
-        words, results = self._context.words, answer["results"]
+        formatter, results = self._context.formatter, answer["results"]
         if answer["demonstration"]:
-            told = self.tr(
+            model = self.tr(
                 "By the demonstration model, which is made from synthetic files: this is no"
                 " protection."
             )
         else:
-            told = self.tr("By the model of version {version}.").format(
+            model = self.tr("By the model of version {version}.").format(
                 version=answer["model_version"]
             )
-        self._tell(self._result, told, "warning" if answer["demonstration"] else "muted")
+        self._report(self._result, model, "warning" if answer["demonstration"] else "muted")
         self.table.setRowCount(len(results))
         for place, result in enumerate(results):
             score = (
                 "–"
                 if result["probability"] is None
-                else words.number(float(result["probability"]), 2)
+                else formatter.number(float(result["probability"]), 2)
             )
             for at, value in enumerate(
-                (Path(result["path"]).name, verdict_word(result["verdict"], words), score)
+                (Path(result["path"]).name, verdict_label(result["verdict"], formatter), score)
             ):
                 item = QTableWidgetItem(value)
                 item.setToolTip(result["message"] or result["path"])
@@ -163,11 +162,11 @@ class ScanPage(Page):
         self.table.show()
 
     def _show_added(self, answer: dict[str, Any]) -> None:
-        told = counted(
+        summary = counted(
             int(answer["added"]), self.tr("1 file added."), self.tr("{count} files added.")
         )
         if answer["known"]:
-            told += " " + counted(
+            summary += " " + counted(
                 int(answer["known"]),
                 self.tr("1 file was known already."),
                 self.tr("{count} files were known already."),
@@ -175,16 +174,16 @@ class ScanPage(Page):
         refused = "\n".join(
             f"{Path(one['path']).name}: {one['message']}" for one in answer["refused"][:5]
         )
-        self._tell(
+        self._report(
             self._added,
-            "\n".join(part for part in (told, refused) if part),
+            "\n".join(part for part in (summary, refused) if part),
             "warning" if refused else "good",
         )
 
     def _failed(self, label: QLabel, error: AegisError) -> None:
-        self._tell(label, str(error), "danger")
+        self._report(label, str(error), "danger")
 
-    def _tell(self, label: QLabel, words: str, tone: str) -> None:
-        label.setText(words)
+    def _report(self, label: QLabel, message: str, tone: str) -> None:
+        label.setText(message)
         set_tone(label, tone)
         label.show()

@@ -1,8 +1,5 @@
-"""Sent: every update that left this computer, its exact bytes with their digest, and what was
-inside.
-"""
+"""The Sent page lists every update that left this computer, with its exact bytes and digest."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,11 +19,12 @@ from PySide6.QtWidgets import (
 from agent.errors import AegisError
 from agent.status import Status
 from ui import theme
-from ui.consent_dialog import first_bytes, hex_lines
-from ui.pages import Context
+from ui.pages.page import Context, Page
 from ui.presentation.locale_formatter import counted
-from ui.presentation.view_model import View, sending_word
-from ui.widgets import Card, Page, button, buttons, set_tone, step, text
+from ui.presentation.status_labels import delivery_label
+from ui.presentation.update_text import first_bytes, grouped_digest, header_text, hex_lines
+from ui.presentation.view_model import View
+from ui.widgets import Card, button, buttons, set_tone, step, text
 
 PAGE_ROWS = 200
 ROWS_SHOWN = 6
@@ -34,7 +32,7 @@ ROWS_SHOWN = 6
 
 class SentPage(Page):
     def __init__(self, context: Context) -> None:
-        super().__init__("sentPage", context.words.translate("SentPage", "Sent"))
+        super().__init__("sentPage", context.formatter.translate("SentPage", "Sent"))
         self._context = context
         self._client = context.client
         self._entries: list[dict[str, Any]] = []
@@ -123,7 +121,7 @@ class SentPage(Page):
         self.body.addWidget(self.detail)
 
     def _show_ledger(self, ledger: dict[str, Any]) -> None:
-        words = self._context.words
+        formatter = self._context.formatter
         row = self.table.currentRow()
         chosen = self._entries[row]["attempt"] if 0 <= row < len(self._entries) else ""
         self._charges = {charge["attempt"]: charge for charge in ledger["charges"]}
@@ -132,11 +130,11 @@ class SentPage(Page):
         for place, entry in enumerate(self._entries):
             charge = self._charges.get(entry["attempt"], {})
             values = (
-                words.moment(entry["created_at"]),
+                formatter.moment(entry["created_at"]),
                 str(entry["round_id"]),
-                words.size(entry["bytes"]),
-                f"ε = {words.number(float(charge.get('epsilon', 0.0)), 3)}",
-                sending_word(entry["state"], words),
+                formatter.size(entry["bytes"]),
+                f"ε = {formatter.number(float(charge.get('epsilon', 0.0)), 3)}",
+                delivery_label(entry["state"], formatter),
             )
             for at, value in enumerate(values):
                 self.table.setItem(place, at, QTableWidgetItem(value))
@@ -152,14 +150,14 @@ class SentPage(Page):
             )
             return
         totals = ledger["totals"]
-        told = counted(
+        summary = counted(
             int(totals["sent"]), self.tr("1 update was sent"), self.tr("{count} updates were sent")
         )
-        told += self.tr(", {size} in all. Files and features never leave this computer.").format(
-            size=words.size(totals["bytes_up"])
+        summary += self.tr(", {size} in all. Files and features never leave this computer.").format(
+            size=formatter.size(totals["bytes_up"])
         )
         if older := max(0, int(totals["charges"]) - len(self._entries)):
-            told += counted(
+            summary += counted(
                 older,
                 self.tr(" The oldest is not listed here; the file that Privacy exports has it."),
                 self.tr(
@@ -167,7 +165,7 @@ class SentPage(Page):
                     " them all."
                 ),
             )
-        self._summary.setText(told)
+        self._summary.setText(summary)
         attempts = [entry["attempt"] for entry in self._entries]
         with QSignalBlocker(self.table):
             self.table.selectRow(attempts.index(chosen) if chosen in attempts else 0)
@@ -197,7 +195,7 @@ class SentPage(Page):
 
     def _show_entry(self, shown: dict[str, Any]) -> None:
         entry, charge = shown["entry"], self._charges.get(shown["entry"]["attempt"], {})
-        self._digest.setText(_grouped(entry["sha256"]))
+        self._digest.setText(grouped_digest(entry["sha256"]))
         self._show_receipt(self._receipt, entry)
         noise = (
             self.tr("all noise added on this device")
@@ -211,9 +209,7 @@ class SentPage(Page):
         )
         self._path = shown["path"] or ""
         self.save.setEnabled(bool(self._path))
-        header = (
-            json.dumps(shown["header"], indent=1, ensure_ascii=False) if shown["header"] else ""
-        )
+        header = header_text(shown["header"]) if shown["header"] else ""
         content = (
             hex_lines(first_bytes(self._path))
             if self._path
@@ -222,7 +218,7 @@ class SentPage(Page):
         self.content.setPlainText("\n".join([header, "", *content]).strip())
 
     def _show_receipt(self, label: QLabel, entry: dict[str, Any]) -> None:
-        receipt = (entry["receipt"] or {}).get("receipt")  # beside it stands the server's signature
+        receipt = (entry["receipt"] or {}).get("receipt")  # its neighbour is the signature
         if receipt is None:
             label.setText(self.tr("The server has not confirmed it."))
             set_tone(label, "muted")
@@ -249,7 +245,7 @@ class SentPage(Page):
         dialog.open()
 
     def save_to(self, path: Path) -> None:
-        """Copy the bytes of the chosen update."""
+        """Copy the bytes of the selected update to a file of the person's choice."""
         try:
             shutil.copyfile(self._path, path)
         except OSError as error:
@@ -257,8 +253,3 @@ class SentPage(Page):
                 self.tr("The file could not be written ({reason}).").format(reason=error.strerror)
             )
             set_tone(self._receipt, "danger")
-
-
-def _grouped(digest: str) -> str:
-    """In groups of eight, so that a long digest wraps and can be compared by eye."""
-    return " ".join(digest[at : at + 8] for at in range(0, len(digest), 8))

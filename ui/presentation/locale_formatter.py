@@ -1,18 +1,18 @@
-"""What texts are made with: translated sentences, and moments, numbers and sizes as a person's
-locale writes them.
+"""The interface through which texts are made: translations, and times, numbers and sizes as a
+person's locale writes them.
 """
 
 from typing import Protocol
 
 
 class LocaleFormatter(Protocol):
-    """A language: translated texts, moments, numbers and sizes as this person's locale writes
-    them.
-    """
+    """One language and one locale. `ui.i18n` implements it with Qt; tests use a plain one."""
 
     def translate(self, context: str, text: str, n: int = -1) -> str: ...
 
-    def moment(self, at: int) -> str: ...
+    def moment(self, at: int) -> str:
+        """Write a point in time, given in seconds since the epoch."""
+        ...
 
     def number(self, value: float, decimals: int) -> str: ...
 
@@ -20,5 +20,5 @@ class LocaleFormatter(Protocol):
 
 
 def counted(count: int, one: str, many: str) -> str:
-    """`one`, or `many` with its "{count}"."""
+    """`one` for a count of one, else `many` with its "{count}" filled in."""
     return one if count == 1 else many.format(count=count)

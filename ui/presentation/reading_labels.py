@@ -1,5 +1,5 @@
-"""What is measured on this computer, in words: name, value, and where it was read or why it cannot
-be told. Plain Python.
+"""What the agent measures on this computer: the name of each reading, its value, and where it was
+read or why it is unknown.
 """
 
 from collections.abc import Sequence
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from agent.status import ReadingView, WorkView
 from ui.presentation.locale_formatter import LocaleFormatter
-from ui.presentation.view_model import share_text
 
 UNKNOWN = "unknown"
 MINUTE_S = 60
@@ -15,103 +14,112 @@ HOUR_S = 3600
 
 
 @dataclass(frozen=True)
-class ReadingText:
+class ReadingLabel:
+    """One reading, ready to show."""
+
     name: str
     value: str
     note: str
-    """Where it was read, or why it cannot be told."""
+    """Where it was read, or why it is unknown."""
     is_known: bool
 
 
-def reading_text(reading: ReadingView, words: LocaleFormatter) -> ReadingText:
-    """A reading in this person's language; a name that is not known here is shown as the agent says
-    it.
-    """
-    name = _names(words).get(reading.name, reading.name)
+def reading_label(reading: ReadingView, formatter: LocaleFormatter) -> ReadingLabel:
+    """Translate a reading; a name that is not known here is shown unchanged."""
+    name = _names(formatter).get(reading.name, reading.name)
     if reading.value.startswith(UNKNOWN):
-        return ReadingText(
+        return ReadingLabel(
             name,
-            words.translate("Readings", "cannot be told"),
-            _why(reading.source),
+            formatter.translate("Readings", "Unknown"),
+            _without_error_name(reading.source),
             is_known=False,
         )
     value = {
-        "yes": words.translate("Readings", "yes"),
-        "no": words.translate("Readings", "no"),
-    }.get(reading.value, _spell(reading.value, words))
-    return ReadingText(
+        "yes": formatter.translate("Readings", "yes"),
+        "no": formatter.translate("Readings", "no"),
+    }.get(reading.value, _rounded_time(reading.value, formatter))
+    return ReadingLabel(
         name,
         value,
-        words.translate("Readings", "read from {source}").format(source=reading.source),
+        formatter.translate("Readings", "read from {source}").format(source=reading.source),
         is_known=True,
     )
 
 
-def work_texts(work: WorkView | None, cores: int, words: LocaleFormatter) -> list[ReadingText]:
-    """What training may take now, and what it takes while it runs; both shares in both units."""
+def work_labels(
+    work: WorkView | None, cores: int, formatter: LocaleFormatter
+) -> list[ReadingLabel]:
+    """What training may take now, and what it takes while it runs."""
     if work is None:
         return []
-    told = [
+    rows = [
         (
-            words.translate("Readings", "Training may take"),
+            formatter.translate("Readings", "Training may take"),
             work.limit_percent,
-            words.translate("Readings", "your limits"),
+            formatter.translate("Readings", "your limits"),
         )
     ]
     if work.measured_percent is not None:
         still, minute = (
-            words.translate("Readings", "standing still"),
-            words.translate("Readings", "in the last minute, read from the kernel"),
+            formatter.translate("Readings", "standing still"),
+            formatter.translate("Readings", "in the last minute, read from the kernel"),
         )
-        note = still if work.held else minute
-        told.append(
-            (words.translate("Readings", "Training takes"), round(work.measured_percent), note)
+        note = still if work.held else minute  # word: the field's name in the status's JSON
+        rows.append(
+            (formatter.translate("Readings", "Training takes"), round(work.measured_percent), note)
         )
     return [
-        ReadingText(name, share_text(share, cores, words), note, is_known=True)
-        for name, share, note in told
+        ReadingLabel(name, share_label(percent, cores, formatter), note, is_known=True)
+        for name, percent, note in rows
     ]
 
 
-def unknown_line(readings: Sequence[ReadingText], words: LocaleFormatter) -> str:
-    """One line for everything that cannot be told here; empty when there is nothing."""
+def unknown_readings(readings: Sequence[ReadingLabel], formatter: LocaleFormatter) -> str:
+    """Name everything that is unknown here in one line; empty when everything is known."""
     missing = ", ".join(reading.name.lower() for reading in readings if not reading.is_known)
-    return (
-        words.translate("Readings", "Cannot be told on this computer: {names}.").format(
-            names=missing
-        )
-        if missing
-        else ""
+    if not missing:
+        return ""
+    return formatter.translate("Readings", "Unknown on this computer: {names}.").format(
+        names=missing
     )
 
 
-def _spell(value: str, words: LocaleFormatter) -> str:
-    """Seconds as people tell them, rounded down; everything else as it is."""
+def share_label(percent_of_core: float, cores: int, formatter: LocaleFormatter) -> str:
+    """A processor share in both units that people compare: of one core, of this computer."""
+    whole = percent_of_core / cores
+    return formatter.translate("View", "{core} % of one core = {whole} % of this computer").format(
+        core=formatter.number(percent_of_core, 0),
+        whole=formatter.number(whole, 1 if whole < 10 else 0),
+    )
+
+
+def _rounded_time(value: str, formatter: LocaleFormatter) -> str:
+    """Round seconds down to minutes or hours; return any other value unchanged."""
     number, _, unit = value.rpartition(" ")
     if unit != "s" or not number.isdecimal() or int(number) < MINUTE_S:
         return value
     if int(number) < 2 * HOUR_S:
-        return words.translate("Readings", "{count} min").format(count=int(number) // MINUTE_S)
-    return words.translate("Readings", "{count} h").format(count=int(number) // HOUR_S)
+        return formatter.translate("Readings", "{count} min").format(count=int(number) // MINUTE_S)
+    return formatter.translate("Readings", "{count} h").format(count=int(number) // HOUR_S)
 
 
-def _why(source: str) -> str:
-    """Without the name of the program's own error."""
+def _without_error_name(source: str) -> str:
+    """Cut the class name of the agent's exception off a reason such as "no bus: OSError"."""
     reason, _, error = source.rpartition(": ")
     return reason if error.endswith("Error") and reason else source
 
 
-def _names(words: LocaleFormatter) -> dict[str, str]:
+def _names(formatter: LocaleFormatter) -> dict[str, str]:
     return {
-        "on mains": words.translate("Readings", "Plugged in"),
-        "charge": words.translate("Readings", "Battery charge"),
-        "others cpu": words.translate("Readings", "Load of other programs"),
-        "memory free": words.translate("Readings", "Free memory"),
-        "disk free": words.translate("Readings", "Free disk space"),
-        "idle": words.translate("Readings", "Not used for"),
-        "session active": words.translate("Readings", "You are in front"),
-        "full screen": words.translate("Readings", "A program fills the screen"),
-        "temperature": words.translate("Readings", "Temperature"),
-        "metered": words.translate("Readings", "Metered network"),
-        "online": words.translate("Readings", "Network"),
+        "on mains": formatter.translate("Readings", "Plugged in"),
+        "charge": formatter.translate("Readings", "Battery charge"),
+        "others cpu": formatter.translate("Readings", "Load of other programs"),
+        "memory free": formatter.translate("Readings", "Free memory"),
+        "disk free": formatter.translate("Readings", "Free disk space"),
+        "idle": formatter.translate("Readings", "Not used for"),
+        "session active": formatter.translate("Readings", "You're at the keyboard"),
+        "full screen": formatter.translate("Readings", "A program fills the screen"),
+        "temperature": formatter.translate("Readings", "Temperature"),
+        "metered": formatter.translate("Readings", "Metered network"),
+        "online": formatter.translate("Readings", "Network"),
     }

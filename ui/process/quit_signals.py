@@ -1,5 +1,7 @@
-"""Ctrl-C and the end of the login (SIGINT, SIGTERM) as a Qt signal, without a timer that polls for
-them.
+"""Converts SIGINT and SIGTERM (Ctrl-C, the end of the login) into a Qt signal, without polling.
+
+Python runs its own handlers only between two bytecodes, which never come while Qt's event loop
+waits. Python's C handler, however, writes the signal's number to a socket that Qt can watch.
 """
 
 import signal
@@ -7,11 +9,13 @@ import socket
 
 from PySide6.QtCore import QObject, QSocketNotifier, Signal
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class QuitSignals(QObject):
-    """Emits `asked` when the process is told to end. Make it in the main thread, once."""
+    """Emits `received` when the process is asked to end. Create it once, in the main thread."""
 
-    asked = Signal()
+    received = Signal()
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -19,22 +23,20 @@ class QuitSignals(QObject):
         for end in (self._read, self._write):
             end.setblocking(False)
         signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(
-                each, lambda *_: None
-            )  # Python's C handler writes the signal's number to the socket
+        for each in SIGNALS:
+            signal.signal(each, lambda *_: None)
         self._notifier = QSocketNotifier(self._read.fileno(), QSocketNotifier.Type.Read, self)
-        self._notifier.activated.connect(self._came)
+        self._notifier.activated.connect(self._emit)
 
     def close(self) -> None:
-        """The process ends at once from now on when it is told to."""
+        """Restore the default: from now on such a signal ends the process at once."""
         signal.set_wakeup_fd(-1)
-        for each in (signal.SIGINT, signal.SIGTERM):
+        for each in SIGNALS:
             signal.signal(each, signal.SIG_DFL)
         self._notifier.setEnabled(False)
         self._read.close()
         self._write.close()
 
-    def _came(self) -> None:
+    def _emit(self) -> None:
         self._read.recv(64)
-        self.asked.emit()
+        self.received.emit()

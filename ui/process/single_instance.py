@@ -1,41 +1,45 @@
-"""One window and one tray per home: a second launch asks the first and ends.
+"""One window and one tray per home: a second launch sends a message to the first and ends.
 
-1. Who holds the lock file is the first; two that start in the same moment cannot both be. A dead
-   process's lock counts for nothing.
-2. The first listens on a socket of its own beside the agent's. A message is one line: a word (`show
-   PAGE`, `quit`) and an activation token. Where it cannot listen (a path that is too long) it runs
-   all the same, and a second launch says that it cannot reach it.
+1. The process that holds the lock file is the first. Two that start at the same moment cannot both
+   hold it, and the lock of a dead process does not count.
+2. The first process listens on a socket beside the agent's. A message is one line of three fields
+   separated by tabs: `show` or `quit`, a page, and an activation token.
+3. Where the first process cannot listen (the path is too long for a socket) it runs anyway, and a
+   second launch reports that it cannot reach it.
 """
 
+import os
 from pathlib import Path
 
 from PySide6.QtCore import QDeadlineTimer, QLockFile, QObject, QThread, Signal
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
 
-WAIT_MS = 500
+from agent.errors import UserActionError
+
+ANSWER_MS = 500
 MAX_LINE_BYTES = 4096
-PATIENCE_MS = 3_000
-"""The first may hold the lock a moment before it listens."""
-AGAIN_MS = 50
+START_TIMEOUT_MS = 3_000
+"""The first process holds the lock for a moment before it listens."""
+RETRY_MS = 50
 
 
 class SingleInstance(QObject):
-    """Emits `asked(verb, argument, token)` for each second launch."""
+    """Emits `messageReceived(verb, argument, token)` for each second launch."""
 
-    asked = Signal(str, str, str)
+    messageReceived = Signal(str, str, str)
 
     def __init__(self, path: Path, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._path = path
         self._lock = QLockFile(f"{path}.lock")
-        self._lock.setStaleLockTime(0)  # however long it runs
+        self._lock.setStaleLockTime(0)  # never stale, however long it runs
         self._server: QLocalServer | None = None
         self._peers: list[QLocalSocket] = []
 
     def claim(self) -> bool:
-        """Whether this process is the first; call `tell_first` otherwise.
+        """Become the first process and listen; return False when there is one already.
 
-        A socket that was left behind is replaced.
+        A socket that a dead process left behind is replaced.
         """
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self._lock.tryLock(0):
@@ -63,7 +67,7 @@ class SingleInstance(QObject):
         self._read()
 
     def _read(self) -> None:
-        """Take every whole line; a peer that has gone or says too much is let go."""
+        """Take every complete line; drop peers that have left or sent more than a line's limit."""
         for peer in list(self._peers):
             line = (
                 bytes(peer.readLine(MAX_LINE_BYTES).data()).decode("utf-8", "replace")
@@ -78,29 +82,43 @@ class SingleInstance(QObject):
                 continue
             self._peers.remove(peer)
             peer.deleteLater()
+            if not line.endswith("\n"):
+                continue  # cut at the limit, or by the end of the connection
             verb, _, rest = line.rstrip("\n").partition("\t")
             argument, _, token = rest.partition("\t")
             if verb in ("show", "quit"):
-                self.asked.emit(verb, argument, token)
+                self.messageReceived.emit(verb, argument, token)
 
 
-def tell(path: Path, verb: str, argument: str = "", token: str = "") -> bool:
-    """Whether somebody listened."""
+def send(path: Path, verb: str, argument: str = "", token: str = "") -> bool:
+    """Send a message to the first process and return whether it listened."""
     socket = QLocalSocket()
     socket.connectToServer(str(path))
-    if not socket.waitForConnected(WAIT_MS):
+    if not socket.waitForConnected(ANSWER_MS):
         return False
     socket.write(f"{verb}\t{argument}\t{token}\n".encode())
-    socket.waitForBytesWritten(WAIT_MS)
+    socket.waitForBytesWritten(ANSWER_MS)
     socket.disconnectFromServer()
     return True
 
 
-def tell_first(path: Path, verb: str, argument: str = "", token: str = "") -> bool:
-    """As `tell`, with patience for a first one that has only just begun."""
-    ends = QDeadlineTimer(PATIENCE_MS)
-    while not tell(path, verb, argument, token):
-        if ends.hasExpired():
-            return False
-        QThread.msleep(AGAIN_MS)
-    return True
+def show_first(path: Path, page: str) -> None:
+    """Ask the first process to show a page.
+
+    Waits up to START_TIMEOUT_MS for a process that has only just started. Raises UserActionError
+    when it does not listen even then.
+    """
+    deadline = QDeadlineTimer(START_TIMEOUT_MS)
+    while not send(path, "show", page, activation_token()):
+        if deadline.hasExpired():
+            raise UserActionError(
+                "RUNNING_ALREADY",
+                "AegisAI is already open but does not answer.",
+                "Close it, or end it with aegis quit.",
+            )
+        QThread.msleep(RETRY_MS)
+
+
+def activation_token() -> str:
+    """The launcher's permission to bring a window to the front (Wayland), or empty."""
+    return os.environ.get("XDG_ACTIVATION_TOKEN", "")

@@ -1,12 +1,17 @@
 """One window and one tray per home."""
 
+import socket
 import subprocess
 import sys
 
 import pytest
 from PySide6.QtCore import QTimer
 
-from ui.process.single_instance import SingleInstance, tell
+from agent.errors import UserActionError
+from ui.process import single_instance
+from ui.process.single_instance import SingleInstance, send, show_first
+
+EXIT_TIMEOUT_S = 60
 
 
 @pytest.fixture
@@ -22,40 +27,51 @@ def first(path, qapp):
     instance.release()
 
 
-def test_a_second_launch_tells_the_first(qtbot, first, path):
-    with qtbot.waitSignal(first.asked) as asked:
-        assert tell(path, "show", "privacy", "token-1")
-    assert asked.args == ["show", "privacy", "token-1"]
+def test_a_second_launch_sends_its_message_to_the_first(qtbot, first, path):
+    with qtbot.waitSignal(first.messageReceived) as received:
+        assert send(path, "show", "privacy", "token-1")
+    assert received.args == ["show", "privacy", "token-1"]
 
 
-def test_the_second_is_told_that_it_is_not_the_first(first, path):
+def test_a_second_process_cannot_become_the_first(first, path):
     assert not SingleInstance(path).claim()
 
 
-def test_words_that_are_not_known_are_ignored(qtbot, first, path):
-    with qtbot.assertNotEmitted(first.asked, wait=100):
-        tell(path, "grant", "x")
+def test_an_unknown_message_is_ignored(qtbot, first, path):
+    received = []
+    first.messageReceived.connect(lambda *message: received.append(message))
+    with qtbot.waitSignal(first.messageReceived):
+        send(path, "grant", "x")
+        send(path, "quit")  # arrives after the unknown one
+    assert received == [("quit", "", "")]
 
 
-def test_nobody_listens(path):
-    assert not tell(path, "show")
+def test_a_line_that_is_too_long_is_dropped(qtbot, first, path):
+    received = []
+    first.messageReceived.connect(lambda *message: received.append(message))
+    with qtbot.waitSignal(first.messageReceived):
+        send(path, "show", "x" * 2 * single_instance.MAX_LINE_BYTES)
+        send(path, "quit")
+    assert received == [("quit", "", "")]
 
 
-def test_a_socket_that_was_left_behind_is_replaced(qtbot, path, tmp_path, qapp):
-    import socket
+def test_without_a_first_process_there_is_no_listener(path):
+    assert not send(path, "show")
 
+
+def test_the_socket_of_a_dead_process_is_replaced(qtbot, path, qapp):
     path.parent.mkdir()
     left = socket.socket(socket.AF_UNIX)
     left.bind(str(path))
     left.close()
     instance = SingleInstance(path)
     assert instance.claim()
-    with qtbot.waitSignal(instance.asked):
-        tell(path, "quit")
+    with qtbot.waitSignal(instance.messageReceived):
+        send(path, "quit")
     instance.release()
 
 
-def test_of_two_that_start_in_the_same_moment_one_is_first(qapp, path):
+def test_of_two_that_start_at_the_same_moment_one_is_the_first(qapp, path):
     one, other = SingleInstance(path), SingleInstance(path)
     assert [one.claim(), other.claim()] == [True, False]
     one.release()
@@ -63,25 +79,39 @@ def test_of_two_that_start_in_the_same_moment_one_is_first(qapp, path):
     other.release()
 
 
-def test_a_path_that_is_too_long_for_a_socket_does_not_keep_it_from_opening(qapp, tmp_path):
-    far = tmp_path / ("x" * 90) / "window.sock"
-    instance = SingleInstance(far)
+def test_a_path_that_is_too_long_for_a_socket_does_not_stop_the_first(qapp, tmp_path):
+    long_path = tmp_path / ("x" * 90) / "window.sock"
+    instance = SingleInstance(long_path)
     assert instance.claim()
-    assert not SingleInstance(far).claim()
-    assert not tell(far, "show")
+    assert not SingleInstance(long_path).claim()
+    assert not send(long_path, "show")
     instance.release()
 
 
-def test_one_that_has_only_just_begun_is_waited_for(qtbot, path):
+def test_a_first_process_that_has_only_just_started_is_waited_for(qtbot, path):
     instance = SingleInstance(path)
     QTimer.singleShot(200, instance.claim)
     script = (
-        "import sys, pathlib; from ui.process.single_instance import tell_first; sys.exit(not"
-        " tell_first(pathlib.Path(sys.argv[1]), 'show', 'sent'))"
+        "import sys, pathlib; from ui.process.single_instance import show_first\n"
+        "show_first(pathlib.Path(sys.argv[1]), 'sent')"
     )
-    asker = subprocess.Popen([sys.executable, "-c", script, str(path)])
-    with qtbot.waitSignal(instance.asked) as asked:
+    second = subprocess.Popen([sys.executable, "-c", script, str(path)])
+    with qtbot.waitSignal(instance.messageReceived) as received:
         pass
-    assert asked.args[:2] == ["show", "sent"]
-    assert asker.wait(60) == 0
+    assert received.args[:2] == ["show", "sent"]
+    assert second.wait(EXIT_TIMEOUT_S) == 0
     instance.release()
+
+
+def test_a_first_process_that_never_listens_is_reported(path, qapp, monkeypatch):
+    monkeypatch.setattr(single_instance, "START_TIMEOUT_MS", 0)
+    with pytest.raises(UserActionError) as raised:
+        show_first(path, "sent")
+    assert raised.value.code == "RUNNING_ALREADY"
+
+
+def test_the_activation_token_travels_with_the_message(qtbot, first, path, monkeypatch):
+    monkeypatch.setenv("XDG_ACTIVATION_TOKEN", "token-2")
+    with qtbot.waitSignal(first.messageReceived) as received:
+        show_first(path, "sent")
+    assert received.args == ["show", "sent", "token-2"]

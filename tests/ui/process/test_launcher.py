@@ -1,0 +1,103 @@
+"""Starting the agent and windows as processes of their own."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from agent.paths import Home, socket_path
+from tests.fakes import agent_client as fakes
+from tests.fakes.timeouts import until
+from ui.process import launcher
+
+REPORT = """
+import json, os, pathlib, sys
+about = {"arguments": sys.argv[1:-1], "folder": os.getcwd(), "session": os.getsid(0)}
+path = pathlib.Path(sys.argv[-1])
+path.with_suffix(".part").write_text(json.dumps(about))
+path.with_suffix(".part").rename(path)
+"""
+START = """
+import sys
+from ui.process.launcher import start_aegis
+sys.executable = sys.argv[1]
+start_aegis(*sys.argv[2:])
+"""
+"""In a process of its own, as one that starts another and ends."""
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The arguments of every process that would have been started."""
+    calls = []
+    monkeypatch.setattr(launcher, "start_aegis", lambda *arguments: calls.append(arguments))
+    return calls
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def left_socket(home):
+    """A socket without a listener, as a killed agent leaves it."""
+    path = socket_path(home.root, os.environ)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(path))
+    left.close()
+    return path
+
+
+def test_a_started_process_outlives_us_and_shares_no_folder(tmp_path):
+    (tmp_path / "report.py").write_text(REPORT)
+    program = tmp_path / "python"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {tmp_path / "report.py"} "$@"\n')
+    program.chmod(0o755)
+    report = tmp_path / "report.json"
+    command = [sys.executable, "-c", START, str(program), "window", "about", str(report)]
+    assert subprocess.run(command, check=False).returncode == 0
+    until(report.exists, what="the report")
+    about = json.loads(report.read_text())
+    assert about["arguments"] == ["-P", "-m", "agent", "window", "about"]
+    assert about["folder"] == "/"
+    assert about["session"] != os.getsid(0)
+
+
+def test_without_a_socket_the_agent_is_started_at_once(home, started):
+    launcher.start_agent_if_absent(home, fakes.FakeAgentClient())
+    assert started == [("run", "--home", str(home.root))]
+
+
+def test_an_agent_that_does_not_answer_on_its_socket_is_started(qtbot, home, left_socket, started):
+    launcher.start_agent_if_absent(home, fakes.FakeAgentClient())
+    qtbot.waitUntil(lambda: bool(started))
+    assert started == [("run", "--home", str(home.root))]
+
+
+class ObservedClient(fakes.FakeAgentClient):
+    """Notes every look at whether it is connected."""
+
+    looks = 0
+
+    @property
+    def is_connected(self):
+        self.looks += 1
+        return True
+
+    @is_connected.setter
+    def is_connected(self, _):
+        pass
+
+
+def test_an_agent_that_answers_is_not_started_again(qtbot, home, left_socket, started):
+    client = ObservedClient(fakes.status())
+    launcher.start_agent_if_absent(home, client)
+    qtbot.waitUntil(lambda: client.looks == 1)
+    assert started == []

@@ -1,0 +1,86 @@
+"""The window's process: builds the window and its objects, and ends when it is closed."""
+
+import os
+from functools import partial
+
+from PySide6.QtCore import QLocale, QObject, Qt
+
+from agent.paths import Home, socket_path
+from agent.status import ConsentState, Status
+from ui import i18n
+from ui.agent_client import AgentClient
+from ui.pages.page import Context
+from ui.process.environment import instance_path, make_application
+from ui.process.launcher import start_agent_if_absent
+from ui.process.quit_signals import QuitSignals
+from ui.process.single_instance import SingleInstance, show_first
+from ui.theme import Theme
+from ui.window import Window
+
+
+def run(home: Home, page: str, *, quietly: bool) -> int:
+    """Show the window until it is closed and return the exit code.
+
+    `page` may be empty; `quietly` opens the window without taking the focus.
+    """
+    app = make_application("aegis-window")
+    instance = SingleInstance(instance_path(home, "window"), app)
+    if not instance.claim():
+        show_first(instance_path(home, "window"), page)
+        return 0
+    client = AgentClient(socket_path(home.root, os.environ), app)
+    formatter = i18n.install(app, QLocale())
+    window = Window(Context(client, formatter, Theme(app), os.cpu_count() or 1))
+    FirstPage(client, window, page)
+    instance.messageReceived.connect(partial(obey, window))
+    window.closed.connect(app.quit)
+    signals = QuitSignals(app)
+    signals.received.connect(window.close)
+    if quietly:
+        window.setAttribute(Qt.WidgetAttribute.WA_ShowWithoutActivating)
+    start_agent_if_absent(home, client)
+    client.open()
+    window.show()
+    code = app.exec()
+    signals.close()
+    instance.release()
+    client.close()
+    return int(code)
+
+
+class FirstPage(QObject):
+    """Opens the requested page once, with the first Status.
+
+    A device that has never joined and never decided starts with the invitation instead of the
+    overview.
+    """
+
+    def __init__(self, client: AgentClient, window: Window, page: str) -> None:
+        super().__init__(window)
+        self._window = window
+        self._page = page
+        self._is_open = False
+        client.statusChanged.connect(self._show)
+
+    def _show(self, status: Status) -> None:
+        if self._is_open:
+            return
+        self._is_open = True
+        is_new = status.consent.state is ConsentState.UNASKED and status.operator is None
+        self._window.open_page(self._page or ("join" if is_new else "overview"))
+
+
+def obey(window: Window, verb: str, page: str, token: str) -> None:
+    """Do what a second launch asks of this window."""
+    if verb == "quit":
+        window.close()
+        return
+    if token:
+        # Without the launcher's token a Wayland compositor does not let the window come forward.
+        os.environ["XDG_ACTIVATION_TOKEN"] = token
+    if page:
+        window.open_page(page)
+    window.setWindowState(window.windowState() & ~Qt.WindowState.WindowMinimized)
+    window.show()
+    window.raise_()
+    window.activateWindow()
