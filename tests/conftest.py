@@ -15,7 +15,7 @@ settings.register_profile(
 )  # a test is not a stopwatch: a busy machine must not fail it
 settings.load_profile("untimed")
 REAL_TABLES = Path(__file__).parents[2] / "shared"
-TRAIN_LONG = {"test_checkpoint", "test_desk_whole", "test_meeting", "test_story"}
+TRAIN_LONG = {"test_checkpoint", "test_desk_whole", "test_join_window", "test_waiting_reasons"}
 """System tests that hold this machine's one right to train for long: they take turns instead of
 waiting for each other."""
 

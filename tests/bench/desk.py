@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.bench.harness import Figure, bench
 from tests.bench.process import rate, usage
-from tests.fakes.graphical_login import NEEDED, Desktop, words
+from tests.fakes.graphical_login import NEEDED, GraphicalLogin, command_line
 from tests.fakes.notifier_host import NotifierHost
 from tests.fakes.timeouts import until
 
@@ -29,27 +29,30 @@ LIMIT = "the limit"
     needs=NEEDED,
 )
 def desk():
-    with tempfile.TemporaryDirectory() as folder, Desktop(Path(folder), keyring=True) as desktop:
-        yield from _measure(desktop)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        GraphicalLogin(Path(folder), keyring=True) as login,
+    ):
+        yield from _measure(login)
 
 
-def _measure(desktop):
-    with NotifierHost(desktop.environ["DBUS_SESSION_BUS_ADDRESS"]) as host:
+def _measure(login):
+    with NotifierHost(login.environ["DBUS_SESSION_BUS_ADDRESS"]) as host:
         started = time.perf_counter()
-        tray = desktop.start("tray")
+        tray = login.start("tray")
         until(lambda: host.items, what="the icon")
         yield Figure("start.tray_s", time.perf_counter() - started, "s", 2.0, LIMIT)
-        desktop.window("^AegisAI$")  # a new home asks by itself
-        desktop.call("status")
-        _close_window(desktop)
+        login.window("^AegisAI$")  # a new home asks by itself
+        login.call("status")
+        _close_window(login)
 
         started = time.perf_counter()
-        desktop.start("window", "overview")
-        desktop.window("^AegisAI$")
+        login.start("window", "overview")
+        login.window("^AegisAI$")
         yield Figure("start.window_s", time.perf_counter() - started, "s", 0.6, LIMIT)
         for page in PAGES:
-            desktop.start("window", page).wait(30)
-        _close_window(desktop)
+            login.start("window", page).wait(30)
+        _close_window(login)
 
         time.sleep(SETTLE_S)
         rest = rate(tray.pid, REST_S)
@@ -58,25 +61,25 @@ def _measure(desktop):
         yield Figure("tray.rest.wakeups_per_s", rest.wakeups_per_s, "1/s", 0.2, LIMIT)
         yield Figure(
             "desk.rest.pss_mib",
-            sum(usage(pid).pss_mib for pid in desktop.agents()),
+            sum(usage(pid).pss_mib for pid in login.agents()),
             "MiB",
             140.0,
             "the limit of tray and agent",
         )
 
-        desktop.start("window", "overview")
-        desktop.window("^AegisAI$")
+        login.start("window", "overview")
+        login.window("^AegisAI$")
         started = time.perf_counter()
         host.click("Quit")
-        desktop.until_gone()
+        login.until_gone()
         yield Figure("quit.desk_s", time.perf_counter() - started, "s", 2.0, LIMIT)
 
 
-def _close_window(desktop):
+def _close_window(login):
     """As a person does."""
-    desktop.focus(desktop.window("^AegisAI$"))
-    desktop.keys("alt+F4")
+    login.focus(login.window("^AegisAI$"))
+    login.keys("alt+F4")
     until(
-        lambda: not [pid for pid in desktop.agents() if "window" in words(pid)],
+        lambda: not [pid for pid in login.agents() if "window" in command_line(pid)],
         what="the window's end",
     )

@@ -19,7 +19,7 @@ from tests.bench.harness import CannotMeasure, Figure, bench
 from tests.bench.process import children, is_ending, rate, usage
 from tests.fakes import desktop_session
 from tests.fakes.desktop_session import DesktopSession, state
-from tests.fakes.training_session import run_now, training_laptop
+from tests.fakes.training_session import run_now, training_session
 
 SETTLE_S, WATCH_S, STEP_S = 3.0, 20.0, 0.02
 LIMITS = (5, 10, 25, 50)
@@ -135,7 +135,7 @@ def until_the_worker_stands_still() -> Iterator[Figure]:
     waits: list[float] = []
     with (
         tempfile.TemporaryDirectory() as folder,
-        training_laptop(Path(folder), share=SHARE, asked=False) as session,
+        training_session(Path(folder), share=SHARE, at_once=False) as session,
     ):
         for kind, play, times in (("key", _key, 50), ("session", _session, 50), ("plug", _plug, 2)):
             pairs = play(session, times)
@@ -211,7 +211,7 @@ def _wait(condition, seconds: float = 60.0) -> None:
 
 def _session(session: DesktopSession, times: int) -> list[tuple[float, float]]:
     def switch(active: bool) -> None:
-        session.bus.do(lambda desktop: desktop.session.set(active=active))
+        session.bus.do(lambda services: services.session.set(active=active))
 
     return [
         _stopped(session, lambda: switch(active=False), lambda: switch(active=True))
@@ -226,7 +226,7 @@ def _key(session: DesktopSession, times: int) -> list[tuple[float, float]]:
     """
 
     def idle(milliseconds: int) -> None:
-        session.bus.do(lambda desktop: desktop.idle.set(milliseconds))
+        session.bus.do(lambda services: services.idle.set(milliseconds))
 
     idle(61_000)
     session.set("idle.minutes", "1")
@@ -244,7 +244,7 @@ def _plug(session: DesktopSession, times: int) -> list[tuple[float, float]]:
     """Few, because after the plug is back it waits for a calm moment of 30 s."""
 
     def battery(on_battery: bool) -> None:
-        session.bus.do(lambda desktop: desktop.power.set(on_battery=on_battery))
+        session.bus.do(lambda services: services.power.set(on_battery=on_battery))
 
     return [
         _stopped(session, lambda: battery(on_battery=True), lambda: battery(on_battery=False))

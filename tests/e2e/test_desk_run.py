@@ -1,5 +1,5 @@
-"""`make run` with a display: the question comes by itself, nobody takes part before a yes, and
-Ctrl-C leaves nothing running.
+"""`make run` with a display: it asks by itself, nobody takes part before a "yes", and Ctrl-C leaves
+nothing running.
 """
 
 import os
@@ -12,21 +12,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.fakes import graphical_login
-from tests.fakes.graphical_login import Desktop
+from tests.fakes.graphical_login import GraphicalLogin, needs_login
 from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S, until
 
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.skipif(
-        bool(graphical_login.missing()), reason=f"not installed: {graphical_login.missing()}"
-    ),
-]
+pytestmark = [pytest.mark.system, needs_login]
 ROOT = Path(__file__).parents[2]
 
 
 def runs(pid):
-    """Whether it has not ended; one that nobody waited for yet has."""
+    """Whether a process has not ended; a zombie has."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -35,37 +29,35 @@ def runs(pid):
 
 def test_the_desk_asks_runs_rounds_and_ends_with_ctrl_c(tmp_path):
     folder = tmp_path / "desk"
-    with Desktop(tmp_path, home=folder / "home") as desktop:
+    with GraphicalLogin(tmp_path, home=folder / "home") as login:
         command = [sys.executable, "-m", "server_stub.demo.desktop", str(folder)]
-        surroundings = {
-            name: value for name, value in desktop.environ.items() if name != "AEGIS_HOME"
-        }
+        environ = {name: value for name, value in login.environ.items() if name != "AEGIS_HOME"}
         program = subprocess.Popen(
             command,
-            env=surroundings,
+            env=environ,
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
         )
         try:
-            dialog = desktop.window("Help improve malware detection")
-            assert desktop.status()["consent"]["state"] == "UNASKED"
+            dialog = login.window("Help improve malware detection")
+            assert login.status()["consent"]["state"] == "UNASKED"
             assert not list((folder / "devices").glob("*/identity.aead"))
-            desktop.focus(dialog)
-            desktop.keys("Tab", "space")
-            status = desktop.until_status(
+            login.focus(dialog)
+            login.keys("Tab", "space")
+            status = login.until_status(
                 lambda status: status["sent"]["count"] >= 1, "the first update", CYCLE_TIMEOUT_S
             )
             assert status["consent"]["state"] == "GRANTED"
             running = [
                 program.pid,
-                *desktop.agents(),
+                *login.agents(),
                 *(child.pid for child in psutil.Process(program.pid).children(recursive=True)),
             ]
             started = time.monotonic()
             os.kill(program.pid, signal.SIGINT)
-            said = program.communicate(timeout=TIMEOUT_S)[0]
+            output = program.communicate(timeout=TIMEOUT_S)[0]
             until(lambda: not any(map(runs, running)), what="the end of everything")
             print(f"gone after {time.monotonic() - started:.1f} s")
         finally:
@@ -74,15 +66,15 @@ def test_the_desk_asks_runs_rounds_and_ends_with_ctrl_c(tmp_path):
                 program.wait()
             program.stdout.close()
     assert program.returncode == 130
-    assert said.splitlines()[-1] == "Everything has ended."
+    assert output.splitlines()[-1] == "Everything has ended."
 
 
 @pytest.mark.parametrize(
-    ("view", "told"),
+    ("view", "message"),
     [("window", "no display that Qt can use"), ("cinema", "VIEW is window or terminal")],
 )
-def test_without_a_display_the_wish_for_a_window_is_refused_in_one_line(view, told):
-    surroundings = {
+def test_without_a_display_a_window_is_refused_in_one_line(view, message):
+    environ = {
         name: value
         for name, value in os.environ.items()
         if name not in ("DISPLAY", "WAYLAND_DISPLAY")
@@ -90,12 +82,12 @@ def test_without_a_display_the_wish_for_a_window_is_refused_in_one_line(view, to
     command = ["sh", str(ROOT / "packaging" / "run.sh")]
     done = subprocess.run(
         command,
-        env={**surroundings, "VIEW": view},
+        env={**environ, "VIEW": view},
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
         check=False,
     )
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -1,5 +1,5 @@
-"""The whole way with real processes: no, then yes by keyboard, a round, the receipt, a withdrawal
-in mid-training, yes again, erased.
+"""One person's whole journey with real processes: no, then yes by keyboard, a round with its
+receipt, a withdrawal during training, yes again, and the erasure.
 """
 
 import json
@@ -14,18 +14,12 @@ import numpy as np
 import pytest
 
 from agent.detector.synthetic import generate
-from tests.fakes import graphical_login
-from tests.fakes.graphical_login import Desktop
+from tests.fakes.graphical_login import GraphicalLogin, needs_login
 from tests.fakes.notifier_host import NotifierHost
 from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S, free_port, until
 from tests.fakes.tls_proxy import TlsProxy
 
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.skipif(
-        bool(graphical_login.missing()), reason=f"not installed: {graphical_login.missing()}"
-    ),
-]
+pytestmark = [pytest.mark.system, needs_login]
 QUESTION = "Help improve malware detection"
 
 
@@ -57,14 +51,14 @@ class Aggregator:
             "200",
         )
         self.command("init", "--mode", "local", *ports, *rounds)
-        words = [sys.executable, "-m", "server_stub.cli.main", "run"]
+        command = [sys.executable, "-m", "server_stub.cli.main", "run"]
         self.process = subprocess.Popen(
-            words, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
         assert any("is ready" in line for line in self.process.stdout)
 
-    def command(self, *words):
-        command = [sys.executable, "-m", "server_stub.cli.main", *words]
+    def command(self, *arguments):
+        command = [sys.executable, "-m", "server_stub.cli.main", *arguments]
         return subprocess.run(
             command,
             env=self.environ,
@@ -81,7 +75,7 @@ class Aggregator:
         return json.loads(self.command("devices", "list", "--json"))["devices"]
 
     def rows_about(self, device_id):
-        """Every value in the server's database that names the device, by table."""
+        """How many rows of the server's database name the device, by table."""
         found = {}
         for path in self.home.rglob("*.db*"):
             if path.suffix not in (".db", ".sqlite"):
@@ -117,36 +111,36 @@ def aggregator(tmp_path):
 
 
 @pytest.fixture
-def desktop(tmp_path):
+def login(tmp_path):
     with (
-        Desktop(tmp_path, keyring=True) as desktop,
-        NotifierHost(desktop.environ["DBUS_SESSION_BUS_ADDRESS"]) as host,
+        GraphicalLogin(tmp_path, keyring=True) as login,
+        NotifierHost(login.environ["DBUS_SESSION_BUS_ADDRESS"]) as host,
     ):
-        desktop.host = host
-        yield desktop
+        login.host = host
+        yield login
 
 
-def answer(desktop, *keys):
-    """Open the question as a person does, answer it by keyboard."""
+def answer(login, *keys):
+    """Open the question as a person does and answer it by keyboard."""
     (
-        desktop.start("window", "consent").wait(TIMEOUT_S)
-        if desktop.windows("^AegisAI$")
-        else desktop.start("window", "consent")
+        login.start("window", "consent").wait(TIMEOUT_S)
+        if login.windows("^AegisAI$")
+        else login.start("window", "consent")
     )
-    desktop.focus(desktop.window(QUESTION))
-    desktop.keys(*keys)
-    until(lambda: not desktop.windows(QUESTION), what="the end of the dialog")
+    login.focus(login.window(QUESTION))
+    login.keys(*keys)
+    until(lambda: not login.windows(QUESTION), what="the end of the dialog")
 
 
-def secrets_held(desktop):
-    """How many entries of AegisAI the login's keyring holds."""
+def secrets_stored(login):
+    """How many entries of AegisAI the login's keyring has."""
     script = (
         "import secretstorage as s; c=s.dbus_init();"
         " print(len(list(s.get_default_collection(c).search_items({'service':'AegisAI'}))))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
-        env=desktop.environ,
+        env=login.environ,
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
@@ -156,32 +150,32 @@ def secrets_held(desktop):
 
 
 def rows_file(folder):
-    made = generate(np.random.default_rng(5), 6_000)
+    table = generate(np.random.default_rng(5), 6_000)
     path = folder / "rows.npz"
-    np.savez(path, X=made.rows, y=made.labels)
+    np.savez(path, X=table.rows, y=table.labels)
     return path
 
 
-def test_p2_from_no_to_erased(desktop, aggregator, tmp_path):
-    host = desktop.host
+def test_p2_from_no_to_erased(login, aggregator, tmp_path):
+    host = login.host
     with TlsProxy(aggregator.port) as proxy:
-        desktop.start("tray")
+        login.start("tray")
         until(lambda: host.items, what="the icon")
-        desktop.call("enroll", {"invitation": aggregator.invitation(proxy.url)})
-        desktop.call("settings.set", {"key": "hold.minutes", "value": 0})
-        desktop.call("settings.set", {"key": "busy.share", "value": 100})
+        login.call("enroll", {"invitation": aggregator.invitation(proxy.url)})
+        login.call("settings.set", {"key": "hold.minutes", "value": 0})
+        login.call("settings.set", {"key": "busy.share", "value": 100})
 
-        answer(desktop, "Tab", "Tab", "space")
-        desktop.until_status(lambda status: status["consent"]["state"] == "REFUSED")
+        answer(login, "Tab", "Tab", "space")
+        login.until_status(lambda status: status["consent"]["state"] == "REFUSED")
         assert proxy.flows == []
-        assert secrets_held(desktop) == 0
+        assert secrets_stored(login) == 0
 
-        answer(desktop, "Tab", "space")
-        desktop.until_status(lambda status: status["consent"]["state"] == "GRANTED")
-        assert desktop.call("samples.import", {"path": str(rows_file(tmp_path))})["added"] > 1000
-        until(lambda: _has_sent(desktop), CYCLE_TIMEOUT_S, "the first update")
-        entry = desktop.call("ledger", {"verify": True})["outbox"][0]
-        shown = desktop.call("sent.show", {"attempt": entry["attempt"]})
+        answer(login, "Tab", "space")
+        login.until_status(lambda status: status["consent"]["state"] == "GRANTED")
+        assert login.call("samples.import", {"path": str(rows_file(tmp_path))})["added"] > 1000
+        until(lambda: _has_sent(login), CYCLE_TIMEOUT_S, "the first update")
+        entry = login.call("ledger", {"verify": True})["outbox"][0]
+        shown = login.call("sent.show", {"attempt": entry["attempt"]})
         assert entry["receipt"]["receipt"]["body_sha256"] == entry["sha256"]
         assert (
             entry["receipt"]["receipt"]["bytes"]
@@ -189,54 +183,52 @@ def test_p2_from_no_to_erased(desktop, aggregator, tmp_path):
             == entry["bytes"]
         )
         (device,) = aggregator.devices()
-        assert secrets_held(desktop) > 0
+        assert secrets_stored(login) > 0
 
-        identity = (desktop.home / "identity.aead").read_bytes()
-        until(lambda: _trains(desktop), CYCLE_TIMEOUT_S, "the next training")
+        identity = (login.home / "identity.aead").read_bytes()
+        until(lambda: _trains(login), CYCLE_TIMEOUT_S, "the next training")
         host.click("Stop contributing")
-        desktop.until_status(
+        login.until_status(
             lambda status: status["consent"]["state"] == "WITHDRAWN" and status["activity"] == "",
             seconds=10,
         )
         before = len(proxy.flows)
 
-        answer(desktop, "Tab", "space")
-        desktop.until_status(lambda status: status["consent"]["state"] == "GRANTED")
-        assert (desktop.home / "identity.aead").read_bytes() == identity
+        answer(login, "Tab", "space")
+        login.until_status(lambda status: status["consent"]["state"] == "GRANTED")
+        assert (login.home / "identity.aead").read_bytes() == identity
         until(
-            lambda: len(proxy.flows) > before or desktop.call("run_now") is None,
+            lambda: len(proxy.flows) > before or login.call("run_now") is None,
             what="the server's answer without a new invitation",
         )
         assert len(aggregator.devices()) == 1
 
-        erased = desktop.call("erase")
+        erased = login.call("erase")
         assert erased["server_cannot_be_told"] is False
-        desktop.until_status(
-            lambda status: not status["erase_pending"], "the server's confirmation"
-        )
-        assert secrets_held(desktop) == 0
+        login.until_status(lambda status: not status["erase_pending"], "the server's confirmation")
+        assert secrets_stored(login) == 0
         assert aggregator.rows_about(device["device_id"]) == {}
         host.click("Quit")
-        desktop.until_gone()
-        held = b"".join(path.read_bytes() for path in desktop.home.rglob("*") if path.is_file())
-        assert device["device_id"].encode() not in held
-        assert not (desktop.home / "identity.aead").exists()
+        login.until_gone()
+        stored = b"".join(path.read_bytes() for path in login.home.rglob("*") if path.is_file())
+        assert device["device_id"].encode() not in stored
+        assert not (login.home / "identity.aead").exists()
 
 
-def _has_sent(desktop):
-    """Asks for a pass until one has sent.
+def _has_sent(login):
+    """Request a cycle while the agent waits; whether one has sent.
 
-    Asked once too often, the agent is at the next one already.
+    Once one has, no other is requested: the agent would be at the next one already.
     """
-    status = desktop.status()
+    status = login.status()
     if status["state"] == "waiting" and not status["sent"]["count"]:
-        desktop.call("run_now")
+        login.call("run_now")
     return status["sent"]["count"] >= 1
 
 
-def _trains(desktop):
-    """Asks for a pass until one trains, and says so while it does."""
-    status = desktop.status()
+def _trains(login):
+    """Request a cycle while the agent waits; whether one is training."""
+    status = login.status()
     if status["state"] == "waiting":
-        desktop.call("run_now")
+        login.call("run_now")
     return status["state"] == "training"

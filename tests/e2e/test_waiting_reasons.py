@@ -1,8 +1,7 @@
-"""A minute and a half of a laptop's life: unplugged, plugged, typed at, idle, metered, handed to
-another person, put to sleep.
+"""A minute and a half on a laptop: unplugged, plugged in, typed at, idle, on a metered network,
+handed to another person, put to sleep.
 
-The stream of `aegis status --watch --json` tells it with the right reasons, each once, and says who
-told it.
+`aegis status --watch --json` shows each reason exactly while it holds, with its source.
 """
 
 import pytest
@@ -20,7 +19,7 @@ def session(tmp_path):
     session.close()
 
 
-def test_p9_every_reason_is_told_once_when_it_holds_and_taken_back_when_not(session):
+def test_p9_every_reason_is_shown_once_while_it_holds_and_no_longer(session):
     session.set("idle.only", "on")
     session.set("idle.minutes", "1")
     session.grant()
@@ -28,7 +27,7 @@ def test_p9_every_reason_is_told_once_when_it_holds_and_taken_back_when_not(sess
     session.start()
     watch = Watch(session)
 
-    def until_told(*codes, without=(), seconds=TIMEOUT_S):
+    def until_shown(*codes, without=(), seconds=TIMEOUT_S):
         until(
             lambda: set(codes) <= watch.codes() and not set(without) & watch.codes(),
             seconds,
@@ -39,46 +38,46 @@ def test_p9_every_reason_is_told_once_when_it_holds_and_taken_back_when_not(sess
         return next(reason for reason in watch.now()["reasons"] if reason["code"] == code)
 
     try:
-        until_told("IN_USE", without=("ON_BATTERY", "METERED"))
-        watch.begin()  # the first status may be from before the first look
+        until_shown("IN_USE", without=("ON_BATTERY", "METERED"))
+        watch.begin()  # the first status may precede the first reading
         assert (reason("IN_USE")["source"], reason("IN_USE")["setting"]) == ("X11", "idle.only")
         assert not watch.now()["may_train"]
 
         session.display.type()
-        session.bus.do(lambda desktop: desktop.power.set(on_battery=True))
-        until_told("ON_BATTERY")
+        session.bus.do(lambda services: services.power.set(on_battery=True))
+        until_shown("ON_BATTERY")
         assert (reason("ON_BATTERY")["source"], reason("ON_BATTERY")["overridable"]) == (
             "UPower",
             True,
         )
         assert watch.now()["may_send"]
-        session.bus.do(lambda desktop: desktop.power.set(on_battery=False))
+        session.bus.do(lambda services: services.power.set(on_battery=False))
 
-        session.bus.do(lambda desktop: desktop.network.set(metered=1))
-        until_told("METERED")
+        session.bus.do(lambda services: services.network.set(metered=1))
+        until_shown("METERED")
         assert (reason("METERED")["source"], watch.now()["may_send"]) == ("NetworkManager", False)
-        session.bus.do(lambda desktop: desktop.network.set(metered=2))
-        until_told(without=("METERED",))
+        session.bus.do(lambda services: services.network.set(metered=2))
+        until_shown(without=("METERED",))
 
-        session.bus.do(lambda desktop: desktop.session.set(active=False))
-        until_told("OTHER_SESSION")
+        session.bus.do(lambda services: services.session.set(active=False))
+        until_shown("OTHER_SESSION")
         assert reason("OTHER_SESSION")["source"] == "logind"
-        session.bus.do(lambda desktop: desktop.session.set(active=True))
-        until_told(without=("OTHER_SESSION",))
+        session.bus.do(lambda services: services.session.set(active=True))
+        until_shown(without=("OTHER_SESSION",))
 
-        until_told(
+        until_shown(
             without=("ON_BATTERY", "IN_USE"), seconds=60 + TIMEOUT_S
-        )  # the calm moment after the plug, a minute without a key
+        )  # the settling time after plugging in, then a minute without a key
         assert watch.now()["may_train"]
         session.display.type()
-        until_told("IN_USE", seconds=10)  # heard, not found by the next look
+        until_shown("IN_USE", seconds=10)  # from the signal, not from the next poll
 
-        session.bus.do(lambda desktop: desktop.login.PrepareForSleep(True))
-        until_told("BACKOFF")
-        session.bus.do(lambda desktop: desktop.login.PrepareForSleep(False))
+        session.bus.do(lambda services: services.login.PrepareForSleep(True))
+        until_shown("BACKOFF")
+        session.bus.do(lambda services: services.login.PrepareForSleep(False))
         until(
             lambda: reason("BACKOFF")["text"] == "The computer woke up a moment ago.",
-            what="the waking",
+            what="the wake-up",
         )
 
         times = {

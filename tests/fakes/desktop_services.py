@@ -1,5 +1,5 @@
-"""A private bus with what a desktop runs on it: UPower, NetworkManager, logind and Mutter's idle
-monitor, each told what to say.
+"""A private bus with the services that the agent asks about this computer: UPower, NetworkManager,
+logind and Mutter's idle monitor. The test sets what each reports.
 """
 
 import shutil
@@ -91,8 +91,7 @@ class IdleMonitor(ServiceInterface):
         self.idle_ms = 0
         self.watches = {}
         self.is_hasty = False
-        """Whether somebody presses a key in the very moment in which a watch for it is asked
-        for."""
+        """Whether a key is pressed at the very moment when a watch for it is requested."""
 
     @method()
     def GetIdletime(self) -> "t":  # noqa: F821
@@ -123,7 +122,7 @@ class IdleMonitor(ServiceInterface):
         return number
 
     def set(self, idle_ms):
-        """Time passes, or a key is pressed."""
+        """Set the idle time: a larger one lets time pass, a smaller one presses a key."""
         before, self.idle_ms = self.idle_ms, idle_ms
         for watch, (kind, interval) in list(self.watches.items()):
             if kind == "idle" and before < interval <= idle_ms:
@@ -133,8 +132,8 @@ class IdleMonitor(ServiceInterface):
                 self.WatchFired(watch)
 
 
-class Desktop:
-    """All of them, on one bus that serves as both the system's and the session's."""
+class DesktopServices:
+    """All of them on one bus, which serves as the system's and as the session's."""
 
     def __init__(self, address):
         self.address = address
@@ -143,21 +142,21 @@ class Desktop:
         self.session, self.idle = LoginSession(), IdleMonitor()
 
     async def start(self, *names):
-        """Put services on the bus: all, or those named (power, network, login, idle)."""
+        """Put services on the bus: all, or the named ones (power, network, login, idle)."""
         bus = await MessageBus(bus_address=self.address).connect()
-        wanted = names or ("power", "network", "login", "idle")
-        if "power" in wanted:
+        chosen = names or ("power", "network", "login", "idle")
+        if "power" in chosen:
             bus.export("/org/freedesktop/UPower", self.power)
             await bus.request_name("org.freedesktop.UPower")
-        if "network" in wanted:
+        if "network" in chosen:
             bus.export("/org/freedesktop/NetworkManager", self.network)
             await bus.request_name("org.freedesktop.NetworkManager")
-        if "login" in wanted:
+        if "login" in chosen:
             bus.export("/org/freedesktop/login1", self.login)
             bus.export(USER_PATH, LoginUser())
             bus.export(SESSION_PATH, self.session)
             await bus.request_name("org.freedesktop.login1")
-        if "idle" in wanted:
+        if "idle" in chosen:
             bus.export("/org/gnome/Mutter/IdleMonitor/Core", self.idle)
             await bus.request_name("org.gnome.Mutter.IdleMonitor")
         return bus
@@ -165,14 +164,14 @@ class Desktop:
 
 @asynccontextmanager
 async def private_bus():
-    """A bus daemon of one's own; gives its Desktop, without services yet."""
+    """Run a bus daemon; yields its DesktopServices, none of them started yet."""
     daemon = subprocess.Popen(
         [shutil.which("dbus-daemon"), "--session", "--nofork", "--nosyslog", "--print-address=1"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
     try:
-        yield Desktop(daemon.stdout.readline().decode().strip())
+        yield DesktopServices(daemon.stdout.readline().decode().strip())
     finally:
         daemon.terminate()
         daemon.wait()

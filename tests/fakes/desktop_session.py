@@ -1,7 +1,8 @@
-"""A laptop around the installed `aegis`: a real X server, a private bus with UPower,
-NetworkManager, logind and Mutter, and the agent.
+"""A desktop session around a real agent process: an X server and a private bus with the desktop's
+services.
 
-Everything happens to the agent's own process from outside, by services, keys and signals.
+Everything happens to the agent from outside: by services, keys and signals. For windows and the
+tray see `graphical_login.py`.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ NEEDED = ("Xvfb", "dbus-daemon")
 
 
 class Bus:
-    """The services of a desktop on a private bus, in a thread of their own."""
+    """DesktopServices in a thread of their own."""
 
     def __init__(self, *services):
         self._ready = threading.Event()
@@ -34,17 +35,17 @@ class Bus:
 
     async def _serve(self, services):
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        async with private_bus() as self.desktop:
-            bus = await self.desktop.start(*services)
+        async with private_bus() as self.services:
+            bus = await self.services.start(*services)
             self._ready.set()
             await self._stop.wait()
             bus.disconnect()
 
     def do(self, act):
-        """Run `act(desktop)` where the services live."""
+        """Run `act(services)` in the thread of the services."""
 
         async def job():
-            act(self.desktop)
+            act(self.services)
 
         asyncio.run_coroutine_threadsafe(job(), self._loop).result(TIMEOUT_S)
 
@@ -64,8 +65,8 @@ class Display:
             stderr=subprocess.DEVNULL,
         )
         os.close(writes)
-        with os.fdopen(reads) as told:
-            self.name = f":{told.readline().strip()}"
+        with os.fdopen(reads) as number:
+            self.name = f":{number.readline().strip()}"
 
     def type(self):
         subprocess.run(
@@ -78,8 +79,10 @@ class Display:
 
 
 class DesktopSession:
-    """`services`: as tests.fakes.desktop_services starts them; with "idle" Mutter tells the idle time,
-    without it the X server does.
+    """One session with one agent.
+
+    `services` are those of `DesktopServices.start`. With "idle" the idle time comes from Mutter,
+    without it from the X server. `share` is the processor limit in per cent of a core.
     """
 
     def __init__(self, folder, *services, share=100):
@@ -94,7 +97,7 @@ class DesktopSession:
         }
         self.environ = {
             **kept,
-            **self.bus.desktop.environ,
+            **self.bus.services.environ,
             "DISPLAY": self.display.name,
             "AEGIS_HOME": str(folder / "device"),
             "AEGIS_POLICY": str(folder / "none"),
@@ -107,8 +110,8 @@ class DesktopSession:
             self.set(name, str(share))
         self.agent = None
 
-    def aegis(self, *words):
-        command = [sys.executable, "-m", "agent", *words, "--json"]
+    def aegis(self, *arguments):
+        command = [sys.executable, "-m", "agent", *arguments, "--json"]
         done = subprocess.run(
             command,
             env=self.environ,
@@ -127,7 +130,7 @@ class DesktopSession:
         self.aegis("consent", "grant", "--accept", self.aegis("consent", "show")["notice_id"])
 
     def start(self):
-        """`aegis run`, until it answers."""
+        """Start `aegis run` and wait until it answers."""
         self.agent = subprocess.Popen(
             [sys.executable, "-m", "agent", "run"],
             env=self.environ,
@@ -140,8 +143,8 @@ class DesktopSession:
         return Channel(socket_path(self.folder / "device", self.environ))
 
     def answers(self):
-        """Whether the agent listens: its socket is there a moment before it does, and after a kill
-        without it.
+        """Whether the agent listens. Its socket proves nothing: it exists a moment before the agent
+        listens, and still exists after a kill.
         """
         try:
             self.channel().close()
@@ -150,7 +153,7 @@ class DesktopSession:
         return True
 
     def worker(self):
-        """The pid of the worker that trains, None while there is none."""
+        """The pid of the worker that trains, or None."""
         return next(
             (pid for pid in children(self.agent.pid) if b"agent.worker" in _read(pid, "cmdline")),
             None,
@@ -169,36 +172,38 @@ class DesktopSession:
 
 
 class Watch:
-    """`aegis status --watch --json`: every status that it printed, with the time it came."""
+    """Every status that `aegis status --watch --json` has printed, with the time of its arrival."""
 
     def __init__(self, session):
-        self.told = []
+        self.received = []
         self._process = subprocess.Popen(
             [sys.executable, "-m", "agent", "status", "--watch", "--json"],
             env=session.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
-        until(lambda: self.told, what="the first status")
+        until(lambda: self.received, what="the first status")
 
     def _read(self):
         for line in self._process.stdout:
-            self.told.append((time.monotonic(), json.loads(line)))
+            self.received.append((time.monotonic(), json.loads(line)))
 
     def now(self):
-        return self.told[-1][1]
+        return self.received[-1][1]
 
     def codes(self):
         return {reason["code"] for reason in self.now()["reasons"]}
 
     def begin(self):
-        """Forget what was told before the newest."""
-        del self.told[:-1]
+        """Forget all statuses but the latest."""
+        del self.received[:-1]
 
     def changes(self, code):
-        """How often a reason came or went, since `begin`."""
-        held = [code in {reason["code"] for reason in status["reasons"]} for _, status in self.told]
-        return sum(one != other for one, other in pairwise(held))
+        """How often a reason appeared or disappeared since `begin`."""
+        present = [
+            code in {reason["code"] for reason in status["reasons"]} for _, status in self.received
+        ]
+        return sum(one != other for one, other in pairwise(present))
 
     def close(self):
         self._process.terminate()
@@ -208,7 +213,7 @@ class Watch:
 
 
 def state(pid):
-    """The kernel's one-letter state of a process; "" when it is gone."""
+    """The kernel's one-letter state of a process; "" when it has ended."""
     return (_read(pid, "stat").rpartition(b")")[2].split() or [b""])[0].decode()
 
 

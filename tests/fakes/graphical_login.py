@@ -1,8 +1,8 @@
-"""A login of its own for real windows: Xvfb, a window manager, a private session bus, and if wanted
-a keyring or a tray.
+"""A graphical login for real windows: Xvfb, a window manager, a private session bus and, if wanted,
+a keyring.
 
-`with Desktop(folder) as desktop:`; `desktop.start("tray")` runs `aegis tray` in it. Nothing of the
-login that runs the tests is touched.
+`with GraphicalLogin(folder) as login:`; `login.start("tray")` runs `aegis tray` in it. It never
+touches the login that runs the tests.
 """
 
 import contextlib
@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import pytest
 
 from agent.errors import AegisError
 from agent.ipc.client import Channel, NoAgentError
@@ -30,7 +32,7 @@ NEEDED = (
     "gnome-keyring-daemon",
 )
 END_S = 5.0
-"""Whoever was asked to end is killed after this time."""
+"""A process that was asked to end is killed after this time."""
 
 
 def missing():
@@ -38,15 +40,22 @@ def missing():
     return " ".join(name for name in NEEDED if not shutil.which(name))
 
 
-def words(pid):
-    """A process's command line; nothing when it has ended."""
+needs_login = pytest.mark.skipif(bool(missing()), reason=f"not installed: {missing()}")
+"""The mark of tests that need a graphical login."""
+
+
+def command_line(pid):
+    """A process's command line; empty when it has ended."""
     with contextlib.suppress(OSError):
         return Path("/proc", str(pid), "cmdline").read_bytes().decode().split("\0")
     return []
 
 
-class Desktop:
-    """Processes end with it. `keyring`: a real, unlocked Secret Service on the bus."""
+class GraphicalLogin:
+    """Every process that runs in it ends with it.
+
+    With `keyring` a real, unlocked Secret Service is on the bus.
+    """
 
     def __init__(self, folder, *, keyring=False, home=None):
         self.folder = folder
@@ -55,8 +64,8 @@ class Desktop:
         self._started = []
 
     def __enter__(self):
-        # Short, because a socket's path holds 107 bytes; services of the login may still write
-        # there when it is removed.
+        # A short path, because a socket's path holds 107 bytes. Services of the login may still
+        # write there while it is removed.
         self._runtime = tempfile.TemporaryDirectory(prefix="aegisai-", ignore_cleanup_errors=True)
         self._log = (self.folder / "desktop.log").open("ab")
         self.environ = {
@@ -99,7 +108,7 @@ class Desktop:
         return self
 
     def __exit__(self, *_):
-        until(lambda: not self._killed(), what="the end of what was killed")
+        until(lambda: not self._killed(), what="the end of the killed processes")
         for process in reversed(self._started):
             if process.poll() is None:
                 process.terminate()
@@ -114,14 +123,14 @@ class Desktop:
         self._log.close()
         self._runtime.cleanup()
 
-    def start(self, *words):
-        """`aegis WORDS` in this login, as a running process."""
-        return self._run([sys.executable, "-m", "agent", *words])
+    def start(self, *arguments):
+        """Start `aegis ARGUMENTS` in this login and return the process."""
+        return self._run([sys.executable, "-m", "agent", *arguments])
 
-    def aegis(self, *words):
-        """What `aegis WORDS` prints."""
-        command = [sys.executable, "-m", "agent", *words]
-        done = subprocess.run(
+    def aegis(self, *arguments):
+        """Run `aegis ARGUMENTS` and return what it prints."""
+        command = [sys.executable, "-m", "agent", *arguments]
+        result = subprocess.run(
             command,
             env=self.environ,
             capture_output=True,
@@ -129,11 +138,11 @@ class Desktop:
             timeout=TIMEOUT_S,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        assert result.returncode == 0, result.stderr
+        return result.stdout
 
     def call(self, method, params=None):
-        """Ask the running agent."""
+        """Call a method of the running agent."""
         channel = until(self._channel, what="the agent")
         try:
             return channel.call(method, params or {})
@@ -144,37 +153,37 @@ class Desktop:
         return self.call("status")
 
     def until_status(self, holds, what="the status", seconds=TIMEOUT_S):
-        """The first Status for which `holds` is true."""
+        """Wait for a Status for which `holds` is true, and return it."""
 
-        def look():
+        def poll():
             status = self.status()
             return status if holds(status) else None
 
-        return until(look, seconds, what)
+        return until(poll, seconds, what)
 
     def agents(self):
-        """Process ids of everything of AegisAI that runs on this home."""
+        """Process ids of every AegisAI process on this home."""
         found = []
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit() or int(entry.name) == os.getpid():
                 continue
             with contextlib.suppress(OSError):
-                words = (entry / "cmdline").read_bytes().split(b"\0")
+                arguments = (entry / "cmdline").read_bytes().split(b"\0")
                 surroundings = (entry / "environ").read_bytes().split(b"\0")
-                if b"agent" in words and f"AEGIS_HOME={self.home}".encode() in surroundings:
+                if b"agent" in arguments and f"AEGIS_HOME={self.home}".encode() in surroundings:
                     found.append(int(entry.name))
         return found
 
     def until_gone(self, seconds=TIMEOUT_S):
-        """Until nothing of AegisAI runs on this home; else what does."""
+        """Wait until no AegisAI process runs on this home; otherwise fail with their commands."""
         with contextlib.suppress(AssertionError):
             until(lambda: not self.agents(), seconds)
-        left = [words(pid) for pid in self.agents()]
+        left = [command_line(pid) for pid in self.agents()]
         assert left == [], left
 
-    def xdotool(self, *words):
-        command = ["xdotool", *words]
-        done = subprocess.run(
+    def xdotool(self, *arguments):
+        command = ["xdotool", *arguments]
+        result = subprocess.run(
             command,
             env=self.environ,
             capture_output=True,
@@ -182,20 +191,18 @@ class Desktop:
             timeout=TIMEOUT_S,
             check=False,
         )
-        return done.stdout.split()
+        return result.stdout.split()
 
     def window(self, title, seconds=TIMEOUT_S):
-        """The X id of a visible window, once there is one."""
+        """Wait for a visible window with this title and return its X id."""
         return until(lambda: self.windows(title), seconds, f"a window {title!r}")[0]
 
     def windows(self, title):
-        """X ids of the visible windows with this title; looked for again where one went away
-        meanwhile.
-        """
+        """X ids of the visible windows with this title; repeated when one closes meanwhile."""
         command = ["xdotool", "search", "--onlyvisible", "--name", title]
 
         def search():
-            done = subprocess.run(
+            result = subprocess.run(
                 command,
                 env=self.environ,
                 capture_output=True,
@@ -203,7 +210,7 @@ class Desktop:
                 timeout=TIMEOUT_S,
                 check=False,
             )
-            return None if "X Error" in done.stderr else done
+            return None if "X Error" in result.stderr else result
 
         return until(search, what="an undisturbed search").stdout.split()
 
@@ -229,7 +236,7 @@ class Desktop:
         )
 
     def _killed(self):
-        """Kill everything of AegisAI that still runs on this home; what that was."""
+        """Kill every AegisAI process that still runs on this home; return their ids."""
         found = self.agents()
         for pid in found:
             with contextlib.suppress(ProcessLookupError):
@@ -239,11 +246,11 @@ class Desktop:
         return found
 
     def _is_managed(self):
-        """Whether a window manager is at work; one that found no display yet is started again."""
+        """Whether the window manager runs; one that found no display yet is started again."""
         if self._manager.poll() is not None:
             self._manager = self._run(["openbox"])
         command = ["xprop", "-root", "_NET_SUPPORTING_WM_CHECK"]
-        done = subprocess.run(
+        result = subprocess.run(
             command,
             env=self.environ,
             capture_output=True,
@@ -251,7 +258,7 @@ class Desktop:
             timeout=TIMEOUT_S,
             check=False,
         )
-        return "window id" in done.stdout
+        return "window id" in result.stdout
 
     def _is_on_the_bus(self, name):
         command = [
@@ -262,7 +269,7 @@ class Desktop:
             "/",
             "org.freedesktop.DBus.NameHasOwner",
         ]
-        asked = subprocess.run(
+        answer = subprocess.run(
             [*command, f"string:{name}"],
             env=self.environ,
             capture_output=True,
@@ -270,7 +277,7 @@ class Desktop:
             timeout=TIMEOUT_S,
             check=True,
         )
-        return "boolean true" in asked.stdout
+        return "boolean true" in answer.stdout
 
     def _channel(self):
         with contextlib.suppress(NoAgentError, AegisError, OSError):

@@ -1,8 +1,8 @@
-"""A panel's notification area on a private bus: the StatusNotifier watcher and host, with its menu
-read and clicked over D-Bus.
+"""A panel's notification area on a private bus: a StatusNotifier watcher and host that reads and
+clicks the icon's menu over D-Bus.
 
-`with NotifierHost(address) as host:`; everything is asked from the test's thread, a loop of its own
-talks to the bus.
+`with NotifierHost(address) as host:`. The test calls it from its own thread; a second thread runs
+the loop that talks to the bus.
 """
 
 import asyncio
@@ -49,6 +49,8 @@ class _Watcher(ServiceInterface):
 
 
 class NotifierHost:
+    """The panel; it always looks at the icon that registered last."""
+
     def __init__(self, address):
         self._address = address
 
@@ -71,7 +73,7 @@ class NotifierHost:
         return tuple(self._watcher.items)
 
     def properties(self):
-        """What the newest icon shows: title, tooltip, pixmaps, state, menu."""
+        """What the icon shows: title, tooltip, pixmaps, state, menu."""
         name = "org.kde.StatusNotifierItem"
         (found,) = self._call(
             "/StatusNotifierItem", "org.freedesktop.DBus.Properties", "GetAll", "s", [name]
@@ -79,15 +81,15 @@ class NotifierHost:
         return {key: value.value for key, value in found.items()}
 
     def tooltip(self):
-        """Its lines as one text; while a notification is shown Qt puts that in its place."""
+        """The tooltip's lines as one text; Qt shows a notification in their place."""
         return " ".join(self.properties()["ToolTip"][2:])
 
     def sizes(self):
-        """Widths of the pixmaps that arrived."""
+        """Widths of the icon's pixmaps."""
         return sorted(pixmap[0] for pixmap in self.properties()["IconPixmap"])
 
     def menu(self):
-        """Label -> (id, enabled) of everything visible, submenus included."""
+        """Label -> (id, enabled) of every visible entry, submenus included."""
         self._call(self._menu_path(), "com.canonical.dbusmenu", "AboutToShow", "i", [0])
         _, layout = self._call(
             self._menu_path(), "com.canonical.dbusmenu", "GetLayout", "iias", [0, -1, []]
@@ -97,7 +99,7 @@ class NotifierHost:
         return found
 
     def click(self, label):
-        """Once the menu offers it."""
+        """Click an entry as soon as the menu offers it."""
         until(lambda: self.is_enabled(label), what=f"{label!r} in the menu")
         number, _ = self.menu()[label]
         self._call(
@@ -109,7 +111,7 @@ class NotifierHost:
         )
 
     def is_enabled(self, label):
-        """Whether the menu offers it now."""
+        """Whether the menu offers an entry now."""
         return self.menu().get(label, (0, False))[1]
 
     def _walk(self, item, found):
@@ -124,7 +126,7 @@ class NotifierHost:
         return self.properties()["Menu"]
 
     def _call(self, path, interface, member, signature, body):
-        """Ask the newest icon; again where it was just replaced by another."""
+        """Call the icon; repeat the call when the icon has just been replaced."""
 
         def reply():
             message = Message(
@@ -135,8 +137,8 @@ class NotifierHost:
                 signature=signature,
                 body=body,
             )
-            said = self._ask(self._bus.call(message))
-            return said if said.message_type is MessageType.METHOD_RETURN else None
+            answer = self._ask(self._bus.call(message))
+            return answer if answer.message_type is MessageType.METHOD_RETURN else None
 
         return until(reply, what=f"an answer to {member}").body
 

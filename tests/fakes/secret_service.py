@@ -1,8 +1,7 @@
-"""Run a command on a private D-Bus session with a real gnome-keyring.
+"""Runs a command on a private D-Bus session with a real, unlocked gnome-keyring.
 
-`run([...], folder)` in tests, `python -m tests.fakes.secret_service CMD…` by hand. Nothing of the
-login that runs the tests is touched: own home, own runtime folder, own bus, no display. The keyring
-begins unlocked.
+`run([...], folder)` in tests, `python -m tests.fakes.secret_service CMD…` by hand. It has its own
+home, runtime folder and bus and no display, so it never touches the login that runs the tests.
 """
 
 import os
@@ -29,7 +28,7 @@ def missing() -> str:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """A login of its own below `folder`."""
+    """The environment of a login whose files are all below `folder`."""
     runtime = folder / "runtime"
     runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}
@@ -48,7 +47,7 @@ def run(
     timeout_s: float = TIMEOUT_S,
     extra: dict[str, str] | None = None,
 ) -> "subprocess.CompletedProcess[str]":
-    """Run `command` with the keyring; the bus and the keyring end with it.
+    """Run `command` with the keyring; bus and keyring end with it.
 
     The keyring's file stays in `folder`.
     """

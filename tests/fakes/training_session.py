@@ -1,5 +1,5 @@
-"""A laptop that trains for minutes: joined to a real aggregator, with many rows and the most
-training passes that a task may ask for.
+"""A desktop session whose agent trains for minutes: joined to a real aggregator, with many rows and
+as many training steps as a task may demand.
 """
 
 import json
@@ -17,10 +17,9 @@ from tests.fakes.desktop_session import DesktopSession
 from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S, free_port, until
 
 ROWS = 60_000
-"""So many keep a whole core busy for a minute or two; when the update is sent the next round
-opens."""
-ASK_AGAIN_S = 3.0
-"""The round may not have been open yet."""
+"""Enough to keep a whole core busy for a minute or two; after each update the next round opens."""
+REPEAT_S = 3.0
+"""How often a cycle is requested: no round may be open at first."""
 
 
 class Aggregator:
@@ -61,8 +60,8 @@ class Aggregator:
             if "is ready" in line:
                 break
 
-    def _command(self, *words):
-        command = [sys.executable, "-m", "server_stub.cli.main", *words]
+    def _command(self, *arguments):
+        command = [sys.executable, "-m", "server_stub.cli.main", *arguments]
         return subprocess.run(
             command,
             env=self.environ,
@@ -82,13 +81,13 @@ class Aggregator:
 
 
 def run_now(session):
-    """Ask for a pass, again and again, until a worker trains: the pid of that."""
-    asked = 0.0
+    """Request cycles until a worker trains; returns its pid."""
+    requested = 0.0
 
     def worker():
-        nonlocal asked
-        if time.monotonic() - asked > ASK_AGAIN_S:
-            asked = time.monotonic()
+        nonlocal requested
+        if time.monotonic() - requested > REPEAT_S:
+            requested = time.monotonic()
             with closing(session.channel()) as channel:
                 channel.call("run_now", {}, TIMEOUT_S)
         return session.worker()
@@ -97,9 +96,10 @@ def run_now(session):
 
 
 @contextmanager
-def training_laptop(folder, *, share=100, count=ROWS, asked=True):
-    """A Laptop whose agent trains, at `share` per cent of a core; not `asked`: when its scheduler
-    thinks it is time (2 to 4 min).
+def training_session(folder, *, share=100, count=ROWS, at_once=True):
+    """A DesktopSession whose agent trains at `share` per cent of a core.
+
+    Without `at_once` it starts when its scheduler decides to, after 2 to 4 minutes.
     """
     server = Aggregator(folder)
     session = DesktopSession(folder, share=share)
@@ -110,8 +110,8 @@ def training_laptop(folder, *, share=100, count=ROWS, asked=True):
         np.savez(folder / "rows.npz", X=rows, y=np.arange(count) % 2)
         session.aegis("samples", "import", str(folder / "rows.npz"))
         session.start()
-        run_now(session) if asked else until(
-            session.worker, CYCLE_TIMEOUT_S, "a pass at its own time"
+        run_now(session) if at_once else until(
+            session.worker, CYCLE_TIMEOUT_S, "a cycle at its own time"
         )
         yield session
     finally:
