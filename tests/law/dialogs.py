@@ -1,4 +1,4 @@
-"""The consent dialog, and the dialogs that must not pass: each breaks one rule on purpose."""
+"""The consent dialog, and dialogs that each break one rule on purpose."""
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QCheckBox
@@ -107,17 +107,17 @@ class ModalDialog(ConsentDialog):
 
 
 class NoWithdrawal(ConsentDialog):
-    """The paragraph that says how to withdraw stands in the details only."""
+    """Only the details say how to withdraw."""
 
-    def __init__(self, made):
+    def __init__(self, content):
         from dataclasses import replace
 
-        super().__init__(replace(made, first_layer=made.first_layer[:-1]))
+        super().__init__(replace(content, first_layer=content.first_layer[:-1]))
 
 
-def shown(qtbot, kind=ConsentDialog, made=None):
+def shown(qtbot, kind=ConsentDialog, content=None):
     """A dialog on screen and the list of what it decided."""
-    dialog = kind(made or notice())
+    dialog = kind(content or notice())
     decided = []
     dialog.decided.connect(decided.append)
     qtbot.addWidget(dialog)

@@ -1,5 +1,6 @@
-"""The rules of the question itself, C1 to C9, each with dialogs that break it: a check that passes
-those is no check.
+"""The rules of the question itself, C1 to C9.
+
+Each check also runs on dialogs that break its rule; it must find every one of them.
 """
 
 import re
@@ -10,7 +11,13 @@ import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt, QTimer
 from PySide6.QtGui import QWheelEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QApplication, QDialogButtonBox, QPushButton
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QCheckBox,
+    QDialogButtonBox,
+    QPushButton,
+)
 
 from agent.consent.notice import Decision
 from agent.consent.wording import locales
@@ -22,7 +29,7 @@ from tests.ui import windows
 
 
 def fails(check, *args):
-    """Whether a check finds the mutant out."""
+    """Whether a check finds the mutant."""
     try:
         check(*args)
     except AssertionError:
@@ -124,7 +131,7 @@ def test_c2_nothing_but_the_button_grants(qtbot, act):
         (dialogs.ReadingGrants, "scrolling to the end"),
     ],
 )
-def test_c2_a_dialog_that_takes_less_for_a_yes_is_found_out(qtbot, kind, act):
+def test_c2_a_dialog_that_accepts_less_as_a_yes_is_found(qtbot, kind, act):
     assert fails(check_c2, qtbot, kind, UNCLEAR[act])
 
 
@@ -195,9 +202,7 @@ def check_c3(qtbot, kind):
 
 
 def tab_distance(dialog, target):
-    """How often Tab is pressed from the dialog's first focus until `target` has it; 99 for
-    never.
-    """
+    """How often Tab is pressed from the dialog's first focus until `target` has it; 99: never."""
     for pressed in range(1, 10):
         QTest.keyClick(dialog.focusWidget() or dialog, Qt.Key.Key_Tab)
         if dialog.focusWidget() is target:
@@ -206,7 +211,7 @@ def tab_distance(dialog, target):
 
 
 def before(dialog, target):
-    """The walk of the second question goes on where the first ended."""
+    """Tab presses of an earlier walk: the second walk starts where the first ended."""
     grant = dialog.findChild(QPushButton, "grantButton")
     return 0 if target is grant else 1
 
@@ -238,7 +243,7 @@ def test_c3_yes_and_no_weigh_the_same(qtbot, theme):
         dialogs.ModalDialog,
     ],
 )
-def test_c3_a_dialog_that_leans_to_yes_is_found_out(qtbot, kind, theme):
+def test_c3_a_dialog_that_favours_yes_is_found(qtbot, kind, theme):
     assert fails(check_c3, qtbot, kind)
 
 
@@ -279,13 +284,13 @@ def check_c5(texts):
 
 def test_c5_no_text_of_the_question_denies_twice():
     for locale in locales():
-        made = fakes.notice(locale)
+        notice = fakes.notice(locale)
         labels = (
-            made.title,
-            made.question,
-            made.grant_label,
-            made.refuse_label,
-            made.details_label,
+            notice.title,
+            notice.question,
+            notice.grant_label,
+            notice.refuse_label,
+            notice.details_label,
         )
         check_c5(labels)
     assert fails(check_c5, ["Do not disable sharing", "Contribute"])
@@ -294,9 +299,8 @@ def test_c5_no_text_of_the_question_denies_twice():
 
 def test_c5_every_switch_says_what_on_means(qapp, theme):
     window = windows.open_window(qapp, fakes.status(), "limits", theme)
-    page = window.centralWidget().findChild(object, "limitsPage")
     for key in ("idle.only", "models.update_without_consent", "tray.keep_icon"):
-        box = page._rows[key].editor
+        box = window.findChild(QCheckBox, f"setting:{key}")
         assert box.text() == "On"
         assert box.accessibleName().startswith(("Train only", "Fetch newer", "Keep the icon"))
 
@@ -304,9 +308,9 @@ def test_c5_every_switch_says_what_on_means(qapp, theme):
 # C7: one decision for each purpose.
 
 
-def check_c7(made):
-    words = " ".join((made.question, made.grant_label, made.refuse_label)).lower()
-    assert made.purpose == "contribute"
+def check_c7(notice):
+    words = " ".join((notice.question, notice.grant_label, notice.refuse_label)).lower()
+    assert notice.purpose == "contribute"
     assert not re.search(r"\b(all|everything|diagnostics|experiments|alles|alle)\b", words)
 
 
@@ -322,7 +326,7 @@ def test_c7_the_question_is_about_one_purpose():
 
 # C8: who, why, what, rights; short first, whole on demand.
 
-TOLD = (
+HEADINGS = (
     "responsible",
     "legal basis",
     "read on this computer",
@@ -335,26 +339,28 @@ TOLD = (
 )
 
 
-def check_c8(made):
-    assert sum(len(paragraph.split()) for paragraph in made.first_layer) <= 150
-    assert all(heading.strip() and body.strip() for heading, body in made.details)
-    headings = " | ".join(heading for heading, _ in made.details)
-    assert [word for word in TOLD if word not in headings] == []
-    assert made.operator is not None
-    first = made.first_layer[0] + dict(made.details)["Who is responsible"]
-    assert made.operator.name in first
-    assert made.operator.contact in first
+def check_c8(notice):
+    assert sum(len(paragraph.split()) for paragraph in notice.first_layer) <= 150
+    assert all(heading.strip() and body.strip() for heading, body in notice.details)
+    headings = " | ".join(heading for heading, _ in notice.details)
+    assert [word for word in HEADINGS if word not in headings] == []
+    assert notice.operator is not None
+    first = notice.first_layer[0] + dict(notice.details)["Who is responsible"]
+    assert notice.operator.name in first
+    assert notice.operator.contact in first
 
 
-def test_c8_the_notice_tells_who_why_and_what_and_is_short_first():
-    made = fakes.notice()
-    check_c8(made)
-    assert fails(check_c8, replace(made, details=made.details[1:]))
-    assert fails(check_c8, replace(made, details=((made.details[0][0], ""), *made.details[1:])))
-    assert fails(check_c8, replace(made, first_layer=(*made.first_layer, "word " * 100)))
+def test_c8_the_notice_says_who_why_and_what_and_its_first_layer_is_short():
+    notice = fakes.notice()
+    check_c8(notice)
+    assert fails(check_c8, replace(notice, details=notice.details[1:]))
+    assert fails(
+        check_c8, replace(notice, details=((notice.details[0][0], ""), *notice.details[1:]))
+    )
+    assert fails(check_c8, replace(notice, first_layer=(*notice.first_layer, "word " * 100)))
 
 
-def test_c8_every_locale_tells_as_much():
+def test_c8_every_locale_says_as_much():
     counts = {locale: len(fakes.notice(locale).details) for locale in locales()}
     assert len(set(counts.values())) == 1
     assert len(counts) >= 2
@@ -365,12 +371,12 @@ def test_c8_the_details_open_in_place_and_hold_every_word(qtbot):
     assert not dialog.details.isVisible()
     QTest.mouseClick(dialog.details_button, Qt.MouseButton.LeftButton)
     assert dialog.details.isVisible()
-    told = " ".join(
+    shown_text = " ".join(
         label.text() for label in dialog.details.findChildren(object) if hasattr(label, "wordWrap")
     )
     for heading, body in dialog.notice.details:
-        assert heading in told
-        assert body in told
+        assert heading in shown_text
+        assert body in shown_text
 
 
 # C9: how to withdraw stands before the buttons.
@@ -383,9 +389,9 @@ def check_c9(qtbot, kind):
         for label in dialog.findChildren(object)
         if hasattr(label, "wordWrap") and label.isVisibleTo(dialog)
     ]
-    told = [label for label in labels if "Withdraw at any time" in label.text()]
-    assert len(told) == 1
-    bottom = told[0].mapTo(dialog, told[0].rect().bottomLeft()).y()
+    paragraphs = [label for label in labels if "Withdraw at any time" in label.text()]
+    assert len(paragraphs) == 1
+    bottom = paragraphs[0].mapTo(dialog, paragraphs[0].rect().bottomLeft()).y()
     assert bottom < dialog.findChild(QPushButton, "grantButton").mapTo(dialog, QPoint(0, 0)).y()
 
 
