@@ -42,8 +42,8 @@ def contrast(area):
 
 
 def visible_texts(window):
-    """(widget, its rectangle in the window) of every label and button with words that is wholly in
-    sight.
+    """(widget, its rectangle in the window) of every label and button with text that is fully
+    visible.
     """
     for widget in window.findChildren(QWidget):
         if (
@@ -61,7 +61,7 @@ def visible_texts(window):
 
 
 def cut_off(window):
-    """Texts that do not fit into their widgets, the ones out of sight included."""
+    """Texts that do not fit into their widgets, including those below the fold."""
     found = []
     for widget in window.findChildren(QWidget):
         if not widget.isVisibleTo(window):
@@ -90,8 +90,9 @@ def cut_off(window):
 
 
 def pale(window, image):
-    """(text, contrast) of every visible text below MIN_CONTRAST in a picture of the window; what is
-    switched off is exempt (WCAG 1.4.3).
+    """(text, contrast) of every visible text below MIN_CONTRAST in a picture of the window.
+
+    Disabled controls are exempt (WCAG 1.4.3).
     """
     scale, picture = image.devicePixelRatio(), pixels(image)
     found = []
@@ -108,17 +109,13 @@ def pale(window, image):
 
 
 def ink_share(image):
-    """Share of pixels that are not of the two most common colours: an empty page has next to
-    none.
-    """
+    """Share of pixels in other than the two most common colours; on an empty page almost none."""
     _, counts = colours_of(pixels(image))
     return 1 - np.sort(counts)[-2:].sum() / counts.sum()
 
 
 def problems(window, image=None):
-    """Everything that a shot must not show; `image` is a picture of the window that was taken
-    already.
-    """
+    """Everything that must not be seen in a window; `image` is a picture of it, if there is one."""
     image = image or window.grab().toImage()
     found = [f"cut off: {words}" for words in cut_off(window)]
     found += [f"contrast {value}: {words}" for words, value in pale(window, image)]

@@ -1,6 +1,4 @@
-"""Every control has a name of its own on its page, equal to what is seen, and is reached by
-keyboard.
-"""
+"""Every control has a name of its own, equal to its visible text, and is reached by keyboard."""
 
 import pytest
 from PySide6.QtCore import Qt
@@ -25,7 +23,7 @@ CONTROLS = (QAbstractButton, QPlainTextEdit, QTableWidget, QComboBox, QAbstractS
 
 
 def controls(window):
-    """Controls that a person can use now; not the parts that Qt builds them of."""
+    """Controls that a person can use now, without the inner parts of Qt's own widgets."""
     return [
         widget
         for widget in window.findChildren(QWidget)
@@ -54,7 +52,7 @@ def buddy_text(window, widget):
 
 
 @pytest.mark.parametrize("name", windows.EXAMPLES)
-def test_every_control_has_a_name_equal_to_what_is_seen(qapp, theme, name):
+def test_every_control_is_named_as_it_is_labelled(qapp, theme, name):
     shown = windows.EXAMPLES[name](qapp, theme)
     windows.settle()
     found = controls(shown)
@@ -78,7 +76,7 @@ def test_every_control_has_a_name_equal_to_what_is_seen(qapp, theme, name):
 
 
 @pytest.mark.parametrize("name", windows.EXAMPLES)
-def test_every_control_is_reached_by_the_tab_key(qapp, theme, name):
+def test_the_tab_key_reaches_every_control(qapp, theme, name):
     shown = windows.EXAMPLES[name](qapp, theme)
     windows.settle()
     shown.activateWindow()
@@ -87,8 +85,8 @@ def test_every_control_is_reached_by_the_tab_key(qapp, theme, name):
         QTest.keyClick(QApplication.focusWidget() or shown, Qt.Key.Key_Tab)
         if (focused := shown.focusWidget()) is not None:
             seen.add(focused)
-    # Buttons of which one is chosen are one stop; the arrow keys go on inside (as with radio
-    # buttons everywhere).
+    # An exclusive group of buttons is one stop; the arrow keys move inside it, as in any group of
+    # radio buttons.
     inside = {
         button for widget in seen if (group := exclusive(widget)) for button in group.buttons()
     }
@@ -100,7 +98,7 @@ def exclusive(widget):
     return group if group is not None and group.exclusive() else None
 
 
-def test_the_arrow_keys_go_through_the_pages(qapp, theme):
+def test_the_arrow_keys_move_through_the_pages(qapp, theme):
     shown = windows.EXAMPLES["overview-new"](qapp, theme)
     windows.settle()
     buttons = next(group for widget in controls(shown) if (group := exclusive(widget))).buttons()
@@ -113,7 +111,7 @@ def test_the_arrow_keys_go_through_the_pages(qapp, theme):
 
 
 @pytest.mark.parametrize("name", windows.EXAMPLES)
-def test_pictures_and_gauges_say_their_value(qapp, theme, name):
+def test_pictures_and_gauges_have_a_name_and_a_description(qapp, theme, name):
     shown = windows.EXAMPLES[name](qapp, theme)
     windows.settle()
     for widget in shown.findChildren(QWidget):

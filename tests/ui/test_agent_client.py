@@ -1,4 +1,4 @@
-"""The link against the agent's real channel, in a thread of its own."""
+"""The client against the real channel server, which runs in a thread of its own."""
 
 import asyncio
 import gc
@@ -64,9 +64,7 @@ def agent(path):
 
 @pytest.fixture(autouse=True)
 def collect_here():
-    """Qt's objects may end in their own thread only, so the collector must not run in the
-    host's.
-    """
+    """Collect in this thread only: Qt's objects must not be destroyed in the server's thread."""
     gc.disable()
     yield
     gc.collect()
@@ -96,7 +94,7 @@ def test_the_status_is_pushed_at_once_and_at_every_change(qtbot, client, path):
         assert client.status is second.args[0]
 
 
-def test_a_question_gets_its_answer_or_its_error(qtbot, client, path):
+def test_a_call_gets_its_result_or_its_error(qtbot, client, path):
     with agent(path) as host:
         with qtbot.waitSignal(client.statusChanged):
             client.open()
@@ -109,7 +107,7 @@ def test_a_question_gets_its_answer_or_its_error(qtbot, client, path):
         assert ("echo", {"a": 1}) in host.calls
 
 
-def test_an_error_that_nobody_takes_is_announced(qtbot, client, path):
+def test_an_error_without_a_callback_is_announced(qtbot, client, path):
     with agent(path):
         with qtbot.waitSignal(client.statusChanged):
             client.open()
@@ -118,7 +116,7 @@ def test_an_error_that_nobody_takes_is_announced(qtbot, client, path):
         assert failed.args[0].code == "NO_CONSENT"
 
 
-def test_a_large_answer_comes_by_file_and_the_file_goes(qtbot, client, path):
+def test_a_large_answer_arrives_by_file_and_the_file_is_removed(qtbot, client, path):
     with agent(path):
         with qtbot.waitSignal(client.statusChanged):
             client.open()
@@ -136,7 +134,7 @@ def test_without_an_agent_a_call_fails_at_once(client):
     assert [error.code for error in errors] == ["NO_AGENT"]
 
 
-def test_an_agent_that_comes_late_is_found_and_one_that_goes_is_noticed(qtbot, client, path):
+def test_an_agent_that_starts_late_is_found_and_one_that_ends_is_noticed(qtbot, client, path):
     client.open()
     with qtbot.waitSignal(client.statusChanged), agent(path):
         qtbot.waitUntil(lambda: client.is_connected)
@@ -158,7 +156,7 @@ def test_an_agent_that_comes_late_is_found_and_one_that_goes_is_noticed(qtbot, c
         (encode({"event": "status", "status": {"state": "odd"}}), "BAD_STATUS"),
     ],
 )
-def test_p11_another_language_is_refused_in_one_sentence(qtbot, qapp, client, path, hello, code):
+def test_p11_another_protocol_is_refused_in_one_sentence(qtbot, qapp, client, path, hello, code):
     path.parent.mkdir()
     server = QLocalServer()
     assert server.listen(str(path))
@@ -176,7 +174,7 @@ def test_p11_another_language_is_refused_in_one_sentence(qtbot, qapp, client, pa
     server.close()
 
 
-def test_p11_a_request_that_is_too_large_is_refused_here(qtbot, client, path):
+def test_p11_a_request_that_is_too_large_is_refused_before_it_is_sent(qtbot, client, path):
     with agent(path):
         with qtbot.waitSignal(client.statusChanged):
             client.open()

@@ -1,6 +1,4 @@
-"""Every page in light and dark, from left and from right, with words 40 % longer: nothing cut off,
-pale or empty.
-"""
+"""No page is clipped, pale or empty: light and dark, right to left, with texts 40 % longer."""
 
 import re
 import subprocess
@@ -16,7 +14,7 @@ from tests.ui.shots import OK_LINE
 
 
 @pytest.mark.parametrize("name", windows.EXAMPLES)
-def test_a_page_reads_from_the_right(qapp, theme, name):
+def test_a_page_can_be_read_from_right_to_left(qapp, theme, name):
     qapp.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
     try:
         shown = windows.EXAMPLES[name](qapp, theme)
@@ -30,7 +28,7 @@ PLACEHOLDER = re.compile(r"(\{[^}]*\}|<[^>]*>|&\w+;|%n)")
 
 
 class Longer(QTranslator):
-    """A language with accents whose words are 40 % longer."""
+    """A language with accents whose texts are 40 % longer."""
 
     def translate(self, context, source, disambiguation=None, n=-1):
         if not source:
@@ -44,7 +42,7 @@ class Longer(QTranslator):
 
 
 @pytest.mark.parametrize("name", windows.EXAMPLES)
-def test_a_page_bears_longer_words(qapp, theme, name):
+def test_a_page_has_room_for_longer_texts(qapp, theme, name):
     longer = Longer()
     QCoreApplication.installTranslator(longer)
     try:
@@ -55,7 +53,7 @@ def test_a_page_bears_longer_words(qapp, theme, name):
         QCoreApplication.removeTranslator(longer)
 
 
-def test_every_page_shows_everything_legibly_in_both_schemes_at_both_scales(tmp_path):
+def test_every_page_is_legible_in_both_schemes_at_both_scales(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "tests.ui.shots", str(tmp_path)],
         capture_output=True,

@@ -67,7 +67,7 @@ def test_until_tomorrow_ends_at_the_next_midnight(tray, client):
     assert end.date() == QDateTime.currentDateTime().date().addDays(1)
     assert (
         end.time().msecsSinceStartOfDay() < 3 * 3600 * 1000
-    )  # a day may begin late where clocks change
+    )  # where clocks change at midnight a day begins later
 
 
 def test_a_paused_agent_can_be_resumed(tray, client):
@@ -82,13 +82,13 @@ def test_a_paused_agent_can_be_resumed(tray, client):
     ("name", "page"),
     [("sent", "sent"), ("settings", "privacy"), ("scan", "scan"), ("open", "overview")],
 )
-def test_windows_are_asked_for_by_page(tray, qtbot, name, page):
+def test_an_action_requests_a_window_by_its_page(tray, qtbot, name, page):
     with qtbot.waitSignal(tray.windowRequested) as wanted:
         action(tray, name).trigger()
     assert wanted.args == [page]
 
 
-def test_quit_is_asked_for(tray, qtbot):
+def test_quit_is_requested(tray, qtbot):
     with qtbot.waitSignal(tray.quitRequested):
         action(tray, "quit").trigger()
 

@@ -82,13 +82,13 @@ def test_an_agent_that_does_not_answer_on_its_socket_is_started(qtbot, home, lef
 
 
 class ObservedClient(fakes.FakeAgentClient):
-    """Notes every look at whether it is connected."""
+    """Counts how often it is asked whether it is connected."""
 
-    looks = 0
+    reads = 0
 
     @property
     def is_connected(self):
-        self.looks += 1
+        self.reads += 1
         return True
 
     @is_connected.setter
@@ -99,5 +99,5 @@ class ObservedClient(fakes.FakeAgentClient):
 def test_an_agent_that_answers_is_not_started_again(qtbot, home, left_socket, started):
     client = ObservedClient(fakes.status())
     launcher.start_agent_if_absent(home, client)
-    qtbot.waitUntil(lambda: client.looks == 1)
+    qtbot.waitUntil(lambda: client.reads == 1)
     assert started == []
