@@ -12,7 +12,7 @@ price of one round.
 """
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -52,36 +52,37 @@ def headroom(config: RoundConfig, count: int) -> int:
     )
 
 
-def plan_local(
-    task: Task,
-    *,
-    rho_units_per_round: int,
-    rotation_seed: str = "00" * 32,
-    subset_seed: str = "",
-    subset_k: int = 0,
-    round_id: int = 1,
-    model_version: int = 0,
-    model_digest: str = "00" * 32,
-    opens_at: int = 0,
-    closes_at: int = 1,
-) -> RoundConfig:
-    """A round in `local` mode that costs at most `rho_units_per_round`.
+@dataclass(frozen=True)
+class RoundIdentity:
+    """What tells one round of a task from the others."""
+
+    round_id: int
+    """Strictly increasing for a task."""
+    model_version: int
+    model_digest: str
+    """The model that the round starts from: SHA-256, hex."""
+    opens_at: int
+    closes_at: int
+    """Seconds since the epoch."""
+    rotation_seed: str
+    """32 bytes, hex; public, drawn anew for each round."""
+    subset_k: int = 0
+    """Coordinates of the rotated update that each device sends; 0: all."""
+    subset_seed: str = ""
+    """Draws those coordinates: 32 bytes, hex; "" when all are sent."""
+
+
+def plan_local(task: Task, identity: RoundIdentity, *, rho_units_per_round: int) -> RoundConfig:
+    """Plan a round in `local` mode that costs a device at most `rho_units_per_round`.
 
     Raises OperatorActionError PRICE_TOO_LOW.
     """
     return _finished(
         task,
+        identity,
         rho_units_per_round,
         protocol=LOCAL_PROTOCOL,
         mode=Mode.LOCAL,
-        rotation_seed=rotation_seed,
-        subset_seed=subset_seed,
-        subset_k=subset_k,
-        round_id=round_id,
-        model_version=model_version,
-        model_digest=model_digest,
-        opens_at=opens_at,
-        closes_at=closes_at,
         g_max=1,
         min_group=1,
         min_sum=1,
@@ -92,6 +93,7 @@ def plan_local(
 
 def plan_secagg(
     task: Task,
+    identity: RoundIdentity,
     *,
     rho_units_per_round: int,
     g_max: int,
@@ -99,41 +101,27 @@ def plan_secagg(
     min_sum: int = 20,
     gamma_milli: int = 200,
     phase_s: int = 60,
-    rotation_seed: str = "00" * 32,
-    subset_seed: str = "",
-    subset_k: int = 0,
-    round_id: int = 1,
-    model_version: int = 0,
-    model_digest: str = "00" * 32,
-    opens_at: int = 0,
-    closes_at: int = 1,
 ) -> RoundConfig:
-    """A round of GroupSecAgg/1 of which one opened sum costs at most `rho_units_per_round`.
+    """Plan a round of GroupSecAgg/1 in which one opened sum costs a device at most
+    `rho_units_per_round`.
 
-    Choose `min_sum` near the number that you expect to survive: what survives beyond it is noise
-    that nobody needed. Raises OperatorActionError PRICE_TOO_LOW, GROUP_PLAN (no honest device would
-    be left in the smallest sum).
+    Choose `min_sum` close to the number of devices that you expect to survive: every survivor
+    beyond it adds noise that the price does not need. Raises OperatorActionError PRICE_TOO_LOW,
+    GROUP_PLAN (the smallest sum would hold no honest device).
     """
     colluders = gamma_milli * g_max // 1000
     if colluders >= min_sum:
         raise OperatorActionError(
             "GROUP_PLAN",
-            f"A sum of {min_sum} may hold {colluders} colluding devices.",
+            f"A sum of {min_sum} updates may hold {colluders} from colluding devices.",
             "Raise the smallest sum.",
         )
     return _finished(
         task,
+        identity,
         rho_units_per_round,
         protocol=GROUP_PROTOCOL,
         mode=Mode.SECAGG,
-        rotation_seed=rotation_seed,
-        subset_seed=subset_seed,
-        subset_k=subset_k,
-        round_id=round_id,
-        model_version=model_version,
-        model_digest=model_digest,
-        opens_at=opens_at,
-        closes_at=closes_at,
         g_max=g_max,
         min_group=min_group,
         min_sum=min_sum,
@@ -142,9 +130,9 @@ def plan_secagg(
     )
 
 
-def _finished(task: Task, price: int, **fields: Any) -> RoundConfig:
-    """Fill in grid, sensitivity, noise and word size."""
-    words = fields["subset_k"] or padded(task.width)
+def _finished(task: Task, identity: RoundIdentity, price: int, **fields: Any) -> RoundConfig:
+    """Add grid, sensitivity, noise and word size."""
+    words = identity.subset_k or padded(task.width)
     honest = fields["min_sum"] - fields["colluders"]
     units = _units(words, 2 * price * honest)
     clip = Fraction(task.clip_milli, 1000)
@@ -160,6 +148,7 @@ def _finished(task: Task, price: int, **fields: Any) -> RoundConfig:
         grid_den=(clip / units).denominator,
         sensitivity_sq=sensitivity_sq,
         noise_var=math.ceil(Fraction(sensitivity_sq * UNITS_PER_RHO, 2 * price * honest)),
+        **asdict(identity),
         **fields,
     )
     while rho_units(draft) > price:

@@ -30,7 +30,7 @@ async def preview(
     """Return the example's feature row, and the update that it alone would lead to."""
     from agent.detector.schema import FEATURE_NAMES, SCHEMA
     from agent.models.bundled import bundled_model
-    from agent.privacy.plan import plan_local
+    from agent.privacy.plan import RoundIdentity, plan_local
     from agent.privacy.zcdp import rho_for_epsilon
     from agent.protocol.envelope import decode
     from agent.protocol.jobs import Job, pack_rows
@@ -39,8 +39,18 @@ async def preview(
     with resources.as_file(resources.files("agent.detector").joinpath(EXAMPLE)) as path:
         row = (await worker.extract([os.fspath(path)])).rows[0]
     task = Task("example", SCHEMA, "logistic", DIMENSION, Mode.LOCAL, 20, 100, 1000, 1)
+    identity = RoundIdentity(
+        round_id=1,
+        model_version=model.version,
+        model_digest=model.sha256,
+        opens_at=0,
+        closes_at=1,
+        rotation_seed=secrets.token_hex(32),
+    )
     config = plan_local(
-        task, rho_units_per_round=rho_for_epsilon(budget.epsilon, budget.delta) // ROUNDS_PER_PERIOD
+        task,
+        identity,
+        rho_units_per_round=rho_for_epsilon(budget.epsilon, budget.delta) // ROUNDS_PER_PERIOD,
     )
     scratch, key = scratch_folder / f"example-{secrets.token_hex(8)}", secrets.token_bytes(32)
     try:

@@ -178,19 +178,21 @@ class RoundDriver:
         """
         assert self.situation is not None  # noqa: S101  (_publish sets it)
         model, plan, task = self.situation.model, self._settings.rounds, self._settings.task
-        facts: dict[str, Any] = {
-            "round_id": round_id,
-            "model_version": model.version,
-            "model_digest": model.sha256,
-            "now": now,
-        }
+        identity = lifecycle.next_identity(
+            task,
+            plan,
+            round_id=round_id,
+            model_version=model.version,
+            model_digest=model.sha256,
+            now=now,
+        )
         if task.mode is Mode.SECAGG:
             expected = self.coordinator.expected(now)
             if not expected:
                 return False
             planned = self.coordinator.plan(expected)
             config = lifecycle.group_config(
-                task, plan, g_max=planned.g_max, min_sum=planned.min_sum, **facts
+                task, plan, identity, g_max=planned.g_max, min_sum=planned.min_sum
             )
             try:
                 self.coordinator.announce(config, planned, expected, now)
@@ -199,7 +201,7 @@ class RoundDriver:
                 return False
         else:
             expected = plan.target
-            config = lifecycle.next_config(task, plan, **facts)
+            config = lifecycle.local_config(task, plan, identity)
             self._store.rounds.open(config, expected)
         self.situation = Situation(model, self._store.rounds.get(round_id))
         LOG.info("round opened: id=%d model=%d target=%d", round_id, model.version, expected)

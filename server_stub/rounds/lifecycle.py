@@ -11,12 +11,11 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from agent.errors import InternalError
-from agent.privacy.plan import padded, plan_local, plan_secagg
+from agent.privacy.plan import RoundIdentity, padded, plan_local, plan_secagg
 from agent.privacy.zcdp import rho_for_epsilon
-from agent.protocol.messages import RoundConfig, Task
+from agent.protocol.messages import Mode, RoundConfig, Task
 
 
 class State(StrEnum):
@@ -127,6 +126,7 @@ def rho_units_per_round(plan: RoundPlan) -> int:
 
 
 PHASES_AFTER_JOIN = 4
+SEED_BYTES = 32
 
 
 def joining(config: RoundConfig) -> tuple[int, int]:
@@ -134,70 +134,60 @@ def joining(config: RoundConfig) -> tuple[int, int]:
     return config.opens_at, config.closes_at - PHASES_AFTER_JOIN * config.phase_s
 
 
-def _subset(task: Task, plan: RoundPlan, random_hex: Callable[[int], str]) -> dict[str, Any]:
-    """Rand-k: how many coordinates, and the seed that draws them."""
-    if not 0 < plan.coordinates < padded(task.width):
-        return {}
-    return {"subset_k": plan.coordinates, "subset_seed": random_hex(32)}
-
-
-def group_config(
+def next_identity(
     task: Task,
     plan: RoundPlan,
     *,
-    g_max: int,
-    min_sum: int,
     round_id: int,
     model_version: int,
     model_digest: str,
     now: int,
     random_hex: Callable[[int], str] = secrets.token_hex,
+) -> RoundIdentity:
+    """The identity of the round that follows now: its times by the plan, its seeds fresh.
+
+    `random_hex`: so many random bytes, in hex.
+    """
+    is_subset = 0 < plan.coordinates < padded(task.width)
+    if task.mode is Mode.SECAGG:
+        opens_at = now + plan.lead_s
+        closes_at = opens_at + plan.join_s + PHASES_AFTER_JOIN * plan.phase_s
+    else:
+        opens_at, closes_at = now, now + plan.seconds
+    return RoundIdentity(
+        round_id=round_id,
+        model_version=model_version,
+        model_digest=model_digest,
+        opens_at=opens_at,
+        closes_at=closes_at,
+        rotation_seed=random_hex(SEED_BYTES),
+        subset_k=plan.coordinates if is_subset else 0,
+        subset_seed=random_hex(SEED_BYTES) if is_subset else "",
+    )
+
+
+def group_config(
+    task: Task, plan: RoundPlan, identity: RoundIdentity, *, g_max: int, min_sum: int
 ) -> RoundConfig:
-    """The configuration of a round of secure aggregation announced now.
+    """The configuration of a round of secure aggregation.
 
     Raises OperatorActionError PRICE_TOO_LOW, GROUP_PLAN.
     """
-    opens_at = now + plan.lead_s
     return plan_secagg(
         task,
+        identity,
         rho_units_per_round=rho_units_per_round(plan),
         g_max=g_max,
         min_group=plan.min_group,
         min_sum=min_sum,
         gamma_milli=plan.gamma_milli,
         phase_s=plan.phase_s,
-        rotation_seed=random_hex(32),
-        **_subset(task, plan, random_hex),
-        round_id=round_id,
-        model_version=model_version,
-        model_digest=model_digest,
-        opens_at=opens_at,
-        closes_at=opens_at + plan.join_s + PHASES_AFTER_JOIN * plan.phase_s,
     )
 
 
-def next_config(
-    task: Task,
-    plan: RoundPlan,
-    *,
-    round_id: int,
-    model_version: int,
-    model_digest: str,
-    now: int,
-    random_hex: Callable[[int], str] = secrets.token_hex,
-) -> RoundConfig:
-    """The configuration of the next local round.
+def local_config(task: Task, plan: RoundPlan, identity: RoundIdentity) -> RoundConfig:
+    """The configuration of a local round.
 
-    Raises OperatorActionError PRICE_TOO_LOW or PRICE_TOO_HIGH.
+    Raises OperatorActionError PRICE_TOO_LOW.
     """
-    return plan_local(
-        task,
-        rho_units_per_round=rho_units_per_round(plan),
-        rotation_seed=random_hex(32),
-        **_subset(task, plan, random_hex),
-        round_id=round_id,
-        model_version=model_version,
-        model_digest=model_digest,
-        opens_at=now,
-        closes_at=now + plan.seconds,
-    )
+    return plan_local(task, identity, rho_units_per_round=rho_units_per_round(plan))

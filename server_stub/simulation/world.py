@@ -8,7 +8,8 @@ its sum is handed in: by the machines or by the arithmetic alone.
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from agent.detector.schema import SCHEMA
 from agent.errors import PeerError, UserActionError
 from agent.privacy import codec
 from agent.privacy.budget import Allowed, Budget, decide
-from agent.privacy.plan import padded, plan_secagg
+from agent.privacy.plan import RoundIdentity, padded, plan_secagg
 from agent.privacy.policy import DeviceLimits
 from agent.privacy.zcdp import UNITS_PER_RHO, rho_for_epsilon, rho_units
 from agent.protocol.messages import Mode, RoundConfig, Task
@@ -34,6 +35,8 @@ PERIOD_DAYS = 365
 EXPECTED_SHARE = 0.9
 """The smallest sum is this share of the survivors that the drop-out leaves on average."""
 ROUND_S = 3600
+MODEL_DIGEST = sha256(b"simulation").hexdigest()
+"""Models are not files here: one digest stands for all of them."""
 ANY = "any"
 
 
@@ -95,18 +98,31 @@ def planned(options: Options, recipe: Recipe) -> tuple[RoundConfig, DeviceLimits
         clip_milli=recipe.clip_milli(options.rounds),
         min_rows=1,
     )
+    identity = round_identity(1, options.coordinates or 0, np.random.default_rng(options.seed))
     config = plan_secagg(
         task,
+        identity,
         rho_units_per_round=price,
         g_max=largest,
         min_group=smallest,
         min_sum=min_sum,
         gamma_milli=limits.gamma_milli,
-        subset_k=options.coordinates or 0,
-        subset_seed="00" * 32 if options.coordinates else "",
-        closes_at=ROUND_S,
     )
     return config, limits, task
+
+
+def round_identity(number: int, coordinates: int, draw: np.random.Generator) -> RoundIdentity:
+    """Of round `number`, one hour long; its seeds come from `draw`."""
+    return RoundIdentity(
+        round_id=number,
+        model_version=number,
+        model_digest=MODEL_DIGEST,
+        opens_at=number * ROUND_S,
+        closes_at=(number + 1) * ROUND_S,
+        rotation_seed=draw.bytes(32).hex(),
+        subset_k=coordinates,
+        subset_seed=draw.bytes(32).hex() if coordinates else "",
+    )
 
 
 @dataclass
@@ -131,15 +147,8 @@ class World:
 
     def hold(self, number: int, judged: Callable[[], Metrics]) -> Round:
         """One round."""
-        config = replace(
-            self.config,
-            round_id=number,
-            model_version=number,
-            rotation_seed=self.draw.bytes(32).hex(),
-            subset_seed=self.draw.bytes(32).hex() if self.config.subset_k else "",
-            opens_at=number * ROUND_S,
-            closes_at=(number + 1) * ROUND_S,
-        )
+        identity = round_identity(number, self.config.subset_k, self.draw)
+        config = replace(self.config, **asdict(identity))
         price, now = rho_units(config), config.opens_at
         willing = [
             device

@@ -31,6 +31,7 @@ from tests.bench.harness import CannotMeasure, Figure, bench, median_s
 from tests.bench.process import usage
 from tests.e2e.test_kill import Scene
 from tests.fakes.aggregator import TASK
+from tests.fakes.rounds import round_identity
 
 LAUNCHERS = sorted(Path(setuptools.__file__).parent.glob("*.exe"))
 FILES = 300
@@ -77,7 +78,7 @@ def jobs() -> Iterator[Figure]:
         made.rows[:ROWS].astype("<u8").tobytes(),
         made.labels[:ROWS].astype(np.uint8).tobytes(),
     )
-    config = plan_local(TASK, rho_units_per_round=2**40 // 200)
+    config = plan_local(TASK, round_identity(), rho_units_per_round=2**40 // 200)
     with tempfile.TemporaryDirectory() as name:
         worker, scratch, key = (
             ProcessWorker(Path(name)),

@@ -14,6 +14,7 @@ from agent.protocol.stream import Stream
 from tests.bench.harness import Figure, bench, median_s
 from tests.bench.peer import ask
 from tests.fakes.exact_gaussian import ExactGaussian
+from tests.fakes.rounds import round_identity
 
 COUNT = 1_000_000
 
@@ -56,7 +57,9 @@ def tables():
 def codec():
     for size, d in (("d10k", 10_000), ("d100k", 100_000), ("d1m", 1_000_000)):
         task = Task("task", "schema", "logistic", d, Mode.LOCAL, 10, 100, 1000, 1)
-        config = plan_local(task, rho_units_per_round=rho_for_epsilon(8.0, 1e-5) // 10)
+        config = plan_local(
+            task, round_identity(), rho_units_per_round=rho_for_epsilon(8.0, 1e-5) // 10
+        )
         vector = np.random.default_rng(1).normal(size=d)
         words = encode_update(vector, config, os.urandom(32))
         plain = median_s(lambda vector=vector: vector + vector, 5) * 1e3

@@ -29,6 +29,7 @@ from server_stub.secagg.group import JoinPhase
 from server_stub.secagg.unmasking import Opening, unmask
 from tests.bench.harness import Figure, bench, median_s
 from tests.bench.peer import ask
+from tests.fakes.rounds import round_identity
 from tests.fakes.secagg import Fleet
 
 SIZES = {"d10k": 10_000, "d100k": 100_000, "d1m": 1_000_000}
@@ -49,15 +50,15 @@ def flower(name: str, d: int) -> tuple[float, str]:
 
 def config_for(n: int, d: int, survivors: int) -> RoundConfig:
     task = Task("task", "schema", "logistic", d, Mode.SECAGG, 10, 100, 1000, 1)
-    config = plan_secagg(
+    return plan_secagg(
         task,
+        round_identity(closes_at=3600),
         rho_units_per_round=rho_for_epsilon(1.0, 1e-5) // 10,
         g_max=n,
         min_sum=survivors,
         min_group=min(32, n),
         phase_s=60,
     )
-    return RoundConfig.from_json({**config.to_json(), "closes_at": 3600})
 
 
 @dataclass

@@ -25,6 +25,7 @@ from agent.protocol.messages import Mode, RoundConfig, Task
 from agent.protocol.signing import Context, public_hex, sign
 from agent.transport.statements import ModelDownload, Offer, Receipt, Registration
 from tests.fakes.ca import TestAuthority
+from tests.fakes.rounds import round_identity
 
 TASK = Task("demo-task", "pehdr29/fixed-v1", "logistic", 116, Mode.LOCAL, 20, 100, 1000, 10)
 
@@ -65,12 +66,14 @@ class FakeAggregator:
 
         return plan_local(
             self.task,
+            round_identity(
+                round_id=round_id,
+                model_version=self.version,
+                model_digest=self.digest,
+                opens_at=self.clock.now() - 10,
+                closes_at=self.clock.now() + 3600,
+            ),
             rho_units_per_round=2**40 // 200,
-            round_id=round_id,
-            model_version=self.version,
-            model_digest=self.digest,
-            opens_at=self.clock.now() - 10,
-            closes_at=self.clock.now() + 3600,
         )
 
     def publish(self, version, weights):

@@ -18,6 +18,7 @@ from agent.transport.statements import Offer
 from server_stub.ca.certificates import revocation_list
 from server_stub.secagg.group import JoinPhase
 from tests.fakes.aggregator import FakeAggregator, FakeClient
+from tests.fakes.rounds import round_identity
 
 LIMITS = DeviceLimits(min_group=3, min_sum=2, gamma_milli=0)
 EMPTY_POLLS = 150
@@ -57,12 +58,14 @@ class FakeGroupAggregator(FakeAggregator):
         self.task = replace(self.task, mode=Mode.SECAGG)
         return plan_secagg(
             self.task,
+            round_identity(
+                round_id=round_id,
+                model_version=self.version,
+                model_digest=self.digest,
+                opens_at=self.clock.now() - 10,
+                closes_at=self.clock.now() + 3600,
+            ),
             rho_units_per_round=2**40 // 200,
-            round_id=round_id,
-            model_version=self.version,
-            model_digest=self.digest,
-            opens_at=self.clock.now() - 10,
-            closes_at=self.clock.now() + 3600,
             **self.options,
         )
 

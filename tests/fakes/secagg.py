@@ -28,6 +28,7 @@ from agent.protocol.states import DeviceState
 from agent.secagg.client import SecaggClient
 from server_stub.secagg.group import GroupRound, JoinPhase
 from tests.fakes.ca import TestAuthority, now
+from tests.fakes.rounds import round_identity
 
 KINDS = ("shares", "masked", "consistency", "unmask")
 
@@ -44,16 +45,13 @@ def plan(n, *, min_sum=None, gamma_milli=0, d=8, g_max=None, **fields) -> RoundC
     task = Task("task", "schema", "logistic", d, Mode.SECAGG, 10, 100, 1000, 1)
     config = plan_secagg(
         task,
+        round_identity(round_id=7, model_version=3, closes_at=1000),
         rho_units_per_round=2**36,
         g_max=g_max or n,
         min_group=min(n, 3),
         min_sum=min_sum or min(n, 3),
         gamma_milli=gamma_milli,
         phase_s=10,
-        round_id=7,
-        model_version=3,
-        model_digest="ab" * 32,
-        closes_at=1000,
     )
     return replace(config, **fields)
 

@@ -17,13 +17,14 @@ from agent.privacy.zcdp import sent_words
 from agent.protocol.messages import Mode, Task
 from agent.protocol.packing import pack
 from agent.protocol.stream import Stream
+from tests.fakes.rounds import round_identity
 
 
-def make(d=116, mode=Mode.LOCAL, rho=2**38, **options):
+def make(d=116, mode=Mode.LOCAL, rho=2**38, *, identity=None, **sizes):
     task = Task("t", "s", "logistic", d, mode, 10, 100, 1000, 1)
     if mode is Mode.LOCAL:
-        return plan_local(task, rho_units_per_round=rho, rotation_seed="5a" * 32, **options)
-    return plan_secagg(task, rho_units_per_round=rho, rotation_seed="5a" * 32, **options)
+        return plan_local(task, identity or round_identity(), rho_units_per_round=rho)
+    return plan_secagg(task, identity or round_identity(), rho_units_per_round=rho, **sizes)
 
 
 @given(st.integers(1, 300), st.integers(-300, 300), st.integers(0, 2**32))
@@ -95,7 +96,7 @@ def test_local_updates_add_up_in_any_number():
 def test_a_shared_subset_is_unbiased_and_smaller():
     errors = np.zeros(200)
     for draw in range(300):
-        config = make(200, subset_k=64, subset_seed=f"{draw:064x}")
+        config = make(200, identity=round_identity(subset_k=64, subset_seed=f"{draw:064x}"))
         assert len(codec.subset(config)) == 64
         words = codec.encode_update(np.ones(200) / 200**0.5, config, os.urandom(32))
         assert words.shape == (64,)

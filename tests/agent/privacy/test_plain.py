@@ -14,6 +14,7 @@ from agent.privacy.plan import plan_local
 from agent.protocol import envelope
 from agent.protocol.messages import Mode, Task
 from server_stub.rounds.update_checks import check_update
+from tests.fakes.rounds import round_identity
 
 
 @given(st.integers(1, 300), st.integers(0, 2**32), st.integers(-200, 200), st.data())
@@ -62,7 +63,9 @@ def test_nothing_to_send_is_sent_as_zeros():
 
 def test_p6_no_round_takes_it():
     config = plan_local(
-        Task("t", "s", "logistic", 5, Mode.LOCAL, 10, 100, 1000, 1), rho_units_per_round=2**36
+        Task("t", "s", "logistic", 5, Mode.LOCAL, 10, 100, 1000, 1),
+        round_identity(),
+        rho_units_per_round=2**36,
     )
     body, _ = plain.compress(np.ones(5), np.zeros(5), 2)
     with pytest.raises(PeerError):

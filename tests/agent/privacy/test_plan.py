@@ -15,6 +15,7 @@ from agent.privacy.policy import DeviceLimits, check_config
 from agent.privacy.zcdp import rho_for_epsilon, rho_units
 from agent.protocol.limits import MAX_NOISE_UNITS, MIN_NOISE_UNITS
 from agent.protocol.messages import Mode, RoundConfig, Task
+from tests.fakes.rounds import round_identity
 
 ANY = DeviceLimits(min_group=2, min_sum=2, gamma_milli=0, max_rho_units=2**60)
 
@@ -39,10 +40,16 @@ def test_a_plan_is_acceptable_and_within_its_price(
     min_sum = max(2, gamma_milli * g_max // 1000 + 1, g_max * 3 // 5)
     try:
         plans = [
-            (plan_local(task(d, Mode.LOCAL, clip_milli), rho_units_per_round=price), Mode.LOCAL),
+            (
+                plan_local(
+                    task(d, Mode.LOCAL, clip_milli), round_identity(), rho_units_per_round=price
+                ),
+                Mode.LOCAL,
+            ),
             (
                 plan_secagg(
                     task(d, Mode.SECAGG, clip_milli),
+                    round_identity(),
                     rho_units_per_round=price,
                     g_max=g_max,
                     min_group=min_sum,
@@ -75,6 +82,7 @@ def test_padding(d, wide):
 def test_a_vector_of_ten_thousand_is_sent_in_less_than_27_kilobytes():
     config = plan_secagg(
         task(10_000, Mode.SECAGG),
+        round_identity(),
         rho_units_per_round=rho_for_epsilon(1, 1e-5) // 10,
         g_max=100,
         min_sum=80,
@@ -85,10 +93,16 @@ def test_a_vector_of_ten_thousand_is_sent_in_less_than_27_kilobytes():
 
 def test_impossible_plans_are_named():
     with pytest.raises(OperatorActionError) as raised:
-        plan_local(task(100_000, Mode.LOCAL), rho_units_per_round=100)
+        plan_local(task(100_000, Mode.LOCAL), round_identity(), rho_units_per_round=100)
     assert raised.value.code == "PRICE_TOO_LOW"
     with pytest.raises(OperatorActionError) as raised:
-        plan_secagg(task(10, Mode.SECAGG), rho_units_per_round=2**30, g_max=200, min_sum=40)
+        plan_secagg(
+            task(10, Mode.SECAGG),
+            round_identity(),
+            rho_units_per_round=2**30,
+            g_max=200,
+            min_sum=40,
+        )
     assert raised.value.code == "GROUP_PLAN"
 
 

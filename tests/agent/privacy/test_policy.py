@@ -8,11 +8,14 @@ from agent.errors import PeerError
 from agent.privacy.plan import plan_local, plan_secagg
 from agent.privacy.policy import DeviceLimits, check_config
 from agent.protocol.messages import Mode, Task
+from tests.fakes.rounds import round_identity
 
 GROUP = Task("t", "s", "logistic", 116, Mode.SECAGG, 10, 100, 1000, 1)
 LOCAL = replace(GROUP, mode=Mode.LOCAL)
-SECAGG_CONFIG = plan_secagg(GROUP, rho_units_per_round=2**40 // 500, g_max=100, min_sum=60)
-LOCAL_CONFIG = plan_local(LOCAL, rho_units_per_round=2**40 // 500)
+SECAGG_CONFIG = plan_secagg(
+    GROUP, round_identity(), rho_units_per_round=2**40 // 500, g_max=100, min_sum=60
+)
+LOCAL_CONFIG = plan_local(LOCAL, round_identity(), rho_units_per_round=2**40 // 500)
 
 BREACHES = {
     "ROUND_OTHER_TASK": {"task_id": "other"},
@@ -60,7 +63,11 @@ def test_p3_what_was_planned_is_accepted():
     check_config(SECAGG_CONFIG, GROUP, DeviceLimits())
     check_config(LOCAL_CONFIG, LOCAL, DeviceLimits())
     check_config(
-        plan_local(LOCAL, rho_units_per_round=2**34, subset_k=50, subset_seed="ab" * 32),
+        plan_local(
+            LOCAL,
+            round_identity(subset_k=50, subset_seed="ab" * 32),
+            rho_units_per_round=2**34,
+        ),
         LOCAL,
         DeviceLimits(),
     )

@@ -10,9 +10,10 @@ from agent.privacy.plan import plan_local, plan_secagg
 from agent.privacy.seal import seal, seal_local
 from agent.protocol.envelope import decode
 from agent.protocol.messages import Mode, Task
+from tests.fakes.rounds import round_identity
 
 TASK = Task("t", "s", "logistic", 116, Mode.LOCAL, 10, 100, 1000, 1)
-CONFIG = plan_local(TASK, rho_units_per_round=2**38)
+CONFIG = plan_local(TASK, round_identity(), rho_units_per_round=2**38)
 
 
 def test_it_is_bound_to_round_and_attempt():
@@ -41,7 +42,7 @@ def test_p7_each_seal_has_fresh_noise():
 
 def test_words_for_a_sum_are_of_another_kind():
     task = Task("t", "s", "logistic", 116, Mode.SECAGG, 10, 100, 1000, 1)
-    config = plan_secagg(task, rho_units_per_round=2**32, g_max=40, min_sum=20)
+    config = plan_secagg(task, round_identity(), rho_units_per_round=2**32, g_max=40, min_sum=20)
     assert decode(seal(np.ones(116), config, "00")).header["kind"] == "sealed-words"
     with pytest.raises(ValueError, match="local"):
         seal_local(np.ones(116), config, "00")

@@ -15,13 +15,16 @@ from agent.privacy.plan import plan_secagg
 from agent.privacy.policy import DeviceLimits, check_config
 from agent.privacy.zcdp import rho_units
 from agent.protocol.messages import Mode, Task
+from tests.fakes.rounds import round_identity
 
 TASK = Task("t", "s", "logistic", 20, Mode.SECAGG, 10, 100, 1000, min_rows=5, weight_cap=50)
 PLAIN = replace(TASK, weight_cap=0)
 
 
 def plan(task, price=2**40 // 300):
-    return plan_secagg(task, rho_units_per_round=price, g_max=40, min_sum=32, min_group=32)
+    return plan_secagg(
+        task, round_identity(), rho_units_per_round=price, g_max=40, min_sum=32, min_group=32
+    )
 
 
 def test_off_by_default_and_then_nothing_changes():

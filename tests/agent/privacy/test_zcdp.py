@@ -13,6 +13,7 @@ from agent.privacy.budget import Budget, Refused, decide
 from agent.privacy.plan import plan_local, plan_secagg
 from agent.privacy.zcdp import RHO_UNIT, epsilon, rho_for_epsilon, rho_local_units, rho_units
 from agent.protocol.messages import Mode, Task
+from tests.fakes.rounds import round_identity
 
 DELTA = 1e-5
 LOCAL = Task("t", "s", "logistic", 116, Mode.LOCAL, 10, 100, 1000, 1)
@@ -113,9 +114,16 @@ def test_p5_the_ledger_never_undercharges(rounds):
     for price, local in rounds:
         asked = price * 2**40 // 100_000
         config = (
-            plan_local(LOCAL, rho_units_per_round=asked)
+            plan_local(LOCAL, round_identity(), rho_units_per_round=asked)
             if local
-            else plan_secagg(GROUP, rho_units_per_round=asked, g_max=40, min_group=32, min_sum=24)
+            else plan_secagg(
+                GROUP,
+                round_identity(),
+                rho_units_per_round=asked,
+                g_max=40,
+                min_group=32,
+                min_sum=24,
+            )
         )
         honest = config.min_sum - config.colluders
         z = math.sqrt(config.noise_var * honest / config.sensitivity_sq)
@@ -145,11 +153,12 @@ def test_p5_no_adaptive_sequence_of_rounds_spends_more_than_the_budget_by_dp_acc
         left = budget.rho_units - sum(units for _, units in paid)
         asked = max(left * share // 200, 2**40 // 10**5)
         subset = {"subset_k": 128 >> halvings, "subset_seed": "5a" * 32} if halvings else {}
+        identity = round_identity(**subset)
         config = (
-            plan_local(LOCAL, rho_units_per_round=asked, **subset)
+            plan_local(LOCAL, identity, rho_units_per_round=asked)
             if local
             else plan_secagg(
-                GROUP, rho_units_per_round=asked, g_max=40, min_group=32, min_sum=24, **subset
+                GROUP, identity, rho_units_per_round=asked, g_max=40, min_group=32, min_sum=24
             )
         )
         if isinstance(decide(budget, paid, len(paid), rho_units(config)), Refused):
@@ -164,9 +173,11 @@ def test_p5_no_adaptive_sequence_of_rounds_spends_more_than_the_budget_by_dp_acc
 
 
 def test_local_price_is_never_below_the_price_in_a_sum():
-    config = plan_secagg(GROUP, rho_units_per_round=2**40 // 1000, g_max=100, min_sum=60)
+    config = plan_secagg(
+        GROUP, round_identity(), rho_units_per_round=2**40 // 1000, g_max=100, min_sum=60
+    )
     assert rho_local_units(config) == pytest.approx(40 * rho_units(config), rel=1e-3)
-    local = plan_local(LOCAL, rho_units_per_round=2**40 // 1000)
+    local = plan_local(LOCAL, round_identity(), rho_units_per_round=2**40 // 1000)
     assert rho_local_units(local) == rho_units(local)
 
 

@@ -4,16 +4,18 @@ from agent.privacy.policy import DeviceLimits, check_config
 from agent.protocol import codec
 from server_stub.config.settings import default_task, min_group_settings
 from server_stub.rounds.join_window import ReadyPool, enough, grouping, poll_s
-from server_stub.rounds.lifecycle import RoundPlan, group_config, joining
+from server_stub.rounds.lifecycle import RoundPlan, group_config, joining, next_identity
 
 PRODUCT = RoundPlan()
 
 
 def config_for(expected, plan=PRODUCT):
     planned = grouping(expected, plan)
-    facts = {"round_id": 1, "model_version": 1, "model_digest": "ab" * 32, "now": 1000}
+    identity = next_identity(
+        default_task(), plan, round_id=1, model_version=1, model_digest="ab" * 32, now=1000
+    )
     return planned, group_config(
-        default_task(), plan, g_max=planned.g_max, min_sum=planned.min_sum, **facts
+        default_task(), plan, identity, g_max=planned.g_max, min_sum=planned.min_sum
     )
 
 

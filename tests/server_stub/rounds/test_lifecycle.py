@@ -16,8 +16,10 @@ from server_stub.rounds.lifecycle import (
     after,
     due,
     group_config,
-    next_config,
+    local_config,
+    next_identity,
 )
+from tests.fakes.rounds import round_identity
 
 
 @pytest.mark.parametrize(("state", "event"), list(product(State, Event)))
@@ -55,14 +57,11 @@ def test_the_planned_rounds_cost_no_more_than_the_period_allows_and_devices_acce
     epsilon_milli,
 ):
     plan = RoundPlan(planned=8, epsilon_milli=epsilon_milli)
-    config = next_config(
-        default_task(Mode.LOCAL),
-        plan,
-        round_id=3,
-        model_version=1,
-        model_digest="ab" * 32,
-        now=1000,
+    task = default_task(Mode.LOCAL)
+    identity = next_identity(
+        task, plan, round_id=3, model_version=1, model_digest="ab" * 32, now=1000
     )
+    config = local_config(task, plan, identity)
     assert epsilon(8 * rho_units(config), 1e-5) <= epsilon_milli / 1000
     assert epsilon(9 * rho_units(config), 1e-5) > epsilon_milli / 1000 * 0.98
     check_config(config, default_task(Mode.LOCAL), DeviceLimits())
@@ -72,41 +71,35 @@ def test_the_planned_rounds_cost_no_more_than_the_period_allows_and_devices_acce
 def test_a_price_for_which_the_grid_has_no_room_is_the_operators_to_mend():
     plan = RoundPlan(epsilon_milli=1, planned=100_000)
     with pytest.raises(OperatorActionError) as caught:
-        next_config(
-            default_task(Mode.LOCAL),
-            plan,
-            round_id=1,
-            model_version=1,
-            model_digest="ab" * 32,
-            now=0,
-        )
+        local_config(default_task(Mode.LOCAL), plan, round_identity())
     assert caught.value.code == "PRICE_TOO_LOW"
 
 
 @pytest.mark.parametrize("mode", [Mode.LOCAL, Mode.SECAGG])
 def test_a_subset_of_coordinates_is_drawn_for_each_round_and_accepted_by_devices(mode):
-    plan, task, seeds = (
-        RoundPlan(coordinates=40),
-        default_task(mode),
-        iter(f"{number:064x}" for number in range(100)),
-    )
-    told = {
-        "model_version": 1,
-        "model_digest": "ab" * 32,
-        "now": 0,
-        "random_hex": lambda _: next(seeds),
-    }
+    task, seeds = default_task(mode), iter(f"{number:064x}" for number in range(100))
 
-    def made(number, plan=plan):
+    def config_of(number, coordinates):
+        plan = RoundPlan(coordinates=coordinates)
+        identity = next_identity(
+            task,
+            plan,
+            round_id=number,
+            model_version=1,
+            model_digest="ab" * 32,
+            now=0,
+            random_hex=lambda _: next(seeds),
+        )
         if mode is Mode.LOCAL:
-            return next_config(task, plan, round_id=number, **told)
-        return group_config(task, plan, g_max=40, min_sum=30, round_id=number, **told)
+            return local_config(task, plan, identity)
+        return group_config(task, plan, identity, g_max=40, min_sum=30)
 
-    one, other = made(1), made(2)
+    one, other = config_of(1, 40), config_of(2, 40)
     for config in (one, other):
         check_config(RoundConfig.from_json(config.to_json()), task, DeviceLimits())
         assert config.subset_k == 40
     assert len({one.subset_seed, other.subset_seed, one.rotation_seed, other.rotation_seed}) == 4
     assert subset(one).tolist() != subset(other).tolist()
     for all_of_them in (0, 128, 5000):
-        assert made(3, RoundPlan(coordinates=all_of_them)).subset_k == 0
+        config = config_of(3, all_of_them)
+        assert (config.subset_k, config.subset_seed) == (0, "")

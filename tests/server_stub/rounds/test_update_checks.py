@@ -10,16 +10,15 @@ from agent.protocol.envelope import Envelope, decode
 from agent.protocol.messages import Mode
 from server_stub.aggregation.mean import mean_update
 from server_stub.config.settings import default_task
-from server_stub.rounds.lifecycle import RoundPlan, next_config
+from server_stub.rounds.lifecycle import RoundPlan, local_config
 from server_stub.rounds.update_checks import check_update, max_update_bytes, named_round
+from tests.fakes.rounds import round_identity
 
 
 @pytest.fixture(scope="module")
 def config():
     plan = RoundPlan(epsilon_milli=8000, planned=8)
-    return next_config(
-        default_task(Mode.LOCAL), plan, round_id=7, model_version=1, model_digest="ab" * 32, now=0
-    )
+    return local_config(default_task(Mode.LOCAL), plan, round_identity(round_id=7))
 
 
 def test_an_honest_update_passes_and_fits(config):
