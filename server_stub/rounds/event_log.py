@@ -9,12 +9,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from agent.errors import PeerError
 from agent.protocol.messages import RoundConfig
 from agent.protocol.revocations import read_revocations
 from agent.protocol.states import GroupState
 from server_stub.rounds.lifecycle import joining
-from server_stub.secagg.group import GroupRound, GroupSum, JoinPhase
+from server_stub.secagg.group import GroupRound
+from server_stub.secagg.join_phase import JoinPhase
+from server_stub.secagg.opening import GroupSum
+from server_stub.secagg.refusals import not_in_group, round_closed
 
 PHASES = ("advertise", "shares", "masked", "consistency", "unmask", "leave")
 """What devices say."""
@@ -119,11 +121,9 @@ class ReplayableRound:
         if device_id in self.left_out:
             if kind == "leave":
                 return []
-            raise PeerError(
-                "ROUND_CLOSED", "This device is in no group.", "Take part in a later round."
-            )
+            raise round_closed("This device is in no group.")
         group = self._group(device_id)
-        is_new = group.state not in ENDED and not group.holds(kind, device_id)
+        is_new = group.state not in ENDED and not group.has_received(kind, device_id)
         group.receive(kind, device_id, body)
         return [entry] if is_new else []
 
@@ -175,14 +175,10 @@ class ReplayableRound:
         """
         if self.groups is None:
             if device_id not in self._join.devices:
-                raise PeerError(
-                    "NOT_IN_GROUP", "This device has not advertised.", "Nothing was changed."
-                )
+                raise not_in_group("This device has not advertised.")
             return None
         if device_id in self.left_out:
-            raise PeerError(
-                "ROUND_CLOSED", "This device is in no group.", "Take part in a later round."
-            )
+            raise round_closed("This device is in no group.")
         return self._group(device_id).inbox(after, device_id)
 
     def record(self) -> dict[str, Any]:
@@ -200,9 +196,7 @@ class ReplayableRound:
 
     def _group(self, device_id: str) -> GroupRound:
         if self.groups is None or device_id not in self._group_of:
-            raise PeerError(
-                "NOT_IN_GROUP", "This device is in no group of the round.", "Nothing was changed."
-            )
+            raise not_in_group("This device is in no group of this round.")
         return self.groups[self._group_of[device_id]]
 
     def _play(self, entry: RoundEvent) -> None:
@@ -239,7 +233,7 @@ def _group_record(group: GroupRound, config: RoundConfig) -> dict[str, Any]:
         "signed": counts["signed"],
         "unmasked": counts["unmasked"],
         "state": group.state.value,
-        "threshold": group.threshold,
+        "threshold": group.drawn.threshold,
         "m": config.min_sum,
         "c": config.colluders,
         "noise_sd_units_planned": round((survivors * config.noise_var) ** 0.5, 3),

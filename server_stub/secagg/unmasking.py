@@ -1,12 +1,12 @@
-"""Opens a group's sum: puts secrets together from shares, takes the masks off, and names whoever
-dealt a false secret.
+"""Removes the masks from a group's sum: recombines secrets from shares, expands the masks, and
+identifies a device that dealt a false secret.
 
-1. For who is in the sum, the self-mask secret; for who dealt shares but is not in it, the masking
-   key. Never both for one device.
-2. A secret must match what its dealer published (digest of the self-mask secret, public masking
-   key); otherwise the dealer is to blame.
-3. Expanding the left-over masks is most of the work where vectors are long; the cipher and the
-   additions run outside of Python's lock, so stretches of the vector are done side by side.
+1. For a device in the sum, the self-mask secret is recombined; for one that dealt shares but
+   dropped out, the masking key. Never both for one device.
+2. A secret must match what its dealer published (the digest of the self-mask secret, the public
+   masking key); otherwise the dealer is to blame.
+3. With long vectors most of the time goes into expanding masks. The cipher and the additions
+   release Python's lock, so threads work on separate stretches of the vector.
 """
 
 import os
@@ -22,13 +22,13 @@ from agent.protocol.keys import pair_key, self_key, self_secret_digest
 from agent.protocol.masking import CHUNK_WORDS, apply
 from agent.protocol.sharing import Combiner
 
-ALONE_BELOW_WORDS = 1 << 16
+SINGLE_THREAD_BELOW_WORDS = 1 << 16
 """A shorter vector is not worth a second thread."""
-MOST_THREADS = 8
+MAX_THREADS = 8
 
 
-class FalseDealer(Exception):
-    """A dealer's shares, all as committed, do not make the secret that it published."""
+class FalseDealerError(Exception):
+    """A dealer's shares match their commitments but not the secret that it published."""
 
     def __init__(self, dealer: int) -> None:
         super().__init__(f"dealer {dealer}")
@@ -37,7 +37,7 @@ class FalseDealer(Exception):
 
 @dataclass(frozen=True)
 class Opening:
-    """What is needed beside the shares. Devices go by their numbers in the roster."""
+    """What unmasking needs besides the shares. Devices go by their number in the roster."""
 
     context: bytes
     """ctx_group."""
@@ -52,9 +52,10 @@ class Opening:
 def unmask(
     words: NDArray[np.uint32], opening: Opening, shares: Mapping[int, Mapping[int, bytes]]
 ) -> None:
-    """Take all masks off the sum of the survivors' words, in place.
+    """Remove all masks from the sum of the survivors' words, in place.
 
-    `shares`: by giver, then by dealer; each giver has one for every dealer. Raises FalseDealer.
+    `shares`: by giver, then by dealer; every giver has one for every dealer. Raises
+    FalseDealerError.
     """
     givers = sorted(shares)
     combiner = Combiner(givers)
@@ -68,24 +69,24 @@ def unmask(
         try:
             secret = combiner.combine([shares[giver][dealer] for giver in givers])
         except ValueError as error:
-            raise FalseDealer(dealer) from error
+            raise FalseDealerError(dealer) from error
         if dealer in opening.survivors:
             if self_secret_digest(opening.context, secret) != opening.self_digests[dealer]:
-                raise FalseDealer(dealer)
+                raise FalseDealerError(dealer)
             subtract.append(self_key(secret, opening.context, dealer))
         else:
-            above, below = _left_over(dealer, secret, opening, public)
-            # A survivor numbered below the missing device added the mask between them; one above
-            # subtracted it.
+            above, below = left_over_keys(dealer, secret, opening, public)
+            # A survivor with a lower number than the missing device added the mask that they
+            # share; one with a higher number subtracted it.
             subtract += below
             add += above
-    _applied(words, add, subtract)
+    _apply_in_threads(words, add, subtract)
 
 
-def _applied(words: NDArray[np.uint32], add: list[bytes], subtract: list[bytes]) -> None:
-    """`apply`, in stretches of whole chunks."""
-    threads = min(MOST_THREADS, os.cpu_count() or 1)
-    if len(words) < ALONE_BELOW_WORDS or threads == 1:
+def _apply_in_threads(words: NDArray[np.uint32], add: list[bytes], subtract: list[bytes]) -> None:
+    """`apply`, with each thread on its own stretch of whole chunks."""
+    threads = min(MAX_THREADS, os.cpu_count() or 1)
+    if len(words) < SINGLE_THREAD_BELOW_WORDS or threads == 1:
         apply(words, add, subtract)
         return
     stretch = -(-len(words) // (threads * CHUNK_WORDS)) * CHUNK_WORDS
@@ -98,13 +99,17 @@ def _applied(words: NDArray[np.uint32], add: list[bytes], subtract: list[bytes])
         )
 
 
-def _left_over(
+def left_over_keys(
     missing: int, secret: bytes, opening: Opening, public: Mapping[int, X25519PublicKey]
 ) -> tuple[list[bytes], list[bytes]]:
-    """Keys of the pair masks between a missing device and the survivors above and below it."""
+    """Keys of the pair masks that a missing device left in the sum: those shared with survivors
+    that have a higher number, and with those that have a lower one.
+
+    Raises FalseDealerError when `secret` is not the device's masking key.
+    """
     private = X25519PrivateKey.from_private_bytes(secret)
     if private.public_key().public_bytes_raw() != opening.masking_keys[missing]:
-        raise FalseDealer(missing)
+        raise FalseDealerError(missing)
     above: list[bytes] = []
     below: list[bytes] = []
     for survivor, other in public.items():

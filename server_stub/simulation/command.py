@@ -27,7 +27,7 @@ from agent.protocol.packing import pack, packed_bytes
 from agent.protocol.states import GroupState
 from agent.secagg.client import SecaggClient
 from server_stub.ca import certificates
-from server_stub.secagg.group import JoinPhase
+from server_stub.secagg.join_phase import JoinPhase
 from server_stub.simulation import data
 from server_stub.simulation.attacks import Attack
 from server_stub.simulation.groups import BEFORE, PHASES, Opened, Outcome, Words, opened_directly

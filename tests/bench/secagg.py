@@ -25,7 +25,7 @@ from agent.protocol.keys import derive, self_secret_digest
 from agent.protocol.messages import Mode, RoundConfig, Task
 from agent.protocol.sharing import Combiner, split
 from agent.protocol.states import GroupState
-from server_stub.secagg.group import JoinPhase
+from server_stub.secagg.join_phase import JoinPhase
 from server_stub.secagg.unmasking import Opening, unmask
 from tests.bench.harness import Figure, bench, median_s
 from tests.bench.peer import ask

@@ -16,7 +16,7 @@ from agent.privacy.policy import DeviceLimits
 from agent.protocol.messages import Mode
 from agent.transport.statements import Offer
 from server_stub.ca.certificates import revocation_list
-from server_stub.secagg.group import JoinPhase
+from server_stub.secagg.join_phase import JoinPhase
 from tests.fakes.aggregator import FakeAggregator, FakeClient
 from tests.fakes.rounds import round_identity
 

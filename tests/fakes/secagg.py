@@ -26,7 +26,8 @@ from agent.protocol.packing import pack
 from agent.protocol.sharing import split
 from agent.protocol.states import DeviceState
 from agent.secagg.client import SecaggClient
-from server_stub.secagg.group import GroupRound, JoinPhase
+from server_stub.secagg.group import GroupRound
+from server_stub.secagg.join_phase import JoinPhase
 from tests.fakes.ca import TestAuthority, now
 from tests.fakes.rounds import round_identity
 

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from agent.errors import PeerError
 from agent.protocol.states import DeviceState, GroupState
-from server_stub.secagg.group import JoinPhase
+from server_stub.secagg.join_phase import JoinPhase
 from tests.fakes.secagg import Fleet, plan
 
 SIGNED = ("masked", "consistency", "unmask")

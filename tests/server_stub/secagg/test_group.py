@@ -10,6 +10,7 @@ import pytest
 from agent.errors import PeerError
 from agent.protocol import codec
 from agent.protocol.states import GroupState
+from server_stub.secagg.join_phase import JoinPhase
 from tests.fakes.secagg import KINDS, Fleet, plan
 
 
@@ -154,7 +155,7 @@ def test_a_giver_of_a_false_share_is_named_and_skipped():
     play_until(fleet, group, KINDS[:3])
     liar = fleet.peers[0]
     body = liar.client.unmask(group.inbox("consistency", liar.device_id))
-    context = group._context
+    context = group.drawn.context
     shares = list(codec.decode_unmask(body, context, 5))
     shares[3] = bytes(33)
     refused(
@@ -175,8 +176,10 @@ def test_a_dealer_of_a_false_secret_is_named_and_costs_its_group_alone():
     for peer in fleet.peers:
         body = peer.client.shares(group.inbox("advertise", peer.device_id))
         if peer is cheat:
-            dealing = codec.decode_dealing(body, group._context, 1, 4)
-            body = codec.encode_dealing(group._context, 1, codec.Dealing(bytes(32), dealing.to))
+            dealing = codec.decode_dealing(body, group.drawn.context, 1, 4)
+            body = codec.encode_dealing(
+                group.drawn.context, 1, codec.Dealing(bytes(32), dealing.to)
+            )
         group.receive("shares", peer.device_id, body)
     group.advance(0)
     play_until(fleet, group, KINDS[1:])
@@ -225,34 +228,10 @@ def test_groups_are_drawn_by_the_beacon_and_small_ones_left_out():
     assert join.close(5) is groups
 
 
-def test_too_few_advertisements_make_no_group():
-    fleet = Fleet(3)
-    join = fleet.join(fleet.peers[:2])
-    assert join.close(0) == []
-    assert len(join.left_out) == 2
-    refused(
-        "ROUND_CLOSED", join.advertise, fleet.peers[2].device_id, fleet.peers[2].client.advertise()
-    )
-
-
-def test_the_join_window_checks_who_advertises():
-    fleet = Fleet(3)
-    join = fleet.join(fleet.peers[:2])
-    body = fleet.peers[2].client.advertise()
-    refused("ROSTER_SIGNATURE", join.advertise, "urn:uuid:other", body)
-    join.advertise(fleet.peers[2].device_id, body)
-    join.advertise(fleet.peers[2].device_id, body)
-    twin = fleet.peer(2)
-    refused("ALREADY_CONTRIBUTED", join.advertise, twin.device_id, twin.client.advertise())
-    join.leave(fleet.peers[2].device_id, fleet.peers[2].client.leave("PAUSED"))
-    assert join.size == 2
-
-
 def test_p10_the_same_calls_make_the_same_group_again():
     """What a restart of the aggregator relies on: replay of the stored messages."""
     fleet = Fleet(5)
     advertised = [(peer.device_id, peer.client.advertise()) for peer in fleet.peers]
-    from server_stub.secagg.group import JoinPhase
 
     def fresh():
         join = JoinPhase(fleet.config, fleet.authority.pem, fleet.now)
@@ -270,7 +249,7 @@ def test_p10_the_same_calls_make_the_same_group_again():
             for message in said:
                 again.receive(*message) if isinstance(message, tuple) else again.advance(message)
             assert again.state is group.state
-            assert again.counts() == group.counts()
+            assert again.counts() == group.contributions.counts()
         at = 0 if group.advance(0) else group.deadline
         if at:
             group.advance(at)

@@ -10,13 +10,13 @@ from agent.protocol.keys import self_key, self_secret_digest
 from agent.protocol.masking import apply
 from agent.protocol.sharing import split
 from server_stub.secagg import unmasking
-from server_stub.secagg.unmasking import FalseDealer, Opening
+from server_stub.secagg.unmasking import FalseDealerError, Opening
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])
 def test_p6_any_number_of_threads(threads, monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: threads)
-    words = np.arange(3 * unmasking.ALONE_BELOW_WORDS + 5, dtype=np.uint32)
+    words = np.arange(3 * unmasking.SINGLE_THREAD_BELOW_WORDS + 5, dtype=np.uint32)
     secrets, opening, shares = dealt(3)
     apply(
         words,
@@ -24,14 +24,14 @@ def test_p6_any_number_of_threads(threads, monkeypatch):
         [],
     )
     unmasking.unmask(words, opening, shares)
-    assert words.tolist() == list(range(3 * unmasking.ALONE_BELOW_WORDS + 5))
+    assert words.tolist() == list(range(3 * unmasking.SINGLE_THREAD_BELOW_WORDS + 5))
 
 
 def test_a_false_secret_is_its_dealers():
     _, opening, shares = dealt(3)
     for giver in shares:
         shares[giver][1] = split(bytes(32), 2, 3, lambda count: bytes(count))[giver]
-    with pytest.raises(FalseDealer) as raised:
+    with pytest.raises(FalseDealerError) as raised:
         unmasking.unmask(np.zeros(4, np.uint32), opening, shares)
     assert raised.value.dealer == 1
 

@@ -1,0 +1,53 @@
+"""A group as it was drawn: configuration, roster, keys and what follows from them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
+from agent.protocol import codec
+from agent.protocol.messages import RoundConfig
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnGroup:
+    """Fixed for the life of a group. Devices go by their number: their place in the roster."""
+
+    config: RoundConfig
+    roster: codec.Roster
+    keys: tuple[EllipticCurvePublicKey, ...]
+    """The certified signing keys, by device number."""
+
+    @cached_property
+    def device_ids(self) -> tuple[str, ...]:
+        """Device ids, by device number."""
+        return tuple(member.advertisement.device_id for member in self.roster.members)
+
+    @cached_property
+    def numbers(self) -> Mapping[str, int]:
+        """Device numbers, by device id."""
+        return {device_id: number for number, device_id in enumerate(self.device_ids)}
+
+    @property
+    def size(self) -> int:
+        return len(self.roster.members)
+
+    @cached_property
+    def round_context(self) -> bytes:
+        return codec.round_context(self.config)
+
+    @cached_property
+    def context(self) -> bytes:
+        """ctx_group: what every message after the draw is bound to."""
+        return codec.group_context(self.round_context, self.roster)
+
+    @cached_property
+    def threshold(self) -> int:
+        """t: shares that open a secret."""
+        return codec.threshold(self.size, self.config)
+
+    @cached_property
+    def min_devices(self) -> int:
+        """Fewest devices with which the group goes on."""
+        return codec.fewest(self.size, self.config)

@@ -1,0 +1,91 @@
+"""The join window accepts a device's own fresh keys once, and nothing else."""
+
+import pytest
+from cryptography.x509 import load_pem_x509_certificate
+
+from agent.errors import PeerError
+from agent.protocol import codec
+from server_stub.secagg.join_phase import JoinPhase
+from tests.fakes.ca import TestAuthority
+from tests.fakes.secagg import Fleet
+
+
+def refused(code, call, *arguments):
+    with pytest.raises(PeerError) as raised:
+        call(*arguments)
+    assert raised.value.code == code
+
+
+def test_too_few_advertisements_make_no_group():
+    fleet = Fleet(3)
+    join = fleet.join(fleet.peers[:2])
+    assert join.close(0) == []
+    assert len(join.left_out) == 2
+    refused(
+        "ROUND_CLOSED", join.advertise, fleet.peers[2].device_id, fleet.peers[2].client.advertise()
+    )
+
+
+def test_the_join_window_checks_who_advertises():
+    fleet = Fleet(3)
+    join = fleet.join(fleet.peers[:2])
+    body = fleet.peers[2].client.advertise()
+    refused("ROSTER_SIGNATURE", join.advertise, "urn:uuid:other", body)
+    join.advertise(fleet.peers[2].device_id, body)
+    join.advertise(fleet.peers[2].device_id, body)
+    twin = fleet.peer(2)
+    refused("ALREADY_CONTRIBUTED", join.advertise, twin.device_id, twin.client.advertise())
+    join.leave(fleet.peers[2].device_id, fleet.peers[2].client.leave("PAUSED"))
+    assert join.size == 2
+
+
+def test_a_device_that_was_dropped_may_advertise_other_keys():
+    fleet = Fleet(3)
+    join = fleet.join()
+    device = fleet.peers[1]
+    join.drop(device.device_id)
+    assert device.device_id not in join.devices
+    join.advertise(device.device_id, fleet.peer(1).client.advertise())
+    assert device.device_id in join.devices
+
+
+def test_keys_that_another_device_advertised_are_refused():
+    fleet = Fleet(3)
+    join = JoinPhase(fleet.config, fleet.authority.pem, fleet.now)
+    context = codec.round_context(fleet.config)
+    body = fleet.peers[0].client.advertise()
+    join.advertise(fleet.peers[0].device_id, body)
+    taken = codec.decode_advertisement(body, context)
+    thief = fleet.peers[2]
+    own = codec.decode_advertisement(thief.client.advertise(), context)
+    for keys in (
+        {"sealing_key": own.sealing_key, "masking_key": own.sealing_key},
+        {"sealing_key": taken.masking_key, "masking_key": own.masking_key},
+    ):
+        unsigned = codec.Advertisement(
+            thief.device_id, own.nonce, **keys, signature=b"", certificate=own.certificate
+        )
+        signature = thief.sign(unsigned.statement(context))
+        forged = codec.Advertisement(
+            thief.device_id, own.nonce, **keys, signature=signature, certificate=own.certificate
+        )
+        refused(
+            "ROSTER_DUPLICATE",
+            join.advertise,
+            thief.device_id,
+            codec.encode_advertisement(context, forged),
+        )
+    assert join.size == 1
+
+
+def test_revoked_expired_and_foreign_certificates_are_refused():
+    fleet = Fleet(3)
+    device = fleet.peers[0]
+    body = device.client.advertise()
+    serial = load_pem_x509_certificate(device.certificate.encode()).serial_number
+    revoked = JoinPhase(fleet.config, fleet.authority.pem, fleet.now, frozenset({serial}))
+    refused("ROSTER_REVOKED", revoked.advertise, device.device_id, body)
+    in_ten_years = JoinPhase(fleet.config, fleet.authority.pem, fleet.now + 10 * 365 * 86_400)
+    refused("ROSTER_CERTIFICATE", in_ten_years.advertise, device.device_id, body)
+    other = JoinPhase(fleet.config, TestAuthority().pem, fleet.now)
+    refused("ROSTER_CERTIFICATE", other.advertise, device.device_id, body)

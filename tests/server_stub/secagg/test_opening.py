@@ -1,0 +1,47 @@
+"""The sum of a group is exact for every set of survivors that the threshold allows."""
+
+from itertools import combinations
+
+import pytest
+
+from server_stub.secagg.opening import open_sum
+from server_stub.secagg.unmasking import FalseDealerError
+from tests.fakes.secagg import KINDS, Fleet, plan
+
+
+def opened_by(fleet, silent):
+    """A group in which `silent` dealt shares but sent no input, up to the last phase."""
+    group = fleet.group()
+    for kind in KINDS:
+        for number, peer in enumerate(fleet.peers):
+            if kind == "shares" or number not in silent:
+                fleet.say(group, peer, kind)
+        if kind != "unmask":
+            group.advance(0) or group.advance(group.deadline)
+    return group
+
+
+@pytest.mark.parametrize("silent", [(), *combinations(range(5), 1), *combinations(range(5), 2)])
+def test_p6_it_is_the_exact_sum_over_the_survivors(silent):
+    fleet = Fleet(5, plan(5, min_sum=3))
+    group = opened_by(fleet, silent)
+    opened = open_sum(group.drawn, group.contributions)
+    assert opened.devices == tuple(
+        peer.device_id for number, peer in enumerate(fleet.peers) if number not in silent
+    )
+    assert opened.count == 5 - len(silent)
+    assert opened.words.tolist() == fleet.expected(opened.devices).tolist()
+    assert open_sum(group.drawn, group.contributions).words.tolist() == opened.words.tolist()
+
+
+def test_a_false_digest_names_its_dealer_and_leaves_the_contributions_alone():
+    fleet = Fleet(5)
+    group = opened_by(fleet, ())
+    sent = group.contributions
+    dealing = sent.dealings[2]
+    sent.dealings[2] = type(dealing)(bytes(32), dealing.to)
+    counts = sent.counts()
+    with pytest.raises(FalseDealerError) as raised:
+        open_sum(group.drawn, sent)
+    assert raised.value.dealer == 2
+    assert sent.counts() == counts
