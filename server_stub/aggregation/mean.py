@@ -1,4 +1,4 @@
-"""The plain mean of local updates, or of groups' sums."""
+"""The plain mean: of local updates, or of the sums of groups."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,8 +13,8 @@ from agent.protocol.messages import RoundConfig
 
 
 def mean_update(bodies: Iterable[bytes], config: RoundConfig) -> tuple[NDArray[np.float64], int]:
-    """Mean of the updates in these envelopes, shape (d,), and how many there were. The order does
-    not matter: the sum is exact.
+    """The mean of the updates in these envelopes, shape (d,), and their number. The sum is exact, so
+    their order does not matter.
 
     Raises PeerError WRONG_SHAPE, SUM_OUT_OF_RANGE.
     """
@@ -30,11 +30,11 @@ def mean_update(bodies: Iterable[bytes], config: RoundConfig) -> tuple[NDArray[n
 def mean_of_groups(
     sums: Sequence[tuple[Words, int]], config: RoundConfig
 ) -> tuple[NDArray[np.float64], list[bool]]:
-    """Mean update, shape (d,), over all devices in the groups' sums (words modulo 2^bits, devices),
-    and which sums were usable.
+    """The mean update over all devices in the groups' sums, shape (d,), and which sums were usable.
 
-    A sum that no honest group can have costs its own group only. Raises PeerError SUM_OUT_OF_RANGE
-    when none is usable.
+    `sums`: words modulo 2^bits, and the number of devices in them. A sum outside the range of
+    honest updates is left out and costs no other group anything. Raises PeerError SUM_OUT_OF_RANGE
+    when no sum is usable.
     """
     total, devices, usable = np.zeros(config.d), 0, []
     for words, count in sums:

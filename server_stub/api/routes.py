@@ -307,7 +307,7 @@ def _add_rounds(app: FastAPI, service: AggregatorService) -> None:
         device_id, end_s = _principal(request).device_id, time.monotonic() + LONG_POLL_S
         while True:
             # Taken before the look-up: a change in between must end the wait at once.
-            moved = service.driver.moved
+            moved = service.driver.groups_changed
             content = await run_short(service.inbox, round_id, after.value, device_id)
             if content is not None:
                 break

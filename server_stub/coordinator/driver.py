@@ -1,6 +1,7 @@
-"""Holds rounds, one after the other: opens, closes, combines, publishes. What is due comes from the
-database, so a crash at any point is made good by starting again: a round whose set of updates was
-fixed is combined anew, to the same model.
+"""Runs rounds one after the other: opens, closes, combines and publishes them.
+
+What is due follows from the database alone, so a restart recovers from a crash at any point: a
+round whose set of updates was fixed is combined again, into the same model.
 """
 
 import asyncio
@@ -31,23 +32,25 @@ from server_stub.storage.records import Round
 from server_stub.storage.serial_executor import SerialExecutor
 from server_stub.storage.store import Store
 
-LOOK_S = 1.0
-"""How often the clock, and what other processes wrote, is looked at."""
+POLL_S = 1.0
+"""How often the driver checks the clock and what other processes wrote to the database."""
 SETTLE_S = 0.2
-TIDY_S = 600
+"""Time to let more devices become ready once there are enough for a window."""
+PUBLISH_AGAIN_S = 600
+"""How often the published metadata is brought up to date, so that it does not expire."""
 LOG = logging.getLogger("aegisai.rounds")
 
 
 @dataclass(frozen=True)
 class Situation:
-    """What devices are told: the published model and the round that it is for, if one is open."""
+    """What an offer to devices is based on: the published model, and the open round on it, if any."""
 
     model: PublishedModel
     round: Round | None
 
 
 class RoundDriver:
-    """Runs in the event loop; its work waits for its turn (`executor`)."""
+    """Lives in the event loop; its database work is done by jobs of `executor`."""
 
     def __init__(
         self,
@@ -66,55 +69,57 @@ class RoundDriver:
         self._clock = clock
         self._executor = executor
         self._wake = asyncio.Event()
-        self.moved = asyncio.Event()
-        """Set once something has happened in a group; then there is another one."""
+        self.groups_changed = asyncio.Event()
+        """Set at the next change in any group, and then replaced by a new event: take it before
+        looking at an inbox, and wait for it afterwards."""
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._tidied_at = 0
+        self._published_at = 0
         self.coordinator = GroupCoordinator(
-            store, settings, home.ca_pem, revocations, self._groups_changed, self._ready_enough
+            store, settings, home.ca_pem, revocations, self._on_group_change, self._on_enough_ready
         )
         self.situation: Situation | None = None
 
     def wake(self) -> None:
-        """Look at once: a round is full."""
+        """Check now what is due: a round is full."""
         self._wake.set()
 
-    def _groups_changed(self) -> None:
-        """Called by a job, in whichever thread it runs."""
+    def _on_group_change(self) -> None:
+        """Called by a database job, on whichever thread that runs."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._tell)
+            self._loop.call_soon_threadsafe(self._announce_change)
 
-    def _ready_enough(self) -> None:
-        """Called by a job; those who become ready meanwhile are planned for too."""
+    def _on_enough_ready(self) -> None:
+        """Called by a database job. The short delay lets the plan count the devices that become
+        ready at the same time.
+        """
         if (loop := self._loop) is not None:
             loop.call_soon_threadsafe(loop.call_later, SETTLE_S, self._wake.set)
 
-    def _tell(self) -> None:
-        self.moved.set()
-        self.moved = asyncio.Event()
+    def _announce_change(self) -> None:
+        self.groups_changed.set()
+        self.groups_changed = asyncio.Event()
         self._wake.set()
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Run rounds until cancelled."""
         self._loop = asyncio.get_running_loop()
         while True:
-            moved = await self._executor.run(self.step)
-            if moved:
+            did_something = await self._executor.run(self.step)
+            if did_something:
                 continue
-            with contextlib.suppress(
-                TimeoutError
-            ):  # not wait_for: before Python 3.12 it can lose a cancellation
-                async with asyncio.timeout(LOOK_S):
+            # Not wait_for: before Python 3.12 it can lose a cancellation.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL_S):
                     await self._wake.wait()
             self._wake.clear()
 
     def step(self) -> bool:
-        """Do what is due; says whether something was.
+        """Do the next thing that is due; returns whether there was one.
 
         Raises OperatorActionError PRICE_TOO_LOW, PRICE_TOO_HIGH, NO_MODEL.
         """
         now = self._clock.now()
-        self._tidy(now)
+        self._publish_again(now)
         if self._settings.task.mode is Mode.SECAGG:
             self.coordinator.refresh_revocations(now)
         current = self._store.rounds.newest()
@@ -136,7 +141,7 @@ class RoundDriver:
         return True
 
     def _watch(self, current: Round, now: int) -> bool:
-        """Look after a round that is open."""
+        """Advance an open round; returns whether it ended."""
         newest = self._store.models.newest_version()
         if newest != current.config.model_version:
             self._store.rounds.abandon(
@@ -172,9 +177,9 @@ class RoundDriver:
             self.situation = Situation(self.situation.model, None)
 
     def _open(self, round_id: int, now: int) -> bool:
-        """Open the next round, with secure aggregation when enough devices are ready.
+        """Open the next round; with secure aggregation, only once enough devices are ready.
 
-        Says whether it did.
+        Returns whether it did.
         """
         assert self.situation is not None  # noqa: S101  (_publish sets it)
         model, plan, task = self.situation.model, self._settings.rounds, self._settings.task
@@ -197,28 +202,28 @@ class RoundDriver:
             try:
                 self.coordinator.announce(config, planned, expected, now)
             except AegisError as error:
-                LOG.warning("round not opened: id=%d code=%s", round_id, error.code)
+                LOG.warning("round.not_opened id=%d code=%s", round_id, error.code)
                 return False
         else:
             expected = plan.target
             config = lifecycle.local_config(task, plan, identity)
             self._store.rounds.open(config, expected)
         self.situation = Situation(model, self._store.rounds.get(round_id))
-        LOG.info("round opened: id=%d model=%d target=%d", round_id, model.version, expected)
+        LOG.info("round.opened id=%d model=%d target=%d", round_id, model.version, expected)
         return True
 
     def _end_groups(self, current: Round, now: int) -> None:
-        """All groups have ended: the set of sums is fixed, or there is none."""
+        """Fix the set of sums once all groups have ended, or abandon a round without any."""
         live = self.coordinator.resume(current)
         if live.sums():
             self._store.rounds.close_groups(current.round_id, live.record(), now)
             return
         note = "too few devices advertised" if not live.groups else "no group gave a sum"
-        LOG.warning("round abandoned: id=%d %s", current.round_id, note)
+        LOG.warning("round.abandoned id=%d reason=%r", current.round_id, note)
         self._store.rounds.abandon(current.round_id, Event.TOO_FEW, now, note, live.record())
 
     def _mean(self, current: Round) -> tuple[NDArray[np.float64], int, dict[str, Any] | None]:
-        """The mean update, how many are in it, and the groups' record.
+        """The mean update, the number of updates in it, and the groups' record.
 
         Raises PeerError SUM_OUT_OF_RANGE, WRONG_SHAPE.
         """
@@ -248,7 +253,7 @@ class RoundDriver:
             )
             models.check_file(content, self._settings.task)
         except (PeerError, OperatorActionError) as error:
-            LOG.warning("round abandoned: id=%d code=%s", current.round_id, error.code)
+            LOG.warning("round.abandoned id=%d code=%s", current.round_id, error.code)
             self._store.rounds.abandon(current.round_id, Event.UNUSABLE, now, error.code)
             return
         version = base.version + 1
@@ -261,16 +266,17 @@ class RoundDriver:
         )
         try:
             self._store.rounds.finish(current.round_id, count, model, now, record)
-        except IntegrityError:  # the version is taken: the operator was faster
+        except IntegrityError:  # the version exists: the operator published a model meanwhile
             self._store.rounds.abandon(
                 current.round_id, Event.REPLACED, now, "another model was published"
             )
             return
-        LOG.info("round done: id=%d updates=%d model=%d", current.round_id, count, version)
+        LOG.info("round.done id=%d updates=%d model=%d", current.round_id, count, version)
 
-    def _tidy(self, now: int) -> None:
-        if now - self._tidied_at < TIDY_S:
+    def _publish_again(self, now: int) -> None:
+        """Renew the published metadata from time to time, also in the middle of a long round."""
+        if now - self._published_at < PUBLISH_AGAIN_S:
             return
-        self._tidied_at = now
+        self._published_at = now
         if self.situation is not None:
             models.sync_repository(self._home, self._store, self._settings.task, now)

@@ -1,6 +1,9 @@
-"""Holds the join window and the groups of the present round: takes messages, keeps each with its
-effect in one transaction before it is answered, and rebuilds the round after a crash by playing
-what was kept. Call with the turn (`executor`).
+"""Runs the join window and the groups of the current round of secure aggregation.
+
+1. A message and everything that follows from it are stored in one transaction before the message is
+   answered.
+2. After a crash, or when a transaction fails, the round is rebuilt by replaying the stored events.
+3. Every method is called from a job of the `SerialExecutor`.
 """
 
 import contextlib
@@ -13,24 +16,20 @@ from agent.protocol.messages import Mode, RoundConfig
 from server_stub.config.settings import ServerSettings
 from server_stub.errors import BusyError
 from server_stub.rounds.event_log import ENDED, ReplayableRound, RoundEvent, opening
-from server_stub.rounds.join_window import GroupPlan, ReadyPool, enough, grouping, poll_s
+from server_stub.rounds.join_window import GroupPlan, ReadyPool, is_enough, plan_groups, poll_s
 from server_stub.rounds.lifecycle import State, joining
 from server_stub.storage.records import Round
 from server_stub.storage.round_events import RoundTransaction
 from server_stub.storage.store import Store
 
 REVOCATIONS_S = 10
-"""How old the revocation list in an offer may be."""
-
-
+"""Maximum age of the revocation list in an offer."""
 OUTCOMES = ("close", "advance", "leave", "drop")
-"""After these an inbox may have something new, or never will."""
+"""Events after which an inbox may have something new, or never will."""
 
 
 class GroupCoordinator:
-    """`changed` is told when an inbox may have something new, `enough` when enough devices have
-    become ready for a window.
-    """
+    """The join windows and groups of one aggregator."""
 
     def __init__(
         self,
@@ -41,6 +40,10 @@ class GroupCoordinator:
         changed: Callable[[], None],
         enough: Callable[[], None],
     ) -> None:
+        """`revocations` returns the authority's current revocation list. `changed` is called when
+        an inbox may have something new, `enough` when enough devices have become ready for a
+        window.
+        """
         self._store = store
         self._events = store.round_events
         self._settings = settings
@@ -48,19 +51,23 @@ class GroupCoordinator:
         self._revocations = revocations
         self._changed = changed
         self._enough = enough
-        self._waiting = ReadyPool()
+        self._pool = ReadyPool()
         self._model_version = 0
         self._crl: tuple[int, str] = (0, "")
+        """When the revocation list was fetched, and the list."""
         self._live: ReplayableRound | None = None
 
-    # What devices are told
+    # Answers to devices
 
     def ready(
         self, device_id: str, trained: int | None, model_version: int, now: int, *, is_ready: bool
     ) -> int:
-        """Note whether a device is ready. Returns when it is to ask again, in seconds."""
+        """Note whether a device is ready, and return the seconds until its next poll.
+
+        `trained`: the version of the model that it has trained, where it says so.
+        """
         if model_version != self._model_version:
-            self._waiting.clear()
+            self._pool.clear()
             self._model_version = model_version
         is_ready = is_ready and trained in (None, model_version)
         opens, _ = self.window(now)
@@ -74,29 +81,30 @@ class GroupCoordinator:
         )
         if is_ready:
             before = self.expected(now)
-            self._waiting.say(device_id, now, next_s)
+            self._pool.add(device_id, now, next_s)
             if not before and self.expected(now):
                 self._enough()
         else:
-            self._waiting.forget(device_id)
+            self._pool.remove(device_id)
         return next_s
 
     def window(self, now: int) -> tuple[int, int]:
-        """When the announced join window opens and closes; 0, 0 for none."""
+        """When the announced join window opens and closes, in seconds since the epoch; 0, 0 for
+        none.
+        """
         live = self._live
         if live is None or live.groups is not None or now >= joining(live.config)[1]:
             return 0, 0
         return joining(live.config)
 
     def refresh_revocations(self, now: int) -> None:
-        """Ask the authority for its revocation list, unless the one at hand is fresh enough for an
+        """Fetch the authority's revocation list, unless the last one is recent enough for an
         offer.
         """
-        taken, pem = self._crl
-        if not pem or not 0 <= now - taken < REVOCATIONS_S:
-            with contextlib.suppress(
-                AegisError
-            ):  # the authority is away: what is known is still signed and dated
+        fetched_at, pem = self._crl
+        if not pem or not 0 <= now - fetched_at < REVOCATIONS_S:
+            # While the authority cannot be reached, the last list serves: it is signed and dated.
+            with contextlib.suppress(AegisError):
                 self._crl = (now, self._revocations())
 
     def crl_pem(self) -> str:
@@ -106,46 +114,51 @@ class GroupCoordinator:
         return self._crl[1]
 
     def inbox(self, round_id: int, after: str, device_id: str) -> bytes | None:
-        """What came of a phase for a device; None: not yet."""
+        """The outcome of a phase for a device; None while it is not known.
+
+        Raises PeerError ROUND_CLOSED, NOT_IN_GROUP, BAD_MESSAGE.
+        """
         return self._at(round_id).inbox(after, device_id)
 
-    # What happens
+    # Progress of the round
 
     def expected(self, now: int) -> int:
-        """How many devices a window would be announced for now; 0: too few."""
-        ready = len(self._waiting.present(now))
-        return ready if enough(ready, self._settings.rounds) else 0
+        """How many devices a window would be announced for now; 0 when too few are ready."""
+        ready = len(self._pool.devices(now))
+        return ready if is_enough(ready, self._settings.rounds) else 0
 
     def plan(self, expected: int) -> GroupPlan:
-        return grouping(expected, self._settings.rounds)
+        """Group sizes for the next round."""
+        return plan_groups(expected, self._settings.rounds)
 
     def announce(self, config: RoundConfig, planned: GroupPlan, expected: int, now: int) -> None:
-        """Open the round: its window is announced from now on.
+        """Open a round and announce its window.
 
-        Raises PeerError where there is no usable revocation list.
+        Raises Busy CA_UNREACHABLE, PeerError where the revocation list is not acceptable.
         """
-        entry = opening(self.crl_pem(), planned.capacity, sorted(self._waiting.present(now)), now)
-        live = ReplayableRound(config, self._ca_pem, [entry])
+        event = opening(self.crl_pem(), planned.capacity, sorted(self._pool.devices(now)), now)
+        live = ReplayableRound(config, self._ca_pem, [event])
         with self._events.transaction() as work:
             work.open(config, expected)
-            work.add(config.round_id, [entry])
+            work.add(config.round_id, [event])
         self._live = live
 
     def resume(self, current: Round) -> ReplayableRound:
-        """Be at this round: after a start, or when memory went ahead of the disk."""
+        """The current round, rebuilt from its stored events where it is not in memory."""
         if self._live is None or self._live.config.round_id != current.round_id:
             self._live = live = ReplayableRound(
                 current.config, self._ca_pem, self._events.events(current.round_id)
             )
             if live.groups is None:
                 self._model_version = current.config.model_version
-                self._waiting.expect(live.expected, joining(current.config)[1])
+                self._pool.restore(live.expected, joining(current.config)[1])
         return self._live
 
     def settle(self, ended: Round) -> None:
-        """The round has ended.
+        """Note that a round has ended.
 
-        Its groups' last words are kept for devices that come for them, unless it was broken off.
+        A round that ran to its end stays in memory, for devices that still fetch its outcome; one
+        that was broken off does not.
         """
         if (
             self._live is not None
@@ -156,37 +169,39 @@ class GroupCoordinator:
             self._changed()
 
     def receive(self, kind: str, round_id: int, device_id: str, body: bytes, now: int) -> None:
-        """Take a message of a phase. Raises PeerError."""
+        """Accept a message of a phase. Raises PeerError."""
         with self._change(round_id, now) as change:
+            # After its end a round stores nothing more, and answers repeats from memory.
             if not change.live.is_over:
                 change.work.require_open(round_id, device_id)
-            change.take(kind, device_id, body)
+            change.receive(kind, device_id, body)
             if kind == "leave":
-                self._waiting.forget(device_id)
+                self._pool.remove(device_id)
 
     def receive_masked(
         self, round_id: int, device_id: str, body: bytes, sha256: str, receipt: str, now: int
     ) -> None:
-        """Take a device's only masked input for a round. Raises PeerError."""
+        """Accept a device's only masked input for a round, with its receipt. Raises PeerError."""
         with self._change(round_id, now) as change:
             change.work.require_open(round_id, device_id)
-            change.take("masked", device_id, body)
+            change.receive("masked", device_id, body)
             change.work.add_receipt(
                 round_id, device_id, body_sha256=sha256, size=len(body), receipt=receipt, now=now
             )
 
     def drop(self, device_id: str, now: int) -> None:
-        """A device was revoked or erased."""
-        self._waiting.forget(device_id)
+        """Go on without a device that was revoked or erased."""
+        self._pool.remove(device_id)
         live = self._live
         if live is not None and not live.is_over and device_id in live.devices:
             with self._change(live.config.round_id, now) as change:
                 change.drop(device_id)
 
     def tick(self, current: Round, now: int) -> bool:
-        """Close the window and the phases whose time has come, drop who was revoked.
+        """Close the window and the phases that are due, and drop devices that were revoked or
+        erased by another process.
 
-        Says whether the round is over.
+        Returns whether the round is over.
         """
         live = self.resume(current)
         gone = [] if live.is_over else self._events.ineligible(live.devices)
@@ -198,9 +213,8 @@ class GroupCoordinator:
 
     @contextmanager
     def _change(self, round_id: int, now: int) -> "Iterator[_Change]":
-        """One transaction on the present round.
-
-        What follows from a change at once (the next phase) is part of it.
+        """One transaction on the current round. It includes what the change brings about at once,
+        such as the next phase.
         """
         live = self._at(round_id)
         change = _Change(live, now)
@@ -208,19 +222,19 @@ class GroupCoordinator:
             with self._events.transaction() as change.work:
                 yield change
                 if self._is_due(live, now) and live.groups is None:
-                    change.entries += live.close(now)
+                    change.events += live.close(now)
                     for device_id in live.devices:
-                        self._waiting.forget(device_id)
-                change.entries += live.advance(now)
-                change.work.add(round_id, change.entries)
+                        self._pool.remove(device_id)
+                change.events += live.advance(now)
+                change.work.add(round_id, change.events)
         except BaseException:
-            if change.entries:  # memory went ahead of the disk
+            if change.events:  # memory is ahead of the database: rebuild from there
                 self._live = None
-            elif change.blame is not None:
+            elif change.fault is not None:
                 with self._events.transaction() as work:
-                    work.add(round_id, [change.blame])
+                    work.add(round_id, [change.fault])
             raise
-        if any(entry.kind in OUTCOMES for entry in change.entries):
+        if any(event.kind in OUTCOMES for event in change.events):
             self._changed()
 
     def _at(self, round_id: int) -> ReplayableRound:
@@ -237,42 +251,43 @@ class GroupCoordinator:
         return self._live
 
     def _is_due(self, live: ReplayableRound, now: int) -> bool:
-        """Whether something is to be done although nobody says anything."""
+        """Whether the window, or the phase of a group, ends now without another message."""
         if live.groups is None:
-            everybody = (
+            is_complete = (
                 len(live.devices) >= live.config.min_group
-                and self._waiting.present(now) <= live.devices
+                and self._pool.devices(now) <= live.devices
             )
-            return now >= joining(live.config)[1] or live.is_full or everybody
+            return now >= joining(live.config)[1] or live.is_full or is_complete
         return any(now >= group.deadline for group in live.groups if group.state not in ENDED)
 
 
 class _Change:
-    """What a transaction does to the present round."""
+    """What one transaction does to the current round."""
 
     work: RoundTransaction
 
     def __init__(self, live: ReplayableRound, now: int) -> None:
         self.live = live
-        self.entries: list[RoundEvent] = []
-        self.blame: RoundEvent | None = None
+        self.events: list[RoundEvent] = []
+        self.fault: RoundEvent | None = None
         self._now = now
 
-    def take(self, kind: str, device_id: str, body: bytes) -> None:
-        before = self.live.blamed(device_id)
+    def receive(self, kind: str, device_id: str, body: bytes) -> None:
+        """Accept a message; a fault that it proves is stored even though it is refused."""
+        before = self.live.fault_of(device_id)
         try:
-            self.entries += self.live.receive(kind, device_id, body, self._now)
+            self.events += self.live.receive(kind, device_id, body, self._now)
         except PeerError:
-            if self.live.blamed(device_id) != before:
-                self.blame = self.live.blame(device_id, self._now)
+            if self.live.fault_of(device_id) != before:
+                self.fault = self.live.record_fault(device_id, self._now)
             raise
         if kind == "leave":
-            self._take_back(device_id)
+            self._withdraw_input(device_id)
 
     def drop(self, device_id: str) -> None:
-        self.entries += self.live.drop(device_id, self._now)
-        self._take_back(device_id)
+        self.events += self.live.drop(device_id, self._now)
+        self._withdraw_input(device_id)
 
-    def _take_back(self, device_id: str) -> None:
+    def _withdraw_input(self, device_id: str) -> None:
         if self.live.is_input_open(device_id):
             self.work.delete_input(self.live.config.round_id, device_id)

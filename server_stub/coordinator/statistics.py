@@ -1,6 +1,4 @@
-"""The aggregator's figures: counts, the newest round, the model, and what a round costs a
-device.
-"""
+"""The aggregator's figures: counts, the newest round, the model, and the price of a round."""
 
 from typing import Any
 
@@ -11,10 +9,7 @@ from server_stub.storage.store import Store
 
 
 def statistics(store: Store, settings: ServerSettings) -> dict[str, Any]:
-    """Figures for `GET /api/v1/stats` and `aegis-server stats`.
-
-    Nothing in it is about one device.
-    """
+    """Figures for `GET /api/v1/stats` and `aegis-server stats`; none is about a single device."""
     newest = store.rounds.newest()
     models = store.models.inventory()
     return {
@@ -27,27 +22,27 @@ def statistics(store: Store, settings: ServerSettings) -> dict[str, Any]:
     }
 
 
-def round_summary(held: Round, settings: ServerSettings) -> dict[str, Any]:
+def round_summary(round_: Round, settings: ServerSettings) -> dict[str, Any]:
     """A round as the operator sees it.
 
-    `epsilon_ledger`: what it adds to a device's ledger if it were the only one.
+    `epsilon_ledger`: the ε of a device that took part in this round alone.
     """
     delta = 1 / settings.rounds.delta_inverse
     return {
-        "round_id": held.round_id,
-        "state": held.state.value,
-        "updates": held.updates,
-        "target": held.target,
-        "opens_at": held.config.opens_at,
-        "closes_at": held.config.closes_at,
-        "closed_at": held.closed_at,
-        "base_version": held.config.model_version,
-        "model_version": held.model_version,
-        "config_digest": held.config.digest,
-        "epsilon_ledger": round(epsilon(rho_units(held.config), delta), 6),
-        "note": held.note,
-        "mode": held.config.mode.value,
-        "groups": held.record.get("groups", []),
-        "left_out": held.record.get("left_out", 0),
-        "dropped": held.record.get("dropped", {}),
+        "round_id": round_.round_id,
+        "state": round_.state.value,
+        "updates": round_.updates,
+        "target": round_.target,
+        "opens_at": round_.config.opens_at,
+        "closes_at": round_.config.closes_at,
+        "closed_at": round_.closed_at,
+        "base_version": round_.config.model_version,
+        "model_version": round_.model_version,
+        "config_digest": round_.config.digest,
+        "epsilon_ledger": round(epsilon(rho_units(round_.config), delta), 6),
+        "note": round_.note,
+        "mode": round_.config.mode.value,
+        "groups": round_.record.get("groups", []),
+        "left_out": round_.record.get("left_out", 0),
+        "dropped": round_.record.get("dropped", {}),
     }

@@ -1,7 +1,9 @@
-"""A round of secure aggregation as it runs: the join window, then its groups. Sans-IO and
-deterministic: what happened is a list of entries, and the same entries played into a new object
-make the same round. Every method that changes something returns the entries to be stored in the
-transaction that carries the change; when that fails, throw the object away and replay.
+"""A round of secure aggregation as a log of events: the join window, then its groups. Sans-IO and
+deterministic.
+
+1. The state of a round follows from its events alone: replaying them makes the same round.
+2. Every method that changes something returns the events to store in the transaction that carries
+   the change. If that transaction fails, discard the object and replay the stored events.
 """
 
 import json
@@ -19,29 +21,32 @@ from server_stub.secagg.opening import GroupSum
 from server_stub.secagg.refusals import not_in_group, round_closed
 
 PHASES = ("advertise", "shares", "masked", "consistency", "unmask", "leave")
-"""What devices say."""
+"""The messages that devices send."""
 ENDED = (GroupState.DONE, GroupState.ABORTED)
+NO_GROUP = "This device is in no group of this round."
 
 
 @dataclass(frozen=True)
 class RoundEvent:
-    """One thing that happened: a message (PHASES), or "open", "close", "advance", "drop",
-    "blame".
+    """One event: a message of a device (PHASES), or "open", "close", "advance", "drop", "blame".
+
+    The kinds are stored in the aggregator's database: they never change their meaning.
     """
 
     kind: str
     at: int
+    """Seconds since the epoch."""
     device_id: str = ""
     group: int = 0
     body: bytes | None = b""
-    """None: a masked input whose device took it back."""
+    """None: a masked input that its device withdrew."""
 
 
 def opening(crl_pem: str, capacity: int, expected: list[str], now: int) -> RoundEvent:
-    """The first entry.
+    """The first event of a round.
 
-    `capacity`: the window closes when so many devices are in; `expected`: who was ready when it was
-    announced.
+    `capacity`: the window closes once this many devices have advertised; `expected`: the devices
+    that were ready when it was announced.
     """
     return RoundEvent(
         "open",
@@ -51,34 +56,35 @@ def opening(crl_pem: str, capacity: int, expected: list[str], now: int) -> Round
 
 
 class ReplayableRound:
-    """Made of its stored entries, "open" first."""
+    """The round that its stored events describe; the first of them is "open"."""
 
-    def __init__(self, config: RoundConfig, ca_pem: str, entries: Iterable[RoundEvent]) -> None:
+    def __init__(self, config: RoundConfig, ca_pem: str, events: Iterable[RoundEvent]) -> None:
+        """Raises PeerError where the revocation list in the first event is not acceptable."""
         self.config = config
         self.groups: list[GroupRound] | None = None
         """None while the join window is open."""
         self._group_of: dict[str, int] = {}
         self._dropped: set[str] = set()
-        self._history = iter(entries)
-        opened = next(self._history)
+        history = iter(events)
+        opened = next(history)
         facts = json.loads(opened.body or b"")
         revoked = (
             read_revocations(facts["crl_pem"], ca_pem, opened.at).serials
             if facts["crl_pem"]
             else frozenset()
         )
-        # Certificates are to be good when the window closes: a device may have enrolled since it
-        # was announced.
+        # Certificates must be valid when the window closes, not when it was announced: a device may
+        # enrol in between.
         self._join = JoinPhase(config, ca_pem, joining(config)[1], revoked)
         self._capacity: int = facts["capacity"]
         self.expected: set[str] = set(facts["expected"])
-        """Who was ready when the window was announced and has not gone since."""
-        for entry in self._history:
-            self._play(entry)
+        """The devices that were ready when the window was announced and have not left since."""
+        for event in history:
+            self._apply(event)
 
     @property
     def devices(self) -> frozenset[str]:
-        """Who is in the window, or in a group and was not dropped."""
+        """The devices in the window, or in a group and not dropped."""
         return (
             self._join.devices if self.groups is None else frozenset(self._group_of) - self._dropped
         )
@@ -93,62 +99,62 @@ class ReplayableRound:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Who advertised and is in no group."""
+        """The devices that advertised and are in no group."""
         return self._join.left_out
 
     def sums(self) -> list[tuple[int, GroupSum]]:
-        """What the finished groups gave, with their numbers in `groups`."""
+        """The sums of the finished groups, with the groups' places in `groups`."""
         return [
-            (at, group.result)
-            for at, group in enumerate(self.groups or [])
+            (number, group.result)
+            for number, group in enumerate(self.groups or [])
             if group.result is not None
         ]
 
     def receive(self, kind: str, device_id: str, body: bytes, now: int) -> list[RoundEvent]:
-        """Take a message (one of PHASES); no entry for one that was taken before.
+        """Accept a message (one of PHASES); no event for one that was accepted before.
 
-        Raises PeerError; then nothing has changed but `blamed`.
+        Raises PeerError; then nothing has changed but `fault_of` the sender.
         """
-        entry = RoundEvent(kind, now, device_id, self._group_of.get(device_id, 0), body)
+        event = RoundEvent(kind, now, device_id, self._group_of.get(device_id, 0), body)
         if kind == "advertise":
             is_new = device_id not in self._join.devices
             self._join.advertise(device_id, body)
-            return [entry] if is_new else []
+            return [event] if is_new else []
         if kind == "leave" and self.groups is None:
             is_new = device_id in self._join.devices
             self._join.leave(device_id, body)
-            return [entry] if is_new else []
+            return [event] if is_new else []
         if device_id in self.left_out:
             if kind == "leave":
                 return []
-            raise round_closed("This device is in no group.")
+            raise round_closed(NO_GROUP)
         group = self._group(device_id)
         is_new = group.state not in ENDED and not group.has_received(kind, device_id)
         group.receive(kind, device_id, body)
-        return [entry] if is_new else []
+        return [event] if is_new else []
 
-    def blamed(self, device_id: str) -> str:
-        """What a device was refused for; "" for nothing."""
+    def fault_of(self, device_id: str) -> str:
+        """The code of a device's fault; "" for none."""
         return (
-            self._group(device_id).blamed.get(device_id, "") if device_id in self._group_of else ""
+            self._group(device_id).faults.get(device_id, "") if device_id in self._group_of else ""
         )
 
-    def blame(self, device_id: str, now: int) -> RoundEvent:
-        """The entry that keeps `blamed` over a restart."""
+    def record_fault(self, device_id: str, now: int) -> RoundEvent:
+        """The event that preserves `fault_of` a device over a restart."""
         return RoundEvent(
-            "blame", now, device_id, self._group_of[device_id], self.blamed(device_id).encode()
+            "blame", now, device_id, self._group_of[device_id], self.fault_of(device_id).encode()
         )
 
     def drop(self, device_id: str, now: int) -> list[RoundEvent]:
         """Go on without a device that was revoked or erased."""
         if device_id not in self.devices:
             return []
-        entry = RoundEvent("drop", now, device_id, self._group_of.get(device_id, 0))
-        self._play(entry)
-        return [entry]
+        event = RoundEvent("drop", now, device_id, self._group_of.get(device_id, 0))
+        self._apply(event)
+        return [event]
 
     def is_input_open(self, device_id: str) -> bool:
-        """Whether a masked input of this device could still be taken back."""
+        """Whether a masked input of this device could still be withdrawn."""
         return device_id in self._group_of and self._group(device_id).state in (
             GroupState.SHARING,
             GroupState.MASKING,
@@ -156,20 +162,20 @@ class ReplayableRound:
 
     def close(self, now: int) -> list[RoundEvent]:
         """End the join window and draw the groups."""
-        entry = RoundEvent("close", now)
-        self._play(entry)
-        return [entry]
+        event = RoundEvent("close", now)
+        self._apply(event)
+        return [event]
 
     def advance(self, now: int) -> list[RoundEvent]:
         """Let every group go on as far as it can."""
-        made = []
+        events = []
         for number, group in enumerate(self.groups or []):
             while group.state not in ENDED and group.advance(now):
-                made.append(RoundEvent("advance", now, group=number))
-        return made
+                events.append(RoundEvent("advance", now, group=number))
+        return events
 
     def inbox(self, after: str, device_id: str) -> bytes | None:
-        """What came of a phase for one device; None: not yet.
+        """The outcome of a phase for one device; None while it is not known.
 
         Raises PeerError ROUND_CLOSED, NOT_IN_GROUP, BAD_MESSAGE.
         """
@@ -178,12 +184,12 @@ class ReplayableRound:
                 raise not_in_group("This device has not advertised.")
             return None
         if device_id in self.left_out:
-            raise round_closed("This device is in no group.")
+            raise round_closed(NO_GROUP)
         return self._group(device_id).inbox(after, device_id)
 
     def record(self) -> dict[str, Any]:
-        """What the operator sees of the round for good: nothing in it is about one device but whom
-        the protocol blames.
+        """What the operator sees of the round for good. It names no device except those with a
+        fault.
         """
         groups = [_group_record(group, self.config) for group in self.groups or []]
         return {
@@ -196,31 +202,31 @@ class ReplayableRound:
 
     def _group(self, device_id: str) -> GroupRound:
         if self.groups is None or device_id not in self._group_of:
-            raise not_in_group("This device is in no group of this round.")
+            raise not_in_group(NO_GROUP)
         return self.groups[self._group_of[device_id]]
 
-    def _play(self, entry: RoundEvent) -> None:
-        if entry.kind == "advertise":
-            self._join.advertise(entry.device_id, entry.body or b"")
-        elif entry.kind == "close":
-            self.groups = self._join.close(entry.at)
+    def _apply(self, event: RoundEvent) -> None:
+        if event.kind == "advertise":
+            self._join.advertise(event.device_id, event.body or b"")
+        elif event.kind == "close":
+            self.groups = self._join.close(event.at)
             self._group_of = {
                 device_id: number
                 for number, group in enumerate(self.groups)
                 for device_id in group.devices
             }
-        elif self.groups is None:
-            self._join.drop(entry.device_id)
-            self.expected.discard(entry.device_id)
-        elif entry.kind == "advance":
-            self.groups[entry.group].advance(entry.at)
-        elif entry.kind == "drop":
-            self.groups[entry.group].drop(entry.device_id)
-            self._dropped.add(entry.device_id)
-        elif entry.kind == "blame":
-            self.groups[entry.group].blamed[entry.device_id] = (entry.body or b"").decode()
-        elif entry.body is not None:
-            self.groups[entry.group].receive(entry.kind, entry.device_id, entry.body)
+        elif self.groups is None:  # "leave" and "drop" in the window
+            self._join.drop(event.device_id)
+            self.expected.discard(event.device_id)
+        elif event.kind == "advance":
+            self.groups[event.group].advance(event.at)
+        elif event.kind == "drop":
+            self.groups[event.group].drop(event.device_id)
+            self._dropped.add(event.device_id)
+        elif event.kind == "blame":
+            self.groups[event.group].faults[event.device_id] = (event.body or b"").decode()
+        elif event.body is not None:
+            self.groups[event.group].receive(event.kind, event.device_id, event.body)
 
 
 def _group_record(group: GroupRound, config: RoundConfig) -> dict[str, Any]:
@@ -244,5 +250,5 @@ def _group_record(group: GroupRound, config: RoundConfig) -> dict[str, Any]:
             "unmask": max(0, counts["signed"] - counts["unmasked"]),
         },
         "failure": f"{group.failure.phase.value}: {group.failure.reason}" if group.failure else "",
-        "blamed": dict(sorted(group.blamed.items())),
+        "blamed": dict(sorted(group.faults.items())),
     }

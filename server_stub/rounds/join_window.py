@@ -1,13 +1,13 @@
-"""When devices meet: who said that it has a finished update, when that is enough for a join window,
-and when each is to ask again. Sans-IO.
+"""Decides when a join window is announced, for how many devices, and when each device polls again.
+Sans-IO.
 
-1. A device that trained the present model says `ready` with every poll; it counts until twice its
-   next poll is over.
-2. With `ready_target` of them a window is announced: it opens `lead_s` later, so that everybody who
-   is ready hears of it, for `join_s`.
-3. The round is planned for those who are ready: the group size, and the smallest sum, which sets
-   the noise of each device.
-4. The window closes early when everybody who is ready has advertised, or when it is full.
+1. A device that has trained the current model says `ready` with every poll. It counts as ready for
+   twice the time to its next poll.
+2. Once `ready_target` devices are ready, a window is announced. It opens `lead_s` later, so that
+   every ready device hears of it, and stays open for `join_s`.
+3. The round is planned for the devices that are ready: the group size, and the smallest sum, which
+   sets the noise of each device.
+4. The window closes early when every ready device has advertised, or when it is full.
 """
 
 from collections.abc import Iterable
@@ -16,65 +16,66 @@ from math import isqrt
 
 from server_stub.rounds.lifecycle import RoundPlan
 
-PATIENCE = 2
+READY_FOR_POLLS = 2
 GRACE_S = 30
 SURVIVAL_PERCENT = 60
-"""The smallest sum, as a share of the group: what the threshold asks for at γ = 0.2 anyway."""
+"""The smallest sum, as a share of the group. At γ = 0.2 the threshold demands as much anyway."""
 
 
 class ReadyPool:
-    """The devices that are ready."""
+    """The devices that are ready to join a round on the current model."""
 
     def __init__(self) -> None:
         self._until: dict[str, int] = {}
 
-    def say(self, device_id: str, now: int, next_poll_s: int) -> None:
-        self._until[device_id] = now + PATIENCE * next_poll_s + GRACE_S
+    def add(self, device_id: str, now: int, next_poll_s: int) -> None:
+        """A device says that it is ready and will poll again in `next_poll_s`."""
+        self._until[device_id] = now + READY_FOR_POLLS * next_poll_s + GRACE_S
 
-    def expect(self, devices: Iterable[str], until: int) -> None:
-        """They were ready before a restart, and are waited for."""
+    def restore(self, devices: Iterable[str], until: int) -> None:
+        """Count devices that were ready before a restart until this time."""
         self._until.update(dict.fromkeys(devices, until))
 
-    def forget(self, device_id: str) -> None:
+    def remove(self, device_id: str) -> None:
         self._until.pop(device_id, None)
 
     def clear(self) -> None:
-        """Another model was published: nobody is ready for it."""
+        """Start again: no device has trained the model that was just published."""
         self._until.clear()
 
-    def present(self, now: int) -> frozenset[str]:
-        """Who is ready now."""
+    def devices(self, now: int) -> frozenset[str]:
+        """The devices that are ready now."""
         self._until = {device_id: until for device_id, until in self._until.items() if until >= now}
         return frozenset(self._until)
 
 
 @dataclass(frozen=True)
 class GroupPlan:
-    """How those who come are to be grouped."""
+    """The group sizes that a round is planned with."""
 
     g_max: int
     min_sum: int
     capacity: int
-    """Devices that fit into the window."""
+    """Devices that the window takes."""
 
 
-def enough(ready: int, plan: RoundPlan) -> bool:
-    """Whether a window is to be announced."""
+def is_enough(ready: int, plan: RoundPlan) -> bool:
+    """Whether this many ready devices start a window."""
     return ready >= max(plan.ready_target or plan.min_group, plan.min_group)
 
 
-def grouping(expected: int, plan: RoundPlan) -> GroupPlan:
+def plan_groups(expected: int, plan: RoundPlan) -> GroupPlan:
     """Group sizes for `expected` devices.
 
-    One group takes a quarter more than expected. Several are drawn by hash, so their sizes vary
-    binomially: the most is planned three standard deviations above the mean, and the smallest sum
-    for a group two below it.
+    A single group takes a quarter more devices than expected. Several groups are drawn by hash, so
+    their sizes vary binomially: the largest is planned three standard deviations above the mean,
+    and the smallest sum for a group two below it.
     """
     if expected <= plan.g_max:
         g_max = min(plan.g_max, max(plan.min_group, expected + expected // 4))
-        return GroupPlan(g_max, _smallest(expected, g_max, plan), g_max)
+        return GroupPlan(g_max, _min_sum(expected, g_max, plan), g_max)
     count = -(-expected // plan.g_max)
-    while (g_max := _most(expected, count)) > plan.g_max and expected // (
+    while (g_max := _largest(expected, count)) > plan.g_max and expected // (
         count + 1
     ) >= plan.min_group:
         count += 1
@@ -82,7 +83,7 @@ def grouping(expected: int, plan: RoundPlan) -> GroupPlan:
     typical = expected // count
     return GroupPlan(
         g_max,
-        _smallest(max(plan.min_group, typical - 2 * _deviation(typical, count)), g_max, plan),
+        _min_sum(max(plan.min_group, typical - 2 * _deviation(typical, count)), g_max, plan),
         expected,
     )
 
@@ -92,13 +93,13 @@ def _deviation(typical: int, count: int) -> int:
     return isqrt(typical * (count - 1) // count) + 1
 
 
-def _most(expected: int, count: int) -> int:
+def _largest(expected: int, count: int) -> int:
     typical = -(-expected // count)
     return typical + 3 * _deviation(typical, count)
 
 
-def _smallest(size: int, g_max: int, plan: RoundPlan) -> int:
-    """m: never below the plan's, and above the devices that may collude."""
+def _min_sum(size: int, g_max: int, plan: RoundPlan) -> int:
+    """m: never below the plan's, and more than the devices that may collude."""
     least = max(plan.min_sum, plan.gamma_milli * g_max // 1000 + 1)
     return min(g_max, max(least, size * SURVIVAL_PERCENT // 100))
 
@@ -106,10 +107,10 @@ def _smallest(size: int, g_max: int, plan: RoundPlan) -> int:
 def poll_s(
     plan: RoundPlan, usual_s: int, *, is_ready: bool, opens: int, now: int, draw: float
 ) -> int:
-    """When a device is to ask again, in seconds. `opens`: of the announced window, 0 for none.
-    `draw` is uniform in [0, 1).
+    """Seconds until a device polls again. `opens`: when the announced window opens, 0 for none;
+    `draw`: uniform in [0, 1).
 
-    Who is ready asks often enough to hear of a window before it opens.
+    A ready device polls often enough to hear of a window before it opens.
     """
     if is_ready and opens:
         return max(1, opens - now)

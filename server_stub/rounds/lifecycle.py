@@ -1,7 +1,7 @@
-"""A round's life as a table: (state, event) -> state. Sans-IO; `driver` carries it out.
+"""The life of a round as a table: (state, event) -> state. Sans-IO; the coordinator carries it out.
 
-With secure aggregation a round opens when its join window is announced; TARGET: its groups have
-ended and at least one gave a sum.
+With secure aggregation a round opens when its join window is announced, and TARGET means that its
+groups have ended and at least one gave a sum.
 
 OPEN ── TARGET or DEADLINE ──► COMBINING ── PUBLISHED ──► DONE
   └── TOO_FEW, REPLACED ──► ABANDONED          └── UNUSABLE, REPLACED ──► ABANDONED
@@ -17,11 +17,14 @@ from agent.privacy.plan import RoundIdentity, padded, plan_local, plan_secagg
 from agent.privacy.zcdp import rho_for_epsilon
 from agent.protocol.messages import Mode, RoundConfig, Task
 
+PHASES_AFTER_JOIN = 4
+SEED_BYTES = 32
+
 
 class State(StrEnum):
     OPEN = "open"
     COMBINING = "combining"
-    """The set of updates is fixed; the next model follows from it."""
+    """The set of updates is fixed and determines the next model."""
     DONE = "done"
     ABANDONED = "abandoned"
     """Ended without a new model."""
@@ -35,7 +38,7 @@ class Event(StrEnum):
     """The operator published another model."""
     PUBLISHED = "published"
     UNUSABLE = "unusable"
-    """The updates' sum is outside what honest updates can make."""
+    """The sum is outside the range of honest updates."""
 
 
 TABLE: dict[tuple[State, Event], State] = {
@@ -51,63 +54,61 @@ TABLE: dict[tuple[State, Event], State] = {
 
 @dataclass(frozen=True)
 class RoundPlan:
-    """How rounds are held."""
+    """How the aggregator runs its rounds."""
 
     target: int = 10
-    """A round closes when so many updates are in."""
+    """A round closes when this many updates have arrived..."""
     seconds: int = 24 * 3600
     """... or after this time."""
     minimum: int = 1
-    """With fewer updates at the deadline there is no new model."""
+    """With fewer updates at the deadline the round makes no model."""
     planned: int = 10
-    """Rounds in which one device may take part in a period: the price of one is the period's ε over
-    so many."""
+    """Rounds that one device may join in a budget period: they share the period's ε equally."""
     epsilon_milli: int = 1000
     delta_inverse: int = 100_000
     pause_s: int = 0
     """Between two rounds."""
     server_rate_milli: int = 1000
-    """The share of the mean update, in thousandths, by which the model moves."""
+    """How far the model moves along the mean update, in thousandths."""
     server_decay_milli: int = 0
-    """The share falls with the number of the round to this power, in thousandths: noise of late
-    rounds moves the model less."""
+    """The server rate is divided by the round's number to this power, in thousandths, so that the
+    noise of late rounds moves the model less."""
     g_max: int = 100
-    """Secure aggregation: most devices in a group."""
+    """Secure aggregation: the most devices in a group."""
     min_group: int = 32
-    """Fewest devices in a group."""
+    """The fewest devices in a group."""
     min_sum: int = 20
-    """Fewest updates of which a sum may be opened; a round for many devices asks for more."""
+    """The fewest updates whose sum may be opened; a round for many devices demands more."""
     gamma_milli: int = 200
     """Share of colluding devices that the noise accounts for, in thousandths."""
     phase_s: int = 60
-    """Longest time for each of the four phases."""
+    """Time limit of each of the four phases."""
     join_s: int = 120
     """Length of the join window."""
     lead_s: int = 3600
-    """Time between announcing a window and its opening: devices that are ready ask at least twice
-    in it."""
+    """Time from the announcement of a window to its opening: a ready device polls at least twice in
+    it."""
     ready_target: int = 0
-    """Announce a window when so many devices are ready; 0: `min_group`."""
-
+    """A window is announced once this many devices are ready; 0: `min_group`."""
     coordinates: int = 0
-    """Coordinates of its rotated update that each device sends, the same for all, drawn anew for
-    each round; 0: all."""
+    """Coordinates of the rotated update that each device sends, the same for all devices, drawn
+    anew for each round; 0: all."""
 
     @property
     def is_test_floor(self) -> bool:
-        """Whether groups protect less than the product's own devices accept."""
+        """Whether groups may be smaller than the product's own devices accept."""
         return self.min_group < 32 or self.min_sum < 20 or self.gamma_milli < 200
 
 
 def after(state: State, event: Event) -> State:
     """The next state. Raises InternalError for a pair that is not in the table."""
     if (state, event) not in TABLE:
-        raise InternalError("ROUND_STATE", f"A round that is {state} cannot meet {event}.")
+        raise InternalError("ROUND_STATE", f"A round in state {state} cannot handle {event}.")
     return TABLE[state, event]
 
 
 def due(updates: int, target: int, minimum: int, closes_at: int, now: int) -> Event | None:
-    """What has happened to an open round, if anything."""
+    """The event that ends an open round now, if any."""
     if updates >= target:
         return Event.TARGET
     if now < closes_at:
@@ -116,7 +117,7 @@ def due(updates: int, target: int, minimum: int, closes_at: int, now: int) -> Ev
 
 
 def server_rate(plan: RoundPlan, round_id: int) -> float:
-    """The share of the mean update by which this round moves the model."""
+    """How far this round moves the model along the mean update; 1 is all of it."""
     return float(plan.server_rate_milli / 1000 / round_id ** (plan.server_decay_milli / 1000))
 
 
@@ -125,12 +126,10 @@ def rho_units_per_round(plan: RoundPlan) -> int:
     return rho_for_epsilon(plan.epsilon_milli / 1000, 1 / plan.delta_inverse) // plan.planned
 
 
-PHASES_AFTER_JOIN = 4
-SEED_BYTES = 32
-
-
 def joining(config: RoundConfig) -> tuple[int, int]:
-    """When a round's join window opens, and when it closes at the latest."""
+    """When a round's join window opens, and when it closes at the latest, in seconds since the
+    epoch.
+    """
     return config.opens_at, config.closes_at - PHASES_AFTER_JOIN * config.phase_s
 
 
@@ -144,9 +143,9 @@ def next_identity(
     now: int,
     random_hex: Callable[[int], str] = secrets.token_hex,
 ) -> RoundIdentity:
-    """The identity of the round that follows now: its times by the plan, its seeds fresh.
+    """The identity of the round that starts now: times from the plan, fresh seeds.
 
-    `random_hex`: so many random bytes, in hex.
+    `random_hex(n)` returns n random bytes in hex.
     """
     is_subset = 0 < plan.coordinates < padded(task.width)
     if task.mode is Mode.SECAGG:

@@ -1,7 +1,4 @@
-"""What an update must be before anything of it is stored: size, form, round, shape, range.
-
-Sans-IO.
-"""
+"""Checks an update before any of it is stored: size, form, round, shape and range. Sans-IO."""
 
 import re
 from typing import Any
@@ -32,7 +29,7 @@ def max_update_bytes(config: RoundConfig) -> int:
 
 
 def named_round(header: dict[str, Any]) -> int:
-    """The round that an envelope says it is for: of a local update, or of a masked input.
+    """The round that the header of a local update or a masked input names.
 
     Raises PeerError BAD_ENVELOPE.
     """
@@ -40,7 +37,9 @@ def named_round(header: dict[str, Any]) -> int:
     fields = MASKED_FIELDS if header.get("kind") == MASKED_KIND else FIELDS
     if set(header) != fields or type(round_id) is not int or not 0 < round_id < 2**53:
         raise PeerError(
-            "BAD_ENVELOPE", "The update's header is not in the agreed form.", "Nothing was changed."
+            "BAD_ENVELOPE",
+            "The header of the update does not have the agreed form.",
+            "Nothing was changed.",
         )
     return round_id
 
@@ -56,11 +55,14 @@ def check_update(envelope: Envelope, config: RoundConfig) -> None:
         "bits": config.bits,
     }
     attempt = envelope.header.get("attempt")
-    said = {name: value for name, value in envelope.header.items() if name != "attempt"}
-    if said != expected or any(type(said[name]) is not type(expected[name]) for name in expected):
+    stated = {name: value for name, value in envelope.header.items() if name != "attempt"}
+    # Types as well: True equals 1 in Python, but not in the agreed form.
+    if stated != expected or any(
+        type(stated[name]) is not type(expected[name]) for name in expected
+    ):
         raise PeerError("WRONG_SHAPE", "The update is not for this round.", "Nothing was changed.")
     if not isinstance(attempt, str) or not _ATTEMPT.fullmatch(attempt):
         raise PeerError(
-            "WRONG_SHAPE", "The update's attempt id is not hex.", "Nothing was changed."
+            "WRONG_SHAPE", "The attempt id of the update is not hex.", "Nothing was changed."
         )
     read_update(envelope.payload, config)

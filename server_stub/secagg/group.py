@@ -30,7 +30,7 @@ What it enforces:
 
 1. One message of each kind from each device.
 2. Inputs only until the survivors are fixed; never fewer of them than the configuration's minimum.
-3. Each share against its commitment on arrival: a false one is refused and its sender blamed.
+3. Each share against its commitment on arrival: a false one is refused and its sender named.
 4. Each opened secret against what its dealer published: a false one is the dealer's fault.
 
 A group that fails costs no other group anything.
@@ -81,7 +81,8 @@ class GroupFailure:
 
     phase: GroupState
     reason: str
-    blamed: tuple[str, ...]
+    at_fault: tuple[str, ...]
+    """Ids of the devices in `faults`."""
 
 
 class GroupRound:
@@ -94,8 +95,9 @@ class GroupRound:
         self._departed: set[int] = set()
         self.state = GroupState.SHARING
         self.deadline = now + drawn.config.phase_s
-        self.blamed: dict[str, str] = {}
-        """Device id -> code of its fault."""
+        self.faults: dict[str, str] = {}
+        """The code of each fault, by device id. SHARE_UNREADABLE is what a leaving device reported;
+        all others are proven."""
         self.result: GroupSum | None = None
         self.failure: GroupFailure | None = None
 
@@ -110,7 +112,7 @@ class GroupRound:
     def receive(self, kind: str, device_id: str, body: bytes) -> None:
         """Accept a message: "shares", "masked", "consistency", "unmask" or "leave".
 
-        Raises PeerError; then nothing has changed, except that a provable fault is in `blamed`.
+        Raises PeerError; then nothing has changed, except that a proven fault is in `faults`.
         """
         number = self.drawn.numbers.get(device_id)
         if number is None:
@@ -126,7 +128,7 @@ class GroupRound:
         try:
             self._accept(kind, number, body)
         except SenderFaultError as error:
-            self.blamed[device_id] = error.code
+            self.faults[device_id] = error.code
             raise
         self._log.record(kind, device_id, body)
 
@@ -226,7 +228,7 @@ class GroupRound:
         _, accused = codec.decode_leave(body, self.drawn.round_context)
         for device_id in accused:
             if device_id in self.drawn.numbers:
-                self.blamed.setdefault(device_id, "SHARE_UNREADABLE")
+                self.faults.setdefault(device_id, "SHARE_UNREADABLE")
         self._depart(number)
 
     def _depart(self, number: int) -> None:
@@ -243,12 +245,12 @@ class GroupRound:
         try:
             self.result = open_sum(self.drawn, self.contributions)
         except FalseDealerError as error:
-            self.blamed[self.drawn.device_ids[error.dealer]] = "SECRET_FALSE"
+            self.faults[self.drawn.device_ids[error.dealer]] = "SECRET_FALSE"
             self.state, _ = step(GROUP, GroupState.OPENING, GroupEvent.CHEATED)
             self._fail(GroupState.OPENING, GroupEvent.CHEATED)
             return
         self.contributions.discard_secrets()
 
     def _fail(self, phase: GroupState, event: GroupEvent) -> None:
-        self.failure = GroupFailure(phase, event.value, tuple(sorted(self.blamed)))
+        self.failure = GroupFailure(phase, event.value, tuple(sorted(self.faults)))
         self.contributions.discard_secrets()

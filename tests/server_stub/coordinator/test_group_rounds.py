@@ -44,7 +44,7 @@ MESSAGES = ("advertise", "shares", "masked", "consistency", "unmask")
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch):
-    monkeypatch.setattr(driver, "LOOK_S", 0.05)
+    monkeypatch.setattr(driver, "POLL_S", 0.05)
 
 
 def served(folder, ready_target, **options):

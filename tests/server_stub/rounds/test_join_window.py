@@ -1,16 +1,18 @@
+"""Windows are announced for enough devices, and planned so that devices accept them."""
+
 import pytest
 
 from agent.privacy.policy import DeviceLimits, check_config
 from agent.protocol import codec
 from server_stub.config.settings import default_task, min_group_settings
-from server_stub.rounds.join_window import ReadyPool, enough, grouping, poll_s
+from server_stub.rounds.join_window import ReadyPool, is_enough, plan_groups, poll_s
 from server_stub.rounds.lifecycle import RoundPlan, group_config, joining, next_identity
 
 PRODUCT = RoundPlan()
 
 
 def config_for(expected, plan=PRODUCT):
-    planned = grouping(expected, plan)
+    planned = plan_groups(expected, plan)
     identity = next_identity(
         default_task(), plan, round_id=1, model_version=1, model_digest="ab" * 32, now=1000
     )
@@ -20,7 +22,7 @@ def config_for(expected, plan=PRODUCT):
 
 
 @pytest.mark.parametrize("expected", [32, 33, 40, 64, 80, 99, 100, 101, 150, 199, 250, 1000, 5000])
-def test_devices_with_the_products_bounds_accept_what_is_planned_for_any_number_of_them(expected):
+def test_devices_with_the_products_limits_accept_the_plan_for_any_number_of_devices(expected):
     planned, config = config_for(expected)
     check_config(config, default_task(), DeviceLimits())
     assert planned.capacity >= expected
@@ -37,7 +39,7 @@ def test_devices_with_the_products_bounds_accept_what_is_planned_for_any_number_
 
 
 @pytest.mark.parametrize("size", [2, 3, 5, 10, 31, 32, 50])
-def test_a_floor_is_for_tests_only_below_the_products(size):
+def test_group_sizes_below_the_products_are_marked_as_a_test_floor(size):
     plan = RoundPlan(**min_group_settings(size))
     assert plan.is_test_floor == (size < 32)
     _, config = config_for(size, plan)
@@ -45,9 +47,9 @@ def test_a_floor_is_for_tests_only_below_the_products(size):
     assert 2 <= config.min_sum <= size
 
 
-def test_a_window_is_announced_for_enough_and_told_to_who_is_ready_before_it_opens():
-    assert [enough(ready, PRODUCT) for ready in (0, 31, 32)] == [False, False, True]
-    assert [enough(ready, RoundPlan(ready_target=50)) for ready in (49, 50)] == [False, True]
+def test_a_window_needs_enough_ready_devices_and_they_poll_before_it_opens():
+    assert [is_enough(ready, PRODUCT) for ready in (0, 31, 32)] == [False, False, True]
+    assert [is_enough(ready, RoundPlan(ready_target=50)) for ready in (49, 50)] == [False, True]
     for draw in (0.0, 0.5, 1.0):
         usual = poll_s(PRODUCT, 7200, is_ready=False, opens=0, now=0, draw=draw)
         assert 5400 <= usual <= 7200
@@ -58,18 +60,18 @@ def test_a_window_is_announced_for_enough_and_told_to_who_is_ready_before_it_ope
     assert poll_s(RoundPlan(lead_s=0), 7200, is_ready=True, opens=0, now=0, draw=0.0) == 1
 
 
-def test_who_says_nothing_any_more_is_not_waited_for():
-    waiting = ReadyPool()
-    waiting.say("one", 0, 100)
-    waiting.say("two", 50, 100)
-    waiting.expect(["three"], 400)
-    assert waiting.present(230) == {"one", "two", "three"}
-    assert waiting.present(231) == {"two", "three"}
-    waiting.forget("two")
-    assert waiting.present(400) == {"three"}
-    assert waiting.present(401) == frozenset()
+def test_a_device_that_stops_polling_is_no_longer_counted():
+    pool = ReadyPool()
+    pool.add("one", 0, 100)
+    pool.add("two", 50, 100)
+    pool.restore(["three"], 400)
+    assert pool.devices(230) == {"one", "two", "three"}
+    assert pool.devices(231) == {"two", "three"}
+    pool.remove("two")
+    assert pool.devices(400) == {"three"}
+    assert pool.devices(401) == frozenset()
 
 
-def test_the_window_lies_before_the_phases():
+def test_the_window_opens_after_the_lead_time_and_ends_before_the_phases():
     _, config = config_for(40)
     assert joining(config) == (1000 + PRODUCT.lead_s, 1000 + PRODUCT.lead_s + PRODUCT.join_s)

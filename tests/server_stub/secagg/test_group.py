@@ -161,7 +161,7 @@ def test_a_giver_of_a_false_share_is_named_and_skipped():
     refused(
         "SHARE_FALSE", group.receive, "unmask", liar.device_id, codec.encode_unmask(context, shares)
     )
-    assert group.blamed == {liar.device_id: "SHARE_FALSE"}
+    assert group.faults == {liar.device_id: "SHARE_FALSE"}
     for peer in fleet.peers[1:]:
         fleet.say(group, peer, "unmask")
     group.advance(0)
@@ -184,7 +184,7 @@ def test_a_dealer_of_a_false_secret_is_named_and_costs_its_group_alone():
     group.advance(0)
     play_until(fleet, group, KINDS[1:])
     assert group.state is GroupState.ABORTED
-    assert group.failure.blamed == (cheat.device_id,)
+    assert group.failure.at_fault == (cheat.device_id,)
     assert group.failure.phase is GroupState.OPENING
     check(fleet, group)
     refused("ROUND_CLOSED", group.inbox, "consistency", cheat.device_id)
