@@ -13,7 +13,7 @@ from agent.protocol.messages import RoundConfig
 
 
 def mean_update(bodies: Iterable[bytes], config: RoundConfig) -> tuple[NDArray[np.float64], int]:
-    """The mean of the updates in these envelopes, shape (d,), and their number. The sum is exact, so
+    """The mean of these envelopes' updates, shape (d,), and their number. The sum is exact, so
     their order does not matter.
 
     Raises PeerError WRONG_SHAPE, SUM_OUT_OF_RANGE.

@@ -43,7 +43,7 @@ LOG = logging.getLogger("aegisai.rounds")
 
 @dataclass(frozen=True)
 class Situation:
-    """What an offer to devices is based on: the published model, and the open round on it, if any."""
+    """What devices are offered: the published model, and the open round on it, if any."""
 
     model: PublishedModel
     round: Round | None
