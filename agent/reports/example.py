@@ -36,6 +36,7 @@ async def preview(
     from agent.protocol.jobs import Job, pack_rows
     from agent.protocol.messages import Mode, Task
 
+    model = bundled_model()
     with resources.as_file(resources.files("agent.detector").joinpath(EXAMPLE)) as path:
         row = (await worker.extract([os.fspath(path)])).rows[0]
     task = Task("example", SCHEMA, "logistic", DIMENSION, Mode.LOCAL, 20, 100, 1000, 1)
@@ -56,7 +57,7 @@ async def preview(
     try:
         await worker.train(
             task,
-            bundled_model().content,
+            model.content,
             pack_rows([row.features]),
             b"\0",
             os.fspath(scratch),

@@ -1,5 +1,5 @@
-"""`aegis demo`: a real aggregator, one full agent and many simulated devices on this machine make a
-detector better; then a report.
+"""`aegis demo`: a real aggregator, one full agent and many simulated devices on this machine train
+a detector together. It ends with a report.
 """
 
 import argparse
@@ -9,21 +9,23 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agent.cli.render import notice_text
-from agent.detector.model import LogisticModel, Metrics, to_safetensors
+from agent.detector.model import DIMENSION, to_safetensors, zeros
 from agent.detector.synthetic import generate
 from agent.errors import AegisError, UserActionError
 from agent.paths import default_home
 from agent.protocol.messages import Mode
 from server_stub.demo import baselines
+from server_stub.demo.chart import draw
 from server_stub.demo.device_fleet import Fleet
-from server_stub.demo.full_agent import Ask, FullAgent, programs_here
+from server_stub.demo.evaluation import evaluate
+from server_stub.demo.full_agent import Ask, FullAgent, Learnt, programs_here
 from server_stub.demo.local_server import LocalServer
 from server_stub.demo.plan import (
     GENERATED_ROWS,
@@ -34,23 +36,25 @@ from server_stub.demo.plan import (
     DemoPlan,
 )
 from server_stub.demo.progress import DemoScreen
-from server_stub.demo.report import Report, draw, render
-from server_stub.demo.rounds import Held, hold
+from server_stub.demo.report import Report
+from server_stub.demo.report_text import render
+from server_stub.demo.rounds import AllRounds, run_rounds
 from server_stub.demo.scratch import scratch_folder, socket_folder
 from server_stub.simulation import data
 from server_stub.simulation.data import Share, Table
 
 QUESTION = (
-    "Shall the full agent on this computer learn from the Windows programs in this Python"
-    " environment, for this demonstration?"
+    "May the full agent on this computer learn from the Windows programs in this Python environment"
+    " for this demonstration?"
 )
 MODES = (
-    "secagg (default): only sums over groups can be read; local: each device adds all the noise"
-    " itself"
+    "secagg (default): only sums over groups can be read; local: each device adds all of its own"
+    " noise"
 )
 INTERRUPTED = 130
 SHUFFLES = 10
-"""A single shuffle points somewhere; only the mean of many shows that nothing was learnt."""
+"""A model of shuffled labels points in a random direction, so a single one may score above or below
+0.5. Only the mean of many shows that there is nothing to learn."""
 
 
 def command(words: Sequence[str] | None = None) -> int:
@@ -70,7 +74,7 @@ def command(words: Sequence[str] | None = None) -> int:
         with _terminated_like_interrupted(), DemoScreen() as screen:
             report = run(plan, screen, _ask(screen), _chart(options.chart))
     except KeyboardInterrupt:
-        print("aegis demo: interrupted; everything it started has ended.", file=sys.stderr)  # noqa: T201
+        print("aegis demo: interrupted; everything that it started has ended.", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
     if options.json:
         print(json.dumps(report.to_json(), ensure_ascii=False))  # noqa: T201
@@ -81,42 +85,63 @@ def command(words: Sequence[str] | None = None) -> int:
     return 0
 
 
+@dataclass(frozen=True)
+class FullAgentPart:
+    """The full agent, how its consent came about, and what it learned from."""
+
+    agent: FullAgent | None
+    """None where it takes no part."""
+    consent: str
+    learnt: Learnt | None = None
+    obstacle: str = ""
+    """Why it takes no part, where it is more than a no."""
+
+    def sentence(self, sent: int, rounds: int) -> str:
+        """What the full agent did, for the report."""
+        if self.learnt is None:
+            return f"No full agent took part{f': {self.obstacle}' if self.obstacle else '.'}"
+        return (
+            "One of them is the full agent in processes of its own: it learned from"
+            f" {self.learnt.generated} rows of the table and {self.learnt.real_files} real programs"
+            f" of this Python environment (as benign), and sent {sent} of {rounds} updates. For the"
+            " demonstration it may use a whole processor core; on a person's computer it keeps to"
+            " the limits set there."
+        )
+
+
 def run(plan: DemoPlan, screen: DemoScreen, ask: Ask | None, chart: Path) -> Report:
-    """The whole demonstration. Everything that it starts has ended, and all but chart, report and
-    ledger is removed, when this returns.
+    """Run the whole demonstration. When this returns, everything that it started has ended, and all
+    that is left are chart, report and ledger.
 
     `ask` puts the consent question; without it the full agent's consent is simulated. Raises
     AegisError, KeyboardInterrupt.
     """
-    screen.doing("Making the rows")
+    screen.start_step("Generating the rows" if plan.data is None else "Reading the rows")
     table = make_table(plan)
     shares = data.deal(table, plan.devices, ROWS_EACH, plan.seed)
     with scratch_folder() as folder, contextlib.ExitStack() as stack:
         untrained = folder / "untrained.safetensors"
-        untrained.write_bytes(to_safetensors(LogisticModel(np.zeros(116)), demonstration=True))
-        screen.doing("Making the aggregator")
+        untrained.write_bytes(to_safetensors(zeros(), demonstration=True))
+        screen.start_step("Setting up the aggregator")
         server = stack.enter_context(
             LocalServer(folder / "server", plan.server_options(untrained, plan.devices - 1, 1))
         )
-        screen.doing("Starting the full agent")
-        agent, consent, said = _full_agent(stack, folder, server, plan, shares[-1], screen, ask)
+        screen.start_step("Starting the full agent")
+        part = _full_agent(stack, folder, server, plan, shares[-1], screen, ask)
         fleet = stack.enter_context(
             Fleet(
                 folder / "devices",
-                shares[:-1] if agent else shares,
+                shares[:-1] if part.agent else shares,
                 mode=Mode(plan.mode),
-                floor=plan.floor,
+                limits=plan.test_limits,
             )
         )
-        screen.doing("Starting the aggregator")
+        screen.start_step("Starting the aggregator")
         server.start()
-        held = hold(plan, server, fleet, agent, table, screen)
-        ledger = agent.ledger() if agent else None
-    screen.doing("Computing what it is compared with")
-    report = _report(
-        plan, table, shares, held, consent, said.format(sent=held.agent_sent, rounds=plan.rounds)
-    )
-    return _written(report, chart, ledger)
+        rounds = run_rounds(plan, server, fleet, part.agent, table, screen)
+        ledger = part.agent.ledger() if part.agent else None
+    screen.start_step("Training the models for comparison")
+    return _written(_report(plan, table, shares, rounds, part), chart, ledger)
 
 
 def _full_agent(
@@ -127,120 +152,110 @@ def _full_agent(
     share: Share,
     screen: DemoScreen,
     ask: Ask | None,
-) -> tuple[FullAgent | None, str, str]:
-    """The agent, where it takes part; how the yes came about; what it did ("{sent}" and "{rounds}"
-    are known later).
+) -> FullAgentPart:
+    """Start the full agent, put the question and let it learn. It ends with `stack`, or at once
+    where it takes no part.
     """
     simulated = "Consent: simulated for devices that exist only in this demonstration"
     agent = stack.enter_context(
-        FullAgent(folder, stack.enter_context(socket_folder(folder)), floor=plan.floor)
+        FullAgent(folder, stack.enter_context(socket_folder(folder)), limits=plan.test_limits)
     )
     agent.join(server.invitation(1))
     if not agent.decide(ask):
         agent.close()
-        return (
-            None,
-            f"{simulated}. You said no, so the full agent took no part.",
-            "No full agent took part.",
-        )
-    how = (
+        return FullAgentPart(None, f"{simulated}. You said no, so the full agent took no part.")
+    screen.start_step("The full agent adds its rows and real files")
+    try:
+        learnt = agent.learn(share, programs_here())
+    except AegisError as error:  # for example a policy of this machine that denies it
+        agent.close()
+        return FullAgentPart(None, f"{simulated}.", obstacle=error.message)
+    consent = (
         f"{simulated}; the full agent took part after your yes."
         if ask
         else f"{simulated}, the full agent included: nobody was asked."
     )
-    screen.doing("The full agent takes in its rows and real files")
-    try:
-        learnt = agent.learn(share, programs_here())
-    except AegisError as error:  # e.g. a policy of this machine that denies
-        agent.close()
-        return None, f"{simulated}.", f"No full agent took part: {error.message}"
-    return (
-        agent,
-        how,
-        (
-            "One of them is the full agent in processes of its own: it learned from"
-            f" {learnt.generated} rows of the table and {learnt.real_files} real programs of this"
-            " Python environment (as benign), and sent {sent} of {rounds} updates. For the"
-            " demonstration it may use a whole processor core; on a person's computer it keeps to"
-            " the limits set there."
-        ),
-    )
+    return FullAgentPart(agent, consent, learnt)
 
 
 def make_table(plan: DemoPlan) -> Table:
-    """The rows: a person's file, or the project's own generator's. Raises UserActionError."""
+    """The rows: from a person's file, or from the project's generator.
+
+    Raises UserActionError BAD_TABLE.
+    """
     if plan.data is not None:
         return data.from_file(plan.data, plan.seed)
-    made = generate(np.random.default_rng(plan.seed), GENERATED_ROWS, group_rows=GROUP_ROWS)
+    rows = generate(np.random.default_rng(plan.seed), GENERATED_ROWS, group_rows=GROUP_ROWS)
     origin = (
-        f"{GENERATED_ROWS} rows of the project's own generator; a fifth of the groups is held out"
+        f"{GENERATED_ROWS:,} rows of the project's own generator; a fifth of the groups is held out"
     )
     return data.from_arrays(
-        origin, made.rows, made.labels, data.held_out_groups(made.groups, plan.seed)
+        origin, rows.rows, rows.labels, data.held_out_groups(rows.groups, plan.seed)
     )
 
 
 def _report(
-    plan: DemoPlan, table: Table, shares: tuple[Share, ...], held: Held, consent: str, said: str
+    plan: DemoPlan,
+    table: Table,
+    shares: tuple[Share, ...],
+    rounds: AllRounds,
+    part: FullAgentPart,
 ) -> Report:
-    start, training = np.zeros(116), plan.training
+    start, training = np.zeros(DIMENSION), plan.training
     labels = table.holdout_labels
-
-    def compared(weights: NDArray[np.float64]) -> Metrics:
-        return baselines.evaluate(weights, table)
-
+    shuffled = [
+        evaluate(
+            baselines.federated(baselines.shuffled(shares, seed), start, training), table
+        ).metrics
+        for seed in range(SHUFFLES)
+    ]
     return Report(
-        consent=consent,
+        consent=part.consent,
         data=table.origin,
+        are_rows_generated=plan.data is None,
+        holdout_rows=len(labels),
         devices=plan.devices,
-        full_agent=said,
+        full_agent=part.sentence(rounds.agent_sent, plan.rounds),
         mode=plan.mode,
         epsilon=plan.epsilon,
         delta=plan.delta,
-        before=held.before,
-        after=held.after,
-        without_noise=compared(baselines.federated(shares, start, training)),
-        shuffled=baselines.mean_of(
-            [
-                compared(baselines.federated(baselines.shuffled(shares, seed), start, training))
-                for seed in range(SHUFFLES)
-            ]
-        ),
-        central=compared(baselines.central(shares)),
+        before=rounds.before,
+        after=rounds.after,
+        without_noise=evaluate(baselines.federated(shares, start, training), table),
+        shuffled=baselines.mean_of(shuffled),
+        central=evaluate(baselines.central(shares), table),
         majority=float(max(np.mean(labels), 1 - np.mean(labels))),
-        rounds=held.lines,
-        bytes_up=held.bytes_up,
-        bytes_down=held.bytes_down,
-        epsilon_local=held.epsilon_local,
-        dropped=held.dropped,
-        group_floor=plan.floor_words,
-        notes=held.notes,
+        rounds=rounds.results,
+        bytes_up=rounds.bytes_up,
+        bytes_down=rounds.bytes_down,
+        epsilon_local=rounds.epsilon_local,
+        dropped=rounds.dropped,
+        group_floor=plan.limits_text,
+        notes=rounds.notes,
     )
 
 
 def _written(report: Report, chart: Path, ledger: dict[str, Any] | None) -> Report:
-    """Draw the chart, write report and ledger beside it; the report with the names of all.
+    """Write chart, report and ledger, and return the report with their names.
 
     Raises UserActionError CANNOT_WRITE.
     """
-    from dataclasses import replace
-
     document, book = chart.with_suffix(".json"), chart.with_name(f"{chart.stem}-ledger.json")
     files = {"chart": str(chart), "report": str(document)}
-    whole = replace(report, files=files if ledger is None else {**files, "ledger": str(book)})
+    complete = replace(report, files=files if ledger is None else {**files, "ledger": str(book)})
     try:
         chart.parent.mkdir(parents=True, exist_ok=True)
-        draw(whole, chart)
-        _write(document, whole.to_json())
+        draw(complete, chart)
+        _write(document, complete.to_json())
         if ledger is not None:
             _write(book, ledger)
     except OSError as error:
         raise UserActionError(
             "CANNOT_WRITE",
             f"The report could not be written ({error.strerror}).",
-            "Choose another place: --chart.",
+            "Choose another place with --chart.",
         ) from error
-    return whole
+    return complete
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:
@@ -248,7 +263,7 @@ def _write(path: Path, value: dict[str, Any]) -> None:
 
 
 def _ask(screen: DemoScreen) -> Ask | None:
-    """Asks at the terminal; None where there is none."""
+    """A question at the terminal; None where there is no terminal."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
 
@@ -265,7 +280,7 @@ def _chart(given: Path | None) -> Path:
 
 @contextlib.contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM ends it as Ctrl-C does: in order."""
+    """Make SIGTERM end the demonstration in order, as Ctrl-C does."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -281,10 +296,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="aegis demo",
         description=(
-            "An aggregator and many devices on this machine make a detector better; a report at the"
-            " end."
+            "An aggregator and many devices on this machine train a detector together. It ends with"
+            " a report."
         ),
+        allow_abbrev=False,
     )
+    # `--he` used to be read as short for --help, and it still is.
+    parser.add_argument("--he", action="help", help=argparse.SUPPRESS)
     plan = DemoPlan()
     parser.add_argument(
         "--devices",
@@ -305,13 +323,13 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=plan.epsilon,
         metavar="E",
-        help=f"privacy budget; default {plan.epsilon:g}",
+        help=f"privacy budget ε of each device for all rounds; default {plan.epsilon:g}",
     )
     parser.add_argument(
         "--data",
         type=Path,
         metavar="FILE.npz",
-        help="rows X (n, 29) and labels y (n) instead of generated ones",
+        help="a table with rows X (n, 29) and labels y (n) instead of generated rows",
     )
     parser.add_argument("--mode", choices=("secagg", "local"), default=plan.mode, help=MODES)
     parser.add_argument(
@@ -319,20 +337,20 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=plan.drop,
         metavar="P",
-        help="share of the simulated devices that vanish in each round",
+        help="share of the simulated devices that drop out of each round; default 0",
     )
     parser.add_argument(
         "--seed",
         type=int,
         default=plan.seed,
         metavar="N",
-        help="of rows and shares; noise is never seeded",
+        help=f"seed of rows and shares, never of noise; default {plan.seed}",
     )
     parser.add_argument(
         "--chart",
         type=Path,
         metavar="FILE.png",
-        help="where the chart goes (the report as JSON beside it)",
+        help="where to write the chart, with the report as JSON beside it",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     return parser

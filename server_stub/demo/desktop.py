@@ -1,13 +1,12 @@
-"""`make run` with a display: an aggregator and simulated neighbours on this machine, and the real
+"""`make run` with a display: an aggregator and simulated neighbours on this machine, with the real
 tray, window and agent in front of you.
 
-1. Everything is made in one folder, anew each time; keys are in memory; nothing listens beyond
-   loopback; nothing starts by itself later.
-2. Nobody says yes for you: the question is asked in the window, and neighbours take part only once
-   you have agreed.
-3. After a yes your device gets generated rows and the Windows programs of this Python environment
-   to learn from, and is asked for each round at once instead of every half hour. A pause, a limit
-   and a withdrawal hold as always.
+1. Everything lives in one folder that is made anew each time. Keys are in memory, nothing listens
+   beyond loopback, and nothing starts by itself later.
+2. Only you say yes: the window asks, and the neighbours take part only once you have agreed.
+3. After a yes your device learns from generated rows and from the Windows programs in this Python
+   environment, and joins each round at once instead of asking every half hour. Pausing, limits and
+   withdrawing work as always.
 4. Quit in the icon's menu, Ctrl-C and SIGTERM end everything.
 """
 
@@ -40,30 +39,29 @@ from server_stub.simulation.data import Share
 
 NEIGHBOURS = 7
 ROWS = 3_000
-LOOK_S = 1.0
+POLL_S = 1.0
 CALL_S = 120.0
 WAITING = "waiting"
-AT_ONCE = ("NO_ROUND", "HOLD")
-"""Reasons that this demonstration does not wait for."""
-ENDED_BY = (signal.SIGINT, signal.SIGTERM)
+SKIPPED_WAITS = ("NO_ROUND", "HOLD")
+"""Reasons for waiting that the demonstration cuts short."""
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Desk:
-    """The home in front of the person, reached over its local channel whenever its agent runs."""
+class PersonsDevice:
+    """The device in front of the person, reached over its local channel while its agent runs."""
 
     def __init__(self, folder: Path) -> None:
         self.home = Home(folder / "home")
         self.home.prepare()
         self.home.demo_mark.touch(mode=0o600)
         self._rows = folder / "rows.npz"
-        self._sent = 0
 
     @property
     def environ(self) -> dict[str, str]:
         return {**os.environ, "AEGIS_HOME": str(self.home.root), "PYTHONWARNINGS": "ignore"}
 
     def call(self, method: str, params: dict[str, Any] | None = None) -> dict[str, Any] | None:
-        """What the agent answers; None while none runs or it refuses."""
+        """The agent's answer; None while it does not run, or when it refuses."""
         try:
             channel = Channel(socket_path(self.home.root, os.environ))
         except (NoAgentError, AegisError):
@@ -72,10 +70,8 @@ class Desk:
             return channel.call(method, params or {}, CALL_S)
         return None
 
-    def give_rows(self, share: Share) -> None:
-        """Training data for a device that has none; asked only after a yes, and refused by the
-        agent otherwise.
-        """
+    def add_training_data(self, share: Share) -> None:
+        """Add rows and real programs. Call it after a yes: the agent refuses otherwise."""
         np.savez(self._rows, X=share.rows, y=share.labels)
         self.call("samples.import", {"path": str(self._rows)})
         self.call(
@@ -83,50 +79,49 @@ class Desk:
         )
 
 
-async def attend(
-    desk: Desk, tray: ManagedProcess, server: LocalServer, fleet: Fleet, share: Share
+async def accompany_person(
+    device: PersonsDevice, tray: ManagedProcess, server: LocalServer, fleet: Fleet, share: Share
 ) -> None:
-    """Accompany the person until the tray ends."""
+    """Provide training data, neighbours and rounds until the tray ends."""
     over, neighbours = asyncio.Event(), None
-    told = ""
+    announced = 1
     while tray.is_running:
-        status = await asyncio.to_thread(desk.call, "status")
+        status = await asyncio.to_thread(device.call, "status")
         if status is not None and status["consent"]["state"] == "GRANTED":
             if not status["samples_benign"] + status["samples_malicious"]:
-                await asyncio.to_thread(desk.give_rows, share)
+                await asyncio.to_thread(device.add_training_data, share)
             elif status["state"] == WAITING and all(
-                reason["code"] in AT_ONCE for reason in status["reasons"]
+                reason["code"] in SKIPPED_WAITS for reason in status["reasons"]
             ):
-                await asyncio.to_thread(desk.call, "run_now")
+                await asyncio.to_thread(device.call, "run_now")
             if neighbours is None:
                 neighbours = asyncio.create_task(_neighbours(server, fleet, over))
-        told = _tell(told, server)
-        await asyncio.sleep(LOOK_S)
+        announced = _announce_model(announced, server)
+        await asyncio.sleep(POLL_S)
     over.set()
 
 
 async def _neighbours(server: LocalServer, fleet: Fleet, over: asyncio.Event) -> None:
     await fleet.join(await asyncio.to_thread(server.invitation, NEIGHBOURS))
-    await fleet.accompany(over)
+    await fleet.follow_rounds(over)
 
 
-def _tell(before: str, server: LocalServer) -> str:
-    """Say in the terminal when a new model was made."""
-    model = server.model()
-    now = f"The detector's model is at version {model.version}."
-    if now != before and model.version > 1:
-        _say(now)
-    return now
+def _announce_model(announced: int, server: LocalServer) -> int:
+    """Print the version of the newest model if it is newer; returns the version printed last."""
+    version = server.model().version
+    if version > announced:
+        _print(f"The model of the detector is now at version {version}.")
+    return version
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     with contextlib.suppress(OSError):  # the terminal may be gone
         print(line, flush=True)  # noqa: T201  for the person at the terminal
 
 
 @contextlib.contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """The right to make this folder anew, as long as the block lasts.
+    """Hold the right to make this folder anew for the length of the block.
 
     Raises UserActionError RUNNING_ALREADY.
     """
@@ -140,14 +135,14 @@ def only_one(folder: Path) -> Iterator[None]:
             except OSError as error:
                 raise UserActionError(
                     "RUNNING_ALREADY",
-                    "This demonstration is running already.",
+                    "This demonstration is already running.",
                     "Quit it in its icon's menu first.",
                 ) from error
         yield
 
 
 def run(folder: Path) -> None:
-    """Returns when the tray has ended. Raises AegisError, KeyboardInterrupt."""
+    """Run the demonstration until the tray ends. Raises AegisError, KeyboardInterrupt."""
     with only_one(folder):
         _run(folder)
 
@@ -155,7 +150,7 @@ def run(folder: Path) -> None:
 def _run(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, mode=0o700)
-    _say("Making an aggregator and a device of yours ...")
+    _print("Making an aggregator and your device ...")
     made = generate(np.random.default_rng(1), ROWS, group_rows=GROUP_ROWS)
     table = data.from_arrays(
         "generated", made.rows, made.labels, data.held_out_groups(made.groups, 1)
@@ -163,50 +158,50 @@ def _run(folder: Path) -> None:
     shares = data.deal(table, NEIGHBOURS + 1, ROWS_EACH, 1)
     untrained = folder / "untrained.safetensors"
     untrained.write_bytes(to_safetensors(LogisticModel(np.zeros(116)), demonstration=True))
-    plan = DemoPlan(
-        devices=NEIGHBOURS + 1, mode=Mode.LOCAL.value
-    )  # nobody waits for a group: a person watches
+    # In local mode no device waits for a group while a person watches.
+    plan = DemoPlan(devices=NEIGHBOURS + 1, mode=Mode.LOCAL.value)
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(
             LocalServer(folder / "server", plan.server_options(untrained, NEIGHBOURS, 1))
         )
-        desk = Desk(folder)
-        _enrol(desk, server.invitation(1))
+        device = PersonsDevice(folder)
+        _enrol(device, server.invitation(1))
         fleet = Fleet(folder / "devices", shares[:-1])
         server.start()
         tray = stack.enter_context(
             ManagedProcess(
                 "The tray",
                 [sys.executable, "-P", "-m", "agent", "tray"],
-                desk.environ,
+                device.environ,
                 folder / "tray.log",
             )
         )
-        _say(
-            "The window opens and asks you first; the icon is in the notification area. Dashboard:"
+        _print(
+            "The window opens and asks you first. The icon is in the notification area. Dashboard:"
             f" {server.operator_url}"
         )
-        _say(
-            f"{NEIGHBOURS} simulated neighbours join once you agree. Quit in the icon's menu, or"
-            " Ctrl-C here, ends everything."
+        _print(
+            f"{NEIGHBOURS} simulated neighbours join once you agree. Quit in the icon's menu or"
+            " Ctrl-C here ends everything."
         )
         try:
-            asyncio.run(attend(desk, tray, server, fleet, shares[-1]))
+            asyncio.run(accompany_person(device, tray, server, fleet, shares[-1]))
         finally:
-            with ThreadPoolExecutor() as pool:  # side by side: three seconds are promised
+            with ThreadPoolExecutor() as pool:  # at the same time: it must take at most 3 s
                 list(pool.map(lambda end: end(), (tray.end, server.close)))
 
 
-def _enrol(desk: Desk, invitation: str) -> None:
-    """Take the invitation before the agent starts; nobody is contacted.
-
-    The neighbours' load on this computer is no reason to wait.
+def _enrol(device: PersonsDevice, invitation: str) -> None:
+    """Store the invitation before the agent starts, without contacting the server, and make it
+    ignore the load of the neighbours.
     """
     import subprocess
 
     for words in (("enroll", invitation), ("settings", "set", "busy.share", "100")):
         command = [sys.executable, "-P", "-m", "agent", *words]
-        subprocess.run(command, env=desk.environ, check=True, stdout=subprocess.DEVNULL, timeout=60)
+        subprocess.run(
+            command, env=device.environ, check=True, stdout=subprocess.DEVNULL, timeout=60
+        )
 
 
 def main() -> int:
@@ -215,8 +210,8 @@ def main() -> int:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for each in ENDED_BY:
-        signal.signal(each, interrupt)
+    for number in END_SIGNALS:
+        signal.signal(number, interrupt)
     try:
         run(Path(sys.argv[1]).absolute())
         code = 0
@@ -225,8 +220,8 @@ def main() -> int:
     except AegisError as error:
         print(f"make run: {error}", file=sys.stderr)  # noqa: T201
         code = 1
-    _say("Everything has ended.")
-    os._exit(code)  # a neighbour may still hang in the network; ending does not wait for it
+    _print("Everything has ended.")
+    os._exit(code)  # does not wait for a neighbour that still has a request under way
 
 
 if __name__ == "__main__":

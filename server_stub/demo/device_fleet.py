@@ -1,8 +1,9 @@
-"""Simulated devices in one process: each is a whole agent on a home of its own that the
-demonstration made, with the same client code over real TLS. Only three things differ from a
-person's device: keys are in memory, jobs run in a thread (nobody's files are opened), and the
-consent is simulated (surface "demo"), which the gate accepts in such a home and with a server on
-this machine only.
+"""Simulated devices in one process. Each is a whole agent in a home of its own, with the same
+client code over real TLS.
+
+Only three things differ from a person's device: keys are in memory, jobs run in a thread because no
+person's files are opened, and consent is simulated (surface "demo"), which the gate accepts only in
+a home that the demonstration made and with a server on this machine.
 """
 
 import asyncio
@@ -32,23 +33,22 @@ from server_stub.simulation.data import Share
 if TYPE_CHECKING:
     from agent.identity.identity import Identity
 
-AT_ONCE = 8
-"""Devices that enrol, or take part in a local-mode round, at the same time: more only wait for the
-processor."""
-LOOK_S = 1.0
-"""How often neighbours look for a round when none is open."""
-AGAIN_S = 0.2
-TIMEOUT_S = 5
-BRISK_S = 0.5
-"""Simulated devices ask more often than a person's: nobody wants to watch them wait. All times are
-still the server's."""
-POLL_S = 2.0
-VANISHED = "DEMO_VANISHED"
-TRIES, AFTER_FAULT_S = 5, 1.0
-"""A pass that failed (a busy machine let a request time out) is made again: the others would wait
-for this device in vain."""
+CONCURRENT = 8
+"""Devices that enrol, or take part in a local-mode round, at the same time: more would only wait
+for the processor."""
+NO_ROUND_S = 1.0
+"""Pause of devices that follow rounds while none is open."""
+RETRY_S = 0.2
+GROUP_WAIT_S = 5
+MAX_POLL_S, POLL_IN_PHASE_S = 0.5, 2.0
+"""Simulated devices poll within a phase every half second instead of every two, so that a person
+who watches does not wait. Deadlines are still the server's."""
+DROPPED_OUT = "DEMO_VANISHED"
+MAX_FAILURES, AFTER_FAILURE_S = 5, 1.0
+"""A failed cycle (on a busy machine a request may time out) is repeated: otherwise the other
+devices would wait for this one in vain."""
 _OUTCOMES = frozenset(outcome.value for outcome in Outcome)
-_AGAIN = frozenset(
+_NOT_YET = frozenset(
     outcome.value
     for outcome in (
         Outcome.NO_ROUND,
@@ -58,12 +58,12 @@ _AGAIN = frozenset(
         Outcome.WAITING,
     )
 )
-"""Too early, or an update of an earlier round was found waiting and is settled now."""
+"""Too early for the round, or the cycle delivered an update of an earlier round first."""
 
 
 @dataclass
 class Traffic:
-    """Bodies of a device's requests and of their answers, in bytes; headers and TLS apart."""
+    """Bytes in the bodies of requests and answers, without headers and TLS."""
 
     up: int = 0
     down: int = 0
@@ -76,12 +76,12 @@ class Traffic:
 
 @dataclass(frozen=True)
 class DeviceResult:
-    """How a device's part in a round ended."""
+    """How a round ended for one device."""
 
     device: int
     outcome: str
-    """An outcome of a pass, or the code of its error; DEMO_VANISHED where the demonstration took
-    the device away."""
+    """An outcome of a cycle, or the code of its error; DROPPED_OUT where the demonstration made the
+    device drop out."""
     text: str = ""
 
     @property
@@ -90,41 +90,45 @@ class DeviceResult:
 
     @property
     def is_late(self) -> bool:
-        """The round ended before it was done."""
+        """Whether the round ended before the device was done."""
         return self.outcome == Outcome.ROUND_CLOSED.value
 
 
 class DemoClient(AggregatorClient):
-    """The device's own client; it can drop out before a message."""
+    """The device's own client; it drops out before a message where it should."""
 
-    vanish_before: str = ""
+    drop_out_before: str = ""
     of_earlier_rounds: frozenset[str] = frozenset()
-    """SHA-256 of updates that are only settled now: the device does not vanish over them."""
+    """SHA-256 of updates from earlier rounds that are only delivered now: the device does not drop
+    out over them."""
 
     def send_update(self, body: bytes) -> Receipt:
-        """As the parent."""
+        """As in AggregatorClient; may drop out."""
         if hashlib.sha256(body).hexdigest() not in self.of_earlier_rounds:
-            self._vanish("masked")
+            self._drop_out("masked")
         return super().send_update(body)
 
     def send_phase(self, round_id: int, phase: str, body: bytes) -> None:
-        """As the parent."""
-        self._vanish(phase)
+        """As in AggregatorClient; may drop out."""
+        self._drop_out(phase)
         super().send_phase(round_id, phase, body)
 
-    def _vanish(self, phase: str) -> None:
-        if phase == self.vanish_before:
+    def _drop_out(self, phase: str) -> None:
+        if phase == self.drop_out_before:
             self.close()
-            raise UserActionError(VANISHED, "The demonstration took this device away.", "")
+            raise UserActionError(DROPPED_OUT, "The demonstration made this device drop out.", "")
 
 
 class Device:
     """One simulated device."""
 
-    def __init__(self, number: int, folder: Path, share: Share, floor: DeviceLimits | None) -> None:
+    def __init__(
+        self, number: int, folder: Path, share: Share, limits: DeviceLimits | None
+    ) -> None:
+        """`limits`: on groups, instead of the product's."""
         self.number = number
         self.traffic = Traffic()
-        self.vanish_before = ""
+        self.drop_out_before = ""
         self._of_earlier_rounds: frozenset[str] = frozenset()
         self._share = share
         environ = {
@@ -133,19 +137,22 @@ class Device:
         }
         home = Home(folder / f"device-{number:04d}")
         home.prepare()
-        mark(home, floor)
+        mark(home, limits)
         self.agent: Agent = build(
             home.root,
             Overrides(
                 worker=InProcessWorker(),
                 client_factory=self._client,
                 environ=environ,
-                sleep=_brisk,
+                sleep=_sleep_briefly,
             ),
         )
 
     async def join(self, invitation: str) -> None:
-        """Take the invitation, say the simulated yes, hold the rows, register."""
+        """Store the invitation, grant the simulated consent, add the rows and register.
+
+        Raises AegisError.
+        """
         call = self.agent.service.call
         await call("enroll", {"invitation": invitation})
         notice = await call("consent.show", {})
@@ -160,38 +167,38 @@ class Device:
         self.traffic.up = self.traffic.down = 0
 
     async def take_part(
-        self, *, until: Callable[[], bool], vanish_before: str = ""
+        self, *, until: Callable[[], bool], drop_out_before: str = ""
     ) -> DeviceResult:
-        """Passes, until one says how it ended for this device or `until` holds.
+        """Run cycles until one decides how the round ends for this device, or `until()` holds.
 
-        A pass that fails is made again, a few times.
+        A failed cycle is repeated a few times.
         """
-        self.vanish_before = vanish_before
+        self.drop_out_before = drop_out_before
         self._of_earlier_rounds = frozenset(entry.sha256 for entry in self.agent.ledger.unsent())
         failures = 0
         try:
             while True:
-                part = await self._pass()
-                is_fault = part.outcome not in _OUTCOMES
-                failures += is_fault
-                is_again = failures < TRIES if is_fault else part.outcome in _AGAIN
-                if not is_again or part.outcome == VANISHED or until():
-                    return part
-                await asyncio.sleep(AFTER_FAULT_S if is_fault else AGAIN_S)
+                result = await self._run_cycle()
+                has_failed = result.outcome not in _OUTCOMES
+                failures += has_failed
+                try_again = failures < MAX_FAILURES if has_failed else result.outcome in _NOT_YET
+                if not try_again or result.outcome == DROPPED_OUT or until():
+                    return result
+                await asyncio.sleep(AFTER_FAILURE_S if has_failed else RETRY_S)
         finally:
-            self.vanish_before = ""
+            self.drop_out_before = ""
 
-    async def _pass(self) -> DeviceResult:
+    async def _run_cycle(self) -> DeviceResult:
         try:
-            result = await self.agent.cycles.run(hold_s=0, group_wait_s=TIMEOUT_S)
+            result = await self.agent.cycles.run(hold_s=0, group_wait_s=GROUP_WAIT_S)
         except AegisError as error:
             return DeviceResult(self.number, error.code, error.message)
         return DeviceResult(self.number, result.outcome.value, result.text)
 
     @property
     def rho_units(self) -> tuple[int, int]:
-        """What this device's ledger says was spent; and what it would be if the protection of the
-        sums failed.
+        """What this device has spent by its own ledger, and what it would have spent if the
+        protection of the sums failed.
         """
         charges = self.agent.ledger.charges()
         return sum(charge.rho_units for charge in charges), sum(
@@ -205,19 +212,20 @@ class Device:
         self, server: str, ca_pem: str, signing_key: str, identity: "Identity | None"
     ) -> AggregatorClient:
         client = DemoClient(server, ca_pem, signing_key, identity, meter=self.traffic.count)
-        client.vanish_before = self.vanish_before
+        client.drop_out_before = self.drop_out_before
         client.of_earlier_rounds = self._of_earlier_rounds
         return client
 
 
-async def _brisk(seconds: float) -> None:
-    await asyncio.sleep(min(seconds, BRISK_S) if seconds <= POLL_S else seconds)
+async def _sleep_briefly(seconds: float) -> None:
+    await asyncio.sleep(min(seconds, MAX_POLL_S) if seconds <= POLL_IN_PHASE_S else seconds)
 
 
 class Fleet:
-    """Simulated devices.
+    """The simulated devices of one demonstration.
 
-    Make it, `join`, then call `round` for every round that the aggregator opens; `close` when done.
+    Call `join` once, then `round` for each round that the aggregator opens. A context manager:
+    leaving closes the devices.
     """
 
     def __init__(
@@ -226,76 +234,77 @@ class Fleet:
         shares: Sequence[Share],
         *,
         mode: Mode = Mode.LOCAL,
-        floor: DeviceLimits | None = None,
+        limits: DeviceLimits | None = None,
     ) -> None:
         """One device for each share, with homes in `folder`.
 
-        `floor`: bounds on groups below the product's; every status says them.
+        `limits`: on groups, below the product's; each device's status shows them.
         """
         self.devices = tuple(
-            Device(number, folder, share, floor) for number, share in enumerate(shares)
+            Device(number, folder, share, limits) for number, share in enumerate(shares)
         )
-        self._joining = asyncio.Semaphore(AT_ONCE)
-        self._turn = asyncio.Semaphore(AT_ONCE if mode is Mode.LOCAL else max(1, len(self.devices)))
+        self._enrolments = asyncio.Semaphore(CONCURRENT)
+        # The devices of a group wait for each other, so all of them must run at the same time.
+        self._rounds = asyncio.Semaphore(
+            CONCURRENT if mode is Mode.LOCAL else max(1, len(self.devices))
+        )
 
-    async def join(self, invitation: str, told: Callable[[], None] = lambda: None) -> None:
-        """All of them take the same invitation and register; `told` hears of each.
+    async def join(self, invitation: str, on_joined: Callable[[], None] = lambda: None) -> None:
+        """Enrol every device with the same invitation; `on_joined` is called after each.
 
-        Raises what the server raises.
+        Raises AegisError.
         """
 
         async def one(device: Device) -> None:
-            async with self._joining:
+            async with self._enrolments:
                 await device.join(invitation)
-            told()
+            on_joined()
 
         await asyncio.gather(*(one(device) for device in self.devices))
 
     async def round(
         self,
-        vanishing: Mapping[int, str] | None = None,
+        drop_outs: Mapping[int, str] | None = None,
         *,
         until: Callable[[], bool] = lambda: True,
-        told: Callable[[DeviceResult], None] = lambda _: None,
+        on_result: Callable[[DeviceResult], None] = lambda _: None,
     ) -> tuple[DeviceResult, ...]:
-        """Every device takes part in one round.
+        """Let every device take part in one round.
 
-        `vanishing`: device number → the message before which it goes away ("masked" is the update).
-        A device that is too early or too late for the round looks again while `until` does not
-        hold. `told` hears each part as it ends.
+        `drop_outs`: the message before which each of these devices drops out, by device number
+        ("masked" is the update). A device that is too early for the round tries again until
+        `until()` holds. `on_result` is called with each result.
         """
-        gone = vanishing or {}
+        before = drop_outs or {}
 
         async def one(device: Device) -> DeviceResult:
-            async with self._turn:
-                part = await device.take_part(
-                    until=until, vanish_before=gone.get(device.number, "")
+            async with self._rounds:
+                result = await device.take_part(
+                    until=until, drop_out_before=before.get(device.number, "")
                 )
-            told(part)
-            return part
+            on_result(result)
+            return result
 
         return tuple(await asyncio.gather(*(one(device) for device in self.devices)))
 
-    async def accompany(self, until: asyncio.Event) -> None:
-        """Neighbours of a person's device: take part in whatever is open, again and again, until
-        told.
-        """
+    async def follow_rounds(self, until: asyncio.Event) -> None:
+        """Take part in one round after the other until the event is set."""
         while not until.is_set():
-            parts = await self.round()
-            if not any(part.is_sent for part in parts):
+            results = await self.round()
+            if not any(result.is_sent for result in results):
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(until.wait(), LOOK_S)
+                    await asyncio.wait_for(until.wait(), NO_ROUND_S)
 
     def traffic(self) -> Traffic:
-        """Of all devices since they joined."""
+        """The bytes of all devices together since they joined."""
         return Traffic(
             sum(device.traffic.up for device in self.devices),
             sum(device.traffic.down for device in self.devices),
         )
 
     def epsilon_spent(self, delta: float) -> tuple[float, float]:
-        """ε of the device that spent most, by its own ledger; and what it would be if the
-        protection of the sums failed.
+        """ε of the device that has spent most, by its own ledger, and ε if the protection of the
+        sums failed.
         """
         spent = [device.rho_units for device in self.devices] or [(0, 0)]
         return epsilon(max(ledger for ledger, _ in spent), delta), epsilon(

@@ -1,7 +1,8 @@
-"""The demonstration's full agent: the program as on a person's computer, agent and worker in
-processes of their own, reached over its local channel. It learns from a share of the
-demonstration's rows and, as benign, from the real Windows programs that this Python environment
-holds, after a yes.
+"""The full agent of the demonstration: the program as on a person's computer, with agent and worker
+in their own processes, reached over its local channel.
+
+After a yes it learns from a share of the demonstration's rows and, as benign files, from the real
+Windows programs in this Python environment.
 """
 
 import asyncio
@@ -27,32 +28,32 @@ from server_stub.demo.processes import ManagedProcess
 from server_stub.simulation.data import Share
 
 START_S = 60.0
-LOOK_S = 0.1
-AGAIN_S = 1.0
-"""An agent that has not sent yet is asked again after this time: it may have been too early for the
-round."""
+POLL_S = 0.1
+RETRY_S = 1.0
+"""An agent that has not sent an update is asked again after this time: it may have been too early
+for the round."""
 MAX_FILES = 200
 PROGRAM_ENDINGS = (".exe", ".dll", ".pyd")
-HASTE = {"cpu.share_in_use": 100, "cpu.share_idle": 100, "busy.share": 100}
-"""Settings of an agent that somebody watches: a person's own gives way to whoever uses the
-computer, and here that is the fleet."""
+FULL_SPEED = {"cpu.share_in_use": 100, "cpu.share_idle": 100, "busy.share": 100}
+"""Settings for an agent that somebody watches. By default it yields to other programs, and here
+those are the rest of the demonstration."""
 
 Ask = Callable[[dict[str, Any]], bool]
-"""Shows a notice and says whether the person said yes."""
+"""Shows a notice and returns whether the person said yes."""
 
 
 @dataclass(frozen=True)
 class Learnt:
-    """Training rows that the full agent holds."""
+    """The training rows of the full agent, by origin."""
 
     generated: int
     real_files: int
 
 
 class FullAgent:
-    """`aegis run` on a home that the demonstration made.
+    """`aegis run` in a home that the demonstration made.
 
-    Use it with `with`; leaving ends its processes.
+    A context manager: leaving ends its processes.
     """
 
     def __init__(
@@ -61,47 +62,48 @@ class FullAgent:
         runtime: Path,
         environ: Mapping[str, str] = os.environ,
         *,
-        floor: DeviceLimits | None = None,
+        limits: DeviceLimits | None = None,
     ) -> None:
-        """`runtime`: a folder for its socket, with a short name. `floor`: bounds on groups below
-        the product's, which its status then says.
+        """`runtime`: a folder for its socket, with a short path. `limits`: on groups, below the
+        product's; its status then shows them.
 
-        Raises OperatorActionError with what `aegis run` says.
+        Raises OperatorActionError with the error of `aegis run`.
         """
         self._home = Home(folder / "agent")
         self._home.prepare()
-        mark(self._home, floor)
-        surroundings = {
+        mark(self._home, limits)
+        environment = {
             **environ,
             "AEGIS_HOME": str(self._home.root),
             "XDG_RUNTIME_DIR": str(runtime),
             "PYTHONWARNINGS": "ignore",
         }
         self._share_file = folder / "share.npz"
-        self._socket = socket_path(self._home.root, surroundings)
-        self._child = ManagedProcess(
+        self._socket = socket_path(self._home.root, environment)
+        self._process = ManagedProcess(
             "The agent",
             [sys.executable, "-P", "-m", "agent", "run"],
-            surroundings,
+            environment,
             folder / "agent.log",
         )
         try:
             self._channel = self._connect()
         except BaseException:
-            self._child.end()
+            self._process.end()
             raise
 
     def join(self, invitation: str) -> None:
-        """Take an invitation, and let a whole core be used; nobody is contacted yet."""
+        """Store an invitation and allow the use of a whole core. No server is contacted yet."""
         self._channel.call("enroll", {"invitation": invitation})
-        for key, value in HASTE.items():
-            with contextlib.suppress(
-                AegisError
-            ):  # a policy of this machine holds it lower: then it takes longer
+        for key, value in FULL_SPEED.items():
+            # Where a policy of this machine forbids it, the demonstration only takes longer.
+            with contextlib.suppress(AegisError):
                 self._channel.call("settings.set", {"key": key, "value": value})
 
     def decide(self, ask: Ask | None) -> bool:
-        """Ask the person; without one to ask, simulate a yes. Whether the answer was yes."""
+        """Put the question, and return whether the answer was yes. Without `ask` a yes is
+        simulated.
+        """
         notice = self._channel.call("consent.show", {"locale": os.environ.get("LANG", "en")})
         decision = {name: notice[name] for name in ("notice_id", "text_sha256", "locale")}
         if ask is None:
@@ -114,7 +116,7 @@ class FullAgent:
         return False
 
     def learn(self, share: Share, programs: list[Path]) -> Learnt:
-        """Take in rows and real files (as benign).
+        """Add rows and real files (as benign) to its training data.
 
         Raises UserActionError NO_CONSENT, DENIED_BY_POLICY.
         """
@@ -132,10 +134,9 @@ class FullAgent:
         return Learnt(generated, files)
 
     async def take_part(self, sent_before: int, until: Callable[[], bool]) -> str:
-        """Send one update; "" when it was sent, else why not.
+        """Send one update. Returns "", or the reason why none was sent before `until()` held.
 
-        `sent_before`: updates that it had sent so far. `until`: whether the round has ended
-        meanwhile.
+        `sent_before`: the updates that it had sent before this round.
         """
         asked = 0.0
         while True:
@@ -143,23 +144,23 @@ class FullAgent:
             if status["sent"]["count"] > sent_before:
                 return ""
             if until():
-                return _why(status)
-            if time.monotonic() - asked > AGAIN_S and not status["activity"]:
+                return _obstacle(status)
+            if time.monotonic() - asked > RETRY_S and not status["activity"]:
                 self._channel.call("run_now", {})
                 asked = time.monotonic()
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
 
     def status(self) -> dict[str, Any]:
         return self._channel.call("status", {})
 
     def ledger(self) -> dict[str, Any]:
-        """What `aegis ledger --verify --json` says of it."""
+        """The answer of `aegis ledger --verify --json` for it."""
         return self._channel.call("ledger", {"verify": True})
 
     def close(self) -> None:
-        """End it. Twice is fine."""
+        """End it. Calling it twice is fine."""
         self._channel.close()
-        self._child.end()
+        self._process.end()
 
     def __enter__(self) -> "FullAgent":
         return self
@@ -180,13 +181,13 @@ class FullAgent:
                 found.append(Channel(self._socket))
             return bool(found)
 
-        self._child.until(answers, START_S)
+        self._process.until(answers, START_S)
         return found[0]
 
 
 def programs_here(prefix: Path | None = None) -> list[Path]:
-    """Windows programs that this Python environment holds: launchers of pip and setuptools, parts
-    of wheels.
+    """The Windows programs in this Python environment: launchers of pip and setuptools, parts of
+    wheels.
     """
     found = sorted(
         path
@@ -196,6 +197,6 @@ def programs_here(prefix: Path | None = None) -> list[Path]:
     return found[:MAX_FILES]
 
 
-def _why(status: dict[str, Any]) -> str:
+def _obstacle(status: dict[str, Any]) -> str:
     reasons = status["reasons"]
-    return str(reasons[0]["text"]) if reasons else "it was not done in time"
+    return str(reasons[0]["text"]) if reasons else "it was not ready in time"

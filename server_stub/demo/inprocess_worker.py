@@ -1,5 +1,5 @@
-"""A worker without a process of its own: for simulated devices, which hold generated rows and no
-one's files.
+"""A worker without a process of its own, for simulated devices: they hold generated rows and open
+no person's files.
 """
 
 import asyncio
@@ -13,24 +13,24 @@ from agent.supervisor.worker import Jobs
 
 
 class InProcessWorker(Jobs):
-    """Runs the same jobs in a thread of this process; nothing is fenced."""
+    """Runs the same jobs in a thread of this process, without a sandbox."""
 
     def __init__(self) -> None:
         self._stops = 0
-        self._go_on = threading.Event()
-        self._go_on.set()
+        self._may_continue = threading.Event()
+        self._may_continue.set()
 
-    async def stop(self, jobs: Collection[Job] = tuple(Job)) -> None:  # noqa: ARG002 - a simulated device has no others than a pass's
-        """A job under way ends after its current step, and its call with WORKER_STOPPED."""
+    async def stop(self, jobs: Collection[Job] = tuple(Job)) -> None:  # noqa: ARG002 - a simulated device runs only the jobs of its cycle
+        """End the running job after its current step; its call raises WORKER_STOPPED."""
         self._stops += 1
-        self._go_on.set()
+        self._may_continue.set()
 
     def hold(self) -> None:
-        """Training stands still after its current step."""
-        self._go_on.clear()
+        """Suspend training after its current step."""
+        self._may_continue.clear()
 
     def release(self) -> None:
-        self._go_on.set()
+        self._may_continue.set()
 
     async def _run(self, request: Frame) -> list[Event]:
         return await asyncio.to_thread(
@@ -55,5 +55,5 @@ class InProcessWorker(Jobs):
         return events
 
     def _after_step(self) -> bool:
-        self._go_on.wait()
+        self._may_continue.wait()
         return False

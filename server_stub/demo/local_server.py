@@ -1,5 +1,5 @@
-"""A real aggregator on this machine: `aegis-server` in processes of its own, on loopback, in a
-folder of its own. For the demonstration, `make run` and benchmarks.
+"""A real aggregator on this machine: `aegis-server` in its own processes and folder, on loopback.
+For the demonstration, `make run` and benchmarks.
 """
 
 import asyncio
@@ -16,28 +16,28 @@ from typing import Any
 
 from agent.errors import InternalError
 from server_stub.config.home import READY_FILE, ServerHome
-from server_stub.demo.processes import ManagedProcess, last_words
+from server_stub.demo.processes import ManagedProcess, exit_error
 from server_stub.rounds.lifecycle import State
 from server_stub.storage.records import Model, Round
 from server_stub.storage.store import Store
 
 START_S = 60.0
 COMMAND_S = 120.0
-LOOK_S = 0.02
+POLL_S = 0.02
 
 
 class LocalServer:
-    """`aegis-server init` at once, `run` with `start`.
+    """Runs `aegis-server init` at once, and `aegis-server run` with `start`.
 
-    Use it with `with`: leaving ends its processes; the folder stays.
+    A context manager: leaving ends its processes; the folder stays.
     """
 
     def __init__(
         self, folder: Path, options: Sequence[str] = (), environ: Mapping[str, str] = os.environ
     ) -> None:
-        """`options` go to `aegis-server init`.
+        """`options` are passed to `aegis-server init`.
 
-        Raises OperatorActionError with what `aegis-server` says.
+        Raises OperatorActionError with the error of `aegis-server`.
         """
         self._home = ServerHome(folder)
         self._environ = {**environ, "AEGIS_SERVER_HOME": str(folder), "PYTHONWARNINGS": "ignore"}
@@ -54,9 +54,9 @@ class LocalServer:
         self._store = Store(self._home.database_url)
 
     def start(self) -> "LocalServer":
-        """Serve: the first round opens now.
+        """Start serving, which opens the first round.
 
-        Raises OperatorActionError with what `aegis-server` says.
+        Raises OperatorActionError with the error of `aegis-server`.
         """
         self._child = ManagedProcess(
             "The aggregator", [*_program(), "run"], self._environ, self._log
@@ -65,7 +65,10 @@ class LocalServer:
         return self
 
     def command(self, *words: str) -> dict[str, Any]:
-        """The answer of an `aegis-server` command. Raises OperatorActionError with what it says."""
+        """The answer of an `aegis-server` command.
+
+        Raises OperatorActionError with its error.
+        """
         done = subprocess.run(
             [*_program(), *words, "--json"],
             env=self._environ,
@@ -75,12 +78,12 @@ class LocalServer:
             check=False,
         )
         if done.returncode:
-            raise last_words("aegis-server", done.stderr)
+            raise exit_error("aegis-server", done.stderr)
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 
     def invitation(self, uses: int) -> str:
-        """An invitation that so many devices may take."""
+        """An invitation for this many devices."""
         return str(
             self.command("token", "create", "--uses", str(uses), "--server", self.url)["invitation"]
         )
@@ -97,38 +100,41 @@ class LocalServer:
         return self._store.rounds.get(round_id)
 
     def newest_round(self) -> Round | None:
-        """Raises OperatorActionError with the aggregator's last words when it has ended."""
+        """The newest round, if there is one.
+
+        Raises OperatorActionError with the aggregator's error when it has ended.
+        """
         if self._child is not None and not self._child.is_running:
             raise self._child.failure()
         return self._store.rounds.newest()
 
     async def open_round(self, seconds: float = START_S) -> Round:
-        """The round that is open, once one is.
+        """Wait for an open round.
 
         Raises OperatorActionError, and InternalError ROUND_STUCK when none opens.
         """
 
-        def look() -> Round | None:
+        def poll() -> Round | None:
             current = self.newest_round()
             return current if current is not None and current.state is State.OPEN else None
 
-        return await _until(look, seconds)
+        return await _until(poll, seconds)
 
     async def finished(self, round_id: int, seconds: float) -> Round:
-        """A round, once it has ended.
+        """Wait for the end of a round.
 
         Raises OperatorActionError, and InternalError ROUND_STUCK when it does not.
         """
 
-        def look() -> Round | None:
-            newest, held = self.newest_round(), self._store.rounds.get(round_id)
-            has_ended = held is not None and held.state in (State.DONE, State.ABANDONED)
-            return held if newest is not None and has_ended else None
+        def poll() -> Round | None:
+            newest, awaited = self.newest_round(), self._store.rounds.get(round_id)
+            has_ended = awaited is not None and awaited.state in (State.DONE, State.ABANDONED)
+            return awaited if newest is not None and has_ended else None
 
-        return await _until(look, seconds)
+        return await _until(poll, seconds)
 
     def close(self) -> None:
-        """End the aggregator's processes. Twice is fine."""
+        """End the aggregator's processes. Calling it twice is fine."""
         self._store.close()
         if self._child is not None:
             self._child.end()
@@ -145,21 +151,21 @@ class LocalServer:
         self.close()
 
 
-async def _until(look: Callable[[], Round | None], seconds: float) -> Round:
+async def _until(poll: Callable[[], Round | None], seconds: float) -> Round:
     ends = time.monotonic() + seconds
-    while (found := look()) is None:
+    while (found := poll()) is None:
         if time.monotonic() > ends:
             raise InternalError(
                 "ROUND_STUCK",
-                f"The round did not go on within {seconds:.0f} s.",
+                f"The round did not advance within {seconds:.0f} s.",
                 "Try again on a quieter machine.",
             )
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(POLL_S)
     return found
 
 
 def _free_ports() -> tuple[int, int]:
-    """Two ports of loopback that nobody listens on now."""
+    """Two loopback ports that are free now."""
     with (
         socket.create_server(("127.0.0.1", 0)) as one,
         socket.create_server(("127.0.0.1", 0)) as other,

@@ -1,4 +1,4 @@
-"""What a demonstration is asked to do, and what follows from it: pure decisions."""
+"""The options of a demonstration and everything that follows from them. Pure."""
 
 import math
 from dataclasses import dataclass
@@ -17,27 +17,27 @@ from server_stub.rounds.lifecycle import RoundPlan, server_rate
 DELTA_INVERSE = 100_000
 MAX_DEVICES = 500
 MAX_ROUNDS = 48
-"""A device takes part in no more rounds a day."""
-LEAST_EPSILON, MOST_EPSILON = 0.05, 10.0
+"""A device joins no more rounds than this in a day."""
+MIN_EPSILON, MAX_EPSILON = 0.05, 10.0
 """Bounds of the setting `budget.epsilon`."""
-MOST_RHO_UNITS = UNITS_PER_RHO // 4
-"""What a device gives in one round at most (agent.privacy.policy.Limits)."""
+MAX_RHO_UNITS = UNITS_PER_RHO // 4
+"""The most that a device spends on one round (agent.privacy.policy.DeviceLimits)."""
 GENERATED_ROWS = 12_000
 GROUP_ROWS = 6
 ROWS_EACH = 240
 MIN_ROWS = 4
-LEAST_GROUP = 3
-PRODUCT_FROM = 40
-"""From so many devices on, groups are as large as the product demands."""
+MIN_GROUP = 3
+PRODUCT_LIMITS_FROM = 40
+"""With this many devices or more, groups are as large as the product demands."""
 JOIN_S, PHASE_S = 6, 10
-"""Where nobody is to vanish a phase may take twice as long: it costs nothing, and a busy machine
-loses no device."""
+"""Where no device drops out on purpose, a phase may take at least twice as long: nobody waits for
+its end, and a busy machine loses no device."""
 PHASES = ("shares", "masked", "consistency", "unmask")
-"""What a device may fail to say once it has joined a group."""
+"""The messages before which a device may drop out once it has joined a group."""
 RATE_MILLI = 500
 STEPS_AND_CLIP_MILLI = {Mode.SECAGG: (10, 500), Mode.LOCAL: (5, 250)}
-"""Found by trying: where more noise reaches the model, shorter steps are better. The noise follows
-from the clipping norm, so ε does not depend on them."""
+"""Local steps and clipping norm, found by experiment: where more noise reaches the model, shorter
+steps are better. The noise follows from the clipping norm, so ε depends on neither."""
 SERVER_RATE_MILLI, SERVER_DECAY_MILLI = 1000, 500
 
 
@@ -56,11 +56,11 @@ class DemoPlan:
 
     def check(self) -> None:
         """Raise UserActionError BAD_OPTION."""
-        least = LEAST_GROUP if self.is_secagg else 2
+        least = MIN_GROUP if self.is_secagg else 2
         for name, value, low, high in (
             ("--devices", self.devices, least, MAX_DEVICES),
             ("--rounds", self.rounds, 1, MAX_ROUNDS),
-            ("--epsilon", self.epsilon, LEAST_EPSILON, MOST_EPSILON),
+            ("--epsilon", self.epsilon, MIN_EPSILON, MAX_EPSILON),
             ("--seed", self.seed, 0, 2**32 - 1),
             ("--drop", self.drop, 0.0, 0.9),
         ):
@@ -76,26 +76,29 @@ class DemoPlan:
         return self.mode == Mode.SECAGG.value
 
     @property
-    def floor(self) -> DeviceLimits | None:
-        """Bounds on groups for the devices that the demonstration makes; None: the product's own
-        hold.
+    def test_limits(self) -> DeviceLimits | None:
+        """Limits on groups for the devices that the demonstration makes; None where the product's
+        own hold.
         """
-        if not self.is_secagg or self.devices >= PRODUCT_FROM:
+        if not self.is_secagg or self.devices >= PRODUCT_LIMITS_FROM:
             return None
-        held = min_group_settings(max(LEAST_GROUP, self.devices * 4 // 5))
-        return DeviceLimits(held["min_group"], held["min_sum"], held["gamma_milli"])
+        # A fifth of the devices may drop out before the groups are drawn.
+        sizes = min_group_settings(max(MIN_GROUP, self.devices * 4 // 5))
+        return DeviceLimits(sizes["min_group"], sizes["min_sum"], sizes["gamma_milli"])
 
     @property
-    def floor_words(self) -> str:
-        """The least that a device of this demonstration accepts; "" where there are no groups."""
+    def limits_text(self) -> str:
+        """The smallest group and sum that a device of this demonstration accepts, in words; ""
+        where there are no groups.
+        """
         if not self.is_secagg:
             return ""
-        kind, held = (
+        kind, limits = (
             ("the product's own floor", DeviceLimits())
-            if self.floor is None
-            else ("test floor", self.floor)
+            if self.test_limits is None
+            else ("test floor", self.test_limits)
         )
-        return f"{kind}: groups of {held.min_group}, sums of {held.min_sum}"
+        return f"{kind}: groups of {limits.min_group}, sums of {limits.min_sum}"
 
     @property
     def delta(self) -> float:
@@ -103,11 +106,11 @@ class DemoPlan:
 
     @property
     def planned_rounds(self) -> int:
-        """Rounds that share the budget: more than are held where one round would cost more than a
-        device gives in one.
+        """Rounds that share the budget. More than the demonstration runs, where the price of one
+        would exceed what a device spends on a round.
         """
         return max(
-            self.rounds, math.ceil(rho_for_epsilon(self.epsilon, self.delta) / MOST_RHO_UNITS)
+            self.rounds, math.ceil(rho_for_epsilon(self.epsilon, self.delta) / MAX_RHO_UNITS)
         )
 
     @property
@@ -120,9 +123,9 @@ class DemoPlan:
         return Training(steps, RATE_MILLI / 1000, clip_milli / 1000, rates)
 
     def server_options(self, model: Path, simulated: int, full_agents: int) -> list[str]:
-        """For `aegis-server init`."""
+        """Options of `aegis-server init` for this many simulated devices and full agents."""
         steps, clip_milli = STEPS_AND_CLIP_MILLI[Mode(self.mode)]
-        senders = simulated - self.gone_each_round(simulated) + full_agents
+        senders = simulated - self.drop_outs_each_round(simulated) + full_agents
         options: dict[str, object] = {
             "operator-name": "The demonstration on this computer",
             "contact": "nobody: it ends with the demonstration",
@@ -151,23 +154,25 @@ class DemoPlan:
                 if self.drop
                 else 2 * PHASE_S + self.devices // 2,
                 "poll-seconds": 1,
-                **({} if self.floor is None else {"group-floor": self.floor.min_group}),
+                **({} if self.test_limits is None else {"group-floor": self.test_limits.min_group}),
             }
         return [word for name, value in options.items() for word in (f"--{name}", str(value))]
 
     @property
     def round_seconds(self) -> int:
-        """A round waits so long for a device that does not come."""
+        """How long a round waits for a missing device."""
         return 90 + 2 * self.devices
 
-    def gone_each_round(self, simulated: int) -> int:
+    def drop_outs_each_round(self, simulated: int) -> int:
+        """At least one device stays."""
         return min(round(self.drop * simulated), simulated - 1)
 
-    def vanishing(self, number: int, simulated: int) -> dict[int, str]:
-        """Which simulated devices go away in a round, and before which of their messages."""
+    def drop_outs(self, number: int, simulated: int) -> dict[int, str]:
+        """The simulated devices that drop out of a round, and before which message each does."""
         rng = np.random.default_rng((self.seed, number))
-        gone = sorted(rng.choice(simulated, self.gone_each_round(simulated), replace=False))
+        chosen = sorted(rng.choice(simulated, self.drop_outs_each_round(simulated), replace=False))
         before = PHASES if self.is_secagg else ("masked",)
         return {
-            int(device): before[(number + place) % len(before)] for place, device in enumerate(gone)
+            int(device): before[(number + place) % len(before)]
+            for place, device in enumerate(chosen)
         }

@@ -1,5 +1,5 @@
-"""Processes that the demonstration starts: they end with the program that started them, however
-that ends.
+"""Processes that the demonstration starts. They end with the program that started them, however it
+ends.
 """
 
 import contextlib
@@ -16,29 +16,30 @@ from types import TracebackType
 from agent.errors import InternalError, OperatorActionError
 
 END_S = 10.0
-"""A process that was asked to end is killed after this time."""
-TOLD_BYTES = 4000
+"""A process that does not end when asked is killed after this time."""
+READ_FROM_LOG_BYTES = 4000
+POLL_S = 0.02
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class ManagedProcess:
-    """A running process in a session of its own, so that Ctrl-C reaches only its parent, who ends
-    it in order.
+    """A running process in a session of its own: Ctrl-C reaches only its parent, which ends it in
+    order.
 
-    Start it from a thread that lives as long as the process should: on Linux the kernel ends it
-    (SIGTERM) with that thread.
+    Start it from a thread that lives as long as the process should: on Linux the kernel sends it
+    SIGTERM when that thread ends.
     """
 
     def __init__(
         self, name: str, command: Sequence[str], environ: Mapping[str, str], log: Path
     ) -> None:
-        """`log` takes what it writes."""
+        """`log`: the file that its output is appended to."""
         self.name = name
         self._log = log
         process = None
         try:
-            with log.open("ab") as out, _signals_wait():
+            with log.open("ab") as out, _signals_deferred():
                 process = subprocess.Popen(
                     command,
                     env=dict(environ),
@@ -48,7 +49,7 @@ class ManagedProcess:
                     start_new_session=True,
                     preexec_fn=_ends_with_parent(os.getpid()),
                 )
-        except BaseException:  # told to end meanwhile
+        except BaseException:  # a signal arrived during the start
             if process is not None:
                 process.kill()
                 process.wait()
@@ -64,18 +65,18 @@ class ManagedProcess:
         return self._process.poll() is None
 
     def until(self, holds: Callable[[], bool], seconds: float) -> None:
-        """Wait until something holds.
+        """Wait until `holds()`.
 
-        Raises OperatorActionError with what the process said when it ends first, InternalError
-        CHILD_SLOW.
+        Raises OperatorActionError with the process's last line of output when it ends first,
+        InternalError CHILD_SLOW.
         """
-        waiting = threading.Event()
-        for _ in range(int(seconds / 0.02)):
+        pause = threading.Event()
+        for _ in range(int(seconds / POLL_S)):
             if holds():
                 return
             if not self.is_running:
                 raise self.failure()
-            waiting.wait(0.02)
+            pause.wait(POLL_S)
         raise InternalError(
             "CHILD_SLOW",
             f"{self.name} did not get ready within {seconds:.0f} s.",
@@ -83,11 +84,12 @@ class ManagedProcess:
         )
 
     def failure(self) -> OperatorActionError:
-        """Its last words as an error: a line "CODE: text" becomes that error."""
-        return last_words(self.name, self._log.read_bytes()[-TOLD_BYTES:].decode(errors="replace"))
+        """The error that its output ends with."""
+        output = self._log.read_bytes()[-READ_FROM_LOG_BYTES:].decode(errors="replace")
+        return exit_error(self.name, output)
 
     def end(self) -> None:
-        """Ask it to end, kill it when it does not. Twice is fine."""
+        """Ask it to end, and kill it if it does not. Calling it twice is fine."""
         if self.is_running:
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -108,9 +110,11 @@ class ManagedProcess:
         self.end()
 
 
-def last_words(name: str, said: str) -> OperatorActionError:
-    """The error that a command wrote as its last line."""
-    last = (said.strip().splitlines() or ["it said nothing"])[-1].removeprefix("aegis: ")
+def exit_error(name: str, output: str) -> OperatorActionError:
+    """The error that a command wrote as its last line: "CODE: text" becomes that error, anything
+    else CHILD_ENDED.
+    """
+    last = (output.strip().splitlines() or ["no output"])[-1].removeprefix("aegis: ")
     code, found, text = last.partition(": ")
     if found and code.isupper() and code.replace("_", "").isalnum():
         return OperatorActionError(code, text)
@@ -120,23 +124,23 @@ def last_words(name: str, said: str) -> OperatorActionError:
 
 
 @contextlib.contextmanager
-def _signals_wait() -> Iterator[None]:
-    """Signals to end are handled at the block's end: what their handler raises in the middle of a
-    fork, Python throws away.
+def _signals_deferred() -> Iterator[None]:
+    """Handle SIGINT and SIGTERM at the end of the block: what a handler raises in the middle of a
+    fork is lost.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
+    received: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         for number in before:
-            signal.signal(number, lambda number, _: came.append(number))
+            signal.signal(number, lambda number, _: received.append(number))
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
-    for each in came:
+    for each in received:
         signal.raise_signal(each)
 
 

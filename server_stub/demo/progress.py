@@ -1,5 +1,5 @@
-"""What `aegis demo` shows while it runs, on stderr: a bar and a line for each round; plain lines
-where that is no terminal.
+"""Shows the progress of `aegis demo` on stderr: a bar and a line for each round, or plain lines
+where there is no terminal.
 """
 
 import sys
@@ -15,11 +15,11 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from server_stub.demo.report import RoundLine
+from server_stub.demo.report import RoundResult
 
 
 class DemoScreen:
-    """Use it with `with`."""
+    """A context manager: the bar is visible inside of it."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)
@@ -35,29 +35,29 @@ class DemoScreen:
         )
         self._task = self._progress.add_task("", visible=False)
 
-    def doing(self, text: str, total: int = 0) -> None:
-        """A new step; `total` parts of it will be told by `part`."""
-        self._progress.reset(self._task, description=text, total=total or None, visible=True)
+    def start_step(self, text: str, parts: int = 0) -> None:
+        """Begin a step; `advance` is called for each of its `parts`."""
+        self._progress.reset(self._task, description=text, total=parts or None, visible=True)
         if not self.console.is_terminal:
             self.console.print(f"{text} …", highlight=False)
 
-    def part(self) -> None:
-        """A part of the step is done."""
+    def advance(self) -> None:
+        """Count one part of the step as done."""
         self._progress.advance(self._task)
 
-    def round(self, line: RoundLine) -> None:
-        """A round has ended."""
+    def show_round(self, result: RoundResult, rounds: int) -> None:
+        """Print a finished round as one line of at most 80 columns."""
+        seen = result.evaluation.metrics
         self.console.print(
-            f"round {line.number:>2}: accuracy {line.accuracy:.1%}, AUC {line.auc:.3f}, false"
-            f" positives {line.fpr:.1%}, ε spent {line.epsilon:.2f}, {line.updates} updates,"
-            f" {line.seconds:.1f} s",
+            f"round {result.number} of {rounds}: AUC {seen.auc:.3f}, accuracy {seen.accuracy:.1%},"
+            f" ε spent {result.epsilon:.2f}, {result.updates} updates, {result.seconds:.1f} s",
             highlight=False,
+            soft_wrap=True,
         )
 
     def ask(self, notice_text: str, question: str) -> bool:
-        """Put a question; only a plain yes is a yes.
-
-        Enter, end of input and everything else are a no.
+        """Ask a yes-or-no question. Only "y" and "yes" count as a yes: Enter, end of input and
+        everything else are a no.
         """
         self._progress.stop()
         try:

@@ -1,5 +1,5 @@
-"""Holds the demonstration's rounds: real ones, between real processes; looks at every new model on
-rows that no device has.
+"""Runs the rounds of a demonstration: real ones, between real processes. After each round the new
+model is evaluated on rows that no device has.
 """
 
 import asyncio
@@ -14,88 +14,95 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from agent.detector.model import Metrics, from_safetensors
+from agent.detector.model import from_safetensors
 from agent.errors import InternalError
 from agent.protocol.messages import RoundConfig
-from server_stub.demo.baselines import evaluate
-from server_stub.demo.device_fleet import VANISHED, DeviceResult, Fleet
+from server_stub.demo.device_fleet import DROPPED_OUT, DeviceResult, Fleet
+from server_stub.demo.evaluation import Evaluation, evaluate
 from server_stub.demo.full_agent import FullAgent
 from server_stub.demo.local_server import LocalServer
 from server_stub.demo.plan import DemoPlan
-from server_stub.demo.report import GroupLine, RoundLine
+from server_stub.demo.report import GroupResult, RoundResult
 from server_stub.rounds.lifecycle import State
 from server_stub.simulation.data import Table
 
 AFTER_ROUND_S = 60.0
+"""How long a round may overrun its time before the demonstration gives it up."""
+GROUP_FIELDS = ("size", "dealers", "survivors", "signed", "unmasked", "state", "m", "c", "failure")
 
 
 class Screen(Protocol):
     """Where progress is shown."""
 
-    def doing(self, text: str, total: int = 0) -> None:
-        """A new step; `total` parts of it will be told by `part`."""
+    def start_step(self, text: str, parts: int = 0) -> None:
+        """Begin a step; `advance` is called for each of its `parts`."""
 
-    def part(self) -> None: ...
+    def advance(self) -> None: ...
 
-    def round(self, line: RoundLine) -> None: ...
+    def show_round(self, result: RoundResult, rounds: int) -> None: ...
 
 
 @dataclass(frozen=True)
-class Held:
-    """What the rounds gave."""
+class AllRounds:
+    """The outcome of all rounds together."""
 
-    lines: tuple[RoundLine, ...]
-    before: Metrics
-    after: Metrics
+    results: tuple[RoundResult, ...]
+    before: Evaluation
+    after: Evaluation
     bytes_up: float
     """Per simulated device and round."""
     bytes_down: float
     epsilon_local: float
-    """What a device would have spent if the protection of the sums failed."""
+    """ε of a device if the protection of the sums failed."""
     dropped: int
+    """Times that a device dropped out on purpose."""
     agent_sent: int
+    """Updates that the full agent sent."""
     notes: tuple[str, ...]
 
 
-def hold(
+def run_rounds(
     plan: DemoPlan,
     server: LocalServer,
     fleet: Fleet,
     agent: FullAgent | None,
     table: Table,
     screen: Screen,
-) -> Held:
-    """All rounds. Raises AegisError, and KeyboardInterrupt when told to stop."""
+) -> AllRounds:
+    """Enrol the fleet and run every round of the plan.
 
-    async def scene() -> Held:
+    Raises AegisError, and KeyboardInterrupt on Ctrl-C or SIGTERM.
+    """
+
+    async def main() -> AllRounds:
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101  (it runs)
-        with contextlib.suppress(NotImplementedError):  # Windows
+        assert task is not None  # noqa: S101  (this is the running task)
+        with contextlib.suppress(NotImplementedError):  # Windows has no signal handlers in a loop
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        return await _Rounds(plan, server, fleet, agent, table, screen).run()
+        return await _RoundLoop(plan, server, fleet, agent, table, screen).run()
 
     try:
-        return asyncio.run(scene())
+        return asyncio.run(main())
     except asyncio.CancelledError as error:
         raise KeyboardInterrupt from error
 
 
 def noise_of_sum(config: RoundConfig, updates: int) -> float:
-    """Standard deviation of the noise in a sum of so many updates, in units of the clipping
+    """Standard deviation of the noise in a sum of this many updates, in units of the clipping
     norm.
     """
     return math.sqrt(updates * config.noise_var) * float(config.grid / config.clip)
 
 
-def group_line(group: dict[str, Any], config: RoundConfig) -> GroupLine:
-    """A group of the aggregator's record."""
-    names = ("size", "dealers", "survivors", "signed", "unmasked", "state", "m", "c", "failure")
-    return GroupLine(
-        **{name: group[name] for name in names}, noise_sd=noise_of_sum(config, group["survivors"])
+def group_result(group: dict[str, Any], config: RoundConfig) -> GroupResult:
+    """A group from the aggregator's record of a round."""
+    return GroupResult(
+        **{name: group[name] for name in GROUP_FIELDS},
+        noise_sd=noise_of_sum(config, group["survivors"]),
     )
 
 
-class _Rounds:
+class _RoundLoop:
     def __init__(
         self,
         plan: DemoPlan,
@@ -111,95 +118,97 @@ class _Rounds:
         self._agent = agent
         self._table = table
         self._screen = screen
-        self._missed: dict[str, int] = {}
+        self._notes: Counter[str] = Counter()
         self._agent_sent = 0
         self._dropped = 0
 
-    async def run(self) -> Held:
+    async def run(self) -> AllRounds:
         count = len(self._fleet.devices)
-        self._screen.doing(f"{count} simulated devices enrol", count)
-        await self._fleet.join(self._server.invitation(count), self._screen.part)
-        before = self._look()
-        lines = tuple([await self._round(number) for number in range(1, self._plan.rounds + 1)])
-        traffic, shared = self._fleet.traffic(), count * len(lines)
-        return Held(
-            lines=lines,
+        self._screen.start_step(f"{count} simulated devices enrol", count)
+        await self._fleet.join(self._server.invitation(count), self._screen.advance)
+        before = self._evaluate()
+        results = tuple([await self._round(number) for number in range(1, self._plan.rounds + 1)])
+        traffic, shared = self._fleet.traffic(), count * len(results)
+        return AllRounds(
+            results=results,
             before=before,
-            after=self._look(),
+            after=self._evaluate(),
             bytes_up=traffic.up / shared,
             bytes_down=traffic.down / shared,
             epsilon_local=self._fleet.epsilon_spent(self._plan.delta)[1],
             dropped=self._dropped,
             agent_sent=self._agent_sent,
-            notes=tuple(f"{text} ({times} times)" for text, times in self._missed.items()),
+            notes=tuple(f"{text} ({times} times)" for text, times in self._notes.items()),
         )
 
-    async def _round(self, number: int) -> RoundLine:
+    async def _round(self, number: int) -> RoundResult:
+        # In secagg mode a round opens only once the devices are ready, so there is nothing to wait
+        # for before they start.
         if not self._plan.is_secagg:
             await self._server.open_round()
         started = time.monotonic()
-        self._screen.doing(f"Round {number} of {self._plan.rounds}", self._plan.devices)
+        self._screen.start_step(f"Round {number} of {self._plan.rounds}", self._plan.devices)
 
         def is_over() -> bool:
             if time.monotonic() - started > self._plan.round_seconds + AFTER_ROUND_S:
-                return True  # it never opened: somebody is missing for good
-            held = self._server.round(number)
-            return held is not None and held.state is not State.OPEN
+                return True  # it never opened: a device that it waits for is missing for good
+            current = self._server.round(number)
+            return current is not None and current.state is not State.OPEN
 
-        def told(part: DeviceResult) -> None:
-            self._dropped += part.outcome == VANISHED
-            if not part.is_sent and part.outcome != VANISHED:
-                self._miss(f"A device did not take part: {part.text}")
-            self._screen.part()
-
-        vanishing = self._plan.vanishing(number, len(self._fleet.devices))
-        parts, _ = await asyncio.gather(
-            self._fleet.round(vanishing, until=is_over, told=told), self._full_agent(is_over)
+        drop_outs = self._plan.drop_outs(number, len(self._fleet.devices))
+        devices, _ = await asyncio.gather(
+            self._fleet.round(drop_outs, until=is_over, on_result=self._device_ended),
+            self._full_agent(is_over),
         )
-        if not any(part.is_sent or part.is_late or part.outcome == VANISHED for part in parts):
-            why = parts[0].text
+        if not any(
+            device.is_sent or device.is_late or device.outcome == DROPPED_OUT for device in devices
+        ):
             raise InternalError(
                 "DEMO_FAILED",
-                f"No simulated device could take part in round {number}: {why}",
+                f"No simulated device could take part in round {number}: {devices[0].text}",
                 "Report this.",
             )
         ended = await self._server.finished(number, self._plan.round_seconds + AFTER_ROUND_S)
         seconds = time.monotonic() - started
         if ended.state is not State.DONE:
-            self._miss(f"A round gave no model: {ended.note}")
-        seen = self._look()
-        line = RoundLine(
+            self._notes[f"A round made no model: {ended.note}"] += 1
+        result = RoundResult(
             number=number,
-            accuracy=seen.accuracy,
-            auc=seen.auc,
-            fpr=seen.fpr,
+            evaluation=self._evaluate(),
             epsilon=self._fleet.epsilon_spent(self._plan.delta)[0],
             updates=ended.updates,
             seconds=seconds,
             noise_sd_of_sum=noise_of_sum(ended.config, ended.updates),
             groups=tuple(
-                group_line(group, ended.config) for group in ended.record.get("groups", ())
+                group_result(group, ended.config) for group in ended.record.get("groups", ())
             ),
             dropped=dict(
-                Counter(vanishing[part.device] for part in parts if part.outcome == VANISHED)
+                Counter(
+                    drop_outs[device.device] for device in devices if device.outcome == DROPPED_OUT
+                )
             ),
         )
-        self._screen.round(line)
-        return line
+        self._screen.show_round(result, self._plan.rounds)
+        return result
+
+    def _device_ended(self, device: DeviceResult) -> None:
+        if device.outcome == DROPPED_OUT:
+            self._dropped += 1
+        elif not device.is_sent:
+            self._notes[f"A device did not take part: {device.text}"] += 1
+        self._screen.advance()
 
     async def _full_agent(self, is_over: Callable[[], bool]) -> None:
         if self._agent is None:
             return
-        why = await self._agent.take_part(self._agent_sent, is_over)
-        self._agent_sent += not why
-        if why:
-            self._miss(f"The full agent did not take part: {why}")
-        self._screen.part()
+        obstacle = await self._agent.take_part(self._agent_sent, is_over)
+        if obstacle:
+            self._notes[f"The full agent did not take part: {obstacle}"] += 1
+        else:
+            self._agent_sent += 1
+        self._screen.advance()
 
-    def _look(self) -> Metrics:
-        """How good the newest model is on the hold-out."""
+    def _evaluate(self) -> Evaluation:
+        """Judge the newest model on the hold-out."""
         weights = from_safetensors(self._server.model().content).weights
         return evaluate(np.asarray(weights, np.float64), self._table)
-
-    def _miss(self, text: str) -> None:
-        self._missed[text] = self._missed.get(text, 0) + 1

@@ -1,4 +1,4 @@
-"""A folder for what a demonstration leaves: removed when it ends, and by the next one where it was
+"""The scratch folder of a demonstration: removed when it ends, or by the next one if it was
 killed.
 """
 
@@ -17,7 +17,7 @@ digits>.sock"."""
 
 @contextlib.contextmanager
 def scratch_folder(base: Path | None = None) -> Iterator[Path]:
-    """A new folder (mode 0700); it is gone afterwards."""
+    """A new folder (mode 0700) that is removed at the end of the block."""
     base = base or Path(tempfile.gettempdir())
     sweep(base)
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=base))
@@ -29,8 +29,8 @@ def scratch_folder(base: Path | None = None) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def socket_folder(scratch: Path, short: Path = Path("/tmp")) -> Iterator[Path]:  # noqa: S108 - a new folder of mode 0700 in it
-    """A folder for sockets: in the scratch folder where their names stay short enough for the
-    system, else below `short`.
+    """A folder for sockets: in the scratch folder if their paths stay short enough for the system,
+    else below `short`.
     """
     folder = scratch / "run"
     if len(os.fsencode(folder)) <= MAX_FOLDER_BYTES:
@@ -41,7 +41,7 @@ def socket_folder(scratch: Path, short: Path = Path("/tmp")) -> Iterator[Path]: 
 
 
 def sweep(base: Path) -> None:
-    """Remove what killed demonstrations of this user left."""
+    """Remove what killed demonstrations of this user left behind."""
     for folder in base.glob(f"{PREFIX}*"):
         pid = folder.name.removeprefix(PREFIX).partition("-")[0]
         with contextlib.suppress(OSError):

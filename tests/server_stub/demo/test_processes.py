@@ -1,3 +1,5 @@
+"""Processes end with whoever started them, and say why they ended."""
+
 import os
 import select
 import signal
@@ -7,11 +9,11 @@ import sys
 import pytest
 
 from agent.errors import OperatorActionError
-from server_stub.demo.processes import ManagedProcess, last_words
+from server_stub.demo.processes import ManagedProcess, exit_error
 
 
 def test_the_last_line_of_a_command_becomes_its_error():
-    error = last_words(
+    error = exit_error(
         "aegis-server",
         "2026 warning\nPORT: Port 1 cannot be listened on. Choose another with --port.\n",
     )
@@ -19,34 +21,34 @@ def test_the_last_line_of_a_command_becomes_its_error():
         "PORT",
         "Port 1 cannot be listened on. Choose another with --port.",
     )
-    assert last_words("aegis", "aegis: NO_CONSENT: You said no.").code == "NO_CONSENT"
+    assert exit_error("aegis", "aegis: NO_CONSENT: You said no.").code == "NO_CONSENT"
 
 
 @pytest.mark.parametrize(
-    "said",
+    "output",
     ["", "Traceback\nValueError: no", "no colon at all"],
     ids=["nothing", "traceback", "words"],
 )
-def test_other_last_words_say_that_it_ended(said):
-    assert last_words("The aggregator", said).code == "CHILD_ENDED"
+def test_any_other_output_means_that_it_ended_unexpectedly(output):
+    assert exit_error("The aggregator", output).code == "CHILD_ENDED"
 
 
 def test_a_child_that_ends_before_it_is_ready_says_why(tmp_path):
     code = "import sys; print('PORT: taken.', file=sys.stderr); sys.exit(1)"
     with (
-        ManagedProcess("It", [sys.executable, "-c", code], os.environ, tmp_path / "log") as child,
+        ManagedProcess("It", [sys.executable, "-c", code], os.environ, tmp_path / "log") as process,
         pytest.raises(OperatorActionError, match="taken") as caught,
     ):
-        child.until(lambda: False, 30)
+        process.until(lambda: False, 30)
     assert caught.value.code == "PORT"
 
 
 def test_leaving_ends_a_child(tmp_path):
     with ManagedProcess(
         "It", [sys.executable, "-c", "import signal; signal.pause()"], os.environ, tmp_path / "log"
-    ) as child:
-        assert child.is_running
-    assert not child.is_running
+    ) as process:
+        assert process.is_running
+    assert not process.is_running
 
 
 def test_a_child_does_not_outlive_a_killed_parent(tmp_path):
@@ -56,9 +58,9 @@ from pathlib import Path
 from server_stub.demo.processes import ManagedProcess
 log = Path({str(tmp_path / "log")!r})
 code = "print('up', flush=True); import signal; signal.pause()"
-child = ManagedProcess("It", [sys.executable, "-c", code], os.environ, log)
-child.until(lambda: log.read_bytes() == b"up\\n", 30)
-print(child.pid, flush=True)
+process = ManagedProcess("It", [sys.executable, "-c", code], os.environ, log)
+process.until(lambda: log.read_bytes() == b"up\\n", 30)
+print(process.pid, flush=True)
 signal.pause()
 """
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -86,7 +88,7 @@ try:
     code = "import signal; signal.pause()"
     ManagedProcess("It", [sys.executable, "-c", code], os.environ, Path(sys.argv[1]))
 except KeyboardInterrupt:
-    print("told", signal.getsignal(signal.SIGTERM) is interrupt)
+    print("interrupted", signal.getsignal(signal.SIGTERM) is interrupt)
 try:
     os.waitpid(-1, os.WNOHANG)
 except ChildProcessError:
@@ -99,4 +101,4 @@ except ChildProcessError:
         timeout=60,
         check=False,
     )
-    assert (done.stdout, done.stderr) == ("told True\nno child is left\n", "")
+    assert (done.stdout, done.stderr) == ("interrupted True\nno child is left\n", "")

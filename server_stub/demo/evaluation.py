@@ -1,0 +1,38 @@
+"""How good a model is on the hold-out, with the uncertainty of the two figures that a verdict rests
+on.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.detector.model import LogisticModel, Metrics, metrics, probability
+from server_stub.demo.intervals import Interval, delong, wilson
+from server_stub.simulation.data import Table
+
+MALICIOUS_FROM = 0.5
+"""The probability from which `metrics` counts a row as called malicious."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's figures on the rows that no device had."""
+
+    metrics: Metrics
+    accuracy_interval: Interval
+    """95 % confidence interval of `metrics.accuracy`."""
+    auc_interval: Interval
+    """95 % confidence interval of `metrics.auc`."""
+
+
+def evaluate(weights: NDArray[np.float64], table: Table) -> Evaluation:
+    """Judge weights (116,) on the hold-out of a table."""
+    labels = table.holdout_labels
+    chances = probability(LogisticModel(weights), table.holdout_inputs)
+    hits = int(np.sum((chances >= MALICIOUS_FROM) == (labels == 1)))
+    return Evaluation(
+        metrics(labels, chances),
+        wilson(hits, len(labels)),
+        delong(chances[labels == 1], chances[labels == 0]),
+    )

@@ -1,0 +1,122 @@
+"""The report of a demonstration for a terminal of 80 columns or more. It ends with the verdict."""
+
+import math
+from typing import TYPE_CHECKING
+
+from agent.detector.model import Metrics
+from agent.privacy.policy import DeviceLimits
+from server_stub.demo.evaluation import Evaluation
+from server_stub.demo.report import Report, protection
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_PRODUCT = DeviceLimits()
+_TEST_FLOOR = (
+    f" The product itself demands groups of {_PRODUCT.min_group} and sums of {_PRODUCT.min_sum}."
+)
+
+
+def render(report: Report) -> "RenderableType":
+    """The whole report; print it with rich."""
+    from rich.console import Group
+    from rich.text import Text
+
+    verdict = report.verdict
+    sections = [
+        Text(report.consent),
+        Text(f"Data: {report.data}."),
+        Text(f"Devices: {report.devices}. {report.full_agent}"),
+        *([Text(_groups(report))] if report.group_floor else []),
+        Text(),
+        Text(f"On {report.holdout_rows:,} rows that no device had:"),
+        _figures(report),
+        *(Text(f"  {line}") for line in _explanations(report)),
+        Text(),
+        Text(_privacy(report)),
+        Text(
+            f"Traffic: {report.bytes_up:,.0f} bytes up and {report.bytes_down:,.0f} bytes down for"
+            f" each device and round. Time: {report.seconds_per_round:.1f} s a round."
+        ),
+        *([Text(_dropped(report))] if report.dropped else []),
+        *(Text(f"Note: {note}") for note in report.notes),
+        *(Text(f"{name.capitalize()}: {path}") for name, path in report.files.items()),
+        Text(),
+        Text.assemble(("Verdict: ", "bold"), verdict.summary),
+        Text(f"What it does not show: {verdict.limits}"),
+        Text("Try next:"),
+        *(Text(f"  {step}") for step in verdict.next_steps),
+    ]
+    return Group(*sections)
+
+
+def _figures(report: Report) -> "RenderableType":
+    from rich import box
+    from rich.table import Table
+
+    table = Table("model", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("accuracy", "AUC", "false\nalarms"):
+        table.add_column(name, justify="right", no_wrap=True, vertical="bottom")
+    for name, seen in (
+        ("before", report.before),
+        ("after", report.after),
+        ("after, without noise *", report.without_noise),
+    ):
+        table.add_row(name, *_evaluation(seen))
+    table.add_row("after, shuffled labels *", *_plain(report.shuffled))
+    table.add_row("trained in one place *", *_evaluation(report.central))
+    table.add_row("always the same answer *", f"{report.majority:.1%}", "", "")
+    return table
+
+
+def _evaluation(seen: Evaluation) -> tuple[str, str, str]:
+    accuracy, auc = seen.accuracy_interval, seen.auc_interval
+    return (
+        f"{seen.metrics.accuracy:.1%} ({100 * accuracy.low:.1f}–{100 * accuracy.high:.1f})",
+        f"{seen.metrics.auc:.3f} ({auc.low:.3f}–{auc.high:.3f})",
+        f"{seen.metrics.fpr:.1%}",
+    )
+
+
+def _plain(seen: Metrics) -> tuple[str, str, str]:
+    return f"{seen.accuracy:.1%}", f"{seen.auc:.3f}", f"{seen.fpr:.1%}"
+
+
+def _explanations(report: Report) -> list[str]:
+    """Half a line for each term that a reader may not know."""
+    return [
+        "AUC: how likely a malicious row scores above a benign one; 0.5 is guessing.",
+        "Shuffled labels: mixed-up labels teach nothing, so AUC must stay near 0.5.",
+        (
+            "Sums: the aggregator reads only totals over groups, never a device's update."
+            if report.mode == "secagg"
+            else "Sums: none in local mode; each update carries all of its own noise instead."
+        ),
+        "(…): 95 % confidence interval, with rows taken as independent.",
+        "*: computed here for comparison; for shuffled labels the mean of ten shuffles.",
+    ]
+
+
+def _groups(report: Report) -> str:
+    return (
+        f"Groups: {report.group_floor}."
+        f"{_TEST_FLOOR if report.group_floor.startswith('test') else ''}"
+    )
+
+
+def _privacy(report: Report) -> str:
+    failed = (
+        ""
+        if report.mode == "local"
+        else f" If the protection of the sums failed, it would be ε = {report.epsilon_local:.3g}."
+    )
+    return (
+        f"Privacy: {protection(report.mode, report.epsilon_spent)} (δ = {report.delta:g}) after"
+        f" {len(report.rounds)} rounds, by the device's own ledger. Whether a device took part"
+        " changes the chance of any result by at most a factor of e^ε ="
+        f" {math.exp(report.epsilon_spent):.1f}, plus δ.{failed}"
+    )
+
+
+def _dropped(report: Report) -> str:
+    return f"Dropped on purpose: {report.dropped} times a device vanished in the middle of a round."
