@@ -16,7 +16,6 @@ def test_the_document_fits_its_schema_and_has_no_field_less():
     document = json.loads(json.dumps(report().to_json()))
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     jsonschema.validate(document, SCHEMA)
-    assert list(document) == [name for name in SCHEMA["properties"] if name in document]
     assert set(SCHEMA["required"]) == set(document)
     assert (document["rounds"], document["seconds_per_round"], document["epsilon_spent"]) == (
         2,
