@@ -86,7 +86,7 @@ def _explanations(report: Report) -> list[str]:
     """Half a line for each term that a reader may not know."""
     return [
         "AUC: how likely a malicious row scores above a benign one; 0.5 is guessing.",
-        "Shuffled labels: mixed-up labels teach nothing, so AUC must stay near 0.5.",
+        "Shuffled labels: mixed-up labels teach nothing, so AUC should stay near 0.5.",
         (
             "Sums: the aggregator reads only totals over groups, never a device's update."
             if report.mode == "secagg"

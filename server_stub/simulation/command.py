@@ -254,7 +254,9 @@ def _said(
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="aegis simulate", description=(__doc__ or "").split("\n\n")[0]
+        prog="aegis simulate",
+        description=(__doc__ or "").split("\n\n")[0],
+        allow_abbrev=False,
     )
     parser.add_argument(
         "--devices", type=_whole(3, 100_000), default=1000, metavar="N", help="default 1000"

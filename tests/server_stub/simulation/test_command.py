@@ -258,6 +258,7 @@ def test_p11_what_cannot_be_simulated_is_said(data, tmp_path, capsys):
         ["--drop", "1.5"],
         ["--attack", "none-such"],
         ["--epsilon", "nan"],
+        ["--dev", "40"],
     ):
         with pytest.raises(SystemExit) as ended:
             main(["simulate", "--data", str(data), *words])
