@@ -111,7 +111,7 @@ def _limits(outcome: Outcome) -> str:
         else "it says nothing about rows that differ from yours"
     )
     return (
-        f"It is one run: noise is drawn anew each time, and another run gives other figures. And"
+        "It is one run: the noise is drawn anew each time, which the intervals do not cover. And"
         f" {rows}."
     )
 

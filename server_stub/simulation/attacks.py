@@ -1,8 +1,9 @@
-"""What lying devices of a simulation send in place of an honest update.
+"""The updates that malicious devices of a simulation send instead of an honest one.
 
-`label-flip` learns honestly from the opposite labels. `sign-flip` turns the honest update round.
-`scale-within` turns it round and makes it as long as the clipping norm allows. `scale-over` is a
-changed program: it adds fifty times the clipping norm after the check.
+- `label-flip`: learns honestly, from flipped labels.
+- `sign-flip`: reverses the honest update.
+- `scale-within`: reverses it and scales it up to the clipping norm.
+- `scale-over`: a modified program that adds fifty times the clipping norm after the clipping.
 """
 
 from enum import StrEnum
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from agent.privacy import codec
 from agent.protocol.messages import RoundConfig
 
-OVER = 50
+SCALE_OVER_FACTOR = 50
+"""In clipping norms."""
 
 
 class Attack(StrEnum):
@@ -24,27 +26,28 @@ class Attack(StrEnum):
     LABEL_FLIP = "label-flip"
 
 
-def bent(attack: Attack, update: codec.Vector, clip: float) -> codec.Vector:
-    """The update (d,) that an attacker hands to the codec."""
+def poison(attack: Attack, update: codec.Vector, clip: float) -> codec.Vector:
+    """The update (d,) that an attacker passes to the codec."""
     if attack is Attack.SIGN_FLIP:
         return -update
     if attack in (Attack.SCALE_WITHIN, Attack.SCALE_OVER):
-        length = float(np.linalg.norm(update))
-        return -update * (clip / length if length else 0.0)
+        norm = float(np.linalg.norm(update))
+        return -update * (clip / norm if norm else 0.0)
     return update
 
 
 def words(
     attack: Attack, update: codec.Vector, config: RoundConfig, entropy: bytes
 ) -> NDArray[np.uint32]:
-    """An attacker's noised words."""
-    made = codec.encode_update(bent(attack, update, float(config.clip)), config, entropy)
+    """The noised words of an attacker."""
+    noised = codec.encode_update(poison(attack, update, float(config.clip)), config, entropy)
     if attack is not Attack.SCALE_OVER:
-        return made
-    wide = codec.rotate(bent(attack, update, (OVER - 1) * float(config.clip)), config)[
-        codec.subset(config)
-    ]
+        return noised
+    # The codec clips, so the excess is added to words that it has already made.
+    excess = codec.rotate(
+        poison(attack, update, (SCALE_OVER_FACTOR - 1) * float(config.clip)), config
+    )[codec.subset(config)]
     return codec.to_words(
-        codec.signed(made, config.bits) + np.rint(wide / float(config.grid)).astype(np.int64),
+        codec.signed(noised, config.bits) + np.rint(excess / float(config.grid)).astype(np.int64),
         config.bits,
     )

@@ -1,44 +1,36 @@
-"""`aegis simulate`: many devices in one process through the real codec, ledger and, in small
-fleets, the protocol's machines.
+"""`aegis simulate`: many devices in one process, with the real codec and ledger and, in small
+fleets, the real protocol.
 
-Devices are dealt the rows of a table; a round draws groups of equal size anew (a server's own draw
-makes sizes differ). Nothing is started, sent or kept.
+The devices share the rows of a table. Each round draws groups of equal size anew, whereas the sizes
+vary in a server's draw. No process is started, no message leaves this one, and nothing is stored.
 """
 
 import argparse
 import json
-import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from agent.privacy.policy import DeviceLimits, check_config
+from agent.detector.model import Metrics
+from agent.privacy.policy import check_config
 from agent.privacy.zcdp import epsilon, rho_local_units, sent_words
-from agent.protocol import envelope
-from agent.protocol.messages import RoundConfig
-from agent.protocol.packing import pack, packed_bytes
-from agent.protocol.states import GroupState
-from agent.secagg.client import SecaggClient
-from server_stub.ca import certificates
-from server_stub.secagg.join_phase import JoinPhase
+from agent.protocol.packing import packed_bytes
 from server_stub.simulation import data
 from server_stub.simulation.attacks import Attack
-from server_stub.simulation.groups import BEFORE, PHASES, Opened, Outcome, Words, opened_directly
+from server_stub.simulation.groups import PHASES, OpenGroup, open_directly
+from server_stub.simulation.machines import Authority, open_with_machines
 from server_stub.simulation.report import Report, Round, text
-from server_stub.simulation.training import RECIPES, Fleet, Inputs, judge
+from server_stub.simulation.training import RECIPES, Fleet, Inputs, evaluate
 from server_stub.simulation.unprotected import PlainWorld
 from server_stub.simulation.world import ANY, DELTA, Options, World, planned
 
 MACHINES_UP_TO = 64
-"""Devices up to which every message is really made, unless asked otherwise."""
-ROWS_AT_MOST = 10_000
+"""With up to this many devices the protocol itself is run, unless asked otherwise."""
+MAX_ROWS = 10_000
 """On a device."""
 Progress = Callable[[Round], None]
 
@@ -50,7 +42,7 @@ def command(words: list[str]) -> int:
     if parsed.top_k and not parsed.plain:
         parser.error("--top-k goes with --plain")
     if parsed.plain and (parsed.machines or parsed.coordinates):
-        parser.error("--plain has neither machines nor --coordinates")
+        parser.error("--plain goes with neither --machines nor --coordinates")
     options = Options(
         **{name: value for name, value in vars(parsed).items() if name not in ("json", "home")}
     )
@@ -60,7 +52,7 @@ def command(words: list[str]) -> int:
 
 
 def run(options: Options, progress: Progress = lambda _: None) -> Report:
-    """Hold all rounds.
+    """Run all rounds.
 
     Raises UserActionError BAD_TABLE, TOO_FEW_ROWS, PRICE_TOO_HIGH; OperatorActionError
     PRICE_TOO_LOW, GROUP_PLAN.
@@ -71,7 +63,7 @@ def run(options: Options, progress: Progress = lambda _: None) -> Report:
         RECIPES[options.family],
     )
     table = data.from_file(options.data, options.seed)
-    shares = data.deal(table, options.devices, ROWS_AT_MOST, options.seed)
+    shares = data.deal(table, options.devices, MAX_ROWS, options.seed)
     rows, labels = (
         (table.holdout, table.holdout_labels)
         if options.holdout is None
@@ -88,17 +80,21 @@ def run(options: Options, progress: Progress = lambda _: None) -> Report:
     machines = not options.plain and (
         options.machines if options.machines is not None else options.devices <= MACHINES_UP_TO
     )
-    opened: Opened = (
-        partial(opened_by_machines, Authority(), limits) if machines else opened_directly
+    open_group: OpenGroup = (
+        partial(open_with_machines, Authority(), limits) if machines else open_directly
     )
-    made = PlainWorld if options.plain else World
-    world = made(options, fleet, attacking, config, draw, opened)
-    judged = Inputs(rows, recipe)
-    before, lines = judge(world.weights, judged, labels), []
+    kind = PlainWorld if options.plain else World
+    world = kind(options, fleet, attacking, config, draw, open_group)
+    holdout = Inputs(rows, recipe)
+
+    def metrics() -> Metrics:
+        return evaluate(world.weights, holdout, labels)
+
+    before, results = metrics(), []
     for number in range(1, options.rounds + 1):
-        line = world.hold(number, lambda: judge(world.weights, judged, labels))
-        lines.append(line)
-        progress(line)
+        result = world.run_round(number, metrics)
+        results.append(result)
+        progress(result)
     up, down = np.mean(world.traffic, axis=0) if world.traffic else (None, None)
     return Report(
         origin=table.origin,
@@ -143,113 +139,18 @@ def run(options: Options, progress: Progress = lambda _: None) -> Report:
         bytes_down=None if options.plain else down,
         before=before,
         majority=float(max(np.mean(labels), 1 - np.mean(labels))),
-        rounds=tuple(lines),
+        rounds=tuple(results),
         seconds=time.monotonic() - started,
     )
 
 
-def _progress(rounds: int, line: Round) -> None:
-    quality = f"AUC {line.metrics.auc:.4f}, accuracy {line.metrics.accuracy:.4f}"
+def _progress(rounds: int, result: Round) -> None:
+    quality = f"AUC {result.metrics.auc:.4f}, accuracy {result.metrics.accuracy:.4f}"
     print(  # noqa: T201
-        f"round {line.number} of {rounds}: {line.opened} of {line.groups} groups opened,"
-        f" {line.survivors} devices in the sum, {quality}",
+        f"round {result.number} of {rounds}: {result.opened} of {result.groups} groups opened,"
+        f" {result.survivors} devices in the sum, {quality}",
         file=sys.stderr,
     )
-
-
-class Authority:
-    """Certificates for devices of a simulation."""
-
-    def __init__(self) -> None:
-        self.now = int(time.time())
-        self._key = certificates.new_key()
-        self._certificate = certificates.authority_certificate(self._key, "Simulation", self.now)
-        self.pem = certificates.pem(self._certificate)
-
-    def device(self, config: RoundConfig, limits: DeviceLimits, number: int) -> SecaggClient:
-        """A device's machine with a fresh identity."""
-        key, device_id = certificates.new_key(), f"urn:uuid:00000000-0000-4000-8000-{number:012d}"
-        certificate = certificates.device_certificate(
-            self._certificate, self._key, key.public_key(), device_id, self.now
-        )
-
-        def sign(message: bytes) -> bytes:
-            r, s = decode_dss_signature(key.sign(message, ec.ECDSA(hashes.SHA256())))
-            return r.to_bytes(32, "big") + s.to_bytes(32, "big")
-
-        pem = certificates.pem(certificate)
-        return SecaggClient(
-            config, device_id, pem, self.pem, sign, limits=limits, entropy=os.urandom, now=self.now
-        )
-
-
-def opened_by_machines(
-    authority: Authority,
-    limits: DeviceLimits,
-    config: RoundConfig,
-    words: Sequence[Words],
-    silent: Sequence[str],
-) -> Outcome:
-    """The same as `opened_directly`, through the devices' and the aggregator's machines, message by
-    message.
-    """
-    join, clients, up, down = JoinPhase(config, authority.pem, authority.now), {}, 0, 0
-    for place in range(len(words)):
-        client = authority.device(config, limits, place)
-        device_id = f"urn:uuid:00000000-0000-4000-8000-{place:012d}"
-        clients[place] = (device_id, client)
-        body = client.advertise()
-        up += len(body)
-        join.advertise(device_id, body)
-    (group,) = join.close(0)
-    charged: list[int] = []
-    gone: set[int] = set()
-    answered = dict.fromkeys(PHASES, 0)
-    for phase in PHASES:
-        gone |= {place for place, when in enumerate(silent) if when == phase}
-        for place, (device_id, client) in clients.items():
-            if place in gone:
-                continue
-            heard = group.inbox(BEFORE[phase], device_id)
-            assert heard is not None  # noqa: S101  (the phase before has ended)
-            body = _said(client, phase, heard, config, words[place])
-            if phase == "masked":
-                charged.append(place)
-            group.receive(phase, device_id, body)
-            answered[phase] += 1
-            up, down = up + len(body), down + len(heard)
-        if not group.advance(0):
-            group.advance(group.deadline)
-        if group.state is GroupState.ABORTED:
-            break
-    spread = (up / len(words), down / len(words))
-    if group.result is None:
-        return Outcome(tuple(charged), (), None, answered, *spread)
-    survivors = tuple(
-        place for place, (device_id, _) in clients.items() if device_id in group.result.devices
-    )
-    return Outcome(tuple(charged), survivors, group.result.words, answered, *spread)
-
-
-def _said(
-    client: SecaggClient, phase: str, heard: bytes, config: RoundConfig, words: Words
-) -> bytes:
-    if phase == "masked":
-        client.accept_shares(heard)
-        header = {
-            "kind": "sealed-words",
-            "task_id": config.task_id,
-            "round_id": config.round_id,
-            "config_digest": config.digest,
-        }
-        sealed = envelope.encode(
-            {**header, "attempt": os.urandom(16).hex(), "d": config.d, "bits": config.bits},
-            pack(words, config.bits),
-        )
-        return client.mask(sealed)
-    return {"shares": client.shares, "consistency": client.consistency, "unmask": client.unmask}[
-        phase
-    ](heard)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -266,24 +167,27 @@ def _parser() -> argparse.ArgumentParser:
         type=_whole(1, 1000),
         default=20,
         metavar="R",
-        help="share the budget equally; default 20",
+        help="rounds that share the budget equally; default 20",
     )
     parser.add_argument(
         "--data",
         type=Path,
         required=True,
         metavar="FILE.npz",
-        help="X (n, 29) and y (n; 1 = malicious); split 1 is held out",
+        help="a table with X (n, 29) and y (n; 1 = malicious); rows with split 1 are the hold-out",
     )
     parser.add_argument(
-        "--holdout", type=Path, metavar="FILE.npz", help="judge on all rows of this table instead"
+        "--holdout",
+        type=Path,
+        metavar="FILE.npz",
+        help="evaluate on all rows of this table instead",
     )
     parser.add_argument(
         "--epsilon",
         type=_number(0.01, 100),
         default=1.0,
         metavar="E",
-        help="a device's budget over all rounds; default 1",
+        help="privacy budget ε of a device over all rounds; default 1",
     )
     parser.add_argument(
         "--group",
@@ -297,13 +201,13 @@ def _parser() -> argparse.ArgumentParser:
         type=_number(0, 0.9),
         default=0.0,
         metavar="P",
-        help="chance that a device falls silent in a round",
+        help="probability that a device drops out of a round; default 0",
     )
     parser.add_argument(
         "--drop-phase",
         choices=[*PHASES, ANY],
         default=ANY,
-        help="... from this phase of the protocol on; default any",
+        help="the phase from which on it is silent; default any",
     )
     parser.add_argument(
         "--attack",
@@ -325,39 +229,39 @@ def _parser() -> argparse.ArgumentParser:
         dest="family",
         choices=sorted(RECIPES),
         default="fourier",
-        help="what is trained; default fourier",
+        help="model family; default fourier",
     )
     parser.add_argument(
         "--machines",
         action=argparse.BooleanOptionalAction,
         help=(
-            "make every message, mask and share, or only the protocol's arithmetic; default: up to"
-            f" {MACHINES_UP_TO} devices"
+            "run the protocol itself, with every message, mask and share, or only its arithmetic;"
+            f" default: the protocol with up to {MACHINES_UP_TO} devices"
         ),
     )
     parser.add_argument(
         "--coordinates",
         type=_whole(1, 2**20),
         metavar="K",
-        help="each device sends K coordinates, drawn anew for each round; default all",
+        help="coordinates that each device sends, drawn anew for each round; default all",
     )
     parser.add_argument(
         "--plain",
         action="store_true",
-        help="NOT PRIVATE, for comparison: no noise, no groups, compressed updates in the clear",
+        help="NOT PRIVATE, for comparison: compressed updates in the clear, no noise, no groups",
     )
     parser.add_argument(
         "--top-k",
         type=_whole(1, 2**20),
         metavar="K",
-        help="with --plain: the K largest coordinates; default a twentieth",
+        help="with --plain: send the K largest coordinates; default a twentieth",
     )
     parser.add_argument(
         "--seed",
         type=_whole(0, 2**32),
         default=0,
         metavar="S",
-        help="of dealing, groups and drop-out (never of noise)",
+        help="seed of shares, groups and drop-outs, never of noise; default 0",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--home", help=argparse.SUPPRESS)
@@ -365,8 +269,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
-    def whole_number(given: str) -> int:
-        value = int(given)
+    def whole_number(text: str) -> int:
+        value = int(text)
         if not low <= value <= high:
             raise argparse.ArgumentTypeError(f"expected {low} to {high}")
         return value
@@ -375,8 +279,8 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 
 
 def _number(low: float, high: float) -> Callable[[str], float]:
-    def number(given: str) -> float:
-        value = float(given)
+    def number(text: str) -> float:
+        value = float(text)
         if not low <= value <= high:
             raise argparse.ArgumentTypeError(f"expected {low} to {high}")
         return value

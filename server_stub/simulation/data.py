@@ -1,9 +1,8 @@
-"""Rows for the demonstration: from the project's own generator or from a table, dealt out to
-devices, with a hold-out that no device has.
+"""Rows for demonstration and simulation, dealt to devices, with a hold-out that no device has.
 
-A table is an .npz with X (n, 29) and y (n; 1 = malicious). Where it has `split`, rows with split 1
-are the hold-out; else, where it has `group`, whole groups are held out; else rows with equal
-features are one group.
+A table is an .npz file with X (n, 29) and y (n; 1 = malicious). The hold-out is the rows with
+`split` = 1 if the table has that column, otherwise a fifth of its groups. Groups are the column
+`group`, or else rows with equal features.
 """
 
 import zipfile
@@ -45,17 +44,20 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Share:
-    """What one device holds."""
+    """The rows of one device."""
 
     rows: Rows
     labels: Labels
 
 
 def from_arrays(origin: str, rows: Rows, labels: Labels, held_out: NDArray[np.bool_]) -> Table:
-    """Raises UserActionError BAD_TABLE when one of the two parts lacks a class."""
+    """Split rows into training and hold-out.
+
+    Raises UserActionError BAD_TABLE when one of the two lacks a class.
+    """
     for part in (held_out, ~held_out):
         if len(np.unique(labels[part])) < 2:
-            raise _bad("training rows and hold-out rows must both hold benign and malicious ones")
+            raise _bad("training rows and hold-out must each have benign and malicious rows")
     return Table(origin, rows[~held_out], labels[~held_out], rows[held_out], labels[held_out])
 
 
@@ -65,7 +67,7 @@ def from_file(path: Path, seed: int) -> Table:
     try:
         rows, labels = _checked(arrays["X"], arrays["y"])
     except KeyError as error:
-        raise _bad("it must hold the arrays X and y") from error
+        raise _bad("it must contain the arrays X and y") from error
     if "split" in arrays:
         return from_arrays(path.name, rows, labels, _column(arrays, "split", len(labels)) == 1)
     groups = _column(arrays, "group", len(labels)) if "group" in arrays else _equal_rows(rows)
@@ -73,28 +75,28 @@ def from_file(path: Path, seed: int) -> Table:
 
 
 def rows_of(path: Path) -> tuple[Rows, Labels]:
-    """All rows of a table with their labels; one class is enough.
+    """All rows of a table with their labels; a single class is accepted.
 
     Raises UserActionError BAD_TABLE.
     """
     arrays = _load(path)
     if "X" not in arrays or "y" not in arrays:
-        raise _bad("it must hold the arrays X and y")
+        raise _bad("it must contain the arrays X and y")
     rows, labels = _checked(arrays["X"], arrays["y"])
     if not len(labels):
-        raise _bad("it holds no row")
+        raise _bad("it has no rows")
     return rows, labels
 
 
 def held_out_groups(groups: NDArray[Any], seed: int) -> NDArray[np.bool_]:
-    """Marks about a fifth of the groups, each as a whole."""
+    """Mark about a fifth of the groups, each as a whole; returns a flag for each row."""
     names, number = np.unique(groups, return_inverse=True)
     chosen: NDArray[np.bool_] = np.random.default_rng(seed).random(len(names)) < HOLDOUT_SHARE
     return chosen[number.reshape(-1)]
 
 
 def deal(table: Table, devices: int, rows_each: int, seed: int) -> tuple[Share, ...]:
-    """Deal training rows out at random, at most `rows_each` to a device.
+    """Deal training rows at random, at most `rows_each` to a device.
 
     Raises UserActionError TOO_FEW_ROWS.
     """
@@ -119,9 +121,10 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
                 member.file_size > MAX_ROWS * len(FEATURE_NAMES) * 8 + 4096
                 for member in archive.infolist()
             ):
-                raise _bad(f"it must hold at most {MAX_ROWS} rows")
-        with np.load(path, allow_pickle=False) as held:
-            return {name: held[name] for name in ("X", "y", "split", "group") if name in held}
+                raise _bad(f"it may have at most {MAX_ROWS:,} rows")
+        with np.load(path, allow_pickle=False) as arrays:
+            names = ("X", "y", "split", "group")
+            return {name: arrays[name] for name in names if name in arrays}
     except (
         OSError,
         ValueError,
@@ -145,7 +148,7 @@ def _checked(features: NDArray[Any], labels: NDArray[Any]) -> tuple[Rows, Labels
         or labels.dtype.kind not in "iufb"
         or not np.isin(labels, (0, 1)).all()
     ):
-        raise _bad("X must hold numbers and y zeros and ones")
+        raise _bad("X must be numbers, and y zeros and ones")
     highest = np.array([high for _, high in FEATURE_RANGES.values()], np.uint64)
     fits = (features >= 0) & (features < 2.0**64)
     rows = np.where(fits, features, 0).astype(np.uint64)
@@ -155,14 +158,14 @@ def _checked(features: NDArray[Any], labels: NDArray[Any]) -> tuple[Rows, Labels
 
 def _column(arrays: dict[str, NDArray[Any]], name: str, length: int) -> NDArray[Any]:
     if arrays[name].shape != (length,):
-        raise _bad(
-            f"{name} must have one value a row, and every row must be one that a header can hold"
-        )
+        raise _bad(f"{name} must have one value for each row, and every row must fit a file header")
     return arrays[name]
 
 
 def _equal_rows(rows: Rows) -> NDArray[Any]:
-    """The number of each row's header, CheckSum apart: copies must not stand on both sides."""
+    """A number for each distinct row, ignoring CheckSum: copies of a file must not be on both
+    sides.
+    """
     without = np.delete(rows, FEATURE_NAMES.index("CheckSum"), axis=1)
     return np.unique(without, axis=0, return_inverse=True)[1].reshape(-1)
 

@@ -1,9 +1,8 @@
-"""One group of a simulated round, from sealed words and silences to a sum or nothing; with the
-arithmetic alone, or with the machines.
+"""One group of a simulated round: from the devices' words and drop-outs to a sum, or to none.
 
-`opened_directly` is what the machines of GroupSecAgg/1 come to: who counts in which phase, and the
-plain sum of the survivors' words. `server_stub.simulation.command.opened_by_machines` is the
-protocol itself; a test proves that both give the same.
+`open_directly` computes what GroupSecAgg/1 arrives at: who counts in which phase, and the plain sum
+of the survivors' words. `server_stub.simulation.machines.open_with_machines` runs the protocol
+itself; a test proves that both give the same.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,33 +21,33 @@ BEFORE = {
     "consistency": "masked",
     "unmask": "consistency",
 }
-"""The phase whose outcome a device hears before it speaks in a phase."""
+"""The phase whose outcome a device receives before it sends its message of a phase."""
 Words = NDArray[np.uint32]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a group. Devices go by their places in it."""
+    """How a group ended. Devices go by their place in it."""
 
     charged: tuple[int, ...]
-    """Devices whose masked input left them: their ledgers hold the charge."""
+    """Devices that sent their masked input: their ledgers show the charge."""
     survivors: tuple[int, ...]
     words: Words | None
-    """Sum modulo 2^bits; None: the group ended without one."""
+    """Sum modulo 2^bits; None where the group ended without one."""
     answered: dict[str, int]
     """Devices that answered, by phase."""
     bytes_up: float | None = None
-    """Per device; None where no messages were made."""
+    """Per device; None where no messages exist."""
     bytes_down: float | None = None
 
 
-Opened = Callable[[RoundConfig, Sequence[Words], Sequence[str]], Outcome]
-"""From a round, the sealed words by device, and the phase from which on a device says nothing ("":
-none)."""
+OpenGroup = Callable[[RoundConfig, Sequence[Words], Sequence[str]], Outcome]
+"""Takes a round, the noised words of each device, and the phase from which on each device is silent
+("" for none)."""
 
 
-def opened_directly(config: RoundConfig, words: Sequence[Words], silent: Sequence[str]) -> Outcome:
-    """Who counts in which phase, and the sum of the survivors' words."""
+def open_directly(config: RoundConfig, words: Sequence[Words], silent: Sequence[str]) -> Outcome:
+    """Count the devices of each phase and sum the survivors' words."""
     size, answered = len(words), dict.fromkeys(PHASES, 0)
     staying = list(range(size))
     charged: tuple[int, ...] = ()
@@ -58,12 +57,12 @@ def opened_directly(config: RoundConfig, words: Sequence[Words], silent: Sequenc
         answered[phase] = len(staying)
         if phase == "masked":
             charged = survivors = tuple(staying)
-        needed = (
+        minimum = (
             codec.fewest(size, config)
             if phase in ("shares", "masked")
             else codec.threshold(size, config)
         )
-        if len(staying) < needed:
+        if len(staying) < minimum:
             return Outcome(charged, (), None, answered)
     total = np.zeros(len(words[0]), np.uint32)
     for device in survivors:

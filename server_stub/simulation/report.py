@@ -1,4 +1,6 @@
-"""A simulation's result as one value: JSON (docs/schemas/simulate.schema.json) and text."""
+"""The result of a simulation as one value, as JSON (docs/schemas/simulate.schema.json) and as
+text.
+"""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ class Round:
     opened: int
     """Groups that gave a sum."""
     rejected: int
-    """Opened sums that no honest devices can make."""
+    """Opened sums outside the range of honest updates."""
     survivors: int
     answered: dict[str, int]
     """Devices that answered, by phase."""
@@ -34,7 +36,7 @@ class Round:
 class Report:
     origin: str
     rows: int
-    """A device's."""
+    """On each device."""
     holdout: str
     family: str
     devices: int
@@ -42,11 +44,11 @@ class Report:
     min_sum: int
     colluders: int
     floor: str
-    """"product" or what the simulation's devices allow instead."""
+    """"product", or the smaller groups and sums that the simulated devices accept."""
     machines: bool
-    """Whether messages, masks and shares were really made."""
+    """Whether real messages, masks and shares were exchanged."""
     private: bool
-    """False: the path without protection; ε, noise and group then mean nothing."""
+    """False on the path without protection, where ε, noise and groups have no meaning."""
     drop: float
     drop_phase: str
     attack: str
@@ -59,7 +61,7 @@ class Report:
     noise_units: float
     bits: int
     coordinates: int
-    """Of an update, as sent."""
+    """Coordinates that a device sends."""
     vector_bytes: int
     bytes_up: float | None
     bytes_down: float | None
@@ -113,26 +115,26 @@ class Report:
         }
 
 
-def quality(of: Metrics) -> dict[str, float | None]:
-    """Null where a class is missing on the hold-out."""
+def quality(metrics: Metrics) -> dict[str, float | None]:
+    """The figures of a model; null where the hold-out lacks a class."""
     return {
-        name: _rounded(getattr(of, name), 4)
+        name: _rounded(getattr(metrics, name), 4)
         for name in ("accuracy", "auc", "fpr", "tpr", "tpr_at_fpr_1")
     }
 
 
 def text(report: Report) -> str:
-    """For a terminal."""
+    """The report for a terminal."""
     head = (
         f"{'round':>5} {'groups':>7} {'in the sum':>11} {'accuracy':>9} {'AUC':>7} {'FPR':>7}"
         f" {'TPR at FPR 1 %':>15}"
     )
     lines = [
         (
-            f"{report.devices} devices with {report.rows} rows each of {report.origin}; judged on"
-            f" {report.holdout}."
+            f"{report.devices} devices with {report.rows} rows each of {report.origin}, evaluated"
+            f" on {report.holdout}."
         ),
-        f"Model: {report.family}. Combined by the mean of the sums.",
+        f"Model: {report.family}. The sums are combined by their mean.",
         *_protection(report),
         *([f"{report.attackers} devices attack: {report.attack}."] if report.attackers else []),
         "",
@@ -148,8 +150,8 @@ def text(report: Report) -> str:
     ]
     if report.family != "logistic":
         lines.append(
-            f"Agents of this version train the logistic model; {report.family!r} shows what the"
-            " same budget buys with another one."
+            f"Agents of this version train the logistic model. {report.family!r} shows what another"
+            " model gets from the same budget."
         )
     return "\n".join(lines)
 
@@ -157,46 +159,46 @@ def text(report: Report) -> str:
 def _protection(report: Report) -> list[str]:
     if not report.private:
         return [
-            "NOT PRIVATE: no noise, no masks, no groups; each update was in the clear. For"
+            "NOT PRIVATE: no noise, no masks, no groups. Every update was sent in the clear. For"
             " comparison only."
         ]
     return [
         (
-            f"Groups of {report.group}, a sum of at least {report.min_sum} with noise for"
-            f" {report.colluders} colluding devices. Floor of the devices: {report.floor}."
+            f"Groups of {report.group}. Sums of at least {report.min_sum}, with noise enough for"
+            f" {report.colluders} colluding devices. Device limits: {report.floor}."
         ),
         (
-            "Messages, masks and shares were made."
+            "Real messages, masks and shares were exchanged."
             if report.machines
-            else "The protocol's arithmetic alone: codec, noise and ledger are the real ones."
+            else "Only the protocol's arithmetic was run, with the real codec, noise and ledger."
         ),
     ]
 
 
 def _price(report: Report) -> list[str]:
     if not report.private:
-        return [f"Sent by a device in a round: {report.vector_bytes:,} bytes, compressed."]
+        return [f"Each device sends {report.vector_bytes:,} bytes a round, compressed."]
     return [
         (
             f"ε by a device's ledger: {report.epsilon_ledger:.3g} of {report.budget:g} (δ ="
-            f" {report.delta:g}). ε if only the sum of all were seen and"
-            f" {'all' if not report.drop else 'so many'} took part: {report.epsilon_central:.3g}. ε"
-            f" if secure aggregation failed: {report.epsilon_local:.3g}."
+            f" {report.delta:g}). ε if only the sum over all devices were visible:"
+            f" {report.epsilon_central:.3g}. ε if secure aggregation failed:"
+            f" {report.epsilon_local:.3g}."
         ),
-        f"Sent by a device in a round: {report.vector_bytes:,} bytes of words"
+        f"Each device sends {report.vector_bytes:,} bytes of words a round"
         + (
             "."
             if report.bytes_up is None
             else (
-                f"; with everything else {report.bytes_up:,.0f} up and {report.bytes_down:,.0f}"
+                f"; with all messages, {report.bytes_up:,.0f} bytes up and {report.bytes_down:,.0f}"
                 " down."
             )
         ),
     ]
 
 
-def _row(of: Metrics) -> str:
-    return f"{of.accuracy:>9.4f} {of.auc:>7.4f} {of.fpr:>7.4f} {of.tpr_at_fpr_1:>15.4f}"
+def _row(seen: Metrics) -> str:
+    return f"{seen.accuracy:>9.4f} {seen.auc:>7.4f} {seen.fpr:>7.4f} {seen.tpr_at_fpr_1:>15.4f}"
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

@@ -1,5 +1,5 @@
-"""The same world without protection: compressed updates in the clear, so that the price of privacy
-can be seen beside it. NOT PRIVATE.
+"""The same simulation without protection: compressed updates in the clear, to show the price of
+privacy. NOT PRIVATE.
 """
 
 from collections.abc import Callable
@@ -16,25 +16,27 @@ from server_stub.simulation.world import World
 
 
 class PlainWorld(World):
-    """No groups, no noise, no ledger; what top-k leaves behind goes with the next update."""
+    """No groups, no noise, no ledger. What top-k leaves out of an update is added to the next
+    one.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._left = np.zeros((self.options.devices, self.config.d))
+        self._residual = np.zeros((self.options.devices, self.config.d))
         self._k = min(self.options.top_k or max(1, self.config.d // 20), self.config.d)
 
-    def hold(self, number: int, judged: Callable[[], Metrics]) -> Round:
-        """One round: a device that falls silent in any phase sends nothing."""
+    def run_round(self, number: int, evaluate: Callable[[], Metrics]) -> Round:
+        """Run one round. A device that falls silent in any phase sends nothing."""
         total, clip, sent = np.zeros_like(self.weights), float(self.config.clip), 0
-        staying = [device for device, phase in enumerate(self._silences()) if not phase]
+        staying = [device for device, phase in enumerate(self._drop_outs()) if not phase]
         for device in staying:
             attack = self.options.attack if self.attacking[device] else Attack.NONE
             update = codec.clip(
-                attacks.bent(attack, self.fleet.update(self.weights, device), clip), clip
+                attacks.poison(attack, self.fleet.update(self.weights, device), clip), clip
             )
             if attack is Attack.SCALE_OVER:
-                update *= attacks.OVER
-            body, self._left[device] = plain.compress(update, self._left[device], self._k)
+                update *= attacks.SCALE_OVER_FACTOR
+            body, self._residual[device] = plain.compress(update, self._residual[device], self._k)
             total += plain.expand(body, self.config.d)
             sent += len(body)
         if staying:
@@ -48,5 +50,5 @@ class PlainWorld(World):
             len(staying),
             dict.fromkeys(PHASES, len(staying)),
             0,
-            judged(),
+            evaluate(),
         )

@@ -1,9 +1,9 @@
-"""The simulated world: devices with rows, ledgers and bad habits, rounds that draw groups anew, and
-the model that moves.
+"""The simulated world: devices with their rows and ledgers, rounds that draw groups anew, and the
+model that they move.
 
-In a round each device asks its ledger, trains, clips, rounds and noises with the real codec; some
-fall silent in a phase; sums are opened, range-checked, decoded and averaged. How a group comes to
-its sum is handed in: by the machines or by the arithmetic alone.
+In each round a device asks its ledger, trains, and then clips, rounds and noises its update with
+the real codec. Some devices fall silent in a phase. Sums are opened, range-checked, decoded and
+averaged. How a group arrives at its sum is passed in: by the protocol or by its arithmetic alone.
 """
 
 import os
@@ -26,14 +26,14 @@ from agent.privacy.zcdp import UNITS_PER_RHO, rho_for_epsilon, rho_units
 from agent.protocol.messages import Mode, RoundConfig, Task
 from server_stub.simulation import attacks
 from server_stub.simulation.attacks import Attack
-from server_stub.simulation.groups import PHASES, Opened, Words
+from server_stub.simulation.groups import PHASES, OpenGroup, Words
 from server_stub.simulation.report import Round
 from server_stub.simulation.training import Fleet, Recipe
 
 DELTA = 1e-5
 PERIOD_DAYS = 365
 EXPECTED_SHARE = 0.9
-"""The smallest sum is this share of the survivors that the drop-out leaves on average."""
+"""The smallest sum, as a share of the devices that stay in a group on average."""
 ROUND_S = 3600
 MODEL_DIGEST = sha256(b"simulation").hexdigest()
 """Models are not files here: one digest stands for all of them."""
@@ -55,16 +55,17 @@ class Options:
     family: str
     machines: bool | None
     coordinates: int | None
-    """Sent by a device: those of a subset drawn for each round, the same for all."""
+    """Coordinates that each device sends: a subset drawn for each round, the same for all; None:
+    all."""
     plain: bool
-    """The path without protection."""
+    """Without protection."""
     top_k: int | None
     seed: int
 
 
 def planned(options: Options, recipe: Recipe) -> tuple[RoundConfig, DeviceLimits, Task]:
-    """The rounds' configuration at the price of the budget over the rounds, and the devices' own
-    bounds.
+    """The configuration of the rounds, whose prices add up to the budget, and the limits of the
+    devices.
 
     Raises OperatorActionError PRICE_TOO_LOW, GROUP_PLAN; UserActionError PRICE_TOO_HIGH,
     TOO_MANY_COORDINATES.
@@ -73,7 +74,7 @@ def planned(options: Options, recipe: Recipe) -> tuple[RoundConfig, DeviceLimits
     if price > DeviceLimits().max_rho_units:
         raise UserActionError(
             "PRICE_TOO_HIGH",
-            "One round would cost more than a device gives in a round.",
+            "One round would cost more than a device spends on a round.",
             "Ask for more rounds or a smaller ε.",
         )
     if (options.coordinates or 0) > padded(recipe.d) or (options.top_k or 0) > recipe.d:
@@ -127,35 +128,37 @@ def round_identity(number: int, coordinates: int, draw: np.random.Generator) -> 
 
 @dataclass
 class World:
+    """One simulation under way."""
+
     options: Options
     fleet: Fleet
     attacking: NDArray[np.bool_]
     config: RoundConfig
     draw: np.random.Generator
-    """Of groups and silences; noise comes from the operating system."""
-    opened: Opened
+    """For groups and drop-outs; noise comes from the operating system."""
+    open_group: OpenGroup
     central_units: int = 0
-    """ρ of one sum of all, in the ledger's units."""
+    """ρ that the sums over all devices cost, in the ledger's units."""
     traffic: list[tuple[float, float]] = field(default_factory=list)
-    """Bytes up and down a device, by group, certificates included; empty where no messages are
-    made."""
+    """Bytes up and down per device, by group, certificates included; empty where no messages
+    exist."""
 
     def __post_init__(self) -> None:
         self.weights = np.zeros(self.fleet.recipe.d)
         self.charges: list[list[tuple[int, int]]] = [[] for _ in range(self.options.devices)]
         self._budget = Budget(self.options.epsilon, DELTA, PERIOD_DAYS, 3 * self.options.epsilon)
 
-    def hold(self, number: int, judged: Callable[[], Metrics]) -> Round:
-        """One round."""
+    def run_round(self, number: int, evaluate: Callable[[], Metrics]) -> Round:
+        """Run one round; `evaluate` is called on the model after it."""
         identity = round_identity(number, self.config.subset_k, self.draw)
         config = replace(self.config, **asdict(identity))
         price, now = rho_units(config), config.opens_at
         willing = [
             device
-            for device, paid in enumerate(self.charges)
-            if isinstance(decide(self._budget, paid, now, price), Allowed)
+            for device, charges in enumerate(self.charges)
+            if isinstance(decide(self._budget, charges, now, price), Allowed)
         ]
-        silent = self._silences()
+        silent = self._drop_outs()
         total, count, opened, rejected, answered = (
             np.zeros_like(self.weights),
             0,
@@ -165,9 +168,9 @@ class World:
         )
         groups = self._groups(willing)
         for members in groups:
-            outcome = self.opened(
+            outcome = self.open_group(
                 config,
-                [self._sealed(device, config) for device in members],
+                [self._words(device, config) for device in members],
                 [silent[device] for device in members],
             )
             if outcome.bytes_up is not None and outcome.bytes_down is not None:
@@ -198,27 +201,29 @@ class World:
             count,
             answered,
             len(self.charges) - len(willing),
-            judged(),
+            evaluate(),
         )
 
     def _groups(self, willing: list[int]) -> list[list[int]]:
         count = max(1, self.options.devices // self.options.group)
-        mixed = self.draw.permutation(willing)
+        shuffled = self.draw.permutation(willing)
         return [
             piece.tolist()
-            for piece in np.array_split(mixed, count)
+            for piece in np.array_split(shuffled, count)
             if len(piece) >= self.config.min_group
         ]
 
-    def _silences(self) -> list[str]:
-        """For each device the phase from which on it says nothing, or ""."""
-        going = self.draw.random(self.options.devices) < self.options.drop
+    def _drop_outs(self) -> list[str]:
+        """For each device the phase from which on it is silent; "" for none."""
+        drops_out = self.draw.random(self.options.devices) < self.options.drop
         phases = self.draw.integers(0, len(PHASES), self.options.devices)
         if self.options.drop_phase != ANY:
             phases[:] = PHASES.index(self.options.drop_phase)
-        return [PHASES[phase] if gone else "" for phase, gone in zip(phases, going, strict=True)]
+        return [
+            PHASES[phase] if drops else "" for phase, drops in zip(phases, drops_out, strict=True)
+        ]
 
-    def _sealed(self, device: int, config: RoundConfig) -> Words:
+    def _words(self, device: int, config: RoundConfig) -> Words:
         attack = self.options.attack if self.attacking[device] else Attack.NONE
         return attacks.words(
             attack, self.fleet.update(self.weights, device), config, os.urandom(32)
