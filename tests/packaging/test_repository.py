@@ -6,6 +6,9 @@ import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.shape import suite
+from tests.shape.source import read
+
 ROOT = Path(__file__).parents[2]
 PROMISES = range(1, 13)
 REGISTRIES = re.compile(
@@ -56,10 +59,12 @@ def test_no_package_hides_a_library_or_a_room():
     ]
 
 
-def test_every_promise_has_a_test_that_carries_its_number():
-    names = "\n".join(text for path, text in texts() if path.name.startswith("test_"))
-    shown = {int(number) for number in re.findall(r"def test_p(\d+)_", names)}
-    assert [f"P{number}" for number in PROMISES if number not in shown] == []
+def test_every_promise_has_a_test_that_carries_its_number_and_asserts():
+    assert suite.unproved_promises(read(ROOT, ("tests",)), PROMISES) == []
+
+
+def test_every_test_asserts_something():
+    assert suite.tests_without_assertion(read(ROOT, ("tests",))) == []
 
 
 def test_every_relative_link_of_a_page_leads_somewhere():
