@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.config.machine_policy import load
 from agent.config.settings import (
     BY_KEY,
     DEFINITIONS,
@@ -200,34 +199,3 @@ def test_origins_are_told_apart():
 def test_hours_are_read_and_written_alike(text, shown):
     assert parse("hours.friday", text) == shown
     assert parse("hours.friday", shown) == shown
-
-
-@pytest.mark.parametrize(
-    ("content", "denied"),
-    [
-        ("", False),
-        ("contribute = true", False),
-        ('contribute = false\nreason = "Build server."', True),
-        ("contribute = 1", True),
-        ("contribute = ", True),
-        ("consent = true", True),
-        ('[settings]\n"cpu.share_idle" = 1000', True),
-        ('[settings]\n"no.such" = 1', True),
-        ('[settings]\n"key_store" = "passphrase"', True),
-        ('[settings]\n"cpu.share_idle" = 25', False),
-        ("x" * 100_000, True),
-        ("\xff\xfe", True),
-        ("settings = 3", True),
-        ("enrolment = 3", True),
-    ],
-)
-def test_p3_a_policy_that_cannot_be_read_denies(tmp_path, content, denied):
-    path = tmp_path / "policy.toml"
-    path.write_text(content, "latin-1")
-    assert bool(load(path).denied) is denied
-
-
-def test_a_missing_policy_allows_and_an_unreadable_one_denies(tmp_path):
-    assert load(tmp_path / "none.toml").denied == ""
-    (tmp_path / "folder.toml").mkdir()
-    assert "cannot be read" in load(tmp_path / "folder.toml").denied
