@@ -1,14 +1,11 @@
-import os
 
 import numpy as np
 import pytest
 
 from agent.errors import PeerError
-from agent.privacy.codec import clip
 from agent.privacy.seal import seal_local
 from agent.protocol.envelope import Envelope, decode
 from agent.protocol.messages import Mode
-from server_stub.aggregation.mean import mean_update
 from server_stub.config.settings import default_task
 from server_stub.rounds.lifecycle import RoundPlan, local_config
 from server_stub.rounds.update_checks import check_update, max_update_bytes, named_round
@@ -65,20 +62,3 @@ def test_values_that_no_honest_update_has(config):
     with pytest.raises(PeerError) as caught:
         check_update(Envelope(good.header, far), config)
     assert caught.value.code == "SUM_OUT_OF_RANGE"
-
-
-def test_the_mean_of_many_updates_is_near_their_mean(config):
-    vectors = [clip(np.random.default_rng(n).normal(size=config.d), 1.0) for n in range(400)]
-    mean, count = mean_update(
-        (seal_local(vector, config, os.urandom(8).hex()) for vector in vectors), config
-    )
-    from agent.privacy.codec import noise_sd
-
-    assert count == 400
-    error = mean - np.mean(vectors, axis=0)
-    assert np.sqrt(np.mean(error**2)) < 1.5 * noise_sd(config, 400)
-
-
-def test_no_update_has_no_mean(config):
-    with pytest.raises(PeerError):
-        mean_update([], config)
