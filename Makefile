@@ -1,5 +1,5 @@
 # Two commands matter to a newcomer: `make run` and `make test`. Both prepare everything they need by themselves.
-.PHONY: setup run test test-system bench lint package try-package shots
+.PHONY: setup run test test-system bench lint package try-package shots docs shape coverage
 PY := .venv/bin/python
 export PYTHONUNBUFFERED := 1
 
@@ -32,3 +32,17 @@ try-package: package
 
 shots: setup
 	@$(PY) -m tests.ui.shots build/shots
+
+# Pages that are made from the source.
+docs: setup
+	@$(PY) packaging/errors_page.py
+
+# The code's shape beside what it was before; fails where a goal is missed.
+shape: setup
+	@$(PY) -m tests.shape
+
+# What the tests of the pure packages reach of them; fails below 90 % (lines and branches).
+PURE := $(foreach package,agent/protocol agent/privacy agent/secagg agent/detector server_stub/secagg server_stub/aggregation server_stub/rounds,tests/$(package))
+coverage: setup
+	@$(PY) -m pytest -q -n 2 -m "not system" --hypothesis-profile=few --cov --cov-report=term --cov-report=json $(PURE)
+	@$(PY) -m tests.shape.coverage

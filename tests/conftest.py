@@ -10,9 +10,10 @@ from pathlib import Path
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
-settings.register_profile(
-    "untimed", deadline=None
-)  # a test is not a stopwatch: a busy machine must not fail it
+# A test is not a stopwatch: a busy machine must not fail it.
+settings.register_profile("untimed", deadline=None)
+settings.register_profile("few", deadline=None, max_examples=10)
+"""For `make coverage`, which asks what is reached and not how often."""
 settings.load_profile("untimed")
 REAL_TABLES = Path(__file__).parents[2] / "shared"
 TRAIN_LONG = {"test_checkpoint", "test_desk_whole", "test_join_window", "test_waiting_reasons"}
