@@ -1,0 +1,89 @@
+"""Whatever comes or crashes, one whole model stays in use, and no older one comes back."""
+
+import hashlib
+
+import pytest
+
+from agent.errors import PeerError
+from agent.models.store import ModelStore
+from agent.models.verify import Floor
+from agent.protocol.signing import public_hex
+from tests.fakes.signed_model import KEY, TASK, check, content_of, described
+
+
+def current(store):
+    return store.current(public_hex(KEY), TASK)
+
+
+def test_p8_the_old_model_stays_in_use_whatever_comes(tmp_path):
+    store = ModelStore(tmp_path)
+    assert current(store) is None
+    store.install(check(content_of()))
+    for bad in (content_of((float("nan"),) * 4), content_of()[:-1]):
+        with pytest.raises(PeerError):
+            store.install(check(bad, *described(bad, 8), floor=store.floor()))
+    assert current(store).version == 7
+
+
+def test_p8_the_floor_survives_the_loss_of_the_folder_and_of_the_pointer(tmp_path):
+    store = ModelStore(tmp_path)
+    newer = content_of((1.0,) * 4)
+    store.install(check(content_of()))
+    old = {path.name: path.read_bytes() for path in (tmp_path / "models").iterdir()}
+    store.install(check(newer, *described(newer, 9)))
+    assert current(store).version == 9
+    assert len(list((tmp_path / "models").iterdir())) == 3
+    for path in (tmp_path / "models").iterdir():
+        path.unlink()
+    assert store.floor() == Floor(9, hashlib.sha256(newer).hexdigest())
+    for name, bytes_then in old.items():
+        (tmp_path / "models" / name).write_bytes(bytes_then)
+    assert current(store) is None
+    assert store.floor().version == 9
+
+
+def test_p10_a_crash_between_the_steps_leaves_one_whole_model(tmp_path, monkeypatch):
+    from agent import atomic_file
+
+    real = atomic_file.write
+    for step in range(3):
+        home = tmp_path / str(step)
+        home.mkdir()
+        store = ModelStore(home)
+        store.install(check(content_of()))
+        newer = check(content_of((1.0,) * 4), *described(content_of((1.0,) * 4), 9))
+        countdown = [step]
+
+        def crashing(path, content, countdown=countdown):
+            if countdown[0] == 0:
+                raise OSError("no space left")
+            countdown[0] -= 1
+            real(path, content)
+
+        monkeypatch.setattr(atomic_file, "write", crashing)
+        with pytest.raises(OSError, match="no space"):
+            store.install(newer)
+        monkeypatch.setattr(atomic_file, "write", real)
+        assert current(store).version == (9 if step == 2 else 7)
+        assert store.floor().version == current(store).version
+        store.install(newer)
+        assert current(store).version == 9
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"{}", b"[", b'{"slot": "../../etc/passwd"}', b'{"slot": 5, "version": "x"}']
+)
+def test_p11_a_damaged_pointer_means_no_model(tmp_path, damage):
+    store = ModelStore(tmp_path)
+    store.install(check(content_of()))
+    (tmp_path / "models" / "current.json").write_bytes(damage)
+    assert current(store) is None
+    assert store.floor().version == 7
+
+
+def test_clear_leaves_nothing(tmp_path):
+    store = ModelStore(tmp_path)
+    store.install(check(content_of()))
+    store.clear()
+    store.clear()
+    assert list(tmp_path.iterdir()) == []
