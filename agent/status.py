@@ -217,7 +217,7 @@ class Status:
                     "notes": tuple(value["notes"]),
                 }
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise PeerError(
                 "BAD_STATUS",
                 "The agent's status could not be read.",

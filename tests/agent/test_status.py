@@ -1,0 +1,75 @@
+"""A status survives the channel, and what is no status is one clear error."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.errors import AegisError
+from agent.status import Status, share_in_words
+from tests.fakes import agent_client
+
+FULL = agent_client.waiting()
+
+
+def test_there_and_back():
+    assert Status.from_json(json.loads(json.dumps(FULL.to_json()))) == FULL
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"unknown": 1},
+        {"state": "dreaming"},
+        {"consent": None},
+        {"consent": {}},
+        {"budget": []},
+        {"model": {"version": 1}},
+        {"operator": "somebody"},
+        {"reasons": [{"code": "NO_SUCH_REASON", "text": ""}]},
+        {"reasons": ["ON_BATTERY"]},
+        {"reasons": 5},
+        {"readings": [5]},
+        {"readings": "text"},
+        {"sent": None},
+        {"work": 5},
+        {"last_stop": 5},
+        {"notes": None},
+    ],
+    ids=str,
+)
+def test_p11_another_form_is_refused(change):
+    with pytest.raises(AegisError) as raised:
+        Status.from_json({**FULL.to_json(), **change})
+    assert raised.value.code == "BAD_STATUS"
+
+
+@given(st.sampled_from(sorted(FULL.to_json())))
+def test_p11_a_status_without_one_of_its_views_is_refused_or_filled_in(name):
+    value = {key: item for key, item in FULL.to_json().items() if key != name}
+    try:
+        found = Status.from_json(value).to_json().keys()
+    except AegisError as error:
+        found = error.code
+    assert found in ("BAD_STATUS", FULL.to_json().keys())
+
+
+@pytest.mark.parametrize("value", [None, [], "status", 5])
+def test_p11_what_is_no_object_is_refused(value):
+    with pytest.raises(AegisError) as raised:
+        Status.from_json(value)
+    assert raised.value.code == "BAD_STATUS"
+
+
+@pytest.mark.parametrize(
+    ("percent", "cores", "text"),
+    [
+        (25, 8, "25 % of one core = 3.1 % of this computer"),
+        (50, 2, "50 % of one core = 25 % of this computer"),
+        (10, 10, "10 % of one core = 1 % of this computer"),
+        (9.96, 1, "10 % of one core = 10 % of this computer"),
+    ],
+)
+def test_a_share_is_said_of_one_core_and_of_the_computer(percent, cores, text):
+    assert share_in_words(percent, cores) == text
