@@ -1,0 +1,39 @@
+"""What two readings of two clocks tell: the machine slept, the clock was set back, or neither."""
+
+import time
+
+import pytest
+
+from agent.clock import SLEEP_GAP_S, SystemClock, set_back, slept, utc
+
+THEN = (1_800_000_000, 1000.0)
+
+
+@pytest.mark.parametrize(
+    ("wall_s", "monotonic_s", "told"),
+    [
+        (0, 0, (False, False)),
+        (3600, 3600, (False, False)),
+        (3600 + SLEEP_GAP_S, 3600, (False, False)),
+        (3601 + SLEEP_GAP_S, 3600, (True, False)),
+        (3600 - SLEEP_GAP_S, 3600, (False, False)),
+        (3599 - SLEEP_GAP_S, 3600, (False, True)),
+        (-86_400, 1, (False, True)),
+    ],
+    ids=["at once", "awake", "just awake", "asleep", "just right", "just set back", "a day back"],
+)
+def test_sleep_and_a_clock_that_was_set_back(wall_s, monotonic_s, told):
+    now = (THEN[0] + wall_s, THEN[1] + monotonic_s)
+    assert (slept(*THEN, *now), set_back(*THEN, *now)) == told
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "1970-01-01T00:00:00Z"), (1_764_547_199, "2025-11-30T23:59:59Z")]
+)
+def test_utc_is_rfc_3339(seconds, text):
+    assert utc(seconds) == text
+
+
+def test_the_systems_clock_is_the_systems():
+    clock, before = SystemClock(), (int(time.time()), time.monotonic())
+    assert before <= (clock.now(), clock.monotonic()) <= (int(time.time()), time.monotonic())
