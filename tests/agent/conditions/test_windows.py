@@ -1,6 +1,6 @@
-"""The adapters of Windows and macOS against made-up libraries: the arithmetic and the unknowns.
+"""The probes of Windows against made-up libraries: the arithmetic and the unknowns.
 
-The systems themselves were never asked.
+The system itself was never asked.
 """
 
 import asyncio
@@ -9,7 +9,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from agent.conditions import macos
 from agent.conditions.macos import MacProbes
 from agent.conditions.windows import WindowsProbes
 
@@ -111,43 +110,3 @@ def test_a_library_that_is_missing_is_unknown_with_its_reason():
         assert probes.told()["idle"].value is None
         assert "no " in probes.told()["idle"].source
         assert "not been verified" in probes.note
-
-
-class Mac:
-    def __init__(self, *, idle=12.5, session=1, held=1, truth=1):
-        self.released = []
-        self.CGEventSourceSecondsSinceLastEventType = Call(lambda state, kind: idle)
-        self.CGSessionCopyCurrentDictionary = Call(lambda: session)
-        self.CFStringCreateWithCString = Call(lambda allocator, text, encoding: 7)
-        self.CFDictionaryGetValue = Call(lambda dictionary, key: held)
-        self.CFBooleanGetValue = Call(lambda value: truth)
-        self.CFRelease = Call(self.released.append)
-
-    def __call__(self, name):
-        return self
-
-
-class Call:
-    def __init__(self, answer):
-        self.answer = answer
-
-    def __call__(self, *arguments):
-        assert len(arguments) == len(self.argtypes)
-        return self.answer(*arguments)
-
-
-def test_macos(monkeypatch):
-    battery = SimpleNamespace(percent=55, power_plugged=False)
-    monkeypatch.setattr(macos.psutil, "sensors_battery", lambda: battery, raising=False)
-    said = told(MacProbes({}, mac := Mac()))
-    assert (said["on_mains"], said["charge"], said["idle"], said["session_active"]) == (
-        False,
-        55.0,
-        12.5,
-        True,
-    )
-    assert len(mac.released) == 2
-    assert told(MacProbes({}, Mac(truth=0)))["session_active"] is False
-    assert told(MacProbes({}, Mac(session=None)))["session_active"] is None
-    monkeypatch.setattr(macos.psutil, "sensors_battery", lambda: None, raising=False)
-    assert told(MacProbes({}, Mac()))["on_mains"] is True
