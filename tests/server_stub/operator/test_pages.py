@@ -1,8 +1,8 @@
-"""The operator port's pages and metrics as a browser and Prometheus read them."""
+"""The operator port's pages as a browser reads them."""
 
 from html.parser import HTMLParser
 
-from server_stub.operator import metrics, pages
+from server_stub.operator import pages
 
 FIGURES = {
     "task_id": "malware-pe",
@@ -80,13 +80,3 @@ def test_the_dashboard_is_whole_loads_nothing_and_believes_no_text():
 
 def test_an_empty_aggregator_has_a_dashboard_too():
     assert "none yet" in pages.dashboard({**FIGURES, "round": None}, [], [], 1_790_000_100)
-
-
-def test_metrics_are_what_prometheus_reads():
-    lines = metrics.exposition(FIGURES, {"NO_IDENTITY": 3}, 9).splitlines()
-    assert "aegisai_devices 3" in lines
-    assert 'aegisai_refusals_total{code="NO_IDENTITY"} 3' in lines
-    assert "aegisai_requests_total 9" in lines
-    named = {line.split()[2] for line in lines if line.startswith("# TYPE")}
-    assert {line.split("{")[0].split()[0] for line in lines if not line.startswith("#")} == named
-    assert "aegisai_round_updates 0" in metrics.exposition({**FIGURES, "round": None}, {}, 0)
