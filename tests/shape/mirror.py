@@ -7,7 +7,7 @@ forwarding need no test of their own.
 import ast
 from pathlib import PurePosixPath
 
-from tests.shape.source import ENTRY_FILES, SourceFile, docstring, functions
+from tests.shape.source import ENTRY_FILES, SourceFile, docstring
 
 FEW_STATEMENTS = 3
 
@@ -24,7 +24,7 @@ def test_path(path: str) -> str:
 
 def has_logic(file: SourceFile) -> bool:
     """Whether a function of the file does more than a few statements."""
-    return any(_statements(node) > FEW_STATEMENTS for _, node, _ in functions(file.tree))
+    return any(_statements(node) > FEW_STATEMENTS for _, node, _ in file.functions)
 
 
 def without_test(files: list[SourceFile], tests: list[SourceFile]) -> list[str]:

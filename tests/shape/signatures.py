@@ -6,7 +6,7 @@ import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.shape.source import FunctionNode, SourceFile, decorators, functions
+from tests.shape.source import FunctionNode, SourceFile, decorators
 
 MAX_CONSTRUCTOR_PARAMETERS = 10
 MAX_PARAMETERS = 8
@@ -47,7 +47,7 @@ def large_classes(files: list[SourceFile]) -> list[Sized]:
     sized = (
         Sized(f"{file.path}:{node.name}", len(_methods(node)))
         for file in files
-        for node in _classes(file.tree)
+        for node in _classes(file)
     )
     return _largest(item for item in sized if item.size > MAX_METHODS)
 
@@ -57,7 +57,7 @@ def large_values(files: list[SourceFile]) -> list[Sized]:
     sized = (
         Sized(f"{file.path}:{node.name}", _fields(node))
         for file in files
-        for node in _classes(file.tree)
+        for node in _classes(file)
         if _is_value(node)
     )
     return _largest(item for item in sized if item.size > MAX_CONSTRUCTOR_PARAMETERS)
@@ -68,7 +68,7 @@ def function_lengths(files: list[SourceFile]) -> list[int]:
     return [
         (node.end_lineno or node.lineno) - node.lineno + 1
         for file in files
-        for _, node, _ in functions(file.tree)
+        for _, node, _ in file.functions
     ]
 
 
@@ -84,15 +84,15 @@ def comment_share(files: list[SourceFile]) -> float:
 
 def _parameters(files: list[SourceFile]) -> Iterator[tuple[Sized, bool]]:
     for file in files:
-        for name, node, bound in functions(file.tree):
+        for name, node, bound in file.functions:
             taken = node.args
             count = len(taken.posonlyargs) + len(taken.args) + len(taken.kwonlyargs) - bound
             count += (taken.vararg is not None) + (taken.kwarg is not None)
             yield Sized(f"{file.path}:{name}", count), bound and node.name == "__init__"
 
 
-def _classes(tree: ast.AST) -> Iterator[ast.ClassDef]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+def _classes(file: SourceFile) -> Iterator[ast.ClassDef]:
+    return (node for node in file.nodes if isinstance(node, ast.ClassDef))
 
 
 def _methods(node: ast.ClassDef) -> set[str]:

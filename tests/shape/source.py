@@ -26,6 +26,16 @@ class SourceFile:
     def tree(self) -> ast.Module:
         return ast.parse(self.text, self.path)
 
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Every node of the tree, for measures that look at all of them."""
+        return tuple(ast.walk(self.tree))
+
+    @cached_property
+    def functions(self) -> tuple[tuple[str, FunctionNode, bool], ...]:
+        """Every function with its qualified name, and whether it is bound."""
+        return tuple(functions(self.tree))
+
     @property
     def package(self) -> str:
         """The top-level folder."""

@@ -6,8 +6,9 @@ in a minute.
 """
 
 import ast
+import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tests.shape.source import PACKAGES, FunctionNode, SourceFile, functions, last_name
@@ -152,14 +153,14 @@ def private_reads(files: list[SourceFile], program: list[SourceFile]) -> list[Pr
 
     A test's own fakes are not the program: a name that the same file defines is its own.
     """
-    private = {name for file in program for name in _defined_private(file.tree)}
+    private = {name for file in program for name in _defined_private(file)}
     return sorted(set(read for file in files for read in _reads(file, private)))
 
 
 def _reads(file: SourceFile, private: set[str]) -> Iterator[PrivateRead]:
-    own = _defined_private(file.tree)
-    foreign = _foreign_modules(file.tree)
-    for node in ast.walk(file.tree):
+    own = _defined_private(file)
+    foreign = _foreign_modules(file)
+    for node in file.nodes:
         for name in _names_used(node, foreign):
             if name in private and name not in own:
                 yield PrivateRead(file.path, name, node.lineno)
@@ -184,12 +185,12 @@ def _names_used(node: ast.AST, foreign: set[str]) -> Iterator[str]:
         yield from (part for text in texts for part in text.split("."))
 
 
-def _foreign_modules(tree: ast.AST) -> set[str]:
+def _foreign_modules(file: SourceFile) -> set[str]:
     """Names under which the file imports something that is not the program's, such as `os` of
     `os._exit`.
     """
     found = set()
-    for node in ast.walk(tree):
+    for node in file.nodes:
         if isinstance(node, ast.Import):
             found |= {
                 alias.asname or alias.name
@@ -204,10 +205,10 @@ def _foreign_modules(tree: ast.AST) -> set[str]:
     return found
 
 
-def _defined_private(tree: ast.AST) -> set[str]:
+def _defined_private(file: SourceFile) -> set[str]:
     """Private names that a file gives to functions, classes, fields and variables."""
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in file.nodes:
         if isinstance(node, FunctionNode | ast.ClassDef):
             found.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -252,7 +253,8 @@ class Assertions:
     """
 
     def __init__(self, files: list[SourceFile]) -> None:
-        self._by_module = {file.module: _helpers(file.tree) for file in files}
+        self._by_module = {file.module: _helpers(file.nodes) for file in files}
+        self._callable = functools.cache(self._imported)
         self._fixtures = {
             name: node
             for helpers in self._by_module.values()
@@ -265,25 +267,25 @@ class Assertions:
         return _asserts(test.node) or any(_asserts(node) for node in self._helpers_of(test))
 
     def _helpers_of(self, test: Test) -> Iterator[ast.AST]:
-        known = {**self._imported(test.file), **_helpers(test.file.tree)}
+        known = self._callable(test.file)
         fixtures = {node.arg for node in ast.walk(test.node) if isinstance(node, ast.arg)}
         yield from (known[name] for name in _called_names(test.node) if name in known)
         yield from (self._fixtures[name] for name in fixtures if name in self._fixtures)
 
     def _imported(self, file: SourceFile) -> dict[str, ast.AST]:
-        """Functions and methods of other test modules, by the name under which this file may call
-        them.
+        """Functions and methods of the file and of the test modules that it imports, by the name
+        under which it may call them.
         """
         found: dict[str, ast.AST] = {}
-        for node in ast.walk(file.tree):
+        for node in file.nodes:
             if isinstance(node, ast.ImportFrom):
                 for alias in node.names:
                     helpers = self._by_module.get(node.module or "", {})
                     if alias.name in helpers:
                         found[alias.asname or alias.name] = helpers[alias.name]
-                        found.update(_helpers(helpers[alias.name]))
+                        found.update(_helpers(ast.walk(helpers[alias.name])))
                     found.update(self._by_module.get(f"{node.module}.{alias.name}", {}))
-        return found
+        return {**found, **self._by_module[file.module]}
 
 
 def _asserts(node: ast.AST) -> bool:
@@ -303,14 +305,12 @@ def _is_fixture(node: ast.AST) -> bool:
     )
 
 
-def _helpers(tree: ast.AST) -> dict[str, ast.AST]:
-    """Functions, methods and classes of a file by name, without its tests."""
+def _helpers(nodes: Iterable[ast.AST]) -> dict[str, ast.AST]:
+    """Functions, methods and classes among some nodes by name, without tests."""
     return {
         node.name: node
-        for node in ast.walk(tree)
-        if isinstance(node, FunctionNode | ast.ClassDef)
-        and node is not tree
-        and not node.name.startswith("test")
+        for node in nodes
+        if isinstance(node, FunctionNode | ast.ClassDef) and not node.name.startswith("test")
     }
 
 

@@ -131,7 +131,7 @@ def replaced(files: list[SourceFile]) -> list[str]:
 def _variables(file: SourceFile) -> Iterator[tuple[str, int]]:
     return (
         (node.id, node.lineno)
-        for node in ast.walk(file.tree)
+        for node in file.nodes
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     )
 
@@ -139,7 +139,7 @@ def _variables(file: SourceFile) -> Iterator[tuple[str, int]]:
 def _definitions(file: SourceFile) -> Iterator[tuple[str, int]]:
     if file.lines:
         yield PurePosixPath(file.path).stem, 1
-    for node in ast.walk(file.tree):
+    for node in file.nodes:
         if isinstance(node, FunctionNode | ast.ClassDef):
             yield node.name, node.lineno
         elif isinstance(node, ast.arg):
