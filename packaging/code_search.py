@@ -237,15 +237,39 @@ def _options(node: ast.expr, scope: Scope) -> Options:
             return Options(ast.unparse(test), ((body, scope), (orelse, scope)))
         case ast.BoolOp(values=parts):
             return Options(ast.unparse(node), tuple((part, scope) for part in parts))
-        case ast.Subscript(value=ast.Dict(values=items), slice=key):
+        case ast.Subscript(value=base, slice=ast.Constant(value=int(place))):
+            return _cells(_options(base, scope), place)
+        case ast.Subscript(value=base, slice=key) if table := _table(base, scope):
+            return Options(ast.unparse(key), tuple((item, scope) for item in table.values))
+        case ast.Call(func=ast.Attribute(base, "get"), args=[key, other]) if table := _table(
+            base, scope
+        ):
+            items = (*table.values, other)
             return Options(ast.unparse(key), tuple((item, scope) for item in items))
-        case ast.Call(func=ast.Attribute(ast.Dict(values=items), "get"), args=[key, default]):
-            return Options(ast.unparse(key), tuple((item, scope) for item in (*items, default)))
         case ast.Call(func=ast.Attribute(value=inner, attr="strip" | "rstrip")):
             return Options("", ((inner, scope),))
         case ast.FormattedValue(value=inner):
             return Options("", ((inner, scope),))
     return Options("", ())
+
+
+def _table(node: ast.expr, scope: Scope) -> ast.Dict | None:
+    """The literal dictionary that an expression is or names."""
+    if isinstance(node, ast.Name) and len(scope.get(node.id, Options("", ())).items) == 1:
+        node = scope[node.id].items[0][0]
+    return node if isinstance(node, ast.Dict) else None
+
+
+def _cells(rows: Options, place: int) -> Options:
+    """One cell of each row that is a tuple."""
+    cells = (
+        (
+            row.elts[place] if isinstance(row, ast.Tuple) and place < len(row.elts) else NOTHING,
+            scope,
+        )
+        for row, scope in rows.items
+    )
+    return Options(rows.key, tuple(cells))
 
 
 def _names(parts: tuple[ast.expr, ...], scope: Scope) -> set[str]:
@@ -337,10 +361,12 @@ def _assigned(statement: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
         yield _last(statement.target), statement.value
     if isinstance(statement, ast.Assign):
         target, value = statement.targets[0], statement.value
-        if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
-            yield from (
-                (_last(one), part) for one, part in zip(target.elts, value.elts, strict=False)
-            )
+        if isinstance(target, ast.Tuple):
+            for place, one in enumerate(target.elts):
+                if not isinstance(value, ast.Tuple):
+                    yield _last(one), ast.Subscript(value, ast.Constant(place), ast.Load())
+                elif place < len(value.elts):
+                    yield _last(one), value.elts[place]
         elif isinstance(target, ast.Name):
             yield target.id, value
 
@@ -420,9 +446,10 @@ def _tables(module: Module) -> Iterator[Raised]:
             if isinstance(table, ast.Dict):
                 for key, item in zip(table.keys, table.values, strict=True):
                     code = _text(key, {}, {}) if key is not None else ""
-                    if isinstance(item, ast.Tuple) and _last(item.elts[0]) in CARRIERS:
-                        message, remedy = (_text(part, module.scope, {}) for part in item.elts[1:3])
-                        yield Raised(code, _last(item.elts[0]), message, remedy, module.name)
+                    cells = item.args if isinstance(item, ast.Call) else getattr(item, "elts", [])
+                    if cells and _last(cells[0]) in CARRIERS:
+                        message, remedy = (_text(part, module.scope, {}) for part in cells[1:3])
+                        yield Raised(code, _last(cells[0]), message, remedy, module.name)
                     elif "RefusedFileError" in classes and _is_code(code):
                         message = _text(item, module.scope, {})
                         yield Raised(code, "RefusedFileError", message, "", module.name)

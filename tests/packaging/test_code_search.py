@@ -116,17 +116,29 @@ def test_a_variable_holds_what_was_assigned_on_the_way(found):
 
 def test_a_table_is_read_row_by_row(found):
     text = """
-    KNOWN = {"REVOKED": (OperatorActionError, "It was revoked.", LATER)}
+    KNOWN = {
+        "REVOKED": (OperatorActionError, "It was revoked.", LATER),
+        "EXPIRED": _Problem(PeerError, "It has expired.", LATER),
+    }
     LATER = "Ask."
+    BY_STATUS = {404: ("NOT_FOUND", "Nothing here."), 405: ("METHOD", "Not so.")}
 
     def explain(error):
         named = ((KeyError, "LOST", "is gone"), (ValueError, "ODD", "is odd"))
         for kind, code, why in named:
             if isinstance(error, kind):
                 return PeerError(code, f"It {why}.", "Wait.")
+
+    def answer(status):
+        code, text = BY_STATUS.get(status, ("BAD_MESSAGE", "Unreadable."))
+        return PeerError(code, text, "")
     """
     assert found(a=text) == [
+        ("BAD_MESSAGE", "Unreadable.", ""),
+        ("EXPIRED", "It has expired.", "Ask."),
         ("LOST", "It is gone.", "Wait."),
+        ("METHOD", "Not so.", ""),
+        ("NOT_FOUND", "Nothing here.", ""),
         ("ODD", "It is odd.", "Wait."),
         ("REVOKED", "It was revoked.", "Ask."),
     ]

@@ -3,10 +3,6 @@
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from agent.errors import AegisError
 from agent.transport.answers import (
     MAX_RETRY_AFTER_S,
     Answer,
@@ -15,6 +11,10 @@ from agent.transport.answers import (
     json_object,
     problem,
 )
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.errors import AegisError
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
