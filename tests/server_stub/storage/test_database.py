@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from agent.errors import AegisError
-from server_stub.storage.database import Direct, is_busy, open_database, reading
+from server_stub.storage.database import RawConnection, is_busy, open_database, read_transaction
 
 
 def url(path):
@@ -21,12 +21,12 @@ def engine(tmp_path):
 
 
 def tables(engine):
-    with reading(engine) as database:
+    with read_transaction(engine) as database:
         return {row[0] for row in database.execute(text("SELECT name FROM sqlite_master"))}
 
 
 def pragma(engine, name):
-    with reading(engine) as database:
+    with read_transaction(engine) as database:
         return database.exec_driver_sql(f"PRAGMA {name}").scalar()
 
 
@@ -71,12 +71,12 @@ def test_p11_a_file_that_is_no_database_is_refused(tmp_path):
 
 
 def test_a_transaction_is_all_or_nothing(engine):
-    direct = Direct(engine, patient=True)
-    with direct.writing() as cursor:
+    direct = RawConnection(engine, waits=True)
+    with direct.transaction() as cursor:
         cursor.execute("CREATE TABLE note (id INTEGER)")
 
     def failing():
-        with direct.writing() as cursor:
+        with direct.transaction() as cursor:
             cursor.execute("INSERT INTO note VALUES (1)")
             raise RuntimeError
 
@@ -87,32 +87,32 @@ def test_a_transaction_is_all_or_nothing(engine):
 
 
 def test_an_impatient_connection_says_that_another_one_writes(engine):
-    patient, impatient = Direct(engine, patient=True), Direct(engine, patient=False)
+    waiting, impatient = RawConnection(engine, waits=True), RawConnection(engine, waits=False)
 
     def second():
-        with impatient.writing():
+        with impatient.transaction():
             pass
 
-    with patient.writing():
+    with waiting.transaction():
         with pytest.raises(sqlite3.OperationalError) as raised:
             second()
         assert is_busy(raised.value)
     second()
-    patient.close()
+    waiting.close()
     impatient.close()
 
 
 def test_a_reader_sees_one_state_while_another_connection_writes(engine):
-    direct = Direct(engine, patient=True)
-    with direct.writing() as cursor:
+    direct = RawConnection(engine, waits=True)
+    with direct.transaction() as cursor:
         cursor.execute("CREATE TABLE note (id INTEGER)")
     count = text("SELECT count(*) FROM note")
-    with reading(engine) as database:
+    with read_transaction(engine) as database:
         before = database.execute(count).scalar()
-        with direct.writing() as cursor:
+        with direct.transaction() as cursor:
             cursor.execute("INSERT INTO note VALUES (1)")
         assert database.execute(count).scalar() == before == 0
-    with reading(engine) as database:
+    with read_transaction(engine) as database:
         assert database.execute(count).scalar() == 1
     direct.close()
 

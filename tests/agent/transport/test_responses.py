@@ -3,18 +3,18 @@
 import json
 
 import pytest
-from agent.transport.answers import (
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.errors import AegisError
+from agent.transport.responses import (
     MAX_RETRY_AFTER_S,
-    Answer,
+    HttpResponse,
     RetryLater,
     checked,
     json_object,
     problem,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
-from agent.errors import AegisError
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
@@ -22,11 +22,11 @@ JSON = st.recursive(
 )
 
 
-def answer(status, code="", body=None, **headers):
+def response(status, code="", body=None, **headers):
     content = (
         json.dumps({"code": code, "title": "<b>server</b>"}).encode() if body is None else body
     )
-    return Answer(status, headers, content)
+    return HttpResponse(status, headers, content)
 
 
 @pytest.mark.parametrize(
@@ -44,21 +44,21 @@ def answer(status, code="", body=None, **headers):
     ],
 )
 def test_known_problems(status, code, expected):
-    error = problem(answer(status, code))
+    error = problem(response(status, code))
     assert (error.code, bool(error.message), bool(error.remedy)) == (expected, True, True)
 
 
 @given(st.integers(400, 599), JSON | st.binary(max_size=60))
 def test_p11_any_body_becomes_an_error_and_none_of_its_text_is_shown(status, body):
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    error = problem(Answer(status, {}, content))
+    error = problem(HttpResponse(status, {}, content))
     assert isinstance(error, AegisError)
     assert len(error.detail) < 200
 
 
 def test_the_servers_own_words_stay_out_of_the_message():
     for status in (400, 403, 422, 500):
-        assert "<b>" not in str(problem(answer(status, "<b>bold</b>")))
+        assert "<b>" not in str(problem(response(status, "<b>bold</b>")))
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -77,7 +77,7 @@ def test_the_servers_own_words_stay_out_of_the_message():
     ],
 )
 def test_p11_patience_is_bounded_and_defaults_to_a_minute(status, header, seconds):
-    error = problem(answer(status, "NO_MODEL", **{"Retry-After": header}))
+    error = problem(response(status, "NO_MODEL", **{"Retry-After": header}))
     assert isinstance(error, RetryLater)
     assert (error.code, error.retry_after_s) == ("SERVER_BUSY", seconds)
 
@@ -85,13 +85,13 @@ def test_p11_patience_is_bounded_and_defaults_to_a_minute(status, header, second
 @pytest.mark.parametrize("body", [b"", b"[]", b"5", b"{", b"\xff", b"[" * 100_000])
 def test_p11_what_is_no_object_is_refused(body):
     with pytest.raises(AegisError) as raised:
-        json_object(Answer(200, {}, body))
+        json_object(HttpResponse(200, {}, body))
     assert raised.value.code == "BAD_ANSWER"
 
 
 @given(st.dictionaries(st.text(max_size=5), JSON))
 def test_an_object_is_read(value):
-    assert json_object(Answer(200, {}, json.dumps(value).encode())) == value
+    assert json_object(HttpResponse(200, {}, json.dumps(value).encode())) == value
 
 
 @pytest.mark.parametrize(
