@@ -4,7 +4,6 @@ import os
 import signal
 
 import pytest
-
 from ui.quit_signals import QuitSignals
 
 ASKED = (signal.SIGINT, signal.SIGTERM)

@@ -6,6 +6,7 @@ import pytest
 
 from agent.errors import AegisError
 from server_stub.api import problems
+from server_stub.errors import BusyError
 
 FAMILIES = AegisError.__subclasses__()
 
@@ -13,7 +14,7 @@ FAMILIES = AegisError.__subclasses__()
 @pytest.mark.parametrize(("code", "status"), problems.STATUS.items())
 def test_every_code_has_its_status_and_its_own_type(code, status):
     error = FAMILIES[0](code, "What happened.", "What to do.", "a secret for the log")
-    answered, headers, body = problems.answer(error)
+    answered, headers, body = problems.response(error)
     assert answered == status
     assert headers == {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
     assert json.loads(body) == {
@@ -32,7 +33,7 @@ def test_a_code_without_a_status_is_a_bad_request():
 
 
 def test_who_asks_too_much_is_told_when_to_come_back():
-    status, headers, body = problems.answer(problems.Busy("TOO_MANY", "Too many requests.", 7))
+    status, headers, body = problems.response(BusyError("TOO_MANY", "Too many requests.", 7))
     assert (status, headers["Retry-After"]) == (429, "7")
     assert "7 seconds" in json.loads(body)["remedy"]
 

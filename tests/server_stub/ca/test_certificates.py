@@ -90,25 +90,6 @@ def test_a_device_whose_clock_is_slow_by_a_day_accepts_a_new_server():
     assert lasts == datetime.timedelta(days=certificates.SERVER_DAYS)
 
 
-@pytest.mark.parametrize(
-    ("host", "value"),
-    [
-        ("FL.example.org", "FL.example.org"),
-        ("müller.example", "xn--mller-kva.example"),
-        ("192.0.2.7", ipaddress.ip_address("192.0.2.7")),
-        ("2001:db8::1", ipaddress.ip_address("2001:db8::1")),
-    ],
-)
-def test_hosts_as_a_certificate_holds_them(host, value):
-    assert certificates.host_name(host).value == value
-
-
-@pytest.mark.parametrize("host", ["", "a b", "a\nb", "x" * 254, "a..b", "." * 3])
-def test_p11_what_is_no_host_is_refused(host):
-    with pytest.raises(ValueError, match="no host name"):
-        certificates.host_name(host)
-
-
 def test_a_revocation_list_names_serials_times_and_its_number():
     listed = certificates.revocation_list(ROOT, KEY, 9, [(5, NOW - 60), (2**150, NOW)], NOW)
     read = x509.load_pem_x509_crl(listed.encode())
