@@ -6,22 +6,20 @@ An entry that is no longer needed fails the tests.
 PRIVATE_READS: dict[str, str] = {}
 """`test file: name`, and why the test cannot show the same through a public name."""
 
-_WINDOW = "A page is tested inside a whole window, as a person uses it."
 _PROCESS = "It starts real processes, which only a system test may."
+_CYCLE = "One step of a cycle; the runner's tests take it with a real ledger, crashes included."
+_COMMAND = "A command is tested from its words to its exit code."
+_STORED = "What is stored is tested by what the routes answer afterwards."
 _BOTH_ENDS = "Both ends of the connection are tested against each other."
 
 TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
-    "agent/app.py": (
-        "tests/agent/api/test_methods.py",
-        "It puts the agent together; every test of a method starts with that.",
-    ),
     "agent/cli/backend.py": (
         "tests/agent/cli/test_main.py",
         "A command is tested from its words to its exit code, by whichever way it is answered.",
     ),
     "agent/cli/commands.py": (
         "tests/agent/cli/test_main.py",
-        "A command is tested from its words to its exit code.",
+        _COMMAND,
     ),
     "agent/cli/render.py": (
         "tests/agent/cli/test_main.py",
@@ -35,22 +33,28 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/agent/consent/test_record.py",
         "The gate's answer follows from the record; every state of it is tested through both.",
     ),
-    "agent/ipc/client.py": ("tests/agent/ipc/test_server.py", _BOTH_ENDS),
-    "agent/reports/doctor.py": (
-        "tests/agent/api/test_methods.py",
-        "Its checks look at a whole agent, which the tests of the methods have.",
+    "agent/enrolment/model_fetcher.py": (
+        "tests/agent/enrolment/test_client.py",
+        "Which way a model comes is tested through the client that asks for it.",
     ),
+    "agent/ipc/client.py": ("tests/agent/ipc/test_server.py", _BOTH_ENDS),
     "agent/reports/example.py": (
         "tests/agent/supervisor/test_supervision.py",
         "It trains in real worker processes.",
     ),
-    "agent/reports/export.py": (
-        "tests/agent/rounds/test_runner.py",
-        "The ledger that it shows and verifies comes from rounds; they end with its checks.",
+    "agent/rounds/contribution.py": ("tests/agent/rounds/test_runner.py", _CYCLE),
+    "agent/rounds/cycle_steps.py": ("tests/agent/rounds/test_runner.py", _CYCLE),
+    "agent/rounds/leave_sender.py": (
+        "tests/agent/secagg/test_leaving.py",
+        "A notice of leaving is tested in the group that gets it.",
     ),
     "agent/rounds/local_round.py": (
         "tests/agent/rounds/test_runner.py",
         "One way of a round; the runner's tests take it against a real ledger.",
+    ),
+    "agent/rounds/offer_check.py": (
+        "tests/agent/secagg/test_lies.py",
+        "Every offer that breaks a bound is sent by a lying server there.",
     ),
     "agent/rounds/outbox.py": (
         "tests/agent/rounds/test_runner.py",
@@ -60,56 +64,37 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/agent/secagg/test_groups.py",
         "It needs a group of devices, which those tests have.",
     ),
+    "agent/rounds/submission.py": ("tests/agent/rounds/test_runner.py", _CYCLE),
+    "agent/rounds/trainer.py": ("tests/agent/rounds/test_runner.py", _CYCLE),
+    "agent/rounds/update_store.py": ("tests/agent/rounds/test_runner.py", _CYCLE),
+    "agent/sandbox/priority.py": (
+        "tests/agent/sandbox/test_rules.py",
+        "Whether a priority can be lowered here is one answer of the probe.",
+    ),
     "agent/sandbox/probe.py": (
         "tests/agent/sandbox/test_rules.py",
         "It tries whether the rules hold, so both are tested in one child process.",
     ),
     "agent/supervisor/governor.py": ("tests/agent/supervisor/test_hostile.py", _PROCESS),
-    "agent/supervisor/tree.py": ("tests/agent/supervisor/test_hostile.py", _PROCESS),
     "agent/supervisor/worker.py": ("tests/agent/supervisor/test_supervision.py", _PROCESS),
+    "agent/transport/signed_connection.py": (
+        "tests/agent/transport/test_signed.py",
+        "What it signs and repeats is tested through the client that uses it.",
+    ),
     "agent/worker/__main__.py": ("tests/agent/supervisor/test_hostile.py", _PROCESS),
-    "ui/commands.py": ("tests/e2e/test_desk_run.py", _PROCESS),
-    "ui/consent_dialog.py": (
-        "tests/law/test_consent_question.py",
-        "The law says what the question may be; its tests go through every rule.",
-    ),
-    "ui/i18n/__init__.py": (
-        "tests/ui/test_pages.py",
-        "A translation is seen in the windows that it changes.",
-    ),
-    "ui/icons/__init__.py": (
-        "tests/ui/test_looks.py",
-        "An icon is tested as it is drawn, light and dark.",
-    ),
-    "ui/notify.py": (
-        "tests/ui/test_tray.py",
-        "The tray decides when to notify; both are tested at once.",
-    ),
-    "ui/pages/about.py": ("tests/ui/test_pages.py", _WINDOW),
-    "ui/pages/activity.py": ("tests/ui/test_pages.py", _WINDOW),
-    "ui/pages/done.py": ("tests/ui/test_pages.py", _WINDOW),
-    "ui/pages/join.py": ("tests/ui/test_pages.py", _WINDOW),
-    "ui/pages/limits.py": ("tests/ui/test_pages_keep_up.py", _WINDOW),
-    "ui/pages/overview.py": ("tests/ui/test_pages_keep_up.py", _WINDOW),
-    "ui/pages/privacy.py": ("tests/ui/test_pages.py", _WINDOW),
-    "ui/pages/scan.py": ("tests/ui/test_pages.py", _WINDOW),
-    "ui/pages/sent.py": ("tests/ui/test_pages_keep_up.py", _WINDOW),
-    "ui/reading_labels.py": (
-        "tests/ui/test_view_model.py",
-        "Labels are part of what the view model shows of a status.",
-    ),
-    "ui/theme.py": (
-        "tests/ui/test_looks.py",
-        "Colours and sizes are tested as they are drawn.",
-    ),
-    "ui/tray_host.py": ("tests/e2e/test_desk_tray.py", "It needs a desktop's notification area."),
-    "ui/widgets.py": ("tests/ui/test_access.py", _WINDOW),
-    "ui/window.py": ("tests/ui/test_pages.py", _WINDOW),
     "server_stub/api/peer_certificate.py": (
         "tests/server_stub/api/test_limits.py",
         "It lives in the server's connections; slow and large requests are tested on real ones.",
     ),
+    "server_stub/api/routes.py": (
+        "tests/server_stub/api/test_service.py",
+        "A route is tested by what its service answers over a real port.",
+    ),
     "server_stub/ca/process.py": ("tests/server_stub/ca/test_server_certificate.py", _PROCESS),
+    "server_stub/cli/commands.py": ("tests/server_stub/cli/test_main.py", _COMMAND),
+    "server_stub/cli/evaluation.py": ("tests/server_stub/cli/test_main.py", _COMMAND),
+    "server_stub/cli/init.py": ("tests/server_stub/cli/test_main.py", _COMMAND),
+    "server_stub/cli/render.py": ("tests/server_stub/cli/test_main.py", _COMMAND),
     "server_stub/config/home.py": (
         "tests/server_stub/cli/test_main.py",
         "A server's folder is made and read by the commands, which its tests call.",
@@ -168,9 +153,13 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/server_stub/coordinator/test_group_rounds.py",
         "It is tested by restarting the server between any two messages.",
     ),
+    "server_stub/storage/devices.py": ("tests/server_stub/api/test_service.py", _STORED),
+    "server_stub/storage/models.py": ("tests/server_stub/api/test_service.py", _STORED),
+    "server_stub/storage/rounds.py": ("tests/server_stub/api/test_service.py", _STORED),
+    "server_stub/storage/updates.py": ("tests/server_stub/api/test_service.py", _STORED),
     "server_stub/storage/store.py": (
         "tests/server_stub/api/test_service.py",
-        "What is stored is tested by what the routes answer afterwards.",
+        _STORED,
     ),
 }
 """A module with logic, the test file that covers it, and why that is another file than the module's

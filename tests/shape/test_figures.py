@@ -87,3 +87,18 @@ def test_the_command_fails_where_a_goal_is_missed_and_prints_json_that_another_r
     assert printed["where"]["cycles.import"] == ["agent.a agent.b"]
     before = json.loads(command.BEFORE.read_text("utf-8"))["figures"]
     assert set(before) == set(printed["figures"])
+
+
+@pytest.mark.parametrize(
+    ("line", "columns"),
+    [
+        (f"x = '{'y' * 100}'", 106),
+        (f"x = 1  # {'why ' * 30}", 129),
+        (f"x = 1  # noqa: S608 - {'why ' * 30}", 5),
+        (f"    {'y' * 200}", 0),
+    ],
+    ids=["code", "comment", "words for the linter", "no space"],
+)
+def test_columns_are_counted_as_the_linter_counts_them(checkout, line, columns):
+    figures = {figure.key: figure.value for figure in measure(checkout({"agent/a.py": line}))}
+    assert figures["longest_line"] == columns
