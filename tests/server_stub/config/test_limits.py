@@ -1,5 +1,4 @@
-"""Limits of the device port are read strictly: known names, numbers above zero, whole where needed.
-"""
+"""Limits of the device port are read strictly: known names, numbers above zero, whole where needed."""
 
 from dataclasses import asdict, fields
 
