@@ -31,6 +31,8 @@ CARRIERS = {
     "Denial",
     "Reason",
 }
+FAULTS = {"blamed", "faults"}
+"""What the record of faults by device is called."""
 NOTHING = ast.Constant("")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -123,17 +125,30 @@ class Search:
                         yield Raised(code, carrier, message, remedy, module.name)
 
     def _carrier(self, call: Call) -> str:
-        """The carrier that a call makes; a subclass counts where it calls its parent."""
+        """The carrier that a call makes; a subclass that takes arguments of its own counts where
+        it calls its parent.
+        """
         name = _last(call.node.func)
-        if name in CARRIERS:
-            return name
-        if call.owner is None or ast.unparse(call.node.func) != "super().__init__":
-            return ""
-        name, seen = call.owner.name, set[str]()
+        if ast.unparse(call.node.func) == "super().__init__" and call.owner is not None:
+            return "" if call.owner.name in CARRIERS else self._ancestor(call.owner.name)
+        return "" if self._has_constructor(name) else self._ancestor(name)
+
+    def _ancestor(self, name: str) -> str:
+        """The carrier that a class is or descends from; "" where there is none."""
+        seen = set[str]()
         while name in self._classes and name not in CARRIERS | seen:
             seen.add(name)
             name = next((_last(base) for base in self._classes[name].bases), "")
-        return name if name in CARRIERS and call.owner.name not in CARRIERS else ""
+        return name if name in CARRIERS else ""
+
+    def _has_constructor(self, name: str) -> bool:
+        """Whether a class below the carriers takes arguments in its own way."""
+        while name in self._classes and name not in CARRIERS:
+            node = self._classes[name]
+            if any(isinstance(one, Function) and one.name == "__init__" for one in node.body):
+                return True
+            name = next((_last(base) for base in node.bases), "")
+        return False
 
     def _scopes(self, call: Call, parts: tuple[ast.expr, ...], depth: int) -> Iterator[Scope]:
         """What names hold at a call: one scope for each caller, where it depends on callers."""
@@ -456,14 +471,14 @@ def _tables(module: Module) -> Iterator[Raised]:
 
 
 def _blamed(module: Module) -> Iterator[Raised]:
-    """Codes that a group's record holds about a member: `blamed[device] = "CODE"`."""
+    """Codes that a group's record holds about a member: `faults[device] = "CODE"`."""
     for node in ast.walk(module.tree):
         code: ast.expr = NOTHING
         match node:
             case ast.Assign(targets=[ast.Subscript(value=held)], value=value):
-                code = value if _last(held) == "blamed" else NOTHING
+                code = value if _last(held) in FAULTS else NOTHING
             case ast.Call(func=ast.Attribute(value=held, attr="setdefault"), args=[_, value]):
-                code = value if _last(held) == "blamed" else NOTHING
+                code = value if _last(held) in FAULTS else NOTHING
         if _is_code(_text(code, module.scope, {})):
             yield Raised(_text(code, module.scope, {}), "Blame", "", "", module.name)
 

@@ -150,10 +150,19 @@ def test_a_subclass_counts_where_its_parent_is_called(found):
         def __init__(self, code, seconds):
             super().__init__(code, "Too much.", f"Wait {seconds} s.")
 
+    class Plain(PeerError):
+        pass
+
     def limit():
         raise Busy("TOO_MANY", 5)
+
+    def check():
+        raise Plain("ODD_SENDER", "It is odd.", "Wait.")
     """
-    assert found(a=text) == [("TOO_MANY", "Too much.", "Wait … s.")]
+    assert found(a=text) == [
+        ("ODD_SENDER", "It is odd.", "Wait."),
+        ("TOO_MANY", "Too much.", "Wait … s."),
+    ]
 
 
 def test_refused_files_and_blamed_members_have_codes_too(found):
@@ -163,8 +172,8 @@ def test_refused_files_and_blamed_members_have_codes_too(found):
     MESSAGES = {"NOT_PE": "Not a program."}
 
     def check(self, path):
-        self.blamed[path] = "SECRET_FALSE"
-        self.blamed.setdefault(path, "SHARE_UNREADABLE")
+        self.faults[path] = "SECRET_FALSE"
+        self.faults.setdefault(path, "SHARE_UNREADABLE")
         return Refused(path, "BAD_ROW", "A bad row.")
     """
     assert found(a=text) == [

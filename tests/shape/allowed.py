@@ -112,7 +112,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "Simulated devices train with it there.",
     ),
     "server_stub/demo/local_server.py": ("tests/e2e/test_fleet.py", _PROCESS),
-    "server_stub/demo/rounds.py": ("tests/e2e/test_demo.py", _PROCESS),
     "server_stub/operator/app.py": (
         "tests/server_stub/api/test_openapi.py",
         "Its routes are tested from the document that describes them.",

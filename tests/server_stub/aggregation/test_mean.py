@@ -13,7 +13,8 @@ from agent.privacy.seal import seal_local
 from agent.protocol.messages import Mode
 from server_stub.aggregation.mean import mean_of_groups, mean_update
 from server_stub.config.settings import default_task
-from server_stub.rounds.lifecycle import RoundPlan, next_config
+from server_stub.rounds.lifecycle import RoundPlan, local_config
+from tests.fakes.rounds import round_identity
 from tests.fakes.secagg import plan
 
 GROUP = plan(40, min_sum=20, gamma_milli=200, d=50)
@@ -22,14 +23,7 @@ GROUP = plan(40, min_sum=20, gamma_milli=200, d=50)
 @pytest.fixture(scope="module")
 def config():
     settings = RoundPlan(epsilon_milli=8000, planned=8)
-    return next_config(
-        default_task(Mode.LOCAL),
-        settings,
-        round_id=7,
-        model_version=1,
-        model_digest="ab" * 32,
-        now=0,
-    )
+    return local_config(default_task(Mode.LOCAL), settings, round_identity(round_id=7))
 
 
 def vectors(count, d, seed=0):

@@ -1,4 +1,4 @@
-"""Limits of the device port are read strictly: known names, numbers above zero, whole where needed."""
+"""Limits of the device port are read strictly: known names, and numbers within their bounds."""
 
 from dataclasses import asdict, fields
 
