@@ -196,9 +196,9 @@ async def _until(
 def _authority(home: ServerHome) -> contextlib.AbstractContextManager[Enrolment]:
     """Run the authority as a process of its own where there are Unix sockets."""
     if hasattr(socket, "AF_UNIX"):
-        from server_stub.ca.process import reached
+        from server_stub.ca.process import running_authority
 
-        return reached(home.folder, home.authority, home.ca_pem)
+        return running_authority(home.folder, home.authority, home.ca_pem)
     return contextlib.closing(Authority(home.authority, SystemClock()))
 
 

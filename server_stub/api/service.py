@@ -191,7 +191,7 @@ class AggregatorService:
         """Everything that aggregator and authority hold about a device."""
         return {
             **self.store.devices.record(device_id),
-            "authority": self.authority.held(device_id),
+            "authority": self.authority.device_record(device_id),
         }
 
     def erase(self, device_id: str) -> None:

@@ -1,15 +1,17 @@
-"""The enrolment authority: tokens, certificates, revocations and the log of all that it issued,
-over its own key and its own database.
+"""Admits devices, issues and revokes their certificates, and logs every certificate it issued.
 
-1. A token is hashed at rest. Enrolling counts it, issues the certificate and logs it in one
-   transaction.
-2. The same token with the same key gives the same answer again, so that a lost answer strands
-   nobody.
-3. A renewal is checked here, by the device's own signature: the aggregator cannot ask for one in a
-   device's name.
-4. A device that was revoked or erased has no way back but a new token.
-5. Of an erased device these stay: its token's use count, its certificates' serial numbers until
-   they expire (revocation list), and their digests and dates in the log. None of them is a name.
+The authority has its own key and its own database.
+
+1. The database holds only a token's hash. One transaction counts the token's use, issues the
+   certificate and logs it.
+2. The same token with the same key gets the same answer, so a device can ask again after a lost
+   answer.
+3. The authority checks a renewal itself, by the device's signature: the aggregator cannot request
+   one in a device's name.
+4. A revoked or erased device needs a new token to enrol again.
+5. Three things outlast an erased device: its token's use count, its certificates' serial numbers
+   until they expire (revocation list), and their digests and dates in the log. None of them names
+   the device.
 """
 
 import hashlib
@@ -17,8 +19,9 @@ import json
 import secrets
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +38,17 @@ from agent.protocol.canonical import canonical
 from agent.protocol.http_signature import verify_request
 from agent.protocol.issuance import LogHead, head_bytes
 from agent.protocol.log_tree import Tree, leaf_hash
-from server_stub.ca import certificates as x
+from server_stub.ca import certificates
 from server_stub.ca.tables import CERTIFICATES, ENROLMENTS, LOG, REVOKED, TOKENS
 from server_stub.config.home import CA_CERTIFICATE_FILE, CA_KEY_FILE
 from server_stub.storage.database import open_database, read_transaction
 
 RENEWABLE_S = 90 * 24 * 3600
-"""How long after its end a certificate may still be renewed: a laptop asleep for weeks comes back
-by itself."""
+"""How long an expired certificate may still be renewed, so that a laptop recovers after weeks of
+sleep."""
 SIGNING_CERTIFICATES = 2
-"""A renewal may be signed with the key of the newest certificate or the one before: the newest may
-have been lost on its way."""
+"""How many of a device's newest keys may sign a renewal. The device may never have received the
+newest certificate, so the one before must work as well."""
 TOKEN_BYTES = 24
 DATABASE_FILE = "ca.sqlite3"
 
@@ -60,7 +63,7 @@ class Issued:
 
 @dataclass(frozen=True)
 class SignedRequest:
-    """A request as it came, for the authority to check by itself."""
+    """A request exactly as the device sent it, so that the authority can check its signature."""
 
     method: str
     authority: str
@@ -71,45 +74,45 @@ class SignedRequest:
 
 
 def create(folder: Path, name: str, now: int) -> None:
-    """Make key and certificate. Raises FileExistsError."""
+    """Create an authority's key and certificate. Raises FileExistsError."""
     folder.mkdir(mode=0o700)
-    key = x.new_key()
-    atomic_file.write(folder / CA_KEY_FILE, x.key_pem(key))
+    key = certificates.new_key()
+    atomic_file.write(folder / CA_KEY_FILE, certificates.key_pem(key))
     atomic_file.write(
-        folder / CA_CERTIFICATE_FILE, x.pem(x.authority_certificate(key, name, now)).encode()
+        folder / CA_CERTIFICATE_FILE,
+        certificates.pem(certificates.authority_certificate(key, name, now)).encode(),
     )
 
 
 class Authority:
-    """Opened on its folder.
+    """The authority of one folder, which several processes may open at once.
 
-    Every method is one transaction; several processes may hold the folder open.
+    Every method is one transaction.
     """
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._clock = clock
         try:
-            self._key = x.load_key((folder / CA_KEY_FILE).read_bytes())
+            self._key = certificates.load_key((folder / CA_KEY_FILE).read_bytes())
             self.ca_pem = (folder / CA_CERTIFICATE_FILE).read_text()
             self._certificate = x509.load_pem_x509_certificate(self.ca_pem.encode())
         except (OSError, ValueError) as error:
             raise OperatorActionError(
                 "CA_KEY",
                 "The authority's key cannot be read.",
-                f"Look at {CA_KEY_FILE} and its permissions.",
+                f"Check {CA_KEY_FILE} and its permissions.",
             ) from error
         self._engine: Engine = open_database(f"sqlite:///{folder / DATABASE_FILE}", "ca")
-
         self._tree = Tree()
-        self._growing = threading.Lock()
+        self._tree_lock = threading.Lock()
 
     def close(self) -> None:
         self._engine.dispose()
 
     def add_token(self, uses: int, ttl_s: int) -> str:
-        """A new token: for one person (`uses` 1) or, for a roll-out, a site's.
+        """Create a token for `uses` devices: 1 for a person, more for a roll-out.
 
-        Its text is not kept.
+        Only its hash is stored.
         """
         token, now = secrets.token_urlsafe(TOKEN_BYTES), self._clock.now()
         with self._engine.begin() as database:
@@ -131,31 +134,31 @@ class Authority:
         return token
 
     def enrol(self, token: str, csr_pem: str) -> Issued:
-        """Admit a device. Raises PeerError BAD_CSR, TOKEN_UNKNOWN, TOKEN_USED, TOKEN_EXPIRED."""
+        """Enrol a device. Raises PeerError BAD_CSR, TOKEN_UNKNOWN, TOKEN_USED, TOKEN_EXPIRED."""
         now = self._clock.now()
-        key = x.read_csr(csr_pem)
+        key = certificates.read_csr(csr_pem)
         key_hash, token_hash = _hash(_der(key)), _hash(token.encode())
         with self._engine.begin() as database:
             row = database.execute(
                 select(TOKENS).where(TOKENS.c.token_hash == token_hash)
             ).one_or_none()
             if row is None:
-                raise _refused("TOKEN_UNKNOWN", "The token is not known.")
+                raise _refused("TOKEN_UNKNOWN", "The token is unknown.")
             known = database.execute(
                 select(ENROLMENTS).where(ENROLMENTS.c.public_key_hash == key_hash)
             ).one_or_none()
             if known is not None:
                 if known.token_hash != token_hash or known.ended_at is not None:
-                    raise _refused("TOKEN_USED", "This key was enrolled before.")
+                    raise _refused("TOKEN_USED", "This key has already been enrolled.")
                 return Issued(known.device_id, self._first_certificate(database, known.device_id))
             if row.used >= row.uses:
-                raise _refused("TOKEN_USED", "The token has been used.")
+                raise _refused("TOKEN_USED", "The token has already been used.")
             if row.expires_at <= now:
                 raise _refused("TOKEN_EXPIRED", "The token has expired.")
             if database.execute(
                 select(CERTIFICATES.c.number).where(CERTIFICATES.c.public_key == _der(key))
             ).first():
-                raise _refused("BAD_CSR", "This key belongs to a device.")
+                raise _refused("BAD_CSR", "This key already belongs to a device.")
             device_id = f"urn:uuid:{uuid.uuid4()}"
             database.execute(
                 update(TOKENS)
@@ -170,62 +173,44 @@ class Authority:
             return Issued(device_id, self._issue(database, key, device_id, now))
 
     def renew(self, request: SignedRequest) -> Issued:
-        """Issue the next certificate for the key in the request's `csr_pem`. The same key again
-        gives the same certificate.
+        """Issue a device's next certificate, for the key in the request's `csr_pem`.
 
-        Raises PeerError BAD_REQUEST_SIGNATURE, BAD_CSR, REVOKED, CERTIFICATE_EXPIRED (longer ago
-        than RENEWABLE_S).
+        The same key gets the same certificate. Raises PeerError BAD_REQUEST_SIGNATURE, BAD_CSR,
+        REVOKED, CERTIFICATE_EXPIRED (more than RENEWABLE_S ago).
         """
         now = self._clock.now()
         with self._engine.begin() as database:
-            held: list[Any] = []
-
-            def newest(device_id: str) -> list[Any]:
-                wanted = (
-                    select(CERTIFICATES)
-                    .where(CERTIFICATES.c.device_id == device_id)
-                    .order_by(CERTIFICATES.c.number.desc())
-                )
-                held[:] = database.execute(wanted.limit(SIGNING_CERTIFICATES)).all()
-                return held
-
-            device_id = _signer(request, newest)
-            if (
-                database.execute(
-                    select(ENROLMENTS.c.ended_at).where(ENROLMENTS.c.device_id == device_id)
-                ).scalar_one()
-                is not None
-            ):
+            device_id = _signer(request, partial(_newest_certificates, database))
+            ended_at = database.execute(
+                select(ENROLMENTS.c.ended_at).where(ENROLMENTS.c.device_id == device_id)
+            ).scalar_one()
+            if ended_at is not None:
                 raise _refused("REVOKED", "The device was revoked.")
-            if now > held[0].not_after + RENEWABLE_S:
+            if now > _newest_certificates(database, device_id)[0].not_after + RENEWABLE_S:
                 raise _refused("CERTIFICATE_EXPIRED", "The certificate expired too long ago.")
-            key = x.read_csr(_csr_in(request.body))
-            same = database.execute(
+            key = certificates.read_csr(_csr_in(request.body))
+            existing = database.execute(
                 select(CERTIFICATES).where(CERTIFICATES.c.public_key == _der(key))
             ).one_or_none()
-            if same is not None:
-                if same.device_id != device_id:
+            if existing is not None:
+                if existing.device_id != device_id:
                     raise _refused("BAD_CSR", "This key belongs to another device.")
-                return Issued(device_id, same.pem)
+                return Issued(device_id, existing.pem)
             return Issued(device_id, self._issue(database, key, device_id, now))
 
     def revoke(self, device_id: str, *, forget: bool = False) -> bool:
-        """End a device's certificates; `forget`: and remove everything that names it.
+        """Revoke a device's certificates. `forget` also deletes everything that names the device.
 
-        Says whether it was known.
+        Says whether the device was known.
         """
         now = self._clock.now()
         with self._engine.begin() as database:
-            held = database.execute(
+            issued = database.execute(
                 select(CERTIFICATES).where(CERTIFICATES.c.device_id == device_id)
             ).all()
-            for row in held:
-                if (
-                    database.execute(
-                        select(REVOKED.c.serial).where(REVOKED.c.serial == row.serial)
-                    ).first()
-                    is None
-                ):
+            for row in issued:
+                listed = select(REVOKED.c.serial).where(REVOKED.c.serial == row.serial)
+                if database.execute(listed).first() is None:
                     database.execute(
                         insert(REVOKED).values(
                             serial=row.serial, revoked_at=now, not_after=row.not_after
@@ -244,10 +229,10 @@ class Authority:
             if forget:
                 database.execute(delete(CERTIFICATES).where(CERTIFICATES.c.device_id == device_id))
                 database.execute(delete(ENROLMENTS).where(ENROLMENTS.c.device_id == device_id))
-            return bool(held)
+            return bool(issued)
 
-    def held(self, device_id: str) -> dict[str, Any]:
-        """All that is held here about a device; empty for one that is not known."""
+    def device_record(self, device_id: str) -> dict[str, Any]:
+        """Everything the authority holds about a device. Empty for an unknown device."""
         with read_transaction(self._engine) as database:
             row = database.execute(
                 select(ENROLMENTS).where(ENROLMENTS.c.device_id == device_id)
@@ -257,7 +242,7 @@ class Authority:
             ).all()
         if row is None:
             return {}
-        certificates = [
+        issued = [
             {
                 "sha256": one.fingerprint,
                 "serial": one.serial,
@@ -270,20 +255,20 @@ class Authority:
             "token": "as a hash only",
             "first_key_sha256": row.public_key_hash,
             "ended_at": row.ended_at,
-            "certificates": certificates,
-            "log": "digests and dates of these certificates, for ever",
+            "certificates": issued,
+            "log": "digests and dates of these certificates, forever",
         }
 
     def revocations(self) -> str:
-        """The signed revocation list, PEM; expired certificates are left out."""
+        """The signed revocation list as PEM, without expired certificates."""
         now = self._clock.now()
         with read_transaction(self._engine) as database:
             rows = database.execute(
                 select(REVOKED).where(REVOKED.c.not_after > now).order_by(REVOKED.c.serial)
             ).all()
-        # The number must rise with every change and may rise without one (RFC 5280 §5.2.3): the
-        # time does.
-        return x.revocation_list(
+        # RFC 5280 §5.2.3: the number must rise with every change and may rise without one. The
+        # time does both.
+        return certificates.revocation_list(
             self._certificate,
             self._key,
             now,
@@ -292,8 +277,9 @@ class Authority:
         )
 
     def log_head(self) -> dict[str, int | str]:
-        """Size and root of the issuance log, signed with the authority's key (ECDSA P-256, SHA-256;
-        agent.protocol.issuance).
+        """Size and root of the issuance log, signed by the authority.
+
+        The signature is ECDSA P-256 with SHA-256 over `agent.protocol.issuance.head_bytes`.
         """
         tree = self._log()
         size = len(tree)
@@ -305,26 +291,28 @@ class Authority:
         }
 
     def log_proof(self, fingerprint: str, size: int = 0) -> dict[str, Any]:
-        """Where a certificate's issuance is in the log of `size` entries (0: of today), with the
-        proof. Raises PeerError NOT_IN_LOG.
+        """Prove that the log of `size` entries holds a certificate. 0: today's log.
+
+        Raises PeerError NOT_IN_LOG.
         """
         tree = self._log()
         size = size or len(tree)
         with read_transaction(self._engine) as database:
-            wanted = (
+            query = (
                 select(LOG)
                 .where(LOG.c.certificate == fingerprint, LOG.c.position < size)
                 .order_by(LOG.c.position)
             )
-            row = database.execute(wanted).first()
+            row = database.execute(query).first()
         if row is None or size > len(tree):
             raise _refused("NOT_IN_LOG", "The certificate is not in the log.")
         proof = [step.hex() for step in tree.inclusion_proof(row.position, size)]
         return {"index": row.position, "size": size, "entry": row.entry.decode(), "proof": proof}
 
     def log_consistency(self, earlier: int, size: int = 0) -> dict[str, Any]:
-        """Proof that the log of `earlier` entries is the beginning of the one of `size` (0: of
-        today's). Raises PeerError NOT_IN_LOG.
+        """Prove that the log only grew from `earlier` entries to `size`. 0: today's log.
+
+        Raises PeerError NOT_IN_LOG.
         """
         tree = self._log()
         size = size or len(tree)
@@ -337,29 +325,29 @@ class Authority:
         }
 
     def _log(self) -> Tree:
-        """The log's tree, with what was written since, by other processes too."""
-        with self._growing, read_transaction(self._engine) as database:
-            wanted = (
+        """The log's tree, brought up to date with what other processes have logged."""
+        with self._tree_lock, read_transaction(self._engine) as database:
+            query = (
                 select(LOG.c.leaf).where(LOG.c.position >= len(self._tree)).order_by(LOG.c.position)
             )
-            self._tree.grow(database.execute(wanted).scalars())
+            self._tree.grow(database.execute(query).scalars())
         return self._tree
 
     def _issue(
         self, database: Connection, key: EllipticCurvePublicKey, device_id: str, now: int
     ) -> str:
-        made = x.device_certificate(self._certificate, self._key, key, device_id, now)
-        fingerprint, not_after, pem = (
-            made.fingerprint(SHA256()).hex(),
-            int(made.not_valid_after_utc.timestamp()),
-            x.pem(made),
+        certificate = certificates.device_certificate(
+            self._certificate, self._key, key, device_id, now
         )
+        fingerprint = certificate.fingerprint(SHA256()).hex()
+        not_after = int(certificate.not_valid_after_utc.timestamp())
+        pem = certificates.pem(certificate)
         database.execute(
             insert(CERTIFICATES).values(
                 fingerprint=fingerprint,
                 device_id=device_id,
                 public_key=_der(key),
-                serial=str(made.serial_number),
+                serial=str(certificate.serial_number),
                 not_after=not_after,
                 pem=pem,
             )
@@ -376,13 +364,13 @@ class Authority:
         return pem
 
     def _first_certificate(self, database: Connection, device_id: str) -> str:
-        wanted = (
+        query = (
             select(CERTIFICATES.c.pem)
             .where(CERTIFICATES.c.device_id == device_id)
             .order_by(CERTIFICATES.c.number)
             .limit(1)
         )
-        return str(database.execute(wanted).scalar_one())
+        return str(database.execute(query).scalar_one())
 
     def _sign(self, message: bytes) -> bytes:
         from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
@@ -390,21 +378,35 @@ class Authority:
         return self._key.sign(message, ECDSA(SHA256()))
 
 
-def _signer(request: SignedRequest, newest: Callable[[str], list[Any]]) -> str:
-    """The device whose newest or second-newest key signed the request."""
-    place = (request.method, request.authority, request.path, request.headers, request.body)
-    refusal = _refused("BAD_REQUEST_SIGNATURE", "The request's signature does not hold.")
+def _signer(request: SignedRequest, newest: Callable[[str], Sequence[Any]]) -> str:
+    """The device that signed the request. `newest` returns its newest certificates.
+
+    Raises PeerError BAD_REQUEST_SIGNATURE.
+    """
+    parts = (request.method, request.authority, request.path, request.headers, request.body)
+    refusal = _refused("BAD_REQUEST_SIGNATURE", "The request's signature is not valid.")
     for position in range(SIGNING_CERTIFICATES):
 
         def key_of(device_id: str, position: int = position) -> EllipticCurvePublicKey | None:
-            held = newest(device_id)
-            return _load(held[position].public_key) if position < len(held) else None
+            rows = newest(device_id)
+            return _load(rows[position].public_key) if position < len(rows) else None
 
         try:
-            return verify_request(*place, key_of).device_id
+            return verify_request(*parts, key_of).device_id
         except PeerError as error:
             refusal = error
     raise refusal
+
+
+def _newest_certificates(database: Connection, device_id: str) -> Sequence[Any]:
+    """The rows of a device's newest certificates, the newest first."""
+    query = (
+        select(CERTIFICATES)
+        .where(CERTIFICATES.c.device_id == device_id)
+        .order_by(CERTIFICATES.c.number.desc())
+        .limit(SIGNING_CERTIFICATES)
+    )
+    return database.execute(query).all()
 
 
 def _csr_in(body: bytes) -> str:
@@ -418,7 +420,7 @@ def _csr_in(body: bytes) -> str:
             return value["csr_pem"]
     except (ValueError, RecursionError):
         pass
-    raise _refused("BAD_CSR", "The certificate request cannot be used.")
+    raise _refused("BAD_CSR", "The certificate request is not valid.")
 
 
 def _append(database: Connection, entry: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The X.509 objects of the enrolment authority: its own certificate, servers', devices', and the
+"""Builds the authority's X.509 objects: its own certificate, those of servers and devices, and the
 revocation list (RFC 5280).
 """
 
@@ -24,9 +24,10 @@ AUTHORITY_DAYS = 3650
 SERVER_DAYS = 397
 DEVICE_S = 7 * 24 * 3600
 CLOCK_SLACK_S = 300
-"""A device whose clock is a little slow accepts its new certificate at once."""
+"""Certificates start this much earlier, so that a device with a slow clock accepts its new one at
+once."""
 ROOT_SLACK_S = 2 * 24 * 3600
-"""One whose clock is slow by a day accepts the authority and its server from their first minute."""
+"""The same for the authority and its servers: a clock may be a day slow on their first day."""
 REVOCATION_LIST_S = 24 * 3600
 MAX_CSR_CHARS = 8 * 1024
 
@@ -34,7 +35,7 @@ Key = ec.EllipticCurvePrivateKey
 
 
 def new_key() -> Key:
-    """A fresh P-256 key."""
+    """Generate a P-256 key."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
@@ -43,7 +44,7 @@ def key_pem(key: Key) -> bytes:
 
 
 def load_key(pem: bytes) -> Key:
-    """Raises ValueError for anything but an unencrypted P-256 key."""
+    """Read a key from PEM. Raises ValueError for anything but an unencrypted P-256 key."""
     key = load_pem_private_key(pem, None)
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise ValueError("expected a P-256 key")
@@ -55,7 +56,7 @@ def pem(certificate: x509.Certificate) -> str:
 
 
 def authority_certificate(key: Key, name: str, now: int) -> x509.Certificate:
-    """The self-signed root of devices and servers."""
+    """Build the self-signed root certificate for devices and servers."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     return (
         _builder(subject, subject, key.public_key(), now, AUTHORITY_DAYS * 86400, ROOT_SLACK_S)
@@ -69,7 +70,7 @@ def authority_certificate(key: Key, name: str, now: int) -> x509.Certificate:
 def server_certificate(
     issuer: x509.Certificate, issuer_key: Key, key: Key, hosts: Iterable[str], now: int
 ) -> x509.Certificate:
-    """A TLS server's certificate for host names and addresses."""
+    """Build a TLS server's certificate for host names and addresses."""
     names = [general_name(host) for host in hosts]
     return (
         _builder(
@@ -99,7 +100,7 @@ def device_certificate(
     device_id: str,
     now: int,
 ) -> x509.Certificate:
-    """Client authentication only, seven days, one name: the device's `urn:`."""
+    """Build a device's certificate: client authentication only, seven days, named by its URN."""
     return (
         _builder(x509.Name([]), issuer.subject, public_key, now, DEVICE_S)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -123,12 +124,12 @@ def revocation_list(
     revoked: Sequence[tuple[int, int]],
     now: int,
 ) -> str:
-    """A signed list, as PEM. `revoked`: (serial number, seconds since the epoch)."""
-    taken_back = [
+    """Sign a revocation list, as PEM. `revoked`: (serial number, seconds since the epoch)."""
+    entries = [
         x509.RevokedCertificateBuilder(serial, _time(when)).build() for serial, when in revoked
     ]
-    builder = (  # all at once: `add_revoked_certificate` copies the list each time
-        x509.CertificateRevocationListBuilder(revoked_certificates=taken_back)
+    builder = (  # All at once: `add_revoked_certificate` copies the list each time.
+        x509.CertificateRevocationListBuilder(revoked_certificates=entries)
         .issuer_name(issuer.subject)
         .last_update(_time(now))
         .next_update(_time(now + REVOCATION_LIST_S))
@@ -142,9 +143,9 @@ def revocation_list(
 
 
 def read_csr(text: str) -> ec.EllipticCurvePublicKey:
-    """The key that a request asks a certificate for; nothing else in it is used.
+    """Read the key that a certificate is requested for. Nothing else in the request is used.
 
-    Raises PeerError BAD_CSR for anything but a P-256 key whose holder signed the request.
+    Raises PeerError BAD_CSR unless it is a P-256 key that signed the request.
     """
     try:
         if len(text) > MAX_CSR_CHARS:
@@ -160,7 +161,7 @@ def read_csr(text: str) -> ec.EllipticCurvePublicKey:
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise PeerError(
             "BAD_CSR",
-            "The certificate request cannot be used.",
+            "The certificate request is not valid.",
             "Nothing was changed.",
             str(error)[:200],
         ) from error

@@ -1,5 +1,6 @@
-"""The authority's process: `aegis-server ca run`, or a child that the aggregator starts for
-itself.
+"""Runs the enrolment authority as its own process.
+
+The operator starts it with `aegis-server ca run`; otherwise the aggregator starts it as a child.
 """
 
 import contextlib
@@ -14,35 +15,37 @@ from pathlib import Path
 from agent.clock import Clock
 from agent.errors import AegisError, OperatorActionError
 from server_stub.ca.authority import Authority
-from server_stub.ca.rpc import AuthorityServer, Enrolment, RemoteAuthority, is_answering
+from server_stub.ca.rpc import AuthorityServer, Enrolment, RemoteAuthority, is_listening
 
-START_S = 20.0
+END_S = 20.0
+"""How long a child may take to end."""
 DAY_S = 24 * 3600
 READY_LINE = "The enrolment authority is ready."
 LOG = logging.getLogger("aegisai.authority")
 
 
 class Daily:
-    """Does something now and then once a day by a clock."""
+    """Runs an action once a day by the wall clock."""
 
-    def __init__(self, clock: Clock, act: Callable[[], object]) -> None:
-        self._clock, self._act = clock, act
-        self._done_at: int | None = None
+    def __init__(self, clock: Clock, action: Callable[[], object]) -> None:
+        self._clock, self._action = clock, action
+        self._last_run: int | None = None
 
     def __call__(self) -> None:
-        """Do it when it is time. What fails is logged and tried again the next day."""
+        """Run the action if it is due. A failure is logged; the next attempt is a day later."""
         now = self._clock.now()
-        if self._done_at is not None and 0 <= now - self._done_at < DAY_S:
+        # A clock that was set back must not postpone the next run.
+        if self._last_run is not None and 0 <= now - self._last_run < DAY_S:
             return
-        self._done_at = now
+        self._last_run = now
         try:
-            self._act()
+            self._action()
         except (AegisError, OSError, ValueError) as error:
-            LOG.warning("the daily work failed: %s", error)
+            LOG.warning("daily_action.failed error=%s", error)
 
 
 class _Server(AuthorityServer):
-    """`tick` is called several times a second."""
+    """Calls `tick` several times a second."""
 
     tick: Callable[[], None]
 
@@ -51,10 +54,10 @@ class _Server(AuthorityServer):
 
 
 def run(folder: Path, clock: Clock, *, until_input_ends: bool, daily: Callable[[], object]) -> None:
-    """Answer until SIGTERM, SIGINT, or the end of standard input (a child's parent has gone).
-    Raises OperatorActionError CA_KEY, CA_RUNNING.
+    """Serve until SIGTERM or SIGINT, and run `daily` at once and then every day.
 
-    `daily` is done now and each day.
+    `until_input_ends` also ends with standard input: a child ends with its parent. Raises
+    OperatorActionError CA_KEY, CA_RUNNING.
     """
     authority = Authority(folder, clock)
     server = _Server(folder, authority)
@@ -66,7 +69,7 @@ def run(folder: Path, clock: Clock, *, until_input_ends: bool, daily: Callable[[
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     if until_input_ends:
-        threading.Thread(target=_after_input, args=(stop,), daemon=True).start()
+        threading.Thread(target=_stop_after_input, args=(stop,), daemon=True).start()
     server.tick()
     print(READY_LINE, flush=True)  # noqa: T201
     try:
@@ -77,18 +80,19 @@ def run(folder: Path, clock: Clock, *, until_input_ends: bool, daily: Callable[[
 
 
 @contextlib.contextmanager
-def reached(home: Path, folder: Path, ca_pem: str) -> Iterator[Enrolment]:
-    """The authority that listens in `folder`; where none does, one is started, for as long as this
-    lasts. Raises OperatorActionError CA_START.
+def running_authority(home: Path, folder: Path, ca_pem: str) -> Iterator[Enrolment]:
+    """Connect to the authority that listens in `folder`; start one if none does.
+
+    A child ends with the block. Raises OperatorActionError CA_START.
     """
     children: list[subprocess.Popen[bytes]] = []
 
-    def revive() -> None:
-        if not is_answering(folder):
+    def ensure_running() -> None:
+        if not is_listening(folder):
             children.append(_start(home))
 
-    revive()
-    authority = RemoteAuthority(folder, ca_pem, revive)
+    ensure_running()
+    authority = RemoteAuthority(folder, ca_pem, ensure_running)
     try:
         yield authority
     finally:
@@ -97,7 +101,7 @@ def reached(home: Path, folder: Path, ca_pem: str) -> Iterator[Enrolment]:
             _end(child)
 
 
-def _after_input(stop: Callable[[], None]) -> None:
+def _stop_after_input(stop: Callable[[], None]) -> None:
     sys.stdin.buffer.read()
     stop()
 
@@ -124,14 +128,14 @@ def _start(home: Path) -> "subprocess.Popen[bytes]":
         raise OperatorActionError(
             "CA_START",
             "The enrolment authority did not start.",
-            "Start it by itself: aegis-server ca run.",
+            "Run `aegis-server ca run` to see why.",
         )
     return child
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:
-    """Its input ends, and so does it."""
+    """Close the child's input, which ends it, and wait."""
     for pipe in (child.stdin, child.stdout):
         if pipe is not None:
             pipe.close()
-    child.wait(START_S)
+    child.wait(END_S)

@@ -1,6 +1,10 @@
-"""How the aggregator asks the enrolment authority, a process of its own: one JSON object a line
-over a Unix socket in the authority's folder (mode 0700). What is not in METHODS cannot be asked:
-making tokens is the operator's, not the aggregator's.
+"""Connects the aggregator to the enrolment authority, which runs in its own process.
+
+1. Both sides send one JSON object per line over a Unix socket in the authority's folder (mode
+   0700).
+2. Only what `methods` lists can be called. Creating tokens is missing on purpose: that is up to
+   the operator, not the aggregator.
+3. Every method may be repeated, so a client may call again after a lost connection.
 """
 
 import base64
@@ -21,23 +25,23 @@ from server_stub.ca.authority import Authority, Issued, SignedRequest
 from server_stub.errors import BusyError
 
 SOCKET_FILE = "authority.sock"
-MAX_LINE_BYTES = 256 * 1024
-"""A question."""
-MAX_ANSWER_BYTES = MAX_OFFER_BYTES
-"""An answer: the largest is the revocation list, which an offer must hold."""
-ANSWER_S = 20.0
+MAX_REQUEST_BYTES = 256 * 1024
+MAX_RESPONSE_BYTES = MAX_OFFER_BYTES
+"""The largest response is the revocation list, which an offer must hold."""
+RESPONSE_S = 20.0
 IDLE_S = 3600.0
+"""The server closes a connection that has been idle this long; the client connects again."""
 
 
 class Enrolment(Protocol):
-    """What the aggregator needs of an authority: `Authority` itself, or `RemoteAuthority`."""
+    """What the aggregator needs from an authority: `Authority` or `RemoteAuthority`."""
 
     ca_pem: str
 
     def enrol(self, token: str, csr_pem: str) -> Issued: ...
     def renew(self, request: SignedRequest) -> Issued: ...
     def revoke(self, device_id: str, *, forget: bool = False) -> bool: ...
-    def held(self, device_id: str) -> dict[str, Any]: ...
+    def device_record(self, device_id: str) -> dict[str, Any]: ...
     def revocations(self) -> str: ...
     def log_head(self) -> dict[str, int | str]: ...
     def log_proof(self, fingerprint: str, size: int = 0) -> dict[str, Any]: ...
@@ -45,115 +49,112 @@ class Enrolment(Protocol):
 
 
 class RemoteAuthority:
-    """The authority behind its socket; connects anew when the connection was lost.
+    """The client of an authority's socket. Call it from one thread at a time."""
 
-    One call at a time.
-    """
-
-    def __init__(self, folder: Path, ca_pem: str, revive: Callable[[], None]) -> None:
-        """`revive` makes sure that an authority is running."""
+    def __init__(self, folder: Path, ca_pem: str, ensure_running: Callable[[], None]) -> None:
+        """`ensure_running` starts the authority again if it does not listen."""
         self._folder = folder
-        self._revive = revive
+        self._ensure_running = ensure_running
         self._connection: socket.socket | None = None
-        self._answers: Any = None
+        self._responses: Any = None
         self.ca_pem = ca_pem
 
     def enrol(self, token: str, csr_pem: str) -> Issued:
-        return Issued(**self._ask("enrol", {"token": token, "csr_pem": csr_pem}))
+        return Issued(**self._call("enrol", {"token": token, "csr_pem": csr_pem}))
 
     def renew(self, request: SignedRequest) -> Issued:
         return Issued(
-            **self._ask(
+            **self._call(
                 "renew", {**asdict(request), "body": base64.b64encode(request.body).decode()}
             )
         )
 
     def revoke(self, device_id: str, *, forget: bool = False) -> bool:
-        return bool(self._ask("revoke", {"device_id": device_id, "forget": forget}))
+        return bool(self._call("revoke", {"device_id": device_id, "forget": forget}))
 
-    def held(self, device_id: str) -> dict[str, Any]:
-        return dict(self._ask("held", {"device_id": device_id}))
+    def device_record(self, device_id: str) -> dict[str, Any]:
+        return dict(self._call("device_record", {"device_id": device_id}))
 
     def revocations(self) -> str:
-        return str(self._ask("revocations", {}))
+        return str(self._call("revocations", {}))
 
     def log_head(self) -> dict[str, int | str]:
-        return dict(self._ask("log_head", {}))
+        return dict(self._call("log_head", {}))
 
     def log_proof(self, fingerprint: str, size: int = 0) -> dict[str, Any]:
-        return dict(self._ask("log_proof", {"fingerprint": fingerprint, "size": size}))
+        return dict(self._call("log_proof", {"fingerprint": fingerprint, "size": size}))
 
     def log_consistency(self, earlier: int, size: int = 0) -> dict[str, Any]:
-        return dict(self._ask("log_consistency", {"earlier": earlier, "size": size}))
+        return dict(self._call("log_consistency", {"earlier": earlier, "size": size}))
 
     def close(self) -> None:
         if self._connection is not None:
-            self._answers.close()
+            self._responses.close()
             self._connection.close()
             self._connection = None
 
-    def _ask(self, method: str, values: dict[str, Any]) -> Any:
-        """Raises the authority's error, or BusyError CA_UNREACHABLE.
+    def _call(self, method: str, values: dict[str, Any]) -> Any:
+        """Call a method, twice if the connection is lost (rule 3).
 
-        Every method may be repeated, so a lost connection is tried once more.
+        Raises the authority's error, or BusyError CA_UNREACHABLE.
         """
         line = json.dumps({"method": method, "values": values}).encode() + b"\n"
         for _ in range(2):
             try:
-                answer = self._exchange(line)
+                response = self._exchange(line)
             except (OSError, ValueError):
                 self.close()
-                self._revive()
+                self._ensure_running()
                 continue
-            if "error" in answer:
-                raise PeerError(**answer["error"])
-            return answer["result"]
+            if "error" in response:
+                raise PeerError(**response["error"])
+            return response["result"]
         raise BusyError("CA_UNREACHABLE", "The enrolment authority does not answer.", 10)
 
     def _exchange(self, line: bytes) -> dict[str, Any]:
         if self._connection is None:
             self._connection = connect(self._folder)
-            self._answers = self._connection.makefile("rb")
+            self._responses = self._connection.makefile("rb")
         self._connection.sendall(line)
-        answer = json.loads(self._answers.readline(MAX_ANSWER_BYTES))
-        if not isinstance(answer, dict):
+        response = json.loads(self._responses.readline(MAX_RESPONSE_BYTES))
+        if not isinstance(response, dict):
             raise ValueError("expected an object")
-        return answer
+        return response
 
 
 class AuthorityServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """Answers on the socket; calls come one after the other."""
+    """Serves calls on the socket, one after the other."""
 
     daemon_threads = True
 
     def __init__(self, folder: Path, authority: Authority) -> None:
-        if is_answering(folder):
+        if is_listening(folder):
             raise OperatorActionError(
                 "CA_RUNNING",
-                "The authority of this folder is running already.",
-                "Stop the other one first.",
+                "An authority is already running in this folder.",
+                "Stop it first.",
             )
         (folder / SOCKET_FILE).unlink(missing_ok=True)
         self._methods = methods(authority)
-        self._one = threading.Lock()
-        with _short(folder) as path:
+        self._lock = threading.Lock()
+        with _short_path(folder) as path:
             super().__init__(str(path), _Connection)
         (folder / SOCKET_FILE).chmod(0o600)
 
     def answer(self, line: bytes) -> dict[str, Any]:
-        """The answer to one line."""
+        """Run the call in a line. Errors become part of the response."""
         try:
-            asked = json.loads(line)
-            method = self._methods[asked["method"]]
-            with self._one:
-                return {"result": method(**asked["values"])}
+            request = json.loads(line)
+            method = self._methods[request["method"]]
+            with self._lock:
+                return {"result": method(**request["values"])}
         except AegisError as error:
             return {"error": {"code": error.code, "message": error.message, "remedy": error.remedy}}
         except (ValueError, TypeError, KeyError, RecursionError):
             return {
                 "error": {
                     "code": "BAD_MESSAGE",
-                    "message": "The request is not in the agreed form.",
+                    "message": "The request is malformed.",
                     "remedy": "",
                 }
             }
@@ -165,21 +166,21 @@ class _Connection(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         with contextlib.suppress(OSError):
-            while line := self.rfile.readline(MAX_LINE_BYTES):
+            while line := self.rfile.readline(MAX_REQUEST_BYTES):
                 if not line.endswith(b"\n"):
                     return
                 self.wfile.write(json.dumps(self.server.answer(line)).encode() + b"\n")
 
 
 def methods(authority: Authority) -> dict[str, Callable[..., Any]]:
-    """What may be asked over the socket."""
+    """The methods that can be called over the socket."""
     return {
         "enrol": lambda token, csr_pem: asdict(authority.enrol(token, csr_pem)),
         "renew": lambda body, **head: asdict(
             authority.renew(SignedRequest(body=base64.b64decode(body), **head))
         ),
         "revoke": authority.revoke,
-        "held": authority.held,
+        "device_record": authority.device_record,
         "revocations": authority.revocations,
         "log_head": authority.log_head,
         "log_proof": authority.log_proof,
@@ -188,11 +189,11 @@ def methods(authority: Authority) -> dict[str, Callable[..., Any]]:
 
 
 def connect(folder: Path) -> socket.socket:
-    """A connection to the authority. Raises OSError."""
+    """Connect to the authority. Raises OSError."""
     connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(ANSWER_S)
+    connection.settimeout(RESPONSE_S)
     try:
-        with _short(folder) as path:
+        with _short_path(folder) as path:
             connection.connect(str(path))
     except BaseException:
         connection.close()
@@ -200,8 +201,8 @@ def connect(folder: Path) -> socket.socket:
     return connection
 
 
-def is_answering(folder: Path) -> bool:
-    """Whether an authority listens there."""
+def is_listening(folder: Path) -> bool:
+    """Whether an authority listens in a folder."""
     try:
         connect(folder).close()
     except OSError:
@@ -210,8 +211,8 @@ def is_answering(folder: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _short(folder: Path) -> Iterator[Path]:
-    """The socket under a name that fits: a Unix socket's path holds at most 107 bytes."""
+def _short_path(folder: Path) -> Iterator[Path]:
+    """Yield a short path of the socket: a Unix socket's path holds at most 107 bytes."""
     path = folder / SOCKET_FILE
     if len(os.fsencode(path)) < 100 or not Path("/proc/self/fd").exists():
         yield path

@@ -1,4 +1,4 @@
-"""The authority's tables."""
+"""Describes the authority's tables. The migrations create them; a test compares the two."""
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Integer, LargeBinary, MetaData, Table, Text
 

@@ -9,7 +9,7 @@ import pytest
 
 from agent.sandbox.probe import FENCES, held_here
 from agent.supervisor.worker import worker_command
-from server_stub.ca.process import reached
+from server_stub.ca.process import running_authority
 from server_stub.cli.main import main
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +55,7 @@ def test_what_is_started_in_a_folder_of_downloads_runs_nothing_of_it(downloads):
         )
     server = downloads.parent / "server"
     assert main(["init", "--home", str(server)]) == 0
-    with reached(
+    with running_authority(
         Path("../server"), server / "ca", (server / "ca" / "ca.pem").read_text()
     ) as authority:
         assert "BEGIN X509 CRL" in authority.revocations()
