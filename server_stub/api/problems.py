@@ -1,4 +1,4 @@
-"""Turns errors into RFC 9457 problem documents and gives each code its HTTP status."""
+"""Converts errors to RFC 9457 problem documents and gives each code its HTTP status."""
 
 import json
 

@@ -1,5 +1,6 @@
-"""Turns a table of commands into an argument parser. Options cannot be abbreviated, so that a new
-option never changes what a script means.
+"""Builds an argument parser from a table of commands.
+
+Options cannot be abbreviated, so that a new option never changes what a script means.
 """
 
 import argparse

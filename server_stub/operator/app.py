@@ -1,6 +1,6 @@
-"""The operator port: loopback only, no certificate.
+"""Serves the operator port: dashboard, statistics, metrics and the device port's documentation.
 
-Dashboard, statistics, metrics, and the documentation of the device port.
+It listens on loopback only and needs no certificate.
 """
 
 from typing import Any
@@ -34,15 +34,14 @@ def build(service: AggregatorService, device_port: DevicePort) -> FastAPI:
     @app.get("/")
     async def dashboard() -> Response:
         def read() -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
-            held = service.store.rounds.all()[-pages.SHOWN_ROUNDS :]
+            newest = service.store.rounds.all()[-pages.SHOWN_ROUNDS :]
             return (
                 statistics(service.store, service.settings),
-                [round_summary(one, service.settings) for one in held],
+                [round_summary(one, service.settings) for one in newest],
                 service.store.models.inventory(),
             )
 
-        figures, rounds_held, models_held = await service.executor.run(read)
-        return page(pages.dashboard(figures, rounds_held, models_held, service.clock.now()))
+        return page(pages.dashboard(*await service.executor.run(read), service.clock.now()))
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -54,8 +53,8 @@ def build(service: AggregatorService, device_port: DevicePort) -> FastAPI:
 
     @app.get("/api/v1/rounds")
     async def rounds() -> list[dict[str, Any]]:
-        held = await service.executor.run(service.store.rounds.all)
-        return [round_summary(one, service.settings) for one in held]
+        stored = await service.executor.run(service.store.rounds.all)
+        return [round_summary(one, service.settings) for one in stored]
 
     @app.get("/api/v1/models")
     async def models() -> list[dict[str, Any]]:

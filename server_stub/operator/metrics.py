@@ -1,4 +1,4 @@
-"""The statistics in the text format of Prometheus (version 0.0.4)."""
+"""Writes the statistics in the text format of Prometheus (version 0.0.4)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,18 +8,20 @@ GAUGES = {
     "devices": "Devices that are enrolled and not revoked.",
     "devices_revoked": "Devices that were revoked.",
     "model_version": "Version of the current model.",
-    "updates": "Updates that are held or noted.",
+    "updates": "Updates of all rounds.",
     "update_bytes": "Bytes of these updates.",
 }
 COUNTERS = {
     "rounds_done": "Rounds that ended with a new model.",
-    "rounds_abandoned": "Rounds that ended without one.",
+    "rounds_abandoned": "Rounds that ended without a new model.",
 }
 
 
 def exposition(figures: Mapping[str, Any], refusals: Mapping[str, int], requests: int) -> str:
-    """`figures`: server_stub.coordinator.statistics; `refusals`: by code, `requests`: both of the
-    device port since the start.
+    """Build the document that Prometheus reads.
+
+    `figures`: `server_stub.coordinator.statistics`; `refusals` (by code) and `requests`: those of
+    the device port since the start.
     """
     lines: list[str] = []
     for name, text in GAUGES.items():
@@ -40,7 +42,7 @@ def exposition(figures: Mapping[str, Any], refusals: Mapping[str, int], requests
     ]
     lines += [f"aegisai_requests_total {requests}"]
     lines += [
-        "# HELP aegisai_refusals_total Requests that the door refused.",
+        "# HELP aegisai_refusals_total Requests that the device port refused.",
         "# TYPE aegisai_refusals_total counter",
     ]
     lines += [

@@ -1,6 +1,6 @@
-"""The operator port's pages: dashboard, and documentation of the device port.
+"""Renders the operator port's pages: the dashboard and the device port's documentation.
 
-Values in, HTML out; nothing is loaded from elsewhere.
+Values in, HTML out. A page loads nothing from elsewhere.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,7 +25,7 @@ ROUND_COLUMNS = (
     "state",
     "updates",
     "model",
-    "ε in a ledger",
+    "ε per device",
     "opened",
     "closed",
     "note",
@@ -52,14 +52,14 @@ def dashboard(
     models: Sequence[dict[str, Any]],
     now: int,
 ) -> str:
-    """The aggregator at a glance, nothing about one device.
+    """Render the aggregator's figures, rounds and models. No device is named.
 
-    `figures`: server_stub.coordinator.statistics; `rounds`, `models`: oldest first.
+    `figures`: `server_stub.coordinator.statistics`; `rounds`, `models`: oldest first.
     """
     cards = (
         ("devices", figures["devices"]),
         ("devices revoked", figures["devices_revoked"]),
-        ("rounds done", figures["rounds_done"]),
+        ("rounds completed", figures["rounds_done"]),
         ("rounds abandoned", figures["rounds_abandoned"]),
         ("updates", figures["updates"]),
         ("received", f"{figures['update_bytes'] / 1e6:.1f} MB"),
@@ -69,7 +69,7 @@ def dashboard(
         f'<div class="card"><small>{escape(name)}</small><b>{escape(str(value))}</b></div>'
         for name, value in cards
     )
-    held = [
+    shown_rounds = [
         (
             one["round_id"],
             one["state"],
@@ -85,7 +85,7 @@ def dashboard(
         )
         for one in reversed(rounds[-SHOWN_ROUNDS:])
     ]
-    published = [
+    shown_models = [
         (
             one["version"],
             utc(one["published_at"]),
@@ -97,28 +97,28 @@ def dashboard(
     body = (
         f"<h1>AegisAI aggregator</h1><p>Task <b>{escape(figures['task_id'])}</b>, mode"
         f" <b>{escape(figures['mode'])}</b>. "
-        f"<small>{utc(now)}, renewed every {REFRESH_S} s.</small></p>{_NAVIGATION}<div"
+        f"<small>{utc(now)}, refreshes every {REFRESH_S} s.</small></p>{_NAVIGATION}<div"
         f" class='cards'>{shown}</div>"
-        f"<h2>Rounds</h2>{_table(ROUND_COLUMNS, held)}"
-        f"<h2>Models</h2>{_table(('version', 'published', 'origin', 'SHA-256'), published)}"
+        f"<h2>Rounds</h2>{_table(ROUND_COLUMNS, shown_rounds)}"
+        f"<h2>Models</h2>{_table(('version', 'published', 'origin', 'SHA-256'), shown_models)}"
     )
     return _page("AegisAI aggregator", body, refresh_s=REFRESH_S)
 
 
 def api_documentation(document: dict[str, Any]) -> str:
-    """The device port's OpenAPI document for reading."""
+    """Render the device port's OpenAPI document."""
     operations = [
-        _operation(path, method, said)
+        _operation(path, method, operation)
         for path, methods in sorted(document["paths"].items())
-        for method, said in methods.items()
-        if isinstance(said, dict)
+        for method, operation in methods.items()
+        if isinstance(operation, dict)
     ]
     info = document["info"]
     body = (
-        f"<h1>{escape(info['title'])}</h1><p>Version {escape(info['version'])}. JSON control plane,"
-        " binary vectors; errors are RFC 9457 problem documents. Routes not on the public list"
-        " need the device's certificate, and a signature (RFC 9421) where they change"
-        f" something.</p>{_NAVIGATION}{''.join(operations)}"
+        f"<h1>{escape(info['title'])}</h1><p>Version {escape(info['version'])}. Control messages"
+        " are JSON, vectors are binary, errors are RFC 9457 problem documents. Every route needs"
+        " the device's certificate unless it says otherwise, and a signature (RFC 9421) if it"
+        f" changes anything.</p>{_NAVIGATION}{''.join(operations)}"
     )
     return _page(info["title"], body)
 
@@ -129,30 +129,30 @@ _NAVIGATION = (
 )
 
 
-def _operation(path: str, method: str, said: dict[str, Any]) -> str:
+def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
     parameters = [
         (
             f"<code>{escape(one['name'])}</code>",
             escape(one["in"]),
             escape(_kind(one.get("schema", {}))),
         )
-        for one in said.get("parameters", [])
+        for one in operation.get("parameters", [])
     ]
-    for media, content in said.get("requestBody", {}).get("content", {}).items():
+    for media, content in operation.get("requestBody", {}).get("content", {}).items():
         parameters.append(("body", escape(media), escape(_kind(content.get("schema", {})))))
-    answers = [
+    responses = [
         (
             escape(status),
             escape(one.get("description", "")),
             escape(", ".join(one.get("content", {}))),
         )
-        for status, one in said.get("responses", {}).items()
+        for status, one in operation.get("responses", {}).items()
     ]
     return (
         f"<h2><span class='method'>{escape(method.upper())}</span> <code>{escape(path)}</code></h2>"
-        f"<p>{escape(said.get('description', ''))}</p>"
-        f"{_table(('parameter', 'where', 'type'), parameters) if parameters else ''}"
-        f"{_table(('status', 'answer', 'form'), answers)}"
+        f"<p>{escape(operation.get('description', ''))}</p>"
+        f"{_table(('parameter', 'in', 'type'), parameters) if parameters else ''}"
+        f"{_table(('status', 'response', 'media type'), responses)}"
     )
 
 
@@ -163,7 +163,7 @@ def _kind(schema: dict[str, Any]) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """`rows` hold HTML."""
+    """Render a table. `rows` are HTML already."""
     lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     names = "".join(f"<th>{escape(name)}</th>" for name in head)
     body = lines or f"<tr><td colspan={len(head)}>none yet</td></tr>"

@@ -1,8 +1,8 @@
-"""Makes the packaged start model from the project's own generator.
+"""Trains the packaged start model on rows from the project's own generator.
 
 `python -m server_stub.publishing.bundled_model agent/detector/start_model.safetensors` writes it.
 
-No row comes from a file or a data set, and the model says of itself that it is for demonstrations.
+No row is from a file or a data set. The model is marked as a demonstration.
 """
 
 import sys
@@ -17,20 +17,20 @@ from agent.detector.transform import transform
 ROWS = 6000
 SEED = 20261124
 DECIMALS = 4
-"""Weights are rounded, so that another processor's last bits make the same file."""
+"""Weights are rounded, so that every processor makes the same file."""
 
 
 def make() -> tuple[bytes, Metrics]:
-    """The file, and how good it is on groups that it did not see."""
+    """Train the model. Returns its file, and its metrics on groups outside the training data."""
     from sklearn.linear_model import LogisticRegression
 
     rng = np.random.default_rng(SEED)
     train, held_out = hold_out(generate(rng, ROWS), rng, 0.2)
-    learnt = LogisticRegression(C=10, solver="newton-cholesky", tol=1e-8).fit(
+    trained = LogisticRegression(C=10, solver="newton-cholesky", tol=1e-8).fit(
         transform(train.rows), train.labels
     )
     weights = np.asarray(
-        np.round(np.concatenate([learnt.coef_[0], learnt.intercept_]), DECIMALS), dtype=np.float64
+        np.round(np.concatenate([trained.coef_[0], trained.intercept_]), DECIMALS), dtype=np.float64
     )
     model = LogisticModel(weights)
     return to_safetensors(model, demonstration=True), metrics(
@@ -43,5 +43,5 @@ if __name__ == "__main__":
     Path(sys.argv[1]).write_bytes(content)
     print(  # noqa: T201
         f"accuracy {quality.accuracy:.3f}, AUC {quality.auc:.4f}, false positives {quality.fpr:.3f}"
-        " on groups not seen"
+        " on groups outside the training data"
     )

@@ -1,7 +1,4 @@
-"""The keys that sign the model repository, as the operator sees them, and their yearly renewal.
-
-docs/IDENTITY.md describes the ceremony.
-"""
+"""Shows and renews the keys that sign the model repository. docs/IDENTITY.md has the ceremony."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +13,10 @@ YEARLY = ("root", "targets")
 
 
 def show(home: ServerHome, now: int) -> dict[str, Any]:
-    """Return when each signature ends, which ones need the offline keys soon, and which offline
-    keys are still on this machine.
+    """Return when each signature ends, and what the operator should do about it.
+
+    `renew_soon`: roles that need the offline keys within RENEW_SOON_S; `offline_keys_here`: offline
+    keys that are still on this machine.
     """
     home.settings()
     ends = {
@@ -31,7 +30,10 @@ def show(home: ServerHome, now: int) -> dict[str, Any]:
 def renew(
     home: ServerHome, now: int, *, offline: Path | None, replace_online_key: bool
 ) -> dict[str, Any]:
-    """Sign root and targets for another year. Raises OperatorActionError OFFLINE_KEYS."""
+    """Sign root and targets for another year, then return what `show` does.
+
+    Raises OperatorActionError OFFLINE_KEYS.
+    """
     home.settings()
     moment = datetime.fromtimestamp(now, UTC)
     try:

@@ -82,7 +82,7 @@ def apply_step(content: bytes, step: NDArray[np.float64]) -> bytes:
 
 
 def metadata_of(model: Model, task: Task) -> dict[str, int | str]:
-    """What the repository says about a model."""
+    """The metadata that the repository publishes with a model."""
     return {
         "task_id": task.task_id,
         "version": model.version,
@@ -119,7 +119,7 @@ def publish(
     demonstration: bool,
     now: int,
 ) -> Model:
-    """Publish a model of the operator's as the next version. An open round ends without a model."""
+    """Publish an operator's model as the next version. An open round ends without a model."""
     version = store.models.newest_version() + 1
     model = make_model(version, content, origin=origin, demonstration=demonstration, now=now)
     store.models.add(model, now)
@@ -127,9 +127,9 @@ def publish(
 
 
 def sync_repository(home: ServerHome, store: Store, task: Task, now: int) -> Model:
-    """Put the newest model into the repository if it is not there, and renew old signatures.
+    """Put the newest model into the repository if it is missing, or renew old signatures.
 
-    Returns that model. Raises OperatorActionError NO_MODEL.
+    Returns the model. Raises OperatorActionError NO_MODEL.
     """
     model = store.models.newest()
     if model is None:

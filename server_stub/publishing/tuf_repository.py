@@ -1,15 +1,14 @@
-"""The model repository (TUF): made once with offline keys, then a new model at a time with one
-online key.
+"""Writes the model repository, in the format of The Update Framework (TUF).
 
-    keys/offline/root-{1,2,3}.pem     sign the root, two of three; meant to be taken away after
-                                      `create`
-    keys/offline/targets-{1,2}.pem    sign the task and the delegation of "models/*", both of two;
-                                      likewise
+1. Offline keys sign the repository once a year; the online key signs every new model.
+2. The server hands out `metadata/` and `targets/` byte for byte.
+3. `timestamp.json` is written last, in one step. Until then devices see the previous state.
+
+    keys/offline/root-{1,2,3}.pem     sign the root: two of three must
+    keys/offline/targets-{1,2}.pem    sign the task and the delegation of "models/*": both must
     keys/online.pem                   signs models, snapshot and timestamp
 
-`metadata/` and `targets/` are what the server hands out, byte for byte. A publication is complete
-with its last file, `timestamp.json`, which is replaced in one step; before that, devices see the
-state before.
+The operator moves the offline keys to other media after `create`.
 """
 
 import copy
@@ -43,12 +42,12 @@ ROOT_DAYS, TARGETS_DAYS, MODELS_DAYS, SNAPSHOT_DAYS, TIMESTAMP_DAYS = 365, 365, 
 TASK_TARGET = "task.json"
 MODEL_TARGET = "models/current.safetensors"
 KEPT_MODELS = 3
-"""Older target files stay for devices that are in the middle of a download."""
+"""How many model files stay, so that a device can finish a download that it has begun."""
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """How many offline keys there are, and how many must sign."""
+    """How many offline keys exist, and how many must sign."""
 
     root_keys: int = 3
     root: int = 2
@@ -57,10 +56,10 @@ class Thresholds:
 
 
 def create(folder: Path, task: Task, now: datetime, thresholds: Thresholds | None = None) -> str:
-    """Make keys and the first metadata, without a model yet. Returns the SHA-256 of the first root,
-    hex, for invitations.
+    """Create keys and the first metadata, without a model.
 
-    Raises FileExistsError where a repository is already.
+    Returns the SHA-256 of the first root in hex, for invitations. Raises FileExistsError if the
+    folder already has a repository.
     """
     counts = thresholds or Thresholds()
     (folder / "keys" / "offline").mkdir(mode=0o700, parents=True)
@@ -103,18 +102,17 @@ def create(folder: Path, task: Task, now: datetime, thresholds: Thresholds | Non
 
 
 def publish(folder: Path, content: bytes, facts: dict[str, int | str], now: datetime) -> None:
-    """Make `content` the current model. `facts`: task_id, version, published_at, demonstration,
-    schema, d (agent.models.verify).
+    """Make `content` the current model.
 
-    A model that turns out bad is taken back by publishing the good one again under a higher
-    version.
+    `facts`: task_id, version, published_at, demonstration, schema, d (`agent.models.verify`). To
+    withdraw a bad model, publish a good one again under a higher version.
     """
     models = _current_models(folder)
     models.targets[MODEL_TARGET] = _add_target(folder, MODEL_TARGET, content, facts)
     models.version += 1
     models.expires = _after(now, MODELS_DAYS)
     _write_online(folder, _load_key(folder / "keys" / "online.pem"), models, now)
-    _forget_old_targets(folder)
+    _delete_old_models(folder)
 
 
 def published_version(folder: Path) -> int:
@@ -124,8 +122,9 @@ def published_version(folder: Path) -> int:
 
 
 def refresh(folder: Path, now: datetime) -> bool:
-    """Sign anew what the online key signs, when the timestamp has lived for half of its life; says
-    whether it did. Call it hourly.
+    """Renew the online key's signatures once half of the timestamp's life is over. Call it hourly.
+
+    Says whether it did.
     """
     timestamp = Metadata[Timestamp].from_file(str(folder / "metadata" / "timestamp.json")).signed
     if timestamp.expires - now > timedelta(days=TIMESTAMP_DAYS) / 2:
@@ -145,12 +144,11 @@ def renew(
     replace_online_key: bool = False,
     offline: Path | None = None,
 ) -> None:
-    """Sign root and targets for another year; needs the offline keys. Also where the task changes
-    or the online key must go.
+    """Sign root and targets for another year with the offline keys in `offline`.
 
-    `offline`: where they are, by default `keys/offline/`. An interrupted renewal is made good by
-    another one. Raises FileNotFoundError, with nothing changed, when fewer keys are there than must
-    sign.
+    By default these are in `keys/offline/`. A new task and a new online key need the same
+    signatures. After an interruption, renew again. Raises FileNotFoundError, with nothing changed,
+    if fewer keys are there than must sign.
     """
     metadata = folder / "metadata"
     root = Metadata[Root].from_file(str(metadata / f"{_newest(folder, 'root')}.root.json")).signed
@@ -206,14 +204,14 @@ def ends(folder: Path) -> dict[str, datetime]:
         .from_file(str(metadata / f"{_newest(folder, 'targets')}.targets.json"))
         .signed
     )
-    held = {
+    newest = {
         "root": root,
         "targets": targets,
         "models": models,
         "snapshot": snapshot,
         "timestamp": timestamp,
     }
-    return {name: signed.expires for name, signed in held.items()}
+    return {name: signed.expires for name, signed in newest.items()}
 
 
 def metadata_file(folder: Path, name: str) -> Path | None:
@@ -227,23 +225,21 @@ def target_file(folder: Path, path: str) -> Path | None:
 
 
 def _write_online(folder: Path, online: CryptoSigner, models: Targets, now: datetime) -> None:
-    """Models, snapshot and timestamp in this order; each with the versions that the one before was
-    given.
-    """
+    """Write models, snapshot and timestamp, in this order: each names the version before it."""
     metadata = folder / "metadata"
-    earlier = (
+    previous = (
         Metadata[Timestamp].from_file(str(metadata / "timestamp.json")).signed
         if (metadata / "timestamp.json").exists()
         else None
     )
-    snapshot_version = earlier.snapshot_meta.version + 1 if earlier else 1
+    snapshot_version = previous.snapshot_meta.version + 1 if previous else 1
     meta = {
         "targets.json": MetaFile(_newest(folder, "targets")),
         "models.json": MetaFile(models.version),
     }
     snapshot = Snapshot(version=snapshot_version, expires=_after(now, SNAPSHOT_DAYS), meta=meta)
     timestamp = Timestamp(
-        version=earlier.version + 1 if earlier else 1,
+        version=previous.version + 1 if previous else 1,
         expires=_after(now, TIMESTAMP_DAYS),
         snapshot_meta=MetaFile(snapshot_version),
     )
@@ -259,15 +255,18 @@ def _newest(folder: Path, role: str) -> int:
 
 
 def _offline_keys(folder: Path, role: str, root: Root) -> list[CryptoSigner]:
-    """The keys of `folder` that may sign as `role`."""
+    """Load the keys of `folder` that may sign as `role`.
+
+    Raises FileNotFoundError if fewer are there than must sign.
+    """
     keys = [_load_key(path) for path in sorted(folder.glob(f"{role}-*.pem"))]
-    good = [key for key in keys if key.public_key.keyid in root.roles[role].keyids]
-    if len(good) < root.roles[role].threshold:
+    valid = [key for key in keys if key.public_key.keyid in root.roles[role].keyids]
+    if len(valid) < root.roles[role].threshold:
         raise FileNotFoundError(
-            f"{len(good)} of the {root.roles[role].threshold} {role} keys that must sign are in"
+            f"{len(valid)} of the {root.roles[role].threshold} {role} keys that must sign are in"
             f" {folder}"
         )
-    return good
+    return valid
 
 
 def _current_models(folder: Path) -> Targets:
@@ -296,12 +295,12 @@ def _add_target(
     return target
 
 
-def _forget_old_targets(folder: Path) -> None:
-    held = sorted(
+def _delete_old_models(folder: Path) -> None:
+    oldest_first = sorted(
         (folder / "targets" / "models").glob("*.safetensors"),
         key=lambda path: path.stat().st_mtime_ns,
     )
-    for path in held[:-KEPT_MODELS]:
+    for path in oldest_first[:-KEPT_MODELS]:
         path.unlink()
 
 
@@ -333,11 +332,9 @@ def _after(now: datetime, days: int) -> datetime:
 
 
 def _within(folder: Path, name: str) -> Path | None:
-    """A file of `folder` by its relative name; None for anything that is not there or tries to
-    leave it.
-    """
+    """A file in `folder` by its relative name. None if it is missing or outside the folder."""
     try:
         path = (folder / name).resolve()
         return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
-    except OSError:  # a name too long for the file system
+    except OSError:  # The name is too long for the file system.
         return None

@@ -1,5 +1,8 @@
-"""SQLite as the aggregator and the authority use it: durable, one writer at a time, and brought up
-to date by migrations.
+"""Opens SQLite databases and keeps their tables up to date.
+
+1. A commit survives a power cut.
+2. One connection writes at a time. Readers see one state and block nobody.
+3. Migrations run when a database is opened.
 """
 
 from collections.abc import Iterator
@@ -96,7 +99,7 @@ class RawConnection:
 
 
 def is_busy(error: OperationalError) -> bool:
-    """Whether another process held the database (SQLITE_BUSY in any of its extended forms)."""
+    """Whether another process had locked the database (SQLITE_BUSY or one of its extensions)."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == SQLITE_BUSY
 
 

@@ -1,4 +1,4 @@
-"""The aggregator's tables. What makes them is in `migrations/`; a test holds the two together."""
+"""Describes the aggregator's tables. The migrations create them; a test compares the two."""
 
 from sqlalchemy import (
     BigInteger,

@@ -98,4 +98,4 @@ def test_what_was_spent_is_forgotten_when_it_has_expired(nonces, clock):
         for _ in range(100):
             nonces.spend(nonces.make(DEVICE), DEVICE)
         clock.advance(LIFE_S + 1)
-    assert nonces.held <= 200
+    assert nonces.spent_count <= 200

@@ -1,4 +1,4 @@
-"""The aggregator's first tables."""
+"""Creates the aggregator's tables."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,6 +1,4 @@
-"""Secure aggregation: what devices said in a round, in order, while it lasts; what came of its
-groups, for good.
-"""
+"""Adds secure aggregation: a round's messages while it lasts, and the outcome of its groups."""
 
 import sqlalchemy as sa
 from alembic import op

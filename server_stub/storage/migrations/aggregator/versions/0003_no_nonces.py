@@ -1,4 +1,4 @@
-"""Spent nonces are no longer kept here: none outlives the process that made it."""
+"""Drops the table of spent nonces: they live in memory, since none outlives its process."""
 
 from alembic import op
 

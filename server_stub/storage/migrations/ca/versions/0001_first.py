@@ -1,4 +1,4 @@
-"""The authority's first tables."""
+"""Creates the authority's tables."""
 
 import sqlalchemy as sa
 from alembic import op
