@@ -307,21 +307,21 @@ _INIT_ARGUMENTS = (
     ),
     argument(
         "--contact",
-        default="Ask whoever gave you the invitation",
+        default="the person who gave you the invitation",
         metavar="TEXT",
         help="how to reach the operator",
     ),
     argument(
         "--recipients",
-        default="The operator only",
+        default="The operator only.",
         metavar="TEXT",
-        help="who receives updates",
+        help="who receives updates, as a sentence",
     ),
     argument(
         "--retention",
-        default="Updates are deleted when their round has ended",
+        default="Updates are deleted when their round has ended.",
         metavar="TEXT",
-        help="how long updates are kept",
+        help="how long updates are kept, as a sentence",
     ),
     argument(
         "--host-name",

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 refused or failed (one line on stderr), 2 usage.
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -23,28 +24,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         format="%(asctime)s %(name)s %(message)s",
     )
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    command: Command = options.command
     try:
-        answer = command.answer(options)
+        _run(options)
     except AegisError as error:
         print(f"{error.code}: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
+        # The reader of the output has gone (`| head`). Python flushes stdout once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except OSError as error:
         print(f"FILE: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 1
-    if answer is not None:
-        text = json.dumps(answer, ensure_ascii=False) if options.json else command.text(answer)
-        print(text)
     return 0
 
 
 def parser() -> argparse.ArgumentParser:
     """Build the whole command line."""
     return build_parser(GROUPS, TABLE)
+
+
+def _run(options: argparse.Namespace) -> None:
+    command: Command = options.command
+    answer = command.answer(options)
+    if answer is not None:
+        text = json.dumps(answer, ensure_ascii=False) if options.json else command.text(answer)
+        print(text, flush=True)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,14 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 from cryptography import x509
 
+from agent.consent.notice import OperatorFacts
+from agent.consent.wording import Figures, compose
 from agent.identity.identity import IdentityFile
 from agent.identity.keystore import MemoryKeyStore
 from agent.privacy.seal import seal_local
@@ -148,6 +151,27 @@ def test_an_invitation_says_who_asks_and_what_it_costs(home, capsys):
     assert len(invitation.root_sha256) == 64
 
 
+def test_the_notice_reads_well_with_the_default_texts(tmp_path, capsys):
+    home = str(tmp_path / "server")
+    answer(capsys, "init", "--home", home)
+    created = answer(capsys, "token", "create", "--home", home, "--server", "https://example.org")
+    invitation = parse_invitation(created["invitation"])
+    figures = Figures("secagg", 1000, 100_000, 365, 3000, 12)
+    notice = compose(
+        "en", OperatorFacts(**asdict(invitation.operator), server=invitation.server), figures
+    )
+    details = dict(notice.details)
+    assert notice.first_layer[0].startswith("The operator of this aggregator asks your computer")
+    assert details["Who is responsible"] == (
+        "The operator of this aggregator. Contact, also for data protection: the person who gave"
+        " you the invitation."
+    )
+    assert details["Recipients"] == "The operator only."
+    assert details["Kept how long"] == (
+        "Updates are deleted when their round has ended. On this computer: until you erase it."
+    )
+
+
 def test_rollback_is_a_new_version(home, capsys):
     shown = answer(capsys, "model", "show", "--home", str(home))["models"]
     model = home.parent / "model.safetensors"
@@ -217,6 +241,22 @@ def test_unreadable_settings_are_one_line(home, capsys, text):
     (home / "server.json").write_text(text)
     assert main(["stats", "--home", str(home)]) == 1
     assert capsys.readouterr().err.startswith("BAD_SETTING")
+
+
+@pytest.mark.parametrize("words", [("model", "show"), ("model", "show", "--json"), ("run",)])
+def test_a_closed_output_ends_the_command_without_a_traceback(home, words):
+    reader, writer = os.pipe()
+    os.close(reader)
+    ports = ("--port", "0", "--operator-port", "0") if words == ("run",) else ()
+    process = subprocess.Popen(
+        command(*words, *ports, "--home", str(home)),
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writer)
+    _, errors = process.communicate(timeout=TIMEOUT_S)
+    assert (process.returncode, errors) == (1, "")
 
 
 def test_usage_ends_with_two():
