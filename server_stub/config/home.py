@@ -145,7 +145,7 @@ class ServerHome:
             return settings.url
         try:
             return str(json.loads((self.folder / READY_FILE).read_bytes())["url"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             if settings.port:
                 return f"https://{settings.host}:{settings.port}"
         raise OperatorActionError(

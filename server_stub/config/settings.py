@@ -42,7 +42,7 @@ class ServerSettings:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "ServerSettings":
-        """Raises TypeError, ValueError, KeyError or PeerError."""
+        """Read settings. Raises TypeError, ValueError, KeyError, or PeerError for a bad task."""
         known = {one.name for one in fields(cls)}
         if set(value) - known:
             raise ValueError(f"unknown settings: {', '.join(sorted(set(value) - known))}")
@@ -60,14 +60,14 @@ class ServerSettings:
         return settings
 
     def check(self) -> None:
-        """Raise ValueError for a setting that is out of range, PeerError for a bad `url`."""
+        """Raise ValueError for a setting that is out of range."""
         for name, number, low, high in self._ranges():
             if type(number) is not int or not low <= number <= high:
                 raise ValueError(f"{name}: expected {low} to {high}, got {number}")
         for text in (*astuple(self.operator), *self.hosts):
             if type(text) is not str:
                 raise ValueError(f"expected text, got {text!r:.80}")
-            text.encode()  # raises for text that is not valid Unicode
+            text.encode()  # Raises UnicodeEncodeError for text that is not valid Unicode.
         for host in self.hosts:
             general_name(host)
         if self.url:

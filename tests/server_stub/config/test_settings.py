@@ -1,13 +1,11 @@
-"""The server's settings: read as written, bounded, and overridden one by one."""
-
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
-from agent.errors import AegisError
-from agent.protocol.invitation import Operator
+from agent.errors import OperatorActionError, PeerError
 from agent.protocol.messages import Mode
+from server_stub.config.limits import DevicePortLimits, Rate, Rates
 from server_stub.config.settings import (
     ServerSettings,
     default_task,
@@ -15,54 +13,45 @@ from server_stub.config.settings import (
     override,
 )
 from server_stub.rounds.lifecycle import RoundPlan
+from tests.fakes.live_server import OPERATOR
 
-OPERATOR = Operator("Operator", "mail@example.org", "Nobody", "A month")
-SETTINGS = ServerSettings(OPERATOR, default_task(), hosts=("fl.example.org", "192.0.2.7"))
-
-
-def written():
-    return json.loads(json.dumps(SETTINGS.to_json()))
-
-
-def test_what_was_written_is_read_again():
-    assert ServerSettings.from_json(written()) == SETTINGS
-
-
-@pytest.mark.parametrize("mode", Mode)
-def test_a_new_servers_settings_are_acceptable(mode):
-    ServerSettings(OPERATOR, default_task(mode)).check()
-    assert default_task(mode).mode is mode
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"more": 1},
-        {"port": 65_536},
-        {"port": True},
-        {"port": 1.0},
-        {"next_poll_s": 0},
-        {"lifetime_epsilon_milli": 1},
-        {"hosts": ["a b"]},
-        {"hosts": [5]},
-        {"url": "http://plain.example"},
-        {"url": "https://example.org/path"},
-        {"limits": {"connections": 0}},
-        {"task": {}},
-        {"rounds": {"target": 0}},
-        {"rounds": {"more": 1}},
-        {"operator": {"name": "x"}},
-        {"operator": None},
-        {"hosts": None},
-    ],
-    ids=str,
+SETTINGS = ServerSettings(OPERATOR, default_task())
+CHANGED = replace(
+    SETTINGS,
+    task=default_task(Mode.LOCAL),
+    rounds=RoundPlan(target=3, coordinates=16),
+    hosts=("müller.example", "192.0.2.7"),
+    url="https://example.org:8443",
+    limits=DevicePortLimits(Rates(address=Rate(5, 0.5)), connections=7),
 )
-def test_p11_another_content_is_refused(change):
-    value = {**written(), **change}
-    if isinstance(change.get("rounds"), dict):
-        value["rounds"] = {**written()["rounds"], **change["rounds"]}
-    with pytest.raises((TypeError, ValueError, KeyError, AegisError)):
-        ServerSettings.from_json(value)
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, CHANGED])
+def test_settings_survive_being_written_as_json(settings):
+    assert ServerSettings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+
+
+def test_a_file_from_before_the_limits_has_the_defaults():
+    document = CHANGED.to_json()
+    del document["limits"]
+    assert ServerSettings.from_json(document).limits == DevicePortLimits()
+
+
+@pytest.mark.parametrize("name", ["operator", "task", "rounds", "hosts"])
+def test_a_missing_part_is_refused(name):
+    document = SETTINGS.to_json()
+    del document[name]
+    with pytest.raises(KeyError):
+        ServerSettings.from_json(document)
+
+
+def test_unknown_settings_are_refused_by_name():
+    with pytest.raises(ValueError, match="unknown settings: colour, size"):
+        ServerSettings.from_json({**SETTINGS.to_json(), "size": 1, "colour": 2})
+    for part in ("operator", "task", "rounds"):
+        document = SETTINGS.to_json()
+        with pytest.raises((TypeError, ValueError, PeerError)):
+            ServerSettings.from_json({**document, part: {**document[part], "colour": 2}})
 
 
 PLAN_BOUNDS = {
@@ -75,6 +64,58 @@ PLAN_BOUNDS = {
     "join_s": (1, 15 * 60),
     "server_decay_milli": (0, 2000),
 }
+PLAN_NUMBERS = [field.name for field in fields(RoundPlan)]
+
+
+@pytest.mark.parametrize("name", PLAN_NUMBERS)
+@pytest.mark.parametrize("number", [-1, 10**16, 1.0, True, "1", None])
+def test_p11_every_number_of_a_round_has_its_range(name, number):
+    with pytest.raises(ValueError, match=f"{name}: expected "):
+        replace(SETTINGS, rounds=replace(SETTINGS.rounds, **{name: number})).check()
+
+
+@pytest.mark.parametrize(
+    "name", ["port", "operator_port", "next_poll_s", "period_days", "lifetime_epsilon_milli"]
+)
+@pytest.mark.parametrize("number", [-1, 10**16, 1.0, True, "1"])
+def test_p11_every_number_of_the_server_has_its_range(name, number):
+    with pytest.raises(ValueError, match=f"{name}: expected "):
+        replace(SETTINGS, **{name: number}).check()
+
+
+def test_sizes_and_budgets_that_contradict_each_other_are_refused():
+    plan = SETTINGS.rounds
+    for rounds in (
+        replace(plan, min_group=plan.g_max + 1),
+        replace(plan, min_sum=plan.min_group + 1),
+    ):
+        with pytest.raises(ValueError, match="expected"):
+            replace(SETTINGS, rounds=rounds).check()
+    lifetime = plan.epsilon_milli - 1
+    with pytest.raises(ValueError, match="lifetime_epsilon_milli: expected"):
+        replace(SETTINGS, lifetime_epsilon_milli=lifetime).check()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"operator": replace(OPERATOR, name=7)},
+        {"operator": replace(OPERATOR, retention="\udcff")},
+        {"hosts": ("",)},
+        {"hosts": (7,)},
+        {"hosts": ("a b",)},
+    ],
+    ids=str,
+)
+def test_texts_that_are_none_and_names_that_are_none_are_refused(changes):
+    with pytest.raises(ValueError):  # noqa: PT011  (UnicodeEncodeError is one)
+        replace(SETTINGS, **changes).check()
+
+
+@pytest.mark.parametrize("url", ["http://example.org", "https://", "example.org", "https://a/b"])
+def test_an_address_that_devices_could_not_use_is_refused(url):
+    with pytest.raises(ValueError, match=r"expected https://host\[:port\]"):
+        replace(SETTINGS, url=url).check()
 
 
 @pytest.mark.parametrize(("name", "bounds"), PLAN_BOUNDS.items(), ids=list(PLAN_BOUNDS))
@@ -82,16 +123,17 @@ def test_p11_both_ends_of_a_range_are_allowed_and_nothing_beyond(name, bounds):
     for inside in bounds:
         assert getattr(override(SETTINGS, **{name: inside}).rounds, name) == inside
     for outside in (bounds[0] - 1, bounds[1] + 1):
-        with pytest.raises(AegisError) as raised:
+        with pytest.raises(OperatorActionError) as refused:
             override(SETTINGS, **{name: outside})
-        assert raised.value.code == "BAD_SETTING"
+        assert refused.value.code == "BAD_SETTING"
 
 
-def test_an_option_that_was_not_given_leaves_its_setting_alone():
-    found = override(SETTINGS, port=None, target=5, hosts=("localhost",), url=None)
-    assert found == replace(
-        SETTINGS, hosts=("localhost",), rounds=replace(SETTINGS.rounds, target=5)
-    )
+def test_options_replace_settings_of_the_server_and_of_its_rounds():
+    changed = override(SETTINGS, port=0, target=3, host=None, phase_s=None)
+    assert changed == replace(SETTINGS, port=0, rounds=replace(SETTINGS.rounds, target=3))
+    with pytest.raises(OperatorActionError, match=r"target: expected 1 to 1000000, got 0") as bad:
+        override(SETTINGS, target=0)
+    assert bad.value.code == "BAD_SETTING"
 
 
 @pytest.mark.parametrize(
@@ -103,6 +145,13 @@ def test_an_option_that_was_not_given_leaves_its_setting_alone():
         (3, {"min_group": 3, "min_sum": 2, "gamma_milli": 0}),
     ],
 )
-def test_groups_below_the_products_minimum_are_for_tests(size, expected):
+def test_groups_below_the_products_minimum_have_their_own_settings(size, expected):
     assert min_group_settings(size) == expected
-    assert override(SETTINGS, **expected).rounds.is_test_floor is (size < 32)
+
+
+@pytest.mark.parametrize("size", range(2, 101))
+def test_every_group_size_gives_settings_in_range(size):
+    plan = replace(RoundPlan(), **min_group_settings(size))
+    replace(SETTINGS, rounds=plan).check()
+    assert plan.min_group == size
+    assert plan.is_test_floor == (size < RoundPlan().min_group)
