@@ -29,9 +29,9 @@ BUDGET = ("--epsilon", "300", "--rounds-planned", "1", "--min-rows", "4")
 
 def test_p10_an_aggregator_killed_in_the_middle_of_its_phases_loses_nothing(tmp_path):
     with ServerProcess(tmp_path, *OPTIONS, *BUDGET) as server:
-        assert server.made["mode"] == "secagg"
+        assert server.created["mode"] == "secagg"
         assert (
-            server.made["group_floor"]
+            server.created["group_floor"]
             == "test floor: groups of 3 devices or more, sums of 2 or more"
         )
         token = server.token(DEVICES)

@@ -1,6 +1,4 @@
-"""A certificate authority for tests: server and device certificates with any fault that a test
-needs.
-"""
+"""A certificate authority that issues certificates with any fault that a test needs."""
 
 import datetime
 from dataclasses import dataclass, field
@@ -25,7 +23,7 @@ def pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 @dataclass
 class TestAuthority:
-    """One root key; `issue` signs what it is asked to."""
+    """One root key. `issue` signs whatever it gets."""
 
     __test__ = False
     name: str = "Test authority"
@@ -78,7 +76,7 @@ class TestAuthority:
         start: datetime.timedelta = -DAY,
         end: datetime.timedelta = 7 * DAY,
     ) -> str:
-        """A certificate valid from now + `start` to now + `end`, as PEM."""
+        """Issue a certificate, as PEM, valid from now + `start` to now + `end`."""
         return (
             x509.CertificateBuilder(
                 self.certificate.subject,
@@ -108,7 +106,7 @@ class TestAuthority:
         )  # type: ignore[arg-type]
 
     def issue_server(self, host: str = "localhost", **options: object) -> tuple[str, bytes]:
-        """Certificate and key of a server, both PEM."""
+        """Issue a server's certificate. Returns it and its key, both as PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self.issue(
             key.public_key(), [x509.DNSName(host)], usage=ExtendedKeyUsageOID.SERVER_AUTH, **options

@@ -1,5 +1,6 @@
-"""The real aggregator over real TLS on loopback, in a thread of the test, with a clock that the
-test moves; and enrolled devices.
+"""Runs the real aggregator over TLS on loopback, in a thread of the test and by the test's clock.
+
+Devices enrol with the agent's own identity file and client.
 """
 
 import asyncio
@@ -34,17 +35,15 @@ OPERATOR = Operator(
 
 
 def make_home(folder: Path, now: int, **options) -> tuple[ServerHome, ServerSettings]:
-    """What `aegis-server init --mode local` makes (or another `mode`).
+    """Create a server as `aegis-server init --mode local` does.
 
-    `options`: settings by name.
+    `options`: another `mode`, and settings by name.
     """
     home = ServerHome(folder)
     task = default_task(options.pop("mode", Mode.LOCAL))
     settings = override(
         ServerSettings(OPERATOR, task),
-        port=0,
-        operator_port=0,
-        **{"epsilon_milli": 1000, **options},
+        **{"port": 0, "operator_port": 0, "epsilon_milli": 1000, **options},
     )
     create_home(home, settings, now)
     store = Store(home.database_url)
@@ -62,8 +61,9 @@ def make_home(folder: Path, now: int, **options) -> tuple[ServerHome, ServerSett
 
 
 class LiveServer:
-    """`with LiveServer(tmp_path, target=3) as server:`; the same folder again continues where the
-    last one ended.
+    """`with LiveServer(tmp_path, target=3) as server:`.
+
+    With the same folder again, the server continues where it ended.
     """
 
     def __init__(self, folder, *, clock=None, rates=None, **options):
@@ -89,6 +89,8 @@ class LiveServer:
         self._thread.start()
         assert self._ready.wait(TIMEOUT_S)
         if self._failure is not None:
+            self._thread.join(TIMEOUT_S)
+            self.authority.close()
             raise self._failure
         return self
 
@@ -134,40 +136,38 @@ class LiveServer:
         return self.authority.add_token(uses, ttl_s)
 
     def client(self, identity=None):
-        made = AggregatorClient(self.url, self.home.ca_pem, self.signing_key, identity)
-        self._clients.append(made)
-        return made
+        client = AggregatorClient(self.url, self.home.ca_pem, self.signing_key, identity)
+        self._clients.append(client)
+        return client
 
     def enrol(self, token=None):
         return Enrolled(self, token or self.token())
 
     def store(self):
-        """Another process's view of the database; close it."""
+        """Open the database as another process would. The caller closes it."""
         return Store(self.home.database_url)
 
     @property
     def view(self):
-        """The same, opened once and closed at the end."""
+        """The same, opened once and closed together with the server."""
         self._view = self._view or self.store()
         return self._view
 
     def wait_for_model(self, version):
-        """The offer that tells devices of this model, and of the round that is opened on it a
-        moment later.
-        """
+        """Wait until devices are offered this model together with a round. Returns the offer."""
         device = self.enrol()
 
-        def offered():
+        def current_offer():
             offer = device.client.offer()
             return offer if offer.model_version >= version and offer.round is not None else None
 
-        offer = until(offered, what=f"model {version}")
+        offer = until(current_offer, what=f"model {version}")
         device.client.close()
         return offer
 
 
 class Enrolled:
-    """A device with its real identity file and client."""
+    """An enrolled device with the agent's own identity file and client."""
 
     def __init__(self, server, token):
         self.server = server
@@ -178,14 +178,18 @@ class Enrolled:
         client = server.client()
         self.registration = client.register(token, self.file.csr_pem())
         client.close()
-        made = self.registration
+        answer = self.registration
         self.file.set_certificate(
-            made.device_id, made.certificate_pem, made.ca_pem, made.erase_secret, made.signing_key
+            answer.device_id,
+            answer.certificate_pem,
+            answer.ca_pem,
+            answer.erase_secret,
+            answer.signing_key,
         )
-        self.device_id = made.device_id
+        self.device_id = answer.device_id
         self.client = server.client(self.file.load())
 
     def update(self, value=0.01, config=None):
-        """A sealed update for the round on offer."""
+        """A noised update for the round on offer; every coordinate of it was `value`."""
         config = config or self.client.offer().round
         return seal_local(np.full(config.d, value), config, os.urandom(8).hex())

@@ -1,5 +1,6 @@
-"""The aggregator as its operator runs it: `aegis-server` in processes of its own, which can be
-killed; devices enrol as with LiveServer.
+"""Runs the aggregator as its operator does: `aegis-server` in processes that a test can kill.
+
+Devices enrol as with LiveServer.
 """
 
 import json
@@ -20,9 +21,7 @@ COMMAND = (sys.executable, "-m", "server_stub.cli.main")
 
 
 class ServerProcess:
-    """`with ServerProcess(folder, "--group-floor", "3") as server:`; `init_options` go to
-    `init`.
-    """
+    """`with ServerProcess(folder, "--group-floor", "3") as server:`: options of `init`."""
 
     def __init__(self, folder, *init_options):
         self.folder = folder
@@ -30,7 +29,7 @@ class ServerProcess:
         self._environ = {**os.environ, "AEGIS_SERVER_HOME": str(self.home.folder)}
         self._clients = []
         self._view = None
-        self.made = self.command("init", "--port", "0", "--operator-port", "0", *init_options)
+        self.created = self.command("init", "--port", "0", "--operator-port", "0", *init_options)
 
     def __enter__(self):
         self.start()
@@ -73,7 +72,7 @@ class ServerProcess:
         self.signing_key = public_hex(self.home.signing_key())
 
     def kill(self):
-        """As a power cut: nothing is said, nothing is written any more."""
+        """End at once, as in a power cut: without another message or write."""
         self.process.kill()
         self.process.wait(TIMEOUT_S)
         self.process.stdout.close()
@@ -82,16 +81,16 @@ class ServerProcess:
         return self.command("token", "create", "--uses", str(uses))["token"]
 
     def client(self, identity=None):
-        made = AggregatorClient(self.url, self.home.ca_pem, self.signing_key, identity)
-        self._clients.append(made)
-        return made
+        client = AggregatorClient(self.url, self.home.ca_pem, self.signing_key, identity)
+        self._clients.append(client)
+        return client
 
     def enrol(self, token=None):
         return Enrolled(self, token or self.token())
 
     @property
     def view(self):
-        """Another process's view of the database."""
+        """The database, as another process sees it."""
         self._view = self._view or Store(self.home.database_url)
         return self._view
 
