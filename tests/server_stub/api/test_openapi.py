@@ -1,7 +1,7 @@
-"""The served OpenAPI document is what the server does: schemathesis tries every operation, without
-a certificate, with one, and signed.
+"""The OpenAPI document describes what the server does.
 
-Nothing of it is a server error, and nothing of it makes a database grow.
+Schemathesis tries every operation without a certificate, with one, and signed. No response is a
+server error, and no request adds a row to a database.
 """
 
 import json
@@ -46,7 +46,7 @@ def schema_document(server):
 
 @pytest.fixture(scope="module")
 def sessions(server):
-    """Without and with a certificate, over the pinned authority."""
+    """Sessions without a certificate, with one, and with one and signatures."""
     import requests
     from requests.adapters import HTTPAdapter
 
@@ -59,61 +59,59 @@ def sessions(server):
             super().init_poolmanager(*values, ssl_context=self._context, **options)
 
     ca_file = str(server.home.ca_file)
-    made, device = [], server.enrol().file.load()
+    opened, device = [], server.enrol().file.load()
     for identity, signs in ((None, False), (device, False), (device, True)):
         session = requests.Session()
-        session.auth = Signed(server, device, made[0]) if signs else None
+        session.auth = Signed(server, device, opened[0]) if signs else None
         session.trust_env, session.verify = False, ca_file
         session.mount("https://", Pinned(client_context(server.home.ca_pem, identity)))
-        made.append(session)
-    yield made
-    for session in made:
+        opened.append(session)
+    yield opened
+    for session in opened:
         session.close()
 
 
 class Signed:
-    """Signs what changes something, as a device does."""
+    """Signs the requests that change something, as a device does."""
 
     def __init__(self, server, identity, session):
         self._server, self._identity, self._session = server, identity, session
 
-    def __call__(self, asked):
-        body = asked.body.encode() if isinstance(asked.body, str) else asked.body
-        if asked.method in ("POST", "PUT", "PATCH") and isinstance(body, bytes) and body:
-            identity, place, kind = (
-                self._identity,
-                urlsplit(asked.url).netloc,
-                asked.headers.get("Content-Type", ""),
-            )
+    def __call__(self, request):
+        body = request.body.encode() if isinstance(request.body, str) else request.body
+        if request.method in ("POST", "PUT", "PATCH") and isinstance(body, bytes) and body:
+            identity, host = self._identity, urlsplit(request.url).netloc
+            media_type = request.headers.get("Content-Type", "")
             challenge = self._session.post(
                 f"{self._server.url}/api/v1/challenge", json={"device_id": identity.device_id}
             )
             nonce = challenge.json()["nonce"]
-            who = {
-                "device_id": identity.device_id,
-                "nonce": nonce,
-                "created": 1,
-                "sign": identity.signer.sign,
-            }
-            asked.headers.update(
-                sign_request(asked.method, place, asked.path_url, kind, body, **who)
+            headers = sign_request(
+                request.method,
+                host,
+                request.path_url,
+                media_type,
+                body,
+                device_id=identity.device_id,
+                nonce=nonce,
+                created=1,
+                sign=identity.signer.sign,
             )
-        return asked
+            request.headers.update(headers)
+        return request
 
 
 def rows(server):
-    """Rows by table."""
-    counted = {}
+    """The number of rows in each table."""
+    counts = {}
     for path in (server.home.folder / "aggregator.sqlite3", server.home.authority / "ca.sqlite3"):
         database = sqlite3.connect(path)
         for (name,) in database.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table'"
         ).fetchall():
-            counted[path.name, name] = database.execute(f"SELECT count(*) FROM {name}").fetchone()[
-                0
-            ]
+            (counts[path.name, name],) = database.execute(f"SELECT count(*) FROM {name}").fetchone()
         database.close()
-    return counted
+    return counts
 
 
 def test_every_operation_answers_as_documented(server, schema_document, sessions):

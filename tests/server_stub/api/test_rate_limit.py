@@ -6,7 +6,7 @@ from server_stub.config.limits import Rate
 from server_stub.errors import BusyError
 
 
-def test_a_burst_then_a_trickle():
+def test_a_bucket_allows_a_burst_and_then_its_rate():
     buckets, rate = Buckets(), Rate(3, 0.5)
     for _ in range(3):
         buckets.take("address", "a", rate, 0.0)
@@ -19,7 +19,7 @@ def test_a_burst_then_a_trickle():
         buckets.require("address", "a", rate, 2.1)
 
 
-def test_what_is_remembered_is_bounded(monkeypatch):
+def test_the_number_of_buckets_is_bounded(monkeypatch):
     monkeypatch.setattr(rate_limit, "MAX_BUCKETS", 10)
     buckets = Buckets()
     for number in range(1000):

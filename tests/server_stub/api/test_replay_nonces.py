@@ -20,7 +20,7 @@ def nonces(clock):
 
 
 def refusal(nonces, nonce, device=DEVICE):
-    """The code with which it is refused; "" when it is taken."""
+    """The code of the refusal; "" if the nonce was spent."""
     try:
         nonces.spend(nonce, device)
     except PeerError as error:
@@ -28,7 +28,7 @@ def refusal(nonces, nonce, device=DEVICE):
     return ""
 
 
-def test_a_nonce_is_good_once_for_its_device_and_its_time(nonces, clock):
+def test_a_nonce_is_valid_once_for_its_device_and_its_time(nonces, clock):
     nonce, late = nonces.make(DEVICE), nonces.make(DEVICE)
     assert nonce != late
     assert refusal(nonces, nonce) == ""
@@ -49,12 +49,12 @@ def test_a_nonce_is_good_once_for_its_device_and_its_time(nonces, clock):
         (lambda _: "....", DEVICE),
     ],
 )
-def test_any_other_is_not(nonces, change, device):
+def test_any_other_nonce_is_refused(nonces, change, device):
     assert refusal(nonces, change(nonces.make(DEVICE)), device) == "NONCE_EXPIRED"
 
 
 def test_a_nonce_has_one_spelling(nonces):
-    """Else the same nonce could be spent twice."""
+    """With a second spelling, one nonce could be spent twice."""
     nonce = nonces.make(DEVICE)
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_="
     assert [letter for letter in alphabet if not refusal(nonces, nonce[:-1] + letter)] == [
@@ -63,9 +63,7 @@ def test_a_nonce_has_one_spelling(nonces):
 
 
 def test_no_nonce_outlives_the_process_that_made_it(nonces, clock):
-    """What was spent is kept in memory alone; a captured request must not become good again by a
-    restart.
-    """
+    """A restart forgets what was spent; a captured request must stay useless."""
     spent, unspent = nonces.make(DEVICE), nonces.make(DEVICE)
     nonces.spend(spent, DEVICE)
     restarted = Nonces(clock)
@@ -77,9 +75,10 @@ def test_no_nonce_outlives_the_process_that_made_it(nonces, clock):
         st.one_of(st.integers(0, 200), st.integers(-(10**6), 10**6).map(str)), max_size=40
     )
 )
-def test_at_no_time_is_a_nonce_taken_twice(steps):
-    """A number lets time pass, a text sets the machine's clock; at each step a new nonce is spent
-    and all earlier ones are tried again.
+def test_a_nonce_is_never_spent_twice(steps):
+    """Time passes by each number; each text sets the machine's clock.
+
+    At each step a new nonce is spent, and all earlier ones are tried again.
     """
     clock = FakeClock()
     nonces, earlier = Nonces(clock), []
@@ -93,7 +92,7 @@ def test_at_no_time_is_a_nonce_taken_twice(steps):
         assert refusal(nonces, earlier[-1]) == ""
 
 
-def test_what_was_spent_is_forgotten_when_it_has_expired(nonces, clock):
+def test_spent_nonces_are_forgotten_once_they_have_expired(nonces, clock):
     for _ in range(10):
         for _ in range(100):
             nonces.spend(nonces.make(DEVICE), DEVICE)

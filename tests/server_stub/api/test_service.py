@@ -3,6 +3,7 @@
 import hashlib
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from agent.models.verify import Floor, verify_model
 from agent.protocol.envelope import decode, encode
 from agent.transport.client import AggregatorClient
 from agent.transport.responses import RetryLater
+from server_stub.aggregation.mean import mean_update
 from server_stub.config.limits import Rate, Rates
 from tests.fakes.clock import FakeClock
 from tests.fakes.live_server import LiveServer
@@ -32,7 +34,7 @@ def use_up(call):
         call()
 
 
-def test_enrol_offer_update_average_publish(live):
+def test_two_updates_make_the_next_model(live):
     one, two = live.enrol(), live.enrol()
     offer = one.client.offer()
     assert (offer.status, offer.model_version, offer.contributed, offer.round.round_id) == (
@@ -68,13 +70,11 @@ def test_enrol_offer_update_average_publish(live):
     assert published.version == 2
 
 
-def test_the_published_model_is_the_old_one_plus_the_mean(live):
+def test_the_next_model_is_the_previous_one_plus_the_mean(live):
     one, two = live.enrol(), live.enrol()
     config = one.client.offer().round
     start = load(one.client.model().model)["weights"]
     bodies = [one.update(0.02), two.update(-0.01)]
-    from server_stub.aggregation.mean import mean_update
-
     expected, count = mean_update(bodies, config)
     for device, body in zip((one, two), bodies, strict=True):
         device.client.send_update(body)
@@ -95,7 +95,7 @@ def test_p10_a_repeated_update_gets_the_first_receipt_and_counts_once(live):
     assert device.client.stats()["round"]["updates"] == 1
 
 
-def test_an_update_for_a_round_that_has_closed_is_refused_and_its_repetition_is_not(live):
+def test_a_closed_round_refuses_new_updates_and_repeats_old_receipts(live):
     one, two, late = live.enrol(), live.enrol(), live.enrol()
     config = one.client.offer().round
     first, body = one.update(), late.update(config=config)
@@ -106,9 +106,9 @@ def test_an_update_for_a_round_that_has_closed_is_refused_and_its_repetition_is_
     assert one.client.send_update(first) == receipt
 
 
-def test_what_is_not_an_update_of_the_round_is_refused_before_anything_is_stored(live):
+def test_an_update_that_does_not_fit_the_round_is_refused_and_not_stored(live):
     device = live.enrol()
-    good = decode(device.update())
+    valid = decode(device.update())
     for change in (
         {"task_id": "x"},
         {"config_digest": "00" * 32},
@@ -118,31 +118,26 @@ def test_what_is_not_an_update_of_the_round_is_refused_before_anything_is_stored
         {"attempt": "Z"},
     ):
         assert (
-            refused(device.client.send_update, encode({**good.header, **change}, good.payload))
+            refused(device.client.send_update, encode({**valid.header, **change}, valid.payload))
             == "WRONG_SHAPE"
         )
     assert (
-        refused(device.client.send_update, encode(good.header, good.payload + b"\0\0\0"))
+        refused(device.client.send_update, encode(valid.header, valid.payload + b"\0\0\0"))
         == "WRONG_SHAPE"
     )
     assert (
-        refused(device.client.send_update, encode({**good.header, "more": 1}, good.payload))
+        refused(device.client.send_update, encode({**valid.header, "more": 1}, valid.payload))
         == "BAD_ENVELOPE"
     )
     assert refused(device.client.send_update, b"AEG1" + b"\xff" * 40) == "BAD_ENVELOPE"
-    far = (
-        encode(good.header, b"\xff\x7f" * (len(good.payload) // 2))
-        if good.header["bits"] == 16
-        else None
-    )
-    if far is not None:
-        assert (
-            refused(device.client.send_update, far) == "MESSAGE_REFUSED"
-        )  # SUM_OUT_OF_RANGE, which no honest device meets
+    assert valid.header["bits"] == 16
+    too_large = encode(valid.header, b"\xff\x7f" * (len(valid.payload) // 2))
+    # The server's SUM_OUT_OF_RANGE, which no honest device meets.
+    assert refused(device.client.send_update, too_large) == "MESSAGE_REFUSED"
     assert device.client.stats()["round"]["updates"] == 0
 
 
-def test_a_round_closes_at_its_deadline_with_what_is_there(tmp_path):
+def test_a_round_closes_at_its_deadline_with_the_updates_it_has(tmp_path):
     with LiveServer(
         tmp_path, target=10, seconds=60, epsilon_milli=8000, lifetime_epsilon_milli=8000
     ) as server:
@@ -153,7 +148,7 @@ def test_a_round_closes_at_its_deadline_with_what_is_there(tmp_path):
         server.clock.advance(61)
         store = server.store()
         until(lambda: store.rounds.newest().round_id >= 3, what="the third round")
-        assert [(held.state, held.updates) for held in store.rounds.all()[:2]] == [
+        assert [(one.state, one.updates) for one in store.rounds.all()[:2]] == [
             ("done", 1),
             ("abandoned", 0),
         ]
@@ -161,17 +156,17 @@ def test_a_round_closes_at_its_deadline_with_what_is_there(tmp_path):
         store.close()
 
 
-def test_one_token_fifty_devices_one_wins(live):
+def test_fifty_devices_with_one_token_enrol_one_device(live):
     token, codes = live.token(), []
 
-    def try_it():
+    def enrol():
         try:
             live.enrol(token)
             codes.append("enrolled")
         except AegisError as error:
             codes.append(error.code)
 
-    threads = [threading.Thread(target=try_it) for _ in range(50)]
+    threads = [threading.Thread(target=enrol) for _ in range(50)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -183,7 +178,7 @@ def test_one_token_fifty_devices_one_wins(live):
     assert codes.count("enrolled") == 1
 
 
-def test_tokens(live):
+def test_a_token_enrols_its_device_again_and_no_other(live):
     device = live.enrol(token := live.token(ttl_s=60))
     again = live.client().register(token, device.file.csr_pem())
     assert again == device.registration
@@ -195,7 +190,7 @@ def test_tokens(live):
     assert refused(live.client().register, live.token(), "no request") == "BAD_CSR"
 
 
-def test_a_revoked_device_is_cut_off_at_once_and_the_others_go_on(live):
+def test_a_revoked_device_is_refused_at_once_and_the_others_go_on(live):
     one, two = live.enrol(), live.enrol()
     body = one.update()
     one.client.send_update(body)
@@ -213,21 +208,19 @@ def test_a_revoked_device_is_cut_off_at_once_and_the_others_go_on(live):
     assert two.client.offer().status == "open"
 
 
-def test_erase_by_certificate_and_by_secret_leave_nothing(live):
+def test_erasing_by_certificate_or_by_secret_leaves_nothing(live):
     one, two = live.enrol(), live.enrol()
     assert one.client.device()["device_id"] == one.device_id
     one.client.send_update(one.update())
-    assert [held["round_id"] for held in one.client.device()["updates"]] == [1]
+    assert [update["round_id"] for update in one.client.device()["updates"]] == [1]
     one.client.erase()
     assert refused(one.client.offer) == "REJECTED_IDENTITY"
     assert two.client.stats()["round"]["updates"] == 0
-    plain = live.client()
-    assert refused(plain.erase_by_secret, two.device_id, "00" * 16) == "REJECTED_IDENTITY"
+    anonymous = live.client()
+    assert refused(anonymous.erase_by_secret, two.device_id, "00" * 16) == "REJECTED_IDENTITY"
     assert two.client.offer().status == "open"
-    plain.erase_by_secret(two.device_id, two.registration.erase_secret)
-    plain.erase_by_secret(
-        two.device_id, two.registration.erase_secret
-    )  # asked again, as after a lost answer
+    for _ in range(2):  # The second time as after a lost answer.
+        anonymous.erase_by_secret(two.device_id, two.registration.erase_secret)
     assert refused(two.client.offer) == "REJECTED_IDENTITY"
     for file in (live.home.folder / "aggregator.sqlite3", live.home.authority / "ca.sqlite3"):
         content = b"".join(path.read_bytes() for path in file.parent.glob(f"{file.name}*"))
@@ -236,7 +229,7 @@ def test_erase_by_certificate_and_by_secret_leave_nothing(live):
             assert secret not in content
 
 
-def test_renewal_keeps_the_device_and_lets_a_round_be_finished_with_the_old_key(live):
+def test_a_renewal_keeps_the_device_and_its_old_key_still_sends(live):
     device = live.enrol()
     body = device.update()
     csr = device.file.renewal_csr_pem()
@@ -246,20 +239,18 @@ def test_renewal_keeps_the_device_and_lets_a_round_be_finished_with_the_old_key(
     device.file.set_renewed(certificate, live.home.ca_pem)
     renewed = live.client(device.file.load())
     assert renewed.offer().contributed
-    held = renewed.device()
-    assert len(held["certificates"]) == len(held["authority"]["certificates"]) == 2
-    assert {one["sha256"] for one in held["certificates"]} == {
-        one["sha256"] for one in held["authority"]["certificates"]
+    record = renewed.device()
+    assert len(record["certificates"]) == len(record["authority"]["certificates"]) == 2
+    assert {one["sha256"] for one in record["certificates"]} == {
+        one["sha256"] for one in record["authority"]["certificates"]
     }
-    assert held["authority"]["certificates"][1]["pem"] == certificate
+    assert record["authority"]["certificates"][1]["pem"] == certificate
 
 
-def test_an_expired_certificate_is_renewed_without_it_for_ninety_days(live):
+def test_an_expired_certificate_can_be_renewed_for_ninety_days(live):
     device, other = live.enrol(), live.enrol()
     live.clock.advance(30 * 86400)
     assert refused(device.client.offer) == "CERTIFICATE_EXPIRED"
-    from dataclasses import replace
-
     asleep = live.client(replace(device.file.load(), not_after=0))
     device.file.set_renewed(asleep.renew(device.file.renewal_csr_pem()), live.home.ca_pem)
     live.clock.advance(91 * 86400)
@@ -267,7 +258,7 @@ def test_an_expired_certificate_is_renewed_without_it_for_ninety_days(live):
     assert refused(asleep.renew, other.file.renewal_csr_pem()) == "CERTIFICATE_EXPIRED"
 
 
-def test_a_device_whose_slow_clock_thinks_that_its_expired_certificate_is_good_renews_it(tmp_path):
+def test_a_device_with_a_slow_clock_renews_its_expired_certificate(tmp_path):
     now = int(time.time())
     with LiveServer(tmp_path, clock=FakeClock(now - 8 * 86400)) as server:
         device = server.enrol()
@@ -287,7 +278,7 @@ def test_a_device_whose_slow_clock_thinks_that_its_expired_certificate_is_good_r
         assert server.client(device.file.load()).device()["device_id"] == device.device_id
 
 
-def test_too_many_requests_are_told_when_to_come_back(tmp_path):
+def test_too_many_requests_get_the_time_to_wait(tmp_path):
     rates = Rates(certificate=Rate(5, 0.5), failure=Rate(3, 0.01))
     with LiveServer(tmp_path, rates=rates) as server:
         device = server.enrol()
