@@ -124,7 +124,7 @@ def _start(home: Path) -> "subprocess.Popen[bytes]":
     assert child.stdout is not None  # noqa: S101  (it is a pipe)
     if child.stdout.readline().decode().strip() != READY_LINE:
         child.kill()
-        child.wait()
+        _end(child)
         raise OperatorActionError(
             "CA_START",
             "The enrolment authority did not start.",

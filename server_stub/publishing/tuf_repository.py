@@ -111,7 +111,7 @@ def publish(folder: Path, content: bytes, facts: dict[str, int | str], now: date
     models.targets[MODEL_TARGET] = _add_target(folder, MODEL_TARGET, content, facts)
     models.version += 1
     models.expires = _after(now, MODELS_DAYS)
-    _write_online(folder, _load_key(folder / "keys" / "online.pem"), models, now)
+    _write_online(folder, load_key(folder / "keys" / "online.pem"), models, now)
     _delete_old_models(folder)
 
 
@@ -132,7 +132,7 @@ def refresh(folder: Path, now: datetime) -> bool:
     models = _current_models(folder)
     models.version += 1
     models.expires = _after(now, MODELS_DAYS)
-    _write_online(folder, _load_key(folder / "keys" / "online.pem"), models, now)
+    _write_online(folder, load_key(folder / "keys" / "online.pem"), models, now)
     return True
 
 
@@ -161,7 +161,7 @@ def renew(
         _offline_keys(offline or folder / "keys" / "offline", name, root)
         for name in ("root", "targets")
     )
-    online = _load_key(folder / "keys" / "online.pem")
+    online = load_key(folder / "keys" / "online.pem")
     if replace_online_key:
         fresh = _new_key(folder / "keys" / "online.pem")
         for role in ("snapshot", "timestamp"):
@@ -224,6 +224,14 @@ def target_file(folder: Path, path: str) -> Path | None:
     return _within(folder / "targets", path)
 
 
+def load_key(path: Path) -> CryptoSigner:
+    """Read a key that signs. Raises OSError, ValueError, and TypeError for another kind of key."""
+    key = serialization.load_pem_private_key(path.read_bytes(), None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise TypeError(f"{path.name}: expected an Ed25519 key")
+    return CryptoSigner(key)
+
+
 def _write_online(folder: Path, online: CryptoSigner, models: Targets, now: datetime) -> None:
     """Write models, snapshot and timestamp, in this order: each names the version before it."""
     metadata = folder / "metadata"
@@ -259,7 +267,7 @@ def _offline_keys(folder: Path, role: str, root: Root) -> list[CryptoSigner]:
 
     Raises FileNotFoundError if fewer are there than must sign.
     """
-    keys = [_load_key(path) for path in sorted(folder.glob(f"{role}-*.pem"))]
+    keys = [load_key(path) for path in sorted(folder.glob(f"{role}-*.pem"))]
     valid = [key for key in keys if key.public_key.keyid in root.roles[role].keyids]
     if len(valid) < root.roles[role].threshold:
         raise FileNotFoundError(
@@ -317,13 +325,6 @@ def _new_key(path: Path) -> CryptoSigner:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     atomic_file.write(path, encoded)
-    return CryptoSigner(key)
-
-
-def _load_key(path: Path) -> CryptoSigner:
-    key = serialization.load_pem_private_key(path.read_bytes(), None)
-    if not isinstance(key, Ed25519PrivateKey):
-        raise TypeError(f"{path.name}: expected an Ed25519 key")
     return CryptoSigner(key)
 
 

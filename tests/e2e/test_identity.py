@@ -185,7 +185,7 @@ def signed_as_of(folder, days):
     """A timestamp that the online key signed so many days from now, for the snapshot that is
     current.
     """
-    signer = tuf_repository._load_key(folder / "keys" / "online.pem")
+    signer = tuf_repository.load_key(folder / "keys" / "online.pem")
     held = Metadata[Timestamp].from_file(str(folder / "metadata" / "timestamp.json"))
     held.signed.expires = (
         datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)

@@ -130,7 +130,7 @@ def resigned(world, name, change, keys=("keys/online.pem",)):
     change(metadata.signed)
     metadata.signatures.clear()
     for key in keys:
-        metadata.sign(tuf_repository._load_key(world.folder / key), append=True)
+        metadata.sign(tuf_repository.load_key(world.folder / key), append=True)
     return metadata.to_bytes()
 
 
@@ -289,7 +289,7 @@ def test_p8_a_new_root_needs_the_threshold_of_the_old_one(world):
     kept = [
         n
         for n in (1, 2, 3)
-        if tuf_repository._load_key(world.folder / f"keys/offline/root-{n}.pem").public_key.keyid
+        if tuf_repository.load_key(world.folder / f"keys/offline/root-{n}.pem").public_key.keyid
         != order[0]
     ]
     world.altered = {"metadata/2.root.json": new_root(world, kept)}

@@ -10,13 +10,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from agent.errors import PeerError
+from agent.errors import OperatorActionError, PeerError
 from agent.identity.identity import SoftwareSigner
 from agent.protocol import log_tree
 from agent.protocol.canonical import canonical
 from agent.protocol.http_signature import sign_request
 from agent.protocol.issuance import LIST_SIGNING_CONTEXT
-from server_stub.ca.authority import Authority, SignedRequest, create
+from server_stub.ca.authority import RENEWABLE_S, Authority, SignedRequest, create
 from server_stub.ca.certificates import DEVICE_S
 from tests.fakes.clock import FakeClock
 
@@ -29,9 +29,9 @@ def clock():
 @pytest.fixture
 def authority(tmp_path, clock):
     create(tmp_path / "ca", "Test authority", clock.now())
-    made = Authority(tmp_path / "ca", clock)
-    yield made
-    made.close()
+    opened = Authority(tmp_path / "ca", clock)
+    yield opened
+    opened.close()
 
 
 def csr(key):
@@ -69,7 +69,7 @@ def renewal(device_id, key, body):
     return SignedRequest("POST", "h:1", "/api/v1/certificate", lower, body)
 
 
-def ask_renewal(device_id, key, next_key):
+def signed_renewal(device_id, key, next_key):
     return renewal(device_id, key, json.dumps({"csr_pem": csr(next_key)}).encode())
 
 
@@ -93,13 +93,41 @@ def test_a_device_certificate_is_for_client_authentication_seven_days_and_one_ur
     assert not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
 
 
-def test_a_site_token_enrols_so_many_and_no_more(authority):
+def test_a_token_enrols_as_many_devices_as_it_allows(authority):
     token = authority.add_token(3, 900)
     assert len({enrol(authority, token)[0].device_id for _ in range(3)}) == 3
     assert code(enrol, authority, token) == "TOKEN_USED"
 
 
-def test_a_token_is_not_kept_in_clear(authority, tmp_path):
+def test_the_same_token_and_key_get_the_same_certificate(authority):
+    token, key = authority.add_token(2, 900), new_key()
+    first = authority.enrol(token, csr(key))
+    assert authority.enrol(token, csr(key)) == first
+    assert authority.log_head()["size"] == 1
+    other = authority.add_token(1, 900)
+    assert code(authority.enrol, other, csr(key)) == "TOKEN_USED"
+
+
+def test_a_token_is_valid_until_it_expires(authority, clock):
+    token = authority.add_token(2, 900)
+    clock.advance(899)
+    issued, key = enrol(authority, token)
+    clock.advance(1)
+    assert code(enrol, authority, token) == "TOKEN_EXPIRED"
+    assert authority.enrol(token, csr(key)) == issued
+    assert code(enrol, authority, "unknown") == "TOKEN_UNKNOWN"
+
+
+def test_an_expired_token_is_deleted_once_no_device_depends_on_it(authority, clock):
+    used, unused = authority.add_token(1, 900), authority.add_token(1, 900)
+    issued, key = enrol(authority, used)
+    clock.advance(900 + RENEWABLE_S + 1)
+    authority.add_token(1, 900)
+    assert code(enrol, authority, unused) == "TOKEN_UNKNOWN"
+    assert authority.enrol(used, csr(key)) == issued
+
+
+def test_only_a_tokens_hash_is_stored(authority, tmp_path):
     token = authority.add_token(1, 900)
     enrol(authority, token)
     for path in (tmp_path / "ca").iterdir():
@@ -115,11 +143,11 @@ def test_a_token_is_not_kept_in_clear(authority, tmp_path):
         "a" * 9000,
     ],
 )
-def test_a_request_that_is_none(authority, text):
+def test_a_malformed_certificate_request_is_refused(authority, text):
     assert code(authority.enrol, authority.add_token(1, 900), text) == "BAD_CSR"
 
 
-def test_a_request_for_another_kind_of_key(authority):
+def test_a_request_for_another_kind_of_key_is_refused_and_costs_no_token_use(authority):
     token = authority.add_token(1, 900)
     assert code(authority.enrol, token, csr(ec.generate_private_key(ec.SECP384R1()))) == "BAD_CSR"
     assert code(authority.enrol, token, csr(rsa.generate_private_key(65537, 2048))) == "BAD_CSR"
@@ -129,19 +157,19 @@ def test_a_request_for_another_kind_of_key(authority):
 def test_renewal_needs_the_devices_own_signature(authority):
     issued, key = enrol(authority)
     other, other_key = enrol(authority)
-    request = ask_renewal(issued.device_id, key, next_key := new_key())
+    request = signed_renewal(issued.device_id, key, next_key := new_key())
     renewed = authority.renew(request)
     assert authority.renew(request) == renewed
     assert renewed.device_id == issued.device_id
     assert (
-        code(authority.renew, ask_renewal(issued.device_id, other_key, new_key()))
+        code(authority.renew, signed_renewal(issued.device_id, other_key, new_key()))
         == "BAD_REQUEST_SIGNATURE"
     )
     assert (
-        code(authority.renew, ask_renewal("urn:uuid:none", key, new_key()))
+        code(authority.renew, signed_renewal("urn:uuid:none", key, new_key()))
         == "BAD_REQUEST_SIGNATURE"
     )
-    assert code(authority.renew, ask_renewal(other.device_id, other_key, next_key)) == "BAD_CSR"
+    assert code(authority.renew, signed_renewal(other.device_id, other_key, next_key)) == "BAD_CSR"
     assert code(authority.renew, renewal(issued.device_id, key, b'{"csr_pem": 1}')) == "BAD_CSR"
     altered = SignedRequest(
         request.method, request.authority, request.path, request.headers, request.body + b" "
@@ -149,21 +177,42 @@ def test_renewal_needs_the_devices_own_signature(authority):
     assert code(authority.renew, altered) == "BAD_REQUEST_SIGNATURE"
 
 
-def test_the_key_before_the_last_may_renew_because_the_last_may_have_been_lost_but_not_older_ones(
-    authority,
-):
+def test_the_newest_two_keys_may_renew(authority):
+    """The device may never have received the certificate of the newest one."""
     issued, first = enrol(authority)
     second, third = new_key(), new_key()
-    authority.renew(ask_renewal(issued.device_id, first, second))
-    authority.renew(ask_renewal(issued.device_id, first, third))
+    authority.renew(signed_renewal(issued.device_id, first, second))
+    authority.renew(signed_renewal(issued.device_id, first, third))
     assert (
-        code(authority.renew, ask_renewal(issued.device_id, first, new_key()))
+        code(authority.renew, signed_renewal(issued.device_id, first, new_key()))
         == "BAD_REQUEST_SIGNATURE"
     )
-    authority.renew(ask_renewal(issued.device_id, third, new_key()))
+    authority.renew(signed_renewal(issued.device_id, third, new_key()))
 
 
-def test_revocation_is_in_the_signed_list_until_the_certificate_has_expired(authority, clock):
+def test_an_expired_certificate_may_be_renewed_for_ninety_days(authority, clock):
+    issued, key = enrol(authority)
+    clock.advance(DEVICE_S + RENEWABLE_S)
+    next_key = new_key()
+    authority.renew(signed_renewal(issued.device_id, key, next_key))
+    clock.advance(DEVICE_S + RENEWABLE_S + 1)
+    late = signed_renewal(issued.device_id, next_key, new_key())
+    assert code(authority.renew, late) == "CERTIFICATE_EXPIRED"
+
+
+def test_a_record_lists_a_devices_certificates(authority):
+    issued, key = enrol(authority)
+    renewed = authority.renew(signed_renewal(issued.device_id, key, new_key()))
+    record = authority.device_record(issued.device_id)
+    assert [one["pem"] for one in record["certificates"]] == [
+        issued.certificate_pem,
+        renewed.certificate_pem,
+    ]
+    assert record["ended_at"] is None
+    assert authority.device_record("urn:uuid:none") == {}
+
+
+def test_a_revoked_certificate_is_in_the_list_until_it_has_expired(authority, clock):
     issued, key = enrol(authority)
     serial = x509.load_pem_x509_certificate(issued.certificate_pem.encode()).serial_number
     assert authority.revoke(issued.device_id)
@@ -174,12 +223,12 @@ def test_revocation_is_in_the_signed_list_until_the_certificate_has_expired(auth
         x509.load_pem_x509_certificate(authority.ca_pem.encode()).public_key()
     )
     assert [one.serial_number for one in listed] == [serial]
-    assert code(authority.renew, ask_renewal(issued.device_id, key, new_key())) == "REVOKED"
+    assert code(authority.renew, signed_renewal(issued.device_id, key, new_key())) == "REVOKED"
     clock.advance(DEVICE_S + 1)
     assert not list(x509.load_pem_x509_crl(authority.revocations().encode()))
 
 
-def test_forgetting_leaves_no_name_and_no_way_back_with_the_same_token(authority, tmp_path):
+def test_a_forgotten_device_leaves_no_name_and_cannot_use_its_token_again(authority, tmp_path):
     token = authority.add_token(1, 900)
     issued, key = enrol(authority, token)
     fingerprint = (
@@ -188,13 +237,23 @@ def test_forgetting_leaves_no_name_and_no_way_back_with_the_same_token(authority
     authority.revoke(issued.device_id, forget=True)
     assert code(authority.enrol, token, csr(key)) == "TOKEN_USED"
     assert (
-        code(authority.renew, ask_renewal(issued.device_id, key, new_key()))
+        code(authority.renew, signed_renewal(issued.device_id, key, new_key()))
         == "BAD_REQUEST_SIGNATURE"
     )
     assert authority.log_proof(fingerprint)["index"] == 0
     authority.close()
     content = b"".join(path.read_bytes() for path in (tmp_path / "ca").glob("ca.sqlite3*"))
     assert issued.device_id.encode() not in content
+
+
+def test_a_missing_or_damaged_key_is_an_error_for_the_operator(tmp_path, clock):
+    create(tmp_path / "ca", "Test authority", clock.now())
+    for content in (b"not a key", None):
+        file = tmp_path / "ca" / "ca.key"
+        file.unlink() if content is None else file.write_bytes(content)
+        with pytest.raises(OperatorActionError) as refused:
+            Authority(tmp_path / "ca", clock)
+        assert refused.value.code == "CA_KEY"
 
 
 def test_the_log_can_be_audited(authority):
@@ -222,9 +281,11 @@ def test_the_log_can_be_audited(authority):
     assert code(authority.log_proof, hashlib.sha256(b"").hexdigest()) == "NOT_IN_LOG"
     assert code(authority.log_consistency, 99) == "NOT_IN_LOG"
     public = x509.load_pem_x509_certificate(authority.ca_pem.encode()).public_key()
-    said = canonical({"size": head["size"], "root": head["root"]})
-    public.verify(bytes.fromhex(head["signature"]), LIST_SIGNING_CONTEXT + said, ec.ECDSA(SHA256()))
+    signed = canonical({"size": head["size"], "root": head["root"]})
+    public.verify(
+        bytes.fromhex(head["signature"]), LIST_SIGNING_CONTEXT + signed, ec.ECDSA(SHA256())
+    )
     with pytest.raises(InvalidSignature):
         public.verify(
-            bytes.fromhex(earlier["signature"]), LIST_SIGNING_CONTEXT + said, ec.ECDSA(SHA256())
+            bytes.fromhex(earlier["signature"]), LIST_SIGNING_CONTEXT + signed, ec.ECDSA(SHA256())
         )
