@@ -1,6 +1,4 @@
-"""The packaged start model is what its maker makes, is good enough to show a verdict, and says that
-it is a demonstration.
-"""
+"""The packaged start model can be rebuilt, is good enough to show, and is marked as a demonstration."""
 
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from server_stub.publishing import bundled_model
 PACKAGED = Path(agent.detector.__file__).with_name("start_model.safetensors")
 
 
-def test_the_packaged_model_is_the_one_its_maker_makes():
+def test_the_packaged_model_is_the_one_that_training_makes():
     content, quality = bundled_model.make()
     np.testing.assert_allclose(
         from_safetensors(PACKAGED.read_bytes()).weights,
@@ -24,6 +22,6 @@ def test_the_packaged_model_is_the_one_its_maker_makes():
     assert 0.95 <= quality.auc <= 0.98
 
 
-def test_the_packaged_model_says_that_it_is_for_demonstrations():
+def test_the_packaged_model_is_marked_as_a_demonstration():
     with safe_open(PACKAGED, "np") as stored:
         assert stored.metadata()["demonstration"] == "1"

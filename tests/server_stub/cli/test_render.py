@@ -1,0 +1,126 @@
+"""What the commands print for people."""
+
+from dataclasses import replace
+
+import pytest
+
+from agent.protocol.messages import Mode
+from server_stub.cli import render
+from server_stub.config.settings import ServerSettings, default_task, min_group_settings
+from server_stub.rounds.lifecycle import RoundPlan
+from tests.fakes.live_server import OPERATOR
+
+DAY = 1_800_000_000
+
+
+def test_a_new_server_says_where_it_is_and_what_to_do_next():
+    answer = {"home": "/srv/aegis", "mode": "local", "group_floor": "no groups"}
+    assert render.created_text(answer) == (
+        "Created a server in /srv/aegis: local mode, no groups. Next: aegis-server run"
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "size", "text"),
+    [
+        (Mode.LOCAL, 32, "no groups: each device adds all the noise to its update"),
+        (Mode.SECAGG, 32, "floor: groups of 32 devices or more, sums of 20 or more"),
+        (Mode.SECAGG, 3, "test floor: groups of 3 devices or more, sums of 2 or more"),
+    ],
+)
+def test_the_smallest_group_is_described(mode, size, text):
+    plan = replace(RoundPlan(), **min_group_settings(size))
+    assert render.group_text(ServerSettings(OPERATOR, default_task(mode), plan)) == text
+
+
+def test_values_are_one_line_each():
+    answer = {"devices": 3, "mode": "secagg", "round": {"id": 1, "note": "ü"}, "model": None}
+    assert render.pairs_text(answer).splitlines() == [
+        "devices: 3",
+        "mode: secagg",
+        'round: {"id": 1, "note": "ü"}',
+        "model: None",
+    ]
+
+
+def test_devices_are_one_line_each():
+    device = {
+        "device_id": "urn:uuid:1",
+        "enrolled_at": DAY,
+        "certificate_until": DAY + 7 * 86_400,
+        "updates": 2,
+        "revoked": False,
+    }
+    revoked = {**device, "device_id": "urn:uuid:2", "certificate_until": None, "revoked": True}
+    first, second = render.devices_text({"devices": [device, revoked]}).splitlines()
+    assert first.startswith("urn:uuid:1  enrolled 2027-01-15")
+    assert "certificate until 2027-01-22" in first
+    assert first.endswith("updates 2")
+    assert second.endswith("updates 2  REVOKED")
+    assert render.devices_text({"devices": []}) == "No device is enrolled."
+
+
+def test_rounds_are_one_line_each():
+    row = {
+        "round_id": 7,
+        "state": "open",
+        "updates": 2,
+        "target": 10,
+        "base_version": 4,
+        "model_version": None,
+        "epsilon_ledger": 0.1,
+    }
+    (line,) = render.rounds_text({"rounds": [row]}).splitlines()
+    assert line.split() == "7 open updates 2/10 model 4 → – ε 0.1".split()
+    assert render.rounds_text({"rounds": []}) == "No round has been opened yet."
+
+
+def test_a_round_lists_its_groups_after_its_values():
+    group = {
+        "state": "aborted",
+        "failure": "SURVIVORS",
+        "size": 5,
+        "dealers": 4,
+        "survivors": 3,
+        "signed": 2,
+        "unmasked": 1,
+        "m": 20,
+        "c": 6,
+        "noise_sd_units_planned": 12.5,
+    }
+    answer = {"round_id": 7, "groups": [group, {**group, "state": "done", "failure": ""}]}
+    assert render.round_text(answer).splitlines() == [
+        "round_id: 7",
+        "group 0: aborted, SURVIVORS; 5 advertised, 4 shared, 3 in the sum, 2 signed, 1 unmasked;"
+        " m 20, c 6, noise 12.5 units",
+        "group 1: done; 5 advertised, 4 shared, 3 in the sum, 2 signed, 1 unmasked; m 20, c 6,"
+        " noise 12.5 units",
+    ]
+
+
+def test_models_are_one_line_each():
+    model = {
+        "version": 1,
+        "published_at": DAY,
+        "sha256": "ab" * 32,
+        "origin": "start model",
+        "demonstration": 1,
+    }
+    lines = render.models_text({"models": [model, {**model, "demonstration": 0}]}).splitlines()
+    assert lines[0].endswith(f"{'ab' * 8}…  start model  demonstration model")
+    assert lines[1].endswith("start model")
+
+
+def test_keys_say_what_the_operator_should_do():
+    quiet = {"ends": {"root": DAY}, "renew_soon": [], "offline_keys_here": []}
+    assert render.keys_text(quiet).startswith("root       until 2027-01-15")
+    assert "\n" not in render.keys_text(quiet)
+    text = render.keys_text({**quiet, "renew_soon": ["root"], "offline_keys_here": ["root-1.pem"]})
+    assert "Signatures that end soon: root." in text
+    assert "aegis-server keys renew --offline DIR" in text
+    assert text.splitlines()[-1].startswith("The offline keys are on this machine.")
+
+
+def test_an_invitation_is_printed_as_it_is():
+    assert render.invitation_text({"invitation": "aegis1.x", "token": "t"}) == "aegis1.x"
+    assert render.revoked_text({"revoked": "urn:uuid:1"}) == "Revoked urn:uuid:1."
