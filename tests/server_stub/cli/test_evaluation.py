@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 
 from agent.detector.synthetic import generate
-from agent.errors import OperatorActionError
-from server_stub.cli.evaluation import FEATURES, evaluate
+from agent.errors import UserActionError
+from server_stub.cli.evaluation import evaluate
 from server_stub.publishing import models
 
+FEATURES = 29
 MODEL = models.make_model(
     7, models.start_model(), origin="start model", demonstration=True, now=1_800_000_000
 )
@@ -70,7 +71,7 @@ def test_labels_may_be_any_kind_of_number(table):
 )
 def test_a_table_of_another_shape_is_refused(table, arrays):
     np.savez(table, **arrays)
-    with pytest.raises(OperatorActionError) as refused:
+    with pytest.raises(UserActionError) as refused:
         evaluate(MODEL, table)
     assert refused.value.code == "BAD_TABLE"
 
@@ -78,11 +79,20 @@ def test_a_table_of_another_shape_is_refused(table, arrays):
 @pytest.mark.parametrize("content", [b"", b"not a table", b"PK\x03\x04", b"\x93NUMPY"])
 def test_a_file_that_is_no_table_is_refused(table, content):
     table.write_bytes(content)
-    with pytest.raises(OperatorActionError) as refused:
+    with pytest.raises(UserActionError) as refused:
         evaluate(MODEL, table)
     assert refused.value.code == "BAD_TABLE"
 
 
-def test_a_missing_file_is_a_system_error(table):
-    with pytest.raises(FileNotFoundError):
+def test_a_missing_file_is_refused(table):
+    with pytest.raises(UserActionError) as refused:
         evaluate(MODEL, table)
+    assert refused.value.code == "BAD_TABLE"
+
+
+def test_rows_that_no_file_header_can_have_do_not_count(table):
+    rows = np.zeros((4, FEATURES))
+    rows[1] = -1
+    rows[2] = np.nan
+    np.savez(table, X=rows, y=np.array([0, 1, 0, 1]))
+    assert evaluate(MODEL, table)["rows"] == 2

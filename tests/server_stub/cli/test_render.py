@@ -71,7 +71,7 @@ def test_rounds_are_one_line_each():
         "epsilon_ledger": 0.1,
     }
     (line,) = render.rounds_text({"rounds": [row]}).splitlines()
-    assert line.split() == "7 open updates 2/10 model 4 → – ε 0.1".split()
+    assert line.split() == ["7", "open", "updates", "2/10", "model", "4", "→", "–", "ε", "0.1"]
     assert render.rounds_text({"rounds": []}) == "No round has been opened yet."
 
 

@@ -1,4 +1,4 @@
-"""The packaged start model can be rebuilt, is good enough to show, and is marked as a demonstration."""
+"""The packaged start model can be rebuilt, is good enough to show, and is a demonstration."""
 
 from pathlib import Path
 
