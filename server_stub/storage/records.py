@@ -56,7 +56,7 @@ class Model:
     sha256: str
     published_at: int
     demonstration: int
-    """1 for a model that must not protect anybody, else 0."""
+    """1 for a demonstration model, which protects nobody; else 0."""
     origin: str
     content: bytes
     """A safetensors file."""

@@ -1,4 +1,4 @@
-"""The parser made from the table: it reaches every row and accepts no abbreviated option."""
+"""The parser that the table of commands describes: it reaches every row and accepts no abbreviated option."""
 
 import pytest
 

@@ -73,3 +73,11 @@ def test_the_document_describes_the_device_port(live):
     paths = set(json_of(live, "/openapi.json")["paths"])
     assert {"/api/v1/register", "/api/v1/updates", "/api/v1/device"} <= paths
     assert "/metrics" not in paths
+
+
+def test_the_documentation_page_lists_every_operation(live):
+    page = request_operator(live, "/docs")[2].decode()
+    for path, operations in json_of(live, "/openapi.json")["paths"].items():
+        for method in operations:
+            heading = f"<span class='method'>{method.upper()}</span> <code>{path}</code>"
+            assert heading in page

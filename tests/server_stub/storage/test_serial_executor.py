@@ -14,9 +14,9 @@ from tests.fakes.timeouts import TIMEOUT_S
 
 @pytest.fixture
 def executor():
-    made = SerialExecutor()
-    yield made
-    made.close()
+    opened = SerialExecutor()
+    yield opened
+    opened.close()
 
 
 async def test_a_short_job_runs_on_the_loop_and_a_long_one_in_the_thread(executor):
