@@ -4,7 +4,7 @@ import hashlib
 
 from agent.protocol.messages import Mode
 from server_stub.config.settings import default_task
-from server_stub.rounds.lifecycle import RoundPlan, next_config
+from server_stub.rounds.lifecycle import RoundPlan, local_config, next_identity
 from server_stub.storage.records import CertificateRecord, Model
 
 NOW = 1_800_000_000
@@ -13,14 +13,16 @@ LIFETIME_S = 3600
 
 
 def round_config(round_id=1, opens_at=NOW):
-    return next_config(
-        default_task(Mode.LOCAL),
-        RoundPlan(seconds=LIFETIME_S),
+    task, plan = default_task(Mode.LOCAL), RoundPlan(seconds=LIFETIME_S)
+    identity = next_identity(
+        task,
+        plan,
         round_id=round_id,
         model_version=1,
         model_digest="00" * 32,
         now=opens_at,
     )
+    return local_config(task, plan, identity)
 
 
 def certificate(name, not_after=NOW + 86_400):

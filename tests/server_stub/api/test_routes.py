@@ -104,7 +104,7 @@ def test_answers_about_a_device_are_not_cached(live, device):
 @pytest.fixture
 def group(tmp_path, monkeypatch):
     """A server with an open join window, and the three devices that it is for."""
-    monkeypatch.setattr(driver, "LOOK_S", 0.05)
+    monkeypatch.setattr(driver, "POLL_S", 0.05)
     with LiveServer(tmp_path, **GROUPS_OF_THREE) as server:
         devices = [GroupDevice(server.enrol()) for _ in range(3)]
         for device in devices:

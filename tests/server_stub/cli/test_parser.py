@@ -1,4 +1,4 @@
-"""The parser that the table of commands describes: it reaches every row and accepts no abbreviated option."""
+"""The parser that the table describes: it reaches every row and takes no abbreviated option."""
 
 import pytest
 
