@@ -9,7 +9,6 @@ PRIVATE_READS: dict[str, str] = {}
 _PROCESS = "It starts real processes, which only a system test may."
 _CYCLE = "One step of a cycle; the runner's tests take it with a real ledger, crashes included."
 _COMMAND = "A command is tested from its words to its exit code."
-_STORED = "What is stored is tested by what the routes answer afterwards."
 _BOTH_ENDS = "Both ends of the connection are tested against each other."
 
 TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
@@ -82,23 +81,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "What it signs and repeats is tested through the client that uses it.",
     ),
     "agent/worker/__main__.py": ("tests/agent/supervisor/test_hostile.py", _PROCESS),
-    "server_stub/api/peer_certificate.py": (
-        "tests/server_stub/api/test_limits.py",
-        "It lives in the server's connections; slow and large requests are tested on real ones.",
-    ),
-    "server_stub/api/routes.py": (
-        "tests/server_stub/api/test_service.py",
-        "A route is tested by what its service answers over a real port.",
-    ),
-    "server_stub/ca/process.py": ("tests/server_stub/ca/test_server_certificate.py", _PROCESS),
     "server_stub/cli/commands.py": ("tests/server_stub/cli/test_main.py", _COMMAND),
-    "server_stub/cli/evaluation.py": ("tests/server_stub/cli/test_main.py", _COMMAND),
-    "server_stub/cli/init.py": ("tests/server_stub/cli/test_main.py", _COMMAND),
-    "server_stub/cli/render.py": ("tests/server_stub/cli/test_main.py", _COMMAND),
-    "server_stub/config/home.py": (
-        "tests/server_stub/cli/test_main.py",
-        "A server's folder is made and read by the commands, which its tests call.",
-    ),
     "server_stub/coordinator/driver.py": (
         "tests/server_stub/coordinator/test_group_rounds.py",
         "Rounds are driven with real devices over a real port.",
@@ -112,26 +95,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "Simulated devices train with it there.",
     ),
     "server_stub/demo/local_server.py": ("tests/e2e/test_fleet.py", _PROCESS),
-    "server_stub/operator/app.py": (
-        "tests/server_stub/api/test_openapi.py",
-        "Its routes are tested from the document that describes them.",
-    ),
-    "server_stub/publishing/key_ceremony.py": (
-        "tests/server_stub/cli/test_main.py",
-        "The commands `keys show` and `keys renew` are all that it does.",
-    ),
-    "server_stub/publishing/models.py": (
-        "tests/server_stub/api/test_service.py",
-        "What was published is tested as a device gets it.",
-    ),
-    "server_stub/publishing/tuf_repository.py": (
-        "tests/agent/models/test_repository.py",
-        _BOTH_ENDS,
-    ),
-    "server_stub/serve.py": (
-        "tests/server_stub/cli/test_main.py",
-        "It puts the server together; `aegis-server run` is tested as a command.",
-    ),
     "server_stub/simulation/report.py": (
         "tests/server_stub/simulation/test_command.py",
         "What is printed is tested with the command.",
@@ -141,24 +104,12 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "The unprotected way is an option of the command.",
     ),
     "server_stub/storage/migrations/aggregator/versions/0001_first.py": (
-        "tests/server_stub/storage/test_database.py",
-        "Migrations run whenever a database is opened.",
+        "tests/server_stub/storage/test_tables.py",
+        "Migrations are tested by the tables that they create.",
     ),
     "server_stub/storage/migrations/ca/versions/0001_first.py": (
-        "tests/server_stub/storage/test_database.py",
-        "Migrations run whenever a database is opened.",
-    ),
-    "server_stub/storage/round_events.py": (
-        "tests/server_stub/coordinator/test_group_rounds.py",
-        "It is tested by restarting the server between any two messages.",
-    ),
-    "server_stub/storage/devices.py": ("tests/server_stub/api/test_service.py", _STORED),
-    "server_stub/storage/models.py": ("tests/server_stub/api/test_service.py", _STORED),
-    "server_stub/storage/rounds.py": ("tests/server_stub/api/test_service.py", _STORED),
-    "server_stub/storage/updates.py": ("tests/server_stub/api/test_service.py", _STORED),
-    "server_stub/storage/store.py": (
-        "tests/server_stub/api/test_service.py",
-        _STORED,
+        "tests/server_stub/ca/test_tables.py",
+        "Migrations are tested by the tables that they create.",
     ),
 }
 """A module with logic, the test file that covers it, and why that is another file than the module's

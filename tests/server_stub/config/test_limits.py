@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from server_stub.config.limits import MAX_LIMIT, DevicePortLimits, Rate, Rates
 
-
 POSITIVE = st.integers(1, MAX_LIMIT)
 
 

@@ -33,9 +33,17 @@ def published(home):
     return tuf_repository.published_version(home.repository)
 
 
+def refusal(content, task):
+    """The code with which a file is refused; "" if it is accepted."""
+    try:
+        models.check_file(content, task)
+    except OperatorActionError as error:
+        return error.code
+    return ""
+
+
 def test_the_start_model_is_one_that_devices_accept(server):
-    _, _, task = server
-    models.check_file(models.start_model(), task)
+    assert refusal(models.start_model(), server[2]) == ""
 
 
 @pytest.mark.parametrize(
@@ -54,13 +62,11 @@ def test_the_start_model_is_one_that_devices_accept(server):
     ids=["empty", "text", "short", "matrix", "range", "nan", "inf", "two tensors", "name"],
 )
 def test_a_file_that_devices_would_refuse_is_not_published(server, content):
-    with pytest.raises(OperatorActionError) as refused:
-        models.check_file(content, server[2])
-    assert refused.value.code == "BAD_MODEL"
+    assert refusal(content, server[2]) == "BAD_MODEL"
 
 
 def test_weights_up_to_a_million_are_accepted(server):
-    models.check_file(file(np.full(116, -1e6)), server[2])
+    assert refusal(file(np.full(116, -1e6)), server[2]) == ""
 
 
 @given(
