@@ -8,7 +8,7 @@ stricter; it can never consent.
     "cpu.share_idle" = 25
 
     [enrolment]
-    invitation = "aegis1.…"           # pre-fills the invitation; the person is asked all the same
+    invitation = "aegis1.…"           # what `aegis enroll` stores; the person still decides
 
 A policy that cannot be read forbids (fail closed).
 """

@@ -149,6 +149,13 @@ def test_enrolling_stores_the_invitation_and_contacts_nobody(aegis, tmp_path):
     assert (status["operator"]["name"], status["enrolled"]) == ("Test operator", False)
 
 
+def test_enrolling_without_an_invitation_takes_that_of_the_policy(aegis, tmp_path):
+    invitation = FakeAggregator(FakeClock()).invitation()
+    (tmp_path / "policy.toml").write_text(f'[enrolment]\ninvitation = "{invitation}"\n')
+    code, out, _ = aegis("enroll")
+    assert (code, "Test operator" in out) == (0, True)
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
