@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from agent.config import machine_policy as machine_policy
-from agent.config.settings import BY_KEY, Settings, Value
+from agent.config.definitions import BY_KEY, Value
+from agent.config.settings import Settings
 from agent.consent import wording
 from agent.consent.gate import Facts
 from agent.consent.notice import Notice, OperatorFacts

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agent.config.settings import Tighter, Value, definition, parse
+from agent.config.definitions import Tighter, Value, definition
+from agent.config.settings import parse
 from agent.errors import AegisError
 
 MAX_POLICY_BYTES = 64 * 1024

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from agent.app import Overrides, build
-from agent.config.settings import DEFINITIONS
+from agent.config.definitions import DEFINITIONS
 from agent.consent.record import TRANSITIONS, Act
 from agent.reasons import OVERRIDABLE, ReasonCode
 from agent.rounds.outcome import Outcome

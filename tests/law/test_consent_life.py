@@ -136,6 +136,7 @@ def test_c6_installers_and_policy_cannot_grant():
         for folder in (
             "packaging",
             "agent/config/machine_policy.py",
+            "agent/config/definitions.py",
             "agent/config/settings.py",
             "agent/daemon/scheduler.py",
             "agent/daemon/loop.py",

@@ -101,7 +101,8 @@ def answers():
 
 def settings_answer():
     """Every setting with its default, but for a managed one and one that the person has chosen."""
-    from agent.config.settings import DEFINITIONS, SettingEntry
+    from agent.config.definitions import DEFINITIONS
+    from agent.config.settings import SettingEntry
 
     entries = [SettingEntry(each, each.default, "default").to_json() for each in DEFINITIONS]
     for entry in entries:

@@ -4,17 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.config.settings import (
-    BY_KEY,
-    DEFINITIONS,
-    Kind,
-    Settings,
-    Tighter,
-    format_hours,
-    minutes_of,
-    parse,
-    tightened,
-)
+from agent.config.definitions import BY_KEY, DEFINITIONS, Kind, Tighter
+from agent.config.hours_text import format_hours, minutes_of
+from agent.config.settings import Settings, parse
 from agent.errors import UserActionError
 
 HOURS = st.one_of(
@@ -117,9 +109,8 @@ def test_every_second_minute_of_a_day_is_kept():
 @given(st.data())
 def test_what_holds_is_always_valid(data):
     definition = data.draw(st.sampled_from(DEFINITIONS))
-    value = tightened(
-        definition, data.draw(values_of(definition)), data.draw(values_of(definition))
-    )
+    chosen, bound = data.draw(values_of(definition)), data.draw(values_of(definition))
+    value = Settings({definition.key: chosen}, {definition.key: bound}).value(definition.key)
     assert parse(definition.key, value) == value
 
 
