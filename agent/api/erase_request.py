@@ -54,6 +54,11 @@ class EraseRequests:
     blocking: Blocking
     changed: Callable[[], None]
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a request is stored that the server has not confirmed."""
+        return self.home.erase_request.exists()
+
     async def prepare(self) -> EraseRequest | None:
         """Return the request for this device; None when no server knows it.
 

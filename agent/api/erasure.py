@@ -48,16 +48,18 @@ class Erasure:
         """Forget everything.
 
         `pending`: the server has not confirmed yet, or the key store still holds its part.
+        `registered`: a server knew this device, so there was something to erase there.
         `server_cannot_be_told`: the identity is lost, so the server's part stays.
 
-        Raises UserActionError KEYRING_LOCKED or PASSPHRASE_MISSING; then nothing was changed,
-        because the server could not be told afterwards.
+        Raises UserActionError KEYRING_LOCKED or PASSPHRASE_MISSING before anything is changed,
+        because the server could not be asked afterwards.
         """
         request, is_lost = None, False
         try:
             request = await self.requests.prepare()
         except IdentityLostError:
             is_lost = True
+        registered = request is not None or is_lost or self.requests.is_waiting
         await self.runner.stop()
         if request is not None:
             self.requests.store(request)
@@ -66,7 +68,7 @@ class Erasure:
         self._remove_local_data()
         pending = not await self.resume() or self.keys.has_identity()
         self.signals.user_changed()
-        return {"pending": pending, "server_cannot_be_told": is_lost}
+        return {"pending": pending, "registered": registered, "server_cannot_be_told": is_lost}
 
     def finish(self) -> None:
         """Finish an erasure that a crash interrupted. Call at the start, before anything else.

@@ -15,6 +15,22 @@ from tests.fakes.worker import FakeWorker
 ROW = tuple(range(29))
 
 
+class RecordingKeyStore(MemoryKeyStore):
+    """A key store that says which secrets it holds."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def put(self, name, secret):
+        super().put(name, secret)
+        self.names.add(name)
+
+    def delete(self, name):
+        super().delete(name)
+        self.names.discard(name)
+
+
 class Device:
     def __init__(
         self,
@@ -37,7 +53,7 @@ class Device:
             int(time.time())
         )  # the certificates of the fake aggregator are for these days
         self.worker = worker(self.home / "scratch") if worker else FakeWorker()
-        self.keystore = MemoryKeyStore()
+        self.keystore = RecordingKeyStore()
         self.server = aggregator or FakeAggregator(self.clock)
         self.environ = {
             "XDG_RUNTIME_DIR": str(self.runtime),

@@ -95,7 +95,7 @@ def answers():
             "refused": [{"path": "x.exe", "code": "NOT_PE", "message": "Not a Windows program."}],
         },
         "export": {"file": "aegisai-export.json", "bytes": 48123},
-        "erase": {"pending": True, "server_cannot_be_told": False},
+        "erase": {"pending": True, "registered": True, "server_cannot_be_told": False},
     }
 
 

@@ -311,6 +311,28 @@ def test_p1_without_consent_no_connection_is_opened(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("pending", "registered", "server_cannot_be_told", "expected"),
+    [
+        (False, True, False, "gone, here and at the server"),
+        (False, False, False, "gone; no server knew this device"),
+        (True, True, False, "The server has not confirmed yet"),
+        (True, False, False, "a key in the keyring that opens nothing"),
+        (True, True, True, "The server's data stays"),
+    ],
+)
+def test_erase_claims_only_what_was_erased(pending, registered, server_cannot_be_told, expected):
+    text = render.erased_text(
+        {
+            "pending": pending,
+            "registered": registered,
+            "server_cannot_be_told": server_cannot_be_told,
+        }
+    )
+    assert expected in text
+    assert ("at the server" in text) is (expected == "gone, here and at the server")
+
+
+@pytest.mark.parametrize(
     ("count", "said"),
     [(1, "1 update was received before"), (2, "2 updates were received before")],
     ids=["one", "two"],
