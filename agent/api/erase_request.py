@@ -98,7 +98,7 @@ class EraseRequests:
         except (ValueError, TypeError, OSError) as error:
             log.warning("erase.request_unreadable error=%s", type(error).__name__)
             return False
-        self.gate.farewell().check()
+        self.gate.leave_permit().check()
         client = self.connections.client(
             request.server, request.ca_pem, request.signing_key, proxy=request.proxy
         )

@@ -7,7 +7,7 @@ again before every step (P1, P2).
    and when consent is too old: `check` looks again each time, it remembers nothing.
 3. A decision by simulated devices (surface "demo") counts only in a home that the demo made and
    with a server on this machine.
-4. The farewell permit is a kind of its own: it allows the data-free `leave` and the erase request
+4. The leave permit is a kind of its own: it allows the data-free `leave` and the erase request
    that a person asked for, nothing else.
 """
 
@@ -27,7 +27,7 @@ LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 class Purpose(Enum):
     CONTRIBUTE = "contribute"
-    FAREWELL = "farewell"
+    LEAVE = "leave"
 
 
 @dataclass(frozen=True)
@@ -122,11 +122,12 @@ class Gate:
         permit.check()
         return permit
 
-    def farewell(self) -> Permit:
-        """For the data-free `leave` and the erase request; needs no consent, because it ends the
-        processing.
+    def leave_permit(self) -> Permit:
+        """Return the permit for the data-free `leave` and the erase request.
+
+        It needs no consent, because both end the processing.
         """
-        return Permit(Purpose.FAREWELL, lambda: None, _KEY)
+        return Permit(Purpose.LEAVE, lambda: None, _KEY)
 
 
 _WORDS = {

@@ -145,10 +145,10 @@ def test_only_the_gate_makes_permits(desk):
         Permit(Purpose.CONTRIBUTE, lambda: None, object())
 
 
-def test_a_farewell_permit_needs_no_consent_and_is_of_its_own_kind(desk):
-    permit = desk.gate.farewell()
+def test_a_leave_permit_needs_no_consent_and_is_of_its_own_kind(desk):
+    permit = desk.gate.leave_permit()
     permit.check()
-    assert permit.purpose is Purpose.FAREWELL
+    assert permit.purpose is Purpose.LEAVE
 
 
 @pytest.mark.parametrize(
