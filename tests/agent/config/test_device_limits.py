@@ -1,6 +1,5 @@
 """Smaller groups only for a demo's home, only towards this machine, and never without saying so."""
 
-import asyncio
 import json
 
 import pytest
@@ -60,9 +59,9 @@ def test_p3_a_mark_that_cannot_be_read_lowers_nothing(home, content):
     assert device_limits.limits_for(home, "127.0.0.1") == DeviceLimits()
 
 
-def test_the_status_says_it_in_words(tmp_path):
+async def test_the_status_says_it_in_words(tmp_path):
     device = Device(tmp_path, demo_limits=LOWER)
-    asyncio.run(device.call("enroll", invitation=device.server.invitation()))
+    await device.call("enroll", invitation=device.server.invitation())
     status = device.agent.status()
     assert status.group_floor == "test floor: groups of 3, sums of 2"
     assert any("test floor: groups of 3" in note for note in status.notes)
