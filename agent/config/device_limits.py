@@ -44,7 +44,7 @@ def limits_for(home: Home, server_host: str) -> DeviceLimits:
     )
 
 
-def mark(home: Home, limits: DeviceLimits | None) -> None:
+def mark_demo(home: Home, limits: DeviceLimits | None) -> None:
     """Mark `home` as one that the demo made, with these bounds on groups; None: the product's."""
     if limits is None:
         home.demo_mark.touch(mode=0o600)

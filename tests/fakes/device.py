@@ -62,7 +62,7 @@ class Device:
         }
         if demo_limits is not None:
             Home(self.home).prepare()
-            device_limits.mark(Home(self.home), demo_limits)
+            device_limits.mark_demo(Home(self.home), demo_limits)
         self.start()
 
     def start(self):

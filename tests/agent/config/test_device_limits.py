@@ -20,7 +20,7 @@ def home(tmp_path):
 
 
 def test_a_demos_home_may_carry_lower_bounds_towards_this_machine_only(home):
-    device_limits.mark(home, LOWER)
+    device_limits.mark_demo(home, LOWER)
     assert device_limits.limits_for(home, "127.0.0.1") == LOWER
     assert device_limits.limits_for(home, "localhost") == LOWER
     for host in ("", "example.org", "10.0.0.1", "127.0.0.1.example.org"):
