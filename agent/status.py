@@ -105,8 +105,8 @@ class WorkView:
     """Per cent of one core over the last minute, from the kernel; None while no training runs."""
     measured_text: str = ""
     memory_mib: float | None = None
-    held: bool = False
-    """Training is under way but stands still, for `reasons`."""
+    suspended: bool = False
+    """A training is under way but suspended, for `reasons`."""
 
 
 @dataclass(frozen=True)

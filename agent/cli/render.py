@@ -52,7 +52,7 @@ def status_text(status: Shown) -> str:
             if work["measured_text"]
             else ""
         )
-        suspended = " (suspended)" if work["held"] else ""
+        suspended = " (suspended)" if work["suspended"] else ""
         lines.append(f"Limit:    {work['limit_text']}{use}{suspended}")
     if stop := status["last_stop"]:
         lines.append(f"Stopped:  {stop['text']}")

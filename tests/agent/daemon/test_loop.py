@@ -243,7 +243,7 @@ async def test_a_condition_that_appears_holds_training_back_until_it_is_over(dev
             status["state"],
             status["may_train"],
             status["may_send"],
-            status["work"]["held"],
+            status["work"]["suspended"],
         ) == ("waiting", False, True, True)
         held.clear()
         await until(lambda: not device.worker.is_held)

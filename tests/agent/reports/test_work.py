@@ -38,4 +38,4 @@ def test_under_way_the_measured_share_stands_beside_them(monkeypatch):
     measured = Measured(cpu_percent=12.4, rss_bytes=3 << 20, running_s=60.0)
     view = WorkReport(Host(measured), suspended()).view()
     assert view.measured_text == "12 % of one core = 1.6 % of this computer"
-    assert (view.memory_mib, view.held) == (3.0, True)
+    assert (view.memory_mib, view.suspended) == (3.0, True)
