@@ -18,7 +18,7 @@
 from dataclasses import dataclass, replace
 
 from agent.reasons import ReasonCode
-from agent.rounds.outcome import MENDABLE, CycleResult, Outcome
+from agent.rounds.outcome import USER_RESOLVABLE, CycleResult, Outcome
 from agent.transport.backoff import backoff_s
 
 POLL_S = 30 * 60
@@ -51,7 +51,7 @@ class History:
     the same moment."""
     waits: bool = False
     """The last pass was held back by the machine's state."""
-    is_mendable: bool = False
+    is_user_resolvable: bool = False
     """The last pass ended for something that a person can change: a pause, a hold, a limit, a
     budget, missing rows."""
     ready_since: int | None = None
@@ -76,7 +76,7 @@ def after_pass(history: History, result: CycleResult, now: int) -> History:
         not_before=until or None,
         spread_s=SPREAD_S if shared else 0,
         waits=result.outcome is Outcome.WAITING,
-        is_mendable=result.outcome in MENDABLE,
+        is_user_resolvable=result.outcome in USER_RESOLVABLE,
         ready_since=(history.ready_since or now) if result.outcome is Outcome.READY else None,
     )
 
@@ -115,7 +115,7 @@ def after_change(history: History, now: int) -> History:
     LIFT_S. Otherwise nothing changes.
     """
     is_soon = history.not_before is not None and history.not_before <= now + LIFT_S
-    if not history.is_mendable or history.faults or is_soon:
+    if not history.is_user_resolvable or history.faults or is_soon:
         return history
     return replace(history, not_before=now + LIFT_S, spread_s=LIFT_S, waits=False)
 

@@ -30,7 +30,7 @@ from agent.daemon.scheduler import (
     next_at,
 )
 from agent.reasons import Reason, ReasonCode
-from agent.rounds.outcome import MENDABLE, CycleResult, Outcome
+from agent.rounds.outcome import USER_RESOLVABLE, CycleResult, Outcome
 
 NOW = 1_800_000_000
 DRAWS = st.floats(0, 1, exclude_max=True)
@@ -164,8 +164,8 @@ def test_what_a_person_changes_brings_the_next_pass_soon_and_never_puts_it_off(o
     reason = Reason(ReasonCode.USER_PAUSED, "x", until=NOW + 8 * 3600)
     history = after_pass(History(NOW - 3600), CycleResult(outcome, "x", (reason,)), NOW)
     once = after_change(history, NOW + 100)
-    mendable = outcome in MENDABLE
-    assert (next_at(once, 0.5) <= NOW + 100 + 2 * LIFT_S) is mendable
+    resolvable = outcome in USER_RESOLVABLE
+    assert (next_at(once, 0.5) <= NOW + 100 + 2 * LIFT_S) is resolvable
     assert next_at(after_change(once, NOW + 110), 0.5) == next_at(once, 0.5)
 
 
