@@ -60,7 +60,7 @@ def test_every_reason_is_listed_in_order():
 
 
 def test_every_outcome_is_listed():
-    assert [row[0].strip("`") for row in rows_of("### Outcomes of a pass")] == [
+    assert [row[0].strip("`") for row in rows_of("### Outcomes of a cycle")] == [
         outcome.value for outcome in Outcome
     ]
 
