@@ -1,4 +1,4 @@
-"""Methods about joining an operator."""
+"""Methods that join an operator."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

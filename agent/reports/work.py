@@ -1,4 +1,4 @@
-"""What training may take of this computer, and what it takes."""
+"""Reports what training may use of this computer, and what it uses."""
 
 import os
 from dataclasses import dataclass
@@ -29,5 +29,5 @@ class WorkReport:
         )
 
     def last_stop(self) -> StopView | None:
-        """Return the last time that a limit ended a worker."""
+        """Return the last time that a limit ended a worker, or None."""
         return self.worker_host.last_stop
