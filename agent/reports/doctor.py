@@ -228,15 +228,15 @@ class MachineChecks:
 
     async def sandbox(self) -> Check:
         """Try each rule of the worker's sandbox in a child process."""
-        from agent.sandbox.probe import FENCES, held_here
+        from agent.sandbox.probe import RULES, enforced_here
 
-        held = await self.blocking(held_here)
-        if not held:
-            return Check("fences of the worker", None, "could not be tried here")
-        missing = [name for name in FENCES if not held.get(name)]
+        enforced = await self.blocking(enforced_here)
+        if not enforced:
+            return Check("worker sandbox", None, "could not be tested here")
+        missing = [name for name in RULES if not enforced.get(name)]
         return Check(
-            "fences of the worker",
+            "worker sandbox",
             not missing,
-            ", ".join(name for name in FENCES if held.get(name)) or "none",
+            ", ".join(name for name in RULES if enforced.get(name)) or "none",
             f"This system does not offer: {', '.join(missing)}." if missing else "",
         )
