@@ -12,7 +12,7 @@ async def test_inspecting_an_invitation_stores_nothing(device):
     assert device.agent.effective.enrolment() is None
 
 
-async def test_an_invitation_is_kept_and_nobody_is_contacted(device):
+async def test_an_invitation_is_stored_and_nobody_is_contacted(device):
     kept = await device.call("enroll", invitation=device.server.invitation())
     assert kept["operator"]["contact"] == "privacy@example.org"
     assert kept["server"] == device.server.server

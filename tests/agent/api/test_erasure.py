@@ -54,7 +54,7 @@ async def test_erase_forgets_everything_here_and_there_and_twice_is_fine(device)
     assert await device.call("erase") == NOBODY_KNEW
 
 
-async def test_p2_who_never_registered_is_not_told_that_a_server_erased_anything(device):
+async def test_p2_a_device_that_never_registered_claims_no_erasure_at_a_server(device):
     assert await device.call("erase") == NOBODY_KNEW
     await device.join()
     assert await device.call("erase") == NOBODY_KNEW
@@ -105,7 +105,7 @@ async def test_p2_a_locked_keyring_is_asked_for_before_anything_is_destroyed(dev
     assert (await device.call("status"))["sent"]["count"] == 1
 
 
-async def test_without_a_keyring_everything_here_goes_and_the_person_is_told(device, monkeypatch):
+async def test_without_a_keyring_everything_here_goes_and_the_result_says_so(device, monkeypatch):
     await device.join()
     await device.run_cycle()
     monkeypatch.setattr(device.keystore, "get", absent)

@@ -59,7 +59,7 @@ def test_p3_a_mark_that_cannot_be_read_lowers_nothing(home, content):
     assert device_limits.limits_for(home, "127.0.0.1") == DeviceLimits()
 
 
-async def test_the_status_says_it_in_words(tmp_path):
+async def test_the_status_says_lower_bounds_in_words(tmp_path):
     device = Device(tmp_path, demo_limits=LOWER)
     await device.call("enroll", invitation=device.server.invitation())
     status = device.agent.status()
@@ -68,7 +68,7 @@ async def test_the_status_says_it_in_words(tmp_path):
     device.close()
 
 
-def test_the_product_says_nothing(tmp_path):
+def test_a_status_with_the_products_bounds_says_nothing(tmp_path):
     device = Device(tmp_path)
     assert device.agent.status().group_floor == ""
     device.close()

@@ -101,7 +101,7 @@ def test_what_is_no_proxy_is_refused(text):
     assert refused.value.code == "BAD_VALUE"
 
 
-def test_every_second_minute_of_a_day_is_kept():
+def test_hours_may_list_every_second_minute_of_a_day():
     text = format_hours(frozenset(range(0, 24 * 60, 2)))
     assert parse("hours.friday", text) == text
 
@@ -165,7 +165,7 @@ def test_a_looser_value_than_the_policy_is_refused_by_name():
     assert raised.value.code == "MANAGED"
 
 
-def test_origins_are_told_apart():
+def test_each_setting_names_its_origin():
     held = Settings(
         {"budget.period_days": 400}, {}, {"budget.epsilon": 2.0, "budget.period_days": 100}
     )
