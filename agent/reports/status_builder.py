@@ -120,8 +120,8 @@ class StatusBuilder:
 
     def _model(self) -> ModelView:
         """Version and digest from the pointer to the model; each use verifies the model itself."""
-        floor = self.models.floor()
-        return ModelView(floor.version, floor.sha256, demonstration=floor.version == 0)
+        newest = self.models.floor()
+        return ModelView(newest.version, newest.sha256, demonstration=newest.version == 0)
 
     def _notes(self) -> tuple[str, ...]:
         notes = []

@@ -63,27 +63,30 @@ def test_a_policy_that_allows_everything_leaves_a_daytime_as_it_is(chosen):
 
 
 def test_hours_of_a_policy_over_midnight_keep_their_morning():
-    held = Settings({}, {f"hours.{day}": "18:00-08:00" for day in DAYS})
-    assert [held.text(f"hours.{day}") for day in DAYS] == ["00:00-08:00,18:00-24:00"] * 7
-    entry = held.entry("hours.monday")
+    settings = Settings({}, {f"hours.{day}": "18:00-08:00" for day in DAYS})
+    assert [settings.text(f"hours.{day}") for day in DAYS] == ["00:00-08:00,18:00-24:00"] * 7
+    entry = settings.entry("hours.monday")
     assert (entry.origin, entry.bound) == ("policy", "18:00-08:00")
 
 
 def test_a_night_within_the_policys_night_stays_as_it_is():
-    held = Settings(
+    settings = Settings(
         {"hours.monday": "22:00-06:00"}, {f"hours.{day}": "18:00-08:00" for day in DAYS}
     )
-    assert (held.text("hours.monday"), held.entry("hours.monday").origin) == ("22:00-06:00", "you")
-    assert held.check_change("hours.monday", "20:00-07:00") == "20:00-07:00"
+    assert (settings.text("hours.monday"), settings.entry("hours.monday").origin) == (
+        "22:00-06:00",
+        "you",
+    )
+    assert settings.check_change("hours.monday", "20:00-07:00") == "20:00-07:00"
 
 
 def test_a_day_that_the_policy_forbids_ends_the_night_before_at_midnight():
-    held = Settings({"hours.monday": "22:00-06:00"}, {"hours.tuesday": "never"})
-    assert (held.text("hours.monday"), held.entry("hours.monday").origin) == (
+    settings = Settings({"hours.monday": "22:00-06:00"}, {"hours.tuesday": "never"})
+    assert (settings.text("hours.monday"), settings.entry("hours.monday").origin) == (
         "22:00-24:00",
         "policy",
     )
-    assert held.text("hours.tuesday") == "never"
+    assert settings.text("hours.tuesday") == "never"
 
 
 def test_a_morning_that_only_the_next_day_allows_moves_there():

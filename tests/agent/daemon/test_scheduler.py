@@ -78,8 +78,8 @@ def test_a_fault_keeps_the_servers_retry_after():
 
 
 def test_a_cycle_runs_when_a_known_wait_ends():
-    held = CycleResult(Outcome.WAITING, "", (Reason(ReasonCode.HOLD, "", until=NOW + 600),))
-    assert next_at(after_cycle(History(NOW - 9000), held, NOW), 0.5) == NOW + 600
+    waiting = CycleResult(Outcome.WAITING, "", (Reason(ReasonCode.HOLD, "", until=NOW + 600),))
+    assert next_at(after_cycle(History(NOW - 9000), waiting, NOW), 0.5) == NOW + 600
     far = CycleResult(
         Outcome.BUDGET_SPENT, "", (Reason(ReasonCode.BUDGET_SPENT, "", until=NOW + 10**8),)
     )
@@ -106,9 +106,9 @@ def test_a_ready_device_keeps_the_servers_pace_for_a_while_and_never_a_frantic_o
 
 
 def test_a_ready_device_returns_when_its_group_meets():
-    held = Reason(ReasonCode.NO_ROUND, "", until=10_400)
+    waiting = Reason(ReasonCode.NO_ROUND, "", until=10_400)
     history = after_cycle(
-        History(0), CycleResult(Outcome.READY, "", (held,), next_poll_s=20), 10_000
+        History(0), CycleResult(Outcome.READY, "", (waiting,), next_poll_s=20), 10_000
     )
     assert next_at(history, 0.5) == 10_400
 
@@ -139,8 +139,8 @@ def test_after_five_faults_of_the_worker_the_agent_stops_trying_for_a_day():
 
 
 def test_a_condition_that_lifts_brings_the_next_cycle_soon_once():
-    held = CycleResult(Outcome.WAITING, "", (Reason(ReasonCode.ON_BATTERY, ""),))
-    history = after_cycle(History(NOW - 9000), held, NOW)
+    waiting = CycleResult(Outcome.WAITING, "", (Reason(ReasonCode.ON_BATTERY, ""),))
+    history = after_cycle(History(NOW - 9000), waiting, NOW)
     lifted = after_lift(history, NOW + 100)
     assert NOW + 100 + LIFT_S <= next_at(lifted, 0.999) < NOW + 100 + 2 * LIFT_S
     assert after_lift(lifted, NOW + 101) == lifted
