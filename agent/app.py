@@ -1,6 +1,7 @@
 """Builds every object of an agent, wires them, and recovers from a crash; nothing else constructs.
 
-The demo and the tests build theirs in the same way, with `Overrides` for what stands in.
+`build` makes the parts that everything uses, then cycles, reports and methods. The demo and the
+tests build their agents in the same way, with `Overrides` for what they replace.
 """
 
 import asyncio
@@ -65,6 +66,7 @@ from agent.rounds.signals import Signals
 from agent.rounds.submission import Submission
 from agent.rounds.trainer import Trainer
 from agent.rounds.update_store import UpdateStore
+from agent.status import Status
 from agent.store.database import Database
 from agent.store.head import Head
 from agent.store.ledger import Ledger
@@ -84,7 +86,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Overrides:
-    """What stands in for a device's own parts, in the demo and in tests; None: its own."""
+    """Parts that replace a device's own, in the demo and in tests; None: its own."""
 
     clock: Clock | None = None
     environ: Mapping[str, str] | None = None
@@ -94,6 +96,64 @@ class Overrides:
     conditions: Conditions | None = None
     limits: "Callable[[], DeviceLimits] | None" = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What cycles, reports and methods are built from."""
+
+    home: Home
+    clock: Clock
+    environ: Mapping[str, str]
+    signals: Signals
+    pool: BlockingPool
+
+    # What is stored.
+    database: Database
+    values: Values
+    ledger: Ledger
+    samples: Samples
+    models: ModelStore
+
+    # What the person and IT allow.
+    effective: EffectiveConfig
+    record: Record
+    pause: Pause
+    gate: Gate
+    limits: "Callable[[], DeviceLimits]"
+
+    # Which server the device talks to, and with which key.
+    keys: KeyStoreChoice
+    connections: Connections
+    enrolment_client: EnrolmentClient
+    scanning_models: ScanningModels
+
+    # What this computer does and allows now.
+    activity: ActivityTracker
+    worker_host: WorkerHost
+    conditions: Conditions
+    readiness: Readiness
+
+
+@dataclass(frozen=True)
+class _Rounds:
+    """What runs a cycle."""
+
+    budget_gate: BudgetGate
+    checkpoints: CheckpointStore
+    updates: UpdateStore
+    runner: RoundRunner
+    cycles: Cycles
+
+
+@dataclass(frozen=True)
+class _Reports:
+    """What the agent says about itself."""
+
+    copies: ViewingCopies
+    ledger: LedgerReport
+    status: Callable[[], Status]
+    doctor: Doctor
 
 
 def build(
@@ -106,28 +166,59 @@ def build(
 
     Raises UserActionError HOME_UNUSABLE, STORE_NEWER, STORE_DAMAGED, DISK_FULL.
     """
-    home = Home(folder)
-    home.prepare()
     given = overrides or Overrides()
+    parts = _build_parts(Home(folder), given, watch_machine=watch_machine)
+    rounds = _build_rounds(parts, given.sleep)
+    reports = _build_reports(parts, rounds)
+    erasure = _build_erasure(parts, rounds, reports)
+    agent = Agent(
+        home=parts.home,
+        clock=parts.clock,
+        environ=parts.environ,
+        database=parts.database,
+        values=parts.values,
+        ledger=parts.ledger,
+        samples=parts.samples,
+        models=parts.models,
+        checkpoints=rounds.checkpoints,
+        keys=parts.keys,
+        effective=parts.effective,
+        record=parts.record,
+        gate=parts.gate,
+        pause=parts.pause,
+        conditions=parts.conditions,
+        readiness=parts.readiness,
+        blocking_pool=parts.pool,
+        connections=parts.connections,
+        enrolment_client=parts.enrolment_client,
+        scanning_models=parts.scanning_models,
+        worker_host=parts.worker_host,
+        runner=rounds.runner,
+        cycles=rounds.cycles,
+        signals=parts.signals,
+        status=reports.status,
+        service=_build_service(parts, rounds, reports, erasure),
+        resume_erasure=erasure.resume,
+    )
+    _recover(agent, erasure)
+    return agent
+
+
+def _build_parts(home: Home, given: Overrides, *, watch_machine: bool) -> _Parts:
+    home.prepare()
     clock = given.clock or SystemClock()
     environ = os.environ if given.environ is None else given.environ
     signals, pool = Signals(), BlockingPool()
 
-    # What is stored.
     database = Database(home.database)
-    values = Values(database, "value")
-    ledger, samples = Ledger(database, Head(home.ledger_head)), Samples(database)
-    models = ModelStore(home.root)
+    values, models = Values(database, "value"), ModelStore(home.root)
 
-    # What the person, IT and the machine allow.
     effective = EffectiveConfig(
         home, values, Values(database, "setting"), environ, policy_path(environ)
     )
     record, pause = Record(database, clock), Pause(values, clock)
     gate = Gate(record, effective.gate_facts)
-    limits = given.limits or (lambda: limits_for(home, effective.gate_facts().server_host))
 
-    # Whom it talks to, and with which key.
     keys = KeyStoreChoice(
         home,
         environ,
@@ -154,11 +245,10 @@ def build(
         blocking=pool.run,
         changed=signals.changed,
     )
-    scanning_models = ScanningModels(effective, models, pool.run)
 
     activity = ActivityTracker(signals.changed)
-    # The worker needs the conditions for its limits, and they need what it uses of the processor;
-    # so each calls the other late.
+    # The limits of the worker depend on the conditions, and the conditions on the processor time
+    # that the worker uses; so the worker looks the conditions up when it needs them.
     worker_host = WorkerHost(
         home,
         clock,
@@ -178,26 +268,46 @@ def build(
         if watch_machine
         else NoConditions()
     )
-    readiness = Readiness(gate, pause, conditions)
-
-    # What makes a cycle.
-    budget_gate = BudgetGate(clock, effective, ledger, values)
-    checkpoints = CheckpointStore(home.scratch, values, keys.identity_file)
-    updates = UpdateStore(clock, checkpoints, budget_gate)
-    outbox = Outbox(clock, ledger, pool.run)
-    restrictions = Restrictions(readiness.training_reasons, readiness.sending_reasons)
-    trainer = Trainer(
-        clock,
-        samples,
-        checkpoints,
-        updates,
-        worker_host.worker,
-        pool.run,
-        restrictions,
-        activity,
+    return _Parts(
+        home=home,
+        clock=clock,
+        environ=environ,
+        signals=signals,
+        pool=pool,
+        database=database,
+        values=values,
+        ledger=Ledger(database, Head(home.ledger_head)),
+        samples=Samples(database),
+        models=models,
+        effective=effective,
+        record=record,
+        pause=pause,
+        gate=gate,
+        limits=given.limits or (lambda: limits_for(home, effective.gate_facts().server_host)),
+        keys=keys,
+        connections=connections,
+        enrolment_client=enrolment_client,
+        scanning_models=ScanningModels(effective, models, pool.run),
+        activity=activity,
+        worker_host=worker_host,
+        conditions=conditions,
+        readiness=Readiness(gate, pause, conditions),
     )
-    resources = RoundResources(clock, ledger, outbox, budget_gate, worker_host.worker, activity)
-    secagg = SecaggRound(resources, pool.run, limits, given.sleep)
+
+
+def _build_rounds(parts: _Parts, sleep: Callable[[float], Awaitable[None]]) -> _Rounds:
+    clock, run, changed = parts.clock, parts.pool.run, parts.signals.changed
+    ledger, samples, gate = parts.ledger, parts.samples, parts.gate
+    enrolment_client, activity = parts.enrolment_client, parts.activity
+    worker = parts.worker_host.worker
+    budget_gate = BudgetGate(clock, parts.effective, ledger, parts.values)
+    checkpoints = CheckpointStore(parts.home.scratch, parts.values, parts.keys.identity_file)
+    updates = UpdateStore(clock, checkpoints, budget_gate)
+    outbox = Outbox(clock, ledger, run)
+    restrictions = Restrictions(parts.readiness.training_reasons, parts.readiness.sending_reasons)
+    trainer = Trainer(clock, samples, checkpoints, updates, worker, run, restrictions, activity)
+    resources = RoundResources(clock, ledger, outbox, budget_gate, worker, activity)
+    secagg = SecaggRound(resources, run, parts.limits, sleep)
     submission = Submission(
         clock=clock,
         enrolment_client=enrolment_client,
@@ -206,21 +316,21 @@ def build(
         secagg=secagg,
         updates=updates,
         activity=activity,
-        changed=signals.changed,
-        sleep=given.sleep,
+        changed=changed,
+        sleep=sleep,
         draw=random.random,
     )
     steps = CycleSteps(
         gate=gate,
         clock=clock,
         enrolment_client=enrolment_client,
-        offer_check=OfferCheck(clock, ledger, samples, limits, budget_gate),
+        offer_check=OfferCheck(clock, ledger, samples, parts.limits, budget_gate),
         trainer=trainer,
         updates=updates,
         submission=submission,
         restrictions=restrictions,
         activity=activity,
-        blocking=pool.run,
+        blocking=run,
     )
     runner = RoundRunner(
         gate=gate,
@@ -230,110 +340,123 @@ def build(
         trainer=trainer,
         updates=updates,
         activity=activity,
-        leave_sender=LeaveSender(gate, enrolment_client, pool.run),
-        worker=worker_host.worker,
+        leave_sender=LeaveSender(gate, enrolment_client, run),
+        worker=worker,
     )
-    cycles = Cycles(gate, conditions, worker_host, runner, signals)
-    signals.on_user_change(cycles.user_changed)
+    cycles = Cycles(gate, parts.conditions, parts.worker_host, runner, parts.signals)
+    parts.signals.on_user_change(cycles.user_changed)
+    return _Rounds(
+        budget_gate=budget_gate,
+        checkpoints=checkpoints,
+        updates=updates,
+        runner=runner,
+        cycles=cycles,
+    )
 
-    # What it reports.
-    copies = ViewingCopies(home, environ)
-    budget = BudgetReport(clock, effective, ledger, budget_gate)
-    ledger_report = LedgerReport(ledger, effective, budget)
-    work = WorkReport(worker_host, activity)
-    status = StatusBuilder(
+
+def _build_reports(parts: _Parts, rounds: _Rounds) -> _Reports:
+    home, clock, effective, gate = parts.home, parts.clock, parts.effective, parts.gate
+    budget = BudgetReport(clock, effective, parts.ledger, rounds.budget_gate)
+    ledger_report = LedgerReport(parts.ledger, effective, budget)
+    work = WorkReport(parts.worker_host, parts.activity)
+    status_builder = StatusBuilder(
         home=home,
         effective=effective,
         gate=gate,
-        pause=pause,
-        readiness=readiness,
-        conditions=conditions,
-        samples=samples,
-        ledger=ledger,
-        models=models,
-        activity=activity,
-        cycles=cycles,
-        limits=limits,
+        pause=parts.pause,
+        readiness=parts.readiness,
+        conditions=parts.conditions,
+        samples=parts.samples,
+        ledger=parts.ledger,
+        models=parts.models,
+        activity=parts.activity,
+        cycles=rounds.cycles,
+        limits=parts.limits,
         budget=budget,
-        waiting=WaitingReasons(clock, effective, readiness, conditions, cycles, samples, budget),
+        waiting=WaitingReasons(
+            clock,
+            effective,
+            parts.readiness,
+            parts.conditions,
+            rounds.cycles,
+            parts.samples,
+            budget,
+        ),
         work=work,
-    ).build
+    )
     doctor = Doctor(
         home,
         effective,
         gate,
         ledger_report,
-        models,
-        IdentityChecks(home, clock, effective, values, keys, pool.run),
-        MachineChecks(conditions, work, pool.run),
+        parts.models,
+        IdentityChecks(home, clock, effective, parts.values, parts.keys, parts.pool.run),
+        MachineChecks(parts.conditions, work, parts.pool.run),
+    )
+    return _Reports(
+        copies=ViewingCopies(home, parts.environ),
+        ledger=ledger_report,
+        status=status_builder.build,
+        doctor=doctor,
     )
 
-    # What a person can do with it.
-    erasure = Erasure(
-        values=values,
-        effective=effective,
-        keys=keys,
+
+def _build_erasure(parts: _Parts, rounds: _Rounds, reports: _Reports) -> Erasure:
+    return Erasure(
+        values=parts.values,
+        effective=parts.effective,
+        keys=parts.keys,
         requests=EraseRequests(
-            home, clock, effective, keys, gate, connections, pool.run, signals.changed
+            parts.home,
+            parts.clock,
+            parts.effective,
+            parts.keys,
+            parts.gate,
+            parts.connections,
+            parts.pool.run,
+            parts.signals.changed,
         ),
-        local_data=LocalData(home, database, effective, record, models, copies, updates.discard),
-        runner=runner,
-        cycles=cycles,
-        blocking=pool.run,
-        signals=signals,
+        local_data=LocalData(
+            parts.home,
+            parts.database,
+            parts.effective,
+            parts.record,
+            parts.models,
+            reports.copies,
+            rounds.updates.discard,
+        ),
+        runner=rounds.runner,
+        cycles=rounds.cycles,
+        blocking=parts.pool.run,
+        signals=parts.signals,
     )
-    service = Service(
-        LifecycleMethods(clock, gate, pause, runner, signals, doctor, status),
-        ConsentMethods(clock, values, effective, record, gate, runner, signals, status),
-        PreviewMethods(home, effective, worker_host.worker, copies),
+
+
+def _build_service(parts: _Parts, rounds: _Rounds, reports: _Reports, erasure: Erasure) -> Service:
+    clock, signals, status = parts.clock, parts.signals, reports.status
+    effective, gate, runner = parts.effective, parts.gate, rounds.runner
+    samples, worker = parts.samples, parts.worker_host.worker
+    return Service(
+        LifecycleMethods(clock, gate, parts.pause, runner, signals, reports.doctor, status),
+        ConsentMethods(clock, parts.values, effective, parts.record, gate, runner, signals, status),
+        PreviewMethods(parts.home, effective, worker, reports.copies),
         EnrolmentMethods(effective, signals),
-        SettingsMethods(effective, keys, pool.run, signals, status),
-        SampleMethods(clock, gate, runner, samples, worker_host.worker, scanning_models, signals),
-        LedgerMethods(ledger, ledger_report, copies),
+        SettingsMethods(effective, parts.keys, parts.pool.run, signals, status),
+        SampleMethods(clock, gate, runner, samples, worker, parts.scanning_models, signals),
+        LedgerMethods(parts.ledger, reports.ledger, reports.copies),
         PersonalDataMethods(
             gate,
             runner,
-            enrolment_client,
-            Export(clock, effective, record, samples, ledger, ledger_report, status),
+            parts.enrolment_client,
+            Export(clock, effective, parts.record, samples, parts.ledger, reports.ledger, status),
             erasure,
         ),
     )
-    agent = Agent(
-        home=home,
-        clock=clock,
-        environ=environ,
-        database=database,
-        values=values,
-        ledger=ledger,
-        samples=samples,
-        models=models,
-        checkpoints=checkpoints,
-        keys=keys,
-        effective=effective,
-        record=record,
-        gate=gate,
-        pause=pause,
-        conditions=conditions,
-        readiness=readiness,
-        blocking_pool=pool,
-        connections=connections,
-        enrolment_client=enrolment_client,
-        scanning_models=scanning_models,
-        worker_host=worker_host,
-        runner=runner,
-        cycles=cycles,
-        signals=signals,
-        status=status,
-        service=service,
-        resume_erasure=erasure.resume,
-    )
-    _recover(agent, erasure)
-    return agent
 
 
 def _recover(agent: Agent, erasure: Erasure) -> None:
-    """Remove what a crash may have left (P10): workers, trained updates, and updates in the outbox
-    that a withdrawal had no time to remove.
+    """Remove what a crash may have left (P10): workers, trained updates, and outbox entries that a
+    withdrawal had no time to remove.
     """
     if any(agent.home.root.glob(f"{RECORD_PREFIX}*")):
         from agent.supervisor.reaper import reap
@@ -349,8 +472,8 @@ def _recover(agent: Agent, erasure: Erasure) -> None:
 
 
 def _training_limits(conditions: Conditions, effective: EffectiveConfig) -> TrainingLimits:
-    """Return what training may take now: the conditions know whether the computer is in use; where
-    they do not, it counts as in use.
+    """Return what training may use now. Where the conditions cannot say whether the computer is in
+    use, it counts as in use.
     """
     settings, cpu_percent = effective.settings(), conditions.cpu_percent()
     return TrainingLimits(

@@ -1,4 +1,4 @@
-"""The objects of one device. `agent.app.build` makes them; nothing here constructs or decides."""
+"""Holds the objects of one device. `agent.app.build` makes them; nothing here decides anything."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Service(Protocol):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Agent:
-    """Everything that one device consists of. Close it when done."""
+    """All objects of one device. Close it when done."""
 
     home: Home
     clock: Clock
@@ -74,14 +74,14 @@ class Agent:
     cycles: Cycles
     signals: Signals
 
-    # How it is reached. These belong to higher layers, so only their form is known here.
+    # How clients reach it. Higher layers implement these, so only their types are known here.
     status: Callable[[], Status]
-    """Returns the one value that every surface shows."""
+    """Returns the Status as it is now."""
     service: Service
     resume_erasure: Callable[[], Awaitable[bool]]
-    """Does what an earlier erasure could not; True when nothing is left to do."""
+    """Finishes an earlier erasure; returns True when nothing is left to do."""
 
     def close(self) -> None:
-        """Close the store; blocking calls under way are not waited for."""
+        """Close the store without waiting for blocking calls under way."""
         self.blocking_pool.close()
         self.database.close()

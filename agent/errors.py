@@ -1,16 +1,13 @@
-"""The one tree of errors, split by who must act.
+"""The tree of errors, split by who must act.
 
-Every error has a stable `code` (scripts rely on it), a sentence for people, and a `remedy`: what
-that person can do about it. `detail` is for the log. None of the three ever holds a secret or the
+Every error has a stable `code` that scripts rely on, a `message` (one sentence for people) and a
+`remedy` (what that person can do). `detail` is for the log. None of them ever holds a secret or the
 content of a file.
 """
 
 
 class AegisError(Exception):
-    """Base of all errors that a person may see.
-
-    Raise one of the four families below, never this.
-    """
+    """The base of all errors that a person may see. Raise one of the four families below."""
 
     def __init__(self, code: str, message: str, remedy: str = "", detail: str = "") -> None:
         super().__init__(message)
@@ -23,12 +20,12 @@ class AegisError(Exception):
         return f"{self.message} {self.remedy}".strip()
 
     def to_json(self) -> dict[str, str]:
-        """The form that travels over the local channel and in `--json` answers."""
+        """Return the form for the local channel and for `--json`."""
         return {"code": self.code, "message": self.message, "remedy": self.remedy}
 
 
 class UserActionError(AegisError):
-    """The person at this computer can act on it."""
+    """The person at this computer can act."""
 
 
 class OperatorActionError(AegisError):
@@ -36,10 +33,10 @@ class OperatorActionError(AegisError):
 
 
 class PeerError(AegisError):
-    """The other end (server, device, a client on the local channel, a file) sent something wrong;
+    """The other end (server, device, client of the local channel, file) sent something wrong;
     nothing was changed.
     """
 
 
 class InternalError(AegisError):
-    """A bug of ours."""
+    """A bug in AegisAI."""

@@ -1,7 +1,6 @@
-"""Why the agent waits, as data: every reason in the order in which it is told (the first that holds
-is the headline).
+"""Why the agent waits, as data.
 
-A reason carries what was read, where, the setting that lifts it, and whether the person may
+A reason carries what was measured, where, which setting lifts it, and whether the person may
 override it once.
 """
 
@@ -10,7 +9,7 @@ from enum import Enum
 
 
 class ReasonCode(Enum):
-    """Every reason, in order of precedence.
+    """Every reason in order of precedence: the first that applies is the headline.
 
     The values are part of the contract (docs/CONTRACT.md).
     """
@@ -37,7 +36,7 @@ class ReasonCode(Enum):
     LOW_DISK = "LOW_DISK"
     BACKOFF = "BACKOFF"
     NOTHING_TO_LEARN = "NOTHING_TO_LEARN"
-    # The reasons below hold back sending only.
+    # The reasons below delay sending only.
     METERED = "METERED"
     OFFLINE = "OFFLINE"
     HOLD = "HOLD"
@@ -56,25 +55,27 @@ OVERRIDABLE = frozenset(
         ReasonCode.OUTSIDE_HOURS,
     }
 )
-"""The person's own limits: "run now once" may pass them. Consent, policy and budget never."""
+"""The person's own limits, which a cycle started by hand may override. It never overrides consent,
+policy or budget."""
 
 
 @dataclass(frozen=True)
 class Reason:
-    """One reason for waiting."""
+    """One reason to wait."""
 
     code: ReasonCode
     text: str
     """One sentence for people."""
     reading: str = ""
-    """What was read, with its unit, e.g. "37 %"."""
+    """What was measured, with its unit, e.g. "37 %"."""
     source: str = ""
-    """Where it was read, e.g. "UPower"."""
+    """Where it was measured, e.g. "UPower"."""
     setting: str = ""
-    """The settings key that lifts it, or empty."""
+    """The key of the setting that lifts it, or empty."""
     until: int | None = None
-    """Seconds since the epoch at which it ends by itself, where known."""
+    """When it ends by itself, in seconds since the epoch, where known."""
 
     @property
     def overridable(self) -> bool:
+        """Whether a cycle started by hand may ignore it."""
         return self.code in OVERRIDABLE

@@ -1,8 +1,7 @@
-"""The one Status value that every surface shows: tray, window and `aegis status`.
+"""The Status: the one value that every surface shows (tray, window, `aegis status`).
 
-It is made by the agent, travels over the local channel as JSON, and is never changed by who shows
-it. Times are whole seconds since the epoch; ε values are floats rounded for display by the viewer,
-not here.
+The agent builds it and sends it over the local channel as JSON; surfaces never change it. Times are
+whole seconds since the epoch. ε values are not rounded; the surface rounds them.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -17,7 +16,7 @@ STATUS_VERSION = 1
 
 
 class AgentState(Enum):
-    """The seven states of the tray icon. Each has an icon and a word."""
+    """The seven states of the tray icon; each has an icon and a word."""
 
     OFF = "off"
     """No consent: nothing runs."""
@@ -26,7 +25,7 @@ class AgentState(Enum):
     SENDING = "sending"
     PAUSED = "paused"
     ATTENTION = "attention"
-    """Something needs the person: consent has to be renewed, the keyring is locked, the identity is
+    """Something needs the person: consent has expired, the keyring is locked or the identity is
     missing."""
     ERROR = "error"
 
@@ -43,36 +42,40 @@ class ConsentState(Enum):
 
 @dataclass(frozen=True)
 class ConsentView:
+    """The state of consent."""
+
     state: ConsentState
     notice_id: str
-    """The notice that is current now."""
+    """The current notice."""
     decided_notice_id: str | None = None
     decided_at: int | None = None
     refresh_at: int | None = None
-    """When consent has to be renewed."""
+    """When consent expires."""
 
 
 @dataclass(frozen=True)
 class BudgetView:
-    """Privacy budget. The names of ε are those of docs/CONTRACT.md; each has one meaning."""
+    """The privacy budget. docs/CONTRACT.md defines the names of ε; each has one meaning."""
 
     epsilon_period: float
     delta: float
     period_days: int
     epsilon_ledger: float
-    """What this device's ledger has charged in this period."""
+    """What this device's ledger has charged in the current period."""
     epsilon_local: float
-    """What would be left of the protection if the sum's protection failed."""
+    """What the charges would amount to if the protection of the sums failed."""
     epsilon_lifetime: float
     epsilon_lifetime_ceiling: float
     renews_at: int | None = None
     may_take_part_at: int | None = None
-    """Set when the budget is spent."""
+    """When the budget allows a round again; set while it is spent."""
     charges: int = 0
 
 
 @dataclass(frozen=True)
 class ModelView:
+    """The model in use."""
+
     version: int
     digest: str
     demonstration: bool
@@ -80,6 +83,8 @@ class ModelView:
 
 @dataclass(frozen=True)
 class OperatorView:
+    """Who asks for updates."""
+
     name: str
     contact: str
     server: str
@@ -87,6 +92,8 @@ class OperatorView:
 
 @dataclass(frozen=True)
 class ReadingView:
+    """One value measured on this computer, as text, and where it was measured."""
+
     name: str
     value: str
     source: str
@@ -94,7 +101,7 @@ class ReadingView:
 
 @dataclass(frozen=True)
 class WorkView:
-    """What training may take now, and what it takes."""
+    """What training may use now, and what it uses."""
 
     limit_percent: int
     """Per cent of one core."""
@@ -105,14 +112,14 @@ class WorkView:
     """Per cent of one core over the last minute, from the kernel; None while no training runs."""
     measured_text: str = ""
     memory_mib: float | None = None
-    held: bool = False
-    """Training is under way but stands still, for `reasons`."""
+    suspended: bool = False
+    """A training is under way but suspended, for `reasons`."""
 
 
 @dataclass(frozen=True)
 class StopView:
-    """The last time that a limit ended the worker: which, what was measured, the cap, after how
-    long.
+    """The last time that a limit ended the worker: which limit, the value measured, the cap, and
+    after how long.
     """
 
     at: int
@@ -124,11 +131,13 @@ class StopView:
     action: str
     """"killed" or "asked to end" (with time for a checkpoint)."""
     text: str
-    """One sentence."""
+    """The same as one sentence."""
 
 
 @dataclass(frozen=True)
 class SentView:
+    """What this device has sent so far."""
+
     count: int = 0
     bytes_up: int = 0
     last_at: int | None = None
@@ -136,53 +145,56 @@ class SentView:
 
 @dataclass(frozen=True)
 class Status:
+    """What the agent does, what it waits for, and what it has spent and sent."""
+
     state: AgentState
     consent: ConsentView
     budget: BudgetView
     model: ModelView
     enrolled: bool
     reasons: tuple[Reason, ...] = ()
-    """Why it waits to train or send, in order; the first is the headline."""
+    """Why it waits to train or send, the headline first."""
     operator: OperatorView | None = None
     paused_until: int | None = None
     """Set while paused; 0 means until resumed."""
     activity: str = ""
-    """One sentence about what is being done now, or empty."""
+    """One sentence about what it is doing now, or empty."""
     progress: float | None = None
-    """0 to 1 while something is being done."""
+    """0 to 1 while it is doing something."""
     next_at: int | None = None
-    """When the agent looks again."""
+    """When the next cycle is due; None without consent."""
     readings: tuple[ReadingView, ...] = ()
     samples_benign: int = 0
     samples_malicious: int = 0
     sent: SentView = SentView()
     may_train: bool = True
-    """Whether nothing holds back training now, apart from the wait for a round."""
+    """Whether training may run now, apart from the wait for a round."""
     may_send: bool = True
     work: WorkView | None = None
     last_stop: StopView | None = None
     erase_pending: bool = False
     demo: bool = False
-    """This home was made by the demo; its key store is in memory."""
+    """The demo made this home."""
     group_floor: str = ""
-    """In words, where this device hides among fewer devices than the product demands: "test floor:
-    groups of 3, sums of 3"."""
+    """Empty, or in words the bounds on groups of a device that hides among fewer devices than the
+    product demands: "test floor: groups of 3, sums of 3"."""
     notes: tuple[str, ...] = ()
-    """Plain sentences that the person must see, e.g. about a lowered test floor."""
+    """Sentences that the person must see, e.g. about weaker bounds on groups."""
     app_version: str = __version__
     status_version: int = STATUS_VERSION
 
     def to_json(self) -> dict[str, Any]:
-        shown: dict[str, Any] = _plain(asdict(self))
-        for reason, said in zip(self.reasons, shown["reasons"], strict=True):
-            said["overridable"] = reason.overridable
-        return shown
+        """Return the form that docs/schemas/status.schema.json describes."""
+        value: dict[str, Any] = _plain(asdict(self))
+        for reason, entry in zip(self.reasons, value["reasons"], strict=True):
+            entry["overridable"] = reason.overridable
+        return value
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> "Status":
-        """Read what `to_json` wrote.
+        """Return the Status that `to_json` wrote.
 
-        Raises PeerError when a field is missing, unknown or of another type.
+        Raises PeerError BAD_STATUS when a field is missing, unknown or of the wrong type.
         """
         try:
             known = {field.name for field in fields(Status)}
@@ -227,7 +239,7 @@ class Status:
 
 
 def share_in_words(percent_of_core: float, cores: int) -> str:
-    """A processor share as every surface shows it: "25 % of one core = 3 % of this computer"."""
+    """Format a share of the processor: "25 % of one core = 3 % of this computer"."""
     return (
         f"{_short(percent_of_core)} % of one core = {_short(percent_of_core / cores)} % of this"
         " computer"
@@ -235,7 +247,7 @@ def share_in_words(percent_of_core: float, cores: int) -> str:
 
 
 def _short(percent: float) -> str:
-    """Whole numbers from 10 on, one decimal below: "12", "3.1", "3"."""
+    """Format whole per cent from 10 on and one decimal below: "12", "3.1", "3"."""
     return f"{percent:.0f}" if percent >= 10 else f"{percent:.1f}".removesuffix(".0")
 
 

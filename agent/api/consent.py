@@ -1,4 +1,4 @@
-"""Methods about consent: the notice, the decision, and the example that goes before it."""
+"""Methods about consent: the notice, the decision, and the example shown before it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 MAX_SURFACE_CHARACTERS = 40
 _PROMPTED = "prompted"
-"""Value: state, notice id and time of the last prompt."""
+"""Key of the value that stores state, notice id and time of the last prompt."""
 
 
 @dataclass(frozen=True)
 class ConsentMethods:
-    """Shows the notice and records what a person decides."""
+    """Shows the notice and records the person's decision."""
 
     clock: Clock
     values: Values
@@ -72,7 +72,7 @@ class ConsentMethods:
         return self._status()
 
     async def prompt(self) -> Result:
-        """Whether a window may open by itself now; a yes counts as the prompt (C17)."""
+        """Say whether a window may open by itself now; a yes counts as the prompt (C17)."""
         facts, consent_status = self.effective.gate_facts(), self.gate.consent_status()
         now, prompted = self.clock.now(), self.values.get(_PROMPTED)
         is_off = facts.do_not_track or bool(facts.policy_denied) or self.record.fault is not None
@@ -84,7 +84,7 @@ class ConsentMethods:
         return {"allowed": allowed}
 
     async def withdraw(self, surface: str) -> Result:
-        """Always ends in a no; works in every state, offline, and twice (P2)."""
+        """Withdraw or refuse: works in every state, offline, and more than once (P2)."""
         state = self.gate.consent_status().state
         act = {ConsentState.GRANTED: Act.WITHDRAW, ConsentState.STALE: Act.REFUSE}.get(state)
         if act is not None:
@@ -97,13 +97,16 @@ class ConsentMethods:
         return self._status()
 
     def _evidence(self, notice_id: str, text_sha256: str, surface: str, locale: str) -> Evidence:
-        """Raises UserActionError NOTICE_CHANGED unless exactly these words are current."""
+        """Return the evidence for a decision on exactly these words.
+
+        Raises UserActionError NOTICE_CHANGED when they are not the current ones.
+        """
         notice = self.effective.notice(locale)
         if (notice.notice_id, notice.text_sha256) != (notice_id, text_sha256):
             raise UserActionError(
                 "NOTICE_CHANGED",
-                "The notice is not the current one; nothing was changed.",
-                "Read it again: aegis consent show.",
+                "This is not the current notice; nothing was changed.",
+                "Read the current one: aegis consent show.",
             )
         return Evidence(notice_id, text_sha256, notice.locale, surface)
 
@@ -121,7 +124,7 @@ class ConsentMethods:
 
 @dataclass(frozen=True)
 class PreviewMethods:
-    """Shows, on a bundled example, what would be read and sent."""
+    """Shows on a bundled example what would be read and sent."""
 
     home: Home
     effective: EffectiveConfig

@@ -1,4 +1,4 @@
-"""Methods about joining an operator."""
+"""Methods that join an operator."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ from agent.rounds.signals import Signals
 
 @dataclass(frozen=True)
 class EnrolmentMethods:
-    """Keeps an invitation; the server is contacted only once consent is granted."""
+    """Stores an invitation; the server is contacted only once consent is granted."""
 
     effective: EffectiveConfig
     signals: Signals
@@ -28,6 +28,9 @@ class EnrolmentMethods:
     async def enroll(
         self, invitation: str = "", server: str = "", token: str = "", ca_pem: str = ""
     ) -> Result:
+        """Store an invitation: the one given, else the one that the machine's policy proposes."""
+        if not (invitation or server):
+            invitation = self.effective.policy().invitation
         if bool(invitation) == bool(server):
             raise UserActionError(
                 "BAD_PARAMS",
@@ -45,7 +48,7 @@ class EnrolmentMethods:
         return {"operator": asdict(enrolment.operator), "server": enrolment.server}
 
     async def inspect(self, invitation: str) -> Result:
-        """Say what an invitation holds; nothing is stored."""
+        """Return what an invitation says, and store nothing."""
         from agent.protocol.invitation import parse_invitation
 
         parsed = parse_invitation(invitation)

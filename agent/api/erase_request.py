@@ -1,4 +1,4 @@
-"""The erase request: what the server needs to know after everything here is gone."""
+"""The erase request: what the server needs once everything on this device is gone."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ MAX_REQUEST_BYTES = 64 * 1024
 class EraseRequest:
     """What outlives an erasure until the server has confirmed it.
 
-    The secret is good for this request only.
+    The secret authorises this request and nothing else.
     """
 
     server: str
@@ -34,7 +34,7 @@ class EraseRequest:
     erase_secret: str = field(repr=False)
     since: int
     proxy: str = ""
-    """The setting `network.proxy`, which the erasure forgets."""
+    """The setting `network.proxy`, which the erasure deletes."""
 
 
 class IdentityLostError(Exception):
@@ -54,11 +54,16 @@ class EraseRequests:
     blocking: Blocking
     changed: Callable[[], None]
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a request is stored that the server has not confirmed."""
+        return self.home.erase_request.exists()
+
     async def prepare(self) -> EraseRequest | None:
         """Return the request for this device; None when no server knows it.
 
-        Raises UserActionError KEYRING_LOCKED or PASSPHRASE_MISSING, which a person can end, and
-        IdentityLostError for good.
+        Raises UserActionError KEYRING_LOCKED or PASSPHRASE_MISSING, which the person can resolve,
+        and IdentityLostError, which nobody can.
         """
         enrolment = self.effective.enrolment()
         if enrolment is None or not enrolment.is_registered or not self.keys.has_identity():
@@ -80,11 +85,11 @@ class EraseRequests:
         )
 
     def store(self, request: EraseRequest) -> None:
-        """Write the request down. Raises OSError."""
+        """Store the request durably. Raises OSError."""
         atomic_file.write(self.home.erase_request, json.dumps(asdict(request)).encode())
 
     async def deliver(self) -> bool:
-        """Send the stored request; True when none is left."""
+        """Send the stored request, if any; return whether none is left."""
         try:
             content = atomic_file.read(self.home.erase_request, MAX_REQUEST_BYTES)
             request = EraseRequest(**json.loads(content))
@@ -93,7 +98,7 @@ class EraseRequests:
         except (ValueError, TypeError, OSError) as error:
             log.warning("erase.request_unreadable error=%s", type(error).__name__)
             return False
-        self.gate.farewell().check()
+        self.gate.leave_permit().check()
         client = self.connections.client(
             request.server, request.ca_pem, request.signing_key, proxy=request.proxy
         )

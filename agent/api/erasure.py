@@ -1,12 +1,11 @@
-"""Forgets everything about this device, here at once and at the server until it confirms (P2, C18).
+"""Erases everything about this device, here at once and at the server until it confirms (P2, C18).
 
-1. What the server needs to know (device id, erase secret) is read from the identity and written to
-   a small request file.
-2. Work stops; key, certificate, models, trained updates, samples, settings, records and logs are
-   removed.
-3. The request is sent under the leave permit, and repeated by every later run until the server
-   confirms. Then its file goes too. A key store that was locked is asked again in the same way to
-   delete its part, which opens nothing any more.
+1. Read from the identity what the server needs (device id, erase secret) and store it in a small
+   request file.
+2. Stop work. Remove key, certificate, models, trained updates, samples, settings, records and logs.
+3. Send the request under the leave permit. Every later run repeats it until the server confirms;
+   then its file goes too. A locked key store is asked again in the same way to delete its part,
+   which by then opens nothing.
 """
 
 import logging
@@ -27,12 +26,12 @@ from agent.transport.blocking import Blocking
 log = logging.getLogger(__name__)
 
 ERASING = "erasing"
-"""Value that is in the store from the first step of an erasure to the last."""
+"""Key of a value that is stored from the first step of an erasure to the last."""
 
 
 @dataclass(frozen=True)
 class Erasure:
-    """Erases, and finishes what an earlier erasure could not."""
+    """Erases, and finishes an erasure that could not complete."""
 
     values: Values
     effective: EffectiveConfig
@@ -45,19 +44,21 @@ class Erasure:
     signals: Signals
 
     async def erase(self) -> dict[str, Any]:
-        """Forget everything.
+        """Erase everything.
 
         `pending`: the server has not confirmed yet, or the key store still holds its part.
+        `registered`: a server knew this device, so there was something to erase there.
         `server_cannot_be_told`: the identity is lost, so the server's part stays.
 
-        Raises UserActionError KEYRING_LOCKED or PASSPHRASE_MISSING; then nothing was changed,
-        because the server could not be told afterwards.
+        Raises UserActionError KEYRING_LOCKED or PASSPHRASE_MISSING before anything is changed,
+        because the server could not be asked afterwards.
         """
         request, is_lost = None, False
         try:
             request = await self.requests.prepare()
         except IdentityLostError:
             is_lost = True
+        registered = request is not None or is_lost or self.requests.is_waiting
         await self.runner.stop()
         if request is not None:
             self.requests.store(request)
@@ -66,10 +67,10 @@ class Erasure:
         self._remove_local_data()
         pending = not await self.resume() or self.keys.has_identity()
         self.signals.user_changed()
-        return {"pending": pending, "server_cannot_be_told": is_lost}
+        return {"pending": pending, "registered": registered, "server_cannot_be_told": is_lost}
 
     def finish(self) -> None:
-        """Finish an erasure that a crash interrupted. Call at the start, before anything else.
+        """Finish an erasure that a crash interrupted. Call it before anything else.
 
         Raises UserActionError HOME_UNUSABLE.
         """
@@ -81,13 +82,13 @@ class Erasure:
         except OSError as error:
             raise UserActionError(
                 "HOME_UNUSABLE",
-                f"An erase that was interrupted could not be finished ({error.strerror}).",
+                f"An interrupted erasure could not be finished ({error.strerror}).",
                 "Make the folder of AegisAI's own files writable, or remove it.",
                 str(error),
             ) from error
 
     async def resume(self) -> bool:
-        """Tell the server and clear the key store; True when nothing is left to do."""
+        """Ask the server and the key store again; return whether nothing is left to do."""
         if self._has_remnant():
             await self.blocking(self._destroy_identity)
         return await self.requests.deliver() and not self._has_remnant()
@@ -97,7 +98,7 @@ class Erasure:
         self.cycles.forget()
 
     def _has_remnant(self) -> bool:
-        """Whether the key store still holds what opened an identity that is gone."""
+        """Whether the key store still holds the key of an identity that is gone."""
         if self.effective.enrolment() is not None or not self.keys.has_identity():
             return False
         try:
@@ -106,9 +107,9 @@ class Erasure:
             return False
 
     def _destroy_identity(self) -> None:
-        """Delete the ciphertext in any case.
+        """Delete the identity's file in any case.
 
-        A wrapping key that the keyring does not delete opens nothing and is tried again later.
+        A wrapping key that the keyring does not delete opens nothing; `resume` tries again.
         """
         try:
             if self.keys.has_identity():

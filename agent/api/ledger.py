@@ -1,4 +1,4 @@
-"""Methods about what was charged and sent."""
+"""Methods that show what was charged and sent."""
 
 import os
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ class LedgerMethods:
         return self.report.page(*page_bounds(offset, limit), verify=verify)
 
     async def sent(self, attempt: str) -> Result:
-        """Show one upload. `path` is a copy of its bytes, None when they are no longer stored."""
+        """Show one upload. `path` is a copy of its bytes; None when they are no longer stored."""
         entry = self.ledger.entry(attempt)
         body = self.ledger.body(attempt)
         shown: Result = {"entry": outbox_json(entry), "header": None, "path": None}

@@ -18,7 +18,7 @@ MAX_PAUSE_S = 366 * 24 * 3600
 
 @dataclass(frozen=True)
 class LifecycleMethods:
-    """Says what is going on, and changes it."""
+    """Shows what the agent does, and changes it."""
 
     clock: Clock
     gate: Gate

@@ -1,4 +1,4 @@
-"""All data of one home, and its removal."""
+"""Removes all data of one home."""
 
 import shutil
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class LocalData:
     """Deletes the trained update, if there is one."""
 
     def remove(self) -> None:
-        """Remove all data but a waiting erase request; afterwards the home is as new.
+        """Remove all data except a waiting erase request; afterwards the home is as good as new.
 
         Raises OSError. Safe to repeat.
         """

@@ -1,8 +1,8 @@
 """The table of the local channel's methods (docs/CONTRACT.md).
 
-Both the channel and, when no agent runs, the commands in-process call them through `Service`.
-Parameters are checked against the table before a method sees them; an unknown one is an error and
-changes nothing.
+The channel calls them through `Service`; so do commands in their own process when no agent runs.
+Parameters are checked against the table before a method sees them. An unknown parameter is an error
+and changes nothing.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,7 +19,7 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class Method:
-    """One method, with the types of its parameters by name."""
+    """One method and the types of its parameters by name."""
 
     call: Callable[..., Awaitable[Result]]
     required: Mapping[str, type] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Service:
         return frozenset(self._methods)
 
     async def call(self, name: str, params: dict[str, Any]) -> Result:
-        """Answer one request. Raises the AegisError that the caller should see."""
+        """Answer one request. Raises the AegisError to show to the caller."""
         method = self._methods.get(name)
         if method is None:
             raise PeerError(
@@ -63,12 +63,12 @@ def bad_params(message: str) -> PeerError:
 
 
 def page_bounds(offset: int, limit: int) -> tuple[int, int]:
-    """Bring the bounds of a page into the allowed range."""
+    """Clamp the bounds of a page to the allowed range."""
     return max(0, offset), min(max(1, limit), MAX_PAGE_ROWS)
 
 
 def check_paths(paths: list[Any]) -> list[str]:
-    """Return `paths` when all of them can be file names. Raises PeerError BAD_PARAMS."""
+    """Return `paths` if all of them can be file names. Raises PeerError BAD_PARAMS."""
     if not paths or not all(isinstance(path, str) and path and "\0" not in path for path in paths):
         raise bad_params("paths: expected a list of file names.")
     return list(paths)

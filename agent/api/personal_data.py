@@ -1,4 +1,4 @@
-"""Methods about everything that is stored about a person: export it, erase it."""
+"""Methods that export and erase everything stored about a person."""
 
 import json
 import secrets
@@ -18,7 +18,7 @@ from agent.rounds.runner import RoundRunner
 
 @dataclass(frozen=True)
 class PersonalDataMethods:
-    """Gives a person their data, and forgets it."""
+    """Exports a person's data, and erases it."""
 
     gate: Gate
     runner: RoundRunner
@@ -36,13 +36,13 @@ class PersonalDataMethods:
     async def export(self, path: str, server: bool = False) -> Result:
         """Write the export to `path`.
 
-        With `server`, also all that the aggregator holds about this device; this needs a live
+        With `server` it includes what the aggregator stores about this device. That needs a live
         consent, because the device's key does.
         """
         target = Path(path)
         if not target.is_absolute():
             raise UserActionError(
-                "BAD_VALUE", "The file's whole path is needed.", "Nothing was written."
+                "BAD_VALUE", "The path of the file must be absolute.", "Nothing was written."
             )
         from_server = None
         if server:

@@ -1,4 +1,4 @@
-"""Methods about local training rows and about scanning files."""
+"""Methods that manage local training rows and scan files."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -47,7 +47,7 @@ class SampleMethods:
         if mark is None:
             raise UserActionError(
                 "BAD_VALUE",
-                f"The label is malicious or benign, not {label[:40]!r}.",
+                f"The label must be malicious or benign, not {label[:40]!r}.",
                 "Nothing was changed.",
             )
         permit, names = self.gate.permit(), check_paths(paths)
@@ -89,7 +89,7 @@ class SampleMethods:
         }
 
     def _store(self, rows: list[tuple[tuple[int, ...], int, str]], refused: list[Result]) -> Result:
-        """Keep rows. The worker is not trusted: each row is checked against the schema's ranges."""
+        """Store rows. The worker is not trusted: check each row against the schema's ranges."""
         from agent.detector.schema import validate_row
 
         for features, _, _ in rows:

@@ -1,4 +1,4 @@
-"""Methods about the person's settings and the key store that one of them names."""
+"""Methods that manage the person's settings and the key store that one of them names."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class SettingsMethods:
 
     async def set(self, key: str, value: object) -> Result:
         if key == "key_store":
-            # A value that is refused must not cost the identity.
+            # Check first: a refused value must not cost the identity.
             self.effective.settings().check_change(key, value)
             self._discard_unregistered_identity()
         self.effective.set(key, value)
@@ -47,7 +47,7 @@ class SettingsMethods:
     async def unlock(self) -> Result:
         """Ask the operating system to unlock its keyring.
 
-        Called only for a button that a person pressed: nothing else may open a keyring prompt.
+        Call it only for a button that a person pressed: nothing else may open a keyring prompt.
         """
         await self.blocking(self.keys.key_store().unlock)
         self.signals.user_changed()
@@ -59,7 +59,7 @@ class SettingsMethods:
         if enrolment is not None and enrolment.is_registered:
             raise UserActionError(
                 "ALREADY_ENROLLED",
-                "The key of this device lies in the key store in use.",
+                "This device's key is in the key store in use.",
                 "Run aegis erase first to choose another.",
             )
         self.keys.discard_identity()

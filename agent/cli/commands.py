@@ -206,6 +206,8 @@ def _enroll(options: Namespace) -> Answer:
     if options.server and options.token and not options.invitation:
         ca_pem = _read_text(options.ca) if options.ca else ""
         return request(options, "enroll", server=options.server, token=options.token, ca_pem=ca_pem)
+    if not (options.invitation or options.server or options.token or options.ca):
+        return request(options, "enroll")  # the policy may propose an invitation
     raise UserActionError(
         "BAD_PARAMS",
         "Give either an invitation, or --server with --token (and --ca).",
@@ -339,7 +341,8 @@ TABLE = (
                 "invitation",
                 nargs="?",
                 metavar="INVITATION",
-                help="the text, a file that holds it, or - for standard input",
+                help="the text, a file that holds it, or - for standard input; without it, the"
+                " invitation of this computer's policy",
             ),
             argument(
                 "--server",

@@ -52,7 +52,7 @@ def status_text(status: Shown) -> str:
             if work["measured_text"]
             else ""
         )
-        suspended = " (suspended)" if work["held"] else ""
+        suspended = " (suspended)" if work["suspended"] else ""
         lines.append(f"Limit:    {work['limit_text']}{use}{suspended}")
     if stop := status["last_stop"]:
         lines.append(f"Stopped:  {stop['text']}")
@@ -205,17 +205,21 @@ def quit_text(result: Shown) -> str:
 def erased_text(result: Shown) -> str:
     if result["server_cannot_be_told"]:
         return (
-            "Everything on this computer is gone. The server could not be told, because the key"
-            " could not be read; ask the operator."
+            "Everything on this computer is gone. The server's data stays, because the key that"
+            " proves who asks could not be read. Ask the operator to delete it."
         )
-    if result["pending"]:
+    if result["pending"] and result["registered"]:
         return (
             "Everything on this computer is gone. The server has not confirmed yet; AegisAI keeps"
             " trying. To try now: aegis erase"
         )
-    return (
-        "Everything is gone, here and at the server. To take part again, you need a new invitation."
-    )
+    if result["pending"]:
+        return (
+            "Everything on this computer is gone but a key in the keyring that opens nothing any"
+            " more. AegisAI keeps trying to delete it. To try now: aegis erase"
+        )
+    where = ", here and at the server" if result["registered"] else "; no server knew this device"
+    return f"Everything is gone{where}. To take part again, you need a new invitation."
 
 
 def doctor_text(result: Shown) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 
-from agent.config.settings import MINUTES_A_DAY, minutes_of
+from agent.config.hours_text import MINUTES_A_DAY, minutes_of
 
 LOOK_AHEAD_DAYS = 8
 BLOCK_MIN = 15

@@ -1,0 +1,1 @@
+"""What person, invitation and machine policy decide: settings, limits, and how they combine."""

@@ -1,9 +1,8 @@
-"""The bounds on a group that hold for this device: the product's, or lower ones in a home that the
-demo made.
+"""The bounds on groups that this device accepts: the product's, or lower ones in a demo's home.
 
-1. Only the mark file of a demo's home can carry lower ones, as JSON {"min_group", "min_sum",
+1. Only the mark file of a demo's home can lower them, with JSON {"min_group", "min_sum",
    "gamma_milli"}; no setting, policy or server can.
-2. They count only towards a server on this machine, and every status says so in words.
+2. Lower bounds count only towards a server on this machine, and every status says so in words.
 3. A mark that cannot be read lowers nothing.
 """
 
@@ -21,7 +20,7 @@ MAX_MARK_BYTES = 4096
 
 
 def limits_for(home: Home, server_host: str) -> DeviceLimits:
-    """The device's own bounds towards the server at `server_host`."""
+    """Return this device's bounds towards the server at `server_host`."""
     product = DeviceLimits()
     if server_host not in LOOPBACK_HOSTS or not home.is_demo:
         return product
@@ -29,23 +28,26 @@ def limits_for(home: Home, server_host: str) -> DeviceLimits:
         content = atomic_file.read(home.demo_mark, MAX_MARK_BYTES)
         if not content:
             return product
-        held = json.loads(content)
-        values = [held.pop(name) for name in ("min_group", "min_sum", "gamma_milli")]
-        if held or not all(type(value) is int for value in values):
+        mark = json.loads(content)
+        values = [mark.pop(name) for name in ("min_group", "min_sum", "gamma_milli")]
+        if mark or not all(type(value) is int for value in values):
             raise ValueError("expected three integers")
-        group, least, gamma = values
-        if not (2 <= least <= group and 0 <= gamma < 1000):
+        min_group, min_sum, gamma_milli = values
+        if not (2 <= min_sum <= min_group and 0 <= gamma_milli < 1000):
             raise ValueError("out of range")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        log.warning("floor.unreadable error=%s", type(error).__name__)
+        log.warning("device_limits.mark_unreadable error=%s", type(error).__name__)
         return product
     return DeviceLimits(
-        min_group=group, min_sum=least, gamma_milli=gamma, max_rho_units=product.max_rho_units
+        min_group=min_group,
+        min_sum=min_sum,
+        gamma_milli=gamma_milli,
+        max_rho_units=product.max_rho_units,
     )
 
 
-def mark(home: Home, limits: DeviceLimits | None) -> None:
-    """Mark `home` as one that the demo made, with these bounds on groups; None: the product's."""
+def mark_demo(home: Home, limits: DeviceLimits | None) -> None:
+    """Mark `home` as one that the demo made, with these bounds on groups (None: the product's)."""
     if limits is None:
         home.demo_mark.touch(mode=0o600)
         return
@@ -58,7 +60,7 @@ def mark(home: Home, limits: DeviceLimits | None) -> None:
 
 
 def in_words(limits: DeviceLimits) -> str:
-    """What a status says about lowered bounds; empty for the product's."""
+    """Return what a status says about lower bounds; empty for the product's."""
     if not limits.are_for_tests:
         return ""
     return f"test floor: groups of {limits.min_group}, sums of {limits.min_sum}"

@@ -1,5 +1,5 @@
-"""What the person, the invitation and the machine's policy say together: the settings that hold,
-the notice, what the gate looks at.
+"""What person, invitation and machine policy say together: the settings, notice and budget that
+hold.
 """
 
 from collections.abc import Mapping
@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from agent.config import machine_policy as machine_policy
-from agent.config.settings import BY_KEY, Settings, Value
+from agent.config import machine_policy
+from agent.config.definitions import BY_KEY, Value
+from agent.config.settings import Settings
 from agent.consent import wording
-from agent.consent.gate import Facts
+from agent.consent.gate import LOOPBACK_HOSTS, Facts
 from agent.consent.notice import Notice, OperatorFacts
 from agent.errors import UserActionError
 from agent.paths import Home
@@ -26,18 +27,18 @@ DEFAULT_MODE = "secagg"
 
 @dataclass(frozen=True)
 class Enrolment:
-    """An invitation that was taken, and what enrolment answered."""
+    """A stored invitation, and what the server answered at registration."""
 
     server: str
     token: str
-    """One-time; blanked once the server has answered."""
+    """One-time; empty once the device has registered."""
     ca_pem: str
     signing_key: str
-    """Ed25519, hex; "" until registration where it did not come with an invitation."""
+    """Ed25519, hex; "" until registration where the invitation did not name it."""
     root_sha256: str
     operator: OperatorFacts
     figures: dict[str, int | str] | None
-    """mode, epsilon_milli, delta_inverse, period_days, lifetime_epsilon_milli as the invitation
+    """mode, epsilon_milli, delta_inverse, period_days and lifetime_epsilon_milli, as the invitation
     proposes them."""
     task: dict[str, Any] | None = None
     """The Task as JSON, once registered."""
@@ -48,8 +49,9 @@ class Enrolment:
 
 
 class EffectiveConfig:
-    """Reads and changes settings, enrolment and policy; everything it returns is a value that does
-    not change later.
+    """Reads and changes settings and enrolment, and reads the policy.
+
+    Everything that it returns is a value that does not change later.
     """
 
     def __init__(
@@ -69,22 +71,22 @@ class EffectiveConfig:
         self.reload()
 
     def reload(self) -> None:
-        """Read again what the store holds."""
-        held = self._values.get("enrolment")
+        """Read the stored settings and enrolment again."""
+        stored = self._values.get("enrolment")
         self._enrolment = (
             None
-            if held is None
-            else Enrolment(**{**held, "operator": OperatorFacts(**held["operator"])})
+            if stored is None
+            else Enrolment(**{**stored, "operator": OperatorFacts(**stored["operator"])})
         )
         self._choices: dict[str, Value] = {
             key: value for key, value in self._chosen.all().items() if key in BY_KEY
         }
 
     def policy(self) -> machine_policy.Policy:
-        """The machine's policy, read again when its file has changed."""
+        """Return the machine's policy; it is read again when its file has changed."""
         try:
-            held = self._policy_file.stat()
-            stamp: object = (held.st_mtime_ns, held.st_size, held.st_ino)
+            file = self._policy_file.stat()
+            stamp: object = (file.st_mtime_ns, file.st_size, file.st_ino)
         except OSError as error:
             stamp = error.errno
         if self._policy_seen is None or self._policy_seen[0] != stamp:
@@ -92,6 +94,7 @@ class EffectiveConfig:
         return self._policy_seen[1]
 
     def settings(self) -> Settings:
+        """Return the settings that hold now."""
         return Settings(self._choices, self.policy().bounds, _proposed(self._enrolment))
 
     def set(self, key: str, raw: object) -> None:
@@ -104,39 +107,41 @@ class EffectiveConfig:
         self._choices[key] = value
 
     def enrolment(self) -> Enrolment | None:
+        """Return the stored enrolment, None without one."""
         return self._enrolment
 
     def join(self, enrolment: Enrolment) -> None:
-        """Keep an invitation. Raises UserActionError ALREADY_ENROLLED."""
+        """Store an enrolment. Raises UserActionError ALREADY_ENROLLED."""
         if self._enrolment is not None and self._enrolment.is_registered:
             raise UserActionError(
                 "ALREADY_ENROLLED",
-                "This device is enrolled already.",
-                "Run aegis erase first to join anew.",
+                "This device is already enrolled.",
+                "Run aegis erase first to join again.",
             )
         self._keep(enrolment)
 
     def registered(self, task: dict[str, Any], signing_key: str) -> None:
-        """Note what enrolment answered; the token is forgotten."""
+        """Store what the server answered at registration, and forget the token."""
         if self._enrolment is not None:
             self._keep(replace(self._enrolment, token="", task=task, signing_key=signing_key))
 
     def task(self) -> dict[str, Any] | None:
-        """The task as JSON: from enrolment, or from the repository where this device only takes
-        models.
+        """Return the task as JSON: from the enrolment, or from the model repository where this
+        device only fetches models.
         """
-        held: dict[str, Any] | None = (
+        task: dict[str, Any] | None = (
             self._enrolment.task
             if self._enrolment and self._enrolment.task
             else self._values.get("task")
         )
-        return held
+        return task
 
     def keep_task(self, task: dict[str, Any]) -> None:
+        """Store the task that the model repository names."""
         self._values.put("task", task)
 
     def figures(self) -> wording.Figures:
-        """The figures that the notice names: the person's, before policy makes them stricter."""
+        """Return the figures in the notice: the person's own, before policy makes them stricter."""
         wanted = Settings(self._choices, {}, _proposed(self._enrolment))
         mode = (
             str(self._enrolment.figures["mode"])
@@ -153,40 +158,42 @@ class EffectiveConfig:
         )
 
     def budget(self) -> "Budget":
-        """The privacy budget that holds: the person's figures, made stricter by policy."""
+        """Return the budget that holds: the person's figures, made stricter by policy."""
         from agent.privacy.budget import Budget
 
-        holds = self.settings()
+        settings = self.settings()
         return Budget(
-            epsilon=holds.number("budget.epsilon"),
-            delta=holds.number("budget.delta"),
-            period_days=holds.integer("budget.period_days"),
-            lifetime_epsilon=holds.number("budget.lifetime_epsilon"),
+            epsilon=settings.number("budget.epsilon"),
+            delta=settings.number("budget.delta"),
+            period_days=settings.integer("budget.period_days"),
+            lifetime_epsilon=settings.number("budget.lifetime_epsilon"),
         )
 
     def notice(self, locale: str) -> Notice:
-        """The notice that is current now."""
+        """Return the current notice."""
         return wording.compose(locale, self._operator(), self.figures())
 
     def notice_id(self) -> str:
+        """Return the id of the current notice, without composing its text."""
         return wording.notice_id(wording.material_version(), self._operator(), self.figures())
 
     def gate_facts(self) -> Facts:
+        """Return what the consent gate reads besides the record."""
         return Facts(
             notice_id=self.notice_id(),
             refresh_months=self.settings().integer("consent.refresh_months"),
             policy_denied=self.policy().denied,
             do_not_track=self._do_not_track,
             demo_home=self._home.is_demo,
-            server_host=(urlsplit(self._enrolment.server).hostname or "")
-            if self._enrolment
-            else "",
+            server_host=self._server_host(),
         )
 
     def server_is_here(self) -> bool:
-        """Whether the server runs on this computer: then no network is used."""
-        host = (urlsplit(self._enrolment.server).hostname or "") if self._enrolment else ""
-        return host in ("localhost", "127.0.0.1", "::1")
+        """Whether the server runs on this computer, so that sending uses no network."""
+        return self._server_host() in LOOPBACK_HOSTS
+
+    def _server_host(self) -> str:
+        return (urlsplit(self._enrolment.server).hostname or "") if self._enrolment else ""
 
     def _operator(self) -> OperatorFacts | None:
         return self._enrolment.operator if self._enrolment else None
@@ -197,7 +204,7 @@ class EffectiveConfig:
 
 
 def from_invitation(invitation: "Invitation") -> Enrolment:
-    """What is kept of an invitation."""
+    """Return the enrolment that an invitation leads to."""
     asks, figures = invitation.operator, invitation.privacy
     return Enrolment(
         server=invitation.server,
@@ -213,7 +220,7 @@ def from_invitation(invitation: "Invitation") -> Enrolment:
 
 
 def from_token(server: str, token: str, ca_pem: str) -> Enrolment:
-    """An enrolment without an invitation: who asks is known by the server's address only.
+    """Return an enrolment without an invitation: only the server's address says who asks.
 
     Raises UserActionError BAD_SERVER.
     """
@@ -228,7 +235,7 @@ def from_token(server: str, token: str, ca_pem: str) -> Enrolment:
     except ValueError as error:
         raise UserActionError(
             "BAD_SERVER",
-            f"This server cannot be joined: {error}.",
+            f"AegisAI cannot join this server: {error}.",
             "Ask the operator for an invitation.",
         ) from error
     host = urlsplit(server).hostname or server
@@ -237,7 +244,7 @@ def from_token(server: str, token: str, ca_pem: str) -> Enrolment:
 
 
 def _proposed(enrolment: Enrolment | None) -> dict[str, Value]:
-    """The invitation's figures as settings, within the product's bounds."""
+    """Return the invitation's figures as settings, within the product's bounds."""
     if enrolment is None or enrolment.figures is None:
         return {}
     figures = enrolment.figures

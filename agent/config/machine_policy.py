@@ -1,5 +1,6 @@
-"""The machine's policy: a TOML file that IT writes. It can forbid taking part and make settings
-stricter; it can never consent.
+"""Reads the machine's policy: a TOML file that IT writes.
+
+It can forbid taking part and make settings stricter. It can never consent.
 
     contribute = false                # nobody on this machine takes part
     reason = "Not on build servers"   # shown to the person
@@ -8,7 +9,7 @@ stricter; it can never consent.
     "cpu.share_idle" = 25
 
     [enrolment]
-    invitation = "aegis1.…"           # pre-fills the invitation; the person is asked all the same
+    invitation = "aegis1.…"           # what `aegis enroll` stores; the person still decides
 
 A policy that cannot be read forbids (fail closed).
 """
@@ -19,7 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agent.config.settings import Tighter, Value, definition, parse
+from agent.config.definitions import Tighter, Value, definition
+from agent.config.settings import parse
 from agent.errors import AegisError
 
 MAX_POLICY_BYTES = 64 * 1024
@@ -27,16 +29,18 @@ MAX_POLICY_BYTES = 64 * 1024
 
 @dataclass(frozen=True)
 class Policy:
+    """What a policy file says; the default is what no file says."""
+
     denied: str = ""
-    """Why taking part is forbidden, one sentence; empty when it is not."""
+    """One sentence on why taking part is forbidden; empty when it is not."""
     bounds: Mapping[str, Value] = field(default_factory=dict)
     invitation: str = ""
     origin: str = ""
-    """Name of the file that it was read from; empty when there is none."""
+    """Name of the file; empty without one."""
 
 
 def load(path: Path) -> Policy:
-    """Read the policy; a missing file is an empty policy, an unreadable one forbids."""
+    """Read the policy. A missing file is an empty policy; an unreadable one forbids."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_POLICY_BYTES + 1)

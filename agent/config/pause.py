@@ -1,4 +1,4 @@
-"""The pause that a person has chosen."""
+"""Stores the pause that a person has chosen."""
 
 from agent.clock import Clock
 from agent.store.values import Values

@@ -1,79 +1,44 @@
-"""The person's settings as data: one list of definitions drives validation, help, windows, policy
-templates and documentation.
+"""The settings that hold: each value, where it comes from, and how far the person may change it.
 
-A value's origin is "default", "you" (the person set it), "invitation" (proposed by it and shown in
-the notice) or "policy" (the machine's policy made it stricter, or set it). Policy can only tighten:
-each definition says in which direction that is; the proxy, which has no stricter side, it may set.
+A value's origin is "default", "you" (the person set it), "invitation" (the invitation proposed it
+and the notice shows it) or "policy" (the machine's policy made it stricter, or set it). Policy can
+only tighten; each definition names the direction. The proxy has no stricter side: policy sets it.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, TypeVar
 
+from agent.config.definitions import (
+    BY_KEY,
+    DEFINITIONS,
+    HOURS_KEYS,
+    Definition,
+    Kind,
+    Tighter,
+    Value,
+    definition,
+)
+from agent.config.hours_text import format_hours, minutes_of, within
 from agent.errors import UserActionError
 
-Value = bool | int | float | str
 Number = TypeVar("Number", int, float)
-MINUTES_A_DAY = 24 * 60
 MAX_HOURS_CHARACTERS = 10_000
-"""Every second minute of a day, each a span of its own, takes 8,640."""
+"""Every second minute of a day as a span of its own takes 8,640."""
 _PROXY = re.compile(r"http://([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):(?P<port>[0-9]{1,5})")
-
-
-class Kind(Enum):
-    BOOLEAN = "boolean"
-    INTEGER = "integer"
-    NUMBER = "number"
-    CHOICE = "choice"
-    HOURS = "hours"
-    """"always", "never" or spans such as "09:00-17:00,22:00-06:00"; a span over midnight ends on
-    the next day."""
-    PROXY = "proxy"
-    """"" or "http://host:port"."""
-
-
-class Tighter(Enum):
-    """In which direction a policy may move a value."""
-
-    LOWER = "lower"
-    HIGHER = "higher"
-    FIRST = "first"
-    """Of a choice: towards the first one."""
-    OFF = "off"
-    ON = "on"
-    FEWER = "fewer"
-    """Of hours: only what both allow."""
-    SET = "set"
-    """The policy's value holds, whatever it is."""
-    NOT = "not"
-    """Has no stricter side: the policy leaves it alone."""
-
-
-@dataclass(frozen=True)
-class Definition:
-    key: str
-    kind: Kind
-    default: Value
-    help: str
-    tighter: Tighter
-    unit: str = ""
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class SettingEntry:
-    """A setting as it holds now."""
+    """One setting: the value that holds, and why."""
 
     definition: Definition
     value: Value
     origin: str
     """"default", "you", "invitation" or "policy"."""
     bound: Value | None = None
-    """What the policy allows at most, where it says anything."""
+    """The loosest value that the policy allows; None where it says nothing."""
 
     def to_json(self) -> dict[str, Any]:
         d = self.definition
@@ -92,231 +57,8 @@ class SettingEntry:
         }
 
 
-def _hours(day: str) -> Definition:
-    text = (
-        f"When AegisAI may train on a {day}: always, never, or spans of local time such as"
-        " 09:00-17:00,22:00-06:00."
-    )
-    return Definition(f"hours.{day.lower()}", Kind.HOURS, "always", text, Tighter.FEWER)
-
-
-_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_PER_CORE = "% of one core"
-
-DEFINITIONS = (
-    Definition(
-        "cpu.share_in_use",
-        Kind.INTEGER,
-        10,
-        "Processor time that training may take while you use the computer.",
-        Tighter.LOWER,
-        _PER_CORE,
-        1,
-        100,
-    ),
-    Definition(
-        "cpu.share_idle",
-        Kind.INTEGER,
-        50,
-        "Processor time that training may take while the computer is idle.",
-        Tighter.LOWER,
-        _PER_CORE,
-        1,
-        100,
-    ),
-    Definition(
-        "memory.limit_mib",
-        Kind.INTEGER,
-        512,
-        "Most memory that training may take.",
-        Tighter.LOWER,
-        "MiB",
-        256,
-        8192,
-    ),
-    Definition(
-        "battery.rule",
-        Kind.CHOICE,
-        "never",
-        "Train on battery: never, above the thresholds below, or always.",
-        Tighter.FIRST,
-        choices=("never", "above", "always"),
-    ),
-    Definition(
-        "battery.stop_below",
-        Kind.INTEGER,
-        40,
-        "With rule above: stop training below this charge.",
-        Tighter.HIGHER,
-        "%",
-        5,
-        95,
-    ),
-    Definition(
-        "battery.start_above",
-        Kind.INTEGER,
-        60,
-        "With rule above: start again above this charge.",
-        Tighter.HIGHER,
-        "%",
-        10,
-        100,
-    ),
-    Definition(
-        "idle.only",
-        Kind.BOOLEAN,
-        False,
-        "Train only while nobody uses the keyboard or mouse.",
-        Tighter.ON,
-    ),
-    Definition(
-        "idle.minutes",
-        Kind.INTEGER,
-        5,
-        "No keyboard or mouse for this long means idle.",
-        Tighter.HIGHER,
-        "min",
-        1,
-        240,
-    ),
-    Definition(
-        "busy.share",
-        Kind.INTEGER,
-        50,
-        "Wait while other programs take more than this share of the whole computer.",
-        Tighter.LOWER,
-        "% of this computer",
-        5,
-        100,
-    ),
-    Definition(
-        "temperature.stop_c",
-        Kind.INTEGER,
-        85,
-        "Stop training above this temperature, where a sensor tells it.",
-        Tighter.LOWER,
-        "°C",
-        40,
-        110,
-    ),
-    *(_hours(day) for day in _WEEKDAYS),
-    Definition(
-        "network.metered",
-        Kind.CHOICE,
-        "never",
-        "Send over a metered network: never or always.",
-        Tighter.FIRST,
-        choices=("never", "always"),
-    ),
-    Definition(
-        "network.bytes_per_day",
-        Kind.INTEGER,
-        20_000_000,
-        "Most bytes of updates sent in 24 hours.",
-        Tighter.LOWER,
-        "bytes",
-        100_000,
-        1_000_000_000,
-    ),
-    Definition(
-        "network.proxy",
-        Kind.PROXY,
-        "",
-        "HTTP proxy on the way to the server, such as http://proxy.example:3128; empty for none."
-        " Proxies of the environment are not used.",
-        Tighter.SET,
-    ),
-    Definition(
-        "hold.minutes",
-        Kind.INTEGER,
-        10,
-        "A finished update waits this long before it is sent, so that you can discard it.",
-        Tighter.HIGHER,
-        "min",
-        0,
-        1440,
-    ),
-    Definition(
-        "models.update_without_consent",
-        Kind.BOOLEAN,
-        False,
-        "Fetch newer models for scanning although you do not contribute.",
-        Tighter.OFF,
-    ),
-    Definition(
-        "consent.refresh_months",
-        Kind.INTEGER,
-        12,
-        "Ask for your consent again after this time.",
-        Tighter.LOWER,
-        "months",
-        1,
-        24,
-    ),
-    Definition(
-        "budget.epsilon",
-        Kind.NUMBER,
-        1.0,
-        "Privacy budget ε of one period. A change counts once you have agreed to the notice that"
-        " names it.",
-        Tighter.LOWER,
-        "ε",
-        0.05,
-        10.0,
-    ),
-    Definition(
-        "budget.delta",
-        Kind.NUMBER,
-        1e-5,
-        "δ of the privacy budget.",
-        Tighter.LOWER,
-        "δ",
-        1e-12,
-        1e-3,
-    ),
-    Definition(
-        "budget.period_days",
-        Kind.INTEGER,
-        365,
-        "Length of a budget period.",
-        Tighter.HIGHER,
-        "days",
-        30,
-        3650,
-    ),
-    Definition(
-        "budget.lifetime_epsilon",
-        Kind.NUMBER,
-        3.0,
-        "Ceiling of ε over this device's whole life.",
-        Tighter.LOWER,
-        "ε",
-        0.05,
-        50.0,
-    ),
-    Definition(
-        "key_store",
-        Kind.CHOICE,
-        "os",
-        "Where the key of this device is kept: the keyring of your login, a systemd credential, or"
-        " a file under a passphrase.",
-        Tighter.NOT,
-        choices=("os", "credential", "passphrase"),
-    ),
-    Definition(
-        "tray.keep_icon",
-        Kind.BOOLEAN,
-        False,
-        "Keep the icon although you do not take part.",
-        Tighter.NOT,
-    ),
-)
-
-BY_KEY = {definition.key: definition for definition in DEFINITIONS}
-
-
 class Settings:
-    """All settings as they hold now. A frozen view: make a new one after a change."""
+    """All settings as they hold now. It does not follow later changes: make a new one."""
 
     def __init__(
         self,
@@ -324,13 +66,26 @@ class Settings:
         bounds: Mapping[str, Value],
         proposed: Mapping[str, Value] | None = None,
     ) -> None:
-        """`chosen` by the person, `bounds` from the machine's policy, `proposed` by the invitation;
-        all checked before.
+        """Combine what the person has `chosen`, the `bounds` of the machine's policy and what the
+        invitation has `proposed`. All values have passed `parse`.
         """
-        self._entries = {d.key: _entry(d, chosen, proposed or {}, bounds) for d in DEFINITIONS}
+        self._bounds = {
+            key: bound for key, bound in bounds.items() if BY_KEY[key].tighter is not Tighter.NOT
+        }
+        defaults = {d.key: d.default for d in DEFINITIONS}
+        self._wanted = {**defaults, **(proposed or {}), **chosen}
+        self._origins = {
+            **dict.fromkeys(defaults, "default"),
+            **dict.fromkeys(proposed or {}, "invitation"),
+            **dict.fromkeys(chosen, "you"),
+        }
+        self._entries = {
+            key: self._entry(key, value)
+            for key, value in tightened(self._wanted, self._bounds).items()
+        }
 
     def value(self, key: str) -> Value:
-        """The value that holds. Raises UserActionError UNKNOWN_SETTING."""
+        """Return the value that holds. Raises UserActionError UNKNOWN_SETTING."""
         return self.entry(key).value
 
     def integer(self, key: str) -> int:
@@ -346,7 +101,7 @@ class Settings:
         return str(self.value(key))
 
     def entry(self, key: str) -> SettingEntry:
-        """Raises UserActionError UNKNOWN_SETTING."""
+        """Return one setting. Raises UserActionError UNKNOWN_SETTING."""
         definition(key)
         return self._entries[key]
 
@@ -354,38 +109,33 @@ class Settings:
         return tuple(self._entries.values())
 
     def check_change(self, key: str, raw: object) -> Value:
-        """The value that the person may set.
+        """Return the value to store for a change that the person asks for.
 
         Raises UserActionError UNKNOWN_SETTING, BAD_VALUE, MANAGED.
         """
         wanted = parse(key, raw)
-        entry = self.entry(key)
-        if entry.bound is not None and tightened(entry.definition, wanted, entry.bound) != wanted:
-            allowed = "none" if entry.bound == "" else entry.bound
+        bound = self.entry(key).bound
+        if (
+            bound is not None
+            and tightened({**self._wanted, key: wanted}, self._bounds)[key] != wanted
+        ):
+            allowed = "none" if bound == "" else bound
             raise UserActionError(
                 "MANAGED",
-                f"{key} is managed by your organisation, which allows {allowed}.",
+                f"Your organisation manages {key} and allows {allowed}.",
                 "Ask your IT, or choose a stricter value.",
             )
         return wanted
 
-
-def definition(key: str) -> Definition:
-    """Raises UserActionError UNKNOWN_SETTING."""
-    found = BY_KEY.get(key)
-    if found is None:
-        raise UserActionError(
-            "UNKNOWN_SETTING",
-            f"There is no setting {key[:80]!r}.",
-            "aegis settings get lists them all.",
-        )
-    return found
+    def _entry(self, key: str, value: Value) -> SettingEntry:
+        origin = self._origins[key] if value == self._wanted[key] else "policy"
+        return SettingEntry(BY_KEY[key], value, origin, self._bounds.get(key))
 
 
 def parse(key: str, raw: object) -> Value:
-    """Check a value from a command line, a client, a file.
+    """Return the value that a command line, a client or a policy file means by `raw`.
 
-    Raises UserActionError UNKNOWN_SETTING, BAD_VALUE: expected and got.
+    Raises UserActionError UNKNOWN_SETTING, BAD_VALUE.
     """
     d = definition(key)
     try:
@@ -397,8 +147,22 @@ def parse(key: str, raw: object) -> Value:
         ) from error
 
 
-def tightened(d: Definition, value: Value, bound: Value) -> Value:
-    """The stricter of two valid values."""
+def tightened(values: Mapping[str, Value], bounds: Mapping[str, Value]) -> dict[str, Value]:
+    """Return all values, each at least as strict as its bound."""
+    holds = {
+        key: _stricter(BY_KEY[key], value, bounds[key]) if key in bounds else value
+        for key, value in values.items()
+    }
+    if not bounds.keys().isdisjoint(HOURS_KEYS):
+        # A span over midnight reaches into the next day, so hours are compared as a whole week.
+        week = tuple(str(values[key]) for key in HOURS_KEYS)
+        allowed = tuple(str(bounds.get(key, "always")) for key in HOURS_KEYS)
+        holds.update(zip(HOURS_KEYS, within(week, allowed), strict=True))
+    return holds
+
+
+def _stricter(d: Definition, value: Value, bound: Value) -> Value:
+    """Return the stricter of two valid values of one setting."""
     match d.tighter:
         case Tighter.LOWER:
             return min(value, bound, key=float)
@@ -410,70 +174,10 @@ def tightened(d: Definition, value: Value, bound: Value) -> Value:
             return bool(value) and bool(bound)
         case Tighter.ON:
             return bool(value) or bool(bound)
-        case (
-            Tighter.FEWER
-        ):  # "always" bounds nothing, also not the part of a span that runs into the next day
-            return (
-                value
-                if bound == "always"
-                else format_hours(minutes_of(str(value)) & minutes_of(str(bound)))
-            )
         case Tighter.SET:
             return bound
-        case Tighter.NOT:
+        case Tighter.FEWER | Tighter.NOT:
             return value
-
-
-def minutes_of(text: str) -> frozenset[int]:
-    """The minutes after midnight (0 to 2879) of hours text; spans over midnight run past 1440.
-
-    Raises ValueError.
-    """
-    if text == "always":
-        return frozenset(range(MINUTES_A_DAY))
-    if text == "never":
-        return frozenset()
-    minutes: set[int] = set()
-    for span in text.split(","):
-        start, end = (_minute(part) for part in span.split("-"))
-        if start == end:
-            raise ValueError("an empty span")
-        minutes.update(range(start, end if end > start else end + MINUTES_A_DAY))
-    return frozenset(minutes)
-
-
-def format_hours(minutes: Iterable[int]) -> str:
-    """The text of a set of minutes."""
-    held = sorted(minutes)
-    if not held:
-        return "never"
-    if held == list(range(MINUTES_A_DAY)):
-        return "always"
-    starts = [m for m, before in zip(held, [-2, *held], strict=False) if m != before + 1]
-    ends = [m + 1 for m, after in zip(held, [*held[1:], -2], strict=True) if after != m + 1]
-    return ",".join(
-        f"{_clock(start)}-{_clock(end)}" for start, end in zip(starts, ends, strict=True)
-    )
-
-
-def _entry(
-    d: Definition,
-    chosen: Mapping[str, Value],
-    proposed: Mapping[str, Value],
-    bounds: Mapping[str, Value],
-) -> SettingEntry:
-    value, origin = d.default, "default"
-    if d.key in proposed:
-        value, origin = proposed[d.key], "invitation"
-    if d.key in chosen:
-        value, origin = chosen[d.key], "you"
-    bound = bounds.get(d.key)
-    if bound is not None and d.tighter is not Tighter.NOT:
-        strict = tightened(d, value, bound)
-        if strict != value:
-            value, origin = strict, "policy"
-        return SettingEntry(d, value, origin, bound)
-    return SettingEntry(d, value, origin)
 
 
 def _boolean(_: Definition, raw: object) -> bool:
@@ -545,18 +249,3 @@ def _expected(d: Definition) -> str:
             return "nothing, or http://host:port"
         case Kind.INTEGER | Kind.NUMBER:
             return f"{d.minimum} to {d.maximum} {d.unit}".strip()
-
-
-def _minute(text: str) -> int:
-    hours, minutes = text.split(":")
-    if len(hours) > 2 or len(minutes) != 2 or not (hours + minutes).isdigit():
-        raise ValueError
-    value = int(hours) * 60 + int(minutes)
-    if int(minutes) > 59 or value > MINUTES_A_DAY:
-        raise ValueError
-    return value
-
-
-def _clock(minute: int) -> str:
-    minute = minute if minute <= MINUTES_A_DAY else minute - MINUTES_A_DAY
-    return f"{minute // 60:02d}:{minute % 60:02d}"

@@ -1,0 +1,1 @@
+"""Asks for consent, records the answer, and decides what it covers."""

@@ -1,13 +1,14 @@
-"""The only place that says yes. It mints Permits; code that needs consent takes one and asks it
-again before every step (P1, P2).
+"""The one place that decides whether consent covers a step.
 
-1. A permit is minted when consent is GRANTED for the current notice, the record is whole, no policy
-   denies, and DO_NOT_TRACK is not set.
-2. It names its purpose and dies with withdrawal, with a policy that denies, when the notice changes
-   and when consent is too old: `check` looks again each time, it remembers nothing.
+It mints Permits. Code that needs consent takes one and checks it again before every step (P1, P2).
+
+1. A permit needs consent GRANTED for the current notice, an intact record, no policy that forbids,
+   and no DO_NOT_TRACK.
+2. It names its purpose. It dies when the person withdraws, when a policy forbids, when the notice
+   changes and when consent expires: `check` decides afresh each time and remembers nothing.
 3. A decision by simulated devices (surface "demo") counts only in a home that the demo made and
    with a server on this machine.
-4. The farewell permit is a kind of its own: it allows the data-free `leave` and the erase request
+4. The leave permit is a kind of its own: it allows the data-free `leave` and the erase request
    that a person asked for, nothing else.
 """
 
@@ -26,18 +27,20 @@ LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class Purpose(Enum):
+    """What a permit allows."""
+
     CONTRIBUTE = "contribute"
-    FAREWELL = "farewell"
+    LEAVE = "leave"
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the gate looks at besides the record, read afresh each time."""
+    """What the gate reads besides the record, afresh each time."""
 
     notice_id: str
     refresh_months: int
     policy_denied: str
-    """Why the policy forbids, or empty."""
+    """Why the policy forbids taking part, or empty."""
     do_not_track: bool
     demo_home: bool
     server_host: str
@@ -46,22 +49,24 @@ class Facts:
 
 @dataclass(frozen=True)
 class Denial:
+    """Why the answer is no."""
+
     code: ReasonCode
     message: str
     remedy: str
 
 
 class Permit:
-    """Proof that the person agreed to a purpose. Only the gate makes one."""
+    """Proof that a purpose is allowed. Only the gate can make one."""
 
     def __init__(self, purpose: Purpose, check: Callable[[], Denial | None], key: object) -> None:
         if key is not _KEY:
-            raise InternalError("PERMIT_FORGED", "A permit can only come from the consent gate.")
+            raise InternalError("PERMIT_FORGED", "Only the consent gate can issue a permit.")
         self.purpose = purpose
         self._check = check
 
     def check(self) -> None:
-        """Raise UserActionError NO_CONSENT or DENIED_BY_POLICY when the permit is dead."""
+        """Raise UserActionError NO_CONSENT or DENIED_BY_POLICY when the permit has died."""
         if denial := self._check():
             raise UserActionError(denial.code.value, denial.message, denial.remedy)
 
@@ -74,18 +79,19 @@ _KEY: Final = object()
 
 
 class Gate:
-    """Consent, policy and the environment's wish in one answer."""
+    """Combines consent, policy and the environment in one answer."""
 
     def __init__(self, record: Record, facts: Callable[[], Facts]) -> None:
         self._record = record
         self._facts = facts
 
     def consent_status(self) -> ConsentStatus:
+        """Return the state of consent under the current notice."""
         facts = self._facts()
         return self._record.consent_status(facts.notice_id, facts.refresh_months)
 
     def denial(self) -> Denial | None:
-        """Why the answer is no, or None for yes."""
+        """Return why the answer is no, or None for yes."""
         facts = self._facts()
         if self._record.fault is not None:
             return Denial(
@@ -97,7 +103,7 @@ class Gate:
         if consent_status.state is not ConsentState.GRANTED or consent_status.entry is None:
             return Denial(
                 ReasonCode.NO_CONSENT,
-                _WORDS[consent_status.state],
+                _MESSAGES[consent_status.state],
                 "Read the notice and decide: aegis consent show.",
             )
         if facts.do_not_track:
@@ -111,28 +117,32 @@ class Gate:
         ):
             return Denial(
                 ReasonCode.NO_CONSENT,
-                "Only a simulated consent was given.",
+                "The only consent on record is a simulated one.",
                 "Read the notice and decide: aegis consent show.",
             )
         return None
 
     def permit(self) -> Permit:
-        """Raise UserActionError NO_CONSENT or DENIED_BY_POLICY when the answer is no."""
+        """Return a permit to contribute.
+
+        Raises UserActionError NO_CONSENT or DENIED_BY_POLICY.
+        """
         permit = Permit(Purpose.CONTRIBUTE, self.denial, _KEY)
         permit.check()
         return permit
 
-    def farewell(self) -> Permit:
-        """For the data-free `leave` and the erase request; needs no consent, because it ends the
-        processing.
+    def leave_permit(self) -> Permit:
+        """Return the permit for the data-free `leave` and the erase request.
+
+        It needs no consent, because both end the processing.
         """
-        return Permit(Purpose.FAREWELL, lambda: None, _KEY)
+        return Permit(Purpose.LEAVE, lambda: None, _KEY)
 
 
-_WORDS = {
+_MESSAGES = {
     ConsentState.UNASKED: "You have not been asked yet, so nothing runs.",
     ConsentState.REFUSED: "You said no, so nothing runs.",
     ConsentState.WITHDRAWN: "You withdrew your consent, so nothing runs.",
-    ConsentState.STALE: "Your consent has to be renewed before anything runs.",
+    ConsentState.STALE: "Your consent has expired. Nothing runs until you renew it.",
     ConsentState.GRANTED: "",
 }

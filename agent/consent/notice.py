@@ -1,10 +1,9 @@
-"""The notice: the exact text a person agrees to, for one purpose, with an id that changes when its
-meaning does.
+"""The notice: the exact text that a person agrees to.
 
-The text is a versioned resource of the program (`notices/contribute.json`, one entry a locale); who
-asks (operator, contact, recipients, retention) comes from the invitation. The id covers the
-material version, the operator's facts and the privacy figures: change one of them and an earlier
-yes no longer counts (C15). An editorial change or another locale keeps the id.
+The text is a versioned resource of the program (`notices/contribute.json`, one entry per locale).
+Who asks (operator, contact, recipients, retention) comes from the invitation. The id covers the
+material version, the operator's facts and the privacy figures: a change to any of them ends an
+earlier yes (C15). An editorial change or another locale keeps the id.
 """
 
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from enum import Enum
 
 
 class Decision(Enum):
-    """What a person can say to a notice. Closing the dialog is DISMISSED and changes nothing."""
+    """A person's answer to a notice. Closing the dialog is DISMISSED and changes nothing."""
 
     GRANT = "grant"
     REFUSE = "refuse"
@@ -21,7 +20,7 @@ class Decision(Enum):
 
 @dataclass(frozen=True)
 class OperatorFacts:
-    """Who asks. From the invitation; shown before consent and part of the notice id."""
+    """Who asks, as the invitation says; shown before consent and part of the notice id."""
 
     name: str
     contact: str
@@ -39,14 +38,14 @@ class Notice:
     locale: str
     title: str
     question: str
-    """The one question that the two buttons answer."""
+    """The question that the two buttons answer."""
     first_layer: tuple[str, ...]
-    """At most 150 words in all; the last paragraph says how to withdraw."""
+    """Paragraphs, at most 150 words in all; the last one says how to withdraw."""
     details: tuple[tuple[str, str], ...]
-    """(heading, text) pairs of the second layer."""
+    """The second layer, as (heading, text) pairs."""
     grant_label: str
     refuse_label: str
     details_label: str
     operator: OperatorFacts | None
     text_sha256: str
-    """Digest of every word above, kept in the consent record (C14)."""
+    """Digest of every word above; the consent record stores it (C14)."""

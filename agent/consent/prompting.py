@@ -1,9 +1,9 @@
-"""Whether a window may open by itself to ask (C17): a pure answer, so that nobody is nagged.
+"""Decides whether a window may open by itself to ask for consent (C17). Pure.
 
 1. While UNASKED: once. While STALE: once for each notice. After a refusal or withdrawal: at most
    once every 12 months.
-2. Never when DO_NOT_TRACK is set or a policy denies. A person can always open the dialog
-   themselves; that is not prompting.
+2. Never when DO_NOT_TRACK is set or a policy forbids taking part. A person can always open the
+   dialog; that is not prompting.
 """
 
 from agent.consent.record import ConsentStatus, add_months
@@ -15,9 +15,10 @@ QUIET_MONTHS = 12
 def may_prompt(
     consent_status: ConsentStatus, notice_id: str, prompted: tuple[str, str, int] | None, now: int
 ) -> bool:
-    """`prompted` is (state, notice id, time) of the last prompt, None for never.
+    """Return whether to prompt now.
 
-    Times in seconds since the epoch.
+    `prompted` is (state, notice id, time) of the last prompt, None for never. Times are in seconds
+    since the epoch.
     """
     match consent_status.state:
         case ConsentState.GRANTED:

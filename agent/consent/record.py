@@ -1,16 +1,15 @@
-"""The consent machine and its record: what was decided, when, on which words (C14). Append-only and
-hash-chained.
+"""The consent state machine and its append-only, hash-chained record (C14).
 
-The whole machine (DESKTOP rules C1, C2, C15, C16; docs/CONTRACT.md shows the same table):
+The whole machine (rules C1, C2, C15, C16; docs/CONTRACT.md shows the same table):
 
-1. UNASKED: granted, refused; dismissing leaves it as it is.
-2. GRANTED: withdrawn; it turns STALE by itself when the notice's meaning changes or when it is too
-   old.
-3. STALE: granted, refused; dismissing leaves it.
-4. REFUSED and WITHDRAWN: granted.
+1. UNASKED: can be granted or refused; dismissing changes nothing.
+2. GRANTED: can be withdrawn. It turns STALE by itself when the notice's meaning changes or the
+   consent expires.
+3. STALE: can be granted or refused; dismissing changes nothing.
+4. REFUSED and WITHDRAWN: can be granted.
 
-Every other pair is refused and changes nothing. A record that cannot be read or whose chain is
-broken answers no.
+Every other pair is refused and changes nothing. A record that cannot be read, or whose chain is
+broken, means no.
 """
 
 from dataclasses import asdict, dataclass
@@ -26,7 +25,7 @@ from agent.store.database import Database
 
 
 class Act(Enum):
-    """What a person does."""
+    """A person's act; the value is what the record stores."""
 
     GRANT = "granted"
     REFUSE = "refused"
@@ -49,18 +48,18 @@ TRANSITIONS = {
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was in front of the person."""
+    """What the person saw, and where."""
 
     notice_id: str
     text_sha256: str
     locale: str
     surface: str
-    """"window", "cli", "demo"…: where it was said."""
+    """Where the person decided: "window", "cli", "demo"…"""
 
 
 @dataclass(frozen=True)
 class ConsentEntry:
-    """One row of the record. It names no person and no computer."""
+    """One row of the record. It identifies neither the person nor the computer."""
 
     purpose: str
     decision: str
@@ -72,23 +71,24 @@ class ConsentEntry:
     surface: str
     app_version: str
     at: int
-    """UTC, seconds since the epoch."""
+    """Seconds since the epoch."""
     policy_origin: str
-    """Name of the policy file that was in force, or empty."""
+    """Name of the policy file in force at the time, or empty."""
 
 
 @dataclass(frozen=True)
 class ConsentStatus:
-    """Where consent stands now."""
+    """The state of consent now."""
 
     state: ConsentState
     entry: ConsentEntry | None
-    """The last decision (a dismissal is none)."""
+    """The last decision; a dismissal is not one."""
     refresh_at: int | None
+    """When consent expires, in seconds since the epoch."""
 
 
 class Record:
-    """The record of one purpose."""
+    """Stores decisions about one purpose."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -98,7 +98,7 @@ class Record:
         self.reload()
 
     def reload(self) -> None:
-        """Read and check the whole chain again; a broken one is remembered and answers no."""
+        """Read and verify the whole chain again. `fault` remembers a broken one, which means no."""
         self.fault: UserActionError | None = None
         self._decided = None
         try:
@@ -111,11 +111,11 @@ class Record:
         )
 
     def entries(self) -> list[ConsentEntry]:
-        """Every row. Raises UserActionError CHAIN_BROKEN."""
+        """Return every row. Raises UserActionError CHAIN_BROKEN."""
         return [ConsentEntry(**body) for body in self._chain.verified()]
 
     def consent_status(self, current_notice_id: str, refresh_months: int) -> ConsentStatus:
-        """Where consent stands under the notice that is current now."""
+        """Return the state of consent under the given notice."""
         if self._decided is None:
             return ConsentStatus(ConsentState.UNASKED, None, None)
         state = ConsentState(self._decided.state)
@@ -133,9 +133,9 @@ class Record:
         purpose: str,
         policy_origin: str,
     ) -> None:
-        """Write a decision down.
+        """Record a decision.
 
-        Raises UserActionError CONSENT_STATE for a pair that the machine does not know,
+        Raises UserActionError CONSENT_STATE for a pair that the machine does not allow, and
         CHAIN_BROKEN.
         """
         if self.fault is not None:
@@ -163,7 +163,7 @@ class Record:
 
 
 def add_months(seconds: int, months: int) -> int:
-    """The same day `months` later (or the last of that month), UTC."""
+    """Return the same day `months` later, or the last day of that month, in UTC."""
     start = datetime.fromtimestamp(seconds, UTC)
     year, month = divmod(start.year * 12 + start.month - 1 + months, 12)
     for day in (start.day, 30, 29, 28):

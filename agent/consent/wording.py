@@ -1,6 +1,4 @@
-"""From the packaged text, the operator's facts and the privacy figures to the notice that a person
-reads.
-"""
+"""Composes the notice from the packaged text, the operator's facts and the privacy figures."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -17,8 +15,8 @@ FALLBACK_LOCALE = "en"
 
 @dataclass(frozen=True)
 class Figures:
-    """The privacy figures that a yes is for; integers, so that the notice id is the same
-    everywhere.
+    """The privacy figures that a person agrees to, as integers: floats could change the notice id
+    from one machine to the next.
     """
 
     mode: str
@@ -33,9 +31,9 @@ class Figures:
 
 
 def notice_id(material: int, operator: OperatorFacts | None, figures: Figures) -> str:
-    """The id covers what a yes is for: material version, operator, figures.
+    """Return an id that covers what a person agrees to: material version, operator, figures.
 
-    Not the locale, nor an editorial change (C15).
+    It covers neither the locale nor editorial changes (C15).
     """
     facts = {
         "purpose": PURPOSE,
@@ -47,10 +45,8 @@ def notice_id(material: int, operator: OperatorFacts | None, figures: Figures) -
 
 
 def compose(locale: str, operator: OperatorFacts | None, figures: Figures) -> Notice:
-    """The notice in the nearest locale that exists (the language alone, then English)."""
-    source = json.loads(
-        resources.files(__package__).joinpath(f"notices/{PURPOSE}.json").read_text("utf-8")
-    )
+    """Return the notice in the nearest locale that exists: the language alone, then English."""
+    source = _source()
     name, text = _nearest(source["locales"], locale)
     values = _values(text, operator, figures, name)
     opening = text["operator_known" if operator else "operator_unknown"]
@@ -85,26 +81,25 @@ def compose(locale: str, operator: OperatorFacts | None, figures: Figures) -> No
 
 
 def locales() -> tuple[str, ...]:
-    """The locales that the notice is written in."""
-    return tuple(
-        json.loads(
-            resources.files(__package__).joinpath(f"notices/{PURPOSE}.json").read_text("utf-8")
-        )["locales"]
-    )
+    """Return the locales in which the notice is written."""
+    return tuple(_source()["locales"])
 
 
 def material_version() -> int:
-    return int(
-        json.loads(
-            resources.files(__package__).joinpath(f"notices/{PURPOSE}.json").read_text("utf-8")
-        )["material"]
-    )
+    """Return the version of the text's meaning."""
+    return int(_source()["material"])
 
 
-def _nearest(held: dict[str, Any], locale: str) -> tuple[str, dict[str, Any]]:
+def _source() -> dict[str, Any]:
+    text = resources.files(__package__).joinpath(f"notices/{PURPOSE}.json").read_text("utf-8")
+    source: dict[str, Any] = json.loads(text)
+    return source
+
+
+def _nearest(texts: dict[str, Any], locale: str) -> tuple[str, dict[str, Any]]:
     language = locale.replace("-", "_").split("_")[0].split(".")[0].lower()
-    name = language if language in held else FALLBACK_LOCALE
-    return name, held[name]
+    name = language if language in texts else FALLBACK_LOCALE
+    return name, texts[name]
 
 
 def _values(

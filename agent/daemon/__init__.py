@@ -1,0 +1,1 @@
+"""Keeps an agent running: one per home, with cycles when they are due."""

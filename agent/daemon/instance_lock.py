@@ -1,4 +1,4 @@
-"""One agent for one home: a file lock that the operating system drops when its holder dies."""
+"""Allows one agent per home: a file lock that the operating system drops when its holder dies."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ class HomeLock:
     def acquire(self) -> bool:
         """Take the lock; False when another process holds it.
 
-        Raises OSError when the file cannot be made.
+        Raises OSError when the file cannot be created.
         """
         descriptor = os.open(
             self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600
@@ -35,9 +35,7 @@ class HomeLock:
         return True
 
     def release(self) -> None:
-        """Give the lock back; the file stays, because removing it would let two holders exist for a
-        moment.
-        """
+        """Release the lock. The file stays: without it two processes could hold a lock briefly."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -47,7 +45,7 @@ class HomeLock:
             raise UserActionError(
                 "HOME_IN_USE",
                 "Another AegisAI process is using this home.",
-                "Wait for it to end, quit it (aegis quit), or choose another home with --home.",
+                "Wait for it to end, end it with aegis quit, or choose another home with --home.",
             )
         return self
 

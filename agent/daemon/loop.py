@@ -1,8 +1,7 @@
-"""A running agent: the channel, the scheduler's loop and the end. `aegis run` is this.
+"""A running agent: serves the local channel and runs cycles until it ends. `aegis run` is this.
 
-Without a live consent there is no timer at all: the loop sleeps until somebody says something. With
-one, it looks at the clock at most every TICK_S, because wall time may jump while the machine
-sleeps.
+Without a live consent there is no timer at all: the loop sleeps until something wakes it. With one,
+it checks the clock at least every TICK_S, because wall time may jump while the machine sleeps.
 """
 
 import asyncio
@@ -23,23 +22,22 @@ from agent.rounds.runner import MANUAL_GROUP_WAIT_S
 log = logging.getLogger(__name__)
 
 TICK_S = 60.0
-WATCH_S = 5.0
-"""How often a pass under way is compared with consent and conditions; withdrawing and pausing do
-not wait for it."""
+RECHECK_S = 5.0
+"""How often a cycle under way is checked against consent and conditions. Withdrawing and pausing
+act at once and do not wait for this."""
 MODEL_PERIOD_S = 24 * 3600
 STATUS_DELAY_S = 0.1
-"""Changes that come together are pushed together."""
-
+"""Changes within this time are pushed together."""
 
 _INTERNAL = InternalError("INTERNAL", "Something went wrong inside AegisAI.", "See the log.")
 
 
-def _given_up(error: AegisError) -> AegisError:
+def _gave_up_error(error: AegisError) -> AegisError:
     return InternalError(
         "GAVE_UP",
         f"Training failed {scheduler.GIVE_UP_AFTER} times in a row ({error.message}), so AegisAI"
         " stopped trying for a day.",
-        "aegis run-now tries at once; aegis doctor shows what works here.",
+        "aegis run-now tries again at once; aegis doctor shows what works on this computer.",
     )
 
 
@@ -47,17 +45,18 @@ class Loop:
     """Runs one agent until it is asked to quit."""
 
     def __init__(self, agent: Agent, draw: Callable[[], float] = random.random) -> None:
+        """`draw` returns a float in [0, 1) that spreads the cycles of a fleet."""
         self._agent = agent
         self._draw = draw
         self._woken = asyncio.Event()
         self._quit = asyncio.Event()
-        self._once_more = False
-        self._push_waits = False
-        self._model_looked_at: int | None = None
+        self._run_requested = False
+        self._push_scheduled = False
+        self._model_checked_at: int | None = None
         self._erase_at: float | None = None
-        """When what an erase left is tried again (monotonic); None: nothing is known to be left."""
+        """When an unfinished erasure is tried again (monotonic); None when none is known."""
         self._watching: asyncio.Task[None] | None = None
-        self._was_held = False
+        self._was_blocked = False
         self._was_joining = self._is_joining()
         self._history = scheduler.History(agent.clock.now())
         self._channel = ChannelServer(
@@ -66,56 +65,56 @@ class Loop:
             lambda: agent.status().to_json(),
         )
         agent.signals.connect_loop(run_now=self._run_now, request_quit=self._quit.set)
-        agent.signals.on_user_change(self._changed_by_a_person)
+        agent.signals.on_user_change(self._user_changed)
         agent.signals.on_change(self._push_soon)
 
     async def run(self) -> None:
-        """Serve until quit or a signal. Raises UserActionError CHANNEL_UNSAFE."""
+        """Serve until asked to quit or signalled. Raises UserActionError CHANNEL_UNSAFE."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            with suppress(
-                NotImplementedError, RuntimeError, ValueError
-            ):  # not on Windows, nor off the main thread
+            # Neither Windows nor a thread other than the main one offers this.
+            with suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.add_signal_handler(number, self._quit.set)
         await self._channel.open()
         self._agent.signals.on_change(self._watch_machine)
         self._watch_machine()
         log.info("agent.started")
-        passes = asyncio.create_task(self._always())
+        cycles = asyncio.create_task(self._run_cycles_forever())
         quitting = asyncio.create_task(self._quit.wait())
         try:
-            done, _ = await asyncio.wait({passes, quitting}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({cycles, quitting}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            for task in (passes, quitting, *([self._watching] if self._watching else [])):
+            for task in (cycles, quitting, *([self._watching] if self._watching else [])):
                 task.cancel()
             await self._agent.runner.quit()
             await self._agent.worker_host.worker().stop()
             await self._channel.close()
             log.info("agent.stopped")
 
-    async def _always(self) -> None:
-        """Passes without end: whatever fails between two of them (a full disk, a bug) is logged,
-        shown and tried again.
+    async def _run_cycles_forever(self) -> None:
+        """Run cycles; log, show and retry whatever fails between two of them (a full disk, a bug).
+
+        It never returns.
         """
         while True:
             try:
-                await self._passes()
+                await self._run_cycles()
             except Exception as error:
                 log.exception("loop.broken")
                 shown = error if isinstance(error, AegisError) else _INTERNAL
                 self._agent.cycles.failed(shown)
                 await self._sleep(TICK_S)
 
-    async def _passes(self) -> None:
+    async def _run_cycles(self) -> None:
         draw = self._draw()
         wall, monotonic = self._agent.clock.now(), self._agent.clock.monotonic()
         while True:
             await self._retry_erase()
             now, ticks = self._agent.clock.now(), self._agent.clock.monotonic()
             if set_back(wall, monotonic, now, ticks):
-                self._clock_set_right(now)
+                self._forget_times(now)
             elif slept(wall, monotonic, now, ticks):
                 self._history = scheduler.after_wake(self._history, now)
             wall, monotonic = now, ticks
@@ -126,57 +125,57 @@ class Loop:
                 continue
             due = scheduler.next_at(self._history, draw)
             self._agent.cycles.next_at = due
-            if not self._once_more and due > now:
+            if not self._run_requested and due > now:
                 await self._sleep(min(TICK_S, due - now))
                 continue
-            await self._one_pass()
+            await self._run_cycle()
             draw = self._draw()
 
-    def _clock_set_right(self, now: int) -> None:
-        """Nothing noted by a clock that was ahead may be waited for; the hold of a finished update
-        begins again.
-        """
-        self._history, self._model_looked_at = scheduler.after_set_back(self._history, now), None
+    def _forget_times(self, now: int) -> None:
+        """Wait for no time that a clock noted while it was ahead; restart a running hold."""
+        self._history = scheduler.after_set_back(self._history, now)
+        self._model_checked_at = None
         self._agent.runner.updates.restart_hold()
 
-    async def _one_pass(self) -> None:
-        chosen, self._once_more = self._once_more, False
-        hold_s = 0 if chosen else self._agent.effective.settings().integer("hold.minutes") * 60
+    async def _run_cycle(self) -> None:
+        is_manual, self._run_requested = self._run_requested, False
+        hold_s = 0 if is_manual else self._agent.effective.settings().integer("hold.minutes") * 60
         now = self._agent.clock.now
-        watching = asyncio.create_task(self._watch())
+        rechecking = asyncio.create_task(self._recheck_regularly())
         try:
             result = await self._agent.cycles.run(
-                hold_s=hold_s, override=chosen, group_wait_s=MANUAL_GROUP_WAIT_S if chosen else 0
+                hold_s=hold_s,
+                override=is_manual,
+                group_wait_s=MANUAL_GROUP_WAIT_S if is_manual else 0,
             )
-            log.info("pass.done outcome=%s", result.outcome.value)
-            self._history = scheduler.after_pass(self._history, result, now())
+            log.info("cycle.done outcome=%s", result.outcome.value)
+            self._history = scheduler.after_cycle(self._history, result, now())
         except AegisError as error:
-            log.info("pass.failed code=%s", error.code)
+            log.info("cycle.failed code=%s", error.code)
             of_worker = error.code.startswith("WORKER_")
             self._history = scheduler.after_fault(
                 self._history, now(), getattr(error, "retry_after_s", 0), of_worker=of_worker
             )
             if scheduler.gave_up(self._history):
-                self._agent.cycles.failed(_given_up(error))
-        except (
-            Exception
-        ):  # a bug in a pass must not end the agent; it shows as an error and backs off
-            log.exception("pass.broken")
+                self._agent.cycles.failed(_gave_up_error(error))
+        except Exception:
+            # A bug in a cycle must not end the agent: show it as an error and back off.
+            log.exception("cycle.broken")
             self._agent.cycles.failed(_INTERNAL)
             self._history = scheduler.after_fault(self._history, now())
         finally:
-            watching.cancel()
+            rechecking.cancel()
         self._agent.signals.changed()
 
-    async def _watch(self) -> None:
-        """While a pass is under way: stop it when consent, policy or the conditions say so."""
+    async def _recheck_regularly(self) -> None:
+        """Stop the cycle under way when consent, policy or conditions demand it."""
         while True:
-            await asyncio.sleep(WATCH_S)
+            await asyncio.sleep(RECHECK_S)
             await self._agent.runner.recheck()
 
     def _watch_machine(self) -> None:
-        """Read the machine's state while something may run, and only then: not without consent, nor
-        while paused and at rest.
+        """Watch the machine's state while a cycle may run: not without consent, nor while paused
+        and idle.
         """
         wanted = not self._agent.readiness.blocking_reasons() or (
             self._agent.runner.is_busy and self._agent.gate.denial() is None
@@ -190,25 +189,26 @@ class Loop:
     async def _watch_conditions(self) -> None:
         try:
             await self._agent.conditions.watch(self._machine_changed)
-        except Exception:  # a bug there must not go unseen; the next change begins a new watch
+        except Exception:
+            # The next change starts a new watch.
             log.exception("conditions.broken")
 
     def _machine_changed(self) -> None:
-        """A verdict or a reading is another one: a running training is held or let go at once; a
-        pass that waited for it comes soon.
+        """A verdict or reading changed: suspend or resume a training at once, and run a cycle that
+        waited for it soon.
         """
         self._agent.cycles.enforce()
-        is_held = bool(self._agent.conditions.may_train() or self._agent.conditions.may_send())
-        if self._was_held and not is_held:
+        is_blocked = bool(self._agent.conditions.may_train() or self._agent.conditions.may_send())
+        if self._was_blocked and not is_blocked:
             self._history = scheduler.after_lift(self._history, self._agent.clock.now())
             self._woken.set()
-        self._was_held = is_held
+        self._was_blocked = is_blocked
         self._agent.signals.changed()
 
     async def _refresh_model(self) -> float | None:
-        """Without consent: newer models for scanning, if the person chose so.
+        """Without consent: fetch a newer model for scanning, if the person chose so.
 
-        Seconds until it is worth looking again, None for never.
+        Returns the seconds until the next attempt, None for never.
         """
         if (
             not self._agent.effective.settings().flag("models.update_without_consent")
@@ -216,9 +216,9 @@ class Loop:
         ):
             return None
         now = self._agent.clock.now()
-        due = (self._model_looked_at or 0) + MODEL_PERIOD_S
+        due = (self._model_checked_at or 0) + MODEL_PERIOD_S
         if now >= due:
-            self._model_looked_at, due = now, now + MODEL_PERIOD_S
+            self._model_checked_at, due = now, now + MODEL_PERIOD_S
             try:
                 await self._agent.enrolment_client.update_model()
             except (AegisError, OSError) as error:
@@ -226,7 +226,7 @@ class Loop:
         return float(due - now)
 
     async def _retry_erase(self) -> None:
-        """What an erase had to leave: at once, then every POLL_S until nothing is left."""
+        """Finish an erasure: try at once, then every POLL_S until nothing is left."""
         now = self._agent.clock.monotonic()
         if self._erase_at is None or now >= self._erase_at:
             self._erase_at = now + scheduler.POLL_S
@@ -237,7 +237,7 @@ class Loop:
                 log.warning("erase.not_resumed error=%s", error)
 
     async def _sleep(self, seconds: float | None) -> None:
-        """Until woken, for `seconds`, or until an erase is tried again."""
+        """Sleep until woken, for `seconds` (None: no limit), or until an erasure is due."""
         if self._erase_at is not None:
             left_s = max(0.0, self._erase_at - self._agent.clock.monotonic())
             seconds = left_s if seconds is None else min(seconds, left_s)
@@ -246,7 +246,7 @@ class Loop:
                 await self._woken.wait()
         self._woken.clear()
 
-    def _changed_by_a_person(self) -> None:
+    def _user_changed(self) -> None:
         self._history = scheduler.after_change(self._history, self._agent.clock.now())
         is_joining = self._is_joining()
         if is_joining and not self._was_joining:
@@ -255,7 +255,7 @@ class Loop:
         self._woken.set()
 
     def _is_joining(self) -> bool:
-        """Whether the next pass is the one that registers this device."""
+        """Whether the next cycle is the one that registers this device."""
         enrolment = self._agent.effective.enrolment()
         return (
             enrolment is not None
@@ -264,14 +264,14 @@ class Loop:
         )
 
     def _run_now(self) -> None:
-        self._once_more = True
+        self._run_requested = True
         self._woken.set()
 
     def _push_soon(self) -> None:
-        if not self._push_waits:
-            self._push_waits = True
+        if not self._push_scheduled:
+            self._push_scheduled = True
             asyncio.get_running_loop().call_later(STATUS_DELAY_S, self._push)
 
     def _push(self) -> None:
-        self._push_waits = False
+        self._push_scheduled = False
         self._channel.push()

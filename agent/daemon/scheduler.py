@@ -1,73 +1,72 @@
-"""When the agent looks again: a pure function of what happened, the clock and one random draw.
+"""When the next cycle runs: a pure function of what happened, the clock and one random draw.
 
-1. Offers are asked for every 30 minutes ± 50 %; the server may lengthen that, never shorten it
-   below 5 minutes. The draw spreads a fleet.
-2. Never within 2 minutes of the start or of waking from sleep; but at once when a person has just
-   joined and agreed: the device registers while they look on.
-3. After a fault: exponential back-off with jitter and an offline budget (agent.transport.backoff).
-   A worker that fails again and again is given up for a day, and a person sees it.
-4. A known end of the waiting (hold, budget, pause) is waited for, within a day; a condition that is
-   over lets the next pass come soon. Where a whole fleet waits for the same hour, the draw spreads
-   it. What a person changes counts as the end of the waiting, too.
-5. A finished update that waits for a group is told of the meeting soon: for READY_PATIENCE_S the
-   server's own pace holds, down to READY_POLL_S; after that the usual one.
-6. Times are absolute wall time, so that sleep and clock changes lead to one pass, not to none and
-   not to several.
+1. The agent asks for offers every 30 minutes ± 50 %. The server may lengthen that, but never
+   shorten it below 5 minutes. The draw spreads a fleet.
+2. No cycle runs within 2 minutes of the start or of waking from sleep. There is one exception: when
+   a person has just joined and agreed, the device registers at once, while they watch.
+3. After a fault comes exponential back-off with jitter (agent.transport.backoff). When the worker
+   fails again and again, the agent stops trying for a day and shows that.
+4. Where the end of a wait is known (hold, budget, pause), the next cycle runs then, within a day.
+   When a condition lifts, or a person changes something, the next cycle runs soon. Where a whole
+   fleet waits for the same hour, the draw spreads it.
+5. While a finished update waits for a group, the server's own pace holds for READY_PATIENCE_S, down
+   to READY_POLL_S; after that the usual pace.
+6. Times are absolute wall time, so that sleep and clock changes lead to exactly one cycle.
 """
 
 from dataclasses import dataclass, replace
 
 from agent.reasons import ReasonCode
-from agent.rounds.outcome import MENDABLE, CycleResult, Outcome
+from agent.rounds.outcome import USER_RESOLVABLE, CycleResult, Outcome
 from agent.transport.backoff import backoff_s
 
 POLL_S = 30 * 60
 MIN_POLL_S = 5 * 60
 MAX_POLL_S = 24 * 3600
 SETTLE_S = 2 * 60
+"""No cycle runs this soon after the start or after waking."""
 READY_POLL_S = 10
 READY_PATIENCE_S = 30 * 60
 LIFT_S = 15
+"""The next cycle runs within this of a condition that lifted."""
 SPREAD_S = 10 * 60
 GIVE_UP_AFTER = 5
+"""Faults of the worker in a row after which the agent stops trying for a day."""
 
 
 @dataclass(frozen=True)
 class History:
-    """What the next time depends on."""
+    """What the time of the next cycle depends on. Times are in seconds since the epoch."""
 
     awake_since: int
-    """Start of the agent or the last waking, seconds since the epoch."""
+    """When the agent started or the machine last woke."""
     last_at: int | None = None
+    """When the last cycle ended."""
     faults: int = 0
-    """Failed passes in a row."""
+    """How many cycles in a row have failed."""
     worker_faults: int = 0
-    """Of these, the last ones in which the worker crashed, hung or ran into a limit."""
+    """How many of them, the latest in a row, failed in the worker: a crash, a hang, a limit."""
     poll_s: int | None = None
-    """What the server asked for."""
+    """The period that the server asked for."""
     not_before: int | None = None
     spread_s: int = 0
-    """The wait until `not_before` is lengthened by a draw within this, where many devices wait for
-    the same moment."""
-    waits: bool = False
-    """The last pass was held back by the machine's state."""
-    is_mendable: bool = False
-    """The last pass ended for something that a person can change: a pause, a hold, a limit, a
-    budget, missing rows."""
+    """The draw adds up to this much to `not_before`, where many devices wait for the same time."""
+    is_waiting: bool = False
+    """The last cycle waited for the state of this machine."""
+    is_user_resolvable: bool = False
+    """A person can change what ended the last cycle."""
     ready_since: int | None = None
     """When a finished update began to wait for a group."""
     has_joined: bool = False
-    """A person has just joined an operator and agreed; the first pass has not ended yet."""
+    """A person has just joined an operator and agreed; the first cycle has not ended yet."""
 
 
-def after_pass(history: History, result: CycleResult, now: int) -> History:
-    """The history after a pass that was made."""
-    waits = [
+def after_cycle(history: History, result: CycleResult, now: int) -> History:
+    """Return the history after a cycle with this result."""
+    ends = [
         reason.until for reason in result.reasons if reason.until is not None and reason.until > now
     ]
-    until = (
-        min(min(waits, default=0), now + MAX_POLL_S) if result.outcome is not Outcome.SENT else 0
-    )
+    until = min(min(ends, default=0), now + MAX_POLL_S) if result.outcome is not Outcome.SENT else 0
     shared = any(reason.code is ReasonCode.OUTSIDE_HOURS for reason in result.reasons)
     return History(
         history.awake_since,
@@ -75,8 +74,8 @@ def after_pass(history: History, result: CycleResult, now: int) -> History:
         poll_s=result.next_poll_s,
         not_before=until or None,
         spread_s=SPREAD_S if shared else 0,
-        waits=result.outcome is Outcome.WAITING,
-        is_mendable=result.outcome in MENDABLE,
+        is_waiting=result.outcome is Outcome.WAITING,
+        is_user_resolvable=result.outcome in USER_RESOLVABLE,
         ready_since=(history.ready_since or now) if result.outcome is Outcome.READY else None,
     )
 
@@ -84,9 +83,10 @@ def after_pass(history: History, result: CycleResult, now: int) -> History:
 def after_fault(
     history: History, now: int, retry_after_s: int = 0, *, of_worker: bool = False
 ) -> History:
-    """The history after a pass that failed.
+    """Return the history after a cycle that failed.
 
-    A worker that fails GIVE_UP_AFTER times in a row is left alone for a day.
+    `retry_after_s`: how long the server asked to wait; 0 where it did not ask. `of_worker`: the
+    worker failed.
     """
     in_a_row = history.worker_faults + 1 if of_worker else 0
     return replace(
@@ -95,43 +95,43 @@ def after_fault(
         faults=history.faults + 1,
         worker_faults=in_a_row,
         not_before=now + retry_after_s if retry_after_s else None,
-        waits=False,
+        is_waiting=False,
         has_joined=False,
     )
 
 
 def after_lift(history: History, now: int) -> History:
-    """What held back the last pass is over: the next one comes within LIFT_S, not at the next poll.
-
-    Otherwise nothing changes.
+    """Return the history once a condition has lifted: if the last cycle waited for it, the next one
+    runs within LIFT_S.
     """
-    if not history.waits or history.faults:
+    if not history.is_waiting or history.faults:
         return history
-    return replace(history, not_before=now + LIFT_S, spread_s=LIFT_S, waits=False)
+    return replace(history, not_before=now + LIFT_S, spread_s=LIFT_S, is_waiting=False)
 
 
 def after_change(history: History, now: int) -> History:
-    """A person changed something that the last pass may have waited for: the next one comes within
-    LIFT_S. Otherwise nothing changes.
+    """Return the history once a person has changed something: if that can resolve what ended the
+    last cycle, the next one runs within LIFT_S.
     """
     is_soon = history.not_before is not None and history.not_before <= now + LIFT_S
-    if not history.is_mendable or history.faults or is_soon:
+    if not history.is_user_resolvable or history.faults or is_soon:
         return history
-    return replace(history, not_before=now + LIFT_S, spread_s=LIFT_S, waits=False)
+    return replace(history, not_before=now + LIFT_S, spread_s=LIFT_S, is_waiting=False)
 
 
 def after_joining(history: History) -> History:
-    """A person has joined an operator and agreed: the first pass comes at once."""
+    """Return the history once a person has joined an operator and agreed: a cycle runs at once."""
     return replace(history, has_joined=True)
 
 
 def after_wake(history: History, now: int) -> History:
+    """Return the history once the machine has woken from sleep."""
     return replace(history, awake_since=now)
 
 
 def after_set_back(history: History, now: int) -> History:
-    """The clock was ahead and is set right: no time noted before means anything; what happened
-    stays.
+    """Return the history once a clock that was ahead is right: it forgets all times, and keeps what
+    happened.
     """
     return replace(
         history, awake_since=now, last_at=None, not_before=None, spread_s=0, ready_since=None
@@ -139,14 +139,14 @@ def after_set_back(history: History, now: int) -> History:
 
 
 def gave_up(history: History) -> bool:
-    """Whether the worker failed so often that only a person or another day starts it again."""
+    """Return whether the worker failed so often that the agent stops trying for a day."""
     return history.worker_faults >= GIVE_UP_AFTER
 
 
 def next_at(history: History, draw: float) -> int:
-    """Seconds since the epoch of the next pass.
+    """Return when the next cycle is due, in seconds since the epoch.
 
-    `draw` is uniform in [0, 1) and drawn once per pass.
+    `draw` is uniform in [0, 1), drawn once per cycle.
     """
     if history.has_joined:
         return history.awake_since

@@ -24,7 +24,7 @@ class BudgetReport:
     gate: BudgetGate
 
     def view(self) -> BudgetView:
-        """Return the budget in ε. A ledger that cannot be read counts as spent."""
+        """Return the budget in ε. A ledger that cannot be read counts as fully spent."""
         from agent.privacy.zcdp import epsilon
 
         budget = self.effective.budget()
@@ -58,7 +58,8 @@ class BudgetReport:
         )
 
     def spent(self) -> CycleResult | None:
-        """Say why the budget holds no further round like the last one offered; None when it does.
+        """Return why the budget has no room for another round like the last one offered; None when
+        it has.
 
         The price of that round survives a restart. Raises UserActionError CHAIN_BROKEN.
         """

@@ -1,6 +1,6 @@
-"""What works on this machine and what does not, each with a remedy.
+"""Checks what works on this computer, with a remedy for what does not.
 
-It runs on request only, and its answer is never sent.
+It runs on request only and sends nothing.
 """
 
 import shutil
@@ -25,11 +25,11 @@ from agent.transport.blocking import Blocking
 
 _KEYRING_REMEDY = (
     "unlock or start the keyring of your login, or choose another key_store in the settings before"
-    " joining."
+    " you join."
 )
-_KEPT_WHY = (
-    "The key store holds the 32 bytes that open it: a key with its certificate is too large for the"
-    " Windows Credential Manager."
+_STORED_WHY = (
+    "The key store holds the 32 bytes that decrypt it: a key with its certificate is too large for"
+    " the Windows Credential Manager."
 )
 MIN_FREE_BYTES = 200 * 1024 * 1024
 MAX_AUDIT_AGE_S = 7 * 24 * 3600
@@ -37,9 +37,11 @@ MAX_AUDIT_AGE_S = 7 * 24 * 3600
 
 @dataclass(frozen=True)
 class Check:
+    """One line of the doctor's answer."""
+
     name: str
     ok: bool | None
-    """None: not checked, or neither good nor bad."""
+    """None: not checked, or a fact that is neither good nor bad."""
     value: str
     remedy: str = ""
 
@@ -57,7 +59,7 @@ class Doctor:
     machine: "MachineChecks"
 
     async def checks(self) -> list[Check]:
-        """Return every check. Neither the keyring nor the machine is asked without consent."""
+        """Return every check. Without consent, read neither the keyring nor the machine."""
         may_look = self.gate.denial() is None
         checks = [
             Check("Python", True, sys.version.split()[0]),
@@ -69,12 +71,12 @@ class Doctor:
         if may_look:
             checks.extend(await self.identity.checks())
         else:
-            checks.append(Check("keyring", None, "not asked before you have agreed"))
+            checks.append(Check("keyring", None, "not checked before you agree"))
         checks.append(self._model())
         if may_look:
             checks.extend(await self.machine.checks())
         else:
-            checks.append(Check("this computer", None, "not looked at before you have agreed"))
+            checks.append(Check("this computer", None, "not checked before you agree"))
         checks.append(await self.machine.sandbox())
         if self.home.erase_request.exists():
             checks.append(
@@ -82,7 +84,7 @@ class Doctor:
                     "erase request",
                     False,
                     "not confirmed by the server yet",
-                    "Run aegis erase while online; AegisAI keeps trying.",
+                    "Run aegis erase while online. AegisAI keeps trying.",
                 )
             )
         return checks
@@ -128,13 +130,13 @@ class Doctor:
             True,
             f"version {version}"
             if version
-            else "version 0, the demonstration model that came with AegisAI",
+            else "version 0, the demonstration model that ships with AegisAI",
         )
 
 
 @dataclass(frozen=True)
 class IdentityChecks:
-    """Checks the key store, the certificate and the authority's log."""
+    """Checks the key store, the certificate and the authority's issuance log."""
 
     home: Home
     clock: Clock
@@ -144,12 +146,12 @@ class IdentityChecks:
     blocking: Blocking
 
     async def checks(self) -> list[Check]:
-        """Return the checks; this asks the keyring."""
+        """Return the checks. This reads the keyring."""
         facts = await self.blocking(lambda: self.keys.key_store().describe())
         remedy = "" if facts.usable else f"{facts.problem}: {_KEYRING_REMEDY}"
         keyring = Check("keyring", facts.usable, f"{facts.kind}: {facts.backend}", remedy)
         if not self.keys.has_identity():
-            return [keyring, Check("identity", None, "none yet; the first pass makes it")]
+            return [keyring, Check("identity", None, "none yet; the first cycle creates it")]
         try:
             identity = await self.blocking(self.keys.identity_file().load)
         except AegisError as error:
@@ -162,14 +164,14 @@ class IdentityChecks:
             Check(
                 "certificate",
                 is_current,
-                f"ends {utc(identity.not_after)}",
+                f"valid until {utc(identity.not_after)}",
                 "" if is_current else "AegisAI renews it when it is online.",
             ),
             Check(
-                "certificate is kept",
+                "certificate storage",
                 None,
-                f"with its key in {self.home.identity.name}, encrypted",
-                _KEPT_WHY,
+                f"encrypted with its key in {self.home.identity.name}",
+                _STORED_WHY,
             ),
             Check("trust roots", roots == 1, str(roots)),
             self._issuance_log(identity.fingerprint),
@@ -178,27 +180,27 @@ class IdentityChecks:
     def _issuance_log(self, fingerprint: str) -> Check:
         head: dict[str, Any] | None = self.values.get(ISSUANCE_LOG)
         if head is None or head["certificate"] != fingerprint:
-            return Check("issuance log", None, "not looked at yet; the next pass does")
+            return Check("issuance log", None, "not checked yet; the next cycle does")
         is_fresh = self.clock.now() - head["at"] < MAX_AUDIT_AGE_S
         count = "1 entry" if head["size"] == 1 else f"{head['size']} entries"
         return Check(
             "issuance log",
             is_fresh,
-            f"{count}, this certificate among them, looked at {utc(head['at'])}",
-            "" if is_fresh else "The server has not shown it for a week. Tell the operator.",
+            f"{count}, this certificate among them, checked {utc(head['at'])}",
+            "" if is_fresh else "The server has not shown it for a week. Inform the operator.",
         )
 
 
 @dataclass(frozen=True)
 class MachineChecks:
-    """Checks what the agent reads of this computer, and the sandbox of its worker."""
+    """Checks what the agent measures on this computer, and the sandbox of its worker."""
 
     conditions: Conditions
     work: WorkReport
     blocking: Blocking
 
     async def checks(self) -> list[Check]:
-        """Return what the conditions read, from where, and what follows; this reads the machine."""
+        """Return what the conditions measure, where, and the verdict. This reads the machine."""
         await self.conditions.look()
         return [*self._readings(), *self._verdicts(), *self._work()]
 
@@ -218,7 +220,7 @@ class MachineChecks:
     def _work(self) -> Iterator[Check]:
         work, stop = self.work.view(), self.work.last_stop()
         measured = (
-            f"it takes {work.measured_text}" if work.measured_text else "nothing is trained now"
+            f"it uses {work.measured_text}" if work.measured_text else "no training is running"
         )
         yield Check("processor limit", None, f"{work.limit_text}; {measured}")
         if stop is not None:
@@ -226,15 +228,15 @@ class MachineChecks:
 
     async def sandbox(self) -> Check:
         """Try each rule of the worker's sandbox in a child process."""
-        from agent.sandbox.probe import FENCES, held_here
+        from agent.sandbox.probe import RULES, enforced_here
 
-        held = await self.blocking(held_here)
-        if not held:
-            return Check("fences of the worker", None, "could not be tried here")
-        missing = [name for name in FENCES if not held.get(name)]
+        enforced = await self.blocking(enforced_here)
+        if not enforced:
+            return Check("worker sandbox", None, "could not be tested here")
+        missing = [name for name in RULES if not enforced.get(name)]
         return Check(
-            "fences of the worker",
+            "worker sandbox",
             not missing,
-            ", ".join(name for name in FENCES if held.get(name)) or "none",
+            ", ".join(name for name in RULES if enforced.get(name)) or "none",
             f"This system does not offer: {', '.join(missing)}." if missing else "",
         )

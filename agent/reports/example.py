@@ -1,7 +1,7 @@
-"""A worked example before the decision: what would be read from a file, and what would be sent.
+"""Shows before the decision what would be read from a file, and what would be sent.
 
-It uses a bundled file labelled "example": a Windows program that was made for this and returns at
-once. Nothing of the person's is read, and nothing is kept or sent; so this is the one use of the
+It uses a bundled file labelled "example", a Windows program made for this purpose that exits at
+once. It reads nothing of the person's, and stores and sends nothing; so this is the only use of the
 training jobs that needs no consent (P1).
 """
 
@@ -21,13 +21,13 @@ EXAMPLE = "example.bin"
 DIMENSION = 116
 """115 columns of the transform fixed-v1 and a bias."""
 ROUNDS_PER_PERIOD = 10
-"""The example update carries the noise of one of this many rounds in a budget period."""
+"""The example update carries the noise of a round that gets 1/10 of a period's budget."""
 
 
 async def preview(
     worker: "Worker", budget: "Budget", scratch_folder: Path, copies: ViewingCopies
 ) -> dict[str, Any]:
-    """Return the example's feature row, and the update that it alone would lead to."""
+    """Return the example's feature row and the update that it alone would lead to."""
     from agent.detector.schema import FEATURE_NAMES, SCHEMA
     from agent.models.bundled import bundled_model
     from agent.privacy.plan import RoundIdentity, plan_local

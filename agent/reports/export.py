@@ -1,4 +1,4 @@
-"""Everything that is stored about this person, in one document (C19)."""
+"""Collects everything stored about this person in one document (C19)."""
 
 import base64
 from collections.abc import Callable
@@ -20,7 +20,7 @@ ALL_ROWS = 1_000_000
 
 @dataclass(frozen=True)
 class Export:
-    """Collects the document's parts."""
+    """Builds the document."""
 
     clock: Clock
     effective: EffectiveConfig

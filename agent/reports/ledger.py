@@ -1,4 +1,4 @@
-"""The ledger's charges and uploads, and whether they fit together."""
+"""Shows the ledger's charges and uploads, and verifies that they agree."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -26,7 +26,7 @@ class LedgerReport:
         from agent.privacy.zcdp import RHO_UNIT
 
         problems = self.verify_ledger() if verify else None
-        # A chain that does not verify cannot be read; its page says so in `problems`.
+        # Charges cannot be read from a chain that does not verify; `problems` says so.
         charges = [] if problems else self.ledger.charges()
         totals, budget = self.ledger.totals(), self.budget.view()
         rho_units = sum(charge.rho_units for charge in charges)
@@ -54,7 +54,7 @@ class LedgerReport:
         }
 
     def verify_ledger(self) -> list[str]:
-        """Return what does not fit together, receipts' signatures included; empty when all fits."""
+        """Return what does not agree, the signatures of receipts included; empty when all does."""
         problems = self.ledger.problems()
         enrolment = self.effective.enrolment()
         signing_key = enrolment.signing_key if enrolment else ""

@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from agent.privacy.policy import DeviceLimits
 
 _ATTENTION = {*KEYRING_REASONS.values(), ReasonCode.NOT_ENROLLED}
-_PASSING = ("OFFLINE", "SERVER_BUSY")
-"""Errors that end by themselves; they are reasons to wait, not a state of error."""
+_TRANSIENT = ("OFFLINE", "SERVER_BUSY")
+"""Errors that end by themselves: the agent waits, and its state is not an error."""
 
 
 @dataclass(frozen=True)
 class StatusBuilder:
-    """Reads the store and the parts at work; asks neither keyring nor network."""
+    """Builds it from the store and the running parts; uses neither keyring nor network."""
 
     home: Home
     effective: EffectiveConfig
@@ -116,14 +116,12 @@ class StatusBuilder:
         if codes & _ATTENTION:
             return AgentState.ATTENTION
         error = self.cycles.error
-        return AgentState.WAITING if error is None or error.code in _PASSING else AgentState.ERROR
+        return AgentState.WAITING if error is None or error.code in _TRANSIENT else AgentState.ERROR
 
     def _model(self) -> ModelView:
-        """Version and digest of the model in use, as its pointer says; the model itself is verified
-        when it is used.
-        """
-        floor = self.models.floor()
-        return ModelView(floor.version, floor.sha256, demonstration=floor.version == 0)
+        """Version and digest from the pointer to the model; each use verifies the model itself."""
+        newest = self.models.floor()
+        return ModelView(newest.version, newest.sha256, demonstration=newest.version == 0)
 
     def _notes(self) -> tuple[str, ...]:
         notes = []
@@ -135,8 +133,8 @@ class StatusBuilder:
             )
         if limits := in_words(self.limits()):
             notes.append(
-                "This device was given weaker bounds than the product's, for a demonstration or a"
-                f" test ({limits})."
+                "This device accepts weaker bounds on groups than the product does, for a"
+                f" demonstration or a test ({limits})."
             )
         if self.home.erase_request.exists():
             notes.append(

@@ -1,4 +1,4 @@
-"""Copies of what was sent, for a person to look at with a program of their own."""
+"""Copies of what was sent, which a person can open with a program of their own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from agent import atomic_file
 from agent.paths import Home, runtime_folder
 
 OF_RUNNING_WINDOWS = frozenset({".sock", ".lock"})
-"""Endings of the files by which the tray and the window are found; they are no copies."""
+"""Suffixes of files in the same folder that belong to the tray and the window."""
 
 
 @dataclass(frozen=True)
 class ViewingCopies:
-    """Files in the runtime folder that only this user can read; the system empties the folder."""
+    """Writes copies to the runtime folder, which only this user can read and the system empties."""
 
     home: Home
     environ: Mapping[str, str]

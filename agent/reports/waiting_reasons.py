@@ -1,4 +1,4 @@
-"""Every reason why the agent waits, in the order in which a person reads them."""
+"""Lists every reason why the agent waits, in order of precedence."""
 
 from dataclasses import dataclass
 
@@ -20,13 +20,13 @@ KEYRING_REASONS = {
     "CREDENTIAL_MISSING": ReasonCode.KEYRING_ABSENT,
     "PASSPHRASE_MISSING": ReasonCode.KEYRING_LOCKED,
 }
-"""The reason that an error of the key store stands for."""
+"""The reason to show for an error of the key store."""
 _PRECEDENCE = {code: place for place, code in enumerate(ReasonCode)}
 
 
 @dataclass(frozen=True)
 class WaitingReasons:
-    """Collects the reasons from the store and the last cycle; asks neither keyring nor network."""
+    """Collects the reasons from the store and the last cycle; uses neither keyring nor network."""
 
     clock: Clock
     effective: EffectiveConfig
@@ -54,7 +54,7 @@ class WaitingReasons:
     def _enrolment(self) -> tuple[Reason, ...]:
         if self.effective.enrolment() is not None:
             return ()
-        return (Reason(ReasonCode.NOT_ENROLLED, "No operator was joined yet."),)
+        return (Reason(ReasonCode.NOT_ENROLLED, "You have not joined an operator yet."),)
 
     def _budget(self) -> tuple[Reason, ...]:
         if error := self.budget.ledger_error():

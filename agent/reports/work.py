@@ -1,4 +1,4 @@
-"""What training may take of this computer, and what it takes."""
+"""Reports what training may use of this computer, and what it uses."""
 
 import os
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ class WorkReport:
             measured_percent=measured.cpu_percent if measured else None,
             measured_text=share_in_words(measured.cpu_percent, cores) if measured else "",
             memory_mib=measured.rss_bytes / 2**20 if measured else None,
-            held=self.activity.is_held,
+            suspended=self.activity.is_held,
         )
 
     def last_stop(self) -> StopView | None:
-        """Return the last time that a limit ended a worker."""
+        """Return the last time that a limit ended a worker, or None."""
         return self.worker_host.last_stop

@@ -3,7 +3,7 @@
 from agent.conditions.interface import Conditions
 from agent.consent.gate import Gate
 from agent.errors import AegisError
-from agent.rounds.outcome import MENDABLE, CycleResult
+from agent.rounds.outcome import USER_RESOLVABLE, CycleResult
 from agent.rounds.runner import RoundRunner
 from agent.rounds.signals import Signals
 from agent.supervisor.worker_host import WorkerHost
@@ -69,7 +69,7 @@ class Cycles:
 
     def user_changed(self) -> None:
         """Drop what the last cycle waited for; the next one notes it again if it still holds."""
-        if self.result is not None and self.result.outcome in MENDABLE:
+        if self.result is not None and self.result.outcome in USER_RESOLVABLE:
             self.result = None
         self.enforce()
 

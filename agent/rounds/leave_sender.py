@@ -52,7 +52,7 @@ class LeaveSender:
     async def _send(self, notice: LeaveNotice) -> None:
         try:
             # Needs no consent: it ends the processing.
-            self._gate.farewell().check()
+            self._gate.leave_permit().check()
             client = self._enrolment_client.connect_as(notice.identity)
             try:
                 await self._blocking(lambda: client.leave(notice.round_id, notice.body))

@@ -24,9 +24,8 @@ class Outcome(Enum):
     """Withdrawn, paused or quit in the middle."""
 
 
-MENDABLE = frozenset({Outcome.WAITING, Outcome.BUDGET_SPENT, Outcome.NOTHING_TO_LEARN})
-"""A person can change what such a pass ended for: a pause, a hold, a limit, a budget, missing
-rows."""
+USER_RESOLVABLE = frozenset({Outcome.WAITING, Outcome.BUDGET_SPENT, Outcome.NOTHING_TO_LEARN})
+"""A person can change what ended such a cycle: a pause, hold, limit, budget or missing rows."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
-"""Which fences hold on this machine: a child puts itself behind them, tries to pass each and prints
-the outcome.
+"""Finds out which rules of the sandbox hold on this machine: a child applies them, tries to break
+each, and prints the outcome.
 """
 
 import json
@@ -12,7 +12,7 @@ import psutil
 from agent.sandbox import priority
 
 DEADLINE_S = 10.0
-FENCES = (
+RULES = (
     "no network",
     "no children",
     "dies with its parent",
@@ -25,8 +25,8 @@ FENCES = (
 """What should confine a worker, the most important first."""
 
 
-def held_here() -> dict[str, bool]:
-    """{fence: whether it holds}, from a check in a child; empty if the child could not run.
+def enforced_here() -> dict[str, bool]:
+    """Return for each rule whether it holds; nothing if the child could not run.
 
     Blocking, about 0.1 s.
     """
@@ -48,7 +48,7 @@ def held_here() -> dict[str, bool]:
 
 
 def main(parent_pid: int) -> None:
-    """Apply all fences to this process, try to pass them, print one JSON object."""
+    """Apply all rules to this process, try to break them, print one JSON object."""
     from agent.sandbox.rules import SandboxRules, apply
 
     in_force = apply(SandboxRules(parent_pid, 2**29, 2**20))

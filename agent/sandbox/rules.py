@@ -63,16 +63,18 @@ _CALLS = {
 
 @dataclass(frozen=True)
 class SandboxRules:
+    """The parameters of the rules."""
+
     parent_pid: int
     memory_bytes: int
-    """Address space; give head room over the resident cap of the governor."""
+    """Address space; leave headroom above the governor's cap on resident memory."""
     file_bytes: int
-    """Largest file that it may write."""
+    """The largest file that the process may write."""
 
 
 @dataclass(frozen=True)
 class InForce:
-    """Which fences hold; a name that is missing could not be set up on this system."""
+    """The rules in force; this system could not set up those that are missing."""
 
     names: tuple[str, ...]
 
@@ -81,8 +83,8 @@ class InForce:
 
 
 def environment(base: Mapping[str, str]) -> dict[str, str]:
-    """The whole environment of a worker: one thread for every numerical library (they spin while
-    one sleeps), nothing personal.
+    """Return the whole environment of a worker: nothing personal, and one thread per numerical
+    library, because their idle threads spin.
     """
     threads = (
         "OMP_NUM_THREADS",
@@ -105,15 +107,15 @@ def environment(base: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def apply(fence: SandboxRules) -> InForce:
-    """Put this process behind every fence that the system offers.
+def apply(rules: SandboxRules) -> InForce:
+    """Apply to this process every rule that the system offers.
 
-    Ends the process when its parent is gone already.
+    Ends the process when its parent has died already.
     """
-    names = _limits(fence)
+    names = _limits(rules)
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
-        names += _dies_with_parent(libc, fence.parent_pid)
+        names += _dies_with_parent(libc, rules.parent_pid)
         calls = _CALLS.get(platform.machine())
         if calls is not None and _filtered(libc, calls):
             names += ["no network", "no children"]
@@ -122,7 +124,7 @@ def apply(fence: SandboxRules) -> InForce:
     return InForce(tuple(names))
 
 
-def _limits(fence: SandboxRules) -> list[str]:
+def _limits(rules: SandboxRules) -> list[str]:
     """Bound this process itself. psutil sets limits on Linux only, and loads in 20 ms."""
     try:
         import resource
@@ -130,8 +132,8 @@ def _limits(fence: SandboxRules) -> list[str]:
         return []
     names = []
     for name, kind, bound in (
-        ("memory", resource.RLIMIT_AS, fence.memory_bytes),
-        ("file size", resource.RLIMIT_FSIZE, fence.file_bytes),
+        ("memory", resource.RLIMIT_AS, rules.memory_bytes),
+        ("file size", resource.RLIMIT_FSIZE, rules.file_bytes),
         ("no core dump", resource.RLIMIT_CORE, 0),
     ):
         with suppress(OSError, ValueError):
@@ -143,7 +145,7 @@ def _limits(fence: SandboxRules) -> list[str]:
 def _dies_with_parent(libc: ctypes.CDLL, parent_pid: int) -> list[str]:
     if libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0) != 0:
         return []
-    if os.getppid() != parent_pid:  # it died before the kernel knew
+    if os.getppid() != parent_pid:  # the parent died before the call
         os._exit(1)
     return ["dies with its parent"]
 
@@ -156,7 +158,7 @@ def _filtered(libc: ctypes.CDLL, calls: _Calls) -> bool:
         _fields_ = [
             ("length", ctypes.c_ushort),
             ("filter", ctypes.c_void_p),
-        ]  # the form that ctypes asks for
+        ]
 
     compiled = Program(len(program) // 8, ctypes.addressof(buffer))
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
@@ -167,11 +169,11 @@ def _filtered(libc: ctypes.CDLL, calls: _Calls) -> bool:
 
 
 def _program(calls: _Calls) -> bytes:
-    """The filter in classic BPF (linux/filter.h): load the call's number, compare, answer EPERM;
-    everything else is allowed.
+    """Return the filter in classic BPF (linux/filter.h): load the call's number, compare, answer
+    EPERM; allow everything else.
 
-    clone3 answers ENOSYS, so that libc falls back to clone, whose flags can be looked at: threads
-    yes, processes no.
+    clone3 answers ENOSYS, so that libc falls back to clone. The filter can check clone's flags: it
+    allows threads and refuses processes.
     """
     number, arch, argument = 0, 4, 16
     lines = [

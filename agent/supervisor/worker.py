@@ -1,8 +1,8 @@
 """The agent's side of a worker: the jobs as calls, each in a process of its own that is watched,
 bounded and ended.
 
-1. A job is one child process: own session, closed descriptors, fixed environment; it fences itself
-   before it reads anything.
+1. A job is one child process: own session, closed descriptors, fixed environment. It enters the
+   sandbox before it reads anything.
 2. Everything it says is checked (agent.protocol.jobs.read_event) and bounded in bytes; a child that
    floods, stalls or dies is one error.
 3. A child that dies or stalls on a file costs that file: the job is run again without it, a few

@@ -1,8 +1,7 @@
-"""One worker process: `python -m agent.worker PARENT_PID MEMORY_MIB CPU_PERCENT`: the fences first,
-then one request and its events.
+"""One worker process, `python -m agent.worker PARENT_PID MEMORY_MIB CPU_PERCENT`.
 
-Everything it is told comes over stdin, everything it says goes to stdout, as frames
-(agent.protocol.pipe). Secrets are never arguments.
+It enters the sandbox, then serves one request. Requests come in on stdin and events go out on
+stdout as frames (agent.protocol.pipe). Secrets are never arguments.
 """
 
 import os
@@ -16,7 +15,7 @@ MAX_FILE_BYTES = 64 * 1024 * 1024
 
 
 def main(arguments: list[str]) -> int:
-    """Behind the fences: read a request, run it, write what it says."""
+    """Inside the sandbox: read a request, run it, write the result."""
     parent_pid, memory_mib, cpu_percent = (int(word) for word in arguments)
     apply(SandboxRules(parent_pid, memory_mib << 20, MAX_FILE_BYTES))
     from agent.protocol.jobs import Done, write_event

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from agent.app import Overrides, build
-from agent.config.device_limits import mark
+from agent.config.device_limits import mark_demo
 from agent.consent.gate import DEMO_SURFACE
 from agent.container import Agent
 from agent.errors import AegisError, UserActionError
@@ -137,7 +137,7 @@ class Device:
         }
         home = Home(folder / f"device-{number:04d}")
         home.prepare()
-        mark(home, limits)
+        mark_demo(home, limits)
         self.agent: Agent = build(
             home.root,
             Overrides(

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from agent.config.device_limits import mark
+from agent.config.device_limits import mark_demo
 from agent.consent.gate import DEMO_SURFACE
 from agent.errors import AegisError
 from agent.ipc.client import Channel, NoAgentError, socket_path
@@ -71,7 +71,7 @@ class FullAgent:
         """
         self._home = Home(folder / "agent")
         self._home.prepare()
-        mark(self._home, limits)
+        mark_demo(self._home, limits)
         environment = {
             **environ,
             "AEGIS_HOME": str(self._home.root),

@@ -28,7 +28,7 @@ def test_only_a_persons_device_watches_the_machine(tmp_path):
         agent.close()
 
 
-async def test_what_stands_in_is_used(device):
+async def test_overrides_replace_the_agents_own_parts(device):
     await device.join()
     assert (await device.run_cycle()).outcome is Outcome.SENT
     assert device.worker.calls == ["train", "seal"]
@@ -62,7 +62,7 @@ async def test_p2_a_withdrawal_that_a_crash_cut_short_is_finished_at_the_start(d
     assert device.agent.ledger.unsent() == []
 
 
-def test_a_home_that_cannot_be_made_is_one_clear_error(tmp_path):
+def test_a_home_that_cannot_be_created_is_one_clear_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserActionError) as raised:
         build(tmp_path / "file" / "home")

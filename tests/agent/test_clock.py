@@ -1,4 +1,4 @@
-"""What two readings of two clocks tell: the machine slept, the clock was set back, or neither."""
+"""Two readings of two clocks show whether the machine slept or the clock was set back."""
 
 import time
 
@@ -10,7 +10,7 @@ THEN = (1_800_000_000, 1000.0)
 
 
 @pytest.mark.parametrize(
-    ("wall_s", "monotonic_s", "told"),
+    ("wall_s", "monotonic_s", "expected"),
     [
         (0, 0, (False, False)),
         (3600, 3600, (False, False)),
@@ -22,9 +22,9 @@ THEN = (1_800_000_000, 1000.0)
     ],
     ids=["at once", "awake", "just awake", "asleep", "just right", "just set back", "a day back"],
 )
-def test_sleep_and_a_clock_that_was_set_back(wall_s, monotonic_s, told):
+def test_sleep_and_a_clock_that_was_set_back(wall_s, monotonic_s, expected):
     now = (THEN[0] + wall_s, THEN[1] + monotonic_s)
-    assert (slept(*THEN, *now), set_back(*THEN, *now)) == told
+    assert (slept(*THEN, *now), set_back(*THEN, *now)) == expected
 
 
 @pytest.mark.parametrize(

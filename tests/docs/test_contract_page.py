@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from agent.app import Overrides, build
-from agent.config.settings import DEFINITIONS
+from agent.config.definitions import DEFINITIONS
 from agent.consent.record import TRANSITIONS, Act
 from agent.reasons import OVERRIDABLE, ReasonCode
 from agent.rounds.outcome import Outcome
@@ -60,7 +60,7 @@ def test_every_reason_is_listed_in_order():
 
 
 def test_every_outcome_is_listed():
-    assert [row[0].strip("`") for row in rows_of("### Outcomes of a pass")] == [
+    assert [row[0].strip("`") for row in rows_of("### Outcomes of a cycle")] == [
         outcome.value for outcome in Outcome
     ]
 

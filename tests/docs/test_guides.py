@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main as agent_command
-from agent.config.settings import DEFINITIONS
+from agent.config.definitions import DEFINITIONS
 from server_stub.cli import main as server_command
 from tests.bench.harness import discover
 

@@ -22,7 +22,9 @@ def test_p10_after_a_kill_with_a_suspended_worker_no_orphan_is_left_and_the_chec
         )[0]
         stored = checkpoint.read_bytes()
         session.bus.do(lambda services: services.session.set(active=False))
-        until(lambda: watch.now()["work"]["held"] and state(worker) == "T", what="the suspension")
+        until(
+            lambda: watch.now()["work"]["suspended"] and state(worker) == "T", what="the suspension"
+        )
         reached = watch.now()["progress"]
         assert watch.now()["work"]["measured_text"].endswith("of this computer")
         watch.close()

@@ -156,7 +156,7 @@ def new_home():
         sent=SentView(),
         reasons=(
             Reason(ReasonCode.NO_CONSENT, "You have not agreed to contribute."),
-            Reason(ReasonCode.NOT_ENROLLED, "No operator was joined yet."),
+            Reason(ReasonCode.NOT_ENROLLED, "You have not joined an operator yet."),
             Reason(
                 ReasonCode.NOTHING_TO_LEARN, "There are no training rows yet.", "0 rows", "samples"
             ),

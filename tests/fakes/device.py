@@ -15,6 +15,22 @@ from tests.fakes.worker import FakeWorker
 ROW = tuple(range(29))
 
 
+class RecordingKeyStore(MemoryKeyStore):
+    """A key store that says which secrets it holds."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def put(self, name, secret):
+        super().put(name, secret)
+        self.names.add(name)
+
+    def delete(self, name):
+        super().delete(name)
+        self.names.discard(name)
+
+
 class Device:
     def __init__(
         self,
@@ -27,17 +43,18 @@ class Device:
         demo_limits=None,
         **overrides,
     ):
-        """`worker` takes the scratch folder and makes the worker; without it a fake answers at
-        once. `demo_limits`: the home is one that the demo made. `overrides` are agent.app's.
+        """Make a device in `folder`.
+
+        `worker` makes the worker from the scratch folder; without it a fake answers at once. With
+        `demo_limits` the home counts as the demo's. `overrides` are those of agent.app.
         """
         self.overrides = overrides
         self.home = folder / "home"
         self.runtime = folder / "run"
-        self.clock = clock or FakeClock(
-            int(time.time())
-        )  # the certificates of the fake aggregator are for these days
+        # The fake aggregator's certificates are valid today.
+        self.clock = clock or FakeClock(int(time.time()))
         self.worker = worker(self.home / "scratch") if worker else FakeWorker()
-        self.keystore = MemoryKeyStore()
+        self.keystore = RecordingKeyStore()
         self.server = aggregator or FakeAggregator(self.clock)
         self.environ = {
             "XDG_RUNTIME_DIR": str(self.runtime),
@@ -46,7 +63,7 @@ class Device:
         }
         if demo_limits is not None:
             Home(self.home).prepare()
-            device_limits.mark(Home(self.home), demo_limits)
+            device_limits.mark_demo(Home(self.home), demo_limits)
         self.start()
 
     def start(self):
@@ -63,7 +80,7 @@ class Device:
         )
 
     def restart(self):
-        """As after kill -9: nothing in memory survives."""
+        """Restart as after kill -9: nothing in memory survives."""
         self.agent.close()
         self.start()
 
@@ -84,7 +101,7 @@ class Device:
         )
 
     async def join(self):
-        """Invitation, yes and enough rows."""
+        """Store an invitation, consent, and add enough rows."""
         await self.call("enroll", invitation=self.server.invitation())
         await self.grant()
         self.add_rows(20)
@@ -97,10 +114,8 @@ class Device:
     async def run_cycle(self, hold_s=0, group_wait_s=0):
         return await self.agent.cycles.run(hold_s=hold_s, group_wait_s=group_wait_s)
 
-    async def pass_held_at(self, job):
-        """A pass, as a task, that stands still in this job of its worker until `worker.gates[job]`
-        is set.
-        """
+    async def cycle_suspended_at(self, job):
+        """Start a cycle whose worker waits in `job` until `worker.gates[job]` is set. A task."""
         self.worker.gates[job] = asyncio.Event()
         task = asyncio.create_task(self.run_cycle())
         async with asyncio.timeout(60):

@@ -136,6 +136,7 @@ def test_c6_installers_and_policy_cannot_grant():
         for folder in (
             "packaging",
             "agent/config/machine_policy.py",
+            "agent/config/definitions.py",
             "agent/config/settings.py",
             "agent/daemon/scheduler.py",
             "agent/daemon/loop.py",
@@ -219,7 +220,7 @@ async def test_c10_withdrawing_works_offline(device):
 
 async def check_c11(device):
     await device.join()
-    running = await device.pass_held_at("train")
+    running = await device.cycle_suspended_at("train")
     await device.call("consent.withdraw", surface="tray")
     was_stopped = device.worker.stopped > 0
     device.worker.gates["train"].set()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.sandbox.probe import FENCES, held_here
+from agent.sandbox.probe import RULES, enforced_here
 from agent.supervisor.worker import worker_command
 from server_stub.ca.process import running_authority
 from server_stub.cli.main import main
@@ -37,7 +37,7 @@ def test_the_bait_is_taken_without_care(downloads):
 
 
 def test_what_is_started_in_a_folder_of_downloads_runs_nothing_of_it(downloads):
-    assert {name for name, held in held_here().items() if held} >= set(FENCES)
+    assert {name for name, holds in enforced_here().items() if holds} >= set(RULES)
     worker = subprocess.run(
         [*worker_command(), "0", "512", "100"],
         input=b"",

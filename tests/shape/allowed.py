@@ -28,19 +28,11 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/agent/conditions/test_dbus_watch.py",
         "The Linux probes are tested on real message buses, together with what watches them.",
     ),
-    "agent/consent/gate.py": (
-        "tests/agent/consent/test_record.py",
-        "The gate's answer follows from the record; every state of it is tested through both.",
-    ),
     "agent/enrolment/model_fetcher.py": (
         "tests/agent/enrolment/test_client.py",
         "Which way a model comes is tested through the client that asks for it.",
     ),
     "agent/ipc/client.py": ("tests/agent/ipc/test_server.py", _BOTH_ENDS),
-    "agent/reports/example.py": (
-        "tests/agent/supervisor/test_supervision.py",
-        "It trains in real worker processes.",
-    ),
     "agent/rounds/contribution.py": ("tests/agent/rounds/test_runner.py", _CYCLE),
     "agent/rounds/cycle_steps.py": ("tests/agent/rounds/test_runner.py", _CYCLE),
     "agent/rounds/leave_sender.py": (
@@ -67,12 +59,8 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
     "agent/rounds/trainer.py": ("tests/agent/rounds/test_runner.py", _CYCLE),
     "agent/rounds/update_store.py": ("tests/agent/rounds/test_runner.py", _CYCLE),
     "agent/sandbox/priority.py": (
-        "tests/agent/sandbox/test_rules.py",
+        "tests/agent/sandbox/test_probe.py",
         "Whether a priority can be lowered here is one answer of the probe.",
-    ),
-    "agent/sandbox/probe.py": (
-        "tests/agent/sandbox/test_rules.py",
-        "It tries whether the rules hold, so both are tested in one child process.",
     ),
     "agent/supervisor/governor.py": ("tests/agent/supervisor/test_hostile.py", _PROCESS),
     "agent/supervisor/worker.py": ("tests/agent/supervisor/test_supervision.py", _PROCESS),

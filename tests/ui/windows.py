@@ -95,13 +95,14 @@ def answers():
             "refused": [{"path": "x.exe", "code": "NOT_PE", "message": "Not a Windows program."}],
         },
         "export": {"file": "aegisai-export.json", "bytes": 48123},
-        "erase": {"pending": True, "server_cannot_be_told": False},
+        "erase": {"pending": True, "registered": True, "server_cannot_be_told": False},
     }
 
 
 def settings_answer():
     """Every setting with its default, but for a managed one and one that the person has chosen."""
-    from agent.config.settings import DEFINITIONS, SettingEntry
+    from agent.config.definitions import DEFINITIONS
+    from agent.config.settings import SettingEntry
 
     entries = [SettingEntry(each, each.default, "default").to_json() for each in DEFINITIONS]
     for entry in entries:

@@ -64,7 +64,7 @@ def work_labels(
             formatter.translate("Readings", "standing still"),
             formatter.translate("Readings", "in the last minute, read from the kernel"),
         )
-        note = still if work.held else minute  # word: the field's name in the status's JSON
+        note = still if work.suspended else minute
         rows.append(
             (formatter.translate("Readings", "Training takes"), round(work.measured_percent), note)
         )

@@ -12,7 +12,7 @@ async def test_inspecting_an_invitation_stores_nothing(device):
     assert device.agent.effective.enrolment() is None
 
 
-async def test_an_invitation_is_kept_and_nobody_is_contacted(device):
+async def test_an_invitation_is_stored_and_nobody_is_contacted(device):
     kept = await device.call("enroll", invitation=device.server.invitation())
     assert kept["operator"]["contact"] == "privacy@example.org"
     assert kept["server"] == device.server.server
@@ -38,3 +38,22 @@ async def test_an_enrolled_device_joins_no_other_operator(device):
     with pytest.raises(UserActionError) as raised:
         await device.call("enroll", invitation=device.server.invitation())
     assert raised.value.code == "ALREADY_ENROLLED"
+
+
+async def test_without_an_invitation_that_of_the_policy_is_stored(device, tmp_path):
+    """IT proposes the operator; only the person agrees."""
+    invitation = device.server.invitation()
+    (tmp_path / "policy.toml").write_text(f'[enrolment]\ninvitation = "{invitation}"\n')
+    stored = await device.call("enroll")
+    assert stored["operator"]["name"] == "Test operator"
+    assert device.agent.status().consent.state.value == "UNASKED"
+    assert device.server.calls == []
+
+
+async def test_an_invitation_of_the_person_goes_before_that_of_the_policy(device, tmp_path):
+    (tmp_path / "policy.toml").write_text('[enrolment]\ninvitation = "aegis1.x.00000000"\n')
+    stored = await device.call("enroll", invitation=device.server.invitation())
+    assert stored["server"] == device.server.server
+    with pytest.raises(UserActionError) as raised:
+        await device.call("enroll")
+    assert raised.value.code == "INVITATION_BAD"

@@ -1,12 +1,13 @@
-"""Erase: at once here, offline too, and told to the server until it confirms (P2, C18)."""
+"""Erasing works at once, offline too, and asks the server until it confirms (P2, C18)."""
 
-import asyncio
 import json
 
 import pytest
 
 from agent.errors import UserActionError
 from tests.fakes.device import Device
+
+NOBODY_KNEW = {"pending": False, "registered": False, "server_cannot_be_told": False}
 
 
 @pytest.fixture
@@ -35,9 +36,13 @@ def files_of(device):
 async def test_erase_forgets_everything_here_and_there_and_twice_is_fine(device):
     await device.join()
     await device.run_cycle()
-    assert await device.call("erase") == {"pending": False, "server_cannot_be_told": False}
+    assert await device.call("erase") == {
+        "pending": False,
+        "registered": True,
+        "server_cannot_be_told": False,
+    }
     assert device.server.devices == {}
-    assert device.keystore._secrets == {}
+    assert device.keystore.names == set()
     left = {path.name for path in device.home.rglob("*") if path.is_file()}
     assert left <= {"agent.sqlite3", "agent.sqlite3-wal", "agent.sqlite3-shm", "lock"}
     status = await device.call("status")
@@ -46,7 +51,14 @@ async def test_erase_forgets_everything_here_and_there_and_twice_is_fine(device)
         False,
         0,
     )
-    assert await device.call("erase") == {"pending": False, "server_cannot_be_told": False}
+    assert await device.call("erase") == NOBODY_KNEW
+
+
+async def test_p2_a_device_that_never_registered_claims_no_erasure_at_a_server(device):
+    assert await device.call("erase") == NOBODY_KNEW
+    await device.join()
+    assert await device.call("erase") == NOBODY_KNEW
+    assert device.server.calls == []
 
 
 async def test_a_waiting_request_knows_its_proxy_and_nothing_else_does(device):
@@ -73,7 +85,11 @@ async def test_erase_works_offline_and_is_retried_visibly(device):
     assert status["erase_pending"] is True
     assert any("erase" in note for note in status["notes"])
     device.server.fail("erase_by_secret", None)
-    assert (await device.call("erase"))["pending"] is False
+    assert await device.call("erase") == {
+        "pending": False,
+        "registered": True,
+        "server_cannot_be_told": False,
+    }
     assert device.server.devices == {}
     assert (await device.call("status"))["erase_pending"] is False
 
@@ -89,31 +105,34 @@ async def test_p2_a_locked_keyring_is_asked_for_before_anything_is_destroyed(dev
     assert (await device.call("status"))["sent"]["count"] == 1
 
 
-async def test_without_a_keyring_everything_here_goes_and_the_person_is_told(device, monkeypatch):
+async def test_without_a_keyring_everything_here_goes_and_the_result_says_so(device, monkeypatch):
     await device.join()
     await device.run_cycle()
     monkeypatch.setattr(device.keystore, "get", absent)
     monkeypatch.setattr(device.keystore, "delete", absent)
-    assert await device.call("erase") == {"pending": True, "server_cannot_be_told": True}
+    assert await device.call("erase") == {
+        "pending": True,
+        "registered": True,
+        "server_cannot_be_told": True,
+    }
     assert (await device.call("status"))["consent"]["state"] == "UNASKED"
     monkeypatch.undo()
     assert (await device.call("erase"))["pending"] is False
-    assert device.keystore._secrets == {}
+    assert device.keystore.names == set()
 
 
-def test_p10_an_erase_that_was_killed_half_way_is_finished_at_the_next_start(device, monkeypatch):
-    async def scene():
-        await device.join()
-        await device.run_cycle()
+async def test_p10_an_erase_that_was_killed_half_way_is_finished_at_the_next_start(
+    device, monkeypatch
+):
+    await device.join()
+    await device.run_cycle()
 
-        def killed(_):
-            raise ZeroDivisionError
+    def killed(_):
+        raise ZeroDivisionError
 
-        monkeypatch.setattr("agent.api.local_data.LocalData.remove", killed)
-        with pytest.raises(ZeroDivisionError):
-            await device.call("erase")
-
-    asyncio.run(scene())
+    monkeypatch.setattr("agent.api.local_data.LocalData.remove", killed)
+    with pytest.raises(ZeroDivisionError):
+        await device.call("erase")
     monkeypatch.undo()
     device.restart()
     assert "identity.aead" not in files_of(device)
@@ -125,17 +144,14 @@ def test_p10_an_erase_that_was_killed_half_way_is_finished_at_the_next_start(dev
     )
 
 
-def test_p10_what_a_killed_write_left_neither_stops_an_erase_nor_outlives_it(device):
-    async def scene():
-        await device.join()
-        await device.run_cycle()
-        (device.home / "models" / ".a.safetensors.4711.0a1b2c3d").write_bytes(b"half a model")
-        (device.home / ".erase.pending.4711.0a1b2c3d").write_bytes(b"half a request")
-        await device.call("erase")
-        device.restart()
-        await device.join()
-
-    asyncio.run(scene())
+async def test_p10_what_a_killed_write_left_neither_stops_an_erase_nor_outlives_it(device):
+    await device.join()
+    await device.run_cycle()
+    (device.home / "models" / ".a.safetensors.4711.0a1b2c3d").write_bytes(b"half a model")
+    (device.home / ".erase.pending.4711.0a1b2c3d").write_bytes(b"half a request")
+    await device.call("erase")
+    device.restart()
+    await device.join()
     assert not [name for name in files_of(device) if name.endswith("0a1b2c3d")]
 
 
@@ -175,7 +191,7 @@ async def test_p2_a_locked_keyring_under_a_failed_registration_is_asked_again_un
     assert await device.agent.resume_erasure() is False
     monkeypatch.undo()
     assert await device.agent.resume_erasure() is True
-    assert device.keystore._secrets == {}
+    assert device.keystore.names == set()
     assert not device.agent.keys.has_identity()
 
 
@@ -191,11 +207,10 @@ async def test_only_what_an_erase_left_of_an_identity_is_removed_later(device):
 async def test_on_a_full_disk_the_key_goes_without_a_remnant(device, monkeypatch):
     await unregistered(device)
     monkeypatch.setattr(
-        "agent.identity.identity.IdentityFile._write_remnant",
-        lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")),
+        "agent.atomic_file.write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left"))
     )
     assert (await device.call("erase"))["pending"] is False
-    assert device.keystore._secrets == {}
+    assert device.keystore.names == set()
 
 
 async def test_an_unreadable_request_is_kept_and_breaks_nothing(device):

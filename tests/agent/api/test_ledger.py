@@ -17,7 +17,7 @@ async def test_an_upload_is_shown_with_its_header_and_a_copy_of_its_bytes(device
     assert shown["entry"] == entry
 
 
-async def test_the_ledger_comes_in_pages_with_the_totals_of_all(device):
+async def test_the_ledger_is_paged_with_the_totals_of_all_entries(device):
     await device.join()
     await device.run_cycle()
     device.server.next_round()

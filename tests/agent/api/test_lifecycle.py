@@ -6,7 +6,7 @@ from agent.errors import UserActionError
 from agent.rounds.outcome import Outcome
 
 
-async def test_a_pause_ends_when_its_time_has_come(device):
+async def test_a_pause_ends_at_its_time(device):
     status = await device.call("pause", seconds=900)
     assert status["paused_until"] == device.clock.now() + 900
     device.clock.advance(899)

@@ -7,7 +7,7 @@ import pytest
 from agent.errors import AegisError
 
 
-async def test_samples_are_added_with_their_names_only_and_counted_once(device):
+async def test_samples_are_stored_with_their_names_only_and_counted_once(device):
     await device.grant()
     answer = await device.call(
         "samples.add",
@@ -27,7 +27,7 @@ async def test_samples_are_added_with_their_names_only_and_counted_once(device):
     assert (answer["added"], answer["known"]) == (0, 1)
 
 
-async def test_p2_rows_that_come_after_a_withdrawal_are_not_kept(device):
+async def test_p2_rows_that_arrive_after_a_withdrawal_are_not_stored(device):
     await device.grant()
     device.worker.gates["extract"] = asyncio.Event()
     adding = asyncio.create_task(device.call("samples.add", paths=["/x/a.exe"], label="benign"))
@@ -42,7 +42,7 @@ async def test_p2_rows_that_come_after_a_withdrawal_are_not_kept(device):
     assert device.agent.samples.counts().total == 0
 
 
-async def test_c21_taking_samples_needs_consent_and_scanning_does_not(device):
+async def test_c21_adding_samples_needs_consent_and_scanning_does_not(device):
     with pytest.raises(AegisError) as raised:
         await device.call("samples.add", paths=["/x/a.exe"], label="benign")
     assert raised.value.code == "NO_CONSENT"
@@ -68,7 +68,7 @@ async def test_p11_a_row_out_of_range_is_refused_with_all_others_of_its_answer(d
     assert device.agent.samples.counts().total == 0
 
 
-async def test_clearing_removes_the_rows_and_what_was_trained_on_them(device):
+async def test_clearing_removes_the_rows_and_the_update_trained_on_them(device):
     await device.join()
     await device.run_cycle(hold_s=600)
     assert device.agent.runner.updates.current is not None
@@ -77,7 +77,7 @@ async def test_clearing_removes_the_rows_and_what_was_trained_on_them(device):
     assert (await device.call("samples.list"))["total"] == 0
 
 
-async def test_the_list_comes_in_pages(device):
+async def test_the_list_is_paged(device):
     device.add_rows(5)
     page = await device.call("samples.list", offset=3, limit=10)
     assert (page["total"], len(page["rows"])) == (5, 2)

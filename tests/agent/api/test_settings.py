@@ -45,7 +45,7 @@ async def test_one_setting_or_all_are_read(device):
     assert len(every) > 20
 
 
-async def test_a_changed_setting_is_answered_and_kept_over_a_restart(device):
+async def test_a_changed_setting_is_returned_and_survives_a_restart(device):
     changed = await device.call("settings.set", key="hold.minutes", value="25")
     assert (changed["key"], changed["value"]) == ("hold.minutes", 25)
     device.restart()

@@ -149,6 +149,13 @@ def test_enrolling_stores_the_invitation_and_contacts_nobody(aegis, tmp_path):
     assert (status["operator"]["name"], status["enrolled"]) == ("Test operator", False)
 
 
+def test_enrolling_without_an_invitation_takes_that_of_the_policy(aegis, tmp_path):
+    invitation = FakeAggregator(FakeClock()).invitation()
+    (tmp_path / "policy.toml").write_text(f'[enrolment]\ninvitation = "{invitation}"\n')
+    code, out, _ = aegis("enroll")
+    assert (code, "Test operator" in out) == (0, True)
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
@@ -301,6 +308,28 @@ def test_p1_without_consent_no_connection_is_opened(tmp_path):
     assert not any("keyring" in line or "dbus" in line or "bus" in line for line in calls), calls
     assert not (home / "identity.aead").exists()
     assert list((home / "scratch").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("pending", "registered", "server_cannot_be_told", "expected"),
+    [
+        (False, True, False, "gone, here and at the server"),
+        (False, False, False, "gone; no server knew this device"),
+        (True, True, False, "The server has not confirmed yet"),
+        (True, False, False, "a key in the keyring that opens nothing"),
+        (True, True, True, "The server's data stays"),
+    ],
+)
+def test_erase_claims_only_what_was_erased(pending, registered, server_cannot_be_told, expected):
+    text = render.erased_text(
+        {
+            "pending": pending,
+            "registered": registered,
+            "server_cannot_be_told": server_cannot_be_told,
+        }
+    )
+    assert expected in text
+    assert ("at the server" in text) is (expected == "gone, here and at the server")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from agent.conditions.evaluate import (
     wanted,
 )
 from agent.conditions.readings import Reading, Readings
-from agent.config.settings import BY_KEY
+from agent.config.definitions import BY_KEY
 from agent.reasons import OVERRIDABLE, Reason, ReasonCode
 
 NOW = 1_800_000_000  # a Friday, 08:00 UTC

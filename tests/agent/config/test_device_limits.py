@@ -1,6 +1,5 @@
 """Smaller groups only for a demo's home, only towards this machine, and never without saying so."""
 
-import asyncio
 import json
 
 import pytest
@@ -21,7 +20,7 @@ def home(tmp_path):
 
 
 def test_a_demos_home_may_carry_lower_bounds_towards_this_machine_only(home):
-    device_limits.mark(home, LOWER)
+    device_limits.mark_demo(home, LOWER)
     assert device_limits.limits_for(home, "127.0.0.1") == LOWER
     assert device_limits.limits_for(home, "localhost") == LOWER
     for host in ("", "example.org", "10.0.0.1", "127.0.0.1.example.org"):
@@ -60,16 +59,16 @@ def test_p3_a_mark_that_cannot_be_read_lowers_nothing(home, content):
     assert device_limits.limits_for(home, "127.0.0.1") == DeviceLimits()
 
 
-def test_the_status_says_it_in_words(tmp_path):
+async def test_the_status_says_lower_bounds_in_words(tmp_path):
     device = Device(tmp_path, demo_limits=LOWER)
-    asyncio.run(device.call("enroll", invitation=device.server.invitation()))
+    await device.call("enroll", invitation=device.server.invitation())
     status = device.agent.status()
     assert status.group_floor == "test floor: groups of 3, sums of 2"
     assert any("test floor: groups of 3" in note for note in status.notes)
     device.close()
 
 
-def test_the_product_says_nothing(tmp_path):
+def test_a_status_with_the_products_bounds_says_nothing(tmp_path):
     device = Device(tmp_path)
     assert device.agent.status().group_floor == ""
     device.close()

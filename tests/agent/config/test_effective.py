@@ -14,7 +14,7 @@ def device(tmp_path):
     device.close()
 
 
-async def test_the_invitations_figures_stand_in_the_notice_until_the_person_sets_others(device):
+async def test_the_notice_shows_the_invitations_figures_until_the_person_sets_others(device):
     await device.call("enroll", invitation=device.server.invitation(epsilon_milli=2500))
     assert device.agent.effective.figures().epsilon_milli == 2500
     assert device.agent.effective.budget().epsilon == 2.5
@@ -74,7 +74,7 @@ def test_p11_a_server_that_cannot_be_joined_is_named(server, token, ca):
     assert raised.value.code == "BAD_SERVER"
 
 
-def test_without_an_invitation_the_servers_name_is_all_that_is_known():
+def test_without_an_invitation_only_the_servers_name_is_known():
     enrolment = from_token("https://fl.example.org:9443", "12345678", "-----BEGIN CERTIFICATE-----")
     assert "fl.example.org" in enrolment.operator.name
     assert not enrolment.is_registered

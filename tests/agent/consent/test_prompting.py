@@ -1,6 +1,4 @@
-"""Nobody is nagged (C17)."""
-
-import asyncio
+"""A window asks by itself rarely, and never after DO_NOT_TRACK (C17)."""
 
 import pytest
 
@@ -58,13 +56,9 @@ async def test_c17_a_stale_consent_prompts_once_for_each_notice(device):
     assert await prompts(device) == [True, False, False]
 
 
-def test_c24_do_not_track_means_no_prompt_and_no_permit(tmp_path):
+async def test_c24_do_not_track_means_no_prompt_and_no_permit(tmp_path):
     device = Device(tmp_path, environ={"DO_NOT_TRACK": "1"})
-
-    async def scene():
-        assert await prompts(device, 1) == [False]
-        status = await device.grant()
-        assert (status["state"], status["reasons"][0]["code"]) == ("off", "NO_CONSENT")
-
-    asyncio.run(scene())
+    assert await prompts(device, 1) == [False]
+    status = await device.grant()
+    assert (status["state"], status["reasons"][0]["code"]) == ("off", "NO_CONSENT")
     device.close()

@@ -1,88 +1,33 @@
 """The consent machine, every pair of it, and its chained record."""
 
 import sqlite3
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.consent.gate import Facts, Gate, Permit, Purpose
-from agent.consent.record import TRANSITIONS, Act, ConsentStatus, Evidence, Record, add_months
-from agent.consent.wording import PURPOSE
+from agent.consent.record import TRANSITIONS, Act, ConsentStatus, Evidence, add_months
 from agent.errors import InternalError, UserActionError
 from agent.status import ConsentState
-from agent.store.database import Database
 from tests.fakes.clock import FakeClock
-
-NOTICE = "contribute-1-0123456789abcdef"
-SEEN = Evidence(NOTICE, "ab" * 32, "en", "cli")
-PATHS = {
-    ConsentState.UNASKED: (),
-    ConsentState.GRANTED: (Act.GRANT,),
-    ConsentState.REFUSED: (Act.REFUSE,),
-    ConsentState.WITHDRAWN: (Act.GRANT, Act.WITHDRAW),
-    ConsentState.STALE: (Act.GRANT,),
-}
-"""How a person comes into each state."""
-
-
-class Desk:
-    """A record with its gate, on a real file."""
-
-    def __init__(self, folder, clock):
-        self.path = folder / "agent.sqlite3"
-        self.clock = clock
-        self.facts = Facts(
-            NOTICE, 12, "", do_not_track=False, demo_home=False, server_host="fl.example.org"
-        )
-        self.database = Database(self.path)
-        self.record = Record(self.database, clock)
-        self.gate = Gate(self.record, lambda: self.facts)
-
-    def act(self, act, evidence=SEEN):
-        self.record.act(self.gate.consent_status(), act, evidence, PURPOSE, "")
-
-    def state(self):
-        return self.gate.consent_status().state
-
-    def set(self, **changes):
-        self.facts = Facts(**{**vars(self.facts), **changes})
-
-    def enter(self, state):
-        for act in PATHS[state]:
-            self.act(act)
-        if state is ConsentState.STALE:
-            self.set(notice_id="contribute-2-0123456789abcdef")
-        assert self.state() is state
-
-    def reopen(self):
-        self.database.close()
-        self.database = Database(self.path)
-        self.record = Record(self.database, self.clock)
-        self.gate = Gate(self.record, lambda: self.facts)
-
-
-@pytest.fixture
-def desk(tmp_path):
-    desk = Desk(tmp_path, FakeClock())
-    yield desk
-    desk.database.close()
+from tests.fakes.consent import NOTICE, RecordedConsent
 
 
 @pytest.mark.parametrize("state", ConsentState)
 @pytest.mark.parametrize("act", Act)
-def test_p1_every_pair_of_the_machine(desk, state, act):
-    desk.enter(state)
-    rows = len(desk.record.entries())
+def test_p1_every_pair_of_the_machine(consent, state, act):
+    consent.enter(state)
+    rows = len(consent.record.entries())
     wanted = TRANSITIONS.get((state, act))
     if wanted is None:
         with pytest.raises(UserActionError, match="cannot be") as raised:
-            desk.act(act)
+            consent.act(act)
         assert raised.value.code == "CONSENT_STATE"
-        assert (desk.state(), len(desk.record.entries())) == (state, rows)
+        assert (consent.state(), len(consent.record.entries())) == (state, rows)
     else:
-        desk.act(act, Evidence(desk.facts.notice_id, "ab" * 32, "en", "cli"))
-        assert (desk.state(), len(desk.record.entries())) == (wanted, rows + 1)
+        consent.act(act, Evidence(consent.facts.notice_id, "ab" * 32, "en", "cli"))
+        assert (consent.state(), len(consent.record.entries())) == (wanted, rows + 1)
 
 
 def test_every_state_is_reachable_and_none_is_a_dead_end():
@@ -92,94 +37,27 @@ def test_every_state_is_reachable_and_none_is_a_dead_end():
     assert reached == set(ConsentState)
 
 
-@pytest.mark.parametrize(
-    "state", [state for state in ConsentState if state is not ConsentState.GRANTED]
-)
-def test_p1_only_granted_gives_a_permit(desk, state):
-    desk.enter(state)
-    with pytest.raises(UserActionError) as raised:
-        desk.gate.permit()
-    assert raised.value.code == "NO_CONSENT"
+def test_consent_is_stale_after_twelve_months_and_not_a_second_earlier(consent):
+    consent.act(Act.GRANT)
+    end = add_months(consent.clock.wall, 12)
+    consent.clock.wall = end - 1
+    assert consent.state() is ConsentState.GRANTED
+    consent.clock.wall = end
+    assert consent.state() is ConsentState.STALE
 
 
-def test_p2_a_permit_dies_with_withdrawal(desk):
-    desk.act(Act.GRANT)
-    permit = desk.gate.permit()
-    permit.check()
-    desk.act(Act.WITHDRAW)
-    assert not permit.is_alive
-    with pytest.raises(UserActionError, match="withdrew"):
-        permit.check()
-    desk.act(Act.GRANT)
-    assert desk.state() is ConsentState.GRANTED
+def test_the_record_survives_a_restart(consent):
+    consent.act(Act.GRANT)
+    consent.reopen()
+    assert consent.state() is ConsentState.GRANTED
+    consent.act(Act.WITHDRAW)
+    consent.reopen()
+    assert consent.state() is ConsentState.WITHDRAWN
 
 
-@pytest.mark.parametrize(
-    ("change", "code"),
-    [
-        ({"policy_denied": "No."}, "DENIED_BY_POLICY"),
-        ({"do_not_track": True}, "NO_CONSENT"),
-        ({"notice_id": "contribute-1-ffff"}, "NO_CONSENT"),
-    ],
-)
-def test_p1_a_permit_dies_when_what_it_was_for_changes(desk, change, code):
-    desk.act(Act.GRANT)
-    permit = desk.gate.permit()
-    desk.set(**change)
-    with pytest.raises(UserActionError) as raised:
-        permit.check()
-    assert raised.value.code == code
-
-
-def test_consent_is_stale_after_twelve_months_and_not_a_second_earlier(desk):
-    desk.act(Act.GRANT)
-    end = add_months(desk.clock.wall, 12)
-    desk.clock.wall = end - 1
-    assert desk.state() is ConsentState.GRANTED
-    desk.clock.wall = end
-    assert desk.state() is ConsentState.STALE
-
-
-def test_only_the_gate_makes_permits(desk):
-    with pytest.raises(InternalError):
-        Permit(Purpose.CONTRIBUTE, lambda: None, object())
-
-
-def test_a_farewell_permit_needs_no_consent_and_is_of_its_own_kind(desk):
-    permit = desk.gate.farewell()
-    permit.check()
-    assert permit.purpose is Purpose.FAREWELL
-
-
-@pytest.mark.parametrize(
-    ("demo_home", "host", "alive"),
-    [
-        (True, "127.0.0.1", True),
-        (True, "fl.example.org", False),
-        (False, "127.0.0.1", False),
-        (True, "", False),
-    ],
-)
-def test_p1_simulated_consent_counts_only_in_a_demo_home_with_a_loopback_server(
-    desk, demo_home, host, alive
-):
-    desk.act(Act.GRANT, Evidence(NOTICE, "ab" * 32, "en", "demo"))
-    desk.set(demo_home=demo_home, server_host=host)
-    assert (desk.gate.denial() is None) is alive
-
-
-def test_the_record_survives_a_restart(desk):
-    desk.act(Act.GRANT)
-    desk.reopen()
-    assert desk.state() is ConsentState.GRANTED
-    desk.act(Act.WITHDRAW)
-    desk.reopen()
-    assert desk.state() is ConsentState.WITHDRAWN
-
-
-def test_c14_a_row_holds_all_fields_and_no_name_of_person_or_computer(desk):
-    desk.act(Act.GRANT)
-    (entry,) = desk.record.entries()
+def test_c14_a_row_holds_all_fields_and_no_name_of_person_or_computer(consent):
+    consent.act(Act.GRANT)
+    (entry,) = consent.record.entries()
     assert vars(entry) == {
         "purpose": "contribute",
         "decision": "granted",
@@ -189,7 +67,7 @@ def test_c14_a_row_holds_all_fields_and_no_name_of_person_or_computer(desk):
         "locale": "en",
         "surface": "cli",
         "app_version": entry.app_version,
-        "at": desk.clock.wall,
+        "at": consent.clock.wall,
         "policy_origin": "",
     }
 
@@ -203,48 +81,48 @@ def test_c14_a_row_holds_all_fields_and_no_name_of_person_or_computer(desk):
         "INSERT INTO consent VALUES (3, '{}', '00')",
     ],
 )
-def test_p1_a_broken_chain_means_no(desk, damage):
-    desk.act(Act.GRANT)
-    desk.act(Act.WITHDRAW)
-    desk.database.close()
-    with sqlite3.connect(desk.path) as raw:
+def test_p1_a_broken_chain_means_no(consent, damage):
+    consent.act(Act.GRANT)
+    consent.act(Act.WITHDRAW)
+    consent.database.close()
+    with sqlite3.connect(consent.path) as raw:
         for trigger in ("consent_no_update", "consent_no_delete"):
             raw.execute(f"DROP TRIGGER {trigger}")
         raw.execute(damage)
     raw.close()
-    desk.reopen()
+    consent.reopen()
     with pytest.raises(UserActionError) as raised:
-        desk.gate.permit()
+        consent.gate.permit()
     assert raised.value.code == "NO_CONSENT"
     assert "altered" in raised.value.message
     with pytest.raises(UserActionError, match="altered"):
-        desk.act(Act.GRANT)
+        consent.act(Act.GRANT)
 
 
-def test_rows_cannot_be_changed_through_the_store(desk):
-    desk.act(Act.GRANT)
+def test_rows_cannot_be_changed_through_the_store(consent):
+    consent.act(Act.GRANT)
     for statement in ("UPDATE consent SET body = '{}'", "DELETE FROM consent"):
-        with pytest.raises(InternalError), desk.database.transaction():
-            desk.database.execute(statement)
-    assert desk.state() is ConsentState.GRANTED
+        with pytest.raises(InternalError), consent.database.transaction():
+            consent.database.execute(statement)
+    assert consent.state() is ConsentState.GRANTED
 
 
 @settings(max_examples=60, deadline=None)
 @given(acts=st.lists(st.sampled_from(Act), max_size=12), restarts=st.integers(0, 3))
 def test_p1_any_sequence_follows_the_table(tmp_path_factory, acts, restarts):
-    desk = Desk(tmp_path_factory.mktemp("home"), FakeClock())
+    consent = RecordedConsent(tmp_path_factory.mktemp("home"), FakeClock())
     state = ConsentState.UNASKED
     for number, act in enumerate(acts):
         if restarts and number % restarts == 0:
-            desk.reopen()
+            consent.reopen()
         try:
-            desk.act(act)
+            consent.act(act)
             state = TRANSITIONS[state, act]
         except UserActionError:
             assert (state, act) not in TRANSITIONS
-        assert desk.state() is state
-        assert (desk.gate.denial() is None) is (state is ConsentState.GRANTED)
-    desk.database.close()
+        assert consent.state() is state
+        assert (consent.gate.denial() is None) is (state is ConsentState.GRANTED)
+    consent.database.close()
 
 
 @pytest.mark.parametrize(
@@ -257,13 +135,11 @@ def test_p1_any_sequence_follows_the_table(tmp_path_factory, acts, restarts):
     ],
 )
 def test_months_end_on_a_day_that_exists(start, months, end):
-    from datetime import UTC, datetime
-
     def seconds(day):
         return int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
 
     assert add_months(seconds(start), months) == seconds(end)
 
 
-def test_a_standing_without_a_record_is_unasked(desk):
-    assert desk.gate.consent_status() == ConsentStatus(ConsentState.UNASKED, None, None)
+def test_without_an_entry_consent_is_unasked(consent):
+    assert consent.gate.consent_status() == ConsentStatus(ConsentState.UNASKED, None, None)

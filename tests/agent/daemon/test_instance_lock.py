@@ -1,4 +1,4 @@
-"""One agent for one home."""
+"""A home has one agent, and a killed agent leaves no lock behind."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from agent.daemon.instance_lock import HomeLock
 from agent.errors import UserActionError
 
 
-def test_the_second_is_told(tmp_path):
+def test_a_second_holder_is_refused(tmp_path):
     with HomeLock(tmp_path / "lock"):
         assert not HomeLock(tmp_path / "lock").acquire()
         with pytest.raises(UserActionError) as raised, HomeLock(tmp_path / "lock"):
@@ -21,14 +21,14 @@ def test_the_second_is_told(tmp_path):
 
 def test_p10_a_killed_holder_leaves_no_lock_behind(tmp_path):
     taking = (
-        f"lock = HomeLock(Path({str(tmp_path / 'lock')!r})); lock.acquire() and print('held',"
+        f"lock = HomeLock(Path({str(tmp_path / 'lock')!r})); lock.acquire() and print('locked',"
         " flush=True); input()"
     )
     script = f"from agent.daemon.instance_lock import HomeLock; from pathlib import Path; {taking}"
     child = subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    assert child.stdout.readline() == "held\n"
+    assert child.stdout.readline() == "locked\n"
     assert not HomeLock(tmp_path / "lock").acquire()
     child.kill()
     child.wait()

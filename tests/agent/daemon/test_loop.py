@@ -1,4 +1,4 @@
-"""A running agent: one channel, passes when they are due, and a quick end."""
+"""A running agent: one channel, cycles when they are due, and a quick end."""
 
 import asyncio
 import contextlib
@@ -63,7 +63,7 @@ def device(tmp_path):
     device.close()
 
 
-async def test_p1_without_consent_there_is_no_pass_and_no_timer(device):
+async def test_p1_without_consent_there_is_no_cycle_and_no_timer(device):
     await device.call("enroll", invitation=device.server.invitation())
     async with running(device) as path:
         status = await ask(path, "status")
@@ -75,9 +75,8 @@ async def test_p1_without_consent_there_is_no_pass_and_no_timer(device):
         assert device.server.calls == []
 
 
-async def test_who_joins_and_agrees_is_registered_while_they_look_on(device):
-    """Without waiting for rows to learn from or for the quiet after the start, and once."""
-
+async def test_joining_and_agreeing_registers_the_device_at_once_and_once(device):
+    """It waits neither for rows to learn from nor for the two minutes after the start."""
     async with running(device) as path:
         await ask(path, "enroll", invitation=device.server.invitation())
         assert device.server.calls == []
@@ -89,7 +88,7 @@ async def test_who_joins_and_agrees_is_registered_while_they_look_on(device):
         assert device.server.calls == calls
 
 
-async def test_run_now_makes_a_pass_without_the_hold(device):
+async def test_run_now_runs_a_cycle_without_the_hold(device):
     await device.join()
     async with running(device) as path:
         await ask(path, "run_now")
@@ -98,7 +97,7 @@ async def test_run_now_makes_a_pass_without_the_hold(device):
         assert (await ask(path, "status"))["sent"]["count"] == 1
 
 
-async def test_a_pass_comes_when_its_time_has_come(device):
+async def test_a_cycle_runs_when_it_is_due(device):
     await device.join()
     async with running(device) as path:
         due = (await ask(path, "status"))["next_at"]
@@ -108,11 +107,11 @@ async def test_a_pass_comes_when_its_time_has_come(device):
         await until(lambda: device.server.updates)
 
 
-async def test_resuming_ends_the_waiting_for_the_end_of_the_pause(device):
+async def test_resuming_ends_the_wait_for_the_end_of_the_pause(device):
     await device.join()
     async with running(device) as path:
         await ask(path, "pause", seconds=8 * 3600)
-        device.clock.advance(600)  # its time comes in the pause
+        device.clock.advance(600)  # the cycle falls due during the pause
         await ask(path, "settings.set", key="hold.minutes", value=0)
         await until(lambda: device.agent.cycles.result is not None)
         await until(lambda: device.agent.cycles.next_at > device.clock.now() + 7 * 3600)
@@ -127,10 +126,8 @@ async def test_resuming_ends_the_waiting_for_the_end_of_the_pause(device):
         await until(lambda: device.server.updates)
 
 
-async def test_p2_a_consent_that_ends_in_the_middle_of_a_pass_wipes_what_was_trained(
-    device, monkeypatch
-):
-    monkeypatch.setattr("agent.daemon.loop.WATCH_S", 0.01)
+async def test_p2_consent_that_ends_in_the_middle_of_a_cycle_wipes_the_update(device, monkeypatch):
+    monkeypatch.setattr("agent.daemon.loop.RECHECK_S", 0.01)
 
     await device.join()
     device.worker.gates["seal"] = asyncio.Event()
@@ -146,7 +143,7 @@ async def test_p2_a_consent_that_ends_in_the_middle_of_a_pass_wipes_what_was_tra
         assert device.agent.ledger.charges() == []
 
 
-async def test_sleep_does_not_lead_to_a_pass_at_once_nor_to_two(device):
+async def test_after_sleep_no_cycle_runs_at_once(device):
     await device.join()
     async with running(device) as path:
         device.clock.sleep_machine(8 * 3600)
@@ -172,7 +169,7 @@ async def test_a_clock_that_was_ahead_and_is_set_right_does_not_stop_the_agent(d
 
 
 async def test_without_consent_models_come_again_when_a_clock_that_was_ahead_is_set_right(device):
-    looked = []
+    checked = []
 
     await device.call("enroll", invitation=device.server.invitation())
     await device.call("settings.set", key="models.update_without_consent", value=True)
@@ -180,15 +177,15 @@ async def test_without_consent_models_come_again_when_a_clock_that_was_ahead_is_
     device.clock.wall += 300 * 24 * 3600
 
     async def update_model():
-        looked.append(device.clock.now())
+        checked.append(device.clock.now())
         return False
 
     device.agent.enrolment_client.update_model = update_model
     async with running(device) as path:
-        await until(lambda: len(looked) == 1)
+        await until(lambda: len(checked) == 1)
         device.clock.wall = right
         await ask(path, "settings.set", key="cpu.share_idle", value=10)
-        await until(lambda: len(looked) == 2)
+        await until(lambda: len(checked) == 2)
 
 
 async def test_p2_withdrawing_over_the_channel_stops_a_training_worker(device):
@@ -200,14 +197,15 @@ async def test_p2_withdrawing_over_the_channel_stops_a_training_worker(device):
         assert (await ask(path, "status"))["state"] == "training"
         status = await ask(path, "consent.withdraw", surface="tray")
         assert (status["state"], device.worker.stopped > 0) == ("off", True)
-        await asyncio.sleep(0.05)
-        assert device.worker.calls == ["train"]
+        # Without a next time the loop has seen the end of the cycle and of consent.
+        await until(lambda: device.agent.cycles.next_at is None)
+    assert device.worker.calls == ["train"]
 
 
-async def test_p3_a_policy_that_denies_in_the_middle_stops_the_worker(
+async def test_p3_a_policy_that_forbids_in_the_middle_stops_the_worker(
     device, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("agent.daemon.loop.WATCH_S", 0.01)
+    monkeypatch.setattr("agent.daemon.loop.RECHECK_S", 0.01)
 
     await device.join()
     device.worker.gates["train"] = asyncio.Event()
@@ -220,13 +218,13 @@ async def test_p3_a_policy_that_denies_in_the_middle_stops_the_worker(
         assert (status["state"], status["reasons"][0]["code"]) == ("off", "DENIED_BY_POLICY")
 
 
-async def test_a_condition_that_appears_holds_training_back_until_it_is_over(device, monkeypatch):
-    monkeypatch.setattr("agent.daemon.loop.WATCH_S", 0.01)
-    held = []
+async def test_a_condition_that_appears_suspends_training_until_it_lifts(device, monkeypatch):
+    monkeypatch.setattr("agent.daemon.loop.RECHECK_S", 0.01)
+    reasons = []
 
     class Battery(NoConditions):
         def may_train(self):
-            return tuple(held)
+            return tuple(reasons)
 
     restart_under(device, Battery())
     await device.join()
@@ -235,7 +233,7 @@ async def test_a_condition_that_appears_holds_training_back_until_it_is_over(dev
         device.clock.advance(300)
         await ask(path, "settings.set", key="hold.minutes", value=0)
         await until(lambda: "train" in device.worker.calls)
-        held.append(Reason(ReasonCode.ON_BATTERY, "On battery."))
+        reasons.append(Reason(ReasonCode.ON_BATTERY, "On battery."))
         await until(lambda: device.worker.is_held)
         status = await ask(path, "status")
         assert [reason["code"] for reason in status["reasons"]] == ["ON_BATTERY"]
@@ -243,24 +241,24 @@ async def test_a_condition_that_appears_holds_training_back_until_it_is_over(dev
             status["state"],
             status["may_train"],
             status["may_send"],
-            status["work"]["held"],
+            status["work"]["suspended"],
         ) == ("waiting", False, True, True)
-        held.clear()
+        reasons.clear()
         await until(lambda: not device.worker.is_held)
         assert (await ask(path, "status"))["state"] == "training"
         device.worker.gates["train"].set()
         await until(lambda: device.server.updates)
 
 
-async def test_a_pass_chosen_while_paused_is_watched_and_only_that(device):
-    """Run now passes the pause, not the heat."""
-    held = []
+async def test_run_now_while_paused_watches_the_machine_during_that_cycle_only(device):
+    """It overrides the pause, not the heat."""
+    reasons = []
 
     class Machine(NoConditions):
         changed = None
 
         def may_train(self):
-            return tuple(held)
+            return tuple(reasons)
 
         async def watch(self, changed):
             Machine.changed = changed
@@ -278,10 +276,10 @@ async def test_a_pass_chosen_while_paused_is_watched_and_only_that(device):
         await ask(path, "run_now")
         await until(lambda: "train" in device.worker.calls)
         await until(lambda: Machine.changed is not None)
-        held.append(Reason(ReasonCode.HOT, "Too hot."))
+        reasons.append(Reason(ReasonCode.HOT, "Too hot."))
         Machine.changed()
         assert device.worker.is_held
-        held.clear()
+        reasons.clear()
         Machine.changed()
         assert not device.worker.is_held
         device.worker.gates["train"].set()
@@ -289,13 +287,13 @@ async def test_a_pass_chosen_while_paused_is_watched_and_only_that(device):
         await until(lambda: Machine.changed is None)
 
 
-async def test_a_watch_of_the_machine_that_breaks_is_logged_and_begun_again(device, caplog):
-    begun = []
+async def test_a_watch_of_the_machine_that_breaks_is_logged_and_starts_again(device, caplog):
+    watches = []
 
     class Machine(NoConditions):
         async def watch(self, changed):
-            begun.append(changed)
-            if len(begun) == 1:
+            watches.append(changed)
+            if len(watches) == 1:
                 raise ZeroDivisionError
             await super().watch(changed)
 
@@ -304,7 +302,7 @@ async def test_a_watch_of_the_machine_that_breaks_is_logged_and_begun_again(devi
     async with running(device) as path:
         await until(lambda: "conditions.broken" in caplog.text)
         await ask(path, "settings.set", key="cpu.share_idle", value=10)
-        await until(lambda: len(begun) == 2)
+        await until(lambda: len(watches) == 2)
 
 
 async def test_quit_ends_within_two_seconds_in_the_middle_of_a_job(device):
@@ -322,18 +320,18 @@ async def test_quit_ends_within_two_seconds_in_the_middle_of_a_job(device):
         Channel(path)
 
 
-async def test_a_bug_in_a_pass_shows_as_an_error_and_backs_off(device, caplog):
+async def test_a_bug_in_a_cycle_shows_as_an_error_and_backs_off(device, caplog):
     await device.join()
     device.server.fail("offer", ZeroDivisionError())
     async with running(device) as path:
         await ask(path, "run_now")
-        await until(lambda: "pass.broken" in caplog.text)
+        await until(lambda: "cycle.broken" in caplog.text)
         status = await ask(path, "status")
         assert status["state"] == "error"
         assert status["next_at"] > device.clock.now()
 
 
-async def test_a_waiting_erase_request_is_delivered_by_the_running_agent(device):
+async def test_the_running_agent_delivers_a_waiting_erase_request(device):
     await device.join()
     await device.run_cycle()
     device.server.fail("erase_by_secret", UserActionError("OFFLINE", "", ""))
@@ -348,10 +346,6 @@ async def test_an_unreachable_server_gets_the_erase_request_every_half_hour(devi
     def locked(_):
         raise UserActionError("KEYRING_LOCKED", "", "")
 
-    async def wake(path, value):
-        await ask(path, "settings.set", key="cpu.share_idle", value=value)
-        await asyncio.sleep(0.02)
-
     await device.join()
     await device.run_cycle()
     device.server.fail("erase_by_secret", UserActionError("OFFLINE", "", ""))
@@ -360,15 +354,15 @@ async def test_an_unreachable_server_gets_the_erase_request_every_half_hour(devi
     device.server.calls.clear()
     async with running(device) as path:
         await until(lambda: device.server.calls)
-        for value in range(10, 15):
-            await wake(path, value)
-        assert device.server.calls == ["erase_by_secret"]
+        for value in range(10, 15):  # each wakes the loop
+            await ask(path, "settings.set", key="cpu.share_idle", value=value)
         device.server.fail("erase_by_secret", None)
         monkeypatch.undo()
         device.clock.advance(POLL_S)
-        await wake(path, 15)
+        await ask(path, "settings.set", key="cpu.share_idle", value=15)
         await until(lambda: not device.server.devices and not device.agent.keys.has_identity())
-        assert device.server.calls == ["erase_by_secret"] * 2
+    # The loop asks one at a time, so an attempt before its time would be among these.
+    assert device.server.calls == ["erase_by_secret"] * 2
 
 
 async def test_a_full_disk_under_a_waiting_erase_does_not_end_the_agent(
@@ -418,7 +412,7 @@ async def test_a_full_disk_under_a_model_without_consent_does_not_end_the_agent(
     [OSError(5, "Input/output error"), UserActionError("DISK_FULL", "", ""), ZeroDivisionError()],
     ids=repr,
 )
-async def test_whatever_breaks_between_two_passes_the_agent_goes_on(
+async def test_the_agent_survives_whatever_breaks_between_two_cycles(
     device, monkeypatch, caplog, error
 ):
     monkeypatch.setattr("agent.daemon.loop.TICK_S", 0.01)
@@ -439,31 +433,31 @@ async def test_whatever_breaks_between_two_passes_the_agent_goes_on(
         await until(lambda: device.server.updates)
 
 
-async def test_p1_models_without_consent_come_only_where_the_person_chose_so(device):
-    looked = []
-
+async def test_p1_models_without_consent_come_once_a_day_and_only_where_the_person_chose_so(device):
+    checked = []
     await device.call("enroll", invitation=device.server.invitation())
 
     async def update_model():
-        looked.append(device.clock.now())
+        checked.append(device.clock.now())
         return False
 
     device.agent.enrolment_client.update_model = update_model
     async with running(device) as path:
         await ask(path, "settings.set", key="cpu.share_idle", value=10)
-        assert looked == []
+        device.clock.advance(3600)
+        chosen_at = device.clock.now()
         await ask(path, "settings.set", key="models.update_without_consent", value=True)
-        await until(lambda: looked)
-        await ask(path, "settings.set", key="cpu.share_idle", value=11)
-        await asyncio.sleep(0.02)
-        assert len(looked) == 1
+        await until(lambda: checked)
+        for value in range(11, 14):  # each wakes the loop
+            await ask(path, "settings.set", key="cpu.share_idle", value=value)
         device.clock.advance(24 * 3600)
-        await ask(path, "settings.set", key="cpu.share_idle", value=12)
-        await until(lambda: len(looked) == 2)
+        await ask(path, "settings.set", key="cpu.share_idle", value=14)
+        await until(lambda: len(checked) == 2)
+    assert checked == [chosen_at, chosen_at + 24 * 3600]
     assert device.server.calls == []
 
 
-async def test_only_a_cycle_that_a_person_asked_for_waits_for_a_group_to_meet(device):
+async def test_only_a_cycle_that_a_person_started_waits_for_its_group_to_meet(device):
     await device.join()
     waits, run = [], device.agent.cycles.run
 

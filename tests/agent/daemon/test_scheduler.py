@@ -1,4 +1,4 @@
-"""When the agent looks again: spread, backed off, once after sleep."""
+"""When cycles run: spread over a fleet, backed off after faults, once after sleep."""
 
 import random
 import statistics
@@ -20,25 +20,25 @@ from agent.daemon.scheduler import (
     SPREAD_S,
     History,
     after_change,
+    after_cycle,
     after_fault,
     after_joining,
     after_lift,
-    after_pass,
     after_set_back,
     after_wake,
     gave_up,
     next_at,
 )
 from agent.reasons import Reason, ReasonCode
-from agent.rounds.outcome import MENDABLE, CycleResult, Outcome
+from agent.rounds.outcome import USER_RESOLVABLE, CycleResult, Outcome
 
 NOW = 1_800_000_000
 DRAWS = st.floats(0, 1, exclude_max=True)
 NO_ROUND = CycleResult(Outcome.NO_ROUND, "")
 
 
-def test_offers_are_asked_for_every_half_hour_give_or_take_half():
-    history = after_pass(History(NOW - 9000), NO_ROUND, NOW)
+def test_the_agent_asks_for_offers_every_half_hour_give_or_take_half():
+    history = after_cycle(History(NOW - 9000), NO_ROUND, NOW)
     waits = [next_at(history, draw / 1000) - NOW for draw in range(1000)]
     assert (min(waits), max(waits)) == (900, 2698)
     assert abs(statistics.mean(waits) - 1800) < 5
@@ -47,7 +47,7 @@ def test_offers_are_asked_for_every_half_hour_give_or_take_half():
 
 @given(poll=st.integers(0, 10**9), draw=DRAWS)
 def test_the_server_may_lengthen_but_never_below_five_minutes(poll, draw):
-    history = after_pass(History(NOW - 9000), CycleResult(Outcome.SENT, "", next_poll_s=poll), NOW)
+    history = after_cycle(History(NOW - 9000), CycleResult(Outcome.SENT, "", next_poll_s=poll), NOW)
     assert MIN_POLL_S <= next_at(history, draw) - NOW <= 1.5 * 24 * 3600
 
 
@@ -70,23 +70,23 @@ def test_the_backoff_grows_and_a_success_ends_it():
         history = after_fault(history, NOW)
         waits.append(next_at(history, 0.999) - NOW)
     assert waits == sorted(set(waits))
-    assert after_pass(history, NO_ROUND, NOW).faults == 0
+    assert after_cycle(history, NO_ROUND, NOW).faults == 0
 
 
-def test_the_servers_retry_after_is_kept():
+def test_a_fault_keeps_the_servers_retry_after():
     assert next_at(after_fault(History(NOW - 9000), NOW, retry_after_s=7200), 0.0) == NOW + 7200
 
 
-def test_a_known_end_is_waited_for():
-    held = CycleResult(Outcome.WAITING, "", (Reason(ReasonCode.HOLD, "", until=NOW + 600),))
-    assert next_at(after_pass(History(NOW - 9000), held, NOW), 0.5) == NOW + 600
+def test_a_cycle_runs_when_a_known_wait_ends():
+    waiting = CycleResult(Outcome.WAITING, "", (Reason(ReasonCode.HOLD, "", until=NOW + 600),))
+    assert next_at(after_cycle(History(NOW - 9000), waiting, NOW), 0.5) == NOW + 600
     far = CycleResult(
         Outcome.BUDGET_SPENT, "", (Reason(ReasonCode.BUDGET_SPENT, "", until=NOW + 10**8),)
     )
-    assert next_at(after_pass(History(NOW - 9000), far, NOW), 0.5) == NOW + 24 * 3600
+    assert next_at(after_cycle(History(NOW - 9000), far, NOW), 0.5) == NOW + 24 * 3600
 
 
-def test_sleep_is_told_from_time_awake_and_from_a_clock_set_back():
+def test_sleep_differs_from_time_awake_and_from_a_clock_set_back():
     assert slept(NOW, 10.0, NOW + 7200, 20.0)
     assert not slept(NOW, 10.0, NOW + 60, 70.0)
     assert not slept(NOW, 10.0, NOW - 7200, 20.0)
@@ -94,26 +94,26 @@ def test_sleep_is_told_from_time_awake_and_from_a_clock_set_back():
 
 def test_a_ready_device_keeps_the_servers_pace_for_a_while_and_never_a_frantic_one():
     ready = CycleResult(Outcome.READY, "", next_poll_s=20)
-    history = after_pass(History(0), ready, 10_000)
+    history = after_cycle(History(0), ready, 10_000)
     assert next_at(history, 0.9) == 10_020
-    frantic = after_pass(history, CycleResult(Outcome.READY, "", next_poll_s=0), 10_020)
+    frantic = after_cycle(history, CycleResult(Outcome.READY, "", next_poll_s=0), 10_020)
     assert next_at(frantic, 0.0) >= 10_020 + MIN_POLL_S  # nothing was asked for: the usual pace
-    frantic = after_pass(history, CycleResult(Outcome.READY, "", next_poll_s=1), 10_020)
+    frantic = after_cycle(history, CycleResult(Outcome.READY, "", next_poll_s=1), 10_020)
     assert next_at(frantic, 0.0) == 10_020 + READY_POLL_S
-    late = after_pass(history, ready, 10_000 + READY_PATIENCE_S)
+    late = after_cycle(history, ready, 10_000 + READY_PATIENCE_S)
     assert next_at(late, 0.0) >= 10_000 + READY_PATIENCE_S + MIN_POLL_S
-    assert after_pass(late, CycleResult(Outcome.SENT, ""), 20_000).ready_since is None
+    assert after_cycle(late, CycleResult(Outcome.SENT, ""), 20_000).ready_since is None
 
 
-def test_a_ready_device_comes_back_when_its_group_meets():
-    held = Reason(ReasonCode.NO_ROUND, "", until=10_400)
-    history = after_pass(
-        History(0), CycleResult(Outcome.READY, "", (held,), next_poll_s=20), 10_000
+def test_a_ready_device_returns_when_its_group_meets():
+    waiting = Reason(ReasonCode.NO_ROUND, "", until=10_400)
+    history = after_cycle(
+        History(0), CycleResult(Outcome.READY, "", (waiting,), next_poll_s=20), 10_000
     )
     assert next_at(history, 0.5) == 10_400
 
 
-def test_a_thousand_agents_started_at_once_do_not_come_at_once():
+def test_a_thousand_agents_started_together_do_not_ask_together():
     draw = random.Random(7).random
     starts = [next_at(History(NOW), draw()) for _ in range(1000)]
     assert min(starts) >= NOW + SETTLE_S
@@ -122,63 +122,63 @@ def test_a_thousand_agents_started_at_once_do_not_come_at_once():
     closed = CycleResult(
         Outcome.WAITING, "", (Reason(ReasonCode.OUTSIDE_HOURS, "", until=NOW + 3600),)
     )
-    morning = [next_at(after_pass(History(NOW - 9000), closed, NOW), draw()) for _ in range(1000)]
+    morning = [next_at(after_cycle(History(NOW - 9000), closed, NOW), draw()) for _ in range(1000)]
     assert min(morning) >= NOW + 3600
     assert max(morning) - min(morning) > 0.9 * SPREAD_S
 
 
-def test_a_worker_that_crashes_again_and_again_is_left_alone_for_a_day():
+def test_after_five_faults_of_the_worker_the_agent_stops_trying_for_a_day():
     history = History(NOW - 9000)
-    for turn in range(GIVE_UP_AFTER):
-        assert not gave_up(history), turn
+    for attempt in range(GIVE_UP_AFTER):
+        assert not gave_up(history), attempt
         history = after_fault(history, NOW, of_worker=True)
     assert gave_up(history)
     assert next_at(history, 0.5) == NOW + MAX_POLL_S
     assert not gave_up(after_fault(history, NOW))
-    assert not gave_up(after_pass(history, NO_ROUND, NOW))
+    assert not gave_up(after_cycle(history, NO_ROUND, NOW))
 
 
-def test_what_held_back_is_over_and_the_pass_comes_soon_once():
-    held = CycleResult(Outcome.WAITING, "", (Reason(ReasonCode.ON_BATTERY, ""),))
-    history = after_pass(History(NOW - 9000), held, NOW)
+def test_a_condition_that_lifts_brings_the_next_cycle_soon_once():
+    waiting = CycleResult(Outcome.WAITING, "", (Reason(ReasonCode.ON_BATTERY, ""),))
+    history = after_cycle(History(NOW - 9000), waiting, NOW)
     lifted = after_lift(history, NOW + 100)
     assert NOW + 100 + LIFT_S <= next_at(lifted, 0.999) < NOW + 100 + 2 * LIFT_S
     assert after_lift(lifted, NOW + 101) == lifted
     failed = after_fault(history, NOW)
     assert after_lift(failed, NOW + 100) == failed  # the back-off stays
-    assert after_lift(after_pass(History(NOW - 9000), NO_ROUND, NOW), NOW + 100).not_before is None
+    assert after_lift(after_cycle(History(NOW - 9000), NO_ROUND, NOW), NOW + 100).not_before is None
 
 
 @given(slept_s=st.integers(600, 10**6), draw=DRAWS)
-def test_p10_after_a_sleep_there_is_one_pass_however_long_it_was(slept_s, draw):
-    history = after_pass(History(NOW - 9000), NO_ROUND, NOW)
+def test_p10_after_a_sleep_of_any_length_one_cycle_runs(slept_s, draw):
+    history = after_cycle(History(NOW - 9000), NO_ROUND, NOW)
     woken = NOW + slept_s
     history = after_wake(history, woken)
     due = next_at(history, draw)
     assert due >= woken + SETTLE_S
-    assert next_at(after_pass(history, NO_ROUND, due), draw) >= due + MIN_POLL_S
+    assert next_at(after_cycle(history, NO_ROUND, due), draw) >= due + MIN_POLL_S
 
 
 @pytest.mark.parametrize("outcome", list(Outcome), ids=lambda outcome: outcome.value)
-def test_what_a_person_changes_brings_the_next_pass_soon_and_never_puts_it_off(outcome):
+def test_what_a_person_changes_brings_the_next_cycle_soon_and_never_delays_it(outcome):
     reason = Reason(ReasonCode.USER_PAUSED, "x", until=NOW + 8 * 3600)
-    history = after_pass(History(NOW - 3600), CycleResult(outcome, "x", (reason,)), NOW)
+    history = after_cycle(History(NOW - 3600), CycleResult(outcome, "x", (reason,)), NOW)
     once = after_change(history, NOW + 100)
-    mendable = outcome in MENDABLE
-    assert (next_at(once, 0.5) <= NOW + 100 + 2 * LIFT_S) is mendable
+    is_soon = next_at(once, 0.5) <= NOW + 100 + 2 * LIFT_S
+    assert is_soon is (outcome in USER_RESOLVABLE)
     assert next_at(after_change(once, NOW + 110), 0.5) == next_at(once, 0.5)
 
 
-def test_who_has_just_joined_and_agreed_is_registered_at_once_and_a_fault_then_backs_off():
+def test_joining_and_agreeing_registers_at_once_and_a_fault_then_backs_off():
     joined = after_joining(History(NOW))
     assert next_at(joined, 0.9) <= NOW
     assert next_at(after_set_back(joined, NOW - 10**6), 0.9) <= NOW - 10**6
-    assert next_at(after_pass(joined, NO_ROUND, NOW), 0.9) >= NOW + SETTLE_S
+    assert next_at(after_cycle(joined, NO_ROUND, NOW), 0.9) >= NOW + SETTLE_S
     assert next_at(after_fault(joined, NOW), 0.9) >= NOW + SETTLE_S
 
 
-def test_a_clock_that_is_set_right_leads_to_a_pass_soon():
-    ahead = after_fault(after_pass(History(NOW + 10**8), NO_ROUND, NOW + 10**8), NOW + 10**8, 3600)
+def test_a_clock_that_is_set_right_leads_to_a_cycle_soon():
+    ahead = after_fault(after_cycle(History(NOW + 10**8), NO_ROUND, NOW + 10**8), NOW + 10**8, 3600)
     assert next_at(ahead, 0.5) > NOW + 10**8
     righted = after_set_back(ahead, NOW)
     assert SETTLE_S <= next_at(righted, 0.5) - NOW <= 2 * SETTLE_S

@@ -24,7 +24,7 @@ async def test_p1_the_machine_is_not_read_before_a_yes(device):
     assert (await checks(device))["this computer"]["ok"] is None
 
 
-async def test_a_policy_that_denies_is_named(device, tmp_path):
+async def test_the_doctor_names_a_policy_that_forbids(device, tmp_path):
     (tmp_path / "policy.toml").write_text('contribute = false\nreason = "Not here."\n')
     check = (await checks(device))["policy"]
     assert (check["ok"], "Not here." in check["value"]) == (False, True)
@@ -39,7 +39,7 @@ async def test_a_failed_check_has_a_remedy(device, monkeypatch):
     assert all(check["remedy"] for check in failed.values())
 
 
-async def test_a_certificate_that_has_ended_is_found(device):
+async def test_the_doctor_finds_an_expired_certificate(device):
     await device.join()
     await device.run_cycle()
     device.clock.advance(30 * 24 * 3600)

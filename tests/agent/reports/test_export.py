@@ -9,7 +9,7 @@ async def export(device, tmp_path):
     return json.loads((tmp_path / "mine.json").read_bytes())
 
 
-async def test_c19_everything_stored_is_in_it(device, tmp_path):
+async def test_c19_the_export_holds_everything_stored(device, tmp_path):
     await device.join()
     await device.run_cycle()
     document = await export(device, tmp_path)
@@ -27,7 +27,7 @@ async def test_c19_an_empty_home_has_an_export_too(device, tmp_path):
     assert (document["consent"], document["operator"], document["samples"]) == ([], None, [])
 
 
-async def test_p12_no_secret_is_in_it(device, tmp_path):
+async def test_p12_the_export_holds_no_secret(device, tmp_path):
     await device.join()
     await device.run_cycle()
     identity = device.agent.keys.identity_file().load()

@@ -32,6 +32,6 @@ async def test_a_receipt_that_the_aggregator_did_not_sign_is_a_problem(sent, rec
     assert any("aggregator's signature" in problem for problem in page["problems"])
 
 
-async def test_unless_asked_nothing_is_said_about_verification(sent):
+async def test_without_verify_the_page_says_nothing_about_it(sent):
     page = await sent.call("ledger")
     assert (page["verified"], page["problems"]) == (None, [])

@@ -1,6 +1,5 @@
 """The Status and the reasons in it: in the right order, and never better than the truth."""
 
-import asyncio
 import sqlite3
 
 import pytest
@@ -23,9 +22,9 @@ def codes(device):
     return [reason.code.value for reason in device.agent.status().reasons]
 
 
-def test_reasons_come_in_their_order(device):
+async def test_reasons_appear_in_order_of_precedence(device):
     assert codes(device) == ["NO_CONSENT", "NOT_ENROLLED", "NOTHING_TO_LEARN"]
-    asyncio.run(device.call("pause"))
+    await device.call("pause")
     assert codes(device) == ["NO_CONSENT", "USER_PAUSED", "NOT_ENROLLED", "NOTHING_TO_LEARN"]
 
 
@@ -46,16 +45,16 @@ def test_status_travels_unchanged(device):
         ("SERVER_CERTIFICATE", None, AgentState.ERROR),
     ],
 )
-async def test_a_fault_shows_as_a_reason_or_an_error_until_a_pass_succeeds(
+async def test_a_fault_shows_as_a_reason_or_an_error_until_a_cycle_succeeds(
     device, code, reason, state
 ):
     await device.join()
-    device.server.fail("offer", UserActionError(code, "It broke.", "Mend it."))
+    device.server.fail("offer", UserActionError(code, "It broke.", "Fix it."))
     with pytest.raises(UserActionError):
         await device.run_cycle()
     assert codes(device) == ([reason] if reason else [])
     status = device.agent.status()
-    assert (status.state, status.notes) == (state, ("It broke. Mend it.",))
+    assert (status.state, status.notes) == (state, ("It broke. Fix it.",))
     device.server.fail("offer", None)
     await device.run_cycle()
     assert (codes(device), device.agent.status().state) == ([], AgentState.WAITING)
@@ -67,7 +66,7 @@ async def test_stale_consent_needs_attention(device):
     assert device.agent.status().state is AgentState.ATTENTION
 
 
-def test_conditions_are_shown_with_what_was_read(tmp_path):
+def test_conditions_appear_with_their_readings(tmp_path):
     class Laptop(NoConditions):
         def may_train(self):
             return (Reason(ReasonCode.ON_BATTERY, "On battery.", "80 %", "UPower", "battery.rule"),)

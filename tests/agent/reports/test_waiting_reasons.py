@@ -13,14 +13,14 @@ def codes(device):
     return [reason.code for reason in device.agent.status().reasons]
 
 
-async def test_reasons_come_in_the_order_of_their_codes(device):
+async def test_reasons_appear_in_the_order_of_their_codes(device):
     await device.call("pause")
     found = codes(device)
     assert found == sorted(found, key=list(ReasonCode).index)
     assert found[0] is ReasonCode.NO_CONSENT
 
 
-async def test_one_code_is_told_once_and_by_who_decides_first(tmp_path):
+async def test_a_code_appears_once_and_the_first_to_decide_explains_it(tmp_path):
     class Paused(NoConditions):
         def may_train(self):
             return (Reason(ReasonCode.USER_PAUSED, "From the machine."),)
@@ -50,7 +50,7 @@ async def test_every_error_of_the_key_store_is_a_reason_to_wait(device, code):
     assert (reason.code, reason.text) == (KEYRING_REASONS[code], "No. Do this.")
 
 
-async def test_a_device_with_nothing_to_do_waits_for_the_next_round_until_it_looks_again(device):
+async def test_without_a_round_the_reason_ends_when_the_next_cycle_is_due(device):
     await device.join()
     await device.run_cycle()
     await device.run_cycle()

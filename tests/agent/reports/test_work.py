@@ -26,16 +26,16 @@ def suspended():
     return activity
 
 
-def test_at_rest_only_the_limits_are_shown():
+def test_without_a_training_the_report_shows_only_limits():
     view = WorkReport(Host(None), suspended()).view()
     assert (view.limit_percent, view.memory_limit_mib) == (25, 700)
     assert view.limit_text.startswith("25 % of one core")
     assert (view.measured_percent, view.measured_text, view.memory_mib) == (None, "", None)
 
 
-def test_under_way_the_measured_share_stands_beside_them(monkeypatch):
+def test_during_a_training_the_report_adds_the_measured_share(monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 8)
     measured = Measured(cpu_percent=12.4, rss_bytes=3 << 20, running_s=60.0)
     view = WorkReport(Host(measured), suspended()).view()
     assert view.measured_text == "12 % of one core = 1.6 % of this computer"
-    assert (view.memory_mib, view.held) == (3.0, True)
+    assert (view.memory_mib, view.suspended) == (3.0, True)

@@ -148,7 +148,7 @@ async def test_p5_the_wall_holds_and_says_when(device):
 @pytest.mark.parametrize("stage", ["train", "seal"])
 async def test_p2_withdrawal_in_the_middle_stops_the_worker_and_sends_nothing(device, stage):
     await device.join()
-    running = await device.pass_held_at(stage)
+    running = await device.cycle_suspended_at(stage)
     started = asyncio.get_running_loop().time()
     status = await device.call("consent.withdraw", surface="tray")
     assert asyncio.get_running_loop().time() - started < 1
@@ -168,7 +168,7 @@ async def test_a_hold_ends_with_its_training(device):
     """Nobody would lift it from the next one, say the example before the next decision."""
 
     await device.join()
-    running = await device.pass_held_at("train")
+    running = await device.cycle_suspended_at("train")
     device.worker.hold()
     await device.call("pause")
     assert (await running).outcome is Outcome.STOPPED
@@ -181,7 +181,7 @@ async def test_a_pause_stops_training_before_it_writes_anything(device, monkeypa
     """A disk may be slow; whoever pauses wants a still machine."""
 
     await device.join()
-    running = await device.pass_held_at("train")
+    running = await device.cycle_suspended_at("train")
     put, seen = device.agent.values.put, []
 
     def slow(key, value):
@@ -250,7 +250,7 @@ async def test_a_finished_update_waits_and_can_be_discarded(device):
 @pytest.mark.parametrize("method", ["samples.clear", "discard"])
 async def test_what_is_trained_when_the_rows_are_cleared_is_never_sent(device, method):
     await device.join()
-    running = await device.pass_held_at("train")
+    running = await device.cycle_suspended_at("train")
     await device.call(method)
     device.worker.gates["train"].set()
     assert (await running).outcome is Outcome.STOPPED
@@ -261,7 +261,7 @@ async def test_what_is_trained_when_the_rows_are_cleared_is_never_sent(device, m
 
 async def test_p4_nothing_is_charged_for_a_round_that_closed_while_the_update_was_made(device):
     await device.join()
-    running = await device.pass_held_at("seal")
+    running = await device.cycle_suspended_at("seal")
     device.clock.advance(3600)
     device.worker.gates["seal"].set()
     result = await running

@@ -1,11 +1,6 @@
-"""The fences around a worker, each tried by a child that stands behind them."""
+"""What the rules leave to a worker: an environment with nothing personal in it."""
 
-from agent.sandbox.probe import FENCES, held_here
 from agent.sandbox.rules import environment
-
-
-def test_p9_every_fence_holds_here():
-    assert {name for name, held in held_here().items() if held} >= set(FENCES)
 
 
 def test_the_workers_environment_is_one_thread_and_nothing_personal():

@@ -1,7 +1,7 @@
 """Workers that fork, ignore signals, take memory, spin in native code or write without end: each is
 held and ended from outside.
 
-They are real processes without any fence, so that only the governor stands in their way; their use
+They are real processes without a sandbox, so that only the governor stands in their way; their use
 is read from the kernel here.
 """
 

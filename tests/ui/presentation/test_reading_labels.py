@@ -87,7 +87,7 @@ def test_without_training_only_the_limit_is_shown():
 
 
 def test_suspended_training_says_so():
-    assert work_labels(replace(WORK, held=True), 8, FORMATTER)[1].note == "standing still"
+    assert work_labels(replace(WORK, suspended=True), 8, FORMATTER)[1].note == "standing still"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """The names of settings."""
 
-from agent.config.settings import DEFINITIONS
+from agent.config.definitions import DEFINITIONS
 from tests.ui.plain_formatter import PlainFormatter
 from ui.presentation.setting_labels import setting_labels
 
