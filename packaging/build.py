@@ -105,7 +105,7 @@ def pack(tree: Path, into: Path, compression: str) -> Path:
 def _plain_files() -> Iterator[tuple[Path, str]]:
     yield LINUX / "aegisai.desktop", "usr/share/applications/aegisai.desktop"
     yield LINUX / "aegisai-autostart.desktop", "etc/xdg/autostart/aegisai.desktop"
-    yield LINUX / "policy.toml", "etc/aegisai/policy.toml"
+    yield LINUX / "policy.toml", "usr/share/doc/aegisai/examples/policy.toml"
     yield LINUX / "copyright", "usr/share/doc/aegisai/copyright"
     yield ROOT / "docs" / "CONTRACT.md", "usr/share/doc/aegisai/CONTRACT.md"
 
@@ -165,15 +165,14 @@ def _control(tree: Path, version: str) -> None:
         "python": f"python3 (>= 3.{minor}), python3 (<< 3.{minor + 1})",
     }
     _put(folder / "control", (LINUX / "control").read_text().format(**values).encode())
-    _put(folder / "conffiles", b"/etc/aegisai/policy.toml\n/etc/xdg/autostart/aegisai.desktop\n")
-    _put(folder / "postrm", (LINUX / "postrm").read_bytes(), mode=0o755)
+    _put(folder / "conffiles", b"/etc/xdg/autostart/aegisai.desktop\n")
 
 
 def _settle(tree: Path, at: int) -> None:
     """Modes and times that do not depend on who built it, when and with what umask."""
     for path in sorted(tree.rglob("*"), reverse=True):
         if not path.is_symlink():
-            runs = path.is_dir() or path.parent.name == "bin" or path.name == "postrm"
+            runs = path.is_dir() or path.parent.name == "bin"
             path.chmod(0o755 if runs else 0o644)
         os.utime(path, (at, at), follow_symlinks=False)
 

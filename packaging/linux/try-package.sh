@@ -1,6 +1,7 @@
 #!/bin/sh
-# Install the package in a clean, minimal Debian root, use it as another user, purge it, and compare the files before and after.
-# usage: packaging/linux/try-package.sh FILE.deb      needs root, debootstrap and the machine's own package sources
+# Install the package in a clean, minimal Debian root beside a policy of IT, use it as an ordinary user, purge it, and compare the files
+# before and after.
+# usage: packaging/linux/try-package.sh FILE.deb      needs root, debootstrap and this machine's package sources
 set -eu
 cd "$(dirname "$0")/../.."
 deb=$1
@@ -28,13 +29,15 @@ files() { (cd "$root" && find etc usr opt var/lib home -xdev ! -path '*/var/lib/
 inside apt-get update -qq >/dev/null
 inside useradd --create-home person
 cp "$deb" "$root/var/tmp/aegisai.deb"
-# What the package needs is there before it, so that the two listings differ by the package alone.
+# Install the dependencies first: then the two listings differ by the package alone.
 needs=$(dpkg-deb -f "$deb" Depends | tr ',' '\n' | sed 's/([^)]*)//g; s/|.*//' | sed 's/libglib2.0-0t64/libglib2.0-0/' | sort -u)
 # shellcheck disable=SC2086
 inside apt-get install -y -qq --no-install-recommends $needs >/dev/null 2>&1
+mkdir -p "$root/etc/aegisai"
+printf '[settings]\n"cpu.share_idle" = 25\n' >"$root/etc/aegisai/policy.toml"
 files >"$root.before"
 
-inside apt-get install -y -qq --no-install-recommends /var/tmp/aegisai.deb >/dev/null 2>&1 || inside dpkg -i /var/tmp/aegisai.deb
+inside apt-get install -y -qq --no-install-recommends /var/tmp/aegisai.deb </dev/null >"$root.log" 2>&1 || { tail -20 "$root.log"; exit 1; }
 files >"$root.installed"
 echo "installed: $(comm -13 "$root.before" "$root.installed" | wc -l) files and folders; outside /usr/lib/aegisai and /usr/share/doc:"
 comm -13 "$root.before" "$root.installed" | grep -v -e '^usr/lib/aegisai/' -e '^usr/share/doc/aegisai/'
@@ -44,10 +47,10 @@ as_person aegis status
 echo "--- aegis scan"
 as_person aegis scan /home/person/program.exe /bin/ls
 as_person aegis scan --json /home/person/program.exe | grep -q '"probability": 0'
-echo "--- window, without a screen of its own"
+echo "--- window, off-screen"
 as_person env QT_QPA_PLATFORM=offscreen timeout 5 aegis window >"$root.window" 2>&1 || [ $? = 124 ] || { cat "$root.window"; exit 1; }
 as_person aegis quit
-rm -rf "$root/home/person/program.exe" "$root/home/person/.local" "$root/home/person/.cache"  # a person's own files stay
+rm -rf "$root/home/person/program.exe" "$root/home/person/.local" "$root/home/person/.cache"  # a purge leaves a person's own files
 
 inside apt-get purge -y -qq aegisai >/dev/null 2>&1
 files >"$root.after"
@@ -58,4 +61,5 @@ if ! diff "$root.before" "$root.after" >"$root.left"; then
     exit 1
 fi
 rm -f "$root".*
-echo "purged: the files are those from before"
+grep -q share_idle "$root/etc/aegisai/policy.toml" || { echo "the policy was changed"; exit 1; }
+echo "purged: the same files as before"

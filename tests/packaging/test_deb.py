@@ -101,25 +101,29 @@ def test_the_manual_page_has_every_command():
         assert f".B aegis {command}" in page
 
 
-@pytest.mark.system
-def test_the_package_installs_runs_and_purges_its_files(tmp_path):
-    build = [sys.executable, "packaging/build.py", "--fast", "--into", str(tmp_path)]
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    into = tmp_path_factory.mktemp("package")
+    build = [sys.executable, "packaging/build.py", "--fast", "--into", str(into)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=CYCLE_TIMEOUT_S)
-    (package,) = tmp_path.glob("*.deb")
-    root = tmp_path / "root"
-    for folder in ("var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers"):
-        (root / folder).mkdir(parents=True)
-    (root / "var/lib/dpkg/status").touch()
-    before = files(root)
+    (built,) = into.glob("*.deb")
+    return built
 
-    dpkg = [
-        "dpkg",
-        f"--root={root}",
-        "--force-depends",
-        "--force-script-chrootless",
-        "--force-not-root",
-    ]
-    subprocess.run([*dpkg, "-i", str(package)], check=True, capture_output=True, timeout=TIMEOUT_S)
+
+@pytest.fixture
+def root(tmp_path):
+    """A file system in which nothing is installed yet."""
+    folder = tmp_path / "root"
+    for name in ("info", "updates", "triggers"):
+        (folder / "var/lib/dpkg" / name).mkdir(parents=True)
+    (folder / "var/lib/dpkg/status").touch()
+    return folder
+
+
+@pytest.mark.system
+def test_the_package_installs_runs_and_purges_its_files(package, root, tmp_path):
+    before = files(root)
+    dpkg(root, "--install", package)
     for name in ("usr/share/applications/aegisai.desktop", "etc/xdg/autostart/aegisai.desktop"):
         subprocess.run(["desktop-file-validate", str(root / name)], check=True, timeout=TIMEOUT_S)
     program = next(Path(__import__("setuptools").__file__).parent.glob("cli-64.exe"))
@@ -127,8 +131,43 @@ def test_the_package_installs_runs_and_purges_its_files(tmp_path):
     (result,) = aegis(root, tmp_path, "scan", "--json", str(program))["results"]
     assert 0 <= result["probability"] <= 1
 
-    subprocess.run([*dpkg, "-P", "aegisai"], check=True, capture_output=True, timeout=TIMEOUT_S)
+    dpkg(root, "--purge", "aegisai")
     assert files(root) == before
+
+
+@pytest.mark.system
+def test_a_silent_installation_asks_nothing_and_never_touches_an_existing_policy(package, root):
+    policy = root / "etc/aegisai/policy.toml"
+    policy.parent.mkdir(parents=True)
+    policy.write_text("contribute = false\n")
+    before = files(root)
+    dpkg(root, "--install", package)
+    policy.write_text("contribute = true\n")
+    dpkg(root, "--install", package)  # as an upgrade does
+    assert policy.read_text() == "contribute = true\n"
+
+    dpkg(root, "--purge", "aegisai")
+    assert policy.read_text() == "contribute = true\n"
+    assert files(root) == before
+
+
+def dpkg(root, *words):
+    """Run it on another root, with nobody there to answer a question."""
+    options = [
+        f"--root={root}",
+        "--force-depends",
+        "--force-script-chrootless",
+        "--force-not-root",
+    ]
+    ended = subprocess.run(
+        ["dpkg", *options, *map(str, words)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
 
 
 def files(root):
