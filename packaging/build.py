@@ -1,11 +1,16 @@
-"""`make package`: build the installer for this kind of machine into dist/.
+"""`make package`: build the Debian package for this architecture into dist/.
 
-usage: python packaging/build.py [--fast] [--into DIR]      --fast: quick, larger compression, for
-                                                            tests
+usage: python packaging/build.py [--fast] [--into DIR]      --fast: compress less, for tests
 
-A Debian package: the program and its libraries in a folder of their own (/usr/lib/aegisai), run by
-the distribution's Python, so that its security updates count here too; launcher, login entry,
-icons, man page and an example policy where a Debian desktop looks for them.
+The program and its libraries go into a folder of their own (/usr/lib/aegisai). The distribution's
+Python runs them, so its security updates apply here too. Launcher, login entry, icons, man page
+and an example policy go where a Debian desktop looks for them.
+
+Rules
+1. The same commit gives the same package: no time, mode or name depends on who builds it.
+2. The package never asks a question. It owns nothing in /etc but the login entry; a policy there is
+   IT's own file.
+3. No maintainer script: nothing of this package runs as root.
 """
 
 import argparse
@@ -34,35 +39,33 @@ PRIVATE = Path("usr/lib/aegisai")
 
 
 def main() -> int:
-    """Build; print the file's name, size and what is inside."""
+    """Build, then print the file's name, size and contents."""
     parser = argparse.ArgumentParser(
         prog="packaging/build.py", description="Build a Debian package into dist/."
     )
-    parser.add_argument("--fast", action="store_true", help="quick compression, for tests")
+    parser.add_argument("--fast", action="store_true", help="compress less, for tests")
     parser.add_argument("--into", type=Path, default=ROOT / "dist", metavar="DIR")
     options = parser.parse_args()
     if shutil.which("dpkg-deb") is None:
-        print(
-            "build: dpkg-deb is missing; packages are built on Debian or Ubuntu.", file=sys.stderr
-        )
+        print("build: dpkg-deb is missing. Build the package on Debian or Ubuntu.", file=sys.stderr)
         return 1
     options.into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="aegisai-package-") as folder:
         tree = Path(folder) / "root"
         names = fill(tree)
-        made = pack(tree, options.into, "zstd" if options.fast else "xz")
+        package = pack(tree, options.into, "zstd" if options.fast else "xz")
     print(
-        f"{made}: {made.stat().st_size / 2**20:.1f} MiB, {PYTHON}, {len(names)} libraries:"
+        f"{package}: {package.stat().st_size / 2**20:.1f} MiB, {PYTHON}, {len(names)} libraries:"
         f" {', '.join(names)}"
     )
     return 0
 
 
 def fill(tree: Path) -> list[str]:
-    """Lay out the installed files below `tree`; names and versions of the libraries."""
+    """Lay out the installed files below `tree`; return the libraries' names and versions."""
     version, date = _version(), _date()
     site = tree / PRIVATE / "lib" / PYTHON / "site-packages"
-    names = [f"{held.name} {held.version}" for held in copy_libraries(site)]
+    names = [f"{library.name} {library.version}" for library in copy_libraries(site)]
     copy_program(ROOT, site, version)
     _venv(tree / PRIVATE)
     for source, target in _plain_files():
@@ -74,7 +77,7 @@ def fill(tree: Path) -> list[str]:
         tree / "usr/share/man/man1/aegis.1.gz",
         gzip.compress(_manpage(version, date).encode(), mtime=0),
     )
-    _settle(tree, int(date.timestamp()))
+    _normalise(tree, int(date.timestamp()))
     compileall.compile_dir(
         site,
         quiet=2,
@@ -84,22 +87,19 @@ def fill(tree: Path) -> list[str]:
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
     )
     _control(tree, version)
-    _settle(tree, int(date.timestamp()))
+    _normalise(tree, int(date.timestamp()))
     return names
 
 
 def pack(tree: Path, into: Path, compression: str) -> Path:
-    """Write the .deb and give its path."""
-    architecture = subprocess.run(
-        ["dpkg", "--print-architecture"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    made = into / f"aegisai_{_version()}_{architecture}.deb"
+    """Write the .deb and return its path."""
+    package = into / f"aegisai_{_version()}_{_architecture()}.deb"
     environ = {**os.environ, "SOURCE_DATE_EPOCH": str(int(_date().timestamp()))}
     subprocess.run(
-        ["dpkg-deb", "--root-owner-group", f"-Z{compression}", "-b", str(tree), str(made)],
+        ["dpkg-deb", "--root-owner-group", f"-Z{compression}", "-b", str(tree), str(package)],
         env=environ, check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    return made
+    return package
 
 
 def _plain_files() -> Iterator[tuple[Path, str]]:
@@ -110,38 +110,38 @@ def _plain_files() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "CONTRACT.md", "usr/share/doc/aegisai/CONTRACT.md"
 
 
-def _venv(place: Path) -> None:
-    """A virtual environment on the distribution's Python, with one command: it keeps this program's
-    libraries to itself.
+def _venv(folder: Path) -> None:
+    """Make a virtual environment on the distribution's Python, with one command. It keeps the
+    program's libraries apart from the system's.
     """
-    _put(place / "pyvenv.cfg", b"home = /usr/bin\ninclude-system-site-packages = false\n")
+    _put(folder / "pyvenv.cfg", b"home = /usr/bin\ninclude-system-site-packages = false\n")
     program = (
         f"#!/{PRIVATE}/bin/python -I\nimport sys\n\nfrom agent.cli.main import"
         " main\n\nsys.exit(main())\n"
     )
-    _put(place / "bin/aegis", program.encode(), mode=0o755)
-    (place / "bin/python").symlink_to(f"/usr/bin/{PYTHON}")
-    command = place.parents[1] / "bin" / "aegis"
+    _put(folder / "bin/aegis", program.encode(), mode=0o755)
+    (folder / "bin/python").symlink_to(f"/usr/bin/{PYTHON}")
+    command = folder.parents[1] / "bin" / "aegis"
     command.parent.mkdir(parents=True, exist_ok=True)
     command.symlink_to("../lib/aegisai/bin/aegis")
 
 
-def _icons(place: Path) -> None:
+def _icons(folder: Path) -> None:
     from PySide6.QtCore import QByteArray
     from PySide6.QtGui import QImage, QPainter
     from PySide6.QtSvg import QSvgRenderer
 
-    _put(place / "scalable/apps/aegisai.svg", ICON.read_bytes())
+    _put(folder / "scalable/apps/aegisai.svg", ICON.read_bytes())
     for size in ICON_SIZES:
         image = QImage(size, size, QImage.Format.Format_ARGB32)
         image.fill(0)
         painter = QPainter(image)
         QSvgRenderer(QByteArray(ICON.read_bytes())).render(painter)
         painter.end()
-        target = place / f"{size}x{size}" / "apps" / "aegisai.png"
+        target = folder / f"{size}x{size}" / "apps" / "aegisai.png"
         target.parent.mkdir(parents=True)
         if not image.save(str(target)):
-            raise OSError(f"{target} cannot be written")
+            raise OSError(f"cannot write {target}")
 
 
 def _manpage(version: str, date: datetime) -> str:
@@ -154,13 +154,10 @@ def _manpage(version: str, date: datetime) -> str:
 def _control(tree: Path, version: str) -> None:
     folder = tree / "DEBIAN"
     kib = sum(path.lstat().st_size for path in tree.rglob("*") if not path.is_symlink()) // 1024
-    architecture = subprocess.run(
-        ["dpkg", "--print-architecture"], capture_output=True, text=True, check=True
-    ).stdout.strip()
     minor = sys.version_info.minor
     values = {
         "version": version,
-        "architecture": architecture,
+        "architecture": _architecture(),
         "size": kib,
         "python": f"python3 (>= 3.{minor}), python3 (<< 3.{minor + 1})",
     }
@@ -168,12 +165,12 @@ def _control(tree: Path, version: str) -> None:
     _put(folder / "conffiles", b"/etc/xdg/autostart/aegisai.desktop\n")
 
 
-def _settle(tree: Path, at: int) -> None:
-    """Modes and times that do not depend on who built it, when and with what umask."""
+def _normalise(tree: Path, at: int) -> None:
+    """Set modes and times that do not depend on the builder, the hour or the umask (rule 1)."""
     for path in sorted(tree.rglob("*"), reverse=True):
         if not path.is_symlink():
-            runs = path.is_dir() or path.parent.name == "bin"
-            path.chmod(0o755 if runs else 0o644)
+            is_executable = path.is_dir() or path.parent.name == "bin"
+            path.chmod(0o755 if is_executable else 0o644)
         os.utime(path, (at, at), follow_symlinks=False)
 
 
@@ -183,12 +180,19 @@ def _put(path: Path, content: bytes, mode: int = 0o644) -> None:
     path.chmod(mode)
 
 
+def _architecture() -> str:
+    """What Debian calls this machine's architecture, such as amd64."""
+    return subprocess.run(
+        ["dpkg", "--print-architecture"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
 def _version() -> str:
     return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
 
 
 def _date() -> datetime:
-    """When the last change was committed: the same source gives the same package."""
+    """The time of the last commit (rule 1)."""
     stamp = subprocess.run(
         ["git", "log", "-1", "--format=%ct"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout

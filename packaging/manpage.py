@@ -1,4 +1,4 @@
-"""aegis(1), written from the command's own help so that the two cannot differ."""
+"""Generates aegis(1) from the command's own help, so that the two cannot differ."""
 
 import argparse
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def manpage(parser: argparse.ArgumentParser, date: str, version: str) -> str:
-    """The page as troff. `date` as YYYY-MM-DD."""
+    """Return the page as troff; `date` is YYYY-MM-DD."""
     lines = [
         f'.TH AEGIS 1 "{date}" "aegis {version}" "User Commands"',
         ".SH NAME",
@@ -18,16 +18,17 @@ def manpage(parser: argparse.ArgumentParser, date: str, version: str) -> str:
         *_commands(parser, ()),
         ".SH EXIT STATUS",
         (
-            "0 done; 1 refused or failed, with one line on standard error; 2 the command line could"
-            " not be understood."
+            "0: done. 1: refused or failed, with one line on standard error. 2: the command line is"
+            " not valid."
         ),
         ".SH FILES",
         ".TP",
         ".I ~/.local/share/aegisai",
-        "everything of this person's agent (another folder with AEGIS_HOME or \\-\\-home)",
+        "everything that this person's agent stores; AEGIS_HOME or \\-\\-home moves it",
         ".TP",
         ".I /etc/aegisai/policy.toml",
-        "the machine's policy: it can forbid and tighten, never consent",
+        "the machine's policy: it can forbid and tighten, never consent; a policy to copy is in"
+        " /usr/share/doc/aegisai/examples",
     ]
     return "\n".join(lines) + "\n"
 

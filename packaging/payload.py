@@ -1,8 +1,8 @@
-"""What goes into an installer: the program and the installed libraries that it needs, without what
-only developers use.
+"""Chooses what goes into an installer: the program and the libraries that it needs to run, without
+the parts that only developers use.
 
-Taken from the clone's `.venv`, whose hash-locked packages the tests ran with; nothing is
-downloaded.
+The libraries come from the clone's `.venv`: the hash-locked packages that the tests ran with.
+Nothing is downloaded.
 """
 
 import re
@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 from packaging.requirements import Requirement
 
 EXTRAS = ("ui",)
-"""Of this project; the aggregator and the demonstration are no part of what IT installs on
-desks."""
+"""This project's extras on a device. The package contains neither the aggregator nor the
+demonstration."""
 PROGRAM = ("agent", "ui")
 COMMANDS = ("tray", "window")
 DROPPED_SUFFIXES = frozenset(
@@ -73,34 +73,33 @@ QT_PLUGINS = (
 
 
 def distributions() -> list[Distribution]:
-    """Every installed distribution that the program needs to run, itself left out, in order of
-    name.
+    """Return every installed distribution that the program needs to run, sorted by name; the
+    program itself is not among them.
     """
     found: dict[str, Distribution] = {}
     waiting = [("aegisai", frozenset({"", *EXTRAS}))]
     while waiting:
         name, extras = waiting.pop()
-        held = distribution(name)
-        for text in held.requires or ():
-            wanted = Requirement(text)
-            needed = wanted.marker is None or any(
-                wanted.marker.evaluate({"extra": extra}) for extra in extras
+        for text in distribution(name).requires or ():
+            requirement = Requirement(text)
+            is_needed = requirement.marker is None or any(
+                requirement.marker.evaluate({"extra": extra}) for extra in extras
             )
-            key = re.sub(r"[-_.]+", "-", wanted.name).lower()
-            if needed and key not in found:
-                found[key] = distribution(wanted.name)
-                waiting.append((wanted.name, frozenset({"", *wanted.extras})))
+            key = re.sub(r"[-_.]+", "-", requirement.name).lower()
+            if is_needed and key not in found:
+                found[key] = distribution(requirement.name)
+                waiting.append((requirement.name, frozenset({"", *requirement.extras})))
     return [found[key] for key in sorted(found)]
 
 
 def is_kept(path: PurePosixPath) -> bool:
-    """Whether a file of an installed distribution (relative to site-packages) is of use to a person
-    who runs the program.
+    """Whether running the program takes this file of an installed distribution (relative to
+    site-packages).
     """
     if path.is_absolute() or ".." in path.parts or "__pycache__" in path.parts:
-        return False  # commands of libraries, and what Python makes by itself
+        return False  # commands of libraries, and files that Python writes by itself
     if path.parts[0] == "PySide6":
-        return _is_kept_of_qt(PurePosixPath(*path.parts[1:]))
+        return _is_kept_qt_file(PurePosixPath(*path.parts[1:]))
     if "tests" in path.parts[:-1] and path.parts[0] != "tests":
         return False
     if len(path.parts) > 1 and path.parts[0].endswith(".dist-info"):
@@ -112,7 +111,7 @@ def is_kept(path: PurePosixPath) -> bool:
     return path.suffix not in DROPPED_SUFFIXES
 
 
-def _is_kept_of_qt(path: PurePosixPath) -> bool:
+def _is_kept_qt_file(path: PurePosixPath) -> bool:
     if path.parts[:2] == ("Qt", "lib"):
         library = re.match(r"libQt6(\w+)\.so", path.name)
         return library is None or library[1] in QT_LIBRARIES
@@ -131,19 +130,17 @@ def _is_kept_of_qt(path: PurePosixPath) -> bool:
 
 
 def copy_libraries(site: Path) -> Iterator[Distribution]:
-    """Copy them into the folder `site`; gives each distribution after it was copied."""
-    for held in distributions():
-        for file in held.files or ():
-            source = Path(str(held.locate_file(file)))
+    """Copy the libraries into the folder `site`; yield each one once it is copied."""
+    for library in distributions():
+        for file in library.files or ():
+            source = Path(str(library.locate_file(file)))
             if is_kept(PurePosixPath(file)) and source.is_file():
                 _copy(source, site / file)
-        yield held
+        yield library
 
 
 def copy_program(root: Path, site: Path, version: str) -> None:
-    """Copy the committed files of the program, and its metadata with the commands that are
-    there.
-    """
+    """Copy the program's committed files, and write metadata that names its commands."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", *PROGRAM], cwd=root, capture_output=True, text=True, check=True
     ).stdout

@@ -1,22 +1,22 @@
 #!/bin/sh
-# `make run`: with a display the tray and the window, with an aggregator and neighbours on this machine; without one the demonstration with
-# its report. Everything it writes lies in .run/ of this clone. VIEW=window or VIEW=terminal chooses.
+# `make run`: with a display it starts tray and window, beside an aggregator and simulated devices on this machine; without one it runs the
+# demonstration and prints its report. It writes to .run/ in this clone only. VIEW=window or VIEW=terminal overrides the choice.
 set -eu
 cd "$(dirname "$0")/.."
 mkdir -p .run
 
-# True when Qt really connects to a display. Qt ends the process when it cannot.
-display_answers() {
+# True if Qt can connect to a display. If it cannot, Qt ends the process.
+display_works() {
     [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] &&
-        .venv/bin/python -c 'from PySide6.QtGui import QGuiApplication; QGuiApplication(["look"])' >/dev/null 2>&1
+        .venv/bin/python -c 'from PySide6.QtGui import QGuiApplication; QGuiApplication(["probe"])' >/dev/null 2>&1
 }
 
 case "${VIEW:-}" in
-    "") if display_answers; then view=window; else view=terminal; fi ;;
-    window) display_answers || { echo "There is no display that Qt can use. VIEW=terminal runs the demonstration without one." >&2; exit 2; }
+    "") if display_works; then view=window; else view=terminal; fi ;;
+    window) display_works || { echo "Qt cannot connect to a display. VIEW=terminal runs the demonstration without one." >&2; exit 2; }
         view=window ;;
     terminal) view=terminal ;;
-    *) echo "VIEW is window or terminal, not '$VIEW'." >&2; exit 2 ;;
+    *) echo "VIEW must be window or terminal, not '$VIEW'." >&2; exit 2 ;;
 esac
 if [ "$view" = window ]; then
     exec .venv/bin/python -P -m server_stub.demo.desktop .run/desk

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Prepare this clone: .venv, locked packages, the program itself, and the system libraries Qt needs.
+# Prepare this clone: .venv, the locked packages, the program itself, and the system libraries that Qt needs.
 # usage: packaging/setup.sh [system]      "system" adds what `make test-system` needs (Xvfb, a real keyring, ...).
-# Nothing is done twice: a stamp made from the lock files tells what is already there.
+# It does nothing twice: a stamp records what is installed, by a checksum of lock file, pyproject.toml and this script.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -22,7 +22,7 @@ need_python() {
     exit 2
 }
 
-# True when Qt's platform plugins can find every library they are linked against.
+# True if every library that Qt's platform plugins link against can be loaded.
 qt_libraries_present() {
     .venv/bin/python - <<'PY'
 import ctypes, sys
@@ -41,7 +41,7 @@ PY
 }
 
 apt_install() {
-    # On a machine with a display a person is at work: tell them the line instead of changing their system.
+    # A display means that somebody works on this machine: print the command instead of changing their system.
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && [ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
         export DEBIAN_FRONTEND=noninteractive
         say "Installing system libraries ..."
@@ -52,7 +52,7 @@ apt_install() {
         fi
         tail -5 "$log" >&2
     fi
-    say "Some system libraries are missing. Install them with:"
+    say "Some system packages are missing. Install them with:"
     say "  apt-get install --no-install-recommends" $1
     return 1
 }
@@ -77,7 +77,7 @@ if [ ! -f "$stamp" ]; then
 fi
 if ! qt_libraries_present; then
     if [ "${AEGIS_WITHOUT_UI:-}" != 1 ]; then
-        apt_install "$QT_PACKAGES" || { say "or set AEGIS_WITHOUT_UI=1 to go on without the tray and the windows."; exit 2; }
+        apt_install "$QT_PACKAGES" || { say "Or set AEGIS_WITHOUT_UI=1 to continue without tray and windows."; exit 2; }
     fi
 fi
 if [ "${1:-}" = system ]; then

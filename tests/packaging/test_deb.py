@@ -1,7 +1,8 @@
-"""The Debian package: what goes in, and that it installs, runs and leaves nothing."""
+"""The Debian package: what it contains, and that it installs, runs and leaves nothing behind."""
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -11,6 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from agent.config import machine_policy
 from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +48,7 @@ def payload(monkeypatch):
         ("PySide6/designer", False),
     ],
 )
-def test_only_what_running_needs_is_packed(payload, path, kept):
+def test_only_files_that_the_program_needs_are_packed(payload, path, kept):
     assert payload.is_kept(PurePosixPath(path)) is kept
 
 
@@ -60,11 +62,11 @@ def test_every_runtime_dependency_is_packed(payload):
     packed = {canonicalize_name(one.name) for one in payload.distributions()}
     assert "requests" in needed
     assert needed <= packed
-    assert {"certifi", "charset-normalizer", "idna"} <= packed  # those of requests
+    assert {"certifi", "charset-normalizer", "idna"} <= packed  # what requests needs
 
 
-def test_no_library_of_developers_or_of_the_server_is_packed(payload):
-    names = {held.name.lower() for held in payload.distributions()}
+def test_no_development_or_server_library_is_packed(payload):
+    names = {library.name.lower() for library in payload.distributions()}
     assert {
         "cryptography",
         "keyring",
@@ -99,6 +101,17 @@ def test_the_manual_page_has_every_command():
     page = manpage(parser(), f"{datetime(2026, 1, 1, tzinfo=UTC):%Y-%m-%d}", "1.0")
     for command in ("status", "consent grant", "samples add", "scan", "erase", "doctor"):
         assert f".B aegis {command}" in page
+
+
+def test_every_entry_of_the_example_policy_is_valid(tmp_path):
+    example = (ROOT / "packaging/linux/policy.toml").read_text()
+    assert machine_policy.load(ROOT / "packaging/linux/policy.toml").bounds == {}
+    path = tmp_path / "policy.toml"
+    path.write_text(re.sub(r'(?m)^# (?=[a-z"\[])', "", example))
+    policy = machine_policy.load(path)
+    assert "Not on build servers" in policy.denied
+    assert policy.bounds == {"cpu.share_idle": 25}
+    assert policy.invitation.startswith("aegis1")
 
 
 @pytest.fixture(scope="module")
@@ -179,8 +192,8 @@ def files(root):
 
 
 def aegis(root, tmp_path, *words):
-    """Run it where it was unpacked; its Python is the one that built it, because this machine's own
-    may be another.
+    """Run it where it was unpacked, on the Python that built it: this machine's own may have
+    another version.
     """
     private = root / "usr/lib/aegisai"
     python = private / "bin" / "python"

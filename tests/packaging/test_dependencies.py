@@ -1,4 +1,4 @@
-"""Every third-party import is a declared dependency; the installer carries those of a device."""
+"""Every third-party import is a declared dependency, and the package contains the device's."""
 
 import ast
 import re
@@ -17,7 +17,7 @@ SERVER, SERVER_EXTRAS = ("server_stub",), ("server", "demo")
 
 
 def imported(packages):
-    """{third-party module: where it is imported first}, imports within functions included."""
+    """{third-party module: where it is first imported}, including imports inside functions."""
     found = {}
     for path in sorted(path for package in packages for path in (ROOT / package).rglob("*.py")):
         for line, name in imports_of(path.read_text()):
@@ -28,15 +28,15 @@ def imported(packages):
 
 
 def imports_of(source):
-    """(line, module) of every absolute import, wherever it stands, and of `import_module("…")`."""
+    """(line, module) of every absolute import at any depth, and of `import_module("…")`."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             yield node.lineno, node.module
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-            named = (word.value for word in node.args[:1] if isinstance(word, ast.Constant))
-            yield from ((node.lineno, name) for name in named)
+            names = (word.value for word in node.args[:1] if isinstance(word, ast.Constant))
+            yield from ((node.lineno, name) for name in names)
 
 
 def normal(name):
@@ -44,7 +44,7 @@ def normal(name):
 
 
 def declared(*extras):
-    """Names of all distributions that pyproject asks for, and of those that these need in turn."""
+    """Names of all distributions that pyproject requires, directly or through another one."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     waiting = [*project["dependencies"]]
     for extra in extras:
@@ -70,7 +70,7 @@ def applies(requirement, extras):
 
 
 def undeclared(packages, available):
-    """Imports that no distribution among `available` provides, each with the place."""
+    """Imports that no distribution among `available` provides, each with its place."""
     providers = packages_distributions()
     return {
         f"{module} ({place})"
@@ -88,16 +88,16 @@ def test_every_import_is_a_runtime_dependency(packages, extras):
     assert undeclared(packages, declared(*extras)) == set()
 
 
-def test_the_installer_carries_every_import_of_a_device(monkeypatch):
+def test_the_package_contains_every_library_that_a_device_imports(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "packaging"))
     import payload
 
-    carried = {normal(one.name) for one in payload.distributions()}
-    assert undeclared(DEVICE, carried) == set()
+    packed = {normal(one.name) for one in payload.distributions()}
+    assert undeclared(DEVICE, packed) == set()
 
 
-def test_the_command_line_starts_without_the_extra_of_the_windows():
-    """`agent` alone needs no extra: it runs on machines without a desktop."""
+def test_the_agent_alone_needs_no_extra():
+    """It runs on machines without a desktop."""
     assert undeclared(("agent",), declared()) == set()
 
 
@@ -105,6 +105,6 @@ def test_psutil_and_requests_are_runtime_dependencies():
     assert {"psutil", "requests"} <= declared()
 
 
-def test_a_lazy_import_is_seen():
+def test_a_lazy_import_counts():
     source = "def f():\n    import yaml.parser\n    from attr import s\n    import_module('x.y')\n"
     assert [name for _, name in imports_of(source)] == ["yaml.parser", "attr", "x.y"]

@@ -1,4 +1,4 @@
-"""docs/FEATURES.md lists every feature and claims only what a file and a test show."""
+"""docs/FEATURES.md lists every feature and claims nothing that no file and no test show."""
 
 import re
 from pathlib import Path
@@ -32,12 +32,12 @@ def sections():
 ROWS = [(title, row) for title, rows in sections() for row in rows]
 
 
-def test_every_group_has_all_its_rows():
+def test_every_section_has_all_its_rows():
     assert {title: len(rows) for title, rows in sections()} == COUNTS
 
 
 @pytest.mark.parametrize(("title", "row"), ROWS, ids=[row[0][:40] for _, row in ROWS])
-def test_what_is_called_built_names_its_code_and_its_test(title, row):
+def test_what_is_built_links_its_code_and_its_test(title, row):
     _, state, code, test = row
     assert state.startswith(STATES)
     for cell, folder in ((code, None), (test, "tests")):

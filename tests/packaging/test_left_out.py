@@ -1,4 +1,4 @@
-"""Continuous integration fails on a test that was left out (tests/conftest.py)."""
+"""Continuous integration fails if a test was skipped (tests/conftest.py)."""
 
 import os
 import subprocess
@@ -39,10 +39,10 @@ def run(folder, strict, *options):
 
 
 def test_a_left_out_test_fails_the_run(tmp_path):
-    ended = run(tmp_path, "1", "-n", "1")
-    assert ended.returncode == 1
-    assert "1 tests were left out" in ended.stdout
+    result = run(tmp_path, "1", "-n", "1")
+    assert result.returncode == 1
+    assert "1 tests were left out" in result.stdout
 
 
-def test_on_a_desk_it_is_only_reported(tmp_path):
+def test_outside_ci_a_left_out_test_is_only_reported(tmp_path):
     assert run(tmp_path, "").returncode == 0

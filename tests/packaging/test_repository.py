@@ -1,4 +1,4 @@
-"""What holds for every committed file."""
+"""Rules that every committed file keeps."""
 
 import os
 import re
@@ -32,7 +32,7 @@ def texts():
 
 
 def configured_index_hosts():
-    """Where this machine itself takes packages from."""
+    """The package indexes that this machine uses."""
     named = (
         os.environ.get(name, "")
         for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX")
@@ -40,7 +40,7 @@ def configured_index_hosts():
     return {host for url in named if (host := urlsplit(url).hostname) and host != "localhost"}
 
 
-def test_no_file_names_a_registry_or_a_path_of_the_machine_it_was_written_on():
+def test_no_file_names_a_registry_or_a_path_of_the_machine_that_wrote_it():
     forbidden = {f"{ROOT}/", f"{ROOT.parent}/shared", *configured_index_hosts()}
     found = [
         f"{path.relative_to(ROOT)}: {word}"
@@ -51,7 +51,7 @@ def test_no_file_names_a_registry_or_a_path_of_the_machine_it_was_written_on():
     assert not found
 
 
-def test_no_package_hides_a_library_or_a_room():
+def test_tests_and_packaging_are_no_packages_that_hide_libraries():
     assert not [
         path
         for path in committed()
@@ -80,7 +80,7 @@ def test_every_relative_link_of_a_page_leads_somewhere():
     assert not broken
 
 
-def test_locked_requirements_are_hashed_and_name_no_place():
+def test_locked_requirements_are_hashed_and_name_no_index():
     lock = (ROOT / "requirements/lock.txt").read_text()
     assert "://" not in lock
     pinned = re.findall(r"^[a-z0-9A-Z._-]+(?:\[[^]]*\])?==", lock, re.M)

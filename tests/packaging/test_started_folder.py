@@ -1,4 +1,4 @@
-"""Nothing of the folder in which somebody starts AegisAI is run: it may be where downloads lie."""
+"""AegisAI runs no code from the folder in which somebody starts it: that may hold downloads."""
 
 import re
 import subprocess
@@ -18,7 +18,7 @@ BAIT = ("agent", "server_stub", "ui", "argparse", "json", "numpy")
 
 @pytest.fixture
 def downloads(tmp_path, monkeypatch):
-    """The folder that a program is started in; each bait that is imported leaves a trace."""
+    """The folder in which a program starts; each bait that is imported leaves a trace."""
     folder = tmp_path / "Downloads"
     folder.mkdir()
     for name in BAIT:
@@ -29,14 +29,14 @@ def downloads(tmp_path, monkeypatch):
     return folder
 
 
-def test_the_bait_is_taken_without_care(downloads):
+def test_a_careless_start_takes_the_bait(downloads):
     subprocess.run(
         [sys.executable, "-m", "agent", "--version"], capture_output=True, timeout=60, check=False
     )
     assert (downloads.parent / "trace").exists()
 
 
-def test_what_is_started_in_a_folder_of_downloads_runs_nothing_of_it(downloads):
+def test_a_program_started_among_downloads_runs_none_of_them(downloads):
     assert {name for name, holds in enforced_here().items() if holds} >= set(RULES)
     worker = subprocess.run(
         [*worker_command(), "0", "512", "100"],
@@ -62,7 +62,7 @@ def test_what_is_started_in_a_folder_of_downloads_runs_nothing_of_it(downloads):
     assert not (downloads.parent / "trace").exists()
 
 
-def test_every_start_of_a_module_leaves_the_present_folder_out():
+def test_every_start_of_a_module_excludes_the_current_folder():
     for part in ("agent", "ui", "server_stub", "packaging"):
         for path in sorted((ROOT / part).rglob("*.py")):
             before = path.read_text(encoding="utf-8").split('"-m"')[:-1]
