@@ -1,4 +1,4 @@
-# Two commands matter to a newcomer: `make run` and `make test`. Both prepare everything they need by themselves.
+# A newcomer needs two commands: `make run` and `make test`. Both prepare everything that they need.
 .PHONY: setup run test test-system bench lint package try-package shots docs shape coverage
 PY := .venv/bin/python
 export PYTHONUNBUFFERED := 1
@@ -17,7 +17,7 @@ test: lint
 
 test-system:
 	@sh packaging/setup.sh system
-	@d=$$(mktemp -d) && { $(PY) -m pytest --basetemp=$$d/t -n 2 --dist loadgroup -m system -p no:cacheprovider $(T); code=$$?; rm -rf $$d; exit $$code; }  # short names: a socket's path holds 107 bytes
+	@d=$$(mktemp -d) && { $(PY) -m pytest --basetemp=$$d/t -n 2 --dist loadgroup -m system -p no:cacheprovider $(T); code=$$?; rm -rf $$d; exit $$code; }  # a short folder name: the path of a socket may have 107 bytes
 
 bench: setup
 	@$(PY) -m tests.bench --missing $(if $(K),-k $(K)) || sh packaging/setup.sh system || echo "Measuring without them." >&2
@@ -26,22 +26,22 @@ bench: setup
 package: setup
 	@rm -rf dist && $(PY) packaging/build.py
 
-# Install it in a clean Debian root, use it, purge it; needs root and debootstrap.
+# Installs the package in a clean Debian root, uses it and purges it. Needs root and debootstrap.
 try-package: package
 	@packaging/linux/try-package.sh dist/*.deb
 
 shots: setup
 	@$(PY) -m tests.ui.shots build/shots
 
-# Pages that are made from the source.
+# Generates the pages that come from the source code.
 docs: setup
 	@$(PY) packaging/errors_page.py
 
-# The code's shape beside what it was before; fails where a goal is missed.
+# Prints the figures of the code's shape, then and now. Fails if a figure misses its goal.
 shape: setup
 	@$(PY) -m tests.shape
 
-# What the tests of the pure packages reach of them; fails below 90 % (lines and branches).
+# Prints the coverage of the pure packages by their own tests. Fails below 90 % (lines and branches).
 PURE := $(foreach package,agent/protocol agent/privacy agent/secagg agent/detector server_stub/secagg server_stub/aggregation server_stub/rounds,tests/$(package))
 coverage: setup
 	@$(PY) -m pytest -q -n 2 -m "not system" --hypothesis-profile=few --cov --cov-report=term --cov-report=json $(PURE)
