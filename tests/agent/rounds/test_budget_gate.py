@@ -2,8 +2,12 @@
 of a day, the budget.
 """
 
+import pytest
+
 from agent.errors import PeerError
 from agent.rounds import budget_gate
+from agent.rounds.outcome import Outcome
+from tests.fakes.device import Device
 from tests.fakes.in_process_fleet import outcomes
 
 
@@ -96,3 +100,25 @@ async def test_p4_a_server_with_a_new_model_for_every_lie_meets_the_cap_of_a_day
     fleet.server.lies.clear()
     fleet.server.next_round()
     assert outcomes(await fleet.meet()) == ["sent"] * 3
+
+
+@pytest.fixture
+def device(tmp_path):
+    device = Device(tmp_path)
+    yield device
+    device.close()
+
+
+async def test_p5_the_wall_holds_and_says_when(device):
+    await device.join()
+    outcomes = []
+    for _ in range(12):
+        outcomes.append((await device.run_cycle()).outcome)
+        device.server.next_round()
+    assert outcomes[0] is Outcome.SENT
+    assert outcomes[-1] is Outcome.BUDGET_SPENT
+    status = await device.call("status")
+    assert status["budget"]["epsilon_ledger"] <= 1.0
+    assert status["budget"]["may_take_part_at"] > device.clock.now()
+    assert "BUDGET_SPENT" in [reason["code"] for reason in status["reasons"]]
+    assert len(device.server.updates) == outcomes.count(Outcome.SENT)

@@ -5,7 +5,6 @@ restarts and a dying network.
 import asyncio
 import math
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,21 +57,6 @@ async def test_from_readiness_to_a_sum_that_holds_every_update(fleet):
         assert page["verified"] is True
         assert page["totals"]["epsilon_ledger"] < page["totals"]["epsilon_local"]
     assert outcomes(await fleet.meet()) == ["already_contributed"] * 3
-
-
-async def test_a_ready_device_is_told_when_its_group_meets_and_comes_back_for_it(fleet):
-    await fleet.join()
-    device = fleet.devices[0]
-
-    def later(made, _):
-        now = fleet.clock.now()
-        return replace(made, round=fleet.server.config, join_opens=now + 900, join_closes=now + 960)
-
-    fleet.server.lies["offer"] = later
-    result = await device.run_cycle()
-    assert result.outcome is Outcome.READY
-    assert 900 <= result.reasons[0].until - fleet.clock.now() <= 930
-    assert fleet.server.said() == []
 
 
 def test_the_whole_way_over_tls_with_real_training_and_sealing(tmp_path):
@@ -209,14 +193,3 @@ def test_p10_a_network_that_dies_in_a_round_ends_it_within_the_phase_and_the_nex
     fleet = InProcessFleet(tmp_path, clock=clock, sleep=passing)
     asyncio.run(scene(fleet, fleet.devices[0]))
     fleet.close()
-
-
-async def test_a_new_model_is_trained_on_before_the_device_says_again_that_it_is_ready(fleet):
-    await fleet.join()
-    device = fleet.devices[0]
-    assert (await device.run_cycle()).outcome is Outcome.READY
-    fleet.server.next_round()
-    assert (await device.run_cycle()).outcome is Outcome.READY
-    assert device.worker.calls == ["train", "train"]
-    assert list(fleet.server.ready) == [device_id(device)]  # for the new model, in the same pass
-    assert device.agent.runner.updates.current.model_version == fleet.server.version

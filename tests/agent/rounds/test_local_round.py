@@ -1,0 +1,27 @@
+"""A local round seals, charges and sends at once."""
+
+import pytest
+
+from agent.rounds.outcome import Outcome
+from tests.fakes.device import Device
+
+
+@pytest.fixture
+def device(tmp_path):
+    device = Device(tmp_path)
+    yield device
+    device.close()
+
+
+async def test_p4_nothing_is_charged_for_a_round_that_closed_while_the_update_was_made(device):
+    await device.join()
+    running = await device.pass_held_at("seal")
+    device.clock.advance(3600)
+    device.worker.gates["seal"].set()
+    result = await running
+    assert (result.outcome, "Nothing was charged" in result.text) == (
+        Outcome.ROUND_CLOSED,
+        True,
+    )
+    assert device.agent.ledger.charges() == []
+    assert "send_update" not in device.server.calls
