@@ -1,8 +1,16 @@
-"""Devices of one town."""
+"""One device, and whole fleets around one aggregator."""
 
 import pytest
 
+from tests.fakes.device import Device
 from tests.fakes.in_process_fleet import InProcessFleet
+
+
+@pytest.fixture
+def device(tmp_path):
+    device = Device(tmp_path)
+    yield device
+    device.close()
 
 
 @pytest.fixture

@@ -2,12 +2,9 @@
 of a day, the budget.
 """
 
-import pytest
-
 from agent.errors import PeerError
 from agent.rounds import budget_gate
 from agent.rounds.outcome import Outcome
-from tests.fakes.device import Device
 from tests.fakes.in_process_fleet import outcomes
 
 
@@ -100,13 +97,6 @@ async def test_p4_a_server_with_a_new_model_for_every_lie_meets_the_cap_of_a_day
     fleet.server.lies.clear()
     fleet.server.next_round()
     assert outcomes(await fleet.meet()) == ["sent"] * 3
-
-
-@pytest.fixture
-def device(tmp_path):
-    device = Device(tmp_path)
-    yield device
-    device.close()
 
 
 async def test_p5_the_wall_holds_and_says_when(device):

@@ -2,17 +2,7 @@
 
 from pathlib import Path
 
-import pytest
-
 from agent.errors import UserActionError
-from tests.fakes.device import Device
-
-
-@pytest.fixture
-def device(tmp_path):
-    device = Device(tmp_path)
-    yield device
-    device.close()
 
 
 async def test_interrupted_training_goes_on_after_a_crash_and_not_after_a_withdrawal(device):

@@ -2,15 +2,6 @@
 
 import pytest
 
-from tests.fakes.device import Device
-
-
-@pytest.fixture
-def device(tmp_path):
-    device = Device(tmp_path)
-    yield device
-    device.close()
-
 
 async def test_p4_a_worker_that_seals_for_another_round_is_found_out_before_the_charge(device):
     await device.join()

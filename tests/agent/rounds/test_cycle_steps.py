@@ -6,15 +6,7 @@ from agent.errors import PeerError, UserActionError
 from agent.rounds.outcome import Outcome
 from agent.status import AgentState
 from agent.store.ledger import Sending
-from tests.fakes.device import Device
 from tests.fakes.in_process_fleet import device_id
-
-
-@pytest.fixture
-def device(tmp_path):
-    device = Device(tmp_path)
-    yield device
-    device.close()
 
 
 def offline():

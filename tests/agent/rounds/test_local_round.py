@@ -1,16 +1,6 @@
 """A local round seals, charges and sends at once."""
 
-import pytest
-
 from agent.rounds.outcome import Outcome
-from tests.fakes.device import Device
-
-
-@pytest.fixture
-def device(tmp_path):
-    device = Device(tmp_path)
-    yield device
-    device.close()
 
 
 async def test_p4_nothing_is_charged_for_a_round_that_closed_while_the_update_was_made(device):

@@ -6,16 +6,8 @@ import pytest
 
 from agent.errors import PeerError
 from agent.rounds.outcome import Outcome
-from tests.fakes.device import Device
 from tests.fakes.group_aggregator import LIMITS
 from tests.fakes.in_process_fleet import outcomes
-
-
-@pytest.fixture
-def device(tmp_path):
-    device = Device(tmp_path)
-    yield device
-    device.close()
 
 
 async def test_too_few_rows_is_no_reason_to_train(device):

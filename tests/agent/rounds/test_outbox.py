@@ -5,14 +5,6 @@ import pytest
 from agent.errors import UserActionError
 from agent.rounds.outcome import Outcome
 from agent.store.ledger import Sending
-from tests.fakes.device import Device
-
-
-@pytest.fixture
-def device(tmp_path):
-    device = Device(tmp_path)
-    yield device
-    device.close()
 
 
 def offline():

@@ -4,14 +4,6 @@ import pytest
 
 from agent.errors import UserActionError
 from agent.rounds.outcome import Outcome
-from tests.fakes.device import Device
-
-
-@pytest.fixture
-def device(tmp_path):
-    device = Device(tmp_path)
-    yield device
-    device.close()
 
 
 async def test_run_now_passes_the_persons_own_limits_and_nothing_else(device):

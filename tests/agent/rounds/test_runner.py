@@ -15,13 +15,6 @@ from tests.fakes.device import Device
 from tests.fakes.timeouts import within
 
 
-@pytest.fixture
-def device(tmp_path):
-    device = Device(tmp_path)
-    yield device
-    device.close()
-
-
 def offline():
     return UserActionError("OFFLINE", "The server cannot be reached.", "Check the network.")
 

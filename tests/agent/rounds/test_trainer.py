@@ -1,17 +1,7 @@
 """Training can be suspended, interrupted and continued, and its suspension ends with it."""
 
-import pytest
-
 from agent.errors import UserActionError
 from agent.rounds.outcome import Outcome
-from tests.fakes.device import Device
-
-
-@pytest.fixture
-def device(tmp_path):
-    device = Device(tmp_path)
-    yield device
-    device.close()
 
 
 async def test_a_hold_ends_with_its_training(device):

@@ -1,16 +1,6 @@
 """A finished update is kept, waits, and is deleted once it can no longer be used."""
 
-import pytest
-
 from agent.rounds.outcome import Outcome
-from tests.fakes.device import Device
-
-
-@pytest.fixture
-def device(tmp_path):
-    device = Device(tmp_path)
-    yield device
-    device.close()
 
 
 async def test_a_finished_update_waits_and_can_be_discarded(device):
