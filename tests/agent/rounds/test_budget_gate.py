@@ -19,7 +19,7 @@ async def test_p4_an_abort_after_the_charge_allows_one_re_seal_with_fresh_noise(
 
     bodies = []
     for attempt in range(1, 5):
-        results = await fleet.meet(group_wait_s=60 if attempt < 3 else 0)
+        results = await fleet.run_cycles(group_wait_s=60 if attempt < 3 else 0)
         charges = fleet.devices[0].agent.ledger.charges()
         if attempt < 3:
             assert outcomes(results) == ["round_closed"] * 3
@@ -44,11 +44,11 @@ async def test_p4_aborts_before_the_charge_cost_nothing_however_many(fleet):
 
     fleet.server.lies["shares"] = lie
     for _ in range(4):
-        assert outcomes(await fleet.meet()) == ["round_closed"] * 3
+        assert outcomes(await fleet.run_cycles()) == ["round_closed"] * 3
         fleet.server.same_model_again()
     assert all(device.agent.ledger.charges() == [] for device in fleet.devices)
     fleet.server.lies.clear()
-    assert outcomes(await fleet.meet()) == ["sent"] * 3
+    assert outcomes(await fleet.run_cycles()) == ["sent"] * 3
     assert fleet.devices[0].worker.calls == ["train", "seal"]
 
 
@@ -56,7 +56,7 @@ async def test_p5_a_spent_budget_refuses_the_next_meeting_and_says_when_also_aft
     await fleet.join()
     seen = []
     for _ in range(9):
-        seen.append(set(outcomes(await fleet.meet(group_wait_s=30))))
+        seen.append(set(outcomes(await fleet.run_cycles(group_wait_s=30))))
         fleet.server.next_round()
     assert seen[0] == {"sent"}
     assert seen[-1] == {"budget_spent"}
@@ -86,9 +86,9 @@ async def test_p4_a_server_with_a_new_model_for_every_lie_meets_the_cap_of_a_day
     await fleet.join()
     fleet.server.lies["masked"] = lie
     for _ in range(3):
-        assert outcomes(await fleet.meet()) == ["round_closed"] * 3
+        assert outcomes(await fleet.run_cycles()) == ["round_closed"] * 3
         fleet.server.next_round()
-    results = await fleet.meet(group_wait_s=0)
+    results = await fleet.run_cycles(group_wait_s=0)
     assert outcomes(results) == ["waiting"] * 3
     assert "may in a day" in results[0].text
     assert results[0].reasons[0].until > fleet.clock.now()
@@ -96,7 +96,7 @@ async def test_p4_a_server_with_a_new_model_for_every_lie_meets_the_cap_of_a_day
     fleet.clock.advance(24 * 3600 + 1)
     fleet.server.lies.clear()
     fleet.server.next_round()
-    assert outcomes(await fleet.meet()) == ["sent"] * 3
+    assert outcomes(await fleet.run_cycles()) == ["sent"] * 3
 
 
 async def test_p5_the_wall_holds_and_says_when(device):

@@ -5,7 +5,7 @@ from agent.rounds.outcome import Outcome
 
 async def test_p4_nothing_is_charged_for_a_round_that_closed_while_the_update_was_made(device):
     await device.join()
-    running = await device.pass_held_at("seal")
+    running = await device.cycle_waiting_in("seal")
     device.clock.advance(3600)
     device.worker.gates["seal"].set()
     result = await running

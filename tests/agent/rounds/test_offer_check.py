@@ -64,7 +64,7 @@ async def test_p3_an_offer_that_breaks_the_devices_bounds_is_refused_and_said(fl
         await device.run_cycle()
     assert raised.value.code == code
     assert device.worker.calls == []
-    assert fleet.server.said() == []
+    assert fleet.server.phases_of() == []
     status = await device.call("status")
     assert status["state"] == "error"
     assert any(raised.value.message in note for note in status["notes"])
@@ -72,18 +72,18 @@ async def test_p3_an_offer_that_breaks_the_devices_bounds_is_refused_and_said(fl
 
 async def test_a_round_that_is_older_than_one_already_met_is_refused(fleet):
     await fleet.join()
-    assert outcomes(await fleet.meet()) == ["sent"] * 3
+    assert outcomes(await fleet.run_cycles()) == ["sent"] * 3
     first = fleet.server.config
     fleet.server.next_round()
     fleet.server.next_round()
-    assert outcomes(await fleet.meet()) == ["sent"] * 3
+    assert outcomes(await fleet.run_cycles()) == ["sent"] * 3
     fleet.server.next_round()
     old = replace(fleet.server.config, round_id=first.round_id)
     now = fleet.clock.now()
     fleet.server.lies["offer"] = lambda made, _: replace(
         made, round=old, join_opens=now, join_closes=now + 20
     )
-    assert outcomes(await fleet.meet()) == ["ROUND_OLDER"] * 3
+    assert outcomes(await fleet.run_cycles()) == ["ROUND_OLDER"] * 3
 
 
 async def test_p3_a_device_hides_among_its_own_minimum_whatever_the_round_says(fleet_of_four):
@@ -93,5 +93,5 @@ async def test_p3_a_device_hides_among_its_own_minimum_whatever_the_round_says(f
     await fleet.join()
     fleet.devices[0].overrides["limits"] = lambda: replace(LIMITS, min_group=4)
     fleet.devices[0].restart()
-    assert outcomes(await fleet.meet(group_wait_s=20))[0] == "GROUP_TOO_SMALL"
+    assert outcomes(await fleet.run_cycles(group_wait_s=20))[0] == "GROUP_TOO_SMALL"
     assert fleet.devices[0].agent.ledger.charges() == []

@@ -22,7 +22,7 @@ def offline():
 @pytest.mark.parametrize("stage", ["train", "seal"])
 async def test_p2_withdrawal_in_the_middle_stops_the_worker_and_sends_nothing(device, stage):
     await device.join()
-    running = await device.pass_held_at(stage)
+    running = await device.cycle_waiting_in(stage)
     started = asyncio.get_running_loop().time()
     status = await device.call("consent.withdraw", surface="tray")
     assert asyncio.get_running_loop().time() - started < 1
@@ -43,7 +43,7 @@ async def test_a_pause_stops_training_before_it_writes_anything(device, monkeypa
     """A disk may be slow; whoever pauses wants a still machine."""
 
     await device.join()
-    running = await device.pass_held_at("train")
+    running = await device.cycle_waiting_in("train")
     put, seen = device.agent.values.put, []
 
     def slow(key, value):
@@ -79,7 +79,7 @@ async def test_a_worker_that_was_ended_with_its_pass_is_no_fault(device, monkeyp
 @pytest.mark.parametrize("method", ["samples.clear", "discard"])
 async def test_what_is_trained_when_the_rows_are_cleared_is_never_sent(device, method):
     await device.join()
-    running = await device.pass_held_at("train")
+    running = await device.cycle_waiting_in("train")
     await device.call(method)
     device.worker.gates["train"].set()
     assert (await running).outcome is Outcome.STOPPED

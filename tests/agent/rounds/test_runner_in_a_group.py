@@ -8,22 +8,28 @@ import pytest
 
 from agent.protocol import codec
 from agent.rounds.outcome import Outcome
-from tests.fakes.in_process_fleet import PHASES, device_id, outcomes, until, wait_at
+from tests.fakes.in_process_fleet import (
+    WAITING_POINTS,
+    device_id,
+    outcomes,
+    run_until_waiting,
+    until,
+)
 
 
-@pytest.mark.parametrize("place", PHASES)
+@pytest.mark.parametrize("place", WAITING_POINTS)
 async def test_p2_withdrawing_in_a_round_wipes_it_at_once_and_says_one_data_free_leave(
     fleet_of_four, place
 ):
     fleet = fleet_of_four
 
     await fleet.join()
-    await fleet.all_ready()
+    await fleet.train_all_but_last()
     victim = fleet.devices[0]
     name = device_id(victim)
     if place == "inbox masked":  # somebody is late, so the set of inputs is open
         fleet.devices[1].worker.gates["seal"] = asyncio.Event()
-    running = await wait_at(fleet, victim, place)
+    running = await run_until_waiting(fleet, victim, place)
     charged = len(victim.agent.ledger.charges())
     started = asyncio.get_running_loop().time()
     status = await victim.call("consent.withdraw", surface="tray")
@@ -34,7 +40,7 @@ async def test_p2_withdrawing_in_a_round_wipes_it_at_once_and_says_one_data_free
     await until(lambda: name in fleet.server.left)
     for held in fleet.devices[1].worker.gates.values():
         held.set()
-    said = fleet.server.said(name)
+    said = fleet.server.phases_of(name)
     body = next(body for who, what, body in fleet.server.bodies if (who, what) == (name, "leave"))
     assert codec.decode_leave(body, codec.round_context(fleet.server.config)) == (
         "withdrawn",
@@ -42,7 +48,7 @@ async def test_p2_withdrawing_in_a_round_wipes_it_at_once_and_says_one_data_free
     )
     results = await asyncio.gather(*running, return_exceptions=True)
     assert outcomes(results) == ["stopped", "sent", "sent", "sent"]
-    assert fleet.server.said(name) == said
+    assert fleet.server.phases_of(name) == said
     assert said.count("leave") == 1
     (group,) = fleet.server.groups
     assert (name in group.result.devices) == (
@@ -52,17 +58,17 @@ async def test_p2_withdrawing_in_a_round_wipes_it_at_once_and_says_one_data_free
     assert victim.agent.ledger.unsent() == []
 
 
-@pytest.mark.parametrize("place", PHASES)
+@pytest.mark.parametrize("place", WAITING_POINTS)
 async def test_p2_a_pause_leaves_before_the_masked_input_and_finishes_after_it(
     fleet_of_four, place
 ):
     fleet = fleet_of_four
 
     await fleet.join()
-    await fleet.all_ready()
+    await fleet.train_all_but_last()
     victim = fleet.devices[0]
     name = device_id(victim)
-    running = await wait_at(fleet, victim, place)
+    running = await run_until_waiting(fleet, victim, place)
     await victim.call("pause")
     fleet.server.lies.clear()
     results = await asyncio.gather(*running, return_exceptions=True)
@@ -83,7 +89,7 @@ async def test_a_pause_while_waiting_for_the_meeting_ends_the_waiting_and_keeps_
     await device.call("pause")
     assert (await running).outcome is Outcome.STOPPED
     assert device.agent.runner.updates.current is not None
-    assert fleet.server.said() == []
+    assert fleet.server.phases_of() == []
 
 
 async def test_discarding_in_a_round_leaves_it_and_past_the_masked_input_it_is_too_late(
@@ -92,10 +98,10 @@ async def test_discarding_in_a_round_leaves_it_and_past_the_masked_input_it_is_t
     fleet = fleet_of_four
 
     await fleet.join()
-    await fleet.all_ready()
+    await fleet.train_all_but_last()
     first, second = fleet.devices[:2]
     second.worker.gates["seal"] = asyncio.Event()
-    running = await wait_at(fleet, first, "inbox masked")
+    running = await run_until_waiting(fleet, first, "inbox masked")
     await until(lambda: "seal" in second.worker.calls)
     await second.call("discard")
     await first.call("discard")
@@ -108,9 +114,9 @@ async def test_discarding_in_a_round_leaves_it_and_past_the_masked_input_it_is_t
 
 async def test_p2_erasing_in_a_round_ends_it(fleet):
     await fleet.join()
-    await fleet.all_ready()
+    await fleet.train_all_but_last()
     victim = fleet.devices[0]
-    running = await wait_at(fleet, victim, "inbox masked")
+    running = await run_until_waiting(fleet, victim, "inbox masked")
     await victim.call("erase")
     results = await asyncio.gather(*running, return_exceptions=True)
     assert outcomes(results)[0] == "stopped"
@@ -122,10 +128,10 @@ async def test_the_end_of_the_program_leaves_a_group_that_can_do_without_it(flee
     fleet = fleet_of_four
 
     await fleet.join()
-    await fleet.all_ready()
+    await fleet.train_all_but_last()
     victim = fleet.devices[0]
     name = device_id(victim)
-    running = await wait_at(fleet, victim, place)
+    running = await run_until_waiting(fleet, victim, place)
     started = asyncio.get_running_loop().time()
     await victim.agent.runner.quit()
     assert asyncio.get_running_loop().time() - started < 2

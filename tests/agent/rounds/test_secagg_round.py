@@ -21,9 +21,9 @@ from tests.fakes.in_process_fleet import InProcessFleet, device_id, outcomes, un
 
 async def test_from_readiness_to_a_sum_that_holds_every_update(fleet):
     await fleet.join()
-    assert await fleet.all_ready() == [Outcome.READY, Outcome.READY]
+    assert await fleet.train_all_but_last() == [Outcome.READY, Outcome.READY]
     assert [device.worker.calls for device in fleet.devices[:-1]] == [["train"], ["train"]]
-    results = await fleet.meet()
+    results = await fleet.run_cycles()
     assert outcomes(results) == ["sent"] * 3
     (group,) = fleet.server.groups
     wanted = sum(device.worker.words.astype(np.int64) for device in fleet.devices) & (
@@ -46,7 +46,7 @@ async def test_from_readiness_to_a_sum_that_holds_every_update(fleet):
         assert result.bytes_down > 0
         assert device.agent.runner.updates.current is None
         assert list((device.home / "scratch").iterdir()) == []
-        assert fleet.server.said(device_id(device)) == [
+        assert fleet.server.phases_of(device_id(device)) == [
             "advertise",
             "shares",
             "masked",
@@ -56,7 +56,7 @@ async def test_from_readiness_to_a_sum_that_holds_every_update(fleet):
         page = await device.call("ledger", verify=True)
         assert page["verified"] is True
         assert page["totals"]["epsilon_ledger"] < page["totals"]["epsilon_local"]
-    assert outcomes(await fleet.meet()) == ["already_contributed"] * 3
+    assert outcomes(await fleet.run_cycles()) == ["already_contributed"] * 3
 
 
 def test_the_whole_way_over_tls_with_real_training_and_sealing(tmp_path):
@@ -66,7 +66,7 @@ def test_the_whole_way_over_tls_with_real_training_and_sealing(tmp_path):
 
     async def scene(fleet, site):
         await fleet.join()
-        results = await fleet.meet()
+        results = await fleet.run_cycles()
         assert outcomes(results) == ["sent"] * 3
         (group,) = fleet.server.groups
         mean = decode_sum(group.result.words, fleet.server.config, group.result.count)
@@ -101,7 +101,7 @@ async def test_p10_a_device_killed_at_any_phase_costs_itself_alone_and_is_charge
     fleet = fleet_of_four
 
     await fleet.join()
-    await fleet.all_ready()
+    await fleet.train_all_but_last()
     victim = fleet.devices[0]
     name = device_id(victim)
 
@@ -123,10 +123,10 @@ async def test_p10_a_device_killed_at_any_phase_costs_itself_alone_and_is_charge
     (group,) = fleet.server.groups
     in_sum = set(group.result.devices)
     assert (name in in_sum) == (phase in ("masked", "consistency", "unmask"))
-    before = fleet.server.said(name)
+    before = fleet.server.phases_of(name)
     again = await victim.run_cycle(group_wait_s=0)
     assert again.outcome in (Outcome.ALREADY_CONTRIBUTED, Outcome.ROUND_CLOSED, Outcome.SENT)
-    assert [what for what in fleet.server.said(name)[len(before) :] if what != "masked"] == []
+    assert [what for what in fleet.server.phases_of(name)[len(before) :] if what != "masked"] == []
     assert len(victim.agent.ledger.charges()) == charged
 
 
@@ -136,7 +136,7 @@ async def test_p10_after_a_restart_the_identical_masked_input_may_still_be_sent_
     fleet = fleet_of_four
 
     await fleet.join()
-    await fleet.all_ready()
+    await fleet.train_all_but_last()
     victim = fleet.devices[0]
     fleet.server.fail("masked", UserActionError("OFFLINE", "Gone.", ""))
     running = [asyncio.create_task(device.run_cycle(group_wait_s=60)) for device in fleet.devices]
@@ -150,7 +150,7 @@ async def test_p10_after_a_restart_the_identical_masked_input_may_still_be_sent_
     assert fleet.server.updates[(device_id(victim), 1)] == stored
     results = await asyncio.gather(*running, return_exceptions=True)
     assert outcomes(results[1:]) == ["sent"] * 3
-    assert fleet.server.said(device_id(victim)) == ["advertise", "shares", "masked"]
+    assert fleet.server.phases_of(device_id(victim)) == ["advertise", "shares", "masked"]
     assert (await victim.run_cycle()).outcome is Outcome.ALREADY_CONTRIBUTED
 
 
@@ -163,11 +163,11 @@ def test_p10_a_network_that_dies_in_a_round_ends_it_within_the_phase_and_the_nex
 ):
     async def scene(fleet, victim):
         await fleet.join()
-        await fleet.all_ready()
+        await fleet.train_all_but_last()
         fleet.server.fail(
             step, UserActionError("OFFLINE", "The server cannot be reached.", "Check the network.")
         )
-        results = await fleet.meet(group_wait_s=10_000)
+        results = await fleet.run_cycles(group_wait_s=10_000)
         assert outcomes(results)[0] == "OFFLINE"
         charged = step in ("masked", "inbox masked", "consistency", "unmask")
         assert len(victim.agent.ledger.charges()) == charged
@@ -179,7 +179,7 @@ def test_p10_a_network_that_dies_in_a_round_ends_it_within_the_phase_and_the_nex
         fleet.server.fail(step, None)
         fleet.clock.advance(3600)
         fleet.server.same_model_again()
-        assert outcomes(await fleet.meet()) == ["sent"] * 3
+        assert outcomes(await fleet.run_cycles()) == ["sent"] * 3
         assert len(victim.agent.ledger.charges()) == 1 + charged
         assert victim.worker.calls.count("train") == 1
         assert victim.agent.ledger.unsent() == []

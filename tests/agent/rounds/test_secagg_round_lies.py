@@ -17,9 +17,9 @@ async def test_p6_a_revoked_member_ends_the_meeting_for_who_knows_of_it(fleet_of
     fleet = fleet_of_four
 
     await fleet.join()
-    await fleet.all_ready()
+    await fleet.train_all_but_last()
     fleet.server.revoked.append((serial_of(fleet.devices[0]), fleet.clock.now()))
-    results = await fleet.meet()
+    results = await fleet.run_cycles()
     assert outcomes(results) == ["ROSTER_REVOKED"] * 4
     assert sorted(set(fleet.server.left)) == sorted(map(device_id, fleet.devices))
     assert all(device.agent.ledger.charges() == [] for device in fleet.devices)
@@ -70,7 +70,7 @@ async def test_p6_a_device_that_is_lied_to_refuses_says_why_and_leaves_by_the_co
     place, change, code, charged = LIES[lie]
 
     await fleet.join()
-    await fleet.all_ready()
+    await fleet.train_all_but_last()
     victim = fleet.devices[0]
     name = device_id(victim)
     first = codec.round_context(fleet.server.config)
@@ -82,7 +82,7 @@ async def test_p6_a_device_that_is_lied_to_refuses_says_why_and_leaves_by_the_co
         return change(true, who, context)
 
     fleet.server.lies[place] = lied
-    error, *_ = await fleet.meet(group_wait_s=20)
+    error, *_ = await fleet.run_cycles(group_wait_s=20)
     assert isinstance(error, PeerError)
     assert code in (None, error.code)
     assert len(victim.agent.ledger.charges()) == charged

@@ -14,7 +14,7 @@ async def test_p3_without_a_current_list_of_revoked_certificates_no_group_is_joi
     from tests.fakes.ca import TestAuthority
 
     await fleet.join()
-    await fleet.all_ready()
+    await fleet.train_all_but_last()
     device, now = fleet.devices[0], fleet.clock.now()
     fleet.devices = fleet.devices[:1]
     fleet.server.expected = 1
@@ -33,12 +33,12 @@ async def test_p3_without_a_current_list_of_revoked_certificates_no_group_is_joi
         "older": revocation_list(authority.certificate, authority.key, 5, [], now),
     }
     fleet.server.lies["offer"] = lambda made, _: replace(made, crl_pem=lists[stale])
-    (error,) = await fleet.meet()
+    (error,) = await fleet.run_cycles()
     assert isinstance(error, AegisError)
     assert error.code == {"expired": "REVOCATIONS_EXPIRED", "older": "REVOCATIONS_OLDER"}.get(
         stale, "REVOCATIONS_BAD"
     )
-    assert fleet.server.said() == []
+    assert fleet.server.phases_of() == []
     assert device.agent.ledger.charges() == []
 
 
@@ -54,4 +54,4 @@ async def test_a_ready_device_is_told_when_its_group_meets_and_comes_back_for_it
     result = await device.run_cycle()
     assert result.outcome is Outcome.READY
     assert 900 <= result.reasons[0].until - fleet.clock.now() <= 930
-    assert fleet.server.said() == []
+    assert fleet.server.phases_of() == []

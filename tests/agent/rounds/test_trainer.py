@@ -8,7 +8,7 @@ async def test_a_hold_ends_with_its_training(device):
     """Nobody would lift it from the next one, say the example before the next decision."""
 
     await device.join()
-    running = await device.pass_held_at("train")
+    running = await device.cycle_waiting_in("train")
     device.worker.hold()
     await device.call("pause")
     assert (await running).outcome is Outcome.STOPPED

@@ -91,10 +91,10 @@ def test_p6_this_devices_own_minimum_stands_above_the_rounds():
 def test_survivors_who_never_dealt_are_refused():
     lie = LyingAggregator(n=6)
     for peer in lie.fleet.peers[:5]:
-        lie.fleet.say(lie.group, peer, "shares")
+        lie.fleet.send(lie.group, peer, "shares")
     lie.group.advance(10)
     for peer in lie.fleet.peers[:5]:
-        lie.fleet.say(lie.group, peer, "masked")
+        lie.fleet.send(lie.group, peer, "masked")
     refused("SURVIVORS", lie.client.consistency, codec.encode_survivors(lie.context, range(6)))
 
 
@@ -201,7 +201,7 @@ def test_calls_out_of_turn_do_not_disturb_the_round(state):
     if state is DeviceState.READY:
         lie.group.receive("masked", lie.victim.device_id, lie.client.mask(lie.victim.sealed))
         for peer in lie.fleet.peers[1:]:
-            lie.fleet.say(lie.group, peer, "masked")
+            lie.fleet.send(lie.group, peer, "masked")
         lie.group.advance(0)
     for kind in KINDS[PHASES[state] + (state is DeviceState.READY) :]:
         lie.phase(kind)

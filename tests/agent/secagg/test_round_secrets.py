@@ -62,7 +62,7 @@ def test_p6_one_share_of_each_dealer_is_given_away_and_never_both(dropped):
     lie.group.advance(0) or lie.group.advance(10)
     for number, peer in enumerate(lie.fleet.peers):
         if number not in dropped:
-            lie.fleet.say(lie.group, peer, "consistency")
+            lie.fleet.send(lie.group, peer, "consistency")
     lie.group.advance(0)
     given = codec.decode_unmask(lie.client.unmask(lie.inbox("consistency")), lie.context, 6)
     for dealer, share in enumerate(given):
@@ -80,11 +80,11 @@ def test_p6_a_late_input_stays_covered_after_its_pair_masks_are_known():
     late.client.accept_shares(lie.group.inbox("shares", late.device_id))
     body = late.client.mask(late.sealed)
     for peer in lie.fleet.peers[:4]:
-        lie.fleet.say(lie.group, peer, "masked")
+        lie.fleet.send(lie.group, peer, "masked")
     lie.group.advance(10)
     for kind in KINDS[2:]:
         for peer in lie.fleet.peers[:4]:
-            lie.fleet.say(lie.group, peer, kind)
+            lie.fleet.send(lie.group, peer, kind)
         lie.group.advance(0)
     config = lie.fleet.config
     uncovered = unpack(
@@ -126,11 +126,11 @@ def test_p6_masked_words_are_uniform_and_reveal_nothing_of_the_update():
     roster = codec.decode_roster(group.inbox("advertise", fleet.peers[0].device_id), first)
     context = codec.group_context(first, roster)
     for peer in fleet.peers:
-        fleet.say(group, peer, "shares")
+        fleet.send(group, peer, "shares")
     group.advance(0)
     masked = []
     for peer in fleet.peers:
-        body = fleet.say(group, peer, "masked")
+        body = fleet.send(group, peer, "masked")
         masked.append(unpack(codec.decode_masked(body, context, fleet.config).words, 16, 2**15))
     for words in masked:
         counts = np.bincount(words >> 8, minlength=256)
