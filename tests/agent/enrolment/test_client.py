@@ -7,16 +7,8 @@ import threading
 
 import pytest
 
-from agent.errors import OperatorActionError, PeerError, UserActionError
+from agent.errors import OperatorActionError, UserActionError
 from tests.fakes.aggregator import FakeClient
-from tests.fakes.device import Device
-
-
-@pytest.fixture
-def device(tmp_path):
-    device = Device(tmp_path)
-    yield device
-    device.close()
 
 
 def connect(device):
@@ -181,66 +173,3 @@ async def test_a_failed_renewal_matters_only_after_the_certificates_end(device):
     device.clock.advance(2 * 24 * 3600)
     with pytest.raises(OperatorActionError):
         await connect(device)
-
-
-async def test_p8_a_model_is_fetched_once_and_only_the_rounds_own_is_taken(device):
-    await device.join()
-    permit = device.agent.gate.permit()
-    client = await connect(device)
-    config, task = device.server.config, device.server.task
-    model, down = await device.agent.enrolment_client.model(permit, client, config, task)
-    assert (model.version, down) == (1, len(model.content))
-    assert (await device.agent.enrolment_client.model(permit, client, config, task))[1] == 0
-    device.server.publish(2, [0.5] * 116)
-    from dataclasses import replace
-
-    other = replace(config, model_version=2, model_digest="ff" * 32)
-    with pytest.raises(PeerError) as raised:
-        await device.agent.enrolment_client.model(permit, client, other, task)
-    assert raised.value.code == "MODEL_NOT_THE_ROUNDS"
-    assert device.agent.models.floor().version == 1
-
-
-async def test_models_without_consent_need_a_pinned_repository(device):
-    await device.call("enroll", invitation=device.server.invitation())
-    assert await device.agent.enrolment_client.update_model() is False
-    assert device.server.calls == []
-
-
-async def test_the_authority_is_looked_over_once_a_day_and_a_rewritten_log_ends_it(device):
-    await device.join()
-    await connect(device)
-    noted = device.agent.values.get("issuance_log")
-    assert noted["size"] == 1
-    device.server.log.append(b"another device's")
-    await connect(device)
-    assert device.agent.values.get("issuance_log") == noted
-    device.clock.advance(86_400)
-    await connect(device)
-    assert device.agent.values.get("issuance_log")["size"] == 2
-    checks = {check["name"]: check for check in (await device.call("doctor"))["checks"]}
-    assert checks["issuance log"]["ok"]
-    assert checks["issuance log"]["value"].startswith("2 entries, this certificate among them")
-
-    honest = list(device.server.log)
-    for forged in ([b"forged", *honest], [honest[0], b"forged", b"more"], honest[:1]):
-        device.server.log = forged
-        device.clock.advance(86_400)
-        with pytest.raises(PeerError) as raised:
-            await connect(device)
-        assert raised.value.code == "ISSUANCE_LOG"
-    device.server.log = honest
-    await connect(device)
-
-
-async def test_a_log_that_cannot_be_fetched_is_looked_at_later(device, monkeypatch):
-    await device.join()
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            "agent.enrolment.log_audit.check_log",
-            lambda *_: (_ for _ in ()).throw(PeerError("SERVER_ERROR", "x", "y")),
-        )
-        await connect(device)
-        assert device.agent.values.get("issuance_log") is None
-    await connect(device)
-    assert device.agent.values.get("issuance_log")["size"] == 1

@@ -1,16 +1,6 @@
 """A scan uses the operator's verified model where there is one, else the bundled one (P8)."""
 
-import pytest
-
 from agent.models.bundled import bundled_model
-from tests.fakes.device import Device
-
-
-@pytest.fixture
-def device(tmp_path):
-    device = Device(tmp_path)
-    yield device
-    device.close()
 
 
 async def test_before_joining_it_is_the_bundled_model(device):

@@ -17,9 +17,9 @@ from agent.protocol.messages import Mode, Task
 from agent.protocol.signing import Context, public_hex, sign
 from agent.transport.client import AggregatorClient
 from agent.transport.responses import RetryLater
+from tests.agent.transport.conftest import DEVICE_ID
 from tests.fakes.https_server import Scripted
 
-DEVICE = "urn:uuid:6c1f2b3e-0000-4000-8000-000000000001"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 TASK = Task("t", "pehdr29/fixed-v1", "logistic", 4, Mode.LOCAL, 10, 100, 1000, 1)
 OFFER = {
@@ -37,17 +37,8 @@ OFFER = {
 
 
 @pytest.fixture
-def client(server, authority, tmp_path):
-    file = IdentityFile(tmp_path, MemoryKeyStore())
-    file.create()
-    file.set_certificate(
-        DEVICE,
-        authority.issue_device(file.csr_pem(), DEVICE),
-        authority.pem,
-        "5e" * 16,
-        public_hex(KEY),
-    )
-    opened = AggregatorClient(server.url, authority.pem, public_hex(KEY), file.load())
+def client(server, authority, identity_file):
+    opened = AggregatorClient(server.url, authority.pem, public_hex(KEY), identity_file.load())
     yield opened
     opened.close()
 
@@ -84,8 +75,8 @@ def test_enrolment_end_to_end_with_a_crash_before_the_certificate_is_stored(
         assert said["token"] == "t" * 32
         return scripted(
             {
-                "device_id": DEVICE,
-                "certificate_pem": authority.issue_device(said["csr_pem"], DEVICE),
+                "device_id": DEVICE_ID,
+                "certificate_pem": authority.issue_device(said["csr_pem"], DEVICE_ID),
                 "ca_pem": authority.pem,
                 "erase_secret": "5e" * 16,
                 "task": TASK.to_json(),
@@ -102,7 +93,7 @@ def test_enrolment_end_to_end_with_a_crash_before_the_certificate_is_stored(
         given.device_id, given.certificate_pem, given.ca_pem, given.erase_secret, given.signing_key
     )
     client.close()
-    assert file.load().device_id == DEVICE
+    assert file.load().device_id == DEVICE_ID
     assert given.task == TASK
 
 
@@ -121,7 +112,7 @@ def test_a_registration_that_does_not_fit_the_invitation_is_refused(
     server, client, authority, change
 ):
     good = {
-        "device_id": DEVICE,
+        "device_id": DEVICE_ID,
         "certificate_pem": "",
         "ca_pem": authority.pem,
         "erase_secret": "5e" * 16,
@@ -226,7 +217,7 @@ def receipt_for(body, **changes):
     said = {
         "task_id": "t",
         "round_id": 1,
-        "device_id": DEVICE,
+        "device_id": DEVICE_ID,
         "body_sha256": hashlib.sha256(body).hexdigest(),
         "bytes": len(body),
         "received_at": 1_700_000_000,
@@ -241,7 +232,7 @@ def test_an_update_goes_out_byte_for_byte_and_its_receipt_is_checked(server, cli
     assert client.send_update(body).bytes == 2560
     assert server.asked[1].body == body
     assert server.asked[1].headers["Content-Type"] == "application/vnd.aegisai.envelope"
-    for change in ({"body_sha256": "00" * 32}, {"device_id": DEVICE + "2"}, {"bytes": 1}):
+    for change in ({"body_sha256": "00" * 32}, {"device_id": DEVICE_ID + "2"}, {"bytes": 1}):
         server.answers["/api/v1/updates"] = receipt_for(body, **change)
         assert code_of(client.send_update, body) == "BAD_ANSWER"
 
@@ -296,9 +287,9 @@ def test_erase_by_certificate_and_by_secret(server, client, authority):
     client.erase()
     assert server.asked[-1].peer
     bare = AggregatorClient(server.url, authority.pem, "")
-    bare.erase_by_secret(DEVICE, "5e" * 16)
+    bare.erase_by_secret(DEVICE_ID, "5e" * 16)
     bare.close()
-    assert json.loads(server.asked[-1].body) == {"device_id": DEVICE, "erase_secret": "5e" * 16}
+    assert json.loads(server.asked[-1].body) == {"device_id": DEVICE_ID, "erase_secret": "5e" * 16}
     assert not server.asked[-1].peer
 
 

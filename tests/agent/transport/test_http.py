@@ -11,15 +11,13 @@ import threading
 import pytest
 import requests
 from cryptography.x509 import UniformResourceIdentifier
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from agent.errors import AegisError
 from agent.identity.identity import IdentityFile
 from agent.identity.keystore import MemoryKeyStore
 from agent.transport.http import READ_TIMEOUT_S, PinnedSession, Timeouts
 from agent.transport.tls import client_context
-from tests.fakes.ca import DAY, TestAuthority
-from tests.fakes.https_server import HttpsServer, Scripted
+from tests.fakes.https_server import Scripted
 from tests.fakes.timeouts import TIMEOUT_S, until
 from tests.fakes.tls_proxy import Action, TlsProxy
 
@@ -55,114 +53,6 @@ def code_of(session, path="/", **options):
         ask(session, path, **options)
     assert raised.value.remedy
     return raised.value.code
-
-
-def test_one_root_only_before_and_after_a_request(server, authority):
-    context = client_context(authority.pem)
-    assert ask(PinnedSession(server.url, context)).body == b"hello"
-    assert len(context.get_ca_certs()) == 1
-
-
-@pytest.mark.parametrize(
-    ("host", "options", "word"),
-    [
-        ("elsewhere.example", {}, "Hostname mismatch"),
-        ("localhost", {"start": -3 * DAY, "end": -DAY}, "expired"),
-        ("localhost", {"start": DAY, "end": 3 * DAY}, "not yet valid"),
-    ],
-)
-def test_a_wrong_server_certificate_is_named(tmp_path, authority, host, options, word):
-    with HttpsServer(tmp_path, *authority.issue_server(host, **options)) as running:
-        with pytest.raises(AegisError, match=word) as raised:
-            ask(PinnedSession(running.url, client_context(authority.pem)))
-        assert raised.value.code == "SERVER_CERTIFICATE"
-        assert running.asked == []
-
-
-def test_a_client_certificate_does_not_serve_as_a_server(tmp_path, authority):
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509 import DNSName
-
-    from tests.fakes.ca import pem
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    certificate = authority.issue(
-        key.public_key(), [DNSName("localhost")], usage=ExtendedKeyUsageOID.CLIENT_AUTH
-    )
-    with HttpsServer(tmp_path, certificate, pem(key)) as running:
-        assert (
-            code_of(PinnedSession(running.url, client_context(authority.pem)))
-            == "SERVER_CERTIFICATE"
-        )
-
-
-@pytest.mark.parametrize(
-    "ca_pem", ["", "nonsense", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"]
-)
-def test_an_unusable_root_is_one_clear_error(ca_pem):
-    with pytest.raises(AegisError) as raised:
-        client_context(ca_pem)
-    assert raised.value.code == "SERVER_CERTIFICATE"
-
-
-def test_two_roots_are_refused(authority):
-    with pytest.raises(AegisError):
-        client_context(authority.pem + TestAuthority("Second").pem)
-
-
-def test_tls_1_2_is_refused(authority):
-    assert client_context(authority.pem).minimum_version is ssl.TLSVersion.TLSv1_3
-
-
-@pytest.mark.parametrize("status", [200, 204, 304])
-def test_the_device_shows_its_certificate_and_reuses_the_connection(
-    server, authority, tmp_path, status
-):
-    server.answers["/"] = Scripted(status, b"" if status != 200 else b"hello")
-    session = PinnedSession(
-        server.url, client_context(authority.pem, identity_of(tmp_path, authority))
-    )
-    assert [ask(session).status for _ in range(3)] == [status] * 3
-    assert {asked.connection for asked in server.asked} == {server.asked[0].connection}
-    assert server.asked[0].peer["subjectAltName"] == (("URI", DEVICE),)
-    session.close()
-
-
-def test_p12_the_key_is_never_left_in_a_temporary_file(authority, tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    identity = identity_of(tmp_path, authority)
-    before = sorted(tmp_path.iterdir())
-    client_context(authority.pem, identity)
-    assert sorted(tmp_path.iterdir()) == before
-
-
-@pytest.mark.parametrize(
-    "certify",
-    [
-        lambda authority: lambda csr: TestAuthority("Foreign").issue_device(csr, DEVICE),
-        lambda authority: lambda csr: authority.issue_device(csr, DEVICE, start=-3 * DAY, end=-DAY),
-        lambda authority: lambda csr: authority.issue_device(csr, DEVICE, start=DAY, end=3 * DAY),
-        lambda authority: (
-            lambda csr: authority.issue_device(csr, DEVICE, usage=ExtendedKeyUsageOID.SERVER_AUTH)
-        ),
-    ],
-    ids=["other authority", "expired", "not yet valid", "server usage"],
-)
-def test_a_refused_device_certificate_is_named_as_possible_cause(
-    server, authority, tmp_path, certify
-):
-    identity = identity_of(tmp_path, authority, certify(authority))
-    with pytest.raises(AegisError, match="refuses this device") as raised:
-        ask(PinnedSession(server.url, client_context(authority.pem, identity)))
-    assert raised.value.code in {"REJECTED_IDENTITY", "OFFLINE"}
-    assert server.asked == []
-
-
-def test_no_certificate_where_one_is_demanded_is_named(tmp_path, authority):
-    with HttpsServer(tmp_path, *authority.issue_server(), authority.pem, demand=True) as running:
-        with pytest.raises(AegisError, match="refuses this device") as raised:
-            ask(PinnedSession(running.url, client_context(authority.pem)))
-        assert raised.value.code in {"REJECTED_IDENTITY", "OFFLINE"}
 
 
 def test_nobody_listening_is_offline(authority):
