@@ -3,7 +3,6 @@ of our errors.
 """
 
 import contextlib
-import dataclasses
 import socket
 import ssl
 import threading
@@ -25,22 +24,6 @@ DEVICE = "urn:uuid:6c1f2b3e-0000-4000-8000-000000000001"
 QUICK = Timeouts(connect_s=2, read_s=0.3, whole_s=2)
 """Of requests that must fail: a busy machine may be slower, so one that is to be answered is given
 its usual time."""
-
-
-def identity_of(folder, authority, certify=None):
-    """An identity whose certificate `certify` makes, also one that the device itself would refuse
-    to store.
-    """
-    file = IdentityFile(folder, MemoryKeyStore())
-    file.create()
-    good = authority.issue_device(file.csr_pem(), DEVICE)
-    file.set_certificate(DEVICE, good, authority.pem, "5e" * 16, "")
-    identity = file.load()
-    return (
-        dataclasses.replace(identity, certificate_pem=certify(file.csr_pem()))
-        if certify
-        else identity
-    )
 
 
 def ask(session, path="/", **options):

@@ -1,12 +1,13 @@
 """Every connection trusts one root, speaks TLS 1.3 and shows the device's certificate."""
 
+import contextlib
 import dataclasses
 import ssl
 
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from agent.errors import AegisError
+from agent.errors import AegisError, UserActionError
 from agent.identity.identity import IdentityFile
 from agent.identity.keystore import MemoryKeyStore
 from agent.transport.http import PinnedSession
@@ -18,9 +19,7 @@ DEVICE = "urn:uuid:6c1f2b3e-0000-4000-8000-000000000001"
 
 
 def identity_of(folder, authority, certify=None):
-    """An identity whose certificate `certify` makes, also one that the device itself would refuse
-    to store.
-    """
+    """Make an identity; `certify` may make a certificate that the device would refuse to store."""
     file = IdentityFile(folder, MemoryKeyStore())
     file.create()
     good = authority.issue_device(file.csr_pem(), DEVICE)
@@ -45,7 +44,7 @@ def code_of(session, path="/", **options):
     return raised.value.code
 
 
-def test_one_root_only_before_and_after_a_request(server, authority):
+def test_the_context_trusts_one_root_before_and_after_a_request(server, authority):
     context = client_context(authority.pem)
     assert ask(PinnedSession(server.url, context)).body == b"hello"
     assert len(context.get_ca_certs()) == 1
@@ -59,7 +58,9 @@ def test_one_root_only_before_and_after_a_request(server, authority):
         ("localhost", {"start": DAY, "end": 3 * DAY}, "not yet valid"),
     ],
 )
-def test_a_wrong_server_certificate_is_named(tmp_path, authority, host, options, word):
+def test_a_wrong_server_certificate_is_named_and_nothing_is_sent(
+    tmp_path, authority, host, options, word
+):
     with HttpsServer(tmp_path, *authority.issue_server(host, **options)) as running:
         with pytest.raises(AegisError, match=word) as raised:
             ask(PinnedSession(running.url, client_context(authority.pem)))
@@ -67,7 +68,7 @@ def test_a_wrong_server_certificate_is_named(tmp_path, authority, host, options,
         assert running.asked == []
 
 
-def test_a_client_certificate_does_not_serve_as_a_server(tmp_path, authority):
+def test_a_client_certificate_is_no_servers(tmp_path, authority):
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509 import DNSName
 
@@ -87,19 +88,61 @@ def test_a_client_certificate_does_not_serve_as_a_server(tmp_path, authority):
 @pytest.mark.parametrize(
     "ca_pem", ["", "nonsense", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"]
 )
-def test_an_unusable_root_is_one_clear_error(ca_pem):
+def test_an_unreadable_root_is_one_clear_error(ca_pem):
     with pytest.raises(AegisError) as raised:
         client_context(ca_pem)
     assert raised.value.code == "SERVER_CERTIFICATE"
 
 
 def test_two_roots_are_refused(authority):
-    with pytest.raises(AegisError):
+    with pytest.raises(UserActionError) as raised:
         client_context(authority.pem + TestAuthority("Second").pem)
+    assert raised.value.code == "SERVER_CERTIFICATE"
 
 
-def test_tls_1_2_is_refused(authority):
-    assert client_context(authority.pem).minimum_version is ssl.TLSVersion.TLSv1_3
+def test_the_certificate_of_a_device_is_no_root(tmp_path, authority):
+    identity = identity_of(tmp_path, authority)
+    with pytest.raises(UserActionError):
+        client_context(identity.certificate_pem)
+
+
+def handshake(client_side, server_side, host="localhost"):
+    """Make a TLS handshake in memory; return the version agreed."""
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = client_side.wrap_bio(to_client, to_server, server_hostname=host)
+    server = server_side.wrap_bio(to_server, to_client, server_side=True)
+    for _ in range(10):
+        for side in (client, server):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    return client.version()
+
+
+@pytest.fixture
+def server_context(tmp_path, authority):
+    certificate_pem, key_pem = authority.issue_server()
+    chain = tmp_path / "chain.pem"
+    chain.write_bytes(certificate_pem.encode() + key_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain)
+    return context
+
+
+def test_tls_1_3_is_spoken_and_tls_1_2_refused(authority, server_context):
+    assert handshake(client_context(authority.pem), server_context) == "TLSv1.3"
+    server_context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(ssl.SSLError, match=r"PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL"):
+        handshake(client_context(authority.pem), server_context)
+
+
+def test_a_certificate_for_another_name_is_refused(authority, server_context):
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(client_context(authority.pem), server_context, "elsewhere.example")
+
+
+def test_a_server_of_another_authority_is_refused(authority, server_context):
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(client_context(TestAuthority("Another").pem), server_context)
 
 
 @pytest.mark.parametrize("status", [200, 204, 304])
@@ -136,7 +179,7 @@ def test_p12_the_key_is_never_left_in_a_temporary_file(authority, tmp_path, monk
     ],
     ids=["other authority", "expired", "not yet valid", "server usage"],
 )
-def test_a_refused_device_certificate_is_named_as_possible_cause(
+def test_a_refused_certificate_of_the_device_is_named_as_a_possible_cause(
     server, authority, tmp_path, certify
 ):
     identity = identity_of(tmp_path, authority, certify(authority))
@@ -146,7 +189,7 @@ def test_a_refused_device_certificate_is_named_as_possible_cause(
     assert server.asked == []
 
 
-def test_no_certificate_where_one_is_demanded_is_named(tmp_path, authority):
+def test_a_missing_certificate_is_named_as_a_possible_cause(tmp_path, authority):
     with HttpsServer(tmp_path, *authority.issue_server(), authority.pem, demand=True) as running:
         with pytest.raises(AegisError, match="refuses this device") as raised:
             ask(PinnedSession(running.url, client_context(authority.pem)))
