@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.errors import PeerError
-from agent.privacy.plan import plan_local
+from agent.privacy.plan import RoundIdentity, plan_local
 from agent.protocol.messages import Mode, Task
 from agent.protocol.signing import Context, public_hex, sign
 from agent.transport.responses import HttpResponse
@@ -87,12 +87,8 @@ def test_an_offer_is_read_with_its_task_and_its_list_of_revoked_certificates():
 def test_an_offer_of_a_round_carries_its_configuration_and_join_window():
     config = plan_local(
         TASK,
+        RoundIdentity(5, 3, "ab" * 32, opens_at=0, closes_at=1000, rotation_seed="cd" * 32),
         rho_units_per_round=2**36,
-        round_id=5,
-        model_version=3,
-        model_digest="ab" * 32,
-        opens_at=0,
-        closes_at=1000,
     )
     stated = {**OFFER, "round": config.to_json(), "join_opens": 5, "join_closes": 9}
     offer = read_offer(signed_offer(stated), public_hex(KEY))
