@@ -2,7 +2,11 @@
 
 import pytest
 
-from agent.errors import UserActionError
+from agent.consent.record import Act, Evidence
+from agent.errors import PeerError, UserActionError
+from agent.privacy.zcdp import rho_local_units, rho_units
+from agent.protocol.signing import Context, public_hex, verify
+from agent.rounds.outbox import FINAL, Outbox
 from agent.rounds.outcome import Outcome
 from agent.store.ledger import Sending
 
@@ -11,7 +15,7 @@ def offline():
     return UserActionError("OFFLINE", "The server cannot be reached.", "Check the network.")
 
 
-async def test_p10_an_answer_that_was_lost_is_fetched_with_the_same_bytes_and_charged_once(device):
+async def test_p10_after_a_lost_receipt_the_same_bytes_are_sent_again_and_charged_once(device):
     await device.join()
     device.server.fail("after send_update", offline())
     with pytest.raises(UserActionError):
@@ -27,7 +31,7 @@ async def test_p10_an_answer_that_was_lost_is_fetched_with_the_same_bytes_and_ch
     assert device.worker.calls == ["train", "seal"]
 
 
-async def test_p4_an_update_that_never_left_is_sent_while_its_round_is_open_and_not_after(device):
+async def test_p4_an_update_that_never_left_is_not_sent_after_its_round_closed(device):
     await device.join()
     device.server.fail("send_update", offline())
     with pytest.raises(UserActionError):
@@ -46,14 +50,12 @@ async def test_p4_an_update_that_never_left_is_sent_while_its_round_is_open_and_
     assert len(device.server.updates) == 1
 
 
-async def test_p2_withdrawal_empties_the_outbox_and_a_crash_right_after_changes_nothing(device):
+async def test_p2_a_crash_in_the_middle_of_a_withdrawal_still_empties_the_outbox(device):
     await device.join()
     device.server.fail("send_update", offline())
     with pytest.raises(UserActionError):
         await device.run_cycle()
     notice = await device.call("consent.show")
-    from agent.consent.record import Act, Evidence
-
     evidence = Evidence(notice["notice_id"], notice["text_sha256"], "en", "tray")
     device.agent.record.act(
         device.agent.gate.consent_status(), Act.WITHDRAW, evidence, "contribute", ""
@@ -78,3 +80,75 @@ async def test_p11_a_full_disk_charges_nothing_and_sends_nothing(device):
     database.row("PRAGMA max_page_count = 1000000")
     assert (await device.run_cycle()).outcome is Outcome.SENT
     assert len(device.agent.ledger.charges()) == 1
+
+
+@pytest.mark.parametrize(("code", "state"), FINAL.items())
+async def test_an_update_that_the_server_refuses_for_good_is_settled_and_not_sent_again(
+    device, code, state
+):
+    await device.join()
+    device.server.fail("send_update", PeerError(code, "The server refused it.", ""))
+    result = await device.run_cycle()
+    assert (result.outcome, result.text) == (
+        Outcome.ROUND_CLOSED,
+        "The server refused it. The charge stands.",
+    )
+    (entry,) = device.agent.ledger.entries()
+    assert (entry.state, entry.settled_at) == (state, device.clock.now())
+    assert len(device.agent.ledger.charges()) == 1
+    device.server.fail("send_update", None)
+    assert (await device.run_cycle()).outcome is Outcome.ALREADY_CONTRIBUTED
+    assert device.server.updates == {}
+
+
+@pytest.mark.parametrize("code", ["SERVER_ERROR", "SERVER_BUSY", "BAD_ANSWER", "BAD_SIGNATURE"])
+async def test_an_update_whose_sending_failed_stays_in_the_outbox(device, code):
+    await device.join()
+    device.server.fail("send_update", PeerError(code, "It failed.", ""))
+    with pytest.raises(PeerError):
+        await device.run_cycle()
+    (entry,) = device.agent.ledger.unsent()
+    assert entry.state is Sending.UNSENT
+    device.server.fail("send_update", None)
+    assert (await device.run_cycle()).outcome is Outcome.SENT
+    assert len(device.agent.ledger.charges()) == 1
+
+
+async def test_the_signed_receipt_is_kept_as_it_was_received(device):
+    await device.join()
+    await device.run_cycle()
+    (entry,) = device.agent.ledger.entries()
+    receipt = entry.receipt["receipt"]
+    assert receipt["body_sha256"] == entry.sha256
+    verify(
+        public_hex(device.server.signing_key), Context.RECEIPT, receipt, entry.receipt["signature"]
+    )
+
+
+async def test_a_charge_names_the_round_and_both_of_its_prices(device):
+    await device.join()
+    await device.run_cycle()
+    (charge,), config = device.agent.ledger.charges(), device.server.config
+    assert (charge.round_id, charge.model_digest, charge.config_digest) == (
+        config.round_id,
+        config.model_digest,
+        config.digest,
+    )
+    assert (charge.rho_units, charge.rho_local_units) == (
+        rho_units(config),
+        rho_local_units(config),
+    )
+
+
+async def test_p2_bytes_that_were_withdrawn_cannot_be_sent(device):
+    await device.join()
+    device.server.fail("send_update", offline())
+    with pytest.raises(UserActionError):
+        await device.run_cycle()
+    (entry,) = device.agent.ledger.unsent()
+    outbox = Outbox(device.clock, device.agent.ledger, device.agent.blocking_pool.run)
+    outbox.withdraw()
+    with pytest.raises(UserActionError) as raised:
+        await outbox.send(device.agent.gate.permit(), None, entry.attempt)
+    assert raised.value.code == "WITHDRAWN"
+    assert outbox.waiting() == []
