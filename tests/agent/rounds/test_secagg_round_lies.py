@@ -1,6 +1,4 @@
-"""Whole agents and a lying aggregator: the device refuses, says why, and leaves by the code of the
-lie.
-"""
+"""A device refuses a lying aggregator, shows why, and leaves with the code of the lie (P6)."""
 
 from dataclasses import replace
 
@@ -8,14 +6,12 @@ import pytest
 
 from agent.errors import PeerError
 from agent.protocol import codec, envelope, merkle
+from tests.fakes.group_aggregator import serial_of
 from tests.fakes.in_process_fleet import device_id, outcomes
 
 
-async def test_p6_a_revoked_member_ends_the_meeting_for_who_knows_of_it(fleet_of_four):
-    from tests.fakes.group_aggregator import serial_of
-
+async def test_p6_a_revoked_member_ends_the_round_for_every_device_that_knows_of_it(fleet_of_four):
     fleet = fleet_of_four
-
     await fleet.join()
     await fleet.train_all_but_last()
     fleet.server.revoked.append((serial_of(fleet.devices[0]), fleet.clock.now()))
@@ -27,7 +23,7 @@ async def test_p6_a_revoked_member_ends_the_meeting_for_who_knows_of_it(fleet_of
 
 
 def without_one(true, who, context):
-    """The roster without one of the others, with a beacon that fits."""
+    """The roster without one of the other devices, under a beacon that matches."""
     roster = codec.decode_roster(true, context)
     kept = [member.advertisement for member in roster.members]
     kept.remove(next(one for one in kept if one.device_id != who))
@@ -39,7 +35,7 @@ def without_one(true, who, context):
 
 
 def damaged(true, *_):
-    """Another payload under a checksum that fits."""
+    """Another payload under a checksum that matches."""
     read = envelope.decode(true)
     return envelope.encode(read.header, read.payload[:-1] + bytes([read.payload[-1] ^ 1]))
 
@@ -57,7 +53,7 @@ def one_signature_less(true, who, context):
 
 LIES = {
     "a roster that is too small": ("advertise", without_one, "ROSTER_SIZE", False),
-    "a key exchanged in the roster": ("advertise", damaged, None, False),
+    "a key replaced in the roster": ("advertise", damaged, None, False),
     "a share that was tampered with": ("shares", damaged, "SHARE_UNREADABLE", False),
     "too few survivors": ("masked", fewer_survivors, "SURVIVORS", True),
     "too few signatures": ("consistency", one_signature_less, "SIGNATURES", True),
@@ -66,7 +62,7 @@ LIES = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-async def test_p6_a_device_that_is_lied_to_refuses_says_why_and_leaves_by_the_code(fleet, lie):
+async def test_p6_a_device_refuses_a_lie_shows_why_and_leaves_with_its_code(fleet, lie):
     place, change, code, charged = LIES[lie]
 
     await fleet.join()

@@ -1,7 +1,5 @@
 """A finished update is submitted in the mode of its task, and waits for its group where needed."""
 
-import asyncio
-import time
 from dataclasses import replace
 
 import pytest
@@ -13,29 +11,6 @@ from agent.rounds.outcome import Outcome
 from agent.rounds.submission import MIN_READY_POLL_S
 from server_stub.ca.certificates import revocation_list
 from tests.fakes.ca import TestAuthority
-from tests.fakes.clock import FakeClock
-from tests.fakes.in_process_fleet import InProcessFleet
-
-
-@pytest.fixture
-def slept():
-    """The sleeps of `timed_fleet`, in seconds."""
-    return []
-
-
-@pytest.fixture
-def timed_fleet(tmp_path, slept):
-    """A fleet whose sleeps pass at once on its clock."""
-    clock = FakeClock(int(time.time()))
-
-    async def sleep(seconds):
-        slept.append(seconds)
-        clock.ticks += seconds
-        await asyncio.sleep(0)
-
-    fleet = InProcessFleet(tmp_path, clock=clock, sleep=sleep)
-    yield fleet
-    fleet.close()
 
 
 def announced(fleet, opens_in_s):
