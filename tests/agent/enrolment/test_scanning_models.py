@@ -3,11 +3,11 @@
 from agent.models.bundled import bundled_model
 
 
-async def test_before_joining_it_is_the_bundled_model(device):
+async def test_before_joining_a_scan_uses_the_bundled_model(device):
     assert await device.agent.scanning_models.current() == bundled_model()
 
 
-async def test_after_a_cycle_it_is_the_operators_model(device):
+async def test_after_a_cycle_a_scan_uses_the_operators_model(device):
     await device.join()
     await device.run_cycle()
     model = await device.agent.scanning_models.current()

@@ -41,9 +41,7 @@ def header_changed(**changes):
     ],
     ids=["attempt", "round", "task", "configuration", "cut off", "empty", "garbage"],
 )
-async def test_p4_a_worker_that_sealed_for_something_else_is_found_out_before_the_charge(
-    device, change
-):
+async def test_p4_an_update_sealed_for_something_else_is_refused_before_the_charge(device, change):
     await device.join()
     sealing(device, change)
     with pytest.raises(InternalError) as raised:

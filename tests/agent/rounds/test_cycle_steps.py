@@ -13,7 +13,7 @@ def offline():
     return UserActionError("OFFLINE", "The server cannot be reached.", "Check the network.")
 
 
-async def test_the_whole_way_from_a_yes_to_a_receipt(device):
+async def test_a_cycle_leads_from_consent_to_a_signed_receipt(device):
     await device.join()
     result = await device.run_cycle()
     assert (result.outcome, result.rows_used, result.bytes_down > 0) == (Outcome.SENT, 20, True)
@@ -30,7 +30,7 @@ async def test_the_whole_way_from_a_yes_to_a_receipt(device):
     assert device.worker.calls == ["train", "seal"]
 
 
-async def test_p1_without_consent_nothing_is_made_requested_or_sent(device, monkeypatch):
+async def test_p1_without_consent_nothing_is_created_requested_or_sent(device, monkeypatch):
     stored = []
     monkeypatch.setattr(device.keystore, "put", lambda *entry: stored.append(entry))
     await device.call("enroll", invitation=device.server.invitation())
@@ -45,7 +45,9 @@ async def test_p1_without_consent_nothing_is_made_requested_or_sent(device, monk
     assert stored == []
 
 
-async def test_granted_without_an_invitation_contacts_nobody_and_joining_asks_again(device):
+async def test_consent_without_an_invitation_contacts_no_server_and_joining_needs_new_consent(
+    device,
+):
     await device.grant()
     with pytest.raises(UserActionError) as raised:
         await device.run_cycle()
@@ -58,7 +60,7 @@ async def test_granted_without_an_invitation_contacts_nobody_and_joining_asks_ag
     assert device.server.calls == []
 
 
-async def test_p10_a_crash_in_registration_strands_nobody(device):
+async def test_p10_a_registration_is_completed_after_a_crash(device):
     await device.join()
     for step in ("register", "offer", "model"):
         device.server.fail(step, offline())
@@ -71,7 +73,7 @@ async def test_p10_a_crash_in_registration_strands_nobody(device):
     assert device.agent.effective.enrolment().token == ""
 
 
-async def test_a_new_model_makes_the_waiting_update_worthless(device):
+async def test_a_new_model_replaces_the_update_that_waits(device):
     await device.join()
     await device.run_cycle(hold_s=600)
     device.server.next_round()
@@ -79,7 +81,7 @@ async def test_a_new_model_makes_the_waiting_update_worthless(device):
     assert device.worker.calls == ["train", "train", "seal"]
 
 
-async def test_p8_a_wrong_model_is_not_trained_on(device):
+async def test_p8_an_altered_model_is_not_trained_on(device):
     await device.join()
     device.server.content = device.server.content[:-1] + b"\x01"
     with pytest.raises(PeerError):
@@ -88,7 +90,7 @@ async def test_p8_a_wrong_model_is_not_trained_on(device):
     assert device.agent.status().state is AgentState.ERROR
 
 
-async def test_the_certificate_is_renewed_at_two_thirds_of_its_life(device):
+async def test_a_cycle_renews_the_certificate_after_two_thirds_of_its_life(device):
     await device.join()
     await device.run_cycle()
     device.clock.advance(6 * 24 * 3600)
@@ -97,12 +99,12 @@ async def test_the_certificate_is_renewed_at_two_thirds_of_its_life(device):
     assert device.server.calls.count("renew") == 1
 
 
-async def test_a_new_model_is_trained_on_before_the_device_says_again_that_it_is_ready(fleet):
+async def test_a_device_trains_on_a_new_model_before_it_is_ready_again(fleet):
     await fleet.join()
     device = fleet.devices[0]
     assert (await device.run_cycle()).outcome is Outcome.READY
     fleet.server.next_round()
     assert (await device.run_cycle()).outcome is Outcome.READY
     assert device.worker.calls == ["train", "train"]
-    assert list(fleet.server.ready) == [device_id(device)]  # for the new model, in the same pass
+    assert list(fleet.server.ready) == [device_id(device)]  # for the new model, in the same cycle
     assert device.agent.runner.updates.current.model_version == fleet.server.version

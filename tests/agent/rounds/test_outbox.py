@@ -83,9 +83,7 @@ async def test_p11_a_full_disk_charges_nothing_and_sends_nothing(device):
 
 
 @pytest.mark.parametrize(("code", "state"), FINAL.items())
-async def test_an_update_that_the_server_refuses_for_good_is_settled_and_not_sent_again(
-    device, code, state
-):
+async def test_an_update_that_the_server_refuses_is_settled_and_not_sent_again(device, code, state):
     await device.join()
     device.server.fail("send_update", PeerError(code, "The server refused it.", ""))
     result = await device.run_cycle()

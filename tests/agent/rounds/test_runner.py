@@ -1,6 +1,4 @@
-"""A pass: in the right order, never twice, never without a yes, and whole again after any
-interruption.
-"""
+"""A cycle ends at once on a withdrawal, a pause or a discard, and leaves nothing behind."""
 
 import asyncio
 import contextlib
@@ -20,7 +18,7 @@ def offline():
 
 
 @pytest.mark.parametrize("stage", ["train", "seal"])
-async def test_p2_withdrawal_in_the_middle_stops_the_worker_and_sends_nothing(device, stage):
+async def test_p2_a_withdrawal_in_the_middle_stops_the_worker_and_sends_nothing(device, stage):
     await device.join()
     running = await device.cycle_waiting_in(stage)
     started = asyncio.get_running_loop().time()
@@ -39,9 +37,8 @@ async def test_p2_withdrawal_in_the_middle_stops_the_worker_and_sends_nothing(de
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["it holds", "its writing fails"])
-async def test_a_pause_stops_training_before_it_writes_anything(device, monkeypatch, fails):
-    """A disk may be slow; whoever pauses wants a still machine."""
-
+async def test_a_pause_suspends_training_before_it_writes_anything(device, monkeypatch, fails):
+    """The disk may be slow, and a person who pauses wants a quiet machine."""
     await device.join()
     running = await device.cycle_waiting_in("train")
     put, seen = device.agent.values.put, []
@@ -66,7 +63,7 @@ async def test_a_pause_stops_training_before_it_writes_anything(device, monkeypa
     await running
 
 
-async def test_a_worker_that_was_ended_with_its_pass_is_no_fault(device, monkeypatch):
+async def test_a_worker_that_ended_with_its_cycle_is_no_error(device, monkeypatch):
     await device.join()
 
     async def stopped(*_, **__):
@@ -77,7 +74,7 @@ async def test_a_worker_that_was_ended_with_its_pass_is_no_fault(device, monkeyp
 
 
 @pytest.mark.parametrize("method", ["samples.clear", "discard"])
-async def test_what_is_trained_when_the_rows_are_cleared_is_never_sent(device, method):
+async def test_a_training_discarded_or_without_its_rows_is_never_sent(device, method):
     await device.join()
     running = await device.cycle_waiting_in("train")
     await device.call(method)
@@ -88,7 +85,7 @@ async def test_what_is_trained_when_the_rows_are_cleared_is_never_sent(device, m
     assert (device.server.updates, device.agent.ledger.charges()) == ({}, [])
 
 
-async def test_pause_holds_back_passes_and_survives_a_restart(device):
+async def test_a_pause_stops_cycles_and_survives_a_restart(device):
     await device.join()
     status = await device.call("pause", seconds=900)
     assert (status["state"], status["paused_until"]) == ("paused", device.clock.now() + 900)
@@ -119,7 +116,7 @@ def real_device(tmp_path):
 
 
 @pytest.mark.slow
-async def test_the_whole_way_with_a_real_worker_and_withdrawal_in_its_training(real_device):
+async def test_p2_a_withdrawal_ends_a_real_worker_in_its_training(real_device):
     device, before = real_device, children_of_this_process()
     await device.join()
     running = asyncio.create_task(device.run_cycle())

@@ -87,13 +87,17 @@ def test_enrolment_end_to_end_with_a_crash_before_the_certificate_is_stored(
     client = AggregatorClient(server.url, authority.pem, public_hex(KEY))
     client.register("t" * 32, file.csr_pem())
     file.create()
-    given = client.register("t" * 32, file.csr_pem())
+    registration = client.register("t" * 32, file.csr_pem())
     file.set_certificate(
-        given.device_id, given.certificate_pem, given.ca_pem, given.erase_secret, given.signing_key
+        registration.device_id,
+        registration.certificate_pem,
+        registration.ca_pem,
+        registration.erase_secret,
+        registration.signing_key,
     )
     client.close()
     assert file.load().device_id == DEVICE_ID
-    assert given.task == TASK
+    assert registration.task == TASK
 
 
 def test_an_offer_has_room_for_a_long_list_of_revoked_certificates_and_no_more(server, client):
@@ -142,7 +146,7 @@ def test_a_model_is_fetched_once(server, client):
     assert code_of(client.model) == "BAD_ANSWER"
 
 
-def test_files_of_the_repository_come_whole_or_not_at_all(server, client):
+def test_a_file_of_the_repository_arrives_whole_or_not_at_all(server, client):
     server.answers["/api/v1/metadata/1.root.json"] = Scripted(200, b"root")
     server.answers["/api/v1/metadata/2.root.json"] = Scripted(500, b"")
     assert client.public_file("metadata/1.root.json", 100) == b"root"
@@ -152,7 +156,7 @@ def test_files_of_the_repository_come_whole_or_not_at_all(server, client):
 
 
 def receipt_for(body, **changes):
-    said = {
+    receipt = {
         "task_id": "t",
         "round_id": 1,
         "device_id": DEVICE_ID,
@@ -161,10 +165,10 @@ def receipt_for(body, **changes):
         "received_at": 1_700_000_000,
         **changes,
     }
-    return signed("receipt", Context.RECEIPT, said)
+    return signed("receipt", Context.RECEIPT, receipt)
 
 
-def test_an_update_goes_out_byte_for_byte_and_its_receipt_is_checked(server, client):
+def test_an_update_is_sent_byte_for_byte_and_its_receipt_checked(server, client):
     body = bytes(range(256)) * 10
     server.answers["/api/v1/updates"] = receipt_for(body)
     assert client.send_update(body).bytes == 2560
@@ -175,7 +179,7 @@ def test_an_update_goes_out_byte_for_byte_and_its_receipt_is_checked(server, cli
         assert code_of(client.send_update, body) == "BAD_ANSWER"
 
 
-def test_erase_by_certificate_and_by_secret(server, client, authority):
+def test_a_device_is_erased_by_certificate_or_by_secret(server, client, authority):
     server.answers["/api/v1/device"] = Scripted(204, b"")
     client.erase()
     assert server.asked[-1].peer
@@ -186,7 +190,7 @@ def test_erase_by_certificate_and_by_secret(server, client, authority):
     assert not server.asked[-1].peer
 
 
-def test_the_module_costs_little_until_it_is_used():
+def test_no_heavy_library_is_imported_before_the_first_request():
     script = (
         "import sys, agent.identity.identity, agent.identity.keystore, agent.transport.client,"
         " agent.models.store, agent.protocol.invitation;sys.exit(' '.join({'requests',"
@@ -198,7 +202,7 @@ def test_the_module_costs_little_until_it_is_used():
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
 
 
-def test_an_unreachable_server_is_one_error_of_the_persons_kind(authority):
+def test_an_unreachable_server_is_an_error_that_the_person_can_act_on(authority):
     client = AggregatorClient("https://localhost:1", authority.pem, "")
     with pytest.raises(UserActionError) as raised:
         client.stats()

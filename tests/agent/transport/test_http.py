@@ -1,6 +1,4 @@
-"""The pinned connection: one trust root, bounded requests, and every fault of the other end as one
-of our errors.
-"""
+"""Requests are bounded in time and size, and every fault of the other end is one of our errors."""
 
 import contextlib
 import socket
@@ -22,8 +20,8 @@ from tests.fakes.tls_proxy import Action, TlsProxy
 
 DEVICE = "urn:uuid:6c1f2b3e-0000-4000-8000-000000000001"
 QUICK = Timeouts(connect_s=2, read_s=0.3, whole_s=2)
-"""Of requests that must fail: a busy machine may be slower, so one that is to be answered is given
-its usual time."""
+"""For requests that must fail. A request that must succeed gets the usual time, since the machine
+may be busy."""
 
 
 def ask(session, path="/", **options):
@@ -38,7 +36,7 @@ def code_of(session, path="/", **options):
     return raised.value.code
 
 
-def test_nobody_listening_is_offline(authority):
+def test_a_port_without_a_listener_is_offline(authority):
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         port = reserved.getsockname()[1]
     assert (
@@ -52,7 +50,7 @@ def test_nobody_listening_is_offline(authority):
 
 
 @pytest.mark.parametrize("action", [Action.CUT, Action.RESET, Action.HOLD])
-def test_an_answer_that_is_cut_or_held_is_offline_and_the_next_request_works(
+def test_a_response_cut_off_or_stalled_is_offline_and_the_next_request_works(
     server, authority, action
 ):
     with TlsProxy(server.port) as proxy:
@@ -81,7 +79,7 @@ def test_after_a_request_that_took_too_long_the_next_one_works(server, authority
         assert ask(session).body == b"hello"
 
 
-def test_an_oversized_answer_is_cut_off(server, authority):
+def test_an_oversized_response_is_cut_off(server, authority):
     server.answers["/big"] = Scripted(body=bytes(200_000))
     assert (
         code_of(PinnedSession(server.url, client_context(authority.pem)), "/big")
@@ -90,7 +88,7 @@ def test_an_oversized_answer_is_cut_off(server, authority):
 
 
 def test_the_size_of_a_redirect_is_bounded_too(dripping, authority):
-    """requests reads the body of a redirect by itself, unless it is told that there is none."""
+    """requests reads the body of a redirect by itself, unless the session finds no redirect."""
     head = b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 999999\r\n\r\n"
     session = PinnedSession(
         dripping(head + bytes(100_000)), client_context(authority.pem), timeouts=Timeouts(whole_s=5)
@@ -98,7 +96,7 @@ def test_the_size_of_a_redirect_is_bounded_too(dripping, authority):
     assert code_of(session) == "ANSWER_TOO_LARGE"
 
 
-def test_a_compressed_answer_is_refused(server, authority):
+def test_a_compressed_response_is_refused(server, authority):
     server.answers["/"] = Scripted(body=b"\x1f\x8b", headers={"Content-Encoding": "gzip"})
     assert code_of(PinnedSession(server.url, client_context(authority.pem))) == "BAD_ANSWER"
     assert server.asked[0].headers["Accept-Encoding"] == "identity"
@@ -114,7 +112,7 @@ def test_broken_chunks_are_offline(server, authority, body):
     assert code_of(session) == "OFFLINE"
 
 
-def test_whole_chunks_are_an_answer(server, authority):
+def test_complete_chunks_are_a_response(server, authority):
     server.answers["/"] = Scripted(
         body=b"5\r\nhello\r\n0\r\n\r\n",
         headers={"Content-Length": None, "Transfer-Encoding": "chunked"},
@@ -124,7 +122,7 @@ def test_whole_chunks_are_an_answer(server, authority):
     assert server.asked[0].connection == server.asked[1].connection
 
 
-def test_an_answer_that_lies_about_its_length_is_offline(server, authority):
+def test_a_response_shorter_than_stated_is_offline(server, authority):
     server.answers["/"] = Scripted(
         body=b"short", headers={"Content-Length": "500", "Connection": "close"}
     )
@@ -142,7 +140,7 @@ def test_a_redirect_is_not_followed(server, authority):
 
 @pytest.fixture
 def dripping(authority, tmp_path):
-    """`dripping(head)` is the URL of a server that gives this head of an answer, and then a byte
+    """`dripping(head)` is the URL of a server that sends this head of a response, and then a byte
     every 50 ms without end.
     """
     chain = tmp_path / "s.pem"
@@ -181,8 +179,8 @@ HEADS = (
 
 
 @pytest.mark.parametrize("head", HEADS, ids=["kept", "to be closed", "HTTP/1.0"])
-def test_a_dripping_answer_ends_at_the_whole_deadline(dripping, authority, head):
-    """Also where the connection counts as closed once the head is read."""
+def test_a_dripping_response_ends_at_the_deadline_of_the_whole_request(dripping, authority, head):
+    """Even where the connection counts as closed once the head is read."""
     session = PinnedSession(
         dripping(head), client_context(authority.pem), timeouts=Timeouts(whole_s=0.4)
     )
@@ -197,7 +195,7 @@ def test_a_dripping_answer_ends_at_the_whole_deadline(dripping, authority, head)
 
 
 @pytest.mark.parametrize("head", HEADS, ids=["kept", "to be closed", "HTTP/1.0"])
-def test_p2_closing_from_another_thread_ends_a_dripping_answer(dripping, authority, head):
+def test_p2_closing_from_another_thread_ends_a_dripping_response(dripping, authority, head):
     url, codes, has_head = dripping(head), [], threading.Event()
     session = PinnedSession(url, client_context(authority.pem))
     original = requests.Response.iter_content
@@ -234,9 +232,10 @@ def test_p2_closing_from_another_thread_ends_a_request_under_way(server, authori
 
 @pytest.fixture
 def mute():
-    """`mute(way)`: where a session is to connect to find a peer that takes bytes and is silent, as
-    the server (the session waits in the TLS handshake) or as its proxy (it waits for the tunnel);
-    and the listening socket.
+    """A peer that takes bytes and stays silent.
+
+    `mute(way)` is its listening socket and the server and proxy to connect with: as the server the
+    session waits in the TLS handshake, as the proxy for the tunnel.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -247,11 +246,11 @@ def mute():
 
 
 PATIENT = {"connect_s": 2 * TIMEOUT_S, "read_s": 2 * TIMEOUT_S}
-"""Waits longer than the test: what ends a request is not the silence."""
+"""Longer than the test: the silence is not what ends a request."""
 
 
 @pytest.mark.parametrize("way", ["handshake", "tunnel"])
-def test_a_mute_peer_is_left_at_the_whole_deadline(authority, mute, way):
+def test_a_silent_peer_is_left_at_the_deadline_of_the_whole_request(authority, mute, way):
     _, server, proxy = mute(way)
     timeouts = Timeouts(**PATIENT, whole_s=0.3)
     session = PinnedSession(server, client_context(authority.pem), proxy=proxy, timeouts=timeouts)
@@ -289,14 +288,14 @@ def test_p2_a_closed_session_does_not_even_connect(authority, mute):
         listener.accept()
 
 
-def test_an_answer_without_a_length_could_have_been_cut_off_and_is_refused(server, authority):
+def test_a_response_without_a_length_is_refused_because_it_may_be_cut_off(server, authority):
     server.answers["/"] = Scripted(
         body=b"half an answ", headers={"Content-Length": None, "Connection": "close"}
     )
     assert code_of(PinnedSession(server.url, client_context(authority.pem))) == "BAD_ANSWER"
 
 
-def test_the_device_refuses_to_store_a_wrong_usage_before_any_server_sees_it(tmp_path, authority):
+def test_the_device_does_not_store_a_certificate_for_another_usage(tmp_path, authority):
     file = IdentityFile(tmp_path, MemoryKeyStore())
     file.create()
     names = [UniformResourceIdentifier(DEVICE), UniformResourceIdentifier(DEVICE + "2")]

@@ -164,7 +164,11 @@ def test_a_receipt_for_another_update_is_refused(change):
     assert code_of(read_receipt, stated, public_hex(KEY), BODY, DEVICE_ID) == "BAD_ANSWER"
 
 
-@pytest.mark.parametrize("options", [{"key": OTHER_KEY}, {"context": Context.OFFER}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{"key": OTHER_KEY}, {"context": Context.OFFER}],
+    ids=["by another key", "as an offer"],
+)
 def test_a_receipt_under_the_wrong_signature_is_refused(options):
     stated = signed_receipt(RECEIPT, **options)
     assert code_of(read_receipt, stated, public_hex(KEY), BODY, DEVICE_ID) == "BAD_SIGNATURE"
