@@ -76,8 +76,8 @@ class ModelFetcher:
         store = self._models
         repository = self._repository(root_sha256, client)
         task = await self._blocking(repository.task)
-        floor = store.floor()
-        model = await self._blocking(lambda: repository.model(task, floor, floor.sha256))
+        minimum = store.floor()
+        model = await self._blocking(lambda: repository.model(task, minimum, minimum.sha256))
         self._effective.keep_task(task.to_json())
         if model is None:
             return False

@@ -89,7 +89,7 @@ class BudgetGate:
         decision = decide(self._effective.budget(), history, self._clock.now(), price)
         if not isinstance(decision, Refused):
             return None
-        text = "The privacy budget is spent."
+        text = "The privacy budget is used up."
         reason = Reason(ReasonCode.BUDGET_SPENT, text, until=decision.may_take_part_at)
         return CycleResult(
             Outcome.BUDGET_SPENT, text, (reason,), may_take_part_at=decision.may_take_part_at

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.consent.gate import Permit
-from agent.errors import AegisError, PeerError
+from agent.errors import AegisError, UserActionError
 from agent.rounds.contribution import Contribution, RoundResources
 from agent.rounds.join_window import JoinWindow
 from agent.rounds.leave_sender import LeaveNotice
@@ -134,8 +134,8 @@ class SecaggRound:
     ) -> CycleResult:
         """Take part, from the join window until the sum can be opened.
 
-        Raises PeerError BUDGET_SPENT or with the code of the check that failed
-        (agent.secagg.client), and what worker, disk and network raise.
+        Raises PeerError with the code of the check that failed (agent.secagg.client),
+        UserActionError BUDGET_SPENT, and what worker, disk and network raise.
         """
         resources = self._resources
         self._is_busy = True
@@ -279,7 +279,7 @@ class _GroupContribution:
         from agent.transport.round_session import PHASE_LENGTHS
 
         if (refused := self._contribution.refusal()) is not None:
-            raise PeerError("BUDGET_SPENT", refused.text, "Nothing was charged or sent.")
+            raise UserActionError("BUDGET_SPENT", refused.text, "Nothing was charged or sent.")
         # Past this time the group can no longer use the masked input.
         useless_at = self._resources.clock.now() + PHASE_LENGTHS * self._active.config.phase_s
         self._contribution.charge(body, useless_at)

@@ -1,4 +1,4 @@
-"""Turns a response of the server into a JSON object or one of our errors.
+"""Reads a response of the server as a JSON object or one of our errors.
 
 A person never sees the server's own wording.
 """

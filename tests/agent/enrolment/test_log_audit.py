@@ -136,6 +136,28 @@ async def test_a_log_that_contradicts_the_last_audit_is_refused_until_it_is_hone
     assert last(device)["at"] == device.clock.now()
 
 
+async def test_a_log_that_became_shorter_is_refused_before_it_is_asked_for_more(
+    device, audit, client
+):
+    device.server.log.append(b"another device's")
+    await audit()
+    device.clock.advance(AUDIT_PERIOD_S)
+    del device.server.log[-1]
+    with pytest.raises(PeerError, match="shorter"):
+        await audit()
+    assert client.requests == ["head"]
+
+
+async def test_a_log_without_this_devices_certificate_is_refused(
+    device, audit, identity, client, monkeypatch
+):
+    proof = client.log_proof
+    monkeypatch.setattr(client, "log_proof", lambda _, size: proof(identity.fingerprint, size))
+    with pytest.raises(PeerError, match="does not hold"):
+        await audit(certificate_sha256="00" * 32)
+    assert last(device) is None
+
+
 async def test_a_head_signed_by_another_key_is_refused(device, audit):
     genuine = device.server.authority.pem
     device.server.authority = TestAuthority("Forger")

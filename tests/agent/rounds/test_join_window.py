@@ -37,6 +37,25 @@ def test_a_device_advertises_while_the_window_is_open(opens, length, ago, draw):
     assert window.wait_s < window.closes_s
 
 
+@given(
+    opens=st.integers(0, 10_000),
+    length=st.integers(1, MAX_WINDOW_S),
+    draw=DRAWS,
+    shift=st.integers(1, 10**9),
+)
+def test_a_wrong_clock_on_this_device_does_not_matter(opens, length, draw, shift):
+    """Only differences count, and all three times are the server's."""
+    window = join_window(1 + opens, 1 + opens + length, 1, draw)
+    shifted = join_window(shift + opens, shift + opens + length, shift, draw)
+    assert window.wait_s == pytest.approx(shifted.wait_s, abs=1e-3)
+    assert window.closes_s == shifted.closes_s
+
+
+def test_devices_are_spread_evenly_over_the_first_half():
+    waits = [join_window(1000, 1120, 1000, number / 200).wait_s for number in range(200)]
+    assert waits == pytest.approx([number * 0.3 for number in range(200)])
+
+
 @given(opens=TIMES, length=st.integers(1, MAX_WINDOW_S), late=st.integers(0, 10**6), draw=DRAWS)
 def test_a_window_that_is_over_is_none(opens, length, late, draw):
     assert join_window(opens, opens + length, opens + length + late, draw) is None

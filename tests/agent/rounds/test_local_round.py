@@ -22,7 +22,7 @@ async def test_a_round_that_is_open_takes_the_update(device):
 
 async def test_p4_a_round_that_closed_during_the_sealing_costs_nothing(device):
     await device.join()
-    running = await device.cycle_waiting_in("seal")
+    running = await device.cycle_suspended_at("seal")
     device.clock.advance(3600)
     device.worker.gates["seal"].set()
     result = await running
@@ -34,7 +34,7 @@ async def test_p4_a_round_that_closed_during_the_sealing_costs_nothing(device):
 
 async def test_p5_the_budget_gate_is_asked_again_before_the_charge(device):
     await device.join()
-    running = await device.cycle_waiting_in("seal")
+    running = await device.cycle_suspended_at("seal")
     for _ in range(MAX_CHARGES_PER_MODEL):
         record_charge(device)
     device.worker.gates["seal"].set()

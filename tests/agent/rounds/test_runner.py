@@ -20,7 +20,7 @@ def offline():
 @pytest.mark.parametrize("stage", ["train", "seal"])
 async def test_p2_a_withdrawal_in_the_middle_stops_the_worker_and_sends_nothing(device, stage):
     await device.join()
-    running = await device.cycle_waiting_in(stage)
+    running = await device.cycle_suspended_at(stage)
     started = asyncio.get_running_loop().time()
     status = await device.call("consent.withdraw", surface="tray")
     assert asyncio.get_running_loop().time() - started < 1
@@ -40,7 +40,7 @@ async def test_p2_a_withdrawal_in_the_middle_stops_the_worker_and_sends_nothing(
 async def test_a_pause_suspends_training_before_it_writes_anything(device, monkeypatch, fails):
     """The disk may be slow, and a person who pauses wants a quiet machine."""
     await device.join()
-    running = await device.cycle_waiting_in("train")
+    running = await device.cycle_suspended_at("train")
     put, seen = device.agent.values.put, []
 
     def slow(key, value):
@@ -76,7 +76,7 @@ async def test_a_worker_that_ended_with_its_cycle_is_no_error(device, monkeypatc
 @pytest.mark.parametrize("method", ["samples.clear", "discard"])
 async def test_a_training_discarded_or_without_its_rows_is_never_sent(device, method):
     await device.join()
-    running = await device.cycle_waiting_in("train")
+    running = await device.cycle_suspended_at("train")
     await device.call(method)
     device.worker.gates["train"].set()
     assert (await running).outcome is Outcome.STOPPED

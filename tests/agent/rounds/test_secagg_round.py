@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from agent.errors import PeerError, UserActionError
+from agent.errors import UserActionError
 from agent.privacy.codec import decode_sum
 from agent.rounds.budget_gate import MAX_CHARGES_PER_MODEL
 from agent.rounds.outcome import Outcome
@@ -193,7 +193,7 @@ async def test_p5_a_budget_spent_during_the_round_leaves_the_group_before_the_ch
         record_charge(victim)
     victim.worker.gates["seal"].set()
     error, *others = await asyncio.gather(*running, return_exceptions=True)
-    assert isinstance(error, PeerError)
+    assert isinstance(error, UserActionError)
     assert (error.code, error.remedy) == ("BUDGET_SPENT", "Nothing was charged or sent.")
     assert len(victim.agent.ledger.charges()) == MAX_CHARGES_PER_MODEL
     assert fleet.server.phases_of(device_id(victim)) == ["advertise", "shares", "leave"]

@@ -50,7 +50,7 @@ async def test_the_finished_update_names_its_model_and_its_rows(device):
 
 async def test_training_is_suspended_while_a_reason_counts_and_resumed_after_it(device, laptop):
     await device.join()
-    running = await device.cycle_waiting_in("train")
+    running = await device.cycle_suspended_at("train")
     assert not device.worker.is_held
     for reasons, is_suspended in (((ON_BATTERY,), True), ((), False), ((HOT,), True), ((), False)):
         laptop.reasons = reasons
@@ -90,7 +90,7 @@ async def test_train_once_now_resumes_only_what_the_persons_own_limits_suspend(
 async def test_a_suspension_ends_with_its_training(device):
     """Nothing would lift it from the next job, such as an example that a person asked for."""
     await device.join()
-    running = await device.cycle_waiting_in("train")
+    running = await device.cycle_suspended_at("train")
     device.worker.hold()
     await device.call("pause")
     assert (await running).outcome is Outcome.STOPPED

@@ -17,6 +17,11 @@ from agent.transport.responses import (
     problem,
 )
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+)
+
 
 def response(status, body=b"{}", **headers):
     return HttpResponse(status, headers, body)
@@ -110,6 +115,11 @@ def test_p11_a_body_that_is_not_a_json_object_is_a_bad_answer(body):
     with pytest.raises(PeerError) as raised:
         json_object(response(200, body))
     assert raised.value.code == "BAD_ANSWER"
+
+
+@given(value=st.dictionaries(st.text(max_size=5), JSON))
+def test_any_json_object_is_read(value):
+    assert json_object(response(200, json.dumps(value).encode())) == value
 
 
 def test_an_object_with_exactly_the_named_fields_is_returned():

@@ -157,9 +157,17 @@ def test_a_receipt_is_read_after_the_client_forgot_its_identity():
 
 
 @pytest.mark.parametrize(
-    "change", [{"body_sha256": "00" * 32}, {"device_id": DEVICE_ID + "2"}, {"bytes": 1}], ids=str
+    "change",
+    [
+        {"body_sha256": "00" * 32},
+        {"device_id": DEVICE_ID + "2"},
+        {"bytes": 1},
+        {"round_id": "1"},
+        {"more": 1},
+    ],
+    ids=str,
 )
-def test_a_receipt_for_another_update_is_refused(change):
+def test_p11_a_receipt_for_another_update_or_outside_the_contract_is_refused(change):
     stated = signed_receipt({**RECEIPT, **change})
     assert code_of(read_receipt, stated, public_hex(KEY), BODY, DEVICE_ID) == "BAD_ANSWER"
 
