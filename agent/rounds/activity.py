@@ -22,7 +22,7 @@ class ActivityTracker:
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
         self.current = Activity()
-        self.is_held = False
+        self.is_suspended = False
         """Training is under way but suspended."""
 
     @property
@@ -56,5 +56,5 @@ class ActivityTracker:
 
     def _begin(self, activity: Activity) -> None:
         self.current = activity
-        self.is_held = False
+        self.is_suspended = False
         self._changed()

@@ -83,8 +83,8 @@ class Trainer:
         """
         if not self._activity.is_training:
             return
-        self._activity.is_held = bool(self._restrictions.on_training())
-        if self._activity.is_held:
+        self._activity.is_suspended = bool(self._restrictions.on_training())
+        if self._activity.is_suspended:
             self._worker().hold()
         else:
             self._worker().release()

@@ -69,6 +69,6 @@ def test_progress_that_arrives_after_the_end_is_ignored(tracker, announced):
 def test_the_next_activity_begins_without_progress_and_not_suspended(tracker):
     tracker.train("Training")
     tracker.report_progress(1, 4)
-    tracker.is_held = True
+    tracker.is_suspended = True
     tracker.send("Sending")
-    assert (tracker.current.progress, tracker.is_held) == (None, False)
+    assert (tracker.current.progress, tracker.is_suspended) == (None, False)
