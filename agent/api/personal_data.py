@@ -48,7 +48,7 @@ class PersonalDataMethods:
         if server:
             permit = self.gate.permit()
             # A withdrawal ends the request.
-            from_server = await self.runner.gather(
+            from_server = await self.runner.run_until_withdrawn(
                 permit, self.enrolment_client.server_data(permit)
             )
         document = {**self.document.document(), "server": from_server}

@@ -51,13 +51,13 @@ class SampleMethods:
                 "Nothing was changed.",
             )
         permit, names = self.gate.permit(), check_paths(paths)
-        result = await self.runner.gather(permit, self.worker().extract(names))
+        result = await self.runner.run_until_withdrawn(permit, self.worker().extract(names))
         rows = [(row.features, mark, Path(row.path).name) for row in result.rows]
         return self._store(rows, [asdict(item) for item in result.refused])
 
     async def import_table(self, path: str) -> Result:
         permit = self.gate.permit()
-        result = await self.runner.gather(permit, self.worker().import_table(path))
+        result = await self.runner.run_until_withdrawn(permit, self.worker().import_table(path))
         rows = [(row.features, row.label, Path(path).name) for row in result.rows]
         return self._store(rows, [asdict(item) for item in result.refused])
 

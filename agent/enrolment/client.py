@@ -1,8 +1,8 @@
-"""Belonging to an operator: the device's identity, made by the first cycle after the consent, and
-the connections under it.
+"""Connects to the operator's server as the enrolled device, which it registers first if needed.
 
-Registration is idempotent: the key is made once, and the server gives the same registration to the
-same key and token, so the next cycle completes what a crash interrupted.
+The first cycle after the consent makes the identity. Registration is idempotent: the key is made
+once, and the server gives the same registration to the same key and token, so the next cycle
+completes what a crash interrupted.
 """
 
 import logging
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NEWEST_REVOCATIONS = "revocations_seen"
-"""Value in the store: the number of the newest list of revoked certificates that was seen."""
+"""Key in the store: the number of the newest list of revoked certificates seen."""
 
 
 class EnrolmentClient:
-    """Connects as the enrolled device, and answers what the enrolment settles."""
+    """Connects as the enrolled device, and knows what the enrolment settled."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class EnrolmentClient:
     # What the enrolment settles.
 
     def check_joined(self) -> None:
-        """Raise UserActionError NOT_ENROLLED when no invitation was taken."""
+        """Raise UserActionError NOT_ENROLLED when this device has taken no invitation."""
         self._enrolment()
 
     @property
@@ -74,11 +74,11 @@ class EnrolmentClient:
 
     @property
     def ca_pem(self) -> str:
-        """The pinned authority."""
+        """The certificate of the pinned authority."""
         return self._enrolment().ca_pem
 
     def revoked(self, crl_pem: str) -> frozenset[int]:
-        """Serial numbers of the revoked certificates, from the authority's signed list.
+        """Return the serial numbers of revoked certificates, from the authority's signed list.
 
         Raises PeerError REVOCATIONS_BAD, REVOCATIONS_EXPIRED, REVOCATIONS_OLDER (than a list seen
         before).
@@ -94,7 +94,8 @@ class EnrolmentClient:
     # Connections.
 
     async def connect(self, permit: Permit) -> "AggregatorClient":
-        """A connection with this device's certificate; registers first where that was not done yet.
+        """Return a connection with this device's certificate; register first if needed.
+
         The caller closes it.
 
         Raises UserActionError NOT_ENROLLED, PeerError ISSUANCE_LOG, and what key store and server
@@ -115,27 +116,28 @@ class EnrolmentClient:
                 client = self._client(enrolment, identity)
             await self._log_auditor.audit(permit, client, enrolment.ca_pem, identity.fingerprint)
             permit.check()
-        except BaseException:  # cancellation, too: no request may follow the one under way
+        except BaseException:  # cancellation too: no request may follow the one under way
             client.close()
             raise
         return client
 
     def connect_as(self, identity: "Identity") -> "AggregatorClient":
-        """A connection under an identity that is open already: for the `leave` of a round that it
-        began. The caller closes it.
+        """Return a connection under an identity that is already open. The caller closes it.
+
+        For the `leave` of a round: it is signed by the identity that joined.
         """
         return self._client(self._enrolment(), identity)
 
     async def server_data(self, permit: Permit) -> dict[str, Any]:
-        """All that the aggregator holds about this device.
+        """Return everything that the aggregator stores about this device.
 
-        Raises UserActionError NOT_ENROLLED where nothing was ever registered.
+        Raises UserActionError NOT_ENROLLED if it was never registered.
         """
         if not self._enrolment().is_registered:
             raise UserActionError(
                 "NOT_ENROLLED",
                 "The server does not know this device yet.",
-                "There is nothing to export from it.",
+                "The server has nothing to export.",
             )
         client = await self.connect(permit)
         try:
@@ -148,17 +150,17 @@ class EnrolmentClient:
     async def model(
         self, permit: Permit, client: "AggregatorClient", offer: "Offer", task: "Task"
     ) -> "tuple[VerifiedModel, int]":
-        """The verified model that an offer names, and the bytes fetched for it (0 when it was
-        here).
+        """Return the verified model that an offer names, and the bytes fetched for it.
+
+        0 bytes: the model was already installed. Raises what `ModelFetcher.model_of` raises.
         """
         return await self._model_fetcher.model_of(permit, client, self._enrolment(), offer, task)
 
     async def update_model(self) -> bool:
-        """Fetch a newer model for scanning without certificate or consent, over public signed
-        paths; whether there was one.
+        """Fetch a newer model for scanning over public signed paths; return whether there was one.
 
-        Only for `models.update_without_consent`, and only where the invitation pins a repository.
-        Raises what server and repository raise.
+        Needs neither certificate nor consent. Only for `models.update_without_consent`, and only
+        where the invitation pins a repository. Raises what server and repository raise.
         """
         enrolment = self._enrolment()
         if not enrolment.root_sha256:
@@ -204,9 +206,9 @@ class EnrolmentClient:
     async def _renewed(
         self, permit: Permit, enrolment: Enrolment, client: "AggregatorClient", identity: "Identity"
     ) -> bool:
-        """Renew the certificate where two thirds of its life are over; whether it was renewed.
+        """Renew the certificate if two thirds of its life are over; return whether it was renewed.
 
-        A failure matters only once the certificate has expired.
+        A failure is raised only once the certificate has expired.
         """
         now = self._clock.now()
         if not renewal_due(identity, now):

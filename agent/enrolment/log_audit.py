@@ -1,9 +1,10 @@
-"""Audits the enrolment authority: its issuance log has a new head, this device's certificate is in
-it, and nothing of the past has changed.
+"""Audits the enrolment authority by its issuance log.
 
-1. Once a day, and for every new certificate.
+The log must continue the one that this device saw before, and hold this device's certificate.
+
+1. The audit runs once a day, and for every new certificate.
 2. A log that contradicts what this device saw before ends the connection (PeerError ISSUANCE_LOG).
-3. A log that cannot be fetched now is audited the next time.
+3. A log that cannot be fetched is audited by the next connection.
 """
 
 import hashlib
@@ -25,13 +26,13 @@ log = logging.getLogger(__name__)
 
 AUDIT_PERIOD_S = 24 * 3600
 ISSUANCE_LOG = "issuance_log"
-"""Value in the store: the head of the authority's log at the last audit."""
+"""Key in the store: the head of the authority's log at the last audit."""
 Request = Callable[[Callable[[], dict[str, Any]]], Awaitable[dict[str, Any]]]
-"""Makes one blocking request off the event loop, or raises when none may be made any more."""
+"""Makes one blocking request off the event loop. Raises once no more requests may be made."""
 
 
 class LogAuditor:
-    """Remembers the last head that it saw and audits the next one."""
+    """Remembers the last head that it saw and audits the next one against it."""
 
     def __init__(self, clock: Clock, values: Values, blocking: Blocking) -> None:
         self._clock = clock
@@ -41,7 +42,7 @@ class LogAuditor:
     async def audit(
         self, permit: Permit, client: "AggregatorClient", ca_pem: str, certificate_sha256: str
     ) -> None:
-        """Audit the log where that is due.
+        """Audit the log if an audit is due.
 
         Raises PeerError ISSUANCE_LOG, UserActionError NO_CONSENT.
         """
@@ -89,7 +90,7 @@ async def check_log(
     certificate_sha256: str,
     previous: "LogHead | None",
 ) -> "LogHead":
-    """The log's head now, proven to hold the certificate and to continue the `previous` head.
+    """Return the log's head, proven to hold the certificate and to continue `previous`.
 
     Raises PeerError ISSUANCE_LOG, and what `request` and `client` raise.
     """

@@ -1,7 +1,7 @@
 """Fetches the models that the operator signs: the one a round names, and newer ones for scanning.
 
-A model is verified before it is installed, against the pinned repository where the invitation names
-one, else against the operator's signing key (P8).
+Every model is verified before it is installed (P8): against the pinned repository if the invitation
+names one, else against the operator's signing key.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ModelFetcher:
-    """Brings models into the model store."""
+    """Fetches verified models into the model store."""
 
     def __init__(
         self,
@@ -47,10 +47,10 @@ class ModelFetcher:
         offer: "Offer",
         task: "Task",
     ) -> "tuple[VerifiedModel, int]":
-        """The verified model that an offer names, and the bytes fetched for it (0 when it was
-        here).
+        """Return the verified model that an offer names, and the bytes fetched for it.
 
-        Raises PeerError MODEL_NOT_THE_ROUNDS, and what server and verification raise.
+        0 bytes: the model was already installed. Raises PeerError MODEL_NOT_THE_ROUNDS, and what
+        server and verification raise.
         """
         store = self._models
         current = await self._blocking(lambda: store.current(enrolment.signing_key, task))
@@ -69,15 +69,15 @@ class ModelFetcher:
         return model, len(model.content)
 
     async def update(self, client: "AggregatorClient", root_sha256: str) -> bool:
-        """Install a newer model from the pinned repository; whether there was one.
+        """Install a newer model from the pinned repository; return whether there was one.
 
         Raises what server and repository raise.
         """
         store = self._models
         repository = self._repository(root_sha256, client)
         task = await self._blocking(repository.task)
-        floor = store.floor()
-        model = await self._blocking(lambda: repository.model(task, floor, floor.sha256))
+        minimum = store.floor()
+        model = await self._blocking(lambda: repository.model(task, minimum, minimum.sha256))
         self._effective.keep_task(task.to_json())
         if model is None:
             return False

@@ -1,4 +1,4 @@
-"""When a certificate is renewed, and the renewal itself."""
+"""Renews a certificate, and says when that is due."""
 
 from typing import TYPE_CHECKING
 
@@ -13,10 +13,10 @@ def renewal_due(identity: "Identity", now: int) -> bool:
 
 
 def renew(file: "IdentityFile", client: "AggregatorClient", ca_pem: str) -> None:
-    """Get and store the next certificate, for a new key. Calling it again completes what an
-    interruption left.
+    """Fetch and store the next certificate, for a new key.
 
-    `client` keeps the identity that it was made with, so a round is finished with the key it began
-    with.
+    Calling it again completes an interrupted renewal. `client` keeps the identity that it was made
+    with, so a round ends under the key with which it began. Raises PeerError BAD_CERTIFICATE and
+    what the server raises.
     """
     file.set_renewed(client.renew(file.renewal_csr_pem()), ca_pem)

@@ -8,7 +8,7 @@ from agent.transport.blocking import Blocking
 
 
 class ScanningModels:
-    """Offers the operator's verified model, else the bundled one. Asks for no consent (P1)."""
+    """Gives the operator's verified model, else the bundled one. Needs no consent (P1)."""
 
     def __init__(self, effective: EffectiveConfig, models: ModelStore, blocking: Blocking) -> None:
         self._effective = effective

@@ -109,7 +109,7 @@ class StatusBuilder:
             return AgentState.ATTENTION
         if codes & {ReasonCode.NO_CONSENT, ReasonCode.DENIED_BY_POLICY}:
             return AgentState.OFF
-        if self.activity.current.kind and not self.activity.is_held:
+        if self.activity.current.kind and not self.activity.is_suspended:
             return AgentState(self.activity.current.kind)
         if ReasonCode.USER_PAUSED in codes:
             return AgentState.PAUSED

@@ -25,7 +25,7 @@ class WorkReport:
             measured_percent=measured.cpu_percent if measured else None,
             measured_text=share_in_words(measured.cpu_percent, cores) if measured else "",
             memory_mib=measured.rss_bytes / 2**20 if measured else None,
-            suspended=self.activity.is_held,
+            suspended=self.activity.is_suspended,
         )
 
     def last_stop(self) -> StopView | None:

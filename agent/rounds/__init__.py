@@ -1,6 +1,6 @@
-"""Taking part in rounds, from a person's consent to an acknowledged update.
+"""Takes part in rounds, from a person's consent to an acknowledged update.
 
-`runner` makes one cycle at a time, out of the numbered `cycle_steps`; most other modules are parts
-of these. Imports inside functions keep
-the protocol and the privacy arithmetic out of an agent that is idle or has no consent.
+`runner` runs one cycle at a time, made of the numbered `cycle_steps`; most other modules are parts
+of these two. Imports inside functions keep the protocol and the privacy arithmetic out of an agent
+that is idle or has no consent.
 """

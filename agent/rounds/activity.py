@@ -1,4 +1,4 @@
-"""What a cycle is doing right now, for the status."""
+"""Tracks what a cycle is doing right now, for the status."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Activity:
-    """One thing being done; without a kind, nothing is."""
+    """One step of a cycle that takes time."""
 
     kind: str = ""
-    """"", "training" or "sending"."""
+    """"training", "sending" or, when the cycle is idle, ""."""
     text: str = ""
+    """One sentence for people."""
     progress: float | None = None
-    """Share done, 0 to 1, where it is known."""
+    """Share done, 0 to 1, where known."""
 
 
 class ActivityTracker:
@@ -21,7 +22,7 @@ class ActivityTracker:
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
         self.current = Activity()
-        self.is_held = False
+        self.is_suspended = False
         """Training is under way but suspended."""
 
     @property
@@ -37,15 +38,15 @@ class ActivityTracker:
         self._begin(Activity("training", text))
 
     def send(self, text: str) -> None:
-        """A step on the way from a finished update to its receipt begins."""
+        """A step between the finished update and its receipt begins."""
         self._begin(Activity("sending", text))
 
     def finish(self) -> None:
-        """Nothing is being done any more."""
+        """The current activity ends."""
         self._begin(Activity())
 
     def report_progress(self, done: int, total: int) -> None:
-        """Take the worker's progress; without an activity it is late and ignored."""
+        """Take the worker's progress. Ignored when no activity is under way: it arrived late."""
         if not self.current.kind or total <= 0:
             return
         progress = min(1.0, done / total)
@@ -55,5 +56,5 @@ class ActivityTracker:
 
     def _begin(self, activity: Activity) -> None:
         self.current = activity
-        self.is_held = False
+        self.is_suspended = False
         self._changed()

@@ -1,6 +1,7 @@
-"""What this device gives at most: the privacy budget (P5) and the local caps (P4), asked before
-training, before joining and before the charge. A server cannot loosen them, and one that lies about
-rounds and models cannot burn the budget faster than they allow.
+"""Refuses a round that the privacy budget (P5) or this device's own caps (P4) cannot pay for.
+
+The device asks before training, before joining and before the charge. A server cannot loosen the
+caps, and one that lies about rounds and models cannot spend the budget faster than they allow.
 """
 
 from dataclasses import replace
@@ -18,15 +19,15 @@ if TYPE_CHECKING:
 
 DAY_S = 24 * 3600
 MAX_CHARGES_PER_MODEL = 2
-"""A first seal and one re-seal for the same base model."""
+"""The first seal and one more for the same base model."""
 MAX_CHARGES_PER_DAY = 48
-"""Offers come every 30 minutes."""
+"""A server offers a round every 30 minutes."""
 PRICE = "round_price"
-"""Value in the store: the task and price of the last round that was offered."""
+"""Key in the store: task and price of the last round offered."""
 
 
 class BudgetGate:
-    """Reads the ledger and the terms afresh each time."""
+    """Decides from the ledger and the settings, which it reads afresh each time."""
 
     def __init__(
         self, clock: Clock, effective: EffectiveConfig, ledger: Ledger, values: Values
@@ -39,9 +40,9 @@ class BudgetGate:
     def refusal(
         self, task_id: str, model_digest: str, config: "RoundConfig | None"
     ) -> CycleResult | None:
-        """Why this device may not pay for a round on this model; None when it may.
+        """Return why this device may not pay for a round on this model, or None.
 
-        Without a configuration (no round is announced yet) the price is taken to be that of the
+        `config` is None while no round is announced; the price is then assumed to be that of the
         last round offered in this task.
         """
         from agent.privacy.zcdp import rho_units
@@ -57,7 +58,7 @@ class BudgetGate:
         return None if refused is None else replace(refused, round_id=config.round_id)
 
     def spent(self, task_id: str) -> CycleResult | None:
-        """Why the budget holds no further round like the last one of this task; None when it does.
+        """Return why the budget cannot pay for another round like this task's last one, or None.
 
         Raises UserActionError CHAIN_BROKEN.
         """
@@ -65,8 +66,8 @@ class BudgetGate:
         return self._over_budget(charges, self._last_price(charges, task_id))
 
     def allows_another(self, model_digest: str) -> bool:
-        """Whether an update of this model may still be sealed again."""
-        return _given(self._ledger.charges(), model_digest) < MAX_CHARGES_PER_MODEL
+        """Whether an update of this model may be sealed once more."""
+        return _charges_for(self._ledger.charges(), model_digest) < MAX_CHARGES_PER_MODEL
 
     def _note_price(self, task_id: str, price: int) -> None:
         noted = {"task_id": task_id, "rho_units": price}
@@ -96,17 +97,20 @@ class BudgetGate:
 
     def _over_caps(self, charges: list[Charge], model_digest: str) -> CycleResult | None:
         now = self._clock.now()
-        if _given(charges, model_digest) >= MAX_CHARGES_PER_MODEL:
-            return capped("This device has given what it may for this model.", None)
+        if _charges_for(charges, model_digest) >= MAX_CHARGES_PER_MODEL:
+            return capped("This device has sent the most it may for this model.", None)
         recent = [charge.at for charge in charges if charge.at > now - DAY_S]
         if len(recent) >= MAX_CHARGES_PER_DAY:
-            return capped("This device has taken part often enough today.", min(recent) + DAY_S)
+            return capped(
+                "This device has taken part in the most rounds it may in a day.",
+                min(recent) + DAY_S,
+            )
         if self._ledger.bytes_since(now - DAY_S) >= self._effective.settings().integer(
             "network.bytes_per_day"
         ):
-            return capped("Today's limit of bytes is used up.", None, "network.bytes_per_day")
+            return capped("Today's upload limit is reached.", None, "network.bytes_per_day")
         return None
 
 
-def _given(charges: list[Charge], model_digest: str) -> int:
+def _charges_for(charges: list[Charge], model_digest: str) -> int:
     return sum(charge.model_digest == model_digest for charge in charges)

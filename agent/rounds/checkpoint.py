@@ -1,9 +1,8 @@
-"""Interrupted training: which one it was, where its checkpoint lies, and the key that opens it,
-even after a restart.
+"""Remembers an interrupted training, so that it can be continued, even after a restart.
 
-The job key is derived (HKDF-SHA-256) from the wrapping key in the key store and the random name of
-the file, so no secret is written down: a checkpoint opens with this device's key store and not
-without it. `clear` ends it; a withdrawal calls that.
+The job key that opens a checkpoint is derived (HKDF-SHA-256) from the wrapping key in the key store
+and the random name of the file. No secret is stored: a checkpoint opens with this device's key
+store only.
 """
 
 import hashlib
@@ -21,10 +20,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _KEY = "draft"
+"""Key in the store: name and file of the training that can be continued."""
 
 
 class CheckpointStore:
-    """Knows the scratch folder and the one training, if any, that can be continued from it."""
+    """Keeps the scratch folder and the one training, if any, that can be continued from it."""
 
     def __init__(
         self, folder: Path, values: Values, identity_file: "Callable[[], IdentityFile]"
@@ -34,39 +34,39 @@ class CheckpointStore:
         self._identity_file = identity_file
 
     def find(self, training: str) -> Path | None:
-        """Where `training` (see `name_of`) leaves its update; None when it was not begun."""
+        """Return where `training` (see `name_of`) leaves its update; None if it never began."""
         noted = self._values.get(_KEY)
         if noted is None or noted["what"] != training:
             return None
         return self._folder / str(noted["name"])
 
     def begin(self, training: str) -> Path:
-        """Note a new training in place of any other; returns where it leaves its update."""
+        """Remember a new training instead of any other; return where it leaves its update."""
         name = secrets.token_hex(8)
         self._values.put(_KEY, {"what": training, "name": name})
         return self._folder / name
 
     def job_key(self, scratch: Path) -> bytes:
-        """The 32 bytes that encrypt the update at `scratch`.
+        """Return the 32 bytes that encrypt the update at `scratch`.
 
-        Asks the key store: call from an executor. Raises what the key store raises.
+        Asks the key store: call it from an executor. Raises what the key store raises.
         """
         return self._identity_file().derived_key(f"aegisai/job/1/{scratch.name}")
 
     def forget(self) -> None:
-        """No training is continued any more; its files stay."""
+        """Forget the training that could be continued. Its files stay."""
         if self._values.get(_KEY) is not None:
             self._values.put(_KEY, None)
 
     def clear(self) -> None:
-        """Forget the training and remove every file in scratch."""
+        """Forget the training and remove every file in scratch, as a withdrawal does."""
         self.forget()
         self.tidy()
 
     def tidy(self) -> None:
         """Remove every file in scratch except the checkpoint that can be continued.
 
-        A file that cannot be removed is useless without its key.
+        Logs what it cannot remove: such a file is useless without its key.
         """
         noted = self._values.get(_KEY)
         checkpoint = None if noted is None else self._folder / f"{noted['name']}.checkpoint"
@@ -80,5 +80,5 @@ class CheckpointStore:
 
 
 def name_of(model_sha256: str, rows: bytes, labels: bytes) -> str:
-    """The name of a training: the model that it starts from and the rows that it sees."""
+    """Name a training after what determines it: the base model and the rows."""
     return f"{model_sha256}/{hashlib.sha256(rows + labels).hexdigest()}"

@@ -1,4 +1,4 @@
-"""Work that must not stop half-way when the task that asked for it is cancelled."""
+"""Finishes work that must not stop half-way when its caller is cancelled."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -11,9 +11,9 @@ _UNDER_WAY: set["asyncio.Future[Any]"] = set()
 
 
 async def run_to_completion(job: Coroutine[Any, Any, T]) -> T:
-    """Run all of `job`, even when the caller is cancelled meanwhile.
+    """Run `job` to its end, even when the caller is cancelled meanwhile.
 
-    A withdrawal, say, does not stop half-way because a window closed.
+    A withdrawal, for example, must not stop half-way because the person closed the window.
     """
     task = asyncio.ensure_future(job)
     _UNDER_WAY.add(task)

@@ -1,4 +1,4 @@
-"""One finished update on its way into one round: sealed, charged, sent, in this order (P4)."""
+"""Brings one finished update into one round: sealed, charged, sent, in this order (P4)."""
 
 import os
 import secrets
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RoundResources:
-    """What a round of either mode works with."""
+    """The collaborators of a round, in either mode."""
 
     clock: Clock
     ledger: Ledger
@@ -51,8 +51,7 @@ class Contribution:
         self.attempt = secrets.token_hex(16)
 
     async def seal(self) -> bytes:
-        """Have the worker seal the update; the envelope is checked, because the worker is not
-        trusted.
+        """Have the worker seal the update, then check the envelope: the worker is not trusted.
 
         Raises InternalError SEAL_BROKEN and what the worker raises.
         """
@@ -65,12 +64,12 @@ class Contribution:
         return body
 
     def refusal(self) -> CycleResult | None:
-        """Why this device may not pay for the round; None when it may."""
+        """Return why this device may not pay for the round, or None."""
         config = self._config
         return self._resources.budget_gate.refusal(config.task_id, config.model_digest, config)
 
     def charge(self, body: bytes, closes_at: int) -> None:
-        """Charge for `body` and store it: durable when this returns.
+        """Charge for `body` and store it. Both are durable when this returns.
 
         Raises UserActionError DISK_FULL: nothing was charged.
         """

@@ -1,20 +1,21 @@
-"""One cycle: from a person's consent to an acknowledged update. Every step checks the permit again;
-only the outbox sends.
+"""Runs the steps of one cycle, from a person's consent to an acknowledged update.
+
+Every step checks the permit again; only the outbox sends.
 
 1. Gate, then policy: without a live permit nothing below is even imported.
-2. Identity: opened; the first cycle after the consent makes and registers it (the first connection
+2. Identity: opened. The first cycle after the consent makes and registers it (the first connection
    ever).
 3. Outbox: what was charged but not acknowledged is sent again, byte for byte, while its round is
    open (P4, P10).
 4. Offer: signed, for the task of the enrolment, within this device's own bounds, not paid for
    before, within the budget.
 5. Model: the one that the round names, verified before use (P8).
-6. Training in the worker; the clipped update stays encrypted in scratch (its key:
+6. Training in the worker. The clipped update stays encrypted in scratch (its key:
    agent.rounds.checkpoint).
-7. Submission in the task's mode: `local` (agent.rounds.local_round) seals and sends at once;
-   `secagg` (agent.rounds.secagg_round) reports the update as ready, joins a group and seals once it
-   stands. Each charge is durable before its bytes leave. The trained update is deleted once it can
-   no longer be used.
+7. Submission in the task's mode. `local` (agent.rounds.local_round) seals and sends at once.
+   `secagg` (agent.rounds.secagg_round) reports the update as ready, joins a group and seals once
+   the group is complete. Each charge is durable before its bytes leave. The trained update is
+   deleted once it can no longer be used.
 """
 
 from dataclasses import replace
@@ -70,7 +71,7 @@ class CycleSteps:
         self._client: AggregatorClient | None = None
 
     async def run(self, *, hold_s: int, override: bool, group_wait_s: int) -> CycleResult:
-        """Make one cycle; the parameters are those of `RoundRunner.run`."""
+        """Run one cycle; the parameters are those of `RoundRunner.run`."""
         self._restrictions.is_overridden = override
         permit = self._gate.permit()  # 1.
         self._enrolment_client.check_joined()
@@ -95,10 +96,10 @@ class CycleSteps:
     async def _contribute(
         self, permit: Permit, client: "AggregatorClient", hold_s: int, group_wait_s: int
     ) -> CycleResult:
-        """Steps 4 to 7.
+        """Run steps 4 to 7.
 
-        In `secagg` mode it polls twice or more: once to learn the model, again to say that the
-        update for it is ready.
+        In `secagg` mode it polls at least twice: first to learn the model, then to report the
+        update for it as ready.
         """
         from agent.protocol.messages import Mode
 
@@ -128,7 +129,7 @@ class CycleSteps:
                 )
 
     async def _poll(self, client: "AggregatorClient", *, is_ready: bool) -> "Offer":
-        """4. The server's offer; `is_ready` tells it of the finished update."""
+        """4. Fetch the server's offer; `is_ready` reports the finished update."""
         update = self._updates.current
         if not is_ready or update is None:
             return await self._blocking(client.offer)
@@ -137,9 +138,9 @@ class CycleSteps:
     async def _train(
         self, permit: Permit, client: "AggregatorClient", offer: "Offer", task: "Task"
     ) -> tuple[CycleResult | None, int]:
-        """5. and 6. What ends the cycle, if anything, and the bytes of a model that was fetched.
+        """5. and 6. Return what ends the cycle, if anything, and the bytes of a fetched model.
 
-        An interruption is no fault.
+        An interrupted training ends the cycle without an error.
         """
         if reasons := self._restrictions.on_training():
             return waiting(reasons), 0
@@ -157,9 +158,9 @@ class CycleSteps:
         return self._updates.current is not None and self._updates.hold_reason(hold_s) is None
 
     def _not_yet(self, hold_s: int) -> tuple[Reason, ...]:
-        """Why the finished update is not submitted now."""
-        held = self._updates.hold_reason(hold_s)
-        return (held,) if held is not None else self._restrictions.on_sending()
+        """Return why the finished update is not submitted now."""
+        hold = self._updates.hold_reason(hold_s)
+        return (hold,) if hold is not None else self._restrictions.on_sending()
 
 
 def _backed_off(text: str) -> CycleResult:

@@ -1,4 +1,4 @@
-"""Makes cycles, holds them to the limits, and remembers how the last one ended."""
+"""Runs cycles, applies the limits to them, and remembers how the last one ended."""
 
 from agent.conditions.interface import Conditions
 from agent.consent.gate import Gate
@@ -12,8 +12,8 @@ from agent.supervisor.worker_host import WorkerHost
 class Cycles:
     """The cycles of one device.
 
-    `error` and `result` say how the last cycle ended, as far as it still matters; `next_at` is when
-    the next one begins, in seconds since the epoch, where that is known.
+    `error` and `result` say how the last cycle ended, as long as it matters. `next_at` is when the
+    next one begins, in seconds since the epoch, where known.
     """
 
     def __init__(
@@ -36,9 +36,9 @@ class Cycles:
     async def run(
         self, *, hold_s: int, override: bool = False, group_wait_s: int = 0
     ) -> CycleResult:
-        """Make one cycle, or join the one under way (see RoundRunner.run), and note its end.
+        """Run one cycle, or join the one under way (see RoundRunner.run), and note how it ended.
 
-        `group_wait_s`: how long it waits for a group to meet.
+        `group_wait_s`: how long it waits for a group to form.
         """
         if self._gate.denial() is None:
             await self._conditions.look()
@@ -60,7 +60,7 @@ class Cycles:
         self._signals.changed()
 
     def enforce(self) -> None:
-        """Hold training to what settings and conditions say now.
+        """Apply what settings and conditions say now to the training under way.
 
         Call it whenever one of them changes.
         """
@@ -68,7 +68,7 @@ class Cycles:
         self._runner.enforce()
 
     def user_changed(self) -> None:
-        """Drop what the last cycle waited for; the next one notes it again if it still holds."""
+        """Drop what the last cycle waited for; the next one notes it again if it still applies."""
         if self.result is not None and self.result.outcome in USER_RESOLVABLE:
             self.result = None
         self.enforce()

@@ -1,6 +1,6 @@
-"""Tells a group, after the fact, that this device has left: a code and no data (P2).
+"""Tells a group that this device has left: a code and no data (P2).
 
-The round's secrets are gone before a notice is made, so nothing depends on its arrival.
+The round's secrets are wiped before a notice is made, so nothing depends on its arrival.
 """
 
 import asyncio
@@ -39,13 +39,13 @@ class LeaveSender:
         """Kept here because the event loop references tasks only weakly."""
 
     def send_soon(self, notice: LeaveNotice) -> None:
-        """Begin to send; what cannot be sent is logged and lost."""
+        """Start sending. A notice that cannot be sent is logged and lost."""
         task = asyncio.create_task(self._send(notice))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
     async def flush(self, timeout_s: float) -> None:
-        """Wait for the notices under way, no longer than `timeout_s`."""
+        """Wait up to `timeout_s` for the notices under way."""
         if self._sending:
             await asyncio.wait(self._sending, timeout=timeout_s)
 

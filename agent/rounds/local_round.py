@@ -1,5 +1,6 @@
-"""A round in `local` mode: the update is sealed with all its noise, charged, stored and sent; there
-are no peers.
+"""Runs a round in `local` mode: the device adds all the noise itself and needs no group.
+
+The update is sealed, charged, stored and sent, in this order.
 """
 
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ class LocalRound:
         config: "RoundConfig",
         update: TrainedUpdate,
     ) -> CycleResult:
-        """Seal, charge, send. A round that closed during the sealing costs nothing.
+        """Seal, charge and send. A round that closes during the sealing costs nothing.
 
         Raises what worker, disk and network raise.
         """

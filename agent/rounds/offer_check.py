@@ -1,5 +1,6 @@
-"""Whether this device takes up a server's offer: within what was agreed, within its own bounds,
-and worth training for.
+"""Decides whether this device takes up a server's offer.
+
+An offer must keep to what was agreed and to this device's own bounds, and be worth training for.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class OfferCheck:
-    """Judges offers; changes nothing but the price noted by the budget gate."""
+    """Judges offers. Changes nothing except the price that the budget gate remembers."""
 
     def __init__(
         self,
@@ -37,7 +38,7 @@ class OfferCheck:
         self._budget_gate = budget_gate
 
     def accepted_round(self, offer: "Offer", task: "Task") -> "RoundConfig | None":
-        """The round on offer; None when none is open for this device now.
+        """Return the round on offer; None when none is open for this device now.
 
         Raises PeerError TASK_CHANGED, OFFER_INCONSISTENT, ROUND_OLDER and the codes of
         agent.privacy.policy when the offer breaks what was agreed or this device's bounds.
@@ -45,7 +46,7 @@ class OfferCheck:
         if offer.task != task:
             raise PeerError(
                 "TASK_CHANGED",
-                "The server asks for another task than the one this device joined.",
+                "The server offers a task other than the one this device joined.",
                 "Ask for a new invitation.",
             )
         if offer.round is None:
@@ -64,7 +65,7 @@ class OfferCheck:
         if config.round_id < self._ledger.newest_round(config.task_id):
             raise PeerError(
                 "ROUND_OLDER",
-                "The server offers a round older than one already answered.",
+                "The server offers a round older than one this device has already answered.",
                 "Nothing was sent. Tell the operator.",
             )
         if config.mode is Mode.LOCAL and (
@@ -76,10 +77,10 @@ class OfferCheck:
     def refusal(
         self, offer: "Offer", config: "RoundConfig | None", task: "Task"
     ) -> CycleResult | None:
-        """What ends the cycle before anything is trained; None when nothing does.
+        """Return what ends the cycle before the training, or None.
 
-        No round is open, it was answered already, the budget gate refuses, or rows are missing.
-        Raises UserActionError when the server knows of a contribution that the ledger does not.
+        No round is open, this device has answered it, the budget gate refuses, or rows are missing.
+        Raises UserActionError when the server has a contribution that the ledger lacks.
         """
         from agent.protocol.messages import Mode
 
@@ -99,6 +100,6 @@ class OfferCheck:
         counts = self._samples.counts()
         if counts.total >= task.min_rows:
             return None
-        text = f"{counts.total} training rows are here; {task.min_rows} are needed."
+        text = f"Training needs {task.min_rows} rows; this device has {counts.total}."
         reason = Reason(ReasonCode.NOTHING_TO_LEARN, text, f"{counts.total} rows", "samples")
         return CycleResult(Outcome.NOTHING_TO_LEARN, text, (reason,))

@@ -1,5 +1,6 @@
-"""From a sealed body to the server's signed receipt: charged and stored first, then sent from the
-outbox, always the stored bytes (P4).
+"""Takes a sealed body to the server's signed receipt.
+
+A body is charged and stored first. Then the stored bytes are sent, always the same ones (P4).
 """
 
 import hashlib
@@ -24,11 +25,11 @@ FINAL = {
     "WRONG_SHAPE": Sending.REFUSED,
     "MESSAGE_REFUSED": Sending.REFUSED,
 }
-"""Answers after which sending the same bytes again is of no use."""
+"""Responses after which sending the same bytes again is pointless."""
 
 
 class Outbox:
-    """Charges, and sends what was charged."""
+    """Charges for bodies and sends what was charged."""
 
     def __init__(self, clock: Clock, ledger: Ledger, blocking: Blocking) -> None:
         self._clock = clock
@@ -36,7 +37,7 @@ class Outbox:
         self._blocking = blocking
 
     def charge(self, config: "RoundConfig", attempt: str, body: bytes, closes_at: int) -> None:
-        """Charge for `body` and store it: durable when this returns.
+        """Charge for `body` and store it. Both are durable when this returns.
 
         Raises UserActionError DISK_FULL: nothing was charged.
         """
@@ -59,9 +60,9 @@ class Outbox:
         self._ledger.record(charge, body, closes_at)
 
     async def send(self, permit: Permit, client: "AggregatorClient", attempt: str) -> OutboxEntry:
-        """Send an entry and keep its receipt; the entry as it was before.
+        """Send an entry and keep its receipt; return the entry as it was before.
 
-        Raises PeerError with a code of FINAL when the server will not take it (the entry is
+        Raises PeerError with a code of FINAL when the server refuses it for good (the entry is
         settled), UserActionError WITHDRAWN when its bytes were removed, and what the network
         raises.
         """
@@ -89,12 +90,13 @@ class Outbox:
         return entry
 
     def withdraw(self) -> None:
-        """Remove the bytes of everything that was not sent: consent is gone (P2)."""
+        """Remove the bytes of every unsent entry: consent is gone (P2)."""
         self._ledger.withdraw(self._clock.now())
 
     def waiting(self) -> list[OutboxEntry]:
-        """What was charged, is not acknowledged, and may still arrive in time; the rest is settled
-        as too late.
+        """Return the entries that are charged, not acknowledged, and still in time.
+
+        Settles the late ones as closed.
         """
         now, fresh = self._clock.now(), []
         for entry in self._ledger.unsent():
@@ -113,9 +115,9 @@ async def send_stored(
     round_id: int,
     rows_used: int = 0,
 ) -> CycleResult:
-    """Send an outbox entry and report how it went.
+    """Send an outbox entry and return how it went.
 
-    Raises what `Outbox.send` raises, but for the codes of FINAL.
+    Raises what `Outbox.send` raises, except the codes of FINAL.
     """
     try:
         entry = await outbox.send(permit, client, attempt)
@@ -135,8 +137,9 @@ async def send_stored(
 
 
 def check_sealed(body: bytes, config: "RoundConfig", attempt: str) -> None:
-    """The worker is not trusted to have sealed for this round: look at the envelope's header before
-    charging.
+    """Check that `body` was sealed for this round and attempt, by its envelope's header.
+
+    The worker is not trusted. Raises InternalError SEAL_BROKEN.
     """
     from agent.protocol.envelope import decode
 
@@ -148,13 +151,13 @@ def check_sealed(body: bytes, config: "RoundConfig", attempt: str) -> None:
             "The sealed update cannot be read; nothing was charged or sent.",
             "Report this.",
         ) from error
-    said = (
+    sealed_for = (
         header.get("task_id"),
         header.get("round_id"),
         header.get("config_digest"),
         header.get("attempt"),
     )
-    if said != (config.task_id, config.round_id, config.digest, attempt):
+    if sealed_for != (config.task_id, config.round_id, config.digest, attempt):
         raise InternalError(
             "SEAL_BROKEN",
             "The sealed update is for another round; nothing was charged or sent.",

@@ -1,4 +1,4 @@
-"""How a cycle ends, and the update that it leaves: plain values."""
+"""Says how a cycle ended and what update it left, as plain values."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -9,19 +9,19 @@ from agent.reasons import Reason, ReasonCode
 
 
 class Outcome(Enum):
-    """How a pass ended. Part of the contract."""
+    """How a cycle ended. The values are part of the contract."""
 
     SENT = "sent"
     NO_ROUND = "no_round"
     READY = "ready"
-    """A finished update waits for the moment at which a group meets."""
+    """A finished update waits for its group to form."""
     ALREADY_CONTRIBUTED = "already_contributed"
     NOTHING_TO_LEARN = "nothing_to_learn"
     BUDGET_SPENT = "budget_spent"
     WAITING = "waiting"
     ROUND_CLOSED = "round_closed"
     STOPPED = "stopped"
-    """Withdrawn, paused or quit in the middle."""
+    """A withdrawal, a pause or the program's end stopped it."""
 
 
 USER_RESOLVABLE = frozenset({Outcome.WAITING, Outcome.BUDGET_SPENT, Outcome.NOTHING_TO_LEARN})
@@ -35,13 +35,14 @@ class CycleResult:
     reasons: tuple[Reason, ...] = ()
     round_id: int | None = None
     bytes_up: int = 0
-    """Bodies of this pass that left the device."""
+    """Bodies that this cycle sent."""
     bytes_down: int = 0
-    """Of a model that was fetched and of a group's messages."""
+    """A model and a group's messages that this cycle received."""
     rows_used: int = 0
     next_poll_s: int | None = None
-    """What the server asked for."""
+    """When to poll next, as the server asked."""
     may_take_part_at: int | None = None
+    """When the budget pays for a round again; seconds since the epoch."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -58,7 +59,7 @@ class CycleResult:
 
 @dataclass(frozen=True)
 class TrainedUpdate:
-    """A clipped update that waits, encrypted, in scratch."""
+    """A clipped update, encrypted in scratch."""
 
     scratch: Path
     job_key: bytes = field(repr=False)
@@ -66,20 +67,22 @@ class TrainedUpdate:
     model_digest: str
     rows_used: int
     at: int
+    """When it was finished; seconds since the epoch."""
 
 
 def waiting(reasons: tuple[Reason, ...]) -> CycleResult:
+    """The cycle waits for `reasons`, at least one; the first is the headline."""
     return CycleResult(Outcome.WAITING, reasons[0].text, reasons)
 
 
 def capped(text: str, until: int | None, setting: str = "") -> CycleResult:
-    """One of the device's own caps is reached."""
+    """The device waits because it has reached one of its own caps."""
     return waiting((Reason(ReasonCode.BACKOFF, text, setting=setting, until=until),))
 
 
 def already_contributed(round_id: int) -> CycleResult:
     return CycleResult(
         Outcome.ALREADY_CONTRIBUTED,
-        "This device has taken part in this round.",
+        "This device has already taken part in this round.",
         round_id=round_id,
     )

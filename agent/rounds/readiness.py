@@ -1,5 +1,6 @@
-"""Whether training and sending may go on now: the person's decisions first, then the machine's
-state.
+"""Decides whether training and sending may go on now.
+
+The person's decisions come first, then the machine's state.
 """
 
 from agent.conditions.interface import Conditions
@@ -9,7 +10,7 @@ from agent.reasons import Reason, ReasonCode
 
 
 class Readiness:
-    """Lists the reasons against training and sending, the worst first; none means go."""
+    """Lists the reasons against training and sending, the weightiest first; none means go."""
 
     def __init__(self, gate: Gate, pause: Pause, conditions: Conditions) -> None:
         self._gate = gate

@@ -1,4 +1,4 @@
-"""The reasons not to train or send now, asked afresh each time."""
+"""Holds a cycle to the reasons not to train or send, asked afresh each time."""
 
 from collections.abc import Callable
 
@@ -16,20 +16,20 @@ class Restrictions:
         training: Callable[[], tuple[Reason, ...]],
         sending: Callable[[], tuple[Reason, ...]],
     ) -> None:
-        """Both give the reasons against it, in order; none means go."""
+        """`training` and `sending` give the reasons against each, in order; none means go."""
         self._training = training
         self._sending = sending
         self.is_overridden = False
 
     def on_training(self) -> tuple[Reason, ...]:
-        """The reasons that count against training now."""
-        return self._that_count(self._training())
+        """Return the reasons that count against training now."""
+        return self._counting(self._training())
 
     def on_sending(self) -> tuple[Reason, ...]:
-        """The reasons that count against sending now."""
-        return self._that_count(self._sending())
+        """Return the reasons that count against sending now."""
+        return self._counting(self._sending())
 
-    def _that_count(self, reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
+    def _counting(self, reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
         if not self.is_overridden:
             return reasons
         return tuple(reason for reason in reasons if not reason.overridable)

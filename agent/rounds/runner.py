@@ -1,9 +1,8 @@
-"""Runs cycles for one device, one at a time, and ends the one under way when a person, a withdrawal
-or the end of the program says so.
+"""Runs cycles for one device, one at a time, and ends the one under way on request.
 
-1. A cycle that is asked for while one is under way is the same cycle.
-2. Whatever ends a cycle wipes a round's secrets first, then stops the worker and closes the
-   connection; last of all a group that can go on without this device gets its `leave` (P2).
+1. A cycle requested while one is under way joins that one.
+2. Whatever ends a cycle wipes the round's secrets first, then stops the worker and closes the
+   connection. Last, a group that can go on without this device gets its `leave` (P2).
 3. A sending that has begun is finished, unless consent is gone or the program ends.
 """
 
@@ -30,11 +29,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MANUAL_GROUP_WAIT_S = 180
-"""How long a cycle that a person asked for waits with its finished update for a group to meet."""
+"""How long the finished update of a cycle that a person started waits for a group to form."""
 LEAVE_TIMEOUT_S = 1.0
-"""Quitting waits no longer for a `leave` to arrive."""
+"""How long quitting waits for a `leave` to arrive."""
 END_TIMEOUT_S = 1.0
-"""Ending a cycle waits no longer for its tasks: their worker and connection are gone."""
+"""How long ending a cycle waits for its tasks. Their worker and connection are already gone."""
 
 
 class RoundRunner:
@@ -61,7 +60,8 @@ class RoundRunner:
         self._leave_sender = leave_sender
         self._worker = worker
         self._task: asyncio.Task[CycleResult] | None = None
-        self._readings: set[asyncio.Future[Any]] = set()
+        self._jobs: set[asyncio.Future[Any]] = set()
+        """Jobs of `run_until_withdrawn` under way."""
         self._activity = activity
         self.updates = updates
 
@@ -72,12 +72,12 @@ class RoundRunner:
     async def run(
         self, *, hold_s: int, override: bool = False, group_wait_s: int = 0
     ) -> CycleResult:
-        """Make one cycle, or join the one under way.
+        """Run one cycle, or join the one under way.
 
-        `hold_s`: how long a finished update waits before it is sealed. `override` sets a person's
-        own limits aside for this cycle (overridable reasons), never consent, policy or budget.
-        `group_wait_s`: how long a finished update waits here for its group to be announced;
-        otherwise the cycle ends READY.
+        `hold_s`: how long a finished update waits before it is sealed. `override` sets the person's
+        own limits (overridable reasons) aside for this cycle, never consent, policy or budget.
+        `group_wait_s`: how long a finished update waits for its join window to be announced before
+        the cycle ends READY.
 
         Raises UserActionError NO_CONSENT, DENIED_BY_POLICY, NOT_ENROLLED and what server, key store
         and worker raise.
@@ -98,24 +98,25 @@ class RoundRunner:
                 raise
             return _stopped()  # the worker's end arrived before the cancellation did
 
-    async def gather(self, permit: Permit, job: Coroutine[Any, Any, T]) -> T:
-        """Run a job that reads files for training; a withdrawal ends it.
+    async def run_until_withdrawn(self, permit: Permit, job: Coroutine[Any, Any, T]) -> T:
+        """Run a job that needs consent outside a cycle, such as reading files for training.
 
-        Raises UserActionError NO_CONSENT when the withdrawal came in between.
+        A withdrawal ends it. Raises UserActionError NO_CONSENT after a withdrawal, and what the job
+        raises.
         """
         task = asyncio.ensure_future(job)
-        self._readings.add(task)
+        self._jobs.add(task)
         try:
             return await task
         except asyncio.CancelledError:
             permit.check()
             raise
         finally:
-            self._readings.discard(task)
+            self._jobs.discard(task)
             permit.check()
 
     async def stop(self) -> None:
-        """End the cycle under way: the worker dies, the connection closes.
+        """End the cycle under way: stop its jobs and close its connection.
 
         What was charged stays charged.
         """
@@ -131,13 +132,13 @@ class RoundRunner:
             self.enforce()
 
     def enforce(self) -> None:
-        """Suspend or resume a training under way as the restrictions say now. At once."""
+        """Suspend or resume a training under way, at once, as the restrictions say now."""
         self._trainer.enforce()
 
     async def pause(self, note: Callable[[], None]) -> None:
-        """Stop for a pause that `note` makes durable; training stands still before anything else.
+        """Suspend training at once, make the pause durable with `note`, then end the cycle.
 
-        Leaves a group that can go on without this device; finishes a sending that has begun.
+        Leaves a group that can go on without this device. Finishes a sending that has begun.
         """
         self._trainer.suspend()
         try:
@@ -148,17 +149,17 @@ class RoundRunner:
             self.enforce()
 
     async def quit(self) -> None:
-        """End everything, and give a `leave` LEAVE_TIMEOUT_S to arrive."""
+        """End everything; wait up to LEAVE_TIMEOUT_S for a `leave` to arrive."""
         if self._secagg.may_leave:
             await self._leave("quit")
         await self.stop()
         await self._leave_sender.flush(LEAVE_TIMEOUT_S)
 
     async def withdraw(self) -> None:
-        """Consent is gone: stop, empty the outbox, delete the update, leave the group (P2)."""
+        """Consent is gone: leave the group, stop, empty the outbox, delete the update (P2)."""
         notice = self._secagg.leave("withdrawn")
         await run_to_completion(
-            self._withdraw(notice, [*self._cancel_readings(), *self._cancel_cycle()])
+            self._withdraw(notice, [*self._cancel_jobs(), *self._cancel_cycle()])
         )
 
     async def _withdraw(
@@ -171,10 +172,10 @@ class RoundRunner:
         self.updates.discard()
 
     async def discard(self) -> None:
-        """Delete the finished update, or end the training of one.
+        """Delete the finished update, or end the training that would make one.
 
-        Leaves a group that can go on without this device. An update that is charged and on its way
-        is sent first, and never used again.
+        Leaves a group that can go on without this device. An update that is already charged is sent
+        first, then deleted.
         """
         if self._is_submitting:
             self.updates.discard_when_settled()
@@ -185,11 +186,11 @@ class RoundRunner:
 
     @property
     def _is_submitting(self) -> bool:
-        """Whether a sending has begun that is to be finished."""
+        """Whether a sending has begun that must be finished (rule 3)."""
         return self._secagg.is_committed or (self._activity.is_sending and not self._secagg.is_busy)
 
     async def _leave(self, reason: str) -> None:
-        """End the cycle; a round's secrets go first, its `leave` last."""
+        """End the cycle: wipe the round's secrets first, send its `leave` last (rule 2)."""
         notice = self._secagg.leave(reason)
         await self._wait_for_end(self._cancel_cycle())
         if notice is not None:
@@ -201,16 +202,16 @@ class RoundRunner:
         self._task.cancel()
         return [self._task]
 
-    def _cancel_readings(self) -> "list[asyncio.Future[Any]]":
-        readings = list(self._readings)
-        for task in readings:
+    def _cancel_jobs(self) -> "list[asyncio.Future[Any]]":
+        jobs = list(self._jobs)
+        for task in jobs:
             task.cancel()
-        return readings
+        return jobs
 
     async def _wait_for_end(self, cancelled: "list[asyncio.Future[Any]]") -> None:
         if not cancelled:
             return
-        # Only the jobs of a cycle: a scan goes on, and a reading ends with its task.
+        # Only the jobs of a cycle: a scan goes on, and reading files ends with its task.
         await self._worker().stop((Job.TRAIN, Job.SEAL))
         self._steps.disconnect()
         await asyncio.wait(cancelled, timeout=END_TIMEOUT_S)

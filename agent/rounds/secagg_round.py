@@ -1,13 +1,13 @@
-"""A round in `secagg` mode: this device joins its group, and only the group's sum can be read.
+"""Runs a round in `secagg` mode: this device joins a group, and only the group's sum can be read.
 
-1. The group meets when the server says; this device comes with a finished update and checks for
-   itself who is there (agent.secagg).
-2. It joins a round once in its life, signs one set of survivors and unmasks once: each is written
-   down before it is done (P10).
-3. The update is sealed once the group stands, then charged and stored before the first byte of the
-   masked input leaves (P4).
-4. Whatever ends the round early ends it here: secrets are wiped, and a group that can go on without
-   this device gets a `leave`, which holds a code and no data (P2).
+1. The server announces when the group forms. This device joins with a finished update and checks
+   every member itself (agent.secagg).
+2. It joins a round, signs a set of survivors and unmasks once each. Each claim is durable before it
+   takes effect (P10).
+3. The update is sealed once the group is complete, then charged and stored before the first byte of
+   the masked input leaves (P4).
+4. Whatever ends the round early wipes its secrets. A group that can go on without this device gets
+   a `leave`, which holds a code and no data (P2).
 """
 
 import logging
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.consent.gate import Permit
-from agent.errors import AegisError, PeerError
+from agent.errors import AegisError, UserActionError
 from agent.rounds.contribution import Contribution, RoundResources
 from agent.rounds.join_window import JoinWindow
 from agent.rounds.leave_sender import LeaveNotice
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 JOINED = "joined"
-"""The first claim of a round: this device is about to advertise."""
+"""The first claim of a round, made before this device advertises."""
 _CLOSED = frozenset({"ROUND_CLOSED", "NOT_IN_GROUP", "ALREADY_CONTRIBUTED"})
-"""The round ended, or went on without this device: nobody is at fault."""
+"""The round ended, or went on without this device. Neither is a fault."""
 _UNREACHABLE = frozenset(
     {"OFFLINE", "SERVER_BUSY", "SERVER_ERROR", "SERVER_CERTIFICATE", "REJECTED_IDENTITY"}
 )
-"""A `leave` would not arrive either."""
+"""Errors after which a `leave` would not arrive either."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,10 @@ class ActiveRound:
     bytes_down: int = 0
 
     def leave(self, reason: str) -> bytes | None:
-        """Wipe the round's secrets at once; returns the `leave` to send, None when there is nothing
-        to leave.
+        """Wipe the round's secrets at once.
+
+        Return the `leave` to send; None when the group does not know this device or is past the
+        point where it could leave.
         """
         known, self.is_known = self.is_known, False
         try:
@@ -80,7 +82,7 @@ class ActiveRound:
 
 
 class SecaggRound:
-    """Submits a finished update to a group. One round at a time."""
+    """Submits a finished update to a group, one round at a time."""
 
     def __init__(
         self,
@@ -103,7 +105,7 @@ class SecaggRound:
 
     @property
     def is_busy(self) -> bool:
-        """Whether this device is in a group or waits for one to meet."""
+        """Whether this device is in a group or waits for one to form."""
         return self._is_busy
 
     @property
@@ -112,9 +114,9 @@ class SecaggRound:
         return self._active is not None and self._active.is_charged
 
     def leave(self, reason: str) -> LeaveNotice | None:
-        """End the round under way: its secrets are gone when this returns.
+        """End the round under way. Its secrets are wiped when this returns.
 
-        Returns the notice to send, None when the group knows nothing of this device.
+        Return the notice to send, or None (see `ActiveRound.leave`).
         """
         active = self._active
         if active is None or (body := active.leave(reason)) is None:
@@ -130,15 +132,15 @@ class SecaggRound:
         join_window: JoinWindow,
         trust: GroupTrust,
     ) -> CycleResult:
-        """Take part from the join window until the sum can be opened.
+        """Take part, from the join window until the sum can be opened.
 
-        Raises PeerError with the code of the check that failed (agent.secagg.client), and what
-        worker, disk and network raise.
+        Raises PeerError with the code of the check that failed (agent.secagg.client),
+        UserActionError BUDGET_SPENT, and what worker, disk and network raise.
         """
         resources = self._resources
         self._is_busy = True
         try:
-            resources.activity.send("Waiting for the group to meet")
+            resources.activity.send("Waiting for the group to form")
             await self._sleep(join_window.wait_s)
             permit.check()
             identity = client.identity
@@ -146,7 +148,7 @@ class SecaggRound:
                 config.task_id, config.round_id, JOINED, resources.clock.now()
             ):
                 return already_contributed(config.round_id)
-            resources.activity.send("Meeting the group")
+            resources.activity.send("Joining the group")
             self._active = ActiveRound(config, identity, self._machine(config, identity, trust))
             return await self._take_part(permit, client, self._active, update, join_window)
         finally:
@@ -203,7 +205,7 @@ class SecaggRound:
     async def _end_early(
         self, client: "AggregatorClient", active: ActiveRound, error: AegisError
     ) -> CycleResult:
-        """Leave a round that `error` ended; the result where nobody is at fault, else the error."""
+        """Leave a round that `error` ended. Raise `error` again, unless the round just closed."""
         round_id = active.config.round_id
         log.info("round.ended id=%d code=%s charged=%s", round_id, error.code, active.is_charged)
         is_closed = error.code in _CLOSED
@@ -215,10 +217,10 @@ class SecaggRound:
                 log.info("round.leave_lost code=%s", lost.code)
         if not is_closed:
             raise error
-        end = "The charge stands." if active.is_charged else "Nothing was charged."
+        charge = "The charge stands." if active.is_charged else "Nothing was charged."
         return CycleResult(
             Outcome.ROUND_CLOSED,
-            f"{error.message} {end}",
+            f"{error.message} {charge}",
             round_id=round_id,
             bytes_up=active.bytes_up,
             bytes_down=active.bytes_down,
@@ -226,8 +228,9 @@ class SecaggRound:
 
 
 class _Channel:
-    """Carries the round's messages off the event loop, under a live permit; counts bytes and notes
-    that the server may know of this device.
+    """Carries the round's messages off the event loop, under a live permit.
+
+    Counts the bytes and notes once the server may know this device.
     """
 
     def __init__(
@@ -269,15 +272,15 @@ class _GroupContribution:
         self._active = active
 
     async def seal(self) -> bytes:
-        self._resources.activity.send("The group stands; sealing the update")
+        self._resources.activity.send("The group is complete; sealing the update")
         return await self._contribution.seal()
 
     def charge(self, body: bytes) -> None:
         from agent.transport.round_session import PHASE_LENGTHS
 
         if (refused := self._contribution.refusal()) is not None:
-            raise PeerError("WALL", refused.text, "Nothing was charged or sent.")
-        # Past this time the group cannot use the masked input any more.
+            raise UserActionError("BUDGET_SPENT", refused.text, "Nothing was charged or sent.")
+        # Past this time the group can no longer use the masked input.
         useless_at = self._resources.clock.now() + PHASE_LENGTHS * self._active.config.phase_s
         self._contribution.charge(body, useless_at)
         self._active.is_charged = True

@@ -1,7 +1,7 @@
-"""Carries changes and wishes between the parts of one agent.
+"""Carries changes and requests between the parts of one agent.
 
-The loop and the local channel connect themselves; an agent without them (a command, a simulated
-device) works as well, and nobody listens.
+The loop and the local channel connect themselves. An agent without them (a command, a simulated
+device) works too: its signals reach no listener.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ def _ignore() -> None:
 
 
 class Signals:
-    """Calls who listens, at once and in the event loop's thread."""
+    """Calls its listeners at once, in the event loop's thread."""
 
     def __init__(self) -> None:
         self._on_change: list[Listener] = []
@@ -31,7 +31,7 @@ class Signals:
         self._on_user_change.append(listener)
 
     def connect_loop(self, *, run_now: Listener, request_quit: Listener) -> None:
-        """Let the loop of a running agent answer these two wishes."""
+        """Let the loop of a running agent serve these two requests."""
         self._run_now, self._request_quit = run_now, request_quit
 
     def changed(self) -> None:
@@ -46,9 +46,9 @@ class Signals:
         self.changed()
 
     def run_now(self) -> None:
-        """A person wants a cycle now."""
+        """Ask for a cycle now."""
         self._run_now()
 
     def request_quit(self) -> None:
-        """A person wants the agent to end."""
+        """Ask the agent to end."""
         self._request_quit()

@@ -1,6 +1,4 @@
-"""Brings finished updates to the server: those stored in the outbox, and a new one by the way of
-its task.
-"""
+"""Submits finished updates: those stored in the outbox, and a new one in the mode of its task."""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -24,11 +22,11 @@ if TYPE_CHECKING:
     from agent.transport.statements import Offer
 
 MIN_READY_POLL_S = 2
-"""A cycle that waits for its group to be announced polls no more often than this."""
+"""Shortest pause between the polls of a cycle that waits for its join window to be announced."""
 
 
 class Submission:
-    """Submits an update in the mode of its task, and settles what becomes of it."""
+    """Submits an update in the mode of its task, and settles whether it is kept."""
 
     def __init__(
         self,
@@ -44,7 +42,7 @@ class Submission:
         sleep: Callable[[float], Awaitable[None]],
         draw: Callable[[], float],
     ) -> None:
-        """`draw` is uniform in [0, 1): when this device comes within a join window."""
+        """`draw` is uniform in [0, 1): when this device advertises within a join window."""
         self._clock = clock
         self._enrolment_client = enrolment_client
         self._outbox = outbox
@@ -57,8 +55,9 @@ class Submission:
         self._draw = draw
 
     async def resend(self, permit: Permit, client: "AggregatorClient") -> CycleResult | None:
-        """Send again what was charged but not acknowledged; the last result, None when there was
-        nothing.
+        """Send again what was charged but not acknowledged.
+
+        Return the last result; None when nothing was waiting.
         """
         result = None
         for entry in self._outbox.waiting():
@@ -75,9 +74,9 @@ class Submission:
         config: "RoundConfig | None",
         poll_until: float,
     ) -> CycleResult | None:
-        """Submit the finished update; None when no group meets yet: poll again.
+        """Submit the finished update. None: no join window is announced yet, so poll again.
 
-        `poll_until` (monotonic) ends the polling; then the result is READY.
+        `poll_until` (monotonic seconds) ends the polling; then the result is READY.
         """
         from agent.protocol.messages import Mode
 
@@ -111,10 +110,10 @@ class Submission:
         return result
 
     def _ready(self, window: JoinWindow | None) -> CycleResult:
-        """A finished update without a group: it meets later, or the server has not said when."""
+        """A finished update whose join window is later or not yet announced."""
         if window is None:
-            text, until = "The update is finished; the server says when a group meets.", None
+            text, until = "The update is ready; the server will say when its group forms.", None
         else:
-            text = "The update is finished and waits for its group to meet."
+            text = "The update is ready and waits for its group to form."
             until = self._clock.now() + int(window.wait_s)
         return CycleResult(Outcome.READY, text, (Reason(ReasonCode.NO_ROUND, text, until=until),))

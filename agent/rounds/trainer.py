@@ -1,4 +1,4 @@
-"""Trains one update in the worker, and suspends that training while a condition holds it."""
+"""Trains one update in the worker, and suspends that training while a restriction applies."""
 
 import os
 from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Trainer:
-    """Makes the finished update of a model out of the local rows."""
+    """Trains a model on the local rows; the result is the finished update."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Trainer:
     async def train(self, permit: Permit, task: "Task", model: "VerifiedModel") -> None:
         """Train, and keep the finished update.
 
-        A checkpoint for the same model and rows is continued, even from before a restart. Raises
+        Continues a checkpoint for the same model and rows, even from before a restart. Raises
         UserActionError TRAINING_INTERRUPTED or TRAINING_ELSEWHERE, and what worker and key store
         raise.
         """
@@ -66,7 +66,7 @@ class Trainer:
                 task, model.content, rows, labels, os.fspath(path), job_key
             )
         finally:
-            # The suspension belongs to this training: nothing would lift it from the next job.
+            # The suspension ends with this training: nothing would lift it from the next job.
             self._worker().release()
         permit.check()
         self._updates.keep(
@@ -77,19 +77,19 @@ class Trainer:
         self._activity.finish()
 
     def enforce(self) -> None:
-        """Suspend a training under way while a restriction counts against it, else resume it.
+        """Suspend a training under way if a restriction counts against it, else resume it.
 
         Takes effect at once.
         """
         if not self._activity.is_training:
             return
-        self._activity.is_held = bool(self._restrictions.on_training())
-        if self._activity.is_held:
+        self._activity.is_suspended = bool(self._restrictions.on_training())
+        if self._activity.is_suspended:
             self._worker().hold()
         else:
             self._worker().release()
 
     def suspend(self) -> None:
-        """Suspend a training under way, whatever the restrictions say; `enforce` decides again."""
+        """Suspend a training under way, whatever the restrictions say, until the next `enforce`."""
         if self._activity.is_training:
             self._worker().hold()

@@ -1,8 +1,8 @@
-"""The finished update between its training and its use: kept, held for a person, discarded.
+"""Keeps the finished update between its training and its use.
 
 1. At most one update is kept. It lies encrypted in scratch; its key is in memory only.
-2. It may wait, so that a person can discard it before it is sealed.
-3. After it was sealed it is deleted unless it may be sealed once more for the same model (P4).
+2. It may wait for a while before it is sealed, so that a person can discard it.
+3. After a seal it is deleted, unless it may be sealed once more for the same model (P4).
 """
 
 from dataclasses import replace
@@ -25,16 +25,16 @@ class UpdateStore:
         self.current: TrainedUpdate | None = None
 
     def keep(self, update: TrainedUpdate) -> None:
-        """Hold `update`; its training needs no checkpoint any more."""
+        """Keep `update`; its training no longer needs a checkpoint."""
         self.current = update
         self._checkpoints.forget()
 
     def fits(self, model_digest: str) -> bool:
-        """Whether a finished update for this model is here."""
+        """Whether the finished update, if any, was trained on this model."""
         return self.current is not None and self.current.model_digest == model_digest
 
     def hold_reason(self, hold_s: int) -> Reason | None:
-        """Why the finished update waits; None when it may be used or there is none."""
+        """Return why the finished update waits; None when it may be used or there is none."""
         if not hold_s or self.current is None:
             return None
         until = self.current.at + hold_s
@@ -42,30 +42,30 @@ class UpdateStore:
             return None
         return Reason(
             ReasonCode.HOLD,
-            "The finished update waits, so that you can discard it.",
+            "The finished update waits for a while, in case you want to discard it.",
             setting="hold.minutes",
             until=until,
         )
 
     def restart_hold(self) -> None:
-        """Count the wait from now: the clock was set back since the update was finished."""
+        """Restart the wait: the clock was set back after the update was finished."""
         if self.current is not None:
             self.current = replace(self.current, at=self._clock.now())
 
     def discard(self) -> None:
-        """Delete the finished update, or what was begun of one."""
+        """Delete the finished update and any training begun for the next."""
         self.current = None
         self._discard_when_settled = False
         self._checkpoints.clear()
 
     def discard_when_settled(self) -> None:
-        """Delete the update once its sealing and sending, already under way, have ended."""
+        """Delete the update once the sealing and sending under way have ended."""
         self._discard_when_settled = True
 
     def settle(self, result: CycleResult | None) -> None:
-        """After a sealing: delete an update that was sent or may not be sealed again.
+        """Delete the update after a sealing if it was sent or may not be sealed again.
 
-        `result` is None when an error ended it.
+        `result` is None when an error ended the submission.
         """
         is_unwanted, self._discard_when_settled = self._discard_when_settled, False
         if self.current is None:

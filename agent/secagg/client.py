@@ -1,8 +1,7 @@
-"""The device's part in a round of GroupSecAgg/1, sans-IO: bytes from the aggregator in, bytes to
-send out.
+"""Plays the device's part in a round of GroupSecAgg/1, sans-IO: bytes in, bytes out.
 
-Order of calls (agent.protocol.states.DEVICE is the table; anything else is refused with OUT_OF_TURN
-and changes nothing):
+Order of calls (agent.protocol.states.DEVICE is the table; anything else raises OUT_OF_TURN and
+changes nothing):
 
     advertise() -> body               POST rounds/{id}/advertise
     shares(roster) -> body            POST rounds/{id}/shares; `roster`: inbox after advertise
@@ -14,10 +13,11 @@ and changes nothing):
     leave(reason) -> body             POST rounds/{id}/leave, from every state before the end
     wipe()                            always last; idempotent
 
-What the device refuses, whatever the aggregator says (each a PeerError code; a refusal ends the
-round here and wipes its secrets):
+What the device refuses (each a PeerError code; a refusal ends the round on this device and wipes
+its secrets):
 
-  ROSTER_SIZE          fewer devices than this device's own minimum, or more than the round's most
+  ROSTER_SIZE          fewer members than this device's own minimum, or more than the round's
+                       maximum
   ROSTER_ORDER         not sorted by device id, or one id twice
   ROSTER_DUPLICATE     two members with one key
   ROSTER_KEY           a key that makes no secret (a point of small order)
@@ -33,14 +33,14 @@ round here and wipes its secrets):
                        names the dealer)
   SEALED_OTHER_ROUND   the worker sealed for another round
   SURVIVORS            not a subset of the dealers, this device missing, or fewer than the minimum
-  SIGNATURES           too few valid signatures over exactly the set of survivors that this device
+  SIGNATURES           too few valid signatures over the very set of survivors that this device
                        signed
   WRONG_CONTEXT        any message of another round, group, model or configuration
   BAD_MESSAGE, BAD_ENVELOPE, OUT_OF_TURN
 
-It signs one set of survivors and answers one unmask in its life, and gives one kind of share for
-each dealer, because it accepts one set. After a restart none of this exists any more: the device
-may only send its stored masked input again (agent.transport.round_session).
+It signs one set of survivors and unmasks once. So it gives away one kind of share for each dealer.
+After a restart nothing of this is left: the device may only send its stored masked input again
+(agent.transport.round_session).
 """
 
 import datetime
@@ -64,7 +64,7 @@ ADVERTISED_NONCE_BYTES = 32
 
 
 class SecaggClient:
-    """One device in one round."""
+    """The state machine of one device in one round."""
 
     def __init__(
         self,
@@ -79,9 +79,10 @@ class SecaggClient:
         now: int,
         revoked: frozenset[int] = frozenset(),
     ) -> None:
-        """`sign`: ECDSA P-256 with SHA-256, 64 bytes r and s.
+        """`sign` makes ECDSA signatures (P-256, SHA-256; r and s, 64 bytes).
 
-        `entropy`: bytes of the operating system. `revoked`: serial numbers of certificates.
+        `entropy` gives random bytes of the operating system. `now`: seconds since the epoch.
+        `revoked`: serial numbers of certificates.
         """
         authority = Authority(ca_pem, datetime.datetime.fromtimestamp(now, datetime.UTC), revoked)
         self._config = config
@@ -102,17 +103,15 @@ class SecaggClient:
         return self._state
 
     def advertise(self) -> bytes:
-        """Make the round's keys and sign them."""
+        """Generate the round's keys and sign them."""
         return self._step(DeviceEvent.JOIN, self._advertise)
 
     def shares(self, roster: bytes) -> bytes:
-        """Check everybody in the group, then deal shares of both secrets to them."""
+        """Check every member of the group, then deal shares of both secrets to them."""
         return self._step(DeviceEvent.ROSTER, partial(self._shares, roster))
 
     def accept_shares(self, inbox: bytes) -> None:
-        """Check the dealers and decrypt every share now, while a bad dealer can still be left
-        out.
-        """
+        """Check the dealers and decrypt every share now, while a bad dealer can be left out."""
         self._step(DeviceEvent.INBOX, partial(self._accept_shares, inbox))
 
     def mask(self, sealed: bytes) -> bytes:
@@ -124,13 +123,13 @@ class SecaggClient:
         return self._step(DeviceEvent.SURVIVORS, partial(self._consistency, survivors))
 
     def unmask(self, signatures: bytes) -> bytes:
-        """Give one share for each dealer, once; afterwards the secrets are gone."""
+        """Give away one share of each dealer, once. Afterwards the secrets are wiped."""
         body = self._step(DeviceEvent.SIGNATURES, partial(self._unmask, signatures))
         self._secrets.wipe()
         return body
 
     def leave(self, reason: str) -> bytes:
-        """Leave, and say so: a code, no data."""
+        """Leave the round; the body carries `reason`, a code, and no data."""
         body = codec.encode_leave(self._round_context, reason, self.blamed)
         if self._state is not DeviceState.LEFT:
             self._state, _ = step(DEVICE, self._state, DeviceEvent.GO)
@@ -138,7 +137,7 @@ class SecaggClient:
         return body
 
     def wipe(self) -> None:
-        """Forget the round's secrets; whatever is not finished is over."""
+        """Wipe the round's secrets. A round that is not finished is over."""
         if self._state is not DeviceState.UNMASKED:
             self._state = DeviceState.LEFT
         self._secrets.wipe()
@@ -262,7 +261,7 @@ class SecaggClient:
         return codec.threshold(self._group.size, self._config)
 
     def _fewest(self) -> int:
-        """The least number of dealers and of survivors: the round's, and this device's own."""
+        """Fewest dealers and survivors: the round's minimum or this device's own, if higher."""
         return max(self._limits.min_sum, codec.fewest(self._group.size, self._config))
 
     def _survivors_statement(self) -> bytes:

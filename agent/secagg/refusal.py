@@ -1,4 +1,4 @@
-"""The error with which a device refuses and leaves a round."""
+"""Makes the error with which a device refuses and leaves a round."""
 
 from agent.errors import PeerError
 

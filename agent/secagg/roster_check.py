@@ -1,7 +1,7 @@
-"""Whether a device trusts a group with its masks: the roster (U1) checked member by member.
+"""Checks a group's roster (U1), member by member, before a device trusts the group.
 
-Order: size and order, this device's own entry, keys, the beacon's draw, then certificates and
-signatures, which cost the most. Codes: agent.secagg.client.
+It checks size and order first, then this device's own entry, the keys and the beacon's draw, and
+last the certificates and signatures, which cost the most. Codes: agent.secagg.client.
 """
 
 import itertools
@@ -28,7 +28,7 @@ class RosterCheck:
     def certified_keys(
         self, roster: codec.Roster, own: codec.Advertisement
     ) -> tuple[EllipticCurvePublicKey, ...]:
-        """Check everybody in `roster`; the certified key of each member, in its order.
+        """Check every member of `roster`; return their certified keys, in its order.
 
         Raises PeerError with a code that begins with ROSTER.
         """
@@ -63,7 +63,7 @@ class RosterCheck:
         if roster.advertised != len(leaves) or merkle.root(leaves) != roster.beacon:
             raise refused(
                 "ROSTER_GROUP",
-                "the only group of the round does not hold everybody who advertised",
+                "the round's only group does not hold every device that advertised",
             )
 
     @staticmethod

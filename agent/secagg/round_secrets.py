@@ -1,10 +1,9 @@
-"""The secrets of one device in one round, and everything computed from them.
+"""Holds the secrets of one device in one round, and computes what depends on them.
 
-1. They are in memory only and die with `wipe`, which every way out of the round calls.
-2. A share key encrypts one message in its life: it belongs to one round, one sender and one
-   receiver.
-3. Of every dealer one share is given away: of its self mask when it survived, else of its pair
-   masks. Never both.
+1. They are in memory only. Every way out of the round calls `wipe`, which destroys them.
+2. A share key encrypts a single message: it belongs to one round, one sender and one receiver.
+3. The device gives away one share of every dealer: of its self mask if the dealer survived, else of
+   its pair masks. Never both.
 """
 
 from collections.abc import Callable
@@ -50,7 +49,7 @@ class RoundSecrets:
         self._entropy = entropy
 
     def generate(self) -> None:
-        """Make the keys of the round."""
+        """Generate the keys of the round."""
         self._sealing, self._masking = (
             X25519PrivateKey.from_private_bytes(self._entropy(SECRET_BYTES)) for _ in range(2)
         )
@@ -62,16 +61,16 @@ class RoundSecrets:
 
     @property
     def sealing_key(self) -> bytes:
-        """Public, for shares on their way."""
+        """The public key that shares are encrypted for."""
         return self._sealing.public_key().public_bytes_raw()
 
     @property
     def masking_key(self) -> bytes:
-        """Public, for pair masks."""
+        """The public key that pair masks are agreed with."""
         return self._masking.public_key().public_bytes_raw()
 
     def deal(self, group: Group, threshold: int) -> codec.Dealing:
-        """Share both secrets among the group, `threshold` of which open them.
+        """Split both secrets among the group; any `threshold` members can restore them.
 
         Raises PeerError ROSTER_KEY.
         """
@@ -87,7 +86,7 @@ class RoundSecrets:
         )
 
     def accept(self, group: Group, dealer: int, sealed: codec.SealedShares) -> None:
-        """Decrypt and keep the shares that `dealer` sent; they must match its commitments.
+        """Decrypt and keep the shares that `dealer` sent, which must match its commitments.
 
         Raises PeerError SHARE_UNREADABLE.
         """
@@ -111,7 +110,7 @@ class RoundSecrets:
     def mask_keys(
         self, group: Group, dealers: frozenset[int], config: RoundConfig
     ) -> tuple[list[bytes], list[bytes]]:
-        """Keys of the masks that this device adds, and of those that it subtracts.
+        """Return the keys of the masks that this device adds, and of those that it subtracts.
 
         Raises PeerError ROSTER_KEY.
         """
@@ -130,7 +129,7 @@ class RoundSecrets:
         return added, subtracted
 
     def share_to_open(self, dealer: int, *, survived: bool) -> bytes:
-        """The one share of `dealer` that this device gives away (rule 3)."""
+        """Return the one share of `dealer` that this device gives away (rule 3)."""
         self_share, pair_share = self._shares[dealer]
         return self_share if survived else pair_share
 
@@ -153,8 +152,9 @@ class RoundSecrets:
         )
 
     def _share_key(self, group: Group, dealer: int, holder: int) -> tuple[bytes, bytes]:
-        """Key and associated data of the shares on their way from `dealer` to `holder`; one of the
-        two is this device.
+        """Return key and associated data for the shares that `dealer` sends to `holder`.
+
+        One of the two is this device.
         """
         peer = holder if dealer == group.own else dealer
         if peer not in self._exchanged:

@@ -1,17 +1,16 @@
-"""How long to wait after failures in a row: plain arithmetic."""
+"""Computes how long to wait after consecutive failures."""
 
 FIRST_WAIT_S = 30.0
 LONGEST_WAIT_S = 3600.0
 OFFLINE_BUDGET = 24
-"""After this many failures in a row (about a day) the device tries only every six hours."""
+"""After this many consecutive failures (about a day) the device tries every six hours only."""
 SPARSE_WAIT_S = 6 * 3600.0
 
 
 def backoff_s(failures: int, draw: float, retry_after_s: int = 0) -> float:
-    """Seconds to wait after `failures` in a row: exponential with jitter, never less than the
-    server asked for.
+    """Return how many seconds to wait after `failures` in a row, at least 1.
 
-    `draw` is uniform in [0, 1).
+    Exponential with jitter, and never less than the server asked for. `draw` is uniform in [0, 1).
     """
     if failures > OFFLINE_BUDGET:
         step = SPARSE_WAIT_S

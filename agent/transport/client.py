@@ -1,8 +1,7 @@
-"""The aggregator as the device sees it: one method for each request, with signed responses checked
-before anyone sees them.
+"""Speaks to the aggregator: one method for each request, which returns a checked value.
 
-Blocking: call from an executor, one call at a time. Nothing is opened, read or imported before the
-first call.
+Signed responses are verified before the caller sees them. Blocking: call from an executor, one call
+at a time. Nothing is opened, read or imported before the first call.
 """
 
 from collections.abc import Callable
@@ -61,11 +60,11 @@ class AggregatorClient:
 
     @property
     def identity(self) -> "Identity | None":
-        """Whose connection this is; None once it is closed."""
+        """The identity of this connection; None once it is closed."""
         return self._connection.identity
 
     def close(self) -> None:
-        """End what is under way, forget the key, and send nothing ever after.
+        """End the request under way, forget the key and refuse every later request.
 
         May be called from another thread.
         """
@@ -84,13 +83,12 @@ class AggregatorClient:
         return read_registration(response, self._ca_pem, self._signing_key)
 
     def renew(self, csr_pem: str) -> str:
-        """The next certificate, as PEM, for the key of `csr_pem`; works for 90 days after the
-        present one has expired.
+        """Return the next certificate, as PEM, for the key of `csr_pem`.
 
-        Where the present certificate is refused (expired by a clock more accurate than this
-        computer's), the request goes without it: the signature says who asks. The same key gets the
-        same certificate again. Raises OperatorActionError REVOKED, CERTIFICATE_EXPIRED (longer
-        ago).
+        Works until 90 days after the present certificate has expired. Where the server refuses that
+        one (because this computer's clock is behind), the request goes out without it: the
+        signature names the device. The same key gets the same certificate again. Raises
+        OperatorActionError REVOKED, CERTIFICATE_EXPIRED (more than 90 days ago).
         """
         body = to_json({"csr_pem": csr_pem})
         try:
@@ -104,25 +102,23 @@ class AggregatorClient:
         return read_renewal(response, self._ca_pem)
 
     def log_head(self) -> dict[str, Any]:
-        """Head of the authority's issuance log, unchecked (agent.protocol.issuance), as are the
-        next two.
-        """
+        """Return the head of the authority's issuance log, unchecked (agent.protocol.issuance)."""
         return json_object(self._connection.get("/api/v1/log"))
 
     def log_proof(self, certificate_sha256: str, size: int) -> dict[str, Any]:
-        """Proof that a certificate's issuance is in the log of `size` entries."""
+        """Return a proof that the log of `size` entries holds a certificate, unchecked."""
         query = f"certificate_sha256={certificate_sha256}&size={size}"
         return json_object(self._connection.get(f"/api/v1/log/proof?{query}"))
 
     def log_consistency(self, earlier: int, size: int) -> dict[str, Any]:
-        """Proof that the log of `earlier` entries is the beginning of the one of `size`."""
+        """Return a proof that the log of `size` entries continues that of `earlier`, unchecked."""
         query = f"earlier={earlier}&size={size}"
         return json_object(self._connection.get(f"/api/v1/log/consistency?{query}"))
 
     # Models.
 
     def model(self, known_digest: str = "") -> ModelDownload | None:
-        """The current model, unchecked; None when its SHA-256 is `known_digest`."""
+        """Return the current model, unchecked; None when its SHA-256 is `known_digest`."""
         headers = {"If-None-Match": f'"{known_digest}"'} if known_digest else {}
         response = self._connection.send(
             "GET", "/api/v1/model", headers=headers, max_bytes=MAX_MODEL_BYTES
@@ -130,17 +126,18 @@ class AggregatorClient:
         return None if response.status == 304 else read_model(response)
 
     def public_file(self, path: str, max_bytes: int) -> bytes | None:
-        """A file of the model repository ("metadata/…" or "targets/…"), unchecked; None when there
-        is none. Needs no certificate.
+        """Return a file of the model repository, unchecked; None when it does not exist.
+
+        `path` begins with "metadata/" or "targets/". Needs no certificate.
         """
         return self._connection.public_file(f"/api/v1/{path}", max_bytes)
 
     # Rounds.
 
     def offer(self, *, ready: bool = False, trained: int | None = None) -> Offer:
-        """What the server offers now.
+        """Return what the server offers now.
 
-        `ready`: a finished update of the model version `trained` is here and can meet a group.
+        `ready`: a finished update, trained on model version `trained`, can join a group.
         """
         query = ""
         if ready:
@@ -160,8 +157,9 @@ class AggregatorClient:
         )
 
     def send_phase(self, round_id: int, phase: str, body: bytes) -> None:
-        """Send a message of a secure-aggregation round (agent.transport.round_session); repeating
-        the same body is fine.
+        """Send a message of a secure-aggregation round (agent.transport.round_session).
+
+        The same body may be sent again.
 
         Raises PeerError ROUND_CLOSED, ALREADY_CONTRIBUTED (another body), BAD_ENVELOPE.
         """
@@ -170,7 +168,7 @@ class AggregatorClient:
         )
 
     def inbox(self, round_id: int, after: str) -> bytes | None:
-        """The outcome of a phase for this device; None while the phase is not over.
+        """Return the outcome of a phase for this device; None while the phase is under way.
 
         Raises PeerError ROUND_CLOSED.
         """
@@ -180,19 +178,17 @@ class AggregatorClient:
         return response.body if response.status == 200 else None
 
     def leave(self, round_id: int, body: bytes) -> None:
-        """Tell the server that this device left the round: a code (`SecaggClient.leave`), no
-        data.
-        """
+        """Tell the server that this device left: `body` is a code (`SecaggClient.leave`)."""
         self.send_phase(round_id, "leave", body)
 
     # What the server knows.
 
     def stats(self) -> dict[str, Any]:
-        """The aggregator's public figures."""
+        """Return the aggregator's public figures."""
         return json_object(self._connection.get("/api/v1/stats"))
 
     def device(self) -> dict[str, Any]:
-        """All that the server holds about this device."""
+        """Return everything that the server stores about this device."""
         return json_object(self._connection.get("/api/v1/device"))
 
     def erase(self) -> None:

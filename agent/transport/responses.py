@@ -1,6 +1,6 @@
-"""What a response of the server stands for: a JSON object, or one of our errors.
+"""Reads a response of the server as a JSON object or one of our errors.
 
-The server's own wording is never shown to a person.
+A person never sees the server's own wording.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from agent.errors import AegisError, OperatorActionError, PeerError, UserActionE
 MAX_JSON_BYTES = 256 * 1024
 MAX_RETRY_AFTER_S = 24 * 3600
 DEFAULT_RETRY_AFTER_S = 60
-"""Where the server names none, or nonsense."""
+"""When the server names none, or something unreadable."""
 
 _NEW_INVITATION = "Ask the operator for a new invitation."
 _RETRY = "AegisAI tries again automatically."
@@ -63,7 +63,7 @@ _PROBLEMS = {
         "This device's certificate has expired.",
         "AegisAI renews it automatically; if that fails, ask for a new invitation.",
     ),
-    "NONCE_MISSING": _Problem(PeerError, "The server wants a fresh request.", _RETRY),
+    "NONCE_MISSING": _Problem(PeerError, "The server asked for a fresh request.", _RETRY),
     "NONCE_SPENT": _Problem(PeerError, "The server has seen this request before.", _RETRY),
     "NONCE_EXPIRED": _Problem(PeerError, "The request took too long to arrive.", _RETRY),
     "BAD_REQUEST_SIGNATURE": _Problem(
@@ -75,7 +75,7 @@ _PROBLEMS = {
 
 @dataclass(frozen=True)
 class HttpResponse:
-    """A response, read to its end."""
+    """A response, read to the end."""
 
     status: int
     headers: Mapping[str, str]
@@ -92,7 +92,7 @@ class RetryLater(PeerError):
 
 
 def problem(response: HttpResponse) -> AegisError:
-    """The error that a response with a status of 400 or more stands for."""
+    """Return the error for a response with a status of 400 or more."""
     status = response.status
     if status in (429, 503):
         return RetryLater(_retry_after_s(response))
@@ -118,7 +118,7 @@ def _known(code: str, detail: str) -> AegisError:
 
 
 def json_object(response: HttpResponse) -> dict[str, Any]:
-    """The body as a JSON object. Raises PeerError BAD_ANSWER."""
+    """Return the body as a JSON object. Raises PeerError BAD_ANSWER."""
     try:
         value = json.loads(response.body)
     except (ValueError, RecursionError) as error:
@@ -129,7 +129,7 @@ def json_object(response: HttpResponse) -> dict[str, Any]:
 
 
 def checked(value: object, **kinds: type | UnionType) -> dict[str, Any]:
-    """`value` as an object with exactly the fields of `kinds`, each of its type.
+    """Return `value` as an object with exactly the fields of `kinds`, each of its type.
 
     Raises PeerError BAD_ANSWER.
     """
@@ -142,7 +142,7 @@ def checked(value: object, **kinds: type | UnionType) -> dict[str, Any]:
 
 
 def bad_response(detail: str) -> PeerError:
-    """The error for a response outside the contract."""
+    """Return the error for a response outside the contract."""
     return PeerError(
         "BAD_ANSWER",
         "The server's response could not be read.",

@@ -1,12 +1,11 @@
-"""One secure-aggregation round: carries the device's state machine through its phases, and nothing
-else.
+"""Carries the device's state machine through the phases of one secure-aggregation round.
 
-1. The state machine (agent.secagg) decides what is sent and refuses what must be refused; this
-   module adds only order, waiting and repetition.
+1. The state machine (agent.secagg) decides what is sent and what is refused. This module adds only
+   order, waiting and repetition.
 2. The masked input goes to `charge`, which pays for it and writes it to the outbox in one
    transaction; only then does `deliver` send it from there (P4).
-3. `claim` makes "signed the survivors" and "unmasked" durable before they take effect. A claim made
-   earlier, by a process that died, ends the round for this device (P10).
+3. `claim` makes "signed the survivors" and "unmasked" durable before they take effect. A claim that
+   an earlier process made before it died ends the round for this device (P10).
 4. A lost response is requested again with the same body until the phase ends. Round secrets are
    wiped however the round ends.
 """
@@ -24,18 +23,18 @@ T = TypeVar("T")
 REPEAT_S = 2.0
 """Pause before a failed request is repeated."""
 POLL_S = 1.0
-"""Pause before the next request for a phase's outcome; the server may delay its response by
-another second."""
+"""Pause before the next request for a phase's outcome. The server may delay its response by another
+second."""
 REPEATABLE = frozenset({"OFFLINE", "SERVER_BUSY", "SERVER_ERROR"})
 PHASE_LENGTHS = 2
-"""A phase is given up after this many times its length: the server's clock decides when it ends,
-ours only ends the waiting."""
+"""The device gives a phase up after this many times its length. The server's clock decides when the
+phase ends; ours only ends the waiting."""
 
 
 class Phase(Enum):
-    """The device's messages, in order; the values are the last part of their path.
+    """The device's messages, in order. A value is the last part of the message's path.
 
-    The masked input goes to /updates.
+    The masked input goes to /updates instead.
     """
 
     ADVERTISE = "advertise"
@@ -55,7 +54,7 @@ class Claim(Enum):
 class StateMachine(Protocol):
     """The device's part of the protocol (agent.secagg): bytes in, bytes out.
 
-    Every method may raise PeerError; then the round is over for this device.
+    Every method may raise PeerError, which ends the round for this device.
     """
 
     def advertise(self) -> bytes: ...
@@ -80,14 +79,14 @@ class RoundChannel(Protocol):
         """Send this device's message of a phase."""
 
     async def inbox(self, after: str) -> bytes | None:
-        """The outcome of a phase for this device; None while it is not over."""
+        """Return the outcome of a phase for this device; None while it is under way."""
 
 
 class RoundContribution(Protocol):
     """The update that a device brings into the round."""
 
     async def seal(self) -> bytes:
-        """Seal the update, now that the group stands."""
+        """Seal the update, now that the group is complete."""
 
     def charge(self, body: bytes) -> None:
         """Pay for the masked input and store it."""
@@ -96,7 +95,7 @@ class RoundContribution(Protocol):
         """Send the stored masked input."""
 
     def claim(self, claim: Claim) -> bool:
-        """Make a claim durable; False when it was made before."""
+        """Make a claim durable; return False if it was made before."""
 
 
 class RoundSession:
@@ -113,7 +112,7 @@ class RoundSession:
         sleep: Callable[[float], Awaitable[None]],
         joining_s: float = 0.0,
     ) -> None:
-        """`joining_s`: what is left of the join window."""
+        """`joining_s`: seconds until the join window closes."""
         self._config = config
         self._machine = machine
         self._channel = channel
@@ -125,7 +124,7 @@ class RoundSession:
     async def run(self) -> None:
         """Take part until the sum can be opened.
 
-        Raises PeerError of the machine's checks, ROUND_CLOSED, ROUND_LOST (a claim was made
+        Raises PeerError from the machine's checks, ROUND_CLOSED or ROUND_LOST (a claim was made
         before), and what the network raises for longer than a phase. The ledger, not the error,
         says whether the device was charged.
         """
@@ -158,7 +157,7 @@ class RoundSession:
         await self._repeated(lambda: self._channel.send(phase.value, body))
 
     async def _outcome(self, after: Phase, more_s: float = 0.0) -> bytes:
-        """The outcome of a phase for this device."""
+        """Wait for the outcome of a phase for this device."""
         deadline = self._deadline() + more_s
         while True:
             body = await self._repeated(lambda: self._channel.inbox(after.value))
@@ -173,7 +172,7 @@ class RoundSession:
             await self._sleep(POLL_S)
 
     async def _repeated(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Call until it succeeds; errors worth repeating are repeated until the phase ends."""
+        """Call until it succeeds. Repeat after a transient error until the phase ends."""
         deadline = self._deadline()
         while True:
             try:

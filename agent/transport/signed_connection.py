@@ -1,12 +1,11 @@
-"""How requests reach the aggregator: one pinned connection, opened late, and signatures over the
-server's nonces.
+"""Sends requests to the aggregator over one pinned connection, signed where they change something.
 
 1. Nothing is opened, read or imported before the first request.
-2. Every request that changes something is signed over a nonce of the server's
-   (agent.protocol.http_signature). Each response brings the next nonce; where it is missing or too
-   old, one is requested. A request refused for its nonce goes out again with the same body under a
-   fresh nonce.
-3. Once closed, it sends nothing more and holds no key.
+2. A request that changes something is signed over a nonce of the server's
+   (agent.protocol.http_signature). Each response carries the next nonce; if it is missing or too
+   old, the connection requests one. A request refused for its nonce goes out again with the same
+   body under a fresh nonce.
+3. Once closed, it sends nothing more and has no key.
 
 Blocking: call from an executor, one call at a time; only `close` may come from another thread.
 """
@@ -33,10 +32,10 @@ if TYPE_CHECKING:
 
 JSON_TYPE = "application/json"
 NONCE_LIFE_S = 45.0
-"""The server's nonces live for 60 s; an older one would expire on its way."""
+"""A nonce of the server's expires after 60 s. An older one than this might expire on its way."""
 NONCE_CODES = frozenset({"NONCE_MISSING", "NONCE_EXPIRED", "NONCE_SPENT"})
 MAX_NONCES = 3
-"""How often one request is tried under a fresh nonce."""
+"""How often one request is sent, each time under a fresh nonce."""
 _SUCCESS = frozenset({200, 201, 202, 204, 304})
 
 
@@ -70,11 +69,11 @@ class SignedConnection:
 
     @property
     def identity(self) -> "Identity | None":
-        """Whose connection this is; None once it is closed."""
+        """The identity of this connection; None once it is closed."""
         return self._identity
 
     def get(self, path: str, max_bytes: int = MAX_JSON_BYTES) -> HttpResponse:
-        """Read `path`. Raises the problem that the server reports."""
+        """Fetch `path`. Raises the problem that the server reports."""
         return self.send("GET", path, max_bytes=max_bytes)
 
     def post_json(self, path: str, value: dict[str, str]) -> HttpResponse:
@@ -107,7 +106,7 @@ class SignedConnection:
     def send_signed(
         self, method: str, path: str, body: bytes, content_type: str = JSON_TYPE
     ) -> HttpResponse:
-        """Send a request signed by the identity's key, under a fresh nonce where one is refused.
+        """Send a request signed by the identity's key; again under a fresh nonce if one is refused.
 
         Raises InternalError NO_IDENTITY and the problem that the server reports.
         """
@@ -135,7 +134,7 @@ class SignedConnection:
                     raise
 
     def public_file(self, path: str, max_bytes: int) -> bytes | None:
-        """A public file; None when there is none."""
+        """Fetch a public file; None when it does not exist."""
         response = self._open().send("GET", path, max_bytes=max_bytes)
         if response.status == 404:
             return None
@@ -145,14 +144,14 @@ class SignedConnection:
         return response.body
 
     def hide_certificate(self) -> None:
-        """Continue over a new connection that shows no certificate; signatures stay."""
+        """Continue over a new connection without a certificate. Requests are still signed."""
         self.shows_certificate = False
         session, self._session = self._session, None
         if session is not None:
             session.close()
 
     def close(self) -> None:
-        """End what is under way, forget the key, and send nothing ever after.
+        """End the request under way, forget the key and refuse every later request.
 
         May be called from another thread.
         """
@@ -166,7 +165,7 @@ class SignedConnection:
             self._meter(len(body), len(response.body))
 
     def _take_nonce(self, device_id: str) -> str:
-        """A nonce that was not used before and is not about to expire."""
+        """Return a nonce that is unused and not about to expire."""
         if not self._nonce or self._clock.monotonic() > self._nonce_until:
             response = self.post_json("/api/v1/challenge", {"device_id": device_id})
             self._keep_nonce(str(checked(json_object(response), nonce=str)["nonce"]))
@@ -195,5 +194,5 @@ class SignedConnection:
 
 
 def to_json(value: dict[str, str]) -> bytes:
-    """A request's body."""
+    """Encode the body of a request."""
     return json.dumps(value).encode()

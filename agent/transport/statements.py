@@ -1,6 +1,4 @@
-"""What the server states to a device: strict values, their signatures and fields checked before
-anyone sees them.
-"""
+"""Reads what the server states to a device: strict values with checked fields and signatures."""
 
 import base64
 import hashlib
@@ -14,7 +12,7 @@ from agent.transport.responses import HttpResponse, bad_response, checked, json_
 
 @dataclass(frozen=True)
 class Registration:
-    """What enrolment gave."""
+    """What the server gave this device at enrolment."""
 
     device_id: str
     certificate_pem: str
@@ -26,7 +24,7 @@ class Registration:
 
 @dataclass(frozen=True)
 class Offer:
-    """A signed statement of what the server would like."""
+    """The server's signed answer to a poll."""
 
     status: str
     """"open" or "wait"."""
@@ -40,7 +38,7 @@ class Offer:
     """The server's clock, seconds since the epoch."""
     join_opens: int = 0
     join_closes: int = 0
-    """When the round's group meets, by the server's clock; 0 and 0: no meeting is announced."""
+    """The round's join window, by the server's clock; 0 and 0: none is announced."""
     crl_pem: str = ""
     """The authority's signed list of revoked certificates, unchecked
     (agent.protocol.revocations)."""
@@ -48,7 +46,7 @@ class Offer:
 
 @dataclass(frozen=True)
 class Receipt:
-    """The server's signed word that it holds an update."""
+    """The server's signature under an update that it received."""
 
     task_id: str
     round_id: int
@@ -61,7 +59,7 @@ class Receipt:
 
 @dataclass(frozen=True)
 class ModelDownload:
-    """A model as it came, unchecked (agent.models.verify)."""
+    """A model as received, unchecked (agent.models.verify)."""
 
     metadata: bytes
     signature: str
@@ -69,7 +67,7 @@ class ModelDownload:
 
 
 def read_registration(response: HttpResponse, ca_pem: str, signing_key: str) -> Registration:
-    """A registration that fits the invitation's `ca_pem` and, where it named one, `signing_key`.
+    """Read a registration that matches the invitation's `ca_pem` and, if not empty, `signing_key`.
 
     Raises PeerError BAD_ANSWER, BAD_MESSAGE.
     """
@@ -89,14 +87,17 @@ def read_registration(response: HttpResponse, ca_pem: str, signing_key: str) -> 
 
 
 def read_renewal(response: HttpResponse, ca_pem: str) -> str:
-    """The renewed certificate as PEM. Raises PeerError BAD_ANSWER."""
+    """Read the renewed certificate, as PEM. Raises PeerError BAD_ANSWER."""
     fields = checked(json_object(response), certificate_pem=str, ca_pem=str)
     _check_ca(fields, ca_pem)
     return str(fields["certificate_pem"])
 
 
 def read_offer(response: HttpResponse, signing_key: str) -> Offer:
-    """An offer under the server's signature. Raises PeerError BAD_ANSWER, BAD_SIGNATURE."""
+    """Read an offer signed by `signing_key`.
+
+    Raises PeerError BAD_ANSWER, BAD_MESSAGE, BAD_SIGNATURE.
+    """
     outer = checked(json_object(response), offer=dict, signature=str, crl_pem=str)
     verify(signing_key, Context.OFFER, outer["offer"], outer["signature"])
     fields = checked(
@@ -128,7 +129,7 @@ def read_offer(response: HttpResponse, signing_key: str) -> Offer:
 def read_receipt(
     response: HttpResponse, signing_key: str, body: bytes, device_id: str | None
 ) -> Receipt:
-    """The signed receipt for `body`, sent by `device_id` (None: by a client closed meanwhile).
+    """Read the signed receipt for `body`, sent by `device_id` (None: the client was closed since).
 
     Raises PeerError BAD_ANSWER, BAD_SIGNATURE.
     """
@@ -151,7 +152,7 @@ def read_receipt(
 
 
 def read_model(response: HttpResponse) -> ModelDownload:
-    """A model with the metadata that its headers carry. Raises PeerError BAD_ANSWER."""
+    """Read a model with the metadata in its headers. Raises PeerError BAD_ANSWER."""
     try:
         metadata = base64.urlsafe_b64decode(response.headers["X-Model-Metadata"].encode())
         return ModelDownload(metadata, response.headers["X-Model-Signature"], response.body)

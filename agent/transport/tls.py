@@ -1,6 +1,4 @@
-"""The TLS context of every connection: TLS 1.3, exactly one trust root, and the device's
-certificate where there is one.
-"""
+"""Makes the TLS context of a connection: TLS 1.3, one trust root, and the device's certificate."""
 
 import ssl
 from typing import TYPE_CHECKING
@@ -12,10 +10,9 @@ if TYPE_CHECKING:
 
 
 def client_context(ca_pem: str, identity: "Identity | None" = None) -> ssl.SSLContext:
-    """A context that trusts `ca_pem` and nothing else.
+    """Return a context that trusts `ca_pem` and nothing else, and shows `identity`'s certificate.
 
-    Raises UserActionError SERVER_CERTIFICATE when `ca_pem` is not exactly one certificate
-    authority.
+    Raises UserActionError SERVER_CERTIFICATE unless `ca_pem` is exactly one certificate authority.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks names and chains by default
     context.minimum_version = ssl.TLSVersion.TLSv1_3

@@ -76,7 +76,7 @@ class Company(FakeGroupAggregator):
     def _given(self, device_id, phase, body):
         group = self.group_of(device_id)
         for peer in self.fleet.peers if self._is_new(phase) else ():
-            self.fleet.say(group, peer, phase)
+            self.fleet.send(group, peer, phase)
         super()._given(device_id, phase, body)
 
     def _is_new(self, phase: str) -> bool:

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from tests.bench.harness import CannotMeasure, Figure, bench
-from tests.fakes.group_devices import GroupDevice, play
+from tests.fakes.group_devices import GroupDevice, run_round
 from tests.fakes.server_process import ServerProcess
 
 SIZES = {10: 2, 40: 2, 100: 2, 500: 1}
@@ -76,7 +76,7 @@ def _measured(size: int, rounds: int) -> tuple[float, float]:
             for version in range(1, 1 + rounds):
                 _all(shares, "ready")
                 cpu, began = server.cpu_s(), time.monotonic()
-                _all(shares, "play")
+                _all(shares, "run_round")
                 while watcher.offer().model_version <= version:
                     if time.monotonic() - began > LIMIT_S:
                         raise CannotMeasure("no model came of the round")
@@ -88,7 +88,7 @@ def _measured(size: int, rounds: int) -> tuple[float, float]:
 
 @contextlib.contextmanager
 def _devices(server: ServerProcess, token: str, size: int) -> Iterator[list[Connection]]:
-    """Processes that play `size` devices; what is said to each."""
+    """Start processes that run `size` devices between them; yield a pipe to each process."""
     context = multiprocessing.get_context("fork")
     count = max(PROCESSES, -(-size // SHARE))
     started, shares = [], []
@@ -113,15 +113,15 @@ def _devices(server: ServerProcess, token: str, size: int) -> Iterator[list[Conn
 
 
 def _share(server: ServerProcess, token: str, count: int, pipe: Connection) -> None:
-    """Enrol and play so many devices, until the other end is closed."""
+    """Enrol `count` devices and run their rounds until the other end of the pipe is closed."""
     devices = [GroupDevice(server.enrol(token), 0.01) for _ in range(count)]
     with contextlib.suppress(EOFError, OSError):
         while True:
             if pipe.recv() == "ready":
                 with ThreadPoolExecutor(8) as pool:
-                    list(pool.map(GroupDevice.say_ready, devices))
+                    list(pool.map(GroupDevice.report_ready, devices))
             else:
-                play(devices, devices[0].until_offered())
+                run_round(devices, devices[0].poll_until_offered())
             pipe.send([device.failure for device in devices if device.failure])
 
 

@@ -48,7 +48,7 @@ def test_p10_an_aggregator_killed_in_the_middle_of_its_phases_loses_nothing(tmp_
                     server.start()
                     for one in devices:
                         one.reconnect(server)
-                device.say(kind)
+                device.send(kind)
         held = ended(server)
         assert (held.state, held.updates, held.model_version) == (State.DONE, DEVICES, 2)
         check_mean(server, devices, held)

@@ -1,8 +1,7 @@
-"""An aggregator in memory behind the client's methods: real keys, certificates, signatures and
-models, no network.
+"""An aggregator in memory behind the client's methods, without a network.
 
-`AggregatorClient`'s own behaviour on the wire is tested against real servers; this stands in where
-the agent's rules are tested.
+Keys, certificates, signatures and models are real. Other tests run `AggregatorClient` against real
+servers; this fake serves the tests of the agent's rules.
 """
 
 import hashlib
@@ -31,7 +30,7 @@ TASK = Task("demo-task", "pehdr29/fixed-v1", "logistic", 116, Mode.LOCAL, 20, 10
 
 
 def safetensors(weights):
-    """A model file as `agent.models.verify` wants it."""
+    """A model file as `agent.models.verify` expects it."""
     import array
     import json
 
@@ -43,7 +42,7 @@ def safetensors(weights):
 
 
 class FakeAggregator:
-    """State of the server; `client` is the factory that an agent is built with."""
+    """The server's state. Build an agent with `client` as its client factory."""
 
     def __init__(self, clock, config=None, server="https://127.0.0.1:9443"):
         self.clock = clock
@@ -61,7 +60,7 @@ class FakeAggregator:
         self.config = config or self.plan()
 
     def plan(self, round_id=1):
-        """A local round that one device can afford at ε = 1."""
+        """Plan a local round that a device can afford at ε = 1."""
         from agent.privacy.plan import plan_local
 
         return plan_local(
@@ -93,19 +92,19 @@ class FakeAggregator:
         self.facts = facts
 
     def issue(self, csr_pem, device_id):
-        made = self.authority.issue_device(csr_pem, device_id)
-        fingerprint = load_pem_x509_certificate(made.encode()).fingerprint(SHA256()).hex()
+        certificate_pem = self.authority.issue_device(csr_pem, device_id)
+        certificate = load_pem_x509_certificate(certificate_pem.encode())
         self.log.append(
             canonical(
                 {
                     "event": "issued",
-                    "certificate_sha256": fingerprint,
+                    "certificate_sha256": certificate.fingerprint(SHA256()).hex(),
                     "time": self.clock.now(),
                     "not_after": 0,
                 }
             )
         )
-        return made
+        return certificate_pem
 
     def tree(self):
         return Tree(leaf_hash(entry) for entry in self.log)
@@ -115,7 +114,7 @@ class FakeAggregator:
         self.config = self.plan(self.config.round_id + 1)
 
     def invitation(self, epsilon_milli=1000):
-        made = Invitation(
+        invitation = Invitation(
             server=self.server,
             token="one-time-token",
             ca_pem=self.authority.pem,
@@ -127,10 +126,10 @@ class FakeAggregator:
             ),
             privacy=PrivacyFigures(self.task.mode, epsilon_milli, 100_000, 365, 3 * epsilon_milli),
         )
-        return format_invitation(made, self.signing_key)
+        return format_invitation(invitation, self.signing_key)
 
     def fail(self, method, error):
-        """Raise `error` at every call of `method` until `error` is None."""
+        """Make every call of the client's `method` raise `error`; None ends that."""
         self.failures[method] = error
 
     def client(self, server, ca_pem, signing_key, identity):
@@ -262,7 +261,7 @@ class FakeClient:
         self._called("erase_by_secret")
         assert erase_secret == "ab" * 16
         self._host.devices = {
-            key: held for key, held in self._host.devices.items() if held != device_id
+            key: other for key, other in self._host.devices.items() if other != device_id
         }
 
     def close(self):

@@ -1,8 +1,7 @@
-"""An aggregator in memory that lets devices meet: the real group machine behind the client's
-methods, with a lie for every attack.
+"""An aggregator in memory that runs groups: the real group machine behind the client's methods.
 
-Time passes by asking: when the devices of a group have asked in vain often enough, its phase is
-over.
+A test can replace any response with a lie. Polls make time pass: a phase ends once a device of the
+group has polled in vain often enough.
 """
 
 import threading
@@ -22,13 +21,11 @@ from tests.fakes.rounds import round_identity
 
 LIMITS = DeviceLimits(min_group=3, min_sum=2, gamma_milli=0)
 EMPTY_POLLS = 150
-"""So many vain questions of each device end a phase."""
+"""A phase ends when one device has polled in vain more often than this."""
 
 
 class FakeGroupAggregator(FakeAggregator):
-    """`expected` devices make a group; a window is announced when so many have said that they are
-    ready.
-    """
+    """`expected` devices make a group. Once that many are ready, a join window is announced."""
 
     def __init__(self, clock, expected=3, **options):
         self.expected = expected
@@ -42,15 +39,15 @@ class FakeGroupAggregator(FakeAggregator):
         }
         self.lock = threading.RLock()
         self.lies = {}
-        """Inbox name ("advertise", "shares", "masked", "consistency") or "offer" -> function of the
-        true answer and the device id."""
+        """Phase whose outcome is a lie ("advertise", "shares", "masked", "consistency"), or "offer"
+        -> function of the true response and the device id, which returns the lie."""
         self.revoked = []
         self.list_number = 1
         super().__init__(clock)
         self.reset()
 
     def reset(self):
-        self.ready, self.window, self.groups, self.vain = {}, None, None, {}
+        self.ready, self.window, self.groups, self.empty_polls = {}, None, None, {}
         self.bodies, self.left = [], []
         self.join = JoinPhase(self.config, self.authority.pem, self.clock.now())
 
@@ -70,7 +67,7 @@ class FakeGroupAggregator(FakeAggregator):
         )
 
     def same_model_again(self):
-        """Another round on the model that is there."""
+        """Open another round on the same model."""
         self.config = self.plan(self.config.round_id + 1)
         self.reset()
 
@@ -92,7 +89,7 @@ class FakeGroupAggregator(FakeAggregator):
         assert (server, ca_pem) == (self.server, self.authority.pem)
         return FakeGroupClient(self, identity)
 
-    # What the routes do; `device_id` is the certificate's.
+    # The routes. `device_id` is the one in the certificate.
 
     def offer_for(self, device_id, ready, trained):
         if ready and trained == self.version:
@@ -103,7 +100,7 @@ class FakeGroupAggregator(FakeAggregator):
         opens, closes = self.window or (0, 0)
         config = self.config if self.window else None
         contributed = (device_id, self.config.round_id) in self.updates
-        made = Offer(
+        offer = Offer(
             "open" if config else "wait",
             5,
             self.task,
@@ -116,7 +113,7 @@ class FakeGroupAggregator(FakeAggregator):
             closes,
             self.crl_pem,
         )
-        return self.lies.get("offer", lambda made, _: made)(made, device_id)
+        return self.lies.get("offer", lambda true, _: true)(offer, device_id)
 
     def group_of(self, device_id):
         if self.groups is None or device_id in self.join.left_out:
@@ -140,47 +137,47 @@ class FakeGroupAggregator(FakeAggregator):
             if self.groups is None:
                 self.join.leave(device_id, body)
                 return
-        self._given(device_id, phase, body)
+        self._receive(device_id, phase, body)
 
     def masked(self, device_id, body):
         self.bodies.append((device_id, "masked", body))
-        self._given(device_id, "masked", body)
+        self._receive(device_id, "masked", body)
 
-    def _given(self, device_id, phase, body):
+    def _receive(self, device_id, phase, body):
         group = self.group_of(device_id)
         group.receive(phase, device_id, body)
         while group.advance(self.clock.now()):
-            self.vain.clear()
+            self.empty_polls.clear()
 
     def inbox_for(self, device_id, round_id, after):
         if round_id != self.config.round_id:
             raise PeerError("ROUND_CLOSED", "Another round.", "")
         if self.groups is None:
-            self._asked_in_vain(device_id, self._close)
+            self._count_empty_poll(device_id, self._close_join_window)
             if self.groups is None:
                 return None
         group = self.group_of(device_id)
         if group.inbox(after, device_id) is None:
-            self._asked_in_vain(device_id, lambda: group.advance(group.deadline))
+            self._count_empty_poll(device_id, lambda: group.advance(group.deadline))
         true = group.inbox(after, device_id)
         return true if true is None else self.lies.get(after, lambda true, _: true)(true, device_id)
 
-    def _close(self):
+    def _close_join_window(self):
         self.groups = self.join.close(self.clock.now())
 
-    def _asked_in_vain(self, device_id, end):
-        self.vain[device_id] = self.vain.get(device_id, 0) + 1
-        if self.vain[device_id] > EMPTY_POLLS:
-            self.vain.clear()
-            end()
+    def _count_empty_poll(self, device_id, end_phase):
+        self.empty_polls[device_id] = self.empty_polls.get(device_id, 0) + 1
+        if self.empty_polls[device_id] > EMPTY_POLLS:
+            self.empty_polls.clear()
+            end_phase()
 
-    def said(self, device_id=None):
-        """(phase) of everything that came, in order."""
-        return [phase for who, phase, _ in self.bodies if device_id in (None, who)]
+    def phases_of(self, device_id=None):
+        """The phases of every message received, in order: of one device, or of all."""
+        return [phase for sender, phase, _ in self.bodies if device_id in (None, sender)]
 
 
 class FakeGroupClient(FakeClient):
-    """One device's line to it; the network can be cut per method with `host.fail`."""
+    """The client of one device. `host.fail` makes one of its methods fail."""
 
     def _act(self, method, call):
         self._called(method)

@@ -1,5 +1,6 @@
-"""The meeting aggregator behind real TLS and HTTP: the device's own client speaks to it, with
-certificates, nonces and signed requests.
+"""The fake aggregator of groups behind real TLS and HTTP.
+
+The device's own client speaks to it, with certificates, nonces and signed requests.
 """
 
 import base64
@@ -20,9 +21,7 @@ STATUS = {"ROUND_CLOSED": 410, "ALREADY_CONTRIBUTED": 409, "NOT_IN_GROUP": 403}
 
 
 class GroupAggregatorSite:
-    """`with MeetingSite(folder, host) as site:` serves `host` (a MeetingAggregator) at its own
-    `server` address.
-    """
+    """Context manager that serves `host` and makes its `server` the address."""
 
     def __init__(self, folder, host: FakeGroupAggregator):
         self.host = host
@@ -33,7 +32,7 @@ class GroupAggregatorSite:
         self._nonces = set()
         self._keys = {}
         self.bytes_in = {}
-        """Kind of message -> body bytes that came."""
+        """Kind of message -> bytes received in bodies."""
 
     def __enter__(self):
         self._https.__enter__()
@@ -43,50 +42,50 @@ class GroupAggregatorSite:
         self._https.__exit__(*error)
 
     def get(self, path, _):
-        """What the scripted server asks for a path."""
-        return lambda asked: self._answer(asked, urlsplit(path))
+        """Return the handler of `path`, as HttpsServer asks for it."""
+        return lambda request: self._answer(request, urlsplit(path))
 
-    def _answer(self, asked, place):
+    def _answer(self, request, url):
         try:
-            return self._route(asked, place)
+            return self._route(request, url)
         except PeerError as error:
             return Scripted(STATUS.get(error.code, 422), json.dumps({"code": error.code}).encode())
 
-    def _route(self, asked, place):
-        parts = place.path.removeprefix("/api/v1/").split("/")
-        line = FakeGroupClient(self.host, _Caller(asked.peer))
+    def _route(self, request, url):
+        parts = url.path.removeprefix("/api/v1/").split("/")
+        client = FakeGroupClient(self.host, _PeerIdentity(request.peer))
         if parts == ["challenge"]:
             return _json({"nonce": self._nonce()})
         if parts == ["register"]:
-            made = line.register(**json.loads(asked.body))
-            self._keys[made.device_id] = load_pem_x509_certificate(
-                made.certificate_pem.encode()
+            registration = client.register(**json.loads(request.body))
+            self._keys[registration.device_id] = load_pem_x509_certificate(
+                registration.certificate_pem.encode()
             ).public_key()
-            return _json({**asdict(made), "task": made.task.to_json()})
-        if asked.method == "GET":
-            return self._read(line, parts, parse_qs(place.query))
-        self._check(asked, line)
+            return _json({**asdict(registration), "task": registration.task.to_json()})
+        if request.method == "GET":
+            return self._read(client, parts, parse_qs(url.query))
+        self._check_signature(request, client)
         kind = parts[-1]
-        self.bytes_in[kind] = self.bytes_in.get(kind, 0) + len(asked.body)
-        after = {"Replay-Nonce": self._nonce()}
+        self.bytes_in[kind] = self.bytes_in.get(kind, 0) + len(request.body)
+        next_nonce = {"Replay-Nonce": self._nonce()}
         if parts == ["updates"]:
-            receipt = vars(line.send_update(asked.body)).copy()
+            receipt = vars(client.send_update(request.body)).copy()
             signature = receipt.pop("signature")
-            return _json({"receipt": receipt, "signature": signature}, after)
-        line.send_phase(int(parts[1]), parts[2], asked.body)
-        return Scripted(202, b"{}", after)
+            return _json({"receipt": receipt, "signature": signature}, next_nonce)
+        client.send_phase(int(parts[1]), parts[2], request.body)
+        return Scripted(202, b"{}", next_nonce)
 
-    def _read(self, line, parts, query):
+    def _read(self, client, parts, query):
         host = self.host
         if parts == ["rounds", "offer"]:
-            made = line.offer(
+            statement = client.offer(
                 ready=query.get("ready") == ["true"],
                 trained=int(query["trained"][0]) if "trained" in query else None,
             )
             offer = {
-                **vars(made),
-                "task": made.task.to_json(),
-                "round": made.round.to_json() if made.round else None,
+                **vars(statement),
+                "task": statement.task.to_json(),
+                "round": statement.round.to_json() if statement.round else None,
             }
             crl_pem = offer.pop("crl_pem")
             return _json(
@@ -97,24 +96,24 @@ class GroupAggregatorSite:
                 }
             )
         if parts == ["model"]:
-            made = line.model()
-            facts = {
-                "X-Model-Metadata": base64.urlsafe_b64encode(made.metadata).decode(),
-                "X-Model-Signature": made.signature,
+            download = client.model()
+            headers = {
+                "X-Model-Metadata": base64.urlsafe_b64encode(download.metadata).decode(),
+                "X-Model-Signature": download.signature,
             }
-            return Scripted(200, made.model, facts)
-        heard = line.inbox(int(parts[1]), query["after"][0])
-        return Scripted(204, b"") if heard is None else Scripted(200, heard)
+            return Scripted(200, download.model, headers)
+        outcome = client.inbox(int(parts[1]), query["after"][0])
+        return Scripted(204, b"") if outcome is None else Scripted(200, outcome)
 
-    def _check(self, asked, line):
-        lower = {name.lower(): value for name, value in asked.headers.items()}
+    def _check_signature(self, request, client):
+        headers = {name.lower(): value for name, value in request.headers.items()}
         signed = verify_request(
-            asked.method,
-            asked.headers["Host"],
-            asked.path,
-            lower,
-            asked.body,
-            lambda _: self._keys[line.device_id],
+            request.method,
+            request.headers["Host"],
+            request.path,
+            headers,
+            request.body,
+            lambda _: self._keys[client.device_id],
         )
         assert signed.nonce in self._nonces
         self._nonces.remove(signed.nonce)
@@ -125,8 +124,8 @@ class GroupAggregatorSite:
         return nonce
 
 
-class _Caller:
-    """Stands for the identity: the device id that the client's certificate names."""
+class _PeerIdentity:
+    """Stands for the client's identity: the device id that its certificate names."""
 
     def __init__(self, peer):
         names = dict((peer or {}).get("subjectAltName", ()))

@@ -1,6 +1,7 @@
-"""Devices that take part in rounds of secure aggregation over real TLS: the machines of
-agent.secagg, the session and client of agent.transport, words of their own. Each runs in a thread
-of its own, as fast as the server answers.
+"""Devices that take part in rounds of secure aggregation over real TLS.
+
+They use the state machine of agent.secagg and the session and client of agent.transport. Each runs
+in its own thread, as fast as the server answers.
 """
 
 import asyncio
@@ -23,11 +24,11 @@ TEST_LIMITS = DeviceLimits(min_group=2, min_sum=2, gamma_milli=0, max_rho_units=
 
 
 class Dropped(Exception):
-    """A device that went silent as the test wants."""
+    """The device goes silent, as the test asked."""
 
 
 class Channel:
-    """The connection of a round; it goes silent before it sends `silent_from`."""
+    """The connection of a round. It goes silent before the phase `silent_from`."""
 
     def __init__(self, client, round_id, silent_from=None):
         self.client, self.round_id, self.silent_from = client, round_id, silent_from
@@ -44,7 +45,7 @@ class Channel:
 
 
 class GroupDevice:
-    """An enrolled device with an update of its own. `value`: every coordinate of it."""
+    """An enrolled device with an update; `value` is every coordinate of it."""
 
     def __init__(self, enrolled, value=0.01, limits=TEST_LIMITS):
         self.enrolled, self.value, self.limits = enrolled, value, limits
@@ -52,20 +53,21 @@ class GroupDevice:
         self.identity = enrolled.file.load()
         self.receipt = self.failure = self.machine = self.channel = self.masked = None
 
-    def say_ready(self, **said):
-        return self.enrolled.client.offer(ready=True, **said)
+    def report_ready(self, **options):
+        """Poll with a finished update; return the offer."""
+        return self.enrolled.client.offer(ready=True, **options)
 
-    def until_offered(self, **said):
-        """Ask until a window is announced."""
+    def poll_until_offered(self, **options):
+        """Poll until a join window is announced; return that offer."""
 
         def offered():
-            offer = self.say_ready(**said)
+            offer = self.report_ready(**options)
             return offer if offer.round is not None else None
 
-        return until(offered, what="a window", poll_s=0.1)
+        return until(offered, what="a join window", poll_s=0.1)
 
     def join(self, offer):
-        """The machine for the round on offer."""
+        """Make the state machine for the round on offer."""
         config = offer.round
         check_config(config, offer.task, self.limits)
         registration, now = self.enrolled.registration, int(time.time())
@@ -84,34 +86,35 @@ class GroupDevice:
         )
         return self.machine
 
-    def say(self, kind):
-        """One message by hand, from what the inbox holds; returns its body."""
+    def send(self, kind):
+        """Send the message of one phase, made from the inbox; return its body."""
         client, machine, round_id = self.enrolled.client, self.machine, self.config.round_id
         if kind == "advertise":
             body = machine.advertise()
         elif kind == "shares":
-            body = machine.shares(self.heard("advertise"))
+            body = machine.shares(self.inbox("advertise"))
         elif kind == "masked":
-            machine.accept_shares(self.heard("shares"))
+            machine.accept_shares(self.inbox("shares"))
             body = self.masked = machine.mask(self.sealed(self.config))
             self.receipt = client.send_update(body)
             return body
         elif kind == "consistency":
-            body = machine.consistency(self.heard("masked"))
+            body = machine.consistency(self.inbox("masked"))
         else:
-            body = machine.unmask(self.heard("consistency"))
+            body = machine.unmask(self.inbox("consistency"))
         client.send_phase(round_id, kind, body)
         return body
 
-    def heard(self, after):
+    def inbox(self, after):
+        """Wait for the outcome of a phase."""
         return until(
             lambda: self.enrolled.client.inbox(self.config.round_id, after),
-            what=f"what came of {after}",
+            what=f"the outcome of {after}",
             poll_s=0,
         )
 
     def reconnect(self, server):
-        """After a restart of the server, which listens elsewhere."""
+        """Connect again after a restart of the server, which now listens elsewhere."""
         self.enrolled.client.close()
         self.enrolled.server, self.enrolled.client = server, server.client(self.identity)
 
@@ -119,9 +122,7 @@ class GroupDevice:
         return seal(np.full(config.d, self.value), config, os.urandom(8).hex())
 
     def take_part(self, offer, silent_from=None):
-        """A whole round; `silent_from`: the phase before which it drops out ("advertise", "shares",
-        "masked", …).
-        """
+        """Run a whole round; drop out before the phase `silent_from` ("advertise", "shares", …)."""
         self.channel = Channel(self.enrolled.client, offer.round.round_id, silent_from)
         self.silent_from = silent_from
         session = RoundSession(
@@ -140,7 +141,7 @@ class GroupDevice:
         except AegisError as error:
             self.failure = error.code
 
-    # What the session asks of the update.
+    # agent.transport.round_session.RoundContribution
 
     async def seal(self):
         return self.sealed(self.config)
@@ -157,8 +158,8 @@ class GroupDevice:
         return True
 
 
-def play(devices, offer, silent=None):
-    """All devices through one round at the same time.
+def run_round(devices, offer, silent=None):
+    """Run all devices through one round at the same time.
 
     `silent`: phase -> devices that drop out before it.
     """

@@ -1,4 +1,4 @@
-"""Whole agents around one aggregator that lets them meet, in one process and without a network."""
+"""Whole agents around one aggregator of groups, in one process and without a network."""
 
 import asyncio
 import time
@@ -9,7 +9,8 @@ from tests.fakes.group_aggregator import LIMITS, FakeGroupAggregator
 from tests.fakes.timeouts import TIMEOUT_S
 
 
-async def quick(_):
+async def short_sleep(_):
+    """Stands in for a sleep of any length."""
     await asyncio.sleep(0.001)
 
 
@@ -17,33 +18,37 @@ class InProcessFleet:
     """`size` agents of one aggregator, which expects all of them."""
 
     def __init__(self, folder, size=3, clock=None, **options):
-        """`options` are the devices'."""
+        """`options` are those of `Device`."""
         self.clock = clock or FakeClock(int(time.time()))
         self.server = FakeGroupAggregator(self.clock, size)
         self.devices = []
         for number in range(size):
-            place = folder / f"d{number}"
-            place.mkdir()
-            made = Device(
-                place,
+            home = folder / f"d{number}"
+            home.mkdir()
+            device = Device(
+                home,
                 clock=self.clock,
                 aggregator=self.server,
-                **{"limits": lambda: LIMITS, "sleep": quick, **options},
+                **{"limits": lambda: LIMITS, "sleep": short_sleep, **options},
             )
-            self.devices.append(made)
+            self.devices.append(device)
 
     async def join(self):
+        """Every device takes the invitation, consents and has enough rows."""
         for device in self.devices:
             await device.call("enroll", invitation=self.server.invitation())
             await device.grant()
             device.add_rows(20)
 
-    async def all_ready(self):
-        """Everybody has trained; the window is announced to the last."""
+    async def train_all_but_last(self):
+        """Run a cycle of every device but the last; return their outcomes.
+
+        The poll of the last device then announces the join window.
+        """
         return [(await device.run_cycle()).outcome for device in self.devices[:-1]]
 
-    async def meet(self, group_wait_s=60):
-        """One pass of each, at once. Results, or the errors that ended them."""
+    async def run_cycles(self, group_wait_s=60):
+        """Run one cycle of every device, all at once; return results or the errors raised."""
         return await asyncio.gather(
             *(device.run_cycle(group_wait_s=group_wait_s) for device in self.devices),
             return_exceptions=True,
@@ -73,30 +78,23 @@ async def until(condition, seconds=TIMEOUT_S):
             await asyncio.sleep(0.001)
 
 
-PHASES = ["inbox advertise", "inbox shares", "seal", "inbox masked", "inbox consistency"]
-"""What a device waits for when it is disturbed."""
+WAITING_POINTS = ["inbox advertise", "inbox shares", "seal", "inbox masked", "inbox consistency"]
+"""Where a device can be made to wait in a round: for the outcome of a phase, or for its worker."""
 
 
-async def wait_at(fleet, victim, place):
-    """Run all devices until `victim` has to wait at `place`; the tasks."""
-    if place == "seal":
+async def run_until_waiting(fleet, victim, point):
+    """Start a cycle of every device; return the tasks once `victim` waits at `point`."""
+    victim_id, kind, _, phase = device_id(victim), *point.partition(" ")
+    if kind == "seal":
         victim.worker.gates["seal"] = asyncio.Event()
     else:
-        name, after = device_id(victim), place.split()[1]
-        fleet.server.lies[after] = lambda true, who: None if who == name else true
+        fleet.server.lies[phase] = lambda true, who: None if who == victim_id else true
     running = [asyncio.create_task(device.run_cycle(group_wait_s=60)) for device in fleet.devices]
-    name = device_id(victim)
-    reached = {
-        "inbox advertise": "advertise",
-        "inbox shares": "shares",
-        "inbox masked": "masked",
-        "inbox consistency": "consistency",
-    }
     await until(
         lambda: (
             "seal" in victim.worker.calls
-            if place == "seal"
-            else reached[place] in fleet.server.said(name)
+            if kind == "seal"
+            else phase in fleet.server.phases_of(victim_id)
         )
     )
     return running

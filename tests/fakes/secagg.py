@@ -1,7 +1,7 @@
-"""Devices and a group that talk without a network: real keys, certificates and state machines.
+"""Devices and a group without a network: real keys, certificates and state machines.
 
-`Fleet` plays honest rounds; `LyingAggregator` plays one honestly up to a phase and lets the test
-speak for the aggregator afterwards.
+`Fleet` runs honest rounds. `LyingAggregator` runs one honestly up to a phase; after that the test
+makes the aggregator's messages.
 """
 
 import gc
@@ -58,7 +58,7 @@ def plan(n, *, min_sum=None, gamma_milli=0, d=8, g_max=None, **fields) -> RoundC
 
 
 def recorded_entropy(drawn: list[bytes]) -> Callable[[int], bytes]:
-    """Bytes of the operating system, each draw noted in `drawn`."""
+    """Bytes of the operating system; each draw is appended to `drawn`."""
 
     def entropy(size):
         drawn.append(os.urandom(size))
@@ -78,8 +78,8 @@ class Peer:
     words: np.ndarray
     sealed: bytes
     drawn: list[bytes]
-    """What its entropy gave, in order: two X25519 keys, the secret of the self mask, a nonce, and
-    the coefficients of both sharings."""
+    """The random bytes that it drew, in order: two X25519 keys, the secret of the self mask, a
+    nonce, and the coefficients of both sharings."""
 
     @property
     def sealing(self):
@@ -94,7 +94,7 @@ class Peer:
         return self.drawn[2]
 
     def dealt(self, threshold, size):
-        """(self share, pair share) that this device dealt to each holder."""
+        """Return the (self share, pair share) that this device dealt to each holder."""
         return list(
             zip(
                 split(self.self_secret, threshold, size, lambda _: self.drawn[4]),
@@ -176,9 +176,7 @@ class Fleet:
         return (total & ((1 << self.config.bits) - 1)).astype(np.uint32)
 
     def run(self, drops=None) -> GroupRound:
-        """A whole round; `drops`: phase name -> numbers of devices that are silent from that phase
-        on.
-        """
+        """Run a whole round; `drops`: phase -> numbers of the devices silent from that phase on."""
         drops = drops or {}
         group = self.group()
         silent = set()
@@ -186,15 +184,15 @@ class Fleet:
             silent |= set(drops.get(kind, ()))
             for number, peer in enumerate(self.peers):
                 if number not in silent:
-                    self.say(group, peer, kind)
+                    self.send(group, peer, kind)
             group.advance(0) or group.advance(group.deadline)
             if group.failure:
                 break
         return group
 
     @staticmethod
-    def say(group, peer, kind):
-        """One device's message of a phase, made from its inbox and received by the group."""
+    def send(group, peer, kind):
+        """Send one device's message of a phase, made from its inbox; return the body."""
         client = peer.client
         if kind == "shares":
             body = client.shares(group.inbox("advertise", peer.device_id))
@@ -210,12 +208,13 @@ class Fleet:
 
 
 class LyingAggregator:
-    """A group that went honestly through the first `phases` of KINDS; afterwards the test speaks
-    for the aggregator, to the first device, the victim.
+    """An aggregator whose group ran the first `phases` of KINDS honestly.
+
+    After that the test makes its messages to the first device, the victim.
     """
 
     def __init__(self, n=5, phases=0, **options):
-        """`options` are Fleet's."""
+        """`options` are those of Fleet."""
         self.fleet = Fleet(n, options.pop("config", None) or plan(n), **options)
         self.group = self.fleet.group()
         self.victim = self.fleet.peers[0]
@@ -228,8 +227,8 @@ class LyingAggregator:
             self.phase(kind)
 
     def phase(self, kind):
-        """Play one more phase honestly."""
-        self.bodies[kind] = [self.fleet.say(self.group, peer, kind) for peer in self.fleet.peers]
+        """Run one more phase honestly."""
+        self.bodies[kind] = [self.fleet.send(self.group, peer, kind) for peer in self.fleet.peers]
         self.group.advance(0)
 
     def inbox(self, after):
@@ -239,7 +238,7 @@ class LyingAggregator:
     def threshold(self):
         return codec.threshold(self.fleet.n, self.fleet.config)
 
-    # The true values, to be bent by a test.
+    # The true values, which a test changes.
 
     def roster(self, **changes):
         roster = codec.decode_roster(self.inbox("advertise"), self.round_context)
@@ -249,7 +248,7 @@ class LyingAggregator:
         return [member.advertisement for member in self.roster().members]
 
     def dealings(self, numbers=None):
-        """What the devices dealt, by number."""
+        """Return what the devices dealt, by number."""
         size = self.fleet.n
         return {
             number: codec.decode_dealing(self.bodies["shares"][number], self.context, number, size)
@@ -257,7 +256,7 @@ class LyingAggregator:
         }
 
     def signatures(self):
-        """What the devices signed of the survivors, by number."""
+        """Return the devices' signatures over the survivors, by number."""
         return {
             number: codec.decode_consistency(body, self.context)
             for number, body in enumerate(self.bodies["consistency"])
@@ -269,7 +268,7 @@ class LyingAggregator:
         return codec.encode_roster(self.round_context, roster)
 
     def roster_of(self, advertisements):
-        """A roster of these advertisements, under a beacon that fits them."""
+        """Make a roster of these advertisements, under a beacon that matches them."""
         leaves = [merkle.leaf(one.device_id, one.nonce) for one in advertisements]
         members = tuple(codec.Member(one, at, ()) for at, one in enumerate(advertisements))
         return self.roster_body(
@@ -280,12 +279,12 @@ class LyingAggregator:
         return codec.encode_inbox(self.context, 0, dealings)
 
     def assert_left_without_secrets(self):
-        """The victim left, and nothing that it keeps alive holds a secret of the round."""
+        """Assert that the victim left and keeps no secret of the round alive."""
         assert self.client.state is DeviceState.LEFT
         assert self.secrets_alive() == []
 
     def secrets_alive(self):
-        """The secrets of the round that the victim's client still keeps alive."""
+        """Return the secrets of the round that the victim's client still keeps alive."""
         own = self.victim.drawn[:3]
         dealt = [
             share
@@ -297,7 +296,7 @@ class LyingAggregator:
 
 
 def secrets_in(root, secrets):
-    """Private X25519 keys and byte strings out of `secrets` that `root` keeps alive."""
+    """Return the private X25519 keys, and those of `secrets`, that `root` keeps alive."""
     return [
         one
         for one in reachable(root)
@@ -306,7 +305,7 @@ def secrets_in(root, secrets):
 
 
 def reachable(root):
-    """Every object that `root` keeps alive; code, classes and modules left out."""
+    """Return every object that `root` keeps alive, except code, classes and modules."""
     code = (type, ModuleType, FunctionType, BuiltinFunctionType, CodeType)
     seen, waiting = {}, [root]
     while waiting:

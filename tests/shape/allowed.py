@@ -7,7 +7,6 @@ PRIVATE_READS: dict[str, str] = {}
 """`test file: name`, and why the test cannot show the same through a public name."""
 
 _PROCESS = "It starts real processes, which only a system test may."
-_CYCLE = "One step of a cycle; the runner's tests take it with a real ledger, crashes included."
 _COMMAND = "A command is tested from its words to its exit code."
 _BOTH_ENDS = "Both ends of the connection are tested against each other."
 
@@ -28,46 +27,13 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/agent/conditions/test_dbus_watch.py",
         "The Linux probes are tested on real message buses, together with what watches them.",
     ),
-    "agent/enrolment/model_fetcher.py": (
-        "tests/agent/enrolment/test_client.py",
-        "Which way a model comes is tested through the client that asks for it.",
-    ),
     "agent/ipc/client.py": ("tests/agent/ipc/test_server.py", _BOTH_ENDS),
-    "agent/rounds/contribution.py": ("tests/agent/rounds/test_runner.py", _CYCLE),
-    "agent/rounds/cycle_steps.py": ("tests/agent/rounds/test_runner.py", _CYCLE),
-    "agent/rounds/leave_sender.py": (
-        "tests/agent/secagg/test_leaving.py",
-        "A notice of leaving is tested in the group that gets it.",
-    ),
-    "agent/rounds/local_round.py": (
-        "tests/agent/rounds/test_runner.py",
-        "One way of a round; the runner's tests take it against a real ledger.",
-    ),
-    "agent/rounds/offer_check.py": (
-        "tests/agent/secagg/test_lies.py",
-        "Every offer that breaks a bound is sent by a lying server there.",
-    ),
-    "agent/rounds/outbox.py": (
-        "tests/agent/rounds/test_runner.py",
-        "What is charged and sent is tested through whole rounds, crashes included.",
-    ),
-    "agent/rounds/secagg_round.py": (
-        "tests/agent/secagg/test_groups.py",
-        "It needs a group of devices, which those tests have.",
-    ),
-    "agent/rounds/submission.py": ("tests/agent/rounds/test_runner.py", _CYCLE),
-    "agent/rounds/trainer.py": ("tests/agent/rounds/test_runner.py", _CYCLE),
-    "agent/rounds/update_store.py": ("tests/agent/rounds/test_runner.py", _CYCLE),
     "agent/sandbox/priority.py": (
         "tests/agent/sandbox/test_probe.py",
         "Whether a priority can be lowered here is one answer of the probe.",
     ),
     "agent/supervisor/governor.py": ("tests/agent/supervisor/test_hostile.py", _PROCESS),
     "agent/supervisor/worker.py": ("tests/agent/supervisor/test_supervision.py", _PROCESS),
-    "agent/transport/signed_connection.py": (
-        "tests/agent/transport/test_signed.py",
-        "What it signs and repeats is tested through the client that uses it.",
-    ),
     "agent/worker/__main__.py": ("tests/agent/supervisor/test_hostile.py", _PROCESS),
     "server_stub/cli/commands.py": ("tests/server_stub/cli/test_main.py", _COMMAND),
     "server_stub/coordinator/driver.py": (
@@ -79,7 +45,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "Groups are played with real devices over a real port.",
     ),
     "server_stub/demo/inprocess_worker.py": (
-        "tests/agent/secagg/test_groups.py",
+        "tests/agent/rounds/test_secagg_round.py",
         "Simulated devices train with it there.",
     ),
     "server_stub/demo/local_server.py": ("tests/e2e/test_fleet.py", _PROCESS),

@@ -1,188 +1,204 @@
-"""An audit asks for a new head, this device's entry and the growth since the last one; it is made
-once a day.
-"""
+"""A device audits the authority's issuance log once a day and refuses one that was rewritten."""
+
+import logging
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
-from cryptography.hazmat.primitives.hashes import SHA256
 
-from agent.enrolment.log_audit import AUDIT_PERIOD_S, LogAuditor, check_log
-from agent.errors import AegisError
-from agent.protocol.canonical import canonical
-from agent.protocol.issuance import LogHead, head_bytes
-from agent.protocol.log_tree import Tree, leaf_hash
-from agent.store.database import Database
-from agent.store.values import Values
+from agent.enrolment.log_audit import AUDIT_PERIOD_S, ISSUANCE_LOG, LogAuditor
+from agent.errors import PeerError, UserActionError
+from tests.fakes.aggregator import FakeClient
 from tests.fakes.ca import TestAuthority
-from tests.fakes.clock import FakeClock
-
-MINE = "ab" * 32
-AUTHORITY = TestAuthority()
 
 
-class Log:
-    """An authority's log as the server answers for it; `size` is how much of it is shown."""
+class AuditedClient(FakeClient):
+    """Notes each request for the log; `error` makes them fail."""
 
-    def __init__(self, size=8, mine=2, key=AUTHORITY.key):
-        names = [MINE if place == mine else f"{place:064x}" for place in range(20)]
-        self.entries = [
-            canonical({"event": "issued", "certificate_sha256": name}) for name in names
-        ]
-        self.tree = Tree(leaf_hash(entry) for entry in self.entries)
-        self.size, self.mine, self.key = size, mine, key
-        self.asked = []
+    error = None
 
-    def head(self, size=None):
-        size = size or self.size
-        return LogHead(size, self.tree.root(size).hex())
+    def __init__(self, server, identity):
+        super().__init__(server, identity)
+        self.requests = []
+
+    def _request(self, name):
+        self.requests.append(name)
+        if self.error is not None:
+            raise self.error
 
     def log_head(self):
-        self.asked.append("head")
-        signature = self.key.sign(head_bytes(self.head()), ECDSA(SHA256())).hex()
-        return {"size": self.size, "root": self.head().root, "signature": signature}
+        self._request("head")
+        return super().log_head()
 
-    def log_proof(self, certificate_sha256, size):
-        self.asked.append(("proof", certificate_sha256, size))
-        proof = [step.hex() for step in self.tree.inclusion_proof(self.mine, size)]
-        entry = self.entries[self.mine].decode()
-        return {"index": self.mine, "size": size, "entry": entry, "proof": proof}
+    def log_proof(self, *arguments):
+        self._request("proof")
+        return super().log_proof(*arguments)
 
-    def log_consistency(self, earlier, size):
-        self.asked.append(("growth", earlier, size))
-        proof = [step.hex() for step in self.tree.consistency_proof(earlier, size)]
-        return {"earlier": earlier, "size": size, "proof": proof}
-
-
-async def ask(call):
-    return call()
-
-
-async def refusal(log, seen=None):
-    with pytest.raises(AegisError) as raised:
-        await check_log(ask, log, AUTHORITY.pem, MINE, seen)
-    assert raised.value.code == "ISSUANCE_LOG"
-    return raised.value.message
-
-
-async def test_the_first_audit_remembers_the_head():
-    log = Log()
-    assert await check_log(ask, log, AUTHORITY.pem, MINE, None) == log.head()
-    assert log.asked == ["head", ("proof", MINE, 8)]
-
-
-@pytest.mark.parametrize("earlier", [1, 5, 8])
-async def test_a_later_one_checks_that_the_log_only_grew(earlier):
-    log = Log()
-    assert await check_log(ask, log, AUTHORITY.pem, MINE, log.head(earlier)) == log.head()
-    assert log.asked[-1] == ("growth", earlier, 8)
-
-
-async def test_a_log_that_became_shorter_is_refused_before_more_is_asked():
-    log = Log()
-    assert "shorter" in await refusal(log, log.head(9))
-    assert log.asked == ["head"]
-
-
-async def test_a_log_with_another_past_is_refused():
-    assert "was changed" in await refusal(Log(), Log(mine=3).head(5))
-
-
-async def test_a_head_by_another_key_is_refused():
-    assert "not signed" in await refusal(Log(key=TestAuthority().key))
-
-
-async def test_a_log_without_this_devices_certificate_is_refused():
-    log = Log()
-    log.entries[log.mine] = canonical({"event": "issued", "certificate_sha256": "cd" * 32})
-    assert "does not hold" in await refusal(log)
-
-
-async def test_what_the_network_raises_is_passed_on():
-    async def withdrawn(_):
-        raise RuntimeError("no request may be made any more")
-
-    with pytest.raises(RuntimeError, match="no request"):
-        await check_log(withdrawn, Log(), AUTHORITY.pem, MINE, None)
-
-
-class Person:
-    """Somebody who has agreed, until they withdraw."""
-
-    has_agreed = True
-
-    def check(self):
-        if not self.has_agreed:
-            raise AegisError("NO_CONSENT", "Consent was withdrawn.")
-
-
-class Device:
-    """An auditor with its store, and the log that it asks."""
-
-    def __init__(self, folder):
-        self.database = Database(folder / "agent.sqlite3")
-        self.clock, self.person, self.log = FakeClock(), Person(), Log()
-        self.auditor = LogAuditor(self.clock, Values(self.database, "value"), ask)
-
-    async def audit(self, certificate=MINE, ca_pem=AUTHORITY.pem):
-        """What the log was asked."""
-        self.log.asked.clear()
-        await self.auditor.audit(self.person, self.log, ca_pem, certificate)
-        return self.log.asked
+    def log_consistency(self, *arguments):
+        self._request("consistency")
+        return super().log_consistency(*arguments)
 
 
 @pytest.fixture
-def device(tmp_path):
-    device = Device(tmp_path)
-    yield device
-    device.database.close()
+async def identity(device):
+    """Registers the device, whose log this file audits by itself afterwards."""
+    await device.join()
+    await device.run_cycle()
+    device.agent.values.put(ISSUANCE_LOG, None)
+    return device.agent.keys.identity_file().load()
 
 
-async def test_a_log_is_audited_once_a_day(device):
-    assert await device.audit() == ["head", ("proof", MINE, 8)]
+@pytest.fixture
+def client(device, identity):
+    return AuditedClient(device.server, identity)
+
+
+@pytest.fixture
+def audit(device, identity, client):
+    agent = device.agent
+    auditor = LogAuditor(device.clock, agent.values, agent.blocking_pool.run)
+
+    async def run(certificate_sha256=identity.fingerprint, ca_pem=device.server.authority.pem):
+        client.requests.clear()
+        await auditor.audit(agent.gate.permit(), client, ca_pem, certificate_sha256)
+        return list(client.requests)
+
+    return run
+
+
+def last(device):
+    return device.agent.values.get(ISSUANCE_LOG)
+
+
+async def test_the_first_audit_proves_that_the_log_holds_the_certificate(device, audit):
+    assert await audit() == ["head", "proof"]
+    assert (last(device)["size"], last(device)["at"]) == (1, device.clock.now())
+
+
+async def test_an_audit_is_due_once_a_day(device, audit):
+    await audit()
     device.clock.advance(AUDIT_PERIOD_S - 1)
-    assert await device.audit() == []
+    assert await audit() == []
     device.clock.advance(1)
-    assert await device.audit() == ["head", ("proof", MINE, 8), ("growth", 8, 8)]
+    device.server.log.append(b"another device's")
+    assert await audit() == ["head", "proof", "consistency"]
+    assert last(device)["size"] == 2
 
 
-async def test_a_clock_that_was_set_back_does_not_put_the_audit_off(device):
-    await device.audit()
-    device.clock.wall -= 10 * AUDIT_PERIOD_S
-    assert await device.audit()
+async def test_an_audit_is_due_when_the_clock_was_set_back(device, audit):
+    await audit()
+    device.clock.wall -= 1
+    assert await audit() == ["head", "proof", "consistency"]
 
 
-async def test_a_new_certificate_is_looked_for_at_once_and_the_past_still_counts(device):
-    await device.audit()
-    device.log.mine, device.log.size = 5, 12
-    device.log.entries[5] = canonical({"event": "issued", "certificate_sha256": "cd" * 32})
-    device.log.tree = Tree(leaf_hash(entry) for entry in device.log.entries)
-    with pytest.raises(AegisError, match="was changed"):
-        await device.audit("cd" * 32)
+async def test_a_new_certificate_is_audited_at_once(device, audit):
+    await audit()
+    csr_pem = device.agent.keys.identity_file().csr_pem()
+    device.server.issue(csr_pem, "urn:uuid:00000000-0000-4000-8000-000000000001")
+    fingerprint = device.server.log[-1].split(b'"certificate_sha256":"')[1][:64].decode()
+    assert await audit(certificate_sha256=fingerprint) == ["head", "proof", "consistency"]
+    assert last(device)["certificate"] == fingerprint
 
 
-async def test_another_authority_begins_another_past(device):
-    await device.audit()
-    other = TestAuthority()
-    device.log.key, device.log.size = other.key, 3
-    assert await device.audit(ca_pem=other.pem) == ["head", ("proof", MINE, 3)]
+async def test_another_authority_has_a_log_of_its_own(device, audit, client):
+    await audit()
+    device.server.authority = TestAuthority("Another")
+    device.server.log = [b"its first entry", *device.server.log]
+    assert await audit(ca_pem=device.server.authority.pem) == ["head", "proof"]
 
 
-async def test_a_server_that_cannot_be_reached_is_audited_the_next_time(device, caplog):
-    await device.audit()
+def rewritten(log):
+    return [b"forged", *log]
+
+
+def replaced(log):
+    return [log[0], b"forged", b"more"]
+
+
+def shortened(log):
+    return log[:1]
+
+
+@pytest.mark.parametrize("forge", [rewritten, replaced, shortened])
+async def test_a_log_that_contradicts_the_last_audit_is_refused_until_it_is_honest_again(
+    device, audit, forge
+):
+    device.server.log.append(b"another device's")
+    await audit()
+    noted, honest = last(device), list(device.server.log)
     device.clock.advance(AUDIT_PERIOD_S)
-    reachable, device.log.log_head = device.log.log_head, unreachable
-    await device.audit()
-    assert "OFFLINE" in caplog.text
-    device.log.log_head = reachable
-    assert ("growth", 8, 8) in await device.audit()
+    device.server.log = forge(honest)
+    for _ in range(2):
+        with pytest.raises(PeerError) as raised:
+            await audit()
+        assert raised.value.code == "ISSUANCE_LOG"
+    assert last(device) == noted
+    device.server.log = honest
+    await audit()
+    assert last(device)["at"] == device.clock.now()
 
 
-def unreachable():
-    raise AegisError("OFFLINE", "The server cannot be reached.")
+async def test_a_log_that_became_shorter_is_refused_before_it_is_asked_for_more(
+    device, audit, client
+):
+    device.server.log.append(b"another device's")
+    await audit()
+    device.clock.advance(AUDIT_PERIOD_S)
+    del device.server.log[-1]
+    with pytest.raises(PeerError, match="shorter"):
+        await audit()
+    assert client.requests == ["head"]
 
 
-async def test_p2_after_a_withdrawal_nothing_is_asked(device):
-    device.person.has_agreed = False
-    with pytest.raises(AegisError, match="withdrawn"):
-        await device.audit()
-    assert device.log.asked == []
+async def test_a_log_without_this_devices_certificate_is_refused(
+    device, audit, identity, client, monkeypatch
+):
+    proof = client.log_proof
+    monkeypatch.setattr(client, "log_proof", lambda _, size: proof(identity.fingerprint, size))
+    with pytest.raises(PeerError, match="does not hold"):
+        await audit(certificate_sha256="00" * 32)
+    assert last(device) is None
+
+
+async def test_a_head_signed_by_another_key_is_refused(device, audit):
+    genuine = device.server.authority.pem
+    device.server.authority = TestAuthority("Forger")
+    with pytest.raises(PeerError) as raised:
+        await audit(ca_pem=genuine)
+    assert raised.value.code == "ISSUANCE_LOG"
+    assert last(device) is None
+
+
+async def test_a_log_that_cannot_be_fetched_is_audited_by_the_next_connection(
+    device, audit, client, caplog
+):
+    client.error = PeerError("SERVER_ERROR", "It failed.", "")
+    with caplog.at_level(logging.WARNING):
+        assert await audit() == ["head"]
+    assert [record.message for record in caplog.records] == [
+        "issuance_log.not_checked code=SERVER_ERROR"
+    ]
+    assert last(device) is None
+    client.error = None
+    assert await audit() == ["head", "proof"]
+
+
+async def test_p2_a_withdrawal_during_the_audit_ends_it(device, client, audit):
+    permit = device.agent.gate.permit()
+    await device.call("consent.withdraw", surface="tray")
+    auditor = LogAuditor(device.clock, device.agent.values, device.agent.blocking_pool.run)
+    with pytest.raises(UserActionError) as raised:
+        await auditor.audit(permit, client, device.server.authority.pem, "00" * 32)
+    assert raised.value.code == "NO_CONSENT"
+    assert client.requests == []
+
+
+async def test_every_connection_audits_the_log_and_doctor_shows_the_result(device):
+    await device.join()
+    await device.run_cycle()
+    checks = {check["name"]: check for check in (await device.call("doctor"))["checks"]}
+    assert checks["issuance log"]["ok"]
+    assert checks["issuance log"]["value"].startswith("1 entry, this certificate")
+    device.server.log = [b"forged", *device.server.log]
+    device.clock.advance(AUDIT_PERIOD_S)
+    with pytest.raises(PeerError) as raised:
+        await device.run_cycle()
+    assert raised.value.code == "ISSUANCE_LOG"

@@ -1,23 +1,13 @@
 """A scan uses the operator's verified model where there is one, else the bundled one (P8)."""
 
-import pytest
-
 from agent.models.bundled import bundled_model
-from tests.fakes.device import Device
 
 
-@pytest.fixture
-def device(tmp_path):
-    device = Device(tmp_path)
-    yield device
-    device.close()
-
-
-async def test_before_joining_it_is_the_bundled_model(device):
+async def test_before_joining_a_scan_uses_the_bundled_model(device):
     assert await device.agent.scanning_models.current() == bundled_model()
 
 
-async def test_after_a_cycle_it_is_the_operators_model(device):
+async def test_after_a_cycle_a_scan_uses_the_operators_model(device):
     await device.join()
     await device.run_cycle()
     model = await device.agent.scanning_models.current()

@@ -3,6 +3,10 @@
 import base64
 import json
 
+import pytest
+
+from agent.errors import UserActionError
+
 
 async def export(device, tmp_path):
     await device.call("export", path=str(tmp_path / "mine.json"))
@@ -35,3 +39,31 @@ async def test_p12_the_export_holds_no_secret(device, tmp_path):
     assert identity.erase_secret not in text
     assert "PRIVATE KEY" not in text
     assert "one-time-token" not in text
+
+
+async def test_export_holds_everything_and_no_secret(device, tmp_path):
+    import json
+
+    await device.join()
+    await device.run_cycle()
+    target = tmp_path / "all.json"
+    await device.call("export", path=str(target))
+    text = target.read_text()
+    document = json.loads(text)
+    assert len(document["samples"]) == 20
+    assert len(document["sent_bytes"]) == len(document["ledger"]["charges"]) == 1
+    assert document["consent"][0]["decision"] == "granted"
+    assert "PRIVATE KEY" not in text
+    assert "ab" * 16 not in text
+    assert document["server"] is None
+    assert "device" not in device.server.calls
+    await device.call("export", path=str(target), server=True)
+    (entry,) = document["ledger"]["outbox"]
+    held = json.loads(target.read_text())["server"]
+    assert held == {
+        "device_id": entry["receipt"]["receipt"]["device_id"],
+        "updates": [entry["round_id"]],
+    }
+    await device.call("consent.withdraw", surface="cli")
+    with pytest.raises(UserActionError, match="withdrew"):
+        await device.call("export", path=str(target), server=True)

@@ -22,7 +22,7 @@ class Host:
 def suspended():
     activity = ActivityTracker(lambda: None)
     activity.train("Training on 20 local rows")
-    activity.is_held = True
+    activity.is_suspended = True
     return activity
 
 

@@ -1,4 +1,4 @@
-"""The current activity changes only with an announcement, and late progress is ignored."""
+"""The tracker announces every change of what a cycle is doing."""
 
 import pytest
 
@@ -7,6 +7,7 @@ from agent.rounds.activity import Activity, ActivityTracker
 
 @pytest.fixture
 def announced():
+    """The activity at each announcement."""
     return []
 
 
@@ -16,42 +17,58 @@ def tracker(announced):
     return tracker
 
 
-def test_each_step_of_a_cycle_is_announced(tracker, announced):
+def test_nothing_is_under_way_at_first(tracker, announced):
+    assert (tracker.is_training, tracker.is_sending, announced) == (False, False, [])
+
+
+def test_training_then_sending_then_nothing_is_announced(tracker, announced):
     tracker.train("Training on 20 local rows")
     assert (tracker.is_training, tracker.is_sending) == (True, False)
-    tracker.send("Sending")
+    tracker.send("Sending the update")
     assert (tracker.is_training, tracker.is_sending) == (False, True)
     tracker.finish()
+    assert (tracker.is_training, tracker.is_sending) == (False, False)
     assert announced == [
         Activity("training", "Training on 20 local rows"),
-        Activity("sending", "Sending"),
+        Activity("sending", "Sending the update"),
         Activity(),
     ]
 
 
-def test_progress_is_announced_when_it_changes(tracker, announced):
+@pytest.mark.parametrize(
+    ("done", "total", "progress"), [(0, 8, 0.0), (2, 8, 0.25), (8, 8, 1.0), (9, 8, 1.0)]
+)
+def test_progress_is_a_share_of_at_most_one(tracker, done, total, progress):
     tracker.train("Training")
-    for done in (1, 1, 2, 5):
-        tracker.report_progress(done, 4)
-    assert [activity.progress for activity in announced] == [None, 0.25, 0.5, 1.0]
+    tracker.report_progress(done, total)
+    assert tracker.current == Activity("training", "Training", progress)
+
+
+def test_the_same_progress_is_announced_once(tracker, announced):
+    tracker.train("Training")
+    for _ in range(3):
+        tracker.report_progress(1, 4)
+    assert len(announced) == 2
 
 
 @pytest.mark.parametrize("total", [0, -1])
-def test_progress_of_nothing_is_ignored(tracker, announced, total):
+def test_progress_out_of_nothing_is_ignored(tracker, announced, total):
     tracker.train("Training")
     tracker.report_progress(1, total)
-    assert len(announced) == 1
+    assert announced == [Activity("training", "Training")]
 
 
-def test_progress_after_the_end_is_late(tracker, announced):
+def test_progress_that_arrives_after_the_end_is_ignored(tracker, announced):
     tracker.train("Training")
     tracker.finish()
-    tracker.report_progress(4, 4)
-    assert announced[-1] == tracker.current == Activity()
+    tracker.report_progress(1, 4)
+    assert tracker.current == Activity()
+    assert len(announced) == 2
 
 
-def test_a_new_activity_is_not_suspended(tracker):
+def test_the_next_activity_begins_without_progress_and_not_suspended(tracker):
     tracker.train("Training")
-    tracker.is_held = True
-    tracker.train("Training again")
-    assert not tracker.is_held
+    tracker.report_progress(1, 4)
+    tracker.is_suspended = True
+    tracker.send("Sending")
+    assert (tracker.current.progress, tracker.is_suspended) == (None, False)

@@ -54,14 +54,16 @@ async def test_an_error_stays_until_a_cycle_succeeds(device):
     [(600, Outcome.WAITING, False), (0, Outcome.SENT, True)],
     ids=["waiting", "sent"],
 )
-async def test_a_persons_change_ends_what_was_waited_for(device, hold_s, outcome, is_kept):
+async def test_a_change_by_the_person_drops_what_a_cycle_waited_for(
+    device, hold_s, outcome, is_kept
+):
     await device.join()
     assert (await device.run_cycle(hold_s=hold_s)).outcome is outcome
     await device.call("resume")
     assert (device.agent.cycles.result is not None) is is_kept
 
 
-async def test_every_end_is_pushed_to_who_shows_the_status(device):
+async def test_every_end_of_a_cycle_is_announced(device):
     await device.join()
     pushed = []
     device.agent.signals.on_change(lambda: pushed.append(device.agent.cycles.result))

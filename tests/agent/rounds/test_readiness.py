@@ -26,7 +26,7 @@ def codes(reasons):
     return [reason.code.value for reason in reasons]
 
 
-async def test_without_consent_nothing_may_go_on(device):
+async def test_without_consent_there_is_a_reason_against_everything(device):
     readiness = device.agent.readiness
     assert codes(readiness.blocking_reasons()) == ["NO_CONSENT"]
     assert codes(readiness.training_reasons()) == ["NO_CONSENT", "ON_BATTERY"]
@@ -43,7 +43,7 @@ async def test_a_pause_blocks_both_and_says_until_when(device):
     assert reason.until is None
 
 
-async def test_with_a_yes_only_the_machine_counts(device):
+async def test_with_consent_only_the_machines_state_counts(device):
     await device.grant()
     assert device.agent.readiness.blocking_reasons() == ()
     assert codes(device.agent.readiness.training_reasons()) == ["ON_BATTERY"]

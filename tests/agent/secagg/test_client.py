@@ -37,7 +37,7 @@ def refused(code, call, *arguments):
     ids=["roster", "shares", "survivors", "signatures"],
 )
 def test_a_message_replayed_from_elsewhere_is_refused(phases, after, call, round_id):
-    """Genuine messages from another meeting of the same devices, every signature right."""
+    """Genuine messages of another group of the same devices: every signature is valid."""
     lie = LyingAggregator(phases=phases)
     other = LyingAggregator(phases=phases, config=plan(5, round_id=round_id))
     # Another group's roster has this round's context: it is refused for what is in it.
@@ -79,7 +79,7 @@ def test_p6_survivors_below_the_minimum_or_without_this_device_are_refused(survi
     lie.assert_left_without_secrets()
 
 
-def test_p6_this_devices_own_minimum_stands_above_the_rounds():
+def test_p6_this_devices_own_minimum_counts_when_it_is_above_the_rounds():
     lie = LyingAggregator(
         phases=2,
         config=plan(5, min_sum=3),
@@ -91,14 +91,14 @@ def test_p6_this_devices_own_minimum_stands_above_the_rounds():
 def test_survivors_who_never_dealt_are_refused():
     lie = LyingAggregator(n=6)
     for peer in lie.fleet.peers[:5]:
-        lie.fleet.say(lie.group, peer, "shares")
+        lie.fleet.send(lie.group, peer, "shares")
     lie.group.advance(10)
     for peer in lie.fleet.peers[:5]:
-        lie.fleet.say(lie.group, peer, "masked")
+        lie.fleet.send(lie.group, peer, "masked")
     refused("SURVIVORS", lie.client.consistency, codec.encode_survivors(lie.context, range(6)))
 
 
-def test_p6_one_set_of_survivors_is_signed_ever():
+def test_p6_a_single_set_of_survivors_is_signed():
     lie = LyingAggregator(phases=2)
     lie.client.consistency(lie.inbox("masked"))
     refused("OUT_OF_TURN", lie.client.consistency, codec.encode_survivors(lie.context, {0, 1, 2}))
@@ -108,8 +108,8 @@ def test_p6_one_set_of_survivors_is_signed_ever():
 # Signatures and unmasking
 
 
-def test_p6_two_views_of_the_survivors_find_no_quorum():
-    """Half of the group is told one set, half another: neither has enough signatures."""
+def test_p6_two_views_of_the_survivors_reach_no_quorum():
+    """Each half of the group gets another set: neither half has enough signatures."""
     lie = LyingAggregator(n=6, phases=2, config=plan(6, min_sum=3))
     views = [frozenset({0, 1, 2, 3}), frozenset({0, 1, 2, 4})]
     signatures = {}
@@ -134,7 +134,7 @@ def test_p6_one_signature_does_not_count_twice():
     refused("SIGNATURES", lie.client.unmask, codec.encode_signatures(lie.context, repeated))
 
 
-def test_p6_unmask_is_answered_once_and_the_secrets_are_gone():
+def test_p6_the_device_unmasks_once_and_its_secrets_are_wiped():
     lie = LyingAggregator(phases=3)
     body = lie.inbox("consistency")
     lie.client.unmask(body)
@@ -161,11 +161,11 @@ PHASES = {
     DeviceState.SIGNED: 3,
     DeviceState.UNMASKED: 4,
 }
-"""Honest phases that lead to a state."""
+"""How many honest phases lead to a state."""
 
 
 def at(state):
-    """A victim in a state, reached honestly."""
+    """Bring a victim into a state through honest phases."""
     lie = LyingAggregator(n=3, phases=PHASES[state])
     if state is DeviceState.READY:
         lie.client.accept_shares(lie.inbox("shares"))
@@ -201,13 +201,13 @@ def test_calls_out_of_turn_do_not_disturb_the_round(state):
     if state is DeviceState.READY:
         lie.group.receive("masked", lie.victim.device_id, lie.client.mask(lie.victim.sealed))
         for peer in lie.fleet.peers[1:]:
-            lie.fleet.say(lie.group, peer, "masked")
+            lie.fleet.send(lie.group, peer, "masked")
         lie.group.advance(0)
     for kind in KINDS[PHASES[state] + (state is DeviceState.READY) :]:
         lie.phase(kind)
     assert lie.client.state is DeviceState.UNMASKED
-    everybody = lie.group.result.devices
-    assert lie.group.result.words.tolist() == lie.fleet.expected(everybody).tolist()
+    result = lie.group.result
+    assert result.words.tolist() == lie.fleet.expected(result.devices).tolist()
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_p2_leaving_from_every_state_is_one_short_message(state):
 
 
 @pytest.mark.parametrize("state", [state for state in PHASES if state is not DeviceState.UNMASKED])
-def test_p2_leaving_forgets_every_secret(state):
+def test_p2_leaving_wipes_every_secret(state):
     lie = at(state)
     assert lie.secrets_alive()
     lie.client.leave("WITHDRAWN")
@@ -244,6 +244,6 @@ def test_p11_garbage_ends_the_round_and_nothing_else(event, content):
 
 
 def test_numpy_is_not_loaded_before_the_first_mask():
-    """The agent loads the state machine, not the vectors."""
+    """The agent loads the state machine without the code for vectors."""
     code = "import sys, agent.secagg.client; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

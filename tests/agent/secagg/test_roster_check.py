@@ -1,4 +1,4 @@
-"""The group that an aggregator composes: the device checks every member and refuses each lie."""
+"""A device checks every member of its group and refuses each lie about it."""
 
 import os
 from dataclasses import replace
@@ -61,7 +61,7 @@ def test_a_roster_without_this_device_is_refused():
 
 
 @pytest.mark.parametrize("name", ["sealing_key", "masking_key"])
-def test_a_members_key_exchanged_on_the_way_is_refused(name):
+def test_a_members_key_replaced_on_the_way_is_refused(name):
     lie = LyingAggregator()
     members = lie.advertisements()
     members[2] = replace(members[2], **{name: os.urandom(32)})
@@ -140,7 +140,7 @@ def test_a_group_that_the_beacon_did_not_draw_is_refused():
 
 
 @pytest.mark.parametrize("change", [{"beacon": bytes(32)}, {"advertised": 6}])
-def test_a_beacon_that_leaves_somebody_out_is_refused(change):
+def test_a_beacon_that_leaves_a_device_out_is_refused(change):
     lie = LyingAggregator()
     refused("ROSTER_GROUP", lie, lie.roster_body(lie.roster(**change)))
 
@@ -168,7 +168,7 @@ def test_a_wrong_proof_of_the_draw_is_refused_and_the_right_one_accepted():
     [{"round_id": 6}, {"model_digest": "cd" * 32}, {"model_version": 2}, {"noise_var": 10**6}],
 )
 def test_a_roster_of_another_round_model_or_configuration_is_refused(change):
-    """Where devices are told different things, contexts differ and nothing of one fits another."""
+    """Devices that get different statements have different contexts, and their messages differ."""
     lie = LyingAggregator()
     other = codec.round_context(replace(lie.fleet.config, **change))
     assert other != lie.round_context

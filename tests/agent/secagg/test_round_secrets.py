@@ -1,6 +1,4 @@
-"""The secrets of a round: shares that only their holder reads, masks that cancel or cover, and
-nothing left after a wipe.
-"""
+"""Only its holder can read a share, masks cover each input, and a wipe leaves no secret."""
 
 from dataclasses import replace
 
@@ -23,7 +21,7 @@ def unreadable(lie, dealings):
 
 
 @pytest.mark.parametrize("part", ["sealed", "self_commitment", "pair_commitment"])
-def test_a_share_that_cannot_be_read_is_blamed_at_once(part):
+def test_the_dealer_of_an_unreadable_share_is_blamed_at_once(part):
     lie = LyingAggregator(phases=1)
     dealings = lie.dealings()
     piece = dealings[3].to[0]
@@ -62,29 +60,30 @@ def test_p6_one_share_of_each_dealer_is_given_away_and_never_both(dropped):
     lie.group.advance(0) or lie.group.advance(10)
     for number, peer in enumerate(lie.fleet.peers):
         if number not in dropped:
-            lie.fleet.say(lie.group, peer, "consistency")
+            lie.fleet.send(lie.group, peer, "consistency")
     lie.group.advance(0)
-    given = codec.decode_unmask(lie.client.unmask(lie.inbox("consistency")), lie.context, 6)
-    for dealer, share in enumerate(given):
+    shares = codec.decode_unmask(lie.client.unmask(lie.inbox("consistency")), lie.context, 6)
+    for dealer, share in enumerate(shares):
         self_share, pair_share = lie.fleet.peers[dealer].dealt(lie.threshold, 6)[0]
         assert self_share != pair_share
         assert share == (pair_share if dealer in dropped else self_share)
 
 
 def test_p6_a_late_input_stays_covered_after_its_pair_masks_are_known():
-    """A device is declared dropped, then its masked input arrives: the pair masks alone do not
-    uncover it, because the self mask stays on.
+    """A device is declared dropped, then its masked input arrives.
+
+    The pair masks alone do not uncover it, because the self mask stays on.
     """
     lie = LyingAggregator(n=5, phases=1)
     late = lie.fleet.peers[4]
     late.client.accept_shares(lie.group.inbox("shares", late.device_id))
     body = late.client.mask(late.sealed)
     for peer in lie.fleet.peers[:4]:
-        lie.fleet.say(lie.group, peer, "masked")
+        lie.fleet.send(lie.group, peer, "masked")
     lie.group.advance(10)
     for kind in KINDS[2:]:
         for peer in lie.fleet.peers[:4]:
-            lie.fleet.say(lie.group, peer, kind)
+            lie.fleet.send(lie.group, peer, kind)
         lie.group.advance(0)
     config = lie.fleet.config
     uncovered = unpack(
@@ -126,11 +125,11 @@ def test_p6_masked_words_are_uniform_and_reveal_nothing_of_the_update():
     roster = codec.decode_roster(group.inbox("advertise", fleet.peers[0].device_id), first)
     context = codec.group_context(first, roster)
     for peer in fleet.peers:
-        fleet.say(group, peer, "shares")
+        fleet.send(group, peer, "shares")
     group.advance(0)
     masked = []
     for peer in fleet.peers:
-        body = fleet.say(group, peer, "masked")
+        body = fleet.send(group, peer, "masked")
         masked.append(unpack(codec.decode_masked(body, context, fleet.config).words, 16, 2**15))
     for words in masked:
         counts = np.bincount(words >> 8, minlength=256)

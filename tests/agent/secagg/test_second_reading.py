@@ -1,8 +1,7 @@
-"""A second reading of the protocol: shares, masks, contexts and statements of a real group,
-computed here with bare primitives.
+"""A second implementation of the protocol agrees with a real group's messages.
 
-Nothing of agent.protocol is used to compute what is expected, so that a slip that both ends share
-cannot hide.
+It computes shares, masks, contexts and statements from bare primitives, without agent.protocol: a
+mistake that both ends share would show here.
 """
 
 import json
@@ -53,8 +52,8 @@ def two(number):
     return number.to_bytes(2, "big")
 
 
-class Played:
-    """A group of four at full survival, with every secret and every body on the table."""
+class CompletedRound:
+    """A group of four in which every device survived, with all its secrets and messages."""
 
     def __init__(self):
         self.fleet = Fleet(4, plan(4, d=WORDS, d_padded=WORDS, bits=BITS))
@@ -66,13 +65,13 @@ class Played:
         self.roster = self.group.inbox("advertise", peers[0].device_id)
         self.bodies = {}
         for kind in ("shares", "masked", "consistency", "unmask"):
-            self.bodies[kind] = [self.fleet.say(self.group, peer, kind) for peer in peers]
+            self.bodies[kind] = [self.fleet.send(self.group, peer, kind) for peer in peers]
             self.group.advance(0)
         config = self.fleet.config
         names = ("protocol", "task_id", "round_id", "model_version", "model_digest")
-        told = {name: getattr(config, name) for name in names}
+        agreed = {name: getattr(config, name) for name in names}
         self.config_digest = sha256(text(config.to_json())).hexdigest()
-        self.round_context = sha256(text({**told, "config_digest": self.config_digest})).digest()
+        self.round_context = sha256(text({**agreed, "config_digest": self.config_digest})).digest()
         records = self.records()
         self.context = sha256(
             b"secagg/group-context"
@@ -99,20 +98,20 @@ class Played:
 
 
 def test_contexts_bind_round_model_configuration_group_and_members():
-    played = Played()
+    done = CompletedRound()
     for kind in ("shares", "masked", "consistency", "unmask"):
-        for body in played.bodies[kind]:
-            assert split_envelope(body)[0]["context"] == played.context.hex()
+        for body in done.bodies[kind]:
+            assert split_envelope(body)[0]["context"] == done.context.hex()
 
 
-def test_p6_every_sealed_share_opens_for_its_holder_alone_and_makes_the_secret():
-    played = Played()
+def test_p6_every_sealed_share_opens_with_its_holders_key_and_restores_the_secret():
+    done = CompletedRound()
     threshold = 4 // 2 + 1
     for dealer in range(4):
-        _, payload = split_envelope(played.bodies["shares"][dealer])
+        _, payload = split_envelope(done.bodies["shares"][dealer])
         assert (
             payload[:32]
-            == sha256(b"secagg/self-digest" + played.context + played.selves[dealer]).digest()
+            == sha256(b"secagg/self-digest" + done.context + done.selves[dealer]).digest()
         )
         at, points = 32, {"self": {}, "pair": {}}
         for holder in range(4):
@@ -120,22 +119,22 @@ def test_p6_every_sealed_share_opens_for_its_holder_alone_and_makes_the_secret()
             if holder == dealer:
                 continue
             sealed, at = payload[at : at + 82], at + 82
-            secret = played.sealing[holder].exchange(played.public(played.sealing, dealer))
+            secret = done.sealing[holder].exchange(done.public(done.sealing, dealer))
             route = two(dealer) + two(holder)
-            key = hkdf(secret, b"secagg/enc" + route, played.context)
-            both = AESGCM(key).decrypt(bytes(12), sealed, played.context + route + b"shares")
+            key = hkdf(secret, b"secagg/enc" + route, done.context)
+            both = AESGCM(key).decrypt(bytes(12), sealed, done.context + route + b"shares")
             for number, kind in enumerate(("self", "pair")):
                 share = both[33 * number : 33 * number + 33]
-                bound = b"secagg/commit" + played.context + bytes([number]) + route + share
+                bound = b"secagg/commit" + done.context + bytes([number]) + route + share
                 assert commitments[32 * number : 32 * number + 32] == sha256(bound).digest()
                 points[kind][holder + 1] = int.from_bytes(share, "big")
         assert at == len(payload)
-        assert at_zero(points["self"], threshold) == played.selves[dealer]
-        assert at_zero(points["pair"], threshold) == played.masking[dealer].private_bytes_raw()
+        assert at_zero(points["self"], threshold) == done.selves[dealer]
+        assert at_zero(points["pair"], threshold) == done.masking[dealer].private_bytes_raw()
 
 
 def at_zero(points, threshold):
-    """Lagrange, as in a textbook."""
+    """Interpolate at zero (Lagrange, as in a textbook)."""
     total = 0
     chosen = list(points.items())[:threshold]
     for x, y in chosen:
@@ -146,24 +145,24 @@ def at_zero(points, threshold):
     return (total % P).to_bytes(32, "big")
 
 
-def test_p6_masked_words_are_the_sealed_words_plus_exactly_these_masks():
-    played = Played()
-    digests = bytes.fromhex(played.fleet.config.model_digest) + bytes.fromhex(played.config_digest)
-    for own, peer in enumerate(played.fleet.peers):
+def test_p6_masked_words_are_the_sealed_words_plus_exactly_the_masks_of_the_protocol():
+    done = CompletedRound()
+    digests = bytes.fromhex(done.fleet.config.model_digest) + bytes.fromhex(done.config_digest)
+    for own, peer in enumerate(done.fleet.peers):
         words = [int(word) for word in peer.words]
-        masks = [(1, hkdf(played.selves[own], b"secagg/self" + two(own), played.context))]
+        masks = [(1, hkdf(done.selves[own], b"secagg/self" + two(own), done.context))]
         for other in range(4):
             if other != own:
-                secret = played.masking[own].exchange(played.public(played.masking, other))
+                secret = done.masking[own].exchange(done.public(done.masking, other))
                 low, high = min(own, other), max(own, other)
-                key = hkdf(secret, b"secagg/pair" + two(low) + two(high) + digests, played.context)
+                key = hkdf(secret, b"secagg/pair" + two(low) + two(high) + digests, done.context)
                 masks.append((1 if own < other else -1, key))
         for sign, key in masks:
             words = [
                 word + sign * mask for word, mask in zip(words, expanded(key, WORDS), strict=True)
             ]
         words = [word % 2**BITS for word in words]
-        _, payload = split_envelope(played.bodies["masked"][own])
+        _, payload = split_envelope(done.bodies["masked"][own])
         joined = b"".join(
             (one | other << 20).to_bytes(5, "little")
             for one, other in zip(words[::2], [*words[1::2], 0], strict=True)
@@ -171,28 +170,26 @@ def test_p6_masked_words_are_the_sealed_words_plus_exactly_these_masks():
         assert payload == joined
 
 
-def test_what_is_signed_is_what_the_protocol_says():
-    played = Played()
+def test_the_signed_statements_are_those_of_the_protocol():
+    done = CompletedRound()
     everybody = sha256(text([0, 1, 2, 3])).digest()
-    for number, peer in enumerate(played.fleet.peers):
+    for number, peer in enumerate(done.fleet.peers):
         key = load_pem_x509_certificate(peer.certificate.encode()).public_key()
-        header, payload = split_envelope(played.bodies["masked"][number])
-        _, consistency = split_envelope(played.bodies["consistency"][number])
+        header, payload = split_envelope(done.bodies["masked"][number])
+        _, consistency = split_envelope(done.bodies["consistency"][number])
         for label, second, signature in (
             (b"masked", sha256(payload).digest(), bytes.fromhex(header["signature"])),
             (b"survivors", everybody, consistency),
         ):
             statement = (
-                b"secagg/" + label + b"\0" + played.context + two(32) + everybody + two(32) + second
+                b"secagg/" + label + b"\0" + done.context + two(32) + everybody + two(32) + second
             )
             r, s = (int.from_bytes(signature[at : at + 32], "big") for at in (0, 32))
             key.verify(encode_dss_signature(r, s), statement, ec.ECDSA(SHA256()))
 
 
-def test_masks_of_seeds_that_differ_in_one_bit_have_nothing_to_do_with_each_other():
-    """Every bit of the pair secret counts; nothing is folded into fewer bits (a 28-bit mask would
-    fail here at once).
-    """
+def test_masks_whose_secrets_differ_in_one_bit_are_unrelated():
+    """Every bit of the pair secret counts: a mask of 28 bits would fail here."""
     from agent.protocol.keys import pair_key
     from agent.protocol.masking import apply
 

@@ -1,4 +1,4 @@
-"""Waiting after failures: it grows, it is jittered, and it never undercuts the server."""
+"""The wait after failures grows, is jittered, and is never shorter than the server asked for."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -15,12 +15,12 @@ def pool():
     pool.close(wait=True)
 
 
-async def test_a_call_runs_in_another_thread_and_answers(pool):
+async def test_a_call_runs_in_another_thread_and_returns_its_result(pool):
     assert await pool.run(lambda: 6 * 7) == 42
     assert await pool.run(threading.get_ident) != threading.get_ident()
 
 
-async def test_what_a_call_raises_reaches_the_caller(pool):
+async def test_an_error_of_a_call_reaches_the_caller(pool):
     with pytest.raises(ZeroDivisionError):
         await pool.run(lambda: 1 // 0)
 

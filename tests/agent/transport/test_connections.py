@@ -1,6 +1,4 @@
-"""The setting `network.proxy`: what a device says to its server goes through it, and through no
-other.
-"""
+"""Connections go through the proxy that the setting `network.proxy` names, and through no other."""
 
 import pytest
 
@@ -13,11 +11,11 @@ from tests.fakes.https_server import Scripted
 def agent(tmp_path, monkeypatch):
     for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    made = build(
+    agent = build(
         tmp_path / "home", Overrides(environ={"AEGIS_POLICY": str(tmp_path / "policy.toml")})
     )
-    yield made
-    made.close()
+    yield agent
+    agent.close()
 
 
 def ask(agent, server, authority, **options):
@@ -29,21 +27,21 @@ def ask(agent, server, authority, **options):
         client.close()
 
 
-def test_without_the_setting_the_way_is_direct_whatever_the_environment_says(
+def test_without_the_setting_no_proxy_is_used_whatever_the_environment_says(
     agent, server, authority
 ):
     assert ask(agent, server, authority) == b"{}"
     assert len(server.asked) == 1
 
 
-def test_the_setting_is_the_way(agent, server, authority):
+def test_the_setting_names_the_proxy(agent, server, authority):
     with connect_proxy() as (url, seen):
         agent.effective.set("network.proxy", url)
         assert ask(agent, server, authority) == b"{}"
     assert seen == [server.url.removeprefix("https://")]
 
 
-def test_the_policy_sets_it_too_and_an_erase_request_brings_its_own(
+def test_a_policy_may_name_the_proxy_and_an_erase_request_its_own(
     agent, server, authority, tmp_path
 ):
     with connect_proxy() as (url, seen):

@@ -105,7 +105,7 @@ def test_a_proxy_of_the_environment_is_not_used(server, authority, monkeypatch, 
 
 
 @pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
-def test_the_environment_does_not_take_the_proxy_of_the_settings_away(
+def test_the_environment_does_not_override_the_proxy_of_the_settings(
     server, authority, monkeypatch, name
 ):
     monkeypatch.setenv(name, "*")

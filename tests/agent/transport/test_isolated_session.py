@@ -1,4 +1,4 @@
-"""The session of requests: it takes nothing from its surroundings and keeps nothing."""
+"""The session takes nothing from its environment and keeps nothing between requests."""
 
 import pytest
 import requests
@@ -36,6 +36,6 @@ def test_redirects_are_not_followed(session, server):
     assert len(server.asked) == 1
 
 
-def test_only_https_is_spoken(session, server):
+def test_only_https_is_allowed(session, server):
     with pytest.raises(requests.exceptions.InvalidSchema):
         session.get(server.url.replace("https", "http"), timeout=10)

@@ -1,4 +1,4 @@
-"""The open sockets of a session: what a cut ends, and what it forbids until when."""
+"""A cut ends every open socket of a session and forbids new ones until the request ends."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""The adapter: the context stays as it was given, whatever a caller of requests passes."""
+"""The adapter leaves its TLS context alone, whatever a caller of requests passes."""
 
 import ssl
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""The deadline of a request: it fires once, only while a request runs, from one thread."""
+"""A deadline fires once, only while a request is under way, and from one thread."""
 
 import threading
 

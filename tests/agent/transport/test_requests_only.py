@@ -1,4 +1,4 @@
-"""requests is the only way out of the device: nothing in the agent speaks HTTP by anything else."""
+"""The agent speaks HTTP through requests alone."""
 
 import ast
 import sys
@@ -80,7 +80,7 @@ def test_nothing_else_in_the_agent_speaks_http():
     }
 
 
-def test_every_request_passes_requests(server, authority, monkeypatch):
+def test_every_request_goes_through_requests(server, authority, monkeypatch):
     """Where requests cannot send, nothing reaches the server."""
 
     def send(self, request, **options):

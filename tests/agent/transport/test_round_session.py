@@ -1,8 +1,5 @@
-"""A round over HTTP: the order of everything, what is repeated, and what a restart or a lost
-network leaves behind.
-"""
+"""A round goes through its phases in order, repeats lost requests, and ends with a wipe."""
 
-import asyncio
 from dataclasses import replace
 
 import pytest
@@ -64,13 +61,14 @@ HAPPY = [
 
 
 class World:
-    """Machine, line, clock and store in one; `log` is what happened, `faults` what the n-th use of
-    a call raises or returns.
+    """State machine, channel, contribution and clock in one.
+
+    `log` is what happened; `faults` is what each use of a call raises or returns instead.
     """
 
     def __init__(self, **faults):
         self.log = []
-        self.faults = {name: list(list_of) for name, list_of in faults.items()}
+        self.faults = {name: list(outcomes) for name, outcomes in faults.items()}
         self.time = 0.0
         self.claimed = set()
 
@@ -141,67 +139,67 @@ class World:
         self.claimed.add(claim)
         return fresh
 
-    def run(self, config=CONFIG, **options):
+    async def run(self, config=CONFIG, **options):
         session = RoundSession(config, self, self, self, clock=self, sleep=self.sleep, **options)
-        asyncio.run(session.run())
+        await session.run()
 
 
-def test_everything_in_its_order():
+async def test_the_phases_run_in_order():
     world = World()
-    world.run()
+    await world.run()
     assert world.log == HAPPY
 
 
 @pytest.mark.parametrize("step", [call for call in HAPPY if call.split()[0] not in {"wipe"}])
-def test_p2_whatever_fails_the_round_ends_there_and_the_secrets_are_wiped(step):
+async def test_p2_a_failed_check_ends_the_round_there_and_wipes_its_secrets(step):
     world = World(**{step: [PeerError("BLAME", "A check failed.")]})
     with pytest.raises(PeerError):
-        world.run()
+        await world.run()
     assert world.log == [*HAPPY[: HAPPY.index(step) + 1], "wipe"]
 
 
 @pytest.mark.parametrize(
     "step", [call for call in HAPPY if call.startswith(("post", "inbox", "deliver"))]
 )
-def test_a_lost_answer_is_asked_for_again_with_the_same_body(step):
+async def test_a_lost_response_is_requested_again_with_the_same_body(step):
     faults = [UserActionError("OFFLINE", "x"), RetryLater(3), PeerError("SERVER_ERROR", "x")]
     world = World(**{step: faults})
-    world.run()
+    await world.run()
     assert world.log.count(step) == 4
     assert [
         call for at, call in enumerate(world.log) if at == 0 or world.log[at - 1] != call
     ] == HAPPY
 
 
-def test_waiting_for_the_others_ends_with_the_phase():
+async def test_the_wait_for_the_other_devices_ends_with_the_phase():
     world = World(**{"inbox advertise": [None] * 100})
     with pytest.raises(PeerError) as raised:
-        world.run()
+        await world.run()
     assert raised.value.code == "ROUND_CLOSED"
     assert world.log[-1] == "wipe"
     assert 20 <= world.time <= 24
 
 
-def test_the_roster_may_take_as_long_as_the_join_window():
+async def test_the_wait_for_the_roster_lasts_as_long_as_the_join_window():
     world = World(**{"inbox advertise": [None] * 55})
-    world.run(joining_s=40)
+    await world.run(joining_s=40)
     assert world.log[-1] == "wipe"
     assert 50 <= world.time <= 60
 
 
-def test_a_dead_network_ends_the_round_after_the_phase():
+async def test_an_unreachable_server_ends_the_round_after_the_phase():
     world = World(**{"post shares:S": [UserActionError("OFFLINE", "x")] * 100})
     with pytest.raises(UserActionError):
-        world.run()
+        await world.run()
     assert 20 <= world.time <= 24
 
 
-@pytest.mark.parametrize("wanted_s", [0, 24 * 3600])
+@pytest.mark.parametrize("asked_s", [0, 24 * 3600])
 @pytest.mark.parametrize("step", ["post shares:S", "inbox shares", "deliver"])
-def test_a_busy_server_neither_parks_a_device_in_a_round_nor_makes_it_spin(step, wanted_s):
-    world = World(**{step: [RetryLater(wanted_s)] * 100})
+async def test_a_busy_server_neither_holds_a_device_in_a_round_nor_makes_it_spin(step, asked_s):
+    world = World(**{step: [RetryLater(asked_s)] * 100})
     with pytest.raises(PeerError) as raised:
-        world.run()
+        await world.run()
     assert raised.value.code == "SERVER_BUSY"
     assert 20 <= world.time <= 24
     assert world.log[-1] == "wipe"
@@ -212,18 +210,18 @@ def test_a_busy_server_neither_parks_a_device_in_a_round_nor_makes_it_spin(step,
     ("claim", "unsent"),
     [(Claim.SIGNED_SURVIVORS, "post consistency:C"), (Claim.UNMASKED, "post unmask:U")],
 )
-def test_p10_a_claim_of_an_earlier_process_is_never_repeated(claim, unsent):
+async def test_p10_a_claim_of_an_earlier_process_is_never_made_again(claim, unsent):
     world = World()
     world.claimed.add(claim)
     with pytest.raises(PeerError) as raised:
-        world.run()
+        await world.run()
     assert raised.value.code == "ROUND_LOST"
     assert unsent not in world.log
 
 
-def test_p4_nothing_is_masked_before_the_seal_and_nothing_sent_before_the_charge():
+async def test_p4_nothing_is_masked_before_the_seal_and_nothing_sent_before_the_charge():
     world = World(**{"charge M": [PeerError("BUDGET", "no")]})
     with pytest.raises(PeerError):
-        world.run(replace(CONFIG, phase_s=1))
+        await world.run(replace(CONFIG, phase_s=1))
     assert world.log.index("seal") < world.log.index("mask(sealed)")
     assert world.log[-2:] == ["charge M", "wipe"]

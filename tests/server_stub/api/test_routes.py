@@ -108,9 +108,9 @@ def group(tmp_path, monkeypatch):
     with LiveServer(tmp_path, **GROUPS_OF_THREE) as server:
         devices = [GroupDevice(server.enrol()) for _ in range(3)]
         for device in devices:
-            device.say_ready()
+            device.report_ready()
         for device in devices:
-            device.join(device.until_offered())
+            device.join(device.poll_until_offered())
         yield server, devices
 
 
@@ -122,7 +122,7 @@ def inbox(server, device):
 def test_an_inbox_is_empty_while_its_phase_lasts(group, monkeypatch):
     monkeypatch.setattr(routes, "LONG_POLL_S", 0.05)
     server, devices = group
-    devices[0].say("advertise")
+    devices[0].send("advertise")
     status, headers, content = inbox(server, devices[0])
     assert (status, content, headers["cache-control"]) == (204, b"", "no-store")
 
@@ -130,11 +130,11 @@ def test_an_inbox_is_empty_while_its_phase_lasts(group, monkeypatch):
 def test_a_request_for_an_inbox_waits_for_the_end_of_the_phase(group, monkeypatch):
     monkeypatch.setattr(routes, "LONG_POLL_S", TIMEOUT_S)
     server, devices = group
-    devices[0].say("advertise")
+    devices[0].send("advertise")
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(inbox, server, devices[0])
         for device in devices[1:]:
-            device.say("advertise")
+            device.send("advertise")
         status, headers, content = waiting.result(TIMEOUT_S)
     assert (status, headers["content-type"]) == (200, ENVELOPE)
     assert content.startswith(b"AEG1")

@@ -21,7 +21,7 @@ from server_stub.config.limits import Rate, Rates
 from server_stub.coordinator import driver
 from server_stub.coordinator.statistics import round_summary
 from server_stub.rounds.lifecycle import State
-from tests.fakes.group_devices import GroupDevice, play
+from tests.fakes.group_devices import GroupDevice, run_round
 from tests.fakes.live_server import LiveServer
 from tests.fakes.timeouts import TIMEOUT_S, until
 
@@ -61,8 +61,8 @@ def enrolled(server, count):
 def offered(devices):
     """All are ready; the window that is announced for them."""
     for device in devices:
-        device.say_ready()
-    return [device.until_offered() for device in devices][-1]
+        device.report_ready()
+    return [device.poll_until_offered() for device in devices][-1]
 
 
 def joined(devices):
@@ -136,7 +136,7 @@ def test_p6_a_round_of_groups_moves_the_model_by_the_mean_of_all(tmp_path):
             offer.join_opens,
         )
         assert offer.round.closes_at == offer.join_closes + 4 * 60
-        play(devices, offer)
+        run_round(devices, offer)
         assert [device.failure for device in devices] == [None] * 5
         held = ended(server)
         assert (held.state, held.updates, held.model_version) == (State.DONE, 5, 2)
@@ -160,7 +160,7 @@ def test_p6_a_round_of_groups_moves_the_model_by_the_mean_of_all(tmp_path):
         # The lost answer of the input is asked for again, after the end too.
         assert devices[0].enrolled.client.send_update(devices[0].masked) == devices[0].receipt
         # The next round is for the next model.
-        assert devices[0].say_ready(trained=1).round is None
+        assert devices[0].report_ready(trained=1).round is None
         again = offered(devices)
         assert (again.round.round_id, again.round.model_version) == (2, 2)
 
@@ -171,7 +171,7 @@ def test_p6_a_device_that_drops_out_of_a_phase_costs_the_others_nothing(tmp_path
         devices = enrolled(server, 5)
         offer = offered(devices)
         silent = devices[4]
-        round_of_all = threading.Thread(target=play, args=(devices, offer, {phase: [silent]}))
+        round_of_all = threading.Thread(target=run_round, args=(devices, offer, {phase: [silent]}))
         round_of_all.start()
         if phase in MESSAGES[:3]:  # the others wait for no one: enough have answered
             until(lambda: said(server, phase) == 4)
@@ -191,13 +191,13 @@ def test_p6_never_a_sum_below_the_minimum(tmp_path):
     with served(tmp_path, 5, min_sum=3) as server:
         devices = enrolled(server, 5)
         for device in devices:
-            device.say_ready()
+            device.report_ready()
         joined(devices)
         for kind in MESSAGES[:2]:
             for device in devices:
-                device.say(kind)
+                device.send(kind)
         for device in devices[:2]:
-            device.say("masked")
+            device.send("masked")
         server.clock.advance(60)
         held = ended(server)
         assert (held.state, held.note, held.model_version) == (
@@ -211,7 +211,7 @@ def test_p6_never_a_sum_below_the_minimum(tmp_path):
             "masking: too few",
             5,
         )
-        assert refused(devices[0].heard, "masked") == "ROUND_CLOSED"
+        assert refused(devices[0].inbox, "masked") == "ROUND_CLOSED"
         # The updates are not lost: the devices are ready for the next window, on the same model.
         assert offered(devices).round.model_version == 1
 
@@ -222,7 +222,7 @@ def test_too_few_in_the_window_end_the_round_before_anything_is_sent(tmp_path):
         offer = offered(devices)
         for device in devices[:2]:
             device.join(offer)
-            device.say("advertise")
+            device.send("advertise")
         server.clock.advance(60)
         held = ended(server)
         assert (held.state, held.note, held.record["left_out"]) == (
@@ -230,24 +230,24 @@ def test_too_few_in_the_window_end_the_round_before_anything_is_sent(tmp_path):
             "too few devices advertised",
             2,
         )
-        assert refused(devices[0].heard, "advertise") == "ROUND_CLOSED"
+        assert refused(devices[0].inbox, "advertise") == "ROUND_CLOSED"
 
 
 def test_a_window_is_for_devices_that_are_ready_with_the_present_model(tmp_path):
     with served(tmp_path, 3, lead_s=600) as server:
         devices = enrolled(server, 4)
-        assert [device.say_ready(trained=0).round for device in devices[:2]] == [None, None]
+        assert [device.report_ready(trained=0).round for device in devices[:2]] == [None, None]
         assert [device.enrolled.client.offer().round for device in devices[:2]] == [None, None]
         for device in devices[:2]:
-            offer = device.say_ready(trained=1)
+            offer = device.report_ready(trained=1)
             assert (offer.join_opens, offer.join_closes, offer.model_version) == (0, 0, 1)
             assert 0 < offer.next_poll_s <= 300
         devices[0].enrolled.client.offer()  # not ready any more
-        devices[2].say_ready(trained=1)
+        devices[2].report_ready(trained=1)
         server.clock.advance(1)
-        assert devices[2].say_ready(trained=1).round is None
-        devices[0].say_ready(trained=1)
-        offer = devices[2].until_offered()
+        assert devices[2].report_ready(trained=1).round is None
+        devices[0].report_ready(trained=1)
+        offer = devices[2].poll_until_offered()
         now = server.clock.now()
         assert (offer.join_opens, offer.join_closes) == (now + 600, now + 660)
         assert offer.next_poll_s == 600
@@ -274,10 +274,10 @@ def test_without_an_authority_no_round_opens_and_the_server_stays(tmp_path, monk
         devices = enrolled(server, 3)
         for device in devices:
             with pytest.raises(RetryLater):
-                device.say_ready()
+                device.report_ready()
         until(lambda: "code=CA_UNREACHABLE" in caplog.text)
         failing.clear()
-        until(lambda: is_answered(devices[0].say_ready))
+        until(lambda: is_answered(devices[0].report_ready))
         assert offered(devices).round.round_id == 1
 
 
@@ -311,7 +311,7 @@ def test_same_body_again_is_fine_another_is_refused_and_nonsense_changes_nothing
                         refused(stranger.enrolled.client.send_phase, 1, "shares", b"AEG1")
                         == "NOT_IN_GROUP"
                     )
-                bodies[kind, device.device_id] = device.say(kind)
+                bodies[kind, device.device_id] = device.send(kind)
                 if kind == "masked":
                     assert client.send_update(device.masked) == device.receipt
                 else:
@@ -342,8 +342,8 @@ def test_a_masked_input_of_another_is_refused_at_the_door_and_its_sender_is_blam
         joined(devices)
         for kind in MESSAGES[:2]:
             for device in devices:
-                device.say(kind)
-        body = devices[0].say("masked")
+                device.send(kind)
+        body = devices[0].send("masked")
         assert refused(devices[1].enrolled.client.send_update, body) == "MESSAGE_REFUSED"
         wrong = envelope.decode(body)
         forged = envelope.encode({**wrong.header, "round_id": 2}, wrong.payload)
@@ -352,10 +352,10 @@ def test_a_masked_input_of_another_is_refused_at_the_door_and_its_sender_is_blam
         for device in devices:
             device.reconnect(server)
         for device in devices[1:]:
-            device.say("masked")
+            device.send("masked")
         for kind in MESSAGES[3:]:
             for device in devices:
-                device.say(kind)
+                device.send(kind)
         held = ended(server)
         assert held.state is State.DONE
         assert held.record["groups"][0]["blamed"] == {devices[1].device_id: "MASKED_SIGNATURE"}
@@ -381,7 +381,7 @@ def test_p10_a_restart_between_any_two_messages_loses_nothing(tmp_path):
                         refused(devices[0].enrolled.client.send_update, devices[1].masked)
                         == "ALREADY_CONTRIBUTED"
                     )
-                devices[number].say(kind) if not (kind == "unmask" and number == 2) else None
+                devices[number].send(kind) if not (kind == "unmask" and number == 2) else None
     with served(tmp_path, 3) as server:
         held = ended(server)
         assert (held.state, held.updates, held.model_version) == (State.DONE, 3, 2)
@@ -394,9 +394,9 @@ def test_p2_who_leaves_or_is_erased_or_revoked_before_the_set_is_fixed_is_not_in
         joined(devices)
         for kind in MESSAGES[:2]:
             for device in devices:
-                device.say(kind)
+                device.send(kind)
         for device in devices[:6]:
-            device.say("masked")
+            device.send("masked")
         left, erased, revoked = devices[:3]
         left.enrolled.client.leave(1, left.machine.leave("WITHDRAWN"))
         erased.enrolled.client.erase()
@@ -410,10 +410,10 @@ def test_p2_who_leaves_or_is_erased_or_revoked_before_the_set_is_fixed_is_not_in
         }
         assert said(server, "drop") == 2
         assert refused(left.enrolled.client.inbox, 1, "shares") == "ROUND_CLOSED"
-        devices[6].say("masked")
+        devices[6].send("masked")
         for kind in MESSAGES[3:]:
             for device in devices[3:]:
-                device.say(kind)
+                device.send(kind)
         held = ended(server)
         assert (held.state, held.updates) == (State.DONE, 4)
         check_mean(server, devices[3:], held)
@@ -424,11 +424,11 @@ def test_two_groups_are_summed_apart_and_averaged_together(tmp_path):
         devices = enrolled(server, 8)
         offer = joined(devices)
         for device in devices:
-            device.say("advertise")
+            device.send("advertise")
         grouped, groups = [], set()
         for device in devices:  # the draw is by hash: a group of one is left out
             with contextlib.suppress(AegisError):
-                heard = device.heard("advertise")
+                heard = device.inbox("advertise")
                 grouped.append(
                     (device, codec.decode_roster(heard, codec.round_context(offer.round)))
                 )
@@ -438,7 +438,7 @@ def test_two_groups_are_summed_apart_and_averaged_together(tmp_path):
         grouped = [device for device, _ in grouped]
         for kind in MESSAGES[1:]:
             for device in grouped:
-                device.say(kind)
+                device.send(kind)
         held = ended(server)
         assert [group["state"] for group in held.record["groups"]] == ["done"] * len(groups)
         assert (
@@ -456,11 +456,11 @@ def test_who_comes_too_late_is_told_so_and_takes_part_in_the_next_round(tmp_path
         late = devices.pop()
         offer = offered(devices)
         late.join(offer)
-        play(devices, offer)
-        assert refused(late.say, "advertise") == "ROUND_CLOSED"
+        run_round(devices, offer)
+        assert refused(late.send, "advertise") == "ROUND_CLOSED"
         assert ended(server).state is State.DONE
         newcomers = [*devices[:2], late]
-        play(newcomers, offered(newcomers))
+        run_round(newcomers, offered(newcomers))
         held = ended(server, 2)
         assert held.updates == 3
         check_mean(server, newcomers, held, version=3)
@@ -473,7 +473,7 @@ def test_a_model_that_the_operator_publishes_ends_the_round_for_everybody(tmp_pa
         devices = enrolled(server, 3)
         joined(devices)
         for device in devices:
-            device.say("advertise")
+            device.send("advertise")
         model = models.make_model(
             2, models.start_model(), origin="operator", demonstration=False, now=server.clock.now()
         )

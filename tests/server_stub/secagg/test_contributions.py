@@ -14,7 +14,7 @@ def stage(kinds):
     group = fleet.group()
     for kind in kinds:
         for peer in fleet.peers:
-            fleet.say(group, peer, kind)
+            fleet.send(group, peer, kind)
         group.advance(0)
     return fleet, group
 
@@ -107,7 +107,7 @@ def test_each_returned_share_must_be_the_one_that_was_dealt(dealer):
 def test_discarding_deletes_inputs_and_shares_and_keeps_the_counts_of_who_answered():
     fleet, group = stage(KINDS[:3])
     for peer in fleet.peers:
-        fleet.say(group, peer, "unmask")
+        fleet.send(group, peer, "unmask")
     sent = group.contributions
     assert any(sent.shares.values())
     before = sent.counts()

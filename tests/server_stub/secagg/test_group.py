@@ -79,7 +79,7 @@ def refused(code, call, *arguments):
 def test_a_repeated_message_is_fine_and_another_one_is_not():
     fleet = Fleet(3)
     group = fleet.group()
-    bodies = {peer.device_id: fleet.say(group, peer, "shares") for peer in fleet.peers}
+    bodies = {peer.device_id: fleet.send(group, peer, "shares") for peer in fleet.peers}
     one, other, _ = fleet.peers
     group.receive("shares", one.device_id, bodies[one.device_id])
     refused("ALREADY_CONTRIBUTED", group.receive, "shares", one.device_id, bodies[other.device_id])
@@ -89,13 +89,13 @@ def test_p10_no_masked_input_counts_once_the_survivors_are_fixed():
     fleet = Fleet(5)
     group = fleet.group()
     for peer in fleet.peers:
-        fleet.say(group, peer, "shares")
+        fleet.send(group, peer, "shares")
     group.advance(0)
     late = fleet.peers[4]
     late.client.accept_shares(group.inbox("shares", late.device_id))
     body = late.client.mask(late.sealed)
     for peer in fleet.peers[:4]:
-        fleet.say(group, peer, "masked")
+        fleet.send(group, peer, "masked")
     assert group.inbox("masked", fleet.peers[0].device_id) is None
     assert not group.advance(9)
     assert group.advance(10)
@@ -103,7 +103,7 @@ def test_p10_no_masked_input_counts_once_the_survivors_are_fixed():
     refused("ROUND_CLOSED", group.inbox, "masked", late.device_id)
     for kind in ("consistency", "unmask"):
         for peer in fleet.peers[:4]:
-            fleet.say(group, peer, kind)
+            fleet.send(group, peer, kind)
         group.advance(10)
     check(fleet, group)
     assert late.device_id not in group.result.devices
@@ -118,7 +118,7 @@ def test_p2_a_device_that_leaves_takes_its_input_along_until_the_survivors_are_f
         for peer in fleet.peers:
             if going.client.state.value == "left" and peer is going:
                 continue
-            fleet.say(group, peer, kind)
+            fleet.send(group, peer, kind)
             if peer is going and kind == phase and kind != "unmask":
                 group.receive("leave", going.device_id, going.client.leave("WITHDRAWN"))
         group.advance(0) or group.advance(group.deadline)
@@ -137,7 +137,7 @@ def test_p11_garbage_is_refused_and_the_group_goes_on():
     refused("BAD_MESSAGE", group.receive, "advertise", fleet.peers[0].device_id, b"")
     for kind in KINDS:
         for peer in fleet.peers:
-            fleet.say(group, peer, kind)
+            fleet.send(group, peer, kind)
         group.advance(0)
     check(fleet, group)
 
@@ -145,7 +145,7 @@ def test_p11_garbage_is_refused_and_the_group_goes_on():
 def play_until(fleet, group, kinds):
     for kind in kinds:
         for peer in fleet.peers:
-            fleet.say(group, peer, kind)
+            fleet.send(group, peer, kind)
         group.advance(0)
 
 
@@ -163,7 +163,7 @@ def test_a_giver_of_a_false_share_is_named_and_skipped():
     )
     assert group.faults == {liar.device_id: "SHARE_FALSE"}
     for peer in fleet.peers[1:]:
-        fleet.say(group, peer, "unmask")
+        fleet.send(group, peer, "unmask")
     group.advance(0)
     check(fleet, group)
     assert group.state is GroupState.DONE
@@ -221,7 +221,7 @@ def test_groups_are_drawn_by_the_beacon_and_small_ones_left_out():
         members = [peer for peer in fleet.peers if peer.device_id in group.devices]
         for kind in KINDS:
             for peer in members:
-                fleet.say(group, peer, kind)
+                fleet.send(group, peer, kind)
             group.advance(0)
         check(fleet, group)
         total += group.result.words
@@ -244,7 +244,7 @@ def test_p10_the_same_calls_make_the_same_group_again():
         for peer in fleet.peers[: 4 if kind == "masked" else 5]:
             if kind in ("consistency", "unmask") and peer is fleet.peers[4]:
                 continue
-            said.append((kind, peer.device_id, fleet.say(group, peer, kind)))
+            said.append((kind, peer.device_id, fleet.send(group, peer, kind)))
             again = fresh()
             for message in said:
                 again.receive(*message) if isinstance(message, tuple) else again.advance(message)

@@ -15,7 +15,7 @@ def opened_by(fleet, silent):
     for kind in KINDS:
         for number, peer in enumerate(fleet.peers):
             if kind == "shares" or number not in silent:
-                fleet.say(group, peer, kind)
+                fleet.send(group, peer, kind)
         if kind != "unmask":
             group.advance(0) or group.advance(group.deadline)
     return group

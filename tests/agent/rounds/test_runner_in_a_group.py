@@ -1,6 +1,4 @@
-"""Withdrawing, pausing, discarding and erasing in every phase of a round: secrets go first, and the
-group is told without data.
-"""
+"""A withdrawal, a pause, a discard and the program's end each end a round in a group (P2)."""
 
 import asyncio
 
@@ -8,22 +6,27 @@ import pytest
 
 from agent.protocol import codec
 from agent.rounds.outcome import Outcome
-from tests.fakes.in_process_fleet import PHASES, device_id, outcomes, until, wait_at
+from tests.fakes.in_process_fleet import (
+    WAITING_POINTS,
+    device_id,
+    outcomes,
+    run_until_waiting,
+    until,
+)
 
 
-@pytest.mark.parametrize("place", PHASES)
-async def test_p2_withdrawing_in_a_round_wipes_it_at_once_and_says_one_data_free_leave(
-    fleet_of_four, place
+@pytest.mark.parametrize("point", WAITING_POINTS)
+async def test_p2_a_withdrawal_ends_the_round_at_once_and_sends_one_leave_without_data(
+    fleet_of_four, point
 ):
     fleet = fleet_of_four
-
     await fleet.join()
-    await fleet.all_ready()
+    await fleet.train_all_but_last()
     victim = fleet.devices[0]
     name = device_id(victim)
-    if place == "inbox masked":  # somebody is late, so the set of inputs is open
+    if point == "inbox masked":  # another device is late, so the set of inputs is open
         fleet.devices[1].worker.gates["seal"] = asyncio.Event()
-    running = await wait_at(fleet, victim, place)
+    running = await run_until_waiting(fleet, victim, point)
     charged = len(victim.agent.ledger.charges())
     started = asyncio.get_running_loop().time()
     status = await victim.call("consent.withdraw", surface="tray")
@@ -32,9 +35,9 @@ async def test_p2_withdrawing_in_a_round_wipes_it_at_once_and_says_one_data_free
     assert list((victim.home / "scratch").iterdir()) == []
     assert victim.agent.runner.updates.current is None
     await until(lambda: name in fleet.server.left)
-    for held in fleet.devices[1].worker.gates.values():
-        held.set()
-    said = fleet.server.said(name)
+    for gate in fleet.devices[1].worker.gates.values():
+        gate.set()
+    phases = fleet.server.phases_of(name)
     body = next(body for who, what, body in fleet.server.bodies if (who, what) == (name, "leave"))
     assert codec.decode_leave(body, codec.round_context(fleet.server.config)) == (
         "withdrawn",
@@ -42,31 +45,30 @@ async def test_p2_withdrawing_in_a_round_wipes_it_at_once_and_says_one_data_free
     )
     results = await asyncio.gather(*running, return_exceptions=True)
     assert outcomes(results) == ["stopped", "sent", "sent", "sent"]
-    assert fleet.server.said(name) == said
-    assert said.count("leave") == 1
+    assert fleet.server.phases_of(name) == phases
+    assert phases.count("leave") == 1
     (group,) = fleet.server.groups
     assert (name in group.result.devices) == (
-        place == "inbox consistency"
+        point == "inbox consistency"
     )  # the set of inputs was fixed before
     assert len(victim.agent.ledger.charges()) == charged
     assert victim.agent.ledger.unsent() == []
 
 
-@pytest.mark.parametrize("place", PHASES)
-async def test_p2_a_pause_leaves_before_the_masked_input_and_finishes_after_it(
-    fleet_of_four, place
+@pytest.mark.parametrize("point", WAITING_POINTS)
+async def test_p2_a_pause_leaves_the_group_before_the_masked_input_and_finishes_after_it(
+    fleet_of_four, point
 ):
     fleet = fleet_of_four
-
     await fleet.join()
-    await fleet.all_ready()
+    await fleet.train_all_but_last()
     victim = fleet.devices[0]
     name = device_id(victim)
-    running = await wait_at(fleet, victim, place)
+    running = await run_until_waiting(fleet, victim, point)
     await victim.call("pause")
     fleet.server.lies.clear()
     results = await asyncio.gather(*running, return_exceptions=True)
-    leaves = place in ("inbox advertise", "inbox shares", "seal")
+    leaves = point in ("inbox advertise", "inbox shares", "seal")
     assert outcomes(results) == ["stopped" if leaves else "sent", "sent", "sent", "sent"]
     if leaves:
         await until(lambda: name in fleet.server.left)
@@ -75,7 +77,7 @@ async def test_p2_a_pause_leaves_before_the_masked_input_and_finishes_after_it(
     assert (await victim.run_cycle()).outcome is Outcome.WAITING
 
 
-async def test_a_pause_while_waiting_for_the_meeting_ends_the_waiting_and_keeps_the_update(fleet):
+async def test_a_pause_ends_the_wait_for_the_group_and_keeps_the_update(fleet):
     await fleet.join()
     device = fleet.devices[0]
     running = asyncio.create_task(device.run_cycle(group_wait_s=60))
@@ -83,19 +85,18 @@ async def test_a_pause_while_waiting_for_the_meeting_ends_the_waiting_and_keeps_
     await device.call("pause")
     assert (await running).outcome is Outcome.STOPPED
     assert device.agent.runner.updates.current is not None
-    assert fleet.server.said() == []
+    assert fleet.server.phases_of() == []
 
 
-async def test_discarding_in_a_round_leaves_it_and_past_the_masked_input_it_is_too_late(
+async def test_a_discard_leaves_the_group_before_the_masked_input_only(
     fleet_of_four,
 ):
     fleet = fleet_of_four
-
     await fleet.join()
-    await fleet.all_ready()
+    await fleet.train_all_but_last()
     first, second = fleet.devices[:2]
     second.worker.gates["seal"] = asyncio.Event()
-    running = await wait_at(fleet, first, "inbox masked")
+    running = await run_until_waiting(fleet, first, "inbox masked")
     await until(lambda: "seal" in second.worker.calls)
     await second.call("discard")
     await first.call("discard")
@@ -106,30 +107,29 @@ async def test_discarding_in_a_round_leaves_it_and_past_the_masked_input_it_is_t
     assert second.agent.runner.updates.current is None
 
 
-async def test_p2_erasing_in_a_round_ends_it(fleet):
+async def test_p2_an_erasure_ends_the_round(fleet):
     await fleet.join()
-    await fleet.all_ready()
+    await fleet.train_all_but_last()
     victim = fleet.devices[0]
-    running = await wait_at(fleet, victim, "inbox masked")
+    running = await run_until_waiting(fleet, victim, "inbox masked")
     await victim.call("erase")
     results = await asyncio.gather(*running, return_exceptions=True)
     assert outcomes(results)[0] == "stopped"
     assert not victim.agent.keys.has_identity()
 
 
-@pytest.mark.parametrize("place", ["inbox shares", "inbox masked"])
-async def test_the_end_of_the_program_leaves_a_group_that_can_do_without_it(fleet_of_four, place):
+@pytest.mark.parametrize("point", ["inbox shares", "inbox masked"])
+async def test_quitting_leaves_a_group_that_can_go_on_without_this_device(fleet_of_four, point):
     fleet = fleet_of_four
-
     await fleet.join()
-    await fleet.all_ready()
+    await fleet.train_all_but_last()
     victim = fleet.devices[0]
     name = device_id(victim)
-    running = await wait_at(fleet, victim, place)
+    running = await run_until_waiting(fleet, victim, point)
     started = asyncio.get_running_loop().time()
     await victim.agent.runner.quit()
     assert asyncio.get_running_loop().time() - started < 2
-    before = place == "inbox shares"
+    before = point == "inbox shares"
     assert fleet.server.left == ([name] if before else [])
     results = await asyncio.gather(*running, return_exceptions=True)
     assert outcomes(results) == ["stopped", "sent", "sent", "sent"]
