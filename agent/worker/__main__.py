@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> int:
     apply(SandboxRules(parent_pid, memory_mib << 20, MAX_FILE_BYTES))
     from agent.protocol.jobs import Done, write_event
     from agent.protocol.pipe import encode, read_frame
-    from agent.supervisor.cpu_meter import Pace
+    from agent.worker.pacing import Pace
     from agent.worker.run import run
 
     asked_to_end: list[int] = []
