@@ -32,11 +32,6 @@ class Stream:
         self.fill(words)
         return words
 
-    def words32(self, count: int) -> NDArray[np.uint32]:
-        words = np.empty(count, "<u4")
-        self.fill(words)
-        return words
-
     def bytes8(self, count: int) -> NDArray[np.uint8]:
         words = np.empty(count, np.uint8)
         self.fill(words)
