@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 
 from agent.errors import PeerError
 from agent.identity.identity import SoftwareSigner
-from agent.protocol.http_signature import COMPONENTS, TAG, SignedBy, sign_request, verify_request
+from agent.protocol.http_signature import (
+    COMPONENTS,
+    TAG,
+    SignatureParameters,
+    SignedBy,
+    sign_request,
+    verify_request,
+)
 
 DEVICE = "urn:uuid:6c1f2b3e-0000-4000-8000-000000000001"
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -36,10 +43,8 @@ def signed(key=KEY, **changes):
         asked["path"],
         "application/json",
         asked["body"],
-        device_id=DEVICE,
-        nonce="abc-DEF_1.2",
-        created=int(time.time()),
-        sign=SoftwareSigner(key).sign,
+        SignatureParameters(DEVICE, "abc-DEF_1.2", int(time.time())),
+        SoftwareSigner(key).sign,
     )
     return {name.lower(): value for name, value in headers.items()}
 
