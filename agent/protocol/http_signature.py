@@ -1,5 +1,5 @@
-"""Signed requests (RFC 9421): what both ends cover, so that a request is worthless when altered, sent
-elsewhere or sent again.
+"""Signed requests (RFC 9421): both ends cover the same parts, so that a request is worthless when
+altered, sent elsewhere or sent again.
 
 1. Covered: method, authority, target URI, Content-Type and Content-Digest (RFC 9530, SHA-256). The
    body is never empty.

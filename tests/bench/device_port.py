@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 
 from agent.identity.identity import Identity, IdentityFile
-from agent.identity.keystore import MemoryKeyStore
+from agent.identity.memory_keystore import MemoryKeyStore
 from agent.privacy.seal import seal
 from agent.protocol.signing import public_hex
 from agent.transport.client import AggregatorClient

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent.identity.identity import IdentityFile, SoftwareSigner
-from agent.identity.keystore import MemoryKeyStore
+from agent.identity.identity import IdentityFile
+from agent.identity.memory_keystore import MemoryKeyStore
+from agent.identity.signer import SoftwareSigner
 from agent.protocol.http_signature import SignatureParameters, sign_request, verify_request
 from agent.transport.http import PinnedSession
 from agent.transport.tls import client_context

@@ -207,12 +207,15 @@ aegis doctor --json
 SECRETS = """
 import json, sys
 from pathlib import Path
-from agent.identity.identity import IdentityFile
-from agent.identity.keystore import OsKeyStore
+from agent.identity.identity import FILE_NAME
+from agent.identity.os_keyring import OsKeyStore
+from agent.identity.sealed_identity import SealedIdentity
 
-file = IdentityFile(Path(sys.argv[1]), OsKeyStore())
-held, item = file._read(), OsKeyStore().get(file.load().installation_id)
-print(json.dumps({"pem": held.key_pem, "erase": held.erase_secret, "item": item.decode()}))
+sealed = SealedIdentity(Path(sys.argv[1]) / FILE_NAME, OsKeyStore())
+contents, item = sealed.read(), OsKeyStore().get(sealed.installation_id())
+print(
+    json.dumps({"pem": contents.key_pem, "erase": contents.erase_secret, "item": item.decode()})
+)
 """
 
 

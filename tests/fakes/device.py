@@ -6,7 +6,7 @@ import time
 from agent.app import Overrides, build
 from agent.config import device_limits
 from agent.daemon.loop import Loop
-from agent.identity.keystore import MemoryKeyStore
+from agent.identity.memory_keystore import MemoryKeyStore
 from agent.paths import Home
 from tests.fakes.aggregator import FakeAggregator
 from tests.fakes.clock import FakeClock

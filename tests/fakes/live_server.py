@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from agent.identity.identity import IdentityFile
-from agent.identity.keystore import MemoryKeyStore
+from agent.identity.memory_keystore import MemoryKeyStore
 from agent.privacy.seal import seal
 from agent.protocol.invitation import Operator
 from agent.protocol.messages import Mode

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import PeerError
-from agent.identity.identity import SoftwareSigner
+from agent.identity.signer import SoftwareSigner
 from agent.protocol.http_signature import (
     COMPONENTS,
     TAG,

@@ -15,7 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from agent.errors import AegisError
 from agent.identity.identity import IdentityFile
-from agent.identity.keystore import MemoryKeyStore
+from agent.identity.memory_keystore import MemoryKeyStore
 from agent.transport.http import READ_TIMEOUT_S, PinnedSession, Timeouts
 from agent.transport.tls import client_context
 from tests.fakes.ca import DAY, TestAuthority

@@ -10,7 +10,7 @@ from cryptography.x509 import load_pem_x509_csr
 from agent.enrolment import renewal
 from agent.errors import AegisError
 from agent.identity.identity import IdentityFile
-from agent.identity.keystore import MemoryKeyStore
+from agent.identity.memory_keystore import MemoryKeyStore
 from agent.transport.client import AggregatorClient
 from agent.transport.signed_connection import MAX_NONCES
 from tests.fakes.ca import DAY, now

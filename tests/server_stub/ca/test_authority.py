@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from agent.errors import OperatorActionError, PeerError
-from agent.identity.identity import SoftwareSigner
+from agent.identity.signer import SoftwareSigner
 from agent.protocol import log_tree
 from agent.protocol.canonical import canonical
 from agent.protocol.http_signature import SignatureParameters, sign_request

@@ -17,7 +17,7 @@ from safetensors.numpy import save
 from agent.consent.notice import OperatorFacts
 from agent.consent.wording import Figures, compose
 from agent.identity.identity import IdentityFile
-from agent.identity.keystore import MemoryKeyStore
+from agent.identity.memory_keystore import MemoryKeyStore
 from agent.privacy.seal import seal
 from agent.protocol.invitation import parse_invitation
 from agent.transport.client import AggregatorClient
