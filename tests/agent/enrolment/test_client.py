@@ -198,7 +198,7 @@ async def test_p8_a_model_is_fetched_once_and_only_the_rounds_own_is_taken(devic
     with pytest.raises(PeerError) as raised:
         await device.agent.enrolment_client.model(permit, client, other, task)
     assert raised.value.code == "MODEL_NOT_THE_ROUNDS"
-    assert device.agent.models.floor().version == 1
+    assert device.agent.models.min_version().version == 1
 
 
 async def test_models_without_consent_need_a_pinned_repository(device):
