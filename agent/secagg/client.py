@@ -263,7 +263,7 @@ class SecaggClient:
 
     def _fewest(self) -> int:
         """The least number of dealers and of survivors: the round's, and this device's own."""
-        return max(self._limits.min_sum, codec.fewest(self._group.size, self._config))
+        return max(self._limits.min_sum, codec.min_survivors(self._group.size, self._config))
 
     def _survivors_statement(self) -> bytes:
         return codec.survivors_statement(self._group.context, self._dealers, self._survivors)

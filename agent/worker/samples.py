@@ -4,7 +4,7 @@ folders are walked.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from agent.protocol.jobs import MAX_FILES, Event, ExtractedRow, Opening, Refused
+from agent.protocol.jobs import MAX_FILES, Event, ExtractedRow, Opening, RefusedInput
 from agent.worker.features import read_features
 from agent.worker.sources import RefusedFileError, files_below
 
@@ -30,5 +30,5 @@ def extract(paths: Sequence[str], skipped: Mapping[str, str]) -> Iterator[Event]
             yield ExtractedRow(path, found.sha256, found.features)
 
 
-def refusal(path: str, error: RefusedFileError) -> Refused:
-    return Refused(path, error.code, error.message)
+def refusal(path: str, error: RefusedFileError) -> RefusedInput:
+    return RefusedInput(path, error.code, error.message)

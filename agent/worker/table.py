@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from agent.detector.schema import FEATURE_NAMES, FEATURE_RANGES
 from agent.errors import PeerError
-from agent.protocol.jobs import MAX_TABLE_ROWS, Event, LabelledRow, Refused, Table
+from agent.protocol.jobs import MAX_TABLE_ROWS, Event, LabelledRow, RefusedInput, Table
 from agent.worker.sources import RefusedFileError, opened
 
 MAX_TABLE_FILE_BYTES = 256 * 1024 * 1024
@@ -33,13 +33,13 @@ def import_table(path: str) -> Iterator[Event]:
     yield Table(tuple(LabelledRow(tuple(row), int(label)) for row, label in kept))
     bad = np.flatnonzero(~fits)
     for number in bad[:MAX_REFUSED_ROWS]:
-        yield Refused(
+        yield RefusedInput(
             path,
             "BAD_ROW",
             f"Row {number} holds a value that no header field can hold; it was left out.",
         )
     if len(bad) > MAX_REFUSED_ROWS:
-        yield Refused(
+        yield RefusedInput(
             path,
             "BAD_ROW",
             f"{len(bad) - MAX_REFUSED_ROWS} more rows were left out for the same reason.",
