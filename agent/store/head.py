@@ -18,7 +18,7 @@ from agent.errors import UserActionError
 MAX_HEAD_BYTES = 4096
 
 
-class Head:
+class LedgerHead:
     """The file."""
 
     def __init__(self, path: Path) -> None:
@@ -38,12 +38,12 @@ class Head:
         except FileNotFoundError:
             return
         except (ValueError, KeyError, TypeError, OSError) as error:
-            raise set_back() from error
+            raise set_back_error() from error
         if not 0 < count <= len(hashes) or hashes[count - 1] != last_hash:
-            raise set_back()
+            raise set_back_error()
 
 
-def set_back() -> UserActionError:
+def set_back_error() -> UserActionError:
     return UserActionError(
         "LEDGER_SET_BACK",
         "The ledger of privacy charges was set back to an older state, so it counts as spent.",

@@ -2,7 +2,7 @@
 before the first byte leaves (P4).
 
 1. A charge is never changed, refunded or removed; it is a row of the `charge` chain.
-2. The outbox holds the exact bytes. Sending reads them from here; a retry sends the same bytes
+2. The outbox holds the exact bytes. OutboxState reads them from here; a retry sends the same bytes
    again.
 3. An entry is `unsent` until the server's signed receipt was stored (`acknowledged`), the round
    closed without it (`closed`), the server refused it (`refused`), or the person withdrew
@@ -21,12 +21,12 @@ from typing import Any
 from agent.errors import InternalError, UserActionError
 from agent.store.chain import Chain
 from agent.store.database import Database
-from agent.store.head import Head, set_back
+from agent.store.head import LedgerHead, set_back_error
 
 log = logging.getLogger(__name__)
 
 
-class Sending(Enum):
+class OutboxState(Enum):
     """State of an outbox entry."""
 
     UNSENT = "unsent"
@@ -66,7 +66,7 @@ class OutboxEntry:
     created_at: int
     sha256: str
     bytes: int
-    state: Sending
+    state: OutboxState
     settled_at: int | None
     receipt: dict[str, Any] | None
     """The server's signed receipt as it came: {"receipt": {...}, "signature": hex}."""
@@ -88,7 +88,7 @@ _COLUMNS = (
 class Ledger:
     """Charges and outbox."""
 
-    def __init__(self, database: Database, head: Head | None = None) -> None:
+    def __init__(self, database: Database, head: LedgerHead | None = None) -> None:
         self._database = database
         self._chain = Chain(database, "charge")
         self._head = head
@@ -118,7 +118,7 @@ class Ledger:
         if self._head is not None:
             self._note(self._head)
 
-    def _note(self, head: Head) -> None:
+    def _note(self, head: LedgerHead) -> None:
         """The charge is durable already; a head that cannot be written is only one behind."""
         hashes = self._chain.hashes()
         try:
@@ -127,7 +127,7 @@ class Ledger:
             log.warning("ledger.head_behind error=%s", error.strerror)
 
     def settle(
-        self, attempt: str, state: Sending, now: int, receipt: dict[str, Any] | None = None
+        self, attempt: str, state: OutboxState, now: int, receipt: dict[str, Any] | None = None
     ) -> None:
         """End an unsent entry."""
         with self._database.transaction():
@@ -200,7 +200,7 @@ class Ledger:
             )
         return done == 1
 
-    def has_met(self, task_id: str, round_id: int) -> bool:
+    def has_taken_part(self, task_id: str, round_id: int) -> bool:
         """Whether this device has already paid for a round or joined its group."""
         claimed = self._database.row(
             "SELECT 1 FROM round_claim WHERE task_id = ? AND round_id = ?", task_id, round_id
@@ -227,13 +227,13 @@ class Ledger:
             self._head.check(self._chain.hashes())
         return charges
 
-    def contradicted(self) -> UserActionError:
+    def mark_set_back(self) -> UserActionError:
         """The aggregator holds an update that this ledger does not know: from now on it counts as
         spent.
         """
         if self._head is not None:
             self._head.write(len(self._chain.hashes()) + 1, "")
-        return set_back()
+        return set_back_error()
 
     def entries(self, offset: int = 0, limit: int = -1) -> list[OutboxEntry]:
         return self._entries("ORDER BY charge_seq LIMIT ? OFFSET ?", limit, offset)
@@ -289,9 +289,9 @@ class Ledger:
             body = self.body(entry.attempt)
         except UserActionError:
             return [f"The bytes of entry {seq} were altered."]
-        if body is None and entry.state is not Sending.WITHDRAWN:
+        if body is None and entry.state is not OutboxState.WITHDRAWN:
             return [f"The bytes of entry {seq} are missing."]
-        if entry.state is Sending.ACKNOWLEDGED:
+        if entry.state is OutboxState.ACKNOWLEDGED:
             receipt = (entry.receipt or {}).get("receipt", {})
             if (
                 receipt.get("body_sha256") != entry.sha256
@@ -303,6 +303,6 @@ class Ledger:
     def _entries(self, where: str, *values: object) -> list[OutboxEntry]:
         rows = self._database.rows(f"SELECT {_COLUMNS} FROM outbox {where}", *values)  # noqa: S608
         return [
-            OutboxEntry(*(*row[:8], Sending(row[8]), row[9], row[10] and json.loads(row[10])))
+            OutboxEntry(*(*row[:8], OutboxState(row[8]), row[9], row[10] and json.loads(row[10])))
             for row in rows
         ]

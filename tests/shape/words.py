@@ -111,7 +111,7 @@ def unjustified(files: list[SourceFile]) -> list[str]:
 
 
 def replaced(files: list[SourceFile]) -> list[str]:
-    """Definitions under a name that was replaced. A mere use is not looked at: `math.min_version()` is
+    """Definitions under a name that was replaced. A mere use is not looked at: `math.floor()` is
     another library's name.
     """
     found = [

@@ -12,7 +12,7 @@ import pytest
 from agent.errors import PeerError, UserActionError
 from agent.rounds.outcome import Outcome
 from agent.status import AgentState
-from agent.store.ledger import Sending
+from agent.store.ledger import OutboxState
 from tests.fakes.device import Device
 from tests.fakes.timeouts import within
 
@@ -34,7 +34,7 @@ async def test_the_whole_way_from_a_yes_to_a_receipt(device):
     assert (result.outcome, result.rows_used, result.bytes_down > 0) == (Outcome.SENT, 20, True)
     (entry,) = device.agent.ledger.entries()
     (stored,) = device.server.updates.values()
-    assert (entry.state, entry.bytes) == (Sending.ACKNOWLEDGED, len(stored))
+    assert (entry.state, entry.bytes) == (OutboxState.ACKNOWLEDGED, len(stored))
     assert device.agent.ledger.body(entry.attempt) == stored
     assert device.server.calls == ["register", "offer", "model", "send_update"]
     assert list((device.home / "scratch").iterdir()) == []
@@ -94,15 +94,15 @@ async def test_p4_an_update_that_never_left_is_sent_while_its_round_is_open_and_
     device.server.fail("send_update", offline())
     with pytest.raises(UserActionError):
         await device.run_cycle()
-    assert [entry.state for entry in device.agent.ledger.entries()] == [Sending.UNSENT]
+    assert [entry.state for entry in device.agent.ledger.entries()] == [OutboxState.UNSENT]
     device.restart()
     device.clock.advance(4000)
     device.server.fail("send_update", None)
     device.server.next_round()
     assert (await device.run_cycle()).outcome is Outcome.SENT
     assert [entry.state for entry in device.agent.ledger.entries()] == [
-        Sending.CLOSED,
-        Sending.ACKNOWLEDGED,
+        OutboxState.CLOSED,
+        OutboxState.ACKNOWLEDGED,
     ]
     assert len(device.agent.ledger.charges()) == 2
     assert len(device.server.updates) == 1
@@ -228,7 +228,7 @@ async def test_p2_withdrawal_empties_the_outbox_and_a_crash_right_after_changes_
     )
     device.restart()  # killed between the record and the clearing
     assert device.agent.ledger.unsent() == []
-    assert [entry.state for entry in device.agent.ledger.entries()] == [Sending.WITHDRAWN]
+    assert [entry.state for entry in device.agent.ledger.entries()] == [OutboxState.WITHDRAWN]
 
 
 async def test_a_finished_update_waits_and_can_be_discarded(device):
