@@ -72,7 +72,7 @@ def test_p4_neither_is_written_when_one_fails(ledger):
 
 
 def test_p4_a_charge_names_the_bytes_it_is_for(ledger):
-    with pytest.raises(InternalError, match="does not name"):
+    with pytest.raises(InternalError, match="do not match"):
         ledger.record(charge_for(b"sealed"), b"other", 2000)
     assert ledger.charges() == []
 
@@ -108,9 +108,9 @@ def test_a_settled_entry_is_not_settled_again(ledger):
     [
         (
             "UPDATE charge SET body = replace(body, '\"rho_units\":7', '\"rho_units\":1')",
-            "altered from outside",
+            "altered the charge record",
         ),
-        ("DELETE FROM charge WHERE seq = 1", "altered from outside"),
+        ("DELETE FROM charge WHERE seq = 1", "altered the charge record"),
         ("UPDATE outbox SET body = x'00' WHERE charge_seq = 1", "bytes of entry 1 were altered"),
         ("UPDATE outbox SET body = NULL WHERE charge_seq = 1", "bytes of entry 1 are missing"),
         ("UPDATE outbox SET sha256 = 'ff' WHERE charge_seq = 2", "differ"),
@@ -149,7 +149,7 @@ def test_p4_altered_bytes_are_never_handed_out(tmp_path):
     Ledger(database).record(charge_for(b"one"), b"one", 2000)
     with database.transaction():
         database.execute("UPDATE outbox SET body = x'00'")
-    with pytest.raises(UserActionError, match="will not be sent"):
+    with pytest.raises(UserActionError, match="will not send it"):
         Ledger(database).body(charge_for(b"one").attempt)
     database.close()
 
