@@ -9,7 +9,6 @@ from agent.identity.errors import identity_damaged
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-    from cryptography.x509 import Certificate
 
 
 def new_key_pem() -> str:
@@ -69,26 +68,24 @@ def check_certificate(certificate_pem: str, ca_pem: str, device_id: str, key_pem
             raise ValueError("expected one certificate")
         certificate = x509.load_pem_x509_certificate(certificate_pem.encode())
         certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(ca_pem.encode()))
-        problem = _problem(certificate, device_id, key_pem)
+        key = certificate.public_key()
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound) as error:
-        problem = f"does not come from the enrolment authority ({type(error).__name__})"
-    if problem:
-        raise PeerError(
-            "BAD_CERTIFICATE",
-            f"The certificate that the server sent {problem}.",
-            "Nothing was changed. Tell the operator.",
-        )
-
-
-def _problem(certificate: "Certificate", device_id: str, key_pem: str) -> str:
-    from cryptography import x509
-
-    usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    if certificate.public_key() != load_key(key_pem).public_key():
-        return "is for another key"
+        raise _refused(
+            f"does not come from the enrolment authority ({type(error).__name__})"
+        ) from error
+    if key != load_key(key_pem).public_key():
+        raise _refused("is for another key")
     if [str(name.value) for name in names] != [device_id]:
-        return "is for another device"
+        raise _refused("is for another device")
     if list(usage) != [x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH]:
-        return "is not for client authentication alone"
-    return ""
+        raise _refused("is not for client authentication alone")
+
+
+def _refused(why: str) -> PeerError:
+    return PeerError(
+        "BAD_CERTIFICATE",
+        f"The certificate that the server sent {why}.",
+        "Nothing was changed. Tell the operator.",
+    )

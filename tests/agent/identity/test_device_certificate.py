@@ -23,8 +23,10 @@ AUTHORITY = TestAuthority()
 GOOD = AUTHORITY.issue_device(CSR, DEVICE)
 
 
-def test_a_certificate_for_this_device_passes():
+def test_a_certificate_passes_for_its_device_and_for_no_other():
     check_certificate(GOOD, AUTHORITY.pem, DEVICE, KEY_PEM)
+    with pytest.raises(PeerError, match="another device"):
+        check_certificate(GOOD, AUTHORITY.pem, DEVICE + "2", KEY_PEM)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from agent.protocol.jobs import (
     LabelledRow,
     Opening,
     Progress,
-    Refused,
+    RefusedInput,
     Scanned,
     Sealed,
     Table,
@@ -32,7 +32,7 @@ ROW = (*range(28), 2**64 - 1)
 EVENTS = [
     Opening("/a"),
     ExtractedRow("/a", "ab" * 32, ROW),
-    Refused("/a", "NOT_PE", "Not one."),
+    RefusedInput("/a", "NOT_PE", "Not one."),
     Table((LabelledRow(ROW, 1), LabelledRow(ROW[::-1], 0))),
     Table(()),
     Scanned("/a", Verdict.MALICIOUS, 0.97),

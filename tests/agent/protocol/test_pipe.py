@@ -71,8 +71,8 @@ def test_the_layout_is_fixed():
 @pytest.mark.parametrize(
     ("content", "detail"),
     [
-        (raw(b'{"parts": [1]}'), "do not fill"),
-        (raw(b'{"parts": [1]}', b"ab"), "do not fill"),
+        (raw(b'{"parts": [1]}'), "differ in length"),
+        (raw(b'{"parts": [1]}', b"ab"), "differ in length"),
         (raw(b'{"parts": [-1, 2]}', b"a"), "list of lengths"),
         (raw(b'{"parts": [true]}', b"a"), "list of lengths"),
         (raw(b'{"parts": [1.0]}', b"a"), "list of lengths"),
