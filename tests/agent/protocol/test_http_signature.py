@@ -1,6 +1,4 @@
-"""A signed request holds as sent and in no other form; an independent library accepts the same
-bytes.
-"""
+"""A signed request is valid as sent and in no other form. An independent library agrees."""
 
 import base64
 import time
@@ -36,13 +34,13 @@ REQUEST = {
 
 
 def signed(key=KEY, **changes):
-    asked = {**REQUEST, **changes}
+    request = {**REQUEST, **changes}
     headers = sign_request(
-        asked["method"],
-        asked["authority"],
-        asked["path"],
+        request["method"],
+        request["authority"],
+        request["path"],
         "application/json",
-        asked["body"],
+        request["body"],
         SignatureParameters(DEVICE, "abc-DEF_1.2", int(time.time())),
         SoftwareSigner(key).sign,
     )
@@ -50,18 +48,18 @@ def signed(key=KEY, **changes):
 
 
 def check(headers, **changes):
-    asked = {**REQUEST, **changes}
+    request = {**REQUEST, **changes}
     return verify_request(
-        asked["method"],
-        asked["authority"],
-        asked["path"],
+        request["method"],
+        request["authority"],
+        request["path"],
         headers,
-        asked["body"],
+        request["body"],
         {DEVICE: KEY.public_key()}.get,
     )
 
 
-def test_as_sent_it_holds():
+def test_a_request_as_sent_is_accepted():
     assert check(signed()) == SignedBy(DEVICE, "abc-DEF_1.2")
     assert check(signed(authority="h:443"), authority="H") == SignedBy(DEVICE, "abc-DEF_1.2")
 
@@ -76,7 +74,7 @@ def test_as_sent_it_holds():
         {"body": b"Payload"},
     ],
 )
-def test_altered_on_its_way_it_does_not(change):
+def test_a_request_altered_in_transit_is_refused(change):
     with pytest.raises(PeerError) as raised:
         check(signed(), **change)
     assert raised.value.code == "BAD_REQUEST_SIGNATURE"
@@ -109,7 +107,7 @@ def replaced(name, old, new):
         signed(OTHER),
     ],
 )
-def test_with_any_header_altered_it_does_not(headers):
+def test_a_request_with_an_altered_header_is_refused(headers):
     with pytest.raises(PeerError) as raised:
         check(headers)
     assert raised.value.code == "BAD_REQUEST_SIGNATURE"
@@ -123,7 +121,7 @@ class Keys(HTTPSignatureKeyResolver):
 
 @settings(max_examples=30, deadline=None)
 @given(body=st.binary(min_size=1, max_size=500), number=st.integers(0, 2**53))
-def test_the_library_accepts_the_same_bytes(body, number):
+def test_an_independent_library_accepts_the_same_bytes(body, number):
     path = f"/api/v1/rounds/{number}/shares"
     headers = signed(body=body, path=path)
     message = types.SimpleNamespace(

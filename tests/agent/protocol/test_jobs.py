@@ -215,7 +215,7 @@ FIELDS = [
 def test_p11_whatever_comes_is_an_event_or_one_clear_refusal(name, values, parts):
     frame = Frame({"event": name, **values}, tuple(parts))
     try:
-        found = write_event(read_event(frame)).header["event"]
+        outcome = write_event(read_event(frame)).header["event"]
     except AegisError as error:
-        found = error.code
-    assert found in (name, "BAD_FRAME")
+        outcome = error.code
+    assert outcome in (name, "BAD_FRAME")

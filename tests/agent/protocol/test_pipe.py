@@ -45,12 +45,12 @@ def refused(read):
 
 @given(st.lists(FRAMES, max_size=4), st.lists(st.integers(1, 40), min_size=1))
 def test_the_same_frames_come_out_however_the_stream_is_cut(frames, cuts):
-    stream, decoder, found, at = b"".join(map(encode, frames)), FrameDecoder(), [], 0
+    stream, decoder, decoded, at = b"".join(map(encode, frames)), FrameDecoder(), [], 0
     while at < len(stream):
-        size = cuts[len(found) % len(cuts)]
-        found += decoder.feed(stream[at : at + size])
+        size = cuts[len(decoded) % len(cuts)]
+        decoded += decoder.feed(stream[at : at + size])
         at += size
-    assert found == frames
+    assert decoded == frames
 
 
 @given(FRAMES)
