@@ -13,19 +13,19 @@ from agent.identity.identity import FILE_NAME, IdentityFile
 from agent.identity.memory_keystore import MemoryKeyStore
 from agent.protocol.identities import verify_signature
 from tests.fakes.ca import DAY, TestAuthority
+from tests.fakes.keystore import RecordingKeyStore
 
 DEVICE = "urn:uuid:6c1f2b3e-0000-4000-8000-000000000001"
 SECRET = "5e" * 16
 
 
-class CrashingKeyStore(MemoryKeyStore):
+class CrashingKeyStore(RecordingKeyStore):
     """Raises at the put or delete that ends the countdown, before or after doing it."""
 
     def __init__(self, countdown: int = -1, *, after: bool = False) -> None:
         super().__init__()
         self.countdown = countdown
         self.after = after
-        self.names = set()
 
     def _act(self, action):
         self.countdown -= 1
@@ -36,10 +36,10 @@ class CrashingKeyStore(MemoryKeyStore):
             raise RuntimeError("crash")
 
     def put(self, name, secret):
-        self._act(lambda: (MemoryKeyStore.put(self, name, secret), self.names.add(name)))
+        self._act(lambda: RecordingKeyStore.put(self, name, secret))
 
     def delete(self, name):
-        self._act(lambda: (MemoryKeyStore.delete(self, name), self.names.discard(name)))
+        self._act(lambda: RecordingKeyStore.delete(self, name))
 
 
 @pytest.fixture(scope="module")
