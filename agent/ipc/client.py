@@ -45,7 +45,7 @@ class NoAgentError(Exception):
 
 
 class FrameDecoder:
-    """Turns bytes into messages; buffers at most one unfinished frame."""
+    """Decodes bytes into messages; buffers at most one unfinished frame."""
 
     def __init__(self) -> None:
         self._buffer = b""

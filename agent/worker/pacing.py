@@ -12,9 +12,8 @@ from collections.abc import Callable
 MARGIN = 0.002
 """The worker stays this far below its limit, so that the governor has nothing to suspend."""
 CREDIT_CAP_S = 0.02
-"""Wall time: at most this much of a sleep that lasted too long is made up for. The governor carries
-no more unused time than this from one period to the next, so a larger credit would only make it
-step in."""
+"""The most of a sleep that lasted too long that is made up for. The governor carries no more unused
+time than this from one period to the next, so a larger credit would only make it step in."""
 MIN_SLEEP_S = 0.002
 """A shorter sleep is carried over: waking up would cost more than it saves."""
 MAX_SLEEP_S = 1.0

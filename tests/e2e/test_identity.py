@@ -247,7 +247,7 @@ def test_p12_an_invitation_and_a_yes_make_a_device_with_a_real_keyring_and_no_se
     assert passed["outcome"] == "nothing_to_learn"
     checks = {check["name"]: check for check in doctor["checks"]}
     assert checks["keyring"]["value"].startswith("os: keyring.backends.SecretService")
-    assert checks["certificate"]["value"].startswith("ends 20")
+    assert checks["certificate"]["value"].startswith("valid until 20")
     assert checks["trust roots"]["value"] == "1"
     assert "model" in checks
     assert [check for check in doctor["checks"] if check["ok"] is False] == []

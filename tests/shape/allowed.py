@@ -9,7 +9,6 @@ PRIVATE_READS: dict[str, str] = {}
 _PROCESS = "It starts real processes, which only a system test may."
 _CYCLE = "One step of a cycle; the runner's tests take it with a real ledger, crashes included."
 _COMMAND = "A command is tested from its words to its exit code."
-_BOTH_ENDS = "Both ends of the connection are tested against each other."
 
 TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
     "agent/cli/backend.py": (
@@ -32,7 +31,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/agent/enrolment/test_client.py",
         "Which way a model comes is tested through the client that asks for it.",
     ),
-    "agent/ipc/client.py": ("tests/agent/ipc/test_server.py", _BOTH_ENDS),
     "agent/rounds/contribution.py": ("tests/agent/rounds/test_runner.py", _CYCLE),
     "agent/rounds/cycle_steps.py": ("tests/agent/rounds/test_runner.py", _CYCLE),
     "agent/rounds/leave_sender.py": (

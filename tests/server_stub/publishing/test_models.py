@@ -88,7 +88,7 @@ def test_a_signed_model_passes_the_devices_own_check(server):
         signed.content,
         signing_key=public_hex(key),
         task=task,
-        floor=MinModelVersion(),
+        minimum=MinModelVersion(),
     )
     assert (verified.version, verified.sha256) == (1, model.sha256)
     assert signed.sha256 == hashlib.sha256(signed.content).hexdigest()
