@@ -68,7 +68,7 @@ from agent.rounds.trainer import Trainer
 from agent.rounds.update_store import UpdateStore
 from agent.status import Status
 from agent.store.database import Database
-from agent.store.head import Head
+from agent.store.head import LedgerHead
 from agent.store.ledger import Ledger
 from agent.store.samples import Samples
 from agent.store.values import Values
@@ -276,7 +276,7 @@ def _build_parts(home: Home, given: Overrides, *, watch_machine: bool) -> _Parts
         pool=pool,
         database=database,
         values=values,
-        ledger=Ledger(database, Head(home.ledger_head)),
+        ledger=Ledger(database, LedgerHead(home.ledger_head)),
         samples=Samples(database),
         models=models,
         effective=effective,

@@ -1,14 +1,13 @@
-"""Files that must survive a power cut: written whole or not at all, readable by their owner
-only.
-"""
+"""Files that survive a power cut: written whole or not at all, readable by their owner only."""
 
 import os
 from pathlib import Path
 
 
 def write(path: Path, content: bytes) -> None:
-    """Replace `path` by a file of mode 0600 with `content`; it is on the disk, under its name, when
-    this returns. Raises OSError.
+    """Replace `path` by a file of mode 0600 with `content`.
+
+    When this returns, the file is on the disk under its name. Raises OSError.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     try:
@@ -24,7 +23,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def read(path: Path, max_bytes: int) -> bytes:
-    """The content of a file. Raises OSError, and ValueError when it holds more than `max_bytes`."""
+    """Read a file. Raises OSError, and ValueError when it has more than `max_bytes`."""
     with path.open("rb") as file:
         content = file.read(max_bytes + 1)
     if len(content) > max_bytes:
@@ -33,13 +32,13 @@ def read(path: Path, max_bytes: int) -> bytes:
 
 
 def remove(path: Path) -> None:
-    """Remove a file if it is there, durably. Raises OSError."""
+    """Remove a file durably, if it is there. Raises OSError."""
     path.unlink(missing_ok=True)
     _sync_folder(path.parent)
 
 
 def clear_drafts(folder: Path) -> None:
-    """Remove what writes that were killed left in a folder. Raises OSError."""
+    """Remove the drafts that killed writes left in a folder. Raises OSError."""
     for draft in folder.glob(".*.*." + 8 * "[0-9a-f]"):
         draft.unlink(missing_ok=True)
 

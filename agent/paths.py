@@ -1,4 +1,4 @@
-"""Where everything of one agent lies: its home, and its socket in the user's runtime folder."""
+"""The paths of one agent: its home, and its socket in the user's runtime folder."""
 
 import hashlib
 import os
@@ -10,18 +10,18 @@ from pathlib import Path
 from agent.errors import UserActionError
 
 RECORD_PREFIX = "running-worker-"
-"""A file of this name and its pid is there while a worker trains (agent.supervisor.reaper)."""
+"""A file named with this and the pid exists while a worker trains (agent.supervisor.reaper)."""
 
 
 @dataclass(frozen=True)
 class Home:
-    """The folder that holds every state of one agent (mode 0700)."""
+    """The folder with the whole state of one agent (mode 0700)."""
 
     root: Path
 
     @property
     def name(self) -> str:
-        """A short name of this home for files outside it."""
+        """Short name of this home, for files outside it."""
         return hashlib.sha256(os.fsencode(self.root.resolve())).hexdigest()[:16]
 
     @property
@@ -47,12 +47,12 @@ class Home:
 
     @property
     def ledger_head(self) -> Path:
-        """How far the ledger has come (agent.store.head)."""
+        """Length and last hash of the ledger (agent.store.head)."""
         return self.root / "ledger-head"
 
     @property
     def scratch(self) -> Path:
-        """Encrypted trained updates; emptied at every start but for the checkpoint of an
+        """Encrypted trained updates. Each start empties it, except for the checkpoint of an
         interrupted training.
         """
         return self.root / "scratch"
@@ -67,7 +67,7 @@ class Home:
 
     @property
     def erase_request(self) -> Path:
-        """An erase request that the server has not confirmed yet; all that may outlive an erase."""
+        """An erase request that the server has not confirmed. Nothing else may outlive an erase."""
         return self.root / "erase.pending"
 
     @property
@@ -76,8 +76,8 @@ class Home:
 
     @property
     def is_demo(self) -> bool:
-        """Whether the demo made this home: its key store is in memory and its simulated consents
-        count.
+        """Whether the demonstration made this home. Then its key store is in memory, and simulated
+        consent counts.
         """
         return self.demo_mark.exists()
 
@@ -91,13 +91,13 @@ class Home:
         except OSError as error:
             raise UserActionError(
                 "HOME_UNUSABLE",
-                f"The folder for AegisAI's own files cannot be used ({error.strerror}).",
+                f"AegisAI cannot use the folder for its own files ({error.strerror}).",
                 "Choose another with --home or AEGIS_HOME, or free some space.",
             ) from error
 
 
 def default_home(environ: Mapping[str, str]) -> Path:
-    """AEGIS_HOME, else the platform's folder for a program's own data."""
+    """Return AEGIS_HOME, else the platform's folder for a program's own data."""
     if chosen := environ.get("AEGIS_HOME"):
         return Path(chosen)
     if sys.platform == "win32":
@@ -108,7 +108,7 @@ def default_home(environ: Mapping[str, str]) -> Path:
 
 
 def runtime_folder(environ: Mapping[str, str]) -> Path:
-    """Where sockets of this login lie."""
+    """Return the folder for this login's sockets."""
     if base := environ.get("XDG_RUNTIME_DIR"):
         return Path(base) / "aegisai"
     import tempfile
@@ -118,12 +118,14 @@ def runtime_folder(environ: Mapping[str, str]) -> Path:
 
 
 def socket_path(home: Path, environ: Mapping[str, str]) -> Path:
-    """The agent's socket: a short name, because a socket's path holds at most 107 bytes."""
+    """Return the agent's socket. Its name is short: a socket's path has at most 107 bytes
+    (unix(7)).
+    """
     return runtime_folder(environ) / f"{Home(home).name}.sock"
 
 
 def policy_path(environ: Mapping[str, str]) -> Path:
-    """The machine's policy file."""
+    """Return the machine's policy file."""
     if chosen := environ.get("AEGIS_POLICY"):
         return Path(chosen)
     if sys.platform == "win32":

@@ -27,7 +27,7 @@ CARRIERS = {
     "PeerError",
     "InternalError",
     "RefusedFileError",
-    "Refused",
+    "RefusedInput",
     "Denial",
     "Reason",
 }
@@ -443,9 +443,9 @@ def _parts(carrier: str, call: ast.Call) -> tuple[ast.expr, ast.expr, ast.expr]:
     if carrier == "RefusedFileError":  # its messages are in a table
         return NOTHING, NOTHING, NOTHING
     named = {word.arg: word.value for word in call.keywords}
-    given = [*(call.args[1:] if carrier == "Refused" else call.args), *[NOTHING] * 5]
+    given = [*(call.args[1:] if carrier == "RefusedInput" else call.args), *[NOTHING] * 5]
     remedy = named.get("remedy", given[2])
-    if carrier == "Refused":
+    if carrier == "RefusedInput":
         remedy = NOTHING
     if carrier == "Reason":
         form = ast.Attribute(ast.Constant("Change the setting `{}`."), "format", ast.Load())

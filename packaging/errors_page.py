@@ -24,7 +24,7 @@ ACTORS = {
     "PeerError": "The other end is at fault; nothing was changed here.",
     "InternalError": "The project: this is a bug.",
     "RefusedFileError": "Nobody, unless the file matters to you: only this file was left out.",
-    "Refused": "Nobody, unless the row matters to you: only this row was left out.",
+    "RefusedInput": "Nobody, unless the row matters to you: only this row was left out.",
     "Denial": "You, or IT where a policy forbids taking part.",
     "Reason": "Nobody: AegisAI waits by itself and shows this as its reason.",
     "Blame": "The operator: one device broke the protocol of its group.",

@@ -16,7 +16,7 @@ from PySide6.QtCore import QFileSystemWatcher, QObject, Qt, QTimer, Signal
 from PySide6.QtNetwork import QLocalSocket
 
 from agent.errors import AegisError, PeerError, UserActionError
-from agent.ipc.client import PROTOCOL, FrameDecoder, decode_answer, encode
+from agent.ipc.client import PROTOCOL, FrameDecoder, decode_response, encode
 from agent.status import Status
 
 RETRY_FIRST_MS = 200
@@ -143,7 +143,7 @@ class AgentClient(QObject):
         if pending is None:
             return
         try:
-            result = decode_answer(message)
+            result = decode_response(message)
         except AegisError as error:
             self._fail(pending, error)
             return

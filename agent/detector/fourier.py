@@ -1,10 +1,10 @@
-"""A map of the detector's 115 inputs to many cosines, with constants only: a linear model on it
-bends where one on the inputs cannot.
+"""Random Fourier features: maps the detector's 115 inputs to many cosines, so that a linear model
+can learn a curved boundary.
 
-Random Fourier features of the Laplacian kernel exp(-|x - x'|₁/SCALE) (Rahimi, Recht 2007): cosines
-with Cauchy frequencies, drawn once from a fixed key. Like the transform it needs no data, so
-devices share nothing to agree on it. A row's features have L2 norm about 1 whatever their number,
-so noise in the weights costs a verdict the same for 500 of them as for 5,000.
+They approximate the Laplacian kernel exp(-|x - x'|₁/SCALE) (Rahimi, Recht 2007): cosines with
+Cauchy frequencies, drawn once from a fixed key. Like the transform they need no data, so devices
+share nothing to agree on them. A row's features have an L2 norm of about 1 whatever their number,
+so noise in the weights disturbs a verdict as much with 500 of them as with 5,000.
 """
 
 import numpy as np
@@ -20,18 +20,18 @@ _CHUNK_ROWS = 1 << 12
 
 
 def features(inputs: NDArray[np.floating], count: int) -> NDArray[np.float32]:
-    """Cosine features (n, count) of transformed rows (n, 115)."""
-    frequencies, phases = _drawn(count)
-    made = np.empty((len(inputs), count), np.float32)
+    """Return the cosine features (n, count) of transformed rows (n, 115)."""
+    frequencies, phases = _draw(count)
+    cosines = np.empty((len(inputs), count), np.float32)
     for start in range(0, len(inputs), _CHUNK_ROWS):
         piece = inputs[start : start + _CHUNK_ROWS].astype(np.float32)
-        made[start : start + _CHUNK_ROWS] = np.cos(piece @ frequencies + phases)
-    made *= np.float32((2 / count) ** 0.5)
-    return made
+        cosines[start : start + _CHUNK_ROWS] = np.cos(piece @ frequencies + phases)
+    cosines *= np.float32((2 / count) ** 0.5)
+    return cosines
 
 
-def _drawn(count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Frequencies (115, count) and phases (count); the first ones are the same for every count."""
+def _draw(count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Draw frequencies (115, count) and phases (count); each count begins with the same ones."""
     words = Stream(KEY).words64(count * (OUTPUTS + 1)).reshape(count, OUTPUTS + 1)
     uniform = ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
     frequencies = np.tan(np.pi * (uniform[:, :OUTPUTS] - 0.5)) / SCALE

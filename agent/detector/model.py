@@ -1,5 +1,5 @@
-"""The model: a logistic regression over the transform's outputs, as a vector, as a file, as an
-opinion about rows, and how good it is.
+"""The model: a logistic regression over the transform's outputs. Its file, its verdicts about rows,
+and its quality.
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from agent.errors import PeerError
 from agent.protocol.jobs import Verdict
 
 DIMENSION = OUTPUTS + 1
-"""Weights: one for each output of the transform, then the bias."""
+"""Number of weights: one for each output of the transform, then the bias."""
 MODEL = "logistic"
 MALICIOUS_FROM = 0.8
 BENIGN_BELOW = 0.5
 """Between the two a scan says "unsure": a false alarm costs a person more than an open question
-(docs/DETECTOR.md has the measurements)."""
+(measured in docs/DETECTOR.md)."""
 Floats = NDArray[np.float64]
 _DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
 
@@ -42,7 +42,7 @@ class LogisticModel:
 
 @dataclass(frozen=True)
 class Metrics:
-    """How good a model is on labelled rows. `nan` where a class is missing."""
+    """The quality of a model on labelled rows; `nan` where a class is missing."""
 
     accuracy: float
     auc: float
@@ -51,17 +51,17 @@ class Metrics:
     tpr: float
     """Share of malicious rows called malicious at probability 0.5."""
     tpr_at_fpr_1: float
-    """Share of malicious rows found by the threshold that calls at most 1 % of the benign rows
+    """Share of malicious rows found at the threshold that calls at most 1 % of the benign rows
     malicious."""
 
 
 def zeros() -> LogisticModel:
-    """The model that knows nothing: 0.5 for every row."""
+    """Return the untrained model: 0.5 for every row."""
     return LogisticModel(np.zeros(DIMENSION))
 
 
 def to_safetensors(model: LogisticModel, *, demonstration: bool = False) -> bytes:
-    """The model as a file with one tensor, "weights"."""
+    """Write the model as a file with one tensor, "weights"."""
     metadata = {"schema": SCHEMA, **({"demonstration": "1"} if demonstration else {})}
     return save({"weights": model.weights}, metadata)
 
@@ -69,7 +69,7 @@ def to_safetensors(model: LogisticModel, *, demonstration: bool = False) -> byte
 def from_safetensors(content: bytes) -> LogisticModel:
     """Read a model file.
 
-    Raises PeerError MODEL_WRONG_SHAPE for other tensors, shapes or types than the one expected,
+    Raises PeerError MODEL_WRONG_SHAPE unless it holds exactly the expected tensor, and
     MODEL_NOT_FINITE for nan or infinity.
     """
     try:
@@ -90,24 +90,26 @@ def from_safetensors(content: bytes) -> LogisticModel:
 
 
 def probability(model: LogisticModel, inputs: Floats) -> Floats:
-    """Chance of being malicious (n,) of transformed rows (n, 115)."""
+    """Return the probability of being malicious (n,) of transformed rows (n, 115)."""
     logits: Floats = inputs @ model.weights[:-1] + model.weights[-1]
-    chances: Floats = 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
-    return chances
+    probabilities: Floats = 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
+    return probabilities
 
 
-def verdict(chance: float) -> Verdict:
-    """What a scan says at this probability."""
-    if chance >= MALICIOUS_FROM:
+def verdict(probability: float) -> Verdict:
+    """Return a scan's verdict at this probability."""
+    if probability >= MALICIOUS_FROM:
         return Verdict.MALICIOUS
-    return Verdict.BENIGN if chance < BENIGN_BELOW else Verdict.UNSURE
+    return Verdict.BENIGN if probability < BENIGN_BELOW else Verdict.UNSURE
 
 
-def metrics(labels: NDArray[np.integer], chances: Floats) -> Metrics:
+def metrics(labels: NDArray[np.integer], probabilities: Floats) -> Metrics:
     """Compare probabilities with labels (1 = malicious)."""
-    malicious, benign = chances[labels == 1], chances[labels == 0]
+    malicious, benign = probabilities[labels == 1], probabilities[labels == 0]
     return Metrics(
-        accuracy=float(np.mean((chances >= 0.5) == (labels == 1))) if len(labels) else float("nan"),
+        accuracy=float(np.mean((probabilities >= 0.5) == (labels == 1)))
+        if len(labels)
+        else float("nan"),
         auc=_auc(malicious, benign),
         fpr=_share(benign, 0.5),
         tpr=_share(malicious, 0.5),
@@ -115,12 +117,14 @@ def metrics(labels: NDArray[np.integer], chances: Floats) -> Metrics:
     )
 
 
-def _share(chances: Floats, threshold: float) -> float:
-    return float(np.mean(chances >= threshold)) if len(chances) else float("nan")
+def _share(probabilities: Floats, threshold: float) -> float:
+    return float(np.mean(probabilities >= threshold)) if len(probabilities) else float("nan")
 
 
 def _auc(malicious: Floats, benign: Floats) -> float:
-    """Chance that a malicious row scores above a benign one, ties counted half (Mann-Whitney U)."""
+    """Return the probability that a malicious row scores above a benign one; a tie counts half
+    (Mann-Whitney U).
+    """
     if not len(malicious) or not len(benign):
         return float("nan")
     ordered = np.sort(benign)
@@ -130,8 +134,8 @@ def _auc(malicious: Floats, benign: Floats) -> float:
 
 
 def _tpr_at(malicious: Floats, benign: Floats, fpr: float) -> float:
-    """True-positive rate of the lowest threshold that at most a share `fpr` of the benign rows
-    exceeds.
+    """Return the true-positive rate at the lowest threshold that at most a share `fpr` of the
+    benign rows exceeds.
     """
     if not len(malicious) or not len(benign):
         return float("nan")

@@ -1,8 +1,7 @@
-"""The 29 features: integers that stand in the headers of every Windows executable, in the order in
-which a row holds them.
+"""The 29 features: integers from the headers of every Windows executable, in the order of a row.
 
-Names are those of the PE format (Microsoft, "PE Format", FILE_HEADER and OPTIONAL_HEADER); a range
-is the width of the field.
+The names are those of the PE format (Microsoft, "PE Format", FILE_HEADER and OPTIONAL_HEADER). A
+feature's range is the width of its field.
 """
 
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from collections.abc import Sequence
 from agent.errors import PeerError
 
 SCHEMA = "pehdr29/fixed-v1"
-"""The features and the transform (agent.detector.transform) that a model is made for."""
+"""Names the features and the transform (agent.detector.transform) that a model belongs to."""
 
 _U8, _U16, _U32, _U64 = 8, 16, 32, 64
 _BITS = {
@@ -46,16 +45,15 @@ _BITS = {
 }
 FEATURE_NAMES = tuple(_BITS)
 FILE_HEADER_NAMES = frozenset({"SizeOfOptionalHeader", "Characteristics", "NumberOfSections"})
-"""These stand in the file header, all others in the optional header."""
+"""These are in the file header, all others in the optional header."""
 FEATURE_RANGES = {name: (0, 2**bits - 1) for name, bits in _BITS.items()}
-"""Lowest and highest value, both allowed."""
+"""Lowest and highest value, both included."""
 
 
 def validate_row(features: Sequence[int]) -> None:
-    """Check that a row could stand in a header.
+    """Check that header fields can hold the row.
 
-    Raises PeerError BAD_ROW for another length, another type than int, or a value outside its
-    field's range.
+    Raises PeerError BAD_ROW unless it has 29 integers, each within its field's range.
     """
     if len(features) != len(FEATURE_NAMES):
         raise _bad(f"expected {len(FEATURE_NAMES)} values, got {len(features)}")
@@ -68,5 +66,5 @@ def _bad(detail: str) -> PeerError:
     return PeerError(
         "BAD_ROW",
         f"A feature row cannot be used ({detail}).",
-        "Nothing was stored. Check the file or table it came from.",
+        "Nothing was stored. Check its file or table.",
     )

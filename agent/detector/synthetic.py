@@ -1,8 +1,8 @@
-"""Made-up header rows with the habits of real toolchains, for demonstrations and tests: no row
-comes from any file or data set.
+"""Synthetic header rows with the habits of real toolchains, for demonstrations and tests. No row is
+taken from any file or data set.
 
-A *family* is a toolchain and a use (`toolchains`); a *group* is one project or campaign: its rows
-share toolchain, flags and versions, and differ in sizes. Whole groups are held out in a fair test.
+A *family* is a toolchain and a use (`toolchains`). A *group* is one project or campaign: its rows
+share toolchain, flags and versions, and differ in sizes. A fair test reserves whole groups.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Rows (n, 29) uint64 with what is known about each."""
+    """Rows (n, 29), uint64, with the label, group and family of each."""
 
     rows: Rows
     labels: Ints
@@ -30,13 +30,13 @@ class Dataset:
     groups: Ints
     """Number of the project or campaign."""
     families: tuple[str, ...]
-    """Name of the family, by row."""
+    """Name of each row's family."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def where(self, chosen: NDArray[np.bool_]) -> "Dataset":
-        """The rows for which `chosen` holds."""
+        """Return the rows for which `chosen` is true."""
         families = tuple(name for name, keep in zip(self.families, chosen, strict=True) if keep)
         return Dataset(self.rows[chosen], self.labels[chosen], self.groups[chosen], families)
 
@@ -48,41 +48,42 @@ def generate(
     families: Sequence[Family] = FAMILIES,
     group_rows: int = 12,
 ) -> Dataset:
-    """Make up `rows` rows in groups of about `group_rows`; the same generator state gives the same
+    """Generate `rows` rows in groups of about `group_rows`. The same generator state gives the same
     rows.
     """
     weights = np.array([family.weight for family in families])
-    made: list[dict[str, int]] = []
+    headers: list[dict[str, int]] = []
     labels: list[int] = []
     groups: list[int] = []
     names: list[str] = []
     group = 0
-    while len(made) < rows:
+    while len(headers) < rows:
         family = families[int(rng.choice(len(families), p=weights / weights.sum()))]
-        size = min(1 + int(rng.poisson(group_rows - 1)), rows - len(made))
+        size = min(1 + int(rng.poisson(group_rows - 1)), rows - len(headers))
         habits = _habits(family, rng)
-        made += [_row(family, habits, rng) for _ in range(size)]
+        headers += [_row(family, habits, rng) for _ in range(size)]
         labels += [int(family.malicious)] * size
         groups += [group] * size
         names += [family.name] * size
         group += 1
-    table = np.array([[row[name] for name in FEATURE_NAMES] for row in made], np.uint64)
+    table = np.array([[row[name] for name in FEATURE_NAMES] for row in headers], np.uint64)
     return Dataset(table, np.array(labels), np.array(groups), tuple(names))
 
 
 def hold_out(dataset: Dataset, rng: np.random.Generator, share: float) -> tuple[Dataset, Dataset]:
-    """Split into (training, held out) so that no group stands on both sides; `share` of the groups
-    is held out.
+    """Split into (training, test) so that no group is on both sides.
+
+    The test part has `share` of the groups.
     """
     numbers = np.unique(dataset.groups)
-    held = rng.permutation(numbers)[: round(share * len(numbers))]
-    chosen = np.isin(dataset.groups, held)
+    test_groups = rng.permutation(numbers)[: round(share * len(numbers))]
+    chosen = np.isin(dataset.groups, test_groups)
     return dataset.where(~chosen), dataset.where(chosen)
 
 
 @dataclass(frozen=True)
 class _Habits:
-    """What all rows of a group share."""
+    """The values that all rows of a group share."""
 
     characteristics: int
     linker: tuple[int, int]
@@ -118,7 +119,7 @@ def _habits(family: Family, rng: np.random.Generator) -> _Habits:
 
 
 def _row(family: Family, habits: _Habits, rng: np.random.Generator) -> dict[str, int]:
-    """One header: sizes drawn around the group's, everything else as the linker lays it out."""
+    """Make one header: draw sizes around the group's, and lay out the rest as a linker does."""
     align = habits.file_alignment
     code, data = (
         _up(int(2 ** rng.normal(middle, 0.8)), align)
@@ -184,5 +185,5 @@ def _pick(choices: Sequence[T], rng: np.random.Generator) -> T:
 
 
 def _up(size: int, step: int) -> int:
-    """`size`, at least 1, rounded up to a multiple of `step`."""
+    """Round `size`, at least 1, up to a multiple of `step`."""
     return -(-max(size, 1) // step) * step

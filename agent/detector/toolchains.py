@@ -1,7 +1,7 @@
-"""What compilers, linkers and packers put into a header, as families: the table behind `synthetic`.
+"""The values that compilers, linkers and packers put into a header: the table behind `synthetic`.
 
-Written by hand from what they are documented or known to do (PE format specification; defaults of
-link.exe, GNU ld, Delphi, Visual Basic 6, Go, Rust, UPX); nothing is counted from files.
+Written by hand from their documented or known behaviour (PE format specification; defaults of
+link.exe, GNU ld, Delphi, Visual Basic 6, Go, Rust, UPX). No file was counted.
 """
 
 from dataclasses import dataclass
@@ -21,19 +21,20 @@ MEBI = 1 << 20
 class Family:
     """A toolchain and a use.
 
-    Tuples are the choices that a group makes once; spans are (lowest, highest) of what rows draw.
+    A tuple lists the choices that a group makes once. A span is the (lowest, highest) value that
+    rows draw.
     """
 
     name: str
     malicious: bool
     weight: float
-    """Relative number of rows of this family in the world."""
+    """Relative number of groups of this family."""
     wide: bool
     """PE32+ (64 bit)."""
     characteristics: tuple[int, ...]
     linkers: tuple[tuple[int, int], ...]
     systems: tuple[tuple[int, int], ...]
-    """Operating-system version (and, mostly, subsystem version)."""
+    """Operating-system version, and mostly the subsystem version too."""
     subsystems: tuple[int, ...]
     flags: tuple[int, ...]
     """DllCharacteristics."""
@@ -42,13 +43,13 @@ class Family:
     code_log2: tuple[float, float]
     data_log2: tuple[float, float]
     bare_log2: tuple[float, float] | None = None
-    """Uninitialised data; None: none."""
+    """Uninitialised data; None where there is none."""
     images: tuple[tuple[int, int], ...] = ((0, 0),)
     file_alignments: tuple[int, ...] = (0x200,)
     stacks: tuple[int, ...] = (MEBI,)
     checksum_chance: float = 0.0
     packed: bool = False
-    """The entry point lies in an unpacking stub behind the code that the header states."""
+    """Whether the entry point is in an unpacking stub behind the code that the header states."""
 
 
 FAMILIES = (

@@ -1,7 +1,7 @@
-"""`fixed-v1`: 29 header integers to 115 numbers in [0, 1], with constants only, so that devices
-need to share no statistics.
+"""The transform `fixed-v1`: 29 header integers to 115 numbers in [0, 1].
 
-The order of the outputs is part of the format: a model's weights belong to it.
+It uses constants only, so devices share no statistics. The order of the outputs is part of the
+format, because a model's weights depend on it.
 """
 
 import numpy as np
@@ -49,9 +49,9 @@ _INDEX = {name: position for position, name in enumerate(FEATURE_NAMES)}
 
 
 def transform(rows: NDArray[np.uint64] | Floats) -> Floats:
-    """Raw rows (n, 29) to model inputs (n, 115), all in [0, 1].
+    """Transform raw rows (n, 29) to model inputs (n, 115), all in [0, 1].
 
-    Integers above 2**53 are rounded as float64 does. Raises ValueError for another shape.
+    Integers above 2**53 lose precision, as in any float64. Raises ValueError for another shape.
     """
     if rows.ndim != 2 or rows.shape[1] != len(FEATURE_NAMES):
         raise ValueError(f"expected rows of {len(FEATURE_NAMES)} values, got shape {rows.shape}")
@@ -75,7 +75,7 @@ def _one_of(column: Floats, values: tuple[int, ...]) -> list[NDArray[np.bool_]]:
 
 
 def _sizes(raw: Floats) -> list[NDArray[np.generic]]:
-    """1 to 3: logarithms of sizes and versions, the image base."""
+    """Logarithms of sizes and versions, and the image base."""
     base = _column(raw, "ImageBase")
     return [
         *(_log(_column(raw, name), 32) for name in _LOG_32),
@@ -86,12 +86,12 @@ def _sizes(raw: Floats) -> list[NDArray[np.generic]]:
 
 
 def _thermometers(raw: Floats) -> list[NDArray[np.generic]]:
-    """4: one output for each edge that a value reaches."""
+    """Whether a value reaches each edge, one output for each."""
     return [_column(raw, name) >= edge for name, edges in _EDGES.items() for edge in edges]
 
 
 def _flags(raw: Floats) -> list[NDArray[np.generic]]:
-    """5 to 7: the subsystem, the bits of both flag words, the kind of optional header."""
+    """The subsystem, the bits of both flag words, and the kind of optional header."""
     bits = [
         (_column(raw, name).astype(np.uint64) >> np.uint64(bit)) & np.uint64(1)
         for name in ("Characteristics", "DllCharacteristics")
@@ -105,9 +105,7 @@ def _flags(raw: Floats) -> list[NDArray[np.generic]]:
 
 
 def _relations(raw: Floats) -> list[NDArray[np.generic]]:
-    """8 to 11: what is set, what is zero, shares of the image, whether the entry point lies in the
-    code.
-    """
+    """What is set or zero, shares of the image, and whether the entry point is in the code."""
     image = np.maximum(_column(raw, "SizeOfImage"), 1)
     entry, start, size = (
         _column(raw, name) for name in ("AddressOfEntryPoint", "BaseOfCode", "SizeOfCode")

@@ -76,7 +76,7 @@ class ModelFetcher:
         store = self._models
         repository = self._repository(root_sha256, client)
         task = await self._blocking(repository.task)
-        minimum = store.floor()
+        minimum = store.min_version()
         model = await self._blocking(lambda: repository.model(task, minimum, minimum.sha256))
         self._effective.keep_task(task.to_json())
         if model is None:
@@ -91,7 +91,7 @@ class ModelFetcher:
         from agent.models.verify import verify_model
 
         if enrolment.root_sha256:
-            model = self._repository(enrolment.root_sha256, client).model(task, store.floor())
+            model = self._repository(enrolment.root_sha256, client).model(task, store.min_version())
             if model is None:
                 raise _no_model()
             return model
@@ -104,7 +104,7 @@ class ModelFetcher:
             download.model,
             signing_key=enrolment.signing_key,
             task=task,
-            floor=store.floor(),
+            minimum=store.min_version(),
         )
 
 

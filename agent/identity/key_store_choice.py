@@ -1,5 +1,6 @@
-"""Which key store holds this device's key, and the identity that it opens."""
+"""Picks the key store that holds this device's key, and opens the identity file with it."""
 
+import functools
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class KeyStoreChoice:
-    """Finds the key store by the setting `key_store` and opens the identity file with it.
+    """Finds the key store by the setting `key_store`: "os", "credential" or "passphrase".
 
     cryptography and keyring are imported on first use: a device without consent needs neither.
     """
@@ -26,7 +27,7 @@ class KeyStoreChoice:
         *,
         override: "KeyStore | None" = None,
     ) -> None:
-        """`kind` gives the value of the setting at the time of the call. `override` replaces every
+        """`kind` returns the setting's value at the time of the call. `override` replaces every
         kind.
         """
         self._home = home
@@ -38,20 +39,14 @@ class KeyStoreChoice:
     def key_store(self) -> "KeyStore":
         """Return the store that the setting names; the same object for the same kind.
 
-        A home that the demo made uses memory in place of the operating system's store.
+        A demonstration's home uses memory in place of the operating system's store.
         """
         if self._override is not None:
             return self._override
-        from agent.identity.keystore import MemoryKeyStore, chosen
-
         kind = self._kind()
         kind = "memory" if self._home.is_demo and kind == "os" else kind
         if kind not in self._opened:
-            self._opened[kind] = (
-                MemoryKeyStore()
-                if kind == "memory"
-                else chosen(kind, self._home.root, self._environ)
-            )
+            self._opened[kind] = self._make(kind)
         return self._opened[kind]
 
     def identity_file(self) -> "IdentityFile":
@@ -69,3 +64,22 @@ class KeyStoreChoice:
         with suppress(AegisError):
             self.identity_file().destroy()
         self._home.identity.unlink(missing_ok=True)
+
+    def _make(self, kind: str) -> "KeyStore":
+        """Make the store; nothing is opened or asked yet."""
+        if kind == "memory":
+            from agent.identity.memory_keystore import MemoryKeyStore
+
+            return MemoryKeyStore()
+        if kind == "os":
+            from agent.identity.os_keyring import OsKeyStore
+
+            return OsKeyStore()
+        from agent.identity.file_keystore import FileKeyStore, credential, terminal_passphrase
+
+        secret: Callable[[], bytes] = (
+            (lambda: credential(self._environ))
+            if kind == "credential"
+            else functools.cache(terminal_passphrase)  # asked for once in a process's life
+        )
+        return FileKeyStore(self._home.root / "keystore.aead", kind, secret)

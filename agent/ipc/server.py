@@ -1,12 +1,11 @@
 """The agent's end of the local channel: a Unix socket that only this user can reach.
 
-1. The socket lies in a folder of mode 0700 that this user owns; the peer's user id is checked as
-   well.
-2. Every connection has a task that reads and one that writes, so a mute or slow client delays
-   nobody but itself: a frame that was begun is finished within FRAME_TIMEOUT_S, a client that does
-   not read for as long is dropped.
-3. Status is pushed when it changes. A slow client gets the newest one, not all of them.
-4. A malformed frame gets one error and ends its connection; an unknown method gets an error and
+1. The socket is in a folder of mode 0700 that this user owns, and the peer's user id is checked.
+2. Each connection has one task that reads and one that writes, so a silent or slow client delays
+   only itself. A frame must be complete within FRAME_TIMEOUT_S of its first byte, and a client that
+   does not read for that long is dropped.
+3. The status is pushed when it changes. A slow client gets the newest one, not all of them.
+4. A malformed frame gets one error and ends its connection. An unknown method gets an error and
    changes nothing.
 """
 
@@ -31,14 +30,18 @@ log = logging.getLogger(__name__)
 
 MAX_CLIENTS = 32
 MAX_CALLS_IN_FLIGHT = 8
-"""Of one client."""
-LAST_WORDS_S = 0.5
+"""For each client."""
+FLUSH_TIMEOUT_S = 0.5
+"""How long a closing connection may take to write what is queued."""
 
 Call = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 class ChannelServer:
-    """Listens until closed. `call` answers a method, `status` gives the pushed value."""
+    """Listens until closed.
+
+    `call` runs a method and returns its result. `status` returns the value to push.
+    """
 
     def __init__(self, path: Path, call: Call, status: Callable[[], dict[str, Any]]) -> None:
         self._path = path
@@ -49,7 +52,7 @@ class ChannelServer:
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
-        """Start to listen; the caller holds the home's lock, so that a socket found here is stale.
+        """Start to listen. The caller has the home's lock, so a socket found here is stale.
 
         Raises UserActionError CHANNEL_UNSAFE.
         """
@@ -59,19 +62,19 @@ class ChannelServer:
         self._path.chmod(0o600)
 
     def push(self) -> None:
-        """Send the status to everyone who asked for it."""
+        """Send the status to every subscribed client."""
         for client in self._clients:
             client.push_status()
 
     async def close(self) -> None:
-        """Stop to listen; answers that wait are written, within LAST_WORDS_S."""
+        """Stop listening. Writes queued responses, within FLUSH_TIMEOUT_S."""
         if self._server is not None:
             self._server.close()
         for client in list(self._clients):
             await client.flush()
             client.drop()
         if self._serving:
-            await asyncio.wait(self._serving, timeout=LAST_WORDS_S)
+            await asyncio.wait(self._serving, timeout=FLUSH_TIMEOUT_S)
         self._path.unlink(missing_ok=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -91,6 +94,8 @@ class ChannelServer:
 
 
 class _Client:
+    """One connection, from its hello to its end."""
+
     def __init__(
         self,
         reader: asyncio.StreamReader,
@@ -106,7 +111,7 @@ class _Client:
         self._folder = folder
         self._outgoing: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=64)
         self._subscribed = False
-        self._status_waits = False
+        self._status_queued = False
         self._calls: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -120,17 +125,15 @@ class _Client:
             self.drop()
 
     def push_status(self) -> None:
-        """Queue the status, unless one waits already: that one will be the newest when its turn
-        comes.
-        """
-        if self._subscribed and not self._status_waits:
-            self._status_waits = True
+        """Queue the status, unless one is queued: it is read only when it is written."""
+        if self._subscribed and not self._status_queued:
+            self._status_queued = True
             self._queue(None)
 
     async def flush(self) -> None:
-        """Let what waits be written, within LAST_WORDS_S."""
+        """Wait until the queue is written, within FLUSH_TIMEOUT_S."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LAST_WORDS_S):
+            async with asyncio.timeout(FLUSH_TIMEOUT_S):
                 await self._outgoing.join()
 
     def drop(self) -> None:
@@ -161,7 +164,7 @@ class _Client:
                     deadline = loop.time() + FRAME_TIMEOUT_S
 
     async def _refuse(self, error: PeerError) -> None:
-        """Tell what was wrong and let it be written before the connection ends."""
+        """Send the error and wait until it is written, before the connection ends."""
         self._send({"id": None, "error": error.to_json()})
         await self.flush()
 
@@ -170,7 +173,7 @@ class _Client:
             while True:
                 frame = await self._outgoing.get()
                 if frame is None:
-                    self._status_waits = False
+                    self._status_queued = False
                     frame = encode({"event": "status", "status": self._status()})
                 self._writer.write(frame)
                 async with asyncio.timeout(FRAME_TIMEOUT_S):
@@ -178,11 +181,14 @@ class _Client:
                 self._outgoing.task_done()
 
     def _take(self, message: dict[str, Any]) -> None:
-        number, method, params = message.get("id"), message.get("method"), message.get("params", {})
-        known = set(message) <= {"id", "method", "params"}
+        call_id, method, params = (
+            message.get("id"),
+            message.get("method"),
+            message.get("params", {}),
+        )
         if (
-            not known
-            or not isinstance(number, int)
+            not set(message) <= {"id", "method", "params"}
+            or not isinstance(call_id, int)
             or not isinstance(method, str)
             or not isinstance(params, dict)
         ):
@@ -192,38 +198,36 @@ class _Client:
         if len(self._calls) >= MAX_CALLS_IN_FLIGHT:
             self._send(
                 {
-                    "id": number,
+                    "id": call_id,
                     "error": UserActionError(
-                        "TOO_MANY_CALLS", "Too many requests at once.", "Wait for an answer."
+                        "TOO_MANY_CALLS", "Too many calls at once.", "Wait for a response."
                     ).to_json(),
                 }
             )
             return
-        task = asyncio.create_task(self._answer(number, method, params))
+        task = asyncio.create_task(self._respond(call_id, method, params))
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
 
-    async def _answer(self, number: int, method: str, params: dict[str, Any]) -> None:
+    async def _respond(self, call_id: int, method: str, params: dict[str, Any]) -> None:
         if method == "subscribe":
             self._subscribed = True
-            self._send({"id": number, "result": {}})
+            self._send({"id": call_id, "result": {}})
             self.push_status()
             return
         try:
-            answer: dict[str, Any] = {"id": number, "result": await self._call(method, params)}
+            response: dict[str, Any] = {"id": call_id, "result": await self._call(method, params)}
         except AegisError as error:
-            answer = {"id": number, "error": error.to_json()}
-        except (
-            Exception
-        ):  # one of three broad excepts (STYLE 22): a bug in one method must not end the agent
+            response = {"id": call_id, "error": error.to_json()}
+        except Exception:  # broad on purpose: a bug in one method must not end the agent
             log.exception("call.failed method=%s", method)
-            answer = {
-                "id": number,
+            response = {
+                "id": call_id,
                 "error": InternalError(
                     "INTERNAL", "Something went wrong inside AegisAI.", "See the log."
                 ).to_json(),
             }
-        self._send(answer)
+        self._send(response)
 
     def _send(self, message: dict[str, Any]) -> None:
         try:
@@ -234,6 +238,7 @@ class _Client:
             )
 
     def _spill(self, result: dict[str, Any]) -> str:
+        """Write a result that is too large for a frame to a private file; returns its path."""
         path = self._folder / f"answer-{secrets.token_hex(8)}.json"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
@@ -249,12 +254,12 @@ class _Client:
 
 def _private_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    held = folder.lstat()
-    if held.st_uid != os.getuid() or not folder.is_dir() or folder.is_symlink():
+    facts = folder.lstat()
+    if facts.st_uid != os.getuid() or not folder.is_dir() or folder.is_symlink():
         raise UserActionError(
             "CHANNEL_UNSAFE",
-            "The folder for the local channel is not ours alone.",
-            "Set XDG_RUNTIME_DIR to a folder of your own.",
+            "The folder for the local channel does not belong to you alone.",
+            "Set XDG_RUNTIME_DIR to a folder that you own.",
         )
     folder.chmod(0o700)
     for leftover in folder.glob("answer-*.json"):
@@ -262,14 +267,13 @@ def _private_folder(folder: Path) -> None:
 
 
 def _same_user(peer: socket.socket) -> bool:
-    """Whether the peer runs as this user, as the kernel says."""
+    """Whether the peer runs as this user, according to the kernel."""
     platform: str = sys.platform
     if platform == "linux":
         credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         return bool(struct.unpack("3i", credentials)[1] == os.getuid())
     if platform == "darwin":
-        credentials = peer.getsockopt(
-            0, 1, 76
-        )  # SOL_LOCAL, LOCAL_PEERCRED: struct xucred begins with version and uid
+        # SOL_LOCAL, LOCAL_PEERCRED: struct xucred begins with the version and the uid.
+        credentials = peer.getsockopt(0, 1, 76)
         return bool(struct.unpack_from("2I", credentials)[1] == os.getuid())
     return False

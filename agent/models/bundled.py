@@ -1,4 +1,4 @@
-"""The demonstration model that is packaged with the program, and the model that a scan uses."""
+"""The demonstration model that ships with the program, and the model that a scan uses."""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from importlib import resources
 
 @dataclass(frozen=True)
 class ScanningModel:
-    """What `aegis scan` scores files with."""
+    """The model that `aegis scan` scores files with."""
 
     content: bytes
     """A safetensors file."""

@@ -1,10 +1,15 @@
-"""Models from a TUF repository: what the operator's offline keys allow, no older than what was
-seen, and no staler than agreed.
+"""Models from a TUF repository: what the operator's offline keys allow, nothing older than what was
+seen, and nothing staler than agreed.
 
-Trust begins with the first root, whose SHA-256 the invitation carries. Offline keys sign
-"task.json" (what is learned, in what shape) and delegate "models/*" to one online key; so a
-broken-into aggregator can publish bad weights, but only of the right shape. The device's own floor
-(agent.models.store) holds also when the folder of metadata is lost.
+1. Trust begins with the first root, whose SHA-256 is in the invitation.
+2. Offline keys sign "task.json" (what is learned, in what shape) and delegate "models/*" to one
+   online key. So an aggregator that was broken into can publish bad weights, but only of the right
+   shape.
+3. The device's own minimum version (agent.models.store) holds even if the folder of metadata is
+   lost.
+
+tuf is imported on first use: it takes a quarter of a second to load, and most commands need no
+model.
 """
 
 import contextlib
@@ -18,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from agent import atomic_file
 from agent.clock import Clock
 from agent.errors import AegisError, PeerError, UserActionError
-from agent.models.verify import Floor, ModelFacts, VerifiedModel, check_facts, check_model
+from agent.models.verify import MinModelVersion, ModelFacts, VerifiedModel, check_facts, check_model
 from agent.protocol.messages import Task
 
 if TYPE_CHECKING:
@@ -34,17 +39,17 @@ _BASE = "repository:/"
 _UNUSED = "The model in use stays. Tell the operator."
 
 Fetch = Callable[[str, int], bytes | None]
-"""(path below /api/v1/, most bytes) -> content, None when there is no such file. Raises AegisError
-OFFLINE and the like."""
+"""(path below /api/v1/, maximum bytes) -> content, or None when there is no such file. Raises
+AegisError OFFLINE and the like."""
 
 
 class ModelRepository:
-    """The device's copy of the repository's metadata, and the way to its targets. Blocking; call
-    from an executor.
+    """The device's copy of the repository's metadata, and access to its targets.
 
-    All methods raise what `fetch` raises, UserActionError CLOCK_WENT_BACK, and PeerError MODEL_ROOT
-    (not the invitation's), MODEL_UNSIGNED, MODEL_OLDER (rolled back), MODEL_EXPIRED (frozen),
-    MODEL_ALTERED (tampered, mixed), MODEL_TOO_LARGE, MODEL_MISSING.
+    Blocking; call from an executor. `task` and `model` raise what `fetch` raises, UserActionError
+    CLOCK_WENT_BACK, and PeerError MODEL_ROOT (not the invitation's), MODEL_UNSIGNED, MODEL_OLDER
+    (rolled back), MODEL_EXPIRED (frozen), MODEL_ALTERED (tampered or mixed), MODEL_TOO_LARGE,
+    MODEL_MISSING and MODEL_UNREADABLE.
     """
 
     def __init__(self, home: Path, root_sha256: str, fetch: Fetch, clock: Clock) -> None:
@@ -55,34 +60,36 @@ class ModelRepository:
         self._clock = clock
 
     def task(self) -> Task:
-        """The task that the operator's offline keys sign."""
+        """Return the task that the operator's offline keys signed."""
         with self._updater() as updater:
             return Task.from_json(
                 _json(self._download(updater, _target(updater, TASK_TARGET), MAX_METADATA_BYTES))
             )
 
-    def model(self, task: Task, floor: Floor, known_sha256: str = "") -> VerifiedModel | None:
-        """The current model, verified; None when its SHA-256 is `known_sha256`.
+    def model(
+        self, task: Task, minimum: MinModelVersion, known_sha256: str = ""
+    ) -> VerifiedModel | None:
+        """Return the current model, verified; None when its SHA-256 is `known_sha256`.
 
         Raises also as `check_model` does.
         """
         with self._updater() as updater:
             target = _target(updater, MODEL_TARGET)
-            said = {
+            description = {
                 **target.unrecognized_fields.get("custom", {}),
                 "sha256": target.hashes.get("sha256"),
                 "length": target.length,
             }
-            facts = ModelFacts.from_json(said)
-            check_facts(facts, task=task, floor=floor)
+            facts = ModelFacts.from_json(description)
+            check_facts(facts, task=task, minimum=minimum)
             if facts.sha256 == known_sha256:
                 return None
             return check_model(
-                facts, self._download(updater, target, facts.length), task=task, floor=floor
+                facts, self._download(updater, target, facts.length), task=task, minimum=minimum
             )
 
     def clear(self) -> None:
-        """Forget everything (erase)."""
+        """Delete everything (erase)."""
         import shutil
 
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -90,7 +97,7 @@ class ModelRepository:
 
     @contextlib.contextmanager
     def _updater(self) -> "Iterator[Updater]":
-        """A refreshed updater; errors of the library become ours, here and in the block."""
+        """Yield a refreshed updater; turn the library's errors into ours, in the block too."""
         from tuf.api.exceptions import DownloadError, RepositoryError
         from tuf.ngclient.config import UpdaterConfig
         from tuf.ngclient.updater import Updater
@@ -116,18 +123,16 @@ class ModelRepository:
             raise _explained(error) from error
 
     def _check_clock(self) -> None:
-        """Metadata expires by this computer's clock, so a clock set back would keep old models
-        fresh.
-        """
+        """Refuse a clock that went back: metadata expires by it, so old models would stay fresh."""
         if self._clock.now() < self._clock_seen() - MAX_CLOCK_STEP_BACK_S:
             raise UserActionError(
                 "CLOCK_WENT_BACK",
-                "This computer's clock went back by more than a day; models are not taken.",
+                "This computer's clock went back by more than a day, so AegisAI accepts no models.",
                 "Set the clock right.",
             )
 
     def _note_clock(self) -> None:
-        """Once metadata that expires within a day was fresh by it: so a clock that is far ahead
+        """Remember the time, now that metadata valid for a day was fresh by it: a clock far ahead
         leaves no mark.
         """
         now = self._clock.now()
@@ -141,12 +146,12 @@ class ModelRepository:
             return 0
 
     def _first_root(self) -> bytes:
-        """The root that the invitation names, from the folder or from the server."""
+        """Return the root that the invitation names, from the folder or from the server."""
         path = self._folder / "first-root.json"
         with contextlib.suppress(OSError, ValueError):
-            held = atomic_file.read(path, MAX_METADATA_BYTES)
-            if hashlib.sha256(held).hexdigest() == self._root_sha256:
-                return held
+            stored = atomic_file.read(path, MAX_METADATA_BYTES)
+            if hashlib.sha256(stored).hexdigest() == self._root_sha256:
+                return stored
         fetched = self._fetch(f"metadata/{FIRST_ROOT}", MAX_METADATA_BYTES)
         if fetched is None or hashlib.sha256(fetched).hexdigest() != self._root_sha256:
             raise PeerError(
@@ -184,7 +189,7 @@ def _json(content: bytes) -> Any:
 
 
 def _fetcher(fetch: Fetch) -> Any:
-    """A fetcher for the library over our own pinned connection."""
+    """Make a fetcher for the library that uses our own pinned connection."""
     from tuf.api.exceptions import DownloadHTTPError
     from tuf.ngclient.fetcher import FetcherInterface
 
@@ -204,42 +209,46 @@ def _fetcher(fetch: Fetch) -> Any:
 
 
 def _explained(error: Exception) -> AegisError:
-    """The library's error as ours, by name."""
+    """Return the library's error as one of ours."""
     from tuf.api import exceptions as tuf
 
     if isinstance(error.__cause__, AegisError):  # raised by `fetch`
         return error.__cause__
-    named = (
+    causes = (
         (
             tuf.ExpiredMetadataError,
             "MODEL_EXPIRED",
-            "has expired; the server may be frozen, or this computer's clock wrong",
+            "has expired: the server may be frozen, or this computer's clock wrong",
         ),
         (tuf.BadVersionNumberError, "MODEL_OLDER", "was rolled back to an older version"),
         (
             tuf.LengthOrHashMismatchError,
             "MODEL_ALTERED",
-            "does not fit together: a file was altered or exchanged",
+            "is inconsistent: a file was altered or swapped",
         ),
-        (tuf.UnsignedMetadataError, "MODEL_UNSIGNED", "is not signed by the keys that may sign it"),
+        (
+            tuf.UnsignedMetadataError,
+            "MODEL_UNSIGNED",
+            "is not signed by the keys allowed to sign it",
+        ),
         (
             tuf.DownloadLengthMismatchError,
             "MODEL_TOO_LARGE",
-            "holds a file that is larger than agreed",
+            "has a file larger than agreed",
         ),
         (tuf.DownloadHTTPError, "MODEL_MISSING", "lacks a file"),
     )
-    for kind, code, why in named:
+    for kind, code, why in causes:
         if isinstance(error, kind):
             return PeerError(
                 code,
-                f"The server's model repository {why}; nothing of it is used.",
+                f"The server's model repository {why}. AegisAI uses nothing from it.",
                 _UNUSED,
                 str(error)[:300],
             )
     return PeerError(
         "MODEL_UNREADABLE",
-        "The server's model repository cannot be read; nothing of it is used.",
+        "The server's model repository cannot be read. AegisAI uses nothing from it.",
         _UNUSED,
         str(error)[:300],
     )

@@ -1,9 +1,9 @@
-"""Whether a model may be used: signed, for this task, not older than the last one seen, of the
-agreed shape, and made of plain numbers.
+"""Decides whether a model may be used: signed, for this task, no older than the newest one seen, of
+the agreed shape, and made of plain numbers.
 
 A model file is data (safetensors): an 8-byte little-endian header length, a JSON header, and the
-numbers. Exactly one tensor is allowed, "weights" with `d` float32 or float64 values, and not one
-byte beside it.
+numbers. Exactly one tensor is allowed, "weights" with `d` float32 or float64 values, and no byte
+besides.
 """
 
 import array
@@ -21,15 +21,15 @@ from agent.protocol.messages import Task
 from agent.protocol.signing import Context, verify
 
 MAX_ABS_WEIGHT = 1e6
-"""No trained weight over standardised features comes near it; above it a probability is 0 or 1 and
+"""Far above any weight trained on standardised features. Beyond it, probabilities saturate and
 nothing can be learned."""
 _TENSOR_FIELDS = {"dtype", "shape", "data_offsets"}
 _TYPES = {"F32": ("f", 4), "F64": ("d", 8)}
 
 
 @dataclass(frozen=True)
-class Floor:
-    """The newest model that this device has ever accepted."""
+class MinModelVersion:
+    """The newest model that this device has ever accepted: it takes none that is older."""
 
     version: int = 0
     sha256: str = ""
@@ -37,7 +37,7 @@ class Floor:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What is signed about a model."""
+    """The signed description of a model."""
 
     task_id: str
     version: int
@@ -51,23 +51,25 @@ class ModelFacts:
 
     @classmethod
     def from_json(cls, value: object) -> Self:
-        """Raises PeerError MODEL_WRONG_TASK for anything but exactly these fields."""
-        wanted = {field.name: field.type for field in fields(cls)}
-        if not isinstance(value, dict) or set(value) != set(wanted):
-            raise _refused("MODEL_WRONG_TASK", "is described in another form than agreed")
-        if not all(type(value[name]) is kind for name, kind in wanted.items()):
-            raise _refused("MODEL_WRONG_TASK", "is described in another form than agreed")
+        """Read exactly these fields. Raises PeerError MODEL_WRONG_TASK for anything else."""
+        kinds = {field.name: field.type for field in fields(cls)}
+        if (
+            not isinstance(value, dict)
+            or set(value) != set(kinds)
+            or not all(type(value[name]) is kind for name, kind in kinds.items())
+        ):
+            raise _refused("MODEL_WRONG_TASK", "is not described in the agreed form")
         return cls(**value)
 
 
 @dataclass(frozen=True)
 class VerifiedModel:
-    """A model that passed. Only `check_model` makes one."""
+    """A model that passed every check. Only `check_model` makes one."""
 
     facts: ModelFacts
     content: bytes
     signature: str = ""
-    """Where it came with a signature of its own (not through the repository)."""
+    """Of a model that carries its own; "" for one from the repository."""
 
     @property
     def version(self) -> int:
@@ -83,33 +85,39 @@ class VerifiedModel:
 
     @property
     def metadata(self) -> bytes:
-        """The facts in the form that is signed."""
+        """The facts in their signed form."""
         return canonical(asdict(self.facts))
 
 
 def verify_model(
-    metadata: bytes, signature: str, content: bytes, *, signing_key: str, task: Task, floor: Floor
+    metadata: bytes,
+    signature: str,
+    content: bytes,
+    *,
+    signing_key: str,
+    task: Task,
+    minimum: MinModelVersion,
 ) -> VerifiedModel:
-    """Check a model that came with a signature of its own.
+    """Check a model that carries its own signature.
 
     Raises PeerError MODEL_UNSIGNED, and as `check_model` does.
     """
     if len(metadata) > MAX_HEADER_BYTES:
-        raise _refused("MODEL_TOO_LARGE", "is described at greater length than agreed")
+        raise _refused("MODEL_TOO_LARGE", "has a longer description than agreed")
     try:
-        said = json.loads(metadata)
-        if canonical(said) != metadata:
+        description = json.loads(metadata)
+        if canonical(description) != metadata:
             raise ValueError("not canonical")
-        verify(signing_key, Context.MODEL, said, signature)
+        verify(signing_key, Context.MODEL, description, signature)
     except (ValueError, TypeError, RecursionError, PeerError) as error:
         raise _refused("MODEL_UNSIGNED", "does not carry the aggregator's signature") from error
     return check_model(
-        ModelFacts.from_json(said), content, task=task, floor=floor, signature=signature
+        ModelFacts.from_json(description), content, task=task, minimum=minimum, signature=signature
     )
 
 
-def check_facts(facts: ModelFacts, *, task: Task, floor: Floor) -> None:
-    """Check what is said about a model, before its content is fetched.
+def check_facts(facts: ModelFacts, *, task: Task, minimum: MinModelVersion) -> None:
+    """Check the description of a model before its content is fetched.
 
     Raises PeerError MODEL_WRONG_TASK, MODEL_OLDER, MODEL_CHANGED or MODEL_TOO_LARGE.
     """
@@ -119,23 +127,24 @@ def check_facts(facts: ModelFacts, *, task: Task, floor: Floor) -> None:
             "belongs to another task",
             f"{facts.task_id[:64]!r} {facts.schema[:64]!r} d={facts.d}",
         )
-    if facts.version < floor.version:
+    if facts.version < minimum.version:
         raise _refused(
             "MODEL_OLDER",
-            f"is older (version {facts.version}) than the newest one seen ({floor.version})",
+            f"is older (version {facts.version}) than the newest one seen ({minimum.version})",
         )
-    if facts.version == floor.version and floor.sha256 and facts.sha256 != floor.sha256:
+    if facts.version == minimum.version and minimum.sha256 and facts.sha256 != minimum.sha256:
         raise _refused(
-            "MODEL_CHANGED", f"differs from what this device got as version {floor.version} before"
+            "MODEL_CHANGED",
+            f"differs from the version {minimum.version} that this device received before",
         )
     if facts.length > MAX_MODEL_BYTES:
         raise _refused("MODEL_TOO_LARGE", "is larger than agreed", f"{facts.length} bytes")
 
 
 def check_model(
-    facts: ModelFacts, content: bytes, *, task: Task, floor: Floor, signature: str = ""
+    facts: ModelFacts, content: bytes, *, task: Task, minimum: MinModelVersion, signature: str = ""
 ) -> VerifiedModel:
-    """Check a model whose facts are known to be signed. Costs one SHA-256 and one pass over the
+    """Check a model whose facts are known to be signed. Costs a SHA-256 and one pass over the
     numbers.
 
     Raises PeerError as `check_facts` does, and MODEL_ALTERED, MODEL_WRONG_SHAPE, MODEL_NOT_FINITE
@@ -143,15 +152,15 @@ def check_model(
     """
     if len(content) > MAX_MODEL_BYTES:
         raise _refused("MODEL_TOO_LARGE", "is larger than agreed", f"{len(content)} bytes")
-    check_facts(facts, task=task, floor=floor)
+    check_facts(facts, task=task, minimum=minimum)
     if facts.length != len(content) or facts.sha256 != hashlib.sha256(content).hexdigest():
-        raise _refused("MODEL_ALTERED", "was altered on its way")
+        raise _refused("MODEL_ALTERED", "was altered in transit")
     check_content(content, task.d)
     return VerifiedModel(facts, content, signature)
 
 
 def check_content(content: bytes, d: int) -> None:
-    """Check the file's form and numbers.
+    """Check the file's form and its numbers.
 
     Raises PeerError MODEL_WRONG_SHAPE, MODEL_NOT_FINITE, MODEL_OUT_OF_RANGE.
     """

@@ -1,13 +1,15 @@
-"""Turns an update into noised words and a sum of such words back into a mean update.
+"""Encodes an update as noised words, and decodes a sum of such words to a mean update (Kairouz,
+Liu, Steinke 2021).
 
 1. Clip to the L2 norm C, flip signs and rotate (Walsh-Hadamard) by the round's seed, so that no
    coordinate stands out.
-2. Divide by the grid step γ and round at random, up or down, so that the mean is right.
-3. Check Σq² <= D² exactly, in integers; round again until it holds. From here on there are integers
-   only.
-4. Add discrete Gaussian noise, reduce modulo 2^B.
-The sum of the words decodes to the sum of the updates as long as it stays within the planned range;
-otherwise it is refused.
+2. Divide by the grid step γ and round at random, up or down, so that the expectation is exact.
+3. Check Σq² <= D² exactly, in integers; round again until it holds. From here on there are only
+   integers.
+4. Add discrete Gaussian noise and reduce modulo 2^B.
+
+The sum of the words decodes to the sum of the updates while it stays within the planned range.
+Beyond the range it is refused.
 """
 
 import math
@@ -25,26 +27,27 @@ from agent.protocol.packing import unpack
 from agent.protocol.stream import Stream
 
 PIECE = 1 << 13
-"""Coordinates (whole blocks) that are worked on at a time, in the processor's cache and in memory
-that is used again."""
+"""Coordinates (whole blocks) per step: they fit the processor's cache, and their memory is
+reused."""
 MAX_ROUNDINGS = 200
-"""Each succeeds with probability above 0.39 (D² is planned so); all fail with probability 10⁻⁴³."""
+"""Each attempt succeeds with probability above 0.39 (D² is planned for it), so all fail with
+probability 10⁻⁴³."""
 
 Vector = NDArray[np.float64]
 Words = NDArray[np.uint32]
 
 
 def clip(vector: Vector, norm: float) -> Vector:
-    """Scale `vector` down to L2 norm `norm` where it is longer. Raises InternalError NOT_FINITE."""
+    """Scale `vector` down to L2 norm `norm` if it is longer. Raises InternalError NOT_FINITE."""
     vector = np.asarray(vector, np.float64)
     largest = max(float(np.max(vector, initial=0.0)), -float(np.min(vector, initial=0.0)))
-    if not np.isfinite(largest):
+    if not np.isfinite(largest):  # a nan passes through max and min
         raise InternalError(
             "NOT_FINITE",
             "The trained update holds a value that is not a number.",
             "Nothing was sent.",
         )
-    if 1e-150 < largest < 1e150:
+    if 1e-150 < largest < 1e150:  # the squares neither vanish nor overflow
         length = _norm(vector)
         return vector.copy() if length <= norm else vector * (norm / length)
     if largest == 0.0:
@@ -55,8 +58,8 @@ def clip(vector: Vector, norm: float) -> Vector:
 
 
 def rotate(vector: Vector, config: RoundConfig) -> Vector:
-    """Pad, flip signs by the round's seed and apply the orthonormal Walsh-Hadamard transform in
-    blocks; shape (d_padded,).
+    """Pad, flip signs by the round's seed, and apply the orthonormal Walsh-Hadamard transform to
+    each block; shape (d_padded,).
     """
     wide = np.zeros(config.d_padded)
     wide[: config.d] = vector
@@ -66,7 +69,7 @@ def rotate(vector: Vector, config: RoundConfig) -> Vector:
 
 
 def rotate_back(wide: Vector, config: RoundConfig) -> Vector:
-    """The inverse of `rotate`; shape (d,)."""
+    """Invert `rotate`; shape (d,)."""
     back = wide.copy()
     _hadamard(back)
     _flip(back, config)
@@ -74,8 +77,8 @@ def rotate_back(wide: Vector, config: RoundConfig) -> Vector:
 
 
 def subset(config: RoundConfig) -> NDArray[np.int64]:
-    """The rotated coordinates that everyone sends in this round, ascending (rand-k with a seed
-    shared by all).
+    """Return the rotated coordinates that all devices send in this round, ascending (rand-k with a
+    shared seed).
     """
     if not config.subset_k:
         return np.arange(config.d_padded)
@@ -84,7 +87,10 @@ def subset(config: RoundConfig) -> NDArray[np.int64]:
 
 
 def quantise(vector: Vector, config: RoundConfig, stream: Stream) -> NDArray[np.int64]:
-    """Clip, rotate and round to the grid so that Σq² <= D² holds exactly; shape (words sent,)."""
+    """Clip, rotate and round to the grid so that Σq² <= D² holds exactly; shape (words sent,).
+
+    Raises InternalError WRONG_SHAPE, NOT_FINITE, SENSITIVITY.
+    """
     if vector.shape != (config.d,):
         raise InternalError("WRONG_SHAPE", f"Expected {config.d} parameters, got {vector.shape}.")
     rotated = rotate(clip(vector, float(config.clip)), config)
@@ -102,9 +108,9 @@ def quantise(vector: Vector, config: RoundConfig, stream: Stream) -> NDArray[np.
 
 
 def encode_update(vector: Vector, config: RoundConfig, entropy: bytes) -> Words:
-    """Clip, rotate, round and noise an update.
+    """Clip, rotate, round and noise an update. Raises as `quantise` does.
 
-    `entropy`: 32 fresh bytes of the operating system, used for nothing else.
+    `entropy`: 32 fresh bytes from the operating system, used for nothing else.
     """
     quantised = quantise(vector, config, Stream(derive(entropy, b"round")))
     quantised += sample(len(quantised), config.noise_var, Stream(derive(entropy, b"noise")))
@@ -112,19 +118,19 @@ def encode_update(vector: Vector, config: RoundConfig, entropy: bytes) -> Words:
 
 
 def to_words(values: NDArray[np.int64], bits: int) -> Words:
-    """Signed integers modulo 2^bits."""
+    """Reduce signed integers modulo 2^bits."""
     return values.astype(np.uint32) & np.uint32((1 << bits) - 1)
 
 
 def signed(words: NDArray[np.integer], bits: int) -> NDArray[np.int64]:
-    """Words modulo 2^bits as integers between -2^(bits-1) and 2^(bits-1) - 1."""
+    """Read words modulo 2^bits as integers from -2^(bits-1) to 2^(bits-1) - 1."""
     values = words.astype(np.int64) & ((1 << bits) - 1)
     half = 1 << (bits - 1)
     return (values ^ half) - half
 
 
 def read_update(payload: bytes, config: RoundConfig) -> NDArray[np.int64]:
-    """The noised integers of one local update, ready to be summed in 64 bits.
+    """Return the noised integers of one local update; sum them in 64 bits.
 
     Raises PeerError WRONG_SHAPE, SUM_OUT_OF_RANGE.
     """
@@ -134,10 +140,11 @@ def read_update(payload: bytes, config: RoundConfig) -> NDArray[np.int64]:
 
 
 def decode_sum(words_sum: Words | NDArray[np.int64], config: RoundConfig, count: int) -> Vector:
-    """The mean of `count` updates from the sum of their words, shape (d,).
+    """Return the mean of `count` updates from the sum of their words, shape (d,).
 
     `words_sum`: uint32 words modulo 2^bits (a group's sum), or int64 sums of `read_update` (local
-    mode, any count). Raises PeerError WRONG_SHAPE, SUM_OUT_OF_RANGE (no honest sum is so large).
+    mode, any count). Raises PeerError WRONG_SHAPE, or SUM_OUT_OF_RANGE for a sum that honest
+    updates cannot reach.
     """
     if count < 1 or words_sum.shape != (sent_words(config),):
         raise PeerError(
@@ -157,8 +164,8 @@ def decode_sum(words_sum: Words | NDArray[np.int64], config: RoundConfig, count:
 
 
 def noise_sd(config: RoundConfig, count: int) -> float:
-    """Standard deviation of the noise in one coordinate of the mean of `count` updates, in
-    parameter units.
+    """Return the standard deviation of the noise in one coordinate of the mean of `count` updates,
+    in parameter units.
     """
     return float(config.grid) * math.sqrt(
         config.noise_var * config.d_padded / sent_words(config) / count
@@ -171,13 +178,13 @@ def _check_range(values: NDArray[np.int64], config: RoundConfig, count: int) -> 
         raise PeerError(
             "SUM_OUT_OF_RANGE",
             "A sum is larger than honest updates can make it.",
-            "It was thrown away.",
+            "It was discarded.",
             f"{largest} for {count}",
         )
 
 
 def _norm(vector: Vector) -> float:
-    """L2. (Not by a matrix library: its threads would spin for longer than the sum takes.)"""
+    """Return the L2 norm, without BLAS: its threads would spin for longer than the sum takes."""
     return float(np.sqrt(np.einsum("i,i->", vector, vector)))
 
 
@@ -188,23 +195,23 @@ def _within_sensitivity(values: NDArray[np.int64], bound: int) -> bool:
 
 
 def _round_at_random(units: Vector, out: NDArray[np.int64], stream: Stream) -> None:
-    """Each value up or down to a whole number so that its mean is right: floor(x + u), u uniform in
-    [0, 1) with 53 bits.
+    """Round each value up or down with an exact expectation: floor(x + u), u uniform in [0, 1) with
+    53 bits.
     """
     words, spare = np.empty(PIECE, "<u8"), np.empty(PIECE)
     for start in range(0, len(units), PIECE):
         piece = units[start : start + PIECE]
-        drawn, uniform = words[: len(piece)], spare[: len(piece)]
-        stream.fill(drawn)
-        drawn >>= np.uint64(11)
-        np.multiply(drawn, 2.0**-53, out=uniform)
+        random, uniform = words[: len(piece)], spare[: len(piece)]
+        stream.fill(random)
+        random >>= np.uint64(11)
+        np.multiply(random, 2.0**-53, out=uniform)
         uniform += piece
         np.floor(uniform, out=uniform)
         out[start : start + PIECE] = uniform
 
 
 def _flip(wide: Vector, config: RoundConfig) -> None:
-    """Multiply by the round's signs, in place: a drawn 0 turns a value's sign round."""
+    """Multiply by the round's signs, in place: a 1 bit flips the sign."""
     bits = np.unpackbits(
         Stream(derive(bytes.fromhex(config.rotation_seed), b"rotate")).bytes8(
             -(-config.d_padded // 8)
@@ -215,7 +222,7 @@ def _flip(wide: Vector, config: RoundConfig) -> None:
 
 
 def _hadamard(wide: Vector) -> None:
-    """Orthonormal fast Walsh-Hadamard transform of each block, in place; its own inverse."""
+    """Apply the orthonormal Walsh-Hadamard transform to each block, in place; its own inverse."""
     block = min(len(wide), MAX_BLOCK)
     spares = np.empty((2, min(PIECE, len(wide))))
     for start in range(0, len(wide), PIECE):

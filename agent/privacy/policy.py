@@ -1,7 +1,6 @@
-"""What a device accepts of a round: bounds of its own, checked before anything is trained or sent
-(P3).
+"""The device's own bounds on a round, checked before anything is trained or sent (P3).
 
-Each refusal has a code, so that the person and the operator can see which bound a server tried to
+Each refusal has a code, so that the person and the operator see which bound a server tried to
 cross.
 """
 
@@ -19,29 +18,29 @@ MAX_SENSITIVITY_SQ = 2**40
 """Keeps every sum of squares inside 64 bits."""
 MAX_ROUND_S = 7 * 24 * 3600
 MAX_PHASE_S = 10 * 60
-"""A device that met its group polls for no longer than this in each phase."""
+"""A device in a group polls for no longer than this in each phase."""
 
 
 @dataclass(frozen=True)
 class DeviceLimits:
     """The device's own bounds.
 
-    A demo or a test sets lower ones for devices that it made, and says so in the status.
+    A demonstration or a test sets lower ones for devices that it made, and the status says so.
     """
 
     min_group: int = 32
     """Fewest devices that advertise in this device's group (U1)."""
     min_sum: int = 20
-    """Fewest inputs of which a sum may be opened (U3)."""
+    """Fewest inputs whose sum may be opened (U3)."""
     gamma_milli: int = 200
     """Share of colluding devices that the noise must account for, in thousandths."""
     max_rho_units: int = UNITS_PER_RHO // 4
-    """Most that one round may cost (ρ = 0.25 is ε = 3.2 at δ = 1e-5); the budget itself is a wall
-    of its own."""
+    """Highest price of one round. (ρ = 0.25 is ε = 3.2 at δ = 1e-5.) The budget gate applies
+    besides."""
 
     @property
     def are_for_tests(self) -> bool:
-        """Whether they protect less than the product's."""
+        """Whether they protect less than the product's defaults."""
         product = DeviceLimits()
         return (
             self.min_group < product.min_group
@@ -51,7 +50,7 @@ class DeviceLimits:
 
 
 def check_config(config: RoundConfig, task: Task, limits: DeviceLimits) -> None:
-    """Raise PeerError with the code of the bound that `config` crosses."""
+    """Check a round. Raises PeerError with the code of the first bound that it crosses."""
     _check_task(config, task)
     _check_shape(config)
     _check_noise(config, limits)
@@ -64,10 +63,10 @@ def _check_task(config: RoundConfig, task: Task) -> None:
     _demand(
         config.mode is task.mode,
         "ROUND_MODE",
-        f"this device agreed to {task.mode.value} and it asks for {config.mode.value}",
+        f"this device agreed to {task.mode.value}, but the round asks for {config.mode.value}",
     )
-    wanted = LOCAL_PROTOCOL if config.mode is Mode.LOCAL else GROUP_PROTOCOL
-    _demand(config.protocol == wanted, "ROUND_PROTOCOL", f"expected the protocol {wanted}")
+    protocol = LOCAL_PROTOCOL if config.mode is Mode.LOCAL else GROUP_PROTOCOL
+    _demand(config.protocol == protocol, "ROUND_PROTOCOL", f"expected the protocol {protocol}")
     _demand(
         config.d == task.width, "ROUND_SHAPE", f"expected {task.width} coordinates, got {config.d}"
     )
@@ -107,6 +106,7 @@ def _check_noise(config: RoundConfig, limits: DeviceLimits) -> None:
         "NOISE_TOO_LARGE",
         f"each device's noise is above {MAX_NOISE_UNITS} units",
     )
+    # D² must follow from the clipping norm and the grid; a lower one would understate the price.
     units = config.clip / config.grid
     least = least_sensitivity_sq(units, sent_words(config))
     most = (math.ceil(units) + math.isqrt(sent_words(config)) + 1) ** 2
@@ -120,7 +120,7 @@ def _check_noise(config: RoundConfig, limits: DeviceLimits) -> None:
     _demand(
         price <= limits.max_rho_units,
         "ROUND_TOO_EXPENSIVE",
-        "it would cost more privacy than this device gives in one round",
+        "it would cost more privacy than this device spends on one round",
     )
 
 
@@ -128,12 +128,12 @@ def _check_group(config: RoundConfig, limits: DeviceLimits) -> None:
     _demand(
         config.min_group >= limits.min_group,
         "GROUP_TOO_SMALL",
-        f"this device hides among {limits.min_group} devices or more",
+        f"this device joins only groups of {limits.min_group} devices or more",
     )
     _demand(
         config.min_sum >= limits.min_sum,
         "SUM_TOO_SMALL",
-        f"this device lets only sums of {limits.min_sum} inputs or more be opened",
+        f"this device allows only sums of {limits.min_sum} inputs or more to be opened",
     )
     least = limits.gamma_milli * config.g_max // 1000
     _demand(

@@ -1,5 +1,6 @@
-"""The only maker of a sealed update: an update that was clipped, rounded, noised and bound to one
-round, in its envelope.
+"""Seals an update: clips, rounds and noises it, and binds it to one round in its envelope.
+
+Nothing else makes a sealed update, and only a sealed update may leave the device.
 """
 
 import os
@@ -10,14 +11,14 @@ from agent.protocol.messages import Mode, RoundConfig
 from agent.protocol.packing import pack
 
 KINDS = {Mode.LOCAL: "local-update", Mode.SECAGG: "sealed-words"}
-"""`sealed-words` never leave the device as they are: the device's masks are added first
-(agent.secagg)."""
+"""`sealed-words` never leave the device as they are: agent.secagg adds the device's masks first."""
 
 
 def seal(vector: Vector, config: RoundConfig, attempt: str) -> bytes:
-    """Seal an update (shape (d,)) for one round with fresh noise of the operating system.
+    """Seal an update (shape (d,)) for one round, with noise from fresh entropy.
 
-    `attempt`: random id of this seal, hex. Raises InternalError NOT_FINITE, WRONG_SHAPE.
+    `attempt`: the random id of this seal, hex. Raises InternalError NOT_FINITE, WRONG_SHAPE or
+    SENSITIVITY.
     """
     header = {
         "kind": KINDS[config.mode],
@@ -29,10 +30,3 @@ def seal(vector: Vector, config: RoundConfig, attempt: str) -> bytes:
         "bits": config.bits,
     }
     return encode(header, pack(encode_update(vector, config, os.urandom(32)), config.bits))
-
-
-def seal_local(vector: Vector, config: RoundConfig, attempt: str) -> bytes:
-    """Seal for `local` mode. Raises ValueError for a round of another mode."""
-    if config.mode is not Mode.LOCAL:
-        raise ValueError("expected a round in local mode")
-    return seal(vector, config, attempt)

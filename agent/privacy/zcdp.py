@@ -1,8 +1,9 @@
-"""Prices of rounds in zero-concentrated differential privacy (ρ-zCDP), and what they mean as ε.
+"""Prices of rounds in zero-concentrated differential privacy (ρ-zCDP), and their meaning as ε.
 
 1. Prices are integers in units of 2⁻⁴⁰ ρ, rounded up, so that a sum of prices is exact and never
    too small.
-2. A price is the full, un-amplified one: sampling is the server's word and buys nothing here.
+2. A price has no amplification by sampling: a device cannot check that the server samples, so
+   sampling lowers no price.
 3. Sources: Canonne, Kamath, Steinke 2020 (discrete Gaussian, ε from ρ); Kairouz, Liu, Steinke 2021
    (sum of discrete Gaussians); Feldman, Zrnic 2021 (a filter may add up adaptively chosen prices).
 """
@@ -20,8 +21,9 @@ UNITS_PER_RHO = 2**40
 
 
 def rho_units(config: RoundConfig) -> int:
-    """What the ledger charges for one round (`epsilon_ledger`): local D²/(2 s²); in a sum D²/(2 s²
-    (m-c)) + τ·d.
+    """Return the ledger's price of one round (`epsilon_ledger`).
+
+    Locally D²/(2 s²); in a sum D²/(2 s² (m-c)) + τ·d (Kairouz, Liu, Steinke 2021).
     """
     if config.mode is Mode.LOCAL:
         return rho_local_units(config)
@@ -33,20 +35,20 @@ def rho_units(config: RoundConfig) -> int:
 
 
 def rho_local_units(config: RoundConfig) -> int:
-    """What the round costs if only this device's own noise protects it (`epsilon_local`)."""
+    """Return the price if only this device's own noise protects it (`epsilon_local`)."""
     return math.ceil(Fraction(config.sensitivity_sq * UNITS_PER_RHO, 2 * config.noise_var))
 
 
 def sent_words(config: RoundConfig) -> int:
-    """Coordinates that a device sends: all of the rotated vector, or the subset of it."""
+    """Return the number of coordinates that a device sends: the rotated vector, or its subset."""
     return config.subset_k or config.d_padded
 
 
 def epsilon(units: int, delta: float) -> float:
-    """The ε of (ε, δ)-differential privacy that `units` of ρ amount to; 0.0 for none.
+    """Return the ε of (ε, δ)-differential privacy that `units` of ρ imply; 0.0 for none.
 
-    min over a > 1 of a·ρ + ln(1 - 1/a) - ln(δ·a)/(a-1). Every a gives a valid ε, so a search that
-    stops early errs on the safe side.
+    The minimum over a > 1 of a·ρ + ln(1 - 1/a) - ln(δ·a)/(a-1) (Canonne, Kamath, Steinke 2020).
+    Each a gives a valid ε, so a search that stops early errs on the safe side.
     """
     if units < 0 or not 0 < delta < 1:
         raise ValueError("expected units >= 0 and 0 < delta < 1")
@@ -63,21 +65,21 @@ def epsilon(units: int, delta: float) -> float:
 
 
 @lru_cache(maxsize=64)
-def rho_for_epsilon(epsilon_wanted: float, delta: float) -> int:
-    """The most units of ρ whose ε is at most `epsilon_wanted` (rounded down)."""
-    if epsilon_wanted <= 0:
+def rho_for_epsilon(max_epsilon: float, delta: float) -> int:
+    """Return the most units of ρ whose ε is at most `max_epsilon`, rounded down."""
+    if max_epsilon <= 0:
         return 0
     low, high = 0, UNITS_PER_RHO
-    while epsilon(high, delta) <= epsilon_wanted:
+    while epsilon(high, delta) <= max_epsilon:
         low, high = high, high * 2
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if epsilon(middle, delta) <= epsilon_wanted else (low, middle)
+        low, high = (middle, high) if epsilon(middle, delta) <= max_epsilon else (low, middle)
     return low
 
 
 def _sum_gap(noise_var: int, most: int) -> Fraction:
-    """τ: how far a sum of up to `most` discrete Gaussians is from one; rounded up.
+    """Return τ: how far a sum of up to `most` discrete Gaussians is from one, rounded up.
 
     τ = 10·Σ_{k=1}^{n-1} exp(-2π² s² k/(k+1)) <= 10 (n-1) exp(-π² s²).
     """
@@ -86,7 +88,7 @@ def _sum_gap(noise_var: int, most: int) -> Fraction:
 
 
 def _minimum(function: Callable[[float], float], low: float, high: float) -> float:
-    """Golden-section search for the minimum of a unimodal function."""
+    """Return where a unimodal function has its minimum, by golden-section search."""
     ratio = (math.sqrt(5) - 1) / 2
     left, right = high - ratio * (high - low), low + ratio * (high - low)
     at_left, at_right = function(left), function(right)

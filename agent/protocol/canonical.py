@@ -1,7 +1,8 @@
-"""One byte form for a value that two ends must hash or sign alike: JSON of integers, strings, lists
-and maps, keys sorted.
+"""The canonical byte form of a value that two ends hash or sign: JSON of integers, strings, lists
+and maps, with sorted keys.
 
-Floats are refused: two machines may print them differently. (The rules are a subset of RFC 8785.)
+Floats are refused, because two machines may print them differently. The rules are a subset of RFC
+8785.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from typing import Any
 def canonical(value: Any) -> bytes:
     """Encode `value`.
 
-    Raises TypeError for anything but None, bool, int, str, list/tuple and dict with string keys.
+    Raises TypeError for anything but None, bool, int, str, list, tuple and dict with string keys.
     """
     _check(value)
     return json.dumps(
@@ -21,7 +22,7 @@ def canonical(value: Any) -> bytes:
 
 
 def digest(value: Any) -> str:
-    """SHA-256 of the canonical form, in hex."""
+    """Return the SHA-256 of the canonical form, in hex."""
     return hashlib.sha256(canonical(value)).hexdigest()
 
 

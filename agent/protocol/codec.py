@@ -1,10 +1,12 @@
-"""The messages of GroupSecAgg/1 as bytes: each is one envelope with a small header and fixed-size
+"""The messages of GroupSecAgg/1 as bytes: one envelope each, with a small header and fixed-size
 records.
 
-Contexts: every message before the groups stand carries ctx_round, every later one ctx_group; what
-they bind is said at the functions. Devices have numbers: their place in the roster, which is sorted
-by device id. Reading checks sizes, order and context; whether keys, signatures and numbers are
-acceptable is the receiver's part. All readers raise PeerError BAD_MESSAGE or WRONG_CONTEXT.
+1. Messages before the groups are formed carry ctx_round, later ones ctx_group. `round_context` and
+   `group_context` say what these bind.
+2. A device's number is its index in the roster, which is sorted by device id.
+3. Decoding checks sizes, order and context. The receiver decides whether keys, signatures and
+   numbers are acceptable.
+4. Every decoder raises PeerError BAD_MESSAGE or WRONG_CONTEXT.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,9 +23,9 @@ from agent.protocol.messages import RoundConfig
 
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
-"""ECDSA P-256, r and s."""
+"""ECDSA P-256, r ‖ s."""
 SEALED_SHARES_BYTES = 2 * ELEMENT_BYTES + 16
-"""Both shares for one device under AES-256-GCM."""
+"""Both shares for one device, under AES-256-GCM."""
 DIGEST_BYTES = 32
 MAX_ID_BYTES = 64
 MAX_CERTIFICATE_BYTES = 4096
@@ -37,15 +39,15 @@ class Advertisement:
     device_id: str
     nonce: bytes
     sealing_key: bytes
-    """X25519, for shares on their way."""
+    """X25519, encrypts shares in transit."""
     masking_key: bytes
-    """X25519, for pair masks."""
+    """X25519, derives pair masks."""
     signature: bytes
     certificate: bytes
     """DER."""
 
     def statement(self, context: bytes) -> bytes:
-        """What the signature is over."""
+        """Return the bytes that the signature covers."""
         parts = (
             self.device_id.encode(),
             self.nonce,
@@ -58,7 +60,7 @@ class Advertisement:
 
 @dataclass(frozen=True)
 class Member:
-    """An advertisement in a roster, with its place in the beacon's tree."""
+    """An advertisement in a roster, with its position in the beacon's tree."""
 
     advertisement: Advertisement
     leaf: int
@@ -67,12 +69,12 @@ class Member:
 
 @dataclass(frozen=True)
 class Roster:
-    """U1 of one group."""
+    """U1 of one group: the devices that advertised keys."""
 
     group: int
     groups: int
     advertised: int
-    """Leaves of the beacon's tree."""
+    """Number of leaves in the beacon's tree."""
     beacon: bytes
     members: tuple[Member, ...]
 
@@ -84,7 +86,7 @@ class Roster:
 
 @dataclass(frozen=True)
 class SealedShares:
-    """What one device sends to another: both shares, encrypted, and the commitments to them."""
+    """Both shares that one device sends to another, encrypted, and the commitments to them."""
 
     sealed: bytes
     self_commitment: bytes
@@ -93,9 +95,9 @@ class SealedShares:
 
 @dataclass(frozen=True)
 class Dealing:
-    """What one device deals.
+    """The shares that one device deals.
 
-    `to` has an entry for each device of the roster; the own one carries commitments only.
+    `to` has an entry for each device of the roster; its own entry has commitments only.
     """
 
     self_digest: bytes
@@ -103,51 +105,51 @@ class Dealing:
 
 
 def round_context(config: RoundConfig) -> bytes:
-    """ctx_round: protocol, task, round, model and configuration."""
+    """Return ctx_round: it binds protocol, task, round, model and configuration."""
     names = ("protocol", "task_id", "round_id", "model_version", "model_digest")
     value = {**{name: getattr(config, name) for name in names}, "config_digest": config.digest}
     return sha256(canonical(value)).digest()
 
 
 def group_context(context: bytes, roster: Roster) -> bytes:
-    """ctx_group: ctx_round, the group and everybody in it."""
+    """Return ctx_group: it binds ctx_round, the group and all of its members."""
     return sha256(
         b"secagg/group-context" + context + canonical([roster.group, roster.groups]) + roster.digest
     ).digest()
 
 
 def set_digest(numbers: Iterable[int]) -> bytes:
-    """H of a set of devices."""
+    """Return the digest of a set of devices."""
     return sha256(canonical(sorted(numbers))).digest()
 
 
 def threshold(size: int, config: RoundConfig) -> int:
-    """Shares that open a secret in a group of `size` (t).
+    """Return t, the number of shares that open a secret in a group of `size`.
 
-    More than half of the group and its colluding devices together: two halves of a group cannot be
-    told two stories.
+    t > (size + colluders)/2, so an aggregator cannot show two different sets of survivors to two
+    parts of the group and open both (Bonawitz et al. 2017: 2t > n + |C|).
     """
     colluders = -(-config.colluders * size // config.g_max)
     return (size + colluders) // 2 + 1
 
 
-def fewest(size: int, config: RoundConfig) -> int:
-    """Fewest devices with which a group of `size` may go on."""
+def min_survivors(size: int, config: RoundConfig) -> int:
+    """Return the fewest devices with which a group of `size` may continue."""
     return max(config.min_sum, threshold(size, config))
 
 
 # Advertise
 
 
-def encode_advertisement(context: bytes, made: Advertisement) -> bytes:
-    return _encode("advertise", context, _record(made))
+def encode_advertisement(context: bytes, advertisement: Advertisement) -> bytes:
+    return _encode("advertise", context, _record(advertisement))
 
 
 def decode_advertisement(body: bytes, context: bytes) -> Advertisement:
     reader = _Reader(_decode(body, "advertise", context)[1])
-    made = reader.advertisement()
+    advertisement = reader.advertisement()
     reader.end()
-    return made
+    return advertisement
 
 
 def encode_roster(context: bytes, roster: Roster) -> bytes:
@@ -220,7 +222,7 @@ def decode_dealing(body: bytes, context: bytes, own: int, size: int) -> Dealing:
 
 
 def encode_inbox(context: bytes, own: int, dealings: dict[int, Dealing]) -> bytes:
-    """U2 (the dealers) and what they dealt to device `own`."""
+    """Encode U2 (the dealers) and what they dealt to device `own`."""
     dealers = sorted(dealings)
     pieces = (dealings[dealer].to[own] for dealer in dealers if dealer != own)
     payload = b"".join(
@@ -232,7 +234,7 @@ def encode_inbox(context: bytes, own: int, dealings: dict[int, Dealing]) -> byte
 def decode_inbox(
     body: bytes, context: bytes, own: int, size: int
 ) -> tuple[frozenset[int], dict[int, SealedShares]]:
-    """U2 and the shares by dealer, without the own ones."""
+    """Return U2 and the shares by dealer, without the device's own."""
     header, payload = _decode(body, "inbox", context, "dealers")
     dealers = _numbers(header, "dealers", size)
     reader = _Reader(payload)
@@ -252,7 +254,7 @@ def decode_inbox(
 
 @dataclass(frozen=True)
 class MaskedInput:
-    """An update under masks. The header names the round as a local update's does."""
+    """An update under masks. Its header names the round in the same fields as a local update's."""
 
     header: dict[str, Any]
     words: bytes
@@ -260,6 +262,7 @@ class MaskedInput:
 
 
 def masked_statement(context: bytes, dealers: frozenset[int], words: bytes) -> bytes:
+    """Return the bytes that a device signs with its masked input."""
     return _signed(b"masked", context, set_digest(dealers), sha256(words).digest())
 
 
@@ -280,14 +283,14 @@ def encode_masked(
 def decode_masked(body: bytes, context: bytes, config: RoundConfig) -> MaskedInput:
     names = ("task_id", "round_id", "config_digest", "attempt", "d", "bits", "signature")
     header, words = _decode(body, "masked-input", context, *names)
-    wanted = (config.task_id, config.round_id, config.digest, config.d, config.bits)
-    if (
+    round_fields = (
         header["task_id"],
         header["round_id"],
         header["config_digest"],
         header["d"],
         header["bits"],
-    ) != wanted:
+    )
+    if round_fields != (config.task_id, config.round_id, config.digest, config.d, config.bits):
         raise PeerError(
             "WRONG_CONTEXT", "A masked update belongs to another round.", "Nothing was changed."
         )
@@ -298,7 +301,7 @@ def decode_masked(body: bytes, context: bytes, config: RoundConfig) -> MaskedInp
 
 
 def encode_survivors(context: bytes, survivors: Iterable[int]) -> bytes:
-    """U3."""
+    """Encode U3: the devices whose masked input arrived."""
     return _encode("survivors", context, b"", survivors=sorted(survivors))
 
 
@@ -311,6 +314,7 @@ def decode_survivors(body: bytes, context: bytes, size: int) -> frozenset[int]:
 def survivors_statement(
     context: bytes, dealers: frozenset[int], survivors: frozenset[int]
 ) -> bytes:
+    """Return the bytes that a device signs about U2 and U3."""
     return _signed(b"survivors", context, set_digest(dealers), set_digest(survivors))
 
 
@@ -348,8 +352,8 @@ def decode_signatures(body: bytes, context: bytes, size: int) -> dict[int, bytes
 
 
 def encode_unmask(context: bytes, shares: Sequence[bytes]) -> bytes:
-    """One share per dealer of U2, ascending: of the self mask where it is in U3, else of the pair
-    masks.
+    """Encode one share for each dealer of U2, ascending: of its self mask if it is in U3, else of
+    its pair masks.
     """
     return _encode("unmask", context, b"".join(shares))
 
@@ -362,7 +366,9 @@ def decode_unmask(body: bytes, context: bytes, count: int) -> tuple[bytes, ...]:
 
 
 def encode_leave(context: bytes, reason: str, blamed: Sequence[str] = ()) -> bytes:
-    """A device goes: a code of ours, and the ids of devices whose shares could not be read."""
+    """Encode a device's departure: a reason code, and the ids of devices whose shares were
+    unreadable.
+    """
     return _encode("leave", context, b"", reason=reason, blamed=sorted(blamed))
 
 
@@ -377,7 +383,7 @@ def decode_leave(body: bytes, context: bytes) -> tuple[str, tuple[str, ...]]:
 
 
 def _signed(label: bytes, context: bytes, *parts: bytes) -> bytes:
-    """Bytes to sign: the label, the context and each part with its length."""
+    """Return the bytes to sign: the label, the context, and each part with its length."""
     return (
         b"secagg/"
         + label
@@ -387,15 +393,17 @@ def _signed(label: bytes, context: bytes, *parts: bytes) -> bytes:
     )
 
 
-def _record(made: Advertisement) -> bytes:
-    device_id = made.device_id.encode()
-    fixed = made.nonce + made.sealing_key + made.masking_key + made.signature
+def _record(advertisement: Advertisement) -> bytes:
+    device_id, certificate = advertisement.device_id.encode(), advertisement.certificate
     return (
         bytes([len(device_id)])
         + device_id
-        + fixed
-        + len(made.certificate).to_bytes(2, "big")
-        + made.certificate
+        + advertisement.nonce
+        + advertisement.sealing_key
+        + advertisement.masking_key
+        + advertisement.signature
+        + len(certificate).to_bytes(2, "big")
+        + certificate
     )
 
 
@@ -404,31 +412,31 @@ def _encode(kind: str, context: bytes, payload: bytes, **header: Any) -> bytes:
 
 
 def _decode(body: bytes, kind: str, context: bytes, *names: str) -> tuple[dict[str, Any], bytes]:
-    read = envelope.decode(body)
-    if set(read.header) != {"kind", "context", *names} or read.header["kind"] != kind:
+    message = envelope.decode(body)
+    if set(message.header) != {"kind", "context", *names} or message.header["kind"] != kind:
         raise _bad(f"expected a {kind} message")
-    if read.header["context"] != context.hex():
+    if message.header["context"] != context.hex():
         raise PeerError(
             "WRONG_CONTEXT",
             "A message belongs to another round, group, model or configuration.",
             "Nothing was changed.",
             kind,
         )
-    return read.header, read.payload
+    return message.header, message.payload
 
 
 class _Reader:
-    """Takes records off a payload, exactly."""
+    """Reads records from a payload, in order and to its last byte."""
 
     def __init__(self, payload: bytes) -> None:
         self._payload = payload
-        self._at = 0
+        self._position = 0
 
     def take(self, size: int) -> bytes:
-        piece = self._payload[self._at : self._at + size]
+        piece = self._payload[self._position : self._position + size]
         if len(piece) != size:
             raise _bad("the message is too short")
-        self._at += size
+        self._position += size
         return piece
 
     def advertisement(self) -> Advertisement:
@@ -442,7 +450,7 @@ class _Reader:
         return Advertisement(device_id, nonce, sealing, masking, signature, certificate)
 
     def end(self) -> None:
-        if self._at != len(self._payload):
+        if self._position != len(self._payload):
             raise _bad("the message is too long")
 
     @staticmethod

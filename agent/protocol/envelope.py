@@ -1,13 +1,13 @@
-"""The one binary envelope in which every message body travels.
+"""The binary envelope of every message body.
 
 Layout (all integers big-endian):
   4 bytes   magic "AEG1" (the last character is the version)
   4 bytes   length of the header
   header    canonical JSON object (agent.protocol.canonical): integers, strings, hex
-  payload   the rest: packed words or other bytes; the header's "payload_sha256" binds it
+  payload   the rest: packed words or other bytes, bound by the header's "payload_sha256"
 
-Reading checks in this order: size, magic, header length, header form, payload digest. What the
-fields mean is the caller's part.
+`decode` checks in this order: size, magic, header length, header form, payload digest. The caller
+checks what the fields mean.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ class Envelope:
 
 
 def encode(header: dict[str, Any], payload: bytes) -> bytes:
-    """Build the bytes of an envelope; adds "payload_sha256" to the header."""
+    """Build an envelope; adds "payload_sha256" to the header."""
     head = canonical({**header, "payload_sha256": hashlib.sha256(payload).hexdigest()})
     return MAGIC + len(head).to_bytes(4, "big") + head + payload
 
@@ -39,8 +39,8 @@ def encode(header: dict[str, Any], payload: bytes) -> bytes:
 def decode(body: bytes, max_bytes: int = MAX_BODY_BYTES) -> Envelope:
     """Read an envelope.
 
-    Raises PeerError BAD_ENVELOPE when it is too large, of another version, not canonical, or its
-    payload was altered.
+    Raises PeerError BAD_ENVELOPE when it is too large, of another version or not canonical, or when
+    its payload was altered.
     """
     if len(body) > max_bytes:
         raise _bad(f"expected at most {max_bytes} bytes, got {len(body)}")
@@ -52,10 +52,10 @@ def decode(body: bytes, max_bytes: int = MAX_BODY_BYTES) -> Envelope:
     head, payload = body[8 : 8 + length], body[8 + length :]
     try:
         header = json.loads(head)
-        same = isinstance(header, dict) and canonical(header) == head
+        is_canonical = isinstance(header, dict) and canonical(header) == head
     except (ValueError, TypeError, RecursionError):
-        same = False
-    if not same:
+        is_canonical = False
+    if not is_canonical:
         raise _bad("the header is not a canonical JSON object")
     if header.pop("payload_sha256", None) != hashlib.sha256(payload).hexdigest():
         raise _bad("the payload does not match its digest")

@@ -1,12 +1,12 @@
-"""Arithmetic in GF(p), p = 2²⁵⁶ + 297, the first prime above 2²⁵⁶: every 32-byte secret is one
+"""Arithmetic in GF(p) with p = 2²⁵⁶ + 297, the first prime above 2²⁵⁶: each 32-byte secret is one
 element.
 """
 
 PRIME = 2**256 + 297
 ELEMENT_BYTES = 33
 STEPS_UNREDUCED = 32
-"""Of Horner's rule: for a small x (a device's number) a multiplication is cheaper than a
-division."""
+"""Of Horner's rule. For a small x (a device's number), multiplying larger numbers is cheaper than
+reducing each step."""
 
 
 def to_bytes(element: int) -> bytes:
@@ -14,7 +14,7 @@ def to_bytes(element: int) -> bytes:
 
 
 def from_bytes(content: bytes) -> int:
-    """Read an element. Raises ValueError when the length is wrong or the number is not below p."""
+    """Read an element. Raises ValueError unless it has 33 bytes and is below p."""
     element = int.from_bytes(content, "big")
     if len(content) != ELEMENT_BYTES or element >= PRIME:
         raise ValueError("expected an element of the field")
@@ -22,7 +22,7 @@ def from_bytes(content: bytes) -> int:
 
 
 def evaluate(coefficients: list[int], x: int) -> int:
-    """The polynomial with these coefficients (constant term first) at x."""
+    """Evaluate the polynomial with these coefficients, constant term first, at x."""
     result = 0
     for end in range(len(coefficients), 0, -STEPS_UNREDUCED):
         for coefficient in reversed(coefficients[max(0, end - STEPS_UNREDUCED) : end]):
@@ -32,7 +32,7 @@ def evaluate(coefficients: list[int], x: int) -> int:
 
 
 def weights_at_zero(points: list[int]) -> list[int]:
-    """Lagrange weights: Σ weight·f(point) = f(0).
+    """Return the Lagrange weights: Σ weight·f(point) = f(0).
 
     Raises ValueError unless the points are distinct and not zero.
     """

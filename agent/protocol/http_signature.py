@@ -1,14 +1,14 @@
-"""Signed requests (RFC 9421): what both ends cover, so that a request is worth nothing when
+"""Signed requests (RFC 9421): both ends cover the same parts, so that a request is worthless when
 altered, sent elsewhere or sent again.
 
 1. Covered: method, authority, target URI, Content-Type and Content-Digest (RFC 9530, SHA-256). The
    body is never empty.
-2. `keyid` is the device id, `nonce` comes from the server and is good once, `tag` names this
+2. `keyid` is the device id, `nonce` is issued by the server and valid once, `tag` names this
    application and version.
-3. `created` is not compared with a clock: the nonce is what makes a request fresh, so a device
-   whose clock is wrong still works.
-4. Exactly one way of writing it down is made and accepted. So no structured fields are parsed, and
-   both sides take a fifth of the time of http-message-signatures; tests hold the two against each
+3. No clock checks `created`: the nonce is what makes a request fresh, so a device whose clock is
+   wrong still works.
+4. Exactly one spelling is written and accepted. So no structured fields (RFC 8941) are parsed, and
+   each side takes a fifth of the time of http-message-signatures; tests hold the two against each
    other.
 """
 
@@ -29,7 +29,7 @@ COMPONENTS = ("@method", "@authority", "@target-uri", "content-type", "content-d
 LABEL = "aegis"
 TAG = "aegisai-1"
 REPLAY_NONCE = "Replay-Nonce"
-"""Header of an answer that brings the next nonce (RFC 8555 §6.5.1 uses the same name)."""
+"""Response header with the next nonce (RFC 8555 §6.5.1 uses the same name)."""
 _INPUT = re.compile(
     rf"{LABEL}=(?P<params>\({' '.join(f'{chr(34)}{name}{chr(34)}' for name in COMPONENTS)}\)"
     r";created=\d{1,12};keyid=\"(?P<keyid>[\w:.-]{1,128})\";alg=\"ecdsa-p256-sha256\""
@@ -40,8 +40,18 @@ _SIGNATURE = re.compile(rf"{LABEL}=:(?P<value>[A-Za-z0-9+/]{{86}}==):")
 
 
 @dataclass(frozen=True)
+class SignatureParameters:
+    """The parameters of a signature that differ between requests (RFC 9421 §2.3)."""
+
+    device_id: str
+    nonce: str
+    created: int
+    """Seconds since the epoch."""
+
+
+@dataclass(frozen=True)
 class SignedBy:
-    """What a good signature says."""
+    """Who signed a request, and the nonce that the signature spends."""
 
     device_id: str
     nonce: str
@@ -53,30 +63,28 @@ def sign_request(
     path: str,
     content_type: str,
     body: bytes,
-    *,
-    device_id: str,
-    nonce: str,
-    created: int,
+    parameters: SignatureParameters,
     sign: Callable[[bytes], bytes],
 ) -> dict[str, str]:
-    """The headers to send with `body`.
+    """Return the headers to send with `body`.
 
-    `sign` makes 64 bytes r ‖ s over what it is given (P-256, SHA-256); `created` in seconds.
+    `path` is the target with its query. `sign` returns 64 bytes, r ‖ s, over its argument (P-256,
+    SHA-256). Raises InternalError UNSIGNABLE.
     """
     names = " ".join(f'"{name}"' for name in COMPONENTS)
     params = (
-        f'({names});created={created};keyid="{device_id}";alg="ecdsa-p256-sha256"'
-        f';nonce="{nonce}";tag="{TAG}"'
+        f'({names});created={parameters.created};keyid="{parameters.device_id}"'
+        f';alg="ecdsa-p256-sha256";nonce="{parameters.nonce}";tag="{TAG}"'
     )
-    said = f"{LABEL}={params}"
-    if _INPUT.fullmatch(said) is None:
+    signature_input = f"{LABEL}={params}"
+    if _INPUT.fullmatch(signature_input) is None:
         raise InternalError("UNSIGNABLE", "The request cannot be signed in the agreed form.")
     digest = _digest(body)
     signature = sign(_base(method, authority, path, content_type, digest, params))
     return {
         "Content-Type": content_type,
         "Content-Digest": digest,
-        "Signature-Input": said,
+        "Signature-Input": signature_input,
         "Signature": f"{LABEL}=:{base64.b64encode(signature).decode()}:",
     }
 
@@ -89,26 +97,28 @@ def verify_request(
     body: bytes,
     key_of: "Callable[[str], EllipticCurvePublicKey | None]",
 ) -> SignedBy:
-    """Check a request as it came. The nonce is the caller's to spend.
+    """Check the signature of a request as received. The caller spends the nonce.
 
     `authority` is the Host header, `path` the target with its query, `headers` have lower-case
-    names, `key_of` gives a device's key or None. Raises PeerError BAD_REQUEST_SIGNATURE.
+    names, `key_of` returns a device's key or None. Raises PeerError BAD_REQUEST_SIGNATURE.
     """
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
     from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
     from cryptography.hazmat.primitives.hashes import SHA256
 
-    said = _INPUT.fullmatch(headers.get("signature-input", ""))
+    declared = _INPUT.fullmatch(headers.get("signature-input", ""))
     signature = _SIGNATURE.fullmatch(headers.get("signature", ""))
-    if said is None or signature is None:
+    if declared is None or signature is None:
         raise _bad("Signature-Input or Signature is missing or not in the agreed form")
     digest = _digest(body)
     if not hmac.compare_digest(headers.get("content-digest", "").encode(), digest.encode()):
-        raise _bad("the body is not the one that was signed")
-    base = _base(method, authority, path, headers.get("content-type", ""), digest, said["params"])
+        raise _bad("the body is not what was signed")
+    base = _base(
+        method, authority, path, headers.get("content-type", ""), digest, declared["params"]
+    )
     raw = base64.b64decode(signature["value"])
-    key = key_of(said["keyid"])
+    key = key_of(declared["keyid"])
     try:
         if key is None:
             raise _bad("no such device")
@@ -119,7 +129,7 @@ def verify_request(
         )
     except InvalidSignature:
         raise _bad("the signature is not the device's") from None
-    return SignedBy(said["keyid"], said["nonce"])
+    return SignedBy(declared["keyid"], declared["nonce"])
 
 
 def _digest(body: bytes) -> str:
@@ -129,7 +139,7 @@ def _digest(body: bytes) -> str:
 def _base(
     method: str, authority: str, path: str, content_type: str, digest: str, params: str
 ) -> bytes:
-    """RFC 9421 §2.5."""
+    """Build the signature base (RFC 9421 §2.5)."""
     host = normal_authority(authority)
     values = (method, host, f"https://{host}{path}", content_type, digest)
     lines = [f'"{name}": {value}' for name, value in zip(COMPONENTS, values, strict=True)]
@@ -137,14 +147,14 @@ def _base(
 
 
 def normal_authority(authority: str) -> str:
-    """RFC 9421 §2.2.3: lower case, without the default port."""
+    """Normalise `authority` (RFC 9421 §2.2.3): lower case, without the default port."""
     return authority.lower().removesuffix(":443")
 
 
 def _bad(detail: str) -> PeerError:
     return PeerError(
         "BAD_REQUEST_SIGNATURE",
-        "The request's signature does not hold.",
+        "The request's signature is not valid.",
         "Nothing was changed.",
         detail,
     )

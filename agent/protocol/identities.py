@@ -1,8 +1,8 @@
-"""Whose keys are these: certificates of a group's members against the pinned authority, and
-signatures by their keys.
+"""Checks whose keys a group's members use: their certificates against the pinned authority, and
+their signatures.
 
-A device checks every member by itself, so an aggregator without the authority's key cannot invent
-one.
+Each device checks every member itself, so an aggregator without the authority's key cannot invent
+members.
 """
 
 import datetime
@@ -35,12 +35,13 @@ class Authority:
 
     @staticmethod
     def der(certificate_pem: str) -> bytes:
+        """Convert a certificate from PEM to DER."""
         return x509.load_pem_x509_certificate(certificate_pem.encode()).public_bytes(
             serialization.Encoding.DER
         )
 
     def key_of(self, certificate_der: bytes, device_id: str) -> EllipticCurvePublicKey:
-        """The P-256 key that the authority certified for `device_id`.
+        """Return the P-256 key that the authority certified for `device_id`.
 
         Raises PeerError ROSTER_CERTIFICATE, ROSTER_REVOKED.
         """
@@ -63,7 +64,7 @@ class Authority:
 
 
 def verify_signature(key: EllipticCurvePublicKey, signature: bytes, statement: bytes) -> bool:
-    """Whether `signature` (64 bytes, r and s) over `statement` is by `key`."""
+    """Whether `key` made `signature` (64 bytes, r ‖ s) over `statement`."""
     half = len(signature) // 2
     try:
         key.verify(

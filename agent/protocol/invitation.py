@@ -1,10 +1,10 @@
-"""The invitation: one line of text that a person pastes, with everything to know before the first
-contact.
+"""The invitation: one line of text that a person pastes, with all that a device needs before its
+first contact.
 
-Form: `aegis1.<base64url(zlib(canonical JSON))>.<first 8 hex of its SHA-256>`. The checksum finds a
-slip of copying. The JSON is `{"invitation": {...}, "signature": hex}`, signed by the signing key
-that it carries: that shows that the parts belong together, not who made them. Trust comes from the
-way on which the invitation reached the person.
+Form: `aegis1.<base64url(zlib(canonical JSON))>.<first 8 hex digits of its SHA-256>`. The checksum
+detects copying errors. The JSON is `{"invitation": {...}, "signature": hex}`, signed by the key
+that it carries: this shows that the parts belong together, not who made them. Trust comes from the
+channel through which the person received the invitation.
 """
 
 import base64
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 PREFIX = "aegis1."
 MAX_TEXT_CHARS = 16 * 1024
-"""A real invitation has about 1500 characters."""
+"""A real invitation has about 1,500 characters."""
 MAX_JSON_BYTES = 32 * 1024
 MAX_FIELD_CHARS = 8 * 1024
 
 
 @dataclass(frozen=True)
 class Operator:
-    """Who asks; shown to the person before they say yes."""
+    """Who asks. Shown to the person before they agree."""
 
     name: str
     contact: str
@@ -43,7 +43,7 @@ class Operator:
 
 @dataclass(frozen=True)
 class PrivacyFigures:
-    """The figures of the notice. The device's own bounds apply on top."""
+    """The figures of the notice. The device's own bounds also apply."""
 
     mode: Mode
     epsilon_milli: int
@@ -56,13 +56,13 @@ class PrivacyFigures:
 
 @dataclass(frozen=True)
 class Invitation:
-    """Where to enrol, with what token, and whom to believe."""
+    """Where to enrol, with which token, and whom to trust."""
 
     server: str
     """"https://host[:port]", no path."""
     token: str
     ca_pem: str
-    """The one certificate that the server's TLS certificate must descend from."""
+    """The one certificate that must have issued the server's TLS certificate."""
     signing_key: str
     """Ed25519 public key of offers, receipts and models, hex."""
     task_id: str
@@ -73,15 +73,15 @@ class Invitation:
 
     @property
     def ca_sha256(self) -> str:
-        """Digest by which a person can compare the pinned authority."""
+        """Digest of the pinned authority, which a person can compare."""
         return hashlib.sha256(self.ca_pem.encode()).hexdigest()
 
 
 def format_invitation(invitation: Invitation, signing_key: "Ed25519PrivateKey") -> str:
-    """The text form.
+    """Write the text form.
 
-    Raises ValueError when `signing_key` is not the one that the invitation names, or a field is out
-    of range.
+    Raises ValueError when the invitation names another key than `signing_key`, or a field is out of
+    range.
     """
     if public_hex(signing_key) != invitation.signing_key:
         raise ValueError("the invitation names another signing key")
@@ -95,7 +95,7 @@ def format_invitation(invitation: Invitation, signing_key: "Ed25519PrivateKey") 
 
 
 def parse_invitation(text: str) -> Invitation:
-    """Read the text form; white space and line breaks that a mail program put in are ignored.
+    """Read the text form. Ignores white space and line breaks, which mail programs insert.
 
     Raises UserActionError INVITATION_BAD, INVITATION_VERSION.
     """

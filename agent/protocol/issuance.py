@@ -1,7 +1,7 @@
-"""The enrolment authority's log of all that it issued, as a device checks it. Sans-IO.
+"""Checks the enrolment authority's log of everything it issued, from a device's side. Sans-IO.
 
-A device that keeps the last head it saw notices when the authority rewrites the past, and when its
-own certificate is not in the log. It cannot tell whom the other entries are about: they hold
+A device keeps the last head that it saw. So it notices when the authority rewrites the past, or
+when its own certificate is not in the log. It cannot tell whose the other entries are: they are
 digests and dates, no names.
 """
 
@@ -32,67 +32,74 @@ class LogHead:
 
 
 def head_bytes(head: LogHead) -> bytes:
-    """What the authority signs."""
+    """Return the bytes that the authority signs."""
     return LIST_SIGNING_CONTEXT + canonical({"size": head.size, "root": head.root})
 
 
-def read_head(said: dict[str, Any], ca_pem: str) -> LogHead:
-    """`said`: size, root and the authority's signature (ECDSA P-256, SHA-256, DER, hex).
+def read_head(signed_head: dict[str, Any], ca_pem: str) -> LogHead:
+    """Read and verify a head.
 
-    Raises PeerError ISSUANCE_LOG.
+    `signed_head`: size, root and the authority's signature (ECDSA P-256, SHA-256, DER, hex). Raises
+    PeerError ISSUANCE_LOG.
     """
     try:
-        size, root = said["size"], bytes.fromhex(said["root"])
+        size, root = signed_head["size"], bytes.fromhex(signed_head["root"])
         if type(size) is not int or not 0 < size < 2**53 or len(root) != 32:
             raise ValueError("out of range")
-        head, key = (
-            LogHead(size, root.hex()),
-            x509.load_pem_x509_certificate(ca_pem.encode()).public_key(),
-        )
+        head = LogHead(size, root.hex())
+        key = x509.load_pem_x509_certificate(ca_pem.encode()).public_key()
         if not isinstance(key, EllipticCurvePublicKey):
             raise TypeError("expected an elliptic curve key")
-        key.verify(bytes.fromhex(said["signature"]), head_bytes(head), ECDSA(SHA256()))
+        key.verify(bytes.fromhex(signed_head["signature"]), head_bytes(head), ECDSA(SHA256()))
     except (KeyError, ValueError, TypeError, InvalidSignature) as error:
         raise refused("is not signed by the authority", type(error).__name__) from error
     return head
 
 
-def check_entry(head: LogHead, said: dict[str, Any], certificate_sha256: str) -> None:
-    """Raise PeerError ISSUANCE_LOG unless the issuance of this certificate is in the log.
+def check_entry(head: LogHead, inclusion: dict[str, Any], certificate_sha256: str) -> None:
+    """Check that the log records the issuance of this certificate.
 
-    `said`: index, size, entry, proof.
+    `inclusion`: index, size, entry and proof. Raises PeerError ISSUANCE_LOG.
     """
     try:
-        entry = said["entry"].encode()
-        named = json.loads(entry)
-        good = (named["event"], named["certificate_sha256"]) == ("issued", certificate_sha256)
-        good = good and said["size"] == head.size
-        good = good and is_included(
-            leaf_hash(entry), said["index"], head.size, _steps(said), bytes.fromhex(head.root)
+        entry = inclusion["entry"].encode()
+        event = json.loads(entry)
+        holds = (
+            (event["event"], event["certificate_sha256"]) == ("issued", certificate_sha256)
+            and inclusion["size"] == head.size
+            and is_included(
+                leaf_hash(entry),
+                inclusion["index"],
+                head.size,
+                _steps(inclusion),
+                bytes.fromhex(head.root),
+            )
         )
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise refused("does not hold this device's certificate", type(error).__name__) from error
-    if not good:
+    if not holds:
         raise refused("does not hold this device's certificate")
 
 
-def check_growth(earlier: LogHead, head: LogHead, said: dict[str, Any]) -> None:
-    """Raise PeerError ISSUANCE_LOG unless `earlier` is the beginning of `head`.
+def check_growth(earlier: LogHead, head: LogHead, consistency: dict[str, Any]) -> None:
+    """Check that `earlier` is the beginning of `head`.
 
-    `said`: earlier, size, proof.
+    `consistency`: earlier, size and proof. Raises PeerError ISSUANCE_LOG.
     """
     try:
-        good = (said["earlier"], said["size"]) == (earlier.size, head.size)
+        sizes = (consistency["earlier"], consistency["size"])
         roots = bytes.fromhex(earlier.root), bytes.fromhex(head.root)
-        good = good and is_consistent(earlier.size, head.size, *roots, _steps(said))
+        holds = sizes == (earlier.size, head.size) and is_consistent(
+            earlier.size, head.size, *roots, _steps(consistency)
+        )
     except (KeyError, ValueError, TypeError) as error:
         raise refused("was changed since this device last saw it", type(error).__name__) from error
-    if not good:
+    if not holds:
         raise refused("was changed since this device last saw it")
 
 
 def refused(reason: str, detail: str = "") -> PeerError:
-    """The one error of this room."""
+    """Return the error of every failed check."""
     return PeerError(
         "ISSUANCE_LOG",
         f"The enrolment authority's log of certificates {reason}.",
@@ -101,8 +108,8 @@ def refused(reason: str, detail: str = "") -> PeerError:
     )
 
 
-def _steps(said: dict[str, Any]) -> list[bytes]:
-    steps = [bytes.fromhex(step) for step in said["proof"]]
+def _steps(value: dict[str, Any]) -> list[bytes]:
+    steps = [bytes.fromhex(step) for step in value["proof"]]
     if len(steps) > MAX_STEPS or any(len(step) != 32 for step in steps):
         raise ValueError("proof")
     return steps

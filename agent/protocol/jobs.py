@@ -1,8 +1,7 @@
-"""What a worker is asked and what it answers: plain frozen values, and the events that carry them
-over the pipe.
+"""The jobs of a worker and the events that it reports: frozen values, and their frames on the pipe.
 
 The worker reads hostile files, so its parent does not trust it: `read_event` checks the form of
-everything that comes back.
+everything it receives.
 """
 
 import struct
@@ -14,11 +13,11 @@ from agent.errors import AegisError, InternalError, OperatorActionError, PeerErr
 from agent.protocol.pipe import Frame
 
 ROW = struct.Struct("<29Q")
-"""A feature row on its way: 29 little-endian unsigned 64-bit integers."""
+"""A feature row on the pipe: 29 little-endian unsigned 64-bit integers."""
 MAX_TABLE_ROWS = 200_000
-"""The largest table that `samples import` takes."""
+"""In the largest table that `samples import` accepts."""
 MAX_FILES = 20_000
-"""Files that one extraction or scan looks at."""
+"""In one extraction or scan."""
 
 
 class Job(StrEnum):
@@ -27,12 +26,12 @@ class Job(StrEnum):
     SCAN = "scan"
     TRAIN = "train"
     EXAMPLE = "example"
-    """Training on the bundled example, which a person waits for."""
+    """Training on the bundled example, while a person waits."""
     SEAL = "seal"
 
 
 class Verdict(StrEnum):
-    """What a scan says about one file. There is no "clean": a model gives likelihoods."""
+    """A scan's verdict about one file. There is no "clean": a model only gives likelihoods."""
 
     BENIGN = "benign"
     MALICIOUS = "malicious"
@@ -50,7 +49,7 @@ class ExtractedRow:
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedInput:
     """A file or row that was left out, and why."""
 
     path: str
@@ -61,7 +60,7 @@ class Refused:
 @dataclass(frozen=True)
 class ExtractResult:
     rows: tuple[ExtractedRow, ...]
-    refused: tuple[Refused, ...]
+    refused: tuple[RefusedInput, ...]
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class LabelledRow:
 @dataclass(frozen=True)
 class ImportResult:
     rows: tuple[LabelledRow, ...]
-    refused: tuple[Refused, ...]
+    refused: tuple[RefusedInput, ...]
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class TrainResult:
 
 @dataclass(frozen=True)
 class Opening:
-    """The worker is about to open this file; if it dies now, this file is why."""
+    """The worker is about to open this file. If it dies now, this file is the cause."""
 
     path: str
 
@@ -126,7 +125,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Checkpointed:
-    """Training was asked to stop; it goes on from here when it is started again with the same
+    """Training stopped on request. It continues from here when it starts again with the same
     scratch file and key.
     """
 
@@ -141,7 +140,7 @@ class Done:
 Event = (
     Opening
     | ExtractedRow
-    | Refused
+    | RefusedInput
     | Table
     | Scanned
     | TrainResult
@@ -151,9 +150,9 @@ Event = (
     | Done
     | AegisError
 )
-_PLAIN: dict[str, type[Opening | Refused | TrainResult | Progress | Checkpointed | Done]] = {
+_PLAIN: dict[str, type[Opening | RefusedInput | TrainResult | Progress | Checkpointed | Done]] = {
     "opening": Opening,
-    "refused": Refused,
+    "refused": RefusedInput,
     "trained": TrainResult,
     "progress": Progress,
     "checkpointed": Checkpointed,
@@ -167,7 +166,7 @@ _FAMILIES = {
 
 
 def write_event(event: Event) -> Frame:
-    """The frame that carries an event."""
+    """Return the frame that carries an event."""
     if isinstance(event, AegisError):
         return Frame(
             {
@@ -195,10 +194,7 @@ def write_event(event: Event) -> Frame:
 
 
 def read_event(frame: Frame) -> Event:
-    """Read what a worker said.
-
-    Raises PeerError BAD_FRAME when it has another form than agreed.
-    """
+    """Read a worker's event. Raises PeerError BAD_FRAME unless it has the agreed form."""
     fields = dict(frame.header)
     kind = fields.pop("event", None)
     try:
@@ -214,20 +210,20 @@ def read_event(frame: Frame) -> Event:
             return Table(unpack_table(*frame.parts))
         if kind == "sealed":
             return Sealed(frame.parts[0])
-        made = _PLAIN[str(kind)](**fields)
+        event = _PLAIN[str(kind)](**fields)
     except (KeyError, TypeError, ValueError, IndexError, struct.error) as error:
         raise _bad(f"{kind!s:.40}: {type(error).__name__}") from error
-    _check_types(made)
-    return made
+    _check_types(event)
+    return event
 
 
 def pack_rows(rows: Iterable[tuple[int, ...]]) -> bytes:
-    """Rows one after the other, 232 bytes each."""
+    """Concatenate rows, 232 bytes each."""
     return b"".join(ROW.pack(*row) for row in rows)
 
 
 def unpack_table(rows: bytes, labels: bytes) -> tuple[LabelledRow, ...]:
-    """The reverse, with one label byte a row. Raises ValueError where the two do not fit."""
+    """Split rows and their labels, one byte each. Raises ValueError when the two do not fit."""
     if len(rows) != ROW.size * len(labels) or len(labels) > MAX_TABLE_ROWS or set(labels) - {0, 1}:
         raise ValueError("rows and labels do not fit")
     return tuple(
@@ -254,11 +250,11 @@ def _scanned(fields: dict[str, object]) -> Scanned:
     )
 
 
-def _check_types(made: object) -> None:
+def _check_types(event: object) -> None:
     kinds = {"rows_used": int, "done": int, "total": int, "step": int, "seconds": float}
-    for name, value in vars(made).items():
+    for name, value in vars(event).items():
         if type(value) is not kinds.get(name, str):
-            raise _bad(f"{type(made).__name__}.{name}")
+            raise _bad(f"{type(event).__name__}.{name}")
 
 
 def _text(value: object) -> str:

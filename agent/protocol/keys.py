@@ -1,4 +1,4 @@
-"""Keys for one purpose each, derived from a secret under a label."""
+"""Derives keys from secrets, each for one purpose that its label names."""
 
 from hashlib import sha256
 
@@ -9,15 +9,16 @@ KEY_BYTES = 32
 
 
 def derive(secret: bytes, label: bytes, salt: bytes = b"") -> bytes:
-    """A 32-byte key for one purpose (HKDF-SHA256, RFC 5869; the label is the info)."""
+    """Derive a 32-byte key for one purpose (HKDF-SHA256, RFC 5869; the label is the info)."""
     return HKDF(SHA256(), KEY_BYTES, salt, label).derive(secret)
 
 
 def pair_key(
     secret: bytes, context: bytes, one: int, other: int, model_digest: str, config_digest: str
 ) -> bytes:
-    """Key of the mask between two devices (numbers in the roster, either order) from their X25519
-    `secret`.
+    """Derive the key of the mask between two devices from their X25519 `secret`.
+
+    `one` and `other` are their numbers in the roster, in either order.
     """
     low, high = sorted((one, other))
     label = (
@@ -31,9 +32,12 @@ def pair_key(
 
 
 def self_key(secret: bytes, context: bytes, own: int) -> bytes:
+    """Derive the key of a device's self mask; `own` is its number in the roster."""
     return derive(secret, b"secagg/self" + own.to_bytes(2, "big"), context)
 
 
 def self_secret_digest(context: bytes, secret: bytes) -> bytes:
-    """What a device publishes of its self-mask secret, so that a wrong reconstruction shows."""
+    """Return the digest that a device publishes of its self-mask secret: it exposes a wrong
+    reconstruction.
+    """
     return sha256(b"secagg/self-digest" + context + secret).digest()

@@ -1,5 +1,5 @@
-"""The Merkle tree of the issuance log (RFC 9162 §2.1): its head, and the proofs that an entry is in
-it and that it only grew.
+"""The Merkle tree of the issuance log (RFC 9162 §2.1): its head, and proofs that an entry is in it
+and that it only grew.
 """
 
 import hashlib
@@ -7,32 +7,35 @@ from collections.abc import Iterable, Sequence
 
 
 def leaf_hash(entry: bytes) -> bytes:
+    """Hash an entry. The prefix keeps a leaf from passing as a node."""
     return hashlib.sha256(b"\0" + entry).digest()
 
 
 class Tree:
-    """A log's leaf hashes.
+    """The leaf hashes of a log.
 
-    It only grows, so what was hashed once is kept: head and proofs cost the logarithm of the size.
+    It only grows, so the hashes of complete subtrees are kept: a head or a proof costs the
+    logarithm of the size.
     """
 
     def __init__(self, leaves: Iterable[bytes] = ()) -> None:
         self._leaves = list(leaves)
-        self._kept: dict[tuple[int, int], bytes] = {}
+        self._subtrees: dict[tuple[int, int], bytes] = {}
 
     def __len__(self) -> int:
         return len(self._leaves)
 
     def grow(self, leaves: Iterable[bytes]) -> None:
+        """Append leaf hashes."""
         self._leaves.extend(leaves)
 
     def root(self, size: int | None = None) -> bytes:
-        """Head of the first `size` leaves, or of all (§2.1.1)."""
+        """Return the head of the first `size` leaves, or of all (§2.1.1)."""
         size = len(self) if size is None else size
         return self._head(0, size) if size else hashlib.sha256(b"").digest()
 
     def inclusion_proof(self, index: int, size: int) -> list[bytes]:
-        """The hashes that lead from leaf `index` to the head of `size` leaves (§2.1.3.1).
+        """Return the hashes that lead from leaf `index` to the head of `size` leaves (§2.1.3.1).
 
         Raises IndexError.
         """
@@ -50,8 +53,10 @@ class Tree:
         return path[::-1]
 
     def consistency_proof(self, earlier: int, size: int) -> list[bytes]:
-        """The hashes which show that the first `earlier` of `size` leaves are still the beginning
-        (§2.1.4.1). Raises IndexError.
+        """Return the hashes that show the first `earlier` of `size` leaves to be unchanged
+        (§2.1.4.1).
+
+        Raises IndexError.
         """
         if not 0 < earlier <= size <= len(self):
             raise IndexError(earlier)
@@ -72,13 +77,13 @@ class Tree:
         size = high - low
         if size == 1:
             return self._leaves[low]
-        if (low, high) in self._kept:
-            return self._kept[low, high]
+        if (low, high) in self._subtrees:
+            return self._subtrees[low, high]
         middle = low + _split(size)
-        made = _node(self._head(low, middle), self._head(middle, high))
-        if not size & (size - 1):  # whole subtrees are for ever
-            self._kept[low, high] = made
-        return made
+        head = _node(self._head(low, middle), self._head(middle, high))
+        if not size & (size - 1):  # a complete subtree never changes
+            self._subtrees[low, high] = head
+        return head
 
 
 def is_included(leaf: bytes, index: int, size: int, proof: Sequence[bytes], head: bytes) -> bool:
@@ -130,5 +135,5 @@ def _node(left: bytes, right: bytes) -> bytes:
 
 
 def _split(size: int) -> int:
-    """The largest power of two below `size`."""
+    """Return the largest power of two below `size`."""
     return 1 << (size - 1).bit_length() - 1

@@ -1,13 +1,13 @@
-"""Masks of secure aggregation: whole vectors from a 32-byte key each, which cancel in the sum of a
-group or are removed with shares.
+"""Masks of secure aggregation: vectors that each expand from a 32-byte key, and that cancel in a
+group's sum or are removed with shares (Bonawitz et al. 2017).
 
-1. Pair mask: both devices derive one key from their X25519 secret; the lower-numbered one adds the
-   expansion, the other subtracts it. The key holds group context, model and configuration digests:
-   devices that were told different things have masks that do not cancel.
-2. Self mask: from a secret of the device's own, so that a pair mask made known for a late input
-   does not uncover it.
-3. Expansion: AES-256-CTR, 32-bit words, added modulo 2³² (which is right modulo any smaller power
-   of two).
+1. Pair mask: both devices derive one key from their X25519 secret. The one with the lower number
+   adds the expansion, the other subtracts it. The key depends on the digests of group context,
+   model and configuration, so masks of devices that saw different values do not cancel.
+2. Self mask: from a secret of the device's own, so that pair masks revealed for a late input do not
+   uncover it.
+3. Expansion: AES-256-CTR, 32-bit words, added modulo 2³². Reduced modulo any smaller power of two,
+   the result stays correct.
 """
 
 from collections.abc import Iterable
@@ -18,17 +18,16 @@ from numpy.typing import NDArray
 
 WORDS_A_BLOCK = 4
 CHUNK_WORDS = 1 << 13
-"""Expanded and added while it is in the processor's cache."""
+"""A piece is expanded and added while it is in the processor's cache."""
 
 
 def apply(
     words: NDArray[np.uint32], add: Iterable[bytes], subtract: Iterable[bytes], first: int = 0
 ) -> None:
-    """Add and subtract the expansions of keys, in place. One piece of the vector at a time, for all
-    keys, while it is in the cache.
+    """Add and subtract the expansions of keys, in place.
 
-    `first`: place of words[0] in the whole vector, a multiple of 4 (16 bytes are one block of the
-    cipher).
+    `first` is the index of words[0] in the whole vector, a multiple of 4: a block of the cipher has
+    16 bytes. Works on one piece at a time for all keys, while the piece is in the cache.
     """
     zeros = memoryview(bytes(4 * CHUNK_WORDS))
     spare = np.empty(CHUNK_WORDS, "<u4")

@@ -1,9 +1,9 @@
-"""The round's beacon: a Merkle tree over everybody's (device id, nonce), so that nobody chooses who
-shares a group with whom.
+"""The round's beacon: a Merkle tree over each device's (device id, nonce). Its root draws the
+groups, so no one chooses who shares a group with whom.
 
-Leaves in the order of the device ids; hashing as in RFC 6962 §2.1 (a leaf and a node are never the
-same bytes). What a device can verify is that each member of its group is in the tree and belongs to
-this group by the tree's root, not that the aggregator left nobody out.
+Leaves are in the order of the device ids. Hashing follows RFC 6962 §2.1, which tells leaves from
+nodes. A device can verify that each member of its group is in the tree and that the root assigns it
+to this group. It cannot verify that the aggregator left no one out.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,12 @@ from hashlib import sha256
 
 
 def leaf(device_id: str, nonce: bytes) -> bytes:
+    """Hash one device's entry."""
     return sha256(b"\0" + nonce + device_id.encode()).digest()
 
 
 def root(leaves: Sequence[bytes]) -> bytes:
-    """Root over leaf digests, at least one."""
+    """Return the root over leaf digests; at least one."""
     if len(leaves) == 1:
         return leaves[0]
     middle = _split(len(leaves))
@@ -23,7 +24,7 @@ def root(leaves: Sequence[bytes]) -> bytes:
 
 
 def proof(leaves: Sequence[bytes], at: int) -> list[bytes]:
-    """The siblings from leaf `at` up to the root."""
+    """Return the siblings from leaf `at` up to the root."""
     if len(leaves) == 1:
         return []
     middle = _split(len(leaves))
@@ -33,9 +34,9 @@ def proof(leaves: Sequence[bytes], at: int) -> list[bytes]:
 
 
 def root_of(own: bytes, at: int, count: int, siblings: Sequence[bytes]) -> bytes:
-    """The root that follows from a leaf at place `at` of `count` and its siblings.
+    """Compute the root from the leaf at index `at` of `count` and its siblings.
 
-    Raises ValueError when their number is wrong.
+    Raises ValueError when there are too few or too many siblings.
     """
     if not 0 <= at < count:
         raise ValueError("no such leaf")
@@ -52,12 +53,12 @@ def root_of(own: bytes, at: int, count: int, siblings: Sequence[bytes]) -> bytes
 
 
 def proofs(leaves: Sequence[bytes]) -> list[list[bytes]]:
-    """`proof` for every leaf, each node hashed once."""
+    """Return `proof` for every leaf; hashes each node once."""
     return _proofs(leaves)[1]
 
 
 def group_of(beacon: bytes, device_id: str, groups: int) -> int:
-    """The group that the beacon draws for a device."""
+    """Return the group that the beacon draws for a device."""
     return (
         int.from_bytes(sha256(b"secagg/group" + beacon + device_id.encode()).digest()[:8], "big")
         % groups
@@ -70,8 +71,9 @@ def _proofs(leaves: Sequence[bytes]) -> tuple[bytes, list[list[bytes]]]:
     middle = _split(len(leaves))
     left, left_proofs = _proofs(leaves[:middle])
     right, right_proofs = _proofs(leaves[middle:])
-    return _node(left, right), [[*made, right] for made in left_proofs] + [
-        [*made, left] for made in right_proofs
+    return _node(left, right), [
+        *([*path, right] for path in left_proofs),
+        *([*path, left] for path in right_proofs),
     ]
 
 
@@ -80,5 +82,5 @@ def _node(left: bytes, right: bytes) -> bytes:
 
 
 def _split(count: int) -> int:
-    """The largest power of two below `count`."""
+    """Return the largest power of two below `count`."""
     return 1 << ((count - 1).bit_length() - 1)

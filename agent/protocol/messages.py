@@ -1,8 +1,9 @@
-"""What both ends say to each other about a task and a round: frozen values with a strict JSON form.
+"""Tasks and round configurations, as both ends exchange them: frozen values with a strict JSON
+form.
 
-They hold integers, strings and hex only, so that their digest (agent.protocol.canonical) is the
-same everywhere. Rationals are a pair of integers. Unknown or missing fields are errors: a field
-that one end does not know is a field it does not enforce.
+1. They hold integers, strings and hex only, so their digest (agent.protocol.canonical) is the same
+   everywhere. A rational is a pair of integers.
+2. Unknown and missing fields are errors: an end cannot enforce a field that it does not know.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -17,12 +18,12 @@ from agent.protocol.limits import MAX_DIMENSION, MAX_GROUP
 
 
 class Mode(StrEnum):
-    """How updates are protected on their way."""
+    """How updates are protected in transit."""
 
     LOCAL = "local"
     """Full noise on the device, one upload, no peers."""
     SECAGG = "secagg"
-    """Distributed noise and masks: only sums over a group can be read."""
+    """Distributed noise and masks: only a group's sum can be read."""
 
 
 class _Message:
@@ -33,44 +34,38 @@ class _Message:
 
     @classmethod
     def from_json(cls, value: object) -> Self:
-        """Raises PeerError BAD_MESSAGE for unknown, missing, mistyped or out-of-range fields."""
+        """Read the JSON form.
+
+        Raises PeerError BAD_MESSAGE for unknown, missing, mistyped or out-of-range fields.
+        """
         name = cls.__name__
         if not isinstance(value, dict):
             raise _bad(name, "expected an object")
-        wanted = {field.name: field.type for field in fields(cls)}  # type: ignore[arg-type]
-        if set(value) != set(wanted):
-            raise _bad(name, f"fields differ: {sorted(set(value) ^ set(wanted))}")
-        for key, kind in wanted.items():
+        kinds = {field.name: field.type for field in fields(cls)}  # type: ignore[arg-type]
+        if set(value) != set(kinds):
+            raise _bad(name, f"fields differ: {sorted(set(value) ^ set(kinds))}")
+        for key, kind in kinds.items():
             expected = int if kind is int else str
             if not isinstance(value[key], expected) or isinstance(value[key], bool):
                 raise _bad(name, f"{key}: expected {expected.__name__}")
         try:
-            made = cls(
-                **{
-                    key: (Mode(item) if wanted[key] is Mode else item)
-                    for key, item in value.items()
-                }
+            message = cls(
+                **{key: (Mode(item) if kinds[key] is Mode else item) for key, item in value.items()}
             )
-            made.check()  # type: ignore[attr-defined]
+            message.check()  # type: ignore[attr-defined]
         except ValueError as error:
             raise _bad(name, str(error)) from error
-        return made
+        return message
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the canonical JSON form, hex.
-
-        Computed once: a round asks for it hundreds of times.
-        """
+        """SHA-256 of the canonical JSON form, hex. Cached: a round reads it hundreds of times."""
         return canonical.digest(self.to_json())
 
 
 @dataclass(frozen=True)
 class Task(_Message):
-    """What is being learned and how a device trains.
-
-    Fixed for the life of the task; a device learns it before it trains.
-    """
+    """What is learned, and how a device trains. Fixed for the life of the task."""
 
     task_id: str
     schema: str
@@ -89,14 +84,12 @@ class Task(_Message):
     min_rows: int
     """A device with fewer rows does not take part."""
     weight_cap: int = 0
-    """Weighted averaging (agent.privacy.weights): a device with so many rows or more counts fully;
-    0: every device counts the same."""
+    """Weighted averaging (agent.privacy.weights): a device with at least this many rows has the
+    full weight. 0: every device has the same weight."""
 
     @property
     def width(self) -> int:
-        """Coordinates of an update on its way: the parameters and, where it is weighted, the
-        weight.
-        """
+        """Coordinates of an update in transit: the parameters, and the weight if there is one."""
         return self.d + bool(self.weight_cap)
 
     def check(self) -> None:
@@ -111,24 +104,23 @@ class Task(_Message):
 
 @dataclass(frozen=True)
 class RoundConfig(_Message):
-    """Everything that decides what a sealed update of one round is.
+    """Everything that determines the sealed updates of one round.
 
-    Fixed before the round opens; its digest is in every message.
+    Fixed before the round opens. Every message carries its digest.
     """
 
     protocol: str
     """"LocalUpdate/1" or "GroupSecAgg/1"."""
     task_id: str
     round_id: int
-    """Strictly increasing for a task."""
+    """Strictly increasing within a task."""
     mode: Mode
     model_version: int
     model_digest: str
     d: int
     """Coordinates of an update: the task's `width`."""
     d_padded: int
-    """Length of the rotated vector: d rounded up so that it splits into power-of-two blocks of at
-    most 2¹¹."""
+    """Length of the rotated vector: d rounded up to whole blocks of a power of two, at most 2¹¹."""
     bits: int
     """Modulus 2^bits of the packed words: 16, 20, 24 or 32."""
     clip_num: int
@@ -138,16 +130,16 @@ class RoundConfig(_Message):
     grid_den: int
     """Grid step γ = grid_num / grid_den: one integer unit in parameter space."""
     sensitivity_sq: int
-    """D²: the bound on the squared integer norm of a quantised update."""
+    """D²: bound on the squared L2 norm of a quantised update, in units²."""
     noise_var: int
     """s²: variance, in units², of the noise that each device adds."""
     g_max: int
     """Most devices in a group (1 in local mode)."""
     min_group: int
     min_sum: int
-    """m: fewest inputs of which a sum may be opened."""
+    """m: fewest inputs whose sum may be opened."""
     colluders: int
-    """c: colluding devices that the noise accounts for."""
+    """c: number of colluding devices that the noise accounts for."""
     rotation_seed: str
     """32 bytes, hex."""
     subset_seed: str
@@ -156,7 +148,7 @@ class RoundConfig(_Message):
     """Coordinates kept by rand-k sub-sampling; 0 when every coordinate is sent."""
     opens_at: int
     closes_at: int
-    """Seconds since the epoch: an update arrives between the two."""
+    """Seconds since the epoch. An update must arrive between the two."""
     phase_s: int
     """Length of each interactive phase in seconds (0 in local mode)."""
 
@@ -171,7 +163,7 @@ class RoundConfig(_Message):
     def check(self) -> None:
         """Raise ValueError where a value is outside its range.
 
-        Policy (what this device accepts) is checked elsewhere.
+        Whether this device accepts the values is agent.privacy.policy's decision.
         """
         _within("round_id", self.round_id, 1, 2**53)
         _within("model_version", self.model_version, 0, 2**53)

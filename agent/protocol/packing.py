@@ -1,7 +1,7 @@
-"""Words modulo 2^B packed without gaps, B in {16, 20, 24, 32}; the same bytes on every machine.
+"""Packs words modulo 2^B without gaps, B in {16, 20, 24, 32}; the same bytes on every machine.
 
-16 and 32: little-endian words. 24: the lower three bytes of each. 20: two words make five bytes,
-little-endian (a + b·2²⁰); an odd last word is followed by a zero word.
+16 and 32 bits: little-endian words. 24 bits: the lower three bytes of each word. 20 bits: two words
+make five bytes, little-endian (a + b·2²⁰); a zero word follows an odd last word.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from agent.errors import PeerError
 
 
 def packed_bytes(count: int, bits: int) -> int:
-    """Length of `count` packed words."""
+    """Return the length of `count` packed words."""
     return (count + 1) // 2 * 5 if bits == 20 else count * bits // 8
 
 

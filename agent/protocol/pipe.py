@@ -1,8 +1,8 @@
 """Frames on the pipe between the agent and a worker.
 
-Layout (integers big-endian): u32 header length, JSON header, u64 blob length, blob. The blob holds
-the parts whose lengths the header's "parts" lists. Every length is checked against its bound before
-anything is read or kept.
+Layout (integers big-endian): u32 header length, JSON header, u64 blob length, blob. The blob is the
+concatenation of the parts whose lengths the header's "parts" lists. Each length is checked against
+its bound before anything is read or stored.
 """
 
 import json
@@ -15,7 +15,7 @@ from agent.errors import PeerError
 MAX_HEADER_BYTES = 64 * 1024
 """A header holds at most one path and one message."""
 MAX_BLOB_BYTES = 64 * 1024 * 1024
-"""A table of 200,000 rows is 46 MB."""
+"""A table of 200,000 rows takes 46 MB."""
 MAX_PARTS = 8
 
 
@@ -28,7 +28,7 @@ class Frame:
 
 
 def encode(frame: Frame) -> bytes:
-    """The frame's bytes. Raises ValueError when it is larger than a reader would take."""
+    """Return the frame's bytes. Raises ValueError for a frame that a reader would refuse."""
     head = json.dumps({**frame.header, "parts": [len(part) for part in frame.parts]}).encode(
         "ascii"
     )
@@ -39,62 +39,55 @@ def encode(frame: Frame) -> bytes:
 
 
 class FrameDecoder:
-    """Cuts a stream of bytes into frames; keeps at most one unfinished frame."""
+    """Cuts a stream of bytes into frames; buffers at most one unfinished frame."""
 
     def __init__(self) -> None:
-        self._held = bytearray()
+        self._buffer = bytearray()
 
     def feed(self, more: bytes) -> Iterator[Frame]:
-        """Yield the frames that are complete now. Raises PeerError BAD_FRAME."""
-        self._held += more
-        while (size := self._size()) is not None and len(self._held) >= size:
-            whole = bytes(self._held[:size])
-            del self._held[:size]
+        """Yield each frame that `more` completes. Raises PeerError BAD_FRAME."""
+        self._buffer += more
+        while (size := self._size()) is not None and len(self._buffer) >= size:
+            whole = bytes(self._buffer[:size])
+            del self._buffer[:size]
             yield _parse(whole)
 
     def _size(self) -> int | None:
-        """Bytes of the frame at the front, as soon as both lengths are known."""
-        if len(self._held) < 4:
+        """Return the size of the first frame, once both of its lengths are known."""
+        if len(self._buffer) < 4:
             return None
-        head = _bounded(int.from_bytes(self._held[:4], "big"), MAX_HEADER_BYTES)
-        if len(self._held) < 12 + head:
+        head = _bounded(int.from_bytes(self._buffer[:4], "big"), MAX_HEADER_BYTES)
+        if len(self._buffer) < 12 + head:
             return None
-        return (
-            12
-            + head
-            + _bounded(int.from_bytes(self._held[4 + head : 12 + head], "big"), MAX_BLOB_BYTES)
-        )
+        blob = int.from_bytes(self._buffer[4 + head : 12 + head], "big")
+        return 12 + head + _bounded(blob, MAX_BLOB_BYTES)
 
 
 def read_frame(stream: BinaryIO) -> Frame:
     """Read one frame from a blocking stream.
 
-    Raises PeerError BAD_FRAME, also when the stream ends.
+    Raises PeerError BAD_FRAME, also when the stream ends early.
     """
-    front = _exactly(stream, 4)
-    head = _exactly(stream, _bounded(int.from_bytes(front, "big"), MAX_HEADER_BYTES))
-    length = _exactly(stream, 8)
-    return _parse(
-        front
-        + head
-        + length
-        + _exactly(stream, _bounded(int.from_bytes(length, "big"), MAX_BLOB_BYTES))
-    )
+    head_length = _read_exactly(stream, 4)
+    head = _read_exactly(stream, _bounded(int.from_bytes(head_length, "big"), MAX_HEADER_BYTES))
+    blob_length = _read_exactly(stream, 8)
+    blob = _read_exactly(stream, _bounded(int.from_bytes(blob_length, "big"), MAX_BLOB_BYTES))
+    return _parse(head_length + head + blob_length + blob)
 
 
-def _exactly(stream: BinaryIO, size: int) -> bytes:
-    got = bytearray()
-    while len(got) < size:
-        more = stream.read(size - len(got))
+def _read_exactly(stream: BinaryIO, size: int) -> bytes:
+    content = bytearray()
+    while len(content) < size:
+        more = stream.read(size - len(content))
         if not more:
             raise _bad("the stream ended")
-        got += more
-    return bytes(got)
+        content += more
+    return bytes(content)
 
 
-def _bounded(size: int, most: int) -> int:
-    if size > most:
-        raise _bad(f"expected at most {most} bytes, got {size}")
+def _bounded(size: int, maximum: int) -> int:
+    if size > maximum:
+        raise _bad(f"expected at most {maximum} bytes, got {size}")
     return size
 
 
@@ -113,7 +106,7 @@ def _parse(whole: bytes) -> Frame:
     ):
         raise _bad("the parts are not a list of lengths")
     if sum(sizes) != len(blob):
-        raise _bad("the parts do not fill the blob")
+        raise _bad("the parts and the blob differ in length")
     return Frame(header, tuple(_cut(blob, sizes)))
 
 

@@ -1,6 +1,4 @@
-"""Which certificates the authority has taken back: its signed list, read against the pinned
-authority. Sans-IO.
-"""
+"""Reads the authority's signed list of revoked certificates; the authority is pinned. Sans-IO."""
 
 import datetime
 from dataclasses import dataclass
@@ -11,46 +9,46 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from agent.errors import PeerError
 
 SKEW = datetime.timedelta(minutes=10)
-"""The list may be from so far ahead of this device's clock."""
+"""A list may be this far ahead of the device's clock."""
 
 
 @dataclass(frozen=True)
 class Revocations:
     serials: frozenset[int]
     number: int
-    """Rises with every list (RFC 5280 §5.2.3)."""
+    """Rises with each list (RFC 5280 §5.2.3)."""
 
 
 def read_revocations(crl_pem: str, ca_pem: str, now: int, least_number: int = 0) -> Revocations:
-    """The list, when it is the pinned authority's, current, and not older than the list with
+    """Read a list that the pinned authority signed, that is current, and whose number is at least
     `least_number`.
 
-    `now` in seconds since the epoch. Raises PeerError REVOCATIONS_BAD, REVOCATIONS_EXPIRED,
+    `now` in seconds since the epoch. Raises PeerError REVOCATIONS_BAD, REVOCATIONS_EXPIRED or
     REVOCATIONS_OLDER.
     """
     moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
     try:
         issuer = x509.load_pem_x509_certificate(ca_pem.encode())
-        made = x509.load_pem_x509_crl(crl_pem.encode())
+        crl = x509.load_pem_x509_crl(crl_pem.encode())
         key = issuer.public_key()
         genuine = (
             isinstance(key, EllipticCurvePublicKey)
-            and made.issuer == issuer.subject
-            and made.is_signature_valid(key)
+            and crl.issuer == issuer.subject
+            and crl.is_signature_valid(key)
         )
-        number = made.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-        serials = frozenset(entry.serial_number for entry in made)
+        number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+        serials = frozenset(entry.serial_number for entry in crl)
     except (ValueError, TypeError, x509.ExtensionNotFound) as error:
         raise _refused("REVOCATIONS_BAD", "cannot be read", type(error).__name__) from error
     if not genuine:
         raise _refused("REVOCATIONS_BAD", "is not the enrolment authority's")
     if (
-        made.next_update_utc is None
-        or not made.last_update_utc - SKEW <= moment <= made.next_update_utc
+        crl.next_update_utc is None
+        or not crl.last_update_utc - SKEW <= moment <= crl.next_update_utc
     ):
-        raise _refused("REVOCATIONS_EXPIRED", "is not for now by this computer's clock")
+        raise _refused("REVOCATIONS_EXPIRED", "is not valid now, by this computer's clock")
     if number < least_number:
-        raise _refused("REVOCATIONS_OLDER", "is older than one already seen")
+        raise _refused("REVOCATIONS_OLDER", "is older than one that this device has seen")
     return Revocations(serials, number)
 
 

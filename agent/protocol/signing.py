@@ -1,5 +1,5 @@
-"""Ed25519 signatures over canonical JSON, each under a label, so that a signature made for one
-purpose is worth nothing for another.
+"""Ed25519 signatures over canonical JSON, each under a label: a signature for one purpose is
+worthless for another.
 """
 
 from enum import Enum
@@ -13,13 +13,12 @@ if TYPE_CHECKING:
 
 
 class Context(Enum):
-    """What a signature is for."""
+    """The purpose of a signature."""
 
     INVITATION = "aegisai/invitation/1"
     OFFER = "aegisai/offer/1"
     RECEIPT = "aegisai/receipt/1"
     MODEL = "aegisai/model/1"
-    REVOCATIONS = "aegisai/revocations/1"
 
 
 def sign(private: "Ed25519PrivateKey", context: Context, value: Any) -> str:
@@ -48,7 +47,7 @@ def verify(public_hex: str, context: Context, value: Any, signature: str) -> Non
 
 
 def public_hex(private: "Ed25519PrivateKey") -> str:
-    """The 32 public bytes of a key, in hex."""
+    """Return the 32 public bytes of a key, in hex."""
     return private.public_key().public_bytes_raw().hex()
 
 

@@ -1,7 +1,7 @@
-"""The two state machines of GroupSecAgg/1 as tables: (state, event) -> (next state, action). What
-is not in a table is refused.
+"""The two state machines of GroupSecAgg/1 as tables: (state, event) -> (next state, action). Any
+other pair is refused.
 
-`python -m agent.protocol.states` prints both; docs/PROTOCOL.md shows the same, and a test compares
+`python -m agent.protocol.states` prints both. docs/PROTOCOL.md shows the same, and a test compares
 them.
 """
 
@@ -26,7 +26,7 @@ class DeviceState(Enum):
 
 
 class DeviceEvent(Enum):
-    """What a device acts on."""
+    """What happens to a device in a round."""
 
     JOIN = "join"
     ROSTER = "roster"
@@ -38,7 +38,7 @@ class DeviceEvent(Enum):
 
 
 class DeviceAction(Enum):
-    """What a device does about it."""
+    """How a device responds."""
 
     ADVERTISE = "advertise: fresh keys, signed"
     SHARE = "check everybody, deal shares of both secrets"
@@ -61,8 +61,8 @@ class GroupState(Enum):
 
 
 class GroupEvent(Enum):
-    """How a phase ended: everybody expected has answered, or the deadline passed with enough of
-    them, or without.
+    """How a phase ended: with enough answers (all of them, or a quorum at the deadline), or
+    without.
     """
 
     ENOUGH = "enough"
@@ -71,7 +71,7 @@ class GroupEvent(Enum):
 
 
 class GroupAction(Enum):
-    """What the aggregator does about it."""
+    """How the aggregator responds."""
 
     HAND_SHARES = "fix U2, pass shares on"
     FIX_SURVIVORS = "fix U3, refuse every later input"
@@ -113,22 +113,22 @@ A = TypeVar("A", bound=Enum)
 
 
 def step(table: Mapping[tuple[S, E], tuple[S, A]], state: S, event: E) -> tuple[S, A]:
-    """Next state and action.
+    """Return the next state and the action.
 
-    Raises PeerError OUT_OF_TURN and changes nothing when the table has no such entry.
+    Raises PeerError OUT_OF_TURN when the table has no such entry.
     """
-    found = table.get((state, event))
-    if found is None:
+    entry = table.get((state, event))
+    if entry is None:
         raise PeerError(
             "OUT_OF_TURN",
-            f"“{event.value}” came while this end was “{state.value}”.",
+            f"“{event.value}” is not allowed in the state “{state.value}”.",
             "Nothing was changed.",
         )
-    return found
+    return entry
 
 
-def shown(name: str, table: Mapping[tuple[S, E], tuple[S, A]]) -> str:
-    """A table and a diagram (Mermaid) in Markdown."""
+def render(name: str, table: Mapping[tuple[S, E], tuple[S, A]]) -> str:
+    """Return a table and a Mermaid diagram in Markdown."""
     rows = [
         f"| {state.value} | {event.value} | {after.value} | {action.value} |"
         for (state, event), (after, action) in table.items()
@@ -142,8 +142,8 @@ def shown(name: str, table: Mapping[tuple[S, E], tuple[S, A]]) -> str:
 
 
 def page() -> str:
-    """Both machines."""
-    return shown("Device", DEVICE) + "\n" + shown("Group", GROUP)
+    """Return both machines as Markdown."""
+    return render("Device", DEVICE) + "\n" + render("Group", GROUP)
 
 
 if __name__ == "__main__":

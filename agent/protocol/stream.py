@@ -1,5 +1,6 @@
-"""A stream of pseudo-random words from a 32-byte key: AES-256 in counter mode, never a statistical
-generator.
+"""A stream of pseudo-random words from a 32-byte key: AES-256 in counter mode.
+
+A statistical generator (numpy's, say) must never take its place: its output can be predicted.
 """
 
 import numpy as np
@@ -12,7 +13,7 @@ _CHUNK_BYTES = 1 << 16
 
 
 class Stream:
-    """Words of one key's stream, in order. A key is used for one stream only."""
+    """The words of one key's stream, in order. A key serves one stream only."""
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
@@ -21,23 +22,20 @@ class Stream:
         self._zeros = memoryview(bytes(_CHUNK_BYTES))
 
     def fill(self, words: "NDArray[np.unsignedinteger]") -> None:
-        """Fill a contiguous array (little-endian words)."""
+        """Fill a contiguous array with little-endian words."""
         target = memoryview(words.view(np.uint8))  # type: ignore[arg-type]
         for start in range(0, len(target), _CHUNK_BYTES):
             piece = target[start : start + _CHUNK_BYTES]
             self._cipher.update_into(self._zeros[: len(piece)], piece)
 
     def words64(self, count: int) -> NDArray[np.uint64]:
+        """Draw 64-bit words."""
         words = np.empty(count, "<u8")
         self.fill(words)
         return words
 
-    def words32(self, count: int) -> NDArray[np.uint32]:
-        words = np.empty(count, "<u4")
-        self.fill(words)
-        return words
-
     def bytes8(self, count: int) -> NDArray[np.uint8]:
+        """Draw bytes."""
         words = np.empty(count, np.uint8)
         self.fill(words)
         return words

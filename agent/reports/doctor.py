@@ -124,7 +124,7 @@ class Doctor:
         )
 
     def _model(self) -> Check:
-        version = self.models.floor().version
+        version = self.models.min_version().version
         return Check(
             "model",
             True,

@@ -7,7 +7,7 @@ from agent.clock import utc
 from agent.config.effective import EffectiveConfig
 from agent.errors import AegisError
 from agent.reports.budget import BudgetReport
-from agent.store.ledger import Charge, Ledger, OutboxEntry, Sending
+from agent.store.ledger import Charge, Ledger, OutboxEntry, OutboxState
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class LedgerReport:
         problems.extend(
             f"The receipt of entry {entry.charge_seq} does not carry the aggregator's signature."
             for entry in self.ledger.entries()
-            if entry.state is Sending.ACKNOWLEDGED and not _is_signed(entry, signing_key)
+            if entry.state is OutboxState.ACKNOWLEDGED and not _is_signed(entry, signing_key)
         )
         return problems
 

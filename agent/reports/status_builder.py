@@ -120,7 +120,7 @@ class StatusBuilder:
 
     def _model(self) -> ModelView:
         """Version and digest from the pointer to the model; each use verifies the model itself."""
-        newest = self.models.floor()
+        newest = self.models.min_version()
         return ModelView(newest.version, newest.sha256, demonstration=newest.version == 0)
 
     def _notes(self) -> tuple[str, ...]:

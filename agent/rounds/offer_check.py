@@ -87,9 +87,9 @@ class OfferCheck:
         if config is None and task.mode is Mode.LOCAL:
             return CycleResult(Outcome.NO_ROUND, "No round is open now.")
         if config is not None:
-            has_contributed = self._ledger.has_met(config.task_id, config.round_id)
+            has_contributed = self._ledger.has_taken_part(config.task_id, config.round_id)
             if offer.contributed and not has_contributed:
-                raise self._ledger.contradicted()
+                raise self._ledger.mark_set_back()
             if has_contributed:
                 return already_contributed(config.round_id)
         return self._budget_gate.refusal(

@@ -10,7 +10,7 @@ from agent.clock import Clock
 from agent.consent.gate import Permit
 from agent.errors import AegisError, InternalError, PeerError, UserActionError
 from agent.rounds.outcome import CycleResult, Outcome
-from agent.store.ledger import Charge, Ledger, OutboxEntry, Sending
+from agent.store.ledger import Charge, Ledger, OutboxEntry, OutboxState
 from agent.transport.blocking import Blocking
 
 if TYPE_CHECKING:
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from agent.transport.client import AggregatorClient
 
 FINAL = {
-    "ROUND_CLOSED": Sending.CLOSED,
-    "NOT_IN_GROUP": Sending.CLOSED,
-    "ALREADY_CONTRIBUTED": Sending.REFUSED,
-    "BAD_ENVELOPE": Sending.REFUSED,
-    "WRONG_SHAPE": Sending.REFUSED,
-    "MESSAGE_REFUSED": Sending.REFUSED,
+    "ROUND_CLOSED": OutboxState.CLOSED,
+    "NOT_IN_GROUP": OutboxState.CLOSED,
+    "ALREADY_CONTRIBUTED": OutboxState.REFUSED,
+    "BAD_ENVELOPE": OutboxState.REFUSED,
+    "WRONG_SHAPE": OutboxState.REFUSED,
+    "MESSAGE_REFUSED": OutboxState.REFUSED,
 }
 """Responses after which sending the same bytes again is pointless."""
 
@@ -83,7 +83,7 @@ class Outbox:
         signed = {name: value for name, value in vars(receipt).items() if name != "signature"}
         self._ledger.settle(
             attempt,
-            Sending.ACKNOWLEDGED,
+            OutboxState.ACKNOWLEDGED,
             self._clock.now(),
             {"receipt": signed, "signature": receipt.signature},
         )
@@ -103,7 +103,7 @@ class Outbox:
             if entry.closes_at > now:
                 fresh.append(entry)
             else:
-                self._ledger.settle(entry.attempt, Sending.CLOSED, now)
+                self._ledger.settle(entry.attempt, OutboxState.CLOSED, now)
         return fresh
 
 

@@ -262,7 +262,7 @@ class SecaggClient:
 
     def _fewest(self) -> int:
         """Fewest dealers and survivors: the round's minimum or this device's own, if higher."""
-        return max(self._limits.min_sum, codec.fewest(self._group.size, self._config))
+        return max(self._limits.min_sum, codec.min_survivors(self._group.size, self._config))
 
     def _survivors_statement(self) -> bytes:
         return codec.survivors_statement(self._group.context, self._dealers, self._survivors)

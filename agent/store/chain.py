@@ -2,9 +2,9 @@
 
 1. A row's hash is SHA-256(previous hash ‖ canonical body); the first row follows 32 zero bytes.
 2. Rows are numbered from 1 without gaps. SQLite triggers refuse updates and deletes.
-3. A row that was altered, removed from the middle or slipped in breaks the chain. Removing the
-   newest rows, or going back to an older copy of the whole file, cannot be seen from the file
-   alone.
+3. A row that was altered, inserted, or removed from the middle breaks the chain. The file alone
+   does not show that the newest rows were removed or that it is an older copy (agent.store.head
+   does).
 """
 
 import hashlib
@@ -21,14 +21,14 @@ Table = Literal["consent", "charge"]
 
 
 class Chain:
-    """One chained table. `append` belongs into the caller's transaction."""
+    """One chained table. Call `append` inside a transaction."""
 
     def __init__(self, database: Database, table: Table) -> None:
         self._database = database
         self._table = table
 
     def append(self, body: dict[str, Any]) -> int:
-        """Add a row; its number."""
+        """Add a row; returns its number."""
         last = self._database.row(f"SELECT seq, hash FROM {self._table} ORDER BY seq DESC LIMIT 1")  # noqa: S608
         seq, previous = (last[0] + 1, last[1]) if last else (1, FIRST)
         text = canonical(body)
@@ -41,19 +41,19 @@ class Chain:
         return seq
 
     def last(self) -> dict[str, Any] | None:
-        """The newest body."""
+        """Return the newest body, or None."""
         row = self._database.row(f"SELECT body FROM {self._table} ORDER BY seq DESC LIMIT 1")  # noqa: S608
         return None if row is None else dict(json.loads(row[0]))
 
     def hashes(self) -> list[str]:
-        """The hash of every row in order."""
+        """Return the hash of each row, in order."""
         return [
             str(row[0])
             for row in self._database.rows(f"SELECT hash FROM {self._table} ORDER BY seq")  # noqa: S608
         ]
 
     def verified(self) -> list[dict[str, Any]]:
-        """Every body in order, after the whole chain was checked.
+        """Check the whole chain and return each body, in order.
 
         Raises UserActionError CHAIN_BROKEN.
         """
@@ -66,9 +66,9 @@ class Chain:
             if seq != number or link(previous, body.encode()) != stored:
                 raise UserActionError(
                     "CHAIN_BROKEN",
-                    f"The {self._table} record was altered from outside at entry {number}; AegisAI"
-                    " stays off.",
-                    "Run aegis erase to start anew, or restore the file from a backup.",
+                    f"Something altered the {self._table} record at entry {number}. AegisAI stays"
+                    " off.",
+                    "Run aegis erase to start again, or restore the file from a backup.",
                 )
             bodies.append(json.loads(body))
             previous = stored
@@ -76,5 +76,5 @@ class Chain:
 
 
 def link(previous: str, body: bytes) -> str:
-    """The hash of a row with `body` after a row with hash `previous`."""
+    """Return the hash of a row with `body` after a row with hash `previous`."""
     return hashlib.sha256(bytes.fromhex(previous) + body).hexdigest()

@@ -1,6 +1,4 @@
-"""The device's one SQLite file: opened durably, brought up to date by numbered migrations, used by
-one process at a time.
-"""
+"""The device's one SQLite file: durable, migrated by numbered steps, used by one process."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -15,10 +13,7 @@ Row = tuple[Any, ...]
 
 
 class Database:
-    """One connection.
-
-    Every write happens inside `transaction()`; when that returns, it is on the disk.
-    """
+    """One connection. Each write is inside `transaction()`, and on the disk when that returns."""
 
     def __init__(self, path: Path) -> None:
         """Open and migrate. Raises UserActionError STORE_NEWER, STORE_DAMAGED, DISK_FULL."""
@@ -27,7 +22,10 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of it or nothing. Raises UserActionError DISK_FULL, STORE_DAMAGED."""
+        """Commit the block's writes together, or none of them.
+
+        Raises UserActionError DISK_FULL, HOME_IN_USE, STORE_DAMAGED.
+        """
         with translated():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -39,31 +37,31 @@ class Database:
                 raise
 
     def rows(self, sql: str, *values: object) -> list[Row]:
-        """Every row of a query."""
+        """Return every row of a query."""
         with translated():
             return self._connection.execute(sql, values).fetchall()
 
     def row(self, sql: str, *values: object) -> Row | None:
-        """The first row of a query, or None."""
+        """Return the first row of a query, or None."""
         with translated():
             return self._connection.execute(sql, values).fetchone()  # type: ignore[no-any-return]
 
     def execute(self, sql: str, *values: object) -> int:
-        """Run one statement inside the caller's transaction; the number of changed rows."""
+        """Run one statement inside a transaction; returns the number of changed rows."""
         if not self._connection.in_transaction:
             raise InternalError("STORE_MISUSE", "A write outside a transaction.")
         with translated():
             return self._connection.execute(sql, values).rowcount
 
     def recreate(self) -> None:
-        """Forget everything: remove the file and start with an empty one."""
+        """Delete everything: remove the file and create an empty one."""
         self.close()
         for path in self.files():
             path.unlink(missing_ok=True)
         self._connection = _open(self._path)
 
     def files(self) -> tuple[Path, ...]:
-        """The file and those that SQLite keeps beside it."""
+        """Return the file and those that SQLite keeps beside it."""
         return tuple(
             self._path.with_name(self._path.name + suffix)
             for suffix in ("", "-wal", "-shm", "-journal")
@@ -75,7 +73,7 @@ class Database:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn SQLite's errors into ours: which one, and the remedy."""
+    """Turn SQLite's errors into ours, each with its remedy."""
     try:
         yield
     except sqlite3.Error as error:
@@ -87,6 +85,7 @@ def _open(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
         try:
             path.chmod(0o600)
+            # FULL: a commit survives a power cut. secure_delete: deleted rows are overwritten.
             for pragma in (
                 "journal_mode = WAL",
                 "synchronous = FULL",
@@ -107,7 +106,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
     if version > len(MIGRATIONS):
         raise UserActionError(
             "STORE_NEWER",
-            "These files were written by a newer AegisAI.",
+            "A newer AegisAI wrote these files.",
             "Install the newest version, or use another home.",
             str(version),
         )
@@ -127,14 +126,14 @@ def _explained(error: sqlite3.Error) -> AegisError:
     ):
         return UserActionError(
             "DISK_FULL",
-            "AegisAI's files could not be written; nothing was changed.",
+            "AegisAI could not write its files. Nothing was changed.",
             "Free some disk space and try again.",
             str(error),
         )
     if code == sqlite3.SQLITE_BUSY:
         return UserActionError(
             "HOME_IN_USE",
-            "Another process is using this home.",
+            "Another process uses this home.",
             "Wait for it to end, then try again.",
             str(error),
         )
@@ -142,9 +141,9 @@ def _explained(error: sqlite3.Error) -> AegisError:
         return UserActionError(
             "STORE_DAMAGED",
             "AegisAI's own file is damaged.",
-            "Run aegis erase to start anew.",
+            "Run aegis erase to start again.",
             str(error),
         )
     return InternalError(
-        "STORE_FAULT", "AegisAI's own file could not be used.", "Report this.", str(error)
+        "STORE_FAULT", "AegisAI could not use its own file.", "Report this.", str(error)
     )

@@ -1,14 +1,14 @@
-"""What was charged and what was sent: a charge and its outbox entry are one durable transaction,
-before the first byte leaves (P4).
+"""The ledger: records each privacy charge together with the bytes to send, in one durable
+transaction before the first byte leaves (P4).
 
-1. A charge is never changed, refunded or removed; it is a row of the `charge` chain.
-2. The outbox holds the exact bytes. Sending reads them from here; a retry sends the same bytes
+1. A charge is never changed, refunded or removed. It is a row of the `charge` chain.
+2. The outbox holds the exact bytes. They are sent from here, and a retry sends the same bytes
    again.
-3. An entry is `unsent` until the server's signed receipt was stored (`acknowledged`), the round
-   closed without it (`closed`), the server refused it (`refused`), or the person withdrew
+3. An entry is `unsent` until the server's signed receipt is stored (`acknowledged`), the round
+   closes without it (`closed`), the server refuses it (`refused`), or the person withdraws
    (`withdrawn`; its bytes are removed).
-4. A claim is what a device does at most once in a group's round (join it, sign its survivors,
-   unmask): written before its effect, for good.
+4. A claim is an act that a device performs at most once in a group's round (join, sign survivors,
+   unmask). It is recorded before its effect, for good.
 """
 
 import hashlib
@@ -21,12 +21,12 @@ from typing import Any
 from agent.errors import InternalError, UserActionError
 from agent.store.chain import Chain
 from agent.store.database import Database
-from agent.store.head import Head, set_back
+from agent.store.head import LedgerHead, set_back_error
 
 log = logging.getLogger(__name__)
 
 
-class Sending(Enum):
+class OutboxState(Enum):
     """State of an outbox entry."""
 
     UNSENT = "unsent"
@@ -51,7 +51,7 @@ class Charge:
     config_digest: str
     rho_units: int
     rho_local_units: int
-    """The price if the protection of the sum failed; equal to rho_units in local mode."""
+    """The price if the sum gave no protection; equal to rho_units in local mode."""
     body_sha256: str
     body_bytes: int
 
@@ -66,10 +66,10 @@ class OutboxEntry:
     created_at: int
     sha256: str
     bytes: int
-    state: Sending
+    state: OutboxState
     settled_at: int | None
     receipt: dict[str, Any] | None
-    """The server's signed receipt as it came: {"receipt": {...}, "signature": hex}."""
+    """The server's signed receipt as received: {"receipt": {...}, "signature": hex}."""
 
 
 @dataclass(frozen=True)
@@ -86,20 +86,20 @@ _COLUMNS = (
 
 
 class Ledger:
-    """Charges and outbox."""
+    """The charges, the outbox and the claims of one device."""
 
-    def __init__(self, database: Database, head: Head | None = None) -> None:
+    def __init__(self, database: Database, head: LedgerHead | None = None) -> None:
         self._database = database
         self._chain = Chain(database, "charge")
         self._head = head
 
     def record(self, charge: Charge, body: bytes, closes_at: int) -> None:
-        """Charge and put `body` into the outbox: durable when this returns.
+        """Charge and put `body` into the outbox; durable when this returns.
 
-        Raises InternalError when the two do not fit together.
+        Raises InternalError LEDGER_MISMATCH when the charge is not for these bytes.
         """
         if hashlib.sha256(body).hexdigest() != charge.body_sha256 or len(body) != charge.body_bytes:
-            raise InternalError("LEDGER_MISMATCH", "A charge does not name the bytes it is for.")
+            raise InternalError("LEDGER_MISMATCH", "A charge and its bytes do not match.")
         with self._database.transaction():
             seq = self._chain.append(asdict(charge))
             self._database.execute(
@@ -118,8 +118,8 @@ class Ledger:
         if self._head is not None:
             self._note(self._head)
 
-    def _note(self, head: Head) -> None:
-        """The charge is durable already; a head that cannot be written is only one behind."""
+    def _note(self, head: LedgerHead) -> None:
+        """Update the head. The charge is durable already: a failure leaves it one behind."""
         hashes = self._chain.hashes()
         try:
             head.write(len(hashes), hashes[-1])
@@ -127,9 +127,9 @@ class Ledger:
             log.warning("ledger.head_behind error=%s", error.strerror)
 
     def settle(
-        self, attempt: str, state: Sending, now: int, receipt: dict[str, Any] | None = None
+        self, attempt: str, state: OutboxState, now: int, receipt: dict[str, Any] | None = None
     ) -> None:
-        """End an unsent entry."""
+        """Set the final state of an unsent entry."""
         with self._database.transaction():
             self._database.execute(
                 "UPDATE outbox SET state = ?, settled_at = ?, receipt = ? WHERE attempt = ? AND"
@@ -141,7 +141,7 @@ class Ledger:
             )
 
     def withdraw(self, now: int) -> int:
-        """Empty the outbox: unsent bytes are removed, the charges stand. How many there were."""
+        """Remove all unsent bytes; the charges stand. Returns the number of entries."""
         with self._database.transaction():
             return self._database.execute(
                 "UPDATE outbox SET state = 'withdrawn', settled_at = ?, body = NULL WHERE state ="
@@ -153,16 +153,16 @@ class Ledger:
         return self._entries("WHERE state = 'unsent' ORDER BY charge_seq")
 
     def entry(self, attempt: str) -> OutboxEntry:
-        """Raises UserActionError NOT_FOUND."""
-        found = self._entries("WHERE attempt = ?", attempt)
-        if not found:
+        """Return the entry of a seal. Raises UserActionError NOT_FOUND."""
+        entries = self._entries("WHERE attempt = ?", attempt)
+        if not entries:
             raise UserActionError(
                 "NOT_FOUND", "There is no such entry in the ledger.", "aegis ledger lists them."
             )
-        return found[0]
+        return entries[0]
 
     def body(self, attempt: str) -> bytes | None:
-        """The exact bytes of an entry; None after a withdrawal.
+        """Return the exact bytes of an entry; None after a withdrawal.
 
         Raises UserActionError CHAIN_BROKEN when they were altered.
         """
@@ -172,7 +172,7 @@ class Ledger:
         if hashlib.sha256(row[0]).hexdigest() != row[1]:
             raise UserActionError(
                 "CHAIN_BROKEN",
-                "An outbox entry was altered from outside; it will not be sent.",
+                "Something altered an outbox entry. AegisAI will not send it.",
                 "Run aegis ledger --verify.",
             )
         return bytes(row[0])
@@ -187,20 +187,21 @@ class Ledger:
         )
 
     def claim(self, task_id: str, round_id: int, claim: str, now: int) -> bool:
-        """Write down that this device is about to do `claim` in a round: durable when this returns;
-        False when it was written before.
+        """Record that this device is about to do `claim` in a round; durable when this returns.
+
+        Returns False when it was recorded before: then the device must not do it again.
         """
         with self._database.transaction():
-            done = self._database.execute(
+            inserted = self._database.execute(
                 "INSERT OR IGNORE INTO round_claim VALUES (?, ?, ?, ?)",
                 task_id,
                 round_id,
                 claim,
                 now,
             )
-        return done == 1
+        return inserted == 1
 
-    def has_met(self, task_id: str, round_id: int) -> bool:
+    def has_taken_part(self, task_id: str, round_id: int) -> bool:
         """Whether this device has already paid for a round or joined its group."""
         claimed = self._database.row(
             "SELECT 1 FROM round_claim WHERE task_id = ? AND round_id = ?", task_id, round_id
@@ -208,7 +209,7 @@ class Ledger:
         return claimed is not None or self.has_charged(task_id, round_id)
 
     def newest_round(self, task_id: str) -> int:
-        """The highest round paid for or joined, 0 for none."""
+        """Return the highest round paid for or joined; 0 for none."""
         row = self._database.row(
             "SELECT max(round_id) FROM (SELECT round_id FROM outbox WHERE task_id = ? UNION ALL"
             " SELECT round_id FROM round_claim WHERE task_id = ?)",
@@ -218,7 +219,7 @@ class Ledger:
         return int(row[0]) if row and row[0] is not None else 0
 
     def charges(self) -> list[Charge]:
-        """Every charge in order, after the chain was checked.
+        """Check the chain and return each charge, in order.
 
         Raises UserActionError CHAIN_BROKEN, LEDGER_SET_BACK.
         """
@@ -227,13 +228,14 @@ class Ledger:
             self._head.check(self._chain.hashes())
         return charges
 
-    def contradicted(self) -> UserActionError:
-        """The aggregator holds an update that this ledger does not know: from now on it counts as
-        spent.
+    def mark_set_back(self) -> UserActionError:
+        """Make the ledger count as spent from now on; returns the error to raise.
+
+        For when the aggregator has an update that this ledger does not know.
         """
         if self._head is not None:
             self._head.write(len(self._chain.hashes()) + 1, "")
-        return set_back()
+        return set_back_error()
 
     def entries(self, offset: int = 0, limit: int = -1) -> list[OutboxEntry]:
         return self._entries("ORDER BY charge_seq LIMIT ? OFFSET ?", limit, offset)
@@ -246,7 +248,7 @@ class Ledger:
         return Totals(*row) if row else Totals(0, 0, None)
 
     def bytes_since(self, start: int) -> int:
-        """Bytes put into the outbox since `start`."""
+        """Return the number of bytes put into the outbox since `start`, without withdrawn ones."""
         row = self._database.row(
             "SELECT coalesce(sum(bytes), 0) FROM outbox WHERE created_at >= ? AND state !="
             " 'withdrawn'",
@@ -255,43 +257,41 @@ class Ledger:
         return int(row[0]) if row else 0
 
     def problems(self) -> list[str]:
-        """What does not fit together, one sentence each: chain, digests, receipts. Empty when all
-        is well.
+        """Describe each inconsistency of chain, digests and receipts in one sentence.
 
-        The receipt's signature is checked where the aggregator's key is known
-        (agent.reports.ledger).
+        agent.reports.ledger checks the receipts' signatures, because it knows the aggregator's key.
         """
         try:
             charges = self.charges()
         except UserActionError as error:
             return [error.message]
         entries = {entry.charge_seq: entry for entry in self.entries()}
-        found = []
+        problems = []
         for seq, charge in enumerate(charges, start=1):
             entry = entries.pop(seq, None)
             if entry is None:
-                found.append(f"Charge {seq} has no outbox entry.")
+                problems.append(f"Charge {seq} has no outbox entry.")
             elif (entry.attempt, entry.sha256, entry.bytes) != (
                 charge.attempt,
                 charge.body_sha256,
                 charge.body_bytes,
             ):
-                found.append(f"Charge {seq} and its outbox entry differ.")
+                problems.append(f"Charge {seq} and its outbox entry differ.")
             else:
-                found.extend(self._entry_problems(seq, entry))
-        found.extend(
+                problems.extend(self._entry_problems(seq, entry))
+        problems.extend(
             f"Outbox entry {entry.attempt} was never charged." for entry in entries.values()
         )
-        return found
+        return problems
 
     def _entry_problems(self, seq: int, entry: OutboxEntry) -> list[str]:
         try:
             body = self.body(entry.attempt)
         except UserActionError:
             return [f"The bytes of entry {seq} were altered."]
-        if body is None and entry.state is not Sending.WITHDRAWN:
+        if body is None and entry.state is not OutboxState.WITHDRAWN:
             return [f"The bytes of entry {seq} are missing."]
-        if entry.state is Sending.ACKNOWLEDGED:
+        if entry.state is OutboxState.ACKNOWLEDGED:
             receipt = (entry.receipt or {}).get("receipt", {})
             if (
                 receipt.get("body_sha256") != entry.sha256
@@ -303,6 +303,6 @@ class Ledger:
     def _entries(self, where: str, *values: object) -> list[OutboxEntry]:
         rows = self._database.rows(f"SELECT {_COLUMNS} FROM outbox {where}", *values)  # noqa: S608
         return [
-            OutboxEntry(*(*row[:8], Sending(row[8]), row[9], row[10] and json.loads(row[10])))
+            OutboxEntry(*(*row[:8], OutboxState(row[8]), row[9], row[10] and json.loads(row[10])))
             for row in rows
         ]

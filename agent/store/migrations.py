@@ -1,6 +1,6 @@
-"""The schema, as numbered steps that are only ever added to.
+"""The schema as numbered steps. Steps are only ever appended, never changed.
 
-`PRAGMA user_version` says how many of them a file has seen.
+A file's `PRAGMA user_version` is the number of steps applied to it.
 """
 
 MIGRATIONS = (

@@ -1,4 +1,4 @@
-"""The local training rows: feature vectors and labels, never the files they came from."""
+"""The local training rows: feature vectors and labels, never the files themselves."""
 
 import struct
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from agent.errors import UserActionError
 from agent.store.database import Database
 
 MAX_ROWS = 200_000
-"""46 MB of features; more teaches this model nothing and would cost memory at every training."""
+"""46 MB of features. More rows would teach this model nothing and cost memory in each training."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Sample:
     label: int
     """0 benign, 1 malicious."""
     source: str
-    """The file's name without its folders, or the table it was imported from."""
+    """The file's name without its folders, or the name of the imported table."""
     added_at: int
 
 
@@ -38,14 +38,14 @@ class Samples:
         self._database = database
 
     def add(self, rows: Iterable[tuple[Sequence[int], int, str]], now: int) -> tuple[int, int]:
-        """Store (features, label, source) rows, all or none; how many were new and how many known
-        already.
+        """Store (features, label, source) rows, all or none.
 
-        Raises UserActionError SAMPLES_FULL.
+        Returns how many were new and how many were there already. Raises UserActionError
+        SAMPLES_FULL.
         """
         added = known = 0
         with self._database.transaction():
-            held = self.counts().total
+            before = self.counts().total
             for features, label, source in rows:
                 packed = struct.pack("<29Q", *features)
                 new = self._database.execute(
@@ -57,11 +57,11 @@ class Samples:
                     now,
                 )
                 added, known = (added + 1, known) if new else (added, known + 1)
-                if held + added > MAX_ROWS:
+                if before + added > MAX_ROWS:
                     raise UserActionError(
                         "SAMPLES_FULL",
-                        f"At most {MAX_ROWS} training rows are kept; nothing was added.",
-                        "aegis samples clear",
+                        f"AegisAI keeps at most {MAX_ROWS} training rows. Nothing was added.",
+                        "Run aegis samples clear first.",
                     )
         return added, known
 
@@ -74,20 +74,18 @@ class Samples:
         return [Sample(*row) for row in rows]
 
     def counts(self) -> Counts:
-        held: dict[int, int] = dict(
+        by_label: dict[int, int] = dict(
             self._database.rows("SELECT label, count(*) FROM sample GROUP BY label")
         )
-        return Counts(held.get(0, 0), held.get(1, 0))
+        return Counts(by_label.get(0, 0), by_label.get(1, 0))
 
     def training_table(self) -> tuple[bytes, bytes]:
-        """All rows one after the other (29 little-endian u64 each) and their labels (one byte
-        each).
-        """
+        """Return all rows (29 little-endian u64 each) and their labels (one byte each)."""
         rows = self._database.rows("SELECT features, label FROM sample ORDER BY id")
         return b"".join(row[0] for row in rows), bytes(row[1] for row in rows)
 
     def everything(self) -> list[dict[str, object]]:
-        """Every row with its features (29 integers), for the export."""
+        """Return each row with its features (29 integers), for the export."""
         rows = self._database.rows(
             "SELECT id, features, label, source, added_at FROM sample ORDER BY id"
         )
@@ -103,6 +101,6 @@ class Samples:
         ]
 
     def clear(self) -> int:
-        """Remove all rows; how many there were."""
+        """Remove all rows; returns their number."""
         with self._database.transaction():
             return self._database.execute("DELETE FROM sample")

@@ -1,6 +1,4 @@
-"""Small values by name: the enrolment, the pause, what was asked last; and the person's
-settings.
-"""
+"""Small JSON values by name: the agent's own state, and the person's settings."""
 
 import json
 from typing import Any, Literal
@@ -9,14 +7,14 @@ from agent.store.database import Database
 
 
 class Values:
-    """JSON values in one of two tables."""
+    """The values of one table."""
 
     def __init__(self, database: Database, table: Literal["value", "setting"]) -> None:
         self._database = database
         self._table = table
 
     def get(self, key: str) -> Any:
-        """The value, or None."""
+        """Return the value, or None."""
         row = self._database.row(f"SELECT json FROM {self._table} WHERE key = ?", key)  # noqa: S608
         return None if row is None else json.loads(row[0])
 
@@ -27,12 +25,12 @@ class Values:
         }
 
     def put(self, key: str, value: Any) -> None:
-        """Durably set a value; None removes it."""
+        """Set a value durably; None removes it."""
         with self._database.transaction():
             self.put_within(key, value)
 
     def put_within(self, key: str, value: Any) -> None:
-        """As `put`, as part of the caller's transaction."""
+        """Do what `put` does inside the caller's transaction."""
         if value is None:
             self._database.execute(f"DELETE FROM {self._table} WHERE key = ?", key)  # noqa: S608
         else:

@@ -8,8 +8,6 @@ most DEBT_CAP_S); time not used is forgotten beyond CREDIT_CAP_S, so that nothin
 for a burst.
 """
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 PERIOD_S = 0.125
@@ -23,14 +21,10 @@ used more gets no slack."""
 SLACK_S = 0.02
 """Of processor time: so much may one that does not spin take too much before it is looked at again.
 It is paid back at once."""
-MARGIN = 0.002
-"""The worker's own pace stays this far below the limit, so that the enforcing loop has nothing to
-stop."""
 CREDIT_CAP_S = 0.02
 """So much unused time is carried into the next period: no second is more than two points above the
 limit for it."""
 FORGET = 0.1
-LONGEST_SLEEP_S = 1.0
 DEBT_CAP_S = 2.0
 """After a stall (a debugger, a frozen machine) the worker waits for 2 s of processor time at
 most."""
@@ -80,39 +74,3 @@ class Account:
 def opened(now: float, share: float) -> Account:
     """The first period of a worker."""
     return Account(share * PERIOD_S, now + PERIOD_S)
-
-
-class Pace:
-    """Cooperative pacing inside the worker: after each small step it sleeps as long as its own use
-    asks for.
-
-    It keeps the processor cool between steps; it is not the limit (threads that spin do not sleep
-    with it), the governor is.
-    """
-
-    def __init__(
-        self,
-        cpu_percent: int,
-        *,
-        used: Callable[[], float] = time.process_time,
-        now: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._used, self._now, self._sleep = used, now, sleep
-        self._used_before, self._before, self._owed_s = used(), now(), 0.0
-        self.set_limit(cpu_percent)
-
-    def set_limit(self, cpu_percent: int) -> None:
-        """Another limit from the next step on."""
-        self._share = max(cpu_percent / 100 - MARGIN, MARGIN)
-
-    def after_step(self) -> None:
-        """Sleep until the use so far is at most the share of the time; at most a second."""
-        used, now = self._used(), self._now()
-        owed = self._owed_s + (used - self._used_before) / self._share - (now - self._before)
-        self._used_before, self._before = used, now
-        self._owed_s = max(
-            -CREDIT_CAP_S, min(owed, LONGEST_SLEEP_S)
-        )  # what it slept too long is owed to it
-        if self._owed_s > MIN_SLICE_S:
-            self._sleep(self._owed_s)

@@ -33,7 +33,7 @@ from agent.protocol.jobs import (
     Job,
     Opening,
     Progress,
-    Refused,
+    RefusedInput,
     Scanned,
     ScanResult,
     Sealed,
@@ -127,12 +127,12 @@ class Jobs(ABC):
     async def extract(self, paths: Sequence[str]) -> ExtractResult:
         """Rows of the executables among `paths`, and why the others have none."""
         events = await self._run(Frame({"job": Job.EXTRACT, "skipped": {}}, (_paths(paths),)))
-        return ExtractResult(_all(ExtractedRow, events), _all(Refused, events))
+        return ExtractResult(_all(ExtractedRow, events), _all(RefusedInput, events))
 
     async def import_table(self, path: str) -> ImportResult:
         """The rows of an .npz table. Raises PeerError BAD_TABLE."""
         events = await self._run(Frame({"job": Job.IMPORT, "path": os.path.abspath(path)}))  # noqa: PTH100 - paths stay text
-        return ImportResult(_one(Table, events).rows, _all(Refused, events))
+        return ImportResult(_one(Table, events).rows, _all(RefusedInput, events))
 
     async def scan(self, paths: Sequence[str], model: bytes) -> ScanResult:
         """A result for every file named or below a named folder.

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from agent.clock import Clock, SystemClock
 from agent.errors import InternalError, PeerError
-from agent.protocol.http_signature import REPLAY_NONCE, sign_request
+from agent.protocol.http_signature import REPLAY_NONCE, SignatureParameters, sign_request
 from agent.transport.responses import (
     MAX_JSON_BYTES,
     HttpResponse,
@@ -122,10 +122,10 @@ class SignedConnection:
                 path,
                 content_type,
                 body,
-                device_id=identity.device_id,
-                nonce=self._take_nonce(identity.device_id),
-                created=self._clock.now(),
-                sign=identity.signer.sign,
+                SignatureParameters(
+                    identity.device_id, self._take_nonce(identity.device_id), self._clock.now()
+                ),
+                identity.signer.sign,
             )
             try:
                 return self.send(method, path, body, headers)

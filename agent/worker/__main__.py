@@ -1,7 +1,7 @@
-"""One worker process, `python -m agent.worker PARENT_PID MEMORY_MIB CPU_PERCENT`.
+"""One worker process: `python -m agent.worker PARENT_PID MEMORY_MIB CPU_PERCENT`.
 
-It enters the sandbox, then serves one request. Requests come in on stdin and events go out on
-stdout as frames (agent.protocol.pipe). Secrets are never arguments.
+It enters the sandbox first, then runs one request. The request arrives on stdin and the events
+leave on stdout, as frames (agent.protocol.pipe). Secrets are never arguments.
 """
 
 import os
@@ -15,43 +15,45 @@ MAX_FILE_BYTES = 64 * 1024 * 1024
 
 
 def main(arguments: list[str]) -> int:
-    """Inside the sandbox: read a request, run it, write the result."""
+    """Enter the sandbox, read a request, run it, and write its events."""
     parent_pid, memory_mib, cpu_percent = (int(word) for word in arguments)
     apply(SandboxRules(parent_pid, memory_mib << 20, MAX_FILE_BYTES))
+    # Imported inside the sandbox: whatever the libraries do when they load, they do confined.
     from agent.protocol.jobs import Done, write_event
     from agent.protocol.pipe import encode, read_frame
-    from agent.supervisor.cpu_meter import Pace
+    from agent.worker.pacing import Pace
     from agent.worker.run import run
 
-    asked_to_end: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: asked_to_end.append(number))
+    stop_signals: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stop_signals.append(number))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the parent
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # nothing that prints can spoil the frames
-    asks = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - unbuffered: what follows the request is read by `_new_limit`
-    request, pace = read_frame(asks), Pace(cpu_percent)
+    events = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # so that nothing that prints can spoil the frames
+    # Unbuffered: `_new_limit` reads what follows the request.
+    requests = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - closed with the process
+    request, pace = read_frame(requests), Pace(cpu_percent)
 
     def after_step() -> bool:
         if limit := _new_limit():
             pace.set_limit(limit)
         pace.after_step()
-        return bool(asked_to_end)
+        return bool(stop_signals)
 
     for event in run(request, after_step):
-        answers.write(encode(write_event(event)))
-        answers.flush()
-    answers.write(encode(write_event(Done())))
-    answers.flush()
+        events.write(encode(write_event(event)))
+        events.flush()
+    events.write(encode(write_event(Done())))
+    events.flush()
     return 0
 
 
 def _new_limit() -> int:
-    """The processor limit that the agent sent since the last look, else 0: one byte each
-    (agent.supervisor.worker).
+    """Return the newest processor limit that the agent sent since the last call, or 0.
+
+    Each limit is one byte (agent.supervisor.worker).
     """
-    if (
-        sys.platform == "win32" or not select.select([0], [], [], 0)[0]
-    ):  # select takes no pipes there
+    # On Windows, select does not take pipes.
+    if sys.platform == "win32" or not select.select([0], [], [], 0)[0]:
         return 0
     return (os.read(0, 4096) or b"\0")[-1]
 

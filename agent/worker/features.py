@@ -1,8 +1,9 @@
-"""One file to one feature row: 29 integers from its PE headers, or one coded reason why not.
+"""Extracts a file's feature row, 29 integers from its PE headers, or the coded reason why there is
+none.
 
-1. Only the headers are read, at most 1 MiB, never mapped: a file that shrinks meanwhile cannot
+1. Only the headers are read, at most 1 MiB, and never mapped: a file that shrinks meanwhile cannot
    crash the process.
-2. Parsing has a limit in CPU time; what hits it is one refused file.
+2. Parsing has a limit in CPU time. A file that reaches it is refused.
 """
 
 import hashlib
@@ -20,11 +21,11 @@ from agent.detector.schema import FEATURE_NAMES, FILE_HEADER_NAMES
 from agent.worker.sources import RefusedFileError, opened
 
 FIRST_READ_BYTES = 8 * 1024
-"""Holds the headers of nearly every executable."""
+"""Covers the headers of nearly every executable."""
 MAX_HEADER_BYTES = 1024 * 1024
 MAX_HASHED_BYTES = 1024 * 1024 * 1024
 FILE_LIMIT_S = 5.0
-"""CPU time for one file; an ordinary one takes about a millisecond."""
+"""CPU time per file. An ordinary one takes about a millisecond."""
 SECTION_BYTES = 40
 _CHUNK_BYTES = 1024 * 1024
 
@@ -33,14 +34,13 @@ _CHUNK_BYTES = 1024 * 1024
 class FileFeatures:
     features: tuple[int, ...]
     sha256: str
-    """Of the whole file, hex; "" unless asked for."""
+    """Of the whole file, hex; "" unless requested."""
 
 
 def read_features(path: str, *, hashed: bool = False) -> FileFeatures:
     """Read one file's feature row (29 integers).
 
-    Raises RefusedFileError; takes at most FILE_LIMIT_S of CPU time where the platform has such a
-    timer.
+    Raises RefusedFileError. Takes at most FILE_LIMIT_S of CPU time, except on Windows.
     """
     with _time_limit(FILE_LIMIT_S), opened(path) as (descriptor, size):
         row = _features(descriptor, size)
@@ -74,9 +74,9 @@ def _features(descriptor: int, size: int) -> tuple[int, ...]:
 
 
 def _headers(descriptor: int, size: int) -> bytes:
-    """The bytes up to the end of the section table, at least.
+    """Read at least up to the end of the section table.
 
-    Refuses what is no PE or ends before that.
+    Raises RefusedFileError NOT_PE, or TRUNCATED_PE for a file that ends before that.
     """
     head = os.read(descriptor, FIRST_READ_BYTES)
     if head[:2] != b"MZ":
@@ -96,7 +96,7 @@ def _headers(descriptor: int, size: int) -> bytes:
 
 
 def _more(descriptor: int, count: int) -> bytes:
-    """The next `count` bytes, never more than MAX_HEADER_BYTES."""
+    """Read the next `count` bytes, at most MAX_HEADER_BYTES."""
     parts: list[bytes] = []
     left = min(count, MAX_HEADER_BYTES)
     while left > 0 and (part := os.read(descriptor, left)):
@@ -106,8 +106,9 @@ def _more(descriptor: int, count: int) -> bytes:
 
 
 def _check_whole(parsed: pefile.PE, size: int) -> None:
-    """Windows does not load an image whose sections lie beyond its end; padding of the last one may
-    be missing.
+    """Refuse an image whose sections lie beyond its end, as Windows does.
+
+    The padding of the last section may be missing.
     """
     padding = min(parsed.OPTIONAL_HEADER.FileAlignment, 4096)
     ends = [
@@ -132,8 +133,9 @@ def _sha256(descriptor: int, size: int) -> str:
 
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Raise RefusedFileError TOO_SLOW inside the block after that much CPU time (main thread, not
-    on Windows).
+    """Raise RefusedFileError TOO_SLOW inside the block after this much CPU time.
+
+    Works in the main thread only, and not on Windows: only there can a signal handler raise.
     """
     if (
         not hasattr(signal, "setitimer")

@@ -1,6 +1,7 @@
 """Runs one job: a request frame in, events out.
 
-The same for a process of its own and for devices simulated inside one.
+A worker process runs it, and so do devices that are simulated inside one process. The jobs' modules
+are imported when their job runs: numpy and scikit-learn take a second to load.
 """
 
 import json
@@ -14,15 +15,15 @@ from agent.protocol.pipe import Frame
 
 
 def never() -> bool:
-    """For jobs that are neither paced nor asked to stop."""
+    """Return False: for jobs that are neither paced nor stopped."""
     return False
 
 
 def run(request: Frame, after_step: Callable[[], bool] = never) -> Iterator[Event]:
-    """Yield what the job has to say; an error is the last event, never an exception.
+    """Yield the job's events. An error is the last event, never an exception.
 
-    `after_step` is called between small steps of training: it may sleep, and True asks for a
-    checkpoint and an end.
+    `after_step` is called between small steps of training. It may sleep; True asks training to save
+    a checkpoint and end.
     """
     try:
         yield from _JOBS[Job(str(request.header.get("job")))](
@@ -45,11 +46,11 @@ def run(request: Frame, after_step: Callable[[], bool] = never) -> Iterator[Even
     except (KeyError, ValueError, IndexError, TypeError) as error:
         yield PeerError(
             "BAD_JOB",
-            "The job could not be understood.",
+            "The worker does not understand the job.",
             "Nothing was changed.",
             type(error).__name__,
         )
-    except Exception as error:  # the worker's entry: whatever went wrong is said in one clear line
+    except Exception as error:  # broad on purpose: the worker reports any fault as one event
         yield InternalError(
             "WORKER_FAULT",
             "The worker failed.",
@@ -58,7 +59,7 @@ def run(request: Frame, after_step: Callable[[], bool] = never) -> Iterator[Even
         )
 
 
-Header = Mapping[str, Any]  # JSON: checked by what reads it
+Header = Mapping[str, Any]  # JSON: each job checks what it reads
 Parts = tuple[bytes, ...]
 AfterStep = Callable[[], bool]
 

@@ -1,18 +1,16 @@
-"""The job `extract`: feature rows from the executables that a person names as training samples;
-folders are walked.
-"""
+"""The job `extract`: feature rows of the executables that a person chose as training samples."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from agent.protocol.jobs import MAX_FILES, Event, ExtractedRow, Opening, Refused
+from agent.protocol.jobs import MAX_FILES, Event, ExtractedRow, Opening, RefusedInput
 from agent.worker.features import read_features
 from agent.worker.sources import RefusedFileError, files_below
 
 
 def extract(paths: Sequence[str], skipped: Mapping[str, str]) -> Iterator[Event]:
-    """A row, or a reason why not, for every file named or below a named folder.
+    """Yield a row or a refusal for each file in `paths` and below its folders.
 
-    `skipped`: path to the code it is refused with unread.
+    `skipped`: the code by path of files to refuse unread.
     """
     for entry in files_below(paths, MAX_FILES):
         path, error = (entry, None) if isinstance(entry, str) else entry
@@ -23,12 +21,13 @@ def extract(paths: Sequence[str], skipped: Mapping[str, str]) -> Iterator[Event]
             continue
         yield Opening(path)
         try:
-            found = read_features(path, hashed=True)
+            row = read_features(path, hashed=True)
         except RefusedFileError as refused:
             yield refusal(path, refused)
         else:
-            yield ExtractedRow(path, found.sha256, found.features)
+            yield ExtractedRow(path, row.sha256, row.features)
 
 
-def refusal(path: str, error: RefusedFileError) -> Refused:
-    return Refused(path, error.code, error.message)
+def refusal(path: str, error: RefusedFileError) -> RefusedInput:
+    """Return the event of a refused file."""
+    return RefusedInput(path, error.code, error.message)

@@ -1,6 +1,6 @@
-"""The job `scan`: how likely is each file to be malicious, by the model it was given.
+"""The job `scan`: how likely each file is to be malicious, according to a model.
 
-What cannot be scored is said so, never "clean".
+A file that cannot be scored is reported as such, never as "clean".
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,35 +15,36 @@ from agent.worker.sources import RefusedFileError, files_below
 
 
 def scan(paths: Sequence[str], model: bytes, skipped: Mapping[str, str]) -> Iterator[Event]:
-    """One result for every file named or below a named folder. `skipped`: path to the code with
-    which it is refused unread.
+    """Yield one result for each file in `paths` and below its folders.
 
-    Raises PeerError as agent.detector.model.from_safetensors does.
+    `skipped`: the code by path of files to refuse unread. Raises PeerError as
+    agent.detector.model.from_safetensors does.
     """
     logistic = from_safetensors(model)
-    found: list[Scanned | tuple[str, tuple[int, ...]]] = []
+    results: list[Scanned | tuple[str, tuple[int, ...]]] = []
     for entry in files_below(paths, MAX_FILES):
         path, error = (entry, None) if isinstance(entry, str) else entry
         if path in skipped:
             error = RefusedFileError(skipped[path])
         if error is not None:
-            found.append(_unscored(path, error))
+            results.append(_unscored(path, error))
             continue
         yield Opening(path)
         try:
-            found.append((path, read_features(path).features))
+            results.append((path, read_features(path).features))
         except RefusedFileError as refused:
-            found.append(_unscored(path, refused))
-    rows = [entry[1] for entry in found if not isinstance(entry, Scanned)]
-    chances = iter(
+            results.append(_unscored(path, refused))
+    rows = [entry[1] for entry in results if not isinstance(entry, Scanned)]
+    # All rows at once: numpy scores them in one call.
+    probabilities = iter(
         probability(logistic, transform(np.array(rows, np.uint64))).tolist() if rows else ()
     )
-    for result in found:
-        yield result if isinstance(result, Scanned) else _scored(result[0], next(chances))
+    for result in results:
+        yield result if isinstance(result, Scanned) else _scored(result[0], next(probabilities))
 
 
-def _scored(path: str, chance: float) -> Scanned:
-    return Scanned(path, verdict(chance), chance)
+def _scored(path: str, likelihood: float) -> Scanned:
+    return Scanned(path, verdict(likelihood), likelihood)
 
 
 def _unscored(path: str, error: RefusedFileError) -> Scanned:

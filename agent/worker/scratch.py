@@ -1,5 +1,5 @@
-"""Files between two jobs: encrypted under the job key (AES-256-GCM), which lives in the agent's
-memory only.
+"""Files that one job leaves for the next: AES-256-GCM under the job key, which is only in the
+agent's memory.
 """
 
 import os
@@ -16,32 +16,29 @@ _NONCE_BYTES = 12
 
 
 def write(path: str, key: bytes, label: str, content: bytes) -> None:
-    """Write `content` so that only who holds the key can read it, and only as what `label` says.
-
-    Raises OSError.
-    """
+    """Encrypt `content` under `key` and bind it to `label`. Raises OSError."""
     nonce = os.urandom(_NONCE_BYTES)
     atomic_file.write(Path(path), nonce + AESGCM(key).encrypt(nonce, content, label.encode()))
 
 
 def read(path: str, key: bytes, label: str) -> bytes:
-    """The content.
+    """Read the content.
 
-    Raises InternalError SCRATCH_UNREADABLE when it is missing, altered, of another key or another
+    Raises InternalError SCRATCH_UNREADABLE when it is missing or altered, or has another key or
     label.
     """
     try:
-        held = atomic_file.read(Path(path), MAX_SCRATCH_BYTES)
-        return AESGCM(key).decrypt(held[:_NONCE_BYTES], held[_NONCE_BYTES:], label.encode())
+        content = atomic_file.read(Path(path), MAX_SCRATCH_BYTES)
+        return AESGCM(key).decrypt(content[:_NONCE_BYTES], content[_NONCE_BYTES:], label.encode())
     except (OSError, ValueError, InvalidTag) as error:
         raise InternalError(
             "SCRATCH_UNREADABLE",
             "The trained update cannot be read.",
-            "It is trained again at the next pass.",
+            "AegisAI trains it again in the next cycle.",
             type(error).__name__,
         ) from error
 
 
 def remove(path: str) -> None:
-    """Remove a file if it is there."""
+    """Remove a file, if it is there."""
     Path(path).unlink(missing_ok=True)

@@ -1,8 +1,7 @@
-"""Which files a run looks at, in one fixed order and never more than a bound, and how each is
-opened without harm.
+"""Lists the files of a run, in a fixed order and up to a bound, and opens each one safely.
 
-A path is looked at before it is opened and again after: only regular files pass, opened
-non-blocking (a FIFO or a device never delays the batch).
+A path is checked before it is opened and again after. Only regular files pass, and they are opened
+non-blocking, so a FIFO or a device never delays the run.
 """
 
 import os
@@ -20,13 +19,13 @@ _MESSAGES = {
     "UNREADABLE": "This file cannot be read.",
     "TOO_LARGE": "This file is too large to learn from (over 1 GiB).",
     "TOO_SLOW": "Reading this file took too long.",
-    "TOO_MANY_FILES": "The rest was left out: there are more files than one run looks at.",
-    "PARSER_CRASHED": "Reading this file ended the process that read it.",
+    "TOO_MANY_FILES": "The rest was left out: one run handles only so many files.",
+    "PARSER_CRASHED": "Reading this file crashed the process that read it.",
 }
 
 
 class RefusedFileError(Exception):
-    """A file gives no row; `code` is one of the keys above."""
+    """A file has no feature row. `code` is one of the keys above."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -36,21 +35,22 @@ class RefusedFileError(Exception):
 
 @contextmanager
 def opened(path: str) -> Iterator[tuple[int, int]]:
-    """A descriptor of an ordinary file and its size."""
+    """Open an ordinary file; yields its descriptor and its size. Raises RefusedFileError."""
     flags = os.O_RDONLY
     for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY", "O_CLOEXEC"):
         flags |= getattr(os, name, 0)
     try:
-        _check_regular(os.stat(path).st_mode)  # noqa: PTH116 - before opening: to open a device may already have an effect
+        # Before opening: opening a device may already have an effect.
+        _check_regular(os.stat(path).st_mode)  # noqa: PTH116 - any bytes may be a path
         descriptor = os.open(path, flags)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RefusedFileError("NOT_FOUND") from error
     except (OSError, ValueError) as error:
         raise RefusedFileError("UNREADABLE") from error
     try:
-        found = os.fstat(descriptor)
-        _check_regular(found.st_mode)
-        yield descriptor, found.st_size
+        facts = os.fstat(descriptor)
+        _check_regular(facts.st_mode)
+        yield descriptor, facts.st_size
     except OSError as error:
         raise RefusedFileError("UNREADABLE") from error
     finally:
@@ -63,13 +63,13 @@ def _check_regular(mode: int) -> None:
 
 
 def files_below(paths: Sequence[str], most: int) -> Iterator[str | tuple[str, RefusedFileError]]:
-    """Yield each file's path, or the path of what cannot be walked together with the reason.
+    """Yield the path of each file, or a path that cannot be walked with its reason.
 
-    Links to folders are followed where they are named, not below (so that a circle of links ends).
-    After `most` entries comes one TOO_MANY_FILES.
+    A link to a folder is followed where it is named, not below, so that circles of links end. After
+    `most` entries follows one TOO_MANY_FILES.
     """
-    for seen, entry in enumerate(_walk_all(paths)):
-        if seen == most:
+    for count, entry in enumerate(_walk_all(paths)):
+        if count == most:
             yield (
                 (entry if isinstance(entry, str) else entry[0]),
                 RefusedFileError("TOO_MANY_FILES"),
@@ -80,7 +80,7 @@ def files_below(paths: Sequence[str], most: int) -> Iterator[str | tuple[str, Re
 
 def _walk_all(paths: Sequence[str]) -> Iterator[str | tuple[str, RefusedFileError]]:
     for path in paths:
-        if os.path.isdir(path):  # noqa: PTH112 - paths stay text: they may hold bytes that are no characters
+        if os.path.isdir(path):  # noqa: PTH112 - any bytes may be a path
             yield from _walk(path, MAX_DEPTH)
         else:
             yield path
@@ -95,7 +95,7 @@ def _walk(folder: str, depth: int) -> Iterator[str | tuple[str, RefusedFileError
         return
     for entry in entries:
         if not entry.is_dir(follow_symlinks=False):
-            if not (entry.is_symlink() and os.path.isdir(entry.path)):  # noqa: PTH112
+            if not (entry.is_symlink() and os.path.isdir(entry.path)):  # noqa: PTH112 - as above
                 yield entry.path
         elif depth:
             yield from _walk(entry.path, depth - 1)

@@ -1,4 +1,4 @@
-"""The job `import`: training rows from a table that someone else made."""
+"""The job `import`: training rows from somebody else's table."""
 
 import os
 import zipfile
@@ -11,43 +11,43 @@ from numpy.typing import NDArray
 
 from agent.detector.schema import FEATURE_NAMES, FEATURE_RANGES
 from agent.errors import PeerError
-from agent.protocol.jobs import MAX_TABLE_ROWS, Event, LabelledRow, Refused, Table
+from agent.protocol.jobs import MAX_TABLE_ROWS, Event, LabelledRow, RefusedInput, Table
 from agent.worker.sources import RefusedFileError, opened
 
 MAX_TABLE_FILE_BYTES = 256 * 1024 * 1024
 MAX_MEMBER_BYTES = MAX_TABLE_ROWS * len(FEATURE_NAMES) * 8 + 4096
 MAX_REFUSED_ROWS = 20
-"""Rows of a table that are named one by one."""
+"""Refused rows of a table that are reported one by one; the rest is counted."""
 
 
 def import_table(path: str) -> Iterator[Event]:
-    """The rows of an .npz file with arrays X (n, 29) and y (n); rows that no header could hold are
-    refused.
+    """Yield the rows of an .npz file with arrays X (n, 29) and y (n), then the refused rows.
 
-    Raises PeerError BAD_TABLE for another form or more than MAX_TABLE_ROWS rows.
+    A row with a value that no header field can hold is refused. Raises PeerError BAD_TABLE for
+    another form or more than MAX_TABLE_ROWS rows.
     """
     features, labels = _arrays(path)
     rows, fits = _whole_numbers(features)
     fits &= np.isin(labels, (0, 1))
-    kept = zip(rows[fits].tolist(), labels[fits].tolist(), strict=True)
-    yield Table(tuple(LabelledRow(tuple(row), int(label)) for row, label in kept))
-    bad = np.flatnonzero(~fits)
-    for number in bad[:MAX_REFUSED_ROWS]:
-        yield Refused(
+    accepted = zip(rows[fits].tolist(), labels[fits].tolist(), strict=True)
+    yield Table(tuple(LabelledRow(tuple(row), int(label)) for row, label in accepted))
+    refused = np.flatnonzero(~fits)
+    for number in refused[:MAX_REFUSED_ROWS]:
+        yield RefusedInput(
             path,
             "BAD_ROW",
             f"Row {number} holds a value that no header field can hold; it was left out.",
         )
-    if len(bad) > MAX_REFUSED_ROWS:
-        yield Refused(
+    if len(refused) > MAX_REFUSED_ROWS:
+        yield RefusedInput(
             path,
             "BAD_ROW",
-            f"{len(bad) - MAX_REFUSED_ROWS} more rows were left out for the same reason.",
+            f"{len(refused) - MAX_REFUSED_ROWS} more rows were left out for the same reason.",
         )
 
 
 def _whole_numbers(features: NDArray[Any]) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
-    """The features as integers, and which rows lie in the ranges of their fields."""
+    """Return the features as integers, and which rows are within their fields' ranges."""
     fits: NDArray[np.bool_] = np.asarray(features >= 0)
     if features.dtype.kind == "f":
         fits &= (features < 2.0**64) & (np.floor(features) == features)
@@ -92,7 +92,7 @@ def _arrays(path: str) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _check_members(path: str, file: BinaryIO) -> None:
-    """Look at the sizes that the archive states before anything is unpacked."""
+    """Check the sizes that the archive states, before anything is unpacked."""
     with zipfile.ZipFile(file) as archive:
         sizes = {member.filename: member.file_size for member in archive.infolist()}
     file.seek(0)

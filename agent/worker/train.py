@@ -1,13 +1,13 @@
-"""The job `train`: logistic regression from the current global weights; its clipped update (local
-minus global) ends up in scratch.
+"""The job `train`: logistic regression from the current global weights. It leaves the clipped
+update (local minus global) in scratch.
 
-1. Every row counts by its class, so that a device with mostly benign files does not pull the model
-   towards "benign"; a class weighs at most MAX_CLASS_WEIGHT times its share.
-2. `train_steps` passes of stochastic gradient descent on the logistic loss (scikit-learn), each
-   followed by a checkpoint question; every CHECKPOINT_S a checkpoint is written unasked, so that a
-   killed worker loses no more than that.
-3. The difference to the global weights is clipped to the task's norm already here: no longer one
-   ever lies on the disk. Where the task averages by weight, it is weighted here too.
+1. Rows are weighted by class, so that a device with mostly benign files does not pull the model
+   towards "benign". A class has at most MAX_CLASS_WEIGHT times its share.
+2. Training makes `train_steps` passes of stochastic gradient descent on the logistic loss
+   (scikit-learn), and asks after each whether to stop. Every CHECKPOINT_S it saves a checkpoint, so
+   that a killed worker loses no more than that.
+3. The update is clipped to the task's norm here, so that no longer one ever reaches the disk. If
+   the task averages by weight, it is weighted here too.
 """
 
 import time
@@ -27,8 +27,8 @@ from agent.worker import scratch as scratch_file
 
 MAX_CLASS_WEIGHT = 5.0
 CHECKPOINT_S = 30.0
-TELL_S = 2.0
-"""Progress is told no more often: whoever listens is woken by it."""
+PROGRESS_S = 2.0
+"""Progress is reported no more often, because each report wakes its reader."""
 UPDATE_LABEL = "aegisai/trained-update/1"
 CHECKPOINT_LABEL = "aegisai/training-checkpoint/1"
 Floats = NDArray[np.float64]
@@ -46,7 +46,7 @@ def train(
 ) -> Iterator[Event]:
     """Train and leave the update in `scratch` (0600, AES-256-GCM under `job_key`).
 
-    `after_step` may sleep; when it says True, a checkpoint is written beside `scratch` and training
+    `after_step` may sleep. When it returns True, training saves a checkpoint beside `scratch` and
     ends with `Checkpointed`. Raises OperatorActionError UNKNOWN_TASK, PeerError BAD_ROW,
     MODEL_WRONG_SHAPE, MODEL_NOT_FINITE, and OSError.
     """
@@ -61,23 +61,23 @@ def train(
     inputs, truth = training_arrays(rows, labels)
     started = time.process_time()
     weights, first = _resumed(scratch, job_key, base)
-    kept_at, told_at = time.monotonic(), 0.0
+    saved_at, reported_at = time.monotonic(), 0.0
     for step in range(first, task.train_steps):
-        weights = pass_over(weights, inputs, truth, task.train_rate_milli / 1000)
+        weights = train_pass(weights, inputs, truth, task.train_rate_milli / 1000)
         now, is_last = time.monotonic(), step + 1 == task.train_steps
-        if is_last or now - told_at >= TELL_S:
-            told_at = now
+        if is_last or now - reported_at >= PROGRESS_S:
+            reported_at = now
             yield Progress(step + 1, task.train_steps)
-        asked = after_step() and not is_last
-        if asked or now - kept_at >= CHECKPOINT_S:
-            kept_at = now
+        stops = after_step() and not is_last
+        if stops or now - saved_at >= CHECKPOINT_S:
+            saved_at = now
             scratch_file.write(
                 _checkpoint(scratch),
                 job_key,
                 CHECKPOINT_LABEL,
                 (step + 1).to_bytes(4, "big") + weights.tobytes(),
             )
-        if asked:
+        if stops:
             yield Checkpointed(step + 1)
             return
     update = outgoing(weights - base.weights, len(truth), task)
@@ -87,16 +87,16 @@ def train(
 
 
 def read_update(scratch: str, job_key: bytes) -> Floats:
-    """The clipped update that `train` left. Raises InternalError SCRATCH_UNREADABLE."""
+    """Read the clipped update that `train` left. Raises InternalError SCRATCH_UNREADABLE."""
     return np.frombuffer(scratch_file.read(scratch, job_key, UPDATE_LABEL), "<f8").astype(
         np.float64
     )
 
 
 def training_arrays(rows: bytes, labels: bytes) -> tuple[Floats, NDArray[np.int64]]:
-    """Transformed inputs (n, 115) and labels (n).
+    """Return transformed inputs (n, 115) and labels (n).
 
-    Raises PeerError BAD_ROW where the two do not fit.
+    Raises PeerError BAD_ROW when rows and labels do not fit together.
     """
     if len(rows) != len(labels) * len(FEATURE_NAMES) * 8 or not labels or set(labels) - {0, 1}:
         raise PeerError(
@@ -108,13 +108,12 @@ def training_arrays(rows: bytes, labels: bytes) -> tuple[Floats, NDArray[np.int6
     return transform(raw.astype(np.uint64)), np.frombuffer(labels, np.uint8).astype(np.int64)
 
 
-def pass_over(weights: Floats, inputs: Floats, truth: NDArray[np.int64], rate: float) -> Floats:
-    """One pass over all rows from `weights` (116); the rows together weigh one, so `rate` means the
-    same for 20 rows and 20,000.
+def train_pass(weights: Floats, inputs: Floats, truth: NDArray[np.int64], rate: float) -> Floats:
+    """Make one pass over all rows from `weights` (116).
+
+    The rows together weigh one, so `rate` means the same for 20 rows and 20,000.
     """
-    from sklearn.linear_model import (
-        SGDClassifier,
-    )  # takes a second to load, and only this job needs it
+    from sklearn.linear_model import SGDClassifier  # takes a second to load
 
     learner = SGDClassifier(
         loss="log_loss",
@@ -133,7 +132,7 @@ def pass_over(weights: Floats, inputs: Floats, truth: NDArray[np.int64], rate: f
 
 
 def _class_weights(truth: NDArray[np.int64]) -> Floats:
-    """Both classes weigh the same in total, within MAX_CLASS_WEIGHT."""
+    """Return each row's weight: both classes weigh the same in total, within MAX_CLASS_WEIGHT."""
     share = np.bincount(truth, minlength=2) / len(truth)
     weights = np.minimum(0.5 / np.maximum(share, 1e-12), MAX_CLASS_WEIGHT)
     return weights[truth].astype(np.float64)
@@ -144,11 +143,9 @@ def _checkpoint(scratch: str) -> str:
 
 
 def _resumed(scratch: str, job_key: bytes, base: LogisticModel) -> tuple[Floats, int]:
-    """Weights and the steps already made: from a checkpoint that this key wrote, or from the
-    start.
-    """
+    """Return the weights and the number of steps done, from this key's checkpoint or the start."""
     try:
-        held = scratch_file.read(_checkpoint(scratch), job_key, CHECKPOINT_LABEL)
+        checkpoint = scratch_file.read(_checkpoint(scratch), job_key, CHECKPOINT_LABEL)
     except InternalError:
         return base.weights, 0
-    return np.frombuffer(held[4:], np.float64), int.from_bytes(held[:4], "big")
+    return np.frombuffer(checkpoint[4:], np.float64), int.from_bytes(checkpoint[:4], "big")

@@ -50,4 +50,4 @@ class DrawnGroup:
     @cached_property
     def min_devices(self) -> int:
         """Fewest devices with which the group goes on."""
-        return codec.fewest(self.size, self.config)
+        return codec.min_survivors(self.size, self.config)

@@ -58,7 +58,7 @@ def open_directly(config: RoundConfig, words: Sequence[Words], silent: Sequence[
         if phase == "masked":
             charged = survivors = tuple(staying)
         minimum = (
-            codec.fewest(size, config)
+            codec.min_survivors(size, config)
             if phase in ("shares", "masked")
             else codec.threshold(size, config)
         )

@@ -21,8 +21,8 @@ import numpy as np
 import psutil
 
 from agent.identity.identity import Identity, IdentityFile
-from agent.identity.keystore import MemoryKeyStore
-from agent.privacy.seal import seal_local
+from agent.identity.memory_keystore import MemoryKeyStore
+from agent.privacy.seal import seal
 from agent.protocol.signing import public_hex
 from agent.transport.client import AggregatorClient
 from agent.transport.tls import client_context
@@ -147,7 +147,7 @@ class _World:
     def update(self) -> bytes:
         config = self._config = getattr(self, "_config", None) or self.client().offer().round
         assert config is not None
-        return seal_local(np.zeros(config.d), config, os.urandom(8).hex())
+        return seal(np.zeros(config.d), config, os.urandom(8).hex())
 
     def wire(self, port: int) -> HTTPSConnection:
         made = HTTPSConnection(

@@ -18,7 +18,7 @@ import numpy as np
 
 from agent.clock import SystemClock
 from agent.identity.identity import IdentityFile
-from agent.identity.keystore import MemoryKeyStore
+from agent.identity.memory_keystore import MemoryKeyStore
 from agent.privacy.policy import DeviceLimits
 from agent.privacy.seal import seal
 from agent.protocol.messages import Mode

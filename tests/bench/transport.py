@@ -15,9 +15,10 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent.identity.identity import IdentityFile, SoftwareSigner
-from agent.identity.keystore import MemoryKeyStore
-from agent.protocol.http_signature import sign_request, verify_request
+from agent.identity.identity import IdentityFile
+from agent.identity.memory_keystore import MemoryKeyStore
+from agent.identity.signer import SoftwareSigner
+from agent.protocol.http_signature import SignatureParameters, sign_request, verify_request
 from agent.transport.http import PinnedSession
 from agent.transport.tls import client_context
 from tests.bench.harness import Figure, bench
@@ -36,10 +37,10 @@ def signatures() -> Iterator[Figure]:
     place = ("POST", "localhost:8443", "/api/v1/updates")
 
     def sign() -> dict[str, str]:
-        made = {"device_id": DEVICE, "nonce": "n" * 43, "created": int(time.time())}
+        parameters = SignatureParameters(DEVICE, "n" * 43, int(time.time()))
         return sign_request(
-            *place, "application/vnd.aegisai.envelope", body, **made, sign=signer.sign
-        )  # type: ignore[arg-type]
+            *place, "application/vnd.aegisai.envelope", body, parameters, signer.sign
+        )
 
     headers = {name.lower(): value for name, value in sign().items()}
     bare_sign = _cpu_ms(lambda: signer.sign(body))

@@ -207,12 +207,15 @@ aegis doctor --json
 SECRETS = """
 import json, sys
 from pathlib import Path
-from agent.identity.identity import IdentityFile
-from agent.identity.keystore import OsKeyStore
+from agent.identity.identity import FILE_NAME
+from agent.identity.os_keyring import OsKeyStore
+from agent.identity.sealed_identity import SealedIdentity
 
-file = IdentityFile(Path(sys.argv[1]), OsKeyStore())
-held, item = file._read(), OsKeyStore().get(file.load().installation_id)
-print(json.dumps({"pem": held.key_pem, "erase": held.erase_secret, "item": item.decode()}))
+sealed = SealedIdentity(Path(sys.argv[1]) / FILE_NAME, OsKeyStore())
+contents, item = sealed.read(), OsKeyStore().get(sealed.installation_id())
+print(
+    json.dumps({"pem": contents.key_pem, "erase": contents.erase_secret, "item": item.decode()})
+)
 """
 
 
@@ -244,7 +247,7 @@ def test_p12_an_invitation_and_a_yes_make_a_device_with_a_real_keyring_and_no_se
     assert passed["outcome"] == "nothing_to_learn"
     checks = {check["name"]: check for check in doctor["checks"]}
     assert checks["keyring"]["value"].startswith("os: keyring.backends.SecretService")
-    assert checks["certificate"]["value"].startswith("ends 20")
+    assert checks["certificate"]["value"].startswith("valid until 20")
     assert checks["trust roots"]["value"] == "1"
     assert "model" in checks
     assert [check for check in doctor["checks"] if check["ok"] is False] == []

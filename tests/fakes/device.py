@@ -6,29 +6,13 @@ import time
 from agent.app import Overrides, build
 from agent.config import device_limits
 from agent.daemon.loop import Loop
-from agent.identity.keystore import MemoryKeyStore
 from agent.paths import Home
 from tests.fakes.aggregator import FakeAggregator
 from tests.fakes.clock import FakeClock
+from tests.fakes.keystore import RecordingKeyStore
 from tests.fakes.worker import FakeWorker
 
 ROW = tuple(range(29))
-
-
-class RecordingKeyStore(MemoryKeyStore):
-    """A key store that says which secrets it holds."""
-
-    def __init__(self):
-        super().__init__()
-        self.names = set()
-
-    def put(self, name, secret):
-        super().put(name, secret)
-        self.names.add(name)
-
-    def delete(self, name):
-        super().delete(name)
-        self.names.discard(name)
 
 
 class Device:

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from agent.identity.identity import IdentityFile
-from agent.identity.keystore import MemoryKeyStore
-from agent.privacy.seal import seal_local
+from agent.identity.memory_keystore import MemoryKeyStore
+from agent.privacy.seal import seal
 from agent.protocol.invitation import Operator
 from agent.protocol.messages import Mode
 from agent.protocol.signing import public_hex
@@ -192,4 +192,4 @@ class Enrolled:
     def update(self, value=0.01, config=None):
         """A noised update for the round on offer; every coordinate of it was `value`."""
         config = config or self.client.offer().round
-        return seal_local(np.full(config.d, value), config, os.urandom(8).hex())
+        return seal(np.full(config.d, value), config, os.urandom(8).hex())

@@ -7,7 +7,7 @@ import ssl
 from http.client import HTTPConnection, HTTPSConnection
 from urllib.parse import urlsplit
 
-from agent.protocol.http_signature import sign_request
+from agent.protocol.http_signature import SignatureParameters, sign_request
 from agent.transport.tls import client_context
 from tests.fakes.timeouts import TIMEOUT_S
 
@@ -67,10 +67,12 @@ def signed_headers(
         path,
         content_type,
         body,
-        device_id=device.device_id,
-        nonce=nonce_text or nonce(server, device.device_id),
-        created=server.clock.now(),
-        sign=(signer or device.file.load().signer).sign,
+        SignatureParameters(
+            device.device_id,
+            nonce_text or nonce(server, device.device_id),
+            server.clock.now(),
+        ),
+        (signer or device.file.load().signer).sign,
     )
 
 

@@ -6,7 +6,7 @@ import struct
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.models.verify import Floor, verify_model
+from agent.models.verify import MinModelVersion, verify_model
 from agent.protocol.canonical import canonical
 from agent.protocol.messages import Mode, Task
 from agent.protocol.signing import Context, public_hex, sign
@@ -38,7 +38,7 @@ def described(content, version=7, **changes):
     return canonical(said), sign(KEY, Context.MODEL, said)
 
 
-def check(content, metadata=None, signature=None, floor=None):
+def check(content, metadata=None, signature=None, minimum=None):
     made = described(content)
     return verify_model(
         metadata or made[0],
@@ -46,5 +46,5 @@ def check(content, metadata=None, signature=None, floor=None):
         content,
         signing_key=public_hex(KEY),
         task=TASK,
-        floor=floor or Floor(),
+        minimum=minimum or MinModelVersion(),
     )

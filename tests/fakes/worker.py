@@ -72,7 +72,7 @@ class FakeWorker:
 
     async def extract(self, paths):
         await self._job("extract")
-        from agent.protocol.jobs import ExtractedRow, ExtractResult, Refused
+        from agent.protocol.jobs import ExtractedRow, ExtractResult, RefusedInput
 
         rows = tuple(
             ExtractedRow(path, "00" * 32, tuple([0] * 29))
@@ -80,7 +80,9 @@ class FakeWorker:
             if path.endswith(".exe")
         )
         refused = tuple(
-            Refused(path, "NOT_PE", "not a PE file") for path in paths if not path.endswith(".exe")
+            RefusedInput(path, "NOT_PE", "not a PE file")
+            for path in paths
+            if not path.endswith(".exe")
         )
         return ExtractResult(rows, refused)
 

@@ -44,7 +44,7 @@ def test_a_function_that_passes_a_code_on_is_read_once_for_each_caller(found):
             raise _refused(code, why)
 
     def _refused(code, reason, remedy="Tell the operator."):
-        return PeerError(code, f"Refused: {reason}.", remedy)
+        return PeerError(code, f"RefusedInput: {reason}.", remedy)
 
     def check(x):
         _demand(x, "TOO_SMALL", "it is small")
@@ -52,9 +52,9 @@ def test_a_function_that_passes_a_code_on_is_read_once_for_each_caller(found):
         raise _refused("OTHER_TASK", "another task", remedy="Ask.")
     """
     assert found(a=text) == [
-        ("OTHER_TASK", "Refused: another task.", "Ask."),
-        ("TOO_LARGE", "Refused: it is above ….", "Tell the operator."),
-        ("TOO_SMALL", "Refused: it is small.", "Tell the operator."),
+        ("OTHER_TASK", "RefusedInput: another task.", "Ask."),
+        ("TOO_LARGE", "RefusedInput: it is above ….", "Tell the operator."),
+        ("TOO_SMALL", "RefusedInput: it is small.", "Tell the operator."),
     ]
 
 
@@ -174,7 +174,7 @@ def test_refused_files_and_blamed_members_have_codes_too(found):
     def check(self, path):
         self.faults[path] = "SECRET_FALSE"
         self.faults.setdefault(path, "SHARE_UNREADABLE")
-        return Refused(path, "BAD_ROW", "A bad row.")
+        return RefusedInput(path, "BAD_ROW", "A bad row.")
     """
     assert found(a=text) == [
         ("BAD_ROW", "A bad row.", ""),

@@ -18,8 +18,10 @@ ERASE_SECRET = "5eac" * 8
 ENROLLED = """
 import contextlib, json, logging, sys
 from pathlib import Path
-from agent.identity.identity import IdentityFile, _load_key
-from agent.identity.keystore import OsKeyStore
+from agent.identity.device_certificate import load_key
+from agent.identity.identity import FILE_NAME, IdentityFile
+from agent.identity.os_keyring import OsKeyStore
+from agent.identity.sealed_identity import SealedIdentity
 from agent.transport.tls import client_context
 from tests.fakes.ca import TestAuthority
 
@@ -35,10 +37,10 @@ file.renewal_csr_pem()
 identity = file.load()
 logging.info("%r %r", file, identity)
 client_context(authority.pem, identity)
-contents = file._read()
+contents = SealedIdentity(home / FILE_NAME, keystore).read()
 item = json.loads(keystore.get(identity.installation_id))
 pems = (contents.key_pem, contents.next_key_pem)
-keys = [_load_key(pem).private_numbers().private_value for pem in pems]
+keys = [load_key(pem).private_numbers().private_value for pem in pems]
 lists = []
 for path in Path("/proc").glob("[0-9]*/cmdline"):
     with contextlib.suppress(OSError):  # it has just ended
@@ -73,38 +75,40 @@ def test_p12_no_key_material_in_any_file_or_argument_list(tmp_path):
         command, tmp_path / "login", extra={"PYTHONPATH": str(root), "TMPDIR": str(temporary)}
     )
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+    result = json.loads(done.stdout)
     secrets = {
         form
-        for secret in (*said["keys"], said["wrapping"])
+        for secret in (*result["keys"], result["wrapping"])
         for form in _forms(bytes.fromhex(secret))
     }
     secrets |= {
         ERASE_SECRET.encode(),
         *(
             line.encode()
-            for pem in said["pems"]
+            for pem in result["pems"]
             for line in pem.splitlines()[1:-1]
             if len(line) > 20
         ),
     }
-    held = {
+    contents = {
         path: path.read_bytes()
         for folder in (home, temporary)
         for path in folder.rglob("*")
         if path.is_file()
     }
-    assert {path.name for path in held} == {"identity.aead", "agent.log"}
-    assert any(b"urn:uuid" in content for content in held.values())
-    found = [str(path) for path, content in held.items() for secret in secrets if secret in content]
-    found += [
+    assert {path.name for path in contents} == {"identity.aead", "agent.log"}
+    assert any(b"urn:uuid" in content for content in contents.values())
+    leaks = [
+        str(path) for path, content in contents.items() for secret in secrets if secret in content
+    ]
+    leaks += [
         line
-        for line in said["arguments"]
+        for line in result["arguments"]
         for secret in secrets
         if secret.decode(errors="replace") in line
     ]
-    assert said["arguments"]
-    assert found == []
+    assert result["arguments"]
+    assert leaks == []
 
 
 def _forms(secret):

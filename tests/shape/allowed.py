@@ -8,7 +8,6 @@ PRIVATE_READS: dict[str, str] = {}
 
 _PROCESS = "It starts real processes, which only a system test may."
 _COMMAND = "A command is tested from its words to its exit code."
-_BOTH_ENDS = "Both ends of the connection are tested against each other."
 
 TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
     "agent/cli/backend.py": (
@@ -27,7 +26,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/agent/conditions/test_dbus_watch.py",
         "The Linux probes are tested on real message buses, together with what watches them.",
     ),
-    "agent/ipc/client.py": ("tests/agent/ipc/test_server.py", _BOTH_ENDS),
     "agent/sandbox/priority.py": (
         "tests/agent/sandbox/test_probe.py",
         "Whether a priority can be lowered here is one answer of the probe.",

@@ -6,7 +6,7 @@ import pytest
 
 from agent.enrolment.model_fetcher import ModelFetcher
 from agent.errors import PeerError, UserActionError
-from agent.models.verify import Floor, ModelFacts, check_model
+from agent.models.verify import MinModelVersion, ModelFacts, check_model
 from agent.protocol.canonical import canonical
 from tests.fakes.aggregator import FakeClient
 
@@ -31,7 +31,7 @@ def fetcher(device, client, changes):
         agent.models,
         lambda *_: pytest.fail("no repository is pinned"),
         agent.blocking_pool.run,
-        lambda: changes.append(agent.models.floor().version),
+        lambda: changes.append(agent.models.min_version().version),
     )
 
 
@@ -58,14 +58,14 @@ async def test_p8_a_model_that_the_round_does_not_name_is_not_installed(device, 
         with pytest.raises(PeerError) as raised:
             await fetch(device, fetcher, client, **change)
         assert raised.value.code == "MODEL_NOT_THE_ROUNDS"
-    assert device.agent.models.floor().version == 1
+    assert device.agent.models.min_version().version == 1
 
 
 async def test_p8_a_model_that_was_altered_on_the_way_is_not_installed(device, fetcher, client):
     device.server.content = device.server.content[:-1] + b"\x01"
     with pytest.raises(PeerError):
         await fetch(device, fetcher, client)
-    assert device.agent.models.floor().version == 0
+    assert device.agent.models.min_version().version == 0
 
 
 async def test_p8_a_model_signed_by_another_key_is_not_installed(device, fetcher, client):
@@ -75,7 +75,7 @@ async def test_p8_a_model_signed_by_another_key_is_not_installed(device, fetcher
 
     with pytest.raises(PeerError):
         await fetch(device, fetcher, Forger(device.server, client.identity))
-    assert device.agent.models.floor().version == 0
+    assert device.agent.models.min_version().version == 0
 
 
 async def test_p8_metadata_that_was_altered_is_refused(device, fetcher, client):
@@ -86,7 +86,7 @@ async def test_p8_metadata_that_was_altered_is_refused(device, fetcher, client):
 
     with pytest.raises(PeerError):
         await fetch(device, fetcher, Forger(device.server, client.identity), model_version=9)
-    assert device.agent.models.floor().version == 0
+    assert device.agent.models.min_version().version == 0
 
 
 async def test_p8_an_older_model_is_not_installed_over_a_newer_one(device, fetcher, client):
@@ -95,7 +95,7 @@ async def test_p8_an_older_model_is_not_installed_over_a_newer_one(device, fetch
     device.server.publish(2, [0.25] * 116)
     with pytest.raises(PeerError):
         await fetch(device, fetcher, client, model_version=2, model_digest=device.server.digest)
-    assert device.agent.models.floor().version == 3
+    assert device.agent.models.min_version().version == 3
 
 
 async def test_a_server_without_a_model_is_an_error(device, fetcher, client):
@@ -142,7 +142,7 @@ def newest(device):
     """The server's model, as a repository verifies it."""
     server = device.server
     facts = ModelFacts.from_json(server.facts)
-    return check_model(facts, server.content, task=server.task, floor=Floor())
+    return check_model(facts, server.content, task=server.task, minimum=MinModelVersion())
 
 
 def fetcher_from(device, newest, pinned, changes):
@@ -158,7 +158,7 @@ def fetcher_from(device, newest, pinned, changes):
         agent.models,
         repository,
         agent.blocking_pool.run,
-        lambda: changes.append(agent.models.floor().version),
+        lambda: changes.append(agent.models.min_version().version),
     )
 
 
@@ -170,7 +170,7 @@ async def test_a_newer_model_of_the_pinned_repository_is_installed_once(
     assert await fetcher.update(client, "cd" * 32) is True
     assert await fetcher.update(client, "cd" * 32) is False
     assert (changes, pinned) == ([1], ["cd" * 32] * 2)
-    assert device.agent.models.floor().version == 1
+    assert device.agent.models.min_version().version == 1
     assert device.agent.effective.task() == device.server.task.to_json()
 
 

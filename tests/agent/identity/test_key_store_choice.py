@@ -1,10 +1,11 @@
-"""The setting chooses the key store; a demo's home keeps its key in memory."""
+"""The setting chooses the key store; a demonstration's home keeps its key in memory."""
 
 import pytest
 
-from agent.errors import UserActionError
+from agent.errors import AegisError, UserActionError
 from agent.identity.key_store_choice import KeyStoreChoice
-from agent.identity.keystore import MemoryKeyStore
+from agent.identity.memory_keystore import MemoryKeyStore
+from agent.identity.os_keyring import OsKeyStore
 from agent.paths import Home
 
 
@@ -15,7 +16,7 @@ def home(tmp_path):
     return home
 
 
-def test_one_kind_is_one_store(home):
+def test_each_kind_has_one_store(home):
     kind = ["credential"]
     keys = KeyStoreChoice(home, {}, lambda: kind[-1])
     first = keys.key_store()
@@ -28,17 +29,17 @@ def test_one_kind_is_one_store(home):
 
 
 @pytest.mark.parametrize(("kind", "used"), [("os", "memory"), ("credential", "credential")])
-def test_a_demos_home_never_asks_the_keyring_of_the_person(home, kind, used):
+def test_a_demo_home_never_asks_the_keyring_of_the_person(home, kind, used):
     home.demo_mark.touch()
     assert KeyStoreChoice(home, {}, lambda: kind).key_store().describe().kind == used
 
 
-def test_a_store_that_stands_in_is_used_whatever_the_setting_says(home):
+def test_an_override_is_used_whatever_the_setting_is(home):
     store = MemoryKeyStore()
     assert KeyStoreChoice(home, {}, lambda: "os", override=store).key_store() is store
 
 
-def test_an_identity_that_no_server_knows_goes_even_with_a_locked_store(home):
+def test_an_identity_that_no_server_knows_is_deleted_even_with_a_locked_store(home):
     class Locked(MemoryKeyStore):
         def delete(self, name):
             raise UserActionError("KEYRING_LOCKED", "Locked.", "Unlock it.")
@@ -49,3 +50,26 @@ def test_an_identity_that_no_server_knows_goes_even_with_a_locked_store(home):
     assert keys.has_identity()
     keys.discard_identity()
     assert not keys.has_identity()
+
+
+def choice(home, kind):
+    return KeyStoreChoice(home, {}, lambda: kind).key_store()
+
+
+def test_the_setting_chooses_the_store(home, monkeypatch):
+    assert isinstance(choice(home, "os"), OsKeyStore)
+    assert choice(home, "credential").describe().problem == "CREDENTIAL_MISSING"
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    with pytest.raises(AegisError) as raised:
+        choice(home, "passphrase").get("n")
+    assert raised.value.code == "PASSPHRASE_MISSING"
+
+
+def test_the_passphrase_is_asked_for_once(home, monkeypatch):
+    prompts = []
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("getpass.getpass", lambda prompt: prompts.append(prompt) or "correct horse")
+    store = choice(home, "passphrase")
+    store.put("n", b"x")
+    assert store.get("n") == b"x"
+    assert len(prompts) == 1

@@ -1,15 +1,18 @@
-"""The local channel against clients that are wrong, slow, mute or many."""
+"""The local channel against clients that are malformed, slow, silent or too many."""
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
+import select
+import socket
 import stat
 
 import pytest
 
-from agent.errors import PeerError, UserActionError
-from agent.ipc.client import MAX_FRAME_BYTES, Channel, FrameDecoder, NoAgentError, encode
+from agent.errors import UserActionError
+from agent.ipc.client import MAX_FRAME_BYTES, Channel, FrameDecoder, encode
 from agent.ipc.server import MAX_CLIENTS, ChannelServer
 
 
@@ -84,56 +87,39 @@ async def hosted(folder):
         for client in clients:
             client.writer.transport.abort()
         await host.server.close()
-        await asyncio.sleep(0)
 
 
-def run(coroutine):
-    asyncio.run(asyncio.wait_for(coroutine, 90))
+async def test_a_call_returns_its_result_or_its_error(tmp_path):
+    async with hosted(tmp_path) as (_, connect):
+        client = await connect()
+        assert (await client.ask(1, "echo", a=1))["result"] == {"method": "echo", "a": 1}
+        assert (await client.ask(2, "refuse"))["error"] == {
+            "code": "NO_CONSENT",
+            "message": "No.",
+            "remedy": "Ask.",
+        }
 
 
-def test_a_question_gets_its_answer_and_an_error_its_code(tmp_path):
-    async def scene():
-        async with hosted(tmp_path) as (_, connect):
-            client = await connect()
-            assert (await client.ask(1, "echo", a=1))["result"] == {"method": "echo", "a": 1}
-            assert (await client.ask(2, "refuse"))["error"] == {
-                "code": "NO_CONSENT",
-                "message": "No.",
-                "remedy": "Ask.",
-            }
-
-    run(scene())
-
-
-def test_a_bug_in_a_method_ends_neither_agent_nor_connection(tmp_path, caplog):
-    async def scene():
-        async with hosted(tmp_path) as (_, connect):
-            client = await connect()
-            assert (await client.ask(1, "break"))["error"]["code"] == "INTERNAL"
-            assert (await client.ask(2, "echo"))["result"]["method"] == "echo"
-
-    run(scene())
+async def test_a_bug_in_a_method_ends_neither_agent_nor_connection(tmp_path, caplog):
+    async with hosted(tmp_path) as (_, connect):
+        client = await connect()
+        assert (await client.ask(1, "break"))["error"]["code"] == "INTERNAL"
+        assert (await client.ask(2, "echo"))["result"]["method"] == "echo"
     assert "call.failed method=break" in caplog.text
 
 
-def test_the_socket_and_its_folder_are_the_users_own(tmp_path):
-    async def scene():
-        async with hosted(tmp_path) as (host, _):
-            assert stat.S_IMODE(host.path.stat().st_mode) == 0o600
-            assert stat.S_IMODE(host.path.parent.stat().st_mode) == 0o700
-
-    run(scene())
+async def test_the_socket_and_its_folder_are_the_users_own(tmp_path):
+    async with hosted(tmp_path) as (host, _):
+        assert stat.S_IMODE(host.path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(host.path.parent.stat().st_mode) == 0o700
 
 
-def test_a_folder_of_somebody_else_is_not_used(tmp_path, monkeypatch):
-    async def scene():
-        host = Host(tmp_path / "run" / "agent.sock")
-        monkeypatch.setattr("os.getuid", lambda: 4242)
-        with pytest.raises(UserActionError) as raised:
-            await host.server.open()
-        assert raised.value.code == "CHANNEL_UNSAFE"
-
-    run(scene())
+async def test_a_folder_of_another_user_is_not_used(tmp_path, monkeypatch):
+    host = Host(tmp_path / "run" / "agent.sock")
+    monkeypatch.setattr("os.getuid", lambda: 4242)
+    with pytest.raises(UserActionError) as raised:
+        await host.server.open()
+    assert raised.value.code == "CHANNEL_UNSAFE"
 
 
 @pytest.mark.parametrize(
@@ -153,147 +139,110 @@ def test_a_folder_of_somebody_else_is_not_used(tmp_path, monkeypatch):
         (60_000).to_bytes(4, "big") + b"[" * 60_000,
     ],
 )
-def test_p11_a_malformed_frame_ends_its_connection_only(tmp_path, frame):
-    async def scene():
-        async with hosted(tmp_path) as (host, connect):
-            bad, good = await connect(), await connect()
-            bad.writer.write(frame)
-            assert (await bad.receive())["error"]["code"] == "BAD_FRAME"
-            assert await bad.is_closed()
-            assert (await good.ask(1, "echo"))["result"]["method"] == "echo"
-            assert host.calls == ["echo"]
-
-    run(scene())
+async def test_p11_a_malformed_frame_ends_its_connection_only(tmp_path, frame):
+    async with hosted(tmp_path) as (host, connect):
+        bad, good = await connect(), await connect()
+        bad.writer.write(frame)
+        assert (await bad.receive())["error"]["code"] == "BAD_FRAME"
+        assert await bad.is_closed()
+        assert (await good.ask(1, "echo"))["result"]["method"] == "echo"
+        assert host.calls == ["echo"]
 
 
-def test_p11_an_unfinished_frame_is_cut_off_and_delays_nobody(tmp_path, monkeypatch):
-    async def scene():
-        async with hosted(tmp_path) as (host, connect):
-            mute, good = await connect(), await connect()
-            monkeypatch.setattr("agent.ipc.server.FRAME_TIMEOUT_S", 3600)
-            mute.writer.write(b"\0\0\0\x50{")
-            assert (await good.ask(1, "echo"))["id"] == 1
-            assert len(host.server._clients) == 2
-            monkeypatch.setattr("agent.ipc.server.FRAME_TIMEOUT_S", 0.2)
-            other = await connect()
-            other.writer.write(b"\0\0\0\x50{")
-            assert await other.is_closed()
-            assert (await good.ask(2, "echo"))["id"] == 2
+async def test_p11_an_unfinished_frame_delays_nobody_and_is_cut_off(tmp_path, monkeypatch):
+    async with hosted(tmp_path) as (_, connect):
+        slow, good = await connect(), await connect()
+        monkeypatch.setattr("agent.ipc.server.FRAME_TIMEOUT_S", 3600)
+        frame = encode({"id": 1, "method": "echo", "params": {}})
+        slow.writer.write(frame[:5])
+        assert (await good.ask(1, "echo"))["id"] == 1
+        slow.writer.write(frame[5:])
+        assert (await slow.receive())["id"] == 1
+        monkeypatch.setattr("agent.ipc.server.FRAME_TIMEOUT_S", 0.2)
+        other = await connect()
+        other.writer.write(frame[:5])
+        assert await other.is_closed()
+        assert (await good.ask(2, "echo"))["id"] == 2
 
-    run(scene())
 
-
-def test_an_idle_client_is_kept(tmp_path, monkeypatch):
+async def test_an_idle_client_is_kept_beyond_the_timeout_of_a_frame(tmp_path, monkeypatch):
     monkeypatch.setattr("agent.ipc.server.FRAME_TIMEOUT_S", 0.05)
-
-    async def scene():
-        async with hosted(tmp_path) as (_, connect):
-            client = await connect()
-            await client.ask(1, "echo")
-            await asyncio.sleep(0.2)
-            assert (await client.ask(2, "echo"))["id"] == 2
-
-    run(scene())
+    async with hosted(tmp_path) as (_, connect):
+        idle, unfinished = await connect(), await connect()
+        await idle.ask(1, "echo")
+        unfinished.writer.write(b"\0\0\0\x50{")
+        assert await unfinished.is_closed()  # so the timeout has passed for both
+        assert (await idle.ask(2, "echo"))["id"] == 2
 
 
-def test_status_is_pushed_and_the_newest_wins(tmp_path):
-    async def scene():
-        async with hosted(tmp_path) as (host, connect):
-            client, other = await connect(), await connect()
-            await client.ask(1, "subscribe")
-            assert (await client.receive())["status"] == {"value": 0}
-            for value in range(1, 50):
-                host.value = value
-                host.server.push()
-            assert (await client.receive())["status"] == {"value": 49}
-            await other.ask(1, "echo")
-            assert client.waiting == []
-
-    run(scene())
+async def test_status_is_pushed_and_the_newest_wins(tmp_path):
+    async with hosted(tmp_path) as (host, connect):
+        client, other = await connect(), await connect()
+        await client.ask(1, "subscribe")
+        assert (await client.receive())["status"] == {"value": 0}
+        for value in range(1, 50):
+            host.value = value
+            host.server.push()
+        assert (await client.receive())["status"] == {"value": 49}
+        await other.ask(1, "echo")
+        assert client.waiting == []
 
 
-def test_a_client_that_never_reads_is_dropped_and_delays_nobody(tmp_path, monkeypatch):
+async def test_a_client_that_never_reads_is_dropped_and_delays_nobody(tmp_path, monkeypatch):
     monkeypatch.setattr("agent.ipc.server.FRAME_TIMEOUT_S", 0.5)
-
-    async def scene():
-        async with hosted(tmp_path) as (host, connect):
-            mute, good = await connect(), await connect()
-            mute.writer.write(encode({"id": 1, "method": "subscribe", "params": {}}))
+    async with hosted(tmp_path) as (host, connect):
+        good = await connect()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as silent:
+            silent.connect(os.fspath(host.path))
+            silent.sendall(encode({"id": 1, "method": "subscribe", "params": {}}))
             host.value = "x" * 60_000
-            await asyncio.sleep(0.05)
-            for _ in range(40):
+            calls = itertools.count(1)
+            while not has_hung_up(silent):
                 host.server.push()
-                await asyncio.sleep(0.01)
-            assert (await good.ask(1, "echo"))["id"] == 1
-            while len(host.server._clients) > 1:
-                await asyncio.sleep(0.01)
-            assert (await good.ask(2, "echo"))["id"] == 2
-
-    run(scene())
+                call = next(calls)
+                assert (await good.ask(call, "echo"))["id"] == call
+        assert (await good.ask(0, "echo"))["id"] == 0
 
 
-def test_an_answer_too_large_for_a_frame_comes_as_a_private_file(tmp_path):
-    async def scene():
-        async with hosted(tmp_path) as (host, connect):
-            client = await connect()
-            answer = await client.ask(1, "large")
-            path = host.path.parent / answer["file"].rpartition("/")[2]
-            assert stat.S_IMODE(path.stat().st_mode) == 0o600
-            assert len(json.loads(path.read_text())["text"]) == 2 * MAX_FRAME_BYTES
-            channel = await asyncio.to_thread(Channel, host.path)
-            assert (
-                len((await asyncio.to_thread(channel.call, "large", {}))["text"])
-                == 2 * MAX_FRAME_BYTES
-            )
-            channel.close()
-            assert list(host.path.parent.glob("answer-*")) == [path]
-
-    run(scene())
+def has_hung_up(connection):
+    """Whether the other end has closed, unread bytes or not."""
+    poll = select.poll()
+    poll.register(connection, 0)
+    return bool(poll.poll(0))
 
 
-def test_a_long_call_does_not_hold_up_others_and_too_many_are_refused(tmp_path):
-    async def scene():
-        async with hosted(tmp_path) as (host, connect):
-            client = await connect()
-            for number in range(1, 9):
-                client.writer.write(encode({"id": number, "method": "wait", "params": {}}))
-            assert (await client.ask(20, "echo"))["error"]["code"] == "TOO_MANY_CALLS"
-            host.gate.set()
-            for _ in range(8):
-                assert "result" in await client.receive()
-            assert "result" in await client.ask(21, "echo")
-
-    run(scene())
-
-
-def test_too_many_clients_are_turned_away(tmp_path):
-    async def scene():
-        async with hosted(tmp_path) as (host, connect):
-            for _ in range(MAX_CLIENTS):
-                await connect()
-            reader, writer = await asyncio.open_unix_connection(os.fspath(host.path))
-            with contextlib.suppress(ConnectionError):
-                assert await asyncio.wait_for(reader.read(), 60) == b""
-            writer.transport.abort()
-
-    run(scene())
+async def test_a_response_too_large_for_a_frame_is_a_private_file(tmp_path):
+    async with hosted(tmp_path) as (host, connect):
+        client = await connect()
+        answer = await client.ask(1, "large")
+        path = host.path.parent / answer["file"].rpartition("/")[2]
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert len(json.loads(path.read_text())["text"]) == 2 * MAX_FRAME_BYTES
+        channel = await asyncio.to_thread(Channel, host.path)
+        assert (
+            len((await asyncio.to_thread(channel.call, "large", {}))["text"]) == 2 * MAX_FRAME_BYTES
+        )
+        channel.close()
+        assert list(host.path.parent.glob("answer-*")) == [path]
 
 
-def test_without_an_agent_a_client_says_so(tmp_path):
-    with pytest.raises(NoAgentError):
-        Channel(tmp_path / "none.sock")
-    (tmp_path / "stale").touch()
-    with pytest.raises(NoAgentError):
-        Channel(tmp_path / "stale")
+async def test_a_long_call_does_not_hold_up_others_and_too_many_are_refused(tmp_path):
+    async with hosted(tmp_path) as (host, connect):
+        client = await connect()
+        for number in range(1, 9):
+            client.writer.write(encode({"id": number, "method": "wait", "params": {}}))
+        assert (await client.ask(20, "echo"))["error"]["code"] == "TOO_MANY_CALLS"
+        host.gate.set()
+        for _ in range(8):
+            assert "result" in await client.receive()
+        assert "result" in await client.ask(21, "echo")
 
 
-def test_frames_come_in_any_pieces():
-    messages = [{"id": number, "text": "ε" * number} for number in range(5)]
-    stream = b"".join(map(encode, messages))
-    decoder = FrameDecoder()
-    assert [
-        found for place in range(len(stream)) for found in decoder.feed(stream[place : place + 1])
-    ] == messages
-    assert not decoder.is_inside_frame
-    with pytest.raises(PeerError):
-        encode({"text": "x" * MAX_FRAME_BYTES})
+async def test_too_many_clients_are_turned_away(tmp_path):
+    async with hosted(tmp_path) as (host, connect):
+        for _ in range(MAX_CLIENTS):
+            await connect()
+        reader, writer = await asyncio.open_unix_connection(os.fspath(host.path))
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), 60) == b""
+        writer.transport.abort()

@@ -1,6 +1,4 @@
-"""The attacks of the TUF specification against the model repository, each refused by name, and the
-model in use stays.
-"""
+"""Each attack of the TUF specification is refused by its own code, and the model in use stays."""
 
 import datetime
 import hashlib
@@ -16,7 +14,7 @@ from tuf.api.metadata import Metadata, TargetFile
 from agent.errors import AegisError, UserActionError
 from agent.models.repository import ModelRepository
 from agent.models.store import ModelStore
-from agent.models.verify import Floor
+from agent.models.verify import MinModelVersion
 from agent.protocol.messages import Mode, Task
 from server_stub.publishing import tuf_repository
 
@@ -55,8 +53,9 @@ def facts(version, **changes):
 
 
 class World:
-    """An operator's folder, a device's home, and what the attacker puts in between (`altered`: path
-    → content or None).
+    """An operator's folder, a device's home and an attacker in between.
+
+    `altered`: path → content, or None for a missing file.
     """
 
     def __init__(self, folder, now=NOW):
@@ -65,19 +64,19 @@ class World:
         self.home.mkdir(parents=True)
         self.root_sha256 = tuf_repository.create(self.folder, TASK, now)
         self.altered = {}
-        self.asked = []
+        self.requests = []
         self.clock = Clock()
         self.store = ModelStore(self.home)
 
     def fetch(self, path, max_bytes):
-        self.asked.append(path)
+        self.requests.append(path)
         if path in self.altered:
             return self.altered[path]
         kind, _, name = path.partition("/")
-        found = (
-            tuf_repository.metadata_file if kind == "metadata" else tuf_repository.target_file
-        )(self.folder, name)
-        return found.read_bytes() if found else None
+        file = (tuf_repository.metadata_file if kind == "metadata" else tuf_repository.target_file)(
+            self.folder, name
+        )
+        return file.read_bytes() if file else None
 
     def device(self):
         return ModelRepository(self.home, self.root_sha256, self.fetch, self.clock)
@@ -85,7 +84,9 @@ class World:
     def update(self):
         """What the agent does: fetch, verify, install."""
         current = self.current()
-        model = self.device().model(TASK, self.store.floor(), current.sha256 if current else "")
+        model = self.device().model(
+            TASK, self.store.min_version(), current.sha256 if current else ""
+        )
         if model is not None:
             self.store.install(model)
         return model
@@ -106,11 +107,11 @@ class World:
 
 @pytest.fixture
 def world(tmp_path):
-    made = World(tmp_path)
-    tuf_repository.publish(made.folder, content_of(), facts(1), NOW)
-    made.update()
-    assert made.current().version == 1
-    return made
+    world = World(tmp_path)
+    tuf_repository.publish(world.folder, content_of(), facts(1), NOW)
+    world.update()
+    assert world.current().version == 1
+    return world
 
 
 def refusal(world):
@@ -134,17 +135,17 @@ def resigned(world, name, change, keys=("keys/online.pem",)):
     return metadata.to_bytes()
 
 
-def test_p8_good_models_come_one_after_the_other_and_only_once(world):
-    world.asked.clear()
+def test_p8_each_good_model_is_taken_once(world):
+    world.requests.clear()
     assert world.update() is None
-    assert not any(path.startswith("targets/") for path in world.asked)
+    assert not any(path.startswith("targets/") for path in world.requests)
     tuf_repository.publish(world.folder, content_of(4.0, 3.0, 2.0, 1.0), facts(2), NOW)
     assert world.update().version == 2
     assert world.current().version == 2
     assert world.device().task() == TASK
 
 
-def test_p8_another_root_than_the_invitations(world, tmp_path):
+def test_p8_a_root_that_the_invitation_does_not_name(world, tmp_path):
     other = World(tmp_path / "other")
     world.altered = {path: content for path, content in other.snapshot_of_everything().items()}
     shutil.rmtree(world.home / "trust")
@@ -173,7 +174,7 @@ def test_p8_the_same_version_with_other_weights(world):
     assert refusal(world) == "MODEL_CHANGED"
 
 
-def test_p8_freeze(tmp_path):
+def test_p8_a_frozen_repository(tmp_path):
     frozen = World(tmp_path, NOW - 3 * DAY)
     tuf_repository.publish(frozen.folder, content_of(), facts(1), NOW)
     frozen.update()
@@ -183,7 +184,7 @@ def test_p8_freeze(tmp_path):
     assert frozen.update().version == 2
 
 
-def test_refresh_signs_again_only_when_it_is_time(world):
+def test_refresh_signs_again_only_when_due(world):
     assert not tuf_repository.refresh(world.folder, NOW + DAY / 3)
     assert tuf_repository.refresh(world.folder, NOW + DAY * 2 / 3)
     assert not tuf_repository.refresh(world.folder, NOW + DAY * 2 / 3)
@@ -259,15 +260,15 @@ def test_p8_oversized_is_refused_before_it_is_fetched(world):
         models.targets[tuf_repository.MODEL_TARGET].length = 10**12
 
     world.altered = {"metadata/3.models.json": resigned(world, "3.models.json", enlarge)}
-    world.asked.clear()
+    world.requests.clear()
     assert refusal(world) == "MODEL_TOO_LARGE"
-    assert not any(path.startswith("targets/") for path in world.asked)
+    assert not any(path.startswith("targets/") for path in world.requests)
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"{}", b"[" * 100_000, b"\xff" * 100, b"null", b"x" * 600_000]
 )
-def test_p11_nonsense_instead_of_metadata(world, content):
+def test_p11_malformed_metadata_is_refused(world, content):
     world.altered = {"metadata/timestamp.json": content}
     assert refusal(world) in {"MODEL_UNREADABLE", "MODEL_TOO_LARGE"}
 
@@ -306,8 +307,8 @@ def test_p8_a_clock_that_went_back_takes_no_models(world):
     assert world.current().version == 1
 
 
-def test_a_clock_that_was_far_ahead_once_and_is_set_right_leaves_no_mark(world):
-    """Nothing was fetched or found fresh by it: then it proves no time."""
+def test_a_clock_that_was_far_ahead_leaves_no_mark(world):
+    """No metadata was fresh by it, so it proves nothing about the time."""
     right = world.clock.wall
     world.clock.wall += 400 * 86_400
     world.altered = {"metadata/timestamp.json": None}
@@ -316,7 +317,7 @@ def test_a_clock_that_was_far_ahead_once_and_is_set_right_leaves_no_mark(world):
     assert world.update() is None
 
 
-def test_offline_passes_through_as_it_is(world):
+def test_offline_is_reported_as_offline(world):
     def offline(path, max_bytes):
         raise UserActionError("OFFLINE", "No network.", "Later.")
 
@@ -330,18 +331,21 @@ def test_clear_leaves_nothing(world):
     assert list(world.home.iterdir()) == []
 
 
-def test_an_operator_takes_a_bad_model_back_with_a_higher_version(world):
+def test_an_operator_replaces_a_bad_model_by_a_higher_version(world):
     tuf_repository.publish(world.folder, content_of(9.0, 9.0, 9.0, 9.0), facts(2), NOW)
     world.update()
     tuf_repository.publish(world.folder, content_of(), facts(3), NOW)
     assert world.update().version == 3
     assert world.current().content == content_of()
     assert (
-        world.device().model(TASK, Floor(3, world.current().sha256), world.current().sha256) is None
+        world.device().model(
+            TASK, MinModelVersion(3, world.current().sha256), world.current().sha256
+        )
+        is None
     )
 
 
-def test_what_is_handed_out_never_leaves_the_folder(world):
+def test_only_files_of_the_folder_are_served(world):
     assert tuf_repository.metadata_file(world.folder, "../keys/online.pem") is None
     assert tuf_repository.target_file(world.folder, "../../etc/passwd") is None
     assert tuf_repository.metadata_file(world.folder, "/etc/passwd") is None

@@ -6,7 +6,7 @@ import pytest
 
 from agent.errors import PeerError
 from agent.models.store import ModelStore
-from agent.models.verify import Floor
+from agent.models.verify import MinModelVersion
 from agent.protocol.signing import public_hex
 from tests.fakes.signed_model import KEY, TASK, check, content_of, described
 
@@ -21,7 +21,7 @@ def test_p8_the_old_model_stays_in_use_whatever_comes(tmp_path):
     store.install(check(content_of()))
     for bad in (content_of((float("nan"),) * 4), content_of()[:-1]):
         with pytest.raises(PeerError):
-            store.install(check(bad, *described(bad, 8), floor=store.floor()))
+            store.install(check(bad, *described(bad, 8), minimum=store.min_version()))
     assert current(store).version == 7
 
 
@@ -35,11 +35,11 @@ def test_p8_the_floor_survives_the_loss_of_the_folder_and_of_the_pointer(tmp_pat
     assert len(list((tmp_path / "models").iterdir())) == 3
     for path in (tmp_path / "models").iterdir():
         path.unlink()
-    assert store.floor() == Floor(9, hashlib.sha256(newer).hexdigest())
+    assert store.min_version() == MinModelVersion(9, hashlib.sha256(newer).hexdigest())
     for name, bytes_then in old.items():
         (tmp_path / "models" / name).write_bytes(bytes_then)
     assert current(store) is None
-    assert store.floor().version == 9
+    assert store.min_version().version == 9
 
 
 def test_p10_a_crash_between_the_steps_leaves_one_whole_model(tmp_path, monkeypatch):
@@ -65,7 +65,7 @@ def test_p10_a_crash_between_the_steps_leaves_one_whole_model(tmp_path, monkeypa
             store.install(newer)
         monkeypatch.setattr(atomic_file, "write", real)
         assert current(store).version == (9 if step == 2 else 7)
-        assert store.floor().version == current(store).version
+        assert store.min_version().version == current(store).version
         store.install(newer)
         assert current(store).version == 9
 
@@ -78,7 +78,7 @@ def test_p11_a_damaged_pointer_means_no_model(tmp_path, damage):
     store.install(check(content_of()))
     (tmp_path / "models" / "current.json").write_bytes(damage)
     assert current(store) is None
-    assert store.floor().version == 7
+    assert store.min_version().version == 7
 
 
 def test_clear_leaves_nothing(tmp_path):

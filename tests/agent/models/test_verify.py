@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from safetensors.numpy import save
 
 from agent.errors import PeerError
-from agent.models.verify import Floor
+from agent.models.verify import MinModelVersion
 from agent.protocol.limits import MAX_MODEL_BYTES
 from agent.protocol.signing import Context, sign
 from tests.fakes.signed_model import KEY, check, content_of, described
@@ -48,9 +48,9 @@ def test_p8_tampered():
 
 def test_p8_older_and_swapped():
     good = content_of()
-    assert refusal(good, floor=Floor(8, "00")) == "MODEL_OLDER"
-    assert refusal(good, floor=Floor(7, "00" * 32)) == "MODEL_CHANGED"
-    assert check(good, floor=Floor(7, hashlib.sha256(good).hexdigest())).version == 7
+    assert refusal(good, minimum=MinModelVersion(8, "00")) == "MODEL_OLDER"
+    assert refusal(good, minimum=MinModelVersion(7, "00" * 32)) == "MODEL_CHANGED"
+    assert check(good, minimum=MinModelVersion(7, hashlib.sha256(good).hexdigest())).version == 7
 
 
 def test_p8_oversized():

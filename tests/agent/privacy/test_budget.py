@@ -1,4 +1,4 @@
-"""The wall: what is allowed, when it opens again, and that no history passes it."""
+"""The budget gate: what it allows, when it allows again, and that no history exceeds it."""
 
 import pytest
 from hypothesis import given

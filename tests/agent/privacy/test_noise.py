@@ -48,7 +48,7 @@ def test_known_answers(noise_var, k, known):
 @pytest.mark.parametrize("noise_var", [1, 9, 1000])
 def test_the_table_is_exact_to_its_last_bit(noise_var):
     """Against 80 digits of decimal arithmetic."""
-    made = cumulative(noise_var)
+    entries = cumulative(noise_var)
     with localcontext() as context:
         context.prec = 80
         weights = [
@@ -57,10 +57,10 @@ def test_the_table_is_exact_to_its_last_bit(noise_var):
         ]
         total = 2 * sum(weights) - 1
         reached = Decimal(0)
-        for k, entry in enumerate(made[:-1]):
+        for k, entry in enumerate(entries[:-1]):
             reached += weights[k] if k == 0 else 2 * weights[k]
             assert abs(Decimal(entry) - reached / total * 2**TABLE_BITS) <= 2
-    assert made == sorted(made)
+    assert entries == sorted(entries)
 
 
 def chi_square(counts, expected):
@@ -174,11 +174,11 @@ def test_out_of_range(noise_var):
 
 def test_p7_noise_is_made_of_integers():
     """No float array comes near the sampler: every array it holds or returns is of integers."""
-    made = table(100)
+    entries = table(100)
     assert {
-        made.high.dtype.kind,
-        made.low.dtype.kind,
-        made.guide.dtype.kind,
+        entries.high.dtype.kind,
+        entries.low.dtype.kind,
+        entries.guide.dtype.kind,
         sample(3, 100, Stream(bytes(32))).dtype.kind,
     } <= {"i", "u"}
 
@@ -196,14 +196,14 @@ def test_p7_two_parts_have_the_distribution_of_one_to_2_to_the_minus_115():
     replace.
     """
     step, fine, coarse = parts(SPLIT_FROM)
-    one, two, wanted = (chances(variance) for variance in (fine, coarse, SPLIT_FROM))
+    one, two, exact = (chances(variance) for variance in (fine, coarse, SPLIT_FROM))
     reached = {}
     for k, chance in two.items():
         for j, other in one.items():
             reached[step * k + j] = reached.get(step * k + j, 0) + chance * other
     scale = 1 << TABLE_BITS
     distance = sum(
-        abs(reached.get(x, 0) - wanted.get(x, 0) * scale) for x in reached.keys() | wanted.keys()
+        abs(reached.get(x, 0) - exact.get(x, 0) * scale) for x in reached.keys() | exact.keys()
     )
     assert distance < 2 ** (2 * TABLE_BITS - 115)
 

@@ -7,7 +7,7 @@ import pytest
 
 from agent.privacy.codec import clip, decode_sum, noise_sd, read_update
 from agent.privacy.plan import plan_local, plan_secagg
-from agent.privacy.seal import seal, seal_local
+from agent.privacy.seal import seal
 from agent.protocol.envelope import decode
 from agent.protocol.messages import Mode, Task
 from tests.fakes.rounds import round_identity
@@ -17,7 +17,7 @@ CONFIG = plan_local(TASK, round_identity(), rho_units_per_round=2**38)
 
 
 def test_it_is_bound_to_round_and_attempt():
-    envelope = decode(seal_local(np.ones(116), CONFIG, "ab" * 16))
+    envelope = decode(seal(np.ones(116), CONFIG, "ab" * 16))
     assert envelope.header == {
         "kind": "local-update",
         "task_id": "t",
@@ -44,5 +44,3 @@ def test_words_for_a_sum_are_of_another_kind():
     task = Task("t", "s", "logistic", 116, Mode.SECAGG, 10, 100, 1000, 1)
     config = plan_secagg(task, round_identity(), rho_units_per_round=2**32, g_max=40, min_sum=20)
     assert decode(seal(np.ones(116), config, "00")).header["kind"] == "sealed-words"
-    with pytest.raises(ValueError, match="local"):
-        seal_local(np.ones(116), config, "00")

@@ -1,6 +1,4 @@
-"""Every message of the protocol: frozen bytes, there and back, and refused when anything about it
-is off.
-"""
+"""Each message has frozen bytes, decodes to its value, and is refused when anything is wrong."""
 
 import hashlib
 import random
@@ -163,7 +161,7 @@ def sha(content):
 
 
 @pytest.mark.parametrize("name", MESSAGES)
-def test_there_and_back(name):
+def test_each_message_decodes_to_its_value(name):
     body, decode, value = MESSAGES[name]
     assert decode(body) == value
 
@@ -199,7 +197,7 @@ def derived():
     }
 
 
-def test_a_stretch_of_a_vector_gets_the_masks_of_its_place():
+def test_a_piece_of_a_vector_gets_the_masks_of_its_position():
     whole, keys = np.arange(40_000, dtype=np.uint32), ([fill(1, 32), fill(3, 32)], [fill(2, 32)])
     pieces = whole.copy()
     apply(whole, *keys)
@@ -220,7 +218,7 @@ def test_masks_cancel_between_two_devices_and_are_long_streams():
 
 
 @pytest.mark.parametrize("name", MESSAGES)
-def test_p11_another_context_another_kind_a_longer_or_shorter_payload(name):
+def test_p11_another_context_kind_or_length_is_refused(name):
     body, decode, _ = MESSAGES[name]
     read = envelope.decode(body)
     payload, header = read.payload, read.header
@@ -259,7 +257,7 @@ def test_p11_another_context_another_kind_a_longer_or_shorter_payload(name):
         ("masked", "signature", ["00", "zz" * 64]),
     ],
 )
-def test_p11_fields_out_of_range(name, field, values):
+def test_p11_fields_out_of_range_are_refused(name, field, values):
     body, decode, _ = MESSAGES[name]
     read = envelope.decode(body)
     for value in values:
@@ -290,11 +288,11 @@ def test_p11_random_damage_is_refused_or_harmless():
 
 
 @pytest.mark.parametrize(
-    ("size", "colluders", "wanted"),
+    ("size", "colluders", "expected"),
     [(32, 6, 20), (64, 12, 39), (100, 20, 61), (128, 25, 77), (100, 33, 67), (3, 0, 2)],
 )
-def test_thresholds(size, colluders, wanted):
+def test_the_threshold_is_above_half_of_group_and_colluders(size, colluders, expected):
     """t > (n + c)/2, the table of the design."""
     config = replace(CONFIG, g_max=size, colluders=colluders)
-    assert codec.threshold(size, config) == wanted
-    assert 2 * wanted > size + colluders
+    assert codec.threshold(size, config) == expected
+    assert 2 * expected > size + colluders

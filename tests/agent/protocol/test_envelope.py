@@ -51,10 +51,10 @@ def test_the_layout_is_fixed():
 @given(st.integers(0, len(GOOD) - 1), st.integers(1, 255))
 def test_p11_a_flipped_byte_is_refused_or_gives_another_header_in_its_only_form(at, difference):
     altered = bytes([*GOOD[:at], GOOD[at] ^ difference, *GOOD[at + 1 :]])
-    found = read_or_code(altered)
-    if found != "BAD_ENVELOPE":
-        assert found.header != {"kind": "test", "round": 7}
-        assert (found.payload, envelope.encode(found.header, found.payload)) == (
+    outcome = read_or_code(altered)
+    if outcome != "BAD_ENVELOPE":
+        assert outcome.header != {"kind": "test", "round": 7}
+        assert (outcome.payload, envelope.encode(outcome.header, outcome.payload)) == (
             b"payload",
             altered,
         )

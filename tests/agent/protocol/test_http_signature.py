@@ -1,6 +1,4 @@
-"""A signed request holds as sent and in no other form; an independent library accepts the same
-bytes.
-"""
+"""A signed request is valid as sent and in no other form. An independent library agrees."""
 
 import base64
 import time
@@ -14,8 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import PeerError
-from agent.identity.identity import SoftwareSigner
-from agent.protocol.http_signature import COMPONENTS, TAG, SignedBy, sign_request, verify_request
+from agent.identity.signer import SoftwareSigner
+from agent.protocol.http_signature import (
+    COMPONENTS,
+    TAG,
+    SignatureParameters,
+    SignedBy,
+    sign_request,
+    verify_request,
+)
 
 DEVICE = "urn:uuid:6c1f2b3e-0000-4000-8000-000000000001"
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -29,34 +34,32 @@ REQUEST = {
 
 
 def signed(key=KEY, **changes):
-    asked = {**REQUEST, **changes}
+    request = {**REQUEST, **changes}
     headers = sign_request(
-        asked["method"],
-        asked["authority"],
-        asked["path"],
+        request["method"],
+        request["authority"],
+        request["path"],
         "application/json",
-        asked["body"],
-        device_id=DEVICE,
-        nonce="abc-DEF_1.2",
-        created=int(time.time()),
-        sign=SoftwareSigner(key).sign,
+        request["body"],
+        SignatureParameters(DEVICE, "abc-DEF_1.2", int(time.time())),
+        SoftwareSigner(key).sign,
     )
     return {name.lower(): value for name, value in headers.items()}
 
 
 def check(headers, **changes):
-    asked = {**REQUEST, **changes}
+    request = {**REQUEST, **changes}
     return verify_request(
-        asked["method"],
-        asked["authority"],
-        asked["path"],
+        request["method"],
+        request["authority"],
+        request["path"],
         headers,
-        asked["body"],
+        request["body"],
         {DEVICE: KEY.public_key()}.get,
     )
 
 
-def test_as_sent_it_holds():
+def test_a_request_as_sent_is_accepted():
     assert check(signed()) == SignedBy(DEVICE, "abc-DEF_1.2")
     assert check(signed(authority="h:443"), authority="H") == SignedBy(DEVICE, "abc-DEF_1.2")
 
@@ -71,7 +74,7 @@ def test_as_sent_it_holds():
         {"body": b"Payload"},
     ],
 )
-def test_altered_on_its_way_it_does_not(change):
+def test_a_request_altered_in_transit_is_refused(change):
     with pytest.raises(PeerError) as raised:
         check(signed(), **change)
     assert raised.value.code == "BAD_REQUEST_SIGNATURE"
@@ -104,7 +107,7 @@ def replaced(name, old, new):
         signed(OTHER),
     ],
 )
-def test_with_any_header_altered_it_does_not(headers):
+def test_a_request_with_an_altered_header_is_refused(headers):
     with pytest.raises(PeerError) as raised:
         check(headers)
     assert raised.value.code == "BAD_REQUEST_SIGNATURE"
@@ -118,7 +121,7 @@ class Keys(HTTPSignatureKeyResolver):
 
 @settings(max_examples=30, deadline=None)
 @given(body=st.binary(min_size=1, max_size=500), number=st.integers(0, 2**53))
-def test_the_library_accepts_the_same_bytes(body, number):
+def test_an_independent_library_accepts_the_same_bytes(body, number):
     path = f"/api/v1/rounds/{number}/shares"
     headers = signed(body=body, path=path)
     message = types.SimpleNamespace(

@@ -38,9 +38,9 @@ def der(certificate):
     return certificate.public_bytes(Encoding.DER)
 
 
-def refusal(made, device_id=DEVICE, **options):
+def refusal(certificate, device_id=DEVICE, **options):
     with pytest.raises(AegisError) as raised:
-        authority(**options).key_of(made, device_id)
+        authority(**options).key_of(certificate, device_id)
     return raised.value.code
 
 
@@ -77,7 +77,7 @@ def test_p6_a_certificate_for_another_name_is_refused():
     ids=["no urn", "two names"],
 )
 def test_p6_a_certificate_names_exactly_one_device(names):
-    made = (
+    certificate = (
         x509.CertificateBuilder(
             CA.subject,
             x509.Name([]),
@@ -96,12 +96,12 @@ def test_p6_a_certificate_names_exactly_one_device(names):
         )
         .sign(CA_KEY, SHA256())
     )
-    assert refusal(der(made)) == "ROSTER_CERTIFICATE"
+    assert refusal(der(certificate)) == "ROSTER_CERTIFICATE"
 
 
 def test_p6_a_servers_certificate_is_no_devices():
-    made = certificates.server_certificate(CA, CA_KEY, KEY, ["localhost"], NOW)
-    assert refusal(der(made), device_id="localhost") == "ROSTER_CERTIFICATE"
+    certificate = certificates.server_certificate(CA, CA_KEY, KEY, ["localhost"], NOW)
+    assert refusal(der(certificate), device_id="localhost") == "ROSTER_CERTIFICATE"
 
 
 def test_p6_a_key_on_another_curve_is_refused():
@@ -109,9 +109,9 @@ def test_p6_a_key_on_another_curve_is_refused():
 
 
 def test_p6_a_revoked_certificate_is_refused_by_its_own_code():
-    made = issued()
-    assert refusal(der(made), revoked=[made.serial_number]) == "ROSTER_REVOKED"
-    assert authority(revoked=[made.serial_number + 1]).key_of(der(made), DEVICE)
+    certificate = issued()
+    assert refusal(der(certificate), revoked=[certificate.serial_number]) == "ROSTER_REVOKED"
+    assert authority(revoked=[certificate.serial_number + 1]).key_of(der(certificate), DEVICE)
 
 
 @given(st.binary(max_size=64))

@@ -1,7 +1,8 @@
-"""The invitation survives mail programs, and every slip or change is told as one clear error."""
+"""An invitation survives mail programs, and each copying error or change is one clear error."""
 
 import base64
 import dataclasses
+import hashlib
 import zlib
 
 import pytest
@@ -13,7 +14,6 @@ from agent.protocol.invitation import (
     Invitation,
     Operator,
     PrivacyFigures,
-    _checksum,
     format_invitation,
     parse_invitation,
 )
@@ -33,13 +33,13 @@ INVITATION = Invitation(
 )
 
 
-def test_round_trip_with_line_breaks_of_a_mail_program():
+def test_an_invitation_survives_the_line_breaks_of_a_mail_program():
     text = format_invitation(INVITATION, KEY)
     folded = "\r\n  ".join(text[at : at + 60] for at in range(0, len(text), 60))
     assert parse_invitation(f" {folded}\n") == INVITATION
 
 
-def test_every_changed_character_is_found():
+def test_every_changed_character_is_detected():
     text = format_invitation(INVITATION, KEY)
     for at in range(0, len(text), 7):
         altered = text[:at] + ("A" if text[at] != "A" else "B") + text[at + 1 :]
@@ -61,7 +61,7 @@ def test_every_changed_character_is_found():
         "aegis1." + "A" * 20_000,
     ],
 )
-def test_nonsense_is_one_clear_error(text):
+def test_malformed_text_is_one_clear_error(text):
     with pytest.raises(UserActionError, match="cannot be read") as raised:
         parse_invitation(text)
     assert raised.value.code == "INVITATION_BAD"
@@ -76,7 +76,7 @@ def test_another_version_is_named():
 
 def _packed(body: bytes) -> str:
     packed = base64.urlsafe_b64encode(zlib.compress(body, 9)).decode().rstrip("=")
-    return f"aegis1.{packed}.{_checksum(packed)}"
+    return f"aegis1.{packed}.{hashlib.sha256(packed.encode()).hexdigest()[:8]}"
 
 
 def test_a_decompression_bomb_is_refused_within_bounds():
@@ -139,7 +139,7 @@ def test_a_signature_is_worth_nothing_under_another_label_or_key():
     signature = sign(KEY, Context.OFFER, {"a": 1})
     verify(public_hex(KEY), Context.OFFER, {"a": 1}, signature)
     other = public_hex(Ed25519PrivateKey.generate())
-    for key, context, value, held in [
+    for key, context, value, signed in [
         (public_hex(KEY), Context.MODEL, {"a": 1}, signature),
         (other, Context.OFFER, {"a": 1}, signature),
         (public_hex(KEY), Context.OFFER, {"a": 2}, signature),
@@ -147,5 +147,5 @@ def test_a_signature_is_worth_nothing_under_another_label_or_key():
         ("short", Context.OFFER, {"a": 1}, signature),
     ]:
         with pytest.raises(PeerError) as raised:
-            verify(key, context, value, held)
+            verify(key, context, value, signed)
         assert raised.value.code == "BAD_SIGNATURE"

@@ -1,6 +1,4 @@
-"""A device that looks the authority over: an honest log passes, and each lie about it is
-refused.
-"""
+"""An honest log passes a device's checks, and each false statement about it is refused."""
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
@@ -56,17 +54,17 @@ def test_an_honest_log_passes():
     ],
     ids=str,
 )
-def test_a_head_that_the_authority_did_not_sign(change):
+def test_a_head_that_the_authority_did_not_sign_is_refused(change):
     authority = TestAuthority()
-    said = {
+    signed_head = {
         "size": 9,
         "root": HEAD.root,
         "signature": authority.key.sign(head_bytes(HEAD), ECDSA(SHA256())).hex(),
     }
     with pytest.raises(PeerError, match="is not signed by the authority"):
-        read_head({**said, **change}, authority.pem)
+        read_head({**signed_head, **change}, authority.pem)
     with pytest.raises(PeerError, match="is not signed by the authority"):
-        read_head(said, TestAuthority().pem)
+        read_head(signed_head, TestAuthority().pem)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +86,7 @@ def test_a_head_that_the_authority_did_not_sign(change):
     ],
     ids=lambda change: str(change)[:40],
 )
-def test_an_entry_that_is_not_in_the_log(change):
+def test_an_entry_that_is_not_in_the_log_is_refused(change):
     with pytest.raises(PeerError, match="does not hold this device's certificate"):
         check_entry(HEAD, {**PROOF, **change}, MINE)
 
@@ -105,6 +103,6 @@ def test_an_entry_that_is_not_in_the_log(change):
     ],
     ids=["other past", "other size", "other head", "no proof", "no list", "no size"],
 )
-def test_a_past_that_was_changed(earlier, change):
+def test_a_changed_past_is_refused(earlier, change):
     with pytest.raises(PeerError, match="was changed since"):
         check_growth(earlier, HEAD, {**GROWTH, **change})

@@ -17,7 +17,7 @@ from agent.protocol.jobs import (
     LabelledRow,
     Opening,
     Progress,
-    Refused,
+    RefusedInput,
     Scanned,
     Sealed,
     Table,
@@ -32,7 +32,7 @@ ROW = (*range(28), 2**64 - 1)
 EVENTS = [
     Opening("/a"),
     ExtractedRow("/a", "ab" * 32, ROW),
-    Refused("/a", "NOT_PE", "Not one."),
+    RefusedInput("/a", "NOT_PE", "Not one."),
     Table((LabelledRow(ROW, 1), LabelledRow(ROW[::-1], 0))),
     Table(()),
     Scanned("/a", Verdict.MALICIOUS, 0.97),
@@ -215,7 +215,7 @@ FIELDS = [
 def test_p11_whatever_comes_is_an_event_or_one_clear_refusal(name, values, parts):
     frame = Frame({"event": name, **values}, tuple(parts))
     try:
-        found = write_event(read_event(frame)).header["event"]
+        outcome = write_event(read_event(frame)).header["event"]
     except AegisError as error:
-        found = error.code
-    assert found in (name, "BAD_FRAME")
+        outcome = error.code
+    assert outcome in (name, "BAD_FRAME")

@@ -1,3 +1,5 @@
+"""Proofs of the log tree hold for what they prove and for nothing else (RFC 9162 §2.1)."""
+
 import hashlib
 
 import pytest
@@ -11,16 +13,16 @@ def leaves(count):
     return [leaf_hash(str(number).encode()) for number in range(count)]
 
 
-def root(held):
-    return Tree(held).root()
+def root(hashes):
+    return Tree(hashes).root()
 
 
-def inclusion_proof(held, index):
-    return Tree(held).inclusion_proof(index, len(held))
+def inclusion_proof(hashes, index):
+    return Tree(hashes).inclusion_proof(index, len(hashes))
 
 
-def consistency_proof(held, earlier):
-    return Tree(held).consistency_proof(earlier, len(held))
+def consistency_proof(hashes, earlier):
+    return Tree(hashes).consistency_proof(earlier, len(hashes))
 
 
 def test_known_heads():
@@ -34,27 +36,27 @@ def test_known_heads():
 
 @given(size=st.integers(1, 40), data=st.data())
 def test_every_entry_is_proved_and_nothing_else_is(size, data):
-    held = leaves(size)
+    hashes = leaves(size)
     index = data.draw(st.integers(0, size - 1))
-    proof = inclusion_proof(held, index)
-    assert is_included(held[index], index, size, proof, root(held))
-    assert not is_included(leaf_hash(b"other"), index, size, proof, root(held))
-    assert not is_included(held[index], index, size, [*proof, b"\0" * 32], root(held))
+    proof = inclusion_proof(hashes, index)
+    assert is_included(hashes[index], index, size, proof, root(hashes))
+    assert not is_included(leaf_hash(b"other"), index, size, proof, root(hashes))
+    assert not is_included(hashes[index], index, size, [*proof, b"\0" * 32], root(hashes))
     if size > 1:
-        assert not is_included(held[index], (index + 1) % size, size, proof, root(held))
+        assert not is_included(hashes[index], (index + 1) % size, size, proof, root(hashes))
 
 
 @given(size=st.integers(1, 40), data=st.data())
 def test_growth_is_proved_and_a_changed_past_is_not(size, data):
-    held = leaves(size)
+    hashes = leaves(size)
     earlier = data.draw(st.integers(1, size))
-    proof = consistency_proof(held, earlier)
-    assert is_consistent(earlier, size, root(held[:earlier]), root(held), proof)
-    forged = [leaf_hash(b"forged"), *held[1:earlier]]
-    assert not is_consistent(earlier, size, root(forged), root(held), proof)
+    proof = consistency_proof(hashes, earlier)
+    assert is_consistent(earlier, size, root(hashes[:earlier]), root(hashes), proof)
+    forged = [leaf_hash(b"forged"), *hashes[1:earlier]]
+    assert not is_consistent(earlier, size, root(forged), root(hashes), proof)
 
 
-def test_positions_outside_the_log():
+def test_positions_outside_the_log_are_refused():
     with pytest.raises(IndexError):
         inclusion_proof(leaves(3), 3)
     with pytest.raises(IndexError):
@@ -62,16 +64,20 @@ def test_positions_outside_the_log():
     assert not is_included(leaves(1)[0], 1, 1, [], root(leaves(1)))
 
 
-def test_a_tree_that_grew_is_the_tree_of_all_its_leaves_and_remembers_its_earlier_heads():
-    held, tree = leaves(70), Tree()
+def test_a_grown_tree_equals_a_new_one_and_remembers_its_earlier_heads():
+    hashes, tree = leaves(70), Tree()
     for size in range(1, 71):
-        tree.grow([held[size - 1]])
-        assert tree.root() == root(held[:size])
+        tree.grow([hashes[size - 1]])
+        assert tree.root() == root(hashes[:size])
         assert is_included(
-            held[size // 2], size // 2, size, tree.inclusion_proof(size // 2, size), tree.root(size)
+            hashes[size // 2],
+            size // 2,
+            size,
+            tree.inclusion_proof(size // 2, size),
+            tree.root(size),
         )
     for size in range(1, 71):
-        assert tree.root(size) == root(held[:size])
+        assert tree.root(size) == root(hashes[:size])
         assert is_consistent(
             size, 70, tree.root(size), tree.root(), tree.consistency_proof(size, 70)
         )

@@ -1,4 +1,4 @@
-"""The beacon's tree: every leaf's proof leads to the root and no other does."""
+"""In the beacon's tree each leaf's proof leads to the root, and no other proof does."""
 
 import pytest
 
@@ -8,21 +8,21 @@ LEAVES = [leaf(f"device-{number}", bytes([number]) * 32) for number in range(20)
 
 
 @pytest.mark.parametrize("count", range(1, 21))
-def test_proofs(count):
+def test_each_proof_leads_to_the_root_for_its_own_leaf_only(count):
     leaves = LEAVES[:count]
-    made = proofs(leaves)
+    paths = proofs(leaves)
     for at in range(count):
-        assert made[at] == proof(leaves, at)
-        assert root_of(leaves[at], at, count, made[at]) == root(leaves)
+        assert paths[at] == proof(leaves, at)
+        assert root_of(leaves[at], at, count, paths[at]) == root(leaves)
         if count > 1:
-            assert root_of(leaves[(at + 1) % count], at, count, made[at]) != root(leaves)
+            assert root_of(leaves[(at + 1) % count], at, count, paths[at]) != root(leaves)
 
 
 @pytest.mark.parametrize(
     ("at", "count", "siblings"),
     [(1, 1, []), (-1, 2, []), (0, 1, [bytes(32)]), (0, 2, []), (0, 4, [bytes(32)])],
 )
-def test_p11_wrong_lengths(at, count, siblings):
+def test_p11_a_proof_of_the_wrong_length_is_refused(at, count, siblings):
     with pytest.raises(ValueError, match=r"leaf|siblings"):
         root_of(LEAVES[0], at, count, siblings)
 
@@ -32,7 +32,7 @@ def test_known_answers():
     assert [group_of(bytes(32), f"device-{number}", 7) for number in range(10)] == KNOWN_GROUPS
 
 
-def test_groups_are_even():
+def test_groups_have_even_sizes():
     counts = [0] * 10
     for number in range(5000):
         counts[group_of(b"x" * 32, str(number), 10)] += 1

@@ -62,18 +62,18 @@ def test_p11_a_list_without_a_number_is_refused():
     builder = x509.CertificateRevocationListBuilder(
         CA.subject, moment, moment + datetime.timedelta(days=1)
     )
-    made = builder.sign(CA_KEY, SHA256()).public_bytes(Encoding.PEM).decode()
-    assert refusal(made) == "REVOCATIONS_BAD"
+    crl = builder.sign(CA_KEY, SHA256()).public_bytes(Encoding.PEM).decode()
+    assert refusal(crl) == "REVOCATIONS_BAD"
 
 
 @given(st.integers(0, len(LIST) - 1), st.sampled_from("\0Aa1-\n"))
 def test_p11_a_damaged_list_is_read_as_it_was_or_refused(at, character):
     damaged = LIST[:at] + character + LIST[at + 1 :]
     try:
-        found = read_revocations(damaged, CA_PEM, NOW)
+        outcome = read_revocations(damaged, CA_PEM, NOW)
     except AegisError as error:
-        found = error.code
-    assert found in ("REVOCATIONS_BAD", read_revocations(LIST, CA_PEM, NOW))
+        outcome = error.code
+    assert outcome in ("REVOCATIONS_BAD", read_revocations(LIST, CA_PEM, NOW))
 
 
 @pytest.mark.parametrize("text", ["", "no list", CA_PEM])

@@ -55,20 +55,20 @@ def test_p6_signing_and_opening_happen_at_most_once():
     """No way leads through SIGN or OPEN twice: the states after them never come back."""
     for once in (DeviceAction.SIGN, DeviceAction.OPEN):
         (start,) = [after for after, action in DEVICE.values() if action is once]
-        seen, todo = set(), [start]
+        visited, todo = set(), [start]
         while todo:
             state = todo.pop()
             for (before, _), (after, action) in DEVICE.items():
                 if before is state:
                     assert action is not once
-                    if after not in seen:
-                        seen.add(after)
+                    if after not in visited:
+                        visited.add(after)
                         todo.append(after)
 
 
 def test_the_page_shows_the_tables():
-    shown = (Path(__file__).parents[3] / "docs" / "PROTOCOL.md").read_text()
-    assert page().strip() in shown
+    page_text = (Path(__file__).parents[3] / "docs" / "PROTOCOL.md").read_text()
+    assert page().strip() in page_text
     printed = subprocess.run(
         [sys.executable, "-m", "agent.protocol.states"],
         capture_output=True,

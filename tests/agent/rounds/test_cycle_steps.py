@@ -5,7 +5,7 @@ import pytest
 from agent.errors import PeerError, UserActionError
 from agent.rounds.outcome import Outcome
 from agent.status import AgentState
-from agent.store.ledger import Sending
+from agent.store.ledger import OutboxState
 from tests.fakes.in_process_fleet import device_id
 
 
@@ -19,7 +19,7 @@ async def test_a_cycle_leads_from_consent_to_a_signed_receipt(device):
     assert (result.outcome, result.rows_used, result.bytes_down > 0) == (Outcome.SENT, 20, True)
     (entry,) = device.agent.ledger.entries()
     (stored,) = device.server.updates.values()
-    assert (entry.state, entry.bytes) == (Sending.ACKNOWLEDGED, len(stored))
+    assert (entry.state, entry.bytes) == (OutboxState.ACKNOWLEDGED, len(stored))
     assert device.agent.ledger.body(entry.attempt) == stored
     assert device.server.calls == ["register", "offer", "model", "send_update"]
     assert list((device.home / "scratch").iterdir()) == []

@@ -8,7 +8,7 @@ from agent.privacy.zcdp import rho_local_units, rho_units
 from agent.protocol.signing import Context, public_hex, verify
 from agent.rounds.outbox import FINAL, Outbox
 from agent.rounds.outcome import Outcome
-from agent.store.ledger import Sending
+from agent.store.ledger import OutboxState
 
 
 def offline():
@@ -36,15 +36,15 @@ async def test_p4_an_update_that_never_left_is_not_sent_after_its_round_closed(d
     device.server.fail("send_update", offline())
     with pytest.raises(UserActionError):
         await device.run_cycle()
-    assert [entry.state for entry in device.agent.ledger.entries()] == [Sending.UNSENT]
+    assert [entry.state for entry in device.agent.ledger.entries()] == [OutboxState.UNSENT]
     device.restart()
     device.clock.advance(4000)
     device.server.fail("send_update", None)
     device.server.next_round()
     assert (await device.run_cycle()).outcome is Outcome.SENT
     assert [entry.state for entry in device.agent.ledger.entries()] == [
-        Sending.CLOSED,
-        Sending.ACKNOWLEDGED,
+        OutboxState.CLOSED,
+        OutboxState.ACKNOWLEDGED,
     ]
     assert len(device.agent.ledger.charges()) == 2
     assert len(device.server.updates) == 1
@@ -62,7 +62,7 @@ async def test_p2_a_crash_in_the_middle_of_a_withdrawal_still_empties_the_outbox
     )
     device.restart()  # killed between the record and the clearing
     assert device.agent.ledger.unsent() == []
-    assert [entry.state for entry in device.agent.ledger.entries()] == [Sending.WITHDRAWN]
+    assert [entry.state for entry in device.agent.ledger.entries()] == [OutboxState.WITHDRAWN]
 
 
 async def test_p11_a_full_disk_charges_nothing_and_sends_nothing(device):
@@ -106,7 +106,7 @@ async def test_an_update_whose_sending_failed_stays_in_the_outbox(device, code):
     with pytest.raises(PeerError):
         await device.run_cycle()
     (entry,) = device.agent.ledger.unsent()
-    assert entry.state is Sending.UNSENT
+    assert entry.state is OutboxState.UNSENT
     device.server.fail("send_update", None)
     assert (await device.run_cycle()).outcome is Outcome.SENT
     assert len(device.agent.ledger.charges()) == 1

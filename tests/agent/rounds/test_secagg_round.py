@@ -10,7 +10,7 @@ from agent.errors import UserActionError
 from agent.privacy.codec import decode_sum
 from agent.rounds.budget_gate import MAX_CHARGES_PER_MODEL
 from agent.rounds.outcome import Outcome
-from agent.store.ledger import Sending
+from agent.store.ledger import OutboxState
 from server_stub.demo.inprocess_worker import InProcessWorker
 from tests.fakes.charges import record_charge
 from tests.fakes.group_aggregator_http import GroupAggregatorSite
@@ -39,7 +39,7 @@ async def test_a_round_makes_the_sum_of_every_update(fleet):
         (entry,) = device.agent.ledger.entries()
         (charge,) = device.agent.ledger.charges()
         assert (entry.state, charge.mode, charge.rho_units < charge.rho_local_units) == (
-            Sending.ACKNOWLEDGED,
+            OutboxState.ACKNOWLEDGED,
             "secagg",
             True,
         )
@@ -170,7 +170,7 @@ async def test_p10_a_network_that_dies_in_a_round_ends_it_and_the_next_cycle_is_
     charged = step in ("masked", "inbox masked", "consistency", "unmask")
     assert len(victim.agent.ledger.charges()) == charged
     assert [entry.state for entry in victim.agent.ledger.unsent()] == (
-        [Sending.UNSENT] if step == "masked" else []
+        [OutboxState.UNSENT] if step == "masked" else []
     )
     assert victim.agent.runner.updates.current is not None
     assert "OFFLINE" in [reason["code"] for reason in (await victim.call("status"))["reasons"]]

@@ -45,7 +45,7 @@ def broken_at(chain):
     with pytest.raises(AegisError) as raised:
         chain.verified()
     assert raised.value.code == "CHAIN_BROKEN"
-    return int(raised.value.message.partition("entry ")[2].partition(";")[0])
+    return int(raised.value.message.partition("entry ")[2].partition(".")[0])
 
 
 def test_rows_are_numbered_linked_and_read_in_order(chain):

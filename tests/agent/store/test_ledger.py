@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from agent.errors import InternalError, UserActionError
 from agent.store.database import Database
-from agent.store.ledger import Charge, Ledger, Sending
+from agent.store.ledger import Charge, Ledger, OutboxState
 
 
 def charge_for(body, round_id=1, at=1000, rho=7):
@@ -72,7 +72,7 @@ def test_p4_neither_is_written_when_one_fails(ledger):
 
 
 def test_p4_a_charge_names_the_bytes_it_is_for(ledger):
-    with pytest.raises(InternalError, match="does not name"):
+    with pytest.raises(InternalError, match="do not match"):
         ledger.record(charge_for(b"sealed"), b"other", 2000)
     assert ledger.charges() == []
 
@@ -81,10 +81,13 @@ def test_p2_withdrawal_empties_the_outbox_and_keeps_the_charge(ledger):
     ledger.record(charge_for(b"one", 1), b"one", 2000)
     ledger.record(charge_for(b"two", 2), b"two", 2000)
     first = ledger.unsent()[0]
-    ledger.settle(first.attempt, Sending.ACKNOWLEDGED, 1500, receipt_for(charge_for(b"one", 1)))
+    ledger.settle(first.attempt, OutboxState.ACKNOWLEDGED, 1500, receipt_for(charge_for(b"one", 1)))
     assert ledger.withdraw(1600) == 1
     assert ledger.unsent() == []
-    assert [entry.state for entry in ledger.entries()] == [Sending.ACKNOWLEDGED, Sending.WITHDRAWN]
+    assert [entry.state for entry in ledger.entries()] == [
+        OutboxState.ACKNOWLEDGED,
+        OutboxState.WITHDRAWN,
+    ]
     assert ledger.body(ledger.entries()[1].attempt) is None
     assert ledger.body(first.attempt) == b"one"
     assert len(ledger.charges()) == 2
@@ -94,9 +97,9 @@ def test_p2_withdrawal_empties_the_outbox_and_keeps_the_charge(ledger):
 def test_a_settled_entry_is_not_settled_again(ledger):
     charge = charge_for(b"one")
     ledger.record(charge, b"one", 2000)
-    ledger.settle(charge.attempt, Sending.ACKNOWLEDGED, 1500, receipt_for(charge))
-    ledger.settle(charge.attempt, Sending.CLOSED, 1600)
-    assert ledger.entry(charge.attempt).state is Sending.ACKNOWLEDGED
+    ledger.settle(charge.attempt, OutboxState.ACKNOWLEDGED, 1500, receipt_for(charge))
+    ledger.settle(charge.attempt, OutboxState.CLOSED, 1600)
+    assert ledger.entry(charge.attempt).state is OutboxState.ACKNOWLEDGED
     assert ledger.entry(charge.attempt).settled_at == 1500
 
 
@@ -105,9 +108,9 @@ def test_a_settled_entry_is_not_settled_again(ledger):
     [
         (
             "UPDATE charge SET body = replace(body, '\"rho_units\":7', '\"rho_units\":1')",
-            "altered from outside",
+            "altered the charge record",
         ),
-        ("DELETE FROM charge WHERE seq = 1", "altered from outside"),
+        ("DELETE FROM charge WHERE seq = 1", "altered the charge record"),
         ("UPDATE outbox SET body = x'00' WHERE charge_seq = 1", "bytes of entry 1 were altered"),
         ("UPDATE outbox SET body = NULL WHERE charge_seq = 1", "bytes of entry 1 are missing"),
         ("UPDATE outbox SET sha256 = 'ff' WHERE charge_seq = 2", "differ"),
@@ -146,7 +149,7 @@ def test_p4_altered_bytes_are_never_handed_out(tmp_path):
     Ledger(database).record(charge_for(b"one"), b"one", 2000)
     with database.transaction():
         database.execute("UPDATE outbox SET body = x'00'")
-    with pytest.raises(UserActionError, match="will not be sent"):
+    with pytest.raises(UserActionError, match="will not send it"):
         Ledger(database).body(charge_for(b"one").attempt)
     database.close()
 
@@ -163,18 +166,18 @@ class LedgerMachine(RuleBasedStateMachine):
         self.path = Path(self.folder.name) / "agent.sqlite3"
         self.database = Database(self.path)
         self.ledger = Ledger(self.database)
-        self.model: list[tuple[Charge, Sending]] = []
+        self.model: list[tuple[Charge, OutboxState]] = []
 
     @rule(body=st.binary(min_size=1, max_size=40), rho=st.integers(1, 2**60))
     def charge(self, body, rho):
         made = charge_for(body, len(self.model) + 1, 1000 + len(self.model), rho)
         self.ledger.record(made, body, 5000)
-        self.model.append((made, Sending.UNSENT))
+        self.model.append((made, OutboxState.UNSENT))
 
     @precondition(lambda self: self.model)
     @rule(
         pick=st.integers(0, 100),
-        state=st.sampled_from([Sending.ACKNOWLEDGED, Sending.CLOSED, Sending.REFUSED]),
+        state=st.sampled_from([OutboxState.ACKNOWLEDGED, OutboxState.CLOSED, OutboxState.REFUSED]),
     )
     def settle(self, pick, state):
         place = pick % len(self.model)
@@ -183,16 +186,16 @@ class LedgerMachine(RuleBasedStateMachine):
             charge.attempt,
             state,
             2000,
-            receipt_for(charge) if state is Sending.ACKNOWLEDGED else None,
+            receipt_for(charge) if state is OutboxState.ACKNOWLEDGED else None,
         )
-        if before is Sending.UNSENT:
+        if before is OutboxState.UNSENT:
             self.model[place] = (charge, state)
 
     @rule()
     def withdraw(self):
         self.ledger.withdraw(3000)
         self.model = [
-            (charge, Sending.WITHDRAWN if state is Sending.UNSENT else state)
+            (charge, OutboxState.WITHDRAWN if state is OutboxState.UNSENT else state)
             for charge, state in self.model
         ]
 
@@ -223,7 +226,7 @@ def test_totals_count_what_was_acknowledged(ledger):
     charge = charge_for(b"12345")
     ledger.record(charge, b"12345", 2000)
     assert ledger.totals().sent == 0
-    ledger.settle(charge.attempt, Sending.ACKNOWLEDGED, 1500, receipt_for(charge))
+    ledger.settle(charge.attempt, OutboxState.ACKNOWLEDGED, 1500, receipt_for(charge))
     assert (ledger.totals().sent, ledger.totals().bytes_up, ledger.totals().last_at) == (1, 5, 1500)
     assert ledger.newest_round("task") == 1
     assert ledger.newest_round("other") == 0

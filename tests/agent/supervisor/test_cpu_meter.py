@@ -6,7 +6,7 @@ import pytest
 
 from agent.status import share_in_words
 from agent.supervisor import cpu_meter
-from agent.supervisor.cpu_meter import PERIOD_S, Pace, opened
+from agent.supervisor.cpu_meter import PERIOD_S, opened
 
 
 def simulated(share, *, threads=1.0, seconds=60.0, late_s=0.0, stall=None):
@@ -95,43 +95,6 @@ def test_a_stall_neither_earns_nor_owes_more_than_its_cap():
 def test_after_a_sleep_of_the_machine_the_grid_goes_on_from_now():
     account = opened(0.0, 0.5).next_period(100.03, 0.5)
     assert 100.03 < account.ends_at <= 100.03 + PERIOD_S + 1e-9
-
-
-class Clock:
-    """Time and processor time that only move when told."""
-
-    def __init__(self):
-        self.now = self.cpu = 0.0
-
-    def work(self, seconds):
-        self.now += seconds
-        self.cpu += seconds
-
-    def sleep(self, seconds):
-        self.now += seconds
-
-
-def test_the_workers_own_pace_stays_within_its_share():
-    clock = Clock()
-    pace = Pace(25, used=lambda: clock.cpu, now=lambda: clock.now, sleep=clock.sleep)
-    for _ in range(500):
-        clock.work(0.01)
-        pace.after_step()
-    assert clock.cpu / clock.now == pytest.approx(0.25, abs=0.01)
-
-
-def test_what_the_workers_own_pace_slept_too_long_is_made_up_for():
-    clock = Clock()
-    pace = Pace(
-        50,
-        used=lambda: clock.cpu,
-        now=lambda: clock.now,
-        sleep=lambda seconds: clock.sleep(seconds + 0.002),
-    )
-    for _ in range(500):
-        clock.work(0.02)
-        pace.after_step()
-    assert clock.cpu / clock.now == pytest.approx(0.5, abs=0.005)
 
 
 @pytest.mark.parametrize(

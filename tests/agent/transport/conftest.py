@@ -3,7 +3,7 @@
 import pytest
 
 from agent.identity.identity import IdentityFile
-from agent.identity.keystore import MemoryKeyStore
+from agent.identity.memory_keystore import MemoryKeyStore
 from tests.fakes.ca import TestAuthority
 from tests.fakes.https_server import HttpsServer, Scripted
 from tests.fakes.nonces import Nonces

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.errors import AegisError, UserActionError
 from agent.identity.identity import IdentityFile
-from agent.identity.keystore import MemoryKeyStore
+from agent.identity.memory_keystore import MemoryKeyStore
 from agent.protocol.limits import MAX_OFFER_BYTES
 from agent.protocol.messages import Mode, Task
 from agent.protocol.signing import Context, public_hex, sign
@@ -192,7 +192,7 @@ def test_a_device_is_erased_by_certificate_or_by_secret(server, client, authorit
 
 def test_no_heavy_library_is_imported_before_the_first_request():
     script = (
-        "import sys, agent.identity.identity, agent.identity.keystore, agent.transport.client,"
+        "import sys, agent.identity.identity, agent.identity.os_keyring, agent.transport.client,"
         " agent.models.store, agent.protocol.invitation;sys.exit(' '.join({'requests',"
         " 'cryptography', 'keyring', 'tuf', 'numpy'} & set(sys.modules)) or None)"
     )

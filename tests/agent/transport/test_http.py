@@ -11,7 +11,7 @@ from cryptography.x509 import UniformResourceIdentifier
 
 from agent.errors import AegisError
 from agent.identity.identity import IdentityFile
-from agent.identity.keystore import MemoryKeyStore
+from agent.identity.memory_keystore import MemoryKeyStore
 from agent.transport.http import READ_TIMEOUT_S, PinnedSession, Timeouts
 from agent.transport.tls import client_context
 from tests.fakes.https_server import Scripted

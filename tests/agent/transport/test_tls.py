@@ -9,7 +9,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from agent.errors import AegisError, UserActionError
 from agent.identity.identity import IdentityFile
-from agent.identity.keystore import MemoryKeyStore
+from agent.identity.memory_keystore import MemoryKeyStore
 from agent.transport.http import PinnedSession
 from agent.transport.tls import client_context
 from tests.fakes.ca import DAY, TestAuthority

@@ -13,7 +13,7 @@ import setuptools
 
 from agent.errors import PeerError
 from agent.models.bundled import bundled_model
-from agent.protocol.jobs import ExtractedRow, Job, Opening, Refused, Scanned
+from agent.protocol.jobs import ExtractedRow, Job, Opening, RefusedInput, Scanned
 from agent.protocol.pipe import Frame
 from agent.worker.features import read_features
 from agent.worker.run import run
@@ -88,10 +88,12 @@ def test_p11_a_folder_of_bad_files_is_scanned_to_its_end(folder):
 
 def test_p11_a_folder_of_bad_files_is_learnt_from_to_its_end(folder):
     events = [
-        event for event in job(Job.EXTRACT, [folder]) if isinstance(event, ExtractedRow | Refused)
+        event
+        for event in job(Job.EXTRACT, [folder])
+        if isinstance(event, ExtractedRow | RefusedInput)
     ]
     assert {
-        Path(event.path).stem: event.code for event in events if isinstance(event, Refused)
+        Path(event.path).stem: event.code for event in events if isinstance(event, RefusedInput)
     } == {name: code for name, (_, code) in MAKERS.items()}
     first, second = (event for event in events if isinstance(event, ExtractedRow))
     assert (first.features, first.sha256) == (second.features, second.sha256)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import setuptools
 
-from agent.protocol.jobs import ExtractedRow, Opening, Refused
+from agent.protocol.jobs import ExtractedRow, Opening, RefusedInput
 from agent.worker import samples as module
 from agent.worker.features import read_features
 from agent.worker.samples import extract
@@ -29,7 +29,7 @@ def test_a_row_with_its_digest_or_a_reason_in_the_order_of_the_walk(folder):
         Opening(good),
         ExtractedRow(good, expected.sha256, expected.features),
         Opening(text),
-        Refused(text, "NOT_PE", "Not a Windows executable (PE)."),
+        RefusedInput(text, "NOT_PE", "Not a Windows executable (PE)."),
     ]
 
 
@@ -49,4 +49,4 @@ def test_p11_what_crashed_the_parser_is_refused_unread(folder):
 def test_p11_the_bound_on_files_is_said_once(folder, monkeypatch):
     monkeypatch.setattr(module, "MAX_FILES", 1)
     events = list(extract([str(folder)], {}))
-    assert [event.code for event in events if isinstance(event, Refused)] == ["TOO_MANY_FILES"]
+    assert [event.code for event in events if isinstance(event, RefusedInput)] == ["TOO_MANY_FILES"]

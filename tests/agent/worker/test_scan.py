@@ -67,7 +67,7 @@ def test_p11_a_file_that_crashed_the_parser_is_not_opened_again():
             Verdict.ERROR,
             None,
             "PARSER_CRASHED",
-            "Reading this file ended the process that read it.",
+            "Reading this file crashed the process that read it.",
         )
     ]
 

@@ -10,7 +10,7 @@ import pytest
 
 from agent.detector.schema import FEATURE_NAMES, FEATURE_RANGES
 from agent.errors import AegisError
-from agent.protocol.jobs import LabelledRow, Refused, Table
+from agent.protocol.jobs import LabelledRow, RefusedInput, Table
 from agent.worker import table as module
 from agent.worker.table import import_table
 
@@ -61,7 +61,7 @@ def test_p11_a_row_with_another_label_is_left_out(tmp_path, label):
 def test_p11_many_bad_rows_are_counted_and_not_listed(tmp_path):
     table, *refused = events(tmp_path, X=np.full((50, 29), -1), y=np.zeros(50, int))
     assert table == Table(())
-    assert all(isinstance(event, Refused) for event in refused)
+    assert all(isinstance(event, RefusedInput) for event in refused)
     assert len(refused) == module.MAX_REFUSED_ROWS + 1
     assert refused[-1].message.startswith("30 more rows")
 

@@ -21,8 +21,10 @@ ZERO = safetensors([0.0] * 116)
 
 @pytest.fixture(scope="module")
 def table():
-    made = generate(np.random.default_rng(5), ROWS)
-    return made.rows[:ROWS].astype("<u8").tobytes(), made.labels[:ROWS].astype(np.uint8).tobytes()
+    dataset = generate(np.random.default_rng(5), ROWS)
+    return dataset.rows[:ROWS].astype("<u8").tobytes(), dataset.labels[:ROWS].astype(
+        np.uint8
+    ).tobytes()
 
 
 def run(table, scratch, key, model=ZERO, task=TASK, after_step=lambda: False):
@@ -52,7 +54,7 @@ def test_p12_the_update_is_encrypted_and_private(table, tmp_path):
         read_update(str(tmp_path / "u"), secrets.token_bytes(32))
 
 
-def test_p10_interrupted_after_every_step_it_comes_to_the_same_update(table, tmp_path):
+def test_p10_training_interrupted_after_every_step_ends_in_the_same_update(table, tmp_path):
     key = secrets.token_bytes(32)
     run(table, tmp_path / "whole", key)
     for _ in range(TASK.train_steps):
@@ -77,7 +79,7 @@ def test_p11_rows_and_labels_that_do_not_fit_train_nothing(tmp_path, rows, label
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_class_alone_is_learnt_from_without_a_fault(table, tmp_path):
+def test_training_works_with_one_class_alone(table, tmp_path):
     rows, _ = table
     assert isinstance(
         run((rows, bytes(ROWS)), tmp_path / "u", bytes(32), bundled_model().content)[-1],
@@ -85,7 +87,7 @@ def test_one_class_alone_is_learnt_from_without_a_fault(table, tmp_path):
     )
 
 
-def test_a_task_of_another_kind_is_the_operators_to_mend(table, tmp_path):
+def test_only_the_operator_can_fix_a_task_of_another_kind(table, tmp_path):
     from dataclasses import replace
 
     with pytest.raises(OperatorActionError, match="cannot train"):

@@ -9,7 +9,7 @@ import pytest
 
 from agent.errors import AegisError
 from agent.privacy.codec import clip, encode_update, noise_sd
-from agent.privacy.seal import seal_local
+from agent.privacy.seal import seal
 from agent.protocol.messages import Mode
 from server_stub.aggregation.mean import mean_of_groups, mean_update
 from server_stub.config.settings import default_task
@@ -41,7 +41,7 @@ def summed(values):
 
 def test_the_mean_of_many_updates_is_near_their_mean(config):
     values = vectors(400, config.d)
-    bodies = [seal_local(value, config, os.urandom(8).hex()) for value in values]
+    bodies = [seal(value, config, os.urandom(8).hex()) for value in values]
     mean, count = mean_update(bodies, config)
     assert count == 400
     error = mean - np.mean(values, axis=0)
@@ -49,7 +49,7 @@ def test_the_mean_of_many_updates_is_near_their_mean(config):
 
 
 def test_the_order_of_updates_does_not_show(config):
-    bodies = [seal_local(value, config, os.urandom(8).hex()) for value in vectors(20, config.d)]
+    bodies = [seal(value, config, os.urandom(8).hex()) for value in vectors(20, config.d)]
     forwards, backwards = mean_update(bodies, config)[0], mean_update(bodies[::-1], config)[0]
     assert np.array_equal(forwards, backwards)
 
@@ -61,7 +61,7 @@ def test_no_update_has_no_mean(config):
 
 
 def test_p11_an_update_in_another_form_is_refused(config):
-    bodies = [seal_local(np.zeros(config.d), config, "ab" * 8), b"no envelope"]
+    bodies = [seal(np.zeros(config.d), config, "ab" * 8), b"no envelope"]
     with pytest.raises(AegisError) as raised:
         mean_update(bodies, config)
     assert raised.value.code == "BAD_ENVELOPE"

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.errors import AegisError
-from agent.identity.identity import SoftwareSigner
+from agent.identity.signer import SoftwareSigner
 from agent.transport.client import AggregatorClient
 from agent.transport.tls import client_context
 from server_stub.api.admission import Access, rules

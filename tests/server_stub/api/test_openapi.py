@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
-from agent.protocol.http_signature import sign_request
+from agent.protocol.http_signature import SignatureParameters, sign_request
 from agent.transport.tls import client_context
 from server_stub.config.limits import Rate, Rates
 from tests.fakes.live_server import LiveServer
@@ -92,10 +92,8 @@ class Signed:
                 request.path_url,
                 media_type,
                 body,
-                device_id=identity.device_id,
-                nonce=nonce,
-                created=1,
-                sign=identity.signer.sign,
+                SignatureParameters(identity.device_id, nonce, 1),
+                identity.signer.sign,
             )
             request.headers.update(headers)
         return request

@@ -12,7 +12,7 @@ from safetensors.numpy import load
 from agent.clock import SystemClock
 from agent.errors import AegisError
 from agent.models.repository import ModelRepository
-from agent.models.verify import Floor, verify_model
+from agent.models.verify import MinModelVersion, verify_model
 from agent.protocol.envelope import decode, encode
 from agent.transport.client import AggregatorClient
 from agent.transport.responses import RetryLater
@@ -50,7 +50,7 @@ def test_two_updates_make_the_next_model(live):
         download.model,
         signing_key=live.signing_key,
         task=offer.task,
-        floor=Floor(),
+        minimum=MinModelVersion(),
     )
     assert before.demonstration
     assert one.client.model(before.sha256) is None
@@ -65,7 +65,7 @@ def test_two_updates_make_the_next_model(live):
     assert np.linalg.norm(step) > 0
     published = ModelRepository(
         one.folder, live.home.root_sha256(), one.client.public_file, SystemClock()
-    ).model(offer.task, Floor(), "")
+    ).model(offer.task, MinModelVersion(), "")
     assert published.sha256 == hashlib.sha256(content).hexdigest()
     assert published.version == 2
 

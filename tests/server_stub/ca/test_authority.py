@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from agent.errors import OperatorActionError, PeerError
-from agent.identity.identity import SoftwareSigner
+from agent.identity.signer import SoftwareSigner
 from agent.protocol import log_tree
 from agent.protocol.canonical import canonical
-from agent.protocol.http_signature import sign_request
+from agent.protocol.http_signature import SignatureParameters, sign_request
 from agent.protocol.issuance import LIST_SIGNING_CONTEXT
 from server_stub.ca.authority import RENEWABLE_S, Authority, SignedRequest, create
 from server_stub.ca.certificates import DEVICE_S
@@ -60,10 +60,8 @@ def renewal(device_id, key, body):
         "/api/v1/certificate",
         "application/json",
         body,
-        device_id=device_id,
-        nonce="n" * 8,
-        created=1,
-        sign=SoftwareSigner(key).sign,
+        SignatureParameters(device_id, "n" * 8, 1),
+        SoftwareSigner(key).sign,
     )
     lower = {name.lower(): value for name, value in headers.items()}
     return SignedRequest("POST", "h:1", "/api/v1/certificate", lower, body)

@@ -17,8 +17,8 @@ from safetensors.numpy import save
 from agent.consent.notice import OperatorFacts
 from agent.consent.wording import Figures, compose
 from agent.identity.identity import IdentityFile
-from agent.identity.keystore import MemoryKeyStore
-from agent.privacy.seal import seal_local
+from agent.identity.memory_keystore import MemoryKeyStore
+from agent.privacy.seal import seal
 from agent.protocol.invitation import parse_invitation
 from agent.transport.client import AggregatorClient
 from server_stub.cli.main import main
@@ -285,7 +285,7 @@ def test_p10_a_killed_server_loses_no_update_and_counts_none_twice(home, tmp_pat
             addresses["url"], invitation.ca_pem, invitation.signing_key, identity
         )
         config = client.offer().round
-        body = seal_local(np.full(config.d, 0.01), config, "ab" * 8)
+        body = seal(np.full(config.d, 0.01), config, "ab" * 8)
         receipt = client.send_update(body)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -298,7 +298,7 @@ def test_p10_a_killed_server_loses_no_update_and_counts_none_twice(home, tmp_pat
         other = AggregatorClient(
             addresses["url"], invitation.ca_pem, invitation.signing_key, devices[1][1]
         )
-        other.send_update(seal_local(np.full(config.d, 0.01), other.offer().round, "cd" * 8))
+        other.send_update(seal(np.full(config.d, 0.01), other.offer().round, "cd" * 8))
         until(lambda: other.stats()["model_version"] >= 2, what="the new model")
         stats = other.stats()
         assert (stats["updates"], stats["rounds_done"]) == (2, 1)

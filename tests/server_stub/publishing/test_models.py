@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from agent.errors import OperatorActionError
-from agent.models.verify import Floor, verify_model
+from agent.models.verify import MinModelVersion, verify_model
 from agent.protocol.signing import public_hex
 from server_stub.publishing import models, tuf_repository
 from server_stub.storage.store import Store
@@ -88,7 +88,7 @@ def test_a_signed_model_passes_the_devices_own_check(server):
         signed.content,
         signing_key=public_hex(key),
         task=task,
-        floor=Floor(),
+        minimum=MinModelVersion(),
     )
     assert (verified.version, verified.sha256) == (1, model.sha256)
     assert signed.sha256 == hashlib.sha256(signed.content).hexdigest()

@@ -29,8 +29,8 @@ def test_devices_with_the_products_limits_accept_the_plan_for_any_number_of_devi
     assert (config.g_max, config.min_sum) == (planned.g_max, planned.min_sum)
     if expected <= PRODUCT.g_max:
         # A fifth may drop out, and a group of half of it is never opened.
-        assert codec.fewest(expected, config) <= expected * 4 // 5
-        assert codec.fewest(expected, config) > expected // 2
+        assert codec.min_survivors(expected, config) <= expected * 4 // 5
+        assert codec.min_survivors(expected, config) > expected // 2
     else:
         typical = expected // -(-expected // PRODUCT.g_max)
         assert config.min_sum <= typical

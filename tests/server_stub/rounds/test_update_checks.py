@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from agent.errors import PeerError
-from agent.privacy.seal import seal_local
+from agent.privacy.seal import seal
 from agent.protocol.envelope import Envelope, decode
 from agent.protocol.messages import Mode
 from server_stub.config.settings import default_task
@@ -18,7 +18,7 @@ def config():
 
 
 def test_an_honest_update_passes_and_fits(config):
-    body = seal_local(np.full(config.d, 5.0), config, "ab" * 8)
+    body = seal(np.full(config.d, 5.0), config, "ab" * 8)
     check_update(decode(body), config)
     assert named_round(decode(body).header) == 7
     assert len(body) <= max_update_bytes(config)
@@ -29,7 +29,7 @@ def test_an_honest_update_passes_and_fits(config):
     [{"round_id": 0}, {"round_id": "7"}, {"round_id": True}, {"extra": 1}, {"round_id": 2**53}],
 )
 def test_a_header_that_names_no_round(config, change):
-    good = decode(seal_local(np.zeros(config.d), config, "ab" * 8))
+    good = decode(seal(np.zeros(config.d), config, "ab" * 8))
     with pytest.raises(PeerError) as caught:
         named_round({**good.header, **change})
     assert caught.value.code == "BAD_ENVELOPE"
@@ -47,14 +47,14 @@ def test_a_header_that_names_no_round(config, change):
     ],
 )
 def test_an_update_of_something_else(config, change):
-    good = decode(seal_local(np.zeros(config.d), config, "ab" * 8))
+    good = decode(seal(np.zeros(config.d), config, "ab" * 8))
     with pytest.raises(PeerError) as caught:
         check_update(Envelope({**good.header, **change}, good.payload), config)
     assert caught.value.code == "WRONG_SHAPE"
 
 
 def test_values_that_no_honest_update_has(config):
-    good = decode(seal_local(np.zeros(config.d), config, "ab" * 8))
+    good = decode(seal(np.zeros(config.d), config, "ab" * 8))
     far = b"\x00" * (len(good.payload) // 2) + b"\x7f" * (
         len(good.payload) - len(good.payload) // 2
     )

@@ -36,7 +36,7 @@ def test_p6_every_subset_dropping_at_every_phase(n):
             group = fleet.run({phase: dropped})
             check(fleet, group)
             needed = (
-                codec.fewest(n, fleet.config)
+                codec.min_survivors(n, fleet.config)
                 if phase in ("shares", "masked")
                 else codec.threshold(n, fleet.config)
             )

@@ -24,7 +24,9 @@ def test_the_sum_wraps_at_the_modulus_of_the_round():
 def test_one_device_too_few_in_any_phase_gives_no_sum(phase):
     config = plan(5, min_sum=4)
     needed = (
-        codec.fewest(5, config) if phase in ("shares", "masked") else codec.threshold(5, config)
+        codec.min_survivors(5, config)
+        if phase in ("shares", "masked")
+        else codec.threshold(5, config)
     )
     for staying, is_open in ((needed, True), (needed - 1, False)):
         silent = [""] * staying + [phase] * (5 - staying)

@@ -1,8 +1,7 @@
-"""The key store: what is refused, what each fault of a keyring becomes, and that no call outlasts
-its deadline.
+"""Which backends are refused, what each fault of a keyring becomes, and that no call outlasts its
+deadline.
 """
 
-import stat
 import threading
 
 import keyring.backend
@@ -10,8 +9,9 @@ import keyring.errors
 import pytest
 
 from agent.errors import AegisError
-from agent.identity import keystore
-from agent.identity.keystore import FileKeyStore, MemoryKeyStore, OsKeyStore, credential
+from agent.identity import os_keyring
+from agent.identity.os_keyring import OsKeyStore
+from tests.fakes.timeouts import until
 
 
 class Backend(keyring.backend.KeyringBackend):
@@ -22,7 +22,7 @@ class Backend(keyring.backend.KeyringBackend):
 
     def __init__(self):
         super().__init__()
-        self.held = {}
+        self.passwords = {}
 
     def _act(self):
         if self.fault:
@@ -30,21 +30,21 @@ class Backend(keyring.backend.KeyringBackend):
 
     def get_password(self, service, username):
         self._act()
-        return self.held.get((service, username))
+        return self.passwords.get((service, username))
 
     def set_password(self, service, username, password):
         self._act()
-        self.held[service, username] = password
+        self.passwords[service, username] = password
 
     def delete_password(self, service, username):
         self._act()
-        del self.held[service, username]
+        del self.passwords[service, username]
 
 
 @pytest.fixture
 def backend(monkeypatch):
     monkeypatch.setattr(
-        keystore, "ALLOWED_BACKENDS", keystore.ALLOWED_BACKENDS | {f"{__name__}.Backend"}
+        os_keyring, "ALLOWED_BACKENDS", os_keyring.ALLOWED_BACKENDS | {f"{__name__}.Backend"}
     )
     return Backend()
 
@@ -56,7 +56,7 @@ def code_of(call, *args):
     return raised.value.code
 
 
-def test_secrets_come_back_and_go(backend):
+def test_secrets_are_stored_and_deleted(backend):
     store = OsKeyStore(lambda: backend)
     assert store.get("n") is None
     store.put("n", bytes(range(100)))
@@ -81,7 +81,7 @@ def test_secrets_come_back_and_go(backend):
         (OSError("x"), "KEYRING_DENIED"),
     ],
 )
-def test_faults_are_told_apart(backend, fault, code):
+def test_each_fault_has_its_code(backend, fault, code):
     backend.fault = fault
     store = OsKeyStore(lambda: backend)
     for call in (lambda: store.get("n"), lambda: store.put("n", b"x"), lambda: store.delete("n")):
@@ -96,7 +96,7 @@ def test_a_secret_that_windows_could_not_hold_is_refused_before_the_call(backend
 
 
 def test_an_item_that_is_not_ours_is_denied(backend):
-    backend.held["AegisAI", "n"] = "not base64!"
+    backend.passwords["AegisAI", "n"] = "not base64!"
     assert code_of(OsKeyStore(lambda: backend).get, "n") == "KEYRING_DENIED"
 
 
@@ -104,15 +104,21 @@ def test_a_backend_that_hangs_costs_one_thread_and_one_deadline(backend):
     release = threading.Event()
     backend.get_password = lambda *_: release.wait()
     store = OsKeyStore(lambda: backend, deadline_s=0.05)
-    before = threading.active_count()
     for _ in range(3):
         assert code_of(store.get, "n") == "KEYRING_LOCKED"
-    assert threading.active_count() == before + 1
-    release.set()
-    store._stuck.join()
-    store._deadline_s = keystore.CALL_DEADLINE_S
+    (stuck,) = [thread for thread in threading.enumerate() if thread.name == "keyring"]
     backend.get_password = lambda *_: None
-    assert store.get("n") is None
+    release.set()
+    stuck.join()
+    until(lambda: answers_none(store))
+
+
+def answers_none(store):
+    """On a busy machine the short deadline may pass once more."""
+    try:
+        return store.get("n") is None
+    except AegisError:
+        return False
 
 
 @pytest.mark.parametrize(
@@ -127,7 +133,7 @@ def test_p12_backends_that_do_not_protect_are_refused_by_name(monkeypatch, name)
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", name)
     store = OsKeyStore()
     with pytest.raises(
-        AegisError, match=r"keyring\.backends\.\w+\.\w+ is not known to protect"
+        AegisError, match=r"keyring\.backends\.\w+\.\w+: it is not known to protect"
     ) as raised:
         store.put("n", b"secret")
     assert raised.value.code == "KEYRING_ABSENT"
@@ -165,65 +171,3 @@ def test_a_subclass_of_an_allowed_backend_is_not_the_allowed_one(backend):
         pass
 
     assert code_of(OsKeyStore(Disguised).get, "n") == "KEYRING_ABSENT"
-
-
-def test_memory_keeps_and_forgets():
-    store = MemoryKeyStore()
-    store.put("n", b"x")
-    assert store.get("n") == b"x"
-    store.delete("n")
-    store.delete("n")
-    store.unlock()
-    assert store.get("n") is None
-    assert store.describe().kind == "memory"
-
-
-def test_a_file_opens_with_the_right_secret_only(tmp_path):
-    path = tmp_path / "keys.aead"
-    store = FileKeyStore(path, "passphrase", lambda: b"correct horse battery")
-    assert store.get("n") is None
-    store.put("n", b"wrapping key")
-    assert store.get("n") == b"wrapping key"
-    assert b"wrapping" not in path.read_bytes()
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    wrong = FileKeyStore(path, "passphrase", lambda: b"wrong")
-    assert code_of(wrong.get, "n") == "KEYRING_DENIED"
-    assert not wrong.describe().usable
-    assert store.describe().usable
-    store.delete("n")
-    store.delete("n")
-    assert not path.exists()
-
-
-@pytest.mark.parametrize("content", [b"", b"x" * 20, bytes(range(100))])
-def test_a_damaged_file_is_denied(tmp_path, content):
-    path = tmp_path / "keys.aead"
-    path.write_bytes(content)
-    assert code_of(FileKeyStore(path, "credential", lambda: b"k" * 32).get, "n") == "KEYRING_DENIED"
-
-
-def test_the_systemd_credential_is_read_or_asked_for(tmp_path):
-    assert code_of(credential, {}) == "CREDENTIAL_MISSING"
-    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
-    assert code_of(credential, environ) == "CREDENTIAL_MISSING"
-    (tmp_path / "aegisai-key").write_bytes(b"short")
-    assert code_of(credential, environ) == "CREDENTIAL_MISSING"
-    (tmp_path / "aegisai-key").write_bytes(bytes(range(32)))
-    assert credential(environ) == bytes(range(32))
-
-
-def test_the_setting_chooses_the_store(tmp_path, monkeypatch):
-    assert isinstance(keystore.chosen("os", tmp_path, {}), OsKeyStore)
-    assert keystore.chosen("credential", tmp_path, {}).describe().problem == "CREDENTIAL_MISSING"
-    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
-    assert code_of(keystore.chosen("passphrase", tmp_path, {}).get, "n") == "PASSPHRASE_MISSING"
-
-
-def test_the_passphrase_is_asked_for_once(tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    monkeypatch.setattr("getpass.getpass", lambda prompt: asked.append(prompt) or "correct horse")
-    store = keystore.chosen("passphrase", tmp_path, {})
-    store.put("n", b"x")
-    assert store.get("n") == b"x"
-    assert len(asked) == 1

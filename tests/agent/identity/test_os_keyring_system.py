@@ -20,7 +20,7 @@ PREAMBLE = """
 import secretstorage
 from secretstorage.util import DBusAddressWrapper, format_secret, open_session
 from agent.errors import AegisError
-from agent.identity.keystore import OsKeyStore
+from agent.identity.os_keyring import OsKeyStore
 store = OsKeyStore()
 def code(call, *args):
     try:

@@ -1,0 +1,19 @@
+"""A key store in memory that a test can look into."""
+
+from agent.identity.memory_keystore import MemoryKeyStore
+
+
+class RecordingKeyStore(MemoryKeyStore):
+    """Knows the names of its secrets."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def put(self, name, secret):
+        super().put(name, secret)
+        self.names.add(name)
+
+    def delete(self, name):
+        super().delete(name)
+        self.names.discard(name)
