@@ -61,7 +61,8 @@ def check_certificate(certificate_pem: str, ca_pem: str, device_id: str, key_pem
     Raises PeerError BAD_CERTIFICATE.
     """
     from cryptography import x509
-    from cryptography.exceptions import InvalidSignature
+
+    from agent.protocol.x509_errors import X509_ERRORS
 
     try:
         if certificate_pem.count("-----BEGIN") != 1:
@@ -71,7 +72,7 @@ def check_certificate(certificate_pem: str, ca_pem: str, device_id: str, key_pem
         key = certificate.public_key()
         usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound) as error:
+    except X509_ERRORS as error:
         raise _refused(
             f"does not come from the enrolment authority ({type(error).__name__})"
         ) from error

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from agent.errors import PeerError
+from agent.protocol.x509_errors import X509_ERRORS
 
 _ALGORITHM = ECDSA(hashes.SHA256())
 
@@ -50,7 +51,7 @@ class Authority:
             # The verifier checks path, validity and the client-authentication usage (RFC 5280).
             names = self._verifier.verify(certificate, []).subjects or []
             key = certificate.public_key()
-        except (VerificationError, ValueError) as error:
+        except (VerificationError, *X509_ERRORS) as error:
             raise _refused("ROSTER_CERTIFICATE", str(error)) from error
         if [name.value for name in names] != [device_id] or not isinstance(
             names[0], x509.UniformResourceIdentifier

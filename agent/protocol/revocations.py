@@ -7,6 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from agent.errors import PeerError
+from agent.protocol.x509_errors import X509_ERRORS
 
 SKEW = datetime.timedelta(minutes=10)
 """A list may be this far ahead of the device's clock."""
@@ -38,7 +39,7 @@ def read_revocations(crl_pem: str, ca_pem: str, now: int, least_number: int = 0)
         )
         number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
         serials = frozenset(entry.serial_number for entry in crl)
-    except (ValueError, TypeError, x509.ExtensionNotFound) as error:
+    except X509_ERRORS as error:
         raise _refused("REVOCATIONS_BAD", "cannot be read", type(error).__name__) from error
     if not genuine:
         raise _refused("REVOCATIONS_BAD", "is not the enrolment authority's")

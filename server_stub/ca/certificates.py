@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from agent.errors import PeerError
+from agent.protocol.x509_errors import X509_ERRORS
 from server_stub.config.host_names import general_name
 
 AUTHORITY_DAYS = 3650
@@ -158,7 +158,7 @@ def read_csr(text: str) -> ec.EllipticCurvePublicKey:
             or not request.is_signature_valid
         ):
             raise ValueError("expected a P-256 key and its signature")
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except X509_ERRORS as error:
         raise PeerError(
             "BAD_CSR",
             "The certificate request is not valid.",

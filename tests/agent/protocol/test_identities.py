@@ -56,6 +56,19 @@ def test_p6_another_authority_of_the_same_name_is_refused():
     assert refusal(der(issued(other, other_key))) == "ROSTER_CERTIFICATE"
 
 
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+@pytest.mark.parametrize("value", [0, 0x69, 0xFF])
+def test_p11_a_certificate_with_any_damaged_byte_is_refused_by_name(value):
+    whole, checker = der(issued()), authority()
+    for at in range(len(whole)):
+        damaged = whole[:at] + bytes([value]) + whole[at + 1 :]
+        if damaged == whole:
+            continue
+        with pytest.raises(AegisError) as raised:
+            checker.key_of(damaged, DEVICE)
+        assert raised.value.code == "ROSTER_CERTIFICATE"
+
+
 @pytest.mark.parametrize("days", [-2, 8])
 def test_p6_a_certificate_counts_only_while_it_is_valid(days):
     assert refusal(der(issued()), now=NOW + days * 86_400) == "ROSTER_CERTIFICATE"

@@ -2,6 +2,7 @@
 than one already seen.
 """
 
+import base64
 import datetime
 
 import pytest
@@ -64,6 +65,15 @@ def test_p11_a_list_without_a_number_is_refused():
     )
     crl = builder.sign(CA_KEY, SHA256()).public_bytes(Encoding.PEM).decode()
     assert refusal(crl) == "REVOCATIONS_BAD"
+
+
+def test_p11_a_list_of_an_unknown_version_is_refused():
+    der = x509.load_pem_x509_crl(LIST.encode()).public_bytes(Encoding.DER)
+    version = der.index(b"\x02\x01\x01") + 2  # INTEGER 1: version 2
+    damaged = der[:version] + b"\x69" + der[version + 1 :]
+    encoded = base64.encodebytes(damaged).decode()
+    listed = f"-----BEGIN X509 CRL-----\n{encoded}-----END X509 CRL-----\n"
+    assert refusal(listed) == "REVOCATIONS_BAD"
 
 
 @given(st.integers(0, len(LIST) - 1), st.sampled_from("\0Aa1-\n"))

@@ -1,5 +1,6 @@
 """The authority's X.509 objects: who may do what with them, for how long, and under which names."""
 
+import base64
 import datetime
 import ipaddress
 
@@ -130,6 +131,19 @@ def test_p11_another_request_is_refused(text):
     with pytest.raises(AegisError) as raised:
         certificates.read_csr(text)
     assert raised.value.code == "BAD_CSR"
+
+
+def test_p11_a_request_with_a_damaged_byte_is_refused_by_name():
+    whole = x509.load_pem_x509_csr(csr(OTHER).encode()).public_bytes(Encoding.DER)
+    for at in range(len(whole)):
+        damaged = whole[:at] + b"\x69" + whole[at + 1 :]
+        if damaged == whole:
+            continue
+        encoded = base64.encodebytes(damaged).decode()
+        text = f"-----BEGIN CERTIFICATE REQUEST-----\n{encoded}-----END CERTIFICATE REQUEST-----\n"
+        with pytest.raises(AegisError) as raised:
+            certificates.read_csr(text)
+        assert raised.value.code == "BAD_CSR"
 
 
 def test_a_key_survives_its_file_and_another_kind_is_refused():
