@@ -1,10 +1,10 @@
 """The one place that decides whether consent covers a step.
 
-It mints Permits. Code that needs consent takes one and checks it again before every step (P1, P2).
+It issues Permits. Code that needs consent takes one and checks it again before every step (P1, P2).
 
 1. A permit needs consent GRANTED for the current notice, an intact record, no policy that forbids,
    and no DO_NOT_TRACK.
-2. It names its purpose. It dies when the person withdraws, when a policy forbids, when the notice
+2. It names its purpose. It expires when the person withdraws, when a policy forbids, when the notice
    changes and when consent expires: `check` decides afresh each time and remembers nothing.
 3. A decision by simulated devices (surface "demo") counts only in a home that the demo made and
    with a server on this machine.
