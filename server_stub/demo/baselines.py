@@ -42,6 +42,7 @@ def federated(shares: Sequence[Share], start: Floats, training: Training) -> Flo
     labels = np.concatenate([share.labels for share in shares])
     inputs = transform(np.concatenate([share.rows for share in shares]))
     inputs = np.hstack([inputs, np.ones((len(labels), 1))])
+    # Rows stand device by device, so one `reduceat` sums the gradient of each.
     starts = np.flatnonzero(np.diff(device, prepend=-1))
     counts = np.diff(np.append(starts, len(labels)))
     importance = _importance(device, labels, counts, training.max_class_weight)

@@ -87,9 +87,11 @@ async def accompany_person(
     announced = 1
     while tray.is_running:
         status = await asyncio.to_thread(device.call, "status")
+        # Nothing at all happens before the yes, not even among the neighbours.
         if status is not None and status["consent"]["state"] == "GRANTED":
             if not status["samples_benign"] + status["samples_malicious"]:
                 await asyncio.to_thread(device.add_training_data, share)
+            # A reason that the person chose (a pause, a limit) is respected.
             elif status["state"] == WAITING and all(
                 reason["code"] in SKIPPED_WAITS for reason in status["reasons"]
             ):
@@ -148,6 +150,7 @@ def run(folder: Path) -> None:
 
 
 def _run(folder: Path) -> None:
+    # Now and not at the end: after a run its logs stay readable.
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, mode=0o700)
     _print("Making an aggregator and your device ...")

@@ -115,6 +115,7 @@ class DemoClient(AggregatorClient):
 
     def _drop_out(self, phase: str) -> None:
         if phase == self.drop_out_before:
+            # Closed first: a device that vanishes sends nothing more, not even its `leave`.
             self.close()
             raise UserActionError(DROPPED_OUT, "The demonstration made this device drop out.", "")
 
@@ -164,6 +165,7 @@ class Device:
         )
         client = await self.agent.enrolment_client.connect(self.agent.gate.permit())
         client.close()
+        # Enrolment happens once; the report states the traffic of a round.
         self.traffic.up = self.traffic.down = 0
 
     async def take_part(
@@ -173,6 +175,7 @@ class Device:
 
         A failed cycle is repeated a few times.
         """
+        # Each cycle makes a client of its own (`_client`) with what is set here.
         self.drop_out_before = drop_out_before
         self._of_earlier_rounds = frozenset(entry.sha256 for entry in self.agent.ledger.unsent())
         failures = 0
@@ -190,6 +193,7 @@ class Device:
 
     async def _run_cycle(self) -> DeviceResult:
         try:
+            # hold_s=0: a person's device waits before it seals, so that the person can object.
             result = await self.agent.cycles.run(hold_s=0, group_wait_s=GROUP_WAIT_S)
         except AegisError as error:
             return DeviceResult(self.number, error.code, error.message)
@@ -218,6 +222,7 @@ class Device:
 
 
 async def _sleep_briefly(seconds: float) -> None:
+    # Longer waits are not polls within a phase, and stay as long as they are.
     await asyncio.sleep(min(seconds, MAX_POLL_S) if seconds <= POLL_IN_PHASE_S else seconds)
 
 

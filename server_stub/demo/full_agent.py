@@ -88,7 +88,7 @@ class FullAgent:
         )
         try:
             self._channel = self._connect()
-        except BaseException:
+        except BaseException:  # also Ctrl-C: the caller has no object to close yet
             self._process.end()
             raise
 

@@ -59,7 +59,7 @@ class Report:
     """Everything that a demonstration has to say."""
 
     consent: str
-    """How consent came about; the first line."""
+    """Who gave consent, and how; the first line."""
     data: str
     are_rows_generated: bool
     holdout_rows: int

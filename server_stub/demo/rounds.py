@@ -77,6 +77,7 @@ def run_rounds(
     async def main() -> AllRounds:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  (this is the running task)
+        # A cancellation unwinds the tasks in order; what a signal handler raises may hit any line.
         with contextlib.suppress(NotImplementedError):  # Windows has no signal handlers in a loop
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         return await _RoundLoop(plan, server, fleet, agent, table, screen).run()
@@ -156,6 +157,7 @@ class _RoundLoop:
             return current is not None and current.state is not State.OPEN
 
         drop_outs = self._plan.drop_outs(number, len(self._fleet.devices))
+        # At the same time: in secagg mode the full agent and the fleet wait for each other.
         devices, _ = await asyncio.gather(
             self._fleet.round(drop_outs, until=is_over, on_result=self._device_ended),
             self._full_agent(is_over),
@@ -169,6 +171,7 @@ class _RoundLoop:
                 "Report this.",
             )
         ended = await self._server.finished(number, self._plan.round_seconds + AFTER_ROUND_S)
+        # Before the evaluation, which is no part of the round.
         seconds = time.monotonic() - started
         if ended.state is not State.DONE:
             self._notes[f"A round made no model: {ended.note}"] += 1

@@ -24,6 +24,7 @@ class Draw:
 
 def draw_groups(config: RoundConfig, advertised: Mapping[str, codec.Advertisement]) -> Draw:
     """Draw groups from the advertisements, given by device id."""
+    # Sorted: the order in which advertisements arrived must not matter.
     ids = sorted(advertised)
     if len(ids) < config.min_group:
         return Draw((), tuple(ids))
@@ -38,6 +39,7 @@ def draw_groups(config: RoundConfig, advertised: Mapping[str, codec.Advertisemen
         if len(places) < config.min_group:
             left_out += [ids[place] for place in places]
             continue
+        # With a single group there is nothing to prove: every device that advertised is in it.
         members = tuple(
             codec.Member(advertised[ids[place]], place, () if count == 1 else tuple(proofs[place]))
             for place in places

@@ -10,6 +10,8 @@ from agent.protocol import codec
 from agent.protocol.messages import RoundConfig
 
 
+# eq=False: two groups are never the same, and comparing whole rosters would be slow.
+# cached_property works in a frozen dataclass because it writes to the instance's __dict__.
 @dataclass(frozen=True, eq=False)
 class DrawnGroup:
     """Fixed for the life of a group. Devices go by their number: their place in the roster."""

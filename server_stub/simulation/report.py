@@ -202,4 +202,5 @@ def _row(seen: Metrics) -> str:
 
 
 def _rounded(value: float | None, digits: int) -> float | None:
+    # JSON has no NaN.
     return None if value is None or not math.isfinite(value) else round(value, digits)
