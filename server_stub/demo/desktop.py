@@ -154,9 +154,9 @@ def _run(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, mode=0o700)
     _print("Making an aggregator and your device ...")
-    made = generate(np.random.default_rng(1), ROWS, group_rows=GROUP_ROWS)
+    rows = generate(np.random.default_rng(1), ROWS, group_rows=GROUP_ROWS)
     table = data.from_arrays(
-        "generated", made.rows, made.labels, data.held_out_groups(made.groups, 1)
+        "generated", rows.rows, rows.labels, data.held_out_groups(rows.groups, 1)
     )
     shares = data.deal(table, NEIGHBOURS + 1, ROWS_EACH, 1)
     untrained = folder / "untrained.safetensors"

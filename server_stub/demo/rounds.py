@@ -158,16 +158,18 @@ class _RoundLoop:
 
         drop_outs = self._plan.drop_outs(number, len(self._fleet.devices))
         # At the same time: in secagg mode the full agent and the fleet wait for each other.
-        devices, _ = await asyncio.gather(
+        devices, obstacle = await asyncio.gather(
             self._fleet.round(drop_outs, until=is_over, on_result=self._device_ended),
             self._full_agent(is_over),
         )
         if not any(
             device.is_sent or device.is_late or device.outcome == DROPPED_OUT for device in devices
         ):
+            # In secagg mode every device waits for the full agent, so its reason comes first.
             raise InternalError(
                 "DEMO_FAILED",
-                f"No simulated device could take part in round {number}: {devices[0].text}",
+                f"No simulated device could take part in round {number}:"
+                f" {f'the full agent: {obstacle}' if obstacle else devices[0].text}",
                 "Report this.",
             )
         ended = await self._server.finished(number, self._plan.round_seconds + AFTER_ROUND_S)
@@ -201,15 +203,17 @@ class _RoundLoop:
             self._notes[f"A device did not take part: {device.text}"] += 1
         self._screen.advance()
 
-    async def _full_agent(self, is_over: Callable[[], bool]) -> None:
+    async def _full_agent(self, is_over: Callable[[], bool]) -> str:
+        """Returns what kept the full agent from sending its update, if anything did."""
         if self._agent is None:
-            return
+            return ""
         obstacle = await self._agent.take_part(self._agent_sent, is_over)
         if obstacle:
             self._notes[f"The full agent did not take part: {obstacle}"] += 1
         else:
             self._agent_sent += 1
         self._screen.advance()
+        return obstacle
 
     def _evaluate(self) -> Evaluation:
         """Judge the newest model on the hold-out."""

@@ -112,7 +112,7 @@ def run(options: Options, progress: Progress = lambda _: None) -> Report:
         group=config.g_max,
         min_sum=config.min_sum,
         colluders=config.colluders,
-        floor=(
+        device_limits=(
             "product"
             if not limits.are_for_tests
             else f"test floor: groups of {limits.min_group}, sums of {limits.min_sum}"

@@ -43,7 +43,7 @@ def test_it_prints_what_the_schema_says(table, capsys):
 
 def test_the_model_gets_better(options):
     report = run(options(devices=400, group=100, rounds=4, epsilon=4.0))
-    assert report.floor == "product"
+    assert report.device_limits == "product"
     assert report.after.auc > report.before.auc + 0.2
 
 
