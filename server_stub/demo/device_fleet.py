@@ -9,7 +9,7 @@ a home that the demonstration made and with a server on this machine.
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -94,6 +94,24 @@ class DeviceResult:
         return self.outcome == Outcome.ROUND_CLOSED.value
 
 
+async def run_cycles(
+    run_cycle: Callable[[], Awaitable[DeviceResult]], until: Callable[[], bool]
+) -> DeviceResult:
+    """Run cycles until one decides how the round ends for its device, or `until()` holds.
+
+    A failed cycle is repeated up to MAX_FAILURES times in all.
+    """
+    failures = 0
+    while True:
+        result = await run_cycle()
+        has_failed = result.outcome not in _OUTCOMES
+        failures += has_failed
+        try_again = failures < MAX_FAILURES if has_failed else result.outcome in _NOT_YET
+        if not try_again or result.outcome == DROPPED_OUT or until():
+            return result
+        await asyncio.sleep(AFTER_FAILURE_S if has_failed else RETRY_S)
+
+
 class DemoClient(AggregatorClient):
     """The device's own client; it drops out before a message where it should."""
 
@@ -171,23 +189,12 @@ class Device:
     async def take_part(
         self, *, until: Callable[[], bool], drop_out_before: str = ""
     ) -> DeviceResult:
-        """Run cycles until one decides how the round ends for this device, or `until()` holds.
-
-        A failed cycle is repeated a few times.
-        """
+        """Take part in one round, as `run_cycles` does it."""
         # Each cycle makes a client of its own (`_client`) with what is set here.
         self.drop_out_before = drop_out_before
         self._of_earlier_rounds = frozenset(entry.sha256 for entry in self.agent.ledger.unsent())
-        failures = 0
         try:
-            while True:
-                result = await self._run_cycle()
-                has_failed = result.outcome not in _OUTCOMES
-                failures += has_failed
-                try_again = failures < MAX_FAILURES if has_failed else result.outcome in _NOT_YET
-                if not try_again or result.outcome == DROPPED_OUT or until():
-                    return result
-                await asyncio.sleep(AFTER_FAILURE_S if has_failed else RETRY_S)
+            return await run_cycles(self._run_cycle, until)
         finally:
             self.drop_out_before = ""
 

@@ -139,7 +139,10 @@ class _RoundLoop:
             epsilon_local=self._fleet.epsilon_spent(self._plan.delta)[1],
             dropped=self._dropped,
             agent_sent=self._agent_sent,
-            notes=tuple(f"{text} ({times} times)" for text, times in self._notes.items()),
+            notes=tuple(
+                f"{text} ({times} times)" if times > 1 else text
+                for text, times in self._notes.items()
+            ),
         )
 
     async def _round(self, number: int) -> RoundResult:
