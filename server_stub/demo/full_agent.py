@@ -221,8 +221,8 @@ def _obstacle(status: dict[str, Any], idle_s: float) -> str:
     if idle_s > LONG_START_S:
         # The agent's own reason would be that the model changed meanwhile, which explains nothing.
         return (
-            f"it waited {idle_s:.0f} s for its training to begin; a computer runs one training at a"
-            " time, and another was probably under way"
+            f"It waited {idle_s:.0f} s for its training to begin. A computer runs one training at a"
+            " time, and another was probably under way."
         )
     reasons = status["reasons"]
-    return str(reasons[0]["text"]) if reasons else "it was not ready in time"
+    return str(reasons[0]["text"]) if reasons else "It was not ready in time."

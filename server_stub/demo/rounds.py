@@ -169,11 +169,11 @@ class _RoundLoop:
             device.is_sent or device.is_late or device.outcome == DROPPED_OUT for device in devices
         ):
             # In secagg mode every device waits for the full agent, so its reason comes first.
+            reason = f"The full agent did not: {obstacle}" if obstacle else devices[0].text
             raise InternalError(
                 "DEMO_FAILED",
-                f"No simulated device could take part in round {number}:"
-                f" {f'the full agent: {obstacle}' if obstacle else devices[0].text}",
-                "Report this.",
+                f"No simulated device could take part in round {number}. {reason}",
+                "Try again later." if obstacle else "Report this.",
             )
         ended = await self._server.finished(number, self._plan.round_seconds + AFTER_ROUND_S)
         # Before the evaluation, which is no part of the round.

@@ -34,14 +34,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
     "agent/supervisor/worker.py": ("tests/agent/supervisor/test_supervision.py", _PROCESS),
     "agent/worker/__main__.py": ("tests/agent/supervisor/test_hostile.py", _PROCESS),
     "server_stub/cli/commands.py": ("tests/server_stub/cli/test_main.py", _COMMAND),
-    "server_stub/coordinator/driver.py": (
-        "tests/server_stub/coordinator/test_group_rounds.py",
-        "Rounds are driven with real devices over a real port.",
-    ),
-    "server_stub/coordinator/groups.py": (
-        "tests/server_stub/coordinator/test_group_rounds.py",
-        "Groups are played with real devices over a real port.",
-    ),
     "server_stub/demo/local_server.py": ("tests/e2e/test_fleet.py", _PROCESS),
     "server_stub/storage/migrations/aggregator/versions/0001_first.py": (
         "tests/server_stub/storage/test_tables.py",

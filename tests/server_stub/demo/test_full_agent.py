@@ -73,7 +73,7 @@ async def test_a_busy_agent_is_left_alone():
 
 async def test_the_agents_own_reason_explains_why_it_sent_nothing():
     assert await Agent({**WAITING, "reasons": NO_ROUND}).send() == "No round is open."
-    assert await Agent(WAITING).send() == "it was not ready in time"
+    assert await Agent(WAITING).send() == "It was not ready in time."
 
 
 async def test_a_training_that_does_not_begin_is_blamed_on_another_one():
