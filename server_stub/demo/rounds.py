@@ -169,7 +169,7 @@ class _RoundLoop:
             device.is_sent or device.is_late or device.outcome == DROPPED_OUT for device in devices
         ):
             # In secagg mode every device waits for the full agent, so its reason comes first.
-            reason = f"The full agent did not: {obstacle}" if obstacle else devices[0].text
+            reason = f"The full agent sent nothing. {obstacle}" if obstacle else devices[0].text
             raise InternalError(
                 "DEMO_FAILED",
                 f"No simulated device could take part in round {number}. {reason}",
@@ -203,7 +203,7 @@ class _RoundLoop:
         if device.outcome == DROPPED_OUT:
             self._dropped += 1
         elif not device.is_sent:
-            self._notes[f"A device did not take part: {device.text}"] += 1
+            self._notes[f"A device did not take part. {device.text}"] += 1
         self._screen.advance()
 
     async def _full_agent(self, is_over: Callable[[], bool]) -> str:
@@ -212,7 +212,7 @@ class _RoundLoop:
             return ""
         obstacle = await self._agent.take_part(self._agent_sent, is_over)
         if obstacle:
-            self._notes[f"The full agent did not take part: {obstacle}"] += 1
+            self._notes[f"The full agent did not take part. {obstacle}"] += 1
         else:
             self._agent_sent += 1
         self._screen.advance()
