@@ -151,9 +151,9 @@ class Coordinator:
 
 @pytest.fixture
 def coordinator(tmp_path):
-    made = Coordinator(tmp_path)
-    with contextlib.closing(made.store):
-        yield made
+    opened = Coordinator(tmp_path)
+    with contextlib.closing(opened.store):
+        yield opened
 
 
 def test_the_driver_hears_once_that_enough_devices_are_ready(coordinator):
