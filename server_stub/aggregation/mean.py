@@ -43,7 +43,7 @@ def mean_of_groups(
             # Weighted by devices: each counts the same, however large its group is.
             total += decode_sum(words, config, count) * count
         except PeerError:
-            # Nobody can tell whose update it was, so the group is left out as a whole.
+            # A sum does not show whose update it was, so the whole group is left out.
             usable.append(False)
             continue
         devices += count

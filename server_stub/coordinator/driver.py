@@ -137,7 +137,7 @@ class RoundDriver:
         if current.state is State.OPEN:
             return self._watch(current, now)
         if self.situation is not None:
-            # First stop offering the round: combining takes time, and nobody can join it any more.
+            # First stop offering the round: it takes no more updates, and combining takes time.
             self.situation = Situation(self.situation.model, None)
         self._combine(current, now)
         return True

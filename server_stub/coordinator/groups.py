@@ -66,7 +66,7 @@ class GroupCoordinator:
 
         `trained`: the version of the model that it has trained, where it says so.
         """
-        # Whoever was ready has trained the previous model.
+        # The devices that were ready have trained the previous model.
         if model_version != self._model_version:
             self._pool.clear()
             self._model_version = model_version
@@ -196,7 +196,7 @@ class GroupCoordinator:
             )
 
     def drop(self, device_id: str, now: int) -> None:
-        """Go on without a device that was revoked or erased."""
+        """Continue without a device that was revoked or erased."""
         self._pool.remove(device_id)
         live = self._live
         if live is not None and not live.is_over and device_id in live.devices:

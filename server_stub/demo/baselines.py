@@ -1,9 +1,9 @@
-"""What the demonstration is compared with: the same rounds without noise, the same rounds with
-shuffled labels, and training in one place.
+"""Models to compare the demonstration with.
 
-The first two do the devices' arithmetic for all devices at once: each pass over a device's rows is
-one full-batch gradient step. A device takes its rows one by one, which differs in the second order
-of the step.
+They come from the same rounds without noise, the same rounds with shuffled labels, and training in
+one place. The first two do the devices' arithmetic for all devices at once: each pass over a
+device's rows is one full-batch gradient step. A device takes its rows one by one, which differs in
+the second order of the step.
 """
 
 from collections.abc import Sequence

@@ -1,5 +1,6 @@
-"""`aegis demo`: a real aggregator, one full agent and many simulated devices on this machine train
-a detector together. It ends with a report.
+"""`aegis demo`: devices on this machine train a detector together, and a report judges it.
+
+A real aggregator, one full agent and many simulated devices take part.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""Simulated devices in one process. Each is a whole agent in a home of its own, with the same
-client code over real TLS.
+"""Simulated devices in one process.
 
-Only three things differ from a person's device: keys are in memory, jobs run in a thread because no
-person's files are opened, and consent is simulated (surface "demo"), which the gate accepts only in
-a home that the demonstration made and with a server on this machine.
+Each is a whole agent in its own home, with the same client code over real TLS. Only three things
+differ from a person's device: keys are in memory, jobs run in a thread because no person's files
+are opened, and consent is simulated (surface "demo"), which the gate accepts only in a home that
+the demonstration made and with a server on this machine.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""The full agent of the demonstration: the program as on a person's computer, with agent and worker
-in their own processes, reached over its local channel.
+"""The full agent of the demonstration: the program as it runs on a person's computer.
 
-After a yes it learns from a share of the demonstration's rows and, as benign files, from the real
-Windows programs in this Python environment.
+Agent and worker have their own processes, and the demonstration reaches them over the local
+channel. After a yes the agent learns from a share of the demonstration's rows and, as benign files,
+from the real Windows programs in this Python environment.
 """
 
 import asyncio

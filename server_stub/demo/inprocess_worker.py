@@ -1,6 +1,4 @@
-"""A worker without a process of its own, for simulated devices: they hold generated rows and open
-no person's files.
-"""
+"""A worker in a thread, for simulated devices: they have generated rows and open no files."""
 
 import asyncio
 import threading

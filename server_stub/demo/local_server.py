@@ -1,5 +1,6 @@
 """A real aggregator on this machine: `aegis-server` in its own processes and folder, on loopback.
-For the demonstration, `make run` and benchmarks.
+
+The demonstration, `make run` and the benchmarks use it.
 """
 
 import asyncio

@@ -1,6 +1,4 @@
-"""Processes that the demonstration starts. They end with the program that started them, however it
-ends.
-"""
+"""Starts processes that end with the program that started them, however it ends."""
 
 import contextlib
 import ctypes

@@ -1,6 +1,4 @@
-"""The result of a demonstration as one value, and as the JSON document of
-docs/schemas/demo.schema.json.
-"""
+"""The result of a demonstration, as a value and as JSON (docs/schemas/demo.schema.json)."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field

@@ -1,5 +1,6 @@
-"""Runs the rounds of a demonstration: real ones, between real processes. After each round the new
-model is evaluated on rows that no device has.
+"""Runs the rounds of a demonstration between real processes.
+
+After each round the new model is evaluated on rows that no device has.
 """
 
 import asyncio

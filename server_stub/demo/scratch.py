@@ -1,6 +1,4 @@
-"""The scratch folder of a demonstration: removed when it ends, or by the next one if it was
-killed.
-"""
+"""The scratch folder of a demonstration, removed at its end or, after a kill, by the next one."""
 
 import contextlib
 import os

@@ -148,7 +148,7 @@ class ReplayableRound:
         )
 
     def drop(self, device_id: str, now: int) -> list[RoundEvent]:
-        """Go on without a device that was revoked or erased."""
+        """Continue without a device that was revoked or erased."""
         if device_id not in self.devices:
             return []
         event = RoundEvent("drop", now, device_id, self._group_of.get(device_id, 0))
@@ -170,10 +170,10 @@ class ReplayableRound:
         return [event]
 
     def advance(self, now: int) -> list[RoundEvent]:
-        """Let every group go on as far as it can."""
+        """Advance every group as far as it can go."""
         events = []
         for number, group in enumerate(self.groups or []):
-            # More than one phase may end: where all devices left, nobody is there to wait for.
+            # More than one phase may end: one whose devices have all left has nothing to wait for.
             while group.state not in ENDED and group.advance(now):
                 events.append(RoundEvent("advance", now, group=number))
         return events

@@ -6,7 +6,7 @@
 3. A consistency signature must be over the survivors that the aggregator announced.
 4. A share must match the commitment that its dealer published for the device that returns it.
 
-Who breaks 2, 3 or 4 has signed or sent something provably wrong: SenderFaultError.
+A device that breaks 2, 3 or 4 sent something provably wrong: SenderFaultError.
 """
 
 from agent.errors import PeerError
@@ -42,7 +42,7 @@ class Contributions:
         """The signatures that every survivor is shown; empty until they are fixed."""
 
     def counts(self) -> dict[str, int]:
-        """Devices per phase; the difference between two phases is who dropped out."""
+        """Devices per phase; the difference between two phases is the number that dropped out."""
         return {
             "advertised": self._group.size,
             "shared": len(self.dealings),
@@ -132,5 +132,5 @@ class Contributions:
 
     def discard_secrets(self) -> None:
         """Delete masked inputs and shares. The counts of shares stay."""
-        # Nobody needs them any more, and what is not kept cannot leak.
+        # They have no further use, and what is not stored cannot leak.
         self.inputs, self.shares = {}, {number: {} for number in self.shares}

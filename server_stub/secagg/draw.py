@@ -16,7 +16,7 @@ from agent.protocol.messages import RoundConfig
 
 @dataclass(frozen=True)
 class Draw:
-    """The rosters of a round's groups, and who is in none of them."""
+    """The rosters of a round's groups, and the devices in none of them."""
 
     rosters: tuple[codec.Roster, ...]
     left_out: tuple[str, ...]

@@ -51,5 +51,5 @@ class DrawnGroup:
 
     @cached_property
     def min_devices(self) -> int:
-        """Fewest devices with which the group goes on."""
+        """Fewest devices with which the group continues."""
         return codec.min_survivors(self.size, self.config)

@@ -106,7 +106,7 @@ class GroupRound:
         return self.drawn.device_ids
 
     def counts(self) -> dict[str, int]:
-        """Devices per phase; the difference between two phases is who dropped out."""
+        """Devices per phase; the difference between two phases is the number that dropped out."""
         return self.contributions.counts()
 
     def receive(self, kind: str, device_id: str, body: bytes) -> None:
@@ -140,7 +140,7 @@ class GroupRound:
         return self._log.has(kind, device_id)
 
     def drop(self, device_id: str) -> None:
-        """Go on without a device that was revoked or erased."""
+        """Continue without a device that was revoked or erased."""
         self._depart(self.drawn.numbers[device_id])
 
     def inbox(self, after: str, device_id: str) -> bytes | None:
@@ -200,7 +200,7 @@ class GroupRound:
         sent, threshold = self.contributions, self.drawn.threshold
         if self.state is GroupState.SHARING:
             count, needed = len(sent.dealings), self.drawn.min_devices
-            # Here and below: nobody waits for a device that left.
+            # Here and below: a device that left is not waited for.
             is_complete = set(range(self.drawn.size)) - self._departed <= sent.dealings.keys()
         elif self.state is GroupState.MASKING:
             count, needed = len(sent.inputs), self.drawn.min_devices

@@ -60,8 +60,8 @@ class JoinPhase:
             raise round_closed("The join window of this round is over.")
         advertisement = codec.decode_advertisement(body, self._context)
         key = self._authority.key_of(advertisement.certificate, advertisement.device_id)
-        # `device_id` is that of the request: nobody advertises for another device, even with its
-        # signed message.
+        # `device_id` is the request's: a device cannot advertise for another one, not even with
+        # that one's signed message.
         if advertisement.device_id != device_id or not verify_signature(
             key, advertisement.signature, advertisement.statement(self._context)
         ):

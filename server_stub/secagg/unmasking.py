@@ -58,7 +58,7 @@ def unmask(
     FalseDealerError.
     """
     givers = sorted(shares)
-    # Made once: the weights depend on who gave shares, not on whose secret they open.
+    # Made once: the weights depend on the givers, not on the dealer whose secret they open.
     combiner = Combiner(givers)
     public = {
         survivor: X25519PublicKey.from_public_bytes(opening.masking_keys[survivor])

@@ -1,8 +1,8 @@
 """`aegis simulate`: many devices in one process, with the real codec and ledger and, in small
 fleets, the real protocol.
 
-The devices share the rows of a table. Each round draws groups of equal size anew, whereas the sizes
-vary in a server's draw. No process is started, no message leaves this one, and nothing is stored.
+The devices share the rows of a table. Each round draws new groups of equal size, whereas a server's
+draw varies their sizes. No process is started, no message leaves this one, and nothing is stored.
 """
 
 import argparse

@@ -84,7 +84,7 @@ def open_with_machines(
             group.receive(phase, device_id, body)
             answered[phase] += 1
             up, down = up + len(body), down + len(received)
-        # Nobody waits for the silent here: the clock jumps to the end of the phase.
+        # Silent devices are not waited for: the clock jumps to the end of the phase.
         if not group.advance(0):
             group.advance(group.deadline)
         if group.state is GroupState.ABORTED:

@@ -1,9 +1,8 @@
-"""The simulated world: devices with their rows and ledgers, rounds that draw groups anew, and the
-model that they move.
+"""The simulated world: devices with rows and ledgers, rounds with new groups, and the model.
 
 In each round a device asks its ledger, trains, and then clips, rounds and noises its update with
 the real codec. Some devices fall silent in a phase. Sums are opened, range-checked, decoded and
-averaged. How a group arrives at its sum is passed in: by the protocol or by its arithmetic alone.
+averaged. How a group gets its sum is passed in: by the protocol, or by its arithmetic alone.
 """
 
 import os
