@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from agent.errors import AegisError, OperatorActionError
-from agent.privacy.seal import seal_local
+from agent.privacy.seal import seal
 from agent.privacy.weights import incoming
 from agent.protocol import codec, envelope
 from agent.protocol.messages import Mode
@@ -86,7 +86,7 @@ class LocalAggregator:
         self.store.devices.add(device_id, record, "", now)
         if body is None:
             vector = np.full(current.config.d, value)
-            body = seal_local(vector, current.config, os.urandom(8).hex())
+            body = seal(vector, current.config, os.urandom(8).hex())
         digest = sha256(body).hexdigest()
         self.store.updates.add(device_id, current.round_id, body, digest, "receipt", now)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from agent.errors import UserActionError
-from agent.privacy.seal import seal_local
+from agent.privacy.seal import seal
 from server_stub.demo import device_fleet
 from server_stub.demo.device_fleet import (
     DROPPED_OUT,
@@ -78,7 +78,7 @@ def client(live):
 def updates(client):
     """An update for the round on offer, and its SHA-256."""
     config = client.offer().round
-    body = seal_local(np.full(config.d, 0.01), config, os.urandom(8).hex())
+    body = seal(np.full(config.d, 0.01), config, os.urandom(8).hex())
     return body, hashlib.sha256(body).hexdigest()
 
 

@@ -41,7 +41,7 @@ def test_the_context_is_bound_to_the_round_and_to_the_roster(drawn):
 
 
 def test_the_fewest_devices_are_those_that_devices_compute_themselves(drawn):
-    assert drawn.min_devices == codec.fewest(5, drawn.config) >= drawn.config.min_sum
+    assert drawn.min_devices == codec.min_survivors(5, drawn.config) >= drawn.config.min_sum
     assert 5 / 2 < drawn.threshold == codec.threshold(5, drawn.config) <= 5
 
 
