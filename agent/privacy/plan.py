@@ -151,8 +151,10 @@ def _finished(task: Task, identity: RoundIdentity, price: int, **fields: Any) ->
         **asdict(identity),
         **fields,
     )
+    # The price is rounded up as well, which may leave it a unit too high.
     while rho_units(draft) > price:
         draft = replace(draft, noise_var=draft.noise_var + 1)
+    # For the largest group: a smaller sum fits all the more.
     room = headroom(draft, draft.g_max)
     return replace(draft, bits=next(bits for bits in WORD_BITS if room < 2 ** (bits - 1)))
 
@@ -162,10 +164,12 @@ def _units(words: int, price: int) -> int:
     most = price * MAX_NOISE_UNITS**2 // UNITS_PER_RHO
     least = price * MIN_NOISE_UNITS**2 // UNITS_PER_RHO + 1
     units = UNITS_PER_ROOT * (math.isqrt(words - 1) + 1)
+    # In steps of about a quarter and a sixteenth: the result need not be exact, only reproducible.
     while least_sensitivity_sq(Fraction(units), words) < least:
         units += units // 4
     while least_sensitivity_sq(Fraction(units), words) > most:
         units = units * 15 // 16
+        # Eight steps per clipping norm: on a coarser grid rounding would outweigh the update.
         if units < 8:
             raise OperatorActionError(
                 "PRICE_TOO_LOW",

@@ -18,6 +18,7 @@ def mean_update(bodies: Iterable[bytes], config: RoundConfig) -> tuple[NDArray[n
 
     Raises PeerError WRONG_SHAPE, SUM_OUT_OF_RANGE.
     """
+    # Words have at most 32 bits, so int64 holds the exact sum of two billion updates.
     total, count = np.zeros(sent_words(config), np.int64), 0
     for body in bodies:
         total += read_update(decode(body).payload, config)
@@ -39,8 +40,10 @@ def mean_of_groups(
     total, devices, usable = np.zeros(config.d), 0, []
     for words, count in sums:
         try:
+            # Weighted by devices: each counts the same, however large its group is.
             total += decode_sum(words, config, count) * count
         except PeerError:
+            # A sum does not show whose update it was, so the whole group is left out.
             usable.append(False)
             continue
         devices += count

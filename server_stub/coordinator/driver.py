@@ -71,7 +71,7 @@ class RoundDriver:
         self._wake = asyncio.Event()
         self.groups_changed = asyncio.Event()
         """Set at the next change in any group, and then replaced by a new event: take it before
-        looking at an inbox, and wait for it afterwards."""
+        reading an inbox, and wait for it afterwards."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._published_at = 0
         self.coordinator = GroupCoordinator(
@@ -121,6 +121,7 @@ class RoundDriver:
         now = self._clock.now()
         self._publish_again(now)
         if self._settings.task.mode is Mode.SECAGG:
+            # Once a step: requests then answer from memory and do not wait for the authority.
             self.coordinator.refresh_revocations(now)
         current = self._store.rounds.newest()
         if current is None or current.state in (State.DONE, State.ABANDONED):
@@ -136,12 +137,14 @@ class RoundDriver:
         if current.state is State.OPEN:
             return self._watch(current, now)
         if self.situation is not None:
+            # First stop offering the round: it takes no more updates, and combining takes time.
             self.situation = Situation(self.situation.model, None)
         self._combine(current, now)
         return True
 
     def _watch(self, current: Round, now: int) -> bool:
         """Advance an open round; returns whether it ended."""
+        # Another process (`aegis-server model publish`) may have written the database meanwhile.
         newest = self._store.models.newest_version()
         if newest != current.config.model_version:
             self._store.rounds.abandon(
@@ -202,6 +205,8 @@ class RoundDriver:
             try:
                 self.coordinator.announce(config, planned, expected, now)
             except AegisError as error:
+                # For example while the authority restarts. The devices stay ready, so the next step
+                # tries again.
                 LOG.warning("round.not_opened id=%d code=%s", round_id, error.code)
                 return False
         else:
@@ -243,6 +248,8 @@ class RoundDriver:
         )
 
     def _combine(self, current: Round, now: int) -> None:
+        # The model that the devices started from, even if a newer one exists by now: `finish`
+        # notices that.
         base = self._store.models.get(current.config.model_version)
         assert base is not None  # noqa: S101  (a round is opened on a stored model)
         try:

@@ -66,6 +66,7 @@ class GroupCoordinator:
 
         `trained`: the version of the model that it has trained, where it says so.
         """
+        # The devices that were ready have trained the previous model.
         if model_version != self._model_version:
             self._pool.clear()
             self._model_version = model_version
@@ -80,6 +81,7 @@ class GroupCoordinator:
             draw=secrets.randbelow(1 << 20) / (1 << 20),
         )
         if is_ready:
+            # Wake the driver at the device that makes them enough, not again at every later poll.
             before = self.expected(now)
             self._pool.add(device_id, now, next_s)
             if not before and self.expected(now):
@@ -137,10 +139,12 @@ class GroupCoordinator:
         Raises Busy CA_UNREACHABLE, PeerError where the revocation list is not acceptable.
         """
         event = opening(self.crl_pem(), planned.capacity, sorted(self._pool.devices(now)), now)
+        # Before the transaction: a round that cannot be built must not be stored either.
         live = ReplayableRound(config, self._ca_pem, [event])
         with self._events.transaction() as work:
             work.open(config, expected)
             work.add(config.round_id, [event])
+        # After it: a round whose transaction failed must not live on in memory.
         self._live = live
 
     def resume(self, current: Round) -> ReplayableRound:
@@ -150,6 +154,8 @@ class GroupCoordinator:
                 current.config, self._ca_pem, self._events.events(current.round_id)
             )
             if live.groups is None:
+                # The pool was lost with the process. An empty one would close the window at once,
+                # because every ready device (none) has advertised.
                 self._model_version = current.config.model_version
                 self._pool.restore(live.expected, joining(current.config)[1])
         return self._live
@@ -190,7 +196,7 @@ class GroupCoordinator:
             )
 
     def drop(self, device_id: str, now: int) -> None:
-        """Go on without a device that was revoked or erased."""
+        """Continue without a device that was revoked or erased."""
         self._pool.remove(device_id)
         live = self._live
         if live is not None and not live.is_over and device_id in live.devices:
@@ -204,6 +210,7 @@ class GroupCoordinator:
         Returns whether the round is over.
         """
         live = self.resume(current)
+        # `aegis-server devices revoke` writes the database, not this process's memory.
         gone = [] if live.is_over else self._events.ineligible(live.devices)
         if gone or self._is_due(live, now):
             with self._change(current.round_id, now) as change:
@@ -231,6 +238,7 @@ class GroupCoordinator:
             if change.events:  # memory is ahead of the database: rebuild from there
                 self._live = None
             elif change.fault is not None:
+                # The refused message is rolled back; the fault that it proves must survive.
                 with self._events.transaction() as work:
                     work.add(round_id, [change.fault])
             raise
@@ -269,7 +277,9 @@ class _Change:
     def __init__(self, live: ReplayableRound, now: int) -> None:
         self.live = live
         self.events: list[RoundEvent] = []
+        """To be stored, in order."""
         self.fault: RoundEvent | None = None
+        """Proven by a message that was refused."""
         self._now = now
 
     def receive(self, kind: str, device_id: str, body: bytes) -> None:

@@ -1,9 +1,9 @@
-"""What the demonstration is compared with: the same rounds without noise, the same rounds with
-shuffled labels, and training in one place.
+"""Models to compare the demonstration with.
 
-The first two do the devices' arithmetic for all devices at once: each pass over a device's rows is
-one full-batch gradient step. A device takes its rows one by one, which differs in the second order
-of the step.
+They come from the same rounds without noise, the same rounds with shuffled labels, and training in
+one place. The first two do the devices' arithmetic for all devices at once: each pass over a
+device's rows is one full-batch gradient step. A device takes its rows one by one, which differs in
+the second order of the step.
 """
 
 from collections.abc import Sequence
@@ -42,6 +42,7 @@ def federated(shares: Sequence[Share], start: Floats, training: Training) -> Flo
     labels = np.concatenate([share.labels for share in shares])
     inputs = transform(np.concatenate([share.rows for share in shares]))
     inputs = np.hstack([inputs, np.ones((len(labels), 1))])
+    # Rows stand device by device, so one `reduceat` sums the gradient of each.
     starts = np.flatnonzero(np.diff(device, prepend=-1))
     counts = np.diff(np.append(starts, len(labels)))
     importance = _importance(device, labels, counts, training.max_class_weight)

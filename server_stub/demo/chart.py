@@ -23,7 +23,7 @@ def draw(report: Report, path: Path) -> None:
     """Draw the chart. Raises OSError."""
     import matplotlib as mpl
 
-    mpl.use("Agg")
+    mpl.use("Agg")  # no display: also over SSH and in CI
     from matplotlib import pyplot
 
     figure, left = pyplot.subplots(figsize=(8, 4.8), layout="constrained")
@@ -51,7 +51,7 @@ def draw(report: Report, path: Path) -> None:
         left.axhline(value, linestyle=style, color=OTHER, linewidth=1.2, label=name)
     left.set(
         xlabel="round",
-        ylabel=f"accuracy and AUC on {report.holdout_rows:,} held-out rows",
+        ylabel=f"accuracy and AUC on {report.holdout_rows:,} hold-out rows",
         ylim=(0.3, 1.02),
         xticks=_ticks(numbers),
     )
@@ -81,10 +81,10 @@ def _curve(
     numbers: Sequence[int],
     values: Sequence[float],
     intervals: Sequence[Interval],
-    look: tuple[str, str, str],
+    appearance: tuple[str, str, str],
 ) -> None:
-    """A curve in its 95 % confidence band. `look`: line style, colour, name."""
-    style, colour, name = look
+    """A curve in its 95 % confidence band. `appearance`: line style, colour, name."""
+    style, colour, name = appearance
     axes.plot(numbers, values, style, color=colour, label=f"{name} (95 % interval)", markersize=4)
     axes.fill_between(
         numbers,

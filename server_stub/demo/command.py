@@ -1,5 +1,6 @@
-"""`aegis demo`: a real aggregator, one full agent and many simulated devices on this machine train
-a detector together. It ends with a report.
+"""`aegis demo`: devices on this machine train a detector together, and a report judges it.
+
+A real aggregator, one full agent and many simulated devices take part.
 """
 
 import argparse
@@ -87,7 +88,7 @@ def command(words: Sequence[str] | None = None) -> int:
 
 @dataclass(frozen=True)
 class FullAgentPart:
-    """The full agent, how its consent came about, and what it learned from."""
+    """The full agent, who gave its consent, and what it learned from."""
 
     agent: FullAgent | None
     """None where it takes no part."""
@@ -119,6 +120,7 @@ def run(plan: DemoPlan, screen: DemoScreen, ask: Ask | None, chart: Path) -> Rep
     screen.start_step("Generating the rows" if plan.data is None else "Reading the rows")
     table = make_table(plan)
     shares = data.deal(table, plan.devices, ROWS_EACH, plan.seed)
+    # The stack ends what it holds in reverse order: devices before the aggregator they talk to.
     with scratch_folder() as folder, contextlib.ExitStack() as stack:
         untrained = folder / "untrained.safetensors"
         untrained.write_bytes(to_safetensors(zeros(), demonstration=True))
@@ -140,6 +142,7 @@ def run(plan: DemoPlan, screen: DemoScreen, ask: Ask | None, chart: Path) -> Rep
         server.start()
         rounds = run_rounds(plan, server, fleet, part.agent, table, screen)
         ledger = part.agent.ledger() if part.agent else None
+    # Only now: it takes every core, and devices that miss a deadline would spoil the rounds.
     screen.start_step("Training the models for comparison")
     return _written(_report(plan, table, shares, rounds, part), chart, ledger)
 
@@ -161,6 +164,7 @@ def _full_agent(
         FullAgent(folder, stack.enter_context(socket_folder(folder)), limits=plan.test_limits)
     )
     agent.join(server.invitation(1))
+    # The question comes before anything about the person's files is read.
     if not agent.decide(ask):
         agent.close()
         return FullAgentPart(None, f"{simulated}. You said no, so the full agent took no part.")
@@ -187,7 +191,8 @@ def make_table(plan: DemoPlan) -> Table:
         return data.from_file(plan.data, plan.seed)
     rows = generate(np.random.default_rng(plan.seed), GENERATED_ROWS, group_rows=GROUP_ROWS)
     origin = (
-        f"{GENERATED_ROWS:,} rows of the project's own generator; a fifth of the groups is held out"
+        f"{GENERATED_ROWS:,} rows of the project's own generator; a fifth of the groups is the"
+        " hold-out"
     )
     return data.from_arrays(
         origin, rows.rows, rows.labels, data.held_out_groups(rows.groups, plan.seed)
@@ -268,6 +273,7 @@ def _ask(screen: DemoScreen) -> Ask | None:
         return None
 
     def ask(notice: dict[str, Any]) -> bool:
+        # Its last lines name the commands to answer with; here the answer is typed.
         text = notice_text(notice).rsplit("\nNow: ", 1)[0]
         return screen.ask(text, QUESTION)
 

@@ -1,8 +1,7 @@
-"""`make run` with a display: an aggregator and simulated neighbours on this machine, with the real
-tray, window and agent in front of you.
+"""`make run` with a display: the real tray, window and agent, and simulated neighbours.
 
-1. Everything lives in one folder that is made anew each time. Keys are in memory, nothing listens
-   beyond loopback, and nothing starts by itself later.
+1. Everything lives in one folder, which each run creates from scratch. Keys are in memory, nothing
+   listens beyond loopback, and nothing starts by itself later.
 2. Only you say yes: the window asks, and the neighbours take part only once you have agreed.
 3. After a yes your device learns from generated rows and from the Windows programs in this Python
    environment, and joins each round at once instead of asking every half hour. Pausing, limits and
@@ -87,9 +86,11 @@ async def accompany_person(
     announced = 1
     while tray.is_running:
         status = await asyncio.to_thread(device.call, "status")
+        # Before the yes nothing happens, not even among the neighbours.
         if status is not None and status["consent"]["state"] == "GRANTED":
             if not status["samples_benign"] + status["samples_malicious"]:
                 await asyncio.to_thread(device.add_training_data, share)
+            # A reason that the person chose (a pause, a limit) is respected.
             elif status["state"] == WAITING and all(
                 reason["code"] in SKIPPED_WAITS for reason in status["reasons"]
             ):
@@ -121,7 +122,7 @@ def _print(line: str) -> None:
 
 @contextlib.contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Hold the right to make this folder anew for the length of the block.
+    """Hold the right to recreate this folder for the length of the block.
 
     Raises UserActionError RUNNING_ALREADY.
     """
@@ -148,12 +149,13 @@ def run(folder: Path) -> None:
 
 
 def _run(folder: Path) -> None:
+    # Now and not at the end: after a run its logs stay readable.
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, mode=0o700)
     _print("Making an aggregator and your device ...")
-    made = generate(np.random.default_rng(1), ROWS, group_rows=GROUP_ROWS)
+    rows = generate(np.random.default_rng(1), ROWS, group_rows=GROUP_ROWS)
     table = data.from_arrays(
-        "generated", made.rows, made.labels, data.held_out_groups(made.groups, 1)
+        "generated", rows.rows, rows.labels, data.held_out_groups(rows.groups, 1)
     )
     shares = data.deal(table, NEIGHBOURS + 1, ROWS_EACH, 1)
     untrained = folder / "untrained.safetensors"

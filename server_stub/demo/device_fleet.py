@@ -1,15 +1,15 @@
-"""Simulated devices in one process. Each is a whole agent in a home of its own, with the same
-client code over real TLS.
+"""Simulated devices in one process.
 
-Only three things differ from a person's device: keys are in memory, jobs run in a thread because no
-person's files are opened, and consent is simulated (surface "demo"), which the gate accepts only in
-a home that the demonstration made and with a server on this machine.
+Each is a whole agent in its own home, with the same client code over real TLS. Only three things
+differ from a person's device: keys are in memory, jobs run in a thread because no person's files
+are opened, and consent is simulated (surface "demo"), which the gate accepts only in a home that
+the demonstration made and with a server on this machine.
 """
 
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -94,6 +94,24 @@ class DeviceResult:
         return self.outcome == Outcome.ROUND_CLOSED.value
 
 
+async def run_cycles(
+    run_cycle: Callable[[], Awaitable[DeviceResult]], until: Callable[[], bool]
+) -> DeviceResult:
+    """Run cycles until one decides how the round ends for its device, or `until()` holds.
+
+    A failed cycle is repeated up to MAX_FAILURES times in all.
+    """
+    failures = 0
+    while True:
+        result = await run_cycle()
+        has_failed = result.outcome not in _OUTCOMES
+        failures += has_failed
+        try_again = failures < MAX_FAILURES if has_failed else result.outcome in _NOT_YET
+        if not try_again or result.outcome == DROPPED_OUT or until():
+            return result
+        await asyncio.sleep(AFTER_FAILURE_S if has_failed else RETRY_S)
+
+
 class DemoClient(AggregatorClient):
     """The device's own client; it drops out before a message where it should."""
 
@@ -115,6 +133,7 @@ class DemoClient(AggregatorClient):
 
     def _drop_out(self, phase: str) -> None:
         if phase == self.drop_out_before:
+            # Closed first: a device that vanishes sends nothing more, not even its `leave`.
             self.close()
             raise UserActionError(DROPPED_OUT, "The demonstration made this device drop out.", "")
 
@@ -164,32 +183,24 @@ class Device:
         )
         client = await self.agent.enrolment_client.connect(self.agent.gate.permit())
         client.close()
+        # Enrolment happens once; the report states the traffic of a round.
         self.traffic.up = self.traffic.down = 0
 
     async def take_part(
         self, *, until: Callable[[], bool], drop_out_before: str = ""
     ) -> DeviceResult:
-        """Run cycles until one decides how the round ends for this device, or `until()` holds.
-
-        A failed cycle is repeated a few times.
-        """
+        """Take part in one round, as `run_cycles` does it."""
+        # Each cycle makes a client of its own (`_client`) with what is set here.
         self.drop_out_before = drop_out_before
         self._of_earlier_rounds = frozenset(entry.sha256 for entry in self.agent.ledger.unsent())
-        failures = 0
         try:
-            while True:
-                result = await self._run_cycle()
-                has_failed = result.outcome not in _OUTCOMES
-                failures += has_failed
-                try_again = failures < MAX_FAILURES if has_failed else result.outcome in _NOT_YET
-                if not try_again or result.outcome == DROPPED_OUT or until():
-                    return result
-                await asyncio.sleep(AFTER_FAILURE_S if has_failed else RETRY_S)
+            return await run_cycles(self._run_cycle, until)
         finally:
             self.drop_out_before = ""
 
     async def _run_cycle(self) -> DeviceResult:
         try:
+            # hold_s=0: a person's device waits before it seals, so that the person can object.
             result = await self.agent.cycles.run(hold_s=0, group_wait_s=GROUP_WAIT_S)
         except AegisError as error:
             return DeviceResult(self.number, error.code, error.message)
@@ -218,6 +229,7 @@ class Device:
 
 
 async def _sleep_briefly(seconds: float) -> None:
+    # Longer waits are not polls within a phase, and stay as long as they are.
     await asyncio.sleep(min(seconds, MAX_POLL_S) if seconds <= POLL_IN_PHASE_S else seconds)
 
 

@@ -1,6 +1,4 @@
-"""How good a model is on the hold-out, with the uncertainty of the two figures that a verdict rests
-on.
-"""
+"""Evaluates a model on the hold-out, with the uncertainty of the figures that a verdict needs."""
 
 from dataclasses import dataclass
 

@@ -1,8 +1,8 @@
-"""The full agent of the demonstration: the program as on a person's computer, with agent and worker
-in their own processes, reached over its local channel.
+"""The full agent of the demonstration: the program as it runs on a person's computer.
 
-After a yes it learns from a share of the demonstration's rows and, as benign files, from the real
-Windows programs in this Python environment.
+Agent and worker have their own processes, and the demonstration reaches them over the local
+channel. After a yes the agent learns from a share of the demonstration's rows and, as benign files,
+from the real Windows programs in this Python environment.
 """
 
 import asyncio
@@ -32,6 +32,10 @@ POLL_S = 0.1
 RETRY_S = 1.0
 """An agent that has not sent an update is asked again after this time: it may have been too early
 for the round."""
+TRAINING = "training"
+LONG_START_S = 15.0
+"""A worker takes a few seconds to start. With more, another training holds this computer's only
+slot (agent.supervisor.machine_slot), for example that of another demonstration."""
 MAX_FILES = 200
 PROGRAM_ENDINGS = (".exe", ".dll", ".pyd")
 FULL_SPEED = {"cpu.share_in_use": 100, "cpu.share_idle": 100, "busy.share": 100}
@@ -88,7 +92,7 @@ class FullAgent:
         )
         try:
             self._channel = self._connect()
-        except BaseException:
+        except BaseException:  # also Ctrl-C: the caller has no object to close yet
             self._process.end()
             raise
 
@@ -134,21 +138,11 @@ class FullAgent:
         return Learnt(generated, files)
 
     async def take_part(self, sent_before: int, until: Callable[[], bool]) -> str:
-        """Send one update. Returns "", or the reason why none was sent before `until()` held.
+        """Send one update. Returns "", or the reason why none was sent when `until()` ended it.
 
         `sent_before`: the updates that it had sent before this round.
         """
-        asked = 0.0
-        while True:
-            status = self.status()
-            if status["sent"]["count"] > sent_before:
-                return ""
-            if until():
-                return _obstacle(status)
-            if time.monotonic() - asked > RETRY_S and not status["activity"]:
-                self._channel.call("run_now", {})
-                asked = time.monotonic()
-            await asyncio.sleep(POLL_S)
+        return await send_one_update(self._channel.call, sent_before, until)
 
     def status(self) -> dict[str, Any]:
         return self._channel.call("status", {})
@@ -197,6 +191,38 @@ def programs_here(prefix: Path | None = None) -> list[Path]:
     return found[:MAX_FILES]
 
 
-def _obstacle(status: dict[str, Any]) -> str:
+async def send_one_update(
+    call: Callable[[str, dict[str, Any]], dict[str, Any]],
+    sent_before: int,
+    until: Callable[[], bool],
+    clock: Callable[[], float] = time.monotonic,
+) -> str:
+    """What `FullAgent.take_part` does; `call` asks the agent, `clock` counts seconds."""
+    asked, idle_since, idle_s = -RETRY_S, None, 0.0
+    while True:
+        status, now = call("status", {}), clock()
+        if status["sent"]["count"] > sent_before:
+            return ""
+        # A training that reports no progress has not begun: the agent waits for its turn.
+        if status["state"] == TRAINING and status["progress"] is None:
+            idle_since = now if idle_since is None else idle_since
+            idle_s = max(idle_s, now - idle_since)
+        else:
+            idle_since = None
+        if until():
+            return _obstacle(status, idle_s)
+        if now - asked >= RETRY_S and not status["activity"]:
+            call("run_now", {})
+            asked = now
+        await asyncio.sleep(POLL_S)
+
+
+def _obstacle(status: dict[str, Any], idle_s: float) -> str:
+    if idle_s > LONG_START_S:
+        # The agent's own reason would be that the model changed meanwhile, which explains nothing.
+        return (
+            f"It waited {idle_s:.0f} s for its training to begin. A computer runs one training at a"
+            " time, and another was probably under way."
+        )
     reasons = status["reasons"]
-    return str(reasons[0]["text"]) if reasons else "it was not ready in time"
+    return str(reasons[0]["text"]) if reasons else "It was not ready in time."

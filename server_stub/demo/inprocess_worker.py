@@ -1,6 +1,4 @@
-"""A worker without a process of its own, for simulated devices: they hold generated rows and open
-no person's files.
-"""
+"""A worker in a thread, for simulated devices: they have generated rows and open no files."""
 
 import asyncio
 import threading
@@ -16,6 +14,7 @@ class InProcessWorker(Jobs):
     """Runs the same jobs in a thread of this process, without a sandbox."""
 
     def __init__(self) -> None:
+        # A count and not a flag: a stop ends the jobs that run, and none that starts later.
         self._stops = 0
         self._may_continue = threading.Event()
         self._may_continue.set()
@@ -23,6 +22,7 @@ class InProcessWorker(Jobs):
     async def stop(self, jobs: Collection[Job] = tuple(Job)) -> None:  # noqa: ARG002 - a simulated device runs only the jobs of its cycle
         """End the running job after its current step; its call raises WORKER_STOPPED."""
         self._stops += 1
+        # A suspended training has to run on to the end of its step to notice.
         self._may_continue.set()
 
     def hold(self) -> None:
@@ -38,6 +38,7 @@ class InProcessWorker(Jobs):
         )
 
     def _collect(self, request: Frame, stops_before: int) -> list[Event]:
+        # Imports numpy: only once there is something to train.
         from agent.worker.run import run
 
         events: list[Event] = []

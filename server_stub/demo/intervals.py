@@ -1,4 +1,4 @@
-"""95 % confidence intervals of an accuracy and of an AUC on held-out rows. Pure.
+"""95 % confidence intervals of an accuracy and of an AUC on a hold-out. Pure.
 
 They answer one question: how far could the figure be off because the hold-out is only a sample?
 They treat rows as independent, and say nothing about another split, other devices or fresh noise.

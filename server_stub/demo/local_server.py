@@ -1,5 +1,6 @@
 """A real aggregator on this machine: `aegis-server` in its own processes and folder, on loopback.
-For the demonstration, `make run` and benchmarks.
+
+The demonstration, `make run` and the benchmarks use it.
 """
 
 import asyncio
@@ -51,6 +52,7 @@ class LocalServer:
         )
         ports = ("--host", "127.0.0.1", "--port", str(port), "--operator-port", str(operator_port))
         self.command("init", *ports, *options)
+        # Reads the database beside the running aggregator: no port of it shows a round in full.
         self._store = Store(self._home.database_url)
 
     def start(self) -> "LocalServer":
@@ -127,6 +129,7 @@ class LocalServer:
         """
 
         def poll() -> Round | None:
+            # `newest_round` also raises when the aggregator has ended: nothing would come then.
             newest, awaited = self.newest_round(), self._store.rounds.get(round_id)
             has_ended = awaited is not None and awaited.state in (State.DONE, State.ABANDONED)
             return awaited if newest is not None and has_ended else None
@@ -166,6 +169,8 @@ async def _until(poll: Callable[[], Round | None], seconds: float) -> Round:
 
 def _free_ports() -> tuple[int, int]:
     """Two loopback ports that are free now."""
+    # Open at the same time, so that they differ. Another program may still take one before the
+    # aggregator does; it then ends with the error PORT.
     with (
         socket.create_server(("127.0.0.1", 0)) as one,
         socket.create_server(("127.0.0.1", 0)) as other,

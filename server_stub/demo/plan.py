@@ -30,8 +30,8 @@ MIN_GROUP = 3
 PRODUCT_LIMITS_FROM = 40
 """With this many devices or more, groups are as large as the product demands."""
 JOIN_S, PHASE_S = 6, 10
-"""Where no device drops out on purpose, a phase may take at least twice as long: nobody waits for
-its end, and a busy machine loses no device."""
+"""Where no device drops out on purpose, a phase may take at least twice as long: no device
+waits for its end, and a busy machine loses none."""
 PHASES = ("shares", "masked", "consistency", "unmask")
 """The messages before which a device may drop out once it has joined a group."""
 RATE_MILLI = 500

@@ -1,6 +1,4 @@
-"""Processes that the demonstration starts. They end with the program that started them, however it
-ends.
-"""
+"""Starts processes that end with the program that started them, however it ends."""
 
 import contextlib
 import ctypes
@@ -129,7 +127,7 @@ def _signals_deferred() -> Iterator[None]:
     fork is lost.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield  # handlers run in the main thread alone
         return
     received: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -149,8 +147,10 @@ def _ends_with_parent(parent: int) -> Callable[[], None] | None:
     if libc is None:
         return None
 
+    # Runs between fork and exec, where almost nothing is safe: `libc` was loaded before.
     def set_signal() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+        # The parent ended before the call: its signal will never come.
         if os.getppid() != parent:
             os._exit(1)
 

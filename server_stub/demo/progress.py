@@ -1,5 +1,6 @@
-"""Shows the progress of `aegis demo` on stderr: a bar and a line for each round, or plain lines
-where there is no terminal.
+"""Shows the progress of `aegis demo` on stderr.
+
+A terminal gets a bar and a line for each round, anything else plain lines.
 """
 
 import sys

@@ -1,6 +1,4 @@
-"""The result of a demonstration as one value, and as the JSON document of
-docs/schemas/demo.schema.json.
-"""
+"""The result of a demonstration, as a value and as JSON (docs/schemas/demo.schema.json)."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -59,7 +57,7 @@ class Report:
     """Everything that a demonstration has to say."""
 
     consent: str
-    """How consent came about; the first line."""
+    """Who gave consent, and how; the first line."""
     data: str
     are_rows_generated: bool
     holdout_rows: int

@@ -110,9 +110,11 @@ def _privacy(report: Report) -> str:
         if report.mode == "local"
         else f" If the protection of the sums failed, it would be ε = {report.epsilon_local:.3g}."
     )
+    count = len(report.rounds)
+    rounds = "1 round" if count == 1 else f"{count} rounds"
     return (
         f"Privacy: {protection(report.mode, report.epsilon_spent)} (δ = {report.delta:g}) after"
-        f" {len(report.rounds)} rounds, by the device's own ledger. Whether a device took part"
+        f" {rounds}, by the device's own ledger. Whether a device took part"
         " changes the chance of any result by at most a factor of e^ε ="
         f" {math.exp(report.epsilon_spent):.1f}, plus δ.{failed}"
     )

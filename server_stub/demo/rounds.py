@@ -1,5 +1,6 @@
-"""Runs the rounds of a demonstration: real ones, between real processes. After each round the new
-model is evaluated on rows that no device has.
+"""Runs the rounds of a demonstration between real processes.
+
+After each round the new model is evaluated on rows that no device has.
 """
 
 import asyncio
@@ -77,6 +78,7 @@ def run_rounds(
     async def main() -> AllRounds:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  (this is the running task)
+        # A cancellation unwinds the tasks in order; what a signal handler raises may hit any line.
         with contextlib.suppress(NotImplementedError):  # Windows has no signal handlers in a loop
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         return await _RoundLoop(plan, server, fleet, agent, table, screen).run()
@@ -138,7 +140,10 @@ class _RoundLoop:
             epsilon_local=self._fleet.epsilon_spent(self._plan.delta)[1],
             dropped=self._dropped,
             agent_sent=self._agent_sent,
-            notes=tuple(f"{text} ({times} times)" for text, times in self._notes.items()),
+            notes=tuple(
+                f"{text} ({times} times)" if times > 1 else text
+                for text, times in self._notes.items()
+            ),
         )
 
     async def _round(self, number: int) -> RoundResult:
@@ -156,19 +161,23 @@ class _RoundLoop:
             return current is not None and current.state is not State.OPEN
 
         drop_outs = self._plan.drop_outs(number, len(self._fleet.devices))
-        devices, _ = await asyncio.gather(
+        # At the same time: in secagg mode the full agent and the fleet wait for each other.
+        devices, obstacle = await asyncio.gather(
             self._fleet.round(drop_outs, until=is_over, on_result=self._device_ended),
             self._full_agent(is_over),
         )
         if not any(
             device.is_sent or device.is_late or device.outcome == DROPPED_OUT for device in devices
         ):
+            # In secagg mode every device waits for the full agent, so its reason comes first.
+            reason = f"The full agent sent nothing. {obstacle}" if obstacle else devices[0].text
             raise InternalError(
                 "DEMO_FAILED",
-                f"No simulated device could take part in round {number}: {devices[0].text}",
-                "Report this.",
+                f"No simulated device could take part in round {number}. {reason}",
+                "Try again later." if obstacle else "Report this.",
             )
         ended = await self._server.finished(number, self._plan.round_seconds + AFTER_ROUND_S)
+        # Before the evaluation, which is no part of the round.
         seconds = time.monotonic() - started
         if ended.state is not State.DONE:
             self._notes[f"A round made no model: {ended.note}"] += 1
@@ -195,18 +204,20 @@ class _RoundLoop:
         if device.outcome == DROPPED_OUT:
             self._dropped += 1
         elif not device.is_sent:
-            self._notes[f"A device did not take part: {device.text}"] += 1
+            self._notes[f"A device did not take part. {device.text}"] += 1
         self._screen.advance()
 
-    async def _full_agent(self, is_over: Callable[[], bool]) -> None:
+    async def _full_agent(self, is_over: Callable[[], bool]) -> str:
+        """Returns what kept the full agent from sending its update, if anything did."""
         if self._agent is None:
-            return
+            return ""
         obstacle = await self._agent.take_part(self._agent_sent, is_over)
         if obstacle:
-            self._notes[f"The full agent did not take part: {obstacle}"] += 1
+            self._notes[f"The full agent did not take part. {obstacle}"] += 1
         else:
             self._agent_sent += 1
         self._screen.advance()
+        return obstacle
 
     def _evaluate(self) -> Evaluation:
         """Judge the newest model on the hold-out."""

@@ -1,6 +1,4 @@
-"""The scratch folder of a demonstration: removed when it ends, or by the next one if it was
-killed.
-"""
+"""The scratch folder of a demonstration, removed at its end or, after a kill, by the next one."""
 
 import contextlib
 import os
@@ -42,12 +40,14 @@ def socket_folder(scratch: Path, short: Path = Path("/tmp")) -> Iterator[Path]: 
 
 def sweep(base: Path) -> None:
     """Remove what killed demonstrations of this user left behind."""
+    # Where the number of a dead process is in use again, the folder stays until the next sweep.
     for folder in base.glob(f"{PREFIX}*"):
         pid = folder.name.removeprefix(PREFIX).partition("-")[0]
         with contextlib.suppress(OSError):
             if (
                 pid.isdigit()
                 and not _is_running(int(pid))
+                # lstat: another user's link must not lead into a folder of ours.
                 and (not hasattr(os, "getuid") or folder.lstat().st_uid == os.getuid())
             ):
                 shutil.rmtree(folder, ignore_errors=True)

@@ -3,7 +3,7 @@
 1. "Better" and "worse" need intervals that do not overlap; everything else is "not clear", however
    large the difference looks.
 2. The AUC decides, because it does not depend on a threshold. The accuracy is reported beside it.
-3. What a single run on these rows cannot show is said as well.
+3. The verdict also says what a single run on these rows cannot show.
 """
 
 from dataclasses import dataclass

@@ -116,6 +116,7 @@ class ReplayableRound:
         Raises PeerError; then nothing has changed but `fault_of` the sender.
         """
         event = RoundEvent(kind, now, device_id, self._group_of.get(device_id, 0), body)
+        # Each `is_new` is read before the call: afterwards the message counts as received.
         if kind == "advertise":
             is_new = device_id not in self._join.devices
             self._join.advertise(device_id, body)
@@ -125,10 +126,11 @@ class ReplayableRound:
             self._join.leave(device_id, body)
             return [event] if is_new else []
         if device_id in self.left_out:
-            if kind == "leave":
+            if kind == "leave":  # it has nothing to leave, but did nothing wrong either
                 return []
             raise round_closed(NO_GROUP)
         group = self._group(device_id)
+        # A message to a group that has ended changes nothing that a replay would have to know.
         is_new = group.state not in ENDED and not group.has_received(kind, device_id)
         group.receive(kind, device_id, body)
         return [event] if is_new else []
@@ -146,10 +148,11 @@ class ReplayableRound:
         )
 
     def drop(self, device_id: str, now: int) -> list[RoundEvent]:
-        """Go on without a device that was revoked or erased."""
+        """Continue without a device that was revoked or erased."""
         if device_id not in self.devices:
             return []
         event = RoundEvent("drop", now, device_id, self._group_of.get(device_id, 0))
+        # By the same code as in a replay: the two cannot come to different rounds.
         self._apply(event)
         return [event]
 
@@ -167,9 +170,10 @@ class ReplayableRound:
         return [event]
 
     def advance(self, now: int) -> list[RoundEvent]:
-        """Let every group go on as far as it can."""
+        """Advance every group as far as it can go."""
         events = []
         for number, group in enumerate(self.groups or []):
+            # More than one phase may end: one whose devices have all left has nothing to wait for.
             while group.state not in ENDED and group.advance(now):
                 events.append(RoundEvent("advance", now, group=number))
         return events
@@ -217,6 +221,7 @@ class ReplayableRound:
             }
         elif self.groups is None:  # "leave" and "drop" in the window
             self._join.drop(event.device_id)
+            # Otherwise the window would wait for it after a restart.
             self.expected.discard(event.device_id)
         elif event.kind == "advance":
             self.groups[event.group].advance(event.at)
@@ -247,6 +252,7 @@ def _group_record(group: GroupRound, config: RoundConfig) -> dict[str, Any]:
             "shares": counts["advertised"] - counts["shared"],
             "masked": counts["shared"] - counts["masked"],
             "consistency": counts["masked"] - counts["signed"],
+            # A survivor may return shares without having signed.
             "unmask": max(0, counts["signed"] - counts["unmasked"]),
         },
         "failure": f"{group.failure.phase.value}: {group.failure.reason}" if group.failure else "",

@@ -17,7 +17,9 @@ from math import isqrt
 from server_stub.rounds.lifecycle import RoundPlan
 
 READY_FOR_POLLS = 2
+"""One poll may get lost before a device no longer counts as ready."""
 GRACE_S = 30
+"""For a slow network, or a computer that wakes up late."""
 SURVIVAL_PERCENT = 60
 """The smallest sum, as a share of the group. At γ = 0.2 the threshold demands as much anyway."""
 
@@ -61,6 +63,7 @@ class GroupPlan:
 
 def is_enough(ready: int, plan: RoundPlan) -> bool:
     """Whether this many ready devices start a window."""
+    # A target below the smallest group would announce windows that cannot make one.
     return ready >= max(plan.ready_target or plan.min_group, plan.min_group)
 
 
@@ -75,6 +78,7 @@ def plan_groups(expected: int, plan: RoundPlan) -> GroupPlan:
         g_max = min(plan.g_max, max(plan.min_group, expected + expected // 4))
         return GroupPlan(g_max, _min_sum(expected, g_max, plan), g_max)
     count = -(-expected // plan.g_max)
+    # One group more, as long as the largest would not fit and the typical one stays large enough.
     while (g_max := _largest(expected, count)) > plan.g_max and expected // (
         count + 1
     ) >= plan.min_group:
@@ -114,5 +118,7 @@ def poll_s(
     """
     if is_ready and opens:
         return max(1, opens - now)
+    # Half the lead: a device that misses one poll still hears of the window.
     longest = min(usual_s, max(1, plan.lead_s // 2)) if is_ready else usual_s
+    # Between three quarters and the whole: devices that started together spread out.
     return max(1, round(longest * (0.75 + draw / 4)))

@@ -113,6 +113,7 @@ def due(updates: int, target: int, minimum: int, closes_at: int, now: int) -> Ev
         return Event.TARGET
     if now < closes_at:
         return None
+    # max: there is no mean of nothing, even with a minimum of 0.
     return Event.DEADLINE if updates >= max(1, minimum) else Event.TOO_FEW
 
 
@@ -123,6 +124,7 @@ def server_rate(plan: RoundPlan, round_id: int) -> float:
 
 def rho_units_per_round(plan: RoundPlan) -> int:
     """The price of one round, in the ledger's units, rounded down."""
+    # Rounded up, the last planned round would no longer fit into the device's budget.
     return rho_for_epsilon(plan.epsilon_milli / 1000, 1 / plan.delta_inverse) // plan.planned
 
 
@@ -130,6 +132,7 @@ def joining(config: RoundConfig) -> tuple[int, int]:
     """When a round's join window opens, and when it closes at the latest, in seconds since the
     epoch.
     """
+    # The configuration states when the whole round ends; the phases come off its end.
     return config.opens_at, config.closes_at - PHASES_AFTER_JOIN * config.phase_s
 
 
@@ -147,6 +150,7 @@ def next_identity(
 
     `random_hex(n)` returns n random bytes in hex.
     """
+    # "All coordinates" has one form only, so that equal rounds have equal digests.
     is_subset = 0 < plan.coordinates < padded(task.width)
     if task.mode is Mode.SECAGG:
         opens_at = now + plan.lead_s

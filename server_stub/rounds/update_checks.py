@@ -22,7 +22,7 @@ _ATTEMPT = re.compile(r"[0-9a-f]{1,64}")
 def max_update_bytes(config: RoundConfig) -> int:
     """The largest body that can be an update of this round."""
     return (
-        8
+        8  # the envelope's magic and the length of its header
         + min(MAX_HEADER_BYTES, MAX_UPDATE_HEADER_BYTES)
         + packed_bytes(sent_words(config), config.bits)
     )
@@ -35,6 +35,7 @@ def named_round(header: dict[str, Any]) -> int:
     """
     round_id = header.get("round_id")
     fields = MASKED_FIELDS if header.get("kind") == MASKED_KIND else FIELDS
+    # `type`, because True is an int; 2^53, because JSON readers agree on no larger integers.
     if set(header) != fields or type(round_id) is not int or not 0 < round_id < 2**53:
         raise PeerError(
             "BAD_ENVELOPE",
@@ -54,9 +55,10 @@ def check_update(envelope: Envelope, config: RoundConfig) -> None:
         "d": config.d,
         "bits": config.bits,
     }
+    # The one field that the round does not determine: it tells two seals of one update apart.
     attempt = envelope.header.get("attempt")
     stated = {name: value for name, value in envelope.header.items() if name != "attempt"}
-    # Types as well: True equals 1 in Python, but not in the agreed form.
+    # Types as well: True equals 1 in Python, but JSON tells them apart.
     if stated != expected or any(
         type(stated[name]) is not type(expected[name]) for name in expected
     ):

@@ -6,7 +6,7 @@
 3. A consistency signature must be over the survivors that the aggregator announced.
 4. A share must match the commitment that its dealer published for the device that returns it.
 
-Who breaks 2, 3 or 4 has signed or sent something provably wrong: SenderFaultError.
+A device that breaks 2, 3 or 4 sent something provably wrong: SenderFaultError.
 """
 
 from agent.errors import PeerError
@@ -20,7 +20,7 @@ from server_stub.secagg.refusals import round_closed
 
 
 class SenderFaultError(PeerError):
-    """The sender, and nobody else, is to blame for this message."""
+    """The sender alone caused this: its signature or its commitment proves it."""
 
 
 class Contributions:
@@ -42,7 +42,7 @@ class Contributions:
         """The signatures that every survivor is shown; empty until they are fixed."""
 
     def counts(self) -> dict[str, int]:
-        """Devices per phase; the difference between two phases is who dropped out."""
+        """Devices per phase; the difference between two phases is the number that dropped out."""
         return {
             "advertised": self._group.size,
             "shared": len(self.dealings),
@@ -64,7 +64,9 @@ class Contributions:
             raise round_closed("This device dealt no shares in time.")
         group = self._group
         masked = codec.decode_masked(body, group.context, group.config)
+        # Only a check of the form: the packed words are kept, which take up to half the memory.
         unpack(masked.words, group.config.bits, sent_words(group.config))
+        # The signature covers the dealers too: with another set of them the masks do not cancel.
         statement = codec.masked_statement(group.context, self.dealers, masked.words)
         if not verify_signature(group.keys[number], masked.signature, statement):
             raise SenderFaultError(
@@ -99,8 +101,8 @@ class Contributions:
         returned = codec.decode_unmask(body, group.context, len(dealers))
         shares = dict(zip(dealers, returned, strict=True))
         for dealer, share in shares.items():
-            # Of a survivor the self-mask secret is opened, of a device that dropped out the masking
-            # key: never both.
+            # A survivor's self-mask secret is opened, or a missing device's masking key. With both,
+            # the aggregator could unmask that device's input alone.
             kind = "self" if dealer in self.survivors else "pair"
             published = self.dealings[dealer].to[number]
             expected = published.self_commitment if kind == "self" else published.pair_commitment
@@ -130,4 +132,5 @@ class Contributions:
 
     def discard_secrets(self) -> None:
         """Delete masked inputs and shares. The counts of shares stay."""
+        # They have no further use, and what is not stored cannot leak.
         self.inputs, self.shares = {}, {number: {} for number in self.shares}

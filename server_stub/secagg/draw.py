@@ -16,7 +16,7 @@ from agent.protocol.messages import RoundConfig
 
 @dataclass(frozen=True)
 class Draw:
-    """The rosters of a round's groups, and who is in none of them."""
+    """The rosters of a round's groups, and the devices in none of them."""
 
     rosters: tuple[codec.Roster, ...]
     left_out: tuple[str, ...]
@@ -24,6 +24,7 @@ class Draw:
 
 def draw_groups(config: RoundConfig, advertised: Mapping[str, codec.Advertisement]) -> Draw:
     """Draw groups from the advertisements, given by device id."""
+    # Sorted: the order in which advertisements arrived must not matter.
     ids = sorted(advertised)
     if len(ids) < config.min_group:
         return Draw((), tuple(ids))
@@ -38,6 +39,7 @@ def draw_groups(config: RoundConfig, advertised: Mapping[str, codec.Advertisemen
         if len(places) < config.min_group:
             left_out += [ids[place] for place in places]
             continue
+        # With a single group there is nothing to prove: every device that advertised is in it.
         members = tuple(
             codec.Member(advertised[ids[place]], place, () if count == 1 else tuple(proofs[place]))
             for place in places

@@ -10,6 +10,8 @@ from agent.protocol import codec
 from agent.protocol.messages import RoundConfig
 
 
+# eq=False: two groups are never the same, and comparing whole rosters would be slow.
+# cached_property works in a frozen dataclass because it writes to the instance's __dict__.
 @dataclass(frozen=True, eq=False)
 class DrawnGroup:
     """Fixed for the life of a group. Devices go by their number: their place in the roster."""
@@ -49,5 +51,5 @@ class DrawnGroup:
 
     @cached_property
     def min_devices(self) -> int:
-        """Fewest devices with which the group goes on."""
+        """Fewest devices with which the group continues."""
         return codec.min_survivors(self.size, self.config)

@@ -106,7 +106,7 @@ class GroupRound:
         return self.drawn.device_ids
 
     def counts(self) -> dict[str, int]:
-        """Devices per phase; the difference between two phases is who dropped out."""
+        """Devices per phase; the difference between two phases is the number that dropped out."""
         return self.contributions.counts()
 
     def receive(self, kind: str, device_id: str, body: bytes) -> None:
@@ -121,6 +121,8 @@ class GroupRound:
             raise PeerError("BAD_MESSAGE", "There is no such message.", "Nothing was changed.")
         if number in self._departed and kind != LEAVE:
             raise round_closed("This device has left the group.")
+        # Before the check of the phase: a device whose answer got lost may repeat its message when
+        # the phase is already over.
         if self._log.is_repeat(kind, device_id, body):
             return
         if self.state not in ACCEPTED_IN[kind]:
@@ -130,6 +132,7 @@ class GroupRound:
         except SenderFaultError as error:
             self.faults[device_id] = error.code
             raise
+        # Last: a message that was refused does not count, and the device may send a correct one.
         self._log.record(kind, device_id, body)
 
     def has_received(self, kind: str, device_id: str) -> bool:
@@ -137,7 +140,7 @@ class GroupRound:
         return self._log.has(kind, device_id)
 
     def drop(self, device_id: str) -> None:
-        """Go on without a device that was revoked or erased."""
+        """Continue without a device that was revoked or erased."""
         self._depart(self.drawn.numbers[device_id])
 
     def inbox(self, after: str, device_id: str) -> bytes | None:
@@ -177,6 +180,8 @@ class GroupRound:
             return False
         phase = self.state
         self.state, action = step(GROUP, self.state, event)
+        # From now and not from the last deadline: every phase gets its full time, also when the
+        # aggregator was down in between.
         self.deadline = now + self.drawn.config.phase_s
         if action is GroupAction.HAND_SHARES:
             self.contributions.fix_dealers()
@@ -195,6 +200,7 @@ class GroupRound:
         sent, threshold = self.contributions, self.drawn.threshold
         if self.state is GroupState.SHARING:
             count, needed = len(sent.dealings), self.drawn.min_devices
+            # Here and below: a device that left is not waited for.
             is_complete = set(range(self.drawn.size)) - self._departed <= sent.dealings.keys()
         elif self.state is GroupState.MASKING:
             count, needed = len(sent.inputs), self.drawn.min_devices
@@ -227,6 +233,7 @@ class GroupRound:
     def _leave(self, number: int, body: bytes) -> None:
         _, accused = codec.decode_leave(body, self.drawn.round_context)
         for device_id in accused:
+            # A report is no proof, so it never replaces a fault that is proven.
             if device_id in self.drawn.numbers:
                 self.faults.setdefault(device_id, "SHARE_UNREADABLE")
         self._depart(number)
@@ -236,6 +243,8 @@ class GroupRound:
         input stays in the sum.
         """
         self._departed.add(number)
+        # Once the survivors are announced, the others open masks for exactly that set: without this
+        # input their sum would stay masked.
         if self.state is GroupState.SHARING:
             self.contributions.remove_dealing(number)
         if self.state is GroupState.MASKING:
@@ -246,6 +255,7 @@ class GroupRound:
             self.result = open_sum(self.drawn, self.contributions)
         except FalseDealerError as error:
             self.faults[self.drawn.device_ids[error.dealer]] = "SECRET_FALSE"
+            # `advance` has moved on to DONE; the opening itself decides.
             self.state, _ = step(GROUP, GroupState.OPENING, GroupEvent.CHEATED)
             self._fail(GroupState.OPENING, GroupEvent.CHEATED)
             return

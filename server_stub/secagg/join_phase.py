@@ -60,6 +60,8 @@ class JoinPhase:
             raise round_closed("The join window of this round is over.")
         advertisement = codec.decode_advertisement(body, self._context)
         key = self._authority.key_of(advertisement.certificate, advertisement.device_id)
+        # `device_id` is the request's: a device cannot advertise for another one, not even with
+        # that one's signed message.
         if advertisement.device_id != device_id or not verify_signature(
             key, advertisement.signature, advertisement.statement(self._context)
         ):
@@ -86,6 +88,7 @@ class JoinPhase:
 
     def close(self, now: int) -> list[GroupRound]:
         """End the window and draw the groups; the same groups again when called twice."""
+        # Groups that were handed out hold messages: drawing again would lose them.
         if self._groups is None:
             draw = draw_groups(self._config, self._advertised)
             self.left_out = draw.left_out

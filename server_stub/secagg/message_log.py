@@ -6,9 +6,7 @@ from agent.errors import PeerError
 
 
 class MessageLog:
-    """Remembers the digest of each accepted message, by kind and device; the bodies are kept by
-    whoever needs them.
-    """
+    """Remembers the digest of each accepted message, by kind and device, but not its body."""
 
     def __init__(self) -> None:
         self._digests: dict[tuple[str, str], bytes] = {}

@@ -33,6 +33,7 @@ def open_sum(group: DrawnGroup, contributions: Contributions) -> GroupSum:
     config, survivors = group.config, contributions.survivors
     words = np.zeros(sent_words(config), np.uint32)
     for packed in contributions.inputs.values():
+        # uint32 wraps around, and 2^bits divides 2^32: one reduction at the end is enough.
         words += unpack(packed, config.bits, len(words))
     opening = Opening(
         context=group.context,

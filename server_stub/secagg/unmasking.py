@@ -58,6 +58,7 @@ def unmask(
     FalseDealerError.
     """
     givers = sorted(shares)
+    # Made once: the weights depend on the givers, not on the dealer whose secret they open.
     combiner = Combiner(givers)
     public = {
         survivor: X25519PublicKey.from_public_bytes(opening.masking_keys[survivor])
@@ -65,10 +66,12 @@ def unmask(
     }
     add: list[bytes] = []
     subtract: list[bytes] = []
+    # Sorted, so that a replay names the same dealer if several lied.
     for dealer in sorted(opening.dealers):
         try:
             secret = combiner.combine([shares[giver][dealer] for giver in givers])
         except ValueError as error:
+            # Each share matched its commitment, so the givers are honest and the dealer is not.
             raise FalseDealerError(dealer) from error
         if dealer in opening.survivors:
             if self_secret_digest(opening.context, secret) != opening.self_digests[dealer]:

@@ -43,7 +43,7 @@ def words(
     noised = codec.encode_update(poison(attack, update, float(config.clip)), config, entropy)
     if attack is not Attack.SCALE_OVER:
         return noised
-    # The codec clips, so the excess is added to words that it has already made.
+    # The codec clips, so the excess is added to the words that it returned.
     excess = codec.rotate(
         poison(attack, update, (SCALE_OVER_FACTOR - 1) * float(config.clip)), config
     )[codec.subset(config)]

@@ -1,8 +1,8 @@
 """`aegis simulate`: many devices in one process, with the real codec and ledger and, in small
 fleets, the real protocol.
 
-The devices share the rows of a table. Each round draws groups of equal size anew, whereas the sizes
-vary in a server's draw. No process is started, no message leaves this one, and nothing is stored.
+The devices share the rows of a table. Each round draws new groups of equal size, whereas a server's
+draw varies their sizes. No process is started, no message leaves this one, and nothing is stored.
 """
 
 import argparse
@@ -29,7 +29,8 @@ from server_stub.simulation.unprotected import PlainWorld
 from server_stub.simulation.world import ANY, DELTA, Options, World, planned
 
 MACHINES_UP_TO = 64
-"""With up to this many devices the protocol itself is run, unless asked otherwise."""
+"""With up to this many devices the protocol itself is run, unless asked otherwise: every pair of a
+group shares a mask, so its work grows with the square of the size."""
 MAX_ROWS = 10_000
 """On a device."""
 Progress = Callable[[Round], None]
@@ -43,6 +44,7 @@ def command(words: list[str]) -> int:
         parser.error("--top-k goes with --plain")
     if parsed.plain and (parsed.machines or parsed.coordinates):
         parser.error("--plain goes with neither --machines nor --coordinates")
+    # Every option of the command line but the two below is a field of Options of the same name.
     options = Options(
         **{name: value for name, value in vars(parsed).items() if name not in ("json", "home")}
     )
@@ -70,6 +72,7 @@ def run(options: Options, progress: Progress = lambda _: None) -> Report:
         else data.rows_of(options.holdout)
     )
     config, limits, task = planned(options, recipe)
+    # What a real device does with an offer: a simulation of rounds that it refuses shows nothing.
     check_config(config, task, limits)
     attacking = np.zeros(options.devices, bool)
     if options.attack is not Attack.NONE:
@@ -109,7 +112,7 @@ def run(options: Options, progress: Progress = lambda _: None) -> Report:
         group=config.g_max,
         min_sum=config.min_sum,
         colluders=config.colluders,
-        floor=(
+        device_limits=(
             "product"
             if not limits.are_for_tests
             else f"test floor: groups of {limits.min_group}, sums of {limits.min_sum}"

@@ -101,6 +101,7 @@ def deal(table: Table, devices: int, rows_each: int, seed: int) -> tuple[Share, 
     Raises UserActionError TOO_FEW_ROWS.
     """
     order = np.random.default_rng(seed).permutation(len(table.train_labels))
+    # The same number for each, so that all devices fit into one array.
     each = min(rows_each, len(order) // devices)
     if each < 2:
         raise UserActionError(
@@ -117,11 +118,13 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
         if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
             raise _bad(f"it is not a file of at most {MAX_FILE_BYTES >> 20} MiB")
         with zipfile.ZipFile(path) as archive:
+            # Before anything is unpacked: a small file may hold terabytes of zeros.
             if any(
                 member.file_size > MAX_ROWS * len(FEATURE_NAMES) * 8 + 4096
                 for member in archive.infolist()
             ):
                 raise _bad(f"it may have at most {MAX_ROWS:,} rows")
+        # A pickle in somebody else's file could run code.
         with np.load(path, allow_pickle=False) as arrays:
             names = ("X", "y", "split", "group")
             return {name: arrays[name] for name in names if name in arrays}
@@ -149,6 +152,7 @@ def _checked(features: NDArray[Any], labels: NDArray[Any]) -> tuple[Rows, Labels
         or not np.isin(labels, (0, 1)).all()
     ):
         raise _bad("X must be numbers, and y zeros and ones")
+    # Bounds are checked before the conversion: a negative number would wrap around to a large one.
     highest = np.array([high for _, high in FEATURE_RANGES.values()], np.uint64)
     fits = (features >= 0) & (features < 2.0**64)
     rows = np.where(fits, features, 0).astype(np.uint64)

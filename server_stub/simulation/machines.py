@@ -65,6 +65,7 @@ def open_with_machines(
         body = client.advertise()
         up += len(body)
         join.advertise(device_id, body)
+    # The caller has drawn the group: `words` never has more devices than one group may.
     (group,) = join.close(0)
     charged: list[int] = []
     dropped: set[int] = set()
@@ -77,11 +78,13 @@ def open_with_machines(
             received = group.inbox(BEFORE[phase], device_id)
             assert received is not None  # noqa: S101  (the phase before has ended)
             body = _message(client, phase, received, config, words[place])
+            # A device charges its ledger before it sends, and the charge stays whatever follows.
             if phase == "masked":
                 charged.append(place)
             group.receive(phase, device_id, body)
             answered[phase] += 1
             up, down = up + len(body), down + len(received)
+        # Silent devices are not waited for: the clock jumps to the end of the phase.
         if not group.advance(0):
             group.advance(group.deadline)
         if group.state is GroupState.ABORTED:

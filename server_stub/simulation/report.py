@@ -43,7 +43,7 @@ class Report:
     group: int
     min_sum: int
     colluders: int
-    floor: str
+    device_limits: str
     """"product", or the smaller groups and sums that the simulated devices accept."""
     machines: bool
     """Whether real messages, masks and shares were exchanged."""
@@ -90,8 +90,9 @@ class Report:
         protection = {
             **{
                 name: getattr(self, name)
-                for name in ("group", "min_sum", "colluders", "floor", "delta", "bits")
+                for name in ("group", "min_sum", "colluders", "delta", "bits")
             },
+            "floor": self.device_limits,
             "epsilon": self.budget,
             "epsilon_ledger": round(self.epsilon_ledger, 4),
             "epsilon_central": round(self.epsilon_central, 4),
@@ -165,7 +166,7 @@ def _protection(report: Report) -> list[str]:
     return [
         (
             f"Groups of {report.group}. Sums of at least {report.min_sum}, with noise enough for"
-            f" {report.colluders} colluding devices. Device limits: {report.floor}."
+            f" {report.colluders} colluding devices. Device limits: {report.device_limits}."
         ),
         (
             "Real messages, masks and shares were exchanged."
@@ -197,9 +198,13 @@ def _price(report: Report) -> list[str]:
     ]
 
 
-def _row(seen: Metrics) -> str:
-    return f"{seen.accuracy:>9.4f} {seen.auc:>7.4f} {seen.fpr:>7.4f} {seen.tpr_at_fpr_1:>15.4f}"
+def _row(figures: Metrics) -> str:
+    return (
+        f"{figures.accuracy:>9.4f} {figures.auc:>7.4f} {figures.fpr:>7.4f}"
+        f" {figures.tpr_at_fpr_1:>15.4f}"
+    )
 
 
 def _rounded(value: float | None, digits: int) -> float | None:
+    # JSON has no NaN.
     return None if value is None or not math.isfinite(value) else round(value, digits)

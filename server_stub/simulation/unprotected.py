@@ -35,6 +35,7 @@ class PlainWorld(World):
                 attacks.poison(attack, self.fleet.update(self.weights, device), clip), clip
             )
             if attack is Attack.SCALE_OVER:
+                # After the clipping, which a modified program skips.
                 update *= attacks.SCALE_OVER_FACTOR
             body, self._residual[device] = plain.compress(update, self._residual[device], self._k)
             total += plain.expand(body, self.config.d)

@@ -1,9 +1,8 @@
-"""The simulated world: devices with their rows and ledgers, rounds that draw groups anew, and the
-model that they move.
+"""The simulated world: devices with rows and ledgers, rounds with new groups, and the model.
 
 In each round a device asks its ledger, trains, and then clips, rounds and noises its update with
 the real codec. Some devices fall silent in a phase. Sums are opened, range-checked, decoded and
-averaged. How a group arrives at its sum is passed in: by the protocol or by its arithmetic alone.
+averaged. How a group gets its sum is passed in: by the protocol, or by its arithmetic alone.
 """
 
 import os
@@ -70,6 +69,7 @@ def planned(options: Options, recipe: Recipe) -> tuple[RoundConfig, DeviceLimits
     Raises OperatorActionError PRICE_TOO_LOW, GROUP_PLAN; UserActionError PRICE_TOO_HIGH,
     TOO_MANY_COORDINATES.
     """
+    # Rounded down, so that the last round still fits into the budget.
     price = rho_for_epsilon(options.epsilon, DELTA) // options.rounds
     if price > DeviceLimits().max_rho_units:
         raise UserActionError(
@@ -84,6 +84,7 @@ def planned(options: Options, recipe: Recipe) -> tuple[RoundConfig, DeviceLimits
     count = max(1, options.devices // options.group)
     largest, smallest = -(-options.devices // count), options.devices // count
     min_sum = max(2, int(EXPECTED_SHARE * (1 - options.drop) * smallest))
+    # Small fleets need smaller groups than a device accepts; the report states the lowered limits.
     product = DeviceLimits()
     limits = replace(
         product, min_group=min(product.min_group, smallest), min_sum=min(product.min_sum, min_sum)
@@ -146,6 +147,7 @@ class World:
     def __post_init__(self) -> None:
         self.weights = np.zeros(self.fleet.recipe.d)
         self.charges: list[list[tuple[int, int]]] = [[] for _ in range(self.options.devices)]
+        # The lifetime ceiling is out of the way: only the period's budget is simulated.
         self._budget = Budget(self.options.epsilon, DELTA, PERIOD_DAYS, 3 * self.options.epsilon)
 
     def run_round(self, number: int, evaluate: Callable[[], Metrics]) -> Round:
@@ -190,6 +192,7 @@ class World:
             count += len(outcome.survivors)
         if count:
             self.weights = self.weights + total / count
+            # Rounded up, as every price in a ledger is.
             self.central_units += -(
                 -config.sensitivity_sq * UNITS_PER_RHO // (2 * config.noise_var * count)
             )
@@ -215,6 +218,8 @@ class World:
 
     def _drop_outs(self) -> list[str]:
         """For each device the phase from which on it is silent; "" for none."""
+        # Both for every device, so that runs with the same seed draw the same groups whatever
+        # --drop-phase says.
         drops_out = self.draw.random(self.options.devices) < self.options.drop
         phases = self.draw.integers(0, len(PHASES), self.options.devices)
         if self.options.drop_phase != ANY:
@@ -225,6 +230,7 @@ class World:
 
     def _words(self, device: int, config: RoundConfig) -> Words:
         attack = self.options.attack if self.attacking[device] else Attack.NONE
+        # Noise from a seed could be subtracted again, so it never follows --seed.
         return attacks.words(
             attack, self.fleet.update(self.weights, device), config, os.urandom(32)
         )

@@ -107,7 +107,7 @@ def test_a_small_demonstration_prints_one_document_and_leaves_its_report(place, 
     [(signal.SIGINT, "Round 1"), (signal.SIGTERM, "Starting the aggregator")],
     ids=["ctrl-c", "terminated"],
 )
-def test_interrupted_it_ends_everything(place, start, number, during):
+def test_an_interrupted_demonstration_ends_everything(place, start, number, during):
     process = start(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     for line in process.stderr:
         if line.startswith(during):
@@ -120,7 +120,7 @@ def test_interrupted_it_ends_everything(place, start, number, during):
     check_nothing_is_left(place)
 
 
-def test_killed_its_processes_end_and_the_next_one_removes_its_folder(place, start):
+def test_the_processes_of_a_killed_demonstration_end(place, start):
     process = start(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     for line in process.stderr:
         if line.startswith("Round 1"):
@@ -130,7 +130,7 @@ def test_killed_its_processes_end_and_the_next_one_removes_its_folder(place, sta
     until(lambda: relatives(place) == [], what="the end of all its processes")
 
 
-def test_at_a_terminal_it_asks_first_and_a_no_leaves_the_full_agent_out(start):
+def test_at_a_terminal_the_demonstration_asks_first_and_a_no_leaves_the_full_agent_out(start):
     ours, its = pty.openpty()
     process = start("--json", stdin=its, stdout=subprocess.PIPE, stderr=its)
     os.close(its)

@@ -29,9 +29,9 @@ OPTIONS = (
 
 
 def shares(count):
-    made = generate(np.random.default_rng(3), 600)
+    rows = generate(np.random.default_rng(3), 600)
     table = data.from_arrays(
-        "generated", made.rows, made.labels, data.held_out_groups(made.groups, 3)
+        "generated", rows.rows, rows.labels, data.held_out_groups(rows.groups, 3)
     )
     return data.deal(table, count, 40, 3)
 

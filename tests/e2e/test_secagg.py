@@ -1,13 +1,13 @@
-"""The aggregator's processes killed in the middle of a round of secure aggregation: devices go on,
-and nothing is lost or counted twice.
+"""A round of secure aggregation outlives its aggregator's processes: they are killed in its middle,
+devices go on, and nothing is lost or counted twice.
 """
 
 import pytest
 
 from server_stub.rounds.lifecycle import State
 from tests.fakes.group_devices import GroupDevice
+from tests.fakes.group_rounds import MESSAGES, assert_mean, join_window, wait_for_end
 from tests.fakes.server_process import ServerProcess
-from tests.server_stub.coordinator.test_group_rounds import MESSAGES, check_mean, ended, offered
 
 pytestmark = pytest.mark.system
 DEVICES = 4
@@ -38,9 +38,7 @@ def test_p10_an_aggregator_killed_in_the_middle_of_its_phases_loses_nothing(tmp_
         devices = [
             GroupDevice(server.enrol(token), 0.01 * (1 + number)) for number in range(DEVICES)
         ]
-        offer = offered(devices)
-        for device in devices:
-            device.join(offer)
+        join_window(devices)
         for kind in MESSAGES:
             for number, device in enumerate(devices):
                 if kind in KILLED_AT and number == 2:
@@ -49,9 +47,9 @@ def test_p10_an_aggregator_killed_in_the_middle_of_its_phases_loses_nothing(tmp_
                     for one in devices:
                         one.reconnect(server)
                 device.send(kind)
-        held = ended(server)
-        assert (held.state, held.updates, held.model_version) == (State.DONE, DEVICES, 2)
-        check_mean(server, devices, held)
+        ended = wait_for_end(server)
+        assert (ended.state, ended.updates, ended.model_version) == (State.DONE, DEVICES, 2)
+        assert_mean(server, devices, ended)
         shown = server.command("rounds", "show", "1")
         assert [(group["state"], group["survivors"]) for group in shown["groups"]] == [
             ("done", DEVICES)

@@ -34,27 +34,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
     "agent/supervisor/worker.py": ("tests/agent/supervisor/test_supervision.py", _PROCESS),
     "agent/worker/__main__.py": ("tests/agent/supervisor/test_hostile.py", _PROCESS),
     "server_stub/cli/commands.py": ("tests/server_stub/cli/test_main.py", _COMMAND),
-    "server_stub/coordinator/driver.py": (
-        "tests/server_stub/coordinator/test_group_rounds.py",
-        "Rounds are driven with real devices over a real port.",
-    ),
-    "server_stub/coordinator/groups.py": (
-        "tests/server_stub/coordinator/test_group_rounds.py",
-        "Groups are played with real devices over a real port.",
-    ),
-    "server_stub/demo/inprocess_worker.py": (
-        "tests/agent/rounds/test_secagg_round.py",
-        "Simulated devices train with it there.",
-    ),
     "server_stub/demo/local_server.py": ("tests/e2e/test_fleet.py", _PROCESS),
-    "server_stub/simulation/report.py": (
-        "tests/server_stub/simulation/test_command.py",
-        "What is printed is tested with the command.",
-    ),
-    "server_stub/simulation/unprotected.py": (
-        "tests/server_stub/simulation/test_command.py",
-        "The unprotected way is an option of the command.",
-    ),
     "server_stub/storage/migrations/aggregator/versions/0001_first.py": (
         "tests/server_stub/storage/test_tables.py",
         "Migrations are tested by the tables that they create.",

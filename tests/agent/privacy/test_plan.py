@@ -75,7 +75,7 @@ def test_a_plan_is_acceptable_and_within_its_price(
     ("d", "wide"),
     [(1, 1), (2, 2), (116, 128), (2048, 2048), (2049, 4096), (10_000, 10_240), (100_000, 100_352)],
 )
-def test_padding(d, wide):
+def test_vectors_are_padded_to_a_power_of_two_or_to_whole_blocks(d, wide):
     assert padded(d) == wide
 
 
@@ -91,7 +91,7 @@ def test_a_vector_of_ten_thousand_is_sent_in_less_than_27_kilobytes():
     assert config.d_padded * config.bits // 8 < 27_000
 
 
-def test_impossible_plans_are_named():
+def test_impossible_plans_are_refused_by_their_code():
     with pytest.raises(OperatorActionError) as raised:
         plan_local(task(100_000, Mode.LOCAL), round_identity(), rho_units_per_round=100)
     assert raised.value.code == "PRICE_TOO_LOW"
@@ -106,7 +106,7 @@ def test_impossible_plans_are_named():
     assert raised.value.code == "GROUP_PLAN"
 
 
-def test_prices_budget_and_bounds_need_no_numpy():
+def test_prices_budget_and_bounds_are_computed_without_numpy():
     """They run in the agent, which stays small."""
     code = (
         "import sys, agent.privacy.policy, agent.privacy.budget, agent.privacy.plan;"

@@ -48,13 +48,13 @@ def test_the_mean_of_many_updates_is_near_their_mean(config):
     assert np.sqrt(np.mean(error**2)) < 1.5 * noise_sd(config, 400)
 
 
-def test_the_order_of_updates_does_not_show(config):
+def test_the_order_of_updates_does_not_change_the_mean(config):
     bodies = [seal(value, config, os.urandom(8).hex()) for value in vectors(20, config.d)]
     forwards, backwards = mean_update(bodies, config)[0], mean_update(bodies[::-1], config)[0]
     assert np.array_equal(forwards, backwards)
 
 
-def test_no_update_has_no_mean(config):
+def test_without_an_update_there_is_no_mean(config):
     with pytest.raises(AegisError) as raised:
         mean_update([], config)
     assert raised.value.code == "WRONG_SHAPE"
@@ -67,7 +67,7 @@ def test_p11_an_update_in_another_form_is_refused(config):
     assert raised.value.code == "BAD_ENVELOPE"
 
 
-def test_every_device_counts_alike_whatever_its_groups_size():
+def test_every_device_has_the_same_weight_whatever_the_size_of_its_group():
     small, large = vectors(20, GROUP.d, 1), vectors(40, GROUP.d, 2)
     mean, usable = mean_of_groups([summed(small), summed(large)], GROUP)
     assert usable == [True, True]
@@ -75,7 +75,7 @@ def test_every_device_counts_alike_whatever_its_groups_size():
     assert np.abs(error).max() < 6 * noise_sd(GROUP, 60)
 
 
-def test_p6_a_sum_that_no_honest_group_can_have_costs_its_own_group_only():
+def test_p6_a_sum_that_no_honest_group_can_have_is_left_out_alone():
     values = vectors(20, GROUP.d)
     far = np.full(GROUP.d_padded, 2 ** (GROUP.bits - 1), np.uint32)
     mean, usable = mean_of_groups([(far, 20), summed(values), (far, 40)], GROUP)

@@ -15,9 +15,9 @@ from server_stub.simulation import data
 
 
 def test_shuffled_labels_teach_nothing_and_true_ones_do():
-    made = generate(np.random.default_rng(5), 1500, group_rows=3)
+    rows = generate(np.random.default_rng(5), 1500, group_rows=3)
     table = data.from_arrays(
-        "generated", made.rows, made.labels, data.held_out_groups(made.groups, 5)
+        "generated", rows.rows, rows.labels, data.held_out_groups(rows.groups, 5)
     )
     shares = data.deal(table, 6, 200, 5)
     plan, start = DemoPlan(devices=6), np.zeros(116)

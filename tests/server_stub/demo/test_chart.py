@@ -9,7 +9,7 @@ from tests.fakes.demo_report import evaluation, report
 
 
 @pytest.mark.parametrize("auc", [0.95, 0.5, 0.4], ids=["better", "unclear", "worse"])
-def test_it_is_a_png_of_the_same_size_whatever_the_verdict(tmp_path, auc):
+def test_the_chart_is_a_png_of_the_same_size_whatever_the_verdict(tmp_path, auc):
     path = tmp_path / "demo.png"
     draw(report(after=evaluation(auc), before=evaluation(0.5)), path)
     content = path.read_bytes()

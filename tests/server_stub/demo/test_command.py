@@ -12,7 +12,7 @@ from server_stub.demo.plan import ROWS_EACH, DemoPlan
 from server_stub.simulation import data
 
 
-def test_a_table_that_is_none_is_refused_before_anything_starts(tmp_path, capsys):
+def test_a_file_that_is_no_table_is_refused_before_anything_starts(tmp_path, capsys):
     (tmp_path / "x.npz").write_bytes(b"no")
     with pytest.raises(UserActionError) as caught:
         command(["--data", str(tmp_path / "x.npz"), "--chart", str(tmp_path / "demo.png")])

@@ -6,7 +6,7 @@ from agent.errors import UserActionError
 from server_stub.demo import desktop
 
 
-def test_a_second_one_in_the_same_folder_is_refused_and_removes_nothing(tmp_path):
+def test_a_second_demonstration_in_the_same_folder_is_refused_and_removes_nothing(tmp_path):
     folder = tmp_path / "run" / "desk"
     with desktop.only_one(folder):
         folder.mkdir()

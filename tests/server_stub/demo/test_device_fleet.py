@@ -1,100 +1,101 @@
-"""A simulated device that fails once tries again, because the others of its round wait for it."""
+"""Simulated devices try again after a failure, because the others of their round wait for them, and
+drop out exactly where they should.
+"""
 
 import asyncio
 import hashlib
-from dataclasses import dataclass
-from types import SimpleNamespace
+import os
 
+import numpy as np
 import pytest
 
-from agent.errors import PeerError, UserActionError
-from agent.rounds.outcome import CycleResult, Outcome
-from agent.transport.client import AggregatorClient
+from agent.errors import UserActionError
+from agent.privacy.seal import seal
 from server_stub.demo import device_fleet
 from server_stub.demo.device_fleet import (
     DROPPED_OUT,
     MAX_FAILURES,
     DemoClient,
-    Device,
     DeviceResult,
     Fleet,
+    Traffic,
+    run_cycles,
 )
 
-SENT = CycleResult(Outcome.SENT, "sent")
-OFFLINE = UserActionError("OFFLINE", "The server cannot be reached.", "")
+SENT = DeviceResult(7, "sent")
+READY = DeviceResult(7, "ready")
+CLOSED = DeviceResult(7, "round_closed")
+OFFLINE = DeviceResult(7, "OFFLINE", "The server cannot be reached.")
+DROPPED = DeviceResult(7, DROPPED_OUT)
 
 
-class Ledger:
-    def unsent(self):
-        return [Unsent(hashlib.sha256(b"old").hexdigest())]
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    for name in ("AFTER_FAILURE_S", "RETRY_S", "NO_ROUND_S"):
+        monkeypatch.setattr(device_fleet, name, 0)
 
 
-@dataclass
-class Unsent:
-    sha256: str
+async def run(*results, until=lambda: False):
+    """The last result of cycles with these results, and how many were run."""
+    left = list(results)
+
+    async def run_cycle():
+        return left.pop(0)
+
+    return await run_cycles(run_cycle, until), len(results) - len(left)
 
 
-class Cycles:
-    """Ends its cycles as listed, the last one for ever."""
-
-    def __init__(self, *answers):
-        self._answers, self.count = list(answers), 0
-
-    async def run(self, **_):
-        self.count += 1
-        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+async def test_a_device_repeats_failed_cycles_and_those_that_are_too_early():
+    assert await run(OFFLINE, READY, OFFLINE, CLOSED, SENT, SENT) == (SENT, 5)
 
 
-async def take_part(monkeypatch, *answers, until=lambda: False):
-    """The result of a device with these answers, and how many cycles it ran."""
-    monkeypatch.setattr(device_fleet, "AFTER_FAILURE_S", 0)
-    monkeypatch.setattr(device_fleet, "RETRY_S", 0)
-    device = Device.__new__(Device)
-    device.number = 7
-    device.agent = SimpleNamespace(cycles=Cycles(*answers), ledger=Ledger())
-    return await device.take_part(until=until), device.agent.cycles.count
+async def test_a_device_that_always_fails_gives_up_and_keeps_its_error():
+    assert await run(*[OFFLINE] * (MAX_FAILURES + 1)) == (OFFLINE, MAX_FAILURES)
 
 
-async def test_a_failed_cycle_is_repeated(monkeypatch):
-    result, cycles = await take_part(
-        monkeypatch, OFFLINE, CycleResult(Outcome.READY, ""), OFFLINE, SENT
+async def test_being_too_early_does_not_count_as_a_failure():
+    early = [READY, OFFLINE] * (MAX_FAILURES - 1)
+    assert await run(*[READY] * 50, *early, SENT) == (SENT, 50 + len(early) + 1)
+
+
+@pytest.mark.parametrize(("result", "is_over"), [(DROPPED, False), (OFFLINE, True), (READY, True)])
+async def test_a_device_that_dropped_out_or_whose_round_is_over_does_not_try_again(result, is_over):
+    assert await run(result, SENT, until=lambda: is_over) == (result, 1)
+
+
+@pytest.fixture
+def client(live):
+    """A client of an enrolled device that drops out before it sends its update."""
+    enrolled = live.enrol()
+    client = DemoClient(
+        live.url, live.home.ca_pem, live.signing_key, enrolled.file.load(), meter=Traffic().count
     )
-    assert (result.outcome, cycles) == ("sent", 4)
+    client.drop_out_before = "masked"
+    yield client
+    client.close()
 
 
-async def test_a_device_that_always_fails_gives_up_and_says_why(monkeypatch):
-    result, cycles = await take_part(monkeypatch, PeerError("TASK_CHANGED", "Another task.", ""))
-    assert (result.outcome, result.text, cycles) == ("TASK_CHANGED", "Another task.", MAX_FAILURES)
+def updates(client):
+    """An update for the round on offer, and its SHA-256."""
+    config = client.offer().round
+    body = seal(np.full(config.d, 0.01), config, os.urandom(8).hex())
+    return body, hashlib.sha256(body).hexdigest()
 
 
-@pytest.mark.parametrize(
-    ("answer", "until"),
-    [(UserActionError(DROPPED_OUT, "", ""), lambda: False), (OFFLINE, lambda: True)],
-    ids=["dropped out", "over"],
-)
-async def test_a_device_that_dropped_out_or_whose_round_is_over_does_not_try_again(
-    monkeypatch, answer, until
-):
-    _, cycles = await take_part(monkeypatch, answer, SENT, until=until)
-    assert cycles == 1
-
-
-def test_a_device_delivers_updates_of_earlier_rounds_before_it_drops_out(monkeypatch):
-    sent = []
-    monkeypatch.setattr(AggregatorClient, "send_update", lambda _, body: sent.append(body))
-    monkeypatch.setattr(AggregatorClient, "close", lambda _: None)
-    client = DemoClient.__new__(DemoClient)
-    client.drop_out_before, client.of_earlier_rounds = (
-        "masked",
-        frozenset({hashlib.sha256(b"old").hexdigest()}),
-    )
-    client.send_update(b"old")
+def test_a_device_drops_out_before_its_update_and_sends_nothing_more(client, live):
+    body, _ = updates(client)
     with pytest.raises(UserActionError, match="made this device drop out"):
-        client.send_update(b"new")
-    assert sent == [b"old"]
+        client.send_update(body)
+    assert live.view.rounds.get(1).updates == 0
+    with pytest.raises(UserActionError):
+        client.offer()
+
+
+def test_a_device_delivers_updates_of_earlier_rounds_before_it_drops_out(client, live):
+    body, digest = updates(client)
+    client.of_earlier_rounds = frozenset({digest})
+    assert client.send_update(body).body_sha256 == digest
+    assert live.view.rounds.get(1).updates == 1
 
 
 class FollowingDevice:
@@ -112,8 +113,7 @@ class FollowingDevice:
         return DeviceResult(0, "sent" if self._left % 2 else "no_round")
 
 
-async def test_a_fleet_follows_rounds_until_it_is_stopped(monkeypatch, tmp_path):
-    monkeypatch.setattr(device_fleet, "NO_ROUND_S", 0)
+async def test_a_fleet_follows_rounds_until_it_is_stopped(tmp_path):
     over, results = asyncio.Event(), []
     fleet = Fleet(tmp_path, ())
     fleet.devices = (FollowingDevice(over, 5),)
@@ -121,3 +121,26 @@ async def test_a_fleet_follows_rounds_until_it_is_stopped(monkeypatch, tmp_path)
     await fleet.round(on_result=results.append)
     assert over.is_set()
     assert len(results) == 1
+
+
+class DroppingDevice:
+    """Reports before which message it was asked to drop out."""
+
+    def __init__(self, number):
+        self.number = number
+
+    async def take_part(self, *, until, drop_out_before):
+        return DeviceResult(self.number, drop_out_before or "sent")
+
+
+async def test_each_device_of_a_round_drops_out_where_the_round_says(tmp_path):
+    fleet = Fleet(tmp_path, ())
+    fleet.devices = tuple(DroppingDevice(number) for number in range(3))
+    results = await fleet.round({1: "masked"})
+    assert [result.outcome for result in results] == ["sent", "masked", "sent"]
+
+
+async def test_a_fleet_without_devices_has_no_traffic_and_spent_nothing(tmp_path):
+    with Fleet(tmp_path, ()) as fleet:
+        assert fleet.traffic() == Traffic(0, 0)
+        assert fleet.epsilon_spent(1e-5) == (0.0, 0.0)

@@ -26,7 +26,7 @@ def test_wilsons_interval_is_the_published_one(hits, trials, low, high):
 
 
 @pytest.mark.parametrize(("hits", "trials"), [(-1, 5), (6, 5), (0, 0)])
-def test_a_proportion_that_is_none_is_refused(hits, trials):
+def test_a_count_that_is_no_proportion_is_refused(hits, trials):
     with pytest.raises(ValueError, match="hits"):
         wilson(hits, trials)
 

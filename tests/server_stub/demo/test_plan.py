@@ -31,7 +31,7 @@ def test_options_out_of_range_are_refused_before_anything_starts(change):
     assert caught.value.code == "BAD_OPTION"
 
 
-def test_no_round_costs_more_than_a_device_gives():
+def test_no_round_costs_more_than_a_device_spends_on_one():
     assert DeviceLimits().max_rho_units == MAX_RHO_UNITS
     for plan in (
         DemoPlan(rounds=1, epsilon=10.0),
@@ -42,7 +42,7 @@ def test_no_round_costs_more_than_a_device_gives():
         assert rho_for_epsilon(plan.epsilon, plan.delta) // plan.planned_rounds <= MAX_RHO_UNITS
 
 
-def test_the_same_seed_takes_the_same_devices_away_and_every_round_others():
+def test_which_devices_drop_out_depends_on_the_seed_and_on_the_round():
     plan = DemoPlan(devices=21, drop=0.2)
     first, second = plan.drop_outs(1, 20), plan.drop_outs(2, 20)
     assert first == plan.drop_outs(1, 20)
@@ -82,7 +82,7 @@ def test_the_longest_round_of_groups_ends_before_it_is_given_up(devices, drop):
     assert join_s + len(PHASES) * phase_s < plan.round_seconds + AFTER_ROUND_S
 
 
-def test_a_phase_is_longer_where_no_device_is_to_vanish():
+def test_a_phase_is_longer_where_no_device_drops_out_on_purpose():
     def phase_s(drop):
         options = DemoPlan(devices=20, drop=drop).server_options(Path("model"), 19, 1)
         return int(options[options.index("--phase-seconds") + 1])

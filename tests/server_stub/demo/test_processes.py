@@ -43,7 +43,7 @@ def test_a_child_that_ends_before_it_is_ready_says_why(tmp_path):
     assert caught.value.code == "PORT"
 
 
-def test_leaving_ends_a_child(tmp_path):
+def test_a_process_ends_with_its_block(tmp_path):
     with ManagedProcess(
         "It", [sys.executable, "-c", "import signal; signal.pause()"], os.environ, tmp_path / "log"
     ) as process:

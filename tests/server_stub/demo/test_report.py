@@ -12,7 +12,7 @@ from tests.fakes.demo_report import evaluation, report
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs/schemas/demo.schema.json").read_text())
 
 
-def test_the_document_fits_its_schema_and_has_no_field_less():
+def test_the_document_fits_its_schema_and_leaves_no_field_out():
     document = json.loads(json.dumps(report().to_json()))
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     jsonschema.validate(document, SCHEMA)

@@ -16,7 +16,7 @@ def text_of(shown, width=80):
     return console.file.getvalue()
 
 
-def test_it_begins_with_the_consent_and_ends_with_the_verdict_and_what_to_try_next():
+def test_the_report_begins_with_the_consent_and_ends_with_the_verdict_and_next_steps():
     text = text_of(report())
     assert text.splitlines()[0] == "Consent: simulated."
     ending = text[text.index("Verdict: ") :]
@@ -43,7 +43,7 @@ def test_auc_shuffled_labels_and_sums_are_explained_in_half_a_line_each():
     assert "reads only totals over groups" not in text_of(report(mode="local"))
 
 
-def test_it_says_how_strong_the_protection_is_and_what_remains_if_the_sums_fail():
+def test_the_report_says_how_strong_the_protection_is_and_what_remains_if_the_sums_fail():
     text = text_of(report(), width=200)
     assert "weak protection: local mode, ε = 8" in text
     assert "e^ε = 2981.0" in text

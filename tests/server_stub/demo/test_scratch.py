@@ -6,7 +6,7 @@ from pathlib import Path
 from server_stub.demo.scratch import PREFIX, scratch_folder, socket_folder, sweep
 
 
-def test_a_scratch_folder_goes_and_the_next_one_sweeps_what_a_killed_one_left(tmp_path):
+def test_a_scratch_folder_is_removed_and_the_next_one_sweeps_those_of_killed_runs(tmp_path):
     (left := tmp_path / f"{PREFIX}999999999-abc").mkdir()
     (other := tmp_path / f"{PREFIX}{os.getpid()}-abc").mkdir()
     (alien := tmp_path / f"{PREFIX}notes").mkdir()

@@ -43,7 +43,7 @@ def test_a_model_that_got_worse_is_called_worse():
     assert "accuracy fell from 44.0% to 40.0%" in verdict.summary
 
 
-def test_a_better_ranking_with_the_same_accuracy_is_both_said():
+def test_a_better_ranking_with_the_same_accuracy_is_reported_as_both():
     same = judge(outcome(evaluation(0.7, 0.03, accuracy=0.45)))
     assert same.change is Change.BETTER
     assert "accuracy did not change by more than chance allows" in same.summary

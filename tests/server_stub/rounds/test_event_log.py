@@ -1,4 +1,4 @@
-"""A round as a list of what happened."""
+"""A round follows from its events alone, so replaying them makes the same round."""
 
 import datetime
 import os
@@ -14,8 +14,8 @@ from server_stub.rounds.event_log import ReplayableRound, opening
 from tests.fakes.secagg import KINDS, Fleet, plan, signer
 
 
-def made(fleet, entries):
-    return ReplayableRound(fleet.config, fleet.authority.pem, entries)
+def replayed(fleet, events):
+    return ReplayableRound(fleet.config, fleet.authority.pem, events)
 
 
 def fleet_of(n):
@@ -25,7 +25,7 @@ def fleet_of(n):
     return fleet
 
 
-def said(fleet, live, kind, peer):
+def next_message(live, kind, peer):
     client = peer.client
     if kind == "shares":
         return client.shares(live.inbox("advertise", peer.device_id))
@@ -37,15 +37,15 @@ def said(fleet, live, kind, peer):
     return client.unmask(live.inbox("consistency", peer.device_id))
 
 
-def test_p10_a_round_played_again_after_every_entry_is_the_same_round():
+def test_p10_a_round_that_is_replayed_after_every_event_is_the_same_round():
     fleet = fleet_of(4)
     kept = [opening("", 4, ["urn:uuid:gone"], fleet.now - 3600)]
-    live = made(fleet, kept)
+    live = replayed(fleet, kept)
 
-    def keep(entries):
+    def keep(events):
         nonlocal live
-        kept.extend(entries)
-        again = made(fleet, kept)
+        kept.extend(events)
+        again = replayed(fleet, kept)
         assert (again.devices, again.is_over, again.record()) == (
             live.devices,
             live.is_over,
@@ -60,11 +60,11 @@ def test_p10_a_round_played_again_after_every_entry_is_the_same_round():
         for peer in fleet.peers:
             if peer is fleet.peers[3] and kind in KINDS[2:]:
                 continue
-            body = said(fleet, live, kind, peer)
+            body = next_message(live, kind, peer)
             keep(live.receive(kind, peer.device_id, body, fleet.now))
             assert live.receive(kind, peer.device_id, body, fleet.now) == []
             if kind == "masked" and peer is fleet.peers[3]:
-                entries = live.receive(
+                events = live.receive(
                     "leave", peer.device_id, peer.client.leave("WITHDRAWN"), fleet.now
                 )
                 assert live.is_input_open(peer.device_id)
@@ -74,7 +74,7 @@ def test_p10_a_round_played_again_after_every_entry_is_the_same_round():
                     else one
                     for one in kept
                 ]
-                keep(entries)
+                keep(events)
                 with pytest.raises(PeerError, match="left"):
                     live.receive("masked", peer.device_id, body, fleet.now)
             keep(live.advance(fleet.now))
@@ -87,9 +87,9 @@ def test_p10_a_round_played_again_after_every_entry_is_the_same_round():
     assert live.record()["groups"][0]["dropped"]["masked"] == 1
 
 
-def test_who_enrolled_after_the_announcement_may_join_the_window():
+def test_a_device_that_enrolled_after_the_announcement_may_join_the_window():
     fleet = fleet_of(3)
-    live = made(fleet, [opening("", 4, [], fleet.now - 3600)])
+    live = replayed(fleet, [opening("", 4, [], fleet.now - 3600)])
     key, device_id = (
         ec.generate_private_key(ec.SECP256R1()),
         "urn:uuid:00000000-0000-4000-8000-00000000abcd",
@@ -103,13 +103,13 @@ def test_who_enrolled_after_the_announcement_may_join_the_window():
     client = SecaggClient(
         fleet.config, device_id, certificate, fleet.authority.pem, signer(key), **facts
     )
-    (entry,) = live.receive("advertise", device_id, client.advertise(), fleet.now)
-    assert (entry.kind, live.devices) == ("advertise", {device_id})
+    (event,) = live.receive("advertise", device_id, client.advertise(), fleet.now)
+    assert (event.kind, live.devices) == ("advertise", {device_id})
 
 
-def test_what_comes_at_the_wrong_time_or_from_nobody_is_refused_and_leaves_no_entry():
+def test_a_message_at_the_wrong_time_or_from_an_unknown_device_leaves_no_event():
     fleet = fleet_of(3)
-    live = made(fleet, [opening("", 3, [], fleet.now)])
+    live = replayed(fleet, [opening("", 3, [], fleet.now)])
 
     def refused(call, *values):
         with pytest.raises(PeerError) as raised:

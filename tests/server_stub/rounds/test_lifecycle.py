@@ -31,7 +31,7 @@ def test_every_pair_is_in_the_table_or_refused(state, event):
             after(state, event)
 
 
-def test_every_state_is_reached_and_the_two_ends_are_ends():
+def test_every_state_can_be_reached_and_two_of_them_are_final():
     reached = {State.OPEN} | set(TABLE.values())
     assert reached == set(State)
     assert {state for state, _ in TABLE} == {State.OPEN, State.COMBINING}
@@ -48,7 +48,7 @@ def test_every_state_is_reached_and_the_two_ends_are_ends():
         (0, 100, Event.TOO_FEW),
     ],
 )
-def test_what_is_due(updates, now, expected):
+def test_a_round_ends_at_its_target_or_deadline(updates, now, expected):
     assert due(updates, target=5, minimum=2, closes_at=100, now=now) is expected
 
 
@@ -68,7 +68,7 @@ def test_the_planned_rounds_cost_no_more_than_the_period_allows_and_devices_acce
     assert (config.opens_at, config.closes_at) == (1000, 1000 + plan.seconds)
 
 
-def test_a_price_for_which_the_grid_has_no_room_is_the_operators_to_mend():
+def test_a_price_for_which_the_grid_has_no_room_is_the_operators_to_change():
     plan = RoundPlan(epsilon_milli=1, planned=100_000)
     with pytest.raises(OperatorActionError) as caught:
         local_config(default_task(Mode.LOCAL), plan, round_identity())

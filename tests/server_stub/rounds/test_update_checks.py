@@ -17,7 +17,7 @@ def config():
     return local_config(default_task(Mode.LOCAL), plan, round_identity(round_id=7))
 
 
-def test_an_honest_update_passes_and_fits(config):
+def test_an_honest_update_passes_within_the_largest_size(config):
     body = seal(np.full(config.d, 5.0), config, "ab" * 8)
     check_update(decode(body), config)
     assert named_round(decode(body).header) == 7
@@ -28,7 +28,7 @@ def test_an_honest_update_passes_and_fits(config):
     "change",
     [{"round_id": 0}, {"round_id": "7"}, {"round_id": True}, {"extra": 1}, {"round_id": 2**53}],
 )
-def test_a_header_that_names_no_round(config, change):
+def test_a_header_that_names_no_round_is_refused(config, change):
     good = decode(seal(np.zeros(config.d), config, "ab" * 8))
     with pytest.raises(PeerError) as caught:
         named_round({**good.header, **change})
@@ -46,14 +46,14 @@ def test_a_header_that_names_no_round(config, change):
         {"attempt": "a" * 65},
     ],
 )
-def test_an_update_of_something_else(config, change):
+def test_an_update_for_anything_else_is_refused(config, change):
     good = decode(seal(np.zeros(config.d), config, "ab" * 8))
     with pytest.raises(PeerError) as caught:
         check_update(Envelope({**good.header, **change}, good.payload), config)
     assert caught.value.code == "WRONG_SHAPE"
 
 
-def test_values_that_no_honest_update_has(config):
+def test_values_that_no_honest_update_has_are_refused(config):
     good = decode(seal(np.zeros(config.d), config, "ab" * 8))
     far = b"\x00" * (len(good.payload) // 2) + b"\x7f" * (
         len(good.payload) - len(good.payload) // 2

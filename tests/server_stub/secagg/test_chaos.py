@@ -38,7 +38,8 @@ class Chaos(RuleBasedStateMachine):
         self.now = 0
         self.flying, self.arrived = [], []
         self.sealed_inputs = {}
-        self.told = []
+        self.announced = {}
+        self.opened_for = set()
         self.outcome = None
 
     def restarted(self):
@@ -68,23 +69,25 @@ class Chaos(RuleBasedStateMachine):
             return
         kind, after = NEXT[client.state]
         try:
-            heard = self.group.inbox(after, peer.device_id)
-            if heard is None:
+            received = self.group.inbox(after, peer.device_id)
+            if received is None:
                 return
             if kind == "masked":
-                client.accept_shares(heard)
+                client.accept_shares(received)
                 body = self.sealed_inputs[peer.device_id] = client.mask(peer.sealed)
             else:
+                if kind == "consistency":
+                    self.announced[peer.device_id] = received
                 body = {
                     "shares": client.shares,
                     "consistency": client.consistency,
                     "unmask": client.unmask,
-                }[kind](heard)
+                }[kind](received)
         except PeerError:
             client.wipe()
             return
         if kind == "unmask":
-            self.told.append(client._survivors)
+            self.opened_for.add(self.announced[peer.device_id])
         self.flying.append((kind, peer.device_id, body))
 
     @rule(data=st.data())
@@ -182,16 +185,16 @@ class Chaos(RuleBasedStateMachine):
     def exact_or_nothing(self):
         if not hasattr(self, "fleet"):
             return
-        assert len(set(self.told)) <= 1, "devices opened different sets of survivors"
+        assert len(self.opened_for) <= 1, "devices opened different sets of survivors"
         result = self.group.result
         assert (result is None) == (self.group.state is not GroupState.DONE)
         if result is not None:
             assert result.count == len(result.devices) >= self.fleet.config.min_sum
             assert set(result.devices) <= self.sealed_inputs.keys()
             assert result.words.tolist() == self.fleet.expected(result.devices).tolist()
-            said = (result.devices, result.words.tolist())
-            assert self.outcome in (None, said), "an opened sum changed"
-            self.outcome = said
+            outcome = (result.devices, result.words.tolist())
+            assert self.outcome in (None, outcome), "an opened sum changed"
+            self.outcome = outcome
         else:
             assert self.outcome is None
 

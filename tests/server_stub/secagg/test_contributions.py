@@ -46,7 +46,7 @@ def test_a_masked_input_counts_only_for_its_signer_and_from_a_dealer():
     assert sent.counts()["masked"] == 1
 
 
-def test_a_masked_input_of_another_size_is_no_fault_that_can_be_proven():
+def test_a_masked_input_of_another_size_is_refused_without_proving_a_fault():
     fleet, group = stage(KINDS[:1])
     one = fleet.peers[0]
     one.client.accept_shares(group.inbox("shares", one.device_id))
@@ -62,7 +62,7 @@ def test_a_masked_input_of_another_size_is_no_fault_that_can_be_proven():
     assert not isinstance(raised.value, SenderFaultError)
 
 
-def test_a_consistency_signature_is_over_the_announced_survivors_by_one_of_them():
+def test_a_consistency_signature_counts_from_a_survivor_over_the_announced_survivors():
     fleet, group = stage(KINDS[:2])
     one = fleet.peers[0]
     body = one.client.consistency(group.inbox("masked", one.device_id))

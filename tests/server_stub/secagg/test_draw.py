@@ -48,12 +48,12 @@ def test_every_device_is_in_one_group_of_an_allowed_size_or_left_out(count, g_ma
 
 
 def test_the_order_of_arrival_does_not_matter_and_one_nonce_changes_the_draw():
-    made = advertisements(60)
-    backwards = dict(reversed(made.items()))
-    drawn = draw_groups(config(20, 3), made)
+    advertised = advertisements(60)
+    backwards = dict(reversed(advertised.items()))
+    drawn = draw_groups(config(20, 3), advertised)
     assert draw_groups(config(20, 3), backwards) == drawn
-    made["device-0007"] = replace(made["device-0007"], nonce=b"\xff" * 32)
-    changed = draw_groups(config(20, 3), made)
+    advertised["device-0007"] = replace(advertised["device-0007"], nonce=b"\xff" * 32)
+    changed = draw_groups(config(20, 3), advertised)
     assert changed.rosters[0].beacon != drawn.rosters[0].beacon
     assert [ids_of(roster) for roster in changed.rosters] != [
         ids_of(roster) for roster in drawn.rosters
@@ -61,8 +61,8 @@ def test_the_order_of_arrival_does_not_matter_and_one_nonce_changes_the_draw():
 
 
 def test_devices_can_verify_their_place_from_the_roster_alone():
-    made = advertisements(60)
-    for roster in draw_groups(config(20, 3), made).rosters:
+    advertised = advertisements(60)
+    for roster in draw_groups(config(20, 3), advertised).rosters:
         assert (roster.advertised, roster.groups > 1) == (60, True)
         for member in roster.members:
             device_id = member.advertisement.device_id

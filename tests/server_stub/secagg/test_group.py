@@ -29,7 +29,7 @@ def check(fleet, group):
 
 
 @pytest.mark.parametrize("n", [2, 3, 4, 5])
-def test_p6_every_subset_dropping_at_every_phase(n):
+def test_p6_any_devices_may_drop_out_of_any_phase_and_the_sum_is_exact_or_absent(n):
     for phase in KINDS:
         for dropped in subsets(n):
             fleet = Fleet(n, plan(n, min_sum=min(3, n)))
@@ -50,7 +50,7 @@ def test_p6_every_subset_dropping_at_every_phase(n):
                 )
 
 
-def test_p6_drops_in_several_phases_add_up():
+def test_p6_devices_that_drop_out_of_several_phases_add_up():
     fleet = Fleet(9, plan(9, min_sum=5))
     group = fleet.run({"shares": {0}, "masked": {4, 8}, "consistency": {1}})
     check(fleet, group)
@@ -58,12 +58,12 @@ def test_p6_drops_in_several_phases_add_up():
 
 
 @pytest.mark.parametrize("bits", [16, 20, 24, 32])
-def test_every_word_size(bits):
+def test_the_sum_is_exact_for_every_word_size(bits):
     fleet = Fleet(4, plan(4, bits=bits, d=9))
     check(fleet, fleet.run({"masked": {2}}))
 
 
-def test_p6_a_group_that_sends_a_subset_of_coordinates():
+def test_p6_the_sum_of_a_subset_of_coordinates_is_exact():
     fleet = Fleet(4, plan(4, d=9, subset_k=5, subset_seed="5a" * 32))
     group = fleet.run({"masked": {2}})
     check(fleet, group)
@@ -76,7 +76,7 @@ def refused(code, call, *arguments):
     assert raised.value.code == code
 
 
-def test_a_repeated_message_is_fine_and_another_one_is_not():
+def test_a_message_may_be_repeated_but_not_replaced():
     fleet = Fleet(3)
     group = fleet.group()
     bodies = {peer.device_id: fleet.send(group, peer, "shares") for peer in fleet.peers}
@@ -110,7 +110,7 @@ def test_p10_no_masked_input_counts_once_the_survivors_are_fixed():
 
 
 @pytest.mark.parametrize("phase", KINDS)
-def test_p2_a_device_that_leaves_takes_its_input_along_until_the_survivors_are_fixed(phase):
+def test_p2_a_device_that_leaves_withdraws_its_input_until_the_survivors_are_fixed(phase):
     fleet = Fleet(6, plan(6, min_sum=3))
     group = fleet.group()
     going = fleet.peers[2]
@@ -126,7 +126,7 @@ def test_p2_a_device_that_leaves_takes_its_input_along_until_the_survivors_are_f
     assert (going.device_id in group.result.devices) == (phase in ("consistency", "unmask"))
 
 
-def test_p11_garbage_is_refused_and_the_group_goes_on():
+def test_p11_nonsense_is_refused_and_the_group_goes_on():
     fleet = Fleet(4)
     group = fleet.group()
     for body in (b"", b"AEG1", bytes(100), b"\xff" * 1000):
@@ -149,7 +149,7 @@ def play_until(fleet, group, kinds):
         group.advance(0)
 
 
-def test_a_giver_of_a_false_share_is_named_and_skipped():
+def test_a_device_that_returns_a_false_share_is_named_and_skipped():
     fleet = Fleet(5)
     group = fleet.group()
     play_until(fleet, group, KINDS[:3])
@@ -169,7 +169,7 @@ def test_a_giver_of_a_false_share_is_named_and_skipped():
     assert group.state is GroupState.DONE
 
 
-def test_a_dealer_of_a_false_secret_is_named_and_costs_its_group_alone():
+def test_a_dealer_of_a_false_secret_is_named_and_ends_its_own_group_only():
     fleet = Fleet(4)
     group = fleet.group()
     cheat = fleet.peers[1]
@@ -190,7 +190,7 @@ def test_a_dealer_of_a_false_secret_is_named_and_costs_its_group_alone():
     refused("ROUND_CLOSED", group.inbox, "consistency", cheat.device_id)
 
 
-def test_signatures_of_others_are_refused_at_the_door():
+def test_messages_signed_by_another_device_are_refused():
     fleet = Fleet(4)
     group = fleet.group()
     play_until(fleet, group, KINDS[:1])
@@ -207,7 +207,7 @@ def test_signatures_of_others_are_refused_at_the_door():
     refused("CONSISTENCY_SIGNATURE", group.receive, "consistency", other.device_id, body)
 
 
-def test_groups_are_drawn_by_the_beacon_and_small_ones_left_out():
+def test_the_beacon_draws_the_groups_and_small_ones_are_left_out():
     fleet = Fleet(40, plan(40, g_max=12, min_sum=3))
     join = fleet.join()
     groups = join.close(0)
@@ -228,7 +228,7 @@ def test_groups_are_drawn_by_the_beacon_and_small_ones_left_out():
     assert join.close(5) is groups
 
 
-def test_p10_the_same_calls_make_the_same_group_again():
+def test_p10_replaying_the_same_calls_makes_the_same_group():
     """What a restart of the aggregator relies on: replay of the stored messages."""
     fleet = Fleet(5)
     advertised = [(peer.device_id, peer.client.advertise()) for peer in fleet.peers]
@@ -239,23 +239,23 @@ def test_p10_the_same_calls_make_the_same_group_again():
             join.advertise(device_id, body)
         return join.close(0)[0]
 
-    group, said = fresh(), []
+    group, log = fresh(), []
     for kind in KINDS:
         for peer in fleet.peers[: 4 if kind == "masked" else 5]:
             if kind in ("consistency", "unmask") and peer is fleet.peers[4]:
                 continue
-            said.append((kind, peer.device_id, fleet.send(group, peer, kind)))
+            log.append((kind, peer.device_id, fleet.send(group, peer, kind)))
             again = fresh()
-            for message in said:
+            for message in log:
                 again.receive(*message) if isinstance(message, tuple) else again.advance(message)
             assert again.state is group.state
             assert again.counts() == group.contributions.counts()
         at = 0 if group.advance(0) else group.deadline
         if at:
             group.advance(at)
-        said.append(at)
+        log.append(at)
     again = fresh()
-    for message in said:
+    for message in log:
         again.receive(*message) if isinstance(message, tuple) else again.advance(message)
     assert (
         again.result.words.tolist()

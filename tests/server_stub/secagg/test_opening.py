@@ -22,7 +22,7 @@ def opened_by(fleet, silent):
 
 
 @pytest.mark.parametrize("silent", [(), *combinations(range(5), 1), *combinations(range(5), 2)])
-def test_p6_it_is_the_exact_sum_over_the_survivors(silent):
+def test_p6_the_opened_sum_is_exact_over_the_survivors(silent):
     fleet = Fleet(5, plan(5, min_sum=3))
     group = opened_by(fleet, silent)
     opened = open_sum(group.drawn, group.contributions)

@@ -14,7 +14,7 @@ from server_stub.secagg.unmasking import FalseDealerError, Opening
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])
-def test_p6_any_number_of_threads(threads, monkeypatch):
+def test_p6_any_number_of_threads_removes_the_same_masks(threads, monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: threads)
     words = np.arange(3 * unmasking.SINGLE_THREAD_BELOW_WORDS + 5, dtype=np.uint32)
     secrets, opening, shares = dealt(3)
@@ -27,7 +27,7 @@ def test_p6_any_number_of_threads(threads, monkeypatch):
     assert words.tolist() == list(range(3 * unmasking.SINGLE_THREAD_BELOW_WORDS + 5))
 
 
-def test_a_false_secret_is_its_dealers():
+def test_a_false_secret_is_the_fault_of_its_dealer():
     _, opening, shares = dealt(3)
     for giver in shares:
         shares[giver][1] = split(bytes(32), 2, 3, lambda count: bytes(count))[giver]

@@ -15,7 +15,7 @@ UPDATE = np.array([0.3, -0.1, 0.0, 0.2])
 
 
 @pytest.mark.parametrize("attack", [Attack.NONE, Attack.LABEL_FLIP])
-def test_who_learns_honestly_sends_the_update_unchanged(attack):
+def test_a_device_that_learns_honestly_sends_its_update_unchanged(attack):
     assert poison(attack, UPDATE, 1.0).tolist() == UPDATE.tolist()
 
 

@@ -19,7 +19,7 @@ SCHEMA = json.loads(
 )
 
 
-def test_it_prints_what_the_schema_says(table, capsys):
+def test_the_printed_document_has_the_form_of_the_schema(table, capsys):
     sizes = ["--devices", "24", "--rounds", "3", "--group", "12", "--epsilon", "4", "--drop", "0.1"]
     assert main(["simulate", "--data", str(table), *sizes, "--model", "logistic", "--json"]) == 0
     printed = capsys.readouterr()
@@ -43,11 +43,11 @@ def test_it_prints_what_the_schema_says(table, capsys):
 
 def test_the_model_gets_better(options):
     report = run(options(devices=400, group=100, rounds=4, epsilon=4.0))
-    assert report.floor == "product"
+    assert report.device_limits == "product"
     assert report.after.auc > report.before.auc + 0.2
 
 
-def test_without_json_it_is_a_table_for_people(table, capsys):
+def test_without_json_the_report_is_a_table_for_people(table, capsys):
     assert (
         main(
             [
@@ -72,7 +72,9 @@ def test_without_json_it_is_a_table_for_people(table, capsys):
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_drop_out_in_one_phase_shows_there_and_costs_what_left_the_device(options, phase):
+def test_devices_that_drop_out_of_a_phase_are_missing_from_it_and_charged_for_what_they_sent(
+    options, phase
+):
     report = run(options(drop=0.2, drop_phase=phase))
     order = PHASES.index(phase)
     for line in report.rounds:
@@ -83,7 +85,7 @@ def test_drop_out_in_one_phase_shows_there_and_costs_what_left_the_device(option
     assert report.epsilon_ledger <= 1.0
 
 
-def test_a_program_that_skips_the_clipping_is_noticed_where_it_leaves_the_range_and_harms_where_not(
+def test_an_attacker_without_clipping_leaves_the_range_or_harms_the_model(
     options,
 ):
     honest = run(options(epsilon=4.0)).after.auc
@@ -93,11 +95,11 @@ def test_a_program_that_skips_the_clipping_is_noticed_where_it_leaves_the_range_
 
 
 @pytest.mark.parametrize("attack", [Attack.SIGN_FLIP, Attack.SCALE_WITHIN, Attack.LABEL_FLIP])
-def test_every_attack_is_played(options, attack):
+def test_every_attack_can_be_simulated(options, attack):
     assert len(run(options(attack=attack, attackers=0.3)).rounds) == 2
 
 
-def test_p11_what_cannot_be_simulated_is_said(options, table, tmp_path, capsys):
+def test_p11_options_that_cannot_be_simulated_are_refused_by_name(options, table, tmp_path, capsys):
     with pytest.raises(UserActionError) as raised:
         run(options(data=tmp_path / "missing.npz"))
     assert raised.value.code == "BAD_TABLE"
@@ -162,14 +164,14 @@ def test_the_plain_path_says_that_it_is_not_private_and_names_no_epsilon(table, 
         assert ended.value.code == 2
 
 
-def test_more_coordinates_than_there_are(options):
+def test_more_coordinates_than_the_model_has_are_refused(options):
     for wrong in ({"coordinates": 129}, {"plain": True, "top_k": 117}):
         with pytest.raises(UserActionError) as raised:
             run(options(**wrong))
         assert raised.value.code == "TOO_MANY_COORDINATES"
 
 
-def test_a_second_table_is_judged_on(options, table, tmp_path):
+def test_the_model_may_be_evaluated_on_a_second_table(options, table, tmp_path):
     rows = np.load(table)
     benign = tmp_path / "benign.npz"
     np.savez(benign, X=rows["X"][rows["y"] == 0], y=np.zeros((rows["y"] == 0).sum()))

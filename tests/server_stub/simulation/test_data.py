@@ -34,7 +34,7 @@ def test_the_column_split_decides_where_it_exists(tmp_path):
     assert table.holdout_inputs.shape == (20, 115)
 
 
-def test_groups_are_held_out_as_a_whole_and_the_same_way_for_the_same_seed(tmp_path):
+def test_the_hold_out_takes_whole_groups_and_the_same_for_the_same_seed(tmp_path):
     groups = np.arange(200) // 4
     path = saved(tmp_path, X=rows(200), y=np.arange(200) % 2, group=groups)
     table = data.from_file(path, 7)
@@ -58,15 +58,15 @@ def test_copies_of_a_file_are_one_group_even_with_another_checksum(tmp_path):
 
 
 def test_rows_that_no_file_can_have_are_left_out(tmp_path):
-    made = rows(41).astype(float)
-    made[40, 0] = max(high for _, high in FEATURE_RANGES.values()) * 4.0
-    made[39, 1] = -1
+    features = rows(41).astype(float)
+    features[40, 0] = max(high for _, high in FEATURE_RANGES.values()) * 4.0
+    features[39, 1] = -1
     labels, split = np.arange(41) % 2, np.tile([0, 1, 1, 0], 11)[:41]
-    made, labels = made[:41], labels[:41]
-    path = saved(tmp_path, X=made, y=labels)
+    features, labels = features[:41], labels[:41]
+    path = saved(tmp_path, X=features, y=labels)
     every, _ = data.rows_of(path)
     assert len(every) == 39
-    refused(saved(tmp_path, X=made, y=labels, split=split), "one value for each row")
+    refused(saved(tmp_path, X=features, y=labels, split=split), "one value for each row")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_no_file_another_file_and_an_empty_table_are_refused(tmp_path):
         data.rows_of(saved(tmp_path, X=rows(0), y=np.zeros(0)))
 
 
-def test_rows_are_dealt_once_and_never_more_than_asked(tmp_path):
+def test_each_row_goes_to_one_device_at_most_and_no_device_gets_more_than_asked(tmp_path):
     table = data.from_file(saved(tmp_path, X=rows(400), y=np.arange(400) % 2), 1)
     shares = data.deal(table, 7, 20, 1)
     dealt = [row.tobytes() for share in shares for row in share.rows]

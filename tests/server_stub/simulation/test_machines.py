@@ -32,7 +32,7 @@ def test_p6_the_arithmetic_alone_gives_what_the_protocol_gives(bits):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_p6_so_it_does_in_larger_groups_with_noise_for_colluding_devices(seed):
+def test_p6_both_agree_in_larger_groups_with_noise_for_colluding_devices(seed):
     draw = np.random.default_rng(seed)
     size = int(draw.integers(6, 13))
     config = plan(size, min_sum=max(4, size // 2), gamma_milli=200)

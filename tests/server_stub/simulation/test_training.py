@@ -7,7 +7,7 @@ from server_stub.simulation import data
 from server_stub.simulation.training import RECIPES, Fleet, Inputs, Recipe, evaluate
 
 
-def test_features_that_are_not_cached_are_the_same(table, monkeypatch):
+def test_features_are_the_same_whether_they_are_cached_or_not(table, monkeypatch):
     rows, recipe = np.load(table)["X"][:300], Recipe("fourier", 33, 1, 1.0, 1.0)
     cached = Inputs(rows, recipe)
     monkeypatch.setattr("server_stub.simulation.training.CACHED_FLOATS", 0)
