@@ -97,7 +97,7 @@ def measured(width: int) -> dict[str, float]:
             "config": host.config.to_json(),
             "folder": name,
         }
-        command = [sys.executable, "-m", "tests.bench.meeting"]
+        command = [sys.executable, "-m", "tests.bench.device_round"]
         done = subprocess.run(
             command,
             input=json.dumps(given),
