@@ -1,146 +1,123 @@
-"""The probes of a Linux desktop against real message buses: who is there is heard at once, who is
-not is unknown with its reason.
-"""
-
-import asyncio
-from contextlib import asynccontextmanager
+"""The probes of a Linux desktop against real message buses: every reading from its best source."""
 
 import pytest
 
-from agent.conditions.linux import LinuxProbes
-from tests.fakes.desktop_services import private_bus
+from agent.conditions.linux import LinuxProbes, combine_power
+from agent.conditions.readings import Reading, unknown
+from tests.fakes.change_signal import ChangeSignal
 
-pytestmark = pytest.mark.system
-WANTED = frozenset({"on_mains", "charge", "idle", "session_active", "metered", "online"})
-
-
-@asynccontextmanager
-async def probes_on(desktop, tmp_path):
-    changed = asyncio.Event()
-    probes = LinuxProbes(desktop.environ, tmp_path)
-    await probes.open(changed.set)
-    await probes.look(WANTED, 60)
-
-    async def heard(name, value):
-        """Wait for the next signals until `name` reads `value`."""
-        async with asyncio.timeout(60):
-            while probes.told()[name].value != value:
-                await changed.wait()
-                changed.clear()
-
-    try:
-        yield probes, heard
-    finally:
-        await probes.close()
+REQUIRED = frozenset({"on_mains", "charge", "idle", "session_active", "metered", "online"})
+YES, NO, UNKNOWN = Reading(True, "a test"), Reading(False, "a test"), unknown("no source")
 
 
-def scene(play, tmp_path, *services):
-    async def all_of_it():
-        async with private_bus() as desktop:
-            bus = await desktop.start(*services)
-            try:
-                async with probes_on(desktop, tmp_path) as (probes, heard):
-                    await play(desktop, probes, heard)
-            finally:
-                bus.disconnect()
+class WatchedProbes(LinuxProbes):
+    """Probes with the signal of their changes."""
 
-    asyncio.run(all_of_it())
+    def __init__(self, environ, power_root):
+        super().__init__(environ, power_root)
+        self.changed = ChangeSignal()
+
+    async def until(self, name, value):
+        await self.changed.until(lambda: self.snapshot()[name].value == value)
 
 
-def test_every_service_is_read_and_named(tmp_path):
-    async def play(desktop, probes, heard):
-        told = probes.told()
-        assert {
-            name: (told[name].value, told[name].source)
-            for name in ("on_mains", "session_active", "metered", "online")
-        } == {
-            "on_mains": (True, "no battery"),
-            "session_active": (True, "logind"),
-            "metered": (False, "NetworkManager"),
-            "online": (True, "NetworkManager"),
-        }
-        assert (told["idle"].value, told["idle"].source) == (0.0, "Mutter")
-
-    scene(play, tmp_path)
-
-
-def test_signals_are_heard_without_asking(tmp_path):
-    async def play(desktop, probes, heard):
-        desktop.power.set(on_battery=True)
-        await heard("on_mains", value=False)
-        assert probes.told()["on_mains"].source == "UPower"
-        desktop.power.set(on_battery=False)
-        await heard("on_mains", value=True)
-        desktop.network.set(metered=3)
-        await heard("metered", value=True)
-        desktop.network.set(state=20)
-        await heard("online", value=False)
-        desktop.session.set(active=False)
-        await heard("session_active", value=False)
-        desktop.login.PrepareForSleep(True)
-        desktop.network.set(state=70)  # comes after it
-        await heard("online", value=True)
-        assert probes.sleeps()
-
-    scene(play, tmp_path)
-
-
-def test_mutter_tells_the_threshold_and_the_next_key(tmp_path):
-    async def play(desktop, probes, heard):
-        for _ in range(2):
-            desktop.idle.set(61_000)
-            await heard("idle", value=60.0)
-            async with asyncio.timeout(60):
-                while ("active", 0) not in desktop.idle.watches.values():
-                    await probes.look(WANTED, 60)
-            desktop.idle.set(0)
-            await heard("idle", value=0.0)
-
-    scene(play, tmp_path)
-
-
-def test_a_key_in_the_moment_in_which_it_begins_to_be_watched_is_heard_and_so_is_the_next_one(
-    tmp_path,
-):
-    async def play(desktop, probes, heard):
-        desktop.idle.is_hasty = True
-        desktop.idle.set(61_000)
-        await heard("idle", value=60.0)
-        await heard("idle", value=0.0)
-        desktop.idle.is_hasty = False
-        desktop.idle.set(61_000)
-        await heard("idle", value=60.0)
-        async with asyncio.timeout(60):
-            while ("active", 0) not in desktop.idle.watches.values():
-                await asyncio.sleep(0)
-        desktop.idle.set(0)
-        await heard("idle", value=0.0)
-
-    scene(play, tmp_path)
-
-
-def test_a_service_that_is_missing_is_unknown_and_is_heard_when_it_comes(tmp_path):
-    async def play(desktop, probes, heard):
-        assert probes.told()["metered"].value is None
-        assert "org.freedesktop.NetworkManager is not running" in probes.told()["metered"].source
-        later = await desktop.start("network")
-        await heard("metered", value=False)
-        later.disconnect()
-        await heard("metered", value=None)
-
-    scene(play, tmp_path, "power")
-
-
-async def test_no_bus_at_all_is_unknown_with_a_reason(tmp_path):
-    probes = LinuxProbes({"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={tmp_path}/none"}, tmp_path)
-    await probes.open(lambda: None)
-    await probes.look(WANTED, 60)
-    told = probes.told()
+@pytest.fixture
+async def probes(desktop, tmp_path):
+    """Open probes that have polled once."""
+    probes = WatchedProbes(desktop.environ, tmp_path)
+    await probes.open(probes.changed.set)
+    await probes.poll(REQUIRED, 60)
+    yield probes
     await probes.close()
-    assert [
-        name
-        for name in ("idle", "metered", "online", "session_active")
-        if told[name].value is not None
-    ] == []
-    assert "no bus" in told["metered"].source
-    assert "no X11 display" in told["idle"].source
+
+
+@pytest.mark.system
+async def test_every_reading_names_its_source(probes):
+    snapshot = probes.snapshot()
+    assert {name: (reading.value, reading.source) for name, reading in snapshot.items()} == {
+        "on_mains": (True, "no battery"),
+        "charge": (None, "no battery"),
+        "session_active": (True, "logind"),
+        "metered": (False, "NetworkManager"),
+        "online": (True, "NetworkManager"),
+        "full_screen": (None, "no X11 display"),
+        "idle": (0.0, "Mutter"),
+    }
+
+
+@pytest.mark.system
+async def test_signals_change_the_readings_without_a_poll(desktop, probes):
+    desktop.power.set(on_battery=True)
+    await probes.until("on_mains", value=False)
+    assert probes.snapshot()["on_mains"].source == "UPower"
+    desktop.power.set(on_battery=False)
+    await probes.until("on_mains", value=True)
+    desktop.network.set(metered=3)
+    await probes.until("metered", value=True)
+    desktop.network.set(state=20)
+    await probes.until("online", value=False)
+    desktop.session.set(active=False)
+    await probes.until("session_active", value=False)
+
+
+@pytest.mark.system
+async def test_a_sleep_is_announced(desktop, probes):
+    desktop.login.PrepareForSleep(True)
+    desktop.network.set(state=20)  # its signal follows the announcement
+    await probes.until("online", value=False)
+    assert probes.is_going_to_sleep()
+
+
+@pytest.mark.system
+async def test_a_battery_that_only_the_kernel_sees_counts(desktop, probes, tmp_path):
+    (tmp_path / "BAT0").mkdir()
+    for name, text in {"type": "Battery", "status": "Discharging", "capacity": "42"}.items():
+        (tmp_path / "BAT0" / name).write_text(text)
+    desktop.network.set(metered=3)  # any signal makes the probes read the kernel anew
+    await probes.until("metered", value=True)
+    snapshot = probes.snapshot()
+    assert (snapshot["on_mains"].value, snapshot["on_mains"].source) == (False, "BAT0 discharges")
+    assert snapshot["charge"].value == 42
+
+
+async def test_without_a_bus_and_a_display_readings_are_unknown_with_a_reason(tmp_path):
+    environ = {"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={tmp_path}/none"}
+    probes = LinuxProbes(environ, tmp_path)
+    await probes.open(lambda: None)
+    await probes.poll(REQUIRED, 60)
+    snapshot = probes.snapshot()
+    await probes.close()
+    for name in ("metered", "online", "session_active"):
+        assert snapshot[name].value is None
+        assert "no bus" in snapshot[name].source
+    assert snapshot["idle"].value is None
+    assert snapshot["idle"].source == "no session bus; no X11 display; logind has no idle hint"
+    assert snapshot["on_mains"].value is True  # the kernel lists no battery
+
+
+async def test_power_is_not_read_unless_it_is_required(tmp_path):
+    environ = {"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={tmp_path}/none"}
+    probes = LinuxProbes(environ, tmp_path)
+    await probes.open(lambda: None)
+    await probes.poll(frozenset({"online"}), 60)
+    assert "on_mains" not in probes.snapshot()
+    await probes.close()
+
+
+@pytest.mark.parametrize(
+    ("kernel", "upower", "expected"),
+    [
+        (YES, YES, True),
+        (YES, NO, False),
+        (NO, YES, False),
+        (UNKNOWN, YES, True),
+        (UNKNOWN, NO, False),
+        (YES, UNKNOWN, True),
+        (YES, None, True),
+        (None, NO, False),
+        (UNKNOWN, UNKNOWN, None),
+        (None, None, None),
+    ],
+)
+def test_battery_counts_wherever_one_source_reports_it(kernel, upower, expected):
+    assert combine_power(kernel, upower).value is expected
