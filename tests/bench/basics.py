@@ -26,7 +26,7 @@ from agent.errors import AegisError
 from agent.ipc.client import Channel, socket_path
 from agent.models.bundled import bundled_model
 from agent.privacy.plan import plan_local
-from agent.supervisor.worker import ProcessWorker
+from agent.supervisor.process_worker import ProcessWorker
 from tests.bench.harness import CannotMeasure, Figure, bench, median_s
 from tests.bench.process import usage
 from tests.e2e.test_kill import Scene

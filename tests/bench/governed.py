@@ -61,7 +61,7 @@ async def _train(supervision: Supervision) -> None:
     import numpy as np
 
     from agent.protocol.messages import Mode
-    from agent.supervisor.worker import ProcessWorker
+    from agent.supervisor.process_worker import ProcessWorker
     from server_stub.config.settings import default_task
     from tests.fakes.aggregator import safetensors
 

@@ -16,7 +16,7 @@ class FakeWorker:
         """Job name -> asyncio.Event that the job waits for."""
         self.stopped = 0
         self.stopped_jobs = set()
-        self.is_held = False
+        self.is_suspended = False
         self.payload_bytes = 464
         self.words = None
         """What was sealed last for a group."""
@@ -90,8 +90,8 @@ class FakeWorker:
         self.stopped += 1
         self.stopped_jobs.update(jobs)
 
-    def hold(self):
-        self.is_held = True
+    def suspend(self):
+        self.is_suspended = True
 
-    def release(self):
-        self.is_held = False
+    def resume(self):
+        self.is_suspended = False
