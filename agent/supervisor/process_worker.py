@@ -89,7 +89,8 @@ class ProcessWorker(JobWorker):
             governor.kill()
         for child, _ in running:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(child.wait(), EXIT_S)
+                async with asyncio.timeout(EXIT_S):
+                    await child.wait()
 
     def suspend(self) -> None:
         self._supervision.suspend()
@@ -205,7 +206,9 @@ class ProcessWorker(JobWorker):
         while True:
             share = governor.share if governor else 1.0
             try:
-                return await asyncio.wait_for(act(), self._silence_s / share)
+                # Not wait_for: up to Python 3.11 it can swallow the cancellation of this call.
+                async with asyncio.timeout(self._silence_s / share):
+                    return await act()
             except TimeoutError:
                 if governor is None or not governor.is_suspended:
                     raise _LostError(opening, "TOO_SLOW", _silent()) from None
