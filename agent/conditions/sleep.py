@@ -17,7 +17,7 @@ class SleepTracker:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._clocks = (clock.now(), clock.monotonic())
-        """Wall and monotonic time at the last check."""
+        """Both clocks at the last check: seconds since the epoch, and monotonic seconds."""
         self._is_going_to_sleep = False
         self._woke_at: int | None = None
 

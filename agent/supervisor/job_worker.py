@@ -1,4 +1,4 @@
-"""Turns each call of a worker into a request, and the events that answer it into a result."""
+"""Translates each call of a worker into a request, and the events that follow into a result."""
 
 import json
 import os

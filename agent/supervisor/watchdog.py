@@ -32,7 +32,7 @@ class Caps:
     """1 to 100, per cent of one core. None: full speed, for work that a person waits for."""
     memory_bytes: int
     running_s: float = 3600.0
-    """Wall time since its start, suspended or not."""
+    """Elapsed time since its start, suspended or not."""
     written_bytes: int = 2**30
 
     def __post_init__(self) -> None:

@@ -56,8 +56,10 @@ async def test_a_service_is_read_when_it_appears_and_unknown_when_it_ends(servic
     await system.until("metered", value=False)
     bus.disconnect()
     await system.until("metered", value=None)
+    assert system.snapshot()["metered"].source == "org.freedesktop.NetworkManager is not running"
     bus = await services.start("network")
     await system.until("metered", value=False)
+    assert system.snapshot()["metered"].source == "NetworkManager"
     bus.disconnect()
 
 
