@@ -166,8 +166,8 @@ class _World:
     def cpu_ms(
         self, calls: Sequence[Callable[[], object]], bare: Callable[[], object]
     ) -> list[float]:
-        """Return the processor milliseconds per call: of the server, of the bare server, and of this
-        process in `calls` and in `bare`.
+        """Return the processor milliseconds per call: of the server, of the bare server, and of
+        this process in `calls` and in `bare`.
 
         One of `bare` follows each of `calls`; the first tenth warms up.
         """
