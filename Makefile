@@ -17,7 +17,7 @@ test: lint
 
 test-system:
 	@sh packaging/setup.sh system
-	@d=$$(mktemp -d) && { $(PY) -m pytest --basetemp=$$d/t -n 2 --dist loadgroup -m system -p no:cacheprovider $(T); code=$$?; rm -rf $$d; exit $$code; }  # a short folder name: the path of a socket may have 107 bytes
+	@d=$$(mktemp -d) && { $(PY) -m pytest --basetemp=$$d/t -n 2 --dist loadfile -m system -p no:cacheprovider $(T); code=$$?; rm -rf $$d; exit $$code; }  # a short folder name: the path of a socket may have 107 bytes
 
 bench: setup
 	@$(PY) -m tests.bench --missing $(if $(K),-k $(K)) || sh packaging/setup.sh system || echo "Measuring without them." >&2

@@ -24,8 +24,8 @@ from agent.api.personal_data import PersonalDataMethods
 from agent.api.samples import SampleMethods
 from agent.api.settings import SettingsMethods
 from agent.clock import Clock, SystemClock
-from agent.conditions.evaluate import limits_of
 from agent.conditions.interface import Conditions, NoConditions
+from agent.conditions.limits import ConditionLimits
 from agent.conditions.monitor import Monitor
 from agent.config.device_limits import limits_for
 from agent.config.effective import EffectiveConfig
@@ -258,12 +258,12 @@ def _build_parts(home: Home, given: Overrides, *, watch_machine: bool) -> _Parts
     )
     conditions = given.conditions or (
         Monitor(
-            lambda: limits_of(effective.settings()),
+            lambda: ConditionLimits.from_settings(effective.settings()),
             clock,
             home.root,
             environ,
             effective.server_is_here,
-            ours_s=worker_host.cpu_time_s,
+            own_cpu_s=worker_host.cpu_time_s,
         )
         if watch_machine
         else NoConditions()

@@ -1,14 +1,15 @@
-"""With AEGIS_NOTHING_LEFT_OUT=1 (continuous integration) a run fails when it left out a test.
+"""Settings of the whole suite: hypothesis without deadlines, the training tests, skipped tests.
 
-The one exception: tests that compare with tables of real files, which are not part of this
-repository, where those are absent.
+With AEGIS_NOTHING_LEFT_OUT=1 (continuous integration) a run fails if it skipped a test. The one
+exception: tests that compare with tables of real files. These are not part of the repository and
+may be absent.
 """
 
 import os
 from pathlib import Path
 
 from hypothesis import settings
-from xdist.scheduler import LoadScopeScheduling
+from xdist.scheduler import LoadFileScheduling
 
 # A test is not a stopwatch: a busy machine must not fail it.
 settings.register_profile("untimed", deadline=None)
@@ -16,23 +17,24 @@ settings.register_profile("few", deadline=None, max_examples=10)
 """For `make coverage`, which asks what is reached and not how often."""
 settings.load_profile("untimed")
 REAL_TABLES = Path(__file__).parents[2] / "shared"
-TRAIN_LONG = {"test_checkpoint", "test_desk_whole", "test_join_window", "test_waiting_reasons"}
-"""System tests that hold this machine's one right to train for long: they take turns instead of
-waiting for each other."""
+TRAIN_LONG = {"test_checkpoint", "test_desk_whole", "test_join_window"}
+"""Files whose tests train for minutes. A machine trains once at a time: on two workers the tests
+would only wait for each other's training slot."""
 
 
-class ByFile(LoadScopeScheduling):
-    """A file's tests on one worker, those of TRAIN_LONG all on one. (xdist 3.8 notes groups where
-    pytest 9.2 does not look.)
+class TrainingOnOneWorker(LoadFileScheduling):
+    """`--dist loadfile`, with the files of TRAIN_LONG on the same worker.
+
+    A mark cannot say so: the groups of xdist 3.8 have no effect with pytest 9.2.
     """
 
     def _split_scope(self, nodeid):
-        file = nodeid.split("::", 1)[0]
+        file = super()._split_scope(nodeid)
         return "train long" if Path(file).stem in TRAIN_LONG else file
 
 
 def pytest_xdist_make_scheduler(config, log):
-    return ByFile(config, log) if config.getoption("dist") == "loadgroup" else None
+    return TrainingOnOneWorker(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_sessionfinish(session):

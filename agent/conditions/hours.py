@@ -1,8 +1,7 @@
-"""The hours in which training is allowed, per weekday and in local time. Pure.
+"""Decides whether training is allowed at a local time, by the hours text of each weekday. Pure.
 
-A span over midnight belongs to the day on which it starts. The clock on the wall decides: in the
-hour that a change to summer time leaves out nothing is looked up, in the hour that comes twice both
-count.
+A span over midnight belongs to the day on which it starts. The clock on the wall decides: the hour
+that a change to summer time skips never comes, and the hour that comes twice counts both times.
 """
 
 from collections.abc import Sequence
@@ -13,20 +12,19 @@ from agent.config.hours_text import MINUTES_A_DAY, minutes_of
 
 LOOK_AHEAD_DAYS = 8
 BLOCK_MIN = 15
-"""Every zone's offset has changed on a multiple of this for decades, so that inside a block local
+"""For decades every zone has changed its offset on a multiple of this, so inside a block local
 minutes follow each other."""
 
 
 def is_open(week: Sequence[str], at: datetime) -> bool:
-    """Whether the hours text of each weekday (Monday first) allows the local time `at`."""
+    """Return whether the hours text of the weekdays (Monday first) allows the local time `at`."""
     return _allows(_allowed(tuple(week)), at)
 
 
 def opens_at(week: Sequence[str], now: int, zone: tzinfo | None) -> int | None:
-    """Seconds since the epoch of the next minute that is allowed, `now` included; None when none
-    comes within a week.
+    """Return the next allowed time, in seconds since the epoch; `now` if that is allowed.
 
-    `zone` None: the zone of this computer.
+    None: no time within a week is allowed. `zone` None: the time zone of this computer.
     """
     allowed = [minutes_of(text) for text in week]
     if not any(allowed):
@@ -48,7 +46,7 @@ def _allowed(week: tuple[str, ...]) -> tuple[frozenset[int], ...]:
 
 
 def _allows(allowed: Sequence[frozenset[int]], local: datetime) -> bool:
-    """`local` with its minute as a wall clock shows it."""
+    """Return whether a span of this day or of the day before covers the minute of `local`."""
     minute = local.hour * 60 + local.minute
     return (
         minute in allowed[local.weekday()] or minute + MINUTES_A_DAY in allowed[local.weekday() - 1]

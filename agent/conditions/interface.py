@@ -1,4 +1,4 @@
-"""What the rest of the agent asks about the state of the machine."""
+"""What the rest of the agent needs from the conditions: verdicts, readings and a change signal."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class Conditions(Protocol):
         """Return the reasons against sending now, in order; none means go."""
 
     def readings(self) -> tuple[ReadingView, ...]:
-        """Return the last readings, each with its source."""
+        """Return the last readings, each with its source; none before the first poll."""
 
     def note(self) -> str:
         """Say why the readings are unreliable; empty when they are not."""
@@ -29,11 +29,11 @@ class Conditions(Protocol):
     def cpu_percent(self) -> int | None:
         """Return the processor limit for training now, in per cent of one core.
 
-        None: the limit that holds while the computer is in use.
+        None: use the limit for a computer in use.
         """
 
-    async def look(self) -> None:
-        """Read everything once, unless `watch` is reading already."""
+    async def poll(self) -> None:
+        """Read everything once, unless `watch` has already done so."""
 
     async def watch(self, changed: Callable[[], None]) -> None:
         """Read until cancelled. Calls `changed` in the event loop when a reading or verdict
@@ -42,9 +42,7 @@ class Conditions(Protocol):
 
 
 class NoConditions:
-    """For simulated devices, which do not own the machine: nothing is read, everything is
-    allowed.
-    """
+    """For simulated devices, which do not own the machine: reads nothing and allows everything."""
 
     def may_train(self) -> tuple[Reason, ...]:
         return ()
@@ -61,7 +59,7 @@ class NoConditions:
     def cpu_percent(self) -> int | None:
         return None
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         pass
 
     async def watch(self, changed: Callable[[], None]) -> None:  # noqa: ARG002 - nothing changes

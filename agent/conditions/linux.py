@@ -1,36 +1,38 @@
-"""What a Linux desktop tells, each by the best source that is there.
+"""Reads a Linux desktop, each reading from the best source that is there.
 
-Power: the kernel, and UPower for the moment it changes; where they differ, battery counts. Session,
-sleep: logind. Network: NetworkManager. Idle time: Mutter, X11, KDE, logind, in this order. Full
-screen: X11.
+Power comes from the kernel, and UPower signals its changes; where the two differ, battery counts.
+Session and sleep come from logind, the network from NetworkManager, full screen from X11. Idle time
+comes from the first of Mutter or KDE, X11 and logind that knows it.
 """
 
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from agent.conditions.dbus_watch import SessionBus, SystemBus
 from agent.conditions.power import SYSTEM_ROOT, read_power
-from agent.conditions.readings import Reading, Told
+from agent.conditions.readings import Reading, Snapshot
+from agent.conditions.session_bus import SessionBus
+from agent.conditions.system_bus import SystemBus
 from agent.conditions.x11 import X11
+
+POWER = frozenset({"on_mains", "charge"})
 
 
 class LinuxProbes:
-    """Of one person's session, as its environment names it."""
+    """The probes of the session that `environ` describes."""
 
     note = ""
 
     def __init__(self, environ: Mapping[str, str], power_root: Path = SYSTEM_ROOT) -> None:
         self._power_root = power_root
-        self._environ = environ
         self._changed: Callable[[], None] = lambda: None
-        self._system = SystemBus(environ, self._heard)
-        self._session = SessionBus(environ, self._heard)
-        # In a Wayland session the X server inside it sees only what X programs get.
-        self._x11 = X11(
-            "" if environ.get("WAYLAND_DISPLAY") else environ.get("DISPLAY", ""), self._heard
-        )
-        self._power: Told = {}
+        self._system = SystemBus(environ, self._on_signal)
+        self._session = SessionBus(environ, self._on_signal)
+        # The X server inside a Wayland session sees only the input that X programs receive.
+        display = "" if environ.get("WAYLAND_DISPLAY") else environ.get("DISPLAY", "")
+        self._x11 = X11(display, self._on_signal)
+        self._power: Snapshot = {}
+        """What the kernel reported; empty until power is required."""
 
     async def open(self, changed: Callable[[], None]) -> None:
         await self._system.open()
@@ -38,27 +40,27 @@ class LinuxProbes:
         self._x11.open()
         self._changed = changed
 
-    async def look(self, wanted: frozenset[str], idle_s: int) -> None:
-        self._read_power(wanted)
-        if "idle" in wanted:
-            await self._session.look(idle_s)
+    async def poll(self, required: frozenset[str], idle_s: int) -> None:
+        if required & POWER:
+            self._read_power()
+        if "idle" in required:
+            await self._session.poll(idle_s)
             self._x11.watch(idle_s)
 
-    def told(self) -> Told:
-        told = {
-            **self._system.told(),
+    def snapshot(self) -> Snapshot:
+        system = self._system.snapshot()
+        kernel, upower = self._power.get("on_mains"), system.get("on_mains")
+        combined = {"on_mains": combine_power(kernel, upower)} if kernel or upower else {}
+        return {
+            **system,
+            **self._power,
+            **combined,
             "full_screen": self._x11.full_screen(),
             "idle": self._idle(),
-            **self._power,
         }
-        if "on_mains" in told:
-            told["on_mains"] = _careful(
-                self._power.get("on_mains"), self._system.told().get("on_mains")
-            )
-        return told
 
-    def sleeps(self) -> bool:
-        return self._system.sleeps
+    def is_going_to_sleep(self) -> bool:
+        return self._system.is_going_to_sleep
 
     async def close(self) -> None:
         self._changed = lambda: None
@@ -66,28 +68,27 @@ class LinuxProbes:
         self._session.close()
         self._x11.close()
 
-    def _heard(self) -> None:
-        """A signal: the kernel may know more than the service that sent it."""
+    def _on_signal(self) -> None:
+        # The kernel may know more about power than the service that sent the signal.
         if self._power:
-            self._read_power(frozenset({"on_mains", "charge"}))
+            self._read_power()
         self._changed()
 
-    def _read_power(self, wanted: frozenset[str]) -> None:
-        if wanted & {"on_mains", "charge"}:
-            self._power["on_mains"], self._power["charge"] = read_power(self._power_root)
+    def _read_power(self) -> None:
+        self._power["on_mains"], self._power["charge"] = read_power(self._power_root)
 
     def _idle(self) -> Reading[float]:
-        asked = (self._session.told(), self._x11.idle(), self._system.idle_hint(time.time()))
-        return next((reading for reading in asked if reading.value is not None), self._none(asked))
-
-    def _none(self, asked: tuple[Reading[float], ...]) -> Reading[float]:
-        return Reading(None, "; ".join(reading.source for reading in asked), "s")
+        found = (self._session.idle(), self._x11.idle(), self._system.idle_hint(time.time()))
+        known = [reading for reading in found if reading.value is not None]
+        return known[0] if known else Reading(None, "; ".join(one.source for one in found), "s")
 
 
-def _careful(kernel: Reading[bool] | None, upower: Reading[bool] | None) -> Reading[bool]:
-    """Battery where either says so, else what is known."""
-    known = [
-        reading for reading in (kernel, upower) if reading is not None and reading.value is not None
-    ]
-    on_battery = [reading for reading in known if not reading.value]
-    return (on_battery or known or [kernel or upower or Reading(None, "nothing tells it")])[0]
+def combine_power(kernel: Reading[bool] | None, upower: Reading[bool] | None) -> Reading[bool]:
+    """Return battery if either source reports it, else whatever is known.
+
+    A plug that one of them overlooks costs a little training; a battery would be drained.
+    """
+    found = [reading for reading in (kernel, upower) if reading is not None]
+    on_battery = [reading for reading in found if reading.value is False]
+    on_mains = [reading for reading in found if reading.value]
+    return (on_battery or on_mains or found or [Reading(None, "no source")])[0]

@@ -1,8 +1,8 @@
-"""What macOS tells: power by psutil, idle time and the session in front by the frameworks.
-Unverified: nobody has run it there yet.
+"""Reads macOS: power through psutil, idle time and the foreground session through the frameworks.
 
+Unverified: it has not run on a real machine yet. The functions are
 CGEventSourceSecondsSinceLastEventType and CGSessionCopyCurrentDictionary (ApplicationServices),
-CFDictionaryGetValue, CFBooleanGetValue (CoreFoundation). The network is not asked: the frameworks
+CFDictionaryGetValue and CFBooleanGetValue (CoreFoundation). The network is not read: the frameworks
 that know whether it is metered need a run loop of their own.
 """
 
@@ -21,7 +21,7 @@ _FRAMEWORKS = "/System/Library/Frameworks/{0}.framework/{0}"
 
 
 class MacProbes(PollingProbes):
-    """Of the session that the agent runs in."""
+    """The probes of the session that the agent runs in."""
 
     note = "the readings of macOS have not been verified on a real machine"
 
@@ -30,50 +30,46 @@ class MacProbes(PollingProbes):
         environ: Mapping[str, str],  # noqa: ARG002
         library: Callable[[str], Any] | None = None,
     ) -> None:
-        """`library`: name of a framework -> the loaded library; a fake in tests."""
+        """`library` loads the framework of a name; tests pass a fake."""
         super().__init__()
         self._library = library or _framework
 
-    def _asked(self) -> Mapping[str, Callable[[], Reading[Any]]]:
+    def _readers(self) -> Mapping[str, Callable[[], Reading[Any]]]:
         return {
             "on_mains": lambda: _power()[0],
             "charge": lambda: _power()[1],
             "idle": self._idle,
             "session_active": self._session_active,
-            "metered": lambda: unknown("not asked on macOS"),
-            "online": lambda: unknown("not asked on macOS"),
-            "full_screen": lambda: unknown("not asked on macOS"),
+            "metered": lambda: unknown("not read on macOS"),
+            "online": lambda: unknown("not read on macOS"),
+            "full_screen": lambda: unknown("not read on macOS"),
         }
 
     def _idle(self) -> Reading[float]:
-        ask = self._library("ApplicationServices").CGEventSourceSecondsSinceLastEventType
-        ask.argtypes, ask.restype = [c_int, c_uint32], c_double
-        return Reading(max(0.0, float(ask(_COMBINED_SESSION, _ANY_INPUT))), "CGEventSource", "s")
+        idle_s = self._library("ApplicationServices").CGEventSourceSecondsSinceLastEventType
+        idle_s.argtypes, idle_s.restype = [c_int, c_uint32], c_double
+        seconds = max(0.0, float(idle_s(_COMBINED_SESSION, _ANY_INPUT)))
+        return Reading(seconds, "CGEventSource", "s")
 
     def _session_active(self) -> Reading[bool]:
         graphics, core = self._library("ApplicationServices"), self._library("CoreFoundation")
-        copy = graphics.CGSessionCopyCurrentDictionary
-        copy.argtypes, copy.restype = [], c_void_p
-        make, value, truth = (
-            core.CFStringCreateWithCString,
-            core.CFDictionaryGetValue,
-            core.CFBooleanGetValue,
-        )
-        make.argtypes, make.restype = [c_void_p, c_char_p, c_uint32], c_void_p
-        value.argtypes, value.restype = [c_void_p, c_void_p], c_void_p
-        truth.argtypes, truth.restype = [c_void_p], c_bool
+        copy_session = graphics.CGSessionCopyCurrentDictionary
+        copy_session.argtypes, copy_session.restype = [], c_void_p
+        create_string = core.CFStringCreateWithCString
+        create_string.argtypes, create_string.restype = [c_void_p, c_char_p, c_uint32], c_void_p
+        get_value, to_bool = core.CFDictionaryGetValue, core.CFBooleanGetValue
+        get_value.argtypes, get_value.restype = [c_void_p, c_void_p], c_void_p
+        to_bool.argtypes, to_bool.restype = [c_void_p], c_bool
         core.CFRelease.argtypes, core.CFRelease.restype = [c_void_p], None
-        session = copy()
+        session = copy_session()
         if not session:
             return unknown("no graphical session")
-        key = make(None, b"kCGSSessionOnConsoleKey", _UTF8)
+        key = create_string(None, b"kCGSSessionOnConsoleKey", _UTF8)
         try:
-            held = value(session, key)
-            return (
-                Reading(bool(truth(held)), "console session")
-                if held
-                else unknown("the session does not say")
-            )
+            on_console = get_value(session, key)
+            if not on_console:
+                return unknown("the session does not know")
+            return Reading(bool(to_bool(on_console)), "console session")
         finally:
             core.CFRelease(key)
             core.CFRelease(session)
@@ -84,7 +80,7 @@ def _power() -> tuple[Reading[bool], Reading[float]]:
     if battery is None:
         return Reading(True, "no battery"), unknown("no battery")
     plugged = (
-        unknown("macOS does not say")
+        unknown("macOS does not know")
         if battery.power_plugged is None
         else Reading(bool(battery.power_plugged), "psutil")
     )

@@ -1,57 +1,33 @@
-"""Watches the machine for one agent: signals where the system sends them, a look every SAMPLE_S
-where it does not.
+"""Watches the machine for one agent, by signals where there are any and else every SAMPLE_S.
 
-Nothing is opened or read outside `look` and `watch`, and only what could change a verdict
-(`evaluate.wanted`) is read at all.
+Nothing is opened or read outside `poll` and `watch`, and only readings that can change a verdict
+(`evaluate.required_readings`) are taken at all.
 """
 
 import asyncio
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import fields
 from datetime import tzinfo
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from agent.clock import Clock, slept
+from agent.clock import Clock
 from agent.conditions import evaluate
-from agent.conditions.evaluate import ConditionLimits, Hysteresis
-from agent.conditions.polling import PollingProbes
-from agent.conditions.readings import Reading, Readings, Told, attempt, unknown
-from agent.reasons import Reason, ReasonCode
+from agent.conditions.hysteresis import Hysteresis
+from agent.conditions.limits import ConditionLimits
+from agent.conditions.probes import Probes, native_probes
+from agent.conditions.readings import Reading, Readings, Snapshot, attempt, unknown
+from agent.conditions.sleep import SleepTracker
+from agent.reasons import Reason
 from agent.status import ReadingView
 
 SAMPLE_S = 15.0
-SOONEST_S = 1.0
-SETTLE_S = 120
-"""After waking from sleep nothing is trained for so long."""
-
-
-class Probes(Protocol):
-    """What one operating system tells about its user, its session and its network."""
-
-    note: str
-    """"" or why what it says is not to be relied upon."""
-
-    async def open(self, changed: Callable[[], None]) -> None:
-        """Connect to what sends signals; `changed` is called in the event loop.
-
-        Never raises: what is missing stays unknown.
-        """
-
-    async def look(self, wanted: frozenset[str], idle_s: int) -> None:
-        """Ask for what sends no signals. `idle_s`: the idle time that matters."""
-
-    def told(self) -> Told:
-        """What is known now, by the names of Readings; what is missing is unknown."""
-
-    def sleeps(self) -> bool:
-        """Whether the machine is going to sleep just now."""
-
-    async def close(self) -> None: ...
+MIN_REST_S = 1.0
+"""Between two samples, however soon the next change is due."""
+_NO_SOURCE: Reading[Any] = unknown("no source on this system")
+_NOT_NEEDED: Reading[Any] = unknown("not needed for your settings")
 
 
 class Monitor:
@@ -65,65 +41,68 @@ class Monitor:
         environ: Mapping[str, str],
         server_is_here: Callable[[], bool] = lambda: False,
         *,
-        ours_s: Callable[[], float] = time.process_time,
-        probes: Callable[[Mapping[str, str]], Probes] | None = None,
-        others: Callable[[], Reading[float]] | None = None,
+        own_cpu_s: Callable[[], float] = time.process_time,
+        probes: Callable[[Mapping[str, str]], Probes] = native_probes,
+        others_cpu: Callable[[], Reading[float]] | None = None,
         zone: tzinfo | None = None,
     ) -> None:
-        """`server_is_here`: no network is used, so its state does not matter. `ours_s`: processor
-        seconds of this program and its workers.
-
-        `zone` None: the zone of this computer.
+        """`server_is_here`: whether the server runs on this computer, so that the state of the
+        network does not matter. `own_cpu_s`: processor seconds of this process and its workers.
+        `others_cpu` replaces the measurement of the load. `zone` None: that of this computer.
         """
         self._limits = limits
         self._clock = clock
         self._home = home
         self._environ = environ
         self._server_is_here = server_is_here
-        self._make_probes = probes or _probes_here
-        self._others = others
-        self._ours_s = ours_s
+        self._make_probes = probes
+        self._others_cpu = others_cpu
+        self._own_cpu_s = own_cpu_s
         self._zone = zone
         self._probes: Probes | None = None
+        """None: not open."""
         self._note = ""
         self._readings: Readings | None = None
-        """None: nothing was read, so nothing is said."""
-        self._memory = Hysteresis()
-        self._polled: Told = {}
-        self._asleep = False
-        self._woke_at: int | None = None
-        self._clocks = (clock.now(), clock.monotonic())
-        self._shown: object = None
+        """None: nothing was read yet, so there is nothing to judge."""
+        self._hysteresis = Hysteresis()
+        self._polled: Snapshot = {}
+        """Readings of `_polls`, which no signal renews."""
+        self._sleep = SleepTracker(clock)
+        self._reported: object = None
         self._changed: Callable[[], None] = lambda: None
-        self._soon = asyncio.Event()
-        self._watcher = asyncio.Lock()
+        self._resample = asyncio.Event()
+        self._watch_lock = asyncio.Lock()
         """One watch at a time: the next opens when the last has closed."""
-        self._turn = asyncio.Lock()
-        """Nobody opens, samples or closes while another does."""
+        self._probes_lock = asyncio.Lock()
+        """Only one task at a time opens, samples or closes the probes."""
 
     def may_train(self) -> tuple[Reason, ...]:
-        """Reasons against training, worst first; none when nothing was read yet."""
+        """Return the reasons against training, in order; none before the first reading."""
         if self._readings is None:
             return ()
-        now = self._clock.now()
         return evaluate.may_train(
-            self._readings, self._memory, self._limits(), now, self._zone, self._sleep(now)
+            self._readings,
+            self._hysteresis,
+            self._limits(),
+            self._clock.now(),
+            self._zone,
+            self._sleep.reasons(),
         ).reasons
 
     def may_send(self) -> tuple[Reason, ...]:
-        """Reasons against sending: the network's, unless the server runs on this computer."""
+        """Return the network's reasons against sending; none if the server is on this computer."""
         if self._readings is None or self._server_is_here():
             return ()
         return evaluate.may_send(self._readings, self._limits()).reasons
 
     def cpu_percent(self) -> int | None:
-        """The limit that holds now, per cent of one core."""
-        return (
-            None if self._readings is None else evaluate.cpu_percent(self._readings, self._limits())
-        )
+        """Return the processor limit for training now, in per cent of one core."""
+        if self._readings is None:
+            return None
+        return evaluate.cpu_percent(self._readings, self._limits())
 
     def readings(self) -> tuple[ReadingView, ...]:
-        """All of them with their sources; empty when nothing was read."""
+        """Return all readings with their sources; none before the first poll."""
         if self._readings is None:
             return ()
         return tuple(
@@ -132,12 +111,12 @@ class Monitor:
         )
 
     def note(self) -> str:
-        """Why what this system tells is not to be relied upon, or nothing."""
+        """Say why the readings of this system are unreliable; empty when they are not."""
         return self._note
 
-    async def look(self) -> None:
-        """Read everything once, unless `watch` has."""
-        async with self._turn:
+    async def poll(self) -> None:
+        """Read everything once, unless `watch` has already done so."""
+        async with self._probes_lock:
             if self._probes is not None:
                 if self._readings is None:
                     await self._sample()
@@ -149,33 +128,31 @@ class Monitor:
                 await self._close()
 
     async def watch(self, changed: Callable[[], None]) -> None:
-        """Read until cancelled; afterwards nothing is known any more."""
-        async with self._watcher:
+        """Read until cancelled. Then the readings are dropped: they would go stale."""
+        async with self._watch_lock:
             self._changed = changed
             try:
-                async with self._turn:
+                async with self._probes_lock:
                     await self._open()
                 while True:
-                    async with self._turn:
+                    async with self._probes_lock:
                         await self._sample()
                     await self._rest()
             finally:
                 self._changed = lambda: None
-                self._readings, self._shown = (
-                    None,
-                    None,
-                )  # at once: what a look reads from here on stays
-                async with self._turn:
+                # Before waiting for the lock: what a poll reads from here on is kept.
+                self._readings = self._reported = None
+                async with self._probes_lock:
                     await self._close()
 
     async def _open(self) -> None:
-        if self._others is None:
+        if self._others_cpu is None:
             from agent.conditions.load import OthersLoad
 
-            self._others = OthersLoad(self._ours_s).read
+            self._others_cpu = OthersLoad(self._own_cpu_s).read
         self._probes = self._make_probes(self._environ)
         self._note = self._probes.note
-        await self._probes.open(self._told)
+        await self._probes.open(self._on_signal)
 
     async def _close(self) -> None:
         probes, self._probes = self._probes, None
@@ -183,108 +160,79 @@ class Monitor:
             await probes.close()
 
     async def _rest(self) -> None:
-        """Until the next sample is due, or a verdict that the clock alone changes."""
-        readings = self._readings or Readings()
-        soon = evaluate.next_look_s(readings, self._memory, self._limits(), self._clock.now())
-        self._soon.clear()
+        """Wait for the next sample, or for the time at which a verdict changes by itself."""
+        change_s = evaluate.next_change_s(
+            self._readings or Readings(), self._hysteresis, self._limits(), self._clock.now()
+        )
+        rest_s = SAMPLE_S if change_s is None else min(SAMPLE_S, max(MIN_REST_S, change_s))
+        self._resample.clear()
         with suppress(TimeoutError):
-            async with asyncio.timeout(
-                min(SAMPLE_S, max(SOONEST_S, soon if soon is not None else SAMPLE_S))
-            ):
-                await self._soon.wait()
+            async with asyncio.timeout(rest_s):
+                await self._resample.wait()
 
     async def _sample(self) -> None:
         """Read what sends no signals."""
         assert self._probes is not None  # noqa: S101 - opened before
         limits = self._limits()
-        wanted = evaluate.wanted(limits)
-        await self._probes.look(wanted, limits.idle_s)
-        now, ticks = self._clock.now(), self._clock.monotonic()
-        if slept(*self._clocks, now, ticks):
-            self._woke_at = now
-        self._clocks = (now, ticks)
+        required = evaluate.required_readings(limits)
+        await self._probes.poll(required, limits.idle_s)
+        self._sleep.check_clocks()
         self._polled = {
-            name: attempt(call, name) for name, call in self._calls().items() if name in wanted
+            name: attempt(read, name) for name, read in self._polls().items() if name in required
         }
-        self._take(wanted)
+        self._apply(required)
 
-    def _told(self) -> None:
-        """A signal came: what it says counts at once."""
+    def _on_signal(self) -> None:
+        """Apply at once what a signal has changed."""
         if self._probes is None or self._readings is None:
             return
-        was_asleep, self._asleep = self._asleep, self._probes.sleeps()
-        if was_asleep and not self._asleep:
-            self._woke_at = self._clock.now()
-        self._take(evaluate.wanted(self._limits()))
-        self._soon.set()
+        self._sleep.announce(is_going_to_sleep=self._probes.is_going_to_sleep())
+        self._apply(evaluate.required_readings(self._limits()))
+        self._resample.set()
 
-    def _take(self, wanted: frozenset[str]) -> None:
-        """Fold new readings in, and say so where something is another one."""
-        if self._probes is None:  # closed meanwhile
+    def _apply(self, required: frozenset[str]) -> None:
+        """Take over the new readings, and report a change of a verdict or a yes/no reading."""
+        if self._probes is None:  # closed during a poll
             return
-        told = {**self._polled, **self._probes.told()}
+        snapshot = {**self._polled, **self._probes.snapshot()}
         self._readings = Readings(
             **{
-                field.name: told.get(field.name, _NOBODY_TELLS)
-                if field.name in wanted
+                field.name: snapshot.get(field.name, _NO_SOURCE)
+                if field.name in required
                 else _NOT_NEEDED
                 for field in fields(Readings)
             }
         )
-        self._memory = evaluate.fold(
-            self._memory, self._readings, self._limits(), self._clock.now()
+        self._hysteresis = self._hysteresis.update(
+            self._readings, self._limits(), self._clock.now()
         )
-        shown = self._summary()
-        if shown != self._shown:
-            self._shown = shown
+        reported = self._summary()
+        if reported != self._reported:
+            self._reported = reported
             self._changed()
 
     def _summary(self) -> object:
-        """What somebody who looks at the status would call a change."""
-        held = tuple(
+        """Return what counts as a change for somebody who watches the status.
+
+        Numbers such as the load differ at every sample and are left out.
+        """
+        verdicts = tuple(
             (reason.code, reason.until) for reason in (*self.may_train(), *self.may_send())
         )
-        facts = tuple(
+        answers = tuple(
             reading.value
             for _, reading in (self._readings or Readings()).named()
             if isinstance(reading.value, bool | None)
         )
-        return held, facts, self.cpu_percent()
+        return verdicts, answers, self.cpu_percent()
 
-    def _calls(self) -> dict[str, Callable[[], Reading[float]]]:
+    def _polls(self) -> dict[str, Callable[[], Reading[float]]]:
+        """Readings that are alike on all systems."""
         from agent.conditions import load
 
         return {
-            "others_cpu": self._others or (lambda: unknown("not looked at yet")),
+            "others_cpu": self._others_cpu or (lambda: unknown("not measured yet")),
             "memory_free": load.read_memory,
             "disk_free": lambda: load.read_disk(self._home),
             "temperature": load.read_temperature,
         }
-
-    def _sleep(self, now: int) -> tuple[Reason, ...]:
-        if self._asleep:
-            return (Reason(ReasonCode.BACKOFF, "The computer is going to sleep."),)
-        if self._woke_at is not None and self._woke_at <= now < self._woke_at + SETTLE_S:
-            return (
-                Reason(
-                    ReasonCode.BACKOFF,
-                    "The computer woke up a moment ago.",
-                    until=self._woke_at + SETTLE_S,
-                ),
-            )
-        return ()
-
-
-def _probes_here(environ: Mapping[str, str]) -> Probes:
-    name, kind = _SYSTEMS.get(sys.platform, ("", ""))
-    probes: Probes = getattr(import_module(name), kind)(environ) if name else PollingProbes()
-    return probes
-
-
-_SYSTEMS = {
-    "linux": ("agent.conditions.linux", "LinuxProbes"),
-    "win32": ("agent.conditions.windows", "WindowsProbes"),
-    "darwin": ("agent.conditions.macos", "MacProbes"),
-}
-_NOBODY_TELLS: Reading[Any] = unknown("nothing here tells it")
-_NOT_NEEDED: Reading[Any] = unknown("not needed for your settings")

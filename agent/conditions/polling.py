@@ -1,39 +1,39 @@
-"""Probes of a system that sends no signals: what it tells is asked for at every look."""
+"""Probes for a system that sends no signals: every poll reads everything that is required."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.conditions.readings import Reading, Told, attempt
+from agent.conditions.readings import Reading, Snapshot, attempt
 
 
 class PollingProbes:
-    """Nothing is known until the first look.
+    """Know nothing until the first poll.
 
-    A subclass says in `_asked` what it can ask; this one can ask nothing.
+    A subclass lists in `_readers` what it can read; this class can read nothing.
     """
 
-    note = "this system tells nothing of its user, its power and its network"
+    note = "this system tells nothing about its user, its power and its network"
 
     def __init__(self) -> None:
-        self._told: Told = {}
+        self._snapshot: Snapshot = {}
 
-    def _asked(self) -> Mapping[str, Callable[[], Reading[Any]]]:
-        """By the names of Readings."""
+    def _readers(self) -> Mapping[str, Callable[[], Reading[Any]]]:
+        """Return the function for each reading that this system offers."""
         return {}
 
     async def open(self, changed: Callable[[], None]) -> None:
         pass
 
-    async def look(self, wanted: frozenset[str], idle_s: int) -> None:  # noqa: ARG002 - the system keeps no threshold for us
-        self._told = {
-            name: attempt(ask, name) for name, ask in self._asked().items() if name in wanted
+    async def poll(self, required: frozenset[str], idle_s: int) -> None:  # noqa: ARG002 - no threshold to set
+        self._snapshot = {
+            name: attempt(read, name) for name, read in self._readers().items() if name in required
         }
 
-    def told(self) -> Told:
-        return dict(self._told)
+    def snapshot(self) -> Snapshot:
+        return dict(self._snapshot)
 
-    def sleeps(self) -> bool:
+    def is_going_to_sleep(self) -> bool:
         return False
 
     async def close(self) -> None:
-        self._told = {}
+        self._snapshot = {}

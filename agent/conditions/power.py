@@ -1,13 +1,12 @@
-"""Power and charge on Linux, read from the kernel's power-supply class
+"""Reads power and charge on Linux from the kernel's power-supply class
 (Documentation/ABI/testing/sysfs-class-power).
 
-1. A battery counts unless `scope` is Device: that is a mouse, a headset, a pen.
-2. Any supply of type Mains or USB* with `online` 1 means plugged; one that says 0 means not plugged
-   by that plug.
-3. No plug says anything: the batteries' `status` decides. Discharging means battery; Charging,
-   Full, Not charging mean plugged.
-4. No battery at all: a desktop, plugged. A UPS that discharges means battery.
-5. Charge is the sum of what all batteries hold over the sum of what they can hold.
+1. A battery counts unless its `scope` is Device: that is a mouse, a headset or a pen.
+2. A supply of type Mains or USB* with `online` 1 means plugged in; 0 means that this plug is not.
+3. If no plug reports anything, the batteries' `status` decides. Discharging means battery;
+   Charging, Full and Not charging mean plugged in.
+4. No battery at all is a desktop, which is plugged in. A UPS that discharges means battery.
+5. The charge is the energy in all batteries over their total capacity.
 """
 
 from dataclasses import dataclass
@@ -25,14 +24,14 @@ class _Supply:
     folder: Path
 
     def text(self, name: str) -> str:
-        """An attribute; empty when it is absent or the driver fails to answer."""
+        """Return an attribute; empty when it is absent or the driver fails to answer."""
         try:
             return (self.folder / name).read_text(errors="replace").strip().lower()
         except OSError:
             return ""
 
     def number(self, *names: str) -> float | None:
-        """The first of the attributes that holds a number."""
+        """Return the first of these attributes that is a number."""
         for name in names:
             try:
                 return float(self.text(name))
@@ -50,13 +49,16 @@ class _Supply:
 
     @property
     def is_plug(self) -> bool:
-        return (self.text("type") == "mains" or self.text("type").startswith("usb")) and self.text(
-            "scope"
-        ) != "device"
+        kind = self.text("type")
+        return (kind == "mains" or kind.startswith("usb")) and self.text("scope") != "device"
+
+    @property
+    def is_ups(self) -> bool:
+        return self.text("type") == "ups" and self.text("scope") != "device"
 
 
 def read_power(root: Path = SYSTEM_ROOT) -> tuple[Reading[bool], Reading[float]]:
-    """(on mains, charge in %) as the rules above say."""
+    """Return whether the computer is on mains, and the charge in per cent."""
     try:
         supplies = [_Supply(folder) for folder in sorted(root.iterdir())[:MAX_SUPPLIES]]
     except OSError as error:
@@ -68,45 +70,43 @@ def read_power(root: Path = SYSTEM_ROOT) -> tuple[Reading[bool], Reading[float]]
 def _on_mains(supplies: list[_Supply], batteries: list[_Supply]) -> Reading[bool]:
     plugs = {supply.folder.name: supply.number("online") for supply in supplies if supply.is_plug}
     plugged = [name for name, online in plugs.items() if online]
-    ups = [
-        supply
-        for supply in supplies
-        if supply.text("type") == "ups" and supply.text("scope") != "device"
-    ]
+    ups = [supply for supply in supplies if supply.is_ups]
     if any(supply.text("status") == "discharging" for supply in ups):
         return Reading(False, f"UPS {ups[0].folder.name} discharges")
     if plugged:
         return Reading(True, f"{plugged[0]} online")
     if not batteries:
         return Reading(True, "no battery")
-    said = {supply.text("status") for supply in batteries}
-    if "discharging" in said:
+    statuses = {supply.text("status") for supply in batteries}
+    if "discharging" in statuses:
         return Reading(False, f"{batteries[0].folder.name} discharges")
     if any(online == 0 for online in plugs.values()):
         return Reading(False, f"{next(iter(plugs))} offline")
-    if said & _PLUGGED:
-        return Reading(True, f"{batteries[0].folder.name} {sorted(said & _PLUGGED)[0]}")
-    return unknown("the battery does not say whether it discharges")
+    if statuses & _PLUGGED:
+        return Reading(True, f"{batteries[0].folder.name} {sorted(statuses & _PLUGGED)[0]}")
+    return unknown("the battery does not report whether it discharges")
 
 
 def _charge(batteries: list[_Supply]) -> Reading[float]:
     if not batteries:
         return unknown("no battery")
     names = ", ".join(supply.folder.name for supply in batteries)
-    held = [
-        (supply.number("energy_now"), supply.number("energy_full", "energy_full_design"))
-        for supply in batteries
-    ]
-    if not all(now is not None and full for now, full in held):
-        held = [
-            (supply.number("charge_now"), supply.number("charge_full", "charge_full_design"))
-            for supply in batteries
-        ]
-    if all(now is not None and full for now, full in held):
-        percent = 100 * sum(now or 0 for now, _ in held) / sum(full or 0 for _, full in held)
-        return Reading(min(max(percent, 0.0), 100.0), names, "%")
-    told = [supply.number("capacity") for supply in batteries]
-    said = [percent for percent in told if percent is not None and 0 <= percent <= 100]
-    if said:
-        return Reading(sum(said) / len(said), names, "%")
-    return unknown(f"{names}: no charge is told")
+    # Drivers count energy (µWh) or charge (µAh), and not every driver offers both.
+    for now, full in (("energy_now", "energy_full"), ("charge_now", "charge_full")):
+        if (percent := _percent(batteries, now, full)) is not None:
+            return Reading(percent, names, "%")
+    capacities = [supply.number("capacity") for supply in batteries]
+    valid = [percent for percent in capacities if percent is not None and 0 <= percent <= 100]
+    if valid:
+        return Reading(sum(valid) / len(valid), names, "%")
+    return unknown(f"{names}: the driver reports no charge")
+
+
+def _percent(batteries: list[_Supply], now: str, full: str) -> float | None:
+    """Return the charge of all batteries together; None unless each has both attributes."""
+    stored = [supply.number(now) for supply in batteries]
+    capacity = [supply.number(full, f"{full}_design") for supply in batteries]
+    if None in stored or not all(capacity):
+        return None
+    percent = 100 * sum(part or 0 for part in stored) / sum(part or 0 for part in capacity)
+    return min(max(percent, 0.0), 100.0)

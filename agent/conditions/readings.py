@@ -1,6 +1,4 @@
-"""What was read about the machine: each a value or unknown, with its unit, its source, and why it
-is unknown.
-"""
+"""Readings of the machine's state, each with a value or unknown, and with its unit and source."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -11,7 +9,7 @@ T = TypeVar("T", bound=bool | float | str)
 
 @dataclass(frozen=True)
 class Reading(Generic[T]):
-    """One reading. `value` is None when it is unknown; then `source` says why."""
+    """One reading. An unknown one has the value None, and `source` says why it is unknown."""
 
     value: T | None
     source: str
@@ -26,20 +24,20 @@ class Reading(Generic[T]):
         return f"{text} {self.unit}".strip()
 
 
-Told = dict[str, Reading[Any]]
-"""Readings by the names of `Readings`; each is of the type that the field there has."""
+Snapshot = dict[str, Reading[Any]]
+"""Readings by their field names in `Readings`, each of that field's type."""
 
 
 def unknown(why: str) -> Reading[T]:
-    """A reading that could not be made."""
+    """Return an unknown reading; `why` becomes its source."""
     return Reading(None, why)
 
 
 def attempt(read: Callable[[], Reading[T]], name: str) -> Reading[T]:
-    """What `read` gives; a probe that fails is unknown and says why, it never stops the others."""
+    """Return what `read` returns. A probe that fails gives an unknown reading with its reason."""
     try:
         return read()
-    # a probe meets drivers, missing files and odd systems; whatever it raises is an unknown reading
+    # Drivers, missing files and odd systems raise anything; one probe must not stop the others.
     except Exception as error:
         return unknown(f"{name}: {type(error).__name__}: {error}"[:160])
 
@@ -49,26 +47,26 @@ _NOT_READ = "not read yet"
 
 @dataclass(frozen=True)
 class Readings:
-    """All of them, as they were read last."""
+    """The last value of every reading."""
 
     on_mains: Reading[bool] = Reading(None, _NOT_READ)
     charge: Reading[float] = Reading(None, _NOT_READ, "%")
-    """Of all batteries of the computer together."""
+    """Of all the computer's batteries together."""
     others_cpu: Reading[float] = Reading(None, _NOT_READ, "%")
-    """Load by other programs, per cent of this computer."""
+    """The load by other programs, in per cent of the whole computer."""
     memory_free: Reading[float] = Reading(None, _NOT_READ, "MiB")
     disk_free: Reading[float] = Reading(None, _NOT_READ, "MiB")
     idle: Reading[float] = Reading(None, _NOT_READ, "s")
-    """Since the last key or mouse movement."""
+    """Since the last key press or mouse movement."""
     session_active: Reading[bool] = Reading(None, _NOT_READ)
-    """Whether this person's session is the one in front."""
+    """Whether this person's session is in the foreground."""
     full_screen: Reading[bool] = Reading(None, _NOT_READ)
     temperature: Reading[float] = Reading(None, _NOT_READ, "°C")
     metered: Reading[bool] = Reading(None, _NOT_READ)
     online: Reading[bool] = Reading(None, _NOT_READ)
 
     def named(self) -> tuple[tuple[str, Reading[bool] | Reading[float]], ...]:
-        """Each with its name in words, in order."""
+        """Return each reading with its name in words, in order."""
         return tuple(
             (field.name.replace("_", " "), getattr(self, field.name)) for field in fields(self)
         )

@@ -1,9 +1,9 @@
-"""What Windows tells, asked by ctypes: idle time, power, the session in front, full screen.
-Unverified: nobody has run it there yet.
+"""Reads Windows through ctypes: idle time, power, the foreground session and full screen.
 
-GetLastInputInfo and GetTickCount (user32, kernel32), GetSystemPowerStatus,
-WTSGetActiveConsoleSessionId, SHQueryUserNotificationState, InternetGetConnectedState. None of them
-sends a signal that a program without a window gets, so each is asked at every look.
+Unverified: it has not run on a real machine yet. The functions are GetLastInputInfo and
+GetTickCount (user32, kernel32), GetSystemPowerStatus, WTSGetActiveConsoleSessionId,
+SHQueryUserNotificationState and InternetGetConnectedState. Windows signals their changes only to
+programs that have a window, so every poll calls them.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ from agent.conditions.polling import PollingProbes
 from agent.conditions.readings import Reading, unknown
 
 _FULL_SCREEN = {2: "busy", 3: "full screen", 4: "presentation"}
-"""QUERY_USER_NOTIFICATION_STATE values in which nobody wants to be disturbed by a program."""
+"""Values of QUERY_USER_NOTIFICATION_STATE in which a program must not disturb."""
 _ON_BATTERY, _PLUGGED, _NO_BATTERY, _UNKNOWN_CHARGE = 0, 1, 128, 255
 
 
@@ -36,7 +36,7 @@ class _Power(Structure):
 
 
 class WindowsProbes(PollingProbes):
-    """Of the session that the agent runs in."""
+    """The probes of the session that the agent runs in."""
 
     note = "the readings of Windows have not been verified on a real machine"
 
@@ -45,11 +45,11 @@ class WindowsProbes(PollingProbes):
         environ: Mapping[str, str],  # noqa: ARG002
         library: Callable[[str], Any] | None = None,
     ) -> None:
-        """`library`: name -> DLL; a fake in tests."""
+        """`library` returns the DLL of a name; tests pass a fake."""
         super().__init__()
         self._library = library or _dll
 
-    def _asked(self) -> Mapping[str, Callable[[], Reading[Any]]]:
+    def _readers(self) -> Mapping[str, Callable[[], Reading[Any]]]:
         return {
             "on_mains": self._on_mains,
             "charge": self._charge,
@@ -57,17 +57,16 @@ class WindowsProbes(PollingProbes):
             "session_active": self._session_active,
             "full_screen": self._full_screen,
             "online": self._online,
-            "metered": lambda: unknown("not asked on Windows"),
+            "metered": lambda: unknown("not read on Windows"),
         }
 
     def _idle(self) -> Reading[float]:
         last = _LastInput(sizeof(_LastInput), 0)
         if not self._library("user32").GetLastInputInfo(byref(last)):
             return unknown("GetLastInputInfo failed")
-        passed = (
-            int(self._library("kernel32").GetTickCount()) - last.tick
-        ) % 2**32  # the counter starts anew after 49 days
-        return Reading(passed / 1000, "GetLastInputInfo", "s")
+        ticks = int(self._library("kernel32").GetTickCount())
+        idle_ms = (ticks - last.tick) % 2**32  # the counter wraps around after 49 days
+        return Reading(idle_ms / 1000, "GetLastInputInfo", "s")
 
     def _power(self) -> _Power | None:
         power = _Power()
@@ -78,7 +77,7 @@ class WindowsProbes(PollingProbes):
         if power is not None and power.flag & 0xFF != 255 and power.flag & _NO_BATTERY:
             return Reading(True, "no battery")
         if power is None or power.line not in (_ON_BATTERY, _PLUGGED):
-            return unknown("Windows does not say")
+            return unknown("Windows does not know")
         return Reading(power.line == _PLUGGED, "GetSystemPowerStatus")
 
     def _charge(self) -> Reading[float]:
@@ -101,7 +100,7 @@ class WindowsProbes(PollingProbes):
     def _full_screen(self) -> Reading[bool]:
         state = c_int()
         if self._library("shell32").SHQueryUserNotificationState(byref(state)):
-            return unknown("the shell does not say")
+            return unknown("the shell does not know")
         return Reading(state.value in _FULL_SCREEN, "shell notification state")
 
     def _online(self) -> Reading[bool]:

@@ -1,10 +1,10 @@
-"""Idle time and full screen of an X11 session: libX11 and libXext (SYNC extension) by ctypes.
+"""Reads idle time and full screen of an X11 session, through libX11 and libXext with ctypes.
 
-The server's IDLETIME counter tells how long ago the last key or movement was, and an alarm on it
-wakes us at the threshold and at the next input; between them nothing is asked (X Synchronization
-Extension Protocol 3.1, sections 3 and 4). An X server that goes away, or an error that it reports,
-must not end this process: both handlers of Xlib are replaced, and without the newer of them (libX11
-1.7) X11 is not used at all.
+The server's IDLETIME counter measures the time since the last input. An alarm on it wakes us at the
+threshold and another at the next input, so nothing is polled in between (X Synchronization
+Extension Protocol 3.1, sections 3 and 4). An X server that disappears, or reports an error, must
+not end this process: both handlers of Xlib are replaced. Where the newer of them is missing (libX11
+before 1.7) X11 is not used at all.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from agent.conditions.readings import Reading, unknown
 
 ALARM_NOTIFY = 1
 CREATE_MASK = 0x3F
-"""Counter, value type, value, test type, delta and events are given."""
+"""Sets counter, value type, value, test type, delta and events."""
 POSITIVE_TRANSITION, NEGATIVE_TRANSITION = 0, 1
 MAX_COUNTERS = 64
 MAX_EVENTS = 64
@@ -59,7 +59,7 @@ class _SystemCounter(Structure):
 
 
 class _Event(Structure):
-    """XEvent: its type, padded to 24 longs."""
+    """The XEvent union: an event type, padded to 24 longs."""
 
     _fields_ = (
         ("type", c_int),
@@ -73,7 +73,7 @@ _IO_EXIT = ctypes.CFUNCTYPE(None, c_void_p, c_void_p)
 
 
 class X11:
-    """One display. `open` never raises; `why` says what is missing."""
+    """One display."""
 
     def __init__(self, display: str, changed: Callable[[], None]) -> None:
         self._name = display
@@ -86,9 +86,10 @@ class X11:
         self._alarms: list[int] = []
         self._broken = False
         self.why = "no X11 display"
+        """Why there is no reading."""
 
     def open(self) -> None:
-        """Connect and find the counter."""
+        """Connect and find the counter; never raises."""
         if not self._name:
             return
         try:
@@ -108,7 +109,6 @@ class X11:
             asyncio.get_running_loop().add_reader(self._watched, self._readable)
 
     def close(self) -> None:
-        """Disconnect."""
         if self._watched is not None:
             asyncio.get_running_loop().remove_reader(self._watched)
         display, self._display, self._watched = self._display, None, None
@@ -116,7 +116,7 @@ class X11:
             self._x.XCloseDisplay(display)
 
     def watch(self, idle_s: int) -> None:
-        """Be woken when `idle_s` have passed without input, and at the input after it."""
+        """Report a change when `idle_s` have passed without input, and at the input after that."""
         if self._display is None or not self._counter or self._threshold_s == idle_s:
             return
         for alarm in self._alarms:
@@ -129,7 +129,7 @@ class X11:
         self._x.XFlush(self._display)
 
     def idle(self) -> Reading[float]:
-        """Seconds since the last key or movement."""
+        """Return the seconds since the last key press or mouse movement."""
         if self._display is None or not self._counter:
             return unknown(self.why)
         value = _Value()
@@ -142,8 +142,9 @@ class X11:
         return Reading((value.hi * 2**32 + value.lo) / 1000, "X11", "s")
 
     def full_screen(self) -> Reading[bool]:
-        """Whether the window in front fills the screen, as the window manager notes it (EWMH,
-        _NET_WM_STATE_FULLSCREEN).
+        """Return whether the active window fills the screen.
+
+        The window manager publishes that as _NET_WM_STATE_FULLSCREEN (EWMH).
         """
         if self._display is None:
             return unknown(self.why)
@@ -153,16 +154,16 @@ class X11:
             self._lost()
             return unknown(self.why)
         if not windows:
-            return unknown("the window manager does not tell the window in front")
+            return unknown("the window manager does not publish the active window")
         states = self._longs(windows[0], b"_NET_WM_STATE") if windows[0] else []
         return Reading(
             self._x.XInternAtom(self._display, b"_NET_WM_STATE_FULLSCREEN", 0) in states, "X11"
         )
 
     def _load(self) -> None:
-        """The libraries with the types of what is used.
+        """Load the libraries and declare the types of the functions that are used.
 
-        Raises OSError, AttributeError (libX11 before 1.7).
+        Raises OSError, or AttributeError with libX11 before 1.7.
         """
         x, sync = ctypes.CDLL("libX11.so.6"), ctypes.CDLL("libXext.so.6")
         x.XSetIOErrorExitHandler.argtypes, x.XSetIOErrorExitHandler.restype = (
@@ -211,12 +212,13 @@ class X11:
         return 0
 
     def _lost(self) -> None:
-        """The X server is gone: never touch this connection again (Xlib does not allow it), only
-        its descriptor is let go.
+        """Give up the connection to an X server that is gone.
+
+        Xlib allows no further call with it, so only its descriptor is released.
         """
         if self._watched is not None:
             asyncio.get_running_loop().remove_reader(self._watched)
-        self._display, self._watched, self.why = None, None, "the X server went away"
+        self._display, self._watched, self.why = None, None, "the X server is gone"
 
     def _idle_counter(self) -> int:
         base, error, major, minor, count = c_int(), c_int(), c_int(3), c_int(1), c_int()
@@ -240,29 +242,29 @@ class X11:
         return int(found)
 
     def _alarm(self, at_ms: int, test: int) -> int:
-        wanted = _AlarmAttributes(
+        attributes = _AlarmAttributes(
             _Trigger(self._counter, 0, _Value(at_ms >> 32, at_ms & 0xFFFFFFFF), test),
             _Value(0, 0),
             1,
             0,
         )
-        return int(self._sync.XSyncCreateAlarm(self._display, CREATE_MASK, byref(wanted)))
+        return int(self._sync.XSyncCreateAlarm(self._display, CREATE_MASK, byref(attributes)))
 
     def _readable(self) -> None:
-        """An alarm went off, or the server went away."""
-        event, rang = _Event(), False
+        """Handle an alarm, or the end of the server."""
+        event, is_alarm = _Event(), False
         for _ in range(MAX_EVENTS):
             if self._display is None or not self._x.XPending(self._display) or self._broken:
                 break
             self._x.XNextEvent(self._display, byref(event))
-            rang = rang or event.type == self._alarm_event
+            is_alarm = is_alarm or event.type == self._alarm_event
         if self._broken:
             self._lost()
-        if rang or self._display is None:
+        if is_alarm or self._display is None:
             self._changed()
 
     def _longs(self, window: int, name: bytes) -> list[int]:
-        """A window's property of longs (atoms, windows); empty when it has none or is gone."""
+        """Return a property of longs (atoms, windows); empty if the window lacks it or is gone."""
         kind, form, count, after, data = (
             c_ulong(),
             c_int(),

@@ -4,8 +4,8 @@ It issues Permits. Code that needs consent takes one and checks it again before 
 
 1. A permit needs consent GRANTED for the current notice, an intact record, no policy that forbids,
    and no DO_NOT_TRACK.
-2. It names its purpose. It expires when the person withdraws, when a policy forbids, when the notice
-   changes and when consent expires: `check` decides afresh each time and remembers nothing.
+2. It names its purpose. It expires when the person withdraws, when a policy forbids, when the
+   notice changes and when consent expires: `check` decides afresh each time, without memory.
 3. A decision by simulated devices (surface "demo") counts only in a home that the demo made and
    with a server on this machine.
 4. The leave permit is a kind of its own: it allows the data-free `leave` and the erase request

@@ -201,7 +201,7 @@ class MachineChecks:
 
     async def checks(self) -> list[Check]:
         """Return what the conditions measure, where, and the verdict. This reads the machine."""
-        await self.conditions.look()
+        await self.conditions.poll()
         return [*self._readings(), *self._verdicts(), *self._work()]
 
     def _readings(self) -> Iterator[Check]:

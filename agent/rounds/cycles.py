@@ -41,7 +41,7 @@ class Cycles:
         `group_wait_s`: how long it waits for a group to form.
         """
         if self._gate.denial() is None:
-            await self._conditions.look()
+            await self._conditions.poll()
         self.enforce()
         try:
             result = await self._runner.run(

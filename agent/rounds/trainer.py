@@ -67,7 +67,7 @@ class Trainer:
             )
         finally:
             # The suspension ends with this training: nothing would lift it from the next job.
-            self._worker().release()
+            self._worker().resume()
         permit.check()
         self._updates.keep(
             TrainedUpdate(
@@ -85,11 +85,11 @@ class Trainer:
             return
         self._activity.is_suspended = bool(self._restrictions.on_training())
         if self._activity.is_suspended:
-            self._worker().hold()
+            self._worker().suspend()
         else:
-            self._worker().release()
+            self._worker().resume()
 
     def suspend(self) -> None:
         """Suspend a training under way, whatever the restrictions say, until the next `enforce`."""
         if self._activity.is_training:
-            self._worker().hold()
+            self._worker().suspend()

@@ -1,8 +1,8 @@
 """Enforces the limits of one running worker from outside, in a thread that ends with the worker.
 
-It suspends and resumes the whole process tree by the debt arithmetic of `cpu_meter`, and checks
-memory, written bytes and time once a second. `hold` suspends the worker at any moment: the caller
-sends the signal itself and does not wait for the thread.
+It runs the process tree in slices, as the debt arithmetic of `cpu_meter` allows, and checks memory,
+written bytes and time once a second. `suspend` works from any thread and at once: the caller sends
+the signal itself instead of waiting for the governor's thread.
 """
 
 import threading
@@ -13,17 +13,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from agent.supervisor.cpu_meter import Account, opened
+from agent.supervisor.suspension import Suspension
 from agent.supervisor.tree import ProcessTree, memory_available
 from agent.supervisor.watchdog import Action, Caps, Sample, StopEvent, check
 
 POLL_S = 1.0
 DISCOVER_S = 5.0
-"""Listing a machine's processes costs more than all the rest of a poll, and the sandbox allows no
-children.
+"""Listing a machine's processes costs more than the rest of a poll, and the sandbox allows no
+children anyway.
 """
 GRACE_S = 2.0
-"""Time to write a checkpoint, between the request to end and the kill."""
+"""The time to write a checkpoint, between the request to end and the kill."""
+GRACE_POLL_S = 0.05
 WINDOW_S = 60
+"""The share that people see is the average over this time."""
 
 
 @dataclass(frozen=True)
@@ -39,27 +42,26 @@ class Measured:
 class Governor:
     """The limits of one worker. Start it once, and `close` it when the worker has ended."""
 
-    def __init__(self, tree: ProcessTree, caps: Caps, stopped: Callable[[StopEvent], None]) -> None:
-        """A limit that ends the worker calls `stopped` once, from the governor's thread."""
+    def __init__(self, tree: ProcessTree, caps: Caps, on_stop: Callable[[StopEvent], None]) -> None:
+        """A limit that ends the worker calls `on_stop` once, from the governor's thread."""
         self._tree = tree
         self._caps = caps
-        self._on_stop = stopped
+        self._on_stop = on_stop
         self.stopped: StopEvent | None = None
+        """Why a limit ended the worker; None if none did."""
         self.final_s: float | None = None
         """Processor seconds in total, once closed."""
+        self._suspension = Suspension(tree)
         self._wakeup = threading.Lock()
         """Unlocked to wake the thread; waiting for it costs less than for a threading.Event."""
         self._wakeup.acquire()
-        self._suspension = threading.Lock()
-        """Suspending excludes resuming: no slice that is due resumes a worker just put on hold."""
         self._closing = False
-        self._suspended = False
-        self._held_since: float | None = None
         self._started = time.monotonic()
         self._cpu_time_s = 0.0
         self._rss = 0
         self._discovered_at = self._started
         self._history: deque[tuple[float, float]] = deque(maxlen=WINDOW_S + 1)
+        """(monotonic seconds, processor seconds), one entry for each poll."""
         self._thread = threading.Thread(target=self._run, name="governor", daemon=True)
 
     @property
@@ -67,8 +69,9 @@ class Governor:
         return self._thread.is_alive()
 
     @property
-    def is_held(self) -> bool:
-        return self._held_since is not None
+    def is_suspended(self) -> bool:
+        """Whether the agent has suspended the worker; pauses between slices do not count."""
+        return self._suspension.since is not None
 
     @property
     def share(self) -> float:
@@ -84,19 +87,15 @@ class Governor:
         """Apply other limits from the next period on."""
         self._caps = caps
 
-    def hold(self) -> None:
-        """Suspend the worker now, until `release`."""
-        with self._suspension:
-            if self._held_since is None:
-                self._held_since = time.monotonic()
-            self._tree.suspend()
-            self._suspended = True
+    def suspend(self) -> None:
+        """Suspend the worker now, until `resume`."""
+        self._suspension.request()
+        # After the signal: the listing takes milliseconds, in which the worker must not run.
         self._discover()
 
-    def release(self) -> None:
+    def resume(self) -> None:
         """Let it continue at once, within its limit."""
-        with self._suspension:
-            self._held_since = None
+        self._suspension.withdraw()
         self._wake()
 
     def measured(self) -> Measured:
@@ -127,11 +126,12 @@ class Governor:
         account, polled_at = opened(now, self._caps.share), now
         self._discover()
         while not self._closing:
-            if self._held_since is not None:
+            if self.is_suspended:
                 self._wait(POLL_S)
+                # A worker that was suspended in a slice has used part of it: that is charged too.
                 account = self._meter(account, 0.0)
             elif self._caps.cpu_percent is None:
-                self._resume()
+                self._suspension.start_slice()
                 self._wait(POLL_S)
                 self._cpu_time_s = self._tree.cpu_time_s()
             else:
@@ -144,17 +144,18 @@ class Governor:
             account = account.next_period(now, self._caps.share)
 
     def _period(self, account: Account) -> Account:
-        """One period: run for the balance of the account, then stay suspended to its end."""
-        while not account.is_spent and not self._closing and self._resume():
+        """Run for the balance of the account, then stay suspended until the period ends."""
+        while not account.is_spent and not self._closing and self._suspension.start_slice():
             started = time.monotonic()
             if started >= account.ends_at:
-                return account  # a balance is left at the end of the period: run on
+                # A balance is left at the end of the period: two signals would only cost time.
+                return account
             self._wait(account.slice_s(started))
             account = self._meter(account, time.monotonic() - started)
-        self._suspend()
+        self._suspension.end_slice()
         while (
             not self._closing
-            and self._held_since is None
+            and not self.is_suspended
             and (rest := account.ends_at - time.monotonic()) > 0
         ):
             self._wait(rest)
@@ -165,47 +166,31 @@ class Governor:
         return account.used(self._cpu_time_s - before, ran_s)
 
     def _discover(self) -> None:
-        """Find new children; while the worker is suspended they are suspended too."""
+        """Find new children, and suspend them too while the worker is suspended."""
         self._discovered_at = time.monotonic()
         self._tree.discover()
-        with self._suspension:
-            if self._suspended:
-                self._tree.suspend()
-
-    def _resume(self) -> bool:
-        """Let it run, unless it is on hold or runs already. Whether it may run."""
-        with self._suspension:
-            if self._held_since is None and self._suspended:
-                self._tree.resume()
-                self._suspended = False
-            return self._held_since is None
-
-    def _suspend(self) -> None:
-        with self._suspension:
-            if not self._suspended:
-                self._tree.suspend()
-                self._suspended = True
+        self._suspension.include_new()
 
     def _wake(self) -> None:
         with suppress(RuntimeError):  # already awake
             self._wakeup.release()
 
     def _wait(self, seconds: float) -> None:
-        """Until `_wake`, at most `seconds`."""
+        """Wait until `_wake`, at most `seconds`."""
         self._wakeup.acquire(timeout=seconds)
 
     def _poll(self, now: float) -> bool:
-        """Once a second: children, memory, time. False once the worker is gone or was ended."""
+        """Check children, memory and time. False: the worker has ended, or a limit ended it."""
         if now - self._discovered_at >= DISCOVER_S:
             self._discover()
         usage = self._tree.poll()
         if usage is None:
             return False
         self._history.append((now, self._cpu_time_s))
-        self._rss, held_since = usage.rss_bytes, self._held_since
+        self._rss, suspended_since = usage.rss_bytes, self._suspension.since
         sample = Sample(
             now - self._started,
-            0.0 if held_since is None else now - held_since,
+            0.0 if suspended_since is None else now - suspended_since,
             usage.rss_bytes,
             usage.written_bytes,
             memory_available(),
@@ -217,13 +202,14 @@ class Governor:
         return False
 
     def _stop(self, event: StopEvent) -> None:
+        # Before the worker ends: whoever sees it end asks why.
         self.stopped = event
         if event.action is Action.ENDED:
             self._tree.terminate()
-            give_up = time.monotonic() + GRACE_S
+            deadline = time.monotonic() + GRACE_S
             while (
-                self._tree.poll() is not None and not self._closing and time.monotonic() < give_up
+                self._tree.poll() is not None and not self._closing and time.monotonic() < deadline
             ):
-                self._wait(0.05)
+                self._wait(GRACE_POLL_S)
         self._tree.kill()
         self._on_stop(event)

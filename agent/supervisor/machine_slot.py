@@ -1,4 +1,4 @@
-"""At most one training at a time on a computer, whoever is logged in."""
+"""Allows one training at a time on a computer, whoever is logged in."""
 
 import asyncio
 import os
@@ -11,14 +11,14 @@ from types import TracebackType
 from agent.errors import UserActionError
 
 RETRY_S, MAX_TRIES = 1.0, 300
-"""How long `async with` waits between two tries, and how often it tries."""
+"""The wait of `async with` between two tries, and the number of tries."""
 
 
 class MachineSlot:
     """The right to train on this machine: an advisory lock on a file that every user can open.
 
-    The kernel frees it when its holder ends. `async with MachineSlot(machine_folder())` waits for
-    the slot.
+    The kernel frees it when the process ends that took it. As a context manager it waits for the
+    slot.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class MachineSlot:
         self._file: int | None = None
 
     def take(self) -> bool:
-        """Take the slot; False when another process holds it.
+        """Take the slot. False: another process has it.
 
         Raises UserActionError TRAINING_ELSEWHERE when the lock file cannot be opened.
         """
@@ -52,7 +52,7 @@ class MachineSlot:
                 raise UserActionError(
                     "TRAINING_ELSEWHERE",
                     "Another AegisAI is training on this computer.",
-                    "This one goes on when it has ended.",
+                    "Training starts here when the other one has ended.",
                 )
             await self._sleep(RETRY_S)
 
@@ -66,18 +66,18 @@ class MachineSlot:
 
 
 def machine_folder() -> Path:
-    """Return a folder that all users of this machine share and the system empties when it
-    starts.
-    """
-    for name in ("/run/lock", "/private/tmp", "/tmp"):  # noqa: S108  # shared on purpose; the file holds nothing and is opened without following links
+    """Return a folder that all users share and that the system empties when it starts."""
+    for name in ("/run/lock", "/private/tmp", "/tmp"):  # noqa: S108 - shared on purpose: the file is empty, and opening it follows no links
         if os.access(name, os.W_OK):
             return Path(name)
     return Path(os.environ.get("PROGRAMDATA", Path.home()))
 
 
 def _open_shared(path: Path) -> int:
-    """Another user's file opens for reading only, and only without O_CREAT
-    (fs.protected_regular).
+    """Open the lock file of all users and return its descriptor.
+
+    Another user's file opens for reading only, and only without O_CREAT (fs.protected_regular).
+    Three tries, because that user may remove the file in between.
     """
     follow_not = getattr(os, "O_NOFOLLOW", 0)
     for _ in range(3):
@@ -87,8 +87,8 @@ def _open_shared(path: Path) -> int:
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | follow_not, 0o644)
     raise UserActionError(
         "TRAINING_ELSEWHERE",
-        "The lock of this computer's training cannot be opened.",
-        f"See who holds {path}.",
+        "The file that allows one training at a time cannot be opened.",
+        f"Check the owner and the permissions of {path}.",
     )
 
 

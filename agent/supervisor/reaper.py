@@ -1,8 +1,8 @@
-"""Workers on record: none outlives a killed agent.
+"""Keeps a record of running workers, so that none outlives a killed agent.
 
-A worker's pid and start time are written down after its start and struck off after its end. At the
-next start whatever is still on record, with the same start time (pids are reused), is killed. Where
-the kernel kills children with their parent nothing is ever found.
+A worker's pid and start time are recorded after its start and removed after its end. At its next
+start the agent kills whatever is still on record with the same start time; pids are reused. Where
+the kernel kills children with their parent it never finds one.
 """
 
 import logging
@@ -19,42 +19,39 @@ log = logging.getLogger(__name__)
 
 MAX_RECORD_BYTES = 200
 _SAME_START_S = 0.05
+"""The kernel counts start times in ticks of 10 ms, and the record rounds them to milliseconds."""
 
 
-def note(folder: Path, pid: int) -> None:
-    """Write down a worker that was just started."""
+def record(folder: Path, pid: int) -> None:
+    """Record a worker that has just started."""
     with suppress(psutil.Error, OSError):
         atomic_file.write(
             folder / f"{RECORD_PREFIX}{pid}", f"{psutil.Process(pid).create_time():.3f}".encode()
         )
 
 
-def strike_off(folder: Path, pid: int) -> None:
-    """It has ended."""
+def remove_record(folder: Path, pid: int) -> None:
+    """Remove the record of a worker that has ended."""
     (folder / f"{RECORD_PREFIX}{pid}").unlink(missing_ok=True)
 
 
 def reap(folder: Path) -> list[int]:
-    """Kill the workers that an earlier agent left behind; their pids.
+    """Kill the workers that an earlier agent left behind, and return their pids.
 
-    Call before the first worker starts.
+    Call it before the first worker starts.
     """
     reaped = []
-    for record in sorted(folder.glob(f"{RECORD_PREFIX}*")):
+    for path in sorted(folder.glob(f"{RECORD_PREFIX}*")):
         try:
-            pid, started = (
-                int(record.name.removeprefix(RECORD_PREFIX)),
-                float(record.read_bytes()[:MAX_RECORD_BYTES]),
-            )
-            left = psutil.Process(pid)
-            if (
-                abs(left.create_time() - started) < _SAME_START_S
-                and left.status() != psutil.STATUS_ZOMBIE
-            ):
+            pid = int(path.name.removeprefix(RECORD_PREFIX))
+            started = float(path.read_bytes()[:MAX_RECORD_BYTES])
+            orphan = psutil.Process(pid)
+            is_same = abs(orphan.create_time() - started) < _SAME_START_S
+            if is_same and orphan.status() != psutil.STATUS_ZOMBIE:
                 tree_of(pid).kill()
                 reaped.append(pid)
         except (OSError, ValueError, psutil.Error):
-            log.info("reaper.nothing_left record=%s", record.name)
+            log.info("reaper.nothing_left record=%s", path.name)
         finally:
-            record.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
     return reaped

@@ -1,10 +1,9 @@
-"""Applies the current limits to whichever worker runs: the one place where settings and conditions
-meet it.
+"""Applies the current limits to whichever worker runs: settings and conditions meet it only here.
 
-Training keeps to the processor limit and is suspended when the conditions say so. Work that a
-person waits for (scanning a file, adding samples) and sealing (less than a second, while other
-devices wait) run at full speed. Every worker has the lowest priority and bounded memory, written
-bytes and time.
+Training stays within the processor limit and is suspended when the conditions demand it. Work that
+a person waits for (scanning a file, adding samples) runs at full speed, and so does sealing: it
+takes less than a second while other devices wait. Every worker has the lowest priority and bounded
+memory, written bytes and time.
 """
 
 import logging
@@ -20,106 +19,106 @@ log = logging.getLogger(__name__)
 
 
 class Supervision:
-    """Built once per agent.
+    """The governors of one agent's workers.
 
-    `watch` each worker right after its start, `close` what it returns after its end.
+    Call `watch` right after a worker's start, and `close` the governor that it returns after the
+    worker's end.
     """
 
     def __init__(
         self,
         caps: Caps,
-        ended: Callable[[StopEvent], None] = lambda _: None,
+        on_stop: Callable[[StopEvent], None] = lambda _: None,
         *,
         tree: Callable[[int], ProcessTree] = tree_of,
     ) -> None:
-        """`ended` is called from another thread when a limit ended a worker."""
+        """A limit that ends a worker calls `on_stop`, from another thread."""
         self._caps = caps
-        self._held = False
-        self._ended = ended
+        self._is_suspended = False
+        self._on_stop = on_stop
         self._tree = tree
         self._training: Governor | None = None
-        self._watched: list[Governor] = []
-        self._ended_s = 0.0
-        self._tell: Callable[[int], None] = lambda _: None
+        self._governors: list[Governor] = []
+        self._ended_cpu_s = 0.0
+        self._on_limit: Callable[[int], None] = lambda _: None
         self.last_stop: StopEvent | None = None
 
     @property
     def caps(self) -> Caps:
-        """Of training."""
+        """The limits of training."""
         return self._caps
 
     @property
-    def is_held(self) -> bool:
-        return self._held
+    def is_suspended(self) -> bool:
+        """Whether training is suspended, or would start so."""
+        return self._is_suspended
 
     def caps_of(self, job: Job, address_mib: int) -> Caps:
-        """What holds for one job; `address_mib` is its address space, the only memory bound of what
-        is not training.
+        """Return the limits of a job.
+
+        `address_mib` is its address space, the only bound on the memory of jobs other than
+        training.
         """
-        return (
-            self._caps
-            if job is Job.TRAIN
-            else replace(self._caps, cpu_percent=None, memory_bytes=address_mib << 20)
-        )
+        if job is Job.TRAIN:
+            return self._caps
+        return replace(self._caps, cpu_percent=None, memory_bytes=address_mib << 20)
 
     def watch(
-        self, pid: int, job: Job, address_mib: int, tell: Callable[[int], None] = lambda _: None
+        self, pid: int, job: Job, address_mib: int, on_limit: Callable[[int], None] = lambda _: None
     ) -> Governor:
         """Govern the session that `pid` leads.
 
-        `tell` is called with a new processor limit while it runs.
+        `on_limit` is called with the new processor limit when it changes during a training.
         """
         tree = self._tree(pid)
         tree.lower_priority()
-        governor = Governor(tree, self.caps_of(job, address_mib), self._stopped)
+        governor = Governor(tree, self.caps_of(job, address_mib), self._note_stop)
         if job is Job.TRAIN:
-            if self._held:
-                governor.hold()
-            self._training, self._tell = governor, tell
+            if self._is_suspended:
+                governor.suspend()
+            self._training, self._on_limit = governor, on_limit
         governor.start()
-        self._watched.append(governor)
+        self._governors.append(governor)
         return governor
 
     def set_caps(self, caps: Caps) -> None:
-        """Other limits, also for a training that runs."""
+        """Change the limits, also those of a running training."""
         if caps == self._caps:
             return
         self._caps = caps
         if self._training is not None and self._training.is_running:
             self._training.set_caps(caps)
-            self._tell(caps.cpu_percent or 100)
+            self._on_limit(caps.cpu_percent or 100)
 
-    def hold(self) -> None:
-        """Suspend training at once, and any that starts later, until `release`."""
-        self._held = True
+    def suspend(self) -> None:
+        """Suspend training at once, and any that starts later, until `resume`."""
+        self._is_suspended = True
         if self._training is not None and self._training.is_running:
-            self._training.hold()
+            self._training.suspend()
 
-    def release(self) -> None:
-        """Let training go on at once."""
-        self._held = False
+    def resume(self) -> None:
+        """Let training continue at once."""
+        self._is_suspended = False
         if self._training is not None:
-            self._training.release()
+            self._training.resume()
 
     def measured(self) -> Measured | None:
-        """What training takes; None while none runs."""
+        """Return what training uses; None while none runs."""
         governor = self._training
         return governor.measured() if governor is not None and governor.is_running else None
 
     def cpu_time_s(self) -> float:
-        """Processor seconds of all workers so far, those that run and those that ended; never
-        falls.
-        """
-        ended = [governor for governor in self._watched if governor.final_s is not None]
-        self._ended_s += sum(governor.cpu_time_s() for governor in ended)
-        self._watched = [governor for governor in self._watched if governor not in ended]
-        return self._ended_s + sum(governor.cpu_time_s() for governor in self._watched)
+        """Return the processor seconds of all workers so far, ended ones included; never falls."""
+        ended = [governor for governor in self._governors if governor.final_s is not None]
+        self._ended_cpu_s += sum(governor.cpu_time_s() for governor in ended)
+        self._governors = [governor for governor in self._governors if governor not in ended]
+        return self._ended_cpu_s + sum(governor.cpu_time_s() for governor in self._governors)
 
-    def _stopped(self, event: StopEvent) -> None:
+    def _note_stop(self, event: StopEvent) -> None:
         self.last_stop = event
         log.warning(
             "worker.stopped limit=%s value=%.0f cap=%.0f unit=%s after_s=%.0f action=%s",
             event.limit.value, event.value, event.cap, event.unit, event.after_s,
             event.action.value,
         )  # fmt: skip
-        self._ended(event)
+        self._on_stop(event)

@@ -28,7 +28,7 @@ ProcessorTime = Callable[[psutil.Process], float]
 """Processor seconds of a process since its start. Raises psutil.Error or OSError once it ended."""
 
 CHECK_S = 2.0
-"""How long a handle relies on its last check."""
+"""The time for which a handle relies on its last check."""
 _GONE = (psutil.Error, OSError)
 
 
@@ -204,12 +204,12 @@ class PsutilTree:
 
 
 def tree_of(pid: int) -> PsutilTree:
-    """The tree that starts with `pid`, which leads its own session."""
+    """Return the tree that starts with `pid`, which leads its own session."""
     return PsutilTree(pid, _kernel_clock if sys.platform == "linux" else _counted_time)
 
 
 def memory_available() -> int:
-    """Bytes that the programs of this computer can still take without swapping."""
+    """Return the bytes that programs can still take without swapping."""
     return int(psutil.virtual_memory().available)
 
 
@@ -248,7 +248,7 @@ def _written_bytes(process: psutil.Process) -> int:
 
 
 def _handles(pids: Iterable[int]) -> list[_Handle]:
-    """Handles of those that are still there."""
+    """Return handles of the processes that are still there."""
     found = []
     for pid in pids:
         with suppress(*_GONE):
@@ -257,7 +257,7 @@ def _handles(pids: Iterable[int]) -> list[_Handle]:
 
 
 def _session_of(pid: int) -> int:
-    """The session that a process is in, 0 if unknown; psutil knows no sessions."""
+    """Return the session of a process, 0 if unknown; psutil knows no sessions."""
     if sys.platform != "win32":
         with suppress(OSError):
             return os.getsid(pid)

@@ -1,21 +1,20 @@
-"""When a worker must end, and which limit says so: a pure check of what was measured against what
-is allowed.
-"""
+"""Decides when a limit must end a worker, from what was measured and what is allowed. Pure."""
 
 from dataclasses import dataclass
 from enum import Enum
 
-HELD_MAX_S = 120.0
-"""A worker on hold this long writes a checkpoint and ends: it would only occupy memory."""
+MAX_SUSPENDED_S = 120.0
+"""A worker that is suspended this long writes a checkpoint and ends: it would only take memory."""
 MEMORY_RESERVE_BYTES = 256 * 2**20
-"""Less free memory than this in the whole computer: the worker goes first."""
+"""With less free memory than this in the whole computer, the worker ends before other programs
+suffer."""
 
 
 class Limit(Enum):
     MEMORY = "memory"
     RUNNING_TIME = "running time"
     WRITTEN = "bytes written"
-    HELD = "held back"
+    SUSPENDED = "time suspended"
     MACHINE_MEMORY = "free memory of the computer"
 
 
@@ -30,10 +29,10 @@ class Caps:
     """What a worker may take."""
 
     cpu_percent: int | None
-    """1 to 100, per cent of one core; None: not paced (work that a person waits for)."""
+    """1 to 100, per cent of one core. None: full speed, for work that a person waits for."""
     memory_bytes: int
     running_s: float = 3600.0
-    """Time on the clock from its start, on hold or not."""
+    """Elapsed time since its start, suspended or not."""
     written_bytes: int = 2**30
 
     def __post_init__(self) -> None:
@@ -50,8 +49,8 @@ class Sample:
     """What was measured of a worker."""
 
     running_s: float
-    held_s: float
-    """0 while it is not on hold."""
+    suspended_s: float
+    """How long it has been suspended on request; 0 while it is not."""
     rss_bytes: int
     written_bytes: int
     machine_available_bytes: int | None
@@ -60,9 +59,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class StopEvent:
-    """Why a worker was stopped: which limit, what was measured, the cap, for how long it had
-    run.
-    """
+    """Why a limit ended a worker: the limit, the measured value, the cap, and the running time."""
 
     limit: Limit
     value: float
@@ -79,34 +76,23 @@ class StopEvent:
 
 
 def check(sample: Sample, caps: Caps) -> StopEvent | None:
-    """The first limit that is passed, the hard ones first."""
+    """Return the first limit that is exceeded, those that kill before those that give time."""
 
     def event(limit: Limit, value: float, cap: float, unit: str, action: Action) -> StopEvent:
         return StopEvent(limit, value, cap, unit, sample.running_s, action)
 
+    def in_mib(limit: Limit, value: int, cap: int, action: Action) -> StopEvent:
+        return event(limit, value / 2**20, cap / 2**20, "MiB", action)
+
     if sample.rss_bytes > caps.memory_bytes:
-        return event(
-            Limit.MEMORY, sample.rss_bytes / 2**20, caps.memory_bytes / 2**20, "MiB", Action.KILLED
-        )
+        return in_mib(Limit.MEMORY, sample.rss_bytes, caps.memory_bytes, Action.KILLED)
     if sample.written_bytes > caps.written_bytes:
-        return event(
-            Limit.WRITTEN,
-            sample.written_bytes / 2**20,
-            caps.written_bytes / 2**20,
-            "MiB",
-            Action.KILLED,
-        )
+        return in_mib(Limit.WRITTEN, sample.written_bytes, caps.written_bytes, Action.KILLED)
     if sample.running_s > caps.running_s:
         return event(Limit.RUNNING_TIME, sample.running_s, caps.running_s, "s", Action.ENDED)
-    if sample.held_s > HELD_MAX_S:
-        return event(Limit.HELD, sample.held_s, HELD_MAX_S, "s", Action.ENDED)
+    if sample.suspended_s > MAX_SUSPENDED_S:
+        return event(Limit.SUSPENDED, sample.suspended_s, MAX_SUSPENDED_S, "s", Action.ENDED)
     available = sample.machine_available_bytes
     if available is not None and available < MEMORY_RESERVE_BYTES:
-        return event(
-            Limit.MACHINE_MEMORY,
-            available / 2**20,
-            MEMORY_RESERVE_BYTES / 2**20,
-            "MiB",
-            Action.ENDED,
-        )
+        return in_mib(Limit.MACHINE_MEMORY, available, MEMORY_RESERVE_BYTES, Action.ENDED)
     return None

@@ -1,8 +1,4 @@
-"""The worker of one agent, and the limits that it is held to.
-
-Both are made with the first job, not with the agent: the modules that start and govern processes
-would cost every command their start-up time.
-"""
+"""Makes the worker of one agent with its first job, and keeps it within the limits."""
 
 import time
 from collections.abc import Callable
@@ -30,7 +26,7 @@ class TrainingLimits:
 
 
 class WorkerHost:
-    """Makes the worker when it is first needed and keeps it within the limits."""
+    """The worker of one agent and its limits."""
 
     def __init__(
         self,
@@ -41,8 +37,8 @@ class WorkerHost:
         *,
         override: "Worker | None" = None,
     ) -> None:
-        """`limits` gives the limits that hold at the time of the call. `progress` receives the
-        steps done and the steps in all. `override` replaces the worker of separate processes.
+        """`limits` returns the current limits of training. `progress` receives the steps done and
+        the steps in all. `override` replaces the worker that runs separate processes.
         """
         self._home = home
         self._clock = clock
@@ -51,14 +47,14 @@ class WorkerHost:
         self._worker = override
         self._supervision: Supervision | None = None
         self.last_stop: StopView | None = None
-        """The last time that a limit ended a worker."""
+        """The last stop of a worker by a limit."""
 
     def worker(self) -> "Worker":
         """Return the worker. It runs each job in a process of its own unless it was overridden."""
         if self._worker is None:
             from agent.supervisor.machine_slot import MachineSlot, machine_folder
+            from agent.supervisor.process_worker import ProcessWorker
             from agent.supervisor.supervision import Supervision
-            from agent.supervisor.worker import ProcessWorker
 
             self._supervision = Supervision(self._caps(), self._note_stop)
             self._worker = ProcessWorker(
@@ -71,23 +67,20 @@ class WorkerHost:
         return self._worker
 
     def limits(self) -> TrainingLimits:
-        """Return the limits that hold for training now."""
+        """Return the current limits of training."""
         return self._limits()
 
     def enforce(self) -> None:
-        """Apply the limits that hold now to a training under way."""
+        """Apply the current limits to a training under way."""
         if self._supervision is not None:
             self._supervision.set_caps(self._caps())
 
     def measured(self) -> "Measured | None":
-        """Return what training takes; None while none runs."""
+        """Return what training uses; None while none runs."""
         return None if self._supervision is None else self._supervision.measured()
 
     def cpu_time_s(self) -> float:
-        """Return the processor seconds of this process and of all its workers so far.
-
-        Never falls.
-        """
+        """Return the processor seconds of this process and all its workers so far; never falls."""
         workers_s = 0.0 if self._supervision is None else self._supervision.cpu_time_s()
         return time.process_time() + workers_s
 
@@ -98,7 +91,7 @@ class WorkerHost:
         return Caps(limits.cpu_percent, limits.memory_mib << 20)
 
     def _note_stop(self, event: "StopEvent") -> None:
-        """Runs in the governor's thread, once for each stop."""
+        # Runs in the governor's thread, once for each stop.
         self.last_stop = StopView(
             at=self._clock.now(),
             limit=event.limit.value,

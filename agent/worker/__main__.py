@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
 def _new_limit() -> int:
     """Return the newest processor limit that the agent sent since the last call, or 0.
 
-    Each limit is one byte (agent.supervisor.worker).
+    Each limit is one byte (agent.supervisor.process_worker).
     """
     # On Windows, select does not take pipes.
     if sys.platform == "win32" or not select.select([0], [], [], 0)[0]:

@@ -7,10 +7,10 @@ from collections.abc import Collection
 from agent.errors import AegisError, UserActionError
 from agent.protocol.jobs import Done, Event, Job, Opening, Progress
 from agent.protocol.pipe import Frame
-from agent.supervisor.worker import Jobs
+from agent.supervisor.job_worker import JobWorker
 
 
-class InProcessWorker(Jobs):
+class InProcessWorker(JobWorker):
     """Runs the same jobs in a thread of this process, without a sandbox."""
 
     def __init__(self) -> None:
@@ -25,11 +25,11 @@ class InProcessWorker(Jobs):
         # A suspended training has to run on to the end of its step to notice.
         self._may_continue.set()
 
-    def hold(self) -> None:
+    def suspend(self) -> None:
         """Suspend training after its current step."""
         self._may_continue.clear()
 
-    def release(self) -> None:
+    def resume(self) -> None:
         self._may_continue.set()
 
     async def _run(self, request: Frame) -> list[Event]:

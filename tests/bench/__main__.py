@@ -1,13 +1,14 @@
 """`python -m tests.bench [-k PART-OF-A-KEY] [--record]`: run the benchmarks, print a table, write
 build/bench.json; with --record append the figures to tests/bench/history.jsonl.
 
-A benchmark that needs a system program which is not installed is left out, and the end says so.
+A benchmark whose system programs are not installed is left out, and the last lines name it.
 """
 
 import argparse
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,21 +22,22 @@ HERE = Path(__file__).parent
 RESULT = HERE.parent.parent / "build" / "bench.json"
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None, result: Path = RESULT) -> int:
+    """Return the exit code: 0, 1 if a benchmark failed, 2 if no key matches."""
     parser = argparse.ArgumentParser(prog="make bench", description="Run the benchmarks.")
     parser.add_argument("-k", default="", metavar="PART", help="only keys that contain this")
     parser.add_argument("--list", action="store_true", help="print the keys and end")
     parser.add_argument(
-        "--missing", action="store_true", help="say which system programs are missing and end"
+        "--missing", action="store_true", help="print the missing system programs and end"
     )
     parser.add_argument("--record", action="store_true", help=f"append to {shown(history.FILE)}")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     chosen = [benchmark for benchmark in discover(HERE) if benchmark.matches(options.k)]
     if options.list:
         print("\n".join(key for benchmark in chosen for key in benchmark.keys))
         return 0
     if options.missing:
-        return say_missing(chosen)
+        return print_missing(chosen)
     if not chosen:
         print(
             f"no benchmark has {options.k!r} in its key; python -m tests.bench --list shows them",
@@ -47,8 +49,8 @@ def main() -> int:
         figure for outcome in outcomes for figure in outcome.figures if options.k in figure.key
     ]
     Console(width=None if sys.stdout.isatty() else 140).print(table(figures))
-    write(figures, RESULT)
-    print(f"written to {shown(RESULT)}")
+    write(figures, result)
+    print(f"written to {shown(result)}")
     for benchmark, outcome in zip(chosen, outcomes, strict=True):
         if outcome.left_out:
             print(f"left out: {', '.join(benchmark.keys)}: {outcome.left_out}")
@@ -56,7 +58,7 @@ def main() -> int:
     return int(any(outcome.has_failed for outcome in outcomes))
 
 
-def say_missing(benchmarks: list[Benchmark]) -> int:
+def print_missing(benchmarks: list[Benchmark]) -> int:
     """Print the system programs that are missing; 1 if there are any."""
     programs = sorted({program for one in benchmarks for program in one.missing()})
     if programs:
@@ -65,7 +67,7 @@ def say_missing(benchmarks: list[Benchmark]) -> int:
 
 
 def record(line: str, *, append: bool) -> None:
-    """Append a line to the history, or print it for whoever wants to."""
+    """Append a line to the history, or print it."""
     if append:
         history.append(line)
         print(f"appended to {shown(history.FILE)}")
@@ -102,11 +104,11 @@ def run(benchmark: Benchmark) -> Outcome:
 
 
 def table(figures: list[Figure]) -> Table:
-    made = Table("key", "value", "unit", "reference", "ratio", "compared with")
-    made.columns[0].no_wrap = True
+    result = Table("key", "value", "unit", "reference", "ratio", "compared with")
+    result.columns[0].no_wrap = True
     for figure in figures:
         ratio = figure.to_json()["ratio"]
-        made.add_row(
+        result.add_row(
             figure.key,
             f"{figure.value:.4g}",
             figure.unit,
@@ -114,7 +116,7 @@ def table(figures: list[Figure]) -> Table:
             "" if ratio is None else f"{ratio:.3g}",
             figure.reference_name,
         )
-    return made
+    return result
 
 
 if __name__ == "__main__":

@@ -32,12 +32,12 @@ def main(tls_file: str, ca_file: str) -> None:
     """Serve on a free loopback port and print it."""
 
     def context(_config: uvicorn.Config, _default: Any) -> ssl.SSLContext:
-        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        made.minimum_version = ssl.TLSVersion.TLSv1_3
-        made.load_cert_chain(tls_file)
-        made.load_verify_locations(ca_file)
-        made.verify_mode = ssl.CERT_REQUIRED
-        return made
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.minimum_version = ssl.TLSVersion.TLSv1_3
+        tls.load_cert_chain(tls_file)
+        tls.load_verify_locations(ca_file)
+        tls.verify_mode = ssl.CERT_REQUIRED
+        return tls
 
     class Announced(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -52,8 +52,8 @@ def main(tls_file: str, ca_file: str) -> None:
         "access_log": False,
     }
     tls: dict[str, Any] = {"ssl_context_factory": context, "ssl_certfile": tls_file}
-    # uvicorn opens the listener itself: of one that is handed in, asyncio would not switch Nagle's
-    # algorithm off.
+    # uvicorn opens the listener itself: on one that is passed in, asyncio would leave Nagle's
+    # algorithm on.
     Announced(uvicorn.Config(application(), host="127.0.0.1", port=0, **options, **tls)).run()
 
 

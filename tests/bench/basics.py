@@ -1,8 +1,8 @@
 """The basic path: files scored, one training job, one seal, how fast a command answers, and what a
 round leaves in the agent's memory.
 
-Everything runs in the processes that it runs in at a desk. References are the bare floor of the
-same work, measured in the same run.
+Everything runs in the processes of a real device. The references are the bare work alone, measured
+in the same run.
 """
 
 import asyncio
@@ -19,21 +19,19 @@ from pathlib import Path
 
 import numpy as np
 import pefile
-import setuptools
 
 from agent.detector.synthetic import generate
 from agent.errors import AegisError
 from agent.ipc.client import Channel, socket_path
 from agent.models.bundled import bundled_model
 from agent.privacy.plan import plan_local
-from agent.supervisor.worker import ProcessWorker
+from agent.supervisor.process_worker import ProcessWorker
 from tests.bench.harness import CannotMeasure, Figure, bench, median_s
 from tests.bench.process import usage
-from tests.e2e.test_kill import Scene
 from tests.fakes.aggregator import TASK
+from tests.fakes.installation import PROGRAMS, Installation
 from tests.fakes.rounds import round_identity
 
-LAUNCHERS = sorted(Path(setuptools.__file__).parent.glob("*.exe"))
 FILES = 300
 ROWS = 1000
 AFTER_ROUND_S = 60
@@ -42,11 +40,11 @@ TIMEOUT_S = 120
 
 @bench("scan.files_per_s", "extract.file_ms", unit="1/s")
 def files() -> Iterator[Figure]:
-    """A folder of real executables through a worker's whole life: start, parse, score, end."""
+    """A folder of real executables, with the start and the end of the worker included."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for number in range(FILES):
-            shutil.copy(LAUNCHERS[number % len(LAUNCHERS)], folder / f"{number}.exe")
+            shutil.copy(PROGRAMS[number % len(PROGRAMS)], folder / f"{number}.exe")
         paths = sorted(map(str, folder.iterdir()))
         worker, model = ProcessWorker(folder), bundled_model().content
         scan = median_s(lambda: asyncio.run(worker.scan([name], model)), 3)
@@ -70,13 +68,13 @@ def _bare(path: str) -> None:
 
 @bench("train.job_s", "seal.job_ms", unit="s")
 def jobs() -> Iterator[Figure]:
-    """Training from the start model on 1,000 rows, then the seal of one local round; each a process
-    of its own.
+    """Training from the bundled model on 1,000 rows, then the seal of one local round, each in a
+    process of its own.
     """
-    made = generate(np.random.default_rng(3), ROWS)
+    table = generate(np.random.default_rng(3), ROWS)
     rows, labels = (
-        made.rows[:ROWS].astype("<u8").tobytes(),
-        made.labels[:ROWS].astype(np.uint8).tobytes(),
+        table.rows[:ROWS].astype("<u8").tobytes(),
+        table.labels[:ROWS].astype(np.uint8).tobytes(),
     )
     config = plan_local(TASK, round_identity(), rho_units_per_round=2**40 // 200)
     with tempfile.TemporaryDirectory() as name:
@@ -112,7 +110,7 @@ def jobs() -> Iterator[Figure]:
 
 @bench("start.status_s", unit="s", reference_name="python that does nothing")
 def status() -> tuple[float, float]:
-    """`aegis status` of a home that is there already, no agent running."""
+    """`aegis status` in an existing home, without a running agent."""
     with tempfile.TemporaryDirectory() as name:
         environ = {
             "PATH": os.environ["PATH"],
@@ -127,34 +125,36 @@ def status() -> tuple[float, float]:
     return took, _started("pass")
 
 
-@bench("agent.rest.rss_after_round_mib", unit="MiB", reference_name="the reach")
+@bench("agent.rest.rss_after_round_mib", unit="MiB", reference_name="the target")
 def after_a_round() -> tuple[float, float]:
-    """An agent a minute after it trained, sealed and sent one update, read by this process."""
+    """An agent a minute after it has trained, sealed and sent one update."""
     with tempfile.TemporaryDirectory() as name:
-        scene = Scene(Path(name))
+        installation = Installation(Path(name))
         try:
-            scene.join(f"https://127.0.0.1:{scene.port}")
+            installation.join(f"https://127.0.0.1:{installation.port}")
             agent = subprocess.Popen(
-                [sys.executable, "-m", "agent", "run"], env=scene.environ, stderr=subprocess.DEVNULL
+                [sys.executable, "-m", "agent", "run"],
+                env=installation.environ,
+                stderr=subprocess.DEVNULL,
             )
             try:
-                _send_one(scene)
+                _send_one(installation)
                 time.sleep(AFTER_ROUND_S)
                 return usage(agent.pid).rss_mib, 75.0
             finally:
                 agent.terminate()
                 agent.wait(10)
         finally:
-            scene.close()
+            installation.close()
 
 
-def _send_one(scene: Scene) -> None:
-    socket = socket_path(Path(scene.environ["AEGIS_HOME"]), scene.environ)
+def _send_one(installation: Installation) -> None:
+    socket = socket_path(Path(installation.environ["AEGIS_HOME"]), installation.environ)
     ends = time.monotonic() + TIMEOUT_S
     while not socket.exists():
         _wait(ends)
     with closing(Channel(socket)) as channel:
-        while scene.updates() < 1:
+        while installation.updates() < 1:
             with suppress(AegisError):
                 channel.call("run_now", {})
             _wait(ends)

@@ -45,9 +45,9 @@ FREELY = Rate(10**6, 10.0**6)
     "auth.handshake_ms",
 )
 def device_port() -> Iterator[Figure]:
-    """Signed POSTs: a retry, whose receipt is held, and a device's first update of a round, on the
-    disk before the answer. They take turns with the bare route, so that both servers wait as long
-    between two requests.
+    """Signed POSTs: a retry, whose receipt is stored, and a device's first update of a round, which
+    is on the disk before the response. They alternate with the bare route, so both servers wait
+    equally long between two requests.
     """
     with _world() as world:
         bare, body, client = world.bare_wire(), world.update(), world.client()
@@ -126,23 +126,27 @@ class _World:
         file = IdentityFile(Path(tempfile.mkdtemp(dir=self._folder)), MemoryKeyStore())
         file.create()
         client = AggregatorClient(self.url, self.home.ca_pem, self.key)
-        made = client.register(token, file.csr_pem())
+        registration = client.register(token, file.csr_pem())
         client.close()
         file.set_certificate(
-            made.device_id, made.certificate_pem, made.ca_pem, made.erase_secret, made.signing_key
+            registration.device_id,
+            registration.certificate_pem,
+            registration.ca_pem,
+            registration.erase_secret,
+            registration.signing_key,
         )
         return file.load()
 
     def client(self, identity: Identity | None = None) -> AggregatorClient:
-        made = AggregatorClient(self.url, self.home.ca_pem, self.key, identity or self.identity)
-        self._stack.callback(made.close)
-        return made
+        client = AggregatorClient(self.url, self.home.ca_pem, self.key, identity or self.identity)
+        self._stack.callback(client.close)
+        return client
 
     def ready_client(self) -> AggregatorClient:
-        """Of another device, connected."""
-        made = self.client(self._enrol())
-        made.offer()
-        return made
+        """Return the connected client of another device."""
+        client = self.client(self._enrol())
+        client.offer()
+        return client
 
     def update(self) -> bytes:
         config = self._config = getattr(self, "_config", None) or self.client().offer().round
@@ -150,11 +154,11 @@ class _World:
         return seal(np.zeros(config.d), config, os.urandom(8).hex())
 
     def wire(self, port: int) -> HTTPSConnection:
-        made = HTTPSConnection(
+        connection = HTTPSConnection(
             "127.0.0.1", port, context=client_context(self.home.ca_pem, self.identity), timeout=20
         )
-        self._stack.callback(made.close)
-        return made
+        self._stack.callback(connection.close)
+        return connection
 
     def bare_wire(self) -> HTTPSConnection:
         return self.wire(self.bare_port)
@@ -162,19 +166,19 @@ class _World:
     def cpu_ms(
         self, calls: Sequence[Callable[[], object]], bare: Callable[[], object]
     ) -> list[float]:
-        """Processor time a call, in milliseconds: of the server, of the bare one, and of this
-        process in `calls` and in `bare`.
+        """Return the processor milliseconds per call: of the server, of the bare server, and of
+        this process in `calls` and in `bare`.
 
-        After each of `calls` comes one of `bare`; the first tenth is to warm up.
+        One of `bare` follows each of `calls`; the first tenth warms up.
         """
         servers, ours = [psutil.Process(self.pid), psutil.Process(self.bare_pid)], [0.0, 0.0]
         warm = len(calls) // 10
         for number, call in enumerate(calls):
             if number == warm:
                 before, ours = [sum(one.cpu_times()[:2]) for one in servers], [0.0, 0.0]
-            for side, made in enumerate((call, bare)):
+            for side, timed in enumerate((call, bare)):
                 started = time.process_time()
-                made()
+                timed()
                 ours[side] += time.process_time() - started
         used = [sum(one.cpu_times()[:2]) - then for one, then in zip(servers, before, strict=True)]
         return [seconds / (len(calls) - warm) * 1e3 for seconds in (*used, *ours)]
@@ -187,16 +191,16 @@ def _world() -> Iterator[_World]:
 
 
 def _process(stack: contextlib.ExitStack, *words: str) -> "subprocess.Popen[str]":
-    made = subprocess.Popen([sys.executable, "-m", *words], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-m", *words], stdout=subprocess.PIPE, text=True)
 
     def end() -> None:
-        made.terminate()
-        made.wait(10)
-        if made.stdout is not None:
-            made.stdout.close()
+        process.terminate()
+        process.wait(10)
+        if process.stdout is not None:
+            process.stdout.close()
 
     stack.callback(end)
-    return made
+    return process
 
 
 def _ask(
@@ -213,8 +217,9 @@ def _ask(
 
 
 def _per_s(*calls: Callable[[], object]) -> list[float]:
-    """Requests per second of each, one after the other on its connection: one over the median, the
-    calls taking turns.
+    """Return the requests per second of each call, on one connection: one over the median time.
+
+    The calls alternate.
     """
     took: list[list[float]] = [[] for _ in calls]
     for _ in range(3 * REQUESTS):
@@ -226,7 +231,7 @@ def _per_s(*calls: Callable[[], object]) -> list[float]:
 
 
 def _handshake_ms(world: _World, port: int) -> float:
-    """Median of a new connection with a client certificate, ready for the first byte."""
+    """Return the median time of a new connection with a client certificate."""
     context: ssl.SSLContext = client_context(world.home.ca_pem, world.identity)
     took = []
     for _ in range(30):

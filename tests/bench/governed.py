@@ -1,8 +1,8 @@
 """A process that governs one worker and does nothing else: `python -m tests.bench.governed LOAD
-PERCENT`. Ends with its stdin.
+PERCENT`. It ends with its stdin.
 
-It prints the worker's pid. Whoever measures is another process: it reads the worker's use, and this
-one's, from the kernel.
+It prints the worker's pid. Another process measures: it reads the worker's use, and this one's,
+from the kernel.
 """
 
 import asyncio
@@ -20,7 +20,8 @@ from agent.supervisor.watchdog import Caps
 
 MEMORY = 2**30
 _NUMPY = (
-    "import numpy\nheld = numpy.random.default_rng(1).random((256, 256))\nwhile True: held @ held"
+    "import numpy\nmatrix = numpy.random.default_rng(1).random((256, 256))\n"
+    "while True: matrix @ matrix"
 )
 _BURSTS = (
     "import os, tempfile, time\nfile = tempfile.TemporaryFile()\nwhile True:\n    until ="
@@ -50,7 +51,7 @@ def main(load: str, percent: int) -> None:
     command = [sys.executable, "-c", program]
     child = subprocess.Popen(command, env=surroundings, start_new_session=True)
     governor = supervision.watch(child.pid, Job.TRAIN, MEMORY >> 20)
-    _say(child.pid)
+    _print_pid(child.pid)
     sys.stdin.read()
     governor.close()
     child.wait()
@@ -61,7 +62,7 @@ async def _train(supervision: Supervision) -> None:
     import numpy as np
 
     from agent.protocol.messages import Mode
-    from agent.supervisor.worker import ProcessWorker
+    from agent.supervisor.process_worker import ProcessWorker
     from server_stub.config.settings import default_task
     from tests.fakes.aggregator import safetensors
 
@@ -78,7 +79,7 @@ async def _train(supervision: Supervision) -> None:
         )
         while not (children := _children()):
             await asyncio.sleep(0.01)
-        _say(children[0])
+        _print_pid(children[0])
         ends = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
         await asyncio.wait({job, ends}, return_when=asyncio.FIRST_COMPLETED)
         job.cancel()
@@ -93,7 +94,7 @@ def _children() -> list[int]:
     ]
 
 
-def _say(pid: int) -> None:
+def _print_pid(pid: int) -> None:
     print(pid, flush=True)
 
 

@@ -1,5 +1,6 @@
-"""Whether the processor limit holds, what holding it costs, and how soon a worker stands still.
-Everything is read from the kernel here, by a process that neither works nor governs.
+"""Whether a worker keeps to its processor limit, what enforcing it costs, and how fast it stops.
+
+A process that neither works nor governs reads every figure from the kernel.
 """
 
 import os
@@ -24,13 +25,12 @@ from tests.fakes.training_session import run_now, training_session
 SETTLE_S, WATCH_S, STEP_S = 3.0, 20.0, 0.02
 LIMITS = (5, 10, 25, 50)
 LOADS = ("numpy", "training", "two_threads", "bursts")
-ASKED = "per cent asked"
-COST_REACH = 0.006
+LIMIT = "the limit"
+COST_TARGET = 0.006
 SHARE = 100
-"""Per cent of a core: the limit never stops the worker, so that every stop is one that was asked
-for."""
-STILL_S = 0.15
-STOP_REACH_S = {"median": 0.05, "worst": 0.5}
+"""Per cent of a core: the limit never stops the worker, so every stop is one that was requested."""
+STOPPED_S = 0.15
+STOP_TARGET_S = {"median": 0.05, "worst": 0.5}
 
 
 @bench(
@@ -41,10 +41,10 @@ STOP_REACH_S = {"median": 0.05, "worst": 0.5}
 def the_fixed_keys() -> Iterator[Figure]:
     """A numpy loop at 25 % on the machine as it is."""
     mean, second, ten, cost = measured("numpy", 25)
-    yield Figure("governor.mean.limit25", mean, "% of a core", 25, ASKED)
-    yield Figure("governor.worst1s.limit25", second, "% of a core", 25, ASKED)
-    yield Figure("governor.worst10s.limit25", ten, "% of a core", 25, ASKED)
-    yield Figure("governor.cost_share", cost, "cores", COST_REACH, "the reach: 0.6 % of a core")
+    yield Figure("governor.mean.limit25", mean, "% of a core", 25, LIMIT)
+    yield Figure("governor.worst1s.limit25", second, "% of a core", 25, LIMIT)
+    yield Figure("governor.worst10s.limit25", ten, "% of a core", 25, LIMIT)
+    yield Figure("governor.cost_share", cost, "cores", COST_TARGET, "the target: 0.6 % of a core")
 
 
 @bench(
@@ -59,7 +59,7 @@ def every_load_and_limit() -> Iterator[Figure]:
 
 @bench(*(f"governor.busy.{load}.limit25.mean" for load in LOADS), unit="% of a core")
 def on_a_busy_machine() -> Iterator[Figure]:
-    """While every core is wanted by somebody else (a program of normal priority)."""
+    """While programs of normal priority keep every core busy."""
     with busy_cores():
         for load in LOADS:
             yield from _row(f"governor.busy.{load}.limit25", load, 25)
@@ -67,15 +67,15 @@ def on_a_busy_machine() -> Iterator[Figure]:
 
 def _row(key: str, load: str, limit: int) -> Iterator[Figure]:
     mean, second, ten, cost = measured(load, limit)
-    yield Figure(f"{key}.mean", mean, "% of a core", limit, ASKED)
-    yield Figure(f"{key}.worst1s", second, "% of a core", limit, ASKED)
-    yield Figure(f"{key}.worst10s", ten, "% of a core", limit, ASKED)
-    yield Figure(f"{key}.cost", cost, "cores", COST_REACH, "the reach: 0.6 % of a core")
+    yield Figure(f"{key}.mean", mean, "% of a core", limit, LIMIT)
+    yield Figure(f"{key}.worst1s", second, "% of a core", limit, LIMIT)
+    yield Figure(f"{key}.worst10s", ten, "% of a core", limit, LIMIT)
+    yield Figure(f"{key}.cost", cost, "cores", COST_TARGET, "the target: 0.6 % of a core")
 
 
 def measured(load: str, limit: int) -> tuple[float, float, float, float]:
-    """Mean, highest second and highest ten seconds of the worker in per cent of a core; what its
-    governor takes, in cores.
+    """Return the worker's mean, highest second and highest ten seconds in per cent of a core, and
+    what its governor takes, in cores.
     """
     host = subprocess.Popen(
         [sys.executable, "-m", "tests.bench.governed", load, str(limit)],
@@ -85,9 +85,8 @@ def measured(load: str, limit: int) -> tuple[float, float, float, float]:
     )
     try:
         worker = int(host.stdout.readline())
-        time.sleep(
-            SETTLE_S / min(1.0, limit / 25)
-        )  # a real job loads its libraries first, within its limit
+        # A real job loads its libraries first, and within its limit.
+        time.sleep(SETTLE_S / min(1.0, limit / 25))
         own_before, started = usage(host.pid).cpu_s, time.monotonic()
         used = [(started, usage(worker).cpu_s)]
         while used[-1][0] < started + WATCH_S:
@@ -105,7 +104,7 @@ def measured(load: str, limit: int) -> tuple[float, float, float, float]:
 
 
 def highest(used: list[tuple[float, float]], window_s: float) -> float:
-    """The highest share of any window: `used` are (monotonic seconds, processor seconds)."""
+    """Return the highest share of any window; `used`: (monotonic seconds, processor seconds)."""
     times, spent = np.array(used).T
     ends = times[times > times[0] + window_s]
     return float(
@@ -128,18 +127,22 @@ def busy_cores() -> Iterator[None]:
 
 
 @bench("stop.latency_s.median", "stop.latency_s.worst", unit="s", needs=desktop_session.NEEDED)
-def until_the_worker_stands_still() -> Iterator[Figure]:
-    """The installed agent with a training under way: another person's session, a key, the plug, a
-    pause, a withdrawal.
+def until_the_worker_stops() -> Iterator[Figure]:
+    """An agent with a training under way, stopped by another person's session, a key, the plug, a
+    pause and a withdrawal.
     """
     waits: list[float] = []
     with (
         tempfile.TemporaryDirectory() as folder,
         training_session(Path(folder), share=SHARE, at_once=False) as session,
     ):
-        for kind, play, times in (("key", _key, 50), ("session", _session, 50), ("plug", _plug, 2)):
-            pairs = play(session, times)
-            stops, again = [stop for stop, _ in pairs], [back for _, back in pairs]
+        for kind, stop_and_resume, times in (
+            ("key", _key, 50),
+            ("session", _session, 50),
+            ("plug", _plug, 2),
+        ):
+            pairs = stop_and_resume(session, times)
+            stops, again = [stop for stop, _ in pairs], [resume for _, resume in pairs]
             waits += stops
             yield from _latencies(f"stop.latency_s.{kind}", stops, "s")
             yield Figure(f"stop.resume_s.{kind}.median", statistics.median(again), "s")
@@ -153,26 +156,26 @@ def until_the_worker_stands_still() -> Iterator[Figure]:
             _withdrawal(session),
             "s",
             1.0,
-            "the reach: the worker is gone",
+            "the target: the worker is gone",
         )
     yield from _latencies("stop.latency_s", waits, "s")
 
 
 def _latencies(key: str, seconds: list[float], unit: str) -> Iterator[Figure]:
     yield Figure(
-        f"{key}.median", statistics.median(seconds), unit, STOP_REACH_S["median"], "the reach"
+        f"{key}.median", statistics.median(seconds), unit, STOP_TARGET_S["median"], "the target"
     )
-    yield Figure(f"{key}.worst", max(seconds), unit, STOP_REACH_S["worst"], "the reach")
+    yield Figure(f"{key}.worst", max(seconds), unit, STOP_TARGET_S["worst"], "the target")
 
 
-def _stopped(session: DesktopSession, act, back) -> tuple[float, float]:
-    """Seconds from `act` until the worker stands still, and from `back` until it goes on."""
+def _stopped(session: DesktopSession, stop, resume) -> tuple[float, float]:
+    """Return the seconds from `stop` until the worker stops, and from `resume` until it runs."""
     worker = _training(session)
     started = time.monotonic()
-    act()
-    stopped = _stood_still(worker) - started
+    stop()
+    stopped = _stopped_at(worker) - started
     again = time.monotonic()
-    back()
+    resume()
     _wait(lambda: state(worker) != "T")
     resumed = time.monotonic() - again
     time.sleep(0.3)
@@ -180,23 +183,23 @@ def _stopped(session: DesktopSession, act, back) -> tuple[float, float]:
 
 
 def _training(session: DesktopSession) -> int:
-    """The worker that trains; the next one when an update was finished meanwhile."""
+    """Return the worker that trains, or start the next if an update has been finished meanwhile."""
     return session.worker() or run_now(session)
 
 
-def _stood_still(worker: int) -> float:
-    """When it stopped for good (monotonic seconds): the limit itself stops it for moments, too."""
+def _stopped_at(worker: int) -> float:
+    """Return when it stopped for good (monotonic seconds): the limit too stops it for moments."""
     since, until = None, time.monotonic() + 60
-    while since is None or time.monotonic() - since < STILL_S:
+    while since is None or time.monotonic() - since < STOPPED_S:
         now = time.monotonic()
-        since = (since or now) if _is_still(worker) else None
+        since = (since or now) if _is_stopped(worker) else None
         if now > until:
             raise CannotMeasure("the worker did not stop")
         time.sleep(0.0005)
     return since
 
 
-def _is_still(worker: int) -> bool:
+def _is_stopped(worker: int) -> bool:
     """Stopped by a signal, or gone."""
     return state(worker) in ("T", "", "Z")
 
@@ -220,9 +223,10 @@ def _session(session: DesktopSession, times: int) -> list[tuple[float, float]]:
 
 
 def _key(session: DesktopSession, times: int) -> list[tuple[float, float]]:
-    """With "only when idle": Mutter's signal of the next key, and of a minute without one.
+    """With "only when idle": Mutter's signals of the next key and of a minute without one.
 
-    First of all, on the scheduler's own pass: one that a person asked for goes on while they type.
+    It comes first, on a cycle of the scheduler: one that a person requested continues while they
+    type.
     """
 
     def idle(milliseconds: int) -> None:
@@ -231,17 +235,17 @@ def _key(session: DesktopSession, times: int) -> list[tuple[float, float]]:
     idle(61_000)
     session.set("idle.minutes", "1")
     session.set("idle.only", "on")
-    _wait(lambda: not _is_still(session.worker()))
+    _wait(lambda: not _is_stopped(session.worker()))
     pairs = []
     for _ in range(times):
-        _wait(lambda: ("active", 0) in list(session.bus.desktop.idle.watches.values()))
+        _wait(lambda: ("active", 0) in list(session.bus.services.idle.watches.values()))
         pairs.append(_stopped(session, lambda: idle(0), lambda: idle(61_000)))
     session.set("idle.only", "off")
     return pairs
 
 
 def _plug(session: DesktopSession, times: int) -> list[tuple[float, float]]:
-    """Few, because after the plug is back it waits for a calm moment of 30 s."""
+    """Only a few times, because training resumes 30 s after the power is back."""
 
     def battery(on_battery: bool) -> None:
         session.bus.do(lambda services: services.power.set(on_battery=on_battery))
@@ -253,12 +257,11 @@ def _plug(session: DesktopSession, times: int) -> list[tuple[float, float]]:
 
 
 def _pause(session: DesktopSession, times: int) -> tuple[list[float], list[float], list[float]]:
-    """Seconds from the request on the agent's channel (a tray's click; the start of a command is
-    not in it) until the worker computes nothing more, until it is gone, and from `resume` and
-    `run_now` until another works.
+    """Return three lists of seconds: from the request on the agent's channel, as a click in the
+    tray sends it, until the worker computes nothing more, and until it is gone; and from `resume`
+    and `run_now` until another worker runs.
 
-    A pause ends the worker: it is stopped first, then killed, and the kernel frees its memory after
-    that.
+    A pause ends the worker: it is stopped, then killed, and then the kernel frees its memory.
     """
     stops, gone, again = [], [], []
     for _ in range(times):
@@ -268,7 +271,7 @@ def _pause(session: DesktopSession, times: int) -> tuple[list[float], list[float
             asked = asking.submit(channel.call, "pause", {}, 10)
             ran_at = started
             while state(worker) not in ("", "Z"):
-                if not _is_still(worker) and not is_ending(worker):
+                if not _is_stopped(worker) and not is_ending(worker):
                     ran_at = time.monotonic()
                 time.sleep(0.0005)
             stops.append(ran_at - started)
@@ -300,16 +303,16 @@ def _withdrawal(session: DesktopSession) -> float:
     needs=desktop_session.NEEDED,
 )
 def an_agent_at_rest() -> Iterator[Figure]:
-    """Granted, with every service of a desktop there, nothing to do; over 60 s."""
+    """With consent, every service of a desktop and nothing to do; over 60 s."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as after:
         session = DesktopSession(Path(folder), "power", "network", "login")
         after.callback(session.close)
         session.grant()
         session.start()
         time.sleep(20)
-        took, held = rate(session.agent.pid, 60), usage(session.agent.pid)
+        rest, memory = rate(session.agent.pid, 60), usage(session.agent.pid)
         assert children(session.agent.pid) == []
-    yield Figure("agent.rest.rss_mib", held.rss_mib, "MiB", 55, "the reach")
-    yield Figure("agent.rest.pss_mib", held.pss_mib, "MiB")
-    yield Figure("agent.rest.cpu_share", took.cpu_share, "cores", 0.001, "the reach")
-    yield Figure("agent.rest.wakeups_per_s", took.wakeups_per_s, "1/s", 0.5, "the reach")
+    yield Figure("agent.rest.rss_mib", memory.rss_mib, "MiB", 55, "the target")
+    yield Figure("agent.rest.pss_mib", memory.pss_mib, "MiB")
+    yield Figure("agent.rest.cpu_share", rest.cpu_share, "cores", 0.001, "the target")
+    yield Figure("agent.rest.wakeups_per_s", rest.wakeups_per_s, "1/s", 0.5, "the target")

@@ -1,4 +1,4 @@
-"""Benchmarks: what a figure is, how one is registered, found, run and written down.
+"""Registers, finds and runs benchmarks, and writes their figures.
 
 A benchmark is a function in tests/bench/*.py:
 
@@ -9,8 +9,8 @@ A benchmark is a function in tests/bench/*.py:
     def noise(): yield Figure("noise.rate_per_s.sigma1", value, "1/s", reference, "OpenDP 85
       k/s"); ...
 
-It raises CannotMeasure with the reason where this machine cannot tell. `needs` names the system
-programs that it runs; without one of them it is left out.
+It raises CannotMeasure, with the reason, where this machine cannot measure it. `needs` names the
+system programs that it runs; without one of them it is left out.
 """
 
 import importlib
@@ -24,9 +24,7 @@ from typing import NamedTuple
 
 
 class Figure(NamedTuple):
-    """One measured number and, measured in the same run where possible, the number it is compared
-    with.
-    """
+    """A measured number and the one that it is compared with, from the same run where possible."""
 
     key: str
     value: float
@@ -40,7 +38,7 @@ class Figure(NamedTuple):
 
 
 class CannotMeasure(Exception):
-    """This machine cannot tell; the text says why."""
+    """This machine cannot measure it; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Benchmark:
     needs: tuple[str, ...] = ()
 
     def missing(self) -> tuple[str, ...]:
-        """System programs that it needs and that are not installed."""
+        """Return the system programs that it needs and that are not installed."""
         return tuple(program for program in self.needs if not shutil.which(program))
 
     def matches(self, part: str) -> bool:
@@ -83,7 +81,7 @@ def bench(
 
 
 def discover(folder: Path) -> list[Benchmark]:
-    """Every benchmark in the modules of `folder`, in the order of their names."""
+    """Return every benchmark in the modules of `folder`, in the order of their names."""
     found = []
     for path in sorted(folder.glob("*.py")):
         if path.stem not in ("__main__", "harness") and not path.stem.startswith("test_"):
@@ -105,7 +103,7 @@ def write(figures: list[Figure], path: Path) -> None:
 
 
 def median_s(call: Callable[[], object], rounds: int = 9) -> float:
-    """Median wall time of a call in seconds, after one call to warm up."""
+    """Return the median elapsed time of a call in seconds, after one call to warm up."""
     call()
     took = []
     for _ in range(rounds):

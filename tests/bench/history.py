@@ -1,7 +1,7 @@
-"""tests/bench/history.jsonl: one line for each recorded run, so that figures can be followed.
+"""Reads and writes tests/bench/history.jsonl: one line for each recorded run.
 
 {"date": "2026-11-30", "commit": "1a2b3c4", "machine": {"cpu": …, "cores": 2, "python": "3.11.2"},
-"keys": {"seal.job_ms": 123.4, …}}. Nothing in it tells whose machine it was.
+"keys": {"seal.job_ms": 123.4, …}}. Nothing in it identifies the machine.
 """
 
 import json
@@ -19,7 +19,7 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 
 def line(figures: Iterable[Figure]) -> str:
-    """The line of a run that ends now."""
+    """Return the line of a run that ends now."""
     machine = {"cpu": _cpu(), "cores": os.cpu_count(), "python": platform.python_version()}
     keys = {figure.key: float(f"{figure.value:.4g}") for figure in figures}
     run = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": _commit(), "machine": machine}
@@ -33,19 +33,19 @@ def append(text: str, file: Path = FILE) -> None:
 
 
 def _commit() -> str:
-    """The short hash, with "-dirty" for uncommitted changes; "" outside a clone."""
+    """Return the short hash, with "-dirty" for uncommitted changes; "" outside a clone."""
     command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
     try:
-        said = subprocess.run(
+        described = subprocess.run(
             command, cwd=FILE.parent, capture_output=True, text=True, check=True
         ).stdout
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return said.strip()
+    return described.strip()
 
 
 def _cpu() -> str:
-    """The processor's model, else its architecture."""
+    """Return the processor's model, or its architecture if that is unknown."""
     if CPU_INFO.exists():
         for text in CPU_INFO.read_text().splitlines():
             name, _, value = text.partition(":")

@@ -1,4 +1,4 @@
-"""What a running process costs, read from /proc by another process: memory, CPU time, wakeups."""
+"""Reads what a running process costs from /proc: memory, processor time and wakeups."""
 
 import time
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Rate:
 
 
 def usage(pid: int) -> Usage:
-    """Read one process. Raises FileNotFoundError or ProcessLookupError when it is gone."""
+    """Read one process. Raises FileNotFoundError or ProcessLookupError once it has ended."""
     root = Path("/proc", str(pid))
     memory = _fields(root / "smaps_rollup")
     threads = list((root / "task").iterdir())
@@ -41,8 +41,8 @@ def usage(pid: int) -> Usage:
 
 
 def is_ending(pid: int) -> bool:
-    """Whether it runs no more of its program: the kernel takes it down (PF_EXITING in field 9 of
-    proc(5)'s stat).
+    """Return whether the kernel is taking the process down, so that it runs no more of its program
+    (PF_EXITING in field 9 of stat, proc(5)).
     """
     try:
         fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
@@ -52,7 +52,7 @@ def is_ending(pid: int) -> bool:
 
 
 def rate(pid: int, seconds: float) -> Rate:
-    """Watch a process for so long."""
+    """Watch a process for `seconds`."""
     before, started = usage(pid), time.monotonic()
     time.sleep(seconds)
     after, took = usage(pid), time.monotonic() - started
@@ -60,7 +60,7 @@ def rate(pid: int, seconds: float) -> Rate:
 
 
 def children(pid: int) -> list[int]:
-    """Processes that it started and that still run, and theirs."""
+    """Return the running descendants of a process."""
     own = [
         int(word)
         for task in Path("/proc", str(pid), "task").iterdir()

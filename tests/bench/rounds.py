@@ -1,8 +1,8 @@
-"""A round of secure aggregation against a running aggregator: real processes, real TLS, every
-device with its own machine and certificate.
+"""A round of secure aggregation against a running aggregator: real processes, real TLS, and every
+device with its own state machine and certificate.
 
-The devices are threads of PROCESSES processes, because Python runs the threads of one after each
-other. n: devices in the round.
+The devices are threads of several processes, because Python runs the threads of one process one
+after the other. n: devices in the round.
 """
 
 import contextlib
@@ -19,13 +19,13 @@ from tests.fakes.group_devices import GroupDevice, run_round
 from tests.fakes.server_process import ServerProcess
 
 SIZES = {10: 2, 40: 2, 100: 2, 500: 1}
-"""Devices, and rounds of which the best counts."""
+"""Numbers of devices, and the rounds of which the best counts."""
 SHARE = 64
-"""Devices of a process, at most; the processes are at least PROCESSES."""
+"""The most devices of a process; there are at least PROCESSES."""
 PROCESSES = 2
 GROUP_MAX, GROUP_FLOOR = 128, 64
-"""Of more devices than that several groups are made."""
-REACH_S = {100: 8.0, 500: 40.0}
+"""More devices than GROUP_MAX form several groups."""
+TARGET_S = {100: 8.0, 500: 40.0}
 FLOWER_10_S = 10.8
 LIMIT_S = 300.0
 
@@ -41,7 +41,7 @@ def loopback() -> Iterator[Figure]:
         reference = (
             (FLOWER_10_S, "Flower deployment, quoted")
             if size == 10
-            else (REACH_S.get(size), "the reach" if size in REACH_S else "")
+            else (TARGET_S.get(size), "the target" if size in TARGET_S else "")
         )
         yield Figure(f"round.loopback_s.n{size}", round(seconds, 2), "s", *reference)
         yield Figure(
@@ -50,8 +50,8 @@ def loopback() -> Iterator[Figure]:
 
 
 def _measured(size: int, rounds: int) -> tuple[float, float]:
-    """Seconds from the last device's `ready` to the published model, and the aggregator's processor
-    time per device in ms: the best.
+    """Return the best seconds from the last device's `ready` to the published model, and the best
+    processor time of the aggregator per device in ms.
     """
     times = ("--lead-seconds", "0", "--join-seconds", "300", "--phase-seconds", "300")
     floor, most = (size, size) if size <= GROUP_MAX else (GROUP_FLOOR, GROUP_MAX)
@@ -79,7 +79,7 @@ def _measured(size: int, rounds: int) -> tuple[float, float]:
                 _all(shares, "run_round")
                 while watcher.offer().model_version <= version:
                     if time.monotonic() - began > LIMIT_S:
-                        raise CannotMeasure("no model came of the round")
+                        raise CannotMeasure("the round published no model")
                     time.sleep(0.1)
                 best = min(best, (time.monotonic() - began, (server.cpu_s() - cpu) / size * 1000))
             watcher.close()
@@ -126,9 +126,9 @@ def _share(server: ServerProcess, token: str, count: int, pipe: Connection) -> N
 
 
 def _all(shares: list[Connection], word: str) -> None:
-    """Have all devices do it at the same time.
+    """Have all devices do the same thing at the same time.
 
-    Raises CannotMeasure where one failed or takes too long.
+    Raises CannotMeasure if one fails or takes too long.
     """
     for ours in shares:
         ours.send(word)

@@ -207,39 +207,39 @@ def device():
     consistency, unmask.
     """
     for size in ("d10k", "d100k"):
-        made = measure(100, SIZES[size])
+        cost = measure(100, SIZES[size])
         floor = floor_s(SIZES[size], 100) * 1e3
         peer_s, peer = flower("client_s", SIZES[size])
         yield Figure(
-            f"secagg.device_cpu_ms.n100.{size}", made.device_s * 1e3, "ms CPU", peer_s * 1e3, peer
+            f"secagg.device_cpu_ms.n100.{size}", cost.device_s * 1e3, "ms CPU", peer_s * 1e3, peer
         )
         yield Figure(
             f"secagg.device_over_floor.n100.{size}",
-            made.device_s * 1e3,
+            cost.device_s * 1e3,
             "ms CPU",
             floor,
             "AES-CTR alone, same run",
         )
-        bare = (primitives_s(100) + made.seal_s) * 1e3 + floor
+        bare = (primitives_s(100) + cost.seal_s) * 1e3 + floor
         yield Figure(
             f"secagg.device_over_primitives.n100.{size}",
-            made.device_s * 1e3,
+            cost.device_s * 1e3,
             "ms CPU",
             bare,
             "bare primitives and seal, same run",
         )
         yield Figure(
             f"secagg.seal_cpu_ms.{size}",
-            made.seal_s * 1e3,
+            cost.seal_s * 1e3,
             "ms CPU",
             None,
             "noise table built anew",
         )
         if size == "d10k":
-            other = sum(made.up.values()) - made.up["masked"]
+            other = sum(cost.up.values()) - cost.up["masked"]
             yield Figure(
                 "secagg.vector_bytes.n100.d10k",
-                made.up["masked"],
+                cost.up["masked"],
                 "B",
                 *flower("vector_bytes", 10_000),
             )
@@ -248,25 +248,25 @@ def device():
             )
             yield Figure(
                 "secagg.down_bytes.n100.d10k",
-                made.down - made.certificates,
+                cost.down - cost.certificates,
                 "B",
                 None,
                 "certificates apart",
             )
-            yield Figure("secagg.down_certificate_bytes.n100.d10k", made.certificates, "B")
+            yield Figure("secagg.down_certificate_bytes.n100.d10k", cost.certificates, "B")
 
 
 @bench(*(f"secagg.unmask_s.n100.{size}.drop{drop}" for size in SIZES for drop in (10, 20)))
 def unmasking():
     for size, d in SIZES.items():
         for drop in (10, 20):
-            made, floor = unmask_s(100, d, drop), floor_s(d, 100 - drop + drop * (100 - drop))
+            cost, floor = unmask_s(100, d, drop), floor_s(d, 100 - drop + drop * (100 - drop))
             yield Figure(
-                f"secagg.unmask_s.n100.{size}.drop{drop}", made, "s", *flower("unmask_s", d)
+                f"secagg.unmask_s.n100.{size}.drop{drop}", cost, "s", *flower("unmask_s", d)
             )
             yield Figure(
                 f"secagg.unmask_over_floor.n100.{size}.drop{drop}",
-                made,
+                cost,
                 "s",
                 floor,
                 "AES-CTR alone, same run",
@@ -280,10 +280,10 @@ def against_n():
     """
     device_32, unmask_32 = 0.0, 0.0
     for n in (32, 64, 100, 128, 200):
-        made, opened = measure(n, 10_000).device_s * 1e3, unmask_s(n, 10_000, n // 10) * 1e3
-        device_32, unmask_32 = device_32 or made, unmask_32 or opened
+        cost, opened = measure(n, 10_000).device_s * 1e3, unmask_s(n, 10_000, n // 10) * 1e3
+        device_32, unmask_32 = device_32 or cost, unmask_32 or opened
         yield Figure(
-            f"secagg.against_n.n{n}", made, "ms CPU", device_32 * n / 32, "n = 32 times n/32"
+            f"secagg.against_n.n{n}", cost, "ms CPU", device_32 * n / 32, "n = 32 times n/32"
         )
         yield Figure(
             f"secagg.unmask_against_n.n{n}",

@@ -1,18 +1,20 @@
+"""Benchmarks are found, run, written and recorded; what this machine lacks is left out."""
+
 import json
 import os
 import platform
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.bench import history, process
+from tests.bench.__main__ import main
 from tests.bench.harness import Benchmark, CannotMeasure, Figure, bench, write
 
 
-def test_a_pair_is_value_and_reference_of_the_declared_key():
+def test_a_pair_is_the_value_and_the_reference_of_the_declared_key():
     @bench("codec.encode_ms", unit="ms", reference_name="np.add")
     def encode():
         return 2.0, 4.0
@@ -29,7 +31,7 @@ def test_a_generator_gives_several_figures():
     assert not several.matches("z")
 
 
-def test_the_file_holds_exactly_the_agreed_fields(tmp_path):
+def test_the_file_of_results_has_exactly_the_documented_fields(tmp_path):
     write(
         [Figure("a", 3.0, "s", 2.0, "peer"), Figure("b", 1.0, "s")],
         tmp_path / "build" / "bench.json",
@@ -46,39 +48,45 @@ def test_the_file_holds_exactly_the_agreed_fields(tmp_path):
     assert rows[1]["ratio"] is None
 
 
-def test_a_process_is_read_from_the_kernel():
+def test_the_use_of_a_process_is_read_from_the_kernel():
     mine = process.usage(os.getpid())
     assert 0 < mine.pss_mib <= mine.rss_mib
     assert mine.cpu_s > 0
 
 
-def test_a_process_that_is_gone_is_said_to_be_gone():
+def test_reading_a_process_that_has_ended_raises():
     with pytest.raises(FileNotFoundError):
         process.usage(2**22 + 1)
 
 
 @pytest.mark.parametrize("key", ["stop.latency_s.median", "agent.rest.rss_mib", "start.tray_s"])
-def test_without_a_system_program_its_figures_are_left_out_and_named(tmp_path, key):
-    (tmp_path / "empty").mkdir()
-    command = [sys.executable, "-m", "tests.bench", "-k", key]
-    run = subprocess.run(
-        command,
-        env={**os.environ, "PATH": str(tmp_path / "empty")},
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert run.returncode == 0
-    (left_out,) = [line for line in run.stdout.splitlines() if line.startswith("left out: ")]
+def test_figures_without_their_system_programs_are_left_out_and_named(
+    tmp_path, monkeypatch, capsys, key
+):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["-k", key], tmp_path / "bench.json") == 0
+    output = capsys.readouterr()
+    (left_out,) = [line for line in output.out.splitlines() if line.startswith("left out: ")]
     assert key in left_out
     assert "not installed: " in left_out
     assert "Xvfb" in left_out
-    assert "Traceback" not in run.stderr
+    assert "Traceback" not in output.err
+    assert json.loads((tmp_path / "bench.json").read_text()) == []
 
 
-def test_programs_that_are_missing_are_named_before_anything_runs():
+def test_a_key_that_no_benchmark_has_is_an_error(tmp_path, capsys):
+    assert main(["-k", "no.such.key"], tmp_path / "bench.json") == 2
+    assert "no.such.key" in capsys.readouterr().err
+
+
+def test_every_key_is_listed_once(capsys):
+    assert main(["--list"]) == 0
+    keys = capsys.readouterr().out.split()
+    assert "stop.latency_s.median" in keys
+    assert len(keys) == len(set(keys))
+
+
+def test_missing_programs_are_named_before_anything_runs():
     def call():
         raise AssertionError("it ran")
 

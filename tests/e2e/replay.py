@@ -1,10 +1,10 @@
 """Replay a captured request against a running aggregator: `python -m tests.e2e.replay`. Exit 0 when
-nothing of it was accepted.
+the aggregator accepted none of the replays.
 
-It starts an aggregator on loopback, lets a device send one update, keeps what went over the wire,
-and sends it again: byte for byte, with another body, another target, another method, a nonce that
-was made up, and without signature. The database is compared before and after. In the end the device
-itself repeats the same body under a fresh nonce and gets the stored answer.
+It starts an aggregator on loopback, lets a device send one update, records the request, and sends
+it again: byte for byte, with another body, target or method, with an invented nonce, and without a
+signature. It compares the database before and after each. In the end the device itself repeats the
+body under a fresh nonce and gets the stored response.
 """
 
 import hashlib
@@ -19,28 +19,29 @@ from urllib.parse import urlsplit
 from agent.transport.http import PinnedSession
 from agent.transport.tls import client_context
 from tests.fakes.live_server import LiveServer
+from tests.fakes.timeouts import TIMEOUT_S
 
 NONCE = 'nonce="'
 
 
 def main() -> int:
-    """Print one line for each try."""
+    """Print a line for each replay."""
     with tempfile.TemporaryDirectory() as folder:
         report = replay(Path(folder))
-    for name, status, code, unchanged in report["tries"]:
+    for name, status, code, unchanged in report["replays"]:
         print(f"{name:<28} {status} {code:<24} database {'unchanged' if unchanged else 'CHANGED'}")
     print(
         f"{'same body, fresh nonce':<28}"
-        f" {'the stored answer' if report['same_answer'] else 'ANOTHER ANSWER'}"
+        f" {'the stored response' if report['same_response'] else 'ANOTHER RESPONSE'}"
     )
-    good = report["same_answer"] and all(
-        400 <= status < 500 and unchanged for _, status, _, unchanged in report["tries"]
+    good = report["same_response"] and all(
+        400 <= status < 500 and unchanged for _, status, _, unchanged in report["replays"]
     )
     return 0 if good else 1
 
 
 def replay(folder: Path) -> dict:
-    """{"tries": [(name, status, code, database unchanged)], "same_answer": bool}."""
+    """{"replays": [(name, status, code, database unchanged)], "same_response": bool}."""
     with LiveServer(folder, epsilon_milli=8000, lifetime_epsilon_milli=8000) as server:
         device = server.enrol()
         body, sent = device.update(), []
@@ -55,24 +56,24 @@ def replay(folder: Path) -> dict:
         try:
             receipt = device.client.send_update(body)
             method, path, headers = sent[0]
-            made_up = {
+            invented = {
                 **headers,
                 "Signature-Input": headers["Signature-Input"].replace(NONCE, NONCE + "A", 1),
             }
             unsigned = {
                 name: value for name, value in headers.items() if not name.startswith("Signature")
             }
-            tries = (
+            replays = (
                 ("byte for byte", method, path, body, headers),
                 ("another body", method, path, body[:-1] + bytes([body[-1] ^ 1]), headers),
                 ("another target", method, "/api/v1/rounds/1/leave", body, headers),
                 ("another query", method, path + "?again=1", body, headers),
                 ("another method", "DELETE", "/api/v1/device", body, headers),
-                ("a nonce that was made up", method, path, body, made_up),
+                ("an invented nonce", method, path, body, invented),
                 ("without signature", method, path, body, unsigned),
             )
             report = []
-            for name, *request in tries:
+            for name, *request in replays:
                 before = contents(server)
                 status, code = ask(server, device.file.load(), *request)
                 report.append((name, status, code, contents(server) == before))
@@ -80,24 +81,27 @@ def replay(folder: Path) -> dict:
         finally:
             PinnedSession.send = original
         fresh = sent[-1][2]["Signature-Input"] != headers["Signature-Input"]
-        return {"tries": report, "same_answer": again == receipt and fresh}
+        return {"replays": report, "same_response": again == receipt and fresh}
 
 
 def ask(server, identity, method, path, body, headers) -> tuple[int, str]:
-    """Send exactly this over the device's own mutual TLS."""
-    place = urlsplit(server.url)
-    wire = HTTPSConnection(
-        place.hostname, place.port, context=client_context(server.home.ca_pem, identity), timeout=60
+    """Send exactly this over the device's own mutual TLS. Return the status and the error code."""
+    address = urlsplit(server.url)
+    connection = HTTPSConnection(
+        address.hostname,
+        address.port,
+        context=client_context(server.home.ca_pem, identity),
+        timeout=TIMEOUT_S,
     )
-    wire.request(method, path, body, headers)
-    answer = wire.getresponse()
-    content = answer.read()
-    wire.close()
-    return answer.status, str(json.loads(content).get("code", ""))
+    connection.request(method, path, body, headers)
+    response = connection.getresponse()
+    content = response.read()
+    connection.close()
+    return response.status, str(json.loads(content).get("code", ""))
 
 
 def contents(server) -> str:
-    """Digest of every row of both databases."""
+    """Return the digest of every row of both databases."""
     digest = hashlib.sha256()
     for path in (server.home.folder / "aggregator.sqlite3", server.home.authority / "ca.sqlite3"):
         database = sqlite3.connect(path)

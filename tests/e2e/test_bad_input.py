@@ -1,5 +1,5 @@
-"""Bad input and faults, met by the real programs: one clear line, exit 1, and nothing lost
-(P11).
+"""The real programs answer bad input and faults with one clear line and exit code 1, and lose
+nothing (P11).
 """
 
 import json
@@ -10,18 +10,15 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-import setuptools
 
-from tests.e2e.test_kill import Scene
 from tests.fakes.ca import TestAuthority
 from tests.fakes.https_server import HttpsServer
+from tests.fakes.installation import PROGRAMS, Installation
 from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S, free_port
 
 pytestmark = pytest.mark.system
-LAUNCHERS = sorted(Path(setuptools.__file__).parent.glob("*.exe"))
 SMALL_DISK_BYTES = 24 * 1024
 
 
@@ -56,7 +53,7 @@ class Desk:
         return json.loads(done.stdout)
 
     def refusal(self, *words, **options):
-        """The code of the one line that a refused command says."""
+        """Return the code in the one line that a refused command prints."""
         done = self.run(*words, **options)
         assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
         program, code, text = done.stderr.split(": ", 2)
@@ -70,16 +67,16 @@ def desk(tmp_path):
     return Desk(tmp_path)
 
 
-def test_three_hundred_programs_and_whatever_lies_between_are_one_document(desk, tmp_path):
+def test_a_scan_of_three_hundred_programs_and_bad_files_is_one_document(desk, tmp_path):
     folder = tmp_path / "programs"
     (folder / "deeper").mkdir(parents=True)
     for number in range(300):
         shutil.copy(
-            LAUNCHERS[number % len(LAUNCHERS)],
+            PROGRAMS[number % len(PROGRAMS)],
             folder / ("deeper" if number % 2 else ".") / f"{number}.exe",
         )
     os.mkfifo(folder / "pipe")
-    (folder / "cut.exe").write_bytes(LAUNCHERS[0].read_bytes()[:400])
+    (folder / "cut.exe").write_bytes(PROGRAMS[0].read_bytes()[:400])
     with (folder / "sparse.bin").open("wb") as file:
         file.truncate(4 * 2**30)
     shown = desk.json("scan", folder, "/bin/ls", tmp_path / "missing")
@@ -92,7 +89,7 @@ def test_three_hundred_programs_and_whatever_lies_between_are_one_document(desk,
     assert (text.returncode, "Not a Windows executable" in text.stdout) == (0, True)
 
 
-def test_p1_without_consent_nothing_is_connected_asked_or_written(desk, tmp_path):
+def test_p1_without_consent_no_connection_is_opened_and_nothing_is_stored(desk, tmp_path):
     trace = tmp_path / "trace"
     strace = ("strace", "-f", "-e", "trace=network,keyctl,add_key,request_key", "-o", str(trace))
     bus = tmp_path / "bus"
@@ -102,7 +99,7 @@ def test_p1_without_consent_nothing_is_connected_asked_or_written(desk, tmp_path
     connections = [line for line in calls if "connect(" in line]
     assert all(f"{tmp_path}/run/aegisai/" in line or "/nscd/" in line for line in connections), (
         connections
-    )  # nscd: libc asks who we are
+    )  # nscd: libc looks up the user
     assert not any(
         "AF_INET" in line or "_key(" in line or "keyctl(" in line or str(bus) in line
         for line in calls
@@ -128,7 +125,7 @@ def test_a_disk_that_fills_up_loses_nothing(desk):
     assert desk.json("settings", "set", "cpu.share_idle", "15")["value"] == 15
 
 
-def test_a_second_agent_on_one_home_says_so_and_leaves_the_first_alone(desk):
+def test_a_second_agent_on_the_same_home_is_refused_and_leaves_the_first_alone(desk):
     first = subprocess.Popen(
         [sys.executable, "-m", "agent", "run"], env=desk.environ, stderr=subprocess.PIPE, text=True
     )
@@ -147,14 +144,14 @@ def test_a_second_agent_on_one_home_says_so_and_leaves_the_first_alone(desk):
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory):
-    scene = Scene(tmp_path_factory.mktemp("scene"))
-    yield scene
-    scene.close()
+def installation(tmp_path_factory):
+    installation = Installation(tmp_path_factory.mktemp("installation"))
+    yield installation
+    installation.close()
 
 
 def joined(folder, invitation):
-    """A desk that said yes to this invitation."""
+    """Return a desk that has enrolled with this invitation and granted consent."""
     (folder / "keys").mkdir()
     (folder / "keys" / "aegisai-key").write_text("0123456789abcdef" * 2)
     desk = Desk(folder, CREDENTIALS_DIRECTORY=str(folder / "keys"))
@@ -162,39 +159,43 @@ def joined(folder, invitation):
     desk.json("settings", "set", "cpu.share_in_use", "100")
     desk.json("enroll", invitation)
     desk.json("consent", "grant", "--accept", desk.json("consent", "show")["notice_id"])
-    desk.json("samples", "add", LAUNCHERS[0].parent, "--label", "benign")
+    desk.json("samples", "add", PROGRAMS[0].parent, "--label", "benign")
     return desk
 
 
-def invitation(scene, url=None):
-    return json.loads(
-        scene.server(
-            "token", "create", "--server", url or f"https://127.0.0.1:{scene.port}", "--json"
-        )
-    )["invitation"]
+def invitation(installation, url=None):
+    url = url or f"https://127.0.0.1:{installation.port}"
+    return json.loads(installation.server("token", "create", "--server", url, "--json"))[
+        "invitation"
+    ]
 
 
-def test_a_used_token_a_dead_server_and_a_strangers_certificate_are_told_apart(scene, tmp_path):
-    once = invitation(scene)
+def test_a_used_token_a_dead_server_and_an_untrusted_certificate_have_codes_of_their_own(
+    installation, tmp_path
+):
+    used = invitation(installation)
     (tmp_path / "one").mkdir()
-    first = joined(tmp_path / "one", once)
+    first = joined(tmp_path / "one", used)
     assert first.json("run", "--once")["outcome"] in ("sent", "no_round")
     (tmp_path / "two").mkdir()
-    second = joined(tmp_path / "two", once)
+    second = joined(tmp_path / "two", used)
     assert second.refusal("run", "--once") in ("TOKEN_USED", "TOKEN_REFUSED")
 
     (tmp_path / "three").mkdir()
-    nobody = joined(tmp_path / "three", invitation(scene, f"https://127.0.0.1:{free_port()}"))
-    assert nobody.refusal("run", "--once") == "OFFLINE"
+    offline = joined(
+        tmp_path / "three", invitation(installation, f"https://127.0.0.1:{free_port()}")
+    )
+    assert offline.refusal("run", "--once") == "OFFLINE"
 
     authority = TestAuthority()
     (tmp_path / "four").mkdir()
     with HttpsServer(tmp_path, *authority.issue_server(), authority.pem) as stranger:
-        lied_to = joined(
-            tmp_path / "four", invitation(scene, stranger.url.replace("localhost", "127.0.0.1"))
+        deceived = joined(
+            tmp_path / "four",
+            invitation(installation, stranger.url.replace("localhost", "127.0.0.1")),
         )
-        assert lied_to.refusal("run", "--once") == "SERVER_CERTIFICATE"
-    for desk in (second, nobody, lied_to):
+        assert deceived.refusal("run", "--once") == "SERVER_CERTIFICATE"
+    for desk in (second, offline, deceived):
         ledger = desk.json("ledger", "--verify")
         assert (ledger["verified"], ledger["totals"]["charges"]) == (True, 0)
         assert desk.json("status")["samples_benign"] >= 4

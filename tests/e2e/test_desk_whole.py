@@ -189,8 +189,7 @@ def test_p2_from_no_to_erased(login, aggregator, tmp_path):
         until(lambda: _trains(login), CYCLE_TIMEOUT_S, "the next training")
         host.click("Stop contributing")
         login.until_status(
-            lambda status: status["consent"]["state"] == "WITHDRAWN" and status["activity"] == "",
-            seconds=10,
+            lambda status: status["consent"]["state"] == "WITHDRAWN" and status["activity"] == ""
         )
         before = len(proxy.flows)
 

@@ -18,9 +18,9 @@ import pytest
 from tuf.api.metadata import Metadata, Timestamp
 
 from server_stub.publishing import tuf_repository
-from tests.e2e.test_kill import Scene
 from tests.fakes import secret_service
 from tests.fakes.aggregator import safetensors
+from tests.fakes.installation import Installation
 from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S, until
 
 pytestmark = pytest.mark.system
@@ -43,8 +43,8 @@ STRANGERS = {
 }
 
 
-class Installation(Scene):
-    """An aggregator and one enrolled device with rows."""
+class OperatedInstallation(Installation):
+    """An installation with an operator who publishes models and revokes devices."""
 
     def __init__(self, folder):
         super().__init__(folder)
@@ -53,13 +53,13 @@ class Installation(Scene):
         self.url = f"https://127.0.0.1:{self.port}"
 
     def refusal(self, *words):
-        """Run `aegis`, which must refuse: (code, sentence)."""
+        """Run `aegis`, which must refuse. Return the code and the sentence of the error."""
         done = self.run_aegis(*words)
         assert done.returncode == 1, done.stdout
-        said = json.loads(done.stdout)["error"]
-        assert done.stderr.startswith(f"aegis: {said['code']}: ")
+        error = json.loads(done.stdout)["error"]
+        assert done.stderr.startswith(f"aegis: {error['code']}: ")
         assert done.stderr.count("\n") == 1
-        return said["code"], said["message"]
+        return error["code"], error["message"]
 
     def run_aegis(self, *words):
         command = [sys.executable, "-m", "agent", *words, "--json"]
@@ -105,28 +105,28 @@ class Installation(Scene):
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory):
-    scene = Installation(tmp_path_factory.mktemp("installation"))
+    installation = OperatedInstallation(tmp_path_factory.mktemp("installation"))
     try:
-        scene.join(scene.url)
-        yield scene
+        installation.join(installation.url)
+        yield installation
     finally:
-        scene.close()
+        installation.close()
 
 
-def test_without_a_certificate_the_device_port_answers_the_public_list_alone(installation):
+def test_a_client_without_a_certificate_reaches_only_the_public_paths(installation):
     assert {path: installation.get(path) for path in STRANGERS} == STRANGERS
     listening = subprocess.run(["ss", "-ltnH"], capture_output=True, text=True, check=True).stdout
-    mine = {
+    own = {
         line.split()[3]
         for line in listening.splitlines()
         if line.split()[3].endswith((f":{installation.operator_port}",))
     }
-    assert mine == {f"127.0.0.1:{installation.operator_port}"}
+    assert own == {f"127.0.0.1:{installation.operator_port}"}
 
 
-def test_revoking_cuts_a_device_off_and_no_other(installation, monkeypatch):
-    with monkeypatch.context() as other:
-        other.setitem(installation.environ, "AEGIS_HOME", str(installation.folder / "other"))
+def test_revoking_a_device_affects_no_other(installation, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setitem(installation.environ, "AEGIS_HOME", str(installation.folder / "other"))
         installation.join(installation.url)
         assert installation.aegis("run", "--once")["outcome"] in ("sent", "already_contributed")
         installation.server("devices", "revoke", installation.newest_device())
@@ -134,7 +134,7 @@ def test_revoking_cuts_a_device_off_and_no_other(installation, monkeypatch):
     assert installation.aegis("run", "--once")["outcome"] in ("sent", "already_contributed")
 
 
-def test_p8_bad_models_are_refused_by_name_and_the_old_one_stays(installation):
+def test_p8_each_bad_model_is_refused_with_its_own_code_and_the_old_one_stays(installation):
     installation.aegis("run", "--once")
     before = installation.model_in_use()
     early = shutil.copytree(installation.repository / "metadata", installation.folder / "early")
@@ -164,9 +164,9 @@ def test_p8_bad_models_are_refused_by_name_and_the_old_one_stays(installation):
     assert installation.publish(0.25) == newer + 1
     stamp.write_bytes((early / "timestamp.json").read_bytes())
     code, _ = installation.refusal("run", "--once")
-    # Seen at once it is older; the aggregator meanwhile puts its repository right, under a version
-    # number that this device has seen with another content: then the round names a model that the
-    # trusted metadata do not.
+    # A device that is quick sees older metadata. Meanwhile the aggregator repairs its repository,
+    # under a version number that this device knows with another content: then the round names a
+    # model that the trusted metadata do not.
     assert code in ("MODEL_OLDER", "MODEL_NOT_THE_ROUNDS")
     assert installation.model_in_use() == newer
     rolled_back = json.loads(installation.server("model", "rollback", "--to", "1", "--json"))
@@ -182,18 +182,16 @@ def contents(folder):
 
 
 def signed_as_of(folder, days):
-    """A timestamp that the online key signed so many days from now, for the snapshot that is
-    current.
-    """
+    """Return the current timestamp, signed by the online key with another expiry."""
     signer = tuf_repository.load_key(folder / "keys" / "online.pem")
-    held = Metadata[Timestamp].from_file(str(folder / "metadata" / "timestamp.json"))
-    held.signed.expires = (
+    timestamp = Metadata[Timestamp].from_file(str(folder / "metadata" / "timestamp.json"))
+    timestamp.signed.expires = (
         datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
     ).replace(microsecond=0)
-    held.signed.version += 1
-    held.signatures.clear()
-    held.sign(signer)
-    return held.to_bytes()
+    timestamp.signed.version += 1
+    timestamp.signatures.clear()
+    timestamp.sign(signer)
+    return timestamp.to_bytes()
 
 
 JOIN = """
@@ -222,7 +220,7 @@ print(
 @pytest.mark.skipif(
     bool(secret_service.missing()), reason=f"not installed: {secret_service.missing()}"
 )
-def test_p12_an_invitation_and_a_yes_make_a_device_with_a_real_keyring_and_no_secret_lies_about(
+def test_p12_enrolling_with_a_real_keyring_leaves_no_secret_in_any_file(
     installation, tmp_path, monkeypatch
 ):
     invitation = json.loads(
@@ -252,30 +250,30 @@ def test_p12_an_invitation_and_a_yes_make_a_device_with_a_real_keyring_and_no_se
     assert "model" in checks
     assert [check for check in doctor["checks"] if check["ok"] is False] == []
     lines = [line for line in secrets["pem"].splitlines()[1:-1] if len(line) > 20]
-    hunted = [secrets["erase"], json.loads(secrets["item"])["key"], *lines]
+    secret_texts = [secrets["erase"], json.loads(secrets["item"])["key"], *lines]
     server = installation.folder / "server"
     lines = [
         (server / name).read_text().splitlines()[1]
         for name in ("ca/ca.key", "keys/signing.key", "repository/keys/online.pem")
     ]
-    held = {
+    files = {
         path: content
         for folder in ("device", "login", "server")
         for path, content in contents(installation.folder / folder)
     }
     assert [
         path
-        for path, content in held.items()
-        if any(secret.encode() in content for secret in hunted)
+        for path, content in files.items()
+        if any(secret.encode() in content for secret in secret_texts)
     ] == []
     key_files = {"ca.key", "signing.key", "online.pem"}
     assert {
         path.name
-        for path, content in held.items()
+        for path, content in files.items()
         if any(line.encode() in content for line in lines)
     } == key_files
     with sqlite3.connect(server / "ca" / "ca.sqlite3") as database:
         (token_hash,) = database.execute("SELECT token_hash FROM tokens WHERE used = 1").fetchone()
     database.close()
     assert token_hash not in invitation["token"]
-    assert not [path for path, content in held.items() if invitation["token"].encode() in content]
+    assert not [path for path, content in files.items() if invitation["token"].encode() in content]

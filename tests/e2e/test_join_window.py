@@ -1,5 +1,5 @@
-"""Full agents, each in a process of its own with its own key store and ledger, meet in two rounds
-of a real aggregator.
+"""Full agents, each in a process of its own with its own key store and ledger, take part in two
+rounds of a real aggregator.
 """
 
 import json
@@ -8,10 +8,10 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from pathlib import Path
 
 import pytest
 
+from tests.fakes.installation import PROGRAMS
 from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S, free_port, until
 
 pytestmark = pytest.mark.system
@@ -20,7 +20,7 @@ DEVICES = 3
 FLOOR = {"min_group": 3, "min_sum": 2, "gamma_milli": 0}
 
 
-class Person:
+class Participant:
     """One device: a home, a key in a credential file, and the rows of a few programs."""
 
     def __init__(self, folder, invitation):
@@ -36,16 +36,13 @@ class Person:
         (folder / "home").mkdir(mode=0o700)
         (folder / "home" / "demo").write_text(json.dumps(FLOOR))
         self.aegis("settings", "set", "key_store", "credential")
-        for key in (
-            "cpu.share_in_use",
-            "cpu.share_idle",
-            "busy.share",
-        ):  # to wait for these limits is another test's
+        # No cycle waits for these limits: other tests do that.
+        for key in ("cpu.share_in_use", "cpu.share_idle", "busy.share"):
             self.aegis("settings", "set", key, "100")
         self.aegis("enroll", invitation)
         self.aegis("consent", "grant", "--accept", self.aegis("consent", "show")["notice_id"])
-        launchers = sorted(Path(__import__("setuptools").__file__).parent.glob("*.exe"))
-        assert self.aegis("samples", "add", *map(str, launchers), "--label", "benign")["added"] >= 4
+        added = self.aegis("samples", "add", *map(str, PROGRAMS), "--label", "benign")["added"]
+        assert added >= 4
 
     def aegis(self, *words):
         command = [sys.executable, "-m", "agent", *words, "--json"]
@@ -67,8 +64,8 @@ class Person:
         )
 
 
-class Place:
-    """The aggregator, and people who joined it."""
+class Cohort:
+    """An aggregator and the devices that are enrolled with it."""
 
     def __init__(self, folder):
         self.operator_port = free_port()
@@ -107,8 +104,8 @@ class Place:
         for line in self.process.stdout:
             if "is ready" in line:
                 break
-        self.people = [
-            Person(folder / f"device-{number}", self.invitation()) for number in range(DEVICES)
+        self.participants = [
+            Participant(folder / f"device-{number}", self.invitation()) for number in range(DEVICES)
         ]
 
     def server(self, *words):
@@ -139,15 +136,15 @@ class Place:
             for model in json.loads(self.server("model", "show", "--json"))["models"]
         )
 
-    def meet(self):
-        """One pass of everybody at once: what each printed."""
-        running = [person.start() for person in self.people]
-        said = []
+    def run_cycles(self):
+        """Run a cycle of every device at the same time, and return what each printed."""
+        running = [participant.start() for participant in self.participants]
+        results = []
         for process in running:
             out, err = process.communicate(timeout=CYCLE_TIMEOUT_S)
             assert process.returncode == 0, err
-            said.append(json.loads(out))
-        return said
+            results.append(json.loads(out))
+        return results
 
     def close(self):
         self.process.send_signal(signal.SIGTERM)
@@ -156,18 +153,18 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path):
-    place = Place(tmp_path)
-    yield place
-    place.close()
+def cohort(tmp_path):
+    cohort = Cohort(tmp_path)
+    yield cohort
+    cohort.close()
 
 
-def test_two_rounds_of_full_agents_whose_ledgers_say_what_the_server_acknowledged(place):
+def test_ledgers_after_two_rounds_show_what_the_server_acknowledged(cohort):
     for number in (1, 2):
-        assert [said["outcome"] for said in place.meet()] == ["sent"] * DEVICES
-        until(lambda number=number: place.model_version() > number, what="a new model of the round")
-    for person in place.people:
-        ledger = person.aegis("ledger", "--verify")
+        assert [result["outcome"] for result in cohort.run_cycles()] == ["sent"] * DEVICES
+        until(lambda number=number: cohort.model_version() > number, what="the new model")
+    for participant in cohort.participants:
+        ledger = participant.aegis("ledger", "--verify")
         assert ledger["verified"] is True
         assert [charge["mode"] for charge in ledger["charges"]] == ["secagg", "secagg"]
         for entry in ledger["outbox"]:
@@ -179,6 +176,6 @@ def test_two_rounds_of_full_agents_whose_ledgers_say_what_the_server_acknowledge
             )
         totals = ledger["totals"]
         assert 0 < totals["epsilon_ledger"] < totals["epsilon_local"]
-        status = person.aegis("status")
+        status = participant.aegis("status")
         assert status["group_floor"] == "test floor: groups of 3, sums of 2"
         assert status["model"]["version"] >= 2

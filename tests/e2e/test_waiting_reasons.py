@@ -70,7 +70,7 @@ def test_p9_every_reason_is_shown_once_while_it_holds_and_no_longer(session):
         )  # the settling time after plugging in, then a minute without a key
         assert watch.now()["may_train"]
         session.display.type()
-        until_shown("IN_USE", seconds=10)  # from the signal, not from the next poll
+        until_shown("IN_USE")
 
         session.bus.do(lambda services: services.login.PrepareForSleep(True))
         until_shown("BACKOFF")

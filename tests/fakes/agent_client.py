@@ -107,7 +107,7 @@ def status(state=AgentState.WAITING, consent=ConsentState.GRANTED, **changes):
             ReadingView("on mains", "yes", "power_supply"),
             ReadingView("charge", "87 %", "power_supply"),
             ReadingView("idle", "720 s", "Mutter"),
-            ReadingView("others cpu", "9.8 %", "kernel counters, ours left out"),
+            ReadingView("others cpu", "9.8 %", "kernel counters, without AegisAI"),
             ReadingView("temperature", "unknown", "not available: no sensor of the processor"),
             ReadingView("metered", "unknown", "no bus: FileNotFoundError"),
         ),

@@ -1,4 +1,4 @@
-"""A clock that only moves when told."""
+"""A clock that moves only when a test moves it."""
 
 
 class FakeClock:
@@ -13,10 +13,10 @@ class FakeClock:
         return self.ticks
 
     def advance(self, seconds: int) -> None:
-        """Both clocks, as when time passes awake."""
+        """Move both clocks, as time does while the machine is awake."""
         self.wall += seconds
         self.ticks += seconds
 
     def sleep_machine(self, seconds: int) -> None:
-        """Wall time only, as in a suspended laptop."""
+        """Move only the time of day, as in a suspended laptop."""
         self.wall += seconds

@@ -1,5 +1,5 @@
-"""A private bus with the services that the agent asks about this computer: UPower, NetworkManager,
-logind and Mutter's idle monitor. The test sets what each reports.
+"""A private bus with the services that the agent reads: UPower, NetworkManager, logind, and the
+idle time of GNOME or KDE. The test sets what each reports.
 """
 
 import shutil
@@ -91,7 +91,7 @@ class IdleMonitor(ServiceInterface):
         self.idle_ms = 0
         self.watches = {}
         self.is_hasty = False
-        """Whether a key is pressed at the very moment when a watch for it is requested."""
+        """Whether a key is pressed while a watch for it is being requested."""
 
     @method()
     def GetIdletime(self) -> "t":  # noqa: F821
@@ -132,6 +132,18 @@ class IdleMonitor(ServiceInterface):
                 self.WatchFired(watch)
 
 
+class ScreenSaver(ServiceInterface):
+    """KDE's source of the idle time; it answers in milliseconds and sends no signals."""
+
+    def __init__(self):
+        super().__init__("org.freedesktop.ScreenSaver")
+        self.idle_ms = 0
+
+    @method()
+    def GetSessionIdleTime(self) -> "u":  # noqa: F821
+        return self.idle_ms
+
+
 class DesktopServices:
     """All of them on one bus, which serves as the system's and as the session's."""
 
@@ -139,10 +151,12 @@ class DesktopServices:
         self.address = address
         self.environ = {"DBUS_SYSTEM_BUS_ADDRESS": address, "DBUS_SESSION_BUS_ADDRESS": address}
         self.power, self.network, self.login = UPower(), NetworkManager(), LoginManager()
-        self.session, self.idle = LoginSession(), IdleMonitor()
+        self.session, self.idle, self.screen_saver = LoginSession(), IdleMonitor(), ScreenSaver()
 
     async def start(self, *names):
-        """Put services on the bus: all, or the named ones (power, network, login, idle)."""
+        """Put services on the bus: those of GNOME, or the named ones (power, network, login, idle,
+        screen_saver).
+        """
         bus = await MessageBus(bus_address=self.address).connect()
         chosen = names or ("power", "network", "login", "idle")
         if "power" in chosen:
@@ -159,12 +173,15 @@ class DesktopServices:
         if "idle" in chosen:
             bus.export("/org/gnome/Mutter/IdleMonitor/Core", self.idle)
             await bus.request_name("org.gnome.Mutter.IdleMonitor")
+        if "screen_saver" in chosen:
+            bus.export("/ScreenSaver", self.screen_saver)
+            await bus.request_name("org.freedesktop.ScreenSaver")
         return bus
 
 
 @asynccontextmanager
 async def private_bus():
-    """Run a bus daemon; yields its DesktopServices, none of them started yet."""
+    """Run a bus daemon and yield its DesktopServices, none of them started yet."""
     daemon = subprocess.Popen(
         [shutil.which("dbus-daemon"), "--session", "--nofork", "--nosyslog", "--print-address=1"],
         stdout=subprocess.PIPE,

@@ -1,5 +1,5 @@
-"""An exact sampler of the discrete Gaussian, slow: Canonne, Kamath and Steinke 2020, algorithms 1
-to 3. Rationals only.
+"""A slow, exact sampler of the discrete Gaussian, with rational numbers only (Canonne, Kamath and
+Steinke 2020, algorithms 1 to 3).
 """
 
 import math
@@ -8,7 +8,7 @@ from fractions import Fraction
 
 class ExactGaussian:
     def __init__(self, source):
-        """`source`: has randrange (random.Random or random.SystemRandom)."""
+        """`source` has a method randrange: random.Random or random.SystemRandom."""
         self._below = source.randrange
 
     def draw(self, variance):
@@ -31,7 +31,7 @@ class ExactGaussian:
                 return -value if negative else value
 
     def _exp(self, x):
-        """True with probability exp(-x)."""
+        """Return True with probability exp(-x)."""
         while x > 1:
             if not self._exp(Fraction(1)):
                 return False

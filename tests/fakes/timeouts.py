@@ -1,6 +1,6 @@
 """How long a test waits for other processes: generously, because a busy machine must not fail it.
 
-What comes is gone on with at once.
+No test sleeps for these times: each continues as soon as it has what it waits for.
 """
 
 import asyncio
@@ -10,29 +10,30 @@ import socket
 import time
 
 TIMEOUT_S = 120.0
-"""For whatever needs a process to start, to answer or to end."""
+"""For a process to start, to answer or to end."""
 CYCLE_TIMEOUT_S = 420.0
-"""For a whole pass: it may first wait five minutes for the machine's one right to train, which a
-neighbouring test holds."""
+"""For a whole cycle: it may first wait five minutes for the machine's training slot, which another
+test has."""
 POLL_S = 0.02
 TICK_S = 0.01
 FIRST_PORT, LAST_PORT = 20_000, 32_000
-"""Below what the kernel gives to connections, so that nobody gets the port between a choice and its
-use."""
+"""Below the range that the kernel gives to connections, so that none gets the port between its
+choice and its use."""
 
 
 def until(found, seconds=TIMEOUT_S, what="it", poll_s=POLL_S):
-    """What `found()` returns, once that is true."""
-    end = time.monotonic() + seconds
+    """Call `found` until its value is true, and return that."""
+    deadline = time.monotonic() + seconds
     while not (value := found()):
-        assert time.monotonic() < end, f"{what} did not come within {seconds:.0f} s"
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
         time.sleep(poll_s)
     return value
 
 
 async def within(seconds, awaitable):
-    """Its result, which has to come while this loop could run for `seconds`: what other programs
-    took of that time does not count.
+    """Return the result of `awaitable`, which must finish before this loop has run for `seconds`.
+
+    Time that other programs took from this one does not count.
     """
     task = asyncio.ensure_future(awaitable)
     for _ in range(round(seconds / TICK_S)):
@@ -47,9 +48,7 @@ _PORTS = itertools.count(FIRST_PORT + os.getpid() * 7919 % (LAST_PORT - FIRST_PO
 
 
 def free_port():
-    """A port of loopback that nobody listens on, and that no other test of this process was
-    told.
-    """
+    """Return a free port of loopback that no other test of this process has received."""
     for port in itertools.islice(_PORTS, 100):
         try:
             socket.create_server(("127.0.0.1", port)).close()

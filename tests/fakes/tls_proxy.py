@@ -1,8 +1,8 @@
-"""A TCP proxy on loopback in front of a TLS server: lets a test hold, cut or delay what the server
-answers, without ending the TLS.
+"""A TCP proxy on loopback in front of a TLS server: a test can hold, cut or delay the server's
+responses without touching the TLS inside.
 
-The test's `decide` sees, for every piece that the server sends, how much has gone each way on that
-connection.
+For every piece that the server sends, the test's `decide` sees how many bytes have gone each way on
+that connection.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from typing import Self
 class Action(Enum):
     PASS = "pass"
     HOLD = "hold"
-    """Keep this piece and all that follow on this connection until `release`."""
+    """Hold this piece and all that follow on this connection until `release`."""
     CUT = "cut"
     """Close both sides without passing it on."""
     RESET = "reset"
@@ -34,7 +34,7 @@ class Flow:
     down_bytes: int = 0
     """To the client so far."""
     turns: int = 0
-    """How often the server began to answer."""
+    """How often the client sent something after the server's last byte."""
 
 
 class TlsProxy:
@@ -45,8 +45,8 @@ class TlsProxy:
     ) -> None:
         self.decide = decide
         self.flows: list[Flow] = []
-        self.held = threading.Event()
-        """Set when a piece is being held."""
+        self.holding = threading.Event()
+        """Set once a piece is on hold."""
         self._released = threading.Event()
         self._upstream_port = upstream_port
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -62,7 +62,7 @@ class TlsProxy:
         return f"https://localhost:{self.port}"
 
     def release(self) -> None:
-        """Let held pieces go."""
+        """Pass on the pieces that are on hold."""
         self._released.set()
 
     def __enter__(self) -> Self:
@@ -110,7 +110,7 @@ class TlsProxy:
             while piece := server.recv(65536):
                 action = self.decide(flow)
                 if action is Action.HOLD:
-                    self.held.set()
+                    self.holding.set()
                     self._released.wait()
                 if action in (Action.CUT, Action.RESET):
                     if action is Action.RESET:

@@ -1,4 +1,4 @@
-"""A worker that answers at once, or waits where a test wants it to; seals nothing real."""
+"""A worker that answers at once, or waits where a test tells it to. It computes nothing."""
 
 import asyncio
 import secrets
@@ -13,13 +13,13 @@ class FakeWorker:
     def __init__(self):
         self.calls = []
         self.gates = {}
-        """Job name -> asyncio.Event that the job waits for."""
+        """The asyncio.Event that a job waits for, by the job's name."""
         self.stopped = 0
         self.stopped_jobs = set()
-        self.is_held = False
+        self.is_suspended = False
         self.payload_bytes = 464
         self.words = None
-        """What was sealed last for a group."""
+        """The last words that it sealed for a group."""
         self._running = set()
 
     async def _job(self, name):
@@ -90,8 +90,8 @@ class FakeWorker:
         self.stopped += 1
         self.stopped_jobs.update(jobs)
 
-    def hold(self):
-        self.is_held = True
+    def suspend(self):
+        self.is_suspended = True
 
-    def release(self):
-        self.is_held = False
+    def resume(self):
+        self.is_suspended = False

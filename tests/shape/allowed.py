@@ -22,16 +22,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/agent/cli/test_main.py",
         "What a command prints is tested with the command.",
     ),
-    "agent/conditions/linux.py": (
-        "tests/agent/conditions/test_dbus_watch.py",
-        "The Linux probes are tested on real message buses, together with what watches them.",
-    ),
-    "agent/sandbox/priority.py": (
-        "tests/agent/sandbox/test_probe.py",
-        "Whether a priority can be lowered here is one answer of the probe.",
-    ),
-    "agent/supervisor/governor.py": ("tests/agent/supervisor/test_hostile.py", _PROCESS),
-    "agent/supervisor/worker.py": ("tests/agent/supervisor/test_supervision.py", _PROCESS),
     "agent/worker/__main__.py": ("tests/agent/supervisor/test_hostile.py", _PROCESS),
     "server_stub/cli/commands.py": ("tests/server_stub/cli/test_main.py", _COMMAND),
     "server_stub/demo/local_server.py": ("tests/e2e/test_fleet.py", _PROCESS),

@@ -1,4 +1,4 @@
-"""Active hours in local time: midnight, weekdays, and the two nights on which clocks change."""
+"""Allowed hours in local time: midnight, weekdays, and the two nights on which clocks change."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -33,7 +33,7 @@ def at(text, zone=BERLIN):
         (("always",) * 7, "2026-11-27T03:00", True),
     ],
 )
-def test_open_or_not(week, when, expected):
+def test_a_local_time_is_allowed_by_its_days_hours(week, when, expected):
     assert is_open(week, at(when)) is expected
 
 
@@ -45,11 +45,11 @@ def test_open_or_not(week, when, expected):
         ("2026-11-30T10:00", "2026-11-30T10:00"),
     ],
 )
-def test_the_next_opening(now, opens):
+def test_the_next_allowed_time_is_now_or_a_later_opening(now, opens):
     assert opens_at(OFFICE, int(at(now).timestamp()), BERLIN) == int(at(opens).timestamp())
 
 
-def test_an_hour_that_summer_time_leaves_out_opens_after_it():
+def test_a_span_that_begins_in_the_skipped_hour_opens_after_it():
     week = ("02:30-04:00",) * 7
     now = int(at("2026-03-29T01:00").timestamp())
     assert (
@@ -60,7 +60,7 @@ def test_an_hour_that_summer_time_leaves_out_opens_after_it():
     )
 
 
-def test_hours_that_never_open_have_no_opening():
+def test_hours_that_are_never_allowed_have_no_next_time():
     assert opens_at(("never",) * 7, 1_800_000_000, BERLIN) is None
 
 
@@ -69,7 +69,7 @@ def test_hours_that_never_open_have_no_opening():
     st.integers(1_767_225_600, 1_798_761_600),
     st.sampled_from([OFFICE, NIGHT, ("02:15-02:45",) * 7]),
 )
-def test_what_is_said_to_open_is_open_then_and_closed_before(now, week):
+def test_the_next_allowed_time_is_allowed_and_the_minute_before_is_not(now, week):
     opens = opens_at(week, now, BERLIN)
     assert opens >= now
     assert is_open(week, datetime.fromtimestamp(opens, UTC).astimezone(BERLIN))

@@ -1,4 +1,4 @@
-"""Load of others, memory, disk and temperature from the kernel's counters."""
+"""Load by other programs, memory, disk and temperature from the kernel's counters."""
 
 from types import SimpleNamespace
 
@@ -39,32 +39,32 @@ def later(machine, seconds, busy, ours=0.0, **named):
     return machine.others.read()
 
 
-def test_the_first_look_knows_nothing(machine):
+def test_the_first_poll_knows_nothing(machine):
     reading = machine.others.read()
-    assert (reading.value, reading.source) == (None, "needs two looks")
+    assert (reading.value, reading.source) == (None, "needs two polls")
 
 
 @pytest.mark.parametrize(
     ("busy", "ours", "percent"), [(0, 0, 0), (10, 0, 50), (20, 0, 100), (10, 10, 0), (15, 5, 50)]
 )
-def test_the_share_of_the_whole_computer_without_our_own(machine, busy, ours, percent):
+def test_the_load_is_a_share_of_the_whole_computer_without_our_own(machine, busy, ours, percent):
     machine.others.read()
     assert later(machine, 10, busy, ours).value == pytest.approx(percent)
 
 
 @pytest.mark.parametrize(("busy", "ours", "percent"), [(0, 5, 0.0), (90, 0, 100.0)])
-def test_counters_that_do_not_fit_are_kept_in_bounds(machine, busy, ours, percent):
+def test_counters_that_contradict_each_other_stay_in_bounds(machine, busy, ours, percent):
     machine.others.read()
     assert later(machine, 10, busy, ours).value == percent
 
 
-def test_waiting_for_a_disk_and_time_of_guests_are_no_load(machine):
+def test_waiting_for_a_disk_and_guest_time_are_no_load(machine):
     machine.others.read()
     reading = later(machine, 10, 0, idle=5.0, iowait=8.0, guest=3.0, guest_nice=2.0)
     assert reading.value == pytest.approx(0)
 
 
-def test_two_looks_within_a_second_are_one_window(machine):
+def test_two_polls_within_a_second_count_as_one(machine):
     machine.others.read()
     assert later(machine, 0.5, 1).value is None
     assert later(machine, 9.5, 9).value == pytest.approx(50)
@@ -82,8 +82,8 @@ def sensors(**chips):
         (sensors(coretemp=[40.0, 61.5, 0.0]), 61.5, "coretemp"),
         (sensors(acpitz=[70.0], k10temp=[50.0]), 50.0, "k10temp"),
         (sensors(coretemp=[200.0], acpitz=[45.0]), 45.0, "acpitz"),
-        (sensors(nvme=[60.0]), None, "not available: no sensor of the processor"),
-        ({}, None, "not available: no sensor of the processor"),
+        (sensors(nvme=[60.0]), None, "not available: the processor has no sensor"),
+        ({}, None, "not available: the processor has no sensor"),
     ],
     ids=["hottest", "best driver", "absurd value", "no processor's", "none"],
 )

@@ -24,12 +24,12 @@ def test_an_unknown_reading_says_why():
     assert (unknown("no sensor").value, unknown("no sensor").source) == (None, "no sensor")
 
 
-def test_a_probe_that_works_is_passed_on():
+def test_the_reading_of_a_probe_that_works_is_returned():
     assert attempt(lambda: Reading(1.0, "a test"), "memory") == Reading(1.0, "a test")
 
 
 @pytest.mark.parametrize("fault", [OSError("gone"), KeyError("x"), RuntimeError("x" * 500)])
-def test_a_probe_that_fails_is_unknown_and_named_in_short(fault):
+def test_a_probe_that_fails_is_unknown_and_briefly_says_why(fault):
     def probe():
         raise fault
 
@@ -39,7 +39,7 @@ def test_a_probe_that_fails_is_unknown_and_named_in_short(fault):
     assert len(reading.source) <= 160
 
 
-def test_nothing_is_known_before_the_first_look_and_every_name_is_in_words():
+def test_nothing_is_known_before_the_first_poll_and_every_name_is_in_words():
     named = Readings().named()
     assert {reading.value for _, reading in named} == {None}
     assert ("on mains", Reading(None, "not read yet")) in named

@@ -1,15 +1,13 @@
 """The probes of Windows against made-up libraries: the arithmetic and the unknowns.
 
-The system itself was never asked.
+They have not met the real system yet.
 """
 
-import asyncio
 import os
 from types import SimpleNamespace
 
 import pytest
 
-from agent.conditions.macos import MacProbes
 from agent.conditions.windows import WindowsProbes
 
 ALL = frozenset(
@@ -18,7 +16,7 @@ ALL = frozenset(
 
 
 class Windows:
-    """DLLs that answer what a test says."""
+    """DLLs whose answers a test sets."""
 
     def __init__(
         self,
@@ -32,7 +30,7 @@ class Windows:
         console=3,
         notification=5,
     ):
-        self.said = SimpleNamespace(
+        self.state = SimpleNamespace(
             line=line,
             flag=flag,
             percent=percent,
@@ -46,41 +44,41 @@ class Windows:
     def __call__(self, name):
         return self
 
-    def GetSystemPowerStatus(self, held):
-        power = held._obj
-        power.line, power.flag, power.percent = self.said.line, self.said.flag, self.said.percent
+    def GetSystemPowerStatus(self, reference):
+        power = reference._obj
+        power.line, power.flag, power.percent = self.state.line, self.state.flag, self.state.percent
         return 1
 
-    def GetLastInputInfo(self, held):
-        held._obj.tick = self.said.last
+    def GetLastInputInfo(self, reference):
+        reference._obj.tick = self.state.last
         return 1
 
     def GetTickCount(self):
-        return self.said.tick
+        return self.state.tick
 
-    def ProcessIdToSessionId(self, pid, held):
+    def ProcessIdToSessionId(self, pid, reference):
         assert pid == os.getpid()
-        held._obj.value = self.said.session
+        reference._obj.value = self.state.session
         return 1
 
     def WTSGetActiveConsoleSessionId(self):
-        return self.said.console
+        return self.state.console
 
-    def SHQueryUserNotificationState(self, held):
-        held._obj.value = self.said.notification
+    def SHQueryUserNotificationState(self, reference):
+        reference._obj.value = self.state.notification
         return 0
 
     def InternetGetConnectedState(self, flags, reserved):
         return 1
 
 
-def told(probes, wanted=ALL):
-    asyncio.run(probes.look(wanted, 300))
-    return {name: reading.value for name, reading in probes.told().items()}
+async def readings(probes, required=ALL):
+    await probes.poll(required, 300)
+    return {name: reading.value for name, reading in probes.snapshot().items()}
 
 
 @pytest.mark.parametrize(
-    ("said", "name", "value"),
+    ("state", "name", "value"),
     [
         ({}, "on_mains", True),
         ({"line": 0}, "on_mains", False),
@@ -89,7 +87,8 @@ def told(probes, wanted=ALL):
         ({"percent": 80}, "charge", 80.0),
         ({"percent": -1}, "charge", None),  # 255: unknown
         ({}, "idle", 6.0),
-        ({"tick": 1_000, "last": 2**32 - 1_000}, "idle", 2.0),  # the counter started anew
+        ({"tick": 1_000, "last": 2**32 - 1_000}, "idle", 2.0),  # the counter wrapped around
+        ({}, "session_active", True),
         ({"console": 4}, "session_active", False),
         ({"notification": 3}, "full_screen", True),
         ({"notification": 5}, "full_screen", False),
@@ -97,16 +96,38 @@ def told(probes, wanted=ALL):
         ({}, "metered", None),
     ],
 )
-def test_windows(said, name, value):
-    assert told(WindowsProbes({}, Windows(**said)))[name] == value
+async def test_each_reading_follows_the_system(state, name, value):
+    assert (await readings(WindowsProbes({}, Windows(**state))))[name] == value
 
 
-def test_a_library_that_is_missing_is_unknown_with_its_reason():
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        ("GetSystemPowerStatus", "on_mains"),
+        ("GetSystemPowerStatus", "charge"),
+        ("GetLastInputInfo", "idle"),
+        ("ProcessIdToSessionId", "session_active"),
+    ],
+)
+async def test_a_call_that_fails_gives_an_unknown_reading(call, name):
+    windows = Windows()
+    setattr(windows, call, lambda *_: 0)
+    assert (await readings(WindowsProbes({}, windows)))[name] is None
+
+
+async def test_a_missing_library_is_unknown_with_its_reason():
     def missing(name):
         raise OSError(f"no {name}")
 
-    for probes in (WindowsProbes({}, missing), MacProbes({}, missing)):
-        asyncio.run(probes.look(ALL, 300))
-        assert probes.told()["idle"].value is None
-        assert "no " in probes.told()["idle"].source
-        assert "not been verified" in probes.note
+    probes = WindowsProbes({}, missing)
+    await probes.poll(ALL, 300)
+    reading = probes.snapshot()["idle"]
+    assert (reading.value, reading.source) == (None, "idle: OSError: no user32")
+
+
+async def test_only_required_readings_are_taken():
+    assert await readings(WindowsProbes({}, Windows()), frozenset({"idle"})) == {"idle": 6.0}
+
+
+def test_the_note_says_that_the_readings_are_unverified():
+    assert "not been verified" in WindowsProbes({}, Windows()).note

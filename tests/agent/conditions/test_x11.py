@@ -48,7 +48,7 @@ async def test_idle_input_and_the_end_of_the_server():
         assert x11.full_screen().value is None  # no window manager tells
         server.terminate()
         await change_to(lambda: x11.idle().value is None)
-        assert "went away" in x11.idle().source
+        assert "is gone" in x11.idle().source
         x11.close()
     finally:
         server.kill()

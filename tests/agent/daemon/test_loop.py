@@ -234,7 +234,7 @@ async def test_a_condition_that_appears_suspends_training_until_it_lifts(device,
         await ask(path, "settings.set", key="hold.minutes", value=0)
         await until(lambda: "train" in device.worker.calls)
         reasons.append(Reason(ReasonCode.ON_BATTERY, "On battery."))
-        await until(lambda: device.worker.is_held)
+        await until(lambda: device.worker.is_suspended)
         status = await ask(path, "status")
         assert [reason["code"] for reason in status["reasons"]] == ["ON_BATTERY"]
         assert (
@@ -244,7 +244,7 @@ async def test_a_condition_that_appears_suspends_training_until_it_lifts(device,
             status["work"]["suspended"],
         ) == ("waiting", False, True, True)
         reasons.clear()
-        await until(lambda: not device.worker.is_held)
+        await until(lambda: not device.worker.is_suspended)
         assert (await ask(path, "status"))["state"] == "training"
         device.worker.gates["train"].set()
         await until(lambda: device.server.updates)
@@ -278,10 +278,10 @@ async def test_run_now_while_paused_watches_the_machine_during_that_cycle_only(d
         await until(lambda: Machine.changed is not None)
         reasons.append(Reason(ReasonCode.HOT, "Too hot."))
         Machine.changed()
-        assert device.worker.is_held
+        assert device.worker.is_suspended
         reasons.clear()
         Machine.changed()
-        assert not device.worker.is_held
+        assert not device.worker.is_suspended
         device.worker.gates["train"].set()
         await until(lambda: device.server.updates)
         await until(lambda: Machine.changed is None)

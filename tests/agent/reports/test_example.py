@@ -1,5 +1,7 @@
 """The example reads only its bundled file, needs no consent, and leaves only a copy to view."""
 
+import asyncio
+import contextlib
 import json
 from pathlib import Path
 
@@ -11,8 +13,9 @@ from agent.privacy.budget import Budget
 from agent.protocol.envelope import decode
 from agent.reports.example import DIMENSION, preview
 from agent.reports.viewing_copies import ViewingCopies
-from agent.supervisor.worker import ProcessWorker
+from agent.supervisor.process_worker import ProcessWorker
 from tests.fakes.device import Device
+from tests.fakes.timeouts import TIMEOUT_S
 
 BUDGET = Budget(epsilon=1.0, delta=1e-5, period_days=365, lifetime_epsilon=3.0)
 
@@ -92,3 +95,17 @@ async def test_an_example_that_fails_leaves_no_update_in_scratch(device):
     with pytest.raises(UserActionError):
         await show(device, worker)
     assert list((device.home / "scratch").iterdir()) == []
+
+
+@contextlib.asynccontextmanager
+async def occupied_slot():
+    raise UserActionError("TRAINING_ELSEWHERE", "Another AegisAI is training on this computer.", "")
+    yield
+
+
+async def test_the_example_neither_waits_for_another_training_nor_is_suspended_with_it(device):
+    worker = ProcessWorker(device.home / "scratch", slot=occupied_slot)
+    worker.suspend()
+    async with asyncio.timeout(TIMEOUT_S):
+        result = await show(device, worker)
+    assert result["update"]["bytes"] == Path(result["update"]["path"]).stat().st_size

@@ -11,7 +11,7 @@ from tests.fakes.device import Device
 class Machine(NoConditions):
     looks = 0
 
-    async def look(self):
+    async def poll(self):
         self.looks += 1
 
 

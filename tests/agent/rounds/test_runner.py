@@ -44,7 +44,7 @@ async def test_a_pause_suspends_training_before_it_writes_anything(device, monke
     put, seen = device.agent.values.put, []
 
     def slow(key, value):
-        seen.append((key, device.worker.is_held))
+        seen.append((key, device.worker.is_suspended))
         if fails:
             raise UserActionError("DISK_FULL", "The disk is full.", "Free some space.")
         put(key, value)
@@ -58,7 +58,7 @@ async def test_a_pause_suspends_training_before_it_writes_anything(device, monke
         await device.call("pause")
         assert (await running).outcome is Outcome.STOPPED
     assert ("pause", True) in seen
-    assert not device.worker.is_held
+    assert not device.worker.is_suspended
     await device.agent.runner.stop()
     await running
 
@@ -108,7 +108,7 @@ def children_of_this_process():
 
 @pytest.fixture
 def real_device(tmp_path):
-    from agent.supervisor.worker import ProcessWorker
+    from agent.supervisor.process_worker import ProcessWorker
 
     device = Device(tmp_path, worker=ProcessWorker)
     yield device

@@ -51,11 +51,11 @@ async def test_the_finished_update_names_its_model_and_its_rows(device):
 async def test_training_is_suspended_while_a_reason_counts_and_resumed_after_it(device, laptop):
     await device.join()
     running = await device.cycle_suspended_at("train")
-    assert not device.worker.is_held
+    assert not device.worker.is_suspended
     for reasons, is_suspended in (((ON_BATTERY,), True), ((), False), ((HOT,), True), ((), False)):
         laptop.reasons = reasons
         device.agent.cycles.enforce()
-        assert device.worker.is_held is is_suspended
+        assert device.worker.is_suspended is is_suspended
         assert (await device.call("status"))["state"] == ("waiting" if is_suspended else "training")
     device.worker.gates["train"].set()
     assert (await running).outcome is Outcome.SENT
@@ -82,7 +82,7 @@ async def test_train_once_now_resumes_only_what_the_persons_own_limits_suspend(
             await asyncio.sleep(0.001)
     laptop.reasons = (reason,)
     device.agent.cycles.enforce()
-    assert device.worker.is_held is is_suspended
+    assert device.worker.is_suspended is is_suspended
     device.worker.gates["train"].set()
     await running
 
@@ -91,10 +91,10 @@ async def test_a_suspension_ends_with_its_training(device):
     """Nothing would lift it from the next job, such as an example that a person asked for."""
     await device.join()
     running = await device.cycle_suspended_at("train")
-    device.worker.hold()
+    device.worker.suspend()
     await device.call("pause")
     assert (await running).outcome is Outcome.STOPPED
-    assert not device.worker.is_held
+    assert not device.worker.is_suspended
     assert device.worker.stopped_jobs == {"train", "seal"}
 
 

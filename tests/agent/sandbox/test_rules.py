@@ -1,13 +1,126 @@
-"""What the rules leave to a worker: an environment with nothing personal in it."""
+"""The rules of the sandbox, each against a child that tries to break it in several ways."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
 
 from agent.sandbox.rules import environment
+from tests.fakes.timeouts import TIMEOUT_S
+
+MIB = 2**20
+CHILD = """
+import ctypes, os, socket, sys, threading
+from agent.sandbox.rules import SandboxRules, apply
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+def refused(call):
+    try:
+        call()
+    except OSError as error:
+        return error.errno == 1
+    return False
+
+def syscall(*arguments):
+    if libc.syscall(*arguments) < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+
+in_force = apply(SandboxRules(int(sys.argv[1]), 512 * 2**20, 2**20))
+"""
+LINUX_X86 = sys.platform == "linux" and platform.machine() == "x86_64"
 
 
-def test_the_workers_environment_is_one_thread_and_nothing_personal():
-    made = environment(
+def run(program, parent_pid=None, **options):
+    """Run a program in the sandbox."""
+    command = [sys.executable, "-c", CHILD + program, str(parent_pid or os.getpid())]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, **options
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the filter is Linux's")
+@pytest.mark.parametrize(
+    "call",
+    [
+        "lambda: socket.socket(socket.AF_INET)",
+        "lambda: socket.socket(socket.AF_UNIX)",
+        "socket.socketpair",
+        "os.fork",
+        "lambda: os.execv('/bin/true', ['true'])",
+        "lambda: os.posix_spawn('/bin/true', ['true'], {})",
+        "lambda: os.kill(os.getppid(), 0)",
+        "lambda: os.kill(os.getpid(), 0)",
+        "os.setsid",
+    ],
+)
+def test_p9_a_call_that_leaves_the_sandbox_is_refused(call):
+    done = run(f"print(refused({call}))")
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+@pytest.mark.skipif(not LINUX_X86, reason="numbers of the system calls of x86-64")
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [
+        (57, "fork"),
+        (58, "vfork"),
+        (59, "execve"),
+        (101, "ptrace"),
+        (157, "prctl"),
+        (272, "unshare"),
+        (311, "process_vm_writev"),
+        (321, "bpf"),
+        (424, "pidfd_send_signal"),
+        (425, "io_uring_setup"),
+        (0x40000000 + 41, "socket of the x32 interface"),
+    ],
+)
+def test_p9_a_raw_system_call_is_refused(number, name):
+    # prctl(1, ...) is PR_SET_PDEATHSIG: nothing may switch it off again.
+    done = run(f"print(refused(lambda: syscall({number}, 1, 0, 0, 0, 0)))")
+    assert done.stdout == "True\n", name
+
+
+def test_threads_may_start():
+    program = (
+        "thread = threading.Thread(target=lambda: print('runs')); thread.start(); thread.join()"
+    )
+    assert run(program).stdout == "runs\n"
+
+
+def test_p9_memory_beyond_the_limit_is_refused():
+    program = (
+        "try: bytearray(1024 * 2**20)\nexcept MemoryError: print('memory' in in_force, 'refused')"
+    )
+    assert run(program).stdout == "True refused\n"
+
+
+def test_p9_a_file_beyond_the_limit_is_refused(tmp_path):
+    program = (
+        "import signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "file = open('big', 'wb', buffering=0)\n"
+        "file.write(bytes(2**20))\n"
+        "try: file.write(b'x')\nexcept OSError: print('file size' in in_force, 'refused')"
+    )
+    assert run(program, cwd=tmp_path, env=None).stdout == "True refused\n"
+    assert (tmp_path / "big").stat().st_size == MIB
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
+def test_p10_a_child_whose_parent_has_died_already_ends():
+    done = run("print('runs')", parent_pid=1)
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+def test_the_environment_has_one_thread_per_library_and_nothing_personal():
+    surroundings = environment(
         {"HOME": "/home/ada", "USER": "ada", "DBUS_SESSION_BUS_ADDRESS": "unix:x", "PATH": "/bin"}
     )
-    assert made["OMP_NUM_THREADS"] == made["OPENBLAS_NUM_THREADS"] == made["MKL_NUM_THREADS"] == "1"
-    assert made["PATH"] == "/bin"
-    assert "ada" not in str(made)
-    assert "DBUS_SESSION_BUS_ADDRESS" not in made
+    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    assert [surroundings[name] for name in threads] == ["1", "1", "1"]
+    assert surroundings["PATH"] == "/bin"
+    assert "ada" not in str(surroundings)
+    assert "DBUS_SESSION_BUS_ADDRESS" not in surroundings

@@ -1,155 +1,121 @@
-"""What supervision does to which job: limits and holds are training's; what a person waits for goes
-on. With a tree that only counts.
+"""Which job gets which limits, and what suspending reaches: training, and nothing that a person
+waits for.
 """
 
-import asyncio
-import contextlib
-import sys
-import threading
-from pathlib import Path
-
-import psutil
 import pytest
 
-from agent.errors import UserActionError
 from agent.protocol.jobs import Job
 from agent.supervisor.supervision import Supervision
-from agent.supervisor.tree import TreeUsage, tree_of
-from agent.supervisor.watchdog import Caps
-from agent.supervisor.worker import ProcessWorker
+from agent.supervisor.tree import TreeUsage
+from agent.supervisor.watchdog import Caps, Limit
+from tests.fakes.process_tree import FakeTree
+from tests.fakes.timeouts import until
+
+MIB = 2**20
 
 
-class CountedTree:
-    """A tree that uses what a test says."""
+class Watched:
+    """A supervision of fake trees, and what it reported."""
 
-    def __init__(self, pid):
-        self.used, self.signals, self.alive = 0.0, [], True
-        self.suspended = threading.Event()
-        self.unknown_child, self.suspended_child = False, threading.Event()
+    def __init__(self):
+        self.trees, self.governors, self.events, self.limits = {}, [], [], []
+        self.supervision = Supervision(Caps(None, 1024 * MIB), self.events.append, tree=self._tree)
 
-    def lower_priority(self):
-        pass
+    def _tree(self, pid):
+        self.trees[pid] = FakeTree(pid)
+        return self.trees[pid]
 
-    def cpu_time_s(self):
-        return self.used
-
-    def discover(self):
-        self.unknown_child = False
-
-    def poll(self):
-        return TreeUsage(0, 0) if self.alive else None
-
-    def suspend(self):
-        self.suspended.set()
-        if not self.unknown_child:
-            self.suspended_child.set()
-
-    def resume(self):
-        self.suspended.clear()
-
-    def terminate(self):
-        pass
-
-    def kill(self):
-        self.alive = False
+    def watch(self, pid, job):
+        """The tree and the governor of a new worker."""
+        governor = self.supervision.watch(pid, job, 1024, self.limits.append)
+        self.governors.append(governor)
+        return self.trees[pid], governor
 
 
 @pytest.fixture
 def watched():
-    trees, governors = {}, []
-
-    def tree(pid):
-        trees[pid] = CountedTree(pid)
-        return trees[pid]
-
-    supervision = Supervision(Caps(None, 2**30), tree=tree)
-
-    def watch(pid, job):
-        governors.append(supervision.watch(pid, job, 1024))
-        return trees[pid], governors[-1]
-
-    yield supervision, watch
-    for governor in governors:
+    watched = Watched()
+    yield watched
+    for governor in watched.governors:
         governor.close()
 
 
-def test_a_hold_reaches_training_only(watched):
-    supervision, watch = watched
-    supervision.hold()
+@pytest.mark.parametrize("job", Job)
+def test_only_training_has_a_processor_limit(watched, job):
+    watched.supervision.set_caps(Caps(25, 100 * MIB))
+    caps = watched.supervision.caps_of(job, 512)
+    expected = (25, 100 * MIB) if job is Job.TRAIN else (None, 512 * MIB)
+    assert (caps.cpu_percent, caps.memory_bytes) == expected
+
+
+@pytest.mark.parametrize("job", Job)
+def test_every_worker_gets_the_lowest_priority(watched, job):
+    tree, _ = watched.watch(1, job)
+    assert tree.calls[0] == "lower_priority"
+
+
+def test_suspending_reaches_training_only(watched):
+    watched.supervision.suspend()
     for pid, job in enumerate(Job):
-        tree, governor = watch(pid, job)
-        assert governor.is_held is tree.suspended.is_set() is (job is Job.TRAIN)
+        tree, governor = watched.watch(pid, job)
+        assert governor.is_suspended is tree.is_stopped is (job is Job.TRAIN)
 
 
-def test_a_hold_reaches_a_child_that_nobody_has_listed(watched):
-    supervision, watch = watched
-    tree, _ = watch(1, Job.TRAIN)
-    tree.unknown_child = True
-    supervision.hold()
-    assert tree.suspended_child.is_set()
+def test_a_running_training_is_suspended_at_once_and_resumes(watched):
+    tree, governor = watched.watch(1, Job.TRAIN)
+    watched.supervision.suspend()
+    assert tree.is_stopped
+    assert watched.supervision.is_suspended
+    watched.supervision.resume()
+    until(lambda: not tree.is_stopped, what="the next slice")
+    assert (governor.is_suspended, watched.supervision.is_suspended) == (False, False)
 
 
-def test_what_workers_use_is_known_while_they_run_and_counted_once_when_they_end(watched):
-    supervision, watch = watched
-    (first, governor), (second, _) = watch(1, Job.TRAIN), watch(2, Job.SCAN)
-    first.used, second.used = 3.0, 0.5
-    assert supervision.cpu_time_s() == 3.5
-    first.used = 4.0
+def test_suspending_reaches_a_child_that_was_not_listed_yet(watched):
+    tree, _ = watched.watch(1, Job.TRAIN)
+    tree.has_unlisted_child = True
+    watched.supervision.suspend()
+    assert tree.child_is_stopped
+
+
+def test_a_new_limit_reaches_a_running_training_once(watched):
+    watched.watch(1, Job.TRAIN)
+    watched.watch(2, Job.SCAN)
+    for _ in range(2):
+        watched.supervision.set_caps(Caps(40, 1024 * MIB))
+    assert watched.limits == [40]
+    assert [governor.share for governor in watched.governors] == [0.4, 1.0]
+    assert watched.supervision.caps == Caps(40, 1024 * MIB)
+
+
+def test_a_limit_that_ends_a_worker_is_reported_and_remembered(watched, caplog):
+    tree, _ = watched.watch(1, Job.TRAIN)
+    tree.usage = TreeUsage(2048 * MIB, 0)
+    until(lambda: watched.events, what="the event")
+    (event,) = watched.events
+    assert event.limit is Limit.MEMORY
+    assert watched.supervision.last_stop == event
+    assert "worker.stopped limit=memory value=2048 cap=1024 unit=MiB" in caplog.text
+
+
+def test_measurements_are_those_of_a_running_training(watched):
+    assert watched.supervision.measured() is None
+    watched.watch(1, Job.SCAN)
+    assert watched.supervision.measured() is None
+    _, governor = watched.watch(2, Job.TRAIN)
+    assert watched.supervision.measured() is not None
     governor.close()
-    first.used = 99.0  # its number is another process's now
+    assert watched.supervision.measured() is None
+
+
+def test_processor_time_counts_running_workers_and_each_ended_one_once(watched):
+    (first, governor), (second, _) = watched.watch(1, Job.TRAIN), watched.watch(2, Job.SCAN)
+    first.cpu_s, second.cpu_s = 3.0, 0.5
+    supervision = watched.supervision
+    assert supervision.cpu_time_s() == 3.5
+    first.cpu_s = 4.0
+    governor.close()
+    first.cpu_s = 99.0  # another process has the pid now
     assert [supervision.cpu_time_s(), supervision.cpu_time_s()] == [4.5, 4.5]
-    second.used = 1.0
+    second.cpu_s = 1.0
     assert supervision.cpu_time_s() == 5.0
-
-
-SILENT = (sys.executable, "-c", "import sys; sys.stdin.buffer.read()")
-
-
-async def test_a_pass_that_is_stopped_takes_no_scan_with_it(tmp_path):
-    started = []
-
-    def tree(pid):
-        started.append(psutil.Process(pid))
-        return tree_of(pid)
-
-    supervision = Supervision(Caps(None, 2**30), tree=tree)
-    worker = ProcessWorker(tmp_path, supervision, command=SILENT)
-    scan = asyncio.create_task(worker.scan(["/nothing"], b""))
-    train = asyncio.create_task(worker.train(_Task(), b"", b"", b"", "x", b""))
-    async with asyncio.timeout(60):
-        while len(started) < 2:
-            await asyncio.sleep(0.005)
-    await worker.stop((Job.TRAIN, Job.SEAL))
-    with pytest.raises(UserActionError) as raised:
-        await train
-    assert raised.value.code == "WORKER_STOPPED"
-    assert [process.is_running() for process in started].count(True) == 1
-    assert not scan.done()
-    await worker.stop()
-    with pytest.raises(UserActionError):
-        await scan
-
-
-class _Task:
-    def to_json(self):
-        return {}
-
-
-@contextlib.asynccontextmanager
-async def _taken():
-    raise UserActionError("TRAINING_ELSEWHERE", "Another AegisAI is training on this computer.", "")
-    yield
-
-
-def test_the_preview_neither_waits_for_a_training_nor_is_held_with_it(tmp_path):
-    """The example in the consent dialog, while this computer's one training runs or is held
-    back.
-    """
-    from tests.fakes.device import Device
-
-    device = Device(tmp_path, worker=lambda scratch: ProcessWorker(scratch, slot=_taken))
-    device.worker.hold()
-    answer = asyncio.run(asyncio.wait_for(device.call("preview"), 60))
-    assert answer["update"]["bytes"] == Path(answer["update"]["path"]).stat().st_size
-    assert list((device.home / "scratch").iterdir()) == []
-    device.close()

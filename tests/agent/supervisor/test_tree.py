@@ -205,12 +205,12 @@ def test_the_lowest_priority_is_set_from_outside(worker):
     assert process.ionice().ioclass == psutil.IOPRIO_CLASS_IDLE
 
 
-def test_a_child_found_during_a_hold_is_suspended_too(worker):
+def test_a_child_that_is_found_while_the_worker_is_suspended_is_suspended_too(worker):
     supervision = Supervision(Caps(100, 512 * MIB))
     governor = supervision.watch(worker.pid, Job.TRAIN, 512)
     try:
         other = worker.start("stray")
-        supervision.hold()
+        supervision.suspend()
         until(lambda: state(other) == "T", what="the stop of the child")
     finally:
         governor.close()

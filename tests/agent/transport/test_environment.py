@@ -12,6 +12,7 @@ from agent.transport.tls import client_context
 from tests.fakes.ca import TestAuthority
 from tests.fakes.connect_proxy import connect_proxy
 from tests.fakes.https_server import HttpsServer, Scripted
+from tests.fakes.timeouts import TIMEOUT_S
 
 NOWHERE = "http://127.0.0.1:9"
 PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
@@ -59,7 +60,7 @@ def test_a_certificate_bundle_of_the_environment_is_not_trusted(
 ):
     running, bundle = foreign
     monkeypatch.setenv(name, bundle)
-    assert requests.get(running.url, timeout=10).content == b"hello"
+    assert requests.get(running.url, timeout=TIMEOUT_S).content == b"hello"
     assert_refused(running.url, authority)
     assert len(running.asked) == 1
     assert fetch(server.url, client_context(authority.pem)) == b"hello"
@@ -80,7 +81,7 @@ def test_the_public_roots_are_not_trusted(foreign, authority, monkeypatch):
     monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", bundle)
     with requests.Session() as plain:
         plain.trust_env = False
-        assert plain.get(running.url, timeout=10).content == b"hello"
+        assert plain.get(running.url, timeout=TIMEOUT_S).content == b"hello"
     assert_refused(running.url, authority)
 
 
@@ -90,7 +91,7 @@ def test_a_password_of_netrc_is_not_sent(server, authority, foreign, monkeypatch
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
     running, bundle = foreign
-    requests.get(running.url, verify=bundle, timeout=10)
+    requests.get(running.url, verify=bundle, timeout=TIMEOUT_S)
     assert "Authorization" in running.asked[0].headers
     fetch(server.url, client_context(authority.pem))
     assert "Authorization" not in server.asked[0].headers
@@ -100,7 +101,7 @@ def test_a_password_of_netrc_is_not_sent(server, authority, foreign, monkeypatch
 def test_a_proxy_of_the_environment_is_not_used(server, authority, monkeypatch, name):
     monkeypatch.setenv(name, NOWHERE)
     with pytest.raises(requests.exceptions.ProxyError):
-        requests.get(server.url, timeout=10)
+        requests.get(server.url, timeout=TIMEOUT_S)
     assert fetch(server.url, client_context(authority.pem)) == b"hello"
 
 

@@ -224,7 +224,7 @@ def test_p2_closing_from_another_thread_ends_a_request_under_way(server, authori
         codes = []
         thread = threading.Thread(target=lambda: codes.append(code_of(session)))
         thread.start()
-        assert proxy.held.wait(TIMEOUT_S)
+        assert proxy.holding.wait(TIMEOUT_S)
         session.close()
         thread.join(READ_TIMEOUT_S / 2)
         assert codes == ["OFFLINE"]

@@ -8,6 +8,7 @@ from agent.transport.open_sockets import OpenSockets
 from agent.transport.pinned_adapter import PinnedAdapter
 from agent.transport.tls import client_context
 from tests.fakes.https_server import Scripted
+from tests.fakes.timeouts import TIMEOUT_S
 
 
 @pytest.fixture
@@ -25,17 +26,17 @@ def test_the_environment_is_not_trusted(session):
 def test_cookies_are_neither_kept_nor_sent(session, server):
     server.answers["/"] = Scripted(headers={"Set-Cookie": "track=me; Max-Age=99999"})
     for _ in range(2):
-        assert session.get(server.url, timeout=10).headers["Set-Cookie"]
+        assert session.get(server.url, timeout=TIMEOUT_S).headers["Set-Cookie"]
     assert list(session.cookies) == []
     assert all("Cookie" not in asked.headers for asked in server.asked)
 
 
 def test_redirects_are_not_followed(session, server):
     server.answers["/"] = Scripted(302, headers={"Location": "/elsewhere"})
-    assert session.get(server.url, timeout=10).status_code == 302
+    assert session.get(server.url, timeout=TIMEOUT_S).status_code == 302
     assert len(server.asked) == 1
 
 
 def test_only_https_is_allowed(session, server):
     with pytest.raises(requests.exceptions.InvalidSchema):
-        session.get(server.url.replace("https", "http"), timeout=10)
+        session.get(server.url.replace("https", "http"), timeout=TIMEOUT_S)

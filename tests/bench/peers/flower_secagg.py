@@ -75,7 +75,7 @@ def main(n: int, dropped: int, dimensions: list[int]) -> dict[str, object]:
         for number, (_, two) in peers.items()
     ]
     inbox = {Key.CIPHERTEXT_LIST: sealed, Key.SOURCE_LIST: list(peers)}
-    made = {"version": version("flwr"), "client_s": {}, "unmask_s": {}, "vector_bytes": {}}
+    figures = {"version": version("flwr"), "client_s": {}, "unmask_s": {}, "vector_bytes": {}}
     alive, combine_s = n - dropped, {}
     for name, shares in (("seed", seed_shares), ("key", key_shares)):
         combine_s[name] = (
@@ -110,15 +110,15 @@ def main(n: int, dropped: int, dimensions: list[int]) -> dict[str, object]:
             )[0]
             / 50
         )
-        made["client_s"][d] = setup_s + share_s + collect_s
-        made["vector_bytes"][d] = sum(map(len, masked[Key.MASKED_PARAMETERS]))
-        made["unmask_s"][d] = (
+        figures["client_s"][d] = setup_s + share_s + collect_s
+        figures["vector_bytes"][d] = sum(map(len, masked[Key.MASKED_PARAMETERS]))
+        figures["unmask_s"][d] = (
             alive * combine_s["seed"]
             + dropped * combine_s["key"]
             + (alive + dropped * alive) * mask_s
             + dropped * alive * exchange_s
         )
-    return made
+    return figures
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import opendp.prelude as dp
 def main() -> None:
     dp.enable_features("contrib")
     space = dp.vector_domain(dp.atom_domain(T="i64")), dp.l2_distance(T=float)
-    made = {}
+    figures = {}
     for sigma in sys.argv[2:]:
         measure = space >> dp.m.then_gaussian(scale=float(sigma))
         measure([0] * 100)
@@ -28,8 +28,8 @@ def main() -> None:
         took = time.perf_counter() - started
         least = min(drawn)
         counts = [drawn[value] for value in range(least, max(drawn) + 1)]
-        made[sigma] = {"rate": int(sys.argv[1]) / took, "least": least, "counts": counts}
-    print(json.dumps({"version": version("opendp"), "sigmas": made}))
+        figures[sigma] = {"rate": int(sys.argv[1]) / took, "least": least, "counts": counts}
+    print(json.dumps({"version": version("opendp"), "sigmas": figures}))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""What a whole round in a group costs a device, end to end: a process of its own that meets 99
-others over TLS, seals, charges durably, masks and opens the sum. Its processor time is the
-kernel's, from before the join to after the last answer; libraries are loaded before.
+"""What a whole round in a group costs one device: a process of its own that joins 99 others over
+TLS, seals, charges durably, masks and opens the sum.
+
+Its processor time is the kernel's, from before the join to after the last response. Libraries are
+loaded before.
 """
 
 import asyncio
@@ -48,13 +50,13 @@ KEYS = tuple(
 )
 
 
-class Company(FakeGroupAggregator):
-    """The aggregator with everybody but one: the others speak whenever the one has spoken."""
+class SoloGroupAggregator(FakeGroupAggregator):
+    """The aggregator and all devices but one. The others send whenever the one has sent."""
 
     def __init__(self, width: int) -> None:
         self.width = width
-        self.spoken: set[str] = set()
-        """Phases in which the others have spoken."""
+        self.sent: set[str] = set()
+        """Phases in which the others have sent."""
         super().__init__(SystemClock(), SIZE, min_group=32, min_sum=61, gamma_milli=200, phase_s=60)
         self.fleet = Fleet(SIZE - 1, self.config, LIMITS)
 
@@ -62,8 +64,8 @@ class Company(FakeGroupAggregator):
         self.task = replace(TASK, d=self.width, mode=Mode.SECAGG)
         return super().plan(round_id)
 
-    def meet_with(self, authority) -> None:
-        """The others' certificates come from the authority that the one's is pinned to."""
+    def trust(self, authority) -> None:
+        """Use the authority that the one device pins; it issued the others' certificates."""
         self.authority = authority
         self.reset()
 
@@ -80,27 +82,27 @@ class Company(FakeGroupAggregator):
         super()._given(device_id, phase, body)
 
     def _is_new(self, phase: str) -> bool:
-        new = phase not in self.spoken
-        self.spoken.add(phase)
+        new = phase not in self.sent
+        self.sent.add(phase)
         return new
 
 
 def measured(width: int) -> dict[str, float]:
-    """The figures of one device of `width` coordinates."""
-    host = Company(width)
-    host.meet_with(host.fleet.authority)
+    """Return the figures of one device with `width` coordinates."""
+    host = SoloGroupAggregator(width)
+    host.trust(host.fleet.authority)
     with tempfile.TemporaryDirectory() as name, GroupAggregatorSite(Path(name), host) as site:
-        given = {
+        parameters = {
             "server": host.server,
             "ca_pem": host.authority.pem,
             "signing_key": public_hex(host.signing_key),
             "config": host.config.to_json(),
             "folder": name,
         }
-        command = [sys.executable, "-m", "tests.bench.meeting"]
+        command = [sys.executable, "-m", "tests.bench.device_round"]
         done = subprocess.run(
             command,
-            input=json.dumps(given),
+            input=json.dumps(parameters),
             capture_output=True,
             text=True,
             timeout=300,
@@ -131,8 +133,8 @@ def whole_round() -> Iterator[Figure]:
         yield Figure(f"secagg.round_wall_s.n100.{name}", one["wall_s"], "s")
 
 
-class _Open:
-    """Stands for a permit and a budget gate that say yes."""
+class _Permissive:
+    """A permit and a budget gate that allow everything."""
 
     def check(self) -> None:
         pass
@@ -142,7 +144,7 @@ class _Open:
 
 
 class _Worker:
-    """Seals in this process, so that its time counts."""
+    """Seals in this process, so that the time counts."""
 
     def __init__(self, width: int) -> None:
         self._vector = np.random.default_rng(1).normal(size=width)
@@ -151,25 +153,33 @@ class _Worker:
         return seal(self._vector, config, attempt)
 
 
-async def _device(given: dict) -> dict[str, float]:
+async def _device(parameters: dict) -> dict[str, float]:
     from agent.protocol.messages import RoundConfig
 
-    folder, config = Path(given["folder"]), RoundConfig.from_json(given["config"])
+    folder, config = Path(parameters["folder"]), RoundConfig.from_json(parameters["config"])
     file = IdentityFile(folder, MemoryKeyStore())
     file.create()
-    stranger = AggregatorClient(given["server"], given["ca_pem"], given["signing_key"])
-    made = stranger.register("one-time-token", file.csr_pem())
-    file.set_certificate(
-        made.device_id, made.certificate_pem, made.ca_pem, made.erase_secret, made.signing_key
+    stranger = AggregatorClient(
+        parameters["server"], parameters["ca_pem"], parameters["signing_key"]
     )
-    client = AggregatorClient(given["server"], given["ca_pem"], given["signing_key"], file.load())
+    registration = stranger.register("one-time-token", file.csr_pem())
+    file.set_certificate(
+        registration.device_id,
+        registration.certificate_pem,
+        registration.ca_pem,
+        registration.erase_secret,
+        registration.signing_key,
+    )
+    client = AggregatorClient(
+        parameters["server"], parameters["ca_pem"], parameters["signing_key"], file.load()
+    )
     ledger, clock = Ledger(Database(folder / "ledger.sqlite3")), SystemClock()
     worker = _Worker(config.d)
     resources = RoundResources(
         clock,
         ledger,
         Outbox(clock, ledger, asyncio.to_thread),
-        _Open(),
+        _Permissive(),
         lambda: worker,
         ActivityTracker(lambda: None),
     )
@@ -177,8 +187,10 @@ async def _device(given: dict) -> dict[str, float]:
     update = TrainedUpdate(folder / "none", b"", 1, config.model_digest, 1, 0)
     client.offer()
     cpu, wall = time.process_time(), time.monotonic()
-    trust = GroupTrust(given["ca_pem"], frozenset())
-    result = await secagg.submit(_Open(), client, config, update, JoinWindow(0.0, 60.0), trust)
+    trust = GroupTrust(parameters["ca_pem"], frozenset())
+    result = await secagg.submit(
+        _Permissive(), client, config, update, JoinWindow(0.0, 60.0), trust
+    )
     assert result.outcome.value == "sent", result
     return {
         "cpu_ms": (time.process_time() - cpu) * 1000,
