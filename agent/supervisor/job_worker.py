@@ -121,7 +121,8 @@ def _one(kind: type[T], events: Iterable[object]) -> T:
     if len(found) != 1:
         raise InternalError(
             "WORKER_FAULT",
-            f"The worker must return one {kind.__name__}, but returned {len(found)}.",
+            "The worker did not return exactly one result.",
             "Nothing was changed. Report this.",
+            f"{len(found)} × {kind.__name__}",
         )
     return found[0]

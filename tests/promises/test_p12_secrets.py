@@ -59,8 +59,7 @@ def test_p12_no_key_material_in_any_file_or_argument_list(tmp_path):
     home.mkdir()
     temporary.mkdir()
     root = Path(__file__).parents[2]
-    # The erase secret goes in reversed: the test's own argument list must not be what the scan
-    # finds.
+    # The erase secret is passed reversed: the scan must not find the test's own argument list.
     command = [
         sys.executable,
         "-W",
@@ -112,7 +111,7 @@ def test_p12_no_key_material_in_any_file_or_argument_list(tmp_path):
 
 
 def _forms(secret):
-    """The ways in which 32 bytes could have been written down."""
+    """Return the encodings in which 32 bytes could have been written down."""
     whole = base64.b64encode(secret)
     return {
         secret,
@@ -124,7 +123,7 @@ def _forms(secret):
 
 
 def test_p12_the_scan_would_find_a_key(tmp_path):
-    """The forms that the scan looks for do occur where a key is stored in the clear."""
+    """The encodings that the scan looks for occur where a key is stored in the clear."""
     number = TestAuthority().key.private_numbers().private_value.to_bytes(32, "big")
     (tmp_path / "leak").write_text(base64.b64encode(number).decode())
     assert any(form in (tmp_path / "leak").read_bytes() for form in _forms(number))
