@@ -184,6 +184,7 @@ class Monitor:
 
     def _on_signal(self) -> None:
         """Apply at once what a signal has changed."""
+        # A signal during `open` or after `close` has no readings to add to.
         if self._probes is None or self._readings is None:
             return
         self._sleep.announce(is_going_to_sleep=self._probes.is_going_to_sleep())

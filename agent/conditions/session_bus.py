@@ -61,6 +61,7 @@ class SessionBus:
         if self._signals == signals_before:  # else a signal during the call is newer
             self._idle_s = body[0] / 1000
         if self._threshold_s != idle_s:
+            # Mutter keeps watches until they are removed, also those of an old threshold.
             for watch in self._watches:
                 await self._bus.call(*IDLE, "RemoveWatch", "u", watch)
             self._watches.clear()

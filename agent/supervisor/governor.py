@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from agent.supervisor.cpu_meter import Account, opened
+from agent.supervisor.cpu_meter import Account, open_account
 from agent.supervisor.suspension import Suspension
 from agent.supervisor.tree import ProcessTree, memory_available
 from agent.supervisor.watchdog import Action, Caps, Sample, StopEvent, check
@@ -100,6 +100,7 @@ class Governor:
 
     def measured(self) -> Measured:
         now, (then, used_then) = time.monotonic(), self._history[0]
+        # Right after the start the window is too short to divide by.
         share = (self._cpu_time_s - used_then) / max(now - then, POLL_S)
         return Measured(share * 100, self._rss, now - self._started)
 
@@ -116,6 +117,7 @@ class Governor:
         self._closing = True
         self._wake()
         if self._thread.is_alive():
+            # Bounded: a daemon thread that hangs in a poll must not delay the end of the job.
             self._thread.join(timeout=1.0)
         if self.final_s is None:
             self.final_s = self._tree.cpu_time_s()  # before its pid can be reused
@@ -123,7 +125,7 @@ class Governor:
 
     def _run(self) -> None:
         now = time.monotonic()
-        account, polled_at = opened(now, self._caps.share), now
+        account, polled_at = open_account(now, self._caps.share), now
         self._discover()
         while not self._closing:
             if self.is_suspended:
@@ -183,6 +185,7 @@ class Governor:
         """Check children, memory and time. False: the worker has ended, or a limit ended it."""
         if now - self._discovered_at >= DISCOVER_S:
             self._discover()
+        # Usage of the whole tree: a worker must not escape a limit through its children.
         usage = self._tree.poll()
         if usage is None:
             return False

@@ -103,6 +103,7 @@ def _lock(file: int) -> bool:
         return True
     import fcntl
 
+    # The kernel frees this lock with the descriptor; a file with a pid would outlive a crash.
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -107,7 +107,7 @@ class ProcessWorker(JobWorker):
     async def _run_without_bad_files(self, request: Frame) -> list[Event]:
         """Run a request again without each file that its process dies or stalls on."""
         skipped: dict[str, str] = {}
-        while True:
+        while True:  # ends after MAX_RESTARTS skipped files
             try:
                 return await self._run_child(
                     Frame({**request.header, "skipped": skipped}, request.parts)
@@ -184,6 +184,7 @@ class ProcessWorker(JobWorker):
             if received_bytes > MAX_RECEIVED_BYTES:
                 raise _LostError("", "", _flooded())
             for event in map(read_event, decoder.feed(chunk)):
+                # `Done` and not the end of the stream: a child may linger while it frees memory.
                 if isinstance(event, Done):
                     return events
                 if isinstance(event, AegisError):

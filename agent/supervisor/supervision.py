@@ -74,6 +74,7 @@ class Supervision:
         tree.lower_priority()
         governor = Governor(tree, self.caps_of(job, address_mib), self._note_stop)
         if job is Job.TRAIN:
+            # Before the thread starts: a suspended training must not run a single slice.
             if self._is_suspended:
                 governor.suspend()
             self._training, self._on_limit = governor, on_limit
@@ -109,6 +110,7 @@ class Supervision:
 
     def cpu_time_s(self) -> float:
         """Return the processor seconds of all workers so far, ended ones included; never falls."""
+        # An ended worker's pid may belong to another process by now, so its time is kept, not read.
         ended = [governor for governor in self._governors if governor.final_s is not None]
         self._ended_cpu_s += sum(governor.cpu_time_s() for governor in ended)
         self._governors = [governor for governor in self._governors if governor not in ended]

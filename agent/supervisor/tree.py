@@ -103,6 +103,7 @@ class PsutilTree:
     def __init__(self, pid: int, processor_time: ProcessorTime) -> None:
         self._pid = pid
         self._processor_time = processor_time
+        # None if it has already ended: then every call does nothing.
         self._worker = _worker_of(pid)
         self._members = [self._worker] if self._worker else []
         self._listed: frozenset[int] = frozenset()
@@ -156,11 +157,13 @@ class PsutilTree:
         self._each(psutil.Process.resume)
 
     def terminate(self) -> None:
+        # A stopped process cannot handle the signal.
         self._each(psutil.Process.resume)
         self._each(psutil.Process.terminate)
 
     def kill(self) -> None:
         self.discover()
+        # A kill must not rely on a check that is CHECK_S old: it may hit a stranger.
         for member in self._members:
             with suppress(*_GONE):
                 member.is_running = member.process.check()
@@ -186,6 +189,7 @@ class PsutilTree:
         return is_running or not psutil.pid_exists(self._pid)
 
     def _add_children(self, strangers: list[_Handle]) -> None:
+        # Each turn may find children of those that the last one added.
         while children := [process for process in strangers if self._is_child(process)]:
             self._add(children)
             strangers = [process for process in strangers if process not in children]

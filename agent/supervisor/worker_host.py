@@ -81,6 +81,7 @@ class WorkerHost:
 
     def cpu_time_s(self) -> float:
         """Return the processor seconds of this process and all its workers so far; never falls."""
+        # `process_time` leaves out child processes.
         workers_s = 0.0 if self._supervision is None else self._supervision.cpu_time_s()
         return time.process_time() + workers_s
 
