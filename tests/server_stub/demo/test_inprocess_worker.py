@@ -54,7 +54,7 @@ async def test_an_error_of_a_job_is_raised_with_its_own_code(train):
 
 async def test_stopping_ends_a_suspended_training_and_leaves_no_update(train, tmp_path):
     worker = InProcessWorker()
-    worker.hold()
+    worker.suspend()
     training = asyncio.create_task(train(worker))
     await asyncio.sleep(0)  # the task runs up to its thread
     await worker.stop()
@@ -70,15 +70,15 @@ async def test_a_job_that_starts_after_a_stop_is_not_ended(train):
     assert (await train(worker)).rows_used == ROWS
 
 
-async def test_a_suspended_training_goes_on_only_once_it_is_released(train, tmp_path):
+async def test_a_suspended_training_continues_only_once_it_is_resumed(train, tmp_path):
     worker = InProcessWorker()
-    worker.hold()
+    worker.suspend()
     suspended = asyncio.create_task(train(worker, "suspended"))
     # As much work as the suspended training has, so that it would have ended as well.
     await train(InProcessWorker(), "other")
     await train(InProcessWorker(), "another")
     assert not suspended.done()
-    worker.release()
+    worker.resume()
     assert (await suspended).rows_used == ROWS
     assert read_update(str(tmp_path / "suspended"), KEY) == pytest.approx(
         read_update(str(tmp_path / "other"), KEY)
