@@ -9,7 +9,7 @@ SLEEP_GAP_S = 60
 
 
 class Clock(Protocol):
-    """Wall time, and a time that no change of the clock affects."""
+    """The wall time, and a monotonic time that no change of the clock affects."""
 
     def now(self) -> int:
         """Return whole seconds since the epoch."""

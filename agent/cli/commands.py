@@ -438,7 +438,7 @@ TABLE = (
     ),
     Command(
         "export",
-        "write everything held about you to one JSON file",
+        "write everything stored about you to one JSON file",
         _export,
         lambda answer: f"{answer['bytes']} bytes written to {answer['file']}",
         (

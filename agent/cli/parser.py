@@ -1,5 +1,5 @@
-"""Turns a table of commands into an argument parser. Options cannot be abbreviated, so that adding
-one never changes what a script means.
+"""Builds an argument parser from a table of commands. Options cannot be abbreviated, so adding one
+never changes what a script means.
 """
 
 import argparse
