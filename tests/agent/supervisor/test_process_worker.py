@@ -40,7 +40,7 @@ request = read_frame(open(0, "rb", buffering=0, closefd=False))
 skipped = request.header["skipped"]
 paths = json.loads(request.parts[0]) if request.header["job"] == "extract" else []
 """
-STALL_S = 5.0
+STALL_S = 3.0
 """Enough for a child to start on a busy machine, and short enough to wait for."""
 SILENT = "time.sleep(3600)"
 TRAINED = "send(TrainResult(7, 0.5), Done())"
