@@ -2,6 +2,8 @@
 .PHONY: setup run test test-system bench lint package try-package shots docs shape coverage
 PY := .venv/bin/python
 export PYTHONUNBUFFERED := 1
+# Tests work in a folder with a short name, because the path of a socket has at most 107 bytes.
+SHORT_FOLDER := d=$$(mktemp -d) && trap 'rm -rf "$$d"' EXIT &&
 
 setup:
 	@sh packaging/setup.sh
@@ -13,11 +15,11 @@ lint: setup
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports --no-cache
 
 test: lint
-	@$(PY) -m pytest -n 2 -m "not system" $(T)
+	@$(SHORT_FOLDER) $(PY) -m pytest --basetemp=$$d/t -n 2 -m "not system" $(T)
 
 test-system:
 	@sh packaging/setup.sh system
-	@d=$$(mktemp -d) && { $(PY) -m pytest --basetemp=$$d/t -n 2 --dist loadfile -m system -p no:cacheprovider $(T); code=$$?; rm -rf $$d; exit $$code; }  # a short folder name: the path of a socket may have 107 bytes
+	@$(SHORT_FOLDER) $(PY) -m pytest --basetemp=$$d/t -n 2 --dist loadfile -m system -p no:cacheprovider $(T)
 
 bench: setup
 	@$(PY) -m tests.bench --missing $(if $(K),-k $(K)) || sh packaging/setup.sh system || echo "Measuring without them." >&2

@@ -10,8 +10,9 @@ from ui.process.single_instance import SingleInstance
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+def home(tmp_path, tmp_path_factory, monkeypatch):
+    # A socket's path has at most 107 bytes, and the folder of a long test name has most of them.
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
     monkeypatch.delenv("XDG_ACTIVATION_TOKEN", raising=False)
     return Home(tmp_path / "home")
 
