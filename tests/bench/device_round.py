@@ -53,12 +53,13 @@ KEYS = tuple(
 class SoloGroupAggregator(FakeGroupAggregator):
     """The aggregator and all devices but one. The others send whenever the one has sent."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, size: int) -> None:
         self.width = width
         self.sent: set[str] = set()
         """Phases in which the others have sent."""
-        super().__init__(SystemClock(), SIZE, min_group=32, min_sum=61, gamma_milli=200, phase_s=60)
-        self.fleet = Fleet(SIZE - 1, self.config, LIMITS)
+        floor = {"min_group": min(32, size), "min_sum": round(0.61 * size), "gamma_milli": 200}
+        super().__init__(SystemClock(), size, **floor, phase_s=60)
+        self.fleet = Fleet(size - 1, self.config, LIMITS)
 
     def plan(self, round_id: int = 1):
         self.task = replace(TASK, d=self.width, mode=Mode.SECAGG)
@@ -75,11 +76,11 @@ class SoloGroupAggregator(FakeGroupAggregator):
                 self.join.advertise(peer.device_id, peer.client.advertise())
         super().phase(device_id, round_id, phase, body)
 
-    def _given(self, device_id, phase, body):
+    def receive(self, device_id, phase, body):
         group = self.group_of(device_id)
         for peer in self.fleet.peers if self._is_new(phase) else ():
             self.fleet.send(group, peer, phase)
-        super()._given(device_id, phase, body)
+        super().receive(device_id, phase, body)
 
     def _is_new(self, phase: str) -> bool:
         new = phase not in self.sent
@@ -87,9 +88,9 @@ class SoloGroupAggregator(FakeGroupAggregator):
         return new
 
 
-def measured(width: int) -> dict[str, float]:
-    """Return the figures of one device with `width` coordinates."""
-    host = SoloGroupAggregator(width)
+def measured(width: int, size: int = SIZE) -> dict[str, float]:
+    """Return the figures of one device with `width` coordinates in a group of `size`."""
+    host = SoloGroupAggregator(width, size)
     host.trust(host.fleet.authority)
     with tempfile.TemporaryDirectory() as name, GroupAggregatorSite(Path(name), host) as site:
         parameters = {

@@ -137,13 +137,14 @@ class FakeGroupAggregator(FakeAggregator):
             if self.groups is None:
                 self.join.leave(device_id, body)
                 return
-        self._receive(device_id, phase, body)
+        self.receive(device_id, phase, body)
 
     def masked(self, device_id, body):
         self.bodies.append((device_id, "masked", body))
-        self._receive(device_id, "masked", body)
+        self.receive(device_id, "masked", body)
 
-    def _receive(self, device_id, phase, body):
+    def receive(self, device_id, phase, body):
+        """Take a message of a phase after the first; a subclass may send others before it."""
         group = self.group_of(device_id)
         group.receive(phase, device_id, body)
         while group.advance(self.clock.now()):
