@@ -71,7 +71,7 @@ def test_the_desk_asks_runs_rounds_and_ends_with_ctrl_c(tmp_path):
 
 @pytest.mark.parametrize(
     ("view", "message"),
-    [("window", "no display that Qt can use"), ("cinema", "VIEW is window or terminal")],
+    [("window", "Qt cannot connect to a display"), ("cinema", "VIEW must be window or terminal")],
 )
 def test_without_a_display_a_window_is_refused_in_one_line(view, message):
     environ = {
