@@ -136,10 +136,12 @@ def until_the_worker_stops() -> Iterator[Figure]:
         tempfile.TemporaryDirectory() as folder,
         training_session(Path(folder), share=SHARE, at_once=False) as session,
     ):
+        # Key and plug come first, while the scheduler's own cycle trains: a request to train once
+        # overrides both.
         for kind, stop_and_resume, times in (
             ("key", _key, 50),
-            ("session", _session, 50),
             ("plug", _plug, 2),
+            ("session", _session, 50),
         ):
             pairs = stop_and_resume(session, times)
             stops, again = [stop for stop, _ in pairs], [resume for _, resume in pairs]
@@ -223,11 +225,7 @@ def _session(session: DesktopSession, times: int) -> list[tuple[float, float]]:
 
 
 def _key(session: DesktopSession, times: int) -> list[tuple[float, float]]:
-    """With "only when idle": Mutter's signals of the next key and of a minute without one.
-
-    It comes first, on a cycle of the scheduler: one that a person requested continues while they
-    type.
-    """
+    """With "only when idle": Mutter's signals of the next key and of a minute without one."""
 
     def idle(milliseconds: int) -> None:
         session.bus.do(lambda services: services.idle.set(milliseconds))
