@@ -143,7 +143,10 @@ class Search:
 
     def _has_constructor(self, name: str) -> bool:
         """Whether a class below the carriers takes arguments in its own way."""
-        while name in self._classes and name not in CARRIERS:
+        # A class may have the name of its base: `class Formatter(logging.Formatter)`.
+        seen = set[str]()
+        while name in self._classes and name not in CARRIERS | seen:
+            seen.add(name)
             node = self._classes[name]
             if any(isinstance(one, Function) and one.name == "__init__" for one in node.body):
                 return True

@@ -187,3 +187,13 @@ def test_refused_files_and_blamed_members_have_codes_too(found):
 def test_what_is_no_code_is_no_code(found):
     text = 'PeerError(code, "…", "")\nPeerError("lower", "…", "")\nprint("NOT_RAISED")\n'
     assert found(a=text) == []
+
+
+def test_a_class_may_have_the_name_of_its_base(found):
+    text = """
+    class Formatter(logging.Formatter):
+        pass
+
+    Formatter("x")
+    """
+    assert found(a=text) == []
