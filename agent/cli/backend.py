@@ -87,6 +87,9 @@ def locked(home: Home) -> Iterator[bool]:
 
 def with_agent(home: Home, use: "Callable[[Agent], Answer]") -> Answer:
     """What `use` makes of an agent on this home; the caller has its lock."""
+    from agent.sandbox import private_memory
+
+    private_memory.keep_private()  # before the first key is read
     from agent.app import build
 
     agent = build(home.root, watch_machine=True)

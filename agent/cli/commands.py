@@ -55,7 +55,6 @@ def _run(options: Namespace) -> Answer | None:
     import asyncio
 
     home = home_of(options)
-    _disable_core_dumps()
     with locked(home) as is_ours:
         if not is_ours:
             raise UserActionError(
@@ -98,14 +97,6 @@ def _start_log(home: "Home") -> None:
     logging.basicConfig(
         level=logging.INFO, format=form, handlers=[logging.StreamHandler(sys.stderr), file]
     )
-
-
-def _disable_core_dumps() -> None:
-    """The agent holds keys in memory while it works."""
-    with suppress(ImportError, OSError, ValueError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _status(options: Namespace) -> Answer | None:

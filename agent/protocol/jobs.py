@@ -28,6 +28,8 @@ class Job(StrEnum):
     EXAMPLE = "example"
     """Training on the bundled example, while a person waits."""
     SEAL = "seal"
+    ESCAPE = "escape"
+    """An attempt to break out of the worker's own sandbox, for `aegis doctor`."""
 
 
 class Verdict(StrEnum):
@@ -133,6 +135,33 @@ class Checkpointed:
 
 
 @dataclass(frozen=True)
+class Confined:
+    """The worker has entered its sandbox; it reads nothing of its job before."""
+
+    rules: tuple[str, ...]
+    """The rules in force."""
+
+
+@dataclass(frozen=True)
+class Attempted:
+    """The worker tried to break out."""
+
+    name: str
+    """What it tried to reach."""
+    possible: str
+    """What it could do; empty where all was refused."""
+
+
+@dataclass(frozen=True)
+class EscapeResult:
+    """How far a worker got that tried to break out."""
+
+    rules: tuple[str, ...]
+    """The rules in force."""
+    attempts: tuple[Attempted, ...]
+
+
+@dataclass(frozen=True)
 class Done:
     pass
 
@@ -147,15 +176,19 @@ Event = (
     | Sealed
     | Progress
     | Checkpointed
+    | Confined
+    | Attempted
     | Done
     | AegisError
 )
-_PLAIN: dict[str, type[Opening | RefusedInput | TrainResult | Progress | Checkpointed | Done]] = {
+_Plain = Opening | RefusedInput | TrainResult | Progress | Checkpointed | Attempted | Done
+_PLAIN: dict[str, type[_Plain]] = {
     "opening": Opening,
     "refused": RefusedInput,
     "trained": TrainResult,
     "progress": Progress,
     "checkpointed": Checkpointed,
+    "attempted": Attempted,
     "done": Done,
 }
 _NAMES = {kind: name for name, kind in _PLAIN.items()}
@@ -190,6 +223,8 @@ def write_event(event: Event) -> Frame:
         )
     if isinstance(event, Sealed):
         return Frame({"event": "sealed"}, (event.body,))
+    if isinstance(event, Confined):
+        return Frame({"event": "confined", "rules": list(event.rules)})
     return Frame({"event": _NAMES[type(event)], **asdict(event)})
 
 
@@ -210,6 +245,8 @@ def read_event(frame: Frame) -> Event:
             return Table(unpack_table(*frame.parts))
         if kind == "sealed":
             return Sealed(frame.parts[0])
+        if kind == "confined":
+            return Confined(tuple(_text(rule) for rule in fields["rules"]))
         event = _PLAIN[str(kind)](**fields)
     except (KeyError, TypeError, ValueError, IndexError, struct.error) as error:
         raise _bad(f"{kind!s:.40}: {type(error).__name__}") from error

@@ -44,6 +44,7 @@ MEMORY_MIB = {
     Job.TRAIN: 3072,
     Job.EXAMPLE: 3072,
     Job.SEAL: 1024,
+    Job.ESCAPE: 512,
 }
 """Address space, not memory in use, which the governor bounds: libraries map far more than they
 touch."""

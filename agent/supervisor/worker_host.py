@@ -1,5 +1,6 @@
 """Makes the worker of one agent with its first job, and keeps it within the limits."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from agent.paths import Home
 from agent.status import StopView
 
 if TYPE_CHECKING:
+    from agent.protocol.jobs import EscapeResult
     from agent.supervisor.governor import Measured
     from agent.supervisor.supervision import Supervision
     from agent.supervisor.watchdog import Caps, StopEvent
@@ -65,6 +67,21 @@ class WorkerHost:
                 records=self._home.root,
             )
         return self._worker
+
+    async def attempt_escape(self) -> "EscapeResult":
+        """Let a worker process of its own try to break out, without harm; for the doctor.
+
+        Raises AegisError and OSError when none could be started.
+        """
+        from agent.supervisor.process_worker import ProcessWorker
+
+        # Never the override: a worker in this process has no sandbox to break out of.
+        worker = ProcessWorker(self._home.scratch)
+        return await worker.attempt_escape(
+            os.path.expanduser("~"),  # noqa: PTH111 - a person without a home stays "~"
+            os.fspath(self._home.database),
+            os.fspath(self._home.scratch / "escape"),
+        )
 
     def limits(self) -> TrainingLimits:
         """Return the current limits of training."""

@@ -1,37 +1,42 @@
 """One worker process: `python -m agent.worker PARENT_PID MEMORY_MIB CPU_PERCENT`.
 
-It enters the sandbox first, then runs one request. The request arrives on stdin and the events
-leave on stdout, as frames (agent.protocol.pipe). Secrets are never arguments.
+The request arrives on stdin and the events leave on stdout, as frames (agent.protocol.pipe). The
+request comes from the agent, which is trusted, and names what may be opened: the worker confines
+itself to that before it opens anything. Secrets are never arguments.
 """
 
 import os
 import select
 import signal
 import sys
+from itertools import chain
 
-from agent.sandbox.rules import SandboxRules, apply
+from agent.sandbox.rules import Bounds, bound, confine
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 
 
 def main(arguments: list[str]) -> int:
-    """Enter the sandbox, read a request, run it, and write its events."""
+    """Read a request, enter the sandbox, run the request, and write its events."""
     parent_pid, memory_mib, cpu_percent = (int(word) for word in arguments)
-    apply(SandboxRules(parent_pid, memory_mib << 20, MAX_FILE_BYTES))
-    # Imported inside the sandbox: whatever the libraries do when they load, they do confined.
-    from agent.protocol.jobs import Done, write_event
+    in_force = bound(Bounds(parent_pid, memory_mib << 20, MAX_FILE_BYTES))
+    from agent.protocol.jobs import Confined, Done, write_event
     from agent.protocol.pipe import encode, read_frame
+    from agent.worker.access import access
     from agent.worker.pacing import Pace
     from agent.worker.run import run
 
+    # Unbuffered: `_new_limit` reads what follows the request.
+    requests = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - closed with the process
+    request = read_frame(requests)
+    # Libraries load later, inside the sandbox: whatever they do then, they do confined.
+    in_force += confine(access(request))
     stop_signals: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stop_signals.append(number))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the parent
     events = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # so that nothing that prints can spoil the frames
-    # Unbuffered: `_new_limit` reads what follows the request.
-    requests = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - closed with the process
-    request, pace = read_frame(requests), Pace(cpu_percent)
+    pace = Pace(cpu_percent)
 
     def after_step() -> bool:
         if limit := _new_limit():
@@ -39,11 +44,9 @@ def main(arguments: list[str]) -> int:
         pace.after_step()
         return bool(stop_signals)
 
-    for event in run(request, after_step):
+    for event in chain((Confined(in_force),), run(request, after_step), (Done(),)):
         events.write(encode(write_event(event)))
         events.flush()
-    events.write(encode(write_event(Done())))
-    events.flush()
     return 0
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from agent.errors import AegisError, InternalError, PeerError, UserActionError
-from agent.protocol.jobs import Event, Job, Sealed
+from agent.protocol.jobs import Attempted, Event, Job, Sealed
 from agent.protocol.messages import RoundConfig, Task
 from agent.protocol.pipe import Frame
 
@@ -105,6 +105,14 @@ def _seal(header: Header, parts: Parts, _: AfterStep) -> Iterator[Event]:
     yield Sealed(seal(read_update(header["scratch"], parts[0]), config, header["attempt"]))
 
 
+def _escape(header: Header, _: Parts, __: AfterStep) -> Iterator[Event]:
+    from agent.sandbox.escape import Targets, attempts
+
+    targets = Targets(header["agent_pid"], header["person_home"], header["database"])
+    for name, possible in attempts(targets):
+        yield Attempted(name, possible)
+
+
 _JOBS: dict[Job, Callable[[Header, Parts, AfterStep], Iterator[Event]]] = {
     Job.EXTRACT: _extract,
     Job.IMPORT: _import,
@@ -112,4 +120,5 @@ _JOBS: dict[Job, Callable[[Header, Parts, AfterStep], Iterator[Event]]] = {
     Job.TRAIN: _train,
     Job.EXAMPLE: _train,
     Job.SEAL: _seal,
+    Job.ESCAPE: _escape,
 }

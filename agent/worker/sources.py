@@ -15,6 +15,7 @@ _MESSAGES = {
     "TRUNCATED_PE": "This Windows executable is cut off: its end is missing.",
     "BROKEN_PE": "The headers of this Windows executable cannot be read.",
     "NOT_A_FILE": "Not an ordinary file.",
+    "LINK_LEADS_OUT": "This link leads out of the folders that you named.",
     "NOT_FOUND": "There is no such file.",
     "UNREADABLE": "This file cannot be read.",
     "TOO_LARGE": "This file is too large to learn from (over 1 GiB).",
@@ -65,8 +66,8 @@ def _check_regular(mode: int) -> None:
 def files_below(paths: Sequence[str], most: int) -> Iterator[str | tuple[str, RefusedFileError]]:
     """Yield the path of each file, or a path that cannot be walked with its reason.
 
-    A link to a folder is followed where it is named, not below, so that circles of links end. After
-    `most` entries follows one TOO_MANY_FILES.
+    A link to a folder is followed where it is named, not below, so that circles of links end. A link
+    to a file is followed within what is named. After `most` entries follows one TOO_MANY_FILES.
     """
     for count, entry in enumerate(_walk_all(paths)):
         if count == most:
@@ -79,14 +80,37 @@ def files_below(paths: Sequence[str], most: int) -> Iterator[str | tuple[str, Re
 
 
 def _walk_all(paths: Sequence[str]) -> Iterator[str | tuple[str, RefusedFileError]]:
+    named = _Named(paths)
     for path in paths:
         if os.path.isdir(path):  # noqa: PTH112 - any bytes may be a path
-            yield from _walk(path, MAX_DEPTH)
+            yield from _walk(path, MAX_DEPTH, named)
         else:
             yield path
 
 
-def _walk(folder: str, depth: int) -> Iterator[str | tuple[str, RefusedFileError]]:
+class _Named:
+    """The paths that the person named, to follow links within them only.
+
+    The sandbox of the worker refuses the rest anyway, where the system has one.
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._paths = paths
+        self._real: frozenset[str] | None = None
+
+    def __contains__(self, path: str) -> bool:
+        if self._real is None:  # most folders hold no links
+            self._real = frozenset(map(os.path.realpath, self._paths))
+        real = os.path.realpath(path)
+        while real not in self._real:
+            above = os.path.dirname(real)  # noqa: PTH120 - any bytes may be a path
+            if above == real:
+                return False
+            real = above
+        return True
+
+
+def _walk(folder: str, depth: int, named: _Named) -> Iterator[str | tuple[str, RefusedFileError]]:
     try:
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
@@ -94,10 +118,14 @@ def _walk(folder: str, depth: int) -> Iterator[str | tuple[str, RefusedFileError
         yield folder, RefusedFileError("UNREADABLE")
         return
     for entry in entries:
-        if not entry.is_dir(follow_symlinks=False):
-            if not (entry.is_symlink() and os.path.isdir(entry.path)):  # noqa: PTH112 - as above
-                yield entry.path
+        if entry.is_symlink() and not os.path.isdir(entry.path):  # noqa: PTH112 - as above
+            inside = entry.path in named
+            yield entry.path if inside else (entry.path, RefusedFileError("LINK_LEADS_OUT"))
+        elif entry.is_symlink():
+            continue
+        elif not entry.is_dir(follow_symlinks=False):
+            yield entry.path
         elif depth:
-            yield from _walk(entry.path, depth - 1)
+            yield from _walk(entry.path, depth - 1, named)
         else:
             yield entry.path, RefusedFileError("UNREADABLE")
