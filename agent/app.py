@@ -44,6 +44,7 @@ from agent.reports.budget import BudgetReport
 from agent.reports.doctor import Doctor, IdentityChecks, MachineChecks
 from agent.reports.export import Export
 from agent.reports.ledger import LedgerReport
+from agent.reports.sandbox_checks import SandboxChecks
 from agent.reports.status_builder import StatusBuilder
 from agent.reports.viewing_copies import ViewingCopies
 from agent.reports.waiting_reasons import WaitingReasons
@@ -66,6 +67,7 @@ from agent.rounds.signals import Signals
 from agent.rounds.submission import Submission
 from agent.rounds.trainer import Trainer
 from agent.rounds.update_store import UpdateStore
+from agent.sandbox.minimum import Offered, offered_here
 from agent.status import Status
 from agent.store.database import Database
 from agent.store.head import LedgerHead
@@ -95,6 +97,7 @@ class Overrides:
     client_factory: ClientFactory | None = None
     conditions: Conditions | None = None
     limits: "Callable[[], DeviceLimits] | None" = None
+    offered: Callable[[], Offered] | None = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
@@ -133,6 +136,7 @@ class _Parts:
     worker_host: WorkerHost
     conditions: Conditions
     readiness: Readiness
+    offered: Callable[[], Offered]
 
 
 @dataclass(frozen=True)
@@ -249,6 +253,7 @@ def _build_parts(home: Home, given: Overrides, *, watch_machine: bool) -> _Parts
     activity = ActivityTracker(signals.changed)
     # The limits of the worker depend on the conditions, and the conditions on the processor time
     # that the worker uses; so the worker looks the conditions up when it needs them.
+    offered = given.offered or offered_here
     worker_host = WorkerHost(
         home,
         clock,
@@ -291,7 +296,8 @@ def _build_parts(home: Home, given: Overrides, *, watch_machine: bool) -> _Parts
         activity=activity,
         worker_host=worker_host,
         conditions=conditions,
-        readiness=Readiness(gate, pause, conditions),
+        readiness=Readiness(gate, pause, conditions, offered),
+        offered=offered,
     )
 
 
@@ -373,6 +379,7 @@ def _build_reports(parts: _Parts, rounds: _Rounds) -> _Reports:
         cycles=rounds.cycles,
         limits=parts.limits,
         budget=budget,
+        offered=parts.offered,
         waiting=WaitingReasons(
             clock,
             effective,
@@ -391,7 +398,8 @@ def _build_reports(parts: _Parts, rounds: _Rounds) -> _Reports:
         ledger_report,
         parts.models,
         IdentityChecks(home, clock, effective, parts.values, parts.keys, parts.pool.run),
-        MachineChecks(parts.conditions, work, parts.pool.run),
+        MachineChecks(parts.conditions, work),
+        SandboxChecks(parts.worker_host.attempt_escape, parts.offered),
     )
     return _Reports(
         copies=ViewingCopies(home, parts.environ),

@@ -36,6 +36,8 @@ class ReasonCode(Enum):
     LOW_DISK = "LOW_DISK"
     BACKOFF = "BACKOFF"
     NOTHING_TO_LEARN = "NOTHING_TO_LEARN"
+    # Prevents only that files which nobody named are opened.
+    SANDBOX_INCOMPLETE = "SANDBOX_INCOMPLETE"
     # The reasons below delay sending only.
     METERED = "METERED"
     OFFLINE = "OFFLINE"

@@ -18,7 +18,9 @@ from agent.errors import AegisError
 from agent.identity.key_store_choice import KeyStoreChoice
 from agent.models.store import ModelStore
 from agent.paths import Home
+from agent.reports.check import Check
 from agent.reports.ledger import LedgerReport
+from agent.reports.sandbox_checks import SandboxChecks
 from agent.reports.work import WorkReport
 from agent.store.values import Values
 from agent.transport.blocking import Blocking
@@ -36,17 +38,6 @@ MAX_AUDIT_AGE_S = 7 * 24 * 3600
 
 
 @dataclass(frozen=True)
-class Check:
-    """One line of the doctor's answer."""
-
-    name: str
-    ok: bool | None
-    """None: not checked, or a fact that is neither good nor bad."""
-    value: str
-    remedy: str = ""
-
-
-@dataclass(frozen=True)
 class Doctor:
     """Runs every check in order."""
 
@@ -57,6 +48,7 @@ class Doctor:
     models: ModelStore
     identity: "IdentityChecks"
     machine: "MachineChecks"
+    sandbox: SandboxChecks
 
     async def checks(self) -> list[Check]:
         """Return every check. Without consent, read neither the keyring nor the machine."""
@@ -77,7 +69,7 @@ class Doctor:
             checks.extend(await self.machine.checks())
         else:
             checks.append(Check("this computer", None, "not checked before you agree"))
-        checks.append(await self.machine.sandbox())
+        checks.extend(await self.sandbox.checks())
         if self.home.erase_request.exists():
             checks.append(
                 Check(
@@ -193,11 +185,10 @@ class IdentityChecks:
 
 @dataclass(frozen=True)
 class MachineChecks:
-    """Checks what the agent measures on this computer, and the sandbox of its worker."""
+    """Checks what the agent measures on this computer."""
 
     conditions: Conditions
     work: WorkReport
-    blocking: Blocking
 
     async def checks(self) -> list[Check]:
         """Return what the conditions measure, where, and the verdict. This reads the machine."""
@@ -225,18 +216,3 @@ class MachineChecks:
         yield Check("processor limit", None, f"{work.limit_text}; {measured}")
         if stop is not None:
             yield Check("last stop", None, stop.text)
-
-    async def sandbox(self) -> Check:
-        """Try each rule of the worker's sandbox in a child process."""
-        from agent.sandbox.probe import RULES, enforced_here
-
-        enforced = await self.blocking(enforced_here)
-        if not enforced:
-            return Check("worker sandbox", None, "could not be tested here")
-        missing = [name for name in RULES if not enforced.get(name)]
-        return Check(
-            "worker sandbox",
-            not missing,
-            ", ".join(name for name in RULES if enforced.get(name)) or "none",
-            f"This system does not offer: {', '.join(missing)}." if missing else "",
-        )

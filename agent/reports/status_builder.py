@@ -18,6 +18,7 @@ from agent.reports.work import WorkReport
 from agent.rounds.activity import ActivityTracker
 from agent.rounds.cycles import Cycles
 from agent.rounds.readiness import Readiness
+from agent.sandbox.minimum import refusal
 from agent.status import (
     AgentState,
     ConsentState,
@@ -32,6 +33,7 @@ from agent.store.samples import Samples
 
 if TYPE_CHECKING:
     from agent.privacy.policy import DeviceLimits
+    from agent.sandbox.minimum import Offered
 
 _ATTENTION = {*KEYRING_REASONS.values(), ReasonCode.NOT_ENROLLED}
 _TRANSIENT = ("OFFLINE", "SERVER_BUSY")
@@ -54,6 +56,7 @@ class StatusBuilder:
     activity: ActivityTracker
     cycles: Cycles
     limits: "Callable[[], DeviceLimits]"
+    offered: "Callable[[], Offered]"
     budget: BudgetReport
     waiting: WaitingReasons
     work: WorkReport
@@ -136,6 +139,8 @@ class StatusBuilder:
                 "This device accepts weaker bounds on groups than the product does, for a"
                 f" demonstration or a test ({limits})."
             )
+        if why := refusal(self.offered()):
+            notes.append(why)
         if self.home.erase_request.exists():
             notes.append(
                 "The server has not confirmed the erase request yet; AegisAI keeps trying."

@@ -44,9 +44,7 @@ def program_files(
     folders = [str(prefix / "lib") for prefix in sorted(own)]
     folders += [entry for entry in import_path if _is_python(Path(entry), own)]
     folders += [entry for entry in library_path.split(":") if entry.startswith("/")]
-    return tuple(
-        dict.fromkeys((*folders, str(_OWN_PACKAGE), *_LIBRARY_FOLDERS, *_SYSTEM_FILES))
-    )
+    return tuple(dict.fromkeys((*folders, str(_OWN_PACKAGE), *_LIBRARY_FOLDERS, *_SYSTEM_FILES)))
 
 
 def this_program() -> tuple[str, ...]:

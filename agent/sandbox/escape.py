@@ -45,7 +45,7 @@ _KINDS = {"internet": 2, "IPv6": 10, "Unix": 1, "netlink": 16, "packet": 17}
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 
 Attempt = Callable[[], int]
-"""Returns the result of a call, negative when it failed, and leaves its errno; or raises OSError."""
+"""Returns the result of a call, negative with an errno when it failed; or raises OSError."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def names(version: int) -> tuple[str, ...]:
 
 def version() -> int:
     """Return the version that the kernel offers; 0 if it has none or it is switched off."""
-    return max(0, _libc().syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG))
+    return max(0, int(_libc().syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)))
 
 
 def confine(access: Access, program: Iterable[str]) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """Keeps the memory of a process that holds keys from other programs of the same user.
 
 After this neither a debugger nor `/proc` nor a copied descriptor reaches into the process, and a
-crash leaves no core file (prctl(2), PR_SET_DUMPABLE). It ends with an exec, so each process asks for
-itself. Only root gets past it. Call it before the first key is read.
+crash leaves no core file (prctl(2), PR_SET_DUMPABLE). It ends with an exec, so each process asks
+for itself. Only root gets past it. Call it before the first key is read.
 """
 
 import ctypes
@@ -26,4 +26,6 @@ def keep_private() -> bool:
 
 def is_private() -> bool:
     """Whether other programs are shut out of this process."""
-    return sys.platform == "linux" and ctypes.CDLL(None).prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0) == 0
+    if sys.platform != "linux":
+        return False
+    return bool(ctypes.CDLL(None).prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0) == 0)

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from agent.sandbox import landlock, macos, seccomp
+from agent.sandbox import landlock, seccomp
 from agent.sandbox.access import Access, this_program
 
 _PR_SET_PDEATHSIG = 1
@@ -86,15 +86,17 @@ def bound(bounds: Bounds) -> tuple[str, ...]:
     return tuple(names)
 
 
-def confine(access: Access) -> tuple[str, ...]:
+def confine(access: Access, *, inside: bool = False) -> tuple[str, ...]:
     """Confine this process to what its job may open, and return the rules now in force.
 
-    Call it before a second thread starts.
+    Call it before a second thread starts. `inside`: agent.sandbox.windows started this process.
     """
     if sys.platform == "darwin":
+        from agent.sandbox import macos
+
         return macos.confine(access, this_program())
     if sys.platform != "linux":
-        return ()
+        return ("no children",) if inside else ()
     libc = ctypes.CDLL(None, use_errno=True)
     if not seccomp.gain_nothing(libc):
         return ()

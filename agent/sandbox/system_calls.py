@@ -7,7 +7,7 @@ Numbers: asm/unistd_64.h for x86-64, asm-generic/unistd.h for aarch64.
 
 import os
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 KILL, ERRNO, ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
@@ -59,9 +59,7 @@ _ALWAYS = _calls(
     "rt_sigtimedwait 128 137, sigaltstack 131 132, restart_syscall 219 128, pause 34 -, "
     "exit 60 93, exit_group 231 94"
 )
-_WRITING = _calls(
-    "unlink 87 -, unlinkat 263 35, rename 82 -, renameat 264 38, renameat2 316 276"
-)
+_WRITING = _calls("unlink 87 -, unlinkat 263 35, rename 82 -, renameat 264 38, renameat2 316 276")
 """For jobs that leave a file in their scratch folder; Landlock confines these calls to it."""
 _CHECKED = _calls(
     "open 2 -, openat 257 56, fcntl 72 25, ioctl 16 29, mmap 9 222, mprotect 10 226, "
@@ -69,11 +67,12 @@ _CHECKED = _calls(
 )
 _ABSENT = _calls("clone3 435 435, openat2 437 437")
 """A filter cannot see their arguments. They answer ENOSYS, and libraries use the older calls."""
+TABLES = (_ALWAYS, _WRITING, _CHECKED, _ABSENT)
 
 _THREAD, _THREAD_FLAGS = 0x00010000, 0x017D0F00
 """CLONE_THREAD, and all flags that C libraries start a thread with."""
-_PRCTL = (15, 16, 0x53564D41)
-"""PR_SET_NAME, PR_GET_NAME, PR_SET_VMA: names of threads and of memory."""
+_PRCTL = (15, 16, 23, 0x53564D41)
+"""Names of threads and of memory (PR_SET_NAME, PR_GET_NAME, PR_SET_VMA), PR_CAPBSET_READ."""
 _IOCTL = (0x5401, 0x802C542A, 0x5413, 0x541B, 0x5450, 0x5451)
 """TCGETS, TCGETS2 and TIOCGWINSZ ("is this a terminal?"), FIONREAD, FIONCLEX, FIOCLEX."""
 _FCNTL = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030)
@@ -94,11 +93,13 @@ class Architecture:
 
     def number(self, name: str) -> int | None:
         """Return the number of a call of the list, or None."""
-        return {**_ALWAYS, **_WRITING, **_CHECKED, **_ABSENT}[name][self.column]
+        return next(table[name] for table in TABLES if name in table)[self.column]
 
-    def numbers(self, calls: _Numbers) -> Iterable[int]:
+    def numbers(self, calls: _Numbers) -> Iterator[int]:
         """Yield the numbers of those calls that exist here."""
-        return (both[self.column] for both in calls.values() if both[self.column] is not None)  # type: ignore[misc]
+        for both in calls.values():
+            if (number := both[self.column]) is not None:
+                yield number
 
 
 ARCHITECTURES = {
@@ -126,8 +127,9 @@ def program(architecture: Architecture, pid: int, *, writes: bool) -> bytes:
     for number in architecture.numbers(allowed):
         lines += [_equal(number, 0, 1), _answer(ALLOW)]
     for name, check in _checks(pid, writes=writes).items():
-        if (number := architecture.number(name)) is not None:
-            lines += [_equal(number, 0, len(check)), *check]
+        checked = architecture.number(name)
+        if checked is not None:
+            lines += [_equal(checked, 0, len(check)), *check]
     for number in architecture.numbers(_ABSENT):
         lines += [_equal(number, 0, 1), _answer(ERRNO | ENOSYS)]
     lines += [_at_least(FIRST_UNKNOWN, 0, 1), _answer(ERRNO | ENOSYS), _answer(ERRNO | EPERM)]
@@ -193,9 +195,7 @@ def _high(argument: int) -> int:
 
 
 def _one_of(argument: int, values: tuple[int, ...]) -> list[bytes]:
-    compared = [
-        _equal(value, len(values) - place, 0) for place, value in enumerate(values)
-    ]
+    compared = [_equal(value, len(values) - place, 0) for place, value in enumerate(values)]
     return [_load(_low(argument)), *compared, _answer(ERRNO | EPERM), _answer(ALLOW)]
 
 

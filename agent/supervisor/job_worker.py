@@ -8,10 +8,7 @@ from typing import TypeVar
 
 from agent.errors import InternalError, UserActionError
 from agent.protocol.jobs import (
-    Attempted,
     Checkpointed,
-    Confined,
-    EscapeResult,
     Event,
     ExtractedRow,
     ExtractResult,
@@ -108,20 +105,6 @@ class JobWorker(ABC):
             "attempt": attempt,
         }
         return _one(Sealed, await self._run(Frame(header, (job_key,)))).body
-
-    async def attempt_escape(
-        self, person_home: str, database: str, scratch: str
-    ) -> EscapeResult:
-        """Let a worker try to break out of its sandbox, without harm, from the widest one."""
-        header = {
-            "job": Job.ESCAPE,
-            "agent_pid": os.getpid(),
-            "person_home": person_home,
-            "database": database,
-            "scratch": scratch,
-        }
-        events = await self._run(Frame(header))
-        return EscapeResult(_one(Confined, events).rules, _all(Attempted, events))
 
 
 def _absolute(paths: Sequence[str]) -> bytes:

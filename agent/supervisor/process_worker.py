@@ -20,7 +20,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from agent.errors import AegisError, InternalError, UserActionError
-from agent.protocol.jobs import Done, Event, Job, Opening, Progress, read_event
+from agent.protocol.jobs import (
+    Attempted,
+    Confined,
+    Done,
+    EscapeResult,
+    Event,
+    Job,
+    Opening,
+    Progress,
+    read_event,
+)
 from agent.protocol.pipe import Frame, FrameDecoder, encode
 from agent.sandbox.rules import environment
 from agent.supervisor import reaper
@@ -78,6 +88,21 @@ class ProcessWorker(JobWorker):
         self._slot = slot
         self._records = records
         self._running: dict[asyncio.subprocess.Process, tuple[Job, Governor]] = {}
+
+    async def attempt_escape(self, person_home: str, database: str) -> EscapeResult:
+        """Let a child try to break out of the widest sandbox that a job has, without harm."""
+        header = {
+            "job": Job.ESCAPE,
+            "agent_pid": os.getpid(),
+            "person_home": person_home,
+            "database": database,
+            "scratch": os.fspath(self._scratch / "escape"),
+        }
+        events = await self._run(Frame(header))
+        return EscapeResult(
+            tuple(rule for event in events if isinstance(event, Confined) for rule in event.rules),
+            tuple(event for event in events if isinstance(event, Attempted)),
+        )
 
     async def stop(self, jobs: Collection[Job] = tuple(Job)) -> None:
         """Kill the children with these jobs now and wait until they are gone."""

@@ -80,7 +80,6 @@ class WorkerHost:
         return await worker.attempt_escape(
             os.path.expanduser("~"),  # noqa: PTH111 - a person without a home stays "~"
             os.fspath(self._home.database),
-            os.fspath(self._home.scratch / "escape"),
         )
 
     def limits(self) -> TrainingLimits:

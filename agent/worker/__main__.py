@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import sys
+from contextlib import suppress
 from itertools import chain
 
 from agent.sandbox.rules import Bounds, bound, confine
@@ -18,7 +19,13 @@ MAX_FILE_BYTES = 64 * 1024 * 1024
 
 def main(arguments: list[str]) -> int:
     """Read a request, enter the sandbox, run the request, and write its events."""
-    parent_pid, memory_mib, cpu_percent = (int(word) for word in arguments)
+    if sys.platform == "win32" and len(arguments) == 3:
+        from agent.sandbox import windows
+
+        # Where it cannot be made, the worker runs as it is, and the doctor says so.
+        with suppress(OSError):
+            return windows.run_confined(arguments)
+    parent_pid, memory_mib, cpu_percent = map(int, arguments[:3])
     in_force = bound(Bounds(parent_pid, memory_mib << 20, MAX_FILE_BYTES))
     from agent.protocol.jobs import Confined, Done, write_event
     from agent.protocol.pipe import encode, read_frame
@@ -30,7 +37,7 @@ def main(arguments: list[str]) -> int:
     requests = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - closed with the process
     request = read_frame(requests)
     # Libraries load later, inside the sandbox: whatever they do then, they do confined.
-    in_force += confine(access(request))
+    in_force += confine(access(request), inside=len(arguments) > 3)
     stop_signals: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stop_signals.append(number))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the parent

@@ -66,8 +66,9 @@ def _check_regular(mode: int) -> None:
 def files_below(paths: Sequence[str], most: int) -> Iterator[str | tuple[str, RefusedFileError]]:
     """Yield the path of each file, or a path that cannot be walked with its reason.
 
-    A link to a folder is followed where it is named, not below, so that circles of links end. A link
-    to a file is followed within what is named. After `most` entries follows one TOO_MANY_FILES.
+    A link to a folder is followed where it is named, not below, so that circles of links end. A
+    link to a file is followed within what is named. After `most` entries follows one
+    TOO_MANY_FILES.
     """
     for count, entry in enumerate(_walk_all(paths)):
         if count == most:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from agent.errors import AegisError, InternalError
+from agent.sandbox import private_memory
 from server_stub.cli.commands import GROUPS, TABLE
 from server_stub.cli.parser import Command, build_parser
 
@@ -18,6 +19,7 @@ from server_stub.cli.parser import Command, build_parser
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = parser().parse_args(argv)
+    private_memory.keep_private()  # most commands read a key
     logging.basicConfig(
         level=logging.INFO if options.verbose else logging.WARNING,
         stream=sys.stderr,

@@ -22,6 +22,7 @@ from agent.detector.synthetic import generate
 from agent.errors import AegisError, UserActionError
 from agent.paths import default_home
 from agent.protocol.messages import Mode
+from agent.sandbox import private_memory
 from server_stub.demo import baselines
 from server_stub.demo.chart import draw
 from server_stub.demo.device_fleet import Fleet
@@ -71,6 +72,7 @@ def command(words: Sequence[str] | None = None) -> int:
         options.mode,
     )
     plan.check()
+    private_memory.keep_private()
     try:
         with _terminated_like_interrupted(), DemoScreen() as screen:
             report = run(plan, screen, _ask(screen), _chart(options.chart))

@@ -28,6 +28,7 @@ from agent.errors import AegisError, UserActionError
 from agent.ipc.client import Channel, NoAgentError, socket_path
 from agent.paths import Home
 from agent.protocol.messages import Mode
+from agent.sandbox import private_memory
 from server_stub.demo.device_fleet import Fleet
 from server_stub.demo.full_agent import programs_here
 from server_stub.demo.local_server import LocalServer
@@ -212,6 +213,7 @@ def main() -> int:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
+    private_memory.keep_private()
     for number in END_SIGNALS:
         signal.signal(number, interrupt)
     try:

@@ -7,11 +7,13 @@ from agent.app import Overrides, build
 from agent.config import device_limits
 from agent.daemon.loop import Loop
 from agent.paths import Home
+from agent.sandbox.minimum import Offered
 from tests.fakes.aggregator import FakeAggregator
 from tests.fakes.clock import FakeClock
 from tests.fakes.keystore import RecordingKeyStore
 from tests.fakes.worker import FakeWorker
 
+CONFINED = Offered(system_calls=True, landlock=1, private_agent=True)
 ROW = tuple(range(29))
 
 
@@ -51,7 +53,11 @@ class Device:
         self.start()
 
     def start(self):
-        overrides = {"client_factory": self.server.client, **self.overrides}
+        overrides = {
+            "client_factory": self.server.client,
+            "offered": lambda: CONFINED,
+            **self.overrides,
+        }
         self.agent = build(
             self.home,
             Overrides(

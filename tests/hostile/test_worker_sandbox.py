@@ -1,7 +1,7 @@
 """Native code inside a real worker of a real agent, as an ordinary user, gets nowhere.
 
-The payload (payload.c) is loaded when Python starts, as a stand-in for a parser that was taken over,
-and acts when the job loads its library, inside the sandbox.
+The payload (payload.c) is loaded when Python starts, as a stand-in for a parser that was taken
+over, and acts when the job loads its library, inside the sandbox.
 """
 
 import json
@@ -96,9 +96,7 @@ class Computer:
         self.user.write("hook/payload.so")
         self.user.write("run/nothing")
         self.payload = self.user.home / "hook/payload.so"
-        subprocess.run(
-            ["cc", "-shared", "-fPIC", "-O1", SOURCE, "-o", self.payload], check=True
-        )
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", SOURCE, "-o", self.payload], check=True)
 
     def before(self):
         return {

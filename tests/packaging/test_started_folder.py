@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from agent.sandbox.probe import RULES, enforced_here
+
 from agent.supervisor.process_worker import worker_command
 from server_stub.ca.process import running_authority
 from server_stub.cli.main import main

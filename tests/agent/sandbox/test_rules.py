@@ -1,44 +1,20 @@
 """The rules of the sandbox, each against a child that tries to break it in several ways."""
 
-import os
 import platform
-import subprocess
 import sys
 
 import pytest
 
-from agent.sandbox.rules import environment
-from tests.fakes.timeouts import TIMEOUT_S
+from agent.sandbox.rules import RULES, environment
+from tests.fakes.confined import run
 
 MIB = 2**20
-CHILD = """
-import ctypes, os, socket, sys, threading
-from agent.sandbox.rules import SandboxRules, apply
-
-libc = ctypes.CDLL(None, use_errno=True)
-
-def refused(call):
-    try:
-        call()
-    except OSError as error:
-        return error.errno == 1
-    return False
-
-def syscall(*arguments):
-    if libc.syscall(*arguments) < 0:
-        raise OSError(ctypes.get_errno(), "refused")
-
-in_force = apply(SandboxRules(int(sys.argv[1]), 512 * 2**20, 2**20))
-"""
 LINUX_X86 = sys.platform == "linux" and platform.machine() == "x86_64"
 
 
-def run(program, parent_pid=None, **options):
-    """Run a program in the sandbox."""
-    command = [sys.executable, "-c", CHILD + program, str(parent_pid or os.getpid())]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, **options
-    )
+@pytest.mark.skipif(sys.platform != "linux", reason="the rules are Linux's")
+def test_p9_every_rule_is_in_force_here():
+    assert set(RULES) <= set(run("print(*in_force, sep=chr(10))").stdout.splitlines())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the filter is Linux's")
@@ -54,6 +30,9 @@ def run(program, parent_pid=None, **options):
         "lambda: os.kill(os.getppid(), 0)",
         "lambda: os.kill(os.getpid(), 0)",
         "os.setsid",
+        "lambda: os.chmod('/tmp', 0o777)",
+        "lambda: open('/etc/passwd')",
+        "lambda: os.listdir('/home')",
     ],
 )
 def test_p9_a_call_that_leaves_the_sandbox_is_refused(call):
@@ -75,6 +54,7 @@ def test_p9_a_call_that_leaves_the_sandbox_is_refused(call):
         (321, "bpf"),
         (424, "pidfd_send_signal"),
         (425, "io_uring_setup"),
+        (438, "pidfd_getfd"),
         (0x40000000 + 41, "socket of the x32 interface"),
     ],
 )
@@ -91,6 +71,10 @@ def test_threads_may_start():
     assert run(program).stdout == "runs\n"
 
 
+def test_a_process_may_end_itself_with_a_signal():
+    assert run("import faulthandler; os.abort()").returncode == -6
+
+
 def test_p9_memory_beyond_the_limit_is_refused():
     program = (
         "try: bytearray(1024 * 2**20)\nexcept MemoryError: print('memory' in in_force, 'refused')"
@@ -101,11 +85,12 @@ def test_p9_memory_beyond_the_limit_is_refused():
 def test_p9_a_file_beyond_the_limit_is_refused(tmp_path):
     program = (
         "import signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "file = open('big', 'wb', buffering=0)\n"
-        "file.write(bytes(2**20))\n"
-        "try: file.write(b'x')\nexcept OSError: print('file size' in in_force, 'refused')"
+        "file = os.open('big', os.O_WRONLY | os.O_CREAT)\n"
+        "os.write(file, bytes(2**20))\n"
+        "try: os.write(file, b'x')\nexcept OSError: print('file size' in in_force, 'refused')"
     )
-    assert run(program, cwd=tmp_path, env=None).stdout == "True refused\n"
+    done = run(program, access=f"Access(write=({str(tmp_path)!r},))", cwd=tmp_path)
+    assert done.stdout == "True refused\n"
     assert (tmp_path / "big").stat().st_size == MIB
 
 

@@ -173,8 +173,8 @@ def test_p10_a_suspended_worker_dies_with_its_agent(tmp_path):
         " print(child.pid, flush=True); child.wait()"
     )
     worker = (
-        "import sys, time\nfrom agent.sandbox.rules import SandboxRules, apply\n"
-        "apply(SandboxRules(int(sys.argv[1]), 2**31, 2**20)); print('on', flush=True)\n"
+        "import sys, time\nfrom agent.sandbox.rules import Bounds, bound\n"
+        "bound(Bounds(int(sys.argv[1]), 2**31, 2**20)); print('on', flush=True)\n"
         "while True: time.sleep(60)"
     )
     started = subprocess.Popen([sys.executable, "-c", parent, worker], stdout=subprocess.PIPE)

@@ -23,8 +23,9 @@ ALLOWED = {
     ("agent/supervisor/tree.py", "os.getsid"): "psutil knows no sessions; this acts on nothing",
     ("agent/supervisor/tree.py", "time.clock_gettime"): "psutil counts in ticks of 10 ms",
     ("agent/sandbox/rules.py", "resource"): "a worker bounds itself; psutil does on Linux only",
-    ("agent/sandbox/probe.py", "os.waitpid"): "the probe waits for its own attempt to fork",
-    ("agent/cli/commands.py", "resource"): "the agent turns its own core dumps off",
+    ("agent/sandbox/private_memory.py", "resource"): "a process turns its own core dumps off",
+    ("agent/sandbox/escape.py", "os.waitpid"): "the attempt to fork waits for its child",
+    ("agent/sandbox/escape.py", "/proc"): "attempts to reach the agent, which must fail",
 }
 
 

@@ -1,0 +1,89 @@
+"""Checks the sandbox of the worker by breaking out of it: a real worker tries, and says how far it
+got.
+
+It needs no consent: it opens nothing of the person's that a sandbox would let it open, and keeps
+nothing.
+"""
+
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.errors import AegisError
+from agent.reports.check import Check
+
+if TYPE_CHECKING:
+    from agent.protocol.jobs import Attempted, EscapeResult
+    from agent.sandbox.minimum import Offered
+
+log = logging.getLogger(__name__)
+
+_UNVERIFIED = "The sandbox of this operating system is unverified: nobody has tried it there yet."
+_REMEDY = "Report this."
+
+
+@dataclass(frozen=True)
+class SandboxChecks:
+    """The rules in force, what each attempt reached, and what follows for files nobody named."""
+
+    attempt: "Callable[[], Awaitable[EscapeResult]]"
+    """Lets a worker try; raises AegisError and OSError when none could be started."""
+    offered: "Callable[[], Offered]"
+
+    async def checks(self) -> list[Check]:
+        """Start one worker and let it try. About half a second."""
+        offered = self.offered()
+        try:
+            result = await self.attempt()
+        except (AegisError, OSError) as error:
+            log.info("doctor.no_escape error=%s", error)
+            tried = [Check("worker sandbox", None, "could not be tested here")]
+        else:
+            remedy = _why(offered)
+            tried = [_rules(result), *(_escape(one, remedy) for one in result.attempts)]
+        return [*tried, _landlock(offered), _unnamed(offered)]
+
+
+def _rules(result: "EscapeResult") -> Check:
+    from agent.sandbox.rules import RULES
+
+    missing = [name for name in RULES if name not in result.rules]
+    lacks = f"This system does not offer: {', '.join(missing)}." if missing else ""
+    if sys.platform != "linux":
+        lacks = f"{_UNVERIFIED} {lacks}".strip()
+    held = ", ".join(name for name in RULES if name in result.rules)
+    return Check("worker sandbox", not missing, held or "none", lacks)
+
+
+def _escape(attempt: "Attempted", remedy: str) -> Check:
+    name = f"escape: {attempt.name}"
+    if attempt.possible:
+        return Check(name, False, f"possible: {attempt.possible}", remedy)
+    return Check(name, True, "refused")
+
+
+def _why(offered: "Offered") -> str:
+    """What an escape that works comes from."""
+    from agent.sandbox.minimum import missing
+
+    lacks = missing(offered)
+    return f"This system lacks {' and '.join(lacks)}." if lacks else _REMEDY
+
+
+def _landlock(offered: "Offered") -> Check:
+    from agent.sandbox.landlock import names
+
+    if not offered.landlock:
+        return Check("Landlock", None, "none")
+    return Check(
+        "Landlock", None, f"version {offered.landlock}: {', '.join(names(offered.landlock))}"
+    )
+
+
+def _unnamed(offered: "Offered") -> Check:
+    from agent.sandbox.minimum import refusal
+
+    why = refusal(offered)
+    return Check("files that nobody named", not why, "not read here" if why else "may be read", why)
