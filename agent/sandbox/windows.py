@@ -83,6 +83,15 @@ class _ProcessInformation(ctypes.Structure):
     ]
 
 
+STRUCTURES = {
+    "JOBOBJECT_EXTENDED_LIMIT_INFORMATION": _Limits,
+    "STARTUPINFOW": _StartupInfo,
+    "PROCESS_INFORMATION": _ProcessInformation,
+    "SID_AND_ATTRIBUTES": _SidAndAttributes,
+}
+"""By their names in Windows."""
+
+
 def run_confined(arguments: Sequence[str]) -> int:
     """Run this worker's program again inside, to its end, and return its exit code.
 

@@ -5,6 +5,7 @@ over, and acts when the job loads its library, inside the sandbox.
 """
 
 import json
+import platform
 import re
 import shutil
 import subprocess
@@ -34,6 +35,7 @@ HOOK = """
 import sys
 if "agent.worker" in sys.orig_argv:
     import ctypes, os
+    descriptors = sorted(os.listdir("/proc/self/fd"), key=int)[:-1]  # without the listing's own
     payload = ctypes.CDLL({payload!r})
     report = os.open({report!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
@@ -42,7 +44,7 @@ if "agent.worker" in sys.orig_argv:
             job = {libraries!r}.get(name)
             if job is not None:
                 sys.meta_path.remove(self)
-                os.write(report, f"job\\t{{job}}\\t\\n".encode())
+                os.write(report, f"job\\t{{job}}\\t{{descriptors}}\\n".encode())
                 {act}
 
     sys.meta_path.insert(0, Hook())
@@ -90,6 +92,7 @@ class Computer:
         self.environ = {
             "AEGIS_HOME": str(self.user.home / "aegis"),
             "XDG_RUNTIME_DIR": str(self.user.home / "run"),
+            "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": f"{self.user.home / 'hook'}:{ROOT}",
         }
         self.report = self.user.home / "report"
@@ -98,11 +101,12 @@ class Computer:
         self.payload = self.user.home / "hook/payload.so"
         subprocess.run(["cc", "-shared", "-fPIC", "-O1", SOURCE, "-o", self.payload], check=True)
 
-    def before(self):
+    def files(self):
+        """What the person has, with its modes."""
         return {
-            str(path.relative_to(self.user.home)): path.read_bytes()
+            str(path.relative_to(self.user.home)): (path.read_bytes(), path.stat().st_mode)
             for path in self.user.home.rglob("*")
-            if path.is_file() and not {"aegis", "run", "report"} & set(path.parts)
+            if path.is_file() and not {"aegis", "run", "report", "hook"} & set(path.parts)
         }
 
     def attack(self, act, *calls):
@@ -128,6 +132,7 @@ class Computer:
             name, outcome, detail = line.split("\t")
             if name == "job":
                 job = outcome
+                assert detail == "['0', '1', '2']", "a descriptor of the agent's was inherited"
             else:
                 results[job, name] = (outcome, detail)
         self.report.unlink()
@@ -144,11 +149,11 @@ def computer():
 @pytest.fixture(scope="module")
 def attacked(computer):
     """One agent whose workers scan, train and seal while native code does all it can."""
-    before = computer.before()
+    before = computer.files()
     answers, results = computer.attack(
         EVERYTHING, ("scan", {"paths": [str(computer.named)]}), ("preview", {})
     )
-    return answers, results, (before, computer.before())
+    return answers, results, (before, computer.files())
 
 
 @pytest.mark.parametrize("job", LIBRARIES)
@@ -164,14 +169,13 @@ def test_p12_the_attacked_jobs_do_their_work_and_nothing_else(attacked):
     assert [result["verdict"] for result in answers["scan"]["results"]] == ["benign"]
     assert answers["preview"]["update"]["bytes"] > 0
     assert answers["agent lives"]
-    assert after == {**before, "hook/sitecustomize.py": after["hook/sitecustomize.py"]}
+    assert after == before
 
 
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the call is one of x86-64")
 def test_p12_a_call_of_another_architecture_ends_the_worker(computer):
     answers, results = computer.attack(
         OTHER_ARCHITECTURE, ("scan", {"paths": [str(computer.named)]})
     )
-    if not results:
-        assert answers["scan"] in ("PARSER_CRASHED", "WORKER_CRASHED")
-    assert results == {}
+    assert (answers["scan"], results) == ("WORKER_CRASHED", {})
     assert answers["agent lives"]

@@ -1,14 +1,15 @@
 """AegisAI runs no code from the folder in which somebody starts it: that may hold downloads."""
 
+import asyncio
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from agent.sandbox.probe import RULES, enforced_here
 
-from agent.supervisor.process_worker import worker_command
+from agent.sandbox.rules import RULES
+from agent.supervisor.process_worker import ProcessWorker, worker_command
 from server_stub.ca.process import running_authority
 from server_stub.cli.main import main
 
@@ -37,7 +38,8 @@ def test_a_careless_start_takes_the_bait(downloads):
 
 
 def test_a_program_started_among_downloads_runs_none_of_them(downloads):
-    assert {name for name, holds in enforced_here().items() if holds} >= set(RULES)
+    escape = asyncio.run(ProcessWorker(downloads).attempt_escape(str(downloads), "none"))
+    assert set(escape.rules) >= set(RULES)
     worker = subprocess.run(
         [*worker_command(), "0", "512", "100"],
         input=b"",

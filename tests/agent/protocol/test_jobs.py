@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from agent.errors import AegisError
 from agent.protocol import jobs, pipe
 from agent.protocol.jobs import (
+    Attempted,
     Checkpointed,
+    Confined,
     Done,
     ExtractedRow,
     LabelledRow,
@@ -41,6 +43,9 @@ EVENTS = [
     Sealed(b"\0\1"),
     Progress(1, 20),
     Checkpointed(7),
+    Confined(("no network", "no children")),
+    Attempted("network", ""),
+    Attempted("person's files", "reading"),
     Done(),
 ]
 

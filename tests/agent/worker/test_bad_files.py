@@ -54,6 +54,12 @@ MAKERS = {
     "failing-while-read": (lambda path: path.symlink_to("/proc/self/mem"), "UNREADABLE"),
 }
 
+BELOW_A_FOLDER = {name: code for name, (_, code) in MAKERS.items()} | {
+    "link-to-a-device": "LINK_LEADS_OUT",
+    "failing-while-read": "LINK_LEADS_OUT",
+}
+"""A link that is named itself is followed, wherever it leads."""
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -77,13 +83,17 @@ def test_p11_a_folder_of_bad_files_is_scanned_to_its_end(folder):
     }
     assert all(isinstance(event, Scanned) for event in found.values())
     assert found.keys() == {*MAKERS, "b", "z"}
-    assert {name: found[name].code for name in MAKERS} == {
-        name: code for name, (_, code) in MAKERS.items()
-    }
+    assert {name: found[name].code for name in MAKERS} == BELOW_A_FOLDER
     assert all(
         found[name].probability is None and found[name].message.endswith(".") for name in MAKERS
     )
     assert 0 <= found["b"].probability == found["z"].probability <= 1
+
+
+def test_p11_bad_files_that_are_named_one_by_one_are_scanned_to_their_end(folder):
+    paths = [folder / f"{name}.exe" for name in MAKERS]
+    found = job(Job.SCAN, paths, bundled_model().content)
+    assert [event.code for event in found] == [code for _, code in MAKERS.values()]
 
 
 def test_p11_a_folder_of_bad_files_is_learnt_from_to_its_end(folder):
@@ -94,7 +104,7 @@ def test_p11_a_folder_of_bad_files_is_learnt_from_to_its_end(folder):
     ]
     assert {
         Path(event.path).stem: event.code for event in events if isinstance(event, RefusedInput)
-    } == {name: code for name, (_, code) in MAKERS.items()}
+    } == BELOW_A_FOLDER
     first, second = (event for event in events if isinstance(event, ExtractedRow))
     assert (first.features, first.sha256) == (second.features, second.sha256)
 

@@ -109,3 +109,19 @@ def test_the_descriptor_is_closed_whatever_happens_inside(tmp_path):
     for descriptor in kept:
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
+
+
+def test_p12_a_link_to_a_file_is_followed_within_what_is_named(tmp_path):
+    for folder in ("named", "also", "other"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "file").touch()
+    (tmp_path / "named/a-inside").symlink_to("file")
+    (tmp_path / "named/b-also").symlink_to(tmp_path / "also/file")
+    (tmp_path / "named/c-out").symlink_to(tmp_path / "other/file")
+    (tmp_path / "named/d-named").symlink_to(tmp_path / "single")
+    (tmp_path / "single").touch()
+    named = [str(tmp_path / name) for name in ("named", "also", "single")]
+    entries = list(files_below(named, 100))
+    refused = {Path(entry[0]).name: entry[1].code for entry in entries if isinstance(entry, tuple)}
+    assert refused == {"c-out": "LINK_LEADS_OUT"}
+    assert len(entries) == 7
