@@ -53,8 +53,8 @@ def _rules(result: "EscapeResult") -> Check:
     lacks = f"This system does not offer: {', '.join(missing)}." if missing else ""
     if sys.platform != "linux":
         lacks = f"{_UNVERIFIED} {lacks}".strip()
-    held = ", ".join(name for name in RULES if name in result.rules)
-    return Check("worker sandbox", not missing, held or "none", lacks)
+    in_force = ", ".join(name for name in RULES if name in result.rules)
+    return Check("worker sandbox", not missing, in_force or "none", lacks)
 
 
 def _escape(attempt: "Attempted", remedy: str) -> Check:

@@ -44,6 +44,11 @@ comm -13 "$root.before" "$root.installed" | grep -v -e '^usr/lib/aegisai/' -e '^
 cp "$(.venv/bin/python -c 'import pathlib, setuptools; print(next(pathlib.Path(setuptools.__file__).parent.glob("cli-64.exe")))')" "$root/home/person/program.exe"
 echo "--- aegis status"
 as_person aegis status
+echo "--- aegis doctor"
+as_person aegis doctor | grep -e sandbox -e escape -e Landlock -e named | tee "$root.doctor"
+grep -q '^ok   worker sandbox' "$root.doctor"
+! grep -q 'possible:' "$root.doctor"
+rm -f "$root.doctor"
 echo "--- aegis scan"
 as_person aegis scan /home/person/program.exe /bin/ls
 as_person aegis scan --json /home/person/program.exe | grep -q '"probability": 0'

@@ -51,6 +51,22 @@ if "agent.worker" in sys.orig_argv:
 """
 EVERYTHING = "payload.run(report, {home!r}.encode(), {database!r}.encode(), {other!r}.encode())"
 OTHER_ARCHITECTURE = "payload.other_architecture(report)"
+GOVERNOR = """
+import subprocess, sys, time
+from agent.sandbox.private_memory import keep_private
+from agent.supervisor.tree import tree_of
+
+print("private" if keep_private() else "open")
+work = "import sys; sum(range(10**7)); sys.stdout.write('x' * 10**6); sys.stdin.read()"
+command = [sys.executable, "-c", work]
+with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+    child.stdout.read(10**6)
+    tree = tree_of(child.pid)
+    used = tree.poll()
+    print("spent" if tree.cpu_time_s() > 0.01 else "", "held" if used.rss_bytes > 10**6 else "")
+    print("wrote" if used.written_bytes >= 10**6 else "")
+    child.stdin.close()
+"""
 DRIVER = """
 import json, os, subprocess, sys, time
 from pathlib import Path
@@ -170,6 +186,28 @@ def test_p12_the_attacked_jobs_do_their_work_and_nothing_else(attacked):
     assert answers["preview"]["update"]["bytes"] > 0
     assert answers["agent lives"]
     assert after == before
+
+
+def test_p9_the_governor_of_a_private_agent_reads_its_worker(computer):
+    done = computer.user.run(
+        sys.executable, "-c", GOVERNOR, environ=computer.environ, timeout=TIMEOUT_S
+    )
+    assert (done.stdout.split(), done.stderr) == (["private", "spent", "held", "wrote"], "")
+
+
+def test_p12_doctor_finds_no_way_out_for_an_ordinary_user(computer):
+    done = computer.user.run(
+        sys.executable,
+        *("-P", "-m", "agent", "doctor", "--json"),
+        environ=computer.environ,
+        timeout=TIMEOUT_S,
+    )
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    tried = {name: check for name, check in checks.items() if name.startswith("escape: ")}
+    assert len(tried) >= 12
+    assert {check["value"] for check in tried.values()} == {"refused"}
+    assert checks["worker sandbox"]["ok"]
+    assert checks["files that nobody named"]["ok"]
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the call is one of x86-64")

@@ -104,6 +104,9 @@ def _title(code: ReasonCode, formatter: LocaleFormatter) -> str:
         ReasonCode.NOTHING_TO_LEARN: formatter.translate(
             "View", "There is nothing to learn from yet"
         ),
+        ReasonCode.SANDBOX_INCOMPLETE: formatter.translate(
+            "View", "Only files that you name are read here"
+        ),
         ReasonCode.METERED: formatter.translate("View", "The network is metered"),
         ReasonCode.OFFLINE: formatter.translate("View", "The server cannot be reached"),
         ReasonCode.HOLD: formatter.translate(

@@ -1,10 +1,12 @@
 """The person's decisions come before the machine's state, and each has its reason."""
 
+from dataclasses import replace
+
 import pytest
 
 from agent.conditions.interface import NoConditions
 from agent.reasons import Reason, ReasonCode
-from tests.fakes.device import Device
+from tests.fakes.device import CONFINED, Device
 
 
 class Laptop(NoConditions):
@@ -41,6 +43,28 @@ async def test_a_pause_blocks_both_and_says_until_when(device):
     await device.call("pause")
     (reason,) = device.agent.readiness.blocking_reasons()
     assert reason.until is None
+
+
+async def test_p12_nothing_collects_files_where_the_sandbox_is_incomplete(tmp_path):
+    offered = replace(CONFINED, landlock=0)
+    device = Device(tmp_path, conditions=Laptop(), offered=lambda: offered)
+    try:
+        await device.grant()
+        (reason,) = device.agent.readiness.collecting_reasons()
+        assert (reason.code, reason.overridable) == (ReasonCode.SANDBOX_INCOMPLETE, False)
+        assert "Landlock" in reason.text
+        assert codes(device.agent.readiness.training_reasons()) == ["ON_BATTERY"]
+        status = device.agent.status()
+        assert reason.text in status.notes
+        assert "SANDBOX_INCOMPLETE" not in codes(status.reasons), "training does not wait for it"
+    finally:
+        device.close()
+
+
+async def test_a_whole_sandbox_lets_a_person_who_agreed_have_files_collected(device):
+    assert codes(device.agent.readiness.collecting_reasons()) == ["NO_CONSENT"]
+    await device.grant()
+    assert device.agent.readiness.collecting_reasons() == ()
 
 
 async def test_with_consent_only_the_machines_state_counts(device):

@@ -13,7 +13,7 @@ import pytest
 
 from agent.errors import InternalError, PeerError, UserActionError
 from agent.paths import RECORD_PREFIX
-from agent.protocol.jobs import Job, Progress
+from agent.protocol.jobs import Attempted, EscapeResult, Job, Progress
 from agent.supervisor import process_worker
 from agent.supervisor.process_worker import ProcessWorker, worker_command
 from agent.supervisor.supervision import Supervision
@@ -24,6 +24,7 @@ from tests.fakes.timeouts import TIMEOUT_S
 
 CHILD = """
 import json, os, signal, sys, time
+from agent.protocol.jobs import Attempted, Confined
 from agent.protocol.jobs import Done, ExtractedRow, Opening, Progress, RefusedInput, TrainResult
 from agent.protocol.jobs import write_event
 from agent.protocol.pipe import encode, read_frame
@@ -37,7 +38,7 @@ def row(path):
     return ExtractedRow(path, "00" * 32, (0,) * 29)
 
 request = read_frame(open(0, "rb", buffering=0, closefd=False))
-skipped = request.header["skipped"]
+skipped = request.header.get("skipped")
 paths = json.loads(request.parts[0]) if request.header["job"] == "extract" else []
 """
 STALL_S = 3.0
@@ -125,6 +126,18 @@ async def refusal(call, kind=UserActionError):
         async with asyncio.timeout(TIMEOUT_S):
             await call
     return raised.value.code
+
+
+async def test_an_attempt_to_escape_is_reported_as_the_child_saw_it(children):
+    program = """
+assert request.header["agent_pid"] == os.getppid()
+assert request.header["scratch"].endswith("escape")
+send(Confined(("no network",)), Attempted("network", ""), Attempted("database", "reading"), Done())
+"""
+    result = await children.worker(program).attempt_escape("/home/ada", "/db")
+    assert result == EscapeResult(
+        ("no network",), (Attempted("network", ""), Attempted("database", "reading"))
+    )
 
 
 async def test_the_events_of_a_child_are_the_result_of_the_call(children):
