@@ -82,9 +82,9 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def _ruleset(libc: ctypes.CDLL, wanted: Handled) -> int:
-    words = (ctypes.c_uint64 * 3)(wanted.files, wanted.network, wanted.scopes)
-    return int(libc.syscall(_CREATE_RULESET, words, ctypes.c_size_t(wanted.size), 0))
+def _ruleset(libc: ctypes.CDLL, asked: Handled) -> int:
+    words = (ctypes.c_uint64 * 3)(asked.files, asked.network, asked.scopes)
+    return int(libc.syscall(_CREATE_RULESET, words, ctypes.c_size_t(asked.size), 0))
 
 
 def _allow(libc: ctypes.CDLL, ruleset: int, path: str, rights: int) -> None:
