@@ -8,7 +8,7 @@ nothing.
 import logging
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agent.errors import AegisError
@@ -34,16 +34,26 @@ class SandboxChecks:
 
     async def checks(self) -> list[Check]:
         """Start one worker and let it try. About half a second."""
-        offered = self.offered()
+        offered = in_force = self.offered()
         try:
             result = await self.attempt()
         except (AegisError, OSError) as error:
             log.info("doctor.no_escape error=%s", error)
             tried = [Check("worker sandbox", None, "could not be tested here")]
         else:
-            remedy = _why(offered)
+            # What is offered may still fail, e.g. inside too many other sandboxes.
+            in_force = _as_applied(offered, result)
+            remedy = _why(in_force)
             tried = [_rules(result), *(_escape(one, remedy) for one in result.attempts)]
-        return [*tried, _landlock(offered), _unnamed(offered)]
+        return [*tried, _landlock(offered), _unnamed(in_force)]
+
+
+def _as_applied(offered: "Offered", result: "EscapeResult") -> "Offered":
+    return replace(
+        offered,
+        landlock=offered.landlock if "named files only" in result.rules else 0,
+        system_calls=offered.system_calls and "listed system calls only" in result.rules,
+    )
 
 
 def _rules(result: "EscapeResult") -> Check:

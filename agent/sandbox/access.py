@@ -1,5 +1,6 @@
 """Which files a job may open, and which ones Python itself needs."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -49,8 +50,8 @@ def program_files(
 
 def this_program() -> tuple[str, ...]:
     """Return `program_files` of the running Python."""
-    import os
-
+    if getattr(sys, "frozen", False):  # a bundle is one folder, of Python and this program only
+        return (sys.prefix, *program_files(sys.path, (), ""))
     prefixes = (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)
     return program_files(sys.path, prefixes, os.environ.get("LD_LIBRARY_PATH", ""))
 

@@ -34,6 +34,11 @@ class Handled:
     """Of the structure that carries it, in bytes."""
 
 
+class _PathBeneath(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = [("rights", ctypes.c_uint64), ("folder", ctypes.c_int32)]
+
+
 def handled(version: int) -> Handled:
     """Return what to ask of this version. Pure."""
     files = _FIRST_RIGHTS
@@ -89,11 +94,6 @@ def _ruleset(libc: ctypes.CDLL, asked: Handled) -> int:
 
 def _allow(libc: ctypes.CDLL, ruleset: int, path: str, rights: int) -> None:
     """Allow rights below a folder, or on a file. What is missing needs no rule."""
-
-    class PathBeneath(ctypes.Structure):
-        _pack_ = 1
-        _fields_ = [("rights", ctypes.c_uint64), ("folder", ctypes.c_int32)]
-
     try:
         # O_PATH opens nothing: neither a FIFO nor a device notices.
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
@@ -101,7 +101,7 @@ def _allow(libc: ctypes.CDLL, ruleset: int, path: str, rights: int) -> None:
         return
     try:
         is_folder = (os.fstat(descriptor).st_mode & 0o170000) == 0o040000
-        rule = PathBeneath(rights if is_folder else rights & ~_FOLDER_RIGHTS, descriptor)
+        rule = _PathBeneath(rights if is_folder else rights & ~_FOLDER_RIGHTS, descriptor)
         libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.byref(rule), 0)
     finally:
         os.close(descriptor)

@@ -35,7 +35,7 @@ _ALWAYS = _calls(
     "read 0 63, write 1 64, readv 19 65, writev 20 66, pread64 17 67, pwrite64 18 68, "
     "preadv 295 69, pwritev 296 70, lseek 8 62, close 3 57, close_range 436 436, dup 32 23, "
     "dup2 33 -, dup3 292 24, fstat 5 80, fstatfs 138 44, getdents64 217 61, fsync 74 82, "
-    "fdatasync 75 83, fadvise64 221 223, flock 73 32, ftruncate 77 46, pipe2 293 59, "
+    "fdatasync 75 83, fadvise64 221 223, ftruncate 77 46, pipe2 293 59, "
     "poll 7 -, ppoll 271 73, select 23 -, pselect6 270 72, "
     # Facts about paths; Landlock and the open flags decide what may be opened.
     "stat 4 -, lstat 6 -, newfstatat 262 79, statx 332 291, statfs 137 43, access 21 -, "
@@ -75,8 +75,8 @@ _PRCTL = (15, 16, 23, 0x53564D41)
 """Names of threads and of memory (PR_SET_NAME, PR_GET_NAME, PR_SET_VMA), PR_CAPBSET_READ."""
 _IOCTL = (0x5401, 0x802C542A, 0x5413, 0x541B, 0x5450, 0x5451)
 """TCGETS, TCGETS2 and TIOCGWINSZ ("is this a terminal?"), FIONREAD, FIONCLEX, FIOCLEX."""
-_FCNTL = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030)
-"""Duplicates, flags and locks. Not F_SETOWN and F_SETSIG: they send signals to other processes."""
+_FCNTL = (0, 1, 2, 3, 4, 1030)
+"""Duplicates and flags. Not F_SETOWN and F_SETSIG: they send signals to other processes."""
 _OPEN_TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | 0o20000000
 """The last one is O_TMPFILE without O_DIRECTORY."""
 _PROT_WRITE, _PROT_EXEC, _MAP_ANONYMOUS = 2, 4, 32
@@ -123,13 +123,14 @@ def program(architecture: Architecture, pid: int, *, writes: bool) -> bytes:
         _at_least(_X32, 0, 1),  # the x32 calls of x86-64
         _answer(ERRNO | EPERM),
     ]
-    allowed = {**_ALWAYS, **_WRITING} if writes else _ALWAYS
-    for number in architecture.numbers(allowed):
-        lines += [_equal(number, 0, 1), _answer(ALLOW)]
     for name, check in _checks(pid, writes=writes).items():
         checked = architecture.number(name)
         if checked is not None:
             lines += [_equal(checked, 0, len(check)), *check]
+    # The kernel remembers the calls that are always allowed, so they come after those it asks about.
+    allowed = {**_ALWAYS, **_WRITING} if writes else _ALWAYS
+    for number in architecture.numbers(allowed):
+        lines += [_equal(number, 0, 1), _answer(ALLOW)]
     for number in architecture.numbers(_ABSENT):
         lines += [_equal(number, 0, 1), _answer(ERRNO | ENOSYS)]
     lines += [_at_least(FIRST_UNKNOWN, 0, 1), _answer(ERRNO | ENOSYS), _answer(ERRNO | EPERM)]

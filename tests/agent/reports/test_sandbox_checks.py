@@ -54,6 +54,13 @@ async def test_p12_what_is_possible_is_named_with_its_reason():
     assert "Landlock" in unnamed.remedy
 
 
+async def test_p12_a_rule_that_is_offered_and_not_in_force_does_not_count():
+    checks = await found(READS, WHOLE)
+    assert checks["Landlock"].value.startswith("version 7")
+    assert checks["escape: person's files"].remedy == "This system lacks Landlock."
+    assert checks["files that nobody named"].ok is False
+
+
 async def test_an_escape_from_a_whole_sandbox_is_to_be_reported():
     checks = await found(EscapeResult(RULES, (Attempted("network", "Unix socket"),)))
     assert checks["escape: network"].remedy == "Report this."

@@ -107,6 +107,7 @@ def test_p12_a_job_that_reads_removes_and_renames_nothing():
     [
         ("fcntl", (0, 3), ALLOW),  # F_GETFL
         ("fcntl", (0, 1030, 3), ALLOW),  # F_DUPFD_CLOEXEC
+        ("fcntl", (0, 6, 1), REFUSED),  # F_SETLK
         ("fcntl", (0, 8, 1), REFUSED),  # F_SETOWN
         ("fcntl", (0, 10, 9), REFUSED),  # F_SETSIG
         ("fcntl", (0, 15, 9), REFUSED),  # F_SETOWN_EX
