@@ -127,7 +127,7 @@ def program(architecture: Architecture, pid: int, *, writes: bool) -> bytes:
         checked = architecture.number(name)
         if checked is not None:
             lines += [_equal(checked, 0, len(check)), *check]
-    # The kernel remembers the calls that are always allowed, so they come after those it asks about.
+    # The kernel remembers calls that are always allowed, so they come after those it asks about.
     allowed = {**_ALWAYS, **_WRITING} if writes else _ALWAYS
     for number in architecture.numbers(allowed):
         lines += [_equal(number, 0, 1), _answer(ALLOW)]
