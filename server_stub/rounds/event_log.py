@@ -257,4 +257,5 @@ def _group_record(group: GroupRound, config: RoundConfig) -> dict[str, Any]:
         },
         "failure": f"{group.failure.phase.value}: {group.failure.reason}" if group.failure else "",
         "blamed": dict(sorted(group.faults.items())),
+        "proven": dict(sorted(group.proven.items())),
     }
