@@ -64,7 +64,10 @@ class History:
 def after_cycle(history: History, result: CycleResult, now: int) -> History:
     """Return the history after a cycle with this result."""
     ends = [
-        reason.until for reason in result.reasons if reason.until is not None and reason.until > now
+        reason.until
+        for reason in result.reasons
+        # Rounds may pass sooner and end an exclusion: the usual pace finds out.
+        if reason.until is not None and reason.until > now and reason.code != ReasonCode.EXCLUDED
     ]
     until = min(min(ends, default=0), now + MAX_POLL_S) if result.outcome is not Outcome.SENT else 0
     shared = any(reason.code is ReasonCode.OUTSIDE_HOURS for reason in result.reasons)

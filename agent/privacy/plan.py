@@ -22,7 +22,7 @@ from agent.protocol.limits import MAX_NOISE_UNITS, MIN_NOISE_UNITS
 from agent.protocol.messages import Mode, RoundConfig, Task
 
 LOCAL_PROTOCOL = "LocalUpdate/1"
-GROUP_PROTOCOL = "GroupSecAgg/1"
+GROUP_PROTOCOL = "GroupSecAgg/2"
 MAX_BLOCK = 2**11
 """Longest block that is rotated at once."""
 HEADROOM_SD = 8
@@ -102,7 +102,7 @@ def plan_secagg(
     gamma_milli: int = 200,
     phase_s: int = 60,
 ) -> RoundConfig:
-    """Plan a round of GroupSecAgg/1 in which one opened sum costs a device at most
+    """Plan a round of GroupSecAgg/2 in which one opened sum costs a device at most
     `rho_units_per_round`.
 
     Choose `min_sum` close to the number of devices that you expect to survive: every survivor

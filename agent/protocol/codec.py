@@ -1,4 +1,4 @@
-"""The messages of GroupSecAgg/1 as bytes: one envelope each, with a small header and fixed-size
+"""The messages of GroupSecAgg/2 as bytes: one envelope each, with a small header and fixed-size
 records.
 
 1. Messages before the groups are formed carry ctx_round, later ones ctx_group. `round_context` and
@@ -6,7 +6,9 @@ records.
 2. A device's number is its index in the roster, which is sorted by device id.
 3. Decoding checks sizes, order and context. The receiver decides whether keys, signatures and
    numbers are acceptable.
-4. Every decoder raises PeerError BAD_MESSAGE or WRONG_CONTEXT.
+4. A device signs what it deals, masks, agrees to, returns and complains of. Each signature covers
+   ctx_group, and so the round and every member: it proves what the device did in that group.
+5. Every decoder raises PeerError BAD_MESSAGE or WRONG_CONTEXT.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,6 +19,7 @@ from typing import Any
 from agent.errors import PeerError
 from agent.protocol import envelope
 from agent.protocol.canonical import canonical
+from agent.protocol.exchange_proof import PROOF_BYTES
 from agent.protocol.field import ELEMENT_BYTES
 from agent.protocol.limits import MAX_GROUP
 from agent.protocol.messages import RoundConfig
@@ -28,6 +31,8 @@ SEALED_SHARES_BYTES = 2 * ELEMENT_BYTES + 16
 """Both shares for one device, under AES-256-GCM."""
 DIGEST_BYTES = 32
 MAX_ID_BYTES = 64
+MAX_REASON = 64
+"""Characters of the code in a `leave`."""
 MAX_CERTIFICATE_BYTES = 4096
 _MAX_DEVICES = 1 << 20
 
@@ -57,6 +62,10 @@ class Advertisement:
         )
         return _signed(b"advertise", context, *parts)
 
+    @property
+    def digest(self) -> bytes:
+        return sha256(record_of(self)).digest()
+
 
 @dataclass(frozen=True)
 class Member:
@@ -81,7 +90,7 @@ class Roster:
     @property
     def digest(self) -> bytes:
         """H(U1)."""
-        return sha256(b"".join(_record(member.advertisement) for member in self.members)).digest()
+        return roster_digest([member.advertisement.digest for member in self.members])
 
 
 @dataclass(frozen=True)
@@ -102,6 +111,8 @@ class Dealing:
 
     self_digest: bytes
     to: tuple[SealedShares, ...]
+    signature: bytes = b""
+    """The dealer's, over `dealing_statement`."""
 
 
 def round_context(config: RoundConfig) -> bytes:
@@ -113,9 +124,21 @@ def round_context(config: RoundConfig) -> bytes:
 
 def group_context(context: bytes, roster: Roster) -> bytes:
     """Return ctx_group: it binds ctx_round, the group and all of its members."""
-    return sha256(
-        b"secagg/group-context" + context + canonical([roster.group, roster.groups]) + roster.digest
-    ).digest()
+    return group_context_of(context, roster.group, roster.groups, roster.digest)
+
+
+def group_context_of(context: bytes, group: int, groups: int, members: bytes) -> bytes:
+    """Return ctx_group; `members` is the roster's digest."""
+    label = b"secagg/group-context"
+    return sha256(label + context + canonical([group, groups]) + members).digest()
+
+
+def roster_digest(digests: Iterable[bytes]) -> bytes:
+    """Return H(U1) from the digests of the advertisements, in order.
+
+    So a few members can be shown to be in a group without showing the others.
+    """
+    return sha256(b"".join(digests)).digest()
 
 
 def set_digest(numbers: Iterable[int]) -> bytes:
@@ -142,11 +165,16 @@ def min_survivors(size: int, config: RoundConfig) -> int:
 
 
 def encode_advertisement(context: bytes, advertisement: Advertisement) -> bytes:
-    return _encode("advertise", context, _record(advertisement))
+    return _encode("advertise", context, record_of(advertisement))
 
 
 def decode_advertisement(body: bytes, context: bytes) -> Advertisement:
-    reader = _Reader(_decode(body, "advertise", context)[1])
+    return read_record(_decode(body, "advertise", context)[1])
+
+
+def read_record(record: bytes) -> Advertisement:
+    """Read an advertisement as it stands in a roster."""
+    reader = _Reader(record)
     advertisement = reader.advertisement()
     reader.end()
     return advertisement
@@ -160,7 +188,7 @@ def encode_roster(context: bytes, roster: Roster) -> bytes:
         "beacon": roster.beacon.hex(),
     }
     records = (
-        _record(member.advertisement)
+        record_of(member.advertisement)
         + member.leaf.to_bytes(4, "big")
         + bytes([len(member.siblings)])
         + b"".join(member.siblings)
@@ -199,17 +227,51 @@ def decode_roster(body: bytes, context: bytes) -> Roster:
 # Shares
 
 
-def encode_dealing(context: bytes, own: int, dealing: Dealing) -> bytes:
+def dealing_bytes(size: int) -> int:
+    """Return the length of what a device of a group of `size` deals."""
+    return DIGEST_BYTES * (1 + 2 * size) + SEALED_SHARES_BYTES * (size - 1)
+
+
+def dealing_statement(context: bytes, payload: bytes) -> bytes:
+    """Return the bytes that a dealer signs with its message's payload."""
+    return dealing_statement_of(context, sha256(payload).digest(), len(payload))
+
+
+def dealing_statement_of(context: bytes, payload: bytes, length: int) -> bytes:
+    """Return what a dealer signs, from the digest and the length of its message's payload."""
+    return _signed(b"shares", context, payload, length.to_bytes(4, "big"))
+
+
+def dealing_digest(own: int, dealing: Dealing) -> bytes:
+    """Return the digest by which a complaint names what dealer `own` dealt."""
+    return sha256(dealing_payload(own, dealing)).digest()
+
+
+def dealing_payload(own: int, dealing: Dealing) -> bytes:
+    """Return what dealer `own` signs and sends."""
     parts = [dealing.self_digest]
     for holder, shares in enumerate(dealing.to):
         parts += [shares.self_commitment, shares.pair_commitment] + (
             [] if holder == own else [shares.sealed]
         )
-    return _encode("shares", context, b"".join(parts))
+    return b"".join(parts)
+
+
+def encode_dealing(context: bytes, own: int, dealing: Dealing) -> bytes:
+    """Encode a signed dealing of device `own`."""
+    payload = dealing_payload(own, dealing)
+    return _encode("shares", context, payload, signature=dealing.signature.hex())
+
+
+def signed_dealing(body: bytes, context: bytes) -> tuple[bytes, bytes]:
+    """Return a dealer's payload, of any length, and its signature."""
+    header, payload = _decode(body, "shares", context, "signature")
+    return payload, _hex(header, "signature", SIGNATURE_BYTES)
 
 
 def decode_dealing(body: bytes, context: bytes, own: int, size: int) -> Dealing:
-    reader = _Reader(_decode(body, "shares", context)[1])
+    payload, signature = signed_dealing(body, context)
+    reader = _Reader(payload)
     digest = reader.take(DIGEST_BYTES)
     to = []
     for holder in range(size):
@@ -218,7 +280,7 @@ def decode_dealing(body: bytes, context: bytes, own: int, size: int) -> Dealing:
             SealedShares(b"" if holder == own else reader.take(SEALED_SHARES_BYTES), one, other)
         )
     reader.end()
-    return Dealing(digest, tuple(to))
+    return Dealing(digest, tuple(to), signature)
 
 
 def encode_inbox(context: bytes, own: int, dealings: dict[int, Dealing]) -> bytes:
@@ -249,6 +311,70 @@ def decode_inbox(
     return dealers, shares
 
 
+# Complaint
+
+
+@dataclass(frozen=True)
+class Accusation:
+    """A device says that it cannot read the shares of a dealer, and gives their secret away."""
+
+    dealer: int
+    dealing: bytes
+    """`dealing_digest` of what the dealer signed."""
+    proof: bytes
+    """agent.protocol.exchange_proof, in the context `accusation_context`."""
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """The accusations of one device, ascending by dealer, under its signature."""
+
+    accusations: tuple[Accusation, ...]
+    signature: bytes = b""
+
+
+def accusation_context(context: bytes, dealer: int, holder: int) -> bytes:
+    """Return what the proof of an accusation is bound to."""
+    return context + dealer.to_bytes(2, "big") + holder.to_bytes(2, "big")
+
+
+def complaint_statement(context: bytes, complaint: Complaint) -> bytes:
+    """Return the bytes that a device signs with its complaint."""
+    return _signed(b"complaint", context, sha256(_accused(complaint)).digest())
+
+
+def encode_complaint(context: bytes, complaint: Complaint) -> bytes:
+    signature = complaint.signature.hex()
+    return _encode("complaint", context, _accused(complaint), signature=signature)
+
+
+def decode_complaint(body: bytes, context: bytes, own: int, size: int) -> Complaint:
+    """Read the complaint of device `own`: at least one accusation, each of another device."""
+    header, payload = _decode(body, "complaint", context, "signature")
+    count, rest = divmod(len(payload), 2 + DIGEST_BYTES + PROOF_BYTES)
+    if rest or not 1 <= count < size:
+        raise _bad("complaint: expected one record for each accused device")
+    reader = _Reader(payload)
+    accusations = tuple(
+        Accusation(
+            int.from_bytes(reader.take(2), "big"),
+            reader.take(DIGEST_BYTES),
+            reader.take(PROOF_BYTES),
+        )
+        for _ in range(count)
+    )
+    accused = [one.dealer for one in accusations]
+    if accused != sorted(set(accused)) or own in accused or accused[-1] >= size:
+        raise _bad("complaint: expected other devices of the group, ascending")
+    return Complaint(accusations, _hex(header, "signature", SIGNATURE_BYTES))
+
+
+def _accused(complaint: Complaint) -> bytes:
+    return b"".join(
+        one.dealer.to_bytes(2, "big") + one.dealing + one.proof for one in complaint.accusations
+    )
+
+
 # Masked input
 
 
@@ -263,7 +389,15 @@ class MaskedInput:
 
 def masked_statement(context: bytes, dealers: frozenset[int], words: bytes) -> bytes:
     """Return the bytes that a device signs with its masked input."""
-    return _signed(b"masked", context, set_digest(dealers), sha256(words).digest())
+    return masked_statement_of(context, set_digest(dealers), sha256(words).digest(), len(words))
+
+
+def masked_statement_of(context: bytes, dealers: bytes, words: bytes, length: int) -> bytes:
+    """Return what a device signs with its masked input, from the digests of dealers and words.
+
+    The length is in it, so that a wrong one can be shown without the words.
+    """
+    return _signed(b"masked", context, dealers, words, length.to_bytes(4, "big"))
 
 
 def encode_masked(
@@ -311,22 +445,36 @@ def decode_survivors(body: bytes, context: bytes, size: int) -> frozenset[int]:
     return _numbers(header, "survivors", size)
 
 
-def survivors_statement(
-    context: bytes, dealers: frozenset[int], survivors: frozenset[int]
-) -> bytes:
-    """Return the bytes that a device signs about U2 and U3."""
-    return _signed(b"survivors", context, set_digest(dealers), set_digest(survivors))
+@dataclass(frozen=True)
+class Agreement:
+    """The sets that a device agrees to, as digests, under its signature."""
+
+    dealers: bytes
+    survivors: bytes
+    signature: bytes = b""
+
+    def statement(self, context: bytes) -> bytes:
+        """Return the bytes that the signature covers."""
+        return _signed(b"survivors", context, self.dealers, self.survivors)
 
 
-def encode_consistency(context: bytes, signature: bytes) -> bytes:
-    return _encode("consistency", context, signature)
+def agreement(dealers: frozenset[int], survivors: frozenset[int]) -> Agreement:
+    """Return what a device signs about U2 and U3, not yet signed."""
+    return Agreement(set_digest(dealers), set_digest(survivors))
 
 
-def decode_consistency(body: bytes, context: bytes) -> bytes:
+def encode_consistency(context: bytes, agreement: Agreement) -> bytes:
+    payload = agreement.dealers + agreement.survivors + agreement.signature
+    return _encode("consistency", context, payload)
+
+
+def decode_consistency(body: bytes, context: bytes) -> Agreement:
     reader = _Reader(_decode(body, "consistency", context)[1])
-    signature = reader.take(SIGNATURE_BYTES)
+    agreement = Agreement(
+        reader.take(DIGEST_BYTES), reader.take(DIGEST_BYTES), reader.take(SIGNATURE_BYTES)
+    )
     reader.end()
-    return signature
+    return agreement
 
 
 def encode_signatures(context: bytes, signatures: dict[int, bytes]) -> bytes:
@@ -351,35 +499,46 @@ def decode_signatures(body: bytes, context: bytes, size: int) -> dict[int, bytes
 # Unmask, leave
 
 
-def encode_unmask(context: bytes, shares: Sequence[bytes]) -> bytes:
+def unmask_statement(
+    context: bytes, agreement: Agreement, dealt: Sequence[bytes], returned: Sequence[bytes]
+) -> bytes:
+    """Return the bytes that a device signs with the shares that it returns.
+
+    `agreement`: the sets that it signed. `dealt`: the commitments that it accepted, of the shares
+    to return; `returned`: those of the shares that it returns. An honest device has the same twice.
+    """
+    digests = (sha256(b"".join(commitments)).digest() for commitments in (dealt, returned))
+    return _signed(b"unmask", context, agreement.dealers, agreement.survivors, *digests)
+
+
+def encode_unmask(context: bytes, shares: Sequence[bytes], signature: bytes) -> bytes:
     """Encode one share for each dealer of U2, ascending: of its self mask if it is in U3, else of
     its pair masks.
     """
-    return _encode("unmask", context, b"".join(shares))
+    return _encode("unmask", context, b"".join(shares), signature=signature.hex())
 
 
-def decode_unmask(body: bytes, context: bytes, count: int) -> tuple[bytes, ...]:
-    reader = _Reader(_decode(body, "unmask", context)[1])
+def decode_unmask(body: bytes, context: bytes, count: int) -> tuple[tuple[bytes, ...], bytes]:
+    """Return the shares and the signature over `unmask_statement`."""
+    header, payload = _decode(body, "unmask", context, "signature")
+    reader = _Reader(payload)
     shares = tuple(reader.take(ELEMENT_BYTES) for _ in range(count))
     reader.end()
-    return shares
+    return shares, _hex(header, "signature", SIGNATURE_BYTES)
 
 
-def encode_leave(context: bytes, reason: str, blamed: Sequence[str] = ()) -> bytes:
-    """Encode a device's departure: a reason code, and the ids of devices whose shares were
-    unreadable.
-    """
-    return _encode("leave", context, b"", reason=reason, blamed=sorted(blamed))
+def encode_leave(context: bytes, reason: str) -> bytes:
+    """Encode a device's departure: a reason code."""
+    return _encode("leave", context, b"", reason=reason)
 
 
-def decode_leave(body: bytes, context: bytes) -> tuple[str, tuple[str, ...]]:
-    header, payload = _decode(body, "leave", context, "reason", "blamed")
+def decode_leave(body: bytes, context: bytes) -> str:
+    header, payload = _decode(body, "leave", context, "reason")
     _Reader(payload).end()
-    reason, blamed = header["reason"], header["blamed"]
-    texts = [reason, *blamed] if isinstance(blamed, list) and len(blamed) <= MAX_GROUP else [None]
-    if not all(isinstance(text, str) and len(text) <= MAX_ID_BYTES for text in texts):
-        raise _bad("leave: expected a code and device ids")
-    return reason, tuple(blamed)
+    reason = header["reason"]
+    if not isinstance(reason, str) or len(reason) > MAX_REASON:
+        raise _bad("leave: expected a code")
+    return reason
 
 
 def _signed(label: bytes, context: bytes, *parts: bytes) -> bytes:
@@ -393,7 +552,7 @@ def _signed(label: bytes, context: bytes, *parts: bytes) -> bytes:
     )
 
 
-def _record(advertisement: Advertisement) -> bytes:
+def record_of(advertisement: Advertisement) -> bytes:
     device_id, certificate = advertisement.device_id.encode(), advertisement.certificate
     return (
         bytes([len(device_id)])

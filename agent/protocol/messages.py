@@ -110,7 +110,7 @@ class RoundConfig(_Message):
     """
 
     protocol: str
-    """"LocalUpdate/1" or "GroupSecAgg/1"."""
+    """"LocalUpdate/1" or "GroupSecAgg/2"."""
     task_id: str
     round_id: int
     """Strictly increasing within a task."""

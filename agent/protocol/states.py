@@ -1,4 +1,4 @@
-"""The two state machines of GroupSecAgg/1 as tables: (state, event) -> (next state, action). Any
+"""The two state machines of GroupSecAgg/2 as tables: (state, event) -> (next state, action). Any
 other pair is refused.
 
 `python -m agent.protocol.states` prints both. docs/PROTOCOL.md shows the same, and a test compares
@@ -19,6 +19,7 @@ class DeviceState(Enum):
     ADVERTISED = "advertised"
     SHARED = "shared"
     READY = "ready"
+    DOUBTING = "doubting"
     MASKED = "masked"
     SIGNED = "signed"
     UNMASKED = "unmasked"
@@ -31,6 +32,8 @@ class DeviceEvent(Enum):
     JOIN = "join"
     ROSTER = "roster"
     INBOX = "inbox"
+    UNREADABLE = "unreadable shares"
+    DEALINGS = "what the dealers signed"
     SEALED = "sealed update"
     SURVIVORS = "survivors"
     SIGNATURES = "signatures"
@@ -43,6 +46,8 @@ class DeviceAction(Enum):
     ADVERTISE = "advertise: fresh keys, signed"
     SHARE = "check everybody, deal shares of both secrets"
     CHECK = "check dealers, decrypt every share"
+    ASK = "ask for what their dealers signed"
+    ACCUSE = "check the dealers' signatures, give the secrets shared with them, wipe"
     MASK = "add masks, sign (charged and stored before it is sent)"
     SIGN = "check survivors, sign them once"
     OPEN = "check signatures, give one share for each dealer, wipe"
@@ -84,6 +89,8 @@ DEVICE: Mapping[tuple[DeviceState, DeviceEvent], tuple[DeviceState, DeviceAction
     (DeviceState.NEW, DeviceEvent.JOIN): (DeviceState.ADVERTISED, DeviceAction.ADVERTISE),
     (DeviceState.ADVERTISED, DeviceEvent.ROSTER): (DeviceState.SHARED, DeviceAction.SHARE),
     (DeviceState.SHARED, DeviceEvent.INBOX): (DeviceState.READY, DeviceAction.CHECK),
+    (DeviceState.READY, DeviceEvent.UNREADABLE): (DeviceState.DOUBTING, DeviceAction.ASK),
+    (DeviceState.DOUBTING, DeviceEvent.DEALINGS): (DeviceState.LEFT, DeviceAction.ACCUSE),
     (DeviceState.READY, DeviceEvent.SEALED): (DeviceState.MASKED, DeviceAction.MASK),
     (DeviceState.MASKED, DeviceEvent.SURVIVORS): (DeviceState.SIGNED, DeviceAction.SIGN),
     (DeviceState.SIGNED, DeviceEvent.SIGNATURES): (DeviceState.UNMASKED, DeviceAction.OPEN),

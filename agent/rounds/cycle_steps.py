@@ -34,6 +34,7 @@ from agent.rounds.submission import Submission
 from agent.rounds.trainer import Trainer
 from agent.rounds.update_store import UpdateStore
 from agent.transport.blocking import Blocking
+from agent.transport.responses import ExcludedError
 
 if TYPE_CHECKING:
     from agent.protocol.messages import Task
@@ -110,7 +111,10 @@ class CycleSteps:
         while True:
             permit.check()
             is_ready = is_secagg and self._is_usable(hold_s)
-            offer = await self._poll(client, is_ready=is_ready)  # 4.
+            try:
+                offer = await self._poll(client, is_ready=is_ready)  # 4.
+            except ExcludedError as error:
+                return waiting((Reason(ReasonCode.EXCLUDED, error.message, until=error.until),))
             config = self._offer_check.accepted_round(offer, task)
             result = self._offer_check.refusal(offer, config, task)
             if result is None and not self._updates.fits(offer.model_digest):

@@ -253,10 +253,10 @@ class _Channel:
         self._active.bytes_up += len(body)
         log.info("round.sent id=%d phase=%s bytes=%d", round_id, phase, len(body))
 
-    async def inbox(self, after: str) -> bytes | None:
+    async def inbox(self, after: str, dealer: int | None = None) -> bytes | None:
         self._permit.check()
         round_id = self._active.config.round_id
-        body = await self._blocking(lambda: self._client.inbox(round_id, after))
+        body = await self._blocking(lambda: self._client.inbox(round_id, after, dealer))
         self._active.bytes_down += len(body or b"")
         return body
 

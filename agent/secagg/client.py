@@ -1,11 +1,14 @@
-"""Plays the device's part in a round of GroupSecAgg/1, sans-IO: bytes in, bytes out.
+"""Plays the device's part in a round of GroupSecAgg/2, sans-IO: bytes in, bytes out.
 
 Order of calls (agent.protocol.states.DEVICE is the table; anything else raises OUT_OF_TURN and
 changes nothing):
 
     advertise() -> body               POST rounds/{id}/advertise
     shares(roster) -> body            POST rounds/{id}/shares; `roster`: inbox after advertise
-    accept_shares(inbox)              `inbox`: inbox after shares
+    accept_shares(inbox) -> dealers   `inbox`: inbox after shares; the dealers whose shares cannot
+                                      be read: normally none
+    complaint(dealings) -> body       only if there are such dealers: POST rounds/{id}/complaint,
+                                      and the round is over; `dealings`: inbox after shares of each
     mask(sealed) -> body              POST updates, after charge and outbox; `sealed`: the envelope
                                       of agent.privacy.seal
     consistency(survivors) -> body    POST rounds/{id}/consistency; `survivors`: inbox after masked
@@ -29,8 +32,8 @@ its secrets):
                        configuration
   ROSTER_GROUP         a member that the beacon did not draw into this group
   DEALERS              this device is not among the dealers, or there are too few
-  SHARE_UNREADABLE     a share that does not decrypt or does not match its commitment (`blamed`
-                       names the dealer)
+  SHARE_UNREADABLE     shares that do not decrypt, do not match their commitments or are no elements
+                       of the field
   SEALED_OTHER_ROUND   the worker sealed for another round
   SURVIVORS            not a subset of the dealers, this device missing, or fewer than the minimum
   SIGNATURES           too few valid signatures over the very set of survivors that this device
@@ -39,12 +42,14 @@ its secrets):
   BAD_MESSAGE, BAD_ENVELOPE, OUT_OF_TURN
 
 It signs one set of survivors and unmasks once. So it gives away one kind of share for each dealer.
+It accuses a dealer only over shares that this dealer signed. An honest dealer signs none that
+cannot be read, so nobody's lies make an honest device give away a share of an honest device.
 After a restart nothing of this is left: the device may only send its stored masked input again
 (agent.transport.round_session).
 """
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -95,8 +100,6 @@ class SecaggClient:
         self._roster_check = RosterCheck(config, limits, authority, self._round_context)
         self._secrets = RoundSecrets(entropy)
         self._state = DeviceState.NEW
-        self.blamed: tuple[str, ...] = ()
-        """Ids of devices whose shares could not be read."""
 
     @property
     def state(self) -> DeviceState:
@@ -110,9 +113,26 @@ class SecaggClient:
         """Check every member of the group, then deal shares of both secrets to them."""
         return self._step(DeviceEvent.ROSTER, partial(self._shares, roster))
 
-    def accept_shares(self, inbox: bytes) -> None:
-        """Check the dealers and decrypt every share now, while a bad dealer can be left out."""
-        self._step(DeviceEvent.INBOX, partial(self._accept_shares, inbox))
+    def accept_shares(self, inbox: bytes) -> tuple[int, ...]:
+        """Check the dealers and decrypt every share now, while nothing is masked.
+
+        Return the dealers whose shares cannot be read. If there are any, only `complaint` may
+        follow.
+        """
+        unreadable = self._step(DeviceEvent.INBOX, partial(self._accept_shares, inbox))
+        if unreadable:
+            self._state, _ = step(DEVICE, self._state, DeviceEvent.UNREADABLE)
+        return unreadable
+
+    def complaint(self, dealings: Mapping[int, bytes]) -> bytes | None:
+        """Accuse the dealers whose own signatures cover unreadable shares; None if there is none.
+
+        `dealings`: the signed messages of the dealers that `accept_shares` named. The round is over
+        for this device: its secrets are wiped.
+        """
+        body = self._step(DeviceEvent.DEALINGS, partial(self._complaint, dealings))
+        self._secrets.wipe()
+        return body
 
     def mask(self, sealed: bytes) -> bytes:
         """Add this device's masks to its sealed words."""
@@ -130,7 +150,7 @@ class SecaggClient:
 
     def leave(self, reason: str) -> bytes:
         """Leave the round; the body carries `reason`, a code, and no data."""
-        body = codec.encode_leave(self._round_context, reason, self.blamed)
+        body = codec.encode_leave(self._round_context, reason)
         if self._state is not DeviceState.LEFT:
             self._state, _ = step(DEVICE, self._state, DeviceEvent.GO)
         self._secrets.wipe()
@@ -169,32 +189,66 @@ class SecaggClient:
         roster = codec.decode_roster(body, self._round_context)
         keys = self._roster_check.certified_keys(roster, self._own)
         members = tuple(member.advertisement for member in roster.members)
-        self._group = Group(
+        self._group = group = Group(
             context=codec.group_context(self._round_context, roster),
             own=members.index(self._own),
             members=members,
             keys=keys,
+            threshold=codec.threshold(len(members), self._config),
+            fewest=max(self._limits.min_sum, codec.min_survivors(len(members), self._config)),
         )
-        dealing = self._secrets.deal(self._group, self._threshold())
-        return codec.encode_dealing(self._group.context, self._group.own, dealing)
+        dealing = self._secrets.deal(group)
+        payload = codec.dealing_payload(group.own, dealing)
+        signature = self._sign(codec.dealing_statement(group.context, payload))
+        return codec.encode_dealing(group.context, group.own, replace(dealing, signature=signature))
 
-    def _accept_shares(self, body: bytes) -> None:
+    def _accept_shares(self, body: bytes) -> tuple[int, ...]:
         group = self._group
-        dealers, shares = codec.decode_inbox(body, group.context, group.own, group.size)
-        if group.own not in dealers or len(dealers) < self._fewest():
+        dealers, dealt = codec.decode_inbox(body, group.context, group.own, group.size)
+        if group.own not in dealers or len(dealers) < group.fewest:
             raise refused(
                 "DEALERS",
-                f"expected at least {self._fewest()} dealers, this device among them, got"
+                f"expected at least {group.fewest} dealers, this device among them, got"
                 f" {len(dealers)}",
             )
         self._dealers = dealers
-        for dealer, sealed in shares.items():
-            try:
-                self._secrets.accept(group, dealer, sealed)
-            except PeerError as error:
-                if error.code == "SHARE_UNREADABLE":
-                    self.blamed = (group.members[dealer].device_id,)
-                raise
+        self._unreadable = {
+            dealer: sealed
+            for dealer, sealed in dealt.items()
+            if not self._secrets.accept(group, dealer, sealed)
+        }
+        return tuple(self._unreadable)
+
+    def _complaint(self, dealings: Mapping[int, bytes]) -> bytes | None:
+        found = [
+            self._accusation(dealer, sealed, dealings[dealer])
+            for dealer, sealed in sorted(self._unreadable.items())
+            if dealer in dealings
+        ]
+        accusations = [accusation for accusation in found if accusation is not None]
+        if not accusations:
+            return None
+        context, complaint = self._group.context, codec.Complaint(tuple(accusations))
+        signature = self._sign(codec.complaint_statement(context, complaint))
+        return codec.encode_complaint(context, replace(complaint, signature=signature))
+
+    def _accusation(
+        self, dealer: int, sealed: codec.SealedShares, body: bytes
+    ) -> codec.Accusation | None:
+        """Accuse `dealer`, if `body` shows that it signed the shares that arrived."""
+        group = self._group
+        try:
+            dealing = codec.decode_dealing(body, group.context, dealer, group.size)
+            payload = codec.dealing_payload(dealer, dealing)
+            statement = codec.dealing_statement(group.context, payload)
+            is_signed = verify_signature(group.keys[dealer], dealing.signature, statement)
+            # What it signed may be readable: then whoever carried the shares has changed them.
+            if not is_signed or dealing.to[group.own] != sealed:
+                return None
+            digest = codec.dealing_digest(dealer, dealing)
+            return codec.Accusation(dealer, digest, self._secrets.accuse(group, dealer))
+        except (PeerError, ValueError):
+            return None
 
     def _mask(self, sealed: bytes) -> bytes:
         # numpy comes into the process here, not before the first round.
@@ -227,42 +281,32 @@ class SecaggClient:
         if (
             not survivors <= self._dealers
             or group.own not in survivors
-            or len(survivors) < self._fewest()
+            or len(survivors) < group.fewest
         ):
             raise refused(
                 "SURVIVORS",
-                f"expected at least {self._fewest()} of the dealers, this device among them, got"
+                f"expected at least {group.fewest} of the dealers, this device among them, got"
                 f" {len(survivors)}",
             )
         self._survivors = survivors
-        return codec.encode_consistency(group.context, self._sign(self._survivors_statement()))
+        self._agreement = codec.agreement(self._dealers, survivors)
+        signature = self._sign(self._agreement.statement(group.context))
+        agreement = replace(self._agreement, signature=signature)
+        return codec.encode_consistency(group.context, agreement)
 
     def _unmask(self, body: bytes) -> bytes:
-        group, needed = self._group, self._threshold()
+        group, agreement = self._group, self._agreement
         signatures = codec.decode_signatures(body, group.context, group.size)
-        statement, valid = self._survivors_statement(), 0
+        statement, valid = agreement.statement(group.context), 0
         for signer in sorted(signatures.keys() & self._survivors):
             valid += verify_signature(group.keys[signer], signatures[signer], statement)
-            if valid == needed:
+            if valid == group.threshold:
                 break
-        if valid < needed:
+        if valid < group.threshold:
             raise refused(
-                "SIGNATURES", f"expected {needed} signatures over the same survivors, got {valid}"
+                "SIGNATURES",
+                f"expected {group.threshold} signatures over the same survivors, got {valid}",
             )
-        return codec.encode_unmask(
-            group.context,
-            [
-                self._secrets.share_to_open(dealer, survived=dealer in self._survivors)
-                for dealer in sorted(self._dealers)
-            ],
-        )
-
-    def _threshold(self) -> int:
-        return codec.threshold(self._group.size, self._config)
-
-    def _fewest(self) -> int:
-        """Fewest dealers and survivors: the round's minimum or this device's own, if higher."""
-        return max(self._limits.min_sum, codec.min_survivors(self._group.size, self._config))
-
-    def _survivors_statement(self) -> bytes:
-        return codec.survivors_statement(self._group.context, self._dealers, self._survivors)
+        shares, dealt = self._secrets.shares_to_open(group, self._dealers, self._survivors)
+        signature = self._sign(codec.unmask_statement(group.context, agreement, dealt, dealt))
+        return codec.encode_unmask(group.context, shares, signature)

@@ -1,29 +1,27 @@
 """Holds the secrets of one device in one round, and computes what depends on them.
 
 1. They are in memory only. Every way out of the round calls `wipe`, which destroys them.
-2. A share key encrypts a single message: it belongs to one round, one sender and one receiver.
-3. The device gives away one share of every dealer: of its self mask if the dealer survived, else of
+2. The device gives away one share of every dealer: of its self mask if the dealer survived, else of
    its pair masks. Never both.
+3. It gives away the secret that it shares with one dealer only to accuse that dealer, and then it
+   masks nothing in that round.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from agent.protocol import codec
-from agent.protocol.field import ELEMENT_BYTES
-from agent.protocol.keys import derive, pair_key, self_key, self_secret_digest
+from agent.protocol.exchange_proof import prove
+from agent.protocol.keys import pair_key, self_key, self_secret_digest
 from agent.protocol.messages import RoundConfig
+from agent.protocol.sealed_shares import commitments, open_shares, seal_shares
 from agent.protocol.sharing import commitment, split
 from agent.secagg.refusal import refused
 
 SECRET_BYTES = 32
-NO_NONCE = bytes(12)
-"""Rule 2 makes a nonce unnecessary."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,10 @@ class Group:
     members: tuple[codec.Advertisement, ...]
     keys: tuple[EllipticCurvePublicKey, ...]
     """Certified keys, by number."""
+    threshold: int
+    """t: shares that open a secret, and signatures that a device wants before it unmasks."""
+    fewest: int
+    """Fewest dealers and survivors: the round's minimum or this device's own, if higher."""
 
     @property
     def size(self) -> int:
@@ -69,13 +71,15 @@ class RoundSecrets:
         """The public key that pair masks are agreed with."""
         return self._masking.public_key().public_bytes_raw()
 
-    def deal(self, group: Group, threshold: int) -> codec.Dealing:
+    def deal(self, group: Group) -> codec.Dealing:
         """Split both secrets among the group; any `threshold` members can restore them.
 
         Raises PeerError ROSTER_KEY.
         """
-        self_shares = split(self._self_secret, threshold, group.size, self._entropy)
-        pair_shares = split(self._masking.private_bytes_raw(), threshold, group.size, self._entropy)
+        self_shares, pair_shares = (
+            split(secret, group.threshold, group.size, self._entropy)
+            for secret in (self._self_secret, self._masking.private_bytes_raw())
+        )
         self._shares = {group.own: (self_shares[group.own], pair_shares[group.own])}
         return codec.Dealing(
             self_secret_digest(group.context, self._self_secret),
@@ -85,27 +89,30 @@ class RoundSecrets:
             ),
         )
 
-    def accept(self, group: Group, dealer: int, sealed: codec.SealedShares) -> None:
-        """Decrypt and keep the shares that `dealer` sent, which must match its commitments.
+    def accept(self, group: Group, dealer: int, sealed: codec.SealedShares) -> bool:
+        """Decrypt and keep the shares that `dealer` sent; return whether they can be read.
 
-        Raises PeerError SHARE_UNREADABLE.
+        Raises PeerError ROSTER_KEY.
         """
-        key, bound = self._share_key(group, dealer, group.own)
+        secret = self._secret_with(group, dealer)
         try:
-            both = AESGCM(key).decrypt(NO_NONCE, sealed.sealed, bound)
-        except InvalidTag:
-            both = b""
-        self_share, pair_share = both[:ELEMENT_BYTES], both[ELEMENT_BYTES:]
-        expected = (
-            commitment(group.context, dealer, group.own, "self", self_share),
-            commitment(group.context, dealer, group.own, "pair", pair_share),
+            self._shares[dealer] = open_shares(secret, group.context, dealer, group.own, sealed)
+        except ValueError:
+            return False
+        return True
+
+    def accuse(self, group: Group, dealer: int) -> bytes:
+        """Prove the secret that this device shares with `dealer` (rule 3).
+
+        Raises ValueError for a dealer's key that is not usable.
+        """
+        context = codec.accusation_context(group.context, dealer, group.own)
+        return prove(
+            self._sealing.private_bytes_raw(),
+            group.members[dealer].sealing_key,
+            context,
+            self._entropy,
         )
-        if expected != (sealed.self_commitment, sealed.pair_commitment):
-            raise refused(
-                "SHARE_UNREADABLE",
-                "a member's shares cannot be read or do not match its commitments",
-            )
-        self._shares[dealer] = (self_share, pair_share)
 
     def mask_keys(
         self, group: Group, dealers: frozenset[int], config: RoundConfig
@@ -128,10 +135,19 @@ class RoundSecrets:
             (added if peer > group.own else subtracted).append(key)
         return added, subtracted
 
-    def share_to_open(self, dealer: int, *, survived: bool) -> bytes:
-        """Return the one share of `dealer` that this device gives away (rule 3)."""
-        self_share, pair_share = self._shares[dealer]
-        return self_share if survived else pair_share
+    def shares_to_open(
+        self, group: Group, dealers: frozenset[int], survivors: frozenset[int]
+    ) -> tuple[list[bytes], list[bytes]]:
+        """Return the one share of each dealer that this device gives away (rule 2), ascending, and
+        the commitments to them.
+        """
+        shares, published = [], []
+        for dealer in sorted(dealers):
+            kind = "self" if dealer in survivors else "pair"
+            share = self._shares[dealer][kind == "pair"]
+            shares.append(share)
+            published.append(commitment(group.context, dealer, group.own, kind, share))
+        return shares, published
 
     def wipe(self) -> None:
         """Forget everything, the source of entropy included. Idempotent."""
@@ -140,30 +156,18 @@ class RoundSecrets:
     def _seal(
         self, group: Group, holder: int, self_share: bytes, pair_share: bytes
     ) -> codec.SealedShares:
-        commitments = (
-            commitment(group.context, group.own, holder, "self", self_share),
-            commitment(group.context, group.own, holder, "pair", pair_share),
-        )
-        if holder == group.own:
-            return codec.SealedShares(b"", *commitments)
-        key, bound = self._share_key(group, group.own, holder)
-        return codec.SealedShares(
-            AESGCM(key).encrypt(NO_NONCE, self_share + pair_share, bound), *commitments
-        )
+        own, context = group.own, group.context
+        if holder == own:
+            published = commitments(context, own, own, self_share, pair_share)
+            return codec.SealedShares(b"", *published)
+        secret = self._secret_with(group, holder)
+        return seal_shares(secret, context, own, holder, self_share, pair_share)
 
-    def _share_key(self, group: Group, dealer: int, holder: int) -> tuple[bytes, bytes]:
-        """Return key and associated data for the shares that `dealer` sends to `holder`.
-
-        One of the two is this device.
-        """
-        peer = holder if dealer == group.own else dealer
+    def _secret_with(self, group: Group, peer: int) -> bytes:
+        """Return the secret that seals shares between this device and `peer`, in both ways."""
         if peer not in self._exchanged:
             self._exchanged[peer] = _exchange(self._sealing, group.members[peer].sealing_key)
-        route = dealer.to_bytes(2, "big") + holder.to_bytes(2, "big")
-        return (
-            derive(self._exchanged[peer], b"secagg/enc" + route, group.context),
-            group.context + route + b"shares",
-        )
+        return self._exchanged[peer]
 
 
 def _exchange(private: X25519PrivateKey, public: bytes) -> bytes:

@@ -167,14 +167,16 @@ class AggregatorClient:
             "POST", f"/api/v1/rounds/{round_id}/{phase}", body, ENVELOPE_TYPE
         )
 
-    def inbox(self, round_id: int, after: str) -> bytes | None:
+    def inbox(self, round_id: int, after: str, dealer: int | None = None) -> bytes | None:
         """Return the outcome of a phase for this device; None while the phase is under way.
 
-        Raises PeerError ROUND_CLOSED.
+        `dealer`: after the shares, the signed message of this dealer instead. Raises PeerError
+        ROUND_CLOSED.
         """
-        response = self._connection.get(
-            f"/api/v1/rounds/{round_id}/inbox?after={after}", MAX_BODY_BYTES
-        )
+        path = f"/api/v1/rounds/{round_id}/inbox?after={after}"
+        if dealer is not None:
+            path += f"&dealer={dealer}"
+        response = self._connection.get(path, MAX_BODY_BYTES)
         return response.body if response.status == 200 else None
 
     def leave(self, round_id: int, body: bytes) -> None:

@@ -14,6 +14,7 @@ from agent.errors import AegisError, OperatorActionError, PeerError, UserActionE
 
 MAX_JSON_BYTES = 256 * 1024
 MAX_RETRY_AFTER_S = 24 * 3600
+MAX_EXCLUDED_ROUNDS = 10_000
 DEFAULT_RETRY_AFTER_S = 60
 """When the server names none, or something unreadable."""
 
@@ -91,14 +92,34 @@ class RetryLater(PeerError):
         self.retry_after_s = retry_after_s
 
 
+class ExcludedError(OperatorActionError):
+    """The server excludes this device from rounds, and says that it has a proof."""
+
+    def __init__(self, rounds: int, until: int) -> None:
+        count = "the next round" if rounds == 1 else f"the next {rounds} rounds"
+        super().__init__(
+            "EXCLUDED",
+            f"The operator's server excluded this device from {count}: it has proof that this"
+            " device broke the rules of a round.",
+            "Nothing is sent or charged meanwhile. If you did nothing, tell the operator: another"
+            " program may use this device's key.",
+        )
+        self.rounds = rounds
+        self.until = until
+        """When it ends at the latest, in seconds since the epoch."""
+
+
 def problem(response: HttpResponse) -> AegisError:
     """Return the error for a response with a status of 400 or more."""
     status = response.status
     if status in (429, 503):
         return RetryLater(_retry_after_s(response))
-    code = ""
+    code, document = "", {}
     with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
-        code = str(json.loads(response.body)["code"])
+        document = json.loads(response.body)
+        code = str(document["code"])
+    if code == "EXCLUDED":
+        return _excluded(document)
     if code in _PROBLEMS:
         return _known(code, f"status {status}")
     if status in (401, 403):
@@ -110,6 +131,15 @@ def problem(response: HttpResponse) -> AegisError:
     return PeerError(
         "SERVER_ERROR", f"The server answered with status {status}.", _RETRY, code[:64]
     )
+
+
+def _excluded(document: dict[str, Any]) -> AegisError:
+    rounds, until = document.get("rounds"), document.get("until")
+    if type(rounds) is not int or type(until) is not int:
+        return bad_response("an exclusion without an end")
+    if not (0 < rounds <= MAX_EXCLUDED_ROUNDS and 0 < until < 2**53):
+        return bad_response("an exclusion out of range")
+    return ExcludedError(rounds, until)
 
 
 def _known(code: str, detail: str) -> AegisError:

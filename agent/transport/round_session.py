@@ -6,17 +6,21 @@
    transaction; only then does `deliver` send it from there (P4).
 3. `claim` makes "signed the survivors" and "unmasked" durable before they take effect. A claim that
    an earlier process made before it died ends the round for this device (P10).
-4. A lost response is requested again with the same body until the phase ends. Round secrets are
+4. Where shares of another device cannot be read, this device fetches what their dealer signed,
+   complains and ends the round before anything is sealed.
+5. A lost response is requested again with the same body until the phase ends. Round secrets are
    wiped however the round ends.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
+from functools import partial
 from typing import Protocol, TypeVar
 
 from agent.clock import Clock
 from agent.errors import AegisError, PeerError
 from agent.protocol.messages import RoundConfig
+from agent.secagg.refusal import refused
 from agent.transport.responses import RetryLater
 
 T = TypeVar("T")
@@ -42,6 +46,8 @@ class Phase(Enum):
     MASKED = "masked"
     CONSISTENCY = "consistency"
     UNMASK = "unmask"
+    COMPLAINT = "complaint"
+    """Instead of the masked input and all that follows."""
 
 
 class Claim(Enum):
@@ -61,7 +67,9 @@ class StateMachine(Protocol):
 
     def shares(self, roster: bytes) -> bytes: ...
 
-    def accept_shares(self, inbox: bytes) -> None: ...
+    def accept_shares(self, inbox: bytes) -> tuple[int, ...]: ...
+
+    def complaint(self, dealings: Mapping[int, bytes]) -> bytes | None: ...
 
     def mask(self, sealed: bytes) -> bytes: ...
 
@@ -78,8 +86,11 @@ class RoundChannel(Protocol):
     async def send(self, phase: str, body: bytes) -> None:
         """Send this device's message of a phase."""
 
-    async def inbox(self, after: str) -> bytes | None:
-        """Return the outcome of a phase for this device; None while it is under way."""
+    async def inbox(self, after: str, dealer: int | None = None) -> bytes | None:
+        """Return the outcome of a phase for this device; None while it is under way.
+
+        `dealer`: the signed message of this dealer instead.
+        """
 
 
 class RoundContribution(Protocol):
@@ -133,7 +144,9 @@ class RoundSession:
             await self._send(Phase.ADVERTISE, machine.advertise())
             roster = await self._outcome(Phase.ADVERTISE, self._joining_s)
             await self._send(Phase.SHARES, machine.shares(roster))
-            machine.accept_shares(await self._outcome(Phase.SHARES))
+            unreadable = machine.accept_shares(await self._outcome(Phase.SHARES))
+            if unreadable:
+                await self._complain(unreadable)
             self._contribution.charge(machine.mask(await self._contribution.seal()))
             await self._repeated(self._contribution.deliver)
             signature = machine.consistency(await self._outcome(Phase.MASKED))
@@ -144,6 +157,21 @@ class RoundSession:
             await self._send(Phase.UNMASK, shares)
         finally:
             machine.wipe()
+
+    async def _complain(self, unreadable: tuple[int, ...]) -> None:
+        """Accuse the dealers of shares that this device cannot read, and end the round.
+
+        Raises PeerError SHARE_UNREADABLE.
+        """
+        dealings = {}
+        for dealer in unreadable:
+            dealing = await self._repeated(partial(self._channel.inbox, Phase.SHARES.value, dealer))
+            if dealing is not None:
+                dealings[dealer] = dealing
+        complaint = self._machine.complaint(dealings)
+        if complaint is not None:
+            await self._send(Phase.COMPLAINT, complaint)
+        raise refused("SHARE_UNREADABLE", "shares of another device cannot be read")
 
     def _claim_once(self, claim: Claim) -> None:
         if not self._contribution.claim(claim):

@@ -3,7 +3,7 @@
 import json
 
 from agent.errors import AegisError
-from server_stub.errors import BusyError
+from server_stub.errors import BusyError, ExcludedError
 
 MEDIA_TYPE = "application/problem+json"
 STATUS = {
@@ -22,6 +22,7 @@ STATUS = {
     "REVOKED": 403,
     "CERTIFICATE_EXPIRED": 403,
     "ERASE_SECRET": 403,
+    "EXCLUDED": 403,
     "NOT_IN_GROUP": 403,
     "NOT_FOUND": 404,
     "NO_MODEL": 503,
@@ -39,9 +40,14 @@ STATUS = {
     "ROSTER_REVOKED": 422,
     "ROSTER_SIGNATURE": 422,
     "ROSTER_DUPLICATE": 422,
+    "ROSTER_KEY": 422,
+    "SHARES_SIGNATURE": 422,
+    "COMPLAINT_SIGNATURE": 422,
     "MASKED_SIGNATURE": 422,
     "CONSISTENCY_SIGNATURE": 422,
+    "SURVIVORS_TWICE": 422,
     "SHARE_FALSE": 422,
+    "WRONG_LENGTH": 422,
     "SUM_OUT_OF_RANGE": 422,
     "TOO_MANY": 429,
     "SERVER_ERROR": 500,
@@ -54,8 +60,11 @@ def status_of(code: str) -> int:
     return STATUS.get(code, 400)
 
 
-def body(code: str, message: str, remedy: str) -> bytes:
-    """Build the problem document. It holds fixed sentences only, nothing from the request."""
+def body(code: str, message: str, remedy: str, **more: int) -> bytes:
+    """Build the problem document. It holds fixed sentences and numbers, nothing from the request.
+
+    `more`: further members (RFC 9457 §3.2).
+    """
     status = status_of(code)
     name = code.lower().replace("_", "-")
     document = {
@@ -65,6 +74,7 @@ def body(code: str, message: str, remedy: str) -> bytes:
         "detail": message,
         "code": code,
         "remedy": remedy,
+        **more,
     }
     return json.dumps(document).encode()
 
@@ -74,4 +84,7 @@ def response(error: AegisError) -> tuple[int, dict[str, str], bytes]:
     headers = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store"}
     if isinstance(error, BusyError):
         headers["Retry-After"] = str(error.retry_after_s)
-    return status_of(error.code), headers, body(error.code, error.message, error.remedy)
+    more = {}
+    if isinstance(error, ExcludedError):
+        more = {"rounds": error.rounds, "until": error.until}
+    return status_of(error.code), headers, body(error.code, error.message, error.remedy, **more)

@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from agent.errors import AegisError, PeerError
+from agent.protocol.limits import MAX_GROUP
 from server_stub.api import problems, schemas
 from server_stub.api.admission import (
     STATE_KEY,
@@ -288,8 +289,10 @@ def _add_rounds(app: FastAPI, service: AggregatorService) -> None:
         The same body again changes nothing; another body is refused.
         """
         device_id, body = _envelope_sender(request).device_id, await request.body()
-        # The last unmasking message opens the sum: too long for the event loop.
-        run_it = run if phase is schemas.SendPhase.UNMASK else run_short
+        # The last unmasking message opens the sum, and a complaint is judged: too long for the
+        # event loop.
+        is_long = phase in (schemas.SendPhase.UNMASK, schemas.SendPhase.COMPLAINT)
+        run_it = run if is_long else run_short
         await run_it(service.receive, phase.value, round_id, device_id, body)
         return _json({}, 202)
 
@@ -302,13 +305,21 @@ def _add_rounds(app: FastAPI, service: AggregatorService) -> None:
         },
         tags=["secure aggregation"],
     )
-    async def inbox(request: Request, round_id: RoundId, after: schemas.InboxPhase) -> Response:
+    async def inbox(
+        request: Request,
+        round_id: RoundId,
+        after: schemas.InboxPhase,
+        dealer: Annotated[
+            int | None,
+            Query(ge=0, lt=MAX_GROUP, description="after shares: get what this dealer signed"),
+        ] = None,
+    ) -> Response:
         """Get what a phase gave this device. Waits up to a second for the phase to end."""
         device_id, end_s = _principal(request).device_id, time.monotonic() + LONG_POLL_S
         while True:
             # Taken before the look-up: a change in between must end the wait at once.
             moved = service.driver.groups_changed
-            content = await run_short(service.inbox, round_id, after.value, device_id)
+            content = await run_short(service.inbox, round_id, after.value, device_id, dealer)
             if content is not None:
                 break
             if (left_s := end_s - time.monotonic()) <= 0:

@@ -28,6 +28,10 @@ class Problem(BaseModel):
     detail: str
     code: str
     remedy: str
+    rounds: int | None = None
+    """With EXCLUDED: the rounds that the device still misses..."""
+    until: int | None = None
+    """... and when that ends at the latest, in seconds since the epoch."""
 
 
 class RegisterRequest(Strict):
@@ -114,6 +118,7 @@ class SendPhase(StrEnum):
     SHARES = "shares"
     CONSISTENCY = "consistency"
     UNMASK = "unmask"
+    COMPLAINT = "complaint"
     LEAVE = "leave"
 
 

@@ -28,10 +28,12 @@ from server_stub.ca.rpc import Enrolment
 from server_stub.config.home import ServerHome
 from server_stub.config.settings import ServerSettings
 from server_stub.coordinator.driver import RoundDriver, Situation
-from server_stub.errors import BusyError
+from server_stub.errors import BusyError, ExcludedError
 from server_stub.publishing import tuf_repository
+from server_stub.quarantine.exclusion import longest
 from server_stub.rounds.lifecycle import State
 from server_stub.rounds.update_checks import check_update, max_update_bytes, named_round
+from server_stub.secagg.join_phase import ADVERTISE
 from server_stub.storage.records import CertificateRecord
 from server_stub.storage.serial_executor import SerialExecutor
 from server_stub.storage.store import Store
@@ -114,6 +116,7 @@ class AggregatorService:
         """Build the signed offer for a device.
 
         `is_ready`: it has an update that waits for a group; `trained`: on which model version.
+        Raises ExcludedError.
         """
         situation, now = self.situation(), self.clock.now()
         current, coordinator = situation.round, self.driver.coordinator
@@ -121,6 +124,8 @@ class AggregatorService:
         next_s, join_window = self.settings.next_poll_s, (0, 0)
         if is_grouped:
             join_window = coordinator.window(now)
+        self._require_admitted(device_id, now, is_joinable=not is_grouped or any(join_window))
+        if is_grouped:
             next_s = coordinator.ready(
                 device_id, trained, situation.model.version, now, is_ready=is_ready
             )
@@ -148,13 +153,18 @@ class AggregatorService:
             "crl_pem": crl_pem,
         }
 
-    def inbox(self, round_id: int, after: str, device_id: str) -> bytes | None:
-        """What the phase `after` gave a device; None while the phase lasts."""
-        return self.driver.coordinator.inbox(round_id, after, device_id)
+    def inbox(
+        self, round_id: int, after: str, device_id: str, dealer: int | None = None
+    ) -> bytes | None:
+        """What the phase `after` gave a device, or what a dealer signed; None while it lasts."""
+        return self.driver.coordinator.inbox(round_id, after, device_id, dealer)
 
     def receive(self, kind: str, round_id: int, device_id: str, body: bytes) -> None:
-        """Take a message of a round's phase."""
-        self.driver.coordinator.receive(kind, round_id, device_id, body, self.clock.now())
+        """Take a message of a round's phase. Raises ExcludedError and other PeerErrors."""
+        now = self.clock.now()
+        if kind == ADVERTISE:
+            self._require_admitted(device_id, now)
+        self.driver.coordinator.receive(kind, round_id, device_id, body, now)
 
     def accept_update(self, device_id: str, body: bytes) -> tuple[str, bool]:
         """Store an update. Returns the signed receipt as JSON, and whether the round is full.
@@ -175,9 +185,10 @@ class AggregatorService:
             )
         config, state = self._round(round_id)
         is_grouped = config.mode is Mode.SECAGG
+        now = self.clock.now()
         if state is State.OPEN and not is_grouped:
             check_update(envelope, config)
-        now = self.clock.now()
+            self._require_admitted(device_id, now)
         receipt = self._signed_receipt(round_id, device_id, sha256, len(body), now)
         if is_grouped:
             self.driver.coordinator.receive_masked(round_id, device_id, body, sha256, receipt, now)
@@ -219,6 +230,21 @@ class AggregatorService:
     def target_file(self, name: str) -> bytes | None:
         """A target file of the model repository."""
         return _content(tuf_repository.target_file(self._repository, name))
+
+    def _require_admitted(self, device_id: str, now: int, *, is_joinable: bool = True) -> None:
+        """Raise ExcludedError if a device may not take part in the round that it could join next.
+
+        `is_joinable`: that is the newest round, while it is open.
+        """
+        exclusions = self.store.proofs.exclusions(device_id)
+        if not exclusions:
+            return
+        newest = self.store.rounds.newest()
+        round_id = 1 if newest is None else newest.round_id
+        if newest is not None and not (is_joinable and newest.state is State.OPEN):
+            round_id += 1
+        if (excluded := longest(exclusions, round_id, now)) is not None:
+            raise ExcludedError(excluded.until_round - round_id + 1, excluded.until)
 
     def _round(self, round_id: int) -> tuple[RoundConfig, State]:
         """The driver's current round saves the database a look-up."""

@@ -7,6 +7,7 @@
 """
 
 import contextlib
+import logging
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from agent.errors import AegisError, PeerError
 from agent.protocol.messages import Mode, RoundConfig
 from server_stub.config.settings import ServerSettings
 from server_stub.errors import BusyError
+from server_stub.quarantine.evidence import Proof
 from server_stub.rounds.event_log import ENDED, ReplayableRound, RoundEvent, opening
 from server_stub.rounds.join_window import GroupPlan, ReadyPool, is_enough, plan_groups, poll_s
 from server_stub.rounds.lifecycle import State, joining
@@ -24,7 +26,8 @@ from server_stub.storage.store import Store
 
 REVOCATIONS_S = 10
 """Maximum age of the revocation list in an offer."""
-OUTCOMES = ("close", "advance", "leave", "drop")
+LOG = logging.getLogger("aegisai.rounds")
+OUTCOMES = ("close", "advance", "leave", "drop", "complaint")
 """Events after which an inbox may have something new, or never will."""
 
 
@@ -115,12 +118,19 @@ class GroupCoordinator:
             raise BusyError("CA_UNREACHABLE", "The enrolment authority does not answer.", 10)
         return self._crl[1]
 
-    def inbox(self, round_id: int, after: str, device_id: str) -> bytes | None:
-        """The outcome of a phase for a device; None while it is not known.
+    def inbox(
+        self, round_id: int, after: str, device_id: str, dealer: int | None = None
+    ) -> bytes | None:
+        """The outcome of a phase for a device, or what a dealer signed; None while it is not known.
 
         Raises PeerError ROUND_CLOSED, NOT_IN_GROUP, BAD_MESSAGE.
         """
-        return self._at(round_id).inbox(after, device_id)
+        live = self._at(round_id)
+        if dealer is None:
+            return live.inbox(after, device_id)
+        if after != "shares":
+            raise PeerError("BAD_MESSAGE", "Dealers sign only shares.", "Nothing was changed.")
+        return live.dealing(device_id, dealer)
 
     # Progress of the round
 
@@ -233,17 +243,25 @@ class GroupCoordinator:
                     for device_id in live.devices:
                         self._pool.remove(device_id)
                 change.events += live.advance(now)
-                change.work.add(round_id, change.events)
+                change.store()
         except BaseException:
             if change.events:  # memory is ahead of the database: rebuild from there
                 self._live = None
             elif change.fault is not None:
-                # The refused message is rolled back; the fault that it proves must survive.
-                with self._events.transaction() as work:
-                    work.add(round_id, [change.fault])
+                # The refused message is rolled back; the fault that it shows must survive.
+                change.events = [] if live.is_over else [change.fault]
+                with self._events.transaction() as change.work:
+                    change.store()
+                self._exclude(change)
             raise
+        self._exclude(change)
         if any(event.kind in OUTCOMES for event in change.events):
             self._changed()
+
+    def _exclude(self, change: "_Change") -> None:
+        for device_id, proof in change.new_proofs().items():
+            self._pool.remove(device_id)
+            LOG.warning("round.proof device=%s code=%s", device_id, proof.verdict.code)
 
     def _at(self, round_id: int) -> ReplayableRound:
         if self._live is None:
@@ -279,20 +297,37 @@ class _Change:
         self.events: list[RoundEvent] = []
         """To be stored, in order."""
         self.fault: RoundEvent | None = None
-        """Proven by a message that was refused."""
+        """Shown by a message that was refused."""
         self._now = now
+        self._known = frozenset(live.proofs)
 
     def receive(self, kind: str, device_id: str, body: bytes) -> None:
         """Accept a message; a fault that it proves is stored even though it is refused."""
-        before = self.live.fault_of(device_id)
+        before = self._fault_of(device_id)
         try:
             self.events += self.live.receive(kind, device_id, body, self._now)
         except PeerError:
-            if self.live.fault_of(device_id) != before:
+            if self._fault_of(device_id) != before:
                 self.fault = self.live.record_fault(device_id, self._now)
             raise
         if kind == "leave":
             self._withdraw_input(device_id)
+
+    def _fault_of(self, device_id: str) -> tuple[str, bool]:
+        """A device's fault, and whether there is a proof."""
+        return self.live.fault_of(device_id), device_id in self.live.proofs
+
+    def new_proofs(self) -> dict[str, Proof]:
+        """The proofs that this change brought about, by the device at fault."""
+        proofs = self.live.proofs
+        return {device_id: proofs[device_id] for device_id in proofs.keys() - self._known}
+
+    def store(self) -> None:
+        """Store the events and the proofs, within `work`."""
+        round_id = self.live.config.round_id
+        self.work.add(round_id, self.events)
+        for proof in self.new_proofs().values():
+            self.work.add_proof(round_id, proof, self._now)
 
     def drop(self, device_id: str) -> None:
         self.events += self.live.drop(device_id, self._now)

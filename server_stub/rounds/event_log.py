@@ -14,21 +14,23 @@ from typing import Any
 from agent.protocol.messages import RoundConfig
 from agent.protocol.revocations import read_revocations
 from agent.protocol.states import GroupState
+from server_stub.quarantine.evidence import Proof
 from server_stub.rounds.lifecycle import joining
 from server_stub.secagg.group import GroupRound
 from server_stub.secagg.join_phase import JoinPhase
 from server_stub.secagg.opening import GroupSum
 from server_stub.secagg.refusals import not_in_group, round_closed
 
-PHASES = ("advertise", "shares", "masked", "consistency", "unmask", "leave")
-"""The messages that devices send."""
+PHASES = ("advertise", "shares", "masked", "consistency", "unmask", "leave", "complaint")
+"""The messages that devices send; those of the phases first, in order."""
 ENDED = (GroupState.DONE, GroupState.ABORTED)
 NO_GROUP = "This device is in no group of this round."
 
 
 @dataclass(frozen=True)
 class RoundEvent:
-    """One event: a message of a device (PHASES), or "open", "close", "advance", "drop", "blame".
+    """One event: a message of a device (PHASES), or "open", "close", "advance", "drop", "blame",
+    "proof".
 
     The kinds are stored in the aggregator's database: they never change their meaning.
     """
@@ -135,6 +137,15 @@ class ReplayableRound:
         group.receive(kind, device_id, body)
         return [event] if is_new else []
 
+    @property
+    def proofs(self) -> dict[str, Proof]:
+        """Who is proven to be at fault, by device id."""
+        return {
+            device_id: proof
+            for group in self.groups or []
+            for device_id, proof in group.proofs.items()
+        }
+
     def fault_of(self, device_id: str) -> str:
         """The code of a device's fault; "" for none."""
         return (
@@ -142,10 +153,11 @@ class ReplayableRound:
         )
 
     def record_fault(self, device_id: str, now: int) -> RoundEvent:
-        """The event that preserves `fault_of` a device over a restart."""
-        return RoundEvent(
-            "blame", now, device_id, self._group_of[device_id], self.fault_of(device_id).encode()
-        )
+        """The event that preserves the fault of a device over a restart, with its proof."""
+        kind, body = "blame", self.fault_of(device_id).encode()
+        if (proof := self._group(device_id).proofs.get(device_id)) is not None:
+            kind, body = "proof", json.dumps(proof.to_json()).encode()
+        return RoundEvent(kind, now, device_id, self._group_of[device_id], body)
 
     def drop(self, device_id: str, now: int) -> list[RoundEvent]:
         """Continue without a device that was revoked or erased."""
@@ -177,6 +189,13 @@ class ReplayableRound:
             while group.state not in ENDED and group.advance(now):
                 events.append(RoundEvent("advance", now, group=number))
         return events
+
+    def dealing(self, device_id: str, dealer: int) -> bytes | None:
+        """What a dealer signed; None while the shares are not passed on.
+
+        Raises PeerError ROUND_CLOSED, NOT_IN_GROUP, BAD_MESSAGE.
+        """
+        return self._group(device_id).dealing(device_id, dealer)
 
     def inbox(self, after: str, device_id: str) -> bytes | None:
         """The outcome of a phase for one device; None while it is not known.
@@ -230,6 +249,8 @@ class ReplayableRound:
             self._dropped.add(event.device_id)
         elif event.kind == "blame":
             self.groups[event.group].faults[event.device_id] = (event.body or b"").decode()
+        elif event.kind == "proof":
+            self.groups[event.group].convict(Proof.from_json(json.loads(event.body or b"")))
         elif event.body is not None:
             self.groups[event.group].receive(event.kind, event.device_id, event.body)
 
@@ -257,5 +278,7 @@ def _group_record(group: GroupRound, config: RoundConfig) -> dict[str, Any]:
         },
         "failure": f"{group.failure.phase.value}: {group.failure.reason}" if group.failure else "",
         "blamed": dict(sorted(group.faults.items())),
-        "proven": dict(sorted(group.proven.items())),
+        "proven": {
+            device_id: group.proofs[device_id].verdict.code for device_id in sorted(group.proofs)
+        },
     }

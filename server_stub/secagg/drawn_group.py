@@ -20,6 +20,10 @@ class DrawnGroup:
     roster: codec.Roster
     keys: tuple[EllipticCurvePublicKey, ...]
     """The certified signing keys, by device number."""
+    ca_pem: str
+    """The authority that certified them."""
+    certified_at: int
+    """When the certificates had to be valid, in seconds since the epoch."""
 
     @cached_property
     def device_ids(self) -> tuple[str, ...]:

@@ -5,9 +5,11 @@ end. Sans-IO.
 import datetime
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.errors import PeerError
 from agent.protocol import codec
+from agent.protocol.exchange_proof import is_usable
 from agent.protocol.identities import Authority, verify_signature
 from agent.protocol.messages import RoundConfig
 from server_stub.secagg.draw import draw_groups
@@ -29,6 +31,7 @@ class JoinPhase:
         `revoked`: serial numbers that are not accepted.
         """
         self._config = config
+        self._ca_pem, self._valid_at = ca_pem, now
         self._authority = Authority(
             ca_pem, datetime.datetime.fromtimestamp(now, datetime.UTC), revoked
         )
@@ -36,6 +39,8 @@ class JoinPhase:
         self._log = MessageLog()
         self._advertised: dict[str, codec.Advertisement] = {}
         self._keys: dict[str, EllipticCurvePublicKey] = {}
+        self._used: dict[str, frozenset[bytes]] = {}
+        """Every key of the devices that advertised."""
         self._groups: list[GroupRound] | None = None
         self.left_out: tuple[str, ...] = ()
         """Devices that advertised and are in no group; known after `close`."""
@@ -52,7 +57,7 @@ class JoinPhase:
         """Take a device's keys for this round.
 
         Raises PeerError, with codes of the module `group`, and ROSTER_CERTIFICATE, ROSTER_REVOKED,
-        ROSTER_SIGNATURE, ROSTER_DUPLICATE.
+        ROSTER_SIGNATURE, ROSTER_KEY, ROSTER_DUPLICATE.
         """
         if self._log.is_repeat(ADVERTISE, device_id, body):
             return
@@ -70,7 +75,7 @@ class JoinPhase:
                 "The keys are not signed by this device for this round.",
                 "Nothing was changed.",
             )
-        self._require_new_keys(advertisement)
+        self._require_new_keys(advertisement, key)
         self._log.record(ADVERTISE, device_id, body)
         self._advertised[device_id] = advertisement
         self._keys[device_id] = key
@@ -85,6 +90,7 @@ class JoinPhase:
         self._log.remove(ADVERTISE, device_id)
         self._advertised.pop(device_id, None)
         self._keys.pop(device_id, None)
+        self._used.pop(device_id, None)
 
     def close(self, now: int) -> list[GroupRound]:
         """End the window and draw the groups; the same groups again when called twice."""
@@ -97,16 +103,29 @@ class JoinPhase:
 
     def _group(self, roster: codec.Roster, now: int) -> GroupRound:
         keys = tuple(self._keys[member.advertisement.device_id] for member in roster.members)
-        return GroupRound(DrawnGroup(self._config, roster, keys), now)
+        drawn = DrawnGroup(self._config, roster, keys, self._ca_pem, self._valid_at)
+        return GroupRound(drawn, now)
 
-    def _require_new_keys(self, advertisement: codec.Advertisement) -> None:
-        """One key under two names would let one device count as two."""
-        keys = {advertisement.sealing_key, advertisement.masking_key}
-        if len(keys) < 2 or any(
-            keys & {other.sealing_key, other.masking_key} for other in self._advertised.values()
-        ):
+    def _require_new_keys(
+        self, advertisement: codec.Advertisement, certified: EllipticCurvePublicKey
+    ) -> None:
+        """Refuse what every member would refuse to be in a group with: all of them would leave.
+
+        That is a key that makes no secret, and one key under two names, which would let one device
+        count as two.
+        """
+        exchanged = (advertisement.sealing_key, advertisement.masking_key)
+        if not all(map(is_usable, exchanged)):
+            raise PeerError("ROSTER_KEY", "These keys are not usable.", "Nothing was changed.")
+        keys = {*exchanged, _point(certified)}
+        if len(keys) < 3 or any(keys & others for others in self._used.values()):
             raise PeerError(
                 "ROSTER_DUPLICATE",
                 "These keys are already advertised in this round.",
                 "Nothing was changed.",
             )
+        self._used[advertisement.device_id] = frozenset(keys)
+
+
+def _point(key: EllipticCurvePublicKey) -> bytes:
+    return key.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)

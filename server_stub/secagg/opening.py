@@ -28,7 +28,7 @@ class GroupSum:
 def open_sum(group: DrawnGroup, contributions: Contributions) -> GroupSum:
     """The sum over the survivors, with every mask removed.
 
-    Needs the shares of at least `group.threshold` devices. Raises FalseDealerError.
+    Needs the shares of at least `group.threshold` devices. Raises FalseDealersError.
     """
     config, survivors = group.config, contributions.survivors
     words = np.zeros(sent_words(config), np.uint32)
@@ -47,9 +47,17 @@ def open_sum(group: DrawnGroup, contributions: Contributions) -> GroupSum:
         survivors=survivors,
     )
     # Every share was checked against its commitment, so any `threshold` of them will do.
-    givers = sorted(contributions.shares)[: group.threshold]
-    unmask(words, opening, {giver: contributions.shares[giver] for giver in givers})
+    unmask(
+        words,
+        opening,
+        {giver: contributions.shares[giver] for giver in givers(group, contributions)},
+    )
     words &= np.uint32((1 << config.bits) - 1)
     return GroupSum(
         words, len(survivors), tuple(group.device_ids[number] for number in sorted(survivors))
     )
+
+
+def givers(group: DrawnGroup, contributions: Contributions) -> tuple[int, ...]:
+    """The devices whose shares open the secrets: the first `group.threshold`."""
+    return tuple(sorted(contributions.shares)[: group.threshold])

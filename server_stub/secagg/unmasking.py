@@ -27,12 +27,12 @@ SINGLE_THREAD_BELOW_WORDS = 1 << 16
 MAX_THREADS = 8
 
 
-class FalseDealerError(Exception):
-    """A dealer's shares match their commitments but not the secret that it published."""
+class FalseDealersError(Exception):
+    """Dealers' shares match their commitments but not the secrets that they published."""
 
-    def __init__(self, dealer: int) -> None:
-        super().__init__(f"dealer {dealer}")
-        self.dealer = dealer
+    def __init__(self, dealers: tuple[int, ...]) -> None:
+        super().__init__(f"dealers {dealers}")
+        self.dealers = dealers
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def unmask(
     """Remove all masks from the sum of the survivors' words, in place.
 
     `shares`: by giver, then by dealer; every giver has one for every dealer. Raises
-    FalseDealerError.
+    FalseDealersError, with every dealer that lied.
     """
     givers = sorted(shares)
     # Made once: the weights depend on the givers, not on the dealer whose secret they open.
@@ -66,23 +66,24 @@ def unmask(
     }
     add: list[bytes] = []
     subtract: list[bytes] = []
-    # Sorted, so that a replay names the same dealer if several lied.
+    false: list[int] = []
     for dealer in sorted(opening.dealers):
         try:
             secret = combiner.combine([shares[giver][dealer] for giver in givers])
-        except ValueError as error:
+            if dealer in opening.survivors:
+                _require(self_secret_digest(opening.context, secret), opening.self_digests[dealer])
+                subtract.append(self_key(secret, opening.context, dealer))
+            else:
+                above, below = left_over_keys(dealer, secret, opening, public)
+                # A survivor with a lower number than the missing device added the mask that they
+                # share; one with a higher number subtracted it.
+                subtract += below
+                add += above
+        except ValueError:
             # Each share matched its commitment, so the givers are honest and the dealer is not.
-            raise FalseDealerError(dealer) from error
-        if dealer in opening.survivors:
-            if self_secret_digest(opening.context, secret) != opening.self_digests[dealer]:
-                raise FalseDealerError(dealer)
-            subtract.append(self_key(secret, opening.context, dealer))
-        else:
-            above, below = left_over_keys(dealer, secret, opening, public)
-            # A survivor with a lower number than the missing device added the mask that they
-            # share; one with a higher number subtracted it.
-            subtract += below
-            add += above
+            false.append(dealer)
+    if false:
+        raise FalseDealersError(tuple(false))
     _apply_in_threads(words, add, subtract)
 
 
@@ -108,11 +109,10 @@ def left_over_keys(
     """Keys of the pair masks that a missing device left in the sum: those shared with survivors
     that have a higher number, and with those that have a lower one.
 
-    Raises FalseDealerError when `secret` is not the device's masking key.
+    Raises ValueError when `secret` is not the device's masking key.
     """
     private = X25519PrivateKey.from_private_bytes(secret)
-    if private.public_key().public_bytes_raw() != opening.masking_keys[missing]:
-        raise FalseDealerError(missing)
+    _require(private.public_key().public_bytes_raw(), opening.masking_keys[missing])
     above: list[bytes] = []
     below: list[bytes] = []
     for survivor, other in public.items():
@@ -126,3 +126,9 @@ def left_over_keys(
         )
         (above if survivor > missing else below).append(key)
     return above, below
+
+
+def _require(restored: bytes, published: bytes) -> None:
+    """Raises ValueError when a restored secret is not the one that its dealer published."""
+    if restored != published:
+        raise ValueError("another secret was published")

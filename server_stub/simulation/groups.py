@@ -1,6 +1,6 @@
 """One group of a simulated round: from the devices' words and drop-outs to a sum, or to none.
 
-`open_directly` computes the result of GroupSecAgg/1: who counts in which phase, and the plain sum
+`open_directly` computes the result of GroupSecAgg/2: who counts in which phase, and the plain sum
 of the survivors' words. `server_stub.simulation.machines.open_with_machines` runs the protocol
 itself; a test proves that both give the same.
 """

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from server_stub.rounds.lifecycle import State
 from server_stub.storage.database import RawConnection, read_transaction
+from server_stub.storage.proofs import forget_witness
 from server_stub.storage.records import CertificateRecord, RegisteredCertificate
 from server_stub.storage.tables import CERTIFICATES, DEVICES, MESSAGES, ROUNDS, UPDATES
 from server_stub.storage.updates import delete_open_update
@@ -96,6 +97,7 @@ class DeviceStore:
                 update(UPDATES).where(mine, UPDATES.c.round_id.in_(combining)).values(**nameless)
             )
             database.execute(delete(UPDATES).where(mine))
+            forget_witness(database, device_id)
             database.execute(delete(DEVICES).where(DEVICES.c.device_id == device_id))
 
     def record(self, device_id: str) -> dict[str, Any]:

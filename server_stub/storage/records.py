@@ -51,11 +51,13 @@ class Round:
     def proven(self) -> dict[str, str]:
         """The devices whose fault a proof shows, with the code of each fault."""
         groups = self.record.get("groups", [])
-        return {device: code for group in groups for device, code in group["proven"].items()}
+        return {
+            device: code for group in groups for device, code in group.get("proven", {}).items()
+        }
 
     @property
     def failed_without_proof(self) -> bool:
-        """Whether it made no model because of its devices, and no proof shows whose fault it was."""
+        """Whether its devices made no model, and no proof shows whose fault that was."""
         is_failure = self.record.get("ended") in (Event.TOO_FEW, Event.UNUSABLE)
         return self.state is State.ABANDONED and is_failure and not self.proven
 

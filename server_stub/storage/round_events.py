@@ -12,9 +12,11 @@ from sqlalchemy import Engine, select
 
 from agent.errors import PeerError
 from agent.protocol.messages import RoundConfig
+from server_stub.quarantine.evidence import Proof
 from server_stub.rounds.event_log import RoundEvent
 from server_stub.rounds.lifecycle import State
 from server_stub.storage.database import RawConnection, read_transaction
+from server_stub.storage.proofs import add_proof
 from server_stub.storage.rounds import insert_round
 from server_stub.storage.tables import DEVICES, MESSAGES
 from server_stub.storage.updates import ADD_UPDATE, IS_ELIGIBLE
@@ -60,6 +62,10 @@ class RoundTransaction:
         for event in events:
             values = (round_id, event.kind, event.at, event.device_id, event.group, event.body)
             self._sql.execute(_ADD_EVENT, values)
+
+    def add_proof(self, round_id: int, proof: Proof, now: int) -> None:
+        """Exclude the device at fault, unless this round has already done so."""
+        add_proof(self._sql, round_id, proof, now)
 
     def delete_input(self, round_id: int, device_id: str) -> None:
         """Delete the masked input of a device that left before the inputs were fixed."""

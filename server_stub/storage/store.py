@@ -13,6 +13,7 @@ from server_stub.rounds.lifecycle import State
 from server_stub.storage.database import RawConnection, open_database, read_transaction
 from server_stub.storage.devices import DeviceStore
 from server_stub.storage.models import ModelStore
+from server_stub.storage.proofs import ProofStore
 from server_stub.storage.round_events import RoundEventStore
 from server_stub.storage.rounds import RoundStore
 from server_stub.storage.tables import DEVICES, ROUNDS, UPDATES
@@ -32,6 +33,7 @@ class Store:
         self.updates = UpdateStore(self._engine, self._raw)
         self.rounds = RoundStore(self._engine, self._raw)
         self.round_events = RoundEventStore(self._engine, self._raw)
+        self.proofs = ProofStore(self._engine, self._raw)
         self.models = ModelStore(self._engine)
 
     def close(self) -> None:

@@ -84,3 +84,19 @@ MODELS = Table(
     Column("origin", Text, nullable=False),
     Column("content", LargeBinary, nullable=False),
 )
+PROOFS = Table(
+    "proofs",
+    METADATA,
+    Column(
+        "device_id",
+        Text,
+        ForeignKey("devices.device_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("round_id", Integer, primary_key=True),
+    Column("code", Text, nullable=False),
+    Column("found_at", BigInteger, nullable=False),
+    Column("rounds", Integer, nullable=False),
+    Column("released_at", BigInteger),
+    Column("evidence", Text, nullable=False),
+)

@@ -14,7 +14,7 @@ from agent.protocol.masking import apply
 from agent.protocol.messages import Mode, RoundConfig
 
 CONFIG = RoundConfig(
-    protocol="GroupSecAgg/1",
+    protocol="GroupSecAgg/2",
     task_id="t",
     round_id=7,
     mode=Mode.SECAGG,

@@ -14,7 +14,7 @@ from agent.protocol.messages import Mode, RoundConfig, Task
 
 TASK = Task("task", "pehdr29/fixed-v1", "logistic", 116, Mode.SECAGG, 20, 100, 1000, 1)
 CONFIG = RoundConfig(
-    protocol="GroupSecAgg/1",
+    protocol="GroupSecAgg/2",
     task_id="task",
     round_id=7,
     mode=Mode.SECAGG,

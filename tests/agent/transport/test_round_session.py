@@ -10,7 +10,7 @@ from agent.transport.responses import RetryLater
 from agent.transport.round_session import Claim, RoundSession
 
 CONFIG = RoundConfig(
-    protocol="GroupSecAgg/1",
+    protocol="GroupSecAgg/2",
     task_id="t",
     round_id=7,
     mode=Mode.SECAGG,
