@@ -150,7 +150,7 @@ class FakeGroupAggregator(FakeAggregator):
         while group.advance(self.clock.now()):
             self.empty_polls.clear()
 
-    def inbox_for(self, device_id, round_id, after):
+    def inbox_for(self, device_id, round_id, after, dealer=None):
         if round_id != self.config.round_id:
             raise PeerError("ROUND_CLOSED", "Another round.", "")
         if self.groups is None:
@@ -158,6 +158,8 @@ class FakeGroupAggregator(FakeAggregator):
             if self.groups is None:
                 return None
         group = self.group_of(device_id)
+        if dealer is not None:
+            return group.dealing(device_id, dealer)
         if group.inbox(after, device_id) is None:
             self._count_empty_poll(device_id, lambda: group.advance(group.deadline))
         true = group.inbox(after, device_id)
@@ -204,9 +206,9 @@ class FakeGroupClient(FakeClient):
     def send_phase(self, round_id, phase, body):
         self._act(phase, lambda: self._host.phase(self.device_id, round_id, phase, body))
 
-    def inbox(self, round_id, after):
+    def inbox(self, round_id, after, dealer=None):
         return self._act(
-            f"inbox {after}", lambda: self._host.inbox_for(self.device_id, round_id, after)
+            f"inbox {after}", lambda: self._host.inbox_for(self.device_id, round_id, after, dealer)
         )
 
     def leave(self, round_id, body):

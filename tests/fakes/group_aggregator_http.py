@@ -102,7 +102,8 @@ class GroupAggregatorSite:
                 "X-Model-Signature": download.signature,
             }
             return Scripted(200, download.model, headers)
-        outcome = client.inbox(int(parts[1]), query["after"][0])
+        dealer = int(query["dealer"][0]) if "dealer" in query else None
+        outcome = client.inbox(int(parts[1]), query["after"][0], dealer)
         return Scripted(204, b"") if outcome is None else Scripted(200, outcome)
 
     def _check_signature(self, request, client):

@@ -40,8 +40,8 @@ class Channel:
         self.sent[phase] = body
         await asyncio.to_thread(self.client.send_phase, self.round_id, phase, body)
 
-    async def inbox(self, after):
-        return await asyncio.to_thread(self.client.inbox, self.round_id, after)
+    async def inbox(self, after, dealer=None):
+        return await asyncio.to_thread(self.client.inbox, self.round_id, after, dealer)
 
 
 class GroupDevice:

@@ -23,7 +23,7 @@ from agent.privacy.zcdp import sent_words
 from agent.protocol import codec, envelope, merkle
 from agent.protocol.messages import Mode, RoundConfig, Task
 from agent.protocol.packing import pack
-from agent.protocol.sharing import split
+from agent.protocol.sharing import commitment, split
 from agent.protocol.states import DeviceState
 from agent.secagg.client import SecaggClient
 from server_stub.secagg.group import GroupRound
@@ -258,7 +258,7 @@ class LyingAggregator:
     def signatures(self):
         """Return the devices' signatures over the survivors, by number."""
         return {
-            number: codec.decode_consistency(body, self.context)
+            number: codec.decode_consistency(body, self.context).signature
             for number, body in enumerate(self.bodies["consistency"])
         }
 
@@ -274,6 +274,10 @@ class LyingAggregator:
         return self.roster_body(
             self.roster(members=members, advertised=len(members), beacon=merkle.root(leaves))
         )
+
+    def sign_dealing(self, number, dealing):
+        """Return the message of a dealer that signs another dealing than its own."""
+        return signed_dealing(self.fleet.peers[number], self.context, number, dealing)
 
     def inbox_body(self, dealings):
         return codec.encode_inbox(self.context, 0, dealings)
@@ -293,6 +297,31 @@ class LyingAggregator:
             for share in peer.dealt(self.threshold, self.fleet.n)[0]
         ]
         return secrets_in(self.client, {*own, *dealt})
+
+
+def sign(peer, context, number, dealing):
+    """Return `dealing` under the signature of `peer`, the group's device `number`."""
+    payload = codec.dealing_payload(number, dealing)
+    return replace(dealing, signature=peer.sign(codec.dealing_statement(context, payload)))
+
+
+def signed_dealing(peer, context, number, dealing):
+    """Return the message with which `peer` deals `dealing`."""
+    return codec.encode_dealing(context, number, sign(peer, context, number, dealing))
+
+
+def returned(group, peer, number, shares):
+    """Return the message with which `peer`, device `number`, returns and signs these shares."""
+    sent, context = group.contributions, group.drawn.context
+    dealt, given = [], []
+    for dealer, share in zip(sorted(sent.dealers), shares, strict=True):
+        kind = "self" if dealer in sent.survivors else "pair"
+        published = sent.dealings[dealer].to[number]
+        dealt.append(published.self_commitment if kind == "self" else published.pair_commitment)
+        given.append(commitment(context, dealer, number, kind, share))
+    sets = codec.agreement(sent.dealers, sent.survivors)
+    signature = peer.sign(codec.unmask_statement(context, sets, dealt, given))
+    return codec.encode_unmask(context, shares, signature)
 
 
 def secrets_in(root, secrets):

@@ -116,7 +116,7 @@ def test_p6_two_views_of_the_survivors_reach_no_quorum():
     for number, view in ((0, 0), (1, 0), (3, 0), (2, 1), (4, 1)):
         peer = lie.fleet.peers[number]
         body = peer.client.consistency(codec.encode_survivors(lie.context, views[view]))
-        signatures[number] = codec.decode_consistency(body, lie.context)
+        signatures[number] = codec.decode_consistency(body, lie.context).signature
     refused("SIGNATURES", lie.client.unmask, codec.encode_signatures(lie.context, signatures))
     lie.assert_left_without_secrets()
 
@@ -149,6 +149,7 @@ CALLS = {
     DeviceEvent.JOIN: lambda client, _: client.advertise(),
     DeviceEvent.ROSTER: lambda client, body: client.shares(body),
     DeviceEvent.INBOX: lambda client, body: client.accept_shares(body),
+    DeviceEvent.DEALINGS: lambda client, body: client.complaint({2: body}),
     DeviceEvent.SEALED: lambda client, body: client.mask(body),
     DeviceEvent.SURVIVORS: lambda client, body: client.consistency(body),
     DeviceEvent.SIGNATURES: lambda client, body: client.unmask(body),
@@ -157,6 +158,7 @@ PHASES = {
     DeviceState.ADVERTISED: 0,
     DeviceState.SHARED: 1,
     DeviceState.READY: 1,
+    DeviceState.DOUBTING: 1,
     DeviceState.MASKED: 2,
     DeviceState.SIGNED: 3,
     DeviceState.UNMASKED: 4,
@@ -169,6 +171,11 @@ def at(state):
     lie = LyingAggregator(n=3, phases=PHASES[state])
     if state is DeviceState.READY:
         lie.client.accept_shares(lie.inbox("shares"))
+    elif state is DeviceState.DOUBTING:
+        dealings = lie.dealings()
+        spoiled = replace(dealings[2].to[0], sealed=bytes(codec.SEALED_SHARES_BYTES))
+        dealings[2] = replace(dealings[2], to=(spoiled, *dealings[2].to[1:]))
+        assert lie.client.accept_shares(lie.inbox_body(dealings)) == (2,)
     assert lie.client.state is state
     return lie
 
@@ -192,7 +199,14 @@ def test_every_call_out_of_turn_is_refused_and_changes_no_state(state):
             assert client.state is state
 
 
-@pytest.mark.parametrize("state", [state for state in PHASES if state is not DeviceState.UNMASKED])
+@pytest.mark.parametrize(
+    "state",
+    [
+        state
+        for state in PHASES
+        if state not in (DeviceState.UNMASKED, DeviceState.DOUBTING)  # it can only leave
+    ],
+)
 def test_calls_out_of_turn_do_not_disturb_the_round(state):
     lie = at(state)
     for event, call in CALLS.items():
@@ -238,8 +252,11 @@ def test_p2_after_unmasking_there_is_nothing_to_leave():
 @pytest.mark.parametrize("content", [b"", b"AEG1", bytes(64), bytes(range(200)) * 2])
 def test_p11_garbage_ends_the_round_and_nothing_else(event, content):
     lie = at(next(state for state, expected in DEVICE if expected is event))
-    with pytest.raises(PeerError):
-        CALLS[event](lie.client, content)
+    if event is DeviceEvent.DEALINGS:
+        assert CALLS[event](lie.client, content) is None  # it accuses nobody
+    else:
+        with pytest.raises(PeerError):
+            CALLS[event](lie.client, content)
     lie.assert_left_without_secrets()
 
 

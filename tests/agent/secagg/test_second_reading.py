@@ -48,6 +48,10 @@ def expanded(key, count):
     return [int.from_bytes(stream[at : at + 4], "little") for at in range(0, len(stream), 4)]
 
 
+def four(number):
+    return number.to_bytes(4, "big")
+
+
 def two(number):
     return number.to_bytes(2, "big")
 
@@ -77,7 +81,7 @@ class CompletedRound:
             b"secagg/group-context"
             + self.round_context
             + text([0, 1])
-            + sha256(b"".join(records)).digest()
+            + sha256(b"".join(sha256(record).digest() for record in records)).digest()
         ).digest()
 
     def records(self):
@@ -175,15 +179,36 @@ def test_the_signed_statements_are_those_of_the_protocol():
     everybody = sha256(text([0, 1, 2, 3])).digest()
     for number, peer in enumerate(done.fleet.peers):
         key = load_pem_x509_certificate(peer.certificate.encode()).public_key()
+        dealt, shares = split_envelope(done.bodies["shares"][number])
         header, payload = split_envelope(done.bodies["masked"][number])
         _, consistency = split_envelope(done.bodies["consistency"][number])
-        for label, second, signature in (
-            (b"masked", sha256(payload).digest(), bytes.fromhex(header["signature"])),
-            (b"survivors", everybody, consistency),
+        assert consistency[:64] == everybody + everybody
+        unmask, returned = split_envelope(done.bodies["unmask"][number])
+        commitments = b"".join(
+            sha256(
+                b"secagg/commit"
+                + done.context
+                + b"\0"
+                + two(dealer)
+                + two(number)
+                + returned[33 * dealer : 33 * dealer + 33]
+            ).digest()
+            for dealer in range(4)
+        )
+        given = sha256(commitments).digest()
+        for label, parts, signature in (
+            (b"shares", (sha256(shares).digest(), four(len(shares))), dealt["signature"]),
+            (
+                b"masked",
+                (everybody, sha256(payload).digest(), four(len(payload))),
+                header["signature"],
+            ),
+            (b"survivors", (everybody, everybody), consistency[64:].hex()),
+            (b"unmask", (everybody, everybody, given, given), unmask["signature"]),
         ):
-            statement = (
-                b"secagg/" + label + b"\0" + done.context + two(32) + everybody + two(32) + second
-            )
+            statement = b"secagg/" + label + b"\0" + done.context
+            statement += b"".join(two(len(part)) + part for part in parts)
+            signature = bytes.fromhex(signature)
             r, s = (int.from_bytes(signature[at : at + 32], "big") for at in (0, 32))
             key.verify(encode_dss_signature(r, s), statement, ec.ECDSA(SHA256()))
 

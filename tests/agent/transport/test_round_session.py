@@ -89,7 +89,10 @@ class World:
         return self._act(f"shares({roster.decode()})", b"S")
 
     def accept_shares(self, inbox):
-        self._act(f"accept({inbox.decode()})")
+        return self._act(f"accept({inbox.decode()})", ())
+
+    def complaint(self, dealings):
+        return self._act(f"complaint({dealings})", b"K")
 
     def mask(self, sealed):
         return self._act(f"mask({sealed.decode()})", b"M")
@@ -106,7 +109,9 @@ class World:
     async def send(self, phase, body):
         self._act(f"post {phase}:{body.decode()}")
 
-    async def inbox(self, after):
+    async def inbox(self, after, dealer=None):
+        if dealer is not None:
+            return self._act(f"dealing {dealer}", b"dealing")
         outcome = {
             "advertise": b"roster",
             "shares": b"inbox",

@@ -6,7 +6,6 @@ import pytest
 
 from agent.protocol import codec
 from agent.protocol.identities import verify_signature
-from server_stub.secagg.drawn_group import DrawnGroup
 from tests.fakes.secagg import Fleet, plan
 
 
@@ -33,9 +32,9 @@ def test_each_key_is_that_of_the_device_with_its_number(drawn):
 
 
 def test_the_context_is_bound_to_the_round_and_to_the_roster(drawn):
-    other_round = DrawnGroup(replace(drawn.config, round_id=8), drawn.roster, drawn.keys)
+    other_round = replace(drawn, config=replace(drawn.config, round_id=8))
     smaller = replace(drawn.roster, members=drawn.roster.members[:4])
-    other_roster = DrawnGroup(drawn.config, smaller, drawn.keys[:4])
+    other_roster = replace(drawn, roster=smaller, keys=drawn.keys[:4])
     assert len({drawn.context, other_round.context, other_roster.context}) == 3
     assert drawn.round_context == other_roster.round_context == codec.round_context(drawn.config)
 

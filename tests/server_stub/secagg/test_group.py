@@ -2,6 +2,7 @@
 nothing.
 """
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 from agent.errors import PeerError
 from agent.protocol import codec
 from agent.protocol.states import GroupState
+from server_stub.quarantine.evidence import Verdict
 from server_stub.secagg.join_phase import JoinPhase
-from tests.fakes.secagg import KINDS, Fleet, plan
+from tests.fakes.secagg import KINDS, Fleet, plan, returned, signed_dealing
 
 
 def subsets(n):
@@ -156,12 +158,15 @@ def test_a_device_that_returns_a_false_share_is_named_and_skipped():
     liar = fleet.peers[0]
     body = liar.client.unmask(group.inbox("consistency", liar.device_id))
     context = group.drawn.context
-    shares = list(codec.decode_unmask(body, context, 5))
-    shares[3] = bytes(33)
-    refused(
-        "SHARE_FALSE", group.receive, "unmask", liar.device_id, codec.encode_unmask(context, shares)
-    )
-    assert group.faults == {liar.device_id: "SHARE_FALSE"}
+    shares, signature = codec.decode_unmask(body, context, 5)
+    shares = [*shares[:3], bytes(33), shares[4]]
+    for unsigned, body in (
+        (True, codec.encode_unmask(context, shares, signature)),
+        (False, returned(group, liar, 0, shares)),
+    ):
+        refused("SHARE_FALSE", group.receive, "unmask", liar.device_id, body)
+        assert group.faults == {liar.device_id: "SHARE_FALSE"}
+        assert (group.proofs == {}) is unsigned
     for peer in fleet.peers[1:]:
         fleet.send(group, peer, "unmask")
     group.advance(0)
@@ -177,14 +182,14 @@ def test_a_dealer_of_a_false_secret_is_named_and_ends_its_own_group_only():
         body = peer.client.shares(group.inbox("advertise", peer.device_id))
         if peer is cheat:
             dealing = codec.decode_dealing(body, group.drawn.context, 1, 4)
-            body = codec.encode_dealing(
-                group.drawn.context, 1, codec.Dealing(bytes(32), dealing.to)
-            )
+            false = replace(dealing, self_digest=bytes(32))
+            body = signed_dealing(peer, group.drawn.context, 1, false)
         group.receive("shares", peer.device_id, body)
     group.advance(0)
     play_until(fleet, group, KINDS[1:])
     assert group.state is GroupState.ABORTED
     assert group.failure.at_fault == (cheat.device_id,)
+    assert group.proofs[cheat.device_id].verdict == Verdict(cheat.device_id, "SECRET_FALSE")
     assert group.failure.phase is GroupState.OPENING
     check(fleet, group)
     refused("ROUND_CLOSED", group.inbox, "consistency", cheat.device_id)

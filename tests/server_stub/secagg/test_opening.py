@@ -1,11 +1,12 @@
 """The sum of a group is exact for every set of survivors that the threshold allows."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
 
 from server_stub.secagg.opening import open_sum
-from server_stub.secagg.unmasking import FalseDealerError
+from server_stub.secagg.unmasking import FalseDealersError
 from tests.fakes.secagg import KINDS, Fleet, plan
 
 
@@ -34,14 +35,14 @@ def test_p6_the_opened_sum_is_exact_over_the_survivors(silent):
     assert open_sum(group.drawn, group.contributions).words.tolist() == opened.words.tolist()
 
 
-def test_a_false_digest_names_its_dealer_and_leaves_the_contributions_alone():
+def test_false_digests_name_all_their_dealers_and_leave_the_contributions_alone():
     fleet = Fleet(5)
     group = opened_by(fleet, ())
     sent = group.contributions
-    dealing = sent.dealings[2]
-    sent.dealings[2] = type(dealing)(bytes(32), dealing.to)
+    for liar in (2, 4):
+        sent.dealings[liar] = replace(sent.dealings[liar], self_digest=bytes(32))
     counts = sent.counts()
-    with pytest.raises(FalseDealerError) as raised:
+    with pytest.raises(FalseDealersError) as raised:
         open_sum(group.drawn, sent)
-    assert raised.value.dealer == 2
+    assert raised.value.dealers == (2, 4)
     assert sent.counts() == counts
