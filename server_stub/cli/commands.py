@@ -26,6 +26,7 @@ from server_stub.cli.setting_options import SETTING_OPTIONS, apply_setting_optio
 from server_stub.cli.values import positive, seconds
 from server_stub.config.home import ServerHome
 from server_stub.config.settings import ServerSettings, bad_setting, default_task, override
+from server_stub.coordinator.exclusions import device_evidence, device_inventory
 from server_stub.coordinator.statistics import round_summary, statistics
 from server_stub.publishing import key_ceremony, models
 from server_stub.rounds.lifecycle import RoundPlan
@@ -174,7 +175,24 @@ def _privacy(settings: ServerSettings) -> PrivacyFigures:
 
 def _devices_list(options: Namespace) -> Answer:
     with _store(_home(options)) as store:
-        return {"devices": store.devices.inventory()}
+        return {"devices": device_inventory(store, CLOCK.now())}
+
+
+def _devices_show(options: Namespace) -> Answer:
+    home, device_id = _home(options), options.device_id
+    with _store(home) as store:
+        answer = device_evidence(store, device_id, home.ca_pem, CLOCK.now())
+    if answer is None:
+        raise _no_device()
+    return answer
+
+
+def _devices_release(options: Namespace) -> Answer:
+    with _store(_home(options)) as store:
+        if not store.devices.is_known(options.device_id):
+            raise _no_device()
+        released = store.proofs.release(options.device_id, CLOCK.now())
+    return {"device_id": options.device_id, "released": released}
 
 
 def _devices_revoke(options: Namespace) -> Answer:
@@ -184,10 +202,14 @@ def _devices_revoke(options: Namespace) -> Answer:
     with closing(Authority(home.authority, CLOCK)) as authority:
         is_known |= authority.revoke(device_id)
     if not is_known:
-        raise OperatorActionError(
-            "NO_DEVICE", "No device has this id.", "Run `aegis-server devices list`."
-        )
+        raise _no_device()
     return {"revoked": device_id}
+
+
+def _no_device() -> OperatorActionError:
+    return OperatorActionError(
+        "NO_DEVICE", "No device has this id.", "Run `aegis-server devices list`."
+    )
 
 
 # Rounds and figures.
@@ -353,10 +375,12 @@ _INIT_ARGUMENTS = (
     ),
 )
 
+_DEVICE_ID = argument("device_id", metavar="DEVICE_ID", help="as `devices list` prints it")
+
 GROUPS = {
     "ca": "run the enrolment authority",
     "token": "invite devices",
-    "devices": "list and revoke devices",
+    "devices": "list, revoke and release devices, and show the proofs against them",
     "rounds": "list and show rounds",
     "model": "list, publish and roll back models",
     "keys": "show and renew the keys that sign models",
@@ -434,11 +458,25 @@ TABLE = (
     ),
     Command("devices list", "list all devices", _devices_list, render.devices_text),
     Command(
+        "devices show",
+        "show the proofs against a device, and judge them again",
+        _devices_show,
+        render.device_text,
+        (_DEVICE_ID,),
+    ),
+    Command(
         "devices revoke",
         "refuse a device from now on",
         _devices_revoke,
         render.revoked_text,
-        (argument("device_id", metavar="DEVICE_ID", help="as `devices list` prints it"),),
+        (_DEVICE_ID,),
+    ),
+    Command(
+        "devices release",
+        "let an excluded device take part again; its proofs no longer count",
+        _devices_release,
+        render.released_text,
+        (_DEVICE_ID,),
     ),
     Command("rounds list", "list all rounds", _rounds_list, render.rounds_text),
     Command(

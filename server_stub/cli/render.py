@@ -42,14 +42,42 @@ def pairs_text(answer: Answer) -> str:
     )
 
 
+def released_text(answer: Answer) -> str:
+    if not answer["released"]:
+        return f"{answer['device_id']} was not excluded."
+    return f"Released {answer['device_id']}."
+
+
 def devices_text(answer: Answer) -> str:
     lines = [
         f"{row['device_id']}  enrolled {utc(row['enrolled_at'])}  certificate until"
         f" {utc(row['certificate_until'] or 0)}  updates"
-        f" {row['updates']}{'  REVOKED' if row['revoked'] else ''}"
+        f" {row['updates']}{'  REVOKED' if row['revoked'] else ''}{_excluded(row['exclusion'])}"
         for row in answer["devices"]
     ]
     return "\n".join(lines) or "No device is enrolled."
+
+
+def _excluded(exclusion: Answer | None) -> str:
+    if exclusion is None:
+        return ""
+    return (
+        f"  EXCLUDED through round {exclusion['until_round']}, at the latest until"
+        f" {utc(exclusion['until'])} ({exclusion['code']} in round {exclusion['round_id']})"
+    )
+
+
+def device_text(answer: Answer) -> str:
+    """The proofs against a device, each with what its judge says today."""
+    lines = [f"{answer['device_id']}{_excluded(answer['exclusion']) or '  not excluded'}"]
+    for proof in answer["proofs"]:
+        released = f", released {utc(proof['released_at'])}" if proof["released_at"] else ""
+        lines.append(
+            f"round {proof['round_id']}: {proof['code']}, found {utc(proof['found_at'])}, excluded"
+            f" from {proof['rounds']} round{'s' if proof['rounds'] > 1 else ''}{released};"
+            f" evidence {proof['verified']}"
+        )
+    return "\n".join(lines)
 
 
 def rounds_text(answer: Answer) -> str:
@@ -67,10 +95,19 @@ def round_text(answer: Answer) -> str:
         f"group {number}: {group['state']}{', ' + group['failure'] if group['failure'] else ''};"
         f" {group['size']} advertised, {group['dealers']} shared, {group['survivors']} in the sum,"
         f" {group['signed']} signed, {group['unmasked']} unmasked; m {group['m']}, c {group['c']},"
-        f" noise {group['noise_sd_units_planned']} units"
+        f" noise {group['noise_sd_units_planned']} units{_blamed(group)}"
         for number, group in enumerate(answer["groups"])
     ]
     return "\n".join([pairs_text(rest), *lines])
+
+
+def _blamed(group: Answer) -> str:
+    """Who was at fault, with a proof or without one."""
+    proven = group.get("proven", {})
+    return "".join(
+        f"; {device_id} {code} ({'proven' if device_id in proven else 'seen, not proven'})"
+        for device_id, code in group.get("blamed", {}).items()
+    )
 
 
 def models_text(answer: Answer) -> str:

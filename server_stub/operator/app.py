@@ -11,6 +11,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from server_stub.api.routes import DevicePort
 from server_stub.api.service import AggregatorService
 from server_stub.config.settings import LOOPBACK_HOSTS
+from server_stub.coordinator.exclusions import excluded_devices
 from server_stub.coordinator.statistics import round_summary, statistics
 from server_stub.operator import metrics as prometheus
 from server_stub.operator import pages
@@ -33,15 +34,18 @@ def build(service: AggregatorService, device_port: DevicePort) -> FastAPI:
 
     @app.get("/")
     async def dashboard() -> Response:
-        def read() -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
+        def read() -> pages.Dashboard:
             newest = service.store.rounds.all()[-pages.SHOWN_ROUNDS :]
-            return (
+            now = service.clock.now()
+            return pages.Dashboard(
                 statistics(service.store, service.settings),
                 [round_summary(one, service.settings) for one in newest],
                 service.store.models.inventory(),
+                [one.to_json() for one in excluded_devices(service.store, now).values()],
+                now,
             )
 
-        return page(pages.dashboard(*await service.executor.run(read), service.clock.now()))
+        return page(pages.dashboard(await service.executor.run(read)))
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:

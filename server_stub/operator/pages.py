@@ -4,6 +4,7 @@ Values in, HTML out. A page loads nothing from elsewhere.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -30,6 +31,7 @@ ROUND_COLUMNS = (
     "closed",
     "note",
 )
+EXCLUDED_COLUMNS = ("device", "fault", "found in round", "through", "at the latest until")
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: #2a7; }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }
@@ -46,16 +48,23 @@ meter { width: 8rem; } .method { font-weight: 700; color: var(--accent); }
 """
 
 
-def dashboard(
-    figures: dict[str, Any],
-    rounds: Sequence[dict[str, Any]],
-    models: Sequence[dict[str, Any]],
-    now: int,
-) -> str:
-    """Render the aggregator's figures, rounds and models. No device is named.
+@dataclass(frozen=True)
+class Dashboard:
+    """What the dashboard shows."""
 
-    `figures`: `server_stub.coordinator.statistics`; `rounds`, `models`: oldest first.
-    """
+    figures: dict[str, Any]
+    """`server_stub.coordinator.statistics`."""
+    rounds: Sequence[dict[str, Any]]
+    """Oldest first, like `models`."""
+    models: Sequence[dict[str, Any]]
+    excluded: Sequence[dict[str, Any]]
+    """The exclusions that hold now."""
+    now: int
+
+
+def dashboard(shown: Dashboard) -> str:
+    """Render the aggregator's figures, rounds and models. Only excluded devices are named."""
+    figures, rounds, models, now = shown.figures, shown.rounds, shown.models, shown.now
     cards = (
         ("devices", figures["devices"]),
         ("devices revoked", figures["devices_revoked"]),
@@ -65,7 +74,7 @@ def dashboard(
         ("received", f"{figures['update_bytes'] / 1e6:.1f} MB"),
         ("model", f"version {figures['model_version']}"),
     )
-    shown = "".join(
+    shown_cards = "".join(
         f'<div class="card"><small>{escape(name)}</small><b>{escape(str(value))}</b></div>'
         for name, value in cards
     )
@@ -94,12 +103,27 @@ def dashboard(
         )
         for one in reversed(models[-SHOWN_MODELS:])
     ]
+    shown_excluded = [
+        (
+            f"<code>{escape(one['device_id'])}</code>",
+            escape(one["code"]),
+            one["round_id"],
+            f"round {one['until_round']}",
+            utc(one["until"]),
+        )
+        for one in shown.excluded
+    ]
+    evidence = (
+        "<p><small>Each by a proof: <code>aegis-server devices show DEVICE_ID</code> judges it"
+        " again, <code>devices release DEVICE_ID</code> ends the exclusion.</small></p>"
+    )
     body = (
         f"<h1>AegisAI aggregator</h1><p>Task <b>{escape(figures['task_id'])}</b>, mode"
         f" <b>{escape(figures['mode'])}</b>. "
         f"<small>{utc(now)}, refreshes every {REFRESH_S} s.</small></p>{_NAVIGATION}<div"
-        f" class='cards'>{shown}</div>"
+        f" class='cards'>{shown_cards}</div>"
         f"<h2>Rounds</h2>{_table(ROUND_COLUMNS, shown_rounds)}"
+        f"<h2>Excluded devices</h2>{_table(EXCLUDED_COLUMNS, shown_excluded)}{evidence}"
         f"<h2>Models</h2>{_table(('version', 'published', 'origin', 'SHA-256'), shown_models)}"
     )
     return _page("AegisAI aggregator", body, refresh_s=REFRESH_S)

@@ -9,7 +9,7 @@ from server_stub.rounds.lifecycle import State
 from server_stub.storage.database import RawConnection, read_transaction
 from server_stub.storage.proofs import forget_witness
 from server_stub.storage.records import CertificateRecord, RegisteredCertificate
-from server_stub.storage.tables import CERTIFICATES, DEVICES, MESSAGES, ROUNDS, UPDATES
+from server_stub.storage.tables import CERTIFICATES, DEVICES, MESSAGES, PROOFS, ROUNDS, UPDATES
 from server_stub.storage.updates import delete_open_update
 
 KEEP_EXPIRED_S = 90 * 24 * 3600
@@ -77,6 +77,11 @@ class DeviceStore:
             delete_open_update(database, device_id)
             return database.execute(select(DEVICES.c.device_id).where(known)).first() is not None
 
+    def is_known(self, device_id: str) -> bool:
+        with read_transaction(self._engine) as database:
+            known = select(DEVICES.c.device_id).where(DEVICES.c.device_id == device_id)
+            return database.execute(known).first() is not None
+
     def erase_hash(self, device_id: str) -> str | None:
         """The hash of a device's erase secret."""
         with read_transaction(self._engine) as database:
@@ -119,6 +124,9 @@ class DeviceStore:
             messages = database.execute(
                 select(*columns).where(MESSAGES.c.device_id == device_id).order_by(MESSAGES.c.at)
             ).all()
+            proofs = database.execute(
+                select(PROOFS).where(PROOFS.c.device_id == device_id).order_by(PROOFS.c.round_id)
+            ).all()
         # With secure aggregation an update's content is its masked input.
         masked = {
             one.round_id for one in messages if one.kind == "masked" and one.bytes is not None
@@ -147,6 +155,17 @@ class DeviceStore:
                 for one in updates
             ],
             "messages": [one._asdict() for one in messages],
+            "proofs": [
+                {
+                    "round_id": one.round_id,
+                    "code": one.code,
+                    "found_at": one.found_at,
+                    "rounds": one.rounds,
+                    "released_at": one.released_at,
+                    "evidence_bytes": len(one.evidence),
+                }
+                for one in proofs
+            ],
         }
 
     def inventory(self) -> list[dict[str, Any]]:

@@ -85,6 +85,7 @@ def _title(code: ReasonCode, formatter: LocaleFormatter) -> str:
         ),
         ReasonCode.NOT_ENROLLED: formatter.translate("View", "No operator has been joined yet"),
         ReasonCode.BUDGET_SPENT: formatter.translate("View", "The privacy budget is used up"),
+        ReasonCode.EXCLUDED: formatter.translate("View", "The operator excludes this device"),
         ReasonCode.ON_BATTERY: formatter.translate("View", "The computer runs on battery"),
         ReasonCode.BATTERY_LOW: formatter.translate("View", "The battery is low"),
         ReasonCode.HOT: formatter.translate("View", "The computer is hot"),

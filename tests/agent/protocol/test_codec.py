@@ -292,8 +292,8 @@ def test_p11_fields_out_of_range_are_refused(name, field, values):
 
 
 def test_p11_random_damage_is_refused_or_harmless():
-    """A flipped bit anywhere raises nothing but a PeerError; it goes unseen only in a header's text,
-    such as a signature that the receiver checks later.
+    """A flipped bit anywhere raises nothing but a PeerError. It goes unseen only in a header's
+    text, such as a signature that the receiver checks later.
     """
     draw, unseen = random.Random(5), 0
     for body, decode, _ in MESSAGES.values():
