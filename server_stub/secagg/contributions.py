@@ -127,8 +127,13 @@ class Contributions:
             )
 
     def add_shares(self, number: int, body: bytes) -> None:
-        """Raises PeerError ROUND_CLOSED, BAD_MESSAGE, WRONG_CONTEXT; SenderFaultError
-        SHARE_FALSE.
+        """Keep returned shares. Raises like `checked_shares`."""
+        self.shares[number] = self.checked_shares(number, body)
+
+    def checked_shares(self, number: int, body: bytes) -> dict[int, bytes]:
+        """The shares that a device returned, by dealer.
+
+        Raises PeerError ROUND_CLOSED, BAD_MESSAGE, WRONG_CONTEXT; SenderFaultError SHARE_FALSE.
         """
         if number not in self.survivors:
             raise round_closed("This device is not among the survivors.")
@@ -148,7 +153,7 @@ class Contributions:
                 "A share is not the one that was dealt.",
                 self._false_share(number, dealt, returned, signature),
             )
-        self.shares[number] = dict(zip(dealers, shares, strict=True))
+        return dict(zip(dealers, shares, strict=True))
 
     def _false_share(
         self, number: int, dealt: list[bytes], returned: list[bytes], signature: bytes

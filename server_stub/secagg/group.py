@@ -280,8 +280,10 @@ class GroupRound:
             self._depart(number)
         elif kind == COMPLAINT:
             self._judge(number, body)
-        elif self.state is GroupState.OPENING:  # in DONE the shares are no longer needed
+        elif self.state is GroupState.OPENING:
             self.contributions.add_shares(number, body)
+        else:  # the shares came too late to be of use, but false ones are still a fault
+            self.contributions.checked_shares(number, body)
 
     def _judge(self, accuser: int, body: bytes) -> None:
         """Find out for each accusation who lied. Who did, and the accuser, leave the group.

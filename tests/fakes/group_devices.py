@@ -18,6 +18,8 @@ from agent.privacy.seal import seal
 from agent.protocol.revocations import read_revocations
 from agent.secagg.client import SecaggClient
 from agent.transport.round_session import RoundSession
+from tests.fakes.liars import Honest
+from tests.fakes.secagg import recorded_entropy
 from tests.fakes.timeouts import TIMEOUT_S, until
 
 TEST_LIMITS = DeviceLimits(min_group=2, min_sum=2, gamma_milli=0, max_rho_units=2**60)
@@ -52,6 +54,9 @@ class GroupDevice:
         self.device_id = enrolled.device_id
         self.identity = enrolled.file.load()
         self.receipt = self.failure = self.machine = self.channel = self.masked = None
+        self.player = Honest
+        """What it does with the messages of its state machine (tests.fakes.liars)."""
+        self.charges = 0
 
     def report_ready(self, **options):
         """Poll with a finished update; return the offer."""
@@ -72,18 +77,21 @@ class GroupDevice:
         check_config(config, offer.task, self.limits)
         registration, now = self.enrolled.registration, int(time.time())
         revoked = read_revocations(offer.crl_pem, registration.ca_pem, offer.time).serials
-        self.config = config
-        self.machine = SecaggClient(
+        self.config, drawn = config, []
+        self.failure = None
+        client = SecaggClient(
             config,
             self.device_id,
             registration.certificate_pem,
             registration.ca_pem,
             self.identity.signer.sign,
             limits=self.limits,
-            entropy=os.urandom,
+            entropy=recorded_entropy(drawn),
             now=now,
             revoked=revoked,
         )
+        sign = self.identity.signer.sign
+        self.machine = self.player(client, self.device_id, sign, config, drawn)
         return self.machine
 
     def send(self, kind):
@@ -150,6 +158,7 @@ class GroupDevice:
         if self.silent_from == "masked":
             raise Dropped
         self.masked = body
+        self.charges += 1
 
     async def deliver(self):
         self.receipt = await asyncio.to_thread(self.enrolled.client.send_update, self.masked)

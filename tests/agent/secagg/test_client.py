@@ -8,12 +8,14 @@ import sys
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from agent.errors import PeerError
 from agent.privacy.policy import DeviceLimits
 from agent.protocol import codec
+from agent.protocol.exchange_proof import proven_secret
 from agent.protocol.states import DEVICE, DeviceEvent, DeviceState
-from tests.fakes.secagg import KINDS, Fleet, LyingAggregator, plan
+from tests.fakes.secagg import KINDS, Fleet, LyingAggregator, plan, signed_dealing
 
 
 def refused(code, call, *arguments):
@@ -67,6 +69,82 @@ def test_an_update_sealed_for_another_round_is_not_masked():
     other = replace(lie.fleet.config, round_id=8)
     refused("SEALED_OTHER_ROUND", lie.client.mask, Fleet.seal(lie.victim.words, other))
     lie.assert_left_without_secrets()
+
+
+# Unreadable shares
+
+
+def doubting(dealer, **changes):
+    """A victim that cannot read what `dealer` dealt, and the signed message that shows it."""
+    lie = LyingAggregator(phases=1)
+    dealings = lie.dealings()
+    spoiled = replace(dealings[dealer].to[0], **changes)
+    dealings[dealer] = replace(dealings[dealer], to=(spoiled, *dealings[dealer].to[1:]))
+    assert lie.client.accept_shares(lie.inbox_body(dealings)) == (dealer,)
+    return lie, lie.sign_dealing(dealer, dealings[dealer])
+
+
+def test_a_dealer_that_signed_unreadable_shares_is_accused_with_the_secret_shared_with_it():
+    lie, dealing = doubting(3, sealed=bytes(codec.SEALED_SHARES_BYTES))
+    body = lie.client.complaint({3: dealing})
+    lie.assert_left_without_secrets()
+    complaint = codec.decode_complaint(body, lie.context, 0, 5)
+    (accusation,) = complaint.accusations
+    own, theirs = (lie.advertisements()[number].sealing_key for number in (0, 3))
+    context = codec.accusation_context(lie.context, 3, 0)
+    secret = proven_secret(own, theirs, accusation.proof, context)
+    assert secret == lie.victim.sealing.exchange(X25519PublicKey.from_public_bytes(theirs))
+    # Only one secret leaves: neither the key nor what is shared with anybody else.
+    others = [
+        lie.victim.sealing.exchange(lie.fleet.peers[number].sealing.public_key())
+        for number in (1, 2, 4)
+    ]
+    assert not any(one in body for one in (lie.victim.drawn[0], *others))
+
+
+def test_p6_after_a_complaint_the_device_masks_nothing():
+    lie, dealing = doubting(3, sealed=bytes(codec.SEALED_SHARES_BYTES))
+    refused("OUT_OF_TURN", lie.client.mask, lie.victim.sealed)
+    assert lie.client.complaint({3: dealing})
+    refused("OUT_OF_TURN", lie.client.mask, lie.victim.sealed)
+    refused("OUT_OF_TURN", lie.client.complaint, {3: dealing})
+
+
+def test_p6_a_masked_device_gives_no_secret_away():
+    _, dealing = doubting(3, sealed=bytes(codec.SEALED_SHARES_BYTES))
+    masked = LyingAggregator(phases=2)
+    refused("OUT_OF_TURN", masked.client.complaint, {3: dealing})
+
+
+@pytest.mark.parametrize("part", ["sealed", "self_commitment", "pair_commitment"])
+def test_p6_nothing_is_given_away_over_shares_that_their_dealer_did_not_sign(part):
+    """An aggregator that changes the shares of an honest dealer learns none of them."""
+    true = LyingAggregator(phases=1).dealings()[3].to[0]
+    lie, forged = doubting(3, **{part: bytes(len(getattr(true, part)))})
+    dealings = lie.dealings()
+    honest = codec.encode_dealing(lie.context, 3, dealings[3])
+    unsigned = codec.encode_dealing(
+        lie.context,
+        3,
+        replace(codec.decode_dealing(forged, lie.context, 3, 5), signature=dealings[3].signature),
+    )
+    others = signed_dealing(
+        lie.fleet.peers[4], lie.context, 3, codec.decode_dealing(forged, lie.context, 3, 5)
+    )
+    for shown in (honest, unsigned, others, b"", forged[:-1]):
+        again, _ = doubting(3, sealed=bytes(codec.SEALED_SHARES_BYTES))
+        assert again.client.complaint({3: shown}) is None
+        again.assert_left_without_secrets()
+    # The same dealing, each with what it was shown for.
+    assert lie.client.complaint({3: honest}) is None
+
+
+def test_only_the_dealers_of_unreadable_shares_are_accused():
+    lie, dealing = doubting(3, sealed=bytes(codec.SEALED_SHARES_BYTES))
+    other = codec.encode_dealing(lie.context, 2, lie.dealings()[2])
+    body = lie.client.complaint({2: other, 3: dealing})
+    complaint = codec.decode_complaint(body, lie.context, 0, 5)
+    assert [one.dealer for one in complaint.accusations] == [3]
 
 
 # Survivors

@@ -230,3 +230,22 @@ async def test_p4_nothing_is_masked_before_the_seal_and_nothing_sent_before_the_
         await world.run(replace(CONFIG, phase_s=1))
     assert world.log.index("seal") < world.log.index("mask(sealed)")
     assert world.log[-2:] == ["charge M", "wipe"]
+
+
+@pytest.mark.parametrize("has_proof", [True, False])
+async def test_unreadable_shares_end_the_round_before_anything_is_sealed(has_proof):
+    complaint = "complaint({3: b'dealing', 5: b'dealing'})"
+    world = World(**{"accept(inbox)": [(3, 5)], complaint: [b"K" if has_proof else None]})
+    with pytest.raises(PeerError) as raised:
+        await world.run()
+    assert raised.value.code == "SHARE_UNREADABLE"
+    until_then = HAPPY[: HAPPY.index("accept(inbox)") + 1]
+    sent = ["post complaint:K"] if has_proof else []
+    assert world.log == [*until_then, "dealing 3", "dealing 5", complaint, *sent, "wipe"]
+
+
+async def test_a_dealing_that_the_server_does_not_show_is_left_out_of_the_complaint():
+    world = World(**{"accept(inbox)": [(3, 5)], "dealing 3": [None]})
+    with pytest.raises(PeerError):
+        await world.run()
+    assert "complaint({5: b'dealing'})" in world.log
