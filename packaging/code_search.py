@@ -31,8 +31,8 @@ CARRIERS = {
     "Denial",
     "Reason",
 }
-FAULTS = {"blamed", "faults"}
-"""What the record of faults by device is called."""
+VERDICT = "verdict"
+"""The function that says whose fault it is."""
 NOTHING = ast.Constant("")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -43,7 +43,8 @@ class Raised:
 
     code: str
     carrier: str
-    """The class that carries it, one of CARRIERS, or "Blame" for a code about a group's member."""
+    """The class that carries it, one of CARRIERS, or "Verdict" for a code about a group's member.
+    """
     message: str
     remedy: str
     module: str
@@ -113,7 +114,7 @@ class Search:
 
     def _of(self, module: Module) -> Iterator[Raised]:
         yield from _tables(module)
-        yield from _blamed(module)
+        yield from _judged(module)
         for call in module.calls:
             carrier = self._carrier(call)
             if not carrier:
@@ -473,17 +474,13 @@ def _tables(module: Module) -> Iterator[Raised]:
                         yield Raised(code, "RefusedFileError", message, "", module.name)
 
 
-def _blamed(module: Module) -> Iterator[Raised]:
-    """Codes that a group's record holds about a member: `faults[device] = "CODE"`."""
-    for node in ast.walk(module.tree):
-        code: ast.expr = NOTHING
-        match node:
-            case ast.Assign(targets=[ast.Subscript(value=held)], value=value):
-                code = value if _last(held) in FAULTS else NOTHING
-            case ast.Call(func=ast.Attribute(value=held, attr="setdefault"), args=[_, value]):
-                code = value if _last(held) in FAULTS else NOTHING
-        if _is_code(_text(code, module.scope, {})):
-            yield Raised(_text(code, module.scope, {}), "Blame", "", "", module.name)
+def _judged(module: Module) -> Iterator[Raised]:
+    """Codes of a judge about a group's member: `verdict(device, "CODE")`."""
+    for call in module.calls:
+        if _last(call.node.func) == VERDICT and len(call.node.args) == 2:
+            code = _text(call.node.args[1], module.scope, {})
+            if _is_code(code):
+                yield Raised(code, "Verdict", "", "", module.name)
 
 
 def _one(value: ast.expr, scope: Scope) -> Options:

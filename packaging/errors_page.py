@@ -27,7 +27,7 @@ ACTORS = {
     "RefusedInput": "Nobody, unless the row matters to you: only this row was left out.",
     "Denial": "You, or IT where a policy forbids taking part.",
     "Reason": "Nobody: AegisAI waits by itself and shows this as its reason.",
-    "Blame": "The operator: one device broke the protocol of its group.",
+    "Verdict": "The server, by itself: it excludes the device. The operator may release it.",
 }
 """Who acts, by what carries the code."""
 HEAD = """# Error codes

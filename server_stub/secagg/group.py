@@ -282,7 +282,7 @@ class GroupRound:
             self._judge(number, body)
         elif self.state is GroupState.OPENING:
             self.contributions.add_shares(number, body)
-        else:  # the shares came too late to be of use, but false ones are still a fault
+        else:  # too late to be of use, but a false share is still a fault
             self.contributions.checked_shares(number, body)
 
     def _judge(self, accuser: int, body: bytes) -> None:

@@ -9,6 +9,7 @@ from server_stub.rounds.lifecycle import State
 from server_stub.storage.database import RawConnection, read_transaction
 from server_stub.storage.proofs import forget_witness
 from server_stub.storage.records import CertificateRecord, RegisteredCertificate
+from server_stub.storage.rounds import rename_in_records
 from server_stub.storage.tables import CERTIFICATES, DEVICES, MESSAGES, PROOFS, ROUNDS, UPDATES
 from server_stub.storage.updates import delete_open_update
 
@@ -97,12 +98,14 @@ class DeviceStore:
         with self._engine.begin() as database:
             combining = select(ROUNDS.c.round_id).where(ROUNDS.c.state == State.COMBINING)
             mine = UPDATES.c.device_id == device_id
-            nameless = {"device_id": f"erased:{uuid4()}", "receipt": ""}
+            pseudonym = f"erased:{uuid4()}"
+            nameless = {"device_id": pseudonym, "receipt": ""}
             database.execute(
                 update(UPDATES).where(mine, UPDATES.c.round_id.in_(combining)).values(**nameless)
             )
             database.execute(delete(UPDATES).where(mine))
             forget_witness(database, device_id)
+            rename_in_records(database, device_id, pseudonym)
             database.execute(delete(DEVICES).where(DEVICES.c.device_id == device_id))
 
     def record(self, device_id: str) -> dict[str, Any]:

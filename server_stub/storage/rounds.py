@@ -118,6 +118,15 @@ def abandon_open_rounds(database: Connection, event: Event, now: int, note: str)
         _abandon(database, row, event, now, note)
 
 
+def rename_in_records(database: Connection, device_id: str, pseudonym: str) -> None:
+    """Replace an erased device's id in the records of rounds, within a transaction."""
+    names = ROUNDS.c.record.contains(json.dumps(device_id), autoescape=True)
+    for row in database.execute(select(ROUNDS.c.round_id, ROUNDS.c.record).where(names)).all():
+        record = row.record.replace(json.dumps(device_id), json.dumps(pseudonym))
+        this = ROUNDS.c.round_id == row.round_id
+        database.execute(update(ROUNDS).where(this).values(record=record))
+
+
 def _abandon(database: Connection, row: Row[Any], event: Event, now: int, note: str) -> None:
     _transition(database, row, event, now)
     this = ROUNDS.c.round_id == row.round_id

@@ -122,9 +122,9 @@ class Fleet:
         self.now = int(now().timestamp())
         self.peers = [self.peer(number) for number in range(self.n)]
 
-    def peer(self, number, *, config=None, authority=None, **options) -> Peer:
+    def peer(self, number, *, config=None, authority=None, key=None, **options) -> Peer:
         config = config or self.config
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         device_id = f"urn:uuid:00000000-0000-4000-8000-{number:012d}"
         certificate = (authority or self.authority).issue(
             key.public_key(), [UniformResourceIdentifier(device_id)]

@@ -165,22 +165,21 @@ def test_a_subclass_counts_where_its_parent_is_called(found):
     ]
 
 
-def test_refused_files_and_blamed_members_have_codes_too(found):
+def test_refused_files_and_convicted_members_have_codes_too(found):
     text = """
     class RefusedFileError(Exception): ...
 
     MESSAGES = {"NOT_PE": "Not a program."}
 
     def check(self, path):
-        self.faults[path] = "SECRET_FALSE"
-        self.faults.setdefault(path, "SHARE_UNREADABLE")
+        one = scene.verdict(path, "SECRET_FALSE")
+        other = scene.verdict(path, code)
         return RefusedInput(path, "BAD_ROW", "A bad row.")
     """
     assert found(a=text) == [
         ("BAD_ROW", "A bad row.", ""),
         ("NOT_PE", "Not a program.", ""),
         ("SECRET_FALSE", "", ""),
-        ("SHARE_UNREADABLE", "", ""),
     ]
 
 

@@ -86,6 +86,12 @@ def test_a_cycle_runs_when_a_known_wait_ends():
     assert next_at(after_cycle(History(NOW - 9000), far, NOW), 0.5) == NOW + 24 * 3600
 
 
+def test_an_exclusion_is_asked_about_at_the_usual_pace_because_rounds_may_end_it_sooner():
+    excluded = (Reason(ReasonCode.EXCLUDED, "", until=NOW + 20 * 3600),)
+    history = after_cycle(History(NOW - 9000), CycleResult(Outcome.WAITING, "", excluded), NOW)
+    assert next_at(history, 0.5) == next_at(after_cycle(History(NOW - 9000), NO_ROUND, NOW), 0.5)
+
+
 def test_sleep_differs_from_time_awake_and_from_a_clock_set_back():
     assert slept(NOW, 10.0, NOW + 7200, 20.0)
     assert not slept(NOW, 10.0, NOW + 60, 70.0)

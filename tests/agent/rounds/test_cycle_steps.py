@@ -6,6 +6,7 @@ from agent.errors import PeerError, UserActionError
 from agent.rounds.outcome import Outcome
 from agent.status import AgentState
 from agent.store.ledger import OutboxState
+from agent.transport.responses import ExcludedError
 from tests.fakes.in_process_fleet import device_id
 
 
@@ -108,3 +109,21 @@ async def test_a_device_trains_on_a_new_model_before_it_is_ready_again(fleet):
     assert device.worker.calls == ["train", "train"]
     assert list(fleet.server.ready) == [device_id(device)]  # for the new model, in the same cycle
     assert device.agent.runner.updates.current.model_version == fleet.server.version
+
+
+async def test_an_excluded_device_waits_with_the_reason_and_spends_nothing(device):
+    await device.join()
+    until = device.clock.now() + 86_400
+    device.server.fail["offer"] = ExcludedError(2, until)
+    result = await device.run_cycle()
+    assert result.outcome is Outcome.WAITING
+    assert "excluded this device from the next 2 rounds" in result.text
+    assert device.worker.calls == []
+    assert device.agent.ledger.charges() == []
+    status = await device.call("status")
+    (reason,) = [one for one in status["reasons"] if one["code"] == "EXCLUDED"]
+    assert (reason["until"], reason["text"]) == (until, result.text)
+    assert status["state"] == AgentState.WAITING.value
+    device.server.fail.clear()
+    assert (await device.run_cycle()).outcome is Outcome.SENT
+    assert "EXCLUDED" not in [one["code"] for one in (await device.call("status"))["reasons"]]

@@ -39,10 +39,7 @@ async def test_p2_a_withdrawal_ends_the_round_at_once_and_sends_one_leave_withou
         gate.set()
     phases = fleet.server.phases_of(name)
     body = next(body for who, what, body in fleet.server.bodies if (who, what) == (name, "leave"))
-    assert codec.decode_leave(body, codec.round_context(fleet.server.config)) == (
-        "withdrawn",
-        (),
-    )
+    assert codec.decode_leave(body, codec.round_context(fleet.server.config)) == "withdrawn"
     results = await asyncio.gather(*running, return_exceptions=True)
     assert outcomes(results) == ["stopped", "sent", "sent", "sent"]
     assert fleet.server.phases_of(name) == phases

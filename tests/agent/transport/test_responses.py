@@ -10,6 +10,7 @@ from agent.errors import AegisError, OperatorActionError, PeerError, UserActionE
 from agent.transport.responses import (
     DEFAULT_RETRY_AFTER_S,
     MAX_RETRY_AFTER_S,
+    ExcludedError,
     HttpResponse,
     RetryLater,
     checked,
@@ -62,6 +63,36 @@ def test_a_problem_becomes_an_error_with_a_remedy_and_without_the_servers_words(
     assert error.remedy
     assert "SCAM" not in str(error) + error.detail
     assert "pay" not in str(error)
+
+
+def excluded(**more):
+    return response(403, json.dumps({"code": "EXCLUDED", "title": "x", **more}).encode())
+
+
+@pytest.mark.parametrize(("rounds", "words"), [(1, "the next round:"), (4, "the next 4 rounds:")])
+def test_an_excluded_device_learns_for_how_many_rounds_and_until_when(rounds, words):
+    error = problem(excluded(rounds=rounds, until=1_800_000_000))
+    assert isinstance(error, ExcludedError)
+    assert (error.code, error.rounds, error.until) == ("EXCLUDED", rounds, 1_800_000_000)
+    assert words in error.message
+    assert "proof" in error.message
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"rounds": 1},
+        {"rounds": "1", "until": 5},
+        {"rounds": True, "until": 5},
+        {"rounds": 0, "until": 5},
+        {"rounds": 10**9, "until": 5},
+        {"rounds": 1, "until": -1},
+        {"rounds": 1, "until": 10**30},
+    ],
+)
+def test_p11_an_exclusion_without_a_sensible_end_is_a_bad_answer(more):
+    assert problem(excluded(**more)).code == "BAD_ANSWER"
 
 
 @given(status=st.integers(400, 599), body=st.binary(max_size=200))

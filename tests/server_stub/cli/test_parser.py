@@ -7,6 +7,8 @@ from server_stub.cli.main import parser
 
 REQUIRED = {
     "devices revoke": ["urn:uuid:1"],
+    "devices release": ["urn:uuid:1"],
+    "devices show": ["urn:uuid:1"],
     "rounds show": ["1"],
     "model publish": ["model.safetensors"],
     "evaluate": ["--data", "rows.npz"],

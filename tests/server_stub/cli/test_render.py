@@ -12,6 +12,17 @@ from tests.fakes.live_server import OPERATOR
 
 DAY = 1_800_000_000
 
+EXCLUSION = {
+    "device_id": "urn:uuid:1",
+    "code": "SECRET_FALSE",
+    "round_id": 5,
+    "found_at": DAY,
+    "rounds": 2,
+    "until_round": 7,
+    "until": DAY + 2 * 86_400,
+    "released_at": None,
+}
+
 
 def test_a_new_server_says_where_it_is_and_what_to_do_next():
     answer = {"home": "/srv/aegis", "mode": "local", "group_floor": "no groups"}
@@ -50,6 +61,7 @@ def test_devices_are_one_line_each():
         "certificate_until": DAY + 7 * 86_400,
         "updates": 2,
         "revoked": False,
+        "exclusion": None,
     }
     revoked = {**device, "device_id": "urn:uuid:2", "certificate_until": None, "revoked": True}
     first, second = render.devices_text({"devices": [device, revoked]}).splitlines()
@@ -57,7 +69,32 @@ def test_devices_are_one_line_each():
     assert "certificate until 2027-01-22" in first
     assert first.endswith("updates 2")
     assert second.endswith("updates 2  REVOKED")
+    (excluded,) = render.devices_text(
+        {"devices": [{**device, "exclusion": EXCLUSION}]}
+    ).splitlines()
+    assert excluded.endswith(
+        "updates 2  EXCLUDED through round 7, at the latest until 2027-01-17T08:00:00Z"
+        " (SECRET_FALSE in round 5)"
+    )
     assert render.devices_text({"devices": []}) == "No device is enrolled."
+
+
+def test_a_device_is_shown_with_each_proof_and_what_its_judge_says_today():
+    proof = {**EXCLUSION, "verified": "verified", "evidence": {}}
+    released = {**proof, "rounds": 1, "released_at": DAY, "verified": "NOT VERIFIED: x"}
+    answer = {"device_id": "urn:uuid:1", "exclusion": EXCLUSION, "proofs": [proof, released]}
+    first, second, third = render.device_text(answer).splitlines()
+    assert first.startswith("urn:uuid:1  EXCLUDED through round 7")
+    assert second.endswith("excluded from 2 rounds; evidence verified")
+    assert "excluded from 1 round, released 2027-01-15" in third
+    assert third.endswith("evidence NOT VERIFIED: x")
+    free = render.device_text({"device_id": "urn:uuid:1", "exclusion": None, "proofs": []})
+    assert free == "urn:uuid:1  not excluded"
+
+
+def test_a_release_says_whether_it_changed_anything():
+    assert render.released_text({"device_id": "one", "released": 2}) == "Released one."
+    assert render.released_text({"device_id": "one", "released": 0}) == "one was not excluded."
 
 
 def test_rounds_are_one_line_each():
@@ -88,11 +125,15 @@ def test_a_round_lists_its_groups_after_its_values():
         "c": 6,
         "noise_sd_units_planned": 12.5,
     }
-    answer = {"round_id": 7, "groups": [group, {**group, "state": "done", "failure": ""}]}
+    group |= {"blamed": {"urn:1": "SECRET_FALSE", "urn:2": "MASKED_SIGNATURE"}}
+    group |= {"proven": {"urn:1": "SECRET_FALSE"}}
+    earlier = {name: group[name] for name in group if name not in ("blamed", "proven")}
+    answer = {"round_id": 7, "groups": [group, {**earlier, "state": "done", "failure": ""}]}
     assert render.round_text(answer).splitlines() == [
         "round_id: 7",
         "group 0: aborted, SURVIVORS; 5 advertised, 4 shared, 3 in the sum, 2 signed, 1 unmasked;"
-        " m 20, c 6, noise 12.5 units",
+        " m 20, c 6, noise 12.5 units; urn:1 SECRET_FALSE (proven); urn:2 MASKED_SIGNATURE (seen,"
+        " not proven)",
         "group 1: done; 5 advertised, 4 shared, 3 in the sum, 2 signed, 1 unmasked; m 20, c 6,"
         " noise 12.5 units",
     ]

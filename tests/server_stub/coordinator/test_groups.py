@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from agent.errors import OperatorActionError, PeerError
-from agent.protocol import envelope
+from agent.protocol import codec, envelope
 from agent.protocol.messages import Mode
 from agent.protocol.states import GroupState
 from server_stub.ca.certificates import revocation_list
@@ -35,6 +35,7 @@ from tests.fakes.group_rounds import (
     stored_events,
     wait_for_end,
 )
+from tests.fakes.liars import FalseAccuser
 from tests.fakes.live_server import OPERATOR
 from tests.fakes.secagg import Fleet, plan
 from tests.fakes.timeouts import until
@@ -263,6 +264,62 @@ def test_a_fault_that_a_refused_message_proves_survives_a_restart(coordinator):
     coordinator.restart()
     assert coordinator.round.fault_of(cheat.device_id) == "MASKED_SIGNATURE"
     assert coordinator.round.fault_of(honest.device_id) == ""
+
+
+def test_a_proof_is_stored_with_the_message_that_shows_it_and_survives_a_restart(coordinator):
+    coordinator.announce()
+    coordinator.send_all("advertise")
+    accuser, accused = coordinator.peers[:2]
+    coordinator.send_all("shares")
+    liar = FalseAccuser.of(accuser, coordinator.config)
+    context = coordinator.round.groups[0].drawn
+    liar.members = [member.advertisement for member in context.roster.members]
+    liar.context, liar.own, liar.size = context.context, context.numbers[accuser.device_id], DEVICES
+    number = context.numbers[accused.device_id]
+    dealing = coordinator.current.inbox(1, "shares", accuser.device_id, number)
+    assert codec.decode_dealing(dealing, context.context, number, DEVICES)
+    coordinator.send(accuser, "complaint", liar.complaint({number: dealing}))
+    assert coordinator.events()[-1] == "complaint"
+    (exclusion,) = coordinator.store.proofs.all()
+    assert (exclusion.device_id, exclusion.code) == (accuser.device_id, "ACCUSATION_FALSE")
+    assert (exclusion.round_id, exclusion.rounds) == (1, 1)
+    coordinator.restart()
+    assert list(coordinator.round.proofs) == [accuser.device_id]
+    for peer in coordinator.peers[1:]:
+        coordinator.send(peer, "masked")
+    assert coordinator.store.proofs.all() == [exclusion]
+    record = coordinator.round.record()["groups"][0]
+    assert record["proven"] == record["blamed"] == {accuser.device_id: "ACCUSATION_FALSE"}
+
+
+def test_a_proof_in_a_refused_message_is_stored_and_replayed(coordinator):
+    coordinator.announce()
+    coordinator.send_all("advertise", "shares")
+    liar = coordinator.peers[0]
+    body = coordinator.message(liar, "masked")
+    group = coordinator.round.groups[0]
+    words = codec.decode_masked(body, group.drawn.context, coordinator.config).words[:-1]
+    statement = codec.masked_statement(group.drawn.context, group.contributions.dealers, words)
+    read = envelope.decode(body)
+    short = envelope.encode({**read.header, "signature": liar.sign(statement).hex()}, words)
+    for _ in range(2):
+        with pytest.raises(PeerError) as raised:
+            coordinator.send(liar, "masked", short)
+        assert raised.value.code == "WRONG_LENGTH"
+    assert coordinator.events().count("proof") == 1
+    assert [one.code for one in coordinator.store.proofs.all()] == ["WRONG_LENGTH"]
+    coordinator.restart()
+    assert coordinator.round.proofs[liar.device_id].verdict.code == "WRONG_LENGTH"
+
+
+def test_only_dealers_have_a_dealing_to_show(coordinator):
+    coordinator.announce()
+    coordinator.send_all("advertise", "shares")
+    one = coordinator.peers[0].device_id
+    for after, dealer in (("shares", DEVICES), ("masked", 1)):
+        with pytest.raises(PeerError) as raised:
+            coordinator.current.inbox(1, after, one, dealer)
+        assert raised.value.code == "BAD_MESSAGE"
 
 
 def test_p2_a_device_that_another_process_revoked_is_dropped_with_its_input(coordinator):

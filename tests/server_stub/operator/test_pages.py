@@ -37,6 +37,14 @@ MODEL = {
     "sha256": "ab" * 32,
 }
 
+EXCLUSION = {
+    "device_id": "urn:uuid:1",
+    "code": "SECRET_FALSE",
+    "round_id": 6,
+    "until_round": 8,
+    "until": 1_790_086_400,
+}
+
 
 class Balanced(HTMLParser):
     """Fails on a tag that is closed without having been opened; collects names and text."""
@@ -65,7 +73,9 @@ def read(page):
 
 
 def test_the_dashboard_is_whole_loads_nothing_and_believes_no_text():
-    parsed = read(pages.dashboard(FIGURES, [ROUND], [MODEL], 1_790_000_100))
+    parsed = read(
+        pages.dashboard(pages.Dashboard(FIGURES, [ROUND], [MODEL], [EXCLUSION], 1_790_000_100))
+    )
     assert "script" not in {tag for tag, _ in parsed.seen}
     assert not [
         attrs
@@ -79,4 +89,6 @@ def test_the_dashboard_is_whole_loads_nothing_and_believes_no_text():
 
 
 def test_an_empty_aggregator_has_a_dashboard_too():
-    assert "none yet" in pages.dashboard({**FIGURES, "round": None}, [], [], 1_790_000_100)
+    assert "none yet" in pages.dashboard(
+        pages.Dashboard({**FIGURES, "round": None}, [], [], [], 1_790_000_100)
+    )

@@ -1,6 +1,9 @@
 """The join window accepts a device's own fresh keys once, and nothing else."""
 
+from dataclasses import replace
+
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import load_pem_x509_certificate
 
 from agent.errors import PeerError
@@ -76,6 +79,46 @@ def test_keys_that_another_device_advertised_are_refused():
             codec.encode_advertisement(context, forged),
         )
     assert join.size == 1
+
+
+def advertised(fleet, number, **changes):
+    """The message of a device that advertises other keys than its own, and signs them."""
+    device, context = fleet.peers[number], codec.round_context(fleet.config)
+    own = codec.decode_advertisement(device.client.advertise(), context)
+    changed = replace(own, **changes)
+    signature = device.sign(changed.statement(context))
+    return codec.encode_advertisement(context, replace(changed, signature=signature))
+
+
+@pytest.mark.parametrize("name", ["sealing_key", "masking_key"])
+@pytest.mark.parametrize(
+    "key",
+    [bytes(32), (1).to_bytes(32, "little"), (2).to_bytes(32, "little"), b"\xff" * 32],
+    ids=["small order", "order four", "off the curve", "another form"],
+)
+def test_a_key_for_which_the_whole_group_would_leave_is_refused_at_the_window(name, key):
+    fleet = Fleet(3)
+    join = JoinPhase(fleet.config, fleet.authority.pem, fleet.now)
+    device_id = fleet.peers[1].device_id
+    refused("ROSTER_KEY", join.advertise, device_id, advertised(fleet, 1, **{name: key}))
+    assert join.size == 0
+
+
+def test_one_certified_key_under_two_names_is_refused_at_the_window():
+    """Every member would refuse a roster with both."""
+    fleet = Fleet(3)
+    key = ec.generate_private_key(ec.SECP256R1())
+    join = JoinPhase(fleet.config, fleet.authority.pem, fleet.now)
+    for number, expected in ((7, None), (8, "ROSTER_DUPLICATE")):
+        twin = fleet.peer(number, key=key)
+        body = twin.client.advertise()
+        if expected:
+            refused(expected, join.advertise, twin.device_id, body)
+        else:
+            join.advertise(twin.device_id, body)
+    join.drop(fleet.peer(7, key=key).device_id)
+    join.advertise(twin.device_id, body)
+    assert join.devices == {twin.device_id}
 
 
 def test_revoked_expired_and_foreign_certificates_are_refused():
