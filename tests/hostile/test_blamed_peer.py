@@ -173,6 +173,20 @@ def test_a_liar_is_excluded_after_its_first_proof_and_the_honest_go_on(village, 
     assert charged <= ({1} if liar is GarbageForAll else {1, 2})
 
 
+def test_an_excluded_device_that_asks_for_no_offer_is_kept_out_as_well(village):
+    there = village({2: FalseSecretDealer})
+    liar = there.devices[2]
+    there.round()
+    others = [device for device in there.devices if device is not liar]
+    for device in others:
+        device.report_ready()
+    offer = [device.poll_until_offered() for device in others][-1]
+    liar.take_part(offer)
+    assert liar.failure == "EXCLUDED"
+    run_round(others, offer)
+    assert wait_for_end(there.server, 2).updates == len(others)
+
+
 def test_of_several_liars_all_false_dealers_are_out_after_one_round(village):
     liars = {0: FalseSecretDealer, 3: FalseSecretDealer, 6: FalseAccuser, 9: GarbageForOne}
     there = village(liars, floor=8)

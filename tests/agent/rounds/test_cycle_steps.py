@@ -114,7 +114,7 @@ async def test_a_device_trains_on_a_new_model_before_it_is_ready_again(fleet):
 async def test_an_excluded_device_waits_with_the_reason_and_spends_nothing(device):
     await device.join()
     until = device.clock.now() + 86_400
-    device.server.fail["offer"] = ExcludedError(2, until)
+    device.server.fail("offer", ExcludedError(2, until))
     result = await device.run_cycle()
     assert result.outcome is Outcome.WAITING
     assert "excluded this device from the next 2 rounds" in result.text
@@ -124,6 +124,6 @@ async def test_an_excluded_device_waits_with_the_reason_and_spends_nothing(devic
     (reason,) = [one for one in status["reasons"] if one["code"] == "EXCLUDED"]
     assert (reason["until"], reason["text"]) == (until, result.text)
     assert status["state"] == AgentState.WAITING.value
-    device.server.fail.clear()
+    device.server.failures.clear()
     assert (await device.run_cycle()).outcome is Outcome.SENT
     assert "EXCLUDED" not in [one["code"] for one in (await device.call("status"))["reasons"]]

@@ -15,9 +15,10 @@ from agent.models.repository import ModelRepository
 from agent.models.verify import MinModelVersion, verify_model
 from agent.protocol.envelope import decode, encode
 from agent.transport.client import AggregatorClient
-from agent.transport.responses import RetryLater
+from agent.transport.responses import ExcludedError, RetryLater
 from server_stub.aggregation.mean import mean_update
 from server_stub.config.limits import Rate, Rates
+from server_stub.quarantine.evidence import Evidence, Proof, Verdict
 from tests.fakes.clock import FakeClock
 from tests.fakes.live_server import LiveServer
 from tests.fakes.timeouts import until
@@ -206,6 +207,43 @@ def test_a_revoked_device_is_refused_at_once_and_the_others_go_on(live):
         assert refused(call) == "REVOKED"
     assert two.client.stats()["round"]["updates"] == 0
     assert two.client.offer().status == "open"
+
+
+def convict(live, device, round_id):
+    proof = Proof(Verdict(device.device_id, "SECRET_FALSE"), Evidence("coin", {}))
+    store = live.store()
+    with store.round_events.transaction() as work:
+        work.add_proof(round_id, proof, live.clock.now())
+    store.close()
+
+
+def test_an_excluded_device_gets_no_offer_and_its_update_is_refused_until_it_is_released(live):
+    one, two = live.enrol(), live.enrol()
+    body = one.update()
+    convict(live, one, 0)  # found in the round before this one
+    with pytest.raises(ExcludedError) as raised:
+        one.client.offer()
+    until = live.clock.now() + 86_400
+    assert (raised.value.rounds, raised.value.until) == (1, until)
+    assert refused(one.client.send_update, body) == "EXCLUDED"
+    assert two.client.offer().status == "open"
+    (proof,) = one.client.device()["proofs"]
+    assert (proof["code"], proof["rounds"]) == ("SECRET_FALSE", 1)
+    store = live.store()
+    assert store.proofs.release(one.device_id, live.clock.now()) == 1
+    store.close()
+    assert one.client.offer().status == "open"
+    assert one.client.send_update(body).round_id == 1
+
+
+def test_an_exclusion_begins_after_its_round_and_ends_by_itself(live):
+    one = live.enrol()
+    convict(live, one, 1)
+    assert one.client.offer().round.round_id == 1
+    convict(live, one, 0)
+    assert refused(one.client.offer) == "EXCLUDED"
+    live.clock.advance(3 * 86_400)
+    assert one.client.offer().status in ("open", "wait")
 
 
 def test_erasing_by_certificate_or_by_secret_leaves_nothing(live):

@@ -49,6 +49,7 @@ def test_the_evidence_is_judged_again(store, convicted):
     fleet, proof = convicted
     liar = proof.verdict.device_id
     add_device(store, liar)
+    store.rounds.open(round_config(1), 3)
     convict(store, proof)
     shown = device_evidence(store, liar, fleet.authority.pem, NOW)
     (found,) = shown["proofs"]
