@@ -113,7 +113,7 @@ class CycleSteps:
             offer = await self._poll(client, is_ready=is_ready)  # 4.
             config = self._offer_check.accepted_round(offer, task)
             result = self._offer_check.refusal(offer, config, task)
-            if result is None and not self._updates.fits(offer.model_digest):
+            if result is None and not self._updates.fits(offer.model_version, offer.model_digest):
                 if has_trained:
                     result = _backed_off("The model changed while this device was training on it.")
                 else:
