@@ -120,7 +120,7 @@ class AggregatorService:
         is_grouped = self.settings.task.mode is Mode.SECAGG
         next_s, join_window = self.settings.next_poll_s, (0, 0)
         if is_grouped:
-            join_window = coordinator.window(now)
+            join_window = coordinator.window(device_id, now)
             next_s = coordinator.ready(
                 device_id, trained, situation.model.version, now, is_ready=is_ready
             )

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.protocol.messages import RoundConfig
-from server_stub.rounds.lifecycle import State
+from server_stub.rounds.lifecycle import Event, State
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,20 @@ class Round:
     note: str
     record: dict[str, Any] = field(default_factory=dict)
     """The outcome of its groups. Empty in local mode and before the round has ended."""
+
+    @property
+    def proven(self) -> dict[str, str]:
+        """The devices whose fault a proof shows, with the code of each fault."""
+        groups = self.record.get("groups", [])
+        return {
+            device: code for group in groups for device, code in group.get("proven", {}).items()
+        }
+
+    @property
+    def failed_without_proof(self) -> bool:
+        """Whether its devices made no model, and no proof shows whose fault that was."""
+        is_failure = self.record.get("ended") in (Event.TOO_FEW, Event.UNUSABLE)
+        return self.state is State.ABANDONED and is_failure and not self.proven
 
 
 @dataclass(frozen=True)

@@ -79,8 +79,8 @@ class RoundStore:
         with self._engine.begin() as database:
             row = _row(database, round_id)
             if row.state in (State.OPEN, State.COMBINING):
-                _abandon(database, row, event, now, note)
                 _set_record(database, round_id, record)
+                _abandon(database, row, event, now, note)
 
     def finish(
         self,
@@ -120,7 +120,10 @@ def abandon_open_rounds(database: Connection, event: Event, now: int, note: str)
 
 def _abandon(database: Connection, row: Row[Any], event: Event, now: int, note: str) -> None:
     _transition(database, row, event, now)
-    database.execute(update(ROUNDS).where(ROUNDS.c.round_id == row.round_id).values(note=note))
+    this = ROUNDS.c.round_id == row.round_id
+    stored = database.execute(select(ROUNDS.c.record).where(this)).scalar_one()
+    record = {**json.loads(stored or "{}"), "ended": event}
+    database.execute(update(ROUNDS).where(this).values(note=note, record=json.dumps(record)))
 
 
 def _transition(database: Connection, row: Row[Any], event: Event, now: int) -> State:
