@@ -306,7 +306,7 @@ def _build_rounds(parts: _Parts, sleep: Callable[[float], Awaitable[None]]) -> _
     ledger, samples, gate = parts.ledger, parts.samples, parts.gate
     enrolment_client, activity = parts.enrolment_client, parts.activity
     worker = parts.worker_host.worker
-    budget_gate = BudgetGate(clock, parts.effective, ledger, parts.values)
+    budget_gate = BudgetGate(clock, parts.effective, ledger, parts.values, parts.limits)
     checkpoints = CheckpointStore(parts.home.scratch, parts.values, parts.keys.identity_file)
     updates = UpdateStore(clock, checkpoints, budget_gate)
     outbox = Outbox(clock, ledger, run)
@@ -446,7 +446,17 @@ def _build_service(parts: _Parts, rounds: _Rounds, reports: _Reports, erasure: E
     samples, worker = parts.samples, parts.worker_host.worker
     return Service(
         LifecycleMethods(clock, gate, parts.pause, runner, signals, reports.doctor, status),
-        ConsentMethods(clock, parts.values, effective, parts.record, gate, runner, signals, status),
+        ConsentMethods(
+            clock,
+            parts.values,
+            effective,
+            parts.record,
+            gate,
+            rounds.budget_gate,
+            runner,
+            signals,
+            status,
+        ),
         PreviewMethods(parts.home, effective, worker, reports.copies),
         EnrolmentMethods(effective, signals),
         SettingsMethods(effective, parts.keys, parts.pool.run, signals, status),

@@ -238,6 +238,23 @@ class Status:
             ) from error
 
 
+def rounded_up(value: float, decimals: int) -> float:
+    """Round a figure of ε up, as it is everywhere that a person sees one."""
+    from decimal import ROUND_CEILING, Decimal
+
+    # From the shortest decimal form: 1.1 stays 1.1, although its binary value is a little more.
+    step = Decimal(1).scaleb(-decimals)
+    return float(Decimal(repr(float(value))).quantize(step, ROUND_CEILING))
+
+
+def epsilon_in_words(value: float) -> str:
+    """Format ε with three digits, rounded up: "0.421", "1.24", "12.4"."""
+    from decimal import ROUND_CEILING, Context
+
+    digits = Context(prec=3, rounding=ROUND_CEILING).create_decimal(repr(float(value)))
+    return f"{digits.normalize():f}"
+
+
 def share_in_words(percent_of_core: float, cores: int) -> str:
     """Format a share of the processor: "25 % of one core = 3 % of this computer"."""
     return (

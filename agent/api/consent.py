@@ -14,6 +14,7 @@ from agent.consent.wording import PURPOSE
 from agent.errors import UserActionError
 from agent.paths import Home
 from agent.reports.viewing_copies import ViewingCopies
+from agent.rounds.budget_gate import BudgetGate
 from agent.rounds.runner import RoundRunner
 from agent.rounds.signals import Signals
 from agent.status import ConsentState, Status
@@ -36,6 +37,7 @@ class ConsentMethods:
     effective: EffectiveConfig
     record: Record
     gate: Gate
+    budget_gate: BudgetGate
     runner: RoundRunner
     signals: Signals
     status: Callable[[], Status]
@@ -50,6 +52,7 @@ class ConsentMethods:
             "consent.dismiss": Method(self.dismiss, {"notice_id": str, "surface": str}),
             "consent.prompt": Method(self.prompt),
             "consent.withdraw": Method(self.withdraw, {"surface": str}),
+            "consent.go_on": Method(self.go_on),
         }
 
     async def show(self, locale: str = "") -> Result:
@@ -82,6 +85,13 @@ class ConsentMethods:
         if allowed:
             self.values.put(_PROMPTED, [consent_status.state.value, facts.notice_id, now])
         return {"allowed": allowed}
+
+    async def go_on(self) -> Result:
+        """Allow a model that has had its share of the budget one share more (P4)."""
+        self.gate.permit()
+        self.budget_gate.go_on()
+        self.signals.user_changed()
+        return self._status()
 
     async def withdraw(self, surface: str) -> Result:
         """Withdraw or refuse: works in every state, offline, and more than once (P2)."""

@@ -266,7 +266,7 @@ PAGE: tuple[Argument, ...] = (
 )
 
 GROUPS = {
-    "consent": "read the notice, agree, withdraw",
+    "consent": "read the notice, agree, withdraw, allow a model more",
     "settings": "your settings",
     "samples": "local training data",
 }
@@ -299,6 +299,12 @@ TABLE = (
         _consent_grant,
         render.status_text,
         (argument("--accept", metavar="NOTICE_ID", help="the id of the notice you have read"),),
+    ),
+    Command(
+        "consent go-on",
+        "allow a model that has had its share of your privacy budget one share more",
+        _ask("consent.go_on"),
+        render.status_text,
     ),
     Command("consent withdraw", "withdraw; all work stops at once", _consent_withdraw),
     Command(

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any
 
+from agent.status import epsilon_in_words
+
 Shown = dict[str, Any]
 MAX_NOT_PE_LISTED = 10
 """A folder may hold thousands of other files; beyond this number they are only counted."""
@@ -28,8 +30,9 @@ def status_text(status: Shown) -> str:
         for reason in status["reasons"]
     )
     lines.append(
-        f"Budget:   ε {budget['epsilon_ledger']:.3g} of {budget['epsilon_period']:g} spent in"
-        f" {budget['period_days']} days (δ {budget['delta']:g});"
+        f"Budget:   ε {epsilon_in_words(budget['epsilon_ledger'])} of"
+        f" {budget['epsilon_period']:g} spent in {budget['period_days']} days"
+        f" (δ {budget['delta']:g});"
         f" {_other_epsilons(budget)}"
     )
     if budget["may_take_part_at"]:
@@ -182,12 +185,13 @@ def ledger_text(result: Shown) -> str:
         entry = states.get(charge["seq"], {})
         lines.append(
             f"{charge['seq']:>4}  {charge['time']}  round {charge['round_id']}  {charge['mode']}"
-            f"  ε {charge['epsilon']:.3g}  {charge['body_bytes']} bytes"
+            f"  ε {epsilon_in_words(charge['epsilon'])}  {charge['body_bytes']} bytes"
             f"  {entry.get('state', '')}  {charge['body_sha256'][:16]}"
         )
     lines.append(
         f"{_count(totals['charges'], 'charge')}, {totals['sent']} acknowledged,"
-        f" {totals['bytes_up']} bytes; this period ε {totals['epsilon_ledger']:.3g} of"
+        f" {totals['bytes_up']} bytes;"
+        f" this period ε {epsilon_in_words(totals['epsilon_ledger'])} of"
         f" {totals['epsilon_period']:g} (δ {totals['delta']:g}); {_other_epsilons(totals)}"
     )
     lines.extend(f"PROBLEM: {problem}" for problem in result["problems"])
@@ -235,8 +239,8 @@ def doctor_text(result: Shown) -> str:
 
 def _other_epsilons(epsilons: Shown) -> str:
     return (
-        f"if the sum's protection failed: {epsilons['epsilon_local']:.3g};"
-        f" lifetime: {epsilons['epsilon_lifetime']:.3g} of"
+        f"if the sum's protection failed: {epsilon_in_words(epsilons['epsilon_local'])};"
+        f" lifetime: {epsilon_in_words(epsilons['epsilon_lifetime'])} of"
         f" {epsilons['epsilon_lifetime_ceiling']:g}"
     )
 

@@ -1,7 +1,8 @@
-"""The bounds on groups that this device accepts: the product's, or lower ones in a demo's home.
+"""The bounds that this device holds a round to: the product's, or lower ones in a demo's home.
 
 1. Only the mark file of a demo's home can lower them, with JSON {"min_group", "min_sum",
-   "gamma_milli"}; no setting, policy or server can.
+   "gamma_milli", "spends_fast"}; no setting, policy or server can. `spends_fast` says that the
+   whole budget may go in a day (agent.privacy.budget.FAST_SPENDING).
 2. Lower bounds count only towards a server on this machine, and every status says so in words.
 3. A mark that cannot be read lowers nothing.
 """
@@ -12,6 +13,7 @@ import logging
 from agent import atomic_file
 from agent.consent.gate import LOOPBACK_HOSTS
 from agent.paths import Home
+from agent.privacy.budget import FAST_SPENDING
 from agent.privacy.policy import DeviceLimits
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,9 @@ def limits_for(home: Home, server_host: str) -> DeviceLimits:
             return product
         mark = json.loads(content)
         values = [mark.pop(name) for name in ("min_group", "min_sum", "gamma_milli")]
+        spends_fast = mark.pop("spends_fast", False)
+        if type(spends_fast) is not bool:
+            raise ValueError("expected true or false")
         if mark or not all(type(value) is int for value in values):
             raise ValueError("expected three integers")
         min_group, min_sum, gamma_milli = values
@@ -43,11 +48,12 @@ def limits_for(home: Home, server_host: str) -> DeviceLimits:
         min_sum=min_sum,
         gamma_milli=gamma_milli,
         max_rho_units=product.max_rho_units,
+        spending=FAST_SPENDING if spends_fast else product.spending,
     )
 
 
 def mark_demo(home: Home, limits: DeviceLimits | None) -> None:
-    """Mark `home` as one that the demo made, with these bounds on groups (None: the product's)."""
+    """Mark `home` as one that the demo made, with these bounds (None: the product's)."""
     if limits is None:
         home.demo_mark.touch(mode=0o600)
         return
@@ -55,12 +61,20 @@ def mark_demo(home: Home, limits: DeviceLimits | None) -> None:
         "min_group": limits.min_group,
         "min_sum": limits.min_sum,
         "gamma_milli": limits.gamma_milli,
+        "spends_fast": limits.spending.are_for_tests,
     }
     atomic_file.write(home.demo_mark, json.dumps(content).encode())
 
 
 def in_words(limits: DeviceLimits) -> str:
-    """Return what a status says about lower bounds; empty for the product's."""
+    """Return what a status says about lower bounds on groups; empty for the product's."""
     if not limits.are_for_tests:
         return ""
     return f"test floor: groups of {limits.min_group}, sums of {limits.min_sum}"
+
+
+def spending_in_words(limits: DeviceLimits) -> str:
+    """Return what a status says about faster spending; empty for the product's caps."""
+    if not limits.spending.are_for_tests:
+        return ""
+    return "This device may spend its whole privacy budget in a day, for a demonstration or a test."

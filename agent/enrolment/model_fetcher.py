@@ -54,11 +54,12 @@ class ModelFetcher:
         """
         store = self._models
         current = await self._blocking(lambda: store.current(enrolment.signing_key, task))
-        if current is not None and current.sha256 == offer.model_digest:
+        named = (offer.model_digest, offer.model_version)
+        if current is not None and (current.sha256, current.version) == named:
             return current, 0
         permit.check()
         model = await self._blocking(lambda: self._fetch(enrolment, store, client, task))
-        if (model.sha256, model.version) != (offer.model_digest, offer.model_version):
+        if (model.sha256, model.version) != named:
             raise PeerError(
                 "MODEL_NOT_THE_ROUNDS",
                 "The server sent a model other than the one its round names.",

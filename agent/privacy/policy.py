@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from agent.errors import PeerError
+from agent.privacy.budget import PRODUCT_SPENDING, SpendingCaps
 from agent.privacy.plan import GROUP_PROTOCOL, LOCAL_PROTOCOL, least_sensitivity_sq, padded
 from agent.privacy.zcdp import UNITS_PER_RHO, rho_units, sent_words
 from agent.protocol.limits import MAX_NOISE_UNITS, MIN_NOISE_UNITS
@@ -35,12 +36,13 @@ class DeviceLimits:
     gamma_milli: int = 200
     """Share of colluding devices that the noise must account for, in thousandths."""
     max_rho_units: int = UNITS_PER_RHO // 4
-    """Highest price of one round. (ρ = 0.25 is ε = 3.2 at δ = 1e-5.) The budget gate applies
-    besides."""
+    """Highest price of one round, whatever the budget. (ρ = 0.25 is ε = 3.2 at δ = 1e-5.)"""
+    spending: SpendingCaps = PRODUCT_SPENDING
+    """How fast the budget may go; the budget gate applies it."""
 
     @property
     def are_for_tests(self) -> bool:
-        """Whether they protect less than the product's defaults."""
+        """Whether groups may be smaller, or noise weaker, than the product's defaults."""
         product = DeviceLimits()
         return (
             self.min_group < product.min_group

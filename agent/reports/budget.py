@@ -7,7 +7,7 @@ from agent.clock import Clock
 from agent.config.effective import EffectiveConfig
 from agent.errors import AegisError
 from agent.rounds.budget_gate import BudgetGate
-from agent.rounds.outcome import CycleResult
+from agent.rounds.outcome import CycleResult, Outcome
 from agent.status import BudgetView
 from agent.store.ledger import Charge, Ledger
 
@@ -42,8 +42,10 @@ class BudgetReport:
             )
         period_s = budget.period_days * DAY_S
         start = self.clock.now() - period_s
-        recent = [charge for charge in charges if charge.at > start]
+        dated = self.gate.dated(charges)
+        recent = [charge for at, charge in zip(dated, charges, strict=True) if at > start]
         spent = self.spent()
+        is_spent = spent is not None and spent.outcome is Outcome.BUDGET_SPENT
         return BudgetView(
             epsilon_period=budget.epsilon,
             delta=budget.delta,
@@ -52,14 +54,13 @@ class BudgetReport:
             epsilon_local=epsilon(sum(charge.rho_local_units for charge in recent), budget.delta),
             epsilon_lifetime=epsilon(_rho_units(charges), budget.delta),
             epsilon_lifetime_ceiling=budget.lifetime_epsilon,
-            renews_at=recent[0].at + period_s if recent else None,
-            may_take_part_at=spent.may_take_part_at if spent else None,
+            renews_at=min(at for at in dated if at > start) + period_s if recent else None,
+            may_take_part_at=spent.may_take_part_at if spent and is_spent else None,
             charges=len(charges),
         )
 
     def spent(self) -> CycleResult | None:
-        """Return why the budget has no room for another round like the last one offered; None when
-        it has.
+        """Return why another round like the last one offered cannot be paid now, or None.
 
         The price of that round survives a restart. Raises UserActionError CHAIN_BROKEN.
         """

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.conditions.interface import Conditions
-from agent.config.device_limits import in_words
+from agent.config.device_limits import in_words, spending_in_words
 from agent.config.effective import EffectiveConfig
 from agent.config.pause import Pause
 from agent.consent.gate import Gate
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from agent.privacy.policy import DeviceLimits
     from agent.sandbox.minimum import Offered
 
-_ATTENTION = {*KEYRING_REASONS.values(), ReasonCode.NOT_ENROLLED}
+_ATTENTION = {*KEYRING_REASONS.values(), ReasonCode.NOT_ENROLLED, ReasonCode.MODEL_SPENT}
 _TRANSIENT = ("OFFLINE", "SERVER_BUSY")
 """Errors that end by themselves: the agent waits, and its state is not an error."""
 
@@ -141,6 +141,8 @@ class StatusBuilder:
             )
         if why := refusal(self.offered()):
             notes.append(why)
+        if spends_fast := spending_in_words(self.limits()):
+            notes.append(spends_fast)
         if self.home.erase_request.exists():
             notes.append(
                 "The server has not confirmed the erase request yet; AegisAI keeps trying."

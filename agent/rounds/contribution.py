@@ -66,7 +66,9 @@ class Contribution:
     def refusal(self) -> CycleResult | None:
         """Return why this device may not pay for the round, or None."""
         config = self._config
-        return self._resources.budget_gate.refusal(config.task_id, config.model_digest, config)
+        return self._resources.budget_gate.refusal(
+            config.task_id, config.model_version, config.model_digest, config
+        )
 
     def charge(self, body: bytes, closes_at: int) -> None:
         """Charge for `body` and store it. Both are durable when this returns.

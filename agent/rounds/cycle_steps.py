@@ -117,7 +117,7 @@ class CycleSteps:
                 return waiting((Reason(ReasonCode.EXCLUDED, error.message, until=error.until),))
             config = self._offer_check.accepted_round(offer, task)
             result = self._offer_check.refusal(offer, config, task)
-            if result is None and not self._updates.fits(offer.model_digest):
+            if result is None and not self._updates.fits(offer.model_version, offer.model_digest):
                 if has_trained:
                     result = _backed_off("The model changed while this device was training on it.")
                 else:

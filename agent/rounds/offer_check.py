@@ -93,7 +93,7 @@ class OfferCheck:
             if has_contributed:
                 return already_contributed(config.round_id)
         return self._budget_gate.refusal(
-            task.task_id, offer.model_digest, config
+            task.task_id, offer.model_version, offer.model_digest, config
         ) or self._too_few_rows(task)
 
     def _too_few_rows(self, task: "Task") -> CycleResult | None:

@@ -43,6 +43,7 @@ class Outbox:
         """
         from agent.privacy.zcdp import rho_local_units, rho_units
 
+        uptime = self._clock.uptime()
         charge = Charge(
             at=self._clock.now(),
             task_id=config.task_id,
@@ -56,6 +57,8 @@ class Outbox:
             rho_local_units=rho_local_units(config),
             body_sha256=hashlib.sha256(body).hexdigest(),
             body_bytes=len(body),
+            start=uptime.start,
+            uptime_s=uptime.seconds,
         )
         self._ledger.record(charge, body, closes_at)
 

@@ -2,7 +2,7 @@
 
 1. At most one update is kept. It lies encrypted in scratch; its key is in memory only.
 2. It may wait for a while before it is sealed, so that a person can discard it.
-3. After a seal it is deleted, unless it may be sealed once more for the same model (P4).
+3. After a seal it is deleted, unless its model may have another one, today or later (P4).
 """
 
 from dataclasses import replace
@@ -29,9 +29,16 @@ class UpdateStore:
         self.current = update
         self._checkpoints.forget()
 
-    def fits(self, model_digest: str) -> bool:
-        """Whether the finished update, if any, was trained on this model."""
-        return self.current is not None and self.current.model_digest == model_digest
+    def fits(self, model_version: int, model_digest: str) -> bool:
+        """Whether the finished update, if any, was trained on this model.
+
+        The version counts too: it is the verified one, and a server that claims another for the
+        same weights would make the model look new (P4).
+        """
+        return self.current is not None and (
+            self.current.model_version,
+            self.current.model_digest,
+        ) == (model_version, model_digest)
 
     def hold_reason(self, hold_s: int) -> Reason | None:
         """Return why the finished update waits; None when it may be used or there is none."""
@@ -71,9 +78,6 @@ class UpdateStore:
         if self.current is None:
             return
         is_sent = result is not None and result.outcome is Outcome.SENT
-        if (
-            is_sent
-            or is_unwanted
-            or not self._budget_gate.allows_another(self.current.model_digest)
-        ):
+        model = (self.current.model_version, self.current.model_digest)
+        if is_sent or is_unwanted or not self._budget_gate.allows_another(*model):
             self.discard()

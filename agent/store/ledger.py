@@ -54,6 +54,9 @@ class Charge:
     """The price if the sum gave no protection; equal to rho_units in local mode."""
     body_sha256: str
     body_bytes: int
+    start: str = ""
+    """With `uptime_s` the Uptime at the charge (agent.clock); "" in charges of older versions."""
+    uptime_s: int = 0
 
 
 @dataclass(frozen=True)

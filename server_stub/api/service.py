@@ -123,7 +123,7 @@ class AggregatorService:
         is_grouped = self.settings.task.mode is Mode.SECAGG
         next_s, join_window = self.settings.next_poll_s, (0, 0)
         if is_grouped:
-            join_window = coordinator.window(now)
+            join_window = coordinator.window(device_id, now)
         self._require_admitted(device_id, now, is_joinable=not is_grouped or any(join_window))
         if is_grouped:
             next_s = coordinator.ready(

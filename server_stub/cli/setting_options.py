@@ -55,6 +55,16 @@ SETTING_OPTIONS = (
         help="number of rounds that share the epsilon of a period",
     ),
     _setting(
+        "fast_spending",
+        "--fast-spending",
+        action="store_true",
+        default=None,
+        help=(
+            "let a round cost more than a tenth of a period's epsilon, which devices refuse unless"
+            " they are set up for demonstrations or tests"
+        ),
+    ),
+    _setting(
         "pause_s", "--round-pause", type=seconds, metavar="TIME", help="pause between two rounds"
     ),
     _setting(
@@ -149,7 +159,10 @@ SETTING_OPTIONS = (
 
 
 def apply_setting_options(settings: ServerSettings, options: Namespace) -> ServerSettings:
-    """Return `settings` with the given options. Raises OperatorActionError BAD_SETTING."""
+    """Return `settings` with the given options.
+
+    Raises OperatorActionError BAD_SETTING, PRICE_TOO_HIGH.
+    """
     given = {
         key: value
         for key in (one.settings["dest"] for one in SETTING_OPTIONS)

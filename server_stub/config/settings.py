@@ -12,7 +12,7 @@ from agent.protocol.limits import MAX_DIMENSION, MAX_GROUP
 from agent.protocol.messages import Mode, Task
 from server_stub.config.host_names import general_name
 from server_stub.config.limits import DevicePortLimits
-from server_stub.rounds.lifecycle import RoundPlan
+from server_stub.rounds.lifecycle import RoundPlan, check_price
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
@@ -64,6 +64,8 @@ class ServerSettings:
         for name, number, low, high in self._ranges():
             if type(number) is not int or not low <= number <= high:
                 raise ValueError(f"{name}: expected {low} to {high}, got {number}")
+        if type(self.rounds.fast_spending) is not bool:
+            raise ValueError("fast_spending: expected true or false")
         for text in (*astuple(self.operator), *self.hosts):
             if type(text) is not str:
                 raise ValueError(f"expected text, got {text!r:.80}")
@@ -135,7 +137,7 @@ def min_group_settings(size: int) -> dict[str, int]:
 def override(settings: ServerSettings, **options: Any) -> ServerSettings:
     """Return `settings` with the given options replaced; None leaves a setting alone.
 
-    Raises OperatorActionError BAD_SETTING.
+    Raises OperatorActionError BAD_SETTING, PRICE_TOO_HIGH.
     """
     given = {name: value for name, value in options.items() if value is not None}
     of_plan = {one.name for one in fields(RoundPlan)} & given.keys()
@@ -145,6 +147,7 @@ def override(settings: ServerSettings, **options: Any) -> ServerSettings:
         result.check()
     except ValueError as error:
         raise bad_setting(error) from error
+    check_price(result.rounds)
     return result
 
 

@@ -133,7 +133,7 @@ class RoundDriver:
                 and now < (current.closed_at or 0) + self._settings.rounds.pause_s
             ):
                 return False
-            return self._open(1 if current is None else current.round_id + 1, now)
+            return self._open(current, now)
         if current.state is State.OPEN:
             return self._watch(current, now)
         if self.situation is not None:
@@ -179,11 +179,13 @@ class RoundDriver:
         elif self.situation.round is not None:
             self.situation = Situation(self.situation.model, None)
 
-    def _open(self, round_id: int, now: int) -> bool:
-        """Open the next round; with secure aggregation, only once enough devices are ready.
+    def _open(self, before: Round | None, now: int) -> bool:
+        """Open the round after `before`; with secure aggregation, only once enough devices are
+        ready.
 
         Returns whether it did.
         """
+        round_id = 1 if before is None else before.round_id + 1
         assert self.situation is not None  # noqa: S101  (_publish sets it)
         model, plan, task = self.situation.model, self._settings.rounds, self._settings.task
         identity = lifecycle.next_identity(
@@ -195,15 +197,16 @@ class RoundDriver:
             now=now,
         )
         if task.mode is Mode.SECAGG:
-            expected = self.coordinator.expected(now)
-            if not expected:
+            if not self.coordinator.expected(now):
                 return False
+            invited = self.coordinator.invite(before, now)
+            expected = len(invited.joining)
             planned = self.coordinator.plan(expected)
             config = lifecycle.group_config(
                 task, plan, identity, g_max=planned.g_max, min_sum=planned.min_sum
             )
             try:
-                self.coordinator.announce(config, planned, expected, now)
+                self.coordinator.announce(config, planned, invited, now)
             except AegisError as error:
                 # For example while the authority restarts. The devices stay ready, so the next step
                 # tries again.

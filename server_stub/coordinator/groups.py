@@ -18,7 +18,15 @@ from server_stub.config.settings import ServerSettings
 from server_stub.errors import BusyError
 from server_stub.quarantine.evidence import Proof
 from server_stub.rounds.event_log import ENDED, ReplayableRound, RoundEvent, opening
-from server_stub.rounds.join_window import GroupPlan, ReadyPool, is_enough, plan_groups, poll_s
+from server_stub.rounds.join_window import (
+    GroupPlan,
+    Invited,
+    ReadyPool,
+    invite,
+    is_enough,
+    plan_groups,
+    poll_s,
+)
 from server_stub.rounds.lifecycle import State, joining
 from server_stub.storage.records import Round
 from server_stub.storage.round_events import RoundTransaction
@@ -74,7 +82,7 @@ class GroupCoordinator:
             self._pool.clear()
             self._model_version = model_version
         is_ready = is_ready and trained in (None, model_version)
-        opens, _ = self.window(now)
+        opens, _ = self.window(device_id, now)
         next_s = poll_s(
             self._settings.rounds,
             self._settings.next_poll_s,
@@ -93,12 +101,14 @@ class GroupCoordinator:
             self._pool.remove(device_id)
         return next_s
 
-    def window(self, now: int) -> tuple[int, int]:
-        """When the announced join window opens and closes, in seconds since the epoch; 0, 0 for
-        none.
+    def window(self, device_id: str, now: int) -> tuple[int, int]:
+        """When the join window that is announced to a device opens and closes, in seconds since the
+        epoch; 0, 0 for none.
         """
         live = self._live
         if live is None or live.groups is not None or now >= joining(live.config)[1]:
+            return 0, 0
+        if device_id in live.sitting_out:
             return 0, 0
         return joining(live.config)
 
@@ -143,16 +153,25 @@ class GroupCoordinator:
         """Group sizes for the next round."""
         return plan_groups(expected, self._settings.rounds)
 
-    def announce(self, config: RoundConfig, planned: GroupPlan, expected: int, now: int) -> None:
+    def invite(self, before: Round | None, now: int) -> Invited:
+        """The ready devices that join the next round; after a failure that nobody can be blamed
+        for, some sit it out. `before`: the round before it.
+        """
+        ready = self._pool.devices(now)
+        if before is None or not before.failed_without_proof or not before.record.get("groups"):
+            return Invited(ready)
+        return invite(ready, self._settings.rounds.min_group, secrets.randbelow)
+
+    def announce(self, config: RoundConfig, planned: GroupPlan, invited: Invited, now: int) -> None:
         """Open a round and announce its window.
 
         Raises Busy CA_UNREACHABLE, PeerError where the revocation list is not acceptable.
         """
-        event = opening(self.crl_pem(), planned.capacity, sorted(self._pool.devices(now)), now)
+        event = opening(self.crl_pem(), planned.capacity, invited, now)
         # Before the transaction: a round that cannot be built must not be stored either.
         live = ReplayableRound(config, self._ca_pem, [event])
         with self._events.transaction() as work:
-            work.open(config, expected)
+            work.open(config, len(invited.joining))
             work.add(config.round_id, [event])
         # After it: a round whose transaction failed must not live on in memory.
         self._live = live
@@ -281,7 +300,7 @@ class GroupCoordinator:
         if live.groups is None:
             is_complete = (
                 len(live.devices) >= live.config.min_group
-                and self._pool.devices(now) <= live.devices
+                and self._pool.devices(now) - live.sitting_out <= live.devices
             )
             return now >= joining(live.config)[1] or live.is_full or is_complete
         return any(now >= group.deadline for group in live.groups if group.state not in ENDED)

@@ -44,5 +44,6 @@ def round_summary(round_: Round, settings: ServerSettings) -> dict[str, Any]:
         "mode": round_.config.mode.value,
         "groups": round_.record.get("groups", []),
         "left_out": round_.record.get("left_out", 0),
+        "sitting_out": round_.record.get("sitting_out", 0),
         "dropped": round_.record.get("dropped", {}),
     }

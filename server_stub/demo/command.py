@@ -44,6 +44,7 @@ from server_stub.demo.rounds import AllRounds, run_rounds
 from server_stub.demo.scratch import scratch_folder, socket_folder
 from server_stub.simulation import data
 from server_stub.simulation.data import Share, Table
+from server_stub.simulation.report import SPENDING
 
 QUESTION = (
     "May the full agent on this computer learn from the Windows programs in this Python environment"
@@ -137,7 +138,7 @@ def run(plan: DemoPlan, screen: DemoScreen, ask: Ask | None, chart: Path) -> Rep
                 folder / "devices",
                 shares[:-1] if part.agent else shares,
                 mode=Mode(plan.mode),
-                limits=plan.test_limits,
+                limits=plan.device_limits,
             )
         )
         screen.start_step("Starting the aggregator")
@@ -163,7 +164,7 @@ def _full_agent(
     """
     simulated = "Consent: simulated for devices that exist only in this demonstration"
     agent = stack.enter_context(
-        FullAgent(folder, stack.enter_context(socket_folder(folder)), limits=plan.test_limits)
+        FullAgent(folder, stack.enter_context(socket_folder(folder)), limits=plan.device_limits)
     )
     agent.join(server.invitation(1))
     # The question comes before anything about the person's files is read.
@@ -238,6 +239,7 @@ def _report(
         epsilon_local=rounds.epsilon_local,
         dropped=rounds.dropped,
         group_floor=plan.limits_text,
+        spending=SPENDING,
         notes=rounds.notes,
     )
 

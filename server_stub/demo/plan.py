@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from agent.errors import UserActionError
+from agent.privacy.budget import FAST_SPENDING
 from agent.privacy.policy import DeviceLimits
 from agent.privacy.zcdp import UNITS_PER_RHO, rho_for_epsilon
 from agent.protocol.messages import Mode
@@ -76,15 +77,19 @@ class DemoPlan:
         return self.mode == Mode.SECAGG.value
 
     @property
-    def test_limits(self) -> DeviceLimits | None:
-        """Limits on groups for the devices that the demonstration makes; None where the product's
-        own hold.
+    def device_limits(self) -> DeviceLimits:
+        """Limits of the devices that the demonstration makes.
+
+        They may spend their whole budget in a day. Their groups are the product's where enough
+        devices take part.
         """
         if not self.is_secagg or self.devices >= PRODUCT_LIMITS_FROM:
-            return None
+            return DeviceLimits(spending=FAST_SPENDING)
         # A fifth of the devices may drop out before the groups are drawn.
         sizes = min_group_settings(max(MIN_GROUP, self.devices * 4 // 5))
-        return DeviceLimits(sizes["min_group"], sizes["min_sum"], sizes["gamma_milli"])
+        return DeviceLimits(
+            sizes["min_group"], sizes["min_sum"], sizes["gamma_milli"], spending=FAST_SPENDING
+        )
 
     @property
     def limits_text(self) -> str:
@@ -93,11 +98,8 @@ class DemoPlan:
         """
         if not self.is_secagg:
             return ""
-        kind, limits = (
-            ("the product's own floor", DeviceLimits())
-            if self.test_limits is None
-            else ("test floor", self.test_limits)
-        )
+        limits = self.device_limits
+        kind = "test floor" if limits.are_for_tests else "the product's own floor"
         return f"{kind}: groups of {limits.min_group}, sums of {limits.min_sum}"
 
     @property
@@ -125,6 +127,7 @@ class DemoPlan:
     def server_options(self, model: Path, simulated: int, full_agents: int) -> list[str]:
         """Options of `aegis-server init` for this many simulated devices and full agents."""
         steps, clip_milli = STEPS_AND_CLIP_MILLI[Mode(self.mode)]
+        limits = self.device_limits
         senders = simulated - self.drop_outs_each_round(simulated) + full_agents
         options: dict[str, object] = {
             "operator-name": "The demonstration on this computer",
@@ -154,9 +157,10 @@ class DemoPlan:
                 if self.drop
                 else 2 * PHASE_S + self.devices // 2,
                 "poll-seconds": 1,
-                **({} if self.test_limits is None else {"group-floor": self.test_limits.min_group}),
+                **({"group-floor": limits.min_group} if limits.are_for_tests else {}),
             }
-        return [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        pairs = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        return [*pairs, "--fast-spending"]
 
     @property
     def round_seconds(self) -> int:

@@ -16,6 +16,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from agent.status import rounded_up
 from server_stub.demo.report import RoundResult
 
 
@@ -51,7 +52,8 @@ class DemoScreen:
         seen = result.evaluation.metrics
         self.console.print(
             f"round {result.number} of {rounds}: AUC {seen.auc:.3f}, accuracy {seen.accuracy:.1%},"
-            f" ε spent {result.epsilon:.2f}, {result.updates} updates, {result.seconds:.1f} s",
+            f" ε spent {rounded_up(result.epsilon, 2):.2f}, {result.updates} updates,"
+            f" {result.seconds:.1f} s",
             highlight=False,
             soft_wrap=True,
         )

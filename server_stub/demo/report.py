@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from agent.detector.model import Metrics
+from agent.status import epsilon_in_words
 from server_stub.demo.evaluation import Evaluation
 from server_stub.demo.intervals import Interval
 from server_stub.demo.verdict import Outcome, Verdict, judge
@@ -87,6 +88,8 @@ class Report:
     dropped: int
     group_floor: str = ""
     """The smallest group and sum that the devices accept, in words; "" without groups."""
+    spending: str = ""
+    """How fast the devices may spend their budget, in words."""
     notes: tuple[str, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
 
@@ -132,6 +135,7 @@ class Report:
             "full_agent": self.full_agent,
             "mode": self.mode,
             "group_floor": self.group_floor,
+            "spending": self.spending,
             "rounds": len(self.rounds),
             **{f"accuracy_{name}": round(value.accuracy, 4) for name, value in figures.items()},
             **{f"auc_{name}": round(value.auc, 4) for name, value in figures.items()},
@@ -168,7 +172,7 @@ class Report:
 def protection(mode: str, epsilon: float) -> str:
     """How strong the protection of an ε is, in words."""
     strength = "strong" if epsilon <= 1.05 else "moderate" if epsilon <= 4 else "weak"
-    return f"{strength} protection: {mode} mode, ε = {epsilon:.2g}"
+    return f"{strength} protection: {mode} mode, ε = {epsilon_in_words(epsilon)}"
 
 
 def _round_json(result: RoundResult) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from agent.detector.model import Metrics
 from agent.privacy.policy import DeviceLimits
+from agent.status import epsilon_in_words, rounded_up
 from server_stub.demo.evaluation import Evaluation
 from server_stub.demo.report import Report, protection
 
@@ -28,6 +29,7 @@ def render(report: Report) -> "RenderableType":
         Text(f"Data: {report.data}."),
         Text(f"Devices: {report.devices}. {report.full_agent}"),
         *([Text(_groups(report))] if report.group_floor else []),
+        *([Text(f"Spending: {report.spending}")] if report.spending else []),
         Text(),
         Text(f"On {report.holdout_rows:,} rows that no device had:"),
         _figures(report),
@@ -108,7 +110,8 @@ def _privacy(report: Report) -> str:
     failed = (
         ""
         if report.mode == "local"
-        else f" If the protection of the sums failed, it would be ε = {report.epsilon_local:.3g}."
+        else f" If the protection of the sums failed, it would be ε ="
+        f" {epsilon_in_words(report.epsilon_local)}."
     )
     count = len(report.rounds)
     rounds = "1 round" if count == 1 else f"{count} rounds"
@@ -116,7 +119,7 @@ def _privacy(report: Report) -> str:
         f"Privacy: {protection(report.mode, report.epsilon_spent)} (δ = {report.delta:g}) after"
         f" {rounds}, by the device's own ledger. Whether a device took part"
         " changes the chance of any result by at most a factor of e^ε ="
-        f" {math.exp(report.epsilon_spent):.1f}, plus δ.{failed}"
+        f" {rounded_up(math.exp(report.epsilon_spent), 1):.1f}, plus δ.{failed}"
     )
 
 

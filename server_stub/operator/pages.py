@@ -9,6 +9,7 @@ from html import escape
 from typing import Any
 
 from agent.clock import utc
+from agent.status import epsilon_in_words
 
 REFRESH_S = 5
 HEADERS = {
@@ -87,7 +88,7 @@ def dashboard(shown: Dashboard) -> str:
                 f" value='{one['updates']}'></meter>"
             ),
             f"{one['base_version']} → {one['model_version'] or '–'}",
-            f"{one['epsilon_ledger']:g}",
+            epsilon_in_words(one["epsilon_ledger"]),
             utc(one["opens_at"]),
             utc(one["closed_at"]) if one["closed_at"] else f"due {utc(one['closes_at'])}",
             escape(one["note"]),

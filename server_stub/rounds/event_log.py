@@ -15,6 +15,7 @@ from agent.protocol.messages import RoundConfig
 from agent.protocol.revocations import read_revocations
 from agent.protocol.states import GroupState
 from server_stub.quarantine.evidence import Proof
+from server_stub.rounds.join_window import Invited
 from server_stub.rounds.lifecycle import joining
 from server_stub.secagg.group import GroupRound
 from server_stub.secagg.join_phase import JoinPhase
@@ -44,17 +45,19 @@ class RoundEvent:
     """None: a masked input that its device withdrew."""
 
 
-def opening(crl_pem: str, capacity: int, expected: list[str], now: int) -> RoundEvent:
+def opening(crl_pem: str, capacity: int, invited: Invited, now: int) -> RoundEvent:
     """The first event of a round.
 
-    `capacity`: the window closes once this many devices have advertised; `expected`: the devices
+    `capacity`: the window closes once this many devices have advertised; `invited`: the devices
     that were ready when it was announced.
     """
-    return RoundEvent(
-        "open",
-        now,
-        body=json.dumps({"crl_pem": crl_pem, "capacity": capacity, "expected": expected}).encode(),
-    )
+    facts = {
+        "crl_pem": crl_pem,
+        "capacity": capacity,
+        "expected": sorted(invited.joining),
+        "sitting_out": sorted(invited.sitting_out),
+    }
+    return RoundEvent("open", now, body=json.dumps(facts).encode())
 
 
 class ReplayableRound:
@@ -80,7 +83,10 @@ class ReplayableRound:
         self._join = JoinPhase(config, ca_pem, joining(config)[1], revoked)
         self._capacity: int = facts["capacity"]
         self.expected: set[str] = set(facts["expected"])
-        """The devices that were ready when the window was announced and have not left since."""
+        """The devices that join and were ready when the window was announced, less those that have
+        left since."""
+        self.sitting_out = frozenset(facts.get("sitting_out", ()))
+        """The devices that sit this round out (rule 5 of server_stub.rounds.join_window)."""
         for event in history:
             self._apply(event)
 
@@ -120,6 +126,8 @@ class ReplayableRound:
         event = RoundEvent(kind, now, device_id, self._group_of.get(device_id, 0), body)
         # Each `is_new` is read before the call: afterwards the message counts as received.
         if kind == "advertise":
+            if device_id in self.sitting_out:
+                raise round_closed("This device sits this round out; it may join the next one.")
             is_new = device_id not in self._join.devices
             self._join.advertise(device_id, body)
             return [event] if is_new else []
@@ -218,6 +226,7 @@ class ReplayableRound:
         return {
             "groups": groups,
             "left_out": len(self.left_out),
+            "sitting_out": len(self.sitting_out),
             "dropped": {
                 phase: sum(group["dropped"][phase] for group in groups) for phase in PHASES[1:5]
             },
@@ -278,7 +287,5 @@ def _group_record(group: GroupRound, config: RoundConfig) -> dict[str, Any]:
         },
         "failure": f"{group.failure.phase.value}: {group.failure.reason}" if group.failure else "",
         "blamed": dict(sorted(group.faults.items())),
-        "proven": {
-            device_id: group.proofs[device_id].verdict.code for device_id in sorted(group.proofs)
-        },
+        "proven": group.proven,
     }

@@ -8,9 +8,13 @@ Sans-IO.
 3. The round is planned for the devices that are ready: the group size, and the smallest sum, which
    sets the noise of each device.
 4. The window closes early when every ready device has advertised, or when it is full.
+5. After a round that failed although nobody can be blamed, a random fifth of the ready devices sits
+   out the next one. A device that spoils rounds without a trace is out of every fifth round that
+   way, whoever it is. The draw is the server's own: it decides who may take part now, and nothing
+   about anybody's privacy.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import isqrt
 
@@ -20,6 +24,8 @@ READY_FOR_POLLS = 2
 """One poll may get lost before a device no longer counts as ready."""
 GRACE_S = 30
 """For a slow network, or a computer that wakes up late."""
+SITTING_OUT_PARTS = 5
+"""One part of the ready devices in so many sits out after a failure that nobody is blamed for."""
 SURVIVAL_PERCENT = 60
 """The smallest sum, as a share of the group. At γ = 0.2 the threshold demands as much anyway."""
 
@@ -59,6 +65,26 @@ class GroupPlan:
     min_sum: int
     capacity: int
     """Devices that the window takes."""
+
+
+@dataclass(frozen=True)
+class Invited:
+    """The ready devices, parted for one round."""
+
+    joining: frozenset[str]
+    sitting_out: frozenset[str] = frozenset()
+
+
+def invite(ready: Iterable[str], least: int, draw: Callable[[int], int]) -> Invited:
+    """Let a random fifth of the ready devices sit out, but leave at least `least` of them.
+
+    `draw(n)` is uniform in 0 to n - 1.
+    """
+    staying = sorted(ready)
+    out = []
+    for _ in range(min(len(staying) // SITTING_OUT_PARTS, max(0, len(staying) - least))):
+        out.append(staying.pop(draw(len(staying))))
+    return Invited(frozenset(staying), frozenset(out))
 
 
 def is_enough(ready: int, plan: RoundPlan) -> bool:

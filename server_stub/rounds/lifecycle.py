@@ -12,13 +12,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agent.errors import InternalError
+from agent.errors import InternalError, OperatorActionError
+from agent.privacy.budget import PRODUCT_SPENDING
 from agent.privacy.plan import RoundIdentity, padded, plan_local, plan_secagg
-from agent.privacy.zcdp import rho_for_epsilon
+from agent.privacy.policy import DeviceLimits
+from agent.privacy.zcdp import epsilon, rho_for_epsilon
 from agent.protocol.messages import Mode, RoundConfig, Task
 
 PHASES_AFTER_JOIN = 4
 SEED_BYTES = 32
+MAX_EPSILON = 10.0
+"""The largest budget of a period that a device lets a person agree to."""
 
 
 class State(StrEnum):
@@ -62,8 +66,13 @@ class RoundPlan:
     """... or after this time."""
     minimum: int = 1
     """With fewer updates at the deadline the round makes no model."""
-    planned: int = 10
-    """Rounds that one device may join in a budget period: they share the period's ε equally."""
+    planned: int = 20
+    """Rounds that one device may join in a budget period: they share the period's ε equally. A
+    device gives a tenth of its budget in a day at most, and a quarter without a new model: with 20,
+    two rounds a day, and five that fail before the person is asked."""
+    fast_spending: bool = False
+    """Rounds may cost more than the product's devices pay for one. For demonstrations and tests,
+    with devices that are set up for it."""
     epsilon_milli: int = 1000
     delta_inverse: int = 100_000
     pause_s: int = 0
@@ -128,6 +137,25 @@ def rho_units_per_round(plan: RoundPlan) -> int:
     return rho_for_epsilon(plan.epsilon_milli / 1000, 1 / plan.delta_inverse) // plan.planned
 
 
+def check_price(plan: RoundPlan) -> None:
+    """Check that a device with the budget of this plan would pay for its rounds.
+
+    Raises OperatorActionError PRICE_TOO_HIGH.
+    """
+    if plan.fast_spending:
+        return
+    delta = 1 / plan.delta_inverse
+    budget = rho_for_epsilon(min(plan.epsilon_milli / 1000, MAX_EPSILON), delta)
+    most = min(budget // PRODUCT_SPENDING.round_parts, DeviceLimits().max_rho_units)
+    if (price := rho_units_per_round(plan)) > most:
+        raise OperatorActionError(
+            "PRICE_TOO_HIGH",
+            f"A round would cost ε = {epsilon(price, delta):.3g}, but a device gives at most ε ="
+            f" {epsilon(most, delta):.3g} for one round.",
+            "Ask for more rounds (--rounds-planned) or a smaller ε.",
+        )
+
+
 def joining(config: RoundConfig) -> tuple[int, int]:
     """When a round's join window opens, and when it closes at the latest, in seconds since the
     epoch.
@@ -174,8 +202,9 @@ def group_config(
 ) -> RoundConfig:
     """The configuration of a round of secure aggregation.
 
-    Raises OperatorActionError PRICE_TOO_LOW, GROUP_PLAN.
+    Raises OperatorActionError PRICE_TOO_LOW, PRICE_TOO_HIGH, GROUP_PLAN.
     """
+    check_price(plan)
     return plan_secagg(
         task,
         identity,
@@ -191,6 +220,7 @@ def group_config(
 def local_config(task: Task, plan: RoundPlan, identity: RoundIdentity) -> RoundConfig:
     """The configuration of a local round.
 
-    Raises OperatorActionError PRICE_TOO_LOW.
+    Raises OperatorActionError PRICE_TOO_LOW, PRICE_TOO_HIGH.
     """
+    check_price(plan)
     return plan_local(task, identity, rho_units_per_round=rho_units_per_round(plan))

@@ -23,7 +23,7 @@ from server_stub.simulation import data
 from server_stub.simulation.attacks import Attack
 from server_stub.simulation.groups import PHASES, OpenGroup, open_directly
 from server_stub.simulation.machines import Authority, open_with_machines
-from server_stub.simulation.report import Report, Round, text
+from server_stub.simulation.report import SPENDING, Report, Round, text
 from server_stub.simulation.training import RECIPES, Fleet, Inputs, evaluate
 from server_stub.simulation.unprotected import PlainWorld
 from server_stub.simulation.world import ANY, DELTA, Options, World, planned
@@ -117,6 +117,7 @@ def run(options: Options, progress: Progress = lambda _: None) -> Report:
             if not limits.are_for_tests
             else f"test floor: groups of {limits.min_group}, sums of {limits.min_sum}"
         ),
+        spending=SPENDING,
         machines=machines,
         private=not options.plain,
         drop=options.drop,
@@ -126,7 +127,7 @@ def run(options: Options, progress: Progress = lambda _: None) -> Report:
         budget=options.epsilon,
         delta=DELTA,
         epsilon_ledger=max(
-            epsilon(sum(units for _, units in charges), DELTA) for charges in world.charges
+            epsilon(sum(charge.units for charge in charges), DELTA) for charges in world.charges
         ),
         epsilon_central=epsilon(world.central_units, DELTA),
         epsilon_local=max(

@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.detector.model import Metrics
+from agent.status import epsilon_in_words
+
+SPENDING = (
+    "fast, for a demonstration: a device may give its whole budget in a day. Everywhere else it"
+    " gives at most a tenth in a round and a tenth in a day."
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,8 @@ class Report:
     colluders: int
     device_limits: str
     """"product", or the smaller groups and sums that the simulated devices accept."""
+    spending: str
+    """How fast the simulated devices may spend their budget, in words."""
     machines: bool
     """Whether real messages, masks and shares were exchanged."""
     private: bool
@@ -93,6 +101,7 @@ class Report:
                 for name in ("group", "min_sum", "colluders", "delta", "bits")
             },
             "floor": self.device_limits,
+            "spending": self.spending,
             "epsilon": self.budget,
             "epsilon_ledger": round(self.epsilon_ledger, 4),
             "epsilon_central": round(self.epsilon_central, 4),
@@ -181,11 +190,12 @@ def _price(report: Report) -> list[str]:
         return [f"Each device sends {report.vector_bytes:,} bytes a round, compressed."]
     return [
         (
-            f"ε by a device's ledger: {report.epsilon_ledger:.3g} of {report.budget:g} (δ ="
-            f" {report.delta:g}). ε if only the sum over all devices were visible:"
-            f" {report.epsilon_central:.3g}. ε if secure aggregation failed:"
-            f" {report.epsilon_local:.3g}."
+            f"ε by a device's ledger: {epsilon_in_words(report.epsilon_ledger)} of"
+            f" {report.budget:g} (δ = {report.delta:g}). ε if only the sum over all devices were"
+            f" visible: {epsilon_in_words(report.epsilon_central)}. ε if secure aggregation failed:"
+            f" {epsilon_in_words(report.epsilon_local)}."
         ),
+        f"Spending: {report.spending}",
         f"Each device sends {report.vector_bytes:,} bytes of words a round"
         + (
             "."

@@ -18,7 +18,7 @@ from agent.detector.model import Metrics
 from agent.detector.schema import SCHEMA
 from agent.errors import PeerError, UserActionError
 from agent.privacy import codec
-from agent.privacy.budget import Allowed, Budget, decide
+from agent.privacy.budget import FAST_SPENDING, Allowed, Budget, Spent, decide
 from agent.privacy.plan import RoundIdentity, padded, plan_secagg
 from agent.privacy.policy import DeviceLimits
 from agent.privacy.zcdp import UNITS_PER_RHO, rho_for_epsilon, rho_units
@@ -87,7 +87,10 @@ def planned(options: Options, recipe: Recipe) -> tuple[RoundConfig, DeviceLimits
     # Small fleets need smaller groups than a device accepts; the report states the lowered limits.
     product = DeviceLimits()
     limits = replace(
-        product, min_group=min(product.min_group, smallest), min_sum=min(product.min_sum, min_sum)
+        product,
+        spending=FAST_SPENDING,
+        min_group=min(product.min_group, smallest),
+        min_sum=min(product.min_sum, min_sum),
     )
     task = Task(
         task_id="simulation",
@@ -146,7 +149,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.weights = np.zeros(self.fleet.recipe.d)
-        self.charges: list[list[tuple[int, int]]] = [[] for _ in range(self.options.devices)]
+        self.charges: list[list[Spent]] = [[] for _ in range(self.options.devices)]
         # The lifetime ceiling is out of the way: only the period's budget is simulated.
         self._budget = Budget(self.options.epsilon, DELTA, PERIOD_DAYS, 3 * self.options.epsilon)
 
@@ -158,7 +161,7 @@ class World:
         willing = [
             device
             for device, charges in enumerate(self.charges)
-            if isinstance(decide(self._budget, charges, now, price), Allowed)
+            if isinstance(decide(self._budget, FAST_SPENDING, charges, now, price), Allowed)
         ]
         silent = self._drop_outs()
         total, count, opened, rejected, answered = (
@@ -178,7 +181,7 @@ class World:
             if outcome.bytes_up is not None and outcome.bytes_down is not None:
                 self.traffic.append((outcome.bytes_up, outcome.bytes_down))
             for place in outcome.charged:
-                self.charges[members[place]].append((now, price))
+                self.charges[members[place]].append(Spent(now, price))
             answered = {phase: answered[phase] + outcome.answered[phase] for phase in PHASES}
             if outcome.words is None:
                 continue

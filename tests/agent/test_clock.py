@@ -1,10 +1,12 @@
 """Two readings of two clocks show whether the machine slept or the clock was set back."""
 
+import subprocess
+import sys
 import time
 
 import pytest
 
-from agent.clock import SLEEP_GAP_S, SystemClock, set_back, slept, utc
+from agent.clock import BOOT_ID, SLEEP_GAP_S, SystemClock, set_back, slept, utc
 
 THEN = (1_800_000_000, 1000.0)
 
@@ -37,3 +39,26 @@ def test_utc_is_rfc_3339(seconds, text):
 def test_the_systems_clock_is_the_systems():
     clock, before = SystemClock(), (int(time.time()), time.monotonic())
     assert before <= (clock.now(), clock.monotonic()) <= (int(time.time()), time.monotonic())
+
+
+UPTIME = """
+from agent.clock import SystemClock
+up = SystemClock().uptime()
+print(up.start, up.seconds)
+"""
+
+
+def test_the_uptime_of_two_processes_counts_from_one_start_where_the_kernel_names_it():
+    clock = SystemClock()
+    before = clock.uptime()
+    other = subprocess.run(
+        [sys.executable, "-c", UPTIME], capture_output=True, text=True, check=True
+    ).stdout.split()
+    after = clock.uptime()
+    assert (before.start, before.start != "") == (after.start, True)
+    assert 0 <= before.seconds <= after.seconds
+    if BOOT_ID.exists():
+        assert other[0] == before.start
+        assert before.seconds <= int(other[1]) <= after.seconds
+    else:
+        assert other[0] != before.start

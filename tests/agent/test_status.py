@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import AegisError
-from agent.status import Status, share_in_words
+from agent.status import Status, epsilon_in_words, rounded_up, share_in_words
 from tests.fakes import agent_client
 
 FULL = agent_client.waiting()
@@ -73,3 +73,28 @@ def test_p11_what_is_no_object_is_refused(value):
 )
 def test_a_share_is_said_of_one_core_and_of_the_computer(percent, cores, text):
     assert share_in_words(percent, cores) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (1.0, "1"),
+        (1.1, "1.1"),
+        (0.41801, "0.419"),
+        (0.0123412, "0.0124"),
+        (1.2301, "1.24"),
+        (9.991, "10"),
+        (12.31, "12.4"),
+        (1234.5, "1240"),
+        (1e-7, "0.0000001"),
+    ],
+)
+def test_p5_epsilon_in_words_is_never_less_than_it_is(value, text):
+    assert epsilon_in_words(value) == text
+
+
+@given(st.floats(0, 1e6), st.integers(0, 6))
+def test_p5_a_rounded_figure_is_never_below_the_true_one_and_close_to_it(value, decimals):
+    assert value <= rounded_up(value, decimals) < value + 1.001 * 10**-decimals
+    assert value <= float(epsilon_in_words(value)) <= max(value * 1.0101, 1e-300)

@@ -64,11 +64,14 @@ def _measured(size: int, rounds: int) -> tuple[float, float]:
         str(most),
         "--epsilon",
         "300",
+        "--rounds-planned",
+        "1",
+        "--fast-spending",
     )
     best = (float("inf"), float("inf"))
     with (
         tempfile.TemporaryDirectory() as folder,
-        ServerProcess(Path(folder), *times, *options, "--rounds-planned", "1") as server,
+        ServerProcess(Path(folder), *times, *options) as server,
     ):
         token = server.token(size + 1)
         with _devices(server, token, size) as shares:

@@ -118,7 +118,7 @@ def test_error_and_reason_codes_exist(page):
         "CURL_CA_BUNDLE",
         "HTTPS_PROXY",
     }
-    outside |= {"FEATURE_NAMES", "MAX_CHARGES_PER_MODEL"}
+    outside |= {"FEATURE_NAMES"}
     assert named - outside <= CODES
 
 

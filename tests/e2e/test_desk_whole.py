@@ -46,7 +46,7 @@ class Aggregator:
             "--min-rows",
             "4",
             "--rounds-planned",
-            "8",
+            "100",
             "--train-steps",
             "200",
         )

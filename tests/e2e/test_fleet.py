@@ -7,6 +7,8 @@ import pytest
 
 from agent.detector.synthetic import generate
 from agent.errors import OperatorActionError
+from agent.privacy.budget import FAST_SPENDING
+from agent.privacy.policy import DeviceLimits
 from server_stub.demo.device_fleet import DROPPED_OUT, Fleet
 from server_stub.demo.local_server import LocalServer
 from server_stub.rounds.lifecycle import State
@@ -21,11 +23,14 @@ OPTIONS = (
     "8",
     "--rounds-planned",
     "8",
+    "--fast-spending",
     "--round-seconds",
     "600",
     "--min-rows",
     "4",
 )
+
+LIMITS = DeviceLimits(spending=FAST_SPENDING)
 
 
 def shares(count):
@@ -39,7 +44,7 @@ def shares(count):
 async def test_three_devices_make_a_model_while_a_fourth_drops_out(tmp_path):
     with (
         LocalServer(tmp_path / "server", (*OPTIONS, "--rounds-target", "3")) as server,
-        Fleet(tmp_path / "devices", shares(4)) as fleet,
+        Fleet(tmp_path / "devices", shares(4), limits=LIMITS) as fleet,
     ):
         await fleet.join(server.start().invitation(4))
         opened = await server.open_round()

@@ -24,7 +24,7 @@ OPTIONS = (
     "--phase-seconds",
     "120",
 )
-BUDGET = ("--epsilon", "300", "--rounds-planned", "1", "--min-rows", "4")
+BUDGET = ("--epsilon", "300", "--rounds-planned", "1", "--fast-spending", "--min-rows", "4")
 
 
 def test_p10_an_aggregator_killed_in_the_middle_of_its_phases_loses_nothing(tmp_path):

@@ -29,6 +29,10 @@ from tests.fakes.rounds import round_identity
 TASK = Task("demo-task", "pehdr29/fixed-v1", "logistic", 116, Mode.LOCAL, 20, 100, 1000, 10)
 
 
+PRICE = 2**40 // 2000
+"""Of a round: 1/61 of the budget of ε = 1, so that a device may pay for six a day."""
+
+
 def safetensors(weights):
     """A model file as `agent.models.verify` expects it."""
     import array
@@ -47,6 +51,7 @@ class FakeAggregator:
     def __init__(self, clock, config=None, server="https://127.0.0.1:9443"):
         self.clock = clock
         self.server = server
+        self.price = PRICE
         self.authority = TestAuthority()
         self.signing_key = Ed25519PrivateKey.generate()
         self.task = TASK
@@ -60,7 +65,7 @@ class FakeAggregator:
         self.config = config or self.plan()
 
     def plan(self, round_id=1):
-        """Plan a local round that a device can afford at ε = 1."""
+        """Plan a local round that a device can afford at ε = 1, several times a day."""
         from agent.privacy.plan import plan_local
 
         return plan_local(
@@ -72,7 +77,7 @@ class FakeAggregator:
                 opens_at=self.clock.now() - 10,
                 closes_at=self.clock.now() + 3600,
             ),
-            rho_units_per_round=2**40 // 200,
+            rho_units_per_round=self.price,
         )
 
     def publish(self, version, weights):

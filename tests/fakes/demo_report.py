@@ -52,5 +52,6 @@ def report(**changes):
         dropped=4,
         notes=("one note",),
         files={"chart": "demo.png"},
+        spending="fast",
     )
     return replace(standard, **changes)

@@ -62,7 +62,7 @@ class FakeGroupAggregator(FakeAggregator):
                 opens_at=self.clock.now() - 10,
                 closes_at=self.clock.now() + 3600,
             ),
-            rho_units_per_round=2**40 // 200,
+            rho_units_per_round=self.price,
             **self.options,
         )
 

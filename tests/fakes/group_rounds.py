@@ -27,6 +27,7 @@ SMALL_GROUPS = {
     "join_s": 60,
     "phase_s": 60,
     "planned": 1,
+    "fast_spending": True,
     "epsilon_milli": 1_000_000,
     "lifetime_epsilon_milli": 1_000_000,
 }

@@ -36,9 +36,18 @@ class Installation:
         (folder / "start.safetensors").write_bytes(safetensors([0.0] * 116))
         ports = ("--host", "127.0.0.1", "--port", str(self.port))
         ports += ("--operator-port", str(self.operator_port))
-        rounds = ("--rounds-target", "2", "--rounds-minimum", "1", "--min-rows", "4")
+        # More than two rounds a day.
+        price = ("--rounds-planned", "100")
+        target = ("--rounds-target", "2", "--rounds-minimum", "1", "--min-rows", "4")
         self.server(
-            "init", "--mode", "local", "--model", str(folder / "start.safetensors"), *ports, *rounds
+            "init",
+            "--mode",
+            "local",
+            "--model",
+            str(folder / "start.safetensors"),
+            *ports,
+            *target,
+            *price,
         )
         self.process = subprocess.Popen(
             [sys.executable, "-m", "server_stub.cli.main", "run"],

@@ -43,7 +43,13 @@ def make_home(folder: Path, now: int, **options) -> tuple[ServerHome, ServerSett
     task = default_task(options.pop("mode", Mode.LOCAL))
     settings = override(
         ServerSettings(OPERATOR, task),
-        **{"port": 0, "operator_port": 0, "epsilon_milli": 1000, **options},
+        **{
+            "port": 0,
+            "operator_port": 0,
+            "epsilon_milli": 1000,
+            "fast_spending": options.get("planned", 20) < 10,
+            **options,
+        },
     )
     create_home(home, settings, now)
     store = Store(home.database_url)

@@ -3,6 +3,7 @@
 import pytest
 from PySide6.QtWidgets import QSystemTrayIcon
 
+from agent.reasons import Reason, ReasonCode
 from agent.status import AgentState
 from tests.fakes import agent_client as fakes
 from tests.fakes.clock import FakeClock
@@ -55,6 +56,14 @@ def test_a_need_is_announced_once_a_day(tray, clock):
     clock.advance(24 * 3600)
     tray.client.push(STATES[AgentState.ATTENTION])
     assert len(tray.messages) == 2
+
+
+def test_a_question_that_can_wait_is_shown_once(tray, clock):
+    reason = Reason(ReasonCode.MODEL_SPENT, "One model has had its share.")
+    for _ in range(3):
+        tray.client.push(fakes.status(AgentState.ATTENTION, reasons=(reason,)))
+        clock.advance(24 * 3600)
+    assert len(tray.messages) == 1
 
 
 def test_another_cause_is_announced_on_the_same_day(tray):

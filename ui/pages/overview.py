@@ -113,11 +113,13 @@ class OverviewPage(Page):
         self.run_once = button(self.tr("Train once now"), "runOnceButton")
         self.discard = button(self.tr("Discard the update"), "discardButton")
         self.unlock = button(self.tr("Unlock the keyring"), "unlockButton", "primary")
+        self.go_on = button(self.tr("Allow this model more"), "goOnButton")
         line = row(of=self)
         for each in (
             self.decide,
             self.join,
             self.unlock,
+            self.go_on,
             self.resume,
             self.pause,
             self.run_once,
@@ -135,6 +137,7 @@ class OverviewPage(Page):
             (self.run_once, "run_now"),
             (self.discard, "discard"),
             (self.unlock, "unlock"),
+            (self.go_on, "consent.go_on"),
         ):
             each.clicked.connect(lambda *_, method=method: self._client.call(method))
 
@@ -148,6 +151,7 @@ class OverviewPage(Page):
         self.run_once.setEnabled(view.menu.can_run_once)
         self.discard.setVisible(ReasonCode.HOLD in codes)
         self.unlock.setVisible(ReasonCode.KEYRING_LOCKED in codes)
+        self.go_on.setVisible(ReasonCode.MODEL_SPENT in codes)
 
     def _show_notes(self, view: View) -> None:
         clear(self._notes)

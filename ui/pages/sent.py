@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
 )
 
 from agent.errors import AegisError
-from agent.status import Status
+from agent.status import Status, rounded_up
 from ui import theme
 from ui.pages.page import Context, Page
 from ui.presentation.locale_formatter import counted
@@ -133,7 +133,7 @@ class SentPage(Page):
                 formatter.moment(entry["created_at"]),
                 str(entry["round_id"]),
                 formatter.size(entry["bytes"]),
-                f"ε = {formatter.number(float(charge.get('epsilon', 0.0)), 3)}",
+                f"ε = {formatter.number(rounded_up(charge.get('epsilon', 0.0), 3), 3)}",
                 delivery_label(entry["state"], formatter),
             )
             for at, value in enumerate(values):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from agent.status import BudgetView
+from agent.status import BudgetView, rounded_up
 from ui.presentation.locale_formatter import LocaleFormatter
 
 
@@ -79,5 +79,9 @@ def _budget_meaning(budget: BudgetView, formatter: LocaleFormatter) -> str:
 
 
 def _epsilon(value: float, formatter: LocaleFormatter) -> str:
-    """Two decimals below 10, none above: more would suggest a precision that ε does not have."""
-    return formatter.number(value, 2 if value < 10 else 0)
+    """Two decimals below 10, none above: more would suggest a precision that ε does not have.
+
+    Rounded up, so that no figure promises more than the ledger.
+    """
+    decimals = 2 if value < 10 else 0
+    return formatter.number(rounded_up(value, decimals), decimals)

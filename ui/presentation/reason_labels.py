@@ -33,6 +33,9 @@ _AGENT_KNOWS_MORE = {
     ReasonCode.BACKOFF,
     ReasonCode.OFFLINE,
     ReasonCode.BUDGET_SPENT,
+    ReasonCode.MODEL_SPENT,
+    ReasonCode.DAY_SPENT,
+    ReasonCode.ROUND_TOO_EXPENSIVE,
 }
 """Reasons whose details only the agent's own sentence has; it is shown untranslated."""
 
@@ -86,6 +89,15 @@ def _title(code: ReasonCode, formatter: LocaleFormatter) -> str:
         ReasonCode.NOT_ENROLLED: formatter.translate("View", "No operator has been joined yet"),
         ReasonCode.BUDGET_SPENT: formatter.translate("View", "The privacy budget is used up"),
         ReasonCode.EXCLUDED: formatter.translate("View", "The operator excludes this device"),
+        ReasonCode.MODEL_SPENT: formatter.translate(
+            "View", "This model has had its share: may it have more?"
+        ),
+        ReasonCode.DAY_SPENT: formatter.translate(
+            "View", "Today's share of the privacy budget is used up"
+        ),
+        ReasonCode.ROUND_TOO_EXPENSIVE: formatter.translate(
+            "View", "The server asks for too much privacy at once"
+        ),
         ReasonCode.ON_BATTERY: formatter.translate("View", "The computer runs on battery"),
         ReasonCode.BATTERY_LOW: formatter.translate("View", "The battery is low"),
         ReasonCode.HOT: formatter.translate("View", "The computer is hot"),

@@ -22,6 +22,9 @@ _NEVER_RUN_ONCE = {
     ReasonCode.KEYRING_TOO_LARGE,
     ReasonCode.NOT_ENROLLED,
     ReasonCode.BUDGET_SPENT,
+    ReasonCode.MODEL_SPENT,
+    ReasonCode.DAY_SPENT,
+    ReasonCode.ROUND_TOO_EXPENSIVE,
     ReasonCode.NOTHING_TO_LEARN,
 }
 """Reasons that training once cannot override; the others are the person's own limits."""

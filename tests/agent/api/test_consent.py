@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from agent.errors import PeerError
+from agent.errors import PeerError, UserActionError
 from agent.rounds.outcome import Outcome
+from tests.fakes.charges import record_charge
 
 
 async def test_a_surface_is_a_short_word(device):
@@ -57,3 +58,23 @@ async def test_p2_a_window_that_closes_meanwhile_does_not_stop_it_half_way(devic
         ):
             await asyncio.sleep(0.005)
     assert device.agent.gate.denial() is not None
+
+
+async def test_p4_a_model_that_has_had_its_share_gets_more_only_from_the_person(device):
+    with pytest.raises(UserActionError) as refused:
+        await device.call("consent.go_on")
+    assert refused.value.code == "NO_CONSENT"
+    await device.join()
+    await device.run_cycle()
+    with pytest.raises(UserActionError) as refused:
+        await device.call("consent.go_on")
+    assert refused.value.code == "NOT_ASKED"
+    record_charge(device, rho_units=device.agent.effective.budget().rho_units // 4)
+    status = await device.call("status")
+    assert status["state"] == "attention"
+    (reason,) = status["reasons"]
+    assert (reason["code"], reason["until"]) == ("MODEL_SPENT", None)
+    status = await device.call("consent.go_on")
+    # What a day may cost still holds, and says when it is over.
+    (reason,) = status["reasons"]
+    assert (reason["code"], reason["until"]) == ("DAY_SPENT", device.clock.now() + 24 * 3600)

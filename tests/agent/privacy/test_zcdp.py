@@ -9,7 +9,7 @@ from dp_accounting.rdp import RdpAccountant
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.privacy.budget import Budget, Refused, decide
+from agent.privacy.budget import FAST_SPENDING, Budget, Refused, Spent, decide
 from agent.privacy.plan import plan_local, plan_secagg
 from agent.privacy.zcdp import RHO_UNIT, epsilon, rho_for_epsilon, rho_local_units, rho_units
 from agent.protocol.messages import Mode, Task
@@ -150,7 +150,7 @@ def test_p5_no_adaptive_sequence_of_rounds_spends_more_than_the_budget_by_dp_acc
     budget = Budget(wanted, DELTA, 365, 3 * wanted)
     accountant, paid = RdpAccountant(ORDERS), []
     for share, local, halvings in offers:
-        left = budget.rho_units - sum(units for _, units in paid)
+        left = budget.rho_units - sum(spent.units for spent in paid)
         asked = max(left * share // 200, 2**40 // 10**5)
         subset = {"subset_k": 128 >> halvings, "subset_seed": "5a" * 32} if halvings else {}
         identity = round_identity(**subset)
@@ -161,15 +161,16 @@ def test_p5_no_adaptive_sequence_of_rounds_spends_more_than_the_budget_by_dp_acc
                 GROUP, identity, rho_units_per_round=asked, g_max=40, min_group=32, min_sum=24
             )
         )
-        if isinstance(decide(budget, paid, len(paid), rho_units(config)), Refused):
+        price = rho_units(config)
+        if isinstance(decide(budget, FAST_SPENDING, paid, len(paid), price), Refused):
             continue
-        paid.append((len(paid), rho_units(config)))
+        paid.append(Spent(len(paid), price))
         honest = config.min_sum - config.colluders
         accountant.compose(
             dp_event.GaussianDpEvent(math.sqrt(config.noise_var * honest / config.sensitivity_sq))
         )
     assert accountant.get_epsilon(DELTA) <= wanted * (1 + 5e-3)
-    assert epsilon(sum(units for _, units in paid), DELTA) <= wanted
+    assert epsilon(sum(spent.units for spent in paid), DELTA) <= wanted
 
 
 def test_local_price_is_never_below_the_price_in_a_sum():

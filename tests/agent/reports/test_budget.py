@@ -10,10 +10,11 @@ DAY_S = 24 * 3600
 
 @pytest.fixture
 def report(device):
+    from agent.privacy.policy import DeviceLimits
     from agent.rounds.budget_gate import BudgetGate
 
     agent = device.agent
-    gate = BudgetGate(agent.clock, agent.effective, agent.ledger, agent.values)
+    gate = BudgetGate(agent.clock, agent.effective, agent.ledger, agent.values, DeviceLimits)
     return BudgetReport(agent.clock, agent.effective, agent.ledger, gate)
 
 

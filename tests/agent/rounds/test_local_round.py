@@ -1,7 +1,6 @@
 """A local round seals, charges and sends at once, and costs nothing when it closed meanwhile."""
 
 from agent.reasons import ReasonCode
-from agent.rounds.budget_gate import MAX_CHARGES_PER_MODEL
 from agent.rounds.outcome import Outcome
 from tests.fakes.charges import record_charge
 
@@ -35,11 +34,10 @@ async def test_p4_a_round_that_closed_during_the_sealing_costs_nothing(device):
 async def test_p5_the_budget_gate_is_asked_again_before_the_charge(device):
     await device.join()
     running = await device.cycle_suspended_at("seal")
-    for _ in range(MAX_CHARGES_PER_MODEL):
-        record_charge(device)
+    record_charge(device, rho_units=device.agent.effective.budget().rho_units // 4)
     device.worker.gates["seal"].set()
     result = await running
-    assert (result.outcome, result.reasons[0].code) == (Outcome.WAITING, ReasonCode.BACKOFF)
-    assert len(device.agent.ledger.charges()) == MAX_CHARGES_PER_MODEL
+    assert (result.outcome, result.reasons[0].code) == (Outcome.WAITING, ReasonCode.MODEL_SPENT)
+    assert len(device.agent.ledger.charges()) == 1
     assert "send_update" not in device.server.calls
     assert device.agent.runner.updates.current is None

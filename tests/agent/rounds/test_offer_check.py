@@ -20,7 +20,7 @@ from tests.fakes.in_process_fleet import outcomes
 async def check(device):
     await device.join()
     agent = device.agent
-    gate = BudgetGate(device.clock, agent.effective, agent.ledger, agent.values)
+    gate = BudgetGate(device.clock, agent.effective, agent.ledger, agent.values, DeviceLimits)
     return OfferCheck(device.clock, agent.ledger, agent.samples, DeviceLimits, gate)
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from agent.errors import UserActionError
 from agent.privacy.codec import decode_sum
-from agent.rounds.budget_gate import MAX_CHARGES_PER_MODEL
 from agent.rounds.outcome import Outcome
 from agent.store.ledger import OutboxState
 from server_stub.demo.inprocess_worker import InProcessWorker
@@ -189,12 +188,11 @@ async def test_p5_a_budget_spent_during_the_round_leaves_the_group_before_the_ch
     await fleet.train_all_but_last()
     victim = fleet.devices[0]
     running = await run_until_waiting(fleet, victim, "seal")
-    for _ in range(MAX_CHARGES_PER_MODEL):
-        record_charge(victim)
+    record_charge(victim, rho_units=victim.agent.effective.budget().rho_units)
     victim.worker.gates["seal"].set()
     error, *others = await asyncio.gather(*running, return_exceptions=True)
     assert isinstance(error, UserActionError)
     assert (error.code, error.remedy) == ("BUDGET_SPENT", "Nothing was charged or sent.")
-    assert len(victim.agent.ledger.charges()) == MAX_CHARGES_PER_MODEL
+    assert len(victim.agent.ledger.charges()) == 1
     assert fleet.server.phases_of(device_id(victim)) == ["advertise", "shares", "leave"]
     assert outcomes(others) == ["sent"] * 3

@@ -93,4 +93,4 @@ async def test_p6_a_device_refuses_a_lie_shows_why_and_leaves_with_its_code(flee
     status = await victim.call("status")
     assert status["state"] == "error"
     assert any(error.message in note for note in status["notes"])
-    assert victim.agent.runner.updates.current is not None  # for one re-seal
+    assert victim.agent.runner.updates.current is not None  # it may be sealed again

@@ -2,7 +2,6 @@
 
 import pytest
 
-from agent.rounds.budget_gate import MAX_CHARGES_PER_MODEL
 from agent.rounds.outcome import CycleResult, Outcome, TrainedUpdate
 from tests.fakes.charges import record_charge
 
@@ -29,7 +28,7 @@ def kept(device, updates):
 
 def test_an_empty_store_fits_no_model_and_has_nothing_to_wait_for(updates):
     assert updates.current is None
-    assert not updates.fits("ab" * 32)
+    assert not updates.fits(1, "ab" * 32)
     assert updates.hold_reason(600) is None
     updates.settle(SENT)
     updates.restart_hold()
@@ -38,8 +37,9 @@ def test_an_empty_store_fits_no_model_and_has_nothing_to_wait_for(updates):
 
 def test_an_update_fits_the_model_that_it_was_trained_on_only(updates, kept):
     assert updates.current is kept
-    assert updates.fits(kept.model_digest)
-    assert not updates.fits("00" * 32)
+    assert updates.fits(1, kept.model_digest)
+    assert not updates.fits(1, "00" * 32)
+    assert not updates.fits(2, kept.model_digest)
 
 
 def test_an_update_waits_until_its_hold_is_over(device, updates, kept):
@@ -81,8 +81,12 @@ def test_p4_an_update_that_was_not_sent_is_kept_for_one_more_seal(device, update
 
 @pytest.mark.parametrize("result", [CLOSED, None], ids=["round closed", "error"])
 def test_p4_an_update_that_may_not_be_sealed_again_is_deleted(device, updates, kept, result):
-    for _ in range(MAX_CHARGES_PER_MODEL):
-        record_charge(device)
+    device.agent.effective.keep_task(device.server.task.to_json())
+    share = device.agent.effective.budget().rho_units // 4
+    record_charge(device, rho_units=1000)
+    updates.settle(result)
+    assert updates.current is kept
+    record_charge(device, rho_units=share)
     updates.settle(result)
     assert updates.current is None
     assert not kept.scratch.exists()

@@ -22,7 +22,7 @@ GROUP = plan(40, min_sum=20, gamma_milli=200, d=50)
 
 @pytest.fixture(scope="module")
 def config():
-    settings = RoundPlan(epsilon_milli=8000, planned=8)
+    settings = RoundPlan(epsilon_milli=8000, planned=10)
     return local_config(default_task(Mode.LOCAL), settings, round_identity(round_id=7))
 
 

@@ -57,14 +57,14 @@ def test_unknown_settings_are_refused_by_name():
 PLAN_BOUNDS = {
     "target": (1, 1_000_000),
     "seconds": (1, 7 * 24 * 3600),
-    "planned": (1, 100_000),
+    "planned": (10, 100_000),
     "gamma_milli": (0, 500),
     "min_group": (RoundPlan().min_sum, RoundPlan().g_max),
     "min_sum": (2, RoundPlan().min_group),
     "join_s": (1, 15 * 60),
     "server_decay_milli": (0, 2000),
 }
-PLAN_NUMBERS = [field.name for field in fields(RoundPlan)]
+PLAN_NUMBERS = [field.name for field in fields(RoundPlan) if field.type is int]
 
 
 @pytest.mark.parametrize("name", PLAN_NUMBERS)
@@ -125,7 +125,17 @@ def test_p11_both_ends_of_a_range_are_allowed_and_nothing_beyond(name, bounds):
     for outside in (bounds[0] - 1, bounds[1] + 1):
         with pytest.raises(OperatorActionError) as refused:
             override(SETTINGS, **{name: outside})
-        assert refused.value.code == "BAD_SETTING"
+        is_price = name == "planned" and outside == 9
+        assert refused.value.code == ("PRICE_TOO_HIGH" if is_price else "BAD_SETTING")
+
+
+def test_fast_spending_is_chosen_and_makes_expensive_rounds_possible():
+    with pytest.raises(OperatorActionError) as refused:
+        override(SETTINGS, planned=1)
+    assert refused.value.code == "PRICE_TOO_HIGH"
+    assert override(SETTINGS, planned=1, fast_spending=True).rounds.planned == 1
+    with pytest.raises(OperatorActionError, match="fast_spending: expected true or false"):
+        override(SETTINGS, fast_spending=1)
 
 
 def test_options_replace_settings_of_the_server_and_of_its_rounds():

@@ -5,6 +5,7 @@ first, then over real TLS.
 import contextlib
 import sqlite3
 import time
+from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
@@ -17,9 +18,9 @@ from server_stub.ca.certificates import revocation_list
 from server_stub.config.settings import ServerSettings, default_task, override
 from server_stub.coordinator.groups import REVOCATIONS_S, GroupCoordinator
 from server_stub.errors import BusyError
-from server_stub.rounds.join_window import GroupPlan
+from server_stub.rounds.join_window import GroupPlan, Invited
 from server_stub.rounds.lifecycle import Event, State
-from server_stub.storage.records import CertificateRecord
+from server_stub.storage.records import CertificateRecord, Round
 from server_stub.storage.store import Store
 from tests.fakes.group_devices import GroupDevice
 from tests.fakes.group_rounds import (
@@ -100,11 +101,12 @@ class Coordinator:
             for peer in peers
         ]
 
-    def announce(self):
-        """Report all devices ready, and open the window for them."""
+    def announce(self, before=None):
+        """Report all devices ready, and open the window for them; `before`: the round before."""
         self.report_ready(*self.peers)
         self.current.refresh_revocations(self.now)
-        self.current.announce(self.config, GroupPlan(DEVICES, 3, DEVICES), DEVICES, self.now)
+        invited = self.current.invite(before, self.now)
+        self.current.announce(self.config, GroupPlan(DEVICES, 3, DEVICES), invited, self.now)
 
     @property
     def stored(self):
@@ -179,13 +181,67 @@ def test_only_devices_that_have_trained_the_present_model_are_ready(coordinator)
 
 
 def test_a_window_is_shown_until_it_closes_or_its_groups_are_drawn(coordinator):
-    now = coordinator.now
-    assert coordinator.current.window(now) == (0, 0)
+    now, device = coordinator.now, coordinator.peers[0].device_id
+    assert coordinator.current.window(device, now) == (0, 0)
     coordinator.announce()
-    assert coordinator.current.window(now) == (now, now + JOIN_S)
-    assert coordinator.current.window(now + JOIN_S) == (0, 0)
+    assert coordinator.current.window(device, now) == (now, now + JOIN_S)
+    assert coordinator.current.window(device, now + JOIN_S) == (0, 0)
     coordinator.send_all("advertise")
-    assert coordinator.current.window(now) == (0, 0)
+    assert coordinator.current.window(device, now) == (0, 0)
+
+
+def failed(coordinator, **changes):
+    """The round before, which failed although nobody can be blamed."""
+    group = {"failure": "masked: sum out of range", "proven": {}}
+    record = {"groups": [group], "ended": Event.UNUSABLE}
+    fields = {"config": coordinator.config, "state": State.ABANDONED, "record": record, **changes}
+    return Round(
+        round_id=0, target=4, updates=4, closed_at=0, model_version=None, note="", **fields
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "sitting_out"),
+    [
+        ({}, 1),
+        ({"state": State.DONE}, 0),
+        ({"record": {"groups": [{"proven": {"a": "SHARE_FALSE"}}], "ended": Event.TOO_FEW}}, 0),
+        ({"record": {"groups": [], "ended": Event.TOO_FEW}}, 0),  # too few devices came
+        ({"record": {"groups": [{"proven": {}}], "ended": Event.REPLACED}}, 0),
+    ],
+)
+def test_only_after_a_failure_that_nobody_is_blamed_for_some_devices_sit_out(
+    coordinator, changes, sitting_out
+):
+    coordinator.report_ready(*coordinator.peers, *(Other(number) for number in range(3)))
+    invited = coordinator.current.invite(failed(coordinator, **changes), coordinator.now)
+    assert len(invited.sitting_out) == sitting_out
+    assert len(invited.joining) == DEVICES + 3 - sitting_out
+
+
+def test_who_sits_out_sees_no_window_and_cannot_join_even_after_a_restart(coordinator):
+    coordinator.report_ready(*(Other(number) for number in range(96)))
+    coordinator.announce(failed(coordinator))
+    out = next(iter(coordinator.round.sitting_out))
+    assert len(coordinator.round.sitting_out) == (96 + DEVICES) // 5
+    for _ in range(2):
+        assert coordinator.current.window(out, coordinator.now) == (0, 0)
+        with pytest.raises(PeerError, match="sits this round out") as raised:
+            coordinator.round.receive("advertise", out, b"", coordinator.now)
+        assert raised.value.code == "ROUND_CLOSED"
+        coordinator.restart()
+        assert out in coordinator.current.resume(coordinator.stored).sitting_out
+
+
+@dataclass
+class Other:
+    """A device that is only ever ready."""
+
+    number: int
+
+    @property
+    def device_id(self):
+        return f"urn:uuid:{self.number:08d}"
 
 
 def test_the_revocation_list_is_fetched_when_it_is_old_and_outlives_its_authority(coordinator):
@@ -208,7 +264,9 @@ def test_the_revocation_list_is_fetched_when_it_is_old_and_outlives_its_authorit
 def test_without_a_revocation_list_no_round_is_stored(coordinator):
     coordinator.report_ready(*coordinator.peers)
     with pytest.raises(BusyError):
-        coordinator.current.announce(coordinator.config, GroupPlan(4, 3, 4), 4, coordinator.now)
+        coordinator.current.announce(
+            coordinator.config, GroupPlan(4, 3, 4), Invited(frozenset()), coordinator.now
+        )
     assert coordinator.stored is None
 
 

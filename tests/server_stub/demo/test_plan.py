@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import UserActionError
+from agent.privacy.budget import FAST_SPENDING
 from agent.privacy.policy import DeviceLimits
 from agent.privacy.zcdp import rho_for_epsilon
 from server_stub.demo.plan import MAX_RHO_UNITS, PHASES, DemoPlan
@@ -57,18 +58,19 @@ def test_which_devices_drop_out_depends_on_the_seed_and_on_the_round():
 
 def test_small_groups_are_a_test_floor_that_both_sides_share_and_large_ones_are_the_products():
     small, large = DemoPlan(devices=20), DemoPlan(devices=100)
-    assert (small.test_limits, small.limits_text) == (
-        DeviceLimits(16, 10, 0),
+    assert (small.device_limits, small.limits_text) == (
+        DeviceLimits(16, 10, 0, spending=FAST_SPENDING),
         "test floor: groups of 16, sums of 10",
     )
     options = small.server_options(Path("m"), 19, 1)
     assert options[options.index("--group-floor") + 1] == "16"
-    assert (large.test_limits, large.limits_text) == (
-        None,
+    assert (large.device_limits, large.limits_text) == (
+        DeviceLimits(spending=FAST_SPENDING),
         "the product's own floor: groups of 32, sums of 20",
     )
     assert "--group-floor" not in large.server_options(Path("m"), 99, 1)
-    assert DemoPlan(mode="local").test_limits is None
+    assert DemoPlan(mode="local").device_limits == DeviceLimits(spending=FAST_SPENDING)
+    assert all("--fast-spending" in plan.server_options(Path("m"), 9, 1) for plan in (small, large))
 
 
 @pytest.mark.parametrize("devices", [3, 4, 20, 39, 40, 500])

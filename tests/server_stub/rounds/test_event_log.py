@@ -11,6 +11,7 @@ from cryptography.x509 import UniformResourceIdentifier
 from agent.errors import PeerError
 from agent.secagg.client import SecaggClient
 from server_stub.rounds.event_log import ReplayableRound, opening
+from server_stub.rounds.join_window import Invited
 from tests.fakes.secagg import KINDS, Fleet, plan, signer
 
 
@@ -39,7 +40,7 @@ def next_message(live, kind, peer):
 
 def test_p10_a_round_that_is_replayed_after_every_event_is_the_same_round():
     fleet = fleet_of(4)
-    kept = [opening("", 4, ["urn:uuid:gone"], fleet.now - 3600)]
+    kept = [opening("", 4, Invited(frozenset({"urn:uuid:gone"})), fleet.now - 3600)]
     live = replayed(fleet, kept)
 
     def keep(events):
@@ -89,7 +90,7 @@ def test_p10_a_round_that_is_replayed_after_every_event_is_the_same_round():
 
 def test_a_device_that_enrolled_after_the_announcement_may_join_the_window():
     fleet = fleet_of(3)
-    live = replayed(fleet, [opening("", 4, [], fleet.now - 3600)])
+    live = replayed(fleet, [opening("", 4, Invited(frozenset()), fleet.now - 3600)])
     key, device_id = (
         ec.generate_private_key(ec.SECP256R1()),
         "urn:uuid:00000000-0000-4000-8000-00000000abcd",
@@ -109,7 +110,7 @@ def test_a_device_that_enrolled_after_the_announcement_may_join_the_window():
 
 def test_a_message_at_the_wrong_time_or_from_an_unknown_device_leaves_no_event():
     fleet = fleet_of(3)
-    live = replayed(fleet, [opening("", 3, [], fleet.now)])
+    live = replayed(fleet, [opening("", 3, Invited(frozenset()), fleet.now)])
 
     def refused(call, *values):
         with pytest.raises(PeerError) as raised:

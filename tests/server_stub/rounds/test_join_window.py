@@ -1,11 +1,13 @@
 """Windows are announced for enough devices, and planned so that devices accept them."""
 
+import random
+
 import pytest
 
 from agent.privacy.policy import DeviceLimits, check_config
 from agent.protocol import codec
 from server_stub.config.settings import default_task, min_group_settings
-from server_stub.rounds.join_window import ReadyPool, is_enough, plan_groups, poll_s
+from server_stub.rounds.join_window import ReadyPool, invite, is_enough, plan_groups, poll_s
 from server_stub.rounds.lifecycle import RoundPlan, group_config, joining, next_identity
 
 PRODUCT = RoundPlan()
@@ -36,6 +38,28 @@ def test_devices_with_the_products_limits_accept_the_plan_for_any_number_of_devi
         assert config.min_sum <= typical
         # Enough honest devices share the noise, however the groups are drawn.
         assert config.min_sum - config.colluders >= 8
+
+
+@pytest.mark.parametrize(
+    ("ready", "least", "expected"),
+    [(100, 32, 20), (40, 32, 8), (39, 32, 7), (36, 32, 4), (32, 32, 0), (20, 32, 0), (4, 3, 0)],
+)
+def test_a_fifth_sits_out_but_never_so_many_that_too_few_are_left(ready, least, expected):
+    devices = {f"urn:{number}" for number in range(ready)}
+    invited = invite(devices, least, random.Random(1).randrange)
+    assert len(invited.sitting_out) == expected
+    assert invited.joining | invited.sitting_out == devices
+    assert not invited.joining & invited.sitting_out
+    assert len(invited.joining) >= min(ready, least)
+
+
+def test_every_device_sits_out_equally_often():
+    devices = [f"urn:{number}" for number in range(10)]
+    draw, counts = random.Random(7).randrange, dict.fromkeys(devices, 0)
+    for _ in range(5000):
+        for device in invite(devices, 3, draw).sitting_out:
+            counts[device] += 1
+    assert all(900 < count < 1100 for count in counts.values())
 
 
 @pytest.mark.parametrize("size", [2, 3, 5, 10, 31, 32, 50])

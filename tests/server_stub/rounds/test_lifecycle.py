@@ -1,23 +1,29 @@
+from dataclasses import replace
 from itertools import product
 
 import pytest
 
+from agent.config.definitions import BY_KEY
 from agent.errors import InternalError, OperatorActionError
+from agent.privacy.budget import PRODUCT_SPENDING, Allowed, Budget, decide
 from agent.privacy.codec import subset
 from agent.privacy.policy import DeviceLimits, check_config
 from agent.privacy.zcdp import epsilon, rho_units
 from agent.protocol.messages import Mode, RoundConfig
 from server_stub.config.settings import default_task
 from server_stub.rounds.lifecycle import (
+    MAX_EPSILON,
     TABLE,
     Event,
     RoundPlan,
     State,
     after,
+    check_price,
     due,
     group_config,
     local_config,
     next_identity,
+    rho_units_per_round,
 )
 from tests.fakes.rounds import round_identity
 
@@ -56,16 +62,47 @@ def test_a_round_ends_at_its_target_or_deadline(updates, now, expected):
 def test_the_planned_rounds_cost_no_more_than_the_period_allows_and_devices_accept_them(
     epsilon_milli,
 ):
-    plan = RoundPlan(planned=8, epsilon_milli=epsilon_milli)
+    plan = RoundPlan(planned=10, epsilon_milli=epsilon_milli)
     task = default_task(Mode.LOCAL)
     identity = next_identity(
         task, plan, round_id=3, model_version=1, model_digest="ab" * 32, now=1000
     )
     config = local_config(task, plan, identity)
-    assert epsilon(8 * rho_units(config), 1e-5) <= epsilon_milli / 1000
-    assert epsilon(9 * rho_units(config), 1e-5) > epsilon_milli / 1000 * 0.98
+    assert epsilon(10 * rho_units(config), 1e-5) <= epsilon_milli / 1000
+    assert epsilon(11 * rho_units(config), 1e-5) > epsilon_milli / 1000 * 0.98
     check_config(config, default_task(Mode.LOCAL), DeviceLimits())
+    budget = Budget(epsilon_milli / 1000, 1e-5, 365, 3.0 * epsilon_milli / 1000)
+    answer = decide(budget, PRODUCT_SPENDING, [], 1000, rho_units(config))
+    assert isinstance(answer, Allowed)
     assert (config.opens_at, config.closes_at) == (1000, 1000 + plan.seconds)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"planned": 9}, {"planned": 1}, {"epsilon_milli": 100_000, "planned": 40}]
+)
+def test_p4_a_round_that_no_device_would_pay_for_is_not_published(changes):
+    """The budget of a device is the plan's, but never above what a person may agree to."""
+    plan = RoundPlan(**changes)
+    with pytest.raises(OperatorActionError) as caught:
+        local_config(default_task(Mode.LOCAL), plan, round_identity())
+    assert caught.value.code == "PRICE_TOO_HIGH"
+    with pytest.raises(OperatorActionError) as caught:
+        group_config(default_task(), plan, round_identity(), g_max=100, min_sum=60)
+    assert caught.value.code == "PRICE_TOO_HIGH"
+    check_price(replace(plan, fast_spending=True))
+    check_price(RoundPlan())
+
+
+def test_the_largest_budget_is_the_one_of_the_devices_settings():
+    assert BY_KEY["budget.epsilon"].maximum == MAX_EPSILON
+
+
+def test_p4_the_default_plan_survives_five_failures_before_the_person_is_asked():
+    plan = RoundPlan()
+    price = rho_units_per_round(plan)
+    whole = Budget(plan.epsilon_milli / 1000, 1 / plan.delta_inverse, 365, 3.0).rho_units
+    assert whole // PRODUCT_SPENDING.day_parts // price == 2
+    assert whole // PRODUCT_SPENDING.model_parts // price == 5
 
 
 def test_a_price_for_which_the_grid_has_no_room_is_the_operators_to_change():

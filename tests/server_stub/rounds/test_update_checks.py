@@ -13,7 +13,7 @@ from tests.fakes.rounds import round_identity
 
 @pytest.fixture(scope="module")
 def config():
-    plan = RoundPlan(epsilon_milli=8000, planned=8)
+    plan = RoundPlan(epsilon_milli=8000, planned=10)
     return local_config(default_task(Mode.LOCAL), plan, round_identity(round_id=7))
 
 

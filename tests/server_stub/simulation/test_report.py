@@ -10,7 +10,7 @@ import pytest
 
 from agent.detector.model import Metrics
 from server_stub.simulation.groups import PHASES
-from server_stub.simulation.report import Report, Round, quality, text
+from server_stub.simulation.report import SPENDING, Report, Round, quality, text
 
 SCHEMA = json.loads(
     (Path(__file__).parents[3] / "docs" / "schemas" / "simulate.schema.json").read_text()
@@ -28,6 +28,7 @@ REPORT = Report(
     min_sum=18,
     colluders=4,
     device_limits="product",
+    spending=SPENDING,
     machines=False,
     private=True,
     drop=0.1,

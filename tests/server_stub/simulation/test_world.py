@@ -25,7 +25,7 @@ def test_p5_devices_refuse_a_round_that_their_budget_does_not_cover(options, tab
     assert world.run_round(1, lambda: None).refused == 0
     result = world.run_round(2, lambda: None)
     assert (result.refused, result.groups, result.survivors) == (40, 0, 0)
-    assert {sum(units for _, units in paid) for paid in world.charges} == {rho_units(config)}
+    assert {sum(spent.units for spent in paid) for paid in world.charges} == {rho_units(config)}
     assert rho_units(config) <= rho_for_epsilon(1.0, DELTA)
 
 

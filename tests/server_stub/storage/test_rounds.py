@@ -74,7 +74,7 @@ def test_an_abandoned_round_keeps_its_note_and_no_content(store):
         NOW + 5,
         "another model",
     )
-    assert (stored.updates, stored.record) == (2, {"groups": [], "ended": "replaced"})
+    assert (stored.updates, stored.record) == (2, {"groups": [], "ended": Event.REPLACED})
     assert list(store.updates.bodies(1)) == []
     assert store.updates.receipt(1, "device 0") is not None
     store.rounds.abandon(1, Event.REPLACED, NOW + 9, "again")

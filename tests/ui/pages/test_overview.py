@@ -56,6 +56,14 @@ def test_a_button_asks_the_agent(qapp, theme, name, method):
     assert window.client.methods == [method]
 
 
+def test_p4_the_person_can_allow_a_model_more(qapp, theme):
+    reason = Reason(ReasonCode.MODEL_SPENT, "One model has had 1/4 of this device's budget.")
+    window = open_overview(qapp, fakes.status(AgentState.ATTENTION, reasons=(reason,)), theme)
+    assert reason.text in windows.texts(overview(window))
+    window.findChild(QPushButton, "goOnButton").click()
+    assert window.client.methods == ["consent.go_on"]
+
+
 def visible_buttons(window):
     return {
         each.objectName()
@@ -74,6 +82,10 @@ def visible_buttons(window):
             fakes.every_state()[AgentState.ATTENTION],
             {"pauseButton", "runOnceButton", "unlockButton"},
         ),
+        (
+            fakes.status(AgentState.ATTENTION, reasons=(Reason(ReasonCode.MODEL_SPENT, "x"),)),
+            {"pauseButton", "runOnceButton", "goOnButton"},
+        ),
         (fakes.status(AgentState.OFF, ConsentState.REFUSED), {"decideButton"}),
         (
             fakes.status(reasons=(Reason(ReasonCode.HOLD, "x"),)),
@@ -81,7 +93,16 @@ def visible_buttons(window):
         ),
         (None, set()),
     ],
-    ids=["new", "waiting", "paused", "keyring locked", "refused", "on hold", "no agent"],
+    ids=[
+        "new",
+        "waiting",
+        "paused",
+        "keyring locked",
+        "model spent",
+        "refused",
+        "on hold",
+        "no agent",
+    ],
 )
 def test_it_offers_only_what_helps_now(qapp, theme, status, buttons):
     assert visible_buttons(open_overview(qapp, status, theme)) == buttons

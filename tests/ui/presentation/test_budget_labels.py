@@ -46,5 +46,5 @@ def test_a_budget_of_zero_is_full():
     assert labels(epsilon_period=0.0).share == 1.0
 
 
-def test_a_large_epsilon_has_no_decimals():
-    assert "ε = 12 of 20," in labels(epsilon_ledger=12.3, epsilon_period=20.0).figures
+def test_a_large_epsilon_has_no_decimals_and_is_rounded_up():
+    assert "ε = 13 of 20," in labels(epsilon_ledger=12.3, epsilon_period=20.0).figures
