@@ -7,6 +7,7 @@ tests build their agents in the same way, with `Overrides` for what they replace
 import asyncio
 import os
 import random
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,7 @@ from agent.rounds.local_round import LocalRound
 from agent.rounds.offer_check import OfferCheck
 from agent.rounds.outbox import Outbox
 from agent.rounds.readiness import Readiness
+from agent.rounds.rendezvous import Rendezvous
 from agent.rounds.restrictions import Restrictions
 from agent.rounds.runner import RoundRunner
 from agent.rounds.secagg_round import SecaggRound
@@ -336,7 +338,7 @@ def _build_rounds(parts: _Parts, sleep: Callable[[float], Awaitable[None]]) -> _
         submission=submission,
         restrictions=restrictions,
         activity=activity,
-        blocking=run,
+        rendezvous=Rendezvous(clock, ledger, parts.keys.identity_file, secrets.token_hex(16), run),
     )
     runner = RoundRunner(
         gate=gate,
@@ -448,7 +450,7 @@ def _build_service(parts: _Parts, rounds: _Rounds, reports: _Reports, erasure: E
         LifecycleMethods(clock, gate, parts.pause, runner, signals, reports.doctor, status),
         ConsentMethods(clock, parts.values, effective, parts.record, gate, runner, signals, status),
         PreviewMethods(parts.home, effective, worker, reports.copies),
-        EnrolmentMethods(effective, signals),
+        EnrolmentMethods(clock, effective, parts.ledger, parts.keys, signals),
         SettingsMethods(effective, parts.keys, parts.pool.run, signals, status),
         SampleMethods(clock, gate, runner, samples, worker, parts.scanning_models, signals),
         LedgerMethods(parts.ledger, reports.ledger, reports.copies),

@@ -8,7 +8,14 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 from server_stub.rounds.lifecycle import State
 from server_stub.storage.database import RawConnection, read_transaction
 from server_stub.storage.records import CertificateRecord, RegisteredCertificate
-from server_stub.storage.tables import CERTIFICATES, DEVICES, MESSAGES, ROUNDS, UPDATES
+from server_stub.storage.tables import (
+    CERTIFICATES,
+    DEVICES,
+    LEDGER_HEADS,
+    MESSAGES,
+    ROUNDS,
+    UPDATES,
+)
 from server_stub.storage.updates import delete_open_update
 
 KEEP_EXPIRED_S = 90 * 24 * 3600
@@ -108,6 +115,9 @@ class DeviceStore:
             updates = database.execute(
                 select(UPDATES).where(UPDATES.c.device_id == device_id).order_by(UPDATES.c.round_id)
             ).all()
+            head = database.execute(
+                select(LEDGER_HEADS).where(LEDGER_HEADS.c.device_id == device_id)
+            ).one_or_none()
             columns = (
                 MESSAGES.c.round_id,
                 MESSAGES.c.kind,
@@ -145,6 +155,14 @@ class DeviceStore:
                 for one in updates
             ],
             "messages": [one._asdict() for one in messages],
+            "ledger": None
+            if head is None
+            else {
+                "charges": head.count,
+                "head": head.head,
+                "process": head.session,
+                "held_until": head.held_until,
+            },
         }
 
     def inventory(self) -> list[dict[str, Any]]:
