@@ -46,6 +46,7 @@ from agent.reports.doctor import Doctor, IdentityChecks, MachineChecks
 from agent.reports.export import Export
 from agent.reports.ledger import LedgerReport
 from agent.reports.sandbox_checks import SandboxChecks
+from agent.reports.seal_check import SealCheck
 from agent.reports.status_builder import StatusBuilder
 from agent.reports.viewing_copies import ViewingCopies
 from agent.reports.waiting_reasons import WaitingReasons
@@ -453,7 +454,12 @@ def _build_service(parts: _Parts, rounds: _Rounds, reports: _Reports, erasure: E
         EnrolmentMethods(clock, effective, parts.ledger, parts.keys, signals),
         SettingsMethods(effective, parts.keys, parts.pool.run, signals, status),
         SampleMethods(clock, gate, runner, samples, worker, parts.scanning_models, signals),
-        LedgerMethods(parts.ledger, reports.ledger, reports.copies),
+        LedgerMethods(
+            parts.ledger,
+            reports.ledger,
+            SealCheck(gate, parts.keys, parts.ledger, parts.pool.run),
+            reports.copies,
+        ),
         PersonalDataMethods(
             gate,
             runner,

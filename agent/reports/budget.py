@@ -55,6 +55,7 @@ class BudgetReport:
             renews_at=recent[0].at + period_s if recent else None,
             may_take_part_at=spent.may_take_part_at if spent else None,
             charges=len(charges),
+            verified=self.ledger.sealed.state().is_verified,
         )
 
     def spent(self) -> CycleResult | None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from agent.privacy.policy import DeviceLimits
     from agent.sandbox.minimum import Offered
 
-_ATTENTION = {*KEYRING_REASONS.values(), ReasonCode.NOT_ENROLLED}
+_ATTENTION = {*KEYRING_REASONS.values(), ReasonCode.NOT_ENROLLED, ReasonCode.LEDGER_FORKED}
 _TRANSIENT = ("OFFLINE", "SERVER_BUSY")
 """Errors that end by themselves: the agent waits, and its state is not an error."""
 

@@ -233,14 +233,15 @@ class Ledger:
         )
         return int(row[0]) if row and row[0] is not None else 0
 
-    def charges(self) -> list[Charge]:
+    def charges(self, *, as_found: bool = False) -> list[Charge]:
         """Check the ledger and return each charge, in order.
 
-        Raises UserActionError CHAIN_BROKEN, LEDGER_ALTERED, LEDGER_SET_BACK, LEDGER_MISSING,
+        `as_found`: check the chain alone, to show a ledger that counts as spent. Raises
+        UserActionError CHAIN_BROKEN, LEDGER_ALTERED, LEDGER_SET_BACK, LEDGER_MISSING,
         LEDGER_FORKED.
         """
         charges = []
-        for number, body in enumerate(self.sealed.bodies(), start=1):
+        for number, body in enumerate(self.sealed.bodies(as_found=as_found), start=1):
             try:
                 charges.append(Charge(**body))
             except TypeError as error:

@@ -59,23 +59,37 @@ class SealedChain:
         self._key: LedgerKey | None = None
         self._verified = (0, FIRST)
         """Number and hash of the newest charge whose seal this process has checked."""
+        self._fault: UserActionError | None = None
+        """What the last check with the key found wrong."""
 
     # The key.
 
     def open(self, key: LedgerKey, now: int, *, was_sealed: bool) -> None:
-        """Check every seal with `key` and keep it for `append`; seal a ledger that never was.
+        """Check every seal with `key` and keep it for `appending`; seal a ledger that never was.
 
         `was_sealed`: the key store knows that this key has sealed the ledger before. Raises
         UserActionError CHAIN_BROKEN, LEDGER_ALTERED, LEDGER_SET_BACK, LEDGER_MISSING,
         LEDGER_FORKED; then the key is not kept.
         """
         self._check_not_forked()
-        if self._origin() is None:
-            if was_sealed:
-                raise missing_error()
+        if self._origin() is None and not was_sealed:
             self._seal(key, now)
-        self._verify(key)
+        self.check(key, was_sealed=was_sealed)
         self._key = key
+
+    def check(self, key: LedgerKey, *, was_sealed: bool) -> None:
+        """Check every seal with `key`. What it finds holds for later reads without a key.
+
+        Raises as `open` does.
+        """
+        self._fault = None
+        try:
+            if was_sealed and self._origin() is None:
+                raise missing_error()
+            self._verify(key)
+        except UserActionError as error:
+            self._fault = error
+            raise
 
     def close(self) -> None:
         """Forget the key."""
@@ -83,12 +97,17 @@ class SealedChain:
 
     # Reading.
 
-    def bodies(self) -> list[dict[str, Any]]:
+    def bodies(self, *, as_found: bool = False) -> list[dict[str, Any]]:
         """Check what can be checked now and return each charge's body, in order.
 
-        Raises as `open` does.
+        `as_found`: check the chain alone, to show a ledger that counts as spent. Raises as `open`
+        does.
         """
+        if as_found:
+            return self._chain.verified()
         self._check_not_forked()
+        if self._fault is not None and self._key is None:
+            raise self._fault
         return [json.loads(text) for text in self._verify(self._key)]
 
     def state(self) -> SealState:
@@ -97,6 +116,7 @@ class SealedChain:
         number, verified = self._verified
         is_verified = (
             origin is not None
+            and self._fault is None
             and number == len(hashes)
             and verified == (hashes[-1] if hashes else FIRST)
         )
@@ -163,7 +183,7 @@ class SealedChain:
             self._values.put_within(ORIGIN, None)
             self._values.put_within(FORKED_AT, None)
             yield
-        self._key = None
+        self._key = self._fault = None
         if self._head is not None:
             self._head.remove()
 

@@ -85,7 +85,6 @@ class GroupAggregatorSite:
         return Scripted(202, b"{}", next_nonce)
 
     def _read(self, client, parts, query):
-        host = self.host
         if parts == ["rounds", "offer"]:
             return self._offer(client.offer())
         if parts == ["model"]:

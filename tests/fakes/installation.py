@@ -20,7 +20,8 @@ PROGRAMS = sorted(Path(setuptools.__file__).parent.glob("*.exe"))
 class Installation:
     """An aggregator and the home of one device; `join` enrols the device and adds samples."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, target=2):
+        """`target`: updates that fill a round."""
         self.folder = folder
         self.port, self.operator_port = free_port(), free_port()
         (folder / "keys").mkdir()
@@ -36,7 +37,7 @@ class Installation:
         (folder / "start.safetensors").write_bytes(safetensors([0.0] * 116))
         ports = ("--host", "127.0.0.1", "--port", str(self.port))
         ports += ("--operator-port", str(self.operator_port))
-        rounds = ("--rounds-target", "2", "--rounds-minimum", "1", "--min-rows", "4")
+        rounds = ("--rounds-target", str(target), "--rounds-minimum", "1", "--min-rows", "4")
         self.server(
             "init", "--mode", "local", "--model", str(folder / "start.safetensors"), *ports, *rounds
         )

@@ -32,6 +32,7 @@ _AGENT_KNOWS_MORE = {
     ReasonCode.KEYRING_TOO_LARGE,
     ReasonCode.BACKOFF,
     ReasonCode.OFFLINE,
+    ReasonCode.LEDGER_FORKED,
     ReasonCode.BUDGET_SPENT,
 }
 """Reasons whose details only the agent's own sentence has; it is shown untranslated."""
@@ -61,7 +62,7 @@ def _remedy(reason: Reason, formatter: LocaleFormatter) -> tuple[str, str]:
         return "limits", formatter.translate("View", "Change: {setting}").format(setting=name)
     if reason.code is ReasonCode.NOTHING_TO_LEARN:
         return "scan", formatter.translate("View", "Add program files")
-    if reason.code is ReasonCode.NOT_ENROLLED:
+    if reason.code in (ReasonCode.NOT_ENROLLED, ReasonCode.LEDGER_FORKED):
         return "join", formatter.translate("View", "Enter an invitation")
     return "", ""
 
@@ -84,6 +85,9 @@ def _title(code: ReasonCode, formatter: LocaleFormatter) -> str:
             "View", "The keyring does not hold this device's key"
         ),
         ReasonCode.NOT_ENROLLED: formatter.translate("View", "No operator has been joined yet"),
+        ReasonCode.LEDGER_FORKED: formatter.translate(
+            "View", "Another copy of this device has taken part"
+        ),
         ReasonCode.BUDGET_SPENT: formatter.translate("View", "The privacy budget is used up"),
         ReasonCode.ON_BATTERY: formatter.translate("View", "The computer runs on battery"),
         ReasonCode.BATTERY_LOW: formatter.translate("View", "The battery is low"),
