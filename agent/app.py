@@ -60,9 +60,9 @@ from agent.rounds.cycles import Cycles
 from agent.rounds.leave_sender import LeaveSender
 from agent.rounds.local_round import LocalRound
 from agent.rounds.offer_check import OfferCheck
+from agent.rounds.offer_poll import OfferPoll
 from agent.rounds.outbox import Outbox
 from agent.rounds.readiness import Readiness
-from agent.rounds.rendezvous import Rendezvous
 from agent.rounds.restrictions import Restrictions
 from agent.rounds.runner import RoundRunner
 from agent.rounds.secagg_round import SecaggRound
@@ -339,7 +339,7 @@ def _build_rounds(parts: _Parts, sleep: Callable[[float], Awaitable[None]]) -> _
         submission=submission,
         restrictions=restrictions,
         activity=activity,
-        rendezvous=Rendezvous(clock, ledger, parts.keys.identity_file, secrets.token_hex(16), run),
+        offer_poll=OfferPoll(clock, ledger, parts.keys.identity_file, secrets.token_hex(16), run),
     )
     runner = RoundRunner(
         gate=gate,

@@ -66,7 +66,13 @@ class EnrolmentMethods:
 
         Raises UserActionError OTHER_AUTHORITY, CHAIN_BROKEN.
         """
-        self.effective.check_same_authority(enrolment)
+        present = self.effective.enrolment()
+        if present is not None and present.ca_pem != enrolment.ca_pem:
+            raise UserActionError(
+                "OTHER_AUTHORITY",
+                "This invitation comes from another operator than the one this device joined.",
+                "Ask the same operator for an invitation, or run aegis erase first.",
+            )
         self.keys.forget_identity()
         spent = carried_over(self.effective.budget().rho_units, self.clock.now())
         try:

@@ -120,15 +120,6 @@ class EffectiveConfig:
             )
         self._keep(enrolment)
 
-    def check_same_authority(self, enrolment: Enrolment) -> None:
-        """Raise UserActionError OTHER_AUTHORITY when another authority would sign this device."""
-        if self._enrolment is not None and self._enrolment.ca_pem != enrolment.ca_pem:
-            raise UserActionError(
-                "OTHER_AUTHORITY",
-                "This invitation comes from another operator than the one this device joined.",
-                "Ask the same operator for an invitation, or run aegis erase first.",
-            )
-
     def join_again(self, enrolment: Enrolment) -> None:
         """Store an enrolment in place of the present one, inside the caller's transaction.
 

@@ -12,7 +12,7 @@ Every step checks the permit again; only the outbox sends.
 5. Model: the one that the round names, verified before use (P8).
 6. Training in the worker. The clipped update stays encrypted in scratch (its key:
    agent.rounds.checkpoint).
-7. Submission. The update is reported as ready, with the ledger's head (agent.rounds.rendezvous).
+7. Submission. The update is reported as ready, with the ledger's head (agent.rounds.offer_poll).
    Then `local` (agent.rounds.local_round) seals and sends at once; `secagg`
    (agent.rounds.secagg_round) joins a group and seals once the group is complete. Each charge is
    durable before its bytes leave. The trained update is deleted once it can no longer be used.
@@ -29,8 +29,8 @@ from agent.reasons import Reason, ReasonCode
 from agent.rounds.activity import ActivityTracker
 from agent.rounds.admission import Admission
 from agent.rounds.offer_check import OfferCheck
+from agent.rounds.offer_poll import OfferPoll
 from agent.rounds.outcome import CycleResult, waiting
-from agent.rounds.rendezvous import Rendezvous
 from agent.rounds.restrictions import Restrictions
 from agent.rounds.submission import Submission
 from agent.rounds.trainer import Trainer
@@ -58,7 +58,7 @@ class CycleSteps:
         submission: Submission,
         restrictions: Restrictions,
         activity: ActivityTracker,
-        rendezvous: Rendezvous,
+        offer_poll: OfferPoll,
     ) -> None:
         self._gate = gate
         self._clock = clock
@@ -69,7 +69,7 @@ class CycleSteps:
         self._submission = submission
         self._restrictions = restrictions
         self._activity = activity
-        self._rendezvous = rendezvous
+        self._offer_poll = offer_poll
         self._client: AggregatorClient | None = None
 
     async def run(self, *, hold_s: int, override: bool, group_wait_s: int) -> CycleResult:
@@ -81,14 +81,14 @@ class CycleSteps:
             return waiting(reasons)
         try:
             self._client = client = await self._enrolment_client.connect(permit)  # 2.
-            await self._rendezvous.open_ledger(permit)
+            await self._offer_poll.open_ledger(permit)
             resent = await self._submission.resend(permit, client)  # 3.
             if resent is not None:
                 return resent
             return await self._contribute(permit, client, hold_s, group_wait_s)
         finally:
             self.disconnect()
-            self._rendezvous.close_ledger()
+            self._offer_poll.close_ledger()
             self._activity.finish()
 
     def disconnect(self) -> None:
@@ -139,8 +139,8 @@ class CycleSteps:
         """4. Fetch the server's offer; report the finished update, if it may be used."""
         update = self._updates.current
         if update is None or self._updates.hold_reason(hold_s) is not None:
-            return await self._rendezvous.offer(client), None
-        return await self._rendezvous.ready(client, update.model_version)
+            return await self._offer_poll.offer(client), None
+        return await self._offer_poll.ready(client, update.model_version)
 
     async def _train(
         self, permit: Permit, client: "AggregatorClient", offer: "Offer", task: "Task"

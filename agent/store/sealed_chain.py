@@ -48,12 +48,55 @@ class SealState:
     """How many charges are older than the seals."""
 
 
+class _Seals:
+    """The table `charge_seal`, and what the seals begin with."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._values = Values(database, "value")
+
+    def all(self) -> list[str]:
+        """Return every seal, seal 0 first; only those before a gap."""
+        seals: list[str] = []
+        for seq, seal in self._database.rows("SELECT seq, seal FROM charge_seal ORDER BY seq"):
+            if seq != len(seals):
+                break
+            seals.append(str(seal))
+        return seals
+
+    def origin(self) -> Origin | None:
+        """Return what the seals begin with; None for a ledger without seals.
+
+        Raises UserActionError LEDGER_ALTERED.
+        """
+        stored = self._values.get(ORIGIN)
+        if stored is None:
+            return None
+        try:
+            return Origin(int(stored["sealed_at"]), int(stored["unsealed"]))
+        except (ValueError, TypeError, KeyError) as error:
+            raise altered_error(1) from error
+
+    # Inside the caller's transaction.
+
+    def put(self, seq: int, seal: str) -> None:
+        self._database.execute("INSERT INTO charge_seal (seq, seal) VALUES (?, ?)", seq, seal)
+
+    def replace(self, origin: Origin | None, seals: list[str]) -> None:
+        """Store these seals instead of any others."""
+        self._database.execute("DELETE FROM charge_seal")
+        for seq, seal in enumerate(seals):
+            self.put(seq, seal)
+        self._values.put_within(ORIGIN, None if origin is None else asdict(origin))
+
+
 class SealedChain:
     """The table `charge`, the seals beside it, and the recorded head."""
 
     def __init__(self, database: Database, head: LedgerHead | None = None) -> None:
         self._database = database
         self._chain = Chain(database, "charge")
+        self._seals = _Seals(database)
         self._values = Values(database, "value")
         self._head = head
         self._key: LedgerKey | None = None
@@ -72,7 +115,7 @@ class SealedChain:
         LEDGER_FORKED; then the key is not kept.
         """
         self._check_not_forked()
-        if self._origin() is None and not was_sealed:
+        if self._seals.origin() is None and not was_sealed:
             self._seal(key, now)
         self.check(key, was_sealed=was_sealed)
         self._key = key
@@ -84,7 +127,7 @@ class SealedChain:
         """
         self._fault = None
         try:
-            if was_sealed and self._origin() is None:
+            if was_sealed and self._seals.origin() is None:
                 raise missing_error()
             self._verify(key)
         except UserActionError as error:
@@ -112,7 +155,7 @@ class SealedChain:
 
     def state(self) -> SealState:
         """Return what is known about the seals."""
-        origin, hashes = self._origin(), self._chain.hashes()
+        origin, hashes = self._seals.origin(), self._chain.hashes()
         number, verified = self._verified
         is_verified = (
             origin is not None
@@ -131,7 +174,7 @@ class SealedChain:
 
         Raises InternalError LEDGER_CLOSED while the ledger has no seals.
         """
-        seals = self._seals()
+        seals = self._seals.all()
         if not seals:
             raise _closed()
         first = max(first, len(seals) - MAX_HEADS)
@@ -139,7 +182,7 @@ class SealedChain:
 
     def step(self, seq: int) -> HeadStep | None:
         """Return what the charge `seq` did to the head; None where it has no seal."""
-        seals = self._seals()
+        seals = self._seals.all()
         return HeadStep(seq, seals[seq - 1], seals[seq]) if 0 < seq < len(seals) else None
 
     # Writing.
@@ -157,14 +200,14 @@ class SealedChain:
         with self._database.transaction():
             self._check_not_forked()
             self._verify(key)
-            newest = self._seals()[-1]
+            newest = self._seals.all()[-1]
             if head not in (None, newest):
                 raise InternalError(
                     "LEDGER_MISMATCH", "The ledger has changed since the server admitted it."
                 )
             seq = self._chain.append(body)
             text = self._chain.texts()[-1]
-            self._put_seal(seq, key.next(newest, text))
+            self._seals.put(seq, key.next(newest, text))
             yield seq
         self._note_verified()
         self._record(key)
@@ -179,8 +222,7 @@ class SealedChain:
         self._chain.texts()
         with self._database.transaction():
             self._chain.append(body)
-            self._database.execute("DELETE FROM charge_seal")
-            self._values.put_within(ORIGIN, None)
+            self._seals.replace(None, [])
             self._values.put_within(FORKED_AT, None)
             yield
         self._key = self._fault = None
@@ -206,7 +248,7 @@ class SealedChain:
 
     def _verify(self, key: LedgerKey | None) -> list[bytes]:
         """Check chain, seals and recorded head; what the seals say only with `key`."""
-        texts, origin, seals = self._chain.texts(), self._origin(), self._seals()
+        texts, origin, seals = self._chain.texts(), self._seals.origin(), self._seals.all()
         if origin is None:
             self._check_unsealed(len(texts))
             return texts
@@ -252,43 +294,19 @@ class SealedChain:
         if self._head is not None:
             self._head.write(RecordedHead(len(texts), seals[-1], key.tag(len(texts), seals[-1])))
         with self._database.transaction():
-            self._database.execute("DELETE FROM charge_seal")
-            for number, seal in enumerate(seals):
-                self._put_seal(number, seal)
-            self._values.put_within(ORIGIN, asdict(origin))
+            self._seals.replace(origin, seals)
         log.info("ledger.sealed charges=%d", len(texts))
-
-    def _put_seal(self, seq: int, seal: str) -> None:
-        self._database.execute("INSERT INTO charge_seal (seq, seal) VALUES (?, ?)", seq, seal)
 
     def _record(self, key: LedgerKey) -> None:
         """Write the recorded head. The charge is durable already: a failure leaves it behind."""
         if self._head is None:
             return
-        seals = self._seals()
+        seals = self._seals.all()
         head = RecordedHead(len(seals) - 1, seals[-1], key.tag(len(seals) - 1, seals[-1]))
         try:
             self._head.write(head)
         except OSError as error:
             log.warning("ledger.head_behind error=%s", error.strerror)
-
-    def _seals(self) -> list[str]:
-        """Return every seal, seal 0 first; those before a gap."""
-        seals: list[str] = []
-        for seq, seal in self._database.rows("SELECT seq, seal FROM charge_seal ORDER BY seq"):
-            if seq != len(seals):
-                break
-            seals.append(str(seal))
-        return seals
-
-    def _origin(self) -> Origin | None:
-        stored = self._values.get(ORIGIN)
-        if stored is None:
-            return None
-        try:
-            return Origin(int(stored["sealed_at"]), int(stored["unsealed"]))
-        except (ValueError, TypeError, KeyError) as error:
-            raise altered_error(1) from error
 
 
 def _closed() -> InternalError:

@@ -4,7 +4,7 @@
    ledger from an earlier point on. If the remembered head is among them, the ledger has only grown;
    so the aggregator may have been set back, or miss charges that never arrived. If it is not, this
    is another copy of the device, and it is refused for good.
-2. While a round is open for a device, the aggregator holds the head for one process of the device.
+2. While a round is open for a device, the aggregator reserves the head for one of its processes.
    A second copy waits until that process has sent or its time is over.
 3. An update names the head before and after its charge. It is taken only if the remembered head is
    one of the two, and in the transaction that moves the remembered head. So all updates of a device
@@ -20,7 +20,7 @@ from server_stub.errors import BusyError
 LOCAL_LEASE_S = 60
 """How long a device may take to seal and charge an update that needs no group."""
 GRACE_S = 5
-"""The lease is held this much longer than the device is told."""
+"""The head stays reserved this much longer than the device is told."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class KnownHead:
     count: int
     head: str
     session: str = ""
-    """The process that the head is held for."""
-    held_until: int = 0
+    """The process that the head is reserved for."""
+    reserved_until: int = 0
     """Seconds since the epoch."""
 
 
@@ -52,12 +52,12 @@ def show(
             )
         if shown.at(known.count) != known.head:
             raise forked()
-        is_held = known.held_until > now and known.session != session
-        if is_held and known.head == shown.head:
+        is_reserved = known.reserved_until > now and known.session != session
+        if is_reserved and known.head == shown.head:
             raise BusyError(
                 "LEDGER_RESERVED",
                 "Another process of this device was admitted and has not sent its update yet.",
-                known.held_until - now,
+                known.reserved_until - now,
             )
     if lease_s:
         return KnownHead(shown.count, shown.head, session, now + lease_s + GRACE_S)

@@ -161,7 +161,7 @@ class DeviceStore:
                 "charges": head.count,
                 "head": head.head,
                 "process": head.session,
-                "held_until": head.held_until,
+                "reserved_until": head.reserved_until,
             },
         }
 

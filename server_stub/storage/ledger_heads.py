@@ -7,11 +7,11 @@ from server_stub.rounds import ledger_heads
 from server_stub.rounds.ledger_heads import KnownHead
 from server_stub.storage.database import RawConnection
 
-_FIND = "SELECT count, head, session, held_until FROM ledger_heads WHERE device_id = ?"
+_FIND = "SELECT count, head, session, reserved_until FROM ledger_heads WHERE device_id = ?"
 _PUT = (
-    "INSERT INTO ledger_heads (device_id, count, head, session, held_until)"
+    "INSERT INTO ledger_heads (device_id, count, head, session, reserved_until)"
     " VALUES (?, ?, ?, ?, ?) ON CONFLICT (device_id) DO UPDATE SET count = excluded.count,"
-    " head = excluded.head, session = excluded.session, held_until = excluded.held_until"
+    " head = excluded.head, session = excluded.session, reserved_until = excluded.reserved_until"
 )
 
 
@@ -54,4 +54,4 @@ def _known(sql: Cursor, device_id: str) -> KnownHead | None:
 
 
 def _put(sql: Cursor, device_id: str, head: KnownHead) -> None:
-    sql.execute(_PUT, (device_id, head.count, head.head, head.session, head.held_until))
+    sql.execute(_PUT, (device_id, head.count, head.head, head.session, head.reserved_until))

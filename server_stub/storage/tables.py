@@ -49,7 +49,7 @@ LEDGER_HEADS = Table(
     Column("count", BigInteger, nullable=False),
     Column("head", Text, nullable=False),
     Column("session", Text, nullable=False),
-    Column("held_until", BigInteger, nullable=False),
+    Column("reserved_until", BigInteger, nullable=False),
 )
 ROUNDS = Table(
     "rounds",

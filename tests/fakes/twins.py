@@ -1,7 +1,7 @@
 """Copies of one device around one server's database, for tests of what they can do together.
 
-The ledgers, the rendezvous, the outbox and the server's database are the real ones; the network is
-a call whose answer may get lost, and time is a number.
+The ledgers, the poll, the outbox and the server's database are the real ones; the network is a call
+whose answer may get lost, and time is a number.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from dataclasses import asdict
 from agent.errors import AegisError, UserActionError
 from agent.privacy.budget import Allowed, Budget, decide
 from agent.protocol.ledger_heads import HeadEcho
+from agent.rounds.offer_poll import OfferPoll
 from agent.rounds.outbox import Outbox
-from agent.rounds.rendezvous import Rendezvous
 from agent.store.database import Database
 from agent.store.head import LedgerHead
 from agent.store.ledger import Charge, Ledger, carried_over
@@ -95,7 +95,7 @@ class Twin:
         self.database = Database(self.folder / "agent.sqlite3")
         self.ledger = Ledger(self.database, LedgerHead(self.folder / "ledger-head"))
         self.outbox = Outbox(clock, self.ledger, _at_once)
-        self.rendezvous = Rendezvous(
+        self.offer_poll = OfferPoll(
             clock, self.ledger, lambda: self.keys, secrets.token_hex(16), _at_once
         )
         self.admission = None
@@ -128,7 +128,7 @@ class Twin:
 
     def say_ready(self):
         async def ready():
-            _, self.admission = await self.rendezvous.ready(self, 1)
+            _, self.admission = await self.offer_poll.ready(self, 1)
 
         self.admission = None
         return self._open_and(ready)
@@ -166,7 +166,7 @@ class Twin:
 
     def _open_and(self, step):
         async def whole():
-            await self.rendezvous.open_ledger(self)
+            await self.offer_poll.open_ledger(self)
             await step()
 
         try:

@@ -19,5 +19,5 @@ def upgrade() -> None:
         sa.Column("count", sa.BigInteger, nullable=False),
         sa.Column("head", sa.Text, nullable=False),
         sa.Column("session", sa.Text, nullable=False),
-        sa.Column("held_until", sa.BigInteger, nullable=False),
+        sa.Column("reserved_until", sa.BigInteger, nullable=False),
     )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from agent.transport.statements import Offer
 
 
-class Rendezvous:
+class OfferPoll:
     """The ledger and the server's offers, for the cycles of one process."""
 
     def __init__(
