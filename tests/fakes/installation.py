@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 
 import setuptools
@@ -41,6 +43,10 @@ class Installation:
         self.server(
             "init", "--mode", "local", "--model", str(folder / "start.safetensors"), *ports, *rounds
         )
+        self.start_server()
+
+    def start_server(self):
+        """Start the aggregator, again after `kill_server`."""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "server_stub.cli.main", "run"],
             env=self.environ,
@@ -51,6 +57,17 @@ class Installation:
         for line in self.process.stdout:
             if "is ready" in line:
                 break
+
+    def kill_server(self):
+        """End it at once, as in a power cut, even while it is stopped."""
+        self.process.kill()
+        self.process.wait(TIMEOUT_S)
+        self.process.stdout.close()
+
+    def ledger_head(self):
+        """(charges, reserved until) of the one device, as the aggregator remembers them."""
+        with closing(sqlite3.connect(self.folder / "server" / "aggregator.sqlite3")) as database:
+            return database.execute("SELECT count, reserved_until FROM ledger_heads").fetchone()
 
     def server(self, *words):
         command = [sys.executable, "-m", "server_stub.cli.main", *words]
