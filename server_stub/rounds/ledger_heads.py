@@ -20,7 +20,7 @@ from server_stub.errors import BusyError
 LOCAL_LEASE_S = 60
 """How long a device may take to seal and charge an update that needs no group."""
 GRACE_S = 5
-"""The head stays reserved this much longer than the device is told."""
+"""How much longer than its lease a head stays reserved."""
 
 
 @dataclass(frozen=True)

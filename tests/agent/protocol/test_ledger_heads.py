@@ -15,8 +15,9 @@ def test_each_head_shown_stands_for_a_number_of_charges():
 
 
 def test_the_first_head_stands_for_no_charge():
-    ShownHeads(0, (A,)).check()
-    ShownHeads(2, (A, B, C)).check()
+    for shown in (ShownHeads(0, (A,)), ShownHeads(2, (A, B, C))):
+        shown.check()
+        assert (shown.first, shown.at(0)) == (0, A)
 
 
 @pytest.mark.parametrize(
