@@ -7,6 +7,7 @@ tests build their agents in the same way, with `Overrides` for what they replace
 import asyncio
 import os
 import random
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,7 @@ from agent.reports.doctor import Doctor, IdentityChecks, MachineChecks
 from agent.reports.export import Export
 from agent.reports.ledger import LedgerReport
 from agent.reports.sandbox_checks import SandboxChecks
+from agent.reports.seal_check import SealCheck
 from agent.reports.status_builder import StatusBuilder
 from agent.reports.viewing_copies import ViewingCopies
 from agent.reports.waiting_reasons import WaitingReasons
@@ -58,6 +60,7 @@ from agent.rounds.cycles import Cycles
 from agent.rounds.leave_sender import LeaveSender
 from agent.rounds.local_round import LocalRound
 from agent.rounds.offer_check import OfferCheck
+from agent.rounds.offer_poll import OfferPoll
 from agent.rounds.outbox import Outbox
 from agent.rounds.readiness import Readiness
 from agent.rounds.restrictions import Restrictions
@@ -336,7 +339,7 @@ def _build_rounds(parts: _Parts, sleep: Callable[[float], Awaitable[None]]) -> _
         submission=submission,
         restrictions=restrictions,
         activity=activity,
-        blocking=run,
+        offer_poll=OfferPoll(clock, ledger, parts.keys.identity_file, secrets.token_hex(16), run),
     )
     runner = RoundRunner(
         gate=gate,
@@ -458,10 +461,15 @@ def _build_service(parts: _Parts, rounds: _Rounds, reports: _Reports, erasure: E
             status,
         ),
         PreviewMethods(parts.home, effective, worker, reports.copies),
-        EnrolmentMethods(effective, signals),
+        EnrolmentMethods(clock, effective, parts.ledger, parts.keys, signals),
         SettingsMethods(effective, parts.keys, parts.pool.run, signals, status),
         SampleMethods(clock, gate, runner, samples, worker, parts.scanning_models, signals),
-        LedgerMethods(parts.ledger, reports.ledger, reports.copies),
+        LedgerMethods(
+            parts.ledger,
+            reports.ledger,
+            SealCheck(gate, parts.keys, parts.ledger, parts.pool.run),
+            reports.copies,
+        ),
         PersonalDataMethods(
             gate,
             runner,

@@ -70,6 +70,8 @@ class BudgetView:
     may_take_part_at: int | None = None
     """When the budget allows a round again; set while it is spent."""
     charges: int = 0
+    verified: bool = False
+    """This process has checked the ledger's seals with the key from the key store."""
 
 
 @dataclass(frozen=True)

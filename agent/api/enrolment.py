@@ -1,19 +1,30 @@
-"""Methods that join an operator."""
+"""Methods that join an operator.
+
+A copy of another device (LEDGER_FORKED) joins again with a new invitation: it gets an identity of
+its own, keeps its samples and its ledger, and counts a whole budget period as spent, because the
+other copy may spend it.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from agent.api.methods import Method, Result
-from agent.config.effective import EffectiveConfig, from_invitation, from_token
+from agent.clock import Clock
+from agent.config.effective import EffectiveConfig, Enrolment, from_invitation, from_token
 from agent.errors import UserActionError
+from agent.identity.key_store_choice import KeyStoreChoice
 from agent.rounds.signals import Signals
+from agent.store.ledger import Ledger, carried_over
 
 
 @dataclass(frozen=True)
 class EnrolmentMethods:
     """Stores an invitation; the server is contacted only once consent is granted."""
 
+    clock: Clock
     effective: EffectiveConfig
+    ledger: Ledger
+    keys: KeyStoreChoice
     signals: Signals
 
     def methods(self) -> Mapping[str, Method]:
@@ -43,9 +54,33 @@ class EnrolmentMethods:
             enrolment = from_invitation(parse_invitation(invitation))
         else:
             enrolment = from_token(server, token, ca_pem)
-        self.effective.join(enrolment)
+        if self.ledger.sealed.is_forked:
+            self._join_again(enrolment)
+        else:
+            self.effective.join(enrolment)
         self.signals.user_changed()
         return {"operator": asdict(enrolment.operator), "server": enrolment.server}
+
+    def _join_again(self, enrolment: Enrolment) -> None:
+        """Give a copy an identity of its own. After a crash it is still a copy: repeat it.
+
+        Raises UserActionError OTHER_AUTHORITY, CHAIN_BROKEN.
+        """
+        present = self.effective.enrolment()
+        if present is not None and present.ca_pem != enrolment.ca_pem:
+            raise UserActionError(
+                "OTHER_AUTHORITY",
+                "This invitation comes from another operator than the one this device joined.",
+                "Ask the same operator for an invitation, or run aegis erase first.",
+            )
+        self.keys.forget_identity()
+        spent = carried_over(self.effective.budget().rho_units, self.clock.now())
+        try:
+            with self.ledger.sealed.carrying_over(asdict(spent)):
+                self.effective.join_again(enrolment)
+        except BaseException:
+            self.effective.reload()
+            raise
 
     async def inspect(self, invitation: str) -> Result:
         """Return what an invitation says, and store nothing."""

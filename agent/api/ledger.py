@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from agent.api.methods import PAGE, PAGE_ROWS, Method, Result, page_bounds
 from agent.reports.ledger import LedgerReport, outbox_json
+from agent.reports.seal_check import SealCheck
 from agent.reports.viewing_copies import ViewingCopies
 from agent.store.ledger import Ledger
 
@@ -16,6 +17,7 @@ class LedgerMethods:
 
     ledger: Ledger
     report: LedgerReport
+    seals: SealCheck
     copies: ViewingCopies
 
     def methods(self) -> Mapping[str, Method]:
@@ -26,7 +28,9 @@ class LedgerMethods:
         }
 
     async def page(self, offset: int = 0, limit: int = PAGE_ROWS, verify: bool = False) -> Result:
-        return self.report.page(*page_bounds(offset, limit), verify=verify)
+        bounds = page_bounds(offset, limit)
+        note = await self.seals.check() if verify else ""
+        return self.report.page(*bounds, verify=verify, seal_note=note)
 
     async def sent(self, attempt: str) -> Result:
         """Show one upload. `path` is a copy of its bytes; None when they are no longer stored."""

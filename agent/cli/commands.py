@@ -419,7 +419,8 @@ TABLE = (
             argument(
                 "--verify",
                 action="store_true",
-                help="check the chain, the stored bytes and the receipts",
+                help="check the chain, its seals, the stored bytes and the receipts; the seals hold"
+                " against a program that may not use your keyring, not against one that may",
             ),
             *PAGE,
         ),

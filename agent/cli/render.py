@@ -33,7 +33,7 @@ def status_text(status: Shown) -> str:
         f"Budget:   ε {epsilon_in_words(budget['epsilon_ledger'])} of"
         f" {budget['epsilon_period']:g} spent in {budget['period_days']} days"
         f" (δ {budget['delta']:g});"
-        f" {_other_epsilons(budget)}"
+        f" {_other_epsilons(budget)}" + ("" if budget["verified"] else " (not verified)")
     )
     if budget["may_take_part_at"]:
         lines.append(f"          can take part again from {_time(budget['may_take_part_at'])}")
@@ -199,7 +199,22 @@ def ledger_text(result: Shown) -> str:
         lines.append(
             "Verified: the chain is complete, and stored bytes and signed receipts match it."
         )
+    if result["verified"] is not None:
+        lines.extend(_seal_lines(result["seal"], totals["charges"]))
     return "\n".join(lines)
+
+
+def _seal_lines(seal: Shown, charges: int) -> list[str]:
+    """What the check of the seals says about a ledger with this many charges."""
+    if not seal["verified"]:
+        return [f"Seals: not verified. {seal['note']}".rstrip()]
+    lines = ["Seals: every one was made with this device's key."]
+    if seal["unsealed"]:
+        lines.append(
+            f"The first {_count(seal['unsealed'], 'charge')} of {charges} are older than the seals"
+            f" ({_time(seal['sealed_at'])}); nothing vouches for what was there before."
+        )
+    return lines
 
 
 def quit_text(result: Shown) -> str:

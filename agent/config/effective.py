@@ -120,6 +120,14 @@ class EffectiveConfig:
             )
         self._keep(enrolment)
 
+    def join_again(self, enrolment: Enrolment) -> None:
+        """Store an enrolment in place of the present one, inside the caller's transaction.
+
+        Call `reload` when that fails.
+        """
+        self._values.put_within("enrolment", asdict(enrolment))
+        self._enrolment = enrolment
+
     def registered(self, task: dict[str, Any], signing_key: str) -> None:
         """Store what the server answered at registration, and forget the token."""
         if self._enrolment is not None:

@@ -135,6 +135,14 @@ class IdentityFile:
         salt = bytes.fromhex(self._sealed.installation_id())
         return HKDF(SHA256(), 32, salt, label.encode()).derive(self._sealed.wrapping_key())
 
+    def has_sealed_ledger(self) -> bool:
+        """Whether a ledger was sealed under this identity's wrapping key. Raises as `load` does."""
+        return self._sealed.has_sealed_ledger()
+
+    def note_sealed_ledger(self) -> None:
+        """Note in the key store that a ledger was sealed. Raises as `load` does."""
+        self._sealed.note_sealed_ledger()
+
     def renewal_csr_pem(self) -> str:
         """Return the request for the next certificate, with a new key.
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from agent import atomic_file
 from agent.errors import AegisError
 from agent.paths import Home
 
@@ -64,6 +65,12 @@ class KeyStoreChoice:
         with suppress(AegisError):
             self.identity_file().destroy()
         self._home.identity.unlink(missing_ok=True)
+
+    def forget_identity(self) -> None:
+        """Delete the identity's file and leave the key store alone: another copy of this home may
+        use the same item. Raises OSError.
+        """
+        atomic_file.remove(self._home.identity)
 
     def _make(self, kind: str) -> "KeyStore":
         """Make the store; nothing is opened or asked yet."""

@@ -4,7 +4,8 @@
    not at all.
 2. The key store's item holds the wrapping key and the fingerprints of the certificates that the
    file may carry, so an older copy of the file is detected. During a change it names the old and
-   the new certificate, so the file opens whichever of them a crash leaves behind.
+   the new certificate, so the file opens whichever of them a crash leaves behind. It also notes
+   that a ledger was sealed under this key, which nobody without the key store can take back.
 3. A *remnant* is a file without contents: an interrupted `destroy`. It only says under which name
    the key store may still hold an item.
 """
@@ -13,7 +14,7 @@ import base64
 import json
 import os
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,22 @@ class Contents:
     signing_key: str = ""
 
 
+@dataclass(frozen=True, repr=False)
+class _Item:
+    """What the key store holds."""
+
+    key: bytes
+    """The wrapping key."""
+    certificates: tuple[str, ...] = ()
+    """Fingerprints of the certificates that the file may carry."""
+    has_sealed_ledger: bool = False
+
+    def to_bytes(self) -> bytes:
+        item: dict[str, Any] = {"key": self.key.hex(), "certificates": list(self.certificates)}
+        # Left out until then: an older program reads the two other fields.
+        return canonical({**item, "ledger": True} if self.has_sealed_ledger else item)
+
+
 class SealedIdentity:
     """The file and its item in the key store.
 
@@ -66,7 +83,17 @@ class SealedIdentity:
 
     def wrapping_key(self) -> bytes:
         """Return the 32 bytes that only the key store holds."""
-        return self._item(self.installation_id())[0]
+        return self._item(self.installation_id()).key
+
+    def has_sealed_ledger(self) -> bool:
+        """Whether a ledger was sealed under the wrapping key."""
+        return self._item(self.installation_id()).has_sealed_ledger
+
+    def note_sealed_ledger(self) -> None:
+        """Note in the key store that a ledger was sealed under the wrapping key."""
+        installation_id = self.installation_id()
+        item = replace(self._item(installation_id), has_sealed_ledger=True)
+        self._keystore.put(installation_id, item.to_bytes())
 
     def create(self, contents: Contents) -> None:
         """Write the first file, under a new installation id and wrapping key."""
@@ -74,7 +101,7 @@ class SealedIdentity:
         wrapping_key = os.urandom(32)
         # The remnant first: after a crash, `destroy` knows which item to remove.
         self.write_remnant(installation_id)
-        self._keystore.put(installation_id, _item(wrapping_key, ()))
+        self._keystore.put(installation_id, _Item(wrapping_key).to_bytes())
         self._write(installation_id, wrapping_key, contents)
 
     def read(self) -> Contents:
@@ -86,33 +113,38 @@ class SealedIdentity:
         if not outer["sealed"]:
             raise not_enrolled()
         installation_id = outer["installation_id"]
-        wrapping_key, fingerprints = self._item(installation_id)
+        item = self._item(installation_id)
         try:
             sealed = base64.b64decode(outer["sealed"], validate=True)
             contents = Contents(
                 **json.loads(
-                    AESGCM(wrapping_key).decrypt(
+                    AESGCM(item.key).decrypt(
                         sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _associated(installation_id)
                     )
                 )
             )
         except (InvalidTag, ValueError, TypeError) as error:
             raise identity_damaged(type(error).__name__) from error
-        if contents.certificate_pem and fingerprint(contents.certificate_pem) not in fingerprints:
+        if (
+            contents.certificate_pem
+            and fingerprint(contents.certificate_pem) not in item.certificates
+        ):
             raise identity_damaged("an older copy of the file")
         return contents
 
     def replace(self, old: Contents, new: Contents) -> None:
         """Write `new`; until the file is there, the item names both certificates (rule 2)."""
         installation_id = self.installation_id()
-        wrapping_key, _ = self._item(installation_id)
+        item = self._item(installation_id)
         fingerprints = (fingerprint(old.certificate_pem), fingerprint(new.certificate_pem))
         changes = fingerprints[0] != fingerprints[1]
         if changes:
-            self._keystore.put(installation_id, _item(wrapping_key, fingerprints))
-        self._write(installation_id, wrapping_key, new)
+            both = replace(item, certificates=fingerprints)
+            self._keystore.put(installation_id, both.to_bytes())
+        self._write(installation_id, item.key, new)
         if changes:
-            self._keystore.put(installation_id, _item(wrapping_key, fingerprints[1:]))
+            newest = replace(item, certificates=fingerprints[1:])
+            self._keystore.put(installation_id, newest.to_bytes())
 
     def write_remnant(self, installation_id: str) -> None:
         """Overwrite the file with one that names the installation and nothing else."""
@@ -151,15 +183,18 @@ class SealedIdentity:
         }
         atomic_file.write(self._path, canonical(outer))
 
-    def _item(self, installation_id: str) -> tuple[bytes, tuple[str, ...]]:
-        """Return the wrapping key and the fingerprints of certificates that may be in the file."""
+    def _item(self, installation_id: str) -> _Item:
         item = self._keystore.get(installation_id)
         if item is None:
             raise identity_damaged("the key store has no key for it")
         try:
             value = json.loads(item)
-            return bytes.fromhex(value["key"]), tuple(value["certificates"])
-        except (ValueError, TypeError, KeyError) as error:
+            return _Item(
+                bytes.fromhex(value["key"]),
+                tuple(value["certificates"]),
+                value.get("ledger") is True,
+            )
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise identity_damaged("the key store's item is not ours") from error
 
     def _outer(self) -> dict[str, str]:
@@ -178,10 +213,6 @@ class SealedIdentity:
         if not fits:
             raise identity_damaged("unexpected fields")
         return outer
-
-
-def _item(wrapping_key: bytes, fingerprints: tuple[str, ...]) -> bytes:
-    return canonical({"key": wrapping_key.hex(), "certificates": list(fingerprints)})
 
 
 def _associated(installation_id: str) -> bytes:

@@ -57,6 +57,7 @@ class BudgetReport:
             renews_at=min(at for at in dated if at > start) + period_s if recent else None,
             may_take_part_at=spent.may_take_part_at if spent and is_spent else None,
             charges=len(charges),
+            verified=self.ledger.sealed.state().is_verified,
         )
 
     def spent(self) -> CycleResult | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from agent.clock import utc
 from agent.config.effective import EffectiveConfig
-from agent.errors import AegisError
+from agent.errors import AegisError, UserActionError
 from agent.reports.budget import BudgetReport
 from agent.store.ledger import Charge, Ledger, OutboxEntry, OutboxState
 
@@ -18,16 +18,16 @@ class LedgerReport:
     effective: EffectiveConfig
     budget: BudgetReport
 
-    def page(self, offset: int, limit: int, *, verify: bool) -> dict[str, Any]:
+    def page(self, offset: int, limit: int, *, verify: bool, seal_note: str = "") -> dict[str, Any]:
         """Return charges and outbox entries, newest last, with the totals of all.
 
-        `verified` is None unless `verify` is set.
+        `verified` is None unless `verify` is set. `seal_note` says why the seals could not be
+        checked.
         """
         from agent.privacy.zcdp import RHO_UNIT
 
         problems = self.verify_ledger() if verify else None
-        # Charges cannot be read from a chain that does not verify; `problems` says so.
-        charges = [] if problems else self.ledger.charges()
+        charges, seal = self._as_found(), self.ledger.sealed.state()
         totals, budget = self.ledger.totals(), self.budget.view()
         rho_units = sum(charge.rho_units for charge in charges)
         return {
@@ -51,7 +51,20 @@ class LedgerReport:
             },
             "verified": None if problems is None else not problems,
             "problems": problems or [],
+            "seal": {
+                "verified": seal.is_verified,
+                "sealed_at": seal.sealed_at,
+                "unsealed": seal.unsealed,
+                "note": seal_note,
+            },
         }
+
+    def _as_found(self) -> list[Charge]:
+        """Return the charges, even of a ledger that counts as spent; none of a broken chain."""
+        try:
+            return self.ledger.charges(as_found=True)
+        except UserActionError:
+            return []
 
     def verify_ledger(self) -> list[str]:
         """Return what does not agree, the signatures of receipts included; empty when all does."""

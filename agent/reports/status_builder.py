@@ -35,7 +35,12 @@ if TYPE_CHECKING:
     from agent.privacy.policy import DeviceLimits
     from agent.sandbox.minimum import Offered
 
-_ATTENTION = {*KEYRING_REASONS.values(), ReasonCode.NOT_ENROLLED, ReasonCode.MODEL_SPENT}
+_ATTENTION = {
+    *KEYRING_REASONS.values(),
+    ReasonCode.NOT_ENROLLED,
+    ReasonCode.MODEL_SPENT,
+    ReasonCode.LEDGER_FORKED,
+}
 _TRANSIENT = ("OFFLINE", "SERVER_BUSY")
 """Errors that end by themselves: the agent waits, and its state is not an error."""
 

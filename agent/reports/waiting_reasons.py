@@ -58,7 +58,9 @@ class WaitingReasons:
 
     def _budget(self) -> tuple[Reason, ...]:
         if error := self.budget.ledger_error():
-            return (Reason(ReasonCode.BUDGET_SPENT, f"{error.message} {error.remedy}"),)
+            is_forked = error.code == "LEDGER_FORKED"
+            code = ReasonCode.LEDGER_FORKED if is_forked else ReasonCode.BUDGET_SPENT
+            return (Reason(code, f"{error.message} {error.remedy}"),)
         spent = self.budget.spent()
         return () if spent is None else spent.reasons
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from agent.clock import Clock
 from agent.consent.gate import Permit
 from agent.rounds.activity import ActivityTracker
+from agent.rounds.admission import Admission
 from agent.rounds.budget_gate import BudgetGate
 from agent.rounds.outbox import Outbox, check_sealed
 from agent.rounds.outcome import CycleResult, TrainedUpdate
@@ -42,12 +43,14 @@ class Contribution:
         client: "AggregatorClient",
         config: "RoundConfig",
         update: TrainedUpdate,
+        admission: Admission,
     ) -> None:
         self._resources = resources
         self._permit = permit
         self._client = client
         self._config = config
         self._update = update
+        self._admission = admission
         self.attempt = secrets.token_hex(16)
 
     async def seal(self) -> bytes:
@@ -73,10 +76,13 @@ class Contribution:
     def charge(self, body: bytes, closes_at: int) -> None:
         """Charge for `body` and store it. Both are durable when this returns.
 
-        Raises UserActionError DISK_FULL: nothing was charged.
+        Raises PeerError ADMISSION_OVER, UserActionError DISK_FULL: nothing was charged.
         """
         self._permit.check()
-        self._resources.outbox.charge(self._config, self.attempt, body, closes_at)
+        self._admission.check(self._resources.clock)
+        self._resources.outbox.charge(
+            self._config, self.attempt, body, closes_at, self._admission.head
+        )
 
     async def send(self) -> OutboxEntry:
         """Send the stored bytes. Raises what `Outbox.send` raises."""

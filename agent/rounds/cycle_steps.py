@@ -3,8 +3,8 @@
 Every step checks the permit again; only the outbox sends.
 
 1. Gate, then policy: without a live permit nothing below is even imported.
-2. Identity: opened. The first cycle after the consent makes and registers it (the first connection
-   ever).
+2. Identity and ledger: opened. The first cycle after the consent makes and registers the identity
+   (the first connection ever).
 3. Outbox: what was charged but not acknowledged is sent again, byte for byte, while its round is
    open (P4, P10).
 4. Offer: signed, for the task of the enrolment, within this device's own bounds, not paid for
@@ -12,10 +12,10 @@ Every step checks the permit again; only the outbox sends.
 5. Model: the one that the round names, verified before use (P8).
 6. Training in the worker. The clipped update stays encrypted in scratch (its key:
    agent.rounds.checkpoint).
-7. Submission in the task's mode. `local` (agent.rounds.local_round) seals and sends at once.
-   `secagg` (agent.rounds.secagg_round) reports the update as ready, joins a group and seals once
-   the group is complete. Each charge is durable before its bytes leave. The trained update is
-   deleted once it can no longer be used.
+7. Submission. The update is reported as ready, with the ledger's head (agent.rounds.offer_poll).
+   Then `local` (agent.rounds.local_round) seals and sends at once; `secagg`
+   (agent.rounds.secagg_round) joins a group and seals once the group is complete. Each charge is
+   durable before its bytes leave. The trained update is deleted once it can no longer be used.
 """
 
 from dataclasses import replace
@@ -27,14 +27,15 @@ from agent.enrolment.client import EnrolmentClient
 from agent.errors import UserActionError
 from agent.reasons import Reason, ReasonCode
 from agent.rounds.activity import ActivityTracker
+from agent.rounds.admission import Admission
 from agent.rounds.offer_check import OfferCheck
+from agent.rounds.offer_poll import OfferPoll
 from agent.rounds.outcome import CycleResult, waiting
 from agent.rounds.restrictions import Restrictions
 from agent.rounds.submission import Submission
 from agent.rounds.trainer import Trainer
 from agent.rounds.update_store import UpdateStore
-from agent.transport.blocking import Blocking
-from agent.transport.responses import ExcludedError
+from agent.transport.responses import ExcludedError, ReservedError
 
 if TYPE_CHECKING:
     from agent.protocol.messages import Task
@@ -57,7 +58,7 @@ class CycleSteps:
         submission: Submission,
         restrictions: Restrictions,
         activity: ActivityTracker,
-        blocking: Blocking,
+        offer_poll: OfferPoll,
     ) -> None:
         self._gate = gate
         self._clock = clock
@@ -68,7 +69,7 @@ class CycleSteps:
         self._submission = submission
         self._restrictions = restrictions
         self._activity = activity
-        self._blocking = blocking
+        self._offer_poll = offer_poll
         self._client: AggregatorClient | None = None
 
     async def run(self, *, hold_s: int, override: bool, group_wait_s: int) -> CycleResult:
@@ -80,12 +81,14 @@ class CycleSteps:
             return waiting(reasons)
         try:
             self._client = client = await self._enrolment_client.connect(permit)  # 2.
+            await self._offer_poll.open_ledger(permit)
             resent = await self._submission.resend(permit, client)  # 3.
             if resent is not None:
                 return resent
             return await self._contribute(permit, client, hold_s, group_wait_s)
         finally:
             self.disconnect()
+            self._offer_poll.close_ledger()
             self._activity.finish()
 
     def disconnect(self) -> None:
@@ -99,22 +102,20 @@ class CycleSteps:
     ) -> CycleResult:
         """Run steps 4 to 7.
 
-        In `secagg` mode it polls at least twice: first to learn the model, then to report the
+        It polls at least twice for a new update: first to learn the model, then to report the
         update for it as ready.
         """
-        from agent.protocol.messages import Mode
-
         task = self._enrolment_client.task
-        is_secagg = task.mode is Mode.SECAGG
         has_trained, bytes_down = False, 0
         poll_until = self._clock.monotonic() + group_wait_s
         while True:
             permit.check()
-            is_ready = is_secagg and self._is_usable(hold_s)
             try:
-                offer = await self._poll(client, is_ready=is_ready)  # 4.
+                offer, admission = await self._poll(client, hold_s)  # 4.
             except ExcludedError as error:
                 return waiting((Reason(ReasonCode.EXCLUDED, error.message, until=error.until),))
+            except ReservedError as error:
+                return _backed_off(error.message, self._clock.now() + error.retry_after_s)
             config = self._offer_check.accepted_round(offer, task)
             result = self._offer_check.refusal(offer, config, task)
             if result is None and not self._updates.fits(offer.model_version, offer.model_digest):
@@ -122,22 +123,26 @@ class CycleSteps:
                     result = _backed_off("The model changed while this device was training on it.")
                 else:
                     result, fetched = await self._train(permit, client, offer, task)  # 5. and 6.
-                    has_trained, is_ready, bytes_down = True, False, bytes_down + fetched
+                    has_trained, admission, bytes_down = True, None, bytes_down + fetched
             if result is None and (reasons := self._not_yet(hold_s)):
                 result = waiting(reasons)
-            if result is None and (is_ready or not is_secagg):
-                result = await self._submission.submit(permit, client, offer, config, poll_until)
+            if result is None and admission is not None:
+                result = await self._submission.submit(
+                    permit, client, offer, config, admission, poll_until
+                )
             if result is not None:
                 return replace(
                     result, bytes_down=result.bytes_down + bytes_down, next_poll_s=offer.next_poll_s
                 )
 
-    async def _poll(self, client: "AggregatorClient", *, is_ready: bool) -> "Offer":
-        """4. Fetch the server's offer; `is_ready` reports the finished update."""
+    async def _poll(
+        self, client: "AggregatorClient", hold_s: int
+    ) -> "tuple[Offer, Admission | None]":
+        """4. Fetch the server's offer; report the finished update, if it may be used."""
         update = self._updates.current
-        if not is_ready or update is None:
-            return await self._blocking(client.offer)
-        return await self._blocking(lambda: client.offer(ready=True, trained=update.model_version))
+        if update is None or self._updates.hold_reason(hold_s) is not None:
+            return await self._offer_poll.offer(client), None
+        return await self._offer_poll.ready(client, update.model_version)
 
     async def _train(
         self, permit: Permit, client: "AggregatorClient", offer: "Offer", task: "Task"
@@ -158,14 +163,11 @@ class CycleSteps:
             return (waiting(reasons) if reasons else _backed_off(error.message)), fetched
         return None, fetched
 
-    def _is_usable(self, hold_s: int) -> bool:
-        return self._updates.current is not None and self._updates.hold_reason(hold_s) is None
-
     def _not_yet(self, hold_s: int) -> tuple[Reason, ...]:
         """Return why the finished update is not submitted now."""
         hold = self._updates.hold_reason(hold_s)
         return (hold,) if hold is not None else self._restrictions.on_sending()
 
 
-def _backed_off(text: str) -> CycleResult:
-    return waiting((Reason(ReasonCode.BACKOFF, text),))
+def _backed_off(text: str, until: int | None = None) -> CycleResult:
+    return waiting((Reason(ReasonCode.BACKOFF, text, until=until),))

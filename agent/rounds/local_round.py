@@ -6,6 +6,7 @@ The update is sealed, charged, stored and sent, in this order.
 from typing import TYPE_CHECKING
 
 from agent.consent.gate import Permit
+from agent.rounds.admission import Admission
 from agent.rounds.contribution import Contribution, RoundResources
 from agent.rounds.outbox import send_stored
 from agent.rounds.outcome import CycleResult, Outcome, TrainedUpdate
@@ -27,13 +28,14 @@ class LocalRound:
         client: "AggregatorClient",
         config: "RoundConfig",
         update: TrainedUpdate,
+        admission: Admission,
     ) -> CycleResult:
         """Seal, charge and send. A round that closes during the sealing costs nothing.
 
-        Raises what worker, disk and network raise.
+        Raises PeerError ADMISSION_OVER, and what worker, disk and network raise.
         """
         activity = self._resources.activity
-        contribution = Contribution(self._resources, permit, client, config, update)
+        contribution = Contribution(self._resources, permit, client, config, update, admission)
         permit.check()
         activity.send("Sealing and sending the update")
         body = await contribution.seal()

@@ -80,7 +80,8 @@ class OfferCheck:
         """Return what ends the cycle before the training, or None.
 
         No round is open, this device has answered it, the budget gate refuses, or rows are missing.
-        Raises UserActionError when the server has a contribution that the ledger lacks.
+        Raises UserActionError LEDGER_FORKED when the server has a contribution that the ledger
+        lacks.
         """
         from agent.protocol.messages import Mode
 
@@ -89,7 +90,7 @@ class OfferCheck:
         if config is not None:
             has_contributed = self._ledger.has_taken_part(config.task_id, config.round_id)
             if offer.contributed and not has_contributed:
-                raise self._ledger.mark_set_back()
+                raise self._ledger.sealed.mark_forked(self._clock.now())
             if has_contributed:
                 return already_contributed(config.round_id)
         return self._budget_gate.refusal(

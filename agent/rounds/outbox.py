@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agent.clock import Clock
 from agent.consent.gate import Permit
-from agent.errors import AegisError, InternalError, PeerError, UserActionError
+from agent.errors import AegisError, InternalError, UserActionError
 from agent.rounds.outcome import CycleResult, Outcome
 from agent.store.ledger import Charge, Ledger, OutboxEntry, OutboxState
 from agent.transport.blocking import Blocking
@@ -24,6 +24,7 @@ FINAL = {
     "BAD_ENVELOPE": OutboxState.REFUSED,
     "WRONG_SHAPE": OutboxState.REFUSED,
     "MESSAGE_REFUSED": OutboxState.REFUSED,
+    "LEDGER_FORKED": OutboxState.REFUSED,
 }
 """Responses after which sending the same bytes again is pointless."""
 
@@ -36,10 +37,13 @@ class Outbox:
         self._ledger = ledger
         self._blocking = blocking
 
-    def charge(self, config: "RoundConfig", attempt: str, body: bytes, closes_at: int) -> None:
+    def charge(
+        self, config: "RoundConfig", attempt: str, body: bytes, closes_at: int, head: str
+    ) -> None:
         """Charge for `body` and store it. Both are durable when this returns.
 
-        Raises UserActionError DISK_FULL: nothing was charged.
+        `head`: the head of the ledger to which the server admitted this device. Raises
+        UserActionError DISK_FULL: nothing was charged.
         """
         from agent.privacy.zcdp import rho_local_units, rho_units
 
@@ -60,12 +64,12 @@ class Outbox:
             start=uptime.start,
             uptime_s=uptime.seconds,
         )
-        self._ledger.record(charge, body, closes_at)
+        self._ledger.record(charge, body, closes_at, head)
 
     async def send(self, permit: Permit, client: "AggregatorClient", attempt: str) -> OutboxEntry:
         """Send an entry and keep its receipt; return the entry as it was before.
 
-        Raises PeerError with a code of FINAL when the server refuses it for good (the entry is
+        Raises the error with a code of FINAL when the server refuses it for good (the entry is
         settled), UserActionError WITHDRAWN when its bytes were removed, and what the network
         raises.
         """
@@ -76,12 +80,15 @@ class Outbox:
                 "The update was withdrawn before it was sent.",
                 "No action is needed.",
             )
+        step = self._ledger.head_step(attempt)
         permit.check()
         try:
-            receipt = await self._blocking(lambda: client.send_update(body))
-        except PeerError as error:
+            receipt = await self._blocking(lambda: client.send_update(body, step))
+        except AegisError as error:
             if error.code in FINAL:
                 self._ledger.settle(attempt, FINAL[error.code], self._clock.now())
+            if error.code == "LEDGER_FORKED":
+                self._ledger.sealed.mark_forked(self._clock.now())
             raise
         signed = {name: value for name, value in vars(receipt).items() if name != "signature"}
         self._ledger.settle(
@@ -124,7 +131,7 @@ async def send_stored(
     """
     try:
         entry = await outbox.send(permit, client, attempt)
-    except PeerError as error:
+    except AegisError as error:
         if error.code not in FINAL:
             raise
         return CycleResult(

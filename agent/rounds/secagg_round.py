@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from agent.consent.gate import Permit
 from agent.errors import AegisError, UserActionError
+from agent.rounds.admission import Admission
 from agent.rounds.contribution import Contribution, RoundResources
 from agent.rounds.join_window import JoinWindow
 from agent.rounds.leave_sender import LeaveNotice
@@ -129,13 +130,15 @@ class SecaggRound:
         client: "AggregatorClient",
         config: "RoundConfig",
         update: TrainedUpdate,
+        admission: Admission,
         join_window: JoinWindow,
         trust: GroupTrust,
     ) -> CycleResult:
         """Take part, from the join window until the sum can be opened.
 
         Raises PeerError with the code of the check that failed (agent.secagg.client),
-        UserActionError BUDGET_SPENT, and what worker, disk and network raise.
+        UserActionError BUDGET_SPENT, PeerError ADMISSION_OVER, and what worker, disk and network
+        raise.
         """
         resources = self._resources
         self._is_busy = True
@@ -150,7 +153,10 @@ class SecaggRound:
                 return already_contributed(config.round_id)
             resources.activity.send("Joining the group")
             self._active = ActiveRound(config, identity, self._machine(config, identity, trust))
-            return await self._take_part(permit, client, self._active, update, join_window)
+            contribution = Contribution(resources, permit, client, config, update, admission)
+            return await self._take_part(
+                permit, client, self._active, contribution, update, join_window
+            )
         finally:
             self._is_busy = False
             self._active = None
@@ -177,13 +183,13 @@ class SecaggRound:
         permit: Permit,
         client: "AggregatorClient",
         active: ActiveRound,
+        contribution: Contribution,
         update: TrainedUpdate,
         join_window: JoinWindow,
     ) -> CycleResult:
         from agent.transport.round_session import RoundSession
 
         config = active.config
-        contribution = Contribution(self._resources, permit, client, config, update)
         session = RoundSession(
             config,
             active.machine,

@@ -9,6 +9,7 @@ from agent.enrolment.client import EnrolmentClient
 from agent.errors import InternalError
 from agent.reasons import Reason, ReasonCode
 from agent.rounds.activity import ActivityTracker
+from agent.rounds.admission import Admission
 from agent.rounds.join_window import JoinWindow, join_window
 from agent.rounds.local_round import LocalRound
 from agent.rounds.outbox import Outbox, send_stored
@@ -72,6 +73,7 @@ class Submission:
         client: "AggregatorClient",
         offer: "Offer",
         config: "RoundConfig | None",
+        admission: Admission,
         poll_until: float,
     ) -> CycleResult | None:
         """Submit the finished update. None: no join window is announced yet, so poll again.
@@ -96,12 +98,14 @@ class Submission:
         result = None
         try:
             if config is not None and is_local:
-                result = await self._local.submit(permit, client, config, update)
+                result = await self._local.submit(permit, client, config, update, admission)
             elif config is not None and window is not None and window.is_near:
                 trust = GroupTrust(
                     self._enrolment_client.ca_pem, self._enrolment_client.revoked(offer.crl_pem)
                 )
-                result = await self._secagg.submit(permit, client, config, update, window, trust)
+                result = await self._secagg.submit(
+                    permit, client, config, update, admission, window, trust
+                )
             else:
                 return self._ready(window)
         finally:

@@ -3,8 +3,8 @@
 1. A row's hash is SHA-256(previous hash ‖ canonical body); the first row follows 32 zero bytes.
 2. Rows are numbered from 1 without gaps. SQLite triggers refuse updates and deletes.
 3. A row that was altered, inserted, or removed from the middle breaks the chain. The file alone
-   does not show that the newest rows were removed or that it is an older copy (agent.store.head
-   does).
+   shows neither that the newest rows were removed, nor that it is an older copy, nor that somebody
+   wrote it anew from the first row (agent.store.sealed_chain does).
 """
 
 import hashlib
@@ -57,7 +57,14 @@ class Chain:
 
         Raises UserActionError CHAIN_BROKEN.
         """
-        bodies: list[dict[str, Any]] = []
+        return [json.loads(text) for text in self.texts()]
+
+    def texts(self) -> list[bytes]:
+        """Check the whole chain and return each body in its canonical form, in order.
+
+        Raises UserActionError CHAIN_BROKEN.
+        """
+        texts: list[bytes] = []
         previous = FIRST
         for number, (seq, body, stored) in enumerate(
             self._database.rows(f"SELECT seq, body, hash FROM {self._table} ORDER BY seq"),  # noqa: S608
@@ -70,9 +77,9 @@ class Chain:
                     " off.",
                     "Run aegis erase to start again, or restore the file from a backup.",
                 )
-            bodies.append(json.loads(body))
+            texts.append(body.encode())
             previous = stored
-        return bodies
+        return texts
 
 
 def link(previous: str, body: bytes) -> str:

@@ -1,53 +1,100 @@
-"""The ledger's length and last hash in a file of their own: they expose a ledger that was set back
-to an old copy, or deleted.
+"""How far the ledger has come, in a file of its own: it exposes a ledger that was cut short, or set
+back to an older copy.
 
 1. The file is written after each charge. A crash between the two leaves it one charge behind, which
    proves nothing.
-2. A ledger that lacks what the file says counts as spent. No one can read it until the person
-   erases everything and joins again (P4, P5).
-3. The computer's owner can remove both. Then only the aggregator can notice, when it has an update
-   that the ledger does not know.
+2. A tag under the ledger's key proves the file. Without the key it can still be compared with the
+   ledger, but not proven.
+3. Whoever sets ledger *and* file back to older copies is noticed by the aggregator, which remembers
+   the newest head (agent.protocol.ledger_heads).
 """
 
+import hmac
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agent import atomic_file
-from agent.errors import UserActionError
+from agent.store.ledger_errors import missing_error, set_back_error
 
 MAX_HEAD_BYTES = 4096
 
 
-class LedgerHead:
-    """The file that remembers how far the ledger has come."""
+@dataclass(frozen=True)
+class RecordedHead:
+    """What the file says."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    charges: int
+    seal: str
+    tag: str
 
-    def write(self, count: int, last_hash: str) -> None:
-        """Record that the ledger has `count` charges, the last with this hash. Raises OSError."""
-        atomic_file.write(self._path, json.dumps({"charges": count, "hash": last_hash}).encode())
+    def check(self, seals: list[str], tag: str | None) -> None:
+        """Check that the ledger with these seals is the recorded one or continues it.
+
+        `tag` is the true one; None where the key is not at hand. Raises UserActionError
+        LEDGER_SET_BACK.
+        """
+        is_proven = tag is None or hmac.compare_digest(tag.encode(), self.tag.encode())
+        if not is_proven or not self.charges < len(seals) or seals[self.charges] != self.seal:
+            raise set_back_error()
+
+
+@dataclass(frozen=True)
+class UnsealedHead:
+    """The same from before ledgers were sealed."""
+
+    charges: int
+    hash: str
 
     def check(self, hashes: list[str]) -> None:
         """Check that the chain with these hashes is the recorded one or continues it.
 
         Raises UserActionError LEDGER_SET_BACK.
         """
-        try:
-            recorded = json.loads(atomic_file.read(self._path, MAX_HEAD_BYTES))
-            count, last_hash = int(recorded["charges"]), str(recorded["hash"])
-        except FileNotFoundError:
-            return
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise set_back_error() from error
-        if not 0 < count <= len(hashes) or hashes[count - 1] != last_hash:
+        if not 0 < self.charges <= len(hashes) or hashes[self.charges - 1] != self.hash:
             raise set_back_error()
 
 
-def set_back_error() -> UserActionError:
-    """Return the error of a ledger that was set back."""
-    return UserActionError(
-        "LEDGER_SET_BACK",
-        "The ledger of privacy charges was set back to an older state, so it counts as spent.",
-        "Restore the newest copy of this home, or run aegis erase and join again.",
-    )
+class LedgerHead:
+    """The file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, head: RecordedHead) -> None:
+        """Replace the file. Raises OSError."""
+        atomic_file.write(self._path, json.dumps(asdict(head)).encode())
+
+    def remove(self) -> None:
+        """Remove the file: the ledger begins anew under another key. Raises OSError."""
+        atomic_file.remove(self._path)
+
+    def read(self) -> RecordedHead | UnsealedHead | None:
+        """Return what the file says; None without a file.
+
+        Raises UserActionError LEDGER_SET_BACK when it is unreadable.
+        """
+        try:
+            fields = json.loads(atomic_file.read(self._path, MAX_HEAD_BYTES))
+            charges = int(fields["charges"])
+            if charges < 0:
+                raise ValueError("a negative number of charges")
+            if "tag" in fields:
+                return RecordedHead(charges, str(fields["seal"]), str(fields["tag"]))
+            return UnsealedHead(charges, str(fields["hash"]))
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise set_back_error() from error
+
+    def read_sealed(self) -> RecordedHead:
+        """Return what the file of a sealed ledger says.
+
+        Raises UserActionError LEDGER_MISSING, LEDGER_SET_BACK.
+        """
+        recorded = self.read()
+        if recorded is None:
+            raise missing_error()
+        if isinstance(recorded, UnsealedHead):
+            raise set_back_error()
+        return recorded

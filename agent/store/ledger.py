@@ -1,7 +1,7 @@
 """The ledger: records each privacy charge together with the bytes to send, in one durable
 transaction before the first byte leaves (P4).
 
-1. A charge is never changed, refunded or removed. It is a row of the `charge` chain.
+1. A charge is never changed, refunded or removed. It is a sealed row of the `charge` chain.
 2. The outbox holds the exact bytes. They are sent from here, and a retry sends the same bytes
    again.
 3. An entry is `unsent` until the server's signed receipt is stored (`acknowledged`), the round
@@ -9,21 +9,26 @@ transaction before the first byte leaves (P4).
    (`withdrawn`; its bytes are removed).
 4. A claim is an act that a device performs at most once in a group's round (join, sign survivors,
    unmask). It is recorded before its effect, for good.
+5. A copy of a home that gets an identity of its own carries its charges over, and one more that
+   counts what the other copy may spend. That one pays for no bytes.
 """
 
 import hashlib
 import json
-import logging
+import secrets
 from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
 from agent.errors import InternalError, UserActionError
-from agent.store.chain import Chain
+from agent.protocol.ledger_heads import HeadStep, ShownHeads
 from agent.store.database import Database
-from agent.store.head import LedgerHead, set_back_error
+from agent.store.head import LedgerHead
+from agent.store.ledger_errors import altered_error
+from agent.store.sealed_chain import SealedChain
 
-log = logging.getLogger(__name__)
+CARRIED_OVER = "carried_over"
+"""The mode of a charge that a copy made when it got an identity of its own."""
 
 
 class OutboxState(Enum):
@@ -46,6 +51,7 @@ class Charge:
     attempt: str
     """Random id of this seal, 16 bytes hex."""
     mode: str
+    """"local", "secagg" or CARRIED_OVER."""
     model_version: int
     model_digest: str
     config_digest: str
@@ -82,6 +88,25 @@ class Totals:
     last_at: int | None
 
 
+def carried_over(rho_units: int, now: int) -> Charge:
+    """The charge for what another copy of this device may spend. It pays for no bytes."""
+    nothing = hashlib.sha256(b"").hexdigest()
+    return Charge(
+        at=now,
+        task_id="",
+        round_id=0,
+        attempt=secrets.token_hex(16),
+        mode=CARRIED_OVER,
+        model_version=0,
+        model_digest=nothing,
+        config_digest=nothing,
+        rho_units=rho_units,
+        rho_local_units=rho_units,
+        body_sha256=nothing,
+        body_bytes=0,
+    )
+
+
 _COLUMNS = (
     "attempt, charge_seq, task_id, round_id, closes_at, created_at, sha256, bytes, state,"
     " settled_at, receipt"
@@ -93,18 +118,18 @@ class Ledger:
 
     def __init__(self, database: Database, head: LedgerHead | None = None) -> None:
         self._database = database
-        self._chain = Chain(database, "charge")
-        self._head = head
+        self.sealed = SealedChain(database, head)
 
-    def record(self, charge: Charge, body: bytes, closes_at: int) -> None:
+    def record(self, charge: Charge, body: bytes, closes_at: int, head: str | None = None) -> None:
         """Charge and put `body` into the outbox; durable when this returns.
 
-        Raises InternalError LEDGER_MISMATCH when the charge is not for these bytes.
+        `head`: the newest seal, to which the server admitted this device. Raises InternalError
+        LEDGER_MISMATCH when the charge is not for these bytes or the head is another one,
+        LEDGER_CLOSED without the ledger's key, and as `SealedChain.open` does.
         """
         if hashlib.sha256(body).hexdigest() != charge.body_sha256 or len(body) != charge.body_bytes:
             raise InternalError("LEDGER_MISMATCH", "A charge and its bytes do not match.")
-        with self._database.transaction():
-            seq = self._chain.append(asdict(charge))
+        with self.sealed.appending(asdict(charge), head) as seq:
             self._database.execute(
                 "INSERT INTO outbox (attempt, charge_seq, task_id, round_id, closes_at, created_at,"
                 " sha256, bytes, body, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'unsent')",
@@ -118,16 +143,6 @@ class Ledger:
                 charge.body_bytes,
                 body,
             )
-        if self._head is not None:
-            self._note(self._head)
-
-    def _note(self, head: LedgerHead) -> None:
-        """Update the head. The charge is durable already: a failure leaves it one behind."""
-        hashes = self._chain.hashes()
-        try:
-            head.write(len(hashes), hashes[-1])
-        except OSError as error:
-            log.warning("ledger.head_behind error=%s", error.strerror)
 
     def settle(
         self, attempt: str, state: OutboxState, now: int, receipt: dict[str, Any] | None = None
@@ -221,24 +236,35 @@ class Ledger:
         )
         return int(row[0]) if row and row[0] is not None else 0
 
-    def charges(self) -> list[Charge]:
-        """Check the chain and return each charge, in order.
+    def charges(self, *, as_found: bool = False) -> list[Charge]:
+        """Check the ledger and return each charge, in order.
 
-        Raises UserActionError CHAIN_BROKEN, LEDGER_SET_BACK.
+        `as_found`: check the chain alone, to show a ledger that counts as spent. Raises
+        UserActionError CHAIN_BROKEN, LEDGER_ALTERED, LEDGER_SET_BACK, LEDGER_MISSING,
+        LEDGER_FORKED.
         """
-        charges = [Charge(**body) for body in self._chain.verified()]
-        if self._head is not None:
-            self._head.check(self._chain.hashes())
+        charges = []
+        for number, body in enumerate(self.sealed.bodies(as_found=as_found), start=1):
+            try:
+                charges.append(Charge(**body))
+            except TypeError as error:
+                raise altered_error(number) from error
         return charges
 
-    def mark_set_back(self) -> UserActionError:
-        """Make the ledger count as spent from now on; returns the error to raise.
-
-        For when the aggregator has an update that this ledger does not know.
+    def shown_heads(self, *, every: bool = False) -> ShownHeads:
+        """Return the heads to show to the aggregator: since the last update that it confirmed,
+        or `every` one.
         """
-        if self._head is not None:
-            self._head.write(len(self._chain.hashes()) + 1, "")
-        return set_back_error()
+        row = self._database.row("SELECT max(charge_seq) FROM outbox WHERE state = 'acknowledged'")
+        confirmed = int(row[0]) if row and row[0] is not None else 0
+        return self.sealed.shown(0 if every else confirmed)
+
+    def head_step(self, attempt: str) -> HeadStep | None:
+        """Return what the charge of an entry did to the ledger's head; None where it is older than
+        the seals.
+        """
+        seq = self.entry(attempt).charge_seq
+        return self.sealed.step(seq) if seq > self.sealed.state().unsealed else None
 
     def entries(self, offset: int = 0, limit: int = -1) -> list[OutboxEntry]:
         return self._entries("ORDER BY charge_seq LIMIT ? OFFSET ?", limit, offset)
@@ -271,6 +297,8 @@ class Ledger:
         entries = {entry.charge_seq: entry for entry in self.entries()}
         problems = []
         for seq, charge in enumerate(charges, start=1):
+            if charge.mode == CARRIED_OVER:
+                continue
             entry = entries.pop(seq, None)
             if entry is None:
                 problems.append(f"Charge {seq} has no outbox entry.")
@@ -301,6 +329,9 @@ class Ledger:
                 or receipt.get("round_id") != entry.round_id
             ):
                 return [f"The receipt of entry {seq} is for other bytes."]
+            step = self.head_step(entry.attempt)
+            if step is not None and receipt.get("ledger_head") not in (None, "", step.after):
+                return [f"The receipt of entry {seq} is for another ledger."]
         return []
 
     def _entries(self, where: str, *values: object) -> list[OutboxEntry]:

@@ -61,4 +61,8 @@ MIGRATIONS = (
     CREATE TRIGGER round_claim_no_delete BEFORE DELETE ON round_claim
         BEGIN SELECT RAISE(ABORT, 'append only'); END;
     """,
+    # 3
+    """
+    CREATE TABLE charge_seal (seq INTEGER PRIMARY KEY, seal TEXT NOT NULL);
+    """,
 )

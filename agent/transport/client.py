@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.clock import Clock
 from agent.errors import AegisError
+from agent.protocol.ledger_heads import HeadStep, Ready
 from agent.protocol.limits import MAX_BODY_BYTES, MAX_MODEL_BYTES, MAX_OFFER_BYTES
 from agent.transport.responses import json_object
 from agent.transport.signed_connection import JSON_TYPE, SignedConnection, to_json
@@ -134,26 +135,33 @@ class AggregatorClient:
 
     # Rounds.
 
-    def offer(self, *, ready: bool = False, trained: int | None = None) -> Offer:
-        """Return what the server offers now.
-
-        `ready`: a finished update, trained on model version `trained`, can join a group.
-        """
-        query = ""
-        if ready:
-            query = "?ready=true" + ("" if trained is None else f"&trained={trained}")
-        response = self._connection.get(f"/api/v1/rounds/offer{query}", MAX_OFFER_BYTES)
+    def offer(self) -> Offer:
+        """Return what the server offers now."""
+        response = self._connection.get("/api/v1/rounds/offer", MAX_OFFER_BYTES)
         return read_offer(response, self._signing_key)
 
-    def send_update(self, body: bytes) -> Receipt:
+    def ready(self, ready: Ready) -> Offer:
+        """Report that a finished update can go into a round; return what the server offers now.
+
+        Raises UserActionError LEDGER_FORKED, PeerError LEDGER_BEHIND (the server needs earlier
+        heads) and LEDGER_RESERVED (`responses.ReservedError`).
+        """
+        response = self._connection.send_signed(
+            "POST", "/api/v1/rounds/ready", to_json(ready.to_json()), max_bytes=MAX_OFFER_BYTES
+        )
+        return read_offer(response, self._signing_key, ready)
+
+    def send_update(self, body: bytes, step: HeadStep | None = None) -> Receipt:
         """Send an envelope from the outbox. The same body gets the same receipt again.
 
-        Raises PeerError ROUND_CLOSED, ALREADY_CONTRIBUTED, BAD_ENVELOPE, WRONG_SHAPE.
+        `step`: what its charge did to the ledger's head. Raises PeerError ROUND_CLOSED,
+        ALREADY_CONTRIBUTED, BAD_ENVELOPE, WRONG_SHAPE, UserActionError LEDGER_FORKED.
         """
-        response = self._connection.send_signed("POST", "/api/v1/updates", body, ENVELOPE_TYPE)
+        path = "/api/v1/updates" + (f"?{step.to_query()}" if step else "")
+        response = self._connection.send_signed("POST", path, body, ENVELOPE_TYPE)
         identity = self.identity
         return read_receipt(
-            response, self._signing_key, body, identity.device_id if identity else None
+            response, self._signing_key, body, identity.device_id if identity else None, step
         )
 
     def send_phase(self, round_id: int, phase: str, body: bytes) -> None:

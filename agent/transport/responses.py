@@ -11,6 +11,7 @@ from types import UnionType
 from typing import Any
 
 from agent.errors import AegisError, OperatorActionError, PeerError, UserActionError
+from agent.store.ledger_errors import forked_error
 
 MAX_JSON_BYTES = 256 * 1024
 MAX_RETRY_AFTER_S = 24 * 3600
@@ -70,6 +71,12 @@ _PROBLEMS = {
     "BAD_REQUEST_SIGNATURE": _Problem(
         PeerError, "The server refused the request's signature.", _OPERATOR
     ),
+    "LEDGER_BEHIND": _Problem(
+        PeerError, "The server asked for earlier heads of this device's ledger.", _RETRY
+    ),
+    "LEDGER_UNSHOWN": _Problem(
+        PeerError, "The server asked for the head of this device's ledger.", _OPERATOR
+    ),
     "NO_MODEL": _Problem(PeerError, "The server has no model yet.", _RETRY),
 }
 
@@ -109,6 +116,19 @@ class ExcludedError(OperatorActionError):
         """When it ends at the latest, in seconds since the epoch."""
 
 
+class ReservedError(PeerError):
+    """Another copy of this device may be sealing an update just now, or this one was restarted."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(
+            "LEDGER_RESERVED",
+            "The server waits for an update that this device, or a copy of it, began.",
+            _RETRY,
+            f"{retry_after_s} s",
+        )
+        self.retry_after_s = retry_after_s
+
+
 def problem(response: HttpResponse) -> AegisError:
     """Return the error for a response with a status of 400 or more."""
     status = response.status
@@ -120,6 +140,10 @@ def problem(response: HttpResponse) -> AegisError:
         code = str(document["code"])
     if code == "EXCLUDED":
         return _excluded(document)
+    if code == "LEDGER_FORKED":
+        return forked_error()
+    if code == "LEDGER_RESERVED":
+        return ReservedError(_retry_after_s(response))
     if code in _PROBLEMS:
         return _known(code, f"status {status}")
     if status in (401, 403):

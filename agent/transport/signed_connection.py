@@ -12,7 +12,7 @@ Blocking: call from an executor, one call at a time; only `close` may come from 
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from agent.clock import Clock, SystemClock
@@ -104,7 +104,13 @@ class SignedConnection:
         return response
 
     def send_signed(
-        self, method: str, path: str, body: bytes, content_type: str = JSON_TYPE
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        content_type: str = JSON_TYPE,
+        *,
+        max_bytes: int = MAX_JSON_BYTES,
     ) -> HttpResponse:
         """Send a request signed by the identity's key; again under a fresh nonce if one is refused.
 
@@ -128,7 +134,7 @@ class SignedConnection:
                 identity.signer.sign,
             )
             try:
-                return self.send(method, path, body, headers)
+                return self.send(method, path, body, headers, max_bytes=max_bytes)
             except PeerError as error:
                 if error.code not in NONCE_CODES or not tries:
                     raise
@@ -193,6 +199,6 @@ class SignedConnection:
         return self._session
 
 
-def to_json(value: dict[str, str]) -> bytes:
+def to_json(value: dict[str, Any]) -> bytes:
     """Encode the body of a request."""
     return json.dumps(value).encode()

@@ -5,6 +5,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+from agent.protocol.ledger_heads import HeadEcho, HeadStep, Ready
 from agent.protocol.messages import RoundConfig, Task
 from agent.protocol.signing import Context, verify
 from agent.transport.responses import HttpResponse, bad_response, checked, json_object
@@ -42,6 +43,8 @@ class Offer:
     crl_pem: str = ""
     """The authority's signed list of revoked certificates, unchecked
     (agent.protocol.revocations)."""
+    ledger: HeadEcho | None = None
+    """What the server says about the head that this device showed; None when it showed none."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,10 @@ class Receipt:
     body_sha256: str
     bytes: int
     received_at: int
+    ledger_count: int
+    ledger_head: str
+    """The head of this device's ledger after the charge, as the server has stored it; 0 and ""
+    when the device showed none."""
     signature: str
 
 
@@ -93,8 +100,8 @@ def read_renewal(response: HttpResponse, ca_pem: str) -> str:
     return str(fields["certificate_pem"])
 
 
-def read_offer(response: HttpResponse, signing_key: str) -> Offer:
-    """Read an offer signed by `signing_key`.
+def read_offer(response: HttpResponse, signing_key: str, ready: Ready | None = None) -> Offer:
+    """Read an offer signed by `signing_key`: the answer to `ready`, if the device said so.
 
     Raises PeerError BAD_ANSWER, BAD_MESSAGE, BAD_SIGNATURE.
     """
@@ -112,6 +119,7 @@ def read_offer(response: HttpResponse, signing_key: str) -> Offer:
         time=int,
         join_opens=int,
         join_closes=int,
+        ledger=dict | None,
     )
     if fields["status"] not in ("open", "wait") or fields["next_poll_s"] < 0:
         raise bad_response("status or next_poll_s out of range")
@@ -122,14 +130,34 @@ def read_offer(response: HttpResponse, signing_key: str) -> Offer:
             "task": Task.from_json(fields["task"]),
             "round": config,
             "crl_pem": outer["crl_pem"],
+            "ledger": _echo(fields["ledger"], ready),
         }
     )
 
 
+def _echo(value: object, ready: Ready | None) -> HeadEcho | None:
+    """Read what the server says about the head that `ready` showed."""
+    shown = None if ready is None else ready.shown
+    if (value is None) != (shown is None):
+        raise bad_response("the ledger's head is missing, or was not shown")
+    if shown is None:
+        return None
+    echo = HeadEcho(**checked(value, count=int, head=str, lease_s=int))
+    if (echo.count, echo.head) != (shown.count, shown.head) or echo.lease_s < 0:
+        raise bad_response("the ledger's head is another one")
+    return echo
+
+
 def read_receipt(
-    response: HttpResponse, signing_key: str, body: bytes, device_id: str | None
+    response: HttpResponse,
+    signing_key: str,
+    body: bytes,
+    device_id: str | None,
+    step: HeadStep | None = None,
 ) -> Receipt:
     """Read the signed receipt for `body`, sent by `device_id` (None: the client was closed since).
+
+    `step`: what its charge did to the ledger's head, if the device said so.
 
     Raises PeerError BAD_ANSWER, BAD_SIGNATURE.
     """
@@ -143,11 +171,16 @@ def read_receipt(
         body_sha256=str,
         bytes=int,
         received_at=int,
+        ledger_count=int,
+        ledger_head=str,
     )
     receipt = Receipt(**fields, signature=outer["signature"])
     expected = (hashlib.sha256(body).hexdigest(), len(body), device_id or receipt.device_id)
     if (receipt.body_sha256, receipt.bytes, receipt.device_id) != expected:
         raise bad_response("the receipt is for another update")
+    head = (step.count, step.after) if step else (0, "")
+    if (receipt.ledger_count, receipt.ledger_head) != head:
+        raise bad_response("the receipt is for another ledger")
     return receipt
 
 

@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from agent.errors import AegisError, PeerError
+from agent.protocol.ledger_heads import MAX_COUNT, HeadStep, Ready, ShownHeads
 from agent.protocol.limits import MAX_GROUP
 from server_stub.api import problems, schemas
 from server_stub.api.admission import (
@@ -48,6 +49,9 @@ HTTP_ERRORS = {
     415: ("WRONG_TYPE", "Unsupported media type."),
 }
 LogSize = Annotated[int, Query(ge=0, le=2**31)]
+Head = Annotated[
+    str | None, Query(pattern=r"^[0-9a-f]{64}$", description="a head of the device's ledger, hex")
+]
 RoundId = Annotated[int, Path(ge=1, le=2**53)]
 
 
@@ -214,21 +218,15 @@ def _add_learning(app: FastAPI, service: AggregatorService) -> None:
     run, run_short = service.executor.run, service.executor.run_short
 
     @app.get("/api/v1/rounds/offer", response_model=schemas.OfferAnswer, tags=["learning"])
-    async def offer(
-        request: Request,
-        ready: Annotated[
-            bool, Query(description="the device has an update that waits for a group")
-        ] = False,
-        trained: Annotated[
-            int | None,
-            Query(ge=0, le=2**53, description="the model version that the update was trained on"),
-        ] = None,
-    ) -> Response:
+    async def offer(request: Request) -> Response:
         """Get what the server offers now: task, model and round."""
-        device_id = _principal(request).device_id
-        return _json(
-            await run_short(lambda: service.offer(device_id, is_ready=ready, trained=trained))
-        )
+        return _json(await run_short(service.offer, _principal(request).device_id))
+
+    @app.post("/api/v1/rounds/ready", response_model=schemas.OfferAnswer, tags=["learning"])
+    async def ready(request: Request, body: schemas.ReadyRequest) -> Response:
+        """Report a finished update and show the ledger's head; get what the server offers now."""
+        device_id, report = _principal(request).device_id, _ready(body)
+        return _json(await run_short(service.offer, device_id, report))
 
     @app.get(
         "/api/v1/model",
@@ -259,10 +257,25 @@ def _add_learning(app: FastAPI, service: AggregatorService) -> None:
         openapi_extra=ENVELOPE_BODY,
         tags=["learning"],
     )
-    async def updates(request: Request) -> Response:
-        """Send an update in its envelope. The same body again gets the same receipt."""
+    async def updates(
+        request: Request,
+        count: Annotated[
+            int | None, Query(ge=1, le=MAX_COUNT, description="charges behind the head `after`")
+        ] = None,
+        before: Head = None,
+        after: Head = None,
+    ) -> Response:
+        """Send an update in its envelope, with the head of the ledger before and after its charge.
+
+        The same body again gets the same receipt.
+        """
         device_id = _envelope_sender(request).device_id
-        receipt, is_full = await run_short(service.accept_update, device_id, await request.body())
+        step = None
+        if count is not None and before is not None and after is not None:
+            step = HeadStep(count, before, after)
+        receipt, is_full = await run_short(
+            service.accept_update, device_id, await request.body(), step
+        )
         if is_full:
             service.driver.wake()
         return Response(receipt, media_type=JSON_TYPE)
@@ -387,6 +400,20 @@ def _add_public(app: FastAPI, service: AggregatorService) -> None:
     async def target(name: Annotated[str, Path(pattern=r"^[A-Za-z0-9_./-]{1,256}$")]) -> Response:
         """Get a target file of the model repository (TUF). Needs no certificate."""
         return await file(service.target_file, name)
+
+
+def _ready(body: schemas.ReadyRequest) -> Ready:
+    """Read a device's report. Raises PeerError BAD_MESSAGE."""
+    if body.ledger is None:
+        return Ready(body.trained, body.session)
+    shown = ShownHeads(body.ledger.count, tuple(body.ledger.heads))
+    try:
+        shown.check()
+    except ValueError as error:
+        raise PeerError(
+            "BAD_MESSAGE", "The request is malformed.", "Nothing was changed."
+        ) from error
+    return Ready(body.trained, body.session, shown)
 
 
 def _principal(request: Request) -> Principal:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agent.protocol.ledger_heads import MAX_COUNT, MAX_HEADS
 from agent.protocol.messages import Mode
 
 Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -89,6 +90,32 @@ class EraseAnswer(BaseModel):
     erased: bool
 
 
+class ShownHeads(Strict):
+    """The heads of a device's ledger, oldest first, up to its newest."""
+
+    count: Annotated[int, Field(ge=0, le=MAX_COUNT, description="charges behind the newest head")]
+    heads: Annotated[list[Hex64], Field(min_length=1, max_length=MAX_HEADS)]
+
+
+class ReadyRequest(Strict):
+    trained: Annotated[
+        int, Field(ge=0, le=2**53, description="the model version that the update was trained on")
+    ]
+    session: Annotated[
+        str, Field(pattern=r"^([0-9a-f]{32})?$", description="random name of the agent's process")
+    ] = ""
+    ledger: ShownHeads | None = None
+
+
+class LedgerEcho(BaseModel):
+    """The head that the device showed is the newest that the server knows."""
+
+    count: int
+    head: Hex64
+    lease_s: int
+    """How long no other copy of the device is admitted; 0 while no round is open for it."""
+
+
 class Offer(BaseModel):
     status: Annotated[str, Field(pattern="^(open|wait)$")]
     next_poll_s: int
@@ -102,6 +129,8 @@ class Offer(BaseModel):
     join_opens: int
     join_closes: int
     """The announced join window in seconds since the epoch; both 0 without one."""
+    ledger: LedgerEcho | None
+    """None where the device showed no head."""
 
 
 class OfferAnswer(BaseModel):
@@ -142,6 +171,9 @@ class Receipt(BaseModel):
     body_sha256: Hex64
     bytes: int
     received_at: int
+    ledger_count: int
+    ledger_head: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+    """The head of the device's ledger after the charge; empty where it showed none."""
 
 
 class ReceiptAnswer(BaseModel):

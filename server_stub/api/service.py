@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import json
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from agent.clock import Clock
 from agent.errors import PeerError
 from agent.protocol.envelope import decode
+from agent.protocol.ledger_heads import HeadEcho, HeadStep, Ready
 from agent.protocol.limits import MAX_BODY_BYTES
 from agent.protocol.messages import Mode, RoundConfig
 from agent.protocol.signing import Context, public_hex, sign
@@ -31,6 +33,7 @@ from server_stub.coordinator.driver import RoundDriver, Situation
 from server_stub.errors import BusyError, ExcludedError
 from server_stub.publishing import tuf_repository
 from server_stub.quarantine.exclusion import longest
+from server_stub.rounds.ledger_heads import LOCAL_LEASE_S
 from server_stub.rounds.lifecycle import State
 from server_stub.rounds.update_checks import check_update, max_update_bytes, named_round
 from server_stub.secagg.join_phase import ADVERTISE
@@ -112,11 +115,12 @@ class AggregatorService:
         self.store.devices.add_certificate(device_id, _record(issued), self.clock.now())
         return {"certificate_pem": issued.certificate_pem, "ca_pem": self.authority.ca_pem}
 
-    def offer(self, device_id: str, *, is_ready: bool, trained: int | None) -> dict[str, Any]:
+    def offer(self, device_id: str, ready: Ready | None = None) -> dict[str, Any]:
         """Build the signed offer for a device.
 
-        `is_ready`: it has an update that waits for a group; `trained`: on which model version.
-        Raises ExcludedError.
+        `ready`: what it says about its finished update, if it has one. Raises PeerError
+        LEDGER_FORKED, LEDGER_BEHIND, LEDGER_UNSHOWN, BusyError LEDGER_RESERVED, CA_UNREACHABLE,
+        ExcludedError.
         """
         situation, now = self.situation(), self.clock.now()
         current, coordinator = situation.round, self.driver.coordinator
@@ -125,13 +129,21 @@ class AggregatorService:
         if is_grouped:
             join_window = coordinator.window(device_id, now)
         self._require_admitted(device_id, now, is_joinable=not is_grouped or any(join_window))
-        if is_grouped:
-            next_s = coordinator.ready(
-                device_id, trained, situation.model.version, now, is_ready=is_ready
-            )
         is_open = current is not None and (
             any(join_window) if is_grouped else now < current.config.closes_at
         )
+        echo = None
+        if ready is not None:
+            lease_s = _lease_s(current.config, now) if current and is_open else 0
+            echo = self._show_head(device_id, ready, now, lease_s)
+        if is_grouped:
+            next_s = coordinator.ready(
+                device_id,
+                ready.trained if ready else None,
+                situation.model.version,
+                now,
+                is_ready=ready is not None,
+            )
         offer = {
             "status": "open" if is_open else "wait",
             "next_poll_s": next_s,
@@ -145,6 +157,7 @@ class AggregatorService:
             "time": now,
             "join_opens": join_window[0] if is_open else 0,
             "join_closes": join_window[1] if is_open else 0,
+            "ledger": None if echo is None else asdict(echo),
         }
         crl_pem = coordinator.crl_pem() if is_grouped else ""
         return {
@@ -166,11 +179,14 @@ class AggregatorService:
             self._require_admitted(device_id, now)
         self.driver.coordinator.receive(kind, round_id, device_id, body, now)
 
-    def accept_update(self, device_id: str, body: bytes) -> tuple[str, bool]:
+    def accept_update(
+        self, device_id: str, body: bytes, step: HeadStep | None = None
+    ) -> tuple[str, bool]:
         """Store an update. Returns the signed receipt as JSON, and whether the round is full.
 
-        The same body again gets the first receipt. Raises PeerError ALREADY_CONTRIBUTED for
-        another body, ROUND_CLOSED, REVOKED, or what the update's check found.
+        `step`: what its charge did to the head of the device's ledger. The same body again gets
+        the first receipt. Raises PeerError ALREADY_CONTRIBUTED for another body, ROUND_CLOSED,
+        REVOKED, LEDGER_FORKED, LEDGER_UNSHOWN, or what the update's check found.
         """
         envelope, sha256 = decode(body), hashlib.sha256(body).hexdigest()
         round_id = named_round(envelope.header)
@@ -189,11 +205,13 @@ class AggregatorService:
         if state is State.OPEN and not is_grouped:
             check_update(envelope, config)
             self._require_admitted(device_id, now)
-        receipt = self._signed_receipt(round_id, device_id, sha256, len(body), now)
+        receipt = self._signed_receipt(round_id, device_id, sha256, len(body), now, step)
         if is_grouped:
-            self.driver.coordinator.receive_masked(round_id, device_id, body, sha256, receipt, now)
+            self.driver.coordinator.receive_masked(
+                round_id, device_id, body, sha256, receipt, now, step
+            )
             return receipt, False  # the coordinator wakes the driver itself
-        is_full = self.store.updates.add(device_id, round_id, body, sha256, receipt, now)
+        is_full = self.store.updates.add(device_id, round_id, body, sha256, receipt, now, step)
         if is_full:
             LOG.info("round.full id=%d", round_id)
         return receipt, is_full
@@ -255,8 +273,19 @@ class AggregatorService:
             raise PeerError("ROUND_CLOSED", "The round is not open.", "Take part in a later one.")
         return current.config, current.state
 
+    def _show_head(self, device_id: str, ready: Ready, now: int, lease_s: int) -> HeadEcho | None:
+        """Take the ledger's heads that a device shows; return what to answer about them."""
+        self.store.ledger_heads.show(device_id, ready.shown, ready.session, now, lease_s)
+        return None if ready.shown is None else HeadEcho.of(ready.shown, lease_s)
+
     def _signed_receipt(
-        self, round_id: int, device_id: str, sha256: str, size: int, now: int
+        self,
+        round_id: int,
+        device_id: str,
+        sha256: str,
+        size: int,
+        now: int,
+        step: HeadStep | None,
     ) -> str:
         receipt = {
             "task_id": self.settings.task.task_id,
@@ -265,6 +294,8 @@ class AggregatorService:
             "body_sha256": sha256,
             "bytes": size,
             "received_at": now,
+            "ledger_count": step.count if step else 0,
+            "ledger_head": step.after if step else "",
         }
         return json.dumps(
             {"receipt": receipt, "signature": sign(self._key, Context.RECEIPT, receipt)}
@@ -276,6 +307,12 @@ class AggregatorService:
         """
         message = token.encode() + b"\0" + certificate.public_key
         return hmac.digest(self._erase_key, message, hashlib.sha256)[:16].hex()
+
+
+def _lease_s(config: RoundConfig, now: int) -> int:
+    """How long a device may take from its admission to its charge."""
+    left_s = max(1, config.closes_at - now)
+    return min(left_s, LOCAL_LEASE_S) if config.mode is Mode.LOCAL else left_s
 
 
 def sha256_hex(text: str) -> str:

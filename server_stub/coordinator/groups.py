@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from agent.errors import AegisError, PeerError
+from agent.protocol.ledger_heads import HeadStep
 from agent.protocol.messages import Mode, RoundConfig
 from server_stub.config.settings import ServerSettings
 from server_stub.errors import BusyError
@@ -214,11 +215,21 @@ class GroupCoordinator:
                 self._pool.remove(device_id)
 
     def receive_masked(
-        self, round_id: int, device_id: str, body: bytes, sha256: str, receipt: str, now: int
+        self,
+        round_id: int,
+        device_id: str,
+        body: bytes,
+        sha256: str,
+        receipt: str,
+        now: int,
+        step: HeadStep | None = None,
     ) -> None:
-        """Accept a device's only masked input for a round, with its receipt. Raises PeerError."""
+        """Accept a device's only masked input for a round, with its receipt, and move the head of
+        its ledger. Raises PeerError.
+        """
         with self._change(round_id, now) as change:
             change.work.require_open(round_id, device_id)
+            change.work.advance_head(device_id, step)
             change.receive("masked", device_id, body)
             change.work.add_receipt(
                 round_id, device_id, body_sha256=sha256, size=len(body), receipt=receipt, now=now

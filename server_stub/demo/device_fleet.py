@@ -23,6 +23,7 @@ from agent.errors import AegisError, UserActionError
 from agent.paths import Home
 from agent.privacy.policy import DeviceLimits
 from agent.privacy.zcdp import epsilon
+from agent.protocol.ledger_heads import HeadStep
 from agent.protocol.messages import Mode
 from agent.rounds.outcome import Outcome
 from agent.transport.client import AggregatorClient
@@ -120,11 +121,11 @@ class DemoClient(AggregatorClient):
     """SHA-256 of updates from earlier rounds that are only delivered now: the device does not drop
     out over them."""
 
-    def send_update(self, body: bytes) -> Receipt:
+    def send_update(self, body: bytes, step: HeadStep | None = None) -> Receipt:
         """As in AggregatorClient; may drop out."""
         if hashlib.sha256(body).hexdigest() not in self.of_earlier_rounds:
             self._drop_out("masked")
-        return super().send_update(body)
+        return super().send_update(body, step)
 
     def send_phase(self, round_id: int, phase: str, body: bytes) -> None:
         """As in AggregatorClient; may drop out."""

@@ -123,9 +123,7 @@ class GroupRound:
     @property
     def proven(self) -> dict[str, str]:
         """The faults for which there is a proof: code by device id."""
-        return {
-            device_id: self.proofs[device_id].verdict.code for device_id in sorted(self.proofs)
-        }
+        return {device_id: self.proofs[device_id].verdict.code for device_id in sorted(self.proofs)}
 
     def counts(self) -> dict[str, int]:
         """Devices per phase; the difference between two phases is the number that dropped out."""

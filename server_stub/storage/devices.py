@@ -10,7 +10,15 @@ from server_stub.storage.database import RawConnection, read_transaction
 from server_stub.storage.proofs import forget_witness
 from server_stub.storage.records import CertificateRecord, RegisteredCertificate
 from server_stub.storage.rounds import rename_in_records
-from server_stub.storage.tables import CERTIFICATES, DEVICES, MESSAGES, PROOFS, ROUNDS, UPDATES
+from server_stub.storage.tables import (
+    CERTIFICATES,
+    DEVICES,
+    LEDGER_HEADS,
+    MESSAGES,
+    PROOFS,
+    ROUNDS,
+    UPDATES,
+)
 from server_stub.storage.updates import delete_open_update
 
 KEEP_EXPIRED_S = 90 * 24 * 3600
@@ -118,6 +126,9 @@ class DeviceStore:
             updates = database.execute(
                 select(UPDATES).where(UPDATES.c.device_id == device_id).order_by(UPDATES.c.round_id)
             ).all()
+            head = database.execute(
+                select(LEDGER_HEADS).where(LEDGER_HEADS.c.device_id == device_id)
+            ).one_or_none()
             columns = (
                 MESSAGES.c.round_id,
                 MESSAGES.c.kind,
@@ -169,6 +180,14 @@ class DeviceStore:
                 }
                 for one in proofs
             ],
+            "ledger": None
+            if head is None
+            else {
+                "charges": head.count,
+                "head": head.head,
+                "process": head.session,
+                "reserved_until": head.reserved_until,
+            },
         }
 
     def inventory(self) -> list[dict[str, Any]]:

@@ -11,11 +11,13 @@ from sqlite3 import Cursor
 from sqlalchemy import Engine, select
 
 from agent.errors import PeerError
+from agent.protocol.ledger_heads import HeadStep
 from agent.protocol.messages import RoundConfig
 from server_stub.quarantine.evidence import Proof
 from server_stub.rounds.event_log import RoundEvent
 from server_stub.rounds.lifecycle import State
 from server_stub.storage.database import RawConnection, read_transaction
+from server_stub.storage.ledger_heads import advance_head
 from server_stub.storage.proofs import add_proof
 from server_stub.storage.rounds import insert_round
 from server_stub.storage.tables import DEVICES, MESSAGES
@@ -57,6 +59,10 @@ class RoundTransaction:
             raise PeerError("ROUND_CLOSED", "The round is not open.", "Take part in a later one.")
         if not is_eligible:
             raise PeerError("REVOKED", "The device was revoked.", "Ask the operator.")
+
+    def advance_head(self, device_id: str, step: HeadStep | None) -> None:
+        """Move the head of a device's ledger. Raises PeerError LEDGER_FORKED, LEDGER_UNSHOWN."""
+        advance_head(self._sql, device_id, step)
 
     def add(self, round_id: int, events: Iterable[RoundEvent]) -> None:
         for event in events:

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from server_stub.rounds.lifecycle import State
 from server_stub.storage.database import RawConnection, open_database, read_transaction
 from server_stub.storage.devices import DeviceStore
+from server_stub.storage.ledger_heads import LedgerHeadStore
 from server_stub.storage.models import ModelStore
 from server_stub.storage.proofs import ProofStore
 from server_stub.storage.round_events import RoundEventStore
@@ -30,6 +31,7 @@ class Store:
         self._lookup = RawConnection(self._engine, waits=True)
         self._raw = RawConnection(self._engine, waits=False)
         self.devices = DeviceStore(self._engine, self._lookup)
+        self.ledger_heads = LedgerHeadStore(self._raw)
         self.updates = UpdateStore(self._engine, self._raw)
         self.rounds = RoundStore(self._engine, self._raw)
         self.round_events = RoundEventStore(self._engine, self._raw)

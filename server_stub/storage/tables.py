@@ -37,6 +37,20 @@ CERTIFICATES = Table(
     Column("not_before", BigInteger, nullable=False),
     Column("not_after", BigInteger, nullable=False),
 )
+LEDGER_HEADS = Table(
+    "ledger_heads",
+    METADATA,
+    Column(
+        "device_id",
+        Text,
+        ForeignKey("devices.device_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("count", BigInteger, nullable=False),
+    Column("head", Text, nullable=False),
+    Column("session", Text, nullable=False),
+    Column("reserved_until", BigInteger, nullable=False),
+)
 ROUNDS = Table(
     "rounds",
     METADATA,

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from sqlalchemy import Connection, Engine, delete, func, select, update
 
 from agent.errors import PeerError
+from agent.protocol.ledger_heads import HeadStep
 from server_stub.rounds.lifecycle import State
 from server_stub.storage.database import RawConnection, read_transaction
+from server_stub.storage.ledger_heads import advance_head
 from server_stub.storage.tables import MESSAGES, ROUNDS, UPDATES
 
 BATCH = 64
@@ -36,11 +38,19 @@ class UpdateStore:
         return None if row is None else (row[0], row[1])
 
     def add(
-        self, device_id: str, round_id: int, body: bytes, sha256: str, receipt: str, now: int
+        self,
+        device_id: str,
+        round_id: int,
+        body: bytes,
+        sha256: str,
+        receipt: str,
+        now: int,
+        step: HeadStep | None = None,
     ) -> bool:
-        """Store a device's only update for a round. Says whether the round is now full.
+        """Store a device's only update for a round, and move the head of its ledger. Says whether
+        the round is now full.
 
-        Raises PeerError ROUND_CLOSED, REVOKED.
+        Raises PeerError ROUND_CLOSED, REVOKED, LEDGER_FORKED, LEDGER_UNSHOWN.
         """
         with self._raw.transaction() as sql:
             room, is_eligible = sql.execute(
@@ -52,6 +62,7 @@ class UpdateStore:
                 )
             if not is_eligible:
                 raise PeerError("REVOKED", "The device was revoked.", "Ask the operator.")
+            advance_head(sql, device_id, step)
             sql.execute(ADD_UPDATE, (round_id, device_id, sha256, len(body), now, receipt, body))
             return bool(room == 1)
 

@@ -26,6 +26,7 @@ from agent.privacy.seal import seal
 from agent.protocol.messages import Mode
 from agent.protocol.signing import public_hex
 from agent.rounds.activity import ActivityTracker
+from agent.rounds.admission import Admission
 from agent.rounds.contribution import RoundResources
 from agent.rounds.join_window import JoinWindow
 from agent.rounds.outbox import Outbox
@@ -33,6 +34,7 @@ from agent.rounds.outcome import TrainedUpdate
 from agent.rounds.secagg_round import GroupTrust, SecaggRound
 from agent.store.database import Database
 from agent.store.ledger import Ledger
+from agent.store.ledger_key import LABEL, LedgerKey
 from agent.transport.client import AggregatorClient
 from tests.bench.harness import Figure, bench
 from tests.fakes.aggregator import TASK
@@ -175,6 +177,8 @@ async def _device(parameters: dict) -> dict[str, float]:
         parameters["server"], parameters["ca_pem"], parameters["signing_key"], file.load()
     )
     ledger, clock = Ledger(Database(folder / "ledger.sqlite3")), SystemClock()
+    key = LedgerKey(file.derived_key(LABEL))
+    ledger.sealed.open(key, clock.now(), was_sealed=False)
     worker = _Worker(config.d)
     resources = RoundResources(
         clock,
@@ -186,11 +190,13 @@ async def _device(parameters: dict) -> dict[str, float]:
     )
     secagg = SecaggRound(resources, asyncio.to_thread, lambda: LIMITS, asyncio.sleep)
     update = TrainedUpdate(folder / "none", b"", 1, config.model_digest, 1, 0)
+    shown = ledger.shown_heads()
     client.offer()
+    admission = Admission(shown.head, 3600, clock.now(), clock.monotonic())
     cpu, wall = time.process_time(), time.monotonic()
     trust = GroupTrust(parameters["ca_pem"], frozenset())
     result = await secagg.submit(
-        _Permissive(), client, config, update, JoinWindow(0.0, 60.0), trust
+        _Permissive(), client, config, update, admission, JoinWindow(0.0, 60.0), trust
     )
     assert result.outcome.value == "sent", result
     return {

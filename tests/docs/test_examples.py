@@ -14,7 +14,9 @@ from agent.config import machine_policy
 from agent.detector.schema import FEATURE_NAMES
 from agent.paths import Home
 from agent.store.database import Database
+from agent.store.head import LedgerHead
 from agent.store.ledger import Charge, Ledger
+from agent.store.ledger_key import LedgerKey
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs/examples"
@@ -113,6 +115,8 @@ def ledger_file(environ, tmp_path):
     home = Home(tmp_path / "home")
     home.prepare()
     database = Database(home.database)
+    ledger = Ledger(database, LedgerHead(home.ledger_head))
+    ledger.sealed.open(LedgerKey(bytes(32)), 1_800_000_000, was_sealed=False)
     for number in (1, 2):
         body = b"update %d" % number
         facts = {"mode": "secagg", "model_version": number, "model_digest": "0" * 64}
@@ -128,7 +132,7 @@ def ledger_file(environ, tmp_path):
             body_bytes=len(body),
             **facts,
         )
-        Ledger(database).record(charge, body, closes_at=1_900_000_000)
+        ledger.record(charge, body, closes_at=1_900_000_000)
     database.close()
     path = tmp_path / "ledger.json"
     path.write_text(run(environ, "aegis", "ledger", "--json"))

@@ -94,7 +94,9 @@ def status(state=AgentState.WAITING, consent=ConsentState.GRANTED, **changes):
             NOW - 40 * DAY if decided else None,
             NOW + 325 * DAY if consent is ConsentState.GRANTED else None,
         ),
-        budget=BudgetView(1.0, 1e-5, 365, 0.34, 0.34, 0.34, 3.0, NOW + 325 * DAY, None, 2),
+        budget=BudgetView(
+            1.0, 1e-5, 365, 0.34, 0.34, 0.34, 3.0, NOW + 325 * DAY, None, 2, verified=True
+        ),
         model=ModelView(12, "c0ffee" * 10 + "abcd", False),
         enrolled=True,
         operator=OperatorView(

@@ -6,6 +6,7 @@ servers; this fake serves the tests of the agent's rules.
 
 import hashlib
 import uuid
+from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -19,10 +20,15 @@ from agent.protocol.canonical import canonical
 from agent.protocol.envelope import decode
 from agent.protocol.invitation import Invitation, Operator, PrivacyFigures, format_invitation
 from agent.protocol.issuance import LogHead, head_bytes
+from agent.protocol.ledger_heads import HeadEcho
 from agent.protocol.log_tree import Tree, leaf_hash
 from agent.protocol.messages import Mode, RoundConfig, Task
 from agent.protocol.signing import Context, public_hex, sign
+from agent.transport.responses import ReservedError
 from agent.transport.statements import ModelDownload, Offer, Receipt, Registration
+from server_stub.errors import BusyError
+from server_stub.rounds import ledger_heads
+from server_stub.rounds.ledger_heads import LOCAL_LEASE_S
 from tests.fakes.ca import TestAuthority
 from tests.fakes.rounds import round_identity
 
@@ -59,10 +65,16 @@ class FakeAggregator:
         self.tokens = {"one-time-token": None}
         self.devices = {}
         self.updates = {}
+        self.heads = {}
+        """Device id -> the newest head of its ledger."""
         self.failures = {}
         self.log = []
         self.publish(1, [0.0] * 116)
         self.config = config or self.plan()
+
+    @property
+    def is_open(self):
+        return self.clock.now() < self.config.closes_at
 
     def plan(self, round_id=1):
         """Plan a local round that a device can afford at ε = 1, several times a day."""
@@ -181,11 +193,30 @@ class FakeClient:
     def identity(self):
         return self._identity
 
+    def ready(self, ready):
+        self._called("ready")
+        shown, lease_s = ready.shown, LOCAL_LEASE_S if self._host.is_open else 0
+        self._show(ready, lease_s)
+        return replace(self._offer(), ledger=HeadEcho.of(shown, lease_s))
+
+    def _show(self, ready, lease_s):
+        host, device_id = self._host, self._identity.device_id
+        known, now = host.heads.get(device_id), host.clock.now()
+        try:
+            host.heads[device_id] = ledger_heads.show(
+                known, ready.shown, ready.session, now, lease_s
+            )
+        except BusyError as error:
+            raise ReservedError(error.retry_after_s) from error
+
     def offer(self):
         self._called("offer")
+        return self._offer()
+
+    def _offer(self):
         host = self._host
         contributed = (self._identity.device_id, host.config.round_id) in host.updates
-        status = "open" if host.clock.now() < host.config.closes_at else "wait"
+        status = "open" if host.is_open else "wait"
         config: RoundConfig | None = host.config if status == "open" else None
         return Offer(
             status,
@@ -204,16 +235,19 @@ class FakeClient:
         signature = sign(host.signing_key, Context.MODEL, host.facts)
         return ModelDownload(canonical(host.facts), signature, host.content)
 
-    def send_update(self, body):
+    def send_update(self, body, step=None):
         self._called("send_update")
         host = self._host
         key = (self._identity.device_id, decode(body).header["round_id"])
         if key[1] == host.config.round_id and host.clock.now() >= host.config.closes_at:
             raise PeerError("ROUND_CLOSED", "The round has closed.", "")
-        if host.updates.setdefault(key, body) != body:
+        if host.updates.get(key, body) != body:
             raise PeerError(
                 "ALREADY_CONTRIBUTED", "This device has already taken part in this round.", ""
             )
+        if key not in host.updates:
+            host.heads[key[0]] = ledger_heads.advance(host.heads.get(key[0]), step)
+            host.updates[key] = body
         receipt = {
             "task_id": host.task.task_id,
             "round_id": key[1],
@@ -221,6 +255,8 @@ class FakeClient:
             "body_sha256": hashlib.sha256(body).hexdigest(),
             "bytes": len(body),
             "received_at": host.clock.now(),
+            "ledger_count": step.count if step else 0,
+            "ledger_head": step.after if step else "",
         }
         after = host.failures.get("after send_update")
         if after is not None:

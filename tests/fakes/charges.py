@@ -4,6 +4,15 @@ import hashlib
 import secrets
 
 from agent.store.ledger import Charge
+from agent.store.ledger_key import LABEL, LedgerKey
+
+
+def open_ledger(device):
+    """Give the device's ledger its key, as a cycle does."""
+    file = device.agent.keys.identity_file()
+    key, was_sealed = LedgerKey(file.derived_key(LABEL)), file.has_sealed_ledger()
+    device.agent.ledger.sealed.open(key, device.clock.now(), was_sealed=was_sealed)
+    file.note_sealed_ledger()
 
 
 def record_charge(device, body=b"a sealed update", **changes):
@@ -24,5 +33,10 @@ def record_charge(device, body=b"a sealed update", **changes):
         "body_bytes": len(body),
     }
     charge = Charge(**{**fields, **changes})
+    file = device.agent.keys.identity_file()
+    if not file.exists():
+        file.create()
+    open_ledger(device)
     device.agent.ledger.record(charge, body, config.closes_at)
+    device.agent.ledger.sealed.close()
     return charge

@@ -12,6 +12,7 @@ from cryptography.x509 import load_pem_x509_certificate
 from agent.errors import PeerError, UserActionError
 from agent.privacy.plan import plan_secagg
 from agent.privacy.policy import DeviceLimits
+from agent.protocol.ledger_heads import HeadEcho
 from agent.protocol.messages import Mode
 from agent.transport.statements import Offer
 from server_stub.ca.certificates import revocation_list
@@ -91,8 +92,9 @@ class FakeGroupAggregator(FakeAggregator):
 
     # The routes. `device_id` is the one in the certificate.
 
-    def offer_for(self, device_id, ready, trained):
-        if ready and trained == self.version:
+    def offer_for(self, device_id, trained=None):
+        """`trained`: the model version of the device's finished update."""
+        if trained == self.version:
             self.ready[device_id] = True
         now = self.clock.now()
         if len(self.ready) >= self.expected and self.window is None:
@@ -200,8 +202,19 @@ class FakeGroupClient(FakeClient):
             self._host.tokens.clear()  # one invitation for all
             return super().register(token, csr_pem)
 
-    def offer(self, *, ready=False, trained=None):
-        return self._act("offer", lambda: self._host.offer_for(self.device_id, ready, trained))
+    def offer(self):
+        return self._act("offer", lambda: self._host.offer_for(self.device_id))
+
+    def ready(self, ready):
+        return self._act("offer", lambda: self._ready(ready))
+
+    def _ready(self, ready):
+        host = self._host
+        offer = host.offer_for(self.device_id, ready.trained)
+        left_s = max(1, host.config.closes_at - host.clock.now())
+        lease_s = left_s if host.window else 0
+        self._show(ready, lease_s)
+        return replace(offer, ledger=HeadEcho.of(ready.shown, lease_s))
 
     def send_phase(self, round_id, phase, body):
         self._act(phase, lambda: self._host.phase(self.device_id, round_id, phase, body))
@@ -214,10 +227,10 @@ class FakeGroupClient(FakeClient):
     def leave(self, round_id, body):
         self.send_phase(round_id, "leave", body)
 
-    def send_update(self, body):
+    def send_update(self, body, step=None):
         with self._host.lock:
             self._act("masked", lambda: self._host.masked(self.device_id, body))
-            return super().send_update(body)
+            return super().send_update(body, step)
 
     def close(self):
         self._closed = True

@@ -13,6 +13,7 @@ from cryptography.x509 import load_pem_x509_certificate
 
 from agent.errors import PeerError
 from agent.protocol.http_signature import verify_request
+from agent.protocol.ledger_heads import HeadStep, Ready, ShownHeads
 from agent.protocol.signing import Context, sign
 from tests.fakes.group_aggregator import FakeGroupAggregator, FakeGroupClient
 from tests.fakes.https_server import HttpsServer, Scripted
@@ -69,32 +70,23 @@ class GroupAggregatorSite:
         self.bytes_in[kind] = self.bytes_in.get(kind, 0) + len(request.body)
         next_nonce = {"Replay-Nonce": self._nonce()}
         if parts == ["updates"]:
-            receipt = vars(client.send_update(request.body)).copy()
+            query, step = parse_qs(url.query), None
+            if query:
+                step = HeadStep(int(query["count"][0]), query["before"][0], query["after"][0])
+            receipt = vars(client.send_update(request.body, step)).copy()
             signature = receipt.pop("signature")
             return _json({"receipt": receipt, "signature": signature}, next_nonce)
+        if parts == ["rounds", "ready"]:
+            body = json.loads(request.body)
+            shown = body.pop("ledger")
+            shown = shown and ShownHeads(shown["count"], tuple(shown["heads"]))
+            return self._offer(client.ready(Ready(**body, shown=shown)), next_nonce)
         client.send_phase(int(parts[1]), parts[2], request.body)
         return Scripted(202, b"{}", next_nonce)
 
     def _read(self, client, parts, query):
-        host = self.host
         if parts == ["rounds", "offer"]:
-            statement = client.offer(
-                ready=query.get("ready") == ["true"],
-                trained=int(query["trained"][0]) if "trained" in query else None,
-            )
-            offer = {
-                **vars(statement),
-                "task": statement.task.to_json(),
-                "round": statement.round.to_json() if statement.round else None,
-            }
-            crl_pem = offer.pop("crl_pem")
-            return _json(
-                {
-                    "offer": offer,
-                    "signature": sign(host.signing_key, Context.OFFER, offer),
-                    "crl_pem": crl_pem,
-                }
-            )
+            return self._offer(client.offer())
         if parts == ["model"]:
             download = client.model()
             headers = {
@@ -105,6 +97,17 @@ class GroupAggregatorSite:
         dealer = int(query["dealer"][0]) if "dealer" in query else None
         outcome = client.inbox(int(parts[1]), query["after"][0], dealer)
         return Scripted(204, b"") if outcome is None else Scripted(200, outcome)
+
+    def _offer(self, statement, headers=None):
+        offer = {
+            **vars(statement),
+            "task": statement.task.to_json(),
+            "round": statement.round.to_json() if statement.round else None,
+            "ledger": statement.ledger and asdict(statement.ledger),
+        }
+        crl_pem = offer.pop("crl_pem")
+        signature = sign(self.host.signing_key, Context.OFFER, offer)
+        return _json({"offer": offer, "signature": signature, "crl_pem": crl_pem}, headers)
 
     def _check_signature(self, request, client):
         headers = {name.lower(): value for name, value in request.headers.items()}

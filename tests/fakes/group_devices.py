@@ -15,6 +15,7 @@ from agent.clock import SystemClock
 from agent.errors import AegisError
 from agent.privacy.policy import DeviceLimits, check_config
 from agent.privacy.seal import seal
+from agent.protocol.ledger_heads import Ready
 from agent.protocol.revocations import read_revocations
 from agent.secagg.client import SecaggClient
 from agent.transport.round_session import RoundSession
@@ -58,15 +59,17 @@ class GroupDevice:
         """What it does with the messages of its state machine (tests.fakes.liars)."""
         self.charges = 0
 
-    def report_ready(self, **options):
-        """Poll with a finished update; return the offer."""
-        return self.enrolled.client.offer(ready=True, **options)
+    def report_ready(self, trained=None):
+        """Poll with a finished update of the newest model, or of version `trained`."""
+        if trained is None:
+            trained = self.enrolled.server.view.models.newest_version()
+        return self.enrolled.client.ready(Ready(trained))
 
-    def poll_until_offered(self, **options):
+    def poll_until_offered(self, trained=None):
         """Poll until a join window is announced; return that offer."""
 
         def offered():
-            offer = self.report_ready(**options)
+            offer = self.report_ready(trained)
             return offer if offer.round is not None else None
 
         return until(offered, what="a join window", poll_s=0.1)

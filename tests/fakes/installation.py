@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 
 import setuptools
@@ -20,7 +22,8 @@ PROGRAMS = sorted(Path(setuptools.__file__).parent.glob("*.exe"))
 class Installation:
     """An aggregator and the home of one device; `join` enrols the device and adds samples."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, target=2):
+        """`target`: updates that fill a round."""
         self.folder = folder
         self.port, self.operator_port = free_port(), free_port()
         (folder / "keys").mkdir()
@@ -38,7 +41,7 @@ class Installation:
         ports += ("--operator-port", str(self.operator_port))
         # More than two rounds a day.
         price = ("--rounds-planned", "100")
-        target = ("--rounds-target", "2", "--rounds-minimum", "1", "--min-rows", "4")
+        rounds = ("--rounds-target", str(target), "--rounds-minimum", "1", "--min-rows", "4")
         self.server(
             "init",
             "--mode",
@@ -46,9 +49,13 @@ class Installation:
             "--model",
             str(folder / "start.safetensors"),
             *ports,
-            *target,
+            *rounds,
             *price,
         )
+        self.start_server()
+
+    def start_server(self):
+        """Start the aggregator, again after `kill_server`."""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "server_stub.cli.main", "run"],
             env=self.environ,
@@ -59,6 +66,17 @@ class Installation:
         for line in self.process.stdout:
             if "is ready" in line:
                 break
+
+    def kill_server(self):
+        """End it at once, as in a power cut, even while it is stopped."""
+        self.process.kill()
+        self.process.wait(TIMEOUT_S)
+        self.process.stdout.close()
+
+    def ledger_head(self):
+        """(charges, reserved until) of the one device, as the aggregator remembers them."""
+        with closing(sqlite3.connect(self.folder / "server" / "aggregator.sqlite3")) as database:
+            return database.execute("SELECT count, reserved_until FROM ledger_heads").fetchone()
 
     def server(self, *words):
         command = [sys.executable, "-m", "server_stub.cli.main", *words]

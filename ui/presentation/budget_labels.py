@@ -37,11 +37,14 @@ def budget_labels(budget: BudgetView, formatter: LocaleFormatter) -> BudgetLabel
         headline = formatter.translate(
             "View", "{percent} % of the budget for {days} days is used."
         ).format(percent=formatter.number(100 * share, 0), days=budget.period_days)
+    figures = formatter.translate("View", "ε = {used} of {period}, at δ = {delta}")
+    if budget.charges and not budget.verified:
+        figures += formatter.translate("View", " (the ledger is verified with the next update)")
     return BudgetLabels(
         share=share,
         headline=headline,
         meaning=_budget_meaning(budget, formatter),
-        figures=formatter.translate("View", "ε = {used} of {period}, at δ = {delta}").format(
+        figures=figures.format(
             used=_epsilon(budget.epsilon_ledger, formatter),
             period=_epsilon(budget.epsilon_period, formatter),
             delta=f"1/{formatter.number(1 / budget.delta, 0)}",

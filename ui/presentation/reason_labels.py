@@ -32,6 +32,7 @@ _AGENT_KNOWS_MORE = {
     ReasonCode.KEYRING_TOO_LARGE,
     ReasonCode.BACKOFF,
     ReasonCode.OFFLINE,
+    ReasonCode.LEDGER_FORKED,
     ReasonCode.BUDGET_SPENT,
     ReasonCode.MODEL_SPENT,
     ReasonCode.DAY_SPENT,
@@ -64,7 +65,7 @@ def _remedy(reason: Reason, formatter: LocaleFormatter) -> tuple[str, str]:
         return "limits", formatter.translate("View", "Change: {setting}").format(setting=name)
     if reason.code is ReasonCode.NOTHING_TO_LEARN:
         return "scan", formatter.translate("View", "Add program files")
-    if reason.code is ReasonCode.NOT_ENROLLED:
+    if reason.code in (ReasonCode.NOT_ENROLLED, ReasonCode.LEDGER_FORKED):
         return "join", formatter.translate("View", "Enter an invitation")
     return "", ""
 
@@ -87,6 +88,9 @@ def _title(code: ReasonCode, formatter: LocaleFormatter) -> str:
             "View", "The keyring does not hold this device's key"
         ),
         ReasonCode.NOT_ENROLLED: formatter.translate("View", "No operator has been joined yet"),
+        ReasonCode.LEDGER_FORKED: formatter.translate(
+            "View", "Another copy of this device has taken part"
+        ),
         ReasonCode.BUDGET_SPENT: formatter.translate("View", "The privacy budget is used up"),
         ReasonCode.EXCLUDED: formatter.translate("View", "The operator excludes this device"),
         ReasonCode.MODEL_SPENT: formatter.translate(

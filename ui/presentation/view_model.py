@@ -21,6 +21,7 @@ _NEVER_RUN_ONCE = {
     ReasonCode.KEYRING_DENIED,
     ReasonCode.KEYRING_TOO_LARGE,
     ReasonCode.NOT_ENROLLED,
+    ReasonCode.LEDGER_FORKED,
     ReasonCode.BUDGET_SPENT,
     ReasonCode.MODEL_SPENT,
     ReasonCode.DAY_SPENT,

@@ -3,6 +3,9 @@
 import pytest
 
 from agent.errors import UserActionError
+from agent.rounds.outcome import Outcome
+from tests.fakes.aggregator import FakeAggregator
+from tests.fakes.in_process_fleet import device_id
 
 
 async def test_inspecting_an_invitation_stores_nothing(device):
@@ -57,3 +60,68 @@ async def test_an_invitation_of_the_person_goes_before_that_of_the_policy(device
     with pytest.raises(UserActionError) as raised:
         await device.call("enroll")
     assert raised.value.code == "INVITATION_BAD"
+
+
+async def forked(device):
+    """A device that the server has refused as a copy."""
+    await device.join()
+    assert (await device.run_cycle()).outcome is Outcome.SENT
+    device.agent.ledger.sealed.mark_forked(device.clock.now())
+    device.server.tokens.clear()
+    device.server.next_round()
+
+
+async def test_p5_a_copy_joins_again_and_counts_one_period_as_spent(device):
+    await forked(device)
+    before, old_id = device.agent.ledger.charges(as_found=True), device_id(device)
+    names = set(device.keystore.names)
+    await device.call("enroll", invitation=device.server.invitation())
+    assert device.agent.keys.has_identity() is False
+    assert names <= device.keystore.names  # the other copy may need the item
+
+    result = await device.run_cycle()
+    budget = device.agent.effective.budget()
+    assert result.outcome is Outcome.BUDGET_SPENT
+    assert result.may_take_part_at == device.clock.now() + budget.period_days * 24 * 3600
+    charges = device.agent.ledger.charges()
+    assert charges[:-1] == before
+    assert charges[-1].rho_units == budget.rho_units
+    assert device_id(device) != old_id
+    assert device.agent.ledger.sealed.state().unsealed == len(charges)
+    page = await device.call("ledger", verify=True)
+    assert (page["verified"], page["seal"]["verified"]) == (True, True)
+
+
+async def test_a_copy_joins_the_same_operator_only(device):
+    await forked(device)
+    other = FakeAggregator(device.clock)
+    with pytest.raises(UserActionError) as raised:
+        await device.call("enroll", invitation=other.invitation())
+    assert raised.value.code == "OTHER_AUTHORITY"
+    assert device.agent.ledger.sealed.is_forked
+    assert device.agent.keys.has_identity()
+
+
+async def test_p10_joining_again_that_failed_can_be_repeated(device, monkeypatch):
+    await forked(device)
+    with monkeypatch.context() as broken:
+        broken.setattr(device.agent.values, "put_within", _full)
+        with pytest.raises(UserActionError):
+            await device.call("enroll", invitation=device.server.invitation())
+    assert device.agent.ledger.sealed.is_forked
+    assert device.agent.effective.enrolment().is_registered
+    device.restart()
+    await device.call("enroll", invitation=device.server.invitation())
+    assert (await device.run_cycle()).outcome is Outcome.BUDGET_SPENT
+
+
+async def test_a_device_that_is_no_copy_is_not_joined_again(device):
+    await device.join()
+    await device.run_cycle()
+    with pytest.raises(UserActionError) as raised:
+        await device.call("enroll", invitation=device.server.invitation())
+    assert raised.value.code == "ALREADY_ENROLLED"
+
+
+def _full(*_):
+    raise UserActionError("DISK_FULL", "The disk is full.", "")

@@ -56,12 +56,12 @@ async def test_p4_the_charge_is_durable_before_the_first_byte_leaves(device):
     seen = []
 
     class Watched(FakeClient):
-        def send_update(self, body):
+        def send_update(self, body, step=None):
             # What another process would find now:
             with contextlib.closing(sqlite3.connect(device.home / "agent.sqlite3")) as database:
                 seen.extend(database.execute("SELECT state, body = ? FROM outbox", (body,)))
                 seen.extend(database.execute("SELECT count(*) FROM charge"))
-            return super().send_update(body)
+            return super().send_update(body, step)
 
     device.agent.close()
     device.overrides["client_factory"] = lambda *who: Watched(device.server, who[3])

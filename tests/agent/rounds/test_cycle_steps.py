@@ -22,7 +22,7 @@ async def test_a_cycle_leads_from_consent_to_a_signed_receipt(device):
     (stored,) = device.server.updates.values()
     assert (entry.state, entry.bytes) == (OutboxState.ACKNOWLEDGED, len(stored))
     assert device.agent.ledger.body(entry.attempt) == stored
-    assert device.server.calls == ["register", "offer", "model", "send_update"]
+    assert device.server.calls == ["register", "offer", "model", "ready", "send_update"]
     assert list((device.home / "scratch").iterdir()) == []
     page = await device.call("ledger", verify=True)
     assert page["verified"] is True

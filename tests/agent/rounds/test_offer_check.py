@@ -118,11 +118,11 @@ async def test_p10_a_contribution_that_the_ledger_lacks_makes_the_ledger_count_a
     """The home was restored from an older copy: its ledger must not pay a second time."""
     with pytest.raises(UserActionError) as raised:
         check.refusal(replace(offer, contributed=True), offer.round, offer.task)
-    assert raised.value.code == "LEDGER_SET_BACK"
+    assert raised.value.code == "LEDGER_FORKED"
     device.restart()
     with pytest.raises(UserActionError) as raised:
         device.agent.ledger.charges()
-    assert raised.value.code == "LEDGER_SET_BACK"
+    assert raised.value.code == "LEDGER_FORKED"
 
 
 async def test_a_spent_budget_ends_the_cycle(device, check, offer):

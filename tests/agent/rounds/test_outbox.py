@@ -9,6 +9,7 @@ from agent.protocol.signing import Context, public_hex, verify
 from agent.rounds.outbox import FINAL, Outbox
 from agent.rounds.outcome import Outcome
 from agent.store.ledger import OutboxState
+from agent.store.ledger_errors import forked_error
 
 
 def offline():
@@ -82,7 +83,9 @@ async def test_p11_a_full_disk_charges_nothing_and_sends_nothing(device):
     assert len(device.agent.ledger.charges()) == 1
 
 
-@pytest.mark.parametrize(("code", "state"), FINAL.items())
+@pytest.mark.parametrize(
+    ("code", "state"), [(code, FINAL[code]) for code in FINAL if code != "LEDGER_FORKED"]
+)
 async def test_an_update_that_the_server_refuses_is_settled_and_not_sent_again(device, code, state):
     await device.join()
     device.server.fail("send_update", PeerError(code, "The server refused it.", ""))
@@ -97,6 +100,19 @@ async def test_an_update_that_the_server_refuses_is_settled_and_not_sent_again(d
     device.server.fail("send_update", None)
     assert (await device.run_cycle()).outcome is Outcome.ALREADY_CONTRIBUTED
     assert device.server.updates == {}
+
+
+async def test_p5_an_update_of_a_copy_is_settled_and_its_ledger_counts_as_spent(device):
+    await device.join()
+    device.server.fail("send_update", forked_error())
+    with pytest.raises(UserActionError) as raised:
+        await device.run_cycle()
+    assert raised.value.code == "LEDGER_FORKED"
+    (entry,) = device.agent.ledger.entries()
+    assert entry.state is OutboxState.REFUSED
+    device.restart()
+    with pytest.raises(UserActionError):
+        device.agent.ledger.charges()
 
 
 @pytest.mark.parametrize("code", ["SERVER_ERROR", "SERVER_BUSY", "BAD_ANSWER", "BAD_SIGNATURE"])

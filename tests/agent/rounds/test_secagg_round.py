@@ -93,6 +93,8 @@ async def test_a_round_over_tls_with_real_training_makes_a_sum_of_the_planned_no
             list((device.home / "scratch").iterdir()),
         ) == (None, [])
         assert result.bytes_down > 0
+    polls = site.bytes_in.pop("ready")
+    assert 0 < polls < 2000
     assert sum(result.bytes_up for result in results) == sum(site.bytes_in.values())
     assert set(site.bytes_in) == {"advertise", "shares", "updates", "consistency", "unmask"}
 

@@ -1,5 +1,6 @@
 """A ledger that was set back is detected and counts as spent."""
 
+import json
 import shutil
 
 import pytest
@@ -40,12 +41,13 @@ async def take_part(device, rounds):
         device.server.next_round()
 
 
-async def assert_spent(device):
+async def assert_spent(device, code="LEDGER_SET_BACK"):
     with pytest.raises(UserActionError) as raised:
         await device.run_cycle()
-    assert raised.value.code == "LEDGER_SET_BACK"
+    assert raised.value.code == code
     status = await device.call("status")
-    assert "BUDGET_SPENT" in [reason["code"] for reason in status["reasons"]]
+    shown = "LEDGER_FORKED" if code == "LEDGER_FORKED" else "BUDGET_SPENT"
+    assert shown in [reason["code"] for reason in status["reasons"]]
     assert status["budget"]["epsilon_ledger"] == status["budget"]["epsilon_period"]
     assert (await device.call("ledger", verify=True))["verified"] is False
 
@@ -65,20 +67,33 @@ async def test_p5_an_old_copy_of_the_database_counts_as_spent(device):
     assert len(device.server.updates) == sent
 
 
-async def test_p5_another_history_of_the_same_length_counts_as_spent(device):
+async def test_p5_the_head_of_another_history_counts_as_spent(device):
     await device.join()
-    stop(device)
-    back_up(device, "empty")
-    device.start()
     await take_part(device, 1)
     first = device.agent.home.ledger_head.read_bytes()
-    stop(device)
-    restore(device, "empty")
-    device.agent.home.ledger_head.unlink()
-    device.start()
+    await device.call("erase")
+    device.server.tokens.clear()
+    await device.join()
     device.clock.advance(5)
     await take_part(device, 1)
     device.agent.home.ledger_head.write_bytes(first)
+    await assert_spent(device)
+
+
+async def test_p5_a_removed_head_counts_as_spent(device):
+    await device.join()
+    await take_part(device, 1)
+    device.agent.home.ledger_head.unlink()
+    await assert_spent(device, "LEDGER_MISSING")
+
+
+async def test_p5_a_head_without_its_tag_counts_as_spent(device):
+    await device.join()
+    await take_part(device, 2)
+    path = device.agent.home.ledger_head
+    head = json.loads(path.read_text())
+    seal = device.agent.ledger.sealed.shown(1).heads[0]
+    path.write_text(json.dumps({**head, "charges": 1, "seal": seal}))
     await assert_spent(device)
 
 
@@ -106,18 +121,20 @@ async def test_p11_an_unreadable_head_counts_as_spent(device, content):
 
 async def test_p5_the_whole_home_set_back_is_noticed_by_the_server_that_holds_the_update(device):
     await device.join()
+    await take_part(device, 1)
+    head = device.agent.home.ledger_head.read_bytes()
     stop(device)
     back_up(device, "old")
     device.start()
     assert (await device.run_cycle()).outcome is Outcome.SENT
     stop(device)
     restore(device, "old")
-    device.agent.home.ledger_head.unlink()
+    device.agent.home.ledger_head.write_bytes(head)
     device.start()
     device.worker.calls.clear()
-    await assert_spent(device)
+    await assert_spent(device, "LEDGER_FORKED")
     device.server.next_round()
-    await assert_spent(device)
+    await assert_spent(device, "LEDGER_FORKED")
     assert device.worker.calls == []
 
 

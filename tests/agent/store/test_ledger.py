@@ -2,7 +2,7 @@
 
 import hashlib
 import sqlite3
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import settings
@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from agent.errors import InternalError, UserActionError
 from agent.store.database import Database
-from agent.store.ledger import Charge, Ledger, OutboxState
+from agent.store.ledger import CARRIED_OVER, Charge, Ledger, OutboxState, carried_over
+from agent.store.ledger_key import LedgerKey
 
 
 def charge_for(body, round_id=1, at=1000, rho=7):
@@ -38,6 +39,14 @@ def receipt_for(charge):
     }
 
 
+def opened(database):
+    """The ledger with its key, as in a cycle."""
+    ledger = Ledger(database)
+    was_sealed = ledger.sealed.state().sealed_at is not None
+    ledger.sealed.open(LedgerKey(bytes(32)), 1000, was_sealed=was_sealed)
+    return ledger
+
+
 @pytest.fixture
 def database(tmp_path):
     database = Database(tmp_path / "agent.sqlite3")
@@ -47,7 +56,7 @@ def database(tmp_path):
 
 @pytest.fixture
 def ledger(database):
-    return Ledger(database)
+    return opened(database)
 
 
 def test_p4_charge_and_outbox_are_one_transaction(ledger):
@@ -127,7 +136,7 @@ def test_a_settled_entry_is_not_settled_again(ledger):
 def test_verify_finds_every_kind_of_damage(tmp_path, damage, problem):
     path = tmp_path / "agent.sqlite3"
     database = Database(path)
-    ledger = Ledger(database)
+    ledger = opened(database)
     for number, body in enumerate((b"one", b"two"), 1):
         ledger.record(charge_for(body, number), body, 2000)
     database.close()
@@ -146,12 +155,52 @@ def test_verify_finds_every_kind_of_damage(tmp_path, damage, problem):
 def test_p4_altered_bytes_are_never_handed_out(tmp_path):
     path = tmp_path / "agent.sqlite3"
     database = Database(path)
-    Ledger(database).record(charge_for(b"one"), b"one", 2000)
+    opened(database).record(charge_for(b"one"), b"one", 2000)
     with database.transaction():
         database.execute("UPDATE outbox SET body = x'00'")
     with pytest.raises(UserActionError, match="will not send it"):
         Ledger(database).body(charge_for(b"one").attempt)
     database.close()
+
+
+def test_p5_a_charge_that_was_carried_over_counts_and_pays_for_no_bytes(ledger):
+    ledger.record(charge_for(b"one"), b"one", 2000)
+    with ledger.sealed.carrying_over(asdict(carried_over(100, 1500))):
+        pass
+    assert [(charge.mode, charge.rho_units) for charge in ledger.charges()] == [
+        ("local", 7),
+        (CARRIED_OVER, 100),
+    ]
+    assert ledger.problems() == []
+
+
+def test_a_receipt_that_names_another_ledger_is_a_problem(database, ledger):
+    charge = charge_for(b"one")
+    ledger.record(charge, b"one", 2000)
+    step = ledger.head_step(charge.attempt)
+    for head, problems in (
+        (step.after, []),
+        (step.before, ["The receipt of entry 1 is for another ledger."]),
+    ):
+        receipt = receipt_for(charge)
+        receipt["receipt"]["ledger_head"] = head
+        with database.transaction():
+            database.execute("UPDATE outbox SET state = 'unsent'")
+        ledger.settle(charge.attempt, OutboxState.ACKNOWLEDGED, 1500, receipt)
+        assert ledger.problems() == problems
+
+
+def test_the_heads_shown_begin_at_the_last_update_that_the_server_confirmed(ledger):
+    for number in (1, 2, 3):
+        body = b"%d" % number
+        ledger.record(charge_for(body, number), body, 2000)
+    assert (ledger.shown_heads().first, ledger.shown_heads().count) == (0, 3)
+    second = charge_for(b"2", 2)
+    ledger.settle(second.attempt, OutboxState.ACKNOWLEDGED, 1500, receipt_for(second))
+    shown = ledger.shown_heads()
+    assert (shown.first, len(shown.heads)) == (2, 2)
+    assert shown.heads == ledger.shown_heads(every=True).heads[2:]
+    assert ledger.head_step(second.attempt).after == shown.heads[0]
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -165,7 +214,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.path = Path(self.folder.name) / "agent.sqlite3"
         self.database = Database(self.path)
-        self.ledger = Ledger(self.database)
+        self.ledger = opened(self.database)
         self.model: list[tuple[Charge, OutboxState]] = []
 
     @rule(body=st.binary(min_size=1, max_size=40), rho=st.integers(1, 2**60))
@@ -203,7 +252,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def restart(self):
         self.database.close()
         self.database = Database(self.path)
-        self.ledger = Ledger(self.database)
+        self.ledger = opened(self.database)
 
     @invariant()
     def agrees(self):

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.errors import AegisError, UserActionError
 from agent.identity.identity import IdentityFile
 from agent.identity.memory_keystore import MemoryKeyStore
+from agent.protocol.ledger_heads import HeadEcho, HeadStep, Ready, ShownHeads
 from agent.protocol.limits import MAX_OFFER_BYTES
 from agent.protocol.messages import Mode, Task
 from agent.protocol.signing import Context, public_hex, sign
@@ -32,6 +33,7 @@ OFFER = {
     "time": 1_700_000_000,
     "join_opens": 0,
     "join_closes": 0,
+    "ledger": None,
 }
 
 
@@ -117,12 +119,45 @@ def test_an_offer_under_another_signature_is_refused(server, client):
     assert code_of(client.offer) == "BAD_SIGNATURE"
 
 
-def test_a_ready_device_names_the_model_that_it_trained(server, client):
-    server.answers["/api/v1/rounds/offer?ready=true&trained=3"] = signed(
-        "offer", Context.OFFER, {**OFFER, "join_opens": 5, "join_closes": 9}
+SHOWN = ShownHeads(2, ("aa" * 32, "bb" * 32))
+ECHO = {"count": 2, "head": "bb" * 32, "lease_s": 60}
+
+
+def test_a_ready_device_names_its_model_and_shows_its_ledger(server, client):
+    server.answers["/api/v1/rounds/ready"] = signed(
+        "offer", Context.OFFER, {**OFFER, "join_opens": 5, "join_closes": 9, "ledger": ECHO}
     )
-    offer = client.offer(ready=True, trained=3)
+    offer = client.ready(Ready(3, "cc" * 16, SHOWN))
     assert (offer.join_opens, offer.join_closes, offer.crl_pem) == (5, 9, "")
+    assert offer.ledger == HeadEcho(2, "bb" * 32, 60)
+    assert json.loads(server.asked[-1].body) == {
+        "trained": 3,
+        "session": "cc" * 16,
+        "ledger": {"count": 2, "heads": ["aa" * 32, "bb" * 32]},
+    }
+    assert "Signature" in server.asked[-1].headers
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [None, {**ECHO, "count": 1}, {**ECHO, "head": "aa" * 32}, {**ECHO, "lease_s": -1}, {}],
+    ids=str,
+)
+def test_p11_an_answer_about_another_head_is_refused(server, client, echo):
+    server.answers["/api/v1/rounds/ready"] = signed(
+        "offer", Context.OFFER, {**OFFER, "ledger": echo}
+    )
+    assert code_of(client.ready, Ready(3, "cc" * 16, SHOWN)) == "BAD_ANSWER"
+
+
+def test_an_update_carries_the_step_of_its_ledger_in_the_signed_path(server, client):
+    body, step = b"sealed", HeadStep(2, "aa" * 32, "bb" * 32)
+    path = f"/api/v1/updates?count=2&before={'aa' * 32}&after={'bb' * 32}"
+    server.answers[path] = receipt_for(body, ledger_count=2, ledger_head="bb" * 32)
+    assert client.send_update(body, step).ledger_head == "bb" * 32
+    for change in ({}, {"ledger_count": 2, "ledger_head": "aa" * 32}):
+        server.answers[path] = receipt_for(body, **change)
+        assert code_of(client.send_update, body, step) == "BAD_ANSWER"
 
 
 def test_a_model_is_fetched_once(server, client):
@@ -163,6 +198,8 @@ def receipt_for(body, **changes):
         "body_sha256": hashlib.sha256(body).hexdigest(),
         "bytes": len(body),
         "received_at": 1_700_000_000,
+        "ledger_count": 0,
+        "ledger_head": "",
         **changes,
     }
     return signed("receipt", Context.RECEIPT, receipt)

@@ -36,6 +36,7 @@ OFFER = {
     "time": 1_700_000_000,
     "join_opens": 0,
     "join_closes": 0,
+    "ledger": None,
 }
 REGISTRATION = {
     "device_id": DEVICE_ID,
@@ -53,6 +54,8 @@ RECEIPT = {
     "body_sha256": hashlib.sha256(BODY).hexdigest(),
     "bytes": len(BODY),
     "received_at": 1_700_000_000,
+    "ledger_count": 0,
+    "ledger_head": "",
 }
 
 
