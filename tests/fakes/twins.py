@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 
 from agent.errors import AegisError, UserActionError
-from agent.privacy.budget import Allowed, Budget, decide
+from agent.privacy.budget import FAST_SPENDING, Allowed, Budget, decide
 from agent.protocol.ledger_heads import HeadEcho
 from agent.rounds.offer_poll import OfferPoll
 from agent.rounds.outbox import Outbox
@@ -148,7 +148,9 @@ class Twin:
         admission, self.admission = self.admission, None
 
         async def charge():
-            if not isinstance(decide(BUDGET, self._history(), self._now(), PRICE), Allowed):
+            if not isinstance(
+                decide(BUDGET, FAST_SPENDING, self._history(), self._now(), PRICE), Allowed
+            ):
                 raise UserActionError("BUDGET_SPENT", "", "")
             admission.check(self.server.clock)
             self._record(admission.head)
