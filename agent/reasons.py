@@ -22,6 +22,7 @@ class ReasonCode(Enum):
     KEYRING_DENIED = "KEYRING_DENIED"
     KEYRING_TOO_LARGE = "KEYRING_TOO_LARGE"
     NOT_ENROLLED = "NOT_ENROLLED"
+    CYCLE_FAILED = "CYCLE_FAILED"
     BUDGET_SPENT = "BUDGET_SPENT"
     ON_BATTERY = "ON_BATTERY"
     BATTERY_LOW = "BATTERY_LOW"
@@ -76,6 +77,8 @@ class Reason:
     """The key of the setting that lifts it, or empty."""
     until: int | None = None
     """When it ends by itself, in seconds since the epoch, where known."""
+    at: int | None = None
+    """When the cycle ended that found it; None for what holds now."""
 
     @property
     def overridable(self) -> bool:

@@ -91,6 +91,28 @@ class OperatorView:
 
 
 @dataclass(frozen=True)
+class PolicyLineView:
+    """One line of the machine's policy and what became of it."""
+
+    key: str
+    value: str
+    verdict: str
+    """"applied", "looser", "unknown", "invalid" or "personal" (docs/CONTRACT.md)."""
+    text: str
+
+
+@dataclass(frozen=True)
+class PolicyView:
+    """The policy of this computer."""
+
+    origin: str
+    """Name of its file."""
+    denied: str = ""
+    """Why nobody takes part, or empty."""
+    lines: tuple[PolicyLineView, ...] = ()
+
+
+@dataclass(frozen=True)
 class ReadingView:
     """One value measured on this computer, as text, and where it was measured."""
 
@@ -173,6 +195,8 @@ class Status:
     work: WorkView | None = None
     last_stop: StopView | None = None
     erase_pending: bool = False
+    policy: PolicyView | None = None
+    """None where this computer has no policy."""
     demo: bool = False
     """The demo made this home."""
     group_floor: str = ""
@@ -226,6 +250,7 @@ class Status:
                     "last_stop": (
                         None if value["last_stop"] is None else StopView(**value["last_stop"])
                     ),
+                    "policy": _policy(value["policy"]),
                     "notes": tuple(value["notes"]),
                 }
             )
@@ -236,6 +261,14 @@ class Status:
                 "Update both programs.",
                 str(error),
             ) from error
+
+
+def _policy(value: dict[str, Any] | None) -> PolicyView | None:
+    if value is None:
+        return None
+    return PolicyView(
+        **{**value, "lines": tuple(PolicyLineView(**line) for line in value["lines"])}
+    )
 
 
 def share_in_words(percent_of_core: float, cores: int) -> str:

@@ -36,7 +36,7 @@ class LedgerHead:
         try:
             recorded = json.loads(atomic_file.read(self._path, MAX_HEAD_BYTES))
             count, last_hash = int(recorded["charges"]), str(recorded["hash"])
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # no file; a file where the home should be
             return
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise set_back_error() from error

@@ -26,7 +26,7 @@ class DemoScreen:
         self.console = console or Console(stderr=True)
         columns = (
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -40,7 +40,7 @@ class DemoScreen:
         """Begin a step; `advance` is called for each of its `parts`."""
         self._progress.reset(self._task, description=text, total=parts or None, visible=True)
         if not self.console.is_terminal:
-            self.console.print(f"{text} …", highlight=False)
+            self.console.print(f"{text} …", highlight=False, markup=False)
 
     def advance(self) -> None:
         """Count one part of the step as done."""
@@ -53,6 +53,7 @@ class DemoScreen:
             f"round {result.number} of {rounds}: AUC {seen.auc:.3f}, accuracy {seen.accuracy:.1%},"
             f" ε spent {result.epsilon:.2f}, {result.updates} updates, {result.seconds:.1f} s",
             highlight=False,
+            markup=False,
             soft_wrap=True,
         )
 
@@ -63,7 +64,7 @@ class DemoScreen:
         self._progress.stop()
         try:
             self.console.print(notice_text, highlight=False, markup=False)
-            self.console.print(f"\n{question} \\[y/N] ", end="", highlight=False)
+            self.console.print(f"\n{question} [y/N] ", end="", highlight=False, markup=False)
             return sys.stdin.readline().strip().lower() in ("y", "yes")
         finally:
             self._progress.start()

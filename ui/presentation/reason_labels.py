@@ -14,7 +14,7 @@ class ReasonLabel:
     code: ReasonCode
     title: str
     note: str
-    """The reading, its source and when it ends; or empty."""
+    """The reading, its source, when it ends and when it was seen; or empty."""
     setting: str
     """Key of the setting that removes the reason, or empty."""
     page: str
@@ -30,6 +30,7 @@ _AGENT_KNOWS_MORE = {
     ReasonCode.KEYRING_ABSENT,
     ReasonCode.KEYRING_DENIED,
     ReasonCode.KEYRING_TOO_LARGE,
+    ReasonCode.CYCLE_FAILED,
     ReasonCode.BACKOFF,
     ReasonCode.OFFLINE,
     ReasonCode.BUDGET_SPENT,
@@ -50,6 +51,9 @@ def reason_label(reason: Reason, formatter: LocaleFormatter) -> ReasonLabel:
     if reason.until:
         until = formatter.translate("View", "until {time}")
         parts.append(until.format(time=formatter.moment(reason.until)))
+    if reason.at:
+        seen = formatter.translate("View", "seen {time}")
+        parts.append(seen.format(time=formatter.moment(reason.at)))
     page, action = _remedy(reason, formatter)
     title = _title(reason.code, formatter)
     return ReasonLabel(reason.code, title, " · ".join(parts), reason.setting, page, action)
@@ -84,6 +88,7 @@ def _title(code: ReasonCode, formatter: LocaleFormatter) -> str:
             "View", "The keyring does not hold this device's key"
         ),
         ReasonCode.NOT_ENROLLED: formatter.translate("View", "No operator has been joined yet"),
+        ReasonCode.CYCLE_FAILED: formatter.translate("View", "The last attempt failed"),
         ReasonCode.BUDGET_SPENT: formatter.translate("View", "The privacy budget is used up"),
         ReasonCode.ON_BATTERY: formatter.translate("View", "The computer runs on battery"),
         ReasonCode.BATTERY_LOW: formatter.translate("View", "The battery is low"),
