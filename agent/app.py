@@ -31,6 +31,7 @@ from agent.conditions.monitor import Monitor
 from agent.config.device_limits import limits_for
 from agent.config.effective import EffectiveConfig
 from agent.config.pause import Pause
+from agent.config.policy_file import PolicyPlace
 from agent.consent.gate import Gate
 from agent.consent.record import Record
 from agent.container import Agent
@@ -39,8 +40,9 @@ from agent.enrolment.log_audit import LogAuditor
 from agent.enrolment.model_fetcher import ModelFetcher
 from agent.enrolment.scanning_models import ScanningModels
 from agent.identity.key_store_choice import KeyStoreChoice
+from agent.ipc.last_cycle import LastCycleFile
 from agent.models.store import ModelStore
-from agent.paths import RECORD_PREFIX, Home, policy_path
+from agent.paths import RECORD_PREFIX, Home
 from agent.reports.budget import BudgetReport
 from agent.reports.doctor import Doctor, IdentityChecks, MachineChecks
 from agent.reports.export import Export
@@ -101,6 +103,7 @@ class Overrides:
     conditions: Conditions | None = None
     limits: "Callable[[], DeviceLimits] | None" = None
     offered: Callable[[], Offered] | None = None
+    policy_place: PolicyPlace | None = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
@@ -173,9 +176,29 @@ def build(
 
     Raises UserActionError HOME_UNUSABLE, STORE_NEWER, STORE_DAMAGED, DISK_FULL.
     """
+    parts = _build_parts(Home(folder), overrides or Overrides(), watch_machine=watch_machine)
+    agent, erasure = _assemble(parts, (overrides or Overrides()).sleep)
+    _recover(agent, erasure)
+    return agent
+
+
+def build_reader(
+    folder: Path, scratch: Callable[[], Path], overrides: Overrides | None = None
+) -> Agent:
+    """Make an agent that only answers questions about the home `folder`, which may be read-only or
+    missing: it works on a copy of the store in memory, and writes nothing.
+
+    `scratch` makes the folder that a worker works in, when one is needed.
+
+    Raises UserActionError HOME_UNUSABLE, STORE_NEWER, STORE_DAMAGED.
+    """
     given = overrides or Overrides()
-    parts = _build_parts(Home(folder), given, watch_machine=watch_machine)
-    rounds = _build_rounds(parts, given.sleep)
+    parts = _build_parts(Home(folder), given, watch_machine=True, reader_scratch=scratch)
+    return _assemble(parts, given.sleep)[0]
+
+
+def _assemble(parts: _Parts, sleep: Callable[[float], Awaitable[None]]) -> tuple[Agent, Erasure]:
+    rounds = _build_rounds(parts, sleep)
     reports = _build_reports(parts, rounds)
     erasure = _build_erasure(parts, rounds, reports)
     agent = Agent(
@@ -207,21 +230,29 @@ def build(
         service=_build_service(parts, rounds, reports, erasure),
         resume_erasure=erasure.resume,
     )
-    _recover(agent, erasure)
-    return agent
+    return agent, erasure
 
 
-def _build_parts(home: Home, given: Overrides, *, watch_machine: bool) -> _Parts:
-    home.prepare()
+def _build_parts(
+    home: Home,
+    given: Overrides,
+    *,
+    watch_machine: bool,
+    reader_scratch: Callable[[], Path] | None = None,
+) -> _Parts:
+    """`reader_scratch`: that of `build_reader`; None for an agent that may write."""
+    is_reader = reader_scratch is not None
+    if not is_reader:
+        home.prepare()
     clock = given.clock or SystemClock()
     environ = os.environ if given.environ is None else given.environ
     signals, pool = Signals(), BlockingPool()
 
-    database = Database(home.database)
+    database = Database(home.database, in_memory=is_reader)
     values, models = Values(database, "value"), ModelStore(home.root)
 
     effective = EffectiveConfig(
-        home, values, Values(database, "setting"), environ, policy_path(environ)
+        home, values, Values(database, "setting"), environ, given.policy_place
     )
     record, pause = Record(database, clock), Pause(values, clock)
     gate = Gate(record, effective.gate_facts)
@@ -262,6 +293,7 @@ def _build_parts(home: Home, given: Overrides, *, watch_machine: bool) -> _Parts
         clock,
         lambda: _training_limits(conditions, effective),
         activity.report_progress,
+        scratch=reader_scratch,
         override=given.worker,
     )
     conditions = given.conditions or (
@@ -352,7 +384,15 @@ def _build_rounds(parts: _Parts, sleep: Callable[[float], Awaitable[None]]) -> _
         leave_sender=LeaveSender(gate, enrolment_client, run),
         worker=worker,
     )
-    cycles = Cycles(gate, parts.conditions, parts.worker_host, runner, parts.signals)
+    cycles = Cycles(
+        gate,
+        parts.conditions,
+        parts.worker_host,
+        runner,
+        parts.signals,
+        clock,
+        LastCycleFile(parts.home.last_cycle),
+    )
     parts.signals.on_user_change(cycles.user_changed)
     return _Rounds(
         budget_gate=budget_gate,
@@ -377,7 +417,7 @@ def _build_reports(parts: _Parts, rounds: _Rounds) -> _Reports:
         conditions=parts.conditions,
         samples=parts.samples,
         ledger=parts.ledger,
-        models=parts.models,
+        scanning_models=parts.scanning_models,
         activity=parts.activity,
         cycles=rounds.cycles,
         limits=parts.limits,
@@ -399,7 +439,7 @@ def _build_reports(parts: _Parts, rounds: _Rounds) -> _Reports:
         effective,
         gate,
         ledger_report,
-        parts.models,
+        parts.scanning_models,
         IdentityChecks(home, clock, effective, parts.values, parts.keys, parts.pool.run),
         MachineChecks(parts.conditions, work),
         SandboxChecks(parts.worker_host.attempt_escape, parts.offered),

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agent.errors import UserActionError
 
@@ -71,6 +72,11 @@ class Home:
         return self.root / "erase.pending"
 
     @property
+    def last_cycle(self) -> Path:
+        """Why the last cycle failed or waited (agent.ipc.last_cycle)."""
+        return self.root / "last-cycle.json"
+
+    @property
     def demo_mark(self) -> Path:
         return self.root / "demo"
 
@@ -80,6 +86,17 @@ class Home:
         consent counts.
         """
         return self.demo_mark.exists()
+
+    def obstacle(self) -> str:
+        """Return, as a clause, why nothing can be written here; empty when it can. A home that is
+        missing can be written when it can be made.
+        """
+        place = existing_folder(self.root)
+        if not place.is_dir():
+            return "a file is in its place" if place == self.root else "a file is in the way"
+        if os.access(place, os.W_OK | os.X_OK):
+            return ""
+        return "it cannot be written to" if place == self.root else "it cannot be made"
 
     def prepare(self) -> None:
         """Make the folders, readable by their owner only. Raises UserActionError HOME_UNUSABLE."""
@@ -96,15 +113,37 @@ class Home:
             ) from error
 
 
+def existing_folder(path: Path) -> Path:
+    """Return `path`, or the nearest folder above it that exists."""
+    while not os.path.lexists(path) and path != path.parent:
+        path = path.parent
+    return path
+
+
 def default_home(environ: Mapping[str, str]) -> Path:
-    """Return AEGIS_HOME, else the platform's folder for a program's own data."""
+    """Return AEGIS_HOME, else the platform's folder for a program's own data.
+
+    Raises UserActionError HOME_UNUSABLE for a user without a home folder.
+    """
     if chosen := environ.get("AEGIS_HOME"):
         return Path(chosen)
+    if sys.platform == "win32" and (data := environ.get("LOCALAPPDATA")):
+        return Path(data) / "AegisAI"
+    if sys.platform not in ("win32", "darwin") and (data := environ.get("XDG_DATA_HOME")):
+        return Path(data) / "aegisai"
+    try:
+        home = Path.home()
+    except RuntimeError as error:
+        raise UserActionError(
+            "HOME_UNUSABLE",
+            "This user has no home folder.",
+            "Choose a folder for AegisAI with --home or AEGIS_HOME.",
+        ) from error
     if sys.platform == "win32":
-        return Path(environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "AegisAI"
+        return home / "AppData" / "Local" / "AegisAI"
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "AegisAI"
-    return Path(environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "aegisai"
+        return home / "Library" / "Application Support" / "AegisAI"
+    return home / ".local" / "share" / "aegisai"
 
 
 def runtime_folder(environ: Mapping[str, str]) -> Path:
@@ -124,12 +163,24 @@ def socket_path(home: Path, environ: Mapping[str, str]) -> Path:
     return runtime_folder(environ) / f"{Home(home).name}.sock"
 
 
-def policy_path(environ: Mapping[str, str]) -> Path:
-    """Return the machine's policy file."""
-    if chosen := environ.get("AEGIS_POLICY"):
-        return Path(chosen)
+def policy_path() -> Path:
+    """Return the machine's policy file. Nothing that a person sets can move it."""
     if sys.platform == "win32":
-        return Path(environ.get("PROGRAMDATA", "C:/ProgramData")) / "AegisAI" / "policy.toml"
+        return _program_data() / "AegisAI" / "policy.toml"
     if sys.platform == "darwin":
         return Path("/Library/Application Support/AegisAI/policy.toml")
     return Path("/etc/aegisai/policy.toml")
+
+
+def _program_data() -> Path:
+    """Return the folder for all users' program data, from Windows itself: a person can change the
+    variable of that name. Unverified on Windows.
+    """
+    import ctypes
+
+    csidl_common_appdata, max_path = 0x23, 260
+    found = ctypes.create_unicode_buffer(max_path)
+    shell: Any = ctypes.CDLL("shell32")
+    if shell.SHGetFolderPathW(None, csidl_common_appdata, None, 0, found):
+        return Path("C:/ProgramData")
+    return Path(found.value)

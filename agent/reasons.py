@@ -23,6 +23,7 @@ class ReasonCode(Enum):
     KEYRING_TOO_LARGE = "KEYRING_TOO_LARGE"
     NOT_ENROLLED = "NOT_ENROLLED"
     LEDGER_FORKED = "LEDGER_FORKED"
+    CYCLE_FAILED = "CYCLE_FAILED"
     BUDGET_SPENT = "BUDGET_SPENT"
     EXCLUDED = "EXCLUDED"
     MODEL_SPENT = "MODEL_SPENT"
@@ -82,6 +83,8 @@ class Reason:
     """The key of the setting that lifts it, or empty."""
     until: int | None = None
     """When it ends by itself, in seconds since the epoch, where known."""
+    at: int | None = None
+    """When the cycle ended that found it; None for what holds now."""
 
     @property
     def overridable(self) -> bool:

@@ -93,6 +93,28 @@ class OperatorView:
 
 
 @dataclass(frozen=True)
+class PolicyLineView:
+    """One line of the machine's policy and what became of it."""
+
+    key: str
+    value: str
+    verdict: str
+    """"applied", "looser", "unknown", "invalid" or "personal" (docs/CONTRACT.md)."""
+    text: str
+
+
+@dataclass(frozen=True)
+class PolicyView:
+    """The policy of this computer."""
+
+    origin: str
+    """Name of its file."""
+    denied: str = ""
+    """Why nobody takes part, or empty."""
+    lines: tuple[PolicyLineView, ...] = ()
+
+
+@dataclass(frozen=True)
 class ReadingView:
     """One value measured on this computer, as text, and where it was measured."""
 
@@ -175,6 +197,8 @@ class Status:
     work: WorkView | None = None
     last_stop: StopView | None = None
     erase_pending: bool = False
+    policy: PolicyView | None = None
+    """None where this computer has no policy."""
     demo: bool = False
     """The demo made this home."""
     group_floor: str = ""
@@ -228,6 +252,7 @@ class Status:
                     "last_stop": (
                         None if value["last_stop"] is None else StopView(**value["last_stop"])
                     ),
+                    "policy": _policy(value["policy"]),
                     "notes": tuple(value["notes"]),
                 }
             )
@@ -255,6 +280,14 @@ def epsilon_in_words(value: float) -> str:
 
     digits = Context(prec=3, rounding=ROUND_CEILING).create_decimal(repr(float(value)))
     return f"{digits.normalize():f}"
+
+
+def _policy(value: dict[str, Any] | None) -> PolicyView | None:
+    if value is None:
+        return None
+    return PolicyView(
+        **{**value, "lines": tuple(PolicyLineView(**line) for line in value["lines"])}
+    )
 
 
 def share_in_words(percent_of_core: float, cores: int) -> str:

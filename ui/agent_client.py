@@ -5,6 +5,8 @@
    of at most RETRY_LONGEST_MS.
 3. Every request ends in exactly one way: its result, the agent's error, or NO_AGENT when the
    connection ends first.
+4. What arrives is made printable here (agent.printable), so no page can show a name that a file, a
+   server or an invitation uses to write over the window.
 """
 
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from PySide6.QtNetwork import QLocalSocket
 
 from agent.errors import AegisError, PeerError, UserActionError
 from agent.ipc.client import PROTOCOL, FrameDecoder, decode_response, encode
+from agent.printable import printable, printable_values
 from agent.status import Status
 
 RETRY_FIRST_MS = 200
@@ -120,7 +123,7 @@ class AgentClient(QObject):
             case "hello":
                 self._hello(message)
             case "status":
-                self._status = Status.from_json(message["status"])
+                self._status = Status.from_json(printable_values(message["status"]))
                 self.statusChanged.emit(self._status)
             case None:
                 self._answer(message)
@@ -143,9 +146,9 @@ class AgentClient(QObject):
         if pending is None:
             return
         try:
-            result = decode_response(message)
+            result = printable_values(decode_response(message))
         except AegisError as error:
-            self._fail(pending, error)
+            self._fail(pending, _printable_error(error))
             return
         if pending.done is not None:
             pending.done(result)
@@ -185,6 +188,10 @@ class AgentClient(QObject):
             self._watch_folder()
             self._retry_ms = RETRY_FIRST_MS
             self._retry.start(RETRY_FIRST_MS)
+
+
+def _printable_error(error: AegisError) -> UserActionError:
+    return UserActionError(*map(printable, (error.code, error.message, error.remedy)))
 
 
 def _no_agent() -> UserActionError:

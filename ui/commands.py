@@ -4,8 +4,7 @@ The processes are imported when they are needed: a second launch only sends a me
 and must not load the pages, and the resident tray must not keep the window's modules in memory.
 """
 
-import argparse
-
+from agent.printable import ArgumentParser
 from ui.process import environment
 from ui.process.single_instance import activation_token, send
 
@@ -24,7 +23,7 @@ PAGES = (
 
 def tray(argv: list[str]) -> int:
     """Show the icon until Quit. A second launch opens the first one's window."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="aegis tray", description="Show the icon in the notification area."
     )
     parser.add_argument("--home", help="folder of this agent")
@@ -43,7 +42,7 @@ def tray(argv: list[str]) -> int:
 
 def window(argv: list[str]) -> int:
     """Show the window until it is closed. A second launch raises the first one's window."""
-    parser = argparse.ArgumentParser(prog="aegis window", description="Show the window.")
+    parser = ArgumentParser(prog="aegis window", description="Show the window.")
     parser.add_argument(
         "page", nargs="?", default="", choices=("", *PAGES), metavar="PAGE", help=", ".join(PAGES)
     )

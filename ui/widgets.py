@@ -3,6 +3,7 @@
 Distances are given in steps of the person's own font size (`step`), never in pixels.
 """
 
+from html import escape
 from typing import TypeVar
 
 from PySide6.QtCore import QSize, Qt
@@ -51,6 +52,11 @@ def text(
     if tone:
         label.setProperty("tone", tone)
     return label
+
+
+def tooltip(content: str) -> str:
+    """Return a tooltip that shows `content` as it is; Qt takes what looks like HTML for HTML."""
+    return f"<qt>{escape(content)}</qt>"
 
 
 def set_tone(label: QLabel, tone: str) -> None:

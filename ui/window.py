@@ -188,5 +188,6 @@ class Window(QMainWindow):
     def _show(self, status: Status | None) -> None:
         """Show a Status on the current page; the icons follow its place in the sidebar."""
         self._repaint()
-        view = view_of(status, self._context.formatter)
+        last = self._context.last_cycle() if status is None else None
+        view = view_of(status, self._context.formatter, last.reasons if last else ())
         self._pages[self._page].show_view(view, status)

@@ -36,7 +36,7 @@ class LifecycleMethods:
             "resume": Method(self.resume),
             "run_now": Method(self.run_now),
             "discard": Method(self.discard),
-            "doctor": Method(self.run_doctor),
+            "doctor": Method(self.run_doctor, {}, {"policy": str}),
             "quit": Method(self.quit),
         }
 
@@ -71,7 +71,11 @@ class LifecycleMethods:
         self.signals.user_changed()
         return await self.show_status()
 
-    async def run_doctor(self) -> Result:
+    async def run_doctor(self, policy: str = "") -> Result:
+        """Check this computer, or only what it would make of a policy with this content."""
+        if policy:
+            checks, all_count = self.doctor.checks_of_policy(policy)
+            return {"checks": [asdict(check) for check in checks], "policy_counts": all_count}
         return {"checks": [asdict(check) for check in await self.doctor.checks()]}
 
     async def quit(self) -> Result:

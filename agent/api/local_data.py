@@ -37,6 +37,7 @@ class LocalData:
         atomic_file.clear_drafts(self.home.root)
         self.home.model_seen_at.unlink(missing_ok=True)
         self.home.ledger_head.unlink(missing_ok=True)
+        self.home.last_cycle.unlink(missing_ok=True)
         self.database.recreate()
         self.effective.reload()
         self.record.reload()

@@ -10,6 +10,7 @@ from agent.clock import Clock
 from agent.consent.gate import Gate
 from agent.enrolment.scanning_models import ScanningModels
 from agent.errors import UserActionError
+from agent.printable import printable
 from agent.rounds.runner import RoundRunner
 from agent.rounds.signals import Signals
 from agent.store.samples import Samples
@@ -52,13 +53,14 @@ class SampleMethods:
             )
         permit, names = self.gate.permit(), check_paths(paths)
         result = await self.runner.run_until_withdrawn(permit, self.worker().extract(names))
-        rows = [(row.features, mark, Path(row.path).name) for row in result.rows]
+        # The store takes text only, and a name may hold bytes that are none.
+        rows = [(row.features, mark, printable(Path(row.path).name)) for row in result.rows]
         return self._store(rows, [asdict(item) for item in result.refused])
 
     async def import_table(self, path: str) -> Result:
         permit = self.gate.permit()
         result = await self.runner.run_until_withdrawn(permit, self.worker().import_table(path))
-        rows = [(row.features, row.label, Path(path).name) for row in result.rows]
+        rows = [(row.features, row.label, printable(Path(path).name)) for row in result.rows]
         return self._store(rows, [asdict(item) for item in result.refused])
 
     async def page(self, offset: int = 0, limit: int = PAGE_ROWS) -> Result:

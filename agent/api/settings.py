@@ -1,12 +1,13 @@
 """Methods that manage the person's settings and the key store that one of them names."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from agent.api.methods import Method, Result
 from agent.config.effective import EffectiveConfig
 from agent.errors import UserActionError
 from agent.identity.key_store_choice import KeyStoreChoice
+from agent.reports.policy import policy_view
 from agent.rounds.signals import Signals
 from agent.status import Status
 from agent.transport.blocking import Blocking
@@ -33,7 +34,11 @@ class SettingsMethods:
     async def get(self, key: str = "") -> Result:
         settings = self.effective.settings()
         entries = (settings.entry(key),) if key else settings.all()
-        return {"settings": [entry.to_json() for entry in entries]}
+        policy = policy_view(self.effective)
+        return {
+            "settings": [entry.to_json() for entry in entries],
+            "policy": None if policy is None else asdict(policy),
+        }
 
     async def set(self, key: str, value: object) -> Result:
         if key == "key_store":

@@ -9,8 +9,9 @@ import os
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from agent.daemon.instance_lock import HomeLock
@@ -29,12 +30,28 @@ LOCK_WAIT_S = 3.0
 LOCK_RETRY_S = 0.05
 
 
+READING = frozenset(
+    {
+        "status",
+        "consent.show",
+        "settings.get",
+        "samples.list",
+        "scan",
+        "ledger",
+        "sent.show",
+        "doctor",
+    }
+)
+"""Methods that change nothing, so they need no home that can be written to."""
+
+
 def request(options: Namespace, method: str, **params: Any) -> Answer:
     """Call one method of docs/CONTRACT.md. Raises AegisError."""
     return reach(
         options,
         lambda channel: channel.call(method, params),
         lambda agent: _call(agent, method, params),
+        is_reading=method in READING,
     )
 
 
@@ -42,8 +59,12 @@ def reach(
     options: Namespace,
     over_channel: Callable[[Channel], Answer],
     in_process: "Callable[[Agent], Answer]",
+    *,
+    is_reading: bool = False,
 ) -> Answer:
     """Use the running agent, or an agent of this process when none runs.
+
+    `is_reading`: nothing is changed. Then the home may be read-only or missing, and stays so.
 
     Raises UserActionError HOME_IN_USE when another process keeps the home for LOCK_WAIT_S.
     """
@@ -56,9 +77,13 @@ def reach(
                 return over_channel(channel)
             finally:
                 channel.close()
-        with locked(home) as is_ours:
-            if is_ours:
-                return with_agent(home, in_process)
+        if is_reading and (home.obstacle() or not home.root.exists()):
+            if not HomeLock(home.lock).is_held():
+                return with_reader(home, in_process)
+        else:
+            with locked(home) as is_ours:
+                if is_ours:
+                    return with_agent(home, in_process)
         if time.monotonic() > deadline:
             raise UserActionError(
                 "HOME_IN_USE",
@@ -97,6 +122,27 @@ def with_agent(home: Home, use: "Callable[[Agent], Answer]") -> Answer:
         return use(agent)
     finally:
         agent.close()
+
+
+def with_reader(home: Home, use: "Callable[[Agent], Answer]") -> Answer:
+    """What `use` makes of an agent that writes nothing."""
+    from agent.app import build_reader
+
+    with ExitStack() as stack:
+
+        def scratch() -> Path:
+            try:
+                return Path(stack.enter_context(TemporaryDirectory(prefix="aegisai-")))
+            except OSError as error:
+                raise UserActionError(
+                    "HOME_UNUSABLE",
+                    "AegisAI finds no folder that a worker can work in.",
+                    "Set TMPDIR to a folder that you can write to.",
+                ) from error
+
+        agent = build_reader(home.root, scratch)
+        stack.callback(agent.close)
+        return use(agent)
 
 
 def home_of(options: Namespace) -> Home:

@@ -3,7 +3,6 @@
 A command turns its options into a JSON answer; `main` prints that answer as JSON or as text.
 """
 
-import json
 import os
 import sys
 import time
@@ -26,6 +25,7 @@ from agent.cli.backend import (
 from agent.cli.parser import Argument, Command, argument
 from agent.errors import UserActionError
 from agent.ipc.client import NoAgentError
+from agent.printable import LogFormatter, json_text
 
 if TYPE_CHECKING:
     from agent.container import Agent
@@ -92,10 +92,10 @@ def _start_log(home: "Home") -> None:
     file = logging.handlers.RotatingFileHandler(
         home.logs / "agent.log", maxBytes=MAX_LOG_BYTES, backupCount=1, delay=True
     )
-    form = "%(asctime)s %(levelname)s %(name)s %(message)s"
-    logging.basicConfig(
-        level=logging.INFO, format=form, handlers=[logging.StreamHandler(sys.stderr), file]
-    )
+    handlers = (logging.StreamHandler(sys.stderr), file)
+    for handler in handlers:
+        handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=handlers)
 
 
 def _status(options: Namespace) -> Answer | None:
@@ -107,8 +107,8 @@ def _status(options: Namespace) -> Answer | None:
         raise no_agent() from error
     try:
         for status in channel.events():
-            text = _json(status) if options.json else render.status_text(status) + "\n"
-            print(text, flush=True)
+            text = render.shown(status, None if options.json else render.status_text)
+            print(text if options.json else f"{text}\n", flush=True)
     finally:
         channel.close()
     return None
@@ -118,7 +118,7 @@ def _run_now(options: Namespace) -> Answer:
     def refuse(_: "Agent") -> Answer:
         raise no_agent()
 
-    return reach(options, lambda channel: channel.call("run_now", {}), refuse)
+    return reach(options, lambda channel: channel.call("run_now", {}), refuse, is_reading=True)
 
 
 def _quit(options: Namespace) -> Answer:
@@ -126,6 +126,7 @@ def _quit(options: Namespace) -> Answer:
         options,
         lambda channel: {"was_running": True, **channel.call("quit", {})},
         lambda _: {"was_running": False},
+        is_reading=True,
     )
 
 
@@ -160,7 +161,7 @@ def _consent_show(options: Namespace) -> Answer:
 def _consent_grant(options: Namespace) -> Answer:
     notice = _consent_show(options)
     if not options.json:
-        print(render.notice_text(notice))
+        print(render.shown(notice, render.notice_text))
     if options.accept != notice["notice_id"]:
         raise UserActionError(
             "NOTICE_NOT_ACCEPTED",
@@ -181,7 +182,8 @@ def _consent_withdraw(options: Namespace) -> Answer | None:
     status = request(options, "consent.withdraw", surface="cli")
     if options.json:
         return status
-    print(render.withdrawn_text(status, request(options, "ledger")), flush=True)
+    ledger = request(options, "ledger")
+    print(render.shown(status, lambda answer: render.withdrawn_text(answer, ledger)), flush=True)
     return None
 
 
@@ -238,6 +240,16 @@ def _scan(options: Namespace) -> Answer:
     return request(options, "scan", paths=[_absolute(path) for path in options.paths])
 
 
+def _doctor(options: Namespace) -> Answer:
+    if options.policy is None:
+        return request(options, "doctor")
+    return request(options, "doctor", policy=_read_text(options.policy) or "\n")
+
+
+def _failed_if_policy_does_not_count(answer: Answer) -> int:
+    return int(answer.get("policy_counts") is False)
+
+
 def _export(options: Namespace) -> Answer:
     path = _absolute(options.file)
     return request(options, "export", path=path, server=options.with_server)
@@ -253,10 +265,6 @@ def _failed_if_all_refused(answer: Answer) -> int:
 
 def _failed_if_unverified(answer: Answer) -> int:
     return int(answer["verified"] is False)
-
-
-def _json(value: object, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
 PATHS = argument("paths", nargs="+", metavar="PATH", help="a file, or a folder to search")
@@ -430,12 +438,12 @@ TABLE = (
         "sent",
         "one upload: header, size, digest, receipt and bytes",
         _ask("sent.show", "attempt"),
-        lambda answer: _json(answer, indent=2),
+        lambda answer: json_text(answer, indent=2),
         (argument("attempt", metavar="ATTEMPT", help="as aegis ledger --json lists it"),),
     ),
     Command(
         "export",
-        "write everything stored about you to one JSON file",
+        "write everything stored here about you to one JSON file",
         _export,
         lambda answer: f"{answer['bytes']} bytes written to {answer['file']}",
         (
@@ -448,12 +456,23 @@ TABLE = (
         ),
     ),
     Command(
-        "erase", "forget everything, here and at the server", _ask("erase"), render.erased_text
+        "erase",
+        "delete everything here, and ask the server to delete its part",
+        _ask("erase"),
+        render.erased_text,
     ),
     Command(
         "doctor",
         "what works on this computer, what does not, and how to fix it",
-        _ask("doctor"),
+        _doctor,
         render.doctor_text,
+        (
+            argument(
+                "--policy",
+                metavar="FILE",
+                help="only say what would become of each line of this policy; nothing is applied",
+            ),
+        ),
+        _failed_if_policy_does_not_count,
     ),
 )

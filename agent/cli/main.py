@@ -5,19 +5,19 @@ Heavy modules are imported where they are used, so that `aegis status` answers a
 """
 
 import argparse
-import json
 import os
 import sys
 
-from agent.cli import commands
+from agent.cli import commands, render
 from agent.cli.parser import Command, Program, build_parser
 from agent.errors import AegisError, UserActionError
+from agent.printable import json_text, never_fail, printable
 
 EXIT_REFUSED, EXIT_INTERRUPTED = 1, 130
 
 PROGRAM = Program(
     name="aegis",
-    description="Help improve a malware detector from your own computer, and give nothing away.",
+    description="Help improve a malware detector from your computer, and give no file away.",
     epilog="""first steps:
   aegis scan ~/Downloads      score programs on this computer; sends nothing
   aegis enroll INVITATION     store an operator's invitation; contacts nobody yet
@@ -39,6 +39,7 @@ exit codes: 0 done, 1 refused or failed (one line on stderr), 2 usage""",
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    never_fail()
     if words[:1] == ["--worker"]:  # A bundled program starts its worker through itself.
         from agent.worker.__main__ import main as run_worker
 
@@ -66,15 +67,14 @@ def _run(options: argparse.Namespace) -> int:
     answer = command.answer(options)
     if answer is None:
         return 0
-    text = json.dumps(answer, ensure_ascii=False) if options.json else command.text(answer)
-    print(text, flush=True)
+    print(render.shown(answer, None if options.json else command.text), flush=True)
     return command.exit_code(answer)
 
 
 def _fail(error: AegisError, *, as_json: bool) -> int:
-    print(f"aegis: {error.code}: {error}", file=sys.stderr)
+    print(printable(f"aegis: {error.code}: {error}"), file=sys.stderr)
     if as_json:
-        print(json.dumps({"error": error.to_json()}))
+        print(json_text({"error": error.to_json()}))
     return EXIT_REFUSED
 
 

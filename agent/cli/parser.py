@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent import __version__
+from agent.printable import ArgumentParser
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,14 @@ class Program:
 
 def build_parser(program: Program, table: Iterable[Command]) -> argparse.ArgumentParser:
     """A parser whose namespace has `command`, the row that was chosen."""
-    common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    common = ArgumentParser(add_help=False, allow_abbrev=False)
     common.add_argument(
         "--home",
         metavar="DIR",
         help="folder of this agent (default: AEGIS_HOME, else the platform's data folder)",
     )
     common.add_argument("--json", action="store_true", help="print one JSON document")
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog=program.name,
         description=program.description,
         epilog=program.epilog,

@@ -1,13 +1,24 @@
-"""Renders the answers of commands as text for a terminal."""
+"""Renders the answers of commands as text for a terminal.
 
+An answer holds names of files, texts of servers and values of the store. `shown` is the way to
+print one: it escapes what a terminal would obey (agent.printable).
+"""
+
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from agent.printable import json_text, printable_values
 from agent.status import epsilon_in_words
 
 Shown = dict[str, Any]
 MAX_NOT_PE_LISTED = 10
 """A folder may hold thousands of other files; beyond this number they are only counted."""
+
+
+def shown(answer: Shown, text: Callable[[Shown], str] | None) -> str:
+    """Return an answer as `text` renders it; as JSON where that is None."""
+    return json_text(answer) if text is None else text(printable_values(answer))
 
 
 def status_text(status: Shown) -> str:
@@ -25,10 +36,7 @@ def status_text(status: Shown) -> str:
         else "none"
     )
     lines.append(f"Operator: {joined}")
-    lines.extend(
-        f"Waits:    {reason['code']}: {reason['text']}{_until(reason['until'])}"
-        for reason in status["reasons"]
-    )
+    lines.extend(f"Waits:    {_reason(reason)}" for reason in status["reasons"])
     lines.append(
         f"Budget:   ε {epsilon_in_words(budget['epsilon_ledger'])} of"
         f" {budget['epsilon_period']:g} spent in {budget['period_days']} days"
@@ -59,13 +67,19 @@ def status_text(status: Shown) -> str:
         lines.append(f"Limit:    {work['limit_text']}{use}{suspended}")
     if stop := status["last_stop"]:
         lines.append(f"Stopped:  {stop['text']}")
+    if policy := status["policy"]:
+        refused = [line for line in policy["lines"] if line["verdict"] != "applied"]
+        count = len(policy["lines"]) - len(refused)
+        lines.append(f"Policy:   {policy['origin']}: {_count(count, 'line')} applied")
+        lines.extend(f"          {policy_line(line)}" for line in refused)
     if status["group_floor"]:
         lines.append(f"Groups:   {status['group_floor']}")
     lines.extend(
         f"Reading:  {reading['name']}: {reading['value']} ({reading['source']})"
         for reading in status["readings"]
     )
-    lines.extend(f"Note:     {note}" for note in status["notes"])
+    texts = {reason["text"] for reason in status["reasons"]}
+    lines.extend(f"Note:     {note}" for note in status["notes"] if note not in texts)
     return "\n".join(lines)
 
 
@@ -121,15 +135,32 @@ def enrolled_text(result: Shown) -> str:
 
 
 def settings_text(result: Shown) -> str:
-    return "\n".join(setting_text(entry) for entry in result["settings"])
+    lines = [setting_text(entry) for entry in result["settings"]]
+    policy = result["policy"] or {"lines": ()}
+    lines.extend(
+        f"Policy: {policy_line(line)}"
+        for line in policy["lines"]
+        if line["verdict"] not in ("applied", "looser")
+    )
+    return "\n".join(lines)
 
 
 def setting_text(entry: Shown) -> str:
-    managed = " (managed by your organisation)" if entry["origin"] == "policy" else ""
+    managed = {
+        "applied": f"; your organisation allows {_value(entry['bound'])}",
+        "looser": f"; policy {_value(entry['bound'])} refused as looser",
+    }.get(entry["verdict"], "")
+    if entry["origin"] == "policy":
+        managed = " (managed by your organisation)"
     return (
         f"{entry['key']} = {_value(entry['value'])} {entry['unit']}".rstrip()
         + f"  [{entry['origin']}]{managed}\n    {entry['help']}"
     )
+
+
+def policy_line(line: Shown) -> str:
+    """One line of the policy and what became of it."""
+    return f"{line['key']} = {line['value']}: {line['verdict']}; {line['text']}"
 
 
 def added_text(result: Shown) -> str:
@@ -250,6 +281,14 @@ def doctor_text(result: Shown) -> str:
             + (f"\n       {check['remedy']}" if check["remedy"] else "")
         )
     return "\n".join(lines)
+
+
+def _reason(reason: Shown) -> str:
+    code = reason["code"]
+    if code == "CYCLE_FAILED":
+        code = f"{code} ({reason['reading']})"
+    seen = f" (seen {_time(reason['at'])})" if reason["at"] else ""
+    return f"{code}: {reason['text']}{_until(reason['until'])}{seen}"
 
 
 def _other_epsilons(epsilons: Shown) -> str:

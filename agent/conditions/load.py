@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from agent.conditions.readings import Reading, unknown
+from agent.paths import existing_folder
 
 MIN_WINDOW_S = 1.0
 """The kernel counts in ticks of 10 ms; over less time they say little."""
@@ -77,7 +78,8 @@ def read_memory() -> Reading[float]:
 
 def read_disk(folder: Path) -> Reading[float]:
     """Return the free space of the file system that holds the agent's home."""
-    return Reading(shutil.disk_usage(folder).free / 2**20, "file system of the home", "MiB")
+    free = shutil.disk_usage(existing_folder(folder)).free
+    return Reading(free / 2**20, "file system of the home", "MiB")
 
 
 def read_temperature() -> Reading[float]:

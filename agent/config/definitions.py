@@ -171,7 +171,7 @@ DEFINITIONS = (
         "network.bytes_per_day",
         Kind.INTEGER,
         20_000_000,
-        "How many bytes of updates to send in 24 hours at most.",
+        "Send no further update once this many bytes of updates were sent in 24 hours.",
         Tighter.LOWER,
         "bytes",
         100_000,

@@ -4,12 +4,14 @@ hold.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from agent.config import machine_policy
 from agent.config.definitions import BY_KEY, Value
+from agent.config.machine_policy import PolicyLine
+from agent.config.policy_file import PolicyPlace
+from agent.config.policy_source import PolicySource
 from agent.config.settings import Settings
 from agent.consent import wording
 from agent.consent.gate import LOOPBACK_HOSTS, Facts
@@ -60,14 +62,14 @@ class EffectiveConfig:
         values: Values,
         chosen: Values,
         environ: Mapping[str, str],
-        policy_file: Path,
+        policy_place: PolicyPlace | None = None,
     ) -> None:
+        """`policy_place` replaces the machine's, in tests and for simulated devices."""
         self._home = home
         self._values = values
         self._chosen = chosen
         self._do_not_track = environ.get("DO_NOT_TRACK", "") not in ("", "0")
-        self._policy_file = policy_file
-        self._policy_seen: tuple[object, machine_policy.Policy] | None = None
+        self._policy = PolicySource(home, environ, self._server_host, policy_place)
         self.reload()
 
     def reload(self) -> None:
@@ -83,15 +85,15 @@ class EffectiveConfig:
         }
 
     def policy(self) -> machine_policy.Policy:
-        """Return the machine's policy; it is read again when its file has changed."""
-        try:
-            file = self._policy_file.stat()
-            stamp: object = (file.st_mtime_ns, file.st_size, file.st_ino)
-        except OSError as error:
-            stamp = error.errno
-        if self._policy_seen is None or self._policy_seen[0] != stamp:
-            self._policy_seen = (stamp, machine_policy.load(self._policy_file))
-        return self._policy_seen[1]
+        """Return the policy as it is now."""
+        return self._policy.current()
+
+    def policy_lines(self, policy: machine_policy.Policy | None = None) -> tuple[PolicyLine, ...]:
+        """Return what becomes of each line of `policy`, the machine's if it is None."""
+        policy = policy or self.policy()
+        return machine_policy.weighed(
+            policy.lines, Settings(self._choices, policy.bounds, _proposed(self._enrolment))
+        )
 
     def settings(self) -> Settings:
         """Return the settings that hold now."""
@@ -187,10 +189,12 @@ class EffectiveConfig:
 
     def gate_facts(self) -> Facts:
         """Return what the consent gate reads besides the record."""
+        policy = self.policy()
         return Facts(
             notice_id=self.notice_id(),
             refresh_months=self.settings().integer("consent.refresh_months"),
-            policy_denied=self.policy().denied,
+            policy_denied=policy.denied,
+            policy_remedy=policy.remedy,
             do_not_track=self._do_not_track,
             demo_home=self._home.is_demo,
             server_host=self._server_host(),

@@ -39,6 +39,8 @@ class SettingEntry:
     """"default", "you", "invitation" or "policy"."""
     bound: Value | None = None
     """The loosest value that the policy allows; None where it says nothing."""
+    verdict: str = ""
+    """What became of the policy's bound: "applied", "looser", or empty without one."""
 
     def to_json(self) -> dict[str, Any]:
         d = self.definition
@@ -53,6 +55,7 @@ class SettingEntry:
             "choices": list(d.choices),
             "origin": self.origin,
             "bound": self.bound,
+            "verdict": self.verdict,
             "help": d.help,
         }
 
@@ -73,7 +76,8 @@ class Settings:
             key: bound for key, bound in bounds.items() if BY_KEY[key].tighter is not Tighter.NOT
         }
         defaults = {d.key: d.default for d in DEFINITIONS}
-        self._wanted = {**defaults, **(proposed or {}), **chosen}
+        self._proposed = {**defaults, **(proposed or {})}
+        self._wanted = {**self._proposed, **chosen}
         self._origins = {
             **dict.fromkeys(defaults, "default"),
             **dict.fromkeys(proposed or {}, "invitation"),
@@ -127,9 +131,34 @@ class Settings:
             )
         return wanted
 
+    def why_refused(self, key: str) -> str:
+        """Return, as a clause, why a bound with the verdict "looser" is refused."""
+        d, entry = BY_KEY[key], self._entries[key]
+        ceiling = "" if entry.bound == _loosest(d) else "; nobody may choose a looser one"
+        return (
+            "refused, because a policy can only tighten: the stricter"
+            f" {_shown(entry.value)} holds ({entry.origin}){ceiling}"
+        )
+
     def _entry(self, key: str, value: Value) -> SettingEntry:
         origin = self._origins[key] if value == self._wanted[key] else "policy"
-        return SettingEntry(BY_KEY[key], value, origin, self._bounds.get(key))
+        bound = self._bounds.get(key)
+        if bound is None:
+            return SettingEntry(BY_KEY[key], value, origin)
+        is_refused = origin != "policy" and self._is_looser(BY_KEY[key], bound)
+        return SettingEntry(
+            BY_KEY[key], value, origin, bound, "looser" if is_refused else "applied"
+        )
+
+    def _is_looser(self, d: Definition, bound: Value) -> bool:
+        """Whether `bound` is looser than what holds without policy and person."""
+        if d.tighter is Tighter.SET:
+            return False
+        if bound == _loosest(d):
+            return True
+        return (
+            d.tighter is not Tighter.FEWER and _stricter(d, self._proposed[d.key], bound) != bound
+        )
 
 
 def parse(key: str, raw: object) -> Value:
@@ -178,6 +207,29 @@ def _stricter(d: Definition, value: Value, bound: Value) -> Value:
             return bound
         case Tighter.FEWER | Tighter.NOT:
             return value
+
+
+def _loosest(d: Definition) -> Value | None:
+    """Return the value that allows everything; None where there is none."""
+    match d.tighter:
+        case Tighter.LOWER:
+            return d.maximum
+        case Tighter.HIGHER:
+            return d.minimum
+        case Tighter.FIRST:
+            return d.choices[-1]
+        case Tighter.OFF:
+            return True
+        case Tighter.ON:
+            return False
+        case Tighter.FEWER:
+            return "always"
+        case Tighter.SET | Tighter.NOT:
+            return None
+
+
+def _shown(value: Value) -> str:
+    return ("on" if value else "off") if isinstance(value, bool) else f"{value}"
 
 
 def _boolean(_: Definition, raw: object) -> bool:

@@ -45,6 +45,7 @@ class Facts:
     demo_home: bool
     server_host: str
     """Host of the operator's server, or empty."""
+    policy_remedy: str = "Ask your IT."
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Gate:
                 ReasonCode.NO_CONSENT, self._record.fault.message, self._record.fault.remedy
             )
         if facts.policy_denied:
-            return Denial(ReasonCode.DENIED_BY_POLICY, facts.policy_denied, "Ask your IT.")
+            return Denial(ReasonCode.DENIED_BY_POLICY, facts.policy_denied, facts.policy_remedy)
         consent_status = self._record.consent_status(facts.notice_id, facts.refresh_months)
         if consent_status.state is not ConsentState.GRANTED or consent_status.entry is None:
             return Denial(

@@ -107,6 +107,7 @@ def _values(
 ) -> dict[str, str]:
     values = {
         "mode_sentence": text["mode_sentences"][figures.mode],
+        "trust_sentence": text["trust_sentences"][figures.mode],
         "epsilon": _decimal(figures.epsilon_milli, locale),
         "lifetime_epsilon": _decimal(figures.lifetime_epsilon_milli, locale),
         "delta": f"1/{figures.delta_inverse:,}".replace(",", "\u202f"),

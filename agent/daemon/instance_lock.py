@@ -34,6 +34,20 @@ class HomeLock:
         self._descriptor = descriptor
         return True
 
+    def is_held(self) -> bool:
+        """Whether another process holds the lock, for who may only read the file."""
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        except OSError:
+            return False
+        try:
+            _lock(descriptor)
+        except OSError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
     def release(self) -> None:
         """Release the lock. The file stays: without it two processes could hold a lock briefly."""
         if self._descriptor is not None:

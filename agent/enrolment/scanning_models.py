@@ -4,6 +4,7 @@ from agent.config.effective import EffectiveConfig
 from agent.models.bundled import ScanningModel, bundled_model
 from agent.models.store import ModelStore
 from agent.protocol.messages import Task
+from agent.status import ModelView
 from agent.transport.blocking import Blocking
 
 
@@ -14,6 +15,14 @@ class ScanningModels:
         self._effective = effective
         self._models = models
         self._blocking = blocking
+
+    def described(self) -> ModelView:
+        """Return which model a scan uses, without verifying it."""
+        is_joined = self._effective.enrolment() is not None and self._effective.task() is not None
+        facts = self._models.described() if is_joined else None
+        if facts is None:
+            return ModelView(0, "", demonstration=True)
+        return ModelView(facts.version, facts.sha256, demonstration=bool(facts.demonstration))
 
     async def current(self) -> ScanningModel:
         """Return the model in use, verified again."""

@@ -72,7 +72,8 @@ class FrameDecoder:
 
 def encode(message: dict[str, Any]) -> bytes:
     """Return the frame of a message. Raises PeerError BAD_FRAME when it is too large."""
-    body = json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode()
+    # ASCII escapes also carry the bytes of a file name that are no text.
+    body = json.dumps(message, separators=(",", ":")).encode()
     if len(body) > MAX_FRAME_BYTES:
         raise _bad_frame(f"expected at most {MAX_FRAME_BYTES} bytes, got {len(body)}")
     return len(body).to_bytes(4, "big") + body

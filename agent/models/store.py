@@ -7,6 +7,7 @@ and the minimum version.
    or the new model is complete and in use.
 """
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -68,6 +69,19 @@ class ModelStore:
             )
         except (OSError, ValueError, KeyError, PeerError):
             return None
+
+    def described(self) -> ModelFacts | None:
+        """Return what the model in use says of itself; None when there is none that a scan would
+        use. Its digest and version are checked, its signature is not: each use does that.
+        """
+        pointer = _read_json(self._pointer)
+        try:
+            facts = ModelFacts.from_json(json.loads(str(pointer["metadata"])))
+            content = atomic_file.read(self._slot(pointer["slot"]), MAX_MODEL_BYTES)
+        except (OSError, ValueError, KeyError, PeerError):
+            return None
+        is_whole = hashlib.sha256(content).hexdigest() == facts.sha256
+        return facts if is_whole and facts.version >= self.min_version().version else None
 
     def install(self, model: VerifiedModel) -> None:
         """Make `model` the one in use. Raises OSError; then the old one stays in use."""

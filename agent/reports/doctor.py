@@ -12,14 +12,16 @@ from typing import Any
 from agent.clock import Clock, utc
 from agent.conditions.interface import Conditions
 from agent.config.effective import EffectiveConfig
+from agent.config.machine_policy import read
 from agent.consent.gate import Gate
 from agent.enrolment.log_audit import ISSUANCE_LOG
+from agent.enrolment.scanning_models import ScanningModels
 from agent.errors import AegisError
 from agent.identity.key_store_choice import KeyStoreChoice
-from agent.models.store import ModelStore
-from agent.paths import Home
+from agent.paths import Home, existing_folder
 from agent.reports.check import Check
 from agent.reports.ledger import LedgerReport
+from agent.reports.policy import is_faulty, policy_checks
 from agent.reports.sandbox_checks import SandboxChecks
 from agent.reports.work import WorkReport
 from agent.store.values import Values
@@ -45,7 +47,7 @@ class Doctor:
     effective: EffectiveConfig
     gate: Gate
     ledger: LedgerReport
-    models: ModelStore
+    scanning_models: ScanningModels
     identity: "IdentityChecks"
     machine: "MachineChecks"
     sandbox: SandboxChecks
@@ -55,8 +57,9 @@ class Doctor:
         may_look = self.gate.denial() is None
         checks = [
             Check("Python", True, sys.version.split()[0]),
+            self._home(),
             self._disk(),
-            self._policy(),
+            *policy_checks(self.effective.policy(), self.effective.policy_lines()),
             self._consent(),
             self._ledger(),
         ]
@@ -81,20 +84,28 @@ class Doctor:
             )
         return checks
 
+    def checks_of_policy(self, content: str) -> tuple[list[Check], bool]:
+        """Return what this computer would make of a policy with this content, and whether every
+        line would count. Nothing is applied.
+        """
+        policy = read(content.encode(errors="surrogateescape"), "this policy")
+        lines = self.effective.policy_lines(policy)
+        return policy_checks(policy, lines), not is_faulty(policy, lines)
+
+    def _home(self) -> Check:
+        obstacle = self.home.obstacle()
+        if not obstacle:
+            return Check("home", True, "can be written to")
+        remedy = (
+            "Choose another with --home or AEGIS_HOME. Until then AegisAI only scans and shows."
+        )
+        return Check("home", False, f"nothing can be kept: {obstacle}", remedy)
+
     def _disk(self) -> Check:
-        free = shutil.disk_usage(self.home.root).free
+        free = shutil.disk_usage(existing_folder(self.home.root)).free
         enough = free >= MIN_FREE_BYTES
         return Check(
             "disk", enough, f"{free // 2**20} MiB free", "" if enough else "Free some disk space."
-        )
-
-    def _policy(self) -> Check:
-        policy = self.effective.policy()
-        if policy.denied:
-            return Check("policy", False, policy.denied, "Ask your IT.")
-        managed = ", ".join(sorted(policy.bounds)) or "nothing"
-        return Check(
-            "policy", True, f"{policy.origin} manages {managed}" if policy.origin else "none"
         )
 
     def _consent(self) -> Check:
@@ -116,14 +127,13 @@ class Doctor:
         )
 
     def _model(self) -> Check:
-        version = self.models.min_version().version
-        return Check(
-            "model",
-            True,
-            f"version {version}"
-            if version
-            else "version 0, the demonstration model that ships with AegisAI",
-        )
+        model = self.scanning_models.described()
+        if not model.version:
+            return Check(
+                "model", True, "version 0, the demonstration model that ships with AegisAI"
+            )
+        kind = ", a demonstration model" if model.demonstration else ""
+        return Check("model", True, f"version {model.version}{kind}")
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,15 @@ from agent.config.device_limits import in_words, spending_in_words
 from agent.config.effective import EffectiveConfig
 from agent.config.pause import Pause
 from agent.consent.gate import Gate
-from agent.models.store import ModelStore
+from agent.enrolment.scanning_models import ScanningModels
 from agent.paths import Home
 from agent.reasons import Reason, ReasonCode
 from agent.reports.budget import BudgetReport
-from agent.reports.waiting_reasons import KEYRING_REASONS, WaitingReasons
+from agent.reports.policy import policy_view
+from agent.reports.waiting_reasons import WaitingReasons
 from agent.reports.work import WorkReport
 from agent.rounds.activity import ActivityTracker
+from agent.rounds.cycle_reasons import KEYRING_REASONS
 from agent.rounds.cycles import Cycles
 from agent.rounds.readiness import Readiness
 from agent.sandbox.minimum import refusal
@@ -23,7 +25,6 @@ from agent.status import (
     AgentState,
     ConsentState,
     ConsentView,
-    ModelView,
     OperatorView,
     SentView,
     Status,
@@ -41,7 +42,7 @@ _ATTENTION = {
     ReasonCode.MODEL_SPENT,
     ReasonCode.LEDGER_FORKED,
 }
-_TRANSIENT = ("OFFLINE", "SERVER_BUSY")
+_TRANSIENT = ("SERVER_BUSY",)
 """Errors that end by themselves: the agent waits, and its state is not an error."""
 
 
@@ -57,7 +58,7 @@ class StatusBuilder:
     conditions: Conditions
     samples: Samples
     ledger: Ledger
-    models: ModelStore
+    scanning_models: ScanningModels
     activity: ActivityTracker
     cycles: Cycles
     limits: "Callable[[], DeviceLimits]"
@@ -78,7 +79,7 @@ class StatusBuilder:
             state=self._state(consent.state, reasons),
             consent=consent,
             budget=self.budget.view(),
-            model=self._model(),
+            model=self.scanning_models.described(),
             enrolled=enrolled,
             reasons=reasons,
             operator=operator,
@@ -94,6 +95,7 @@ class StatusBuilder:
             work=self.work.view(),
             last_stop=self.work.last_stop(),
             erase_pending=self.home.erase_request.exists(),
+            policy=policy_view(self.effective),
             demo=self.home.is_demo,
             group_floor=in_words(self.limits()),
             readings=self.conditions.readings(),
@@ -123,16 +125,14 @@ class StatusBuilder:
             return AgentState.PAUSED
         if codes & _ATTENTION:
             return AgentState.ATTENTION
-        error = self.cycles.error
-        return AgentState.WAITING if error is None or error.code in _TRANSIENT else AgentState.ERROR
-
-    def _model(self) -> ModelView:
-        """Version and digest from the pointer to the model; each use verifies the model itself."""
-        newest = self.models.min_version()
-        return ModelView(newest.version, newest.sha256, demonstration=newest.version == 0)
+        failed = [reason for reason in reasons if reason.code is ReasonCode.CYCLE_FAILED]
+        is_fault = any(reason.reading not in _TRANSIENT for reason in failed)
+        return AgentState.ERROR if is_fault else AgentState.WAITING
 
     def _notes(self) -> tuple[str, ...]:
         notes = []
+        if obstacle := self.home.obstacle():
+            notes.append(f"AegisAI cannot keep anything in its folder: {obstacle}.")
         if self.home.is_demo:
             in_memory = self.effective.settings().text("key_store") == "os"
             notes.append(

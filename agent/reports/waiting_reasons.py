@@ -1,6 +1,6 @@
 """Lists every reason why the agent waits, in order of precedence."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.clock import Clock
 from agent.conditions.interface import Conditions
@@ -8,19 +8,9 @@ from agent.config.effective import EffectiveConfig
 from agent.reasons import Reason, ReasonCode
 from agent.reports.budget import BudgetReport
 from agent.rounds.cycles import Cycles
-from agent.rounds.outcome import Outcome
 from agent.rounds.readiness import Readiness
 from agent.store.samples import Samples
 
-KEYRING_REASONS = {
-    "KEYRING_LOCKED": ReasonCode.KEYRING_LOCKED,
-    "KEYRING_ABSENT": ReasonCode.KEYRING_ABSENT,
-    "KEYRING_DENIED": ReasonCode.KEYRING_DENIED,
-    "KEYRING_TOO_LARGE": ReasonCode.KEYRING_TOO_LARGE,
-    "CREDENTIAL_MISSING": ReasonCode.KEYRING_ABSENT,
-    "PASSPHRASE_MISSING": ReasonCode.KEYRING_LOCKED,
-}
-"""The reason to show for an error of the key store."""
 _PRECEDENCE = {code: place for place, code in enumerate(ReasonCode)}
 
 
@@ -65,19 +55,14 @@ class WaitingReasons:
         return () if spent is None else spent.reasons
 
     def _last_cycle(self) -> tuple[Reason, ...]:
-        error, result, now = self.cycles.error, self.cycles.result, self.clock.now()
-        reasons = []
-        if error is not None and (code := KEYRING_REASONS.get(error.code)):
-            reasons.append(Reason(code, f"{error.message} {error.remedy}"))
-        if error is not None and error.code == "OFFLINE":
-            reasons.append(Reason(ReasonCode.OFFLINE, error.message))
-        if result is not None:
-            reasons.extend(
-                reason for reason in result.reasons if reason.until is None or reason.until > now
-            )
-            if result.outcome in (Outcome.NO_ROUND, Outcome.ALREADY_CONTRIBUTED):
-                reasons.append(Reason(ReasonCode.NO_ROUND, result.text, until=self.cycles.next_at))
-        return tuple(reasons)
+        now = self.clock.now()
+        return tuple(
+            replace(reason, until=self.cycles.next_at)
+            if reason.code is ReasonCode.NO_ROUND and reason.until is None
+            else reason
+            for reason in self.cycles.reasons()
+            if reason.until is None or reason.until > now
+        )
 
     def _samples(self) -> tuple[Reason, ...]:
         if self.samples.counts().total:

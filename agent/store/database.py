@@ -1,6 +1,8 @@
 """The device's one SQLite file: durable, migrated by numbered steps, used by one process."""
 
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,10 +17,16 @@ Row = tuple[Any, ...]
 class Database:
     """One connection. Each write is inside `transaction()`, and on the disk when that returns."""
 
-    def __init__(self, path: Path) -> None:
-        """Open and migrate. Raises UserActionError STORE_NEWER, STORE_DAMAGED, DISK_FULL."""
+    def __init__(self, path: Path, *, in_memory: bool = False) -> None:
+        """Open and migrate.
+
+        `in_memory`: work on a copy in memory, empty where there is no file, and write nothing to
+        the disk.
+
+        Raises UserActionError STORE_NEWER, STORE_DAMAGED, DISK_FULL.
+        """
         self._path = path
-        self._connection = _open(path)
+        self._connection = _copy(path) if in_memory else _open(path)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -99,6 +107,51 @@ def _open(path: Path) -> sqlite3.Connection:
             connection.close()
             raise
     return connection
+
+
+def _copy(path: Path) -> sqlite3.Connection:
+    """Return a copy of the file in memory. Its folder may be read-only or missing."""
+    with translated():
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        try:
+            if path.exists():
+                _read_into(connection, path)
+            for pragma in ("foreign_keys = ON", "trusted_schema = OFF"):
+                connection.execute(f"PRAGMA {pragma}")
+            _migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _read_into(connection: sqlite3.Connection, path: Path) -> None:
+    """Copy the file at `path` into an open database. Writes nothing beside it."""
+    log_file = path.with_name(f"{path.name}-wal")
+    try:
+        if not log_file.exists() or not log_file.stat().st_size:
+            _back_up(f"{path.absolute().as_uri()}?mode=ro&immutable=1", connection)
+            return
+        # Somebody was killed and left writes in the log. SQLite merges them only where it may make
+        # a file beside it.
+        with tempfile.TemporaryDirectory(prefix="aegisai-") as folder:
+            for file in (path, log_file):
+                shutil.copyfile(file, Path(folder) / file.name)
+            _back_up((Path(folder) / path.name).as_uri(), connection)
+    except OSError as error:
+        raise UserActionError(
+            "HOME_UNUSABLE",
+            f"AegisAI cannot read its own files ({error.strerror}).",
+            "Make them readable for this user, or choose another home with --home.",
+        ) from error
+
+
+def _back_up(uri: str, target: sqlite3.Connection) -> None:
+    source = sqlite3.connect(uri, uri=True)
+    try:
+        source.backup(target)
+    finally:
+        source.close()
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

@@ -82,7 +82,7 @@ class LedgerHead:
             if "tag" in fields:
                 return RecordedHead(charges, str(fields["seal"]), str(fields["tag"]))
             return UnsealedHead(charges, str(fields["hash"]))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # no file; a file where the home should be
             return None
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise set_back_error() from error

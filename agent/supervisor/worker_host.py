@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.clock import Clock
@@ -37,15 +38,18 @@ class WorkerHost:
         limits: Callable[[], TrainingLimits],
         progress: Callable[[int, int], None],
         *,
+        scratch: Callable[[], Path] | None = None,
         override: "Worker | None" = None,
     ) -> None:
         """`limits` returns the current limits of training. `progress` receives the steps done and
-        the steps in all. `override` replaces the worker that runs separate processes.
+        the steps in all. `scratch` makes the folder that workers work in, instead of the home's.
+        `override` replaces the worker that runs separate processes.
         """
         self._home = home
         self._clock = clock
         self._limits = limits
         self._progress = progress
+        self._scratch = scratch or (lambda: home.scratch)
         self._worker = override
         self._supervision: Supervision | None = None
         self.last_stop: StopView | None = None
@@ -60,7 +64,7 @@ class WorkerHost:
 
             self._supervision = Supervision(self._caps(), self._note_stop)
             self._worker = ProcessWorker(
-                self._home.scratch,
+                self._scratch(),
                 self._supervision,
                 progress=lambda progress: self._progress(progress.done, progress.total),
                 slot=lambda: MachineSlot(machine_folder()),
@@ -76,7 +80,7 @@ class WorkerHost:
         from agent.supervisor.process_worker import ProcessWorker
 
         # Never the override: a worker in this process has no sandbox to break out of.
-        worker = ProcessWorker(self._home.scratch)
+        worker = ProcessWorker(self._scratch())
         return await worker.attempt_escape(
             os.path.expanduser("~"),  # noqa: PTH111 - a person without a home stays "~"
             os.fspath(self._home.database),

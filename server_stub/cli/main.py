@@ -4,13 +4,13 @@ Exit codes: 0 done, 1 refused or failed (one line on stderr), 2 usage.
 """
 
 import argparse
-import json
 import logging
 import os
 import sys
 from collections.abc import Sequence
 
 from agent.errors import AegisError, InternalError
+from agent.printable import LogFormatter, json_text, never_fail, printable, printable_values
 from agent.sandbox import private_memory
 from server_stub.cli.commands import GROUPS, TABLE
 from server_stub.cli.parser import Command, build_parser
@@ -18,25 +18,26 @@ from server_stub.cli.parser import Command, build_parser
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    never_fail()
     options = parser().parse_args(argv)
     private_memory.keep_private()  # most commands read a key
-    logging.basicConfig(
-        level=logging.INFO if options.verbose else logging.WARNING,
-        stream=sys.stderr,
-        format="%(asctime)s %(name)s %(message)s",
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogFormatter("%(asctime)s %(name)s %(message)s"))
+    level = logging.INFO if options.verbose else logging.WARNING
+    logging.basicConfig(level=level, handlers=[handler])
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         _run(options)
     except AegisError as error:
-        print(f"{error.code}: {error}", file=sys.stderr)
+        print(printable(f"{error.code}: {error}"), file=sys.stderr)
         return 1
     except BrokenPipeError:
         # The reader of the output has gone (`| head`). Python flushes stdout once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except OSError as error:
-        print(f"FILE: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
+        text = f"FILE: {error.strerror or error}: {error.filename or ''}"
+        print(printable(text), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 1
@@ -52,7 +53,7 @@ def _run(options: argparse.Namespace) -> None:
     command: Command = options.command
     answer = command.answer(options)
     if answer is not None:
-        text = json.dumps(answer, ensure_ascii=False) if options.json else command.text(answer)
+        text = json_text(answer) if options.json else command.text(printable_values(answer))
         print(text, flush=True)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.paths import default_home
+from agent.printable import ArgumentParser
 
 Answer = dict[str, Any]
 DESCRIPTION = "Run and administer an AegisAI aggregator."
@@ -54,7 +55,7 @@ def build_parser(groups: Mapping[str, str], table: Iterable[Command]) -> argpars
 
     `groups`: the first words that several commands share, with their help.
     """
-    common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    common = ArgumentParser(add_help=False, allow_abbrev=False)
     common.add_argument(
         "--home",
         type=Path,
@@ -64,7 +65,7 @@ def build_parser(groups: Mapping[str, str], table: Iterable[Command]) -> argpars
     )
     common.add_argument("--json", action="store_true", help="print one JSON document")
     common.add_argument("--verbose", action="store_true", help="log to stderr")
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="aegis-server",
         description=DESCRIPTION,
         epilog=EPILOG,

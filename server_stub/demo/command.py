@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from agent.cli.render import notice_text
+from agent.cli.render import notice_text, shown
 from agent.detector.model import DIMENSION, to_safetensors, zeros
 from agent.detector.synthetic import generate
 from agent.errors import AegisError, UserActionError
 from agent.paths import default_home
+from agent.printable import ArgumentParser, json_text
 from agent.protocol.messages import Mode
 from agent.sandbox import private_memory
 from server_stub.demo import baselines
@@ -81,7 +82,7 @@ def command(words: Sequence[str] | None = None) -> int:
         print("aegis demo: interrupted; everything that it started has ended.", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
     if options.json:
-        print(json.dumps(report.to_json(), ensure_ascii=False))  # noqa: T201
+        print(json_text(report.to_json()))  # noqa: T201
     else:
         from rich.console import Console
 
@@ -278,7 +279,7 @@ def _ask(screen: DemoScreen) -> Ask | None:
 
     def ask(notice: dict[str, Any]) -> bool:
         # Its last lines name the commands to answer with; here the answer is typed.
-        text = notice_text(notice).rsplit("\nNow: ", 1)[0]
+        text = shown(notice, notice_text).rsplit("\nNow: ", 1)[0]
         return screen.ask(text, QUESTION)
 
     return ask
@@ -303,7 +304,7 @@ def _terminated_like_interrupted() -> Iterator[None]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="aegis demo",
         description=(
             "An aggregator and many devices on this machine train a detector together. It ends with"

@@ -27,6 +27,7 @@ from agent.detector.synthetic import generate
 from agent.errors import AegisError, UserActionError
 from agent.ipc.client import Channel, NoAgentError, socket_path
 from agent.paths import Home
+from agent.printable import printable
 from agent.protocol.messages import Mode
 from agent.sandbox import private_memory
 from server_stub.demo.device_fleet import Fleet
@@ -222,7 +223,7 @@ def main() -> int:
     except KeyboardInterrupt:
         code = 130
     except AegisError as error:
-        print(f"make run: {error}", file=sys.stderr)  # noqa: T201
+        print(printable(f"make run: {error}"), file=sys.stderr)  # noqa: T201
         code = 1
     _print("Everything has ended.")
     os._exit(code)  # does not wait for a neighbour that still has a request under way

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from agent.app import Overrides, build
 from agent.config.device_limits import mark_demo
+from agent.config.policy_file import PolicyPlace
 from agent.consent.gate import DEMO_SURFACE
 from agent.container import Agent
 from agent.errors import AegisError, UserActionError
@@ -153,7 +154,6 @@ class Device:
         self._share = share
         environ = {
             "XDG_RUNTIME_DIR": str(folder / "run"),
-            "AEGIS_POLICY": str(folder / "no-policy"),
         }
         home = Home(folder / f"device-{number:04d}")
         home.prepare()
@@ -164,6 +164,7 @@ class Device:
                 worker=InProcessWorker(),
                 client_factory=self._client,
                 environ=environ,
+                policy_place=PolicyPlace(folder / "no-policy"),
                 sleep=_sleep_briefly,
             ),
         )

@@ -27,7 +27,7 @@ class DemoScreen:
         self.console = console or Console(stderr=True)
         columns = (
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -41,7 +41,7 @@ class DemoScreen:
         """Begin a step; `advance` is called for each of its `parts`."""
         self._progress.reset(self._task, description=text, total=parts or None, visible=True)
         if not self.console.is_terminal:
-            self.console.print(f"{text} …", highlight=False)
+            self.console.print(f"{text} …", highlight=False, markup=False)
 
     def advance(self) -> None:
         """Count one part of the step as done."""
@@ -55,6 +55,7 @@ class DemoScreen:
             f" ε spent {rounded_up(result.epsilon, 2):.2f}, {result.updates} updates,"
             f" {result.seconds:.1f} s",
             highlight=False,
+            markup=False,
             soft_wrap=True,
         )
 
@@ -65,7 +66,7 @@ class DemoScreen:
         self._progress.stop()
         try:
             self.console.print(notice_text, highlight=False, markup=False)
-            self.console.print(f"\n{question} \\[y/N] ", end="", highlight=False)
+            self.console.print(f"\n{question} [y/N] ", end="", highlight=False, markup=False)
             return sys.stdin.readline().strip().lower() in ("y", "yes")
         finally:
             self._progress.start()

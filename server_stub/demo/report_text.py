@@ -4,6 +4,7 @@ import math
 from typing import TYPE_CHECKING
 
 from agent.detector.model import Metrics
+from agent.printable import printable
 from agent.privacy.policy import DeviceLimits
 from agent.status import epsilon_in_words, rounded_up
 from server_stub.demo.evaluation import Evaluation
@@ -11,6 +12,7 @@ from server_stub.demo.report import Report, protection
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.text import Text
 
 _PRODUCT = DeviceLimits()
 _TEST_FLOOR = (
@@ -25,29 +27,29 @@ def render(report: Report) -> "RenderableType":
 
     verdict = report.verdict
     sections = [
-        Text(report.consent),
-        Text(f"Data: {report.data}."),
-        Text(f"Devices: {report.devices}. {report.full_agent}"),
-        *([Text(_groups(report))] if report.group_floor else []),
-        *([Text(f"Spending: {report.spending}")] if report.spending else []),
+        _line(report.consent),
+        _line(f"Data: {report.data}."),
+        _line(f"Devices: {report.devices}. {report.full_agent}"),
+        *([_line(_groups(report))] if report.group_floor else []),
+        *([_line(f"Spending: {report.spending}")] if report.spending else []),
         Text(),
-        Text(f"On {report.holdout_rows:,} rows that no device had:"),
+        _line(f"On {report.holdout_rows:,} rows that no device had:"),
         _figures(report),
-        *(Text(f"  {line}") for line in _explanations(report)),
+        *(_line(f"  {line}") for line in _explanations(report)),
         Text(),
-        Text(_privacy(report)),
-        Text(
+        _line(_privacy(report)),
+        _line(
             f"Traffic: {report.bytes_up:,.0f} bytes up and {report.bytes_down:,.0f} bytes down for"
             f" each device and round. Time: {report.seconds_per_round:.1f} s a round."
         ),
-        *([Text(_dropped(report))] if report.dropped else []),
-        *(Text(f"Note: {note}") for note in report.notes),
-        *(Text(f"{name.capitalize()}: {path}") for name, path in report.files.items()),
+        *([_line(_dropped(report))] if report.dropped else []),
+        *(_line(f"Note: {note}") for note in report.notes),
+        *(_line(f"{name.capitalize()}: {path}") for name, path in report.files.items()),
         Text(),
         Text.assemble(("Verdict: ", "bold"), verdict.summary),
-        Text(f"What it does not show: {verdict.limits}"),
-        Text("Try next:"),
-        *(Text(f"  {step}") for step in verdict.next_steps),
+        _line(f"What it does not show: {verdict.limits}"),
+        _line("Try next:"),
+        *(_line(f"  {step}") for step in verdict.next_steps),
     ]
     return Group(*sections)
 
@@ -97,6 +99,12 @@ def _explanations(report: Report) -> list[str]:
         "(…): 95 % confidence interval, with rows taken as independent.",
         "*: computed here for comparison; for shuffled labels the mean of ten shuffles.",
     ]
+
+
+def _line(text: str) -> "Text":
+    from rich.text import Text
+
+    return Text(printable(text))
 
 
 def _groups(report: Report) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from agent.detector.model import Metrics
+from agent.printable import ArgumentParser, printable
 from agent.privacy.policy import check_config
 from agent.privacy.zcdp import epsilon, rho_local_units, sent_words
 from agent.protocol.packing import packed_bytes
@@ -49,7 +50,8 @@ def command(words: list[str]) -> int:
         **{name: value for name, value in vars(parsed).items() if name not in ("json", "home")}
     )
     report = run(options, partial(_progress, options.rounds))
-    print(json.dumps(report.to_json()) if parsed.json else text(report))  # noqa: T201
+    lines = [json.dumps(report.to_json())] if parsed.json else text(report).split("\n")
+    print("\n".join(map(printable, lines)))  # noqa: T201
     return 0
 
 
@@ -158,7 +160,7 @@ def _progress(rounds: int, result: Round) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="aegis simulate",
         description=(__doc__ or "").split("\n\n")[0],
         allow_abbrev=False,

@@ -7,7 +7,7 @@ from agent.conditions.interface import NoConditions
 from agent.conditions.monitor import Monitor
 from agent.errors import UserActionError
 from agent.rounds.outcome import Outcome
-from tests.fakes.device import Device
+from tests.fakes.device import Device, policy_of_tests
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def test_only_a_persons_device_watches_the_machine(tmp_path):
     for watch_machine, kind in ((True, Monitor), (False, NoConditions)):
         agent = build(
             tmp_path / f"{watch_machine}",
-            Overrides(environ={"AEGIS_POLICY": str(tmp_path / "none")}),
+            Overrides(environ={}, policy_place=policy_of_tests(tmp_path / "none")),
             watch_machine=watch_machine,
         )
         assert type(agent.conditions) is kind

@@ -27,8 +27,7 @@ def test_a_file_in_the_way_is_named(tmp_path):
 def test_the_environment_chooses(tmp_path):
     assert default_home({"AEGIS_HOME": "/x"}).as_posix() == "/x"
     assert default_home({"XDG_DATA_HOME": "/y"}).as_posix() == "/y/aegisai"
-    assert policy_path({}).as_posix() == "/etc/aegisai/policy.toml"
-    assert policy_path({"AEGIS_POLICY": "/z"}).as_posix() == "/z"
+    assert policy_path().as_posix() == "/etc/aegisai/policy.toml"
     assert runtime_folder({"XDG_RUNTIME_DIR": "/run/user/7"}).as_posix() == "/run/user/7/aegisai"
     assert "aegisai-" in runtime_folder({}).name
 

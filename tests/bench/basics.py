@@ -116,7 +116,6 @@ def status() -> tuple[float, float]:
             "PATH": os.environ["PATH"],
             "AEGIS_HOME": f"{name}/home",
             "XDG_RUNTIME_DIR": name,
-            "AEGIS_POLICY": f"{name}/none",
         }
         command = [sys.executable, "-m", "agent", "status", "--json"]
         took = median_s(

@@ -8,6 +8,7 @@ from agent.consent.record import TRANSITIONS, Act
 from agent.reasons import OVERRIDABLE, ReasonCode
 from agent.rounds.outcome import Outcome
 from agent.status import ConsentState
+from tests.fakes.device import policy_of_tests
 
 PAGE = (Path(__file__).parents[2] / "docs" / "CONTRACT.md").read_text()
 
@@ -47,7 +48,9 @@ def test_the_settings_table_is_the_list_of_definitions():
 
 
 def test_every_method_is_described(tmp_path):
-    agent = build(tmp_path / "home", Overrides(environ={"AEGIS_POLICY": str(tmp_path / "none")}))
+    agent = build(
+        tmp_path / "home", Overrides(environ={}, policy_place=policy_of_tests(tmp_path / "none"))
+    )
     assert {row[0].strip("`") for row in rows_of("## Local channel")} == agent.service.names | {
         "subscribe"
     }

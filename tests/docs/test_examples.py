@@ -160,7 +160,7 @@ def test_an_export_can_be_recomputed_too(environ, ledger_file, tmp_path):
 
 
 def test_the_policy_is_read_and_only_tightens():
-    policy = machine_policy.load(EXAMPLES / "policy.toml")
+    policy = machine_policy.read((EXAMPLES / "policy.toml").read_bytes(), "policy.toml")
     assert policy.denied == ""
     assert policy.bounds["cpu.share_idle"] == 25
     assert policy.bounds["hours.sunday"] == "00:00-06:00,20:00-24:00"

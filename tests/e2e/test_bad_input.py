@@ -30,7 +30,6 @@ class Desk:
         self.environ = {
             "PATH": os.environ["PATH"],
             "AEGIS_HOME": str(self.home),
-            "AEGIS_POLICY": str(folder / "none"),
             "XDG_RUNTIME_DIR": str(folder / "run"),
             **extra,
         }

@@ -29,7 +29,6 @@ def place(tmp_path):
         **os.environ,
         "TMPDIR": str(tmp_path / "tmp"),
         "AEGIS_HOME": str(tmp_path / "home"),
-        "AEGIS_POLICY": str(tmp_path / "none"),
     }
 
 

@@ -27,7 +27,6 @@ class Participant:
         self.environ = {
             **os.environ,
             "AEGIS_HOME": str(folder / "home"),
-            "AEGIS_POLICY": str(folder / "none"),
             "XDG_RUNTIME_DIR": str(folder / "run"),
             "CREDENTIALS_DIRECTORY": str(folder / "keys"),
         }

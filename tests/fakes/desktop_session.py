@@ -100,7 +100,6 @@ class DesktopSession:
             **self.bus.services.environ,
             "DISPLAY": self.display.name,
             "AEGIS_HOME": str(folder / "device"),
-            "AEGIS_POLICY": str(folder / "none"),
             "XDG_RUNTIME_DIR": str(folder / "run"),
             "CREDENTIALS_DIRECTORY": str(folder / "keys"),
         }

@@ -1,10 +1,12 @@
 """A whole agent on a temporary home, with fakes for time, the aggregator and the worker."""
 
 import asyncio
+import os
 import time
 
 from agent.app import Overrides, build
 from agent.config import device_limits
+from agent.config.policy_file import PolicyPlace
 from agent.daemon.loop import Loop
 from agent.paths import Home
 from agent.sandbox.minimum import Offered
@@ -15,6 +17,11 @@ from tests.fakes.worker import FakeWorker
 
 CONFINED = Offered(system_calls=True, landlock=1, private_agent=True)
 ROW = tuple(range(29))
+
+
+def policy_of_tests(path):
+    """The place of a policy that this user may write."""
+    return PolicyPlace(path, frozenset({os.getuid()}))
 
 
 class Device:
@@ -44,9 +51,9 @@ class Device:
         self.server = aggregator or FakeAggregator(self.clock)
         self.environ = {
             "XDG_RUNTIME_DIR": str(self.runtime),
-            "AEGIS_POLICY": str(folder / "policy.toml"),
             **(environ or {}),
         }
+        self.policy_place = policy_of_tests(folder / "policy.toml")
         if demo_limits is not None:
             Home(self.home).prepare()
             device_limits.mark_demo(Home(self.home), demo_limits)
@@ -65,6 +72,7 @@ class Device:
                 key_store=self.keystore,
                 worker=self.worker,
                 environ=self.environ,
+                policy_place=self.policy_place,
                 **overrides,
             ),
         )

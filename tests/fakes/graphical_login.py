@@ -72,7 +72,6 @@ class GraphicalLogin:
             **secret_service.environment(self.folder),
             "XDG_RUNTIME_DIR": self._runtime.name,
             "AEGIS_HOME": str(self.home),
-            "AEGIS_POLICY": str(self.folder / "no-policy"),
             "QT_QPA_PLATFORM": "xcb",
             "LANG": "C.UTF-8",
         }

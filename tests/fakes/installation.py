@@ -32,7 +32,6 @@ class Installation:
             **os.environ,
             "AEGIS_HOME": str(folder / "device"),
             "AEGIS_SERVER_HOME": str(folder / "server"),
-            "AEGIS_POLICY": str(folder / "none"),
             "XDG_RUNTIME_DIR": str(folder / "run"),
             "CREDENTIALS_DIRECTORY": str(folder / "keys"),
         }

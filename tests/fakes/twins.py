@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 
 from agent.errors import AegisError, UserActionError
-from agent.privacy.budget import FAST_SPENDING, Allowed, Budget, decide
+from agent.privacy.budget import FAST_SPENDING, Allowed, Budget, Spent, decide
 from agent.protocol.ledger_heads import HeadEcho
 from agent.rounds.offer_poll import OfferPoll
 from agent.rounds.outbox import Outbox
@@ -205,7 +205,7 @@ class Twin:
         self.ledger.record(charge, body, config.closes_at, head)
 
     def _history(self):
-        return [(charge.at, charge.rho_units) for charge in self.ledger.charges()]
+        return [Spent(charge.at, charge.rho_units) for charge in self.ledger.charges()]
 
     def _now(self):
         return self.server.clock.now()

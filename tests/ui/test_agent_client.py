@@ -107,6 +107,19 @@ def test_a_call_gets_its_result_or_its_error(qtbot, client, path):
         assert ("echo", {"a": 1}) in host.calls
 
 
+def test_what_arrives_is_made_printable(qtbot, client, path):
+    with agent(path):
+        with qtbot.waitSignal(client.statusChanged):
+            client.open()
+        answers = []
+        client.call(
+            "echo", {"name": "gpj\u202eexe\x1b[31m\udcff", "more": ["a\nb"]}, answers.append
+        )
+        qtbot.waitUntil(lambda: bool(answers))
+        shown = {"name": "gpj\\u202eexe\\x1b[31m\\xff", "more": ["a\\nb"]}
+        assert answers == [{"echo": shown}]
+
+
 def test_an_error_without_a_callback_is_announced(qtbot, client, path):
     with agent(path):
         with qtbot.waitSignal(client.statusChanged):

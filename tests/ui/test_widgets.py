@@ -6,13 +6,29 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from tests.ui import windows
-from ui.widgets import Card, ErrorBanner, button, buttons, clear, column, row, set_tone, step, text
+from ui.widgets import (
+    Card,
+    ErrorBanner,
+    button,
+    buttons,
+    clear,
+    column,
+    row,
+    set_tone,
+    step,
+    text,
+    tooltip,
+)
 
 
 def test_text_is_never_read_as_markup(qapp, theme):
     label = text("<b>bold</b>")
     assert label.textFormat() is Qt.TextFormat.PlainText
     assert label.wordWrap()
+
+
+def test_a_tooltip_shows_markup_as_text():
+    assert tooltip("<b>&x</b>") == "<qt>&lt;b&gt;&amp;x&lt;/b&gt;</qt>"
 
 
 def test_a_tone_changes_the_colour_at_once(qapp, theme):

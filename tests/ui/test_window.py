@@ -3,6 +3,8 @@
 import pytest
 from PySide6.QtWidgets import QLabel, QPushButton
 
+from agent.ipc.last_cycle import LastCycle
+from agent.reasons import Reason, ReasonCode
 from agent.status import AgentState, ConsentState
 from tests.fakes import agent_client as fakes
 from tests.ui import windows
@@ -50,6 +52,17 @@ def test_the_page_follows_the_agent(qapp, theme):
     assert headline.text() == "Training"
     window.client.push(None)
     assert headline.text() == "Not running"
+
+
+def test_until_the_agent_answers_the_last_reason_shows(qapp, theme):
+    reason = Reason(ReasonCode.KEYRING_LOCKED, "It is locked.", at=fakes.NOW)
+    last = LastCycle(fakes.NOW, (reason,))
+    window = windows.open_window(qapp, None, "overview", theme, last_cycle=last)
+    assert any("It is locked." in text and "seen" in text for text in windows.texts(window))
+    unlock = window.findChild(QPushButton, "unlockButton")
+    assert not unlock.isVisibleTo(window)
+    window.client.push(fakes.waiting())
+    assert not any("It is locked." in text for text in windows.texts(window))
 
 
 def test_closing_the_window_closes_the_question_unanswered(qapp, theme, qtbot):

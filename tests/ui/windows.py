@@ -113,11 +113,21 @@ def settings_answer():
     return {"settings": entries}
 
 
-def open_window(app, status, page, theme=None):
-    """A window on one page, with a fake agent that reports `status` and answers every question."""
+def open_window(app, status, page, theme=None, *, last_cycle=None):
+    """A window on one page, with a fake agent that reports `status` and answers every question.
+
+    `last_cycle`: what the home remembers.
+    """
     client = fakes.FakeAgentClient(status, answers())
     shown = Window(
-        Context(client, i18n.QtFormatter(QLocale()), theme or Theme(app), 8, lambda: fakes.NOW)
+        Context(
+            client,
+            i18n.QtFormatter(QLocale()),
+            theme or Theme(app),
+            8,
+            lambda: fakes.NOW,
+            lambda: last_cycle,
+        )
     )
     shown.client = client
     shown.resize(SIZE)

@@ -47,7 +47,7 @@ class DonePage(Page):
             self._meaning.setText(
                 self.tr(
                     "Nothing is read for training and nothing is sent. Scanning works all the same."
-                    " You will not be asked again by itself; under Privacy you can read the"
-                    " question whenever you like."
+                    " AegisAI asks again after a year at the earliest; under Privacy you can read"
+                    " the question whenever you like."
                 )
             )

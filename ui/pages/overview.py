@@ -142,7 +142,7 @@ class OverviewPage(Page):
             each.clicked.connect(lambda *_, method=method: self._client.call(method))
 
     def _show_buttons(self, view: View, status: Status | None) -> None:
-        codes = {reason.code for reason in view.reasons}
+        codes = {reason.code for reason in view.reasons} if status is not None else set()
         self.decide.setVisible(view.is_asked or (status is not None and not view.contributes))
         self.join.setVisible(status is not None and not view.is_member)
         self.pause.setVisible(view.menu.can_pause)

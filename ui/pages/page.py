@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from PySide6.QtCore import QDateTime, Qt
 from PySide6.QtWidgets import QFrame, QScrollArea, QWidget
 
+from agent.ipc.last_cycle import LastCycle
 from agent.status import Status
 from ui import theme
 from ui.agent_client import AgentClient
@@ -29,6 +30,8 @@ class Context:
     """Processor cores of this computer."""
     now: Callable[[], int] = QDateTime.currentSecsSinceEpoch
     """Seconds since the epoch."""
+    last_cycle: Callable[[], LastCycle | None] = lambda: None
+    """Returns why the last cycle failed or waited, for as long as no agent answers."""
 
 
 class Page(QScrollArea):

@@ -99,7 +99,7 @@ class PrivacyPage(Page):
             text(
                 self.tr(
                     "One file with everything that is stored about you here: decisions, settings,"
-                    " samples, every charge, and the exact bytes that were sent."
+                    " samples, every charge, and every update that was sent, byte for byte."
                 ),
                 tone="muted",
             )

@@ -19,7 +19,7 @@ from ui.pages.page import Context, Page
 from ui.presentation.locale_formatter import counted
 from ui.presentation.status_labels import verdict_label
 from ui.presentation.view_model import View
-from ui.widgets import Card, button, buttons, set_tone, step, text
+from ui.widgets import Card, button, buttons, set_tone, step, text, tooltip
 
 MAX_HEIGHT_STEPS = 90
 
@@ -153,7 +153,7 @@ class ScanPage(Page):
                 (Path(result["path"]).name, verdict_label(result["verdict"], formatter), score)
             ):
                 item = QTableWidgetItem(value)
-                item.setToolTip(result["message"] or result["path"])
+                item.setToolTip(tooltip(result["message"] or result["path"]))
                 self.table.setItem(place, at, item)
         self.table.resizeRowsToContents()
         rows = sum(self.table.rowHeight(place) for place in range(len(results)))

@@ -144,7 +144,7 @@ class SentPage(Page):
         if not self._entries:
             self._summary.setText(
                 self.tr(
-                    "Nothing has been sent from this computer. Every update will be listed here"
+                    "No update has been sent from this computer. Each will be listed here"
                     " with its exact bytes."
                 )
             )

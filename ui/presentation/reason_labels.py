@@ -14,7 +14,7 @@ class ReasonLabel:
     code: ReasonCode
     title: str
     note: str
-    """The reading, its source and when it ends; or empty."""
+    """The reading, its source, when it ends and when it was seen; or empty."""
     setting: str
     """Key of the setting that removes the reason, or empty."""
     page: str
@@ -30,6 +30,7 @@ _AGENT_KNOWS_MORE = {
     ReasonCode.KEYRING_ABSENT,
     ReasonCode.KEYRING_DENIED,
     ReasonCode.KEYRING_TOO_LARGE,
+    ReasonCode.CYCLE_FAILED,
     ReasonCode.BACKOFF,
     ReasonCode.OFFLINE,
     ReasonCode.LEDGER_FORKED,
@@ -54,6 +55,9 @@ def reason_label(reason: Reason, formatter: LocaleFormatter) -> ReasonLabel:
     if reason.until:
         until = formatter.translate("View", "until {time}")
         parts.append(until.format(time=formatter.moment(reason.until)))
+    if reason.at:
+        seen = formatter.translate("View", "seen {time}")
+        parts.append(seen.format(time=formatter.moment(reason.at)))
     page, action = _remedy(reason, formatter)
     title = _title(reason.code, formatter)
     return ReasonLabel(reason.code, title, " · ".join(parts), reason.setting, page, action)
@@ -91,6 +95,7 @@ def _title(code: ReasonCode, formatter: LocaleFormatter) -> str:
         ReasonCode.LEDGER_FORKED: formatter.translate(
             "View", "Another copy of this device has taken part"
         ),
+        ReasonCode.CYCLE_FAILED: formatter.translate("View", "The last attempt failed"),
         ReasonCode.BUDGET_SPENT: formatter.translate("View", "The privacy budget is used up"),
         ReasonCode.EXCLUDED: formatter.translate("View", "The operator excludes this device"),
         ReasonCode.MODEL_SPENT: formatter.translate(

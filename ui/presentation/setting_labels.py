@@ -26,7 +26,9 @@ def setting_labels(formatter: LocaleFormatter) -> dict[str, str]:
         "hours.saturday": formatter.translate("Settings", "Saturday"),
         "hours.sunday": formatter.translate("Settings", "Sunday"),
         "network.metered": formatter.translate("Settings", "Send over a metered network"),
-        "network.bytes_per_day": formatter.translate("Settings", "Most that is sent in 24 hours"),
+        "network.bytes_per_day": formatter.translate(
+            "Settings", "Send nothing more after this much in 24 hours"
+        ),
         "network.proxy": formatter.translate("Settings", "Proxy (http://host:port)"),
         "hold.minutes": formatter.translate(
             "Settings", "A finished update waits before it is sent"

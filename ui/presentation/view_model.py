@@ -1,12 +1,13 @@
 """What the tray and the window show of a Status: texts and flags.
 
 1. It decides nothing: whether an action is offered follows from the Status alone.
-2. Without a Status (no agent answers) it claims nothing about consent, budget or samples.
+2. Without a Status (no agent answers) it claims nothing about consent, budget or samples. It shows
+   why the last cycle failed or waited, with its time.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from agent.reasons import ReasonCode
+from agent.reasons import Reason, ReasonCode
 from agent.status import AgentState, ConsentState, Status
 from ui.presentation.budget_labels import BudgetLabels, budget_labels
 from ui.presentation.locale_formatter import LocaleFormatter
@@ -68,10 +69,14 @@ class View:
     notes: tuple[str, ...]
 
 
-def view_of(status: Status | None, formatter: LocaleFormatter) -> View:
-    """Build the view of a Status; None stands for an agent that does not run."""
+def view_of(
+    status: Status | None, formatter: LocaleFormatter, last_reasons: tuple[Reason, ...] = ()
+) -> View:
+    """Build the view of a Status; None stands for an agent that does not run. Then `last_reasons`
+    say why the last cycle failed or waited.
+    """
     if status is None:
-        return _without_agent(formatter)
+        return _without_agent(formatter, last_reasons)
     headline, detail = state_label(status.state, formatter), _detail(status, formatter)
     contributes = status.consent.state is ConsentState.GRANTED
     return View(
@@ -94,7 +99,7 @@ def view_of(status: Status | None, formatter: LocaleFormatter) -> View:
     )
 
 
-def _without_agent(formatter: LocaleFormatter) -> View:
+def _without_agent(formatter: LocaleFormatter, last_reasons: tuple[Reason, ...]) -> View:
     headline = formatter.translate("View", "Not running")
     detail = formatter.translate(
         "View", "The AegisAI agent is not running. Nothing is read, trained or sent."
@@ -114,7 +119,9 @@ def _without_agent(formatter: LocaleFormatter) -> View:
         detail=detail,
         tooltip=_joined("AegisAI", headline),
         progress=None,
-        reasons=(),
+        reasons=tuple(
+            replace(reason_label(reason, formatter), page="", action="") for reason in last_reasons
+        ),
         menu=menu,
         consent="",
         consent_note="",

@@ -5,6 +5,7 @@ from functools import partial
 
 from PySide6.QtCore import QLocale, QObject, Qt
 
+from agent.ipc.last_cycle import LastCycleFile
 from agent.paths import Home, socket_path
 from agent.status import ConsentState, Status
 from ui import i18n
@@ -30,7 +31,15 @@ def run(home: Home, page: str, *, quietly: bool) -> int:
         return 0
     client = AgentClient(socket_path(home.root, os.environ), app)
     formatter = i18n.install(app, QLocale())
-    window = Window(Context(client, formatter, Theme(app), os.cpu_count() or 1))
+    window = Window(
+        Context(
+            client,
+            formatter,
+            Theme(app),
+            os.cpu_count() or 1,
+            last_cycle=LastCycleFile(home.last_cycle).read,
+        )
+    )
     FirstPage(client, window, page)
     instance.messageReceived.connect(partial(obey, window))
     window.closed.connect(app.quit)

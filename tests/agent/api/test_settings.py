@@ -4,10 +4,13 @@ import pytest
 
 from agent.app import Overrides, build
 from agent.errors import AegisError, UserActionError
+from tests.fakes.device import policy_of_tests
 
 
 async def test_the_key_store_is_chosen_before_joining_only(tmp_path):
-    agent = build(tmp_path / "home", Overrides(environ={"AEGIS_POLICY": str(tmp_path / "none")}))
+    agent = build(
+        tmp_path / "home", Overrides(environ={}, policy_place=policy_of_tests(tmp_path / "none"))
+    )
     assert agent.keys.key_store().describe().kind != "credential"
     await agent.service.call("settings.set", {"key": "key_store", "value": "credential"})
     assert agent.keys.key_store().describe().kind == "credential"

@@ -14,8 +14,10 @@ import jsonschema
 import pytest
 
 from agent.cli import backend, main, render
+from agent.config.device_limits import mark_demo
 from agent.daemon.instance_lock import HomeLock
 from agent.ipc.client import socket_path
+from agent.paths import Home
 from tests.fakes.aggregator import FakeAggregator
 from tests.fakes.clock import FakeClock
 from tests.fakes.device import Device
@@ -35,7 +37,7 @@ def aegis(tmp_path, monkeypatch, capsys):
     """Runs a command in this process; gives exit code, stdout, stderr."""
     monkeypatch.setenv("AEGIS_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
-    monkeypatch.setenv("AEGIS_POLICY", str(tmp_path / "policy.toml"))
+    monkeypatch.setenv("AEGIS_POLICY", str(tmp_path / "policy.toml"))  # counts in a demo's home
     for name in ("LC_ALL", "LC_MESSAGES", "LANG", "DO_NOT_TRACK"):
         monkeypatch.delenv(name, raising=False)
 
@@ -133,9 +135,60 @@ def test_p1_run_once_names_what_is_missing(aegis):
 
 def test_run_once_names_a_policy_that_denies(aegis, tmp_path):
     grant(aegis)
+    mark_demo(Home(tmp_path / "home"), None)
     (tmp_path / "policy.toml").write_text("contribute = false\n")
     code, _, err = aegis("run", "--once")
     assert (code, "DENIED_BY_POLICY" in err) == (1, True)
+
+
+def test_p3_the_environment_does_not_move_the_policy_of_an_ordinary_home(aegis, tmp_path):
+    (tmp_path / "policy.toml").write_text('contribute = false\n[settings]\n"idle.only" = true\n')
+    status = json.loads(aegis("status", "--json")[1])
+    assert (status["policy"], aegis("settings", "get", "idle.only")[1][:15]) == (
+        None,
+        "idle.only = off",
+    )
+
+
+def test_what_becomes_of_each_line_of_the_policy_is_shown_everywhere(aegis, tmp_path):
+    Home(tmp_path / "home").prepare()
+    mark_demo(Home(tmp_path / "home"), None)
+    (tmp_path / "policy.toml").write_text(
+        '[settings]\n"budget.epsilon" = 5\n"cpu.share_idle" = 20\n"no.such" = 1\n'
+    )
+    wanted = {"budget.epsilon": "looser", "cpu.share_idle": "applied", "no.such": "unknown"}
+    status = check("status", json.loads(aegis("status", "--json")[1]))
+    settings = check("settings", json.loads(aegis("settings", "get", "--json")[1]))
+    for policy in (status["policy"], settings["policy"]):
+        assert {line["key"]: line["verdict"] for line in policy["lines"]} == wanted
+    checks = check("doctor", json.loads(aegis("doctor", "--json")[1]))["checks"]
+    seen = {c["name"]: c["ok"] for c in checks if c["name"].startswith("policy")}
+    assert seen == {
+        "policy": False,
+        "policy budget.epsilon": None,
+        "policy cpu.share_idle": True,
+        "policy no.such": False,
+    }
+    assert "budget.epsilon = 5: looser" in aegis("status")[1]
+    assert "refused as looser" in aegis("settings", "get", "budget.epsilon")[1]
+
+
+def test_a_policy_can_be_tried_before_it_is_rolled_out(aegis, tmp_path):
+    path = tmp_path / "mine.toml"
+    for content, code in (
+        ('[settings]\n"cpu.share_idle" = 20\n', 0),
+        ("contribute = false\n", 0),
+        ("", 0),
+        ('[settings]\n"budget.epsilon" = 5\n', 1),
+        ("contribute = maybe\n", 1),
+        ("consent = true\n", 1),
+    ):
+        path.write_text(content)
+        assert aegis("doctor", "--policy", str(path))[0] == code
+        document = json.loads(aegis("doctor", "--policy", str(path), "--json")[1])
+        assert check("doctor", document)["policy_counts"] is (code == 0)
+    assert "CANNOT_READ" in aegis("doctor", "--policy", str(tmp_path / "none"))[2]
+    assert json.loads(aegis("status", "--json")[1])["policy"] is None
 
 
 def test_enrolling_stores_the_invitation_and_contacts_nobody(aegis, tmp_path):
@@ -151,6 +204,8 @@ def test_enrolling_stores_the_invitation_and_contacts_nobody(aegis, tmp_path):
 
 def test_enrolling_without_an_invitation_takes_that_of_the_policy(aegis, tmp_path):
     invitation = FakeAggregator(FakeClock()).invitation()
+    Home(tmp_path / "home").prepare()
+    mark_demo(Home(tmp_path / "home"), None)
     (tmp_path / "policy.toml").write_text(f'[enrolment]\ninvitation = "{invitation}"\n')
     code, out, _ = aegis("enroll")
     assert (code, "Test operator" in out) == (0, True)
@@ -213,7 +268,7 @@ def test_two_agents_on_one_home_the_second_says_so(aegis, tmp_path, monkeypatch)
 
 def test_a_home_that_cannot_be_made_is_named(aegis, tmp_path):
     (tmp_path / "file").touch()
-    code, _, err = aegis("status", "--home", str(tmp_path / "file"))
+    code, _, err = aegis("pause", "--home", str(tmp_path / "file"))
     assert (code, "HOME_UNUSABLE" in err) == (1, True)
 
 

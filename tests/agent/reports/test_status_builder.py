@@ -42,19 +42,28 @@ def test_status_travels_unchanged(device):
         ("KEYRING_TOO_LARGE", "KEYRING_TOO_LARGE", AgentState.ATTENTION),
         ("PASSPHRASE_MISSING", "KEYRING_LOCKED", AgentState.ATTENTION),
         ("OFFLINE", "OFFLINE", AgentState.WAITING),
-        ("SERVER_CERTIFICATE", None, AgentState.ERROR),
+        ("SERVER_CERTIFICATE", "CYCLE_FAILED", AgentState.ERROR),
+        ("REVOKED", "CYCLE_FAILED", AgentState.ERROR),
+        ("TOKEN_UNKNOWN", "CYCLE_FAILED", AgentState.ERROR),
+        ("SERVER_BUSY", "CYCLE_FAILED", AgentState.WAITING),
     ],
 )
-async def test_a_fault_shows_as_a_reason_or_an_error_until_a_cycle_succeeds(
+async def test_a_fault_is_a_reason_with_its_time_until_a_cycle_succeeds(
     device, code, reason, state
 ):
     await device.join()
     device.server.fail("offer", UserActionError(code, "It broke.", "Fix it."))
     with pytest.raises(UserActionError):
         await device.run_cycle()
-    assert codes(device) == ([reason] if reason else [])
+    assert codes(device) == [reason]
     status = device.agent.status()
-    assert (status.state, status.notes) == (state, ("It broke. Fix it.",))
+    assert (status.state, status.reasons[0].text) == (state, "It broke. Fix it.")
+    assert status.reasons[0].at == device.clock.now()
+    # The next process knows it too, until a cycle of its own ends.
+    device.clock.advance(60)
+    device.restart()
+    again = device.agent.status()
+    assert (again.state, again.reasons) == (status.state, status.reasons)
     device.server.fail("offer", None)
     await device.run_cycle()
     assert (codes(device), device.agent.status().state) == ([], AgentState.WAITING)

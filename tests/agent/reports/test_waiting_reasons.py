@@ -5,7 +5,7 @@ import pytest
 from agent.conditions.interface import NoConditions
 from agent.errors import UserActionError
 from agent.reasons import Reason, ReasonCode
-from agent.reports.waiting_reasons import KEYRING_REASONS
+from agent.rounds.cycle_reasons import KEYRING_REASONS
 from tests.fakes.device import Device
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from agent import atomic_file
 from agent.conditions.interface import NoConditions
 from agent.errors import UserActionError
 from agent.rounds.outcome import Outcome
@@ -80,3 +81,50 @@ async def test_an_erasure_forgets_how_the_last_cycle_ended(device):
     device.agent.cycles.failed(UserActionError("X", "", ""))
     await device.call("erase")
     assert (device.agent.cycles.error, device.agent.cycles.result) == (None, None)
+
+
+async def test_a_reason_is_remembered_across_processes_until_a_cycle_ends(device):
+    await device.join()
+    device.server.fail("offer", UserActionError("REVOKED", "It is out.", "Ask."))
+    with pytest.raises(UserActionError):
+        await device.run_cycle()
+    noted = device.agent.cycles.reasons()
+    device.clock.advance(60)
+    device.restart()
+    assert device.agent.cycles.reasons() == noted
+    device.server.fail("offer", None)
+    await device.run_cycle()
+    assert device.agent.cycles.reasons() == ()
+    device.restart()
+    assert device.agent.cycles.reasons() == ()
+
+
+async def test_a_change_by_the_person_and_an_erasure_clear_the_memory(device):
+    await device.join()
+    await device.run_cycle(hold_s=600)
+    assert (device.home / "last-cycle.json").exists()
+    await device.call("resume")
+    assert not (device.home / "last-cycle.json").exists()
+    device.agent.cycles.failed(UserActionError("X", "", ""))
+    assert (device.home / "last-cycle.json").exists()
+    await device.call("erase")
+    assert not (device.home / "last-cycle.json").exists()
+
+
+async def test_a_disk_that_is_full_costs_only_the_memory(device, monkeypatch):
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(atomic_file, "write", full)
+    device.agent.cycles.failed(UserActionError("X", "No.", ""))
+    assert device.agent.cycles.reasons()[0].text == "No."
+
+
+async def test_the_same_reason_is_written_once_in_five_minutes(device):
+    device.agent.cycles.failed(UserActionError("X", "No.", ""))
+    first = (device.home / "last-cycle.json").stat().st_mtime_ns
+    device.agent.cycles.failed(UserActionError("X", "No.", ""))
+    assert (device.home / "last-cycle.json").stat().st_mtime_ns == first
+    device.clock.advance(300)
+    device.agent.cycles.failed(UserActionError("X", "No.", ""))
+    assert (device.home / "last-cycle.json").stat().st_mtime_ns != first

@@ -94,3 +94,37 @@ def test_p11_a_full_disk_is_one_clear_error_and_nothing_is_lost(tmp_path):
     database = Database(tmp_path / "agent.sqlite3")
     assert Values(database, "value").all() == {"kept": "before"}
     database.close()
+
+
+def test_a_copy_in_memory_reads_what_is_there_and_writes_nothing(tmp_path):
+    path = tmp_path / "agent.sqlite3"
+    kept = Database(path)
+    Values(kept, "value").put("a", 1)
+    for is_open in (True, False):  # with writes that are only in the log, and merged
+        copy = Database(path, in_memory=True)
+        before = sorted(tmp_path.iterdir())
+        assert Values(copy, "value").get("a") == 1
+        Values(copy, "value").put("a", 2)
+        assert sorted(tmp_path.iterdir()) == before
+        copy.close()
+        if is_open:
+            assert path.with_name("agent.sqlite3-wal").stat().st_size
+            kept.close()
+    again = Database(path)
+    assert Values(again, "value").get("a") == 1
+    again.close()
+
+
+def test_a_copy_of_nothing_is_empty_and_makes_nothing(tmp_path):
+    copy = Database(tmp_path / "none" / "agent.sqlite3", in_memory=True)
+    assert Values(copy, "value").all() == {}
+    copy.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_copy_of_a_damaged_file_is_refused(tmp_path):
+    path = tmp_path / "agent.sqlite3"
+    path.write_bytes(b"no database" * 100)
+    with pytest.raises(UserActionError) as raised:
+        Database(path, in_memory=True)
+    assert raised.value.code == "STORE_DAMAGED"

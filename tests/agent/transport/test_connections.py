@@ -4,6 +4,7 @@ import pytest
 
 from agent.app import Overrides, build
 from tests.fakes.connect_proxy import connect_proxy
+from tests.fakes.device import policy_of_tests
 from tests.fakes.https_server import Scripted
 
 
@@ -12,7 +13,8 @@ def agent(tmp_path, monkeypatch):
     for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     agent = build(
-        tmp_path / "home", Overrides(environ={"AEGIS_POLICY": str(tmp_path / "policy.toml")})
+        tmp_path / "home",
+        Overrides(environ={}, policy_place=policy_of_tests(tmp_path / "policy.toml")),
     )
     yield agent
     agent.close()

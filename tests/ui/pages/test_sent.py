@@ -104,7 +104,7 @@ def test_without_updates_there_is_no_table(qapp, theme):
     empty = {**fakes.ledger_answer(), "charges": [], "outbox": []}
     window = open_sent(qapp, theme, count=0, ledger=empty)
     assert not table(window).isVisibleTo(window)
-    assert any("Nothing has been sent" in text for text in windows.texts(sent(window)))
+    assert any("No update has been sent" in text for text in windows.texts(sent(window)))
 
 
 def test_the_latest_updates_are_listed_and_the_older_ones_counted(qapp, theme):

@@ -110,3 +110,13 @@ def test_a_published_model_shows_its_version():
     view = view_of(fakes.status(), FORMATTER)
     assert view.model == "Version 12, signed and verified"
     assert view.samples == "412 benign, 96 malicious"
+
+
+def test_without_an_agent_the_last_reasons_show_with_their_time_and_offer_nothing():
+    reason = Reason(ReasonCode.CYCLE_FAILED, "It is out. Ask.", reading="REVOKED", at=fakes.NOW)
+    view = view_of(None, FORMATTER, (reason,))
+    (shown,) = view.reasons
+    assert shown.title == "The last attempt failed"
+    assert "It is out. Ask." in shown.note
+    assert f"seen {FORMATTER.moment(fakes.NOW)}" in shown.note
+    assert (shown.page, shown.action, view.budget) == ("", "", None)

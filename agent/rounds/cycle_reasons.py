@@ -1,0 +1,42 @@
+"""Says as reasons why a cycle failed or waited. Pure."""
+
+from dataclasses import replace
+
+from agent.errors import AegisError
+from agent.reasons import Reason, ReasonCode
+from agent.rounds.outcome import CycleResult, Outcome
+
+KEYRING_REASONS = {
+    "KEYRING_LOCKED": ReasonCode.KEYRING_LOCKED,
+    "KEYRING_ABSENT": ReasonCode.KEYRING_ABSENT,
+    "KEYRING_DENIED": ReasonCode.KEYRING_DENIED,
+    "KEYRING_TOO_LARGE": ReasonCode.KEYRING_TOO_LARGE,
+    "CREDENTIAL_MISSING": ReasonCode.KEYRING_ABSENT,
+    "PASSPHRASE_MISSING": ReasonCode.KEYRING_LOCKED,
+}
+"""The reason to show for an error of the key store."""
+SEEN_WITHOUT_A_CYCLE = frozenset({"NO_CONSENT", "DENIED_BY_POLICY", "NOT_ENROLLED"})
+"""Errors whose cause the status sees by itself, so that the memory of them would only grow old."""
+
+
+def reasons_of(
+    error: AegisError | None, result: CycleResult | None, at: int | None
+) -> tuple[Reason, ...]:
+    """Return why a cycle that ended at `at` failed with `error` or ended with `result`."""
+    reasons = []
+    if error is not None and error.code not in SEEN_WITHOUT_A_CYCLE:
+        reasons.append(_of_error(error))
+    if result is not None:
+        reasons.extend(result.reasons)
+        if result.outcome in (Outcome.NO_ROUND, Outcome.ALREADY_CONTRIBUTED):
+            reasons.append(Reason(ReasonCode.NO_ROUND, result.text))
+    return tuple(replace(reason, at=at) for reason in reasons)
+
+
+def _of_error(error: AegisError) -> Reason:
+    text = f"{error.message} {error.remedy}".strip()
+    if code := KEYRING_REASONS.get(error.code):
+        return Reason(code, text)
+    if error.code == "OFFLINE":
+        return Reason(ReasonCode.OFFLINE, text)
+    return Reason(ReasonCode.CYCLE_FAILED, text, reading=error.code)
