@@ -5,6 +5,7 @@ tests build their agents in the same way, with `Overrides` for what they replace
 """
 
 import asyncio
+import logging
 import os
 import random
 from collections.abc import Awaitable, Callable, Mapping
@@ -31,15 +32,18 @@ from agent.config.device_limits import limits_for
 from agent.config.effective import EffectiveConfig
 from agent.config.pause import Pause
 from agent.consent.gate import Gate
+from agent.consent.mark import Mark
 from agent.consent.record import Record
+from agent.consent.switch import Switch
 from agent.container import Agent
 from agent.enrolment.client import EnrolmentClient
 from agent.enrolment.log_audit import LogAuditor
 from agent.enrolment.model_fetcher import ModelFetcher
 from agent.enrolment.scanning_models import ScanningModels
+from agent.errors import AegisError
 from agent.identity.key_store_choice import KeyStoreChoice
 from agent.models.store import ModelStore
-from agent.paths import RECORD_PREFIX, Home, policy_path
+from agent.paths import RECORD_PREFIX, Home, policy_path, runtime_folder
 from agent.reports.budget import BudgetReport
 from agent.reports.doctor import Doctor, IdentityChecks, MachineChecks
 from agent.reports.export import Export
@@ -84,6 +88,9 @@ if TYPE_CHECKING:
     from agent.privacy.policy import DeviceLimits
     from agent.supervisor.worker import Worker
     from agent.transport.client import AggregatorClient
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -220,7 +227,8 @@ def _build_parts(home: Home, given: Overrides, *, watch_machine: bool) -> _Parts
     effective = EffectiveConfig(
         home, values, Values(database, "setting"), environ, policy_path(environ)
     )
-    record, pause = Record(database, clock), Pause(values, clock)
+    record = Record(database, clock, *consent_files(home, environ))
+    pause = Pause(values, clock)
     gate = Gate(record, effective.gate_facts)
 
     keys = KeyStoreChoice(
@@ -462,6 +470,12 @@ def _build_service(parts: _Parts, rounds: _Rounds, reports: _Reports, erasure: E
     )
 
 
+def consent_files(home: Home, environ: Mapping[str, str]) -> tuple[Switch, Mark]:
+    """Return what says no beside the record: it works without the database too."""
+    elsewhere = runtime_folder(environ) / f"{home.name}.withdrawn"
+    return Switch(home.consent_switch), Mark(home.withdrawal_mark, elsewhere)
+
+
 def _recover(agent: Agent, erasure: Erasure) -> None:
     """Remove what a crash may have left (P10): workers, trained updates, and outbox entries that a
     withdrawal had no time to remove.
@@ -470,13 +484,18 @@ def _recover(agent: Agent, erasure: Erasure) -> None:
         from agent.supervisor.reaper import reap
 
         reap(agent.home.root)
-    if agent.gate.denial() is not None:
-        agent.checkpoints.clear()
-    else:
-        agent.checkpoints.tidy()
     erasure.finish()
-    if agent.gate.denial() is not None and agent.ledger.unsent():
-        agent.ledger.withdraw(agent.clock.now())
+    is_denied = agent.gate.denial() is not None
+    steps: list[Callable[[], object]] = [agent.record.catch_up]
+    steps.append(agent.checkpoints.clear if is_denied else agent.checkpoints.tidy)
+    if is_denied and agent.ledger.unsent():
+        steps.append(lambda: agent.ledger.withdraw(agent.clock.now()))
+    for step in steps:
+        try:
+            step()
+        except AegisError as error:
+            # A disk that takes nothing: the gate still holds, and the next start tries again.
+            log.warning("recovery.left code=%s", error.code)
 
 
 def _training_limits(conditions: Conditions, effective: EffectiveConfig) -> TrainingLimits:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.daemon.instance_lock import HomeLock
+from agent.disk_errors import explained
 from agent.errors import UserActionError
 from agent.ipc.client import Channel, NoAgentError
 from agent.paths import Home, default_home, socket_path
@@ -60,11 +61,7 @@ def reach(
             if is_ours:
                 return with_agent(home, in_process)
         if time.monotonic() > deadline:
-            raise UserActionError(
-                "HOME_IN_USE",
-                "Another AegisAI process is using this home.",
-                "Wait for it to end, or choose another home with --home.",
-            )
+            raise no_lock()
         time.sleep(LOCK_RETRY_S)
 
 
@@ -78,7 +75,10 @@ def locked(home: Home) -> Iterator[bool]:
     """Whether this process has the home's lock; released at the end."""
     home.prepare()
     lock = HomeLock(home.lock)
-    is_ours = lock.acquire()
+    try:
+        is_ours = lock.acquire()
+    except OSError as error:
+        raise explained(error) from error
     try:
         yield is_ours
     finally:
@@ -111,6 +111,15 @@ def no_agent() -> UserActionError:
         "NO_AGENT",
         "No agent is running.",
         "Start one with aegis run, or run one cycle with aegis run --once.",
+    )
+
+
+def no_lock() -> UserActionError:
+    """For a home that another process keeps."""
+    return UserActionError(
+        "HOME_IN_USE",
+        "Another AegisAI process is using this home.",
+        "Wait for it to end, or choose another home with --home.",
     )
 
 

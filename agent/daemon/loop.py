@@ -120,7 +120,7 @@ class Loop:
             wall, monotonic = now, ticks
             if self._agent.gate.denial() is not None:
                 self._agent.cycles.next_at = None
-                await self._sleep(await self._refresh_model())
+                await self._sleep(self._saved_withdrawal(await self._refresh_model()))
                 self._history = scheduler.after_wake(self._history, self._agent.clock.now())
                 continue
             due = scheduler.next_at(self._history, draw)
@@ -224,6 +224,19 @@ class Loop:
             except (AegisError, OSError) as error:
                 log.info("model.not_updated error=%s", error)
         return float(due - now)
+
+    def _saved_withdrawal(self, seconds: float | None) -> float | None:
+        """Write a withdrawal that the disk did not take into the record; return how long to sleep
+        (None: no limit): `seconds`, or a minute until it can be tried again.
+        """
+        if not self._agent.record.is_behind:
+            return seconds
+        try:
+            self._agent.record.catch_up()
+        except AegisError as error:
+            log.info("consent.record_behind code=%s", error.code)
+            return TICK_S if seconds is None else min(TICK_S, seconds)
+        return seconds
 
     async def _retry_erase(self) -> None:
         """Finish an erasure: try at once, then every POLL_S until nothing is left."""

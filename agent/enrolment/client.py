@@ -85,7 +85,7 @@ class EnrolmentClient:
         """
         from agent.protocol.revocations import read_revocations
 
-        newest = int(self._values.get(NEWEST_REVOCATIONS) or 0)
+        newest = int(self._values.get(NEWEST_REVOCATIONS, int) or 0)
         listed = read_revocations(crl_pem, self._enrolment().ca_pem, self._clock.now(), newest)
         if listed.number > newest:
             self._values.put(NEWEST_REVOCATIONS, listed.number)

@@ -13,7 +13,7 @@ from agent.clock import Clock, utc
 from agent.conditions.interface import Conditions
 from agent.config.effective import EffectiveConfig
 from agent.consent.gate import Gate
-from agent.enrolment.log_audit import ISSUANCE_LOG
+from agent.enrolment.log_audit import ISSUANCE_LOG, SHAPE
 from agent.errors import AegisError
 from agent.identity.key_store_choice import KeyStoreChoice
 from agent.models.store import ModelStore
@@ -170,7 +170,7 @@ class IdentityChecks:
         ]
 
     def _issuance_log(self, fingerprint: str) -> Check:
-        head: dict[str, Any] | None = self.values.get(ISSUANCE_LOG)
+        head: dict[str, Any] | None = self.values.get(ISSUANCE_LOG, SHAPE)
         if head is None or head["certificate"] != fingerprint:
             return Check("issuance log", None, "not checked yet; the next cycle does")
         is_fresh = self.clock.now() - head["at"] < MAX_AUDIT_AGE_S

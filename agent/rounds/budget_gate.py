@@ -75,7 +75,7 @@ class BudgetGate:
             self._values.put(PRICE, noted)
 
     def _last_price(self, charges: list[Charge], task_id: str) -> int:
-        noted = self._values.get(PRICE)
+        noted = self._values.get(PRICE, {"task_id": str, "rho_units": int})
         if noted and noted["task_id"] == task_id:
             return int(noted["rho_units"])
         return next(

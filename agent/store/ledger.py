@@ -14,14 +14,15 @@ transaction before the first byte leaves (P4).
 import hashlib
 import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from enum import Enum
 from typing import Any
 
 from agent.errors import InternalError, UserActionError
 from agent.store.chain import Chain
-from agent.store.database import Database
+from agent.store.database import Database, Row, damaged
 from agent.store.head import LedgerHead, set_back_error
+from agent.store.shapes import conforms, record
 
 log = logging.getLogger(__name__)
 
@@ -223,7 +224,7 @@ class Ledger:
 
         Raises UserActionError CHAIN_BROKEN, LEDGER_SET_BACK.
         """
-        charges = [Charge(**body) for body in self._chain.verified()]
+        charges = [record(Charge, body, "charge") for body in self._chain.verified()]
         if self._head is not None:
             self._head.check(self._chain.hashes())
         return charges
@@ -245,7 +246,10 @@ class Ledger:
             "SELECT count(*), coalesce(sum(bytes), 0), max(settled_at) FROM outbox WHERE state ="
             " 'acknowledged'"
         )
-        return Totals(*row) if row else Totals(0, 0, None)
+        totals = Totals(*row) if row else Totals(0, 0, None)
+        if not conforms(totals.last_at, (int, type(None))):
+            raise damaged("outbox")
+        return totals
 
     def bytes_since(self, start: int) -> int:
         """Return the number of bytes put into the outbox since `start`, without withdrawn ones."""
@@ -302,7 +306,21 @@ class Ledger:
 
     def _entries(self, where: str, *values: object) -> list[OutboxEntry]:
         rows = self._database.rows(f"SELECT {_COLUMNS} FROM outbox {where}", *values)  # noqa: S608
-        return [
-            OutboxEntry(*(*row[:8], OutboxState(row[8]), row[9], row[10] and json.loads(row[10])))
-            for row in rows
-        ]
+        return [_entry(row) for row in rows]
+
+
+def _entry(row: Row) -> OutboxEntry:
+    """Read a row of the outbox. Raises UserActionError STORE_DAMAGED."""
+    names = [field.name for field in fields(OutboxEntry)]
+    values = dict(zip(names, row, strict=True))
+    try:
+        values["state"] = OutboxState(values["state"])
+        receipt = values["receipt"]
+        values["receipt"] = None if receipt is None else json.loads(receipt)
+    except (ValueError, TypeError) as error:
+        raise damaged(f"outbox: {error}") from error
+    if not conforms(values["receipt"], ({}, type(None))) or not conforms(
+        values["settled_at"], (int, type(None))
+    ):
+        raise damaged("outbox")
+    return record(OutboxEntry, values, "outbox")
