@@ -5,6 +5,7 @@ Without a running agent a command takes the home's lock, answers in-process and 
 connection.
 """
 
+import logging
 import os
 import time
 from argparse import Namespace
@@ -92,6 +93,8 @@ def with_agent(home: Home, use: "Callable[[Agent], Answer]") -> Answer:
     private_memory.keep_private()  # before the first key is read
     from agent.app import build
 
+    # Without a log of its own a command says what matters in its one line.
+    logging.lastResort = logging.NullHandler()
     agent = build(home.root, watch_machine=True)
     try:
         return use(agent)

@@ -70,13 +70,17 @@ class Database:
         nothing, and the next one makes the file.
         """
         self.close()
-        for path in self.files():
-            path.unlink(missing_ok=True)
+        self._remove()
         try:
             self._connection = _open(self._path)
         except UserActionError as error:
             log.warning("store.not_made code=%s", error.code)
+            self._remove()
             self._connection = _empty()
+
+    def _remove(self) -> None:
+        for path in self.files():
+            path.unlink(missing_ok=True)
 
     def files(self) -> tuple[Path, ...]:
         """Return the file and those that SQLite keeps beside it."""
