@@ -81,6 +81,7 @@ from agent.store.values import Values
 from agent.supervisor.worker_host import TrainingLimits, WorkerHost
 from agent.transport.blocking import BlockingPool
 from agent.transport.connections import ClientFactory, Connections
+from agent.transport.server_clock import ServerClock
 
 if TYPE_CHECKING:
     from agent.identity.keystore import KeyStore
@@ -114,6 +115,7 @@ class _Parts:
 
     home: Home
     clock: Clock
+    server_clock: ServerClock
     environ: Mapping[str, str]
     signals: Signals
     pool: BlockingPool
@@ -237,11 +239,15 @@ def _build_parts(home: Home, given: Overrides, *, watch_machine: bool) -> _Parts
         lambda: effective.settings().text("key_store"),
         override=given.key_store,
     )
+    server_clock = ServerClock(clock)
     connections = Connections(
-        lambda: effective.settings().text("network.proxy"), override=given.client_factory
+        lambda: effective.settings().text("network.proxy"),
+        server_clock,
+        override=given.client_factory,
     )
     enrolment_client = EnrolmentClient(
         clock=clock,
+        server_clock=server_clock,
         effective=effective,
         values=values,
         identity_file=keys.identity_file,
@@ -284,6 +290,7 @@ def _build_parts(home: Home, given: Overrides, *, watch_machine: bool) -> _Parts
     return _Parts(
         home=home,
         clock=clock,
+        server_clock=server_clock,
         environ=environ,
         signals=signals,
         pool=pool,
@@ -317,10 +324,11 @@ def _build_rounds(parts: _Parts, sleep: Callable[[float], Awaitable[None]]) -> _
     budget_gate = BudgetGate(clock, parts.effective, ledger, parts.values)
     checkpoints = CheckpointStore(parts.home.scratch, parts.values, parts.keys.identity_file)
     updates = UpdateStore(clock, checkpoints, budget_gate)
-    outbox = Outbox(clock, ledger, run)
+    server_clock = parts.server_clock
+    outbox = Outbox(clock, server_clock, ledger, run)
     restrictions = Restrictions(parts.readiness.training_reasons, parts.readiness.sending_reasons)
     trainer = Trainer(clock, samples, checkpoints, updates, worker, run, restrictions, activity)
-    resources = RoundResources(clock, ledger, outbox, budget_gate, worker, activity)
+    resources = RoundResources(clock, server_clock, ledger, outbox, budget_gate, worker, activity)
     secagg = SecaggRound(resources, run, parts.limits, sleep)
     submission = Submission(
         clock=clock,
@@ -337,8 +345,9 @@ def _build_rounds(parts: _Parts, sleep: Callable[[float], Awaitable[None]]) -> _
     steps = CycleSteps(
         gate=gate,
         clock=clock,
+        server_clock=server_clock,
         enrolment_client=enrolment_client,
-        offer_check=OfferCheck(clock, ledger, samples, parts.limits, budget_gate),
+        offer_check=OfferCheck(ledger, samples, parts.limits, budget_gate),
         trainer=trainer,
         updates=updates,
         submission=submission,

@@ -1,5 +1,6 @@
 """Clocks are passed in: no logic calls `time` itself."""
 
+import sys
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -8,14 +9,23 @@ SLEEP_GAP_S = 60
 """When wall time runs ahead of the monotonic clock by more than this, the machine has slept."""
 
 
+# Linux counts sleep in CLOCK_BOOTTIME, macOS in CLOCK_MONOTONIC, Windows in time.monotonic().
+_WITH_SLEEP: int | None = getattr(
+    time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC if sys.platform == "darwin" else None
+)
+
+
 class Clock(Protocol):
-    """The wall time, and a monotonic time that no change of the clock affects."""
+    """The wall time, and two times that no change of the clock affects."""
 
     def now(self) -> int:
         """Return whole seconds since the epoch."""
 
     def monotonic(self) -> float:
         """Return seconds since some fixed point; they never go back."""
+
+    def elapsed(self) -> float:
+        """Return seconds since some fixed point, those in which the machine slept included."""
 
 
 class SystemClock:
@@ -26,6 +36,9 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def elapsed(self) -> float:
+        return time.clock_gettime(_WITH_SLEEP) if _WITH_SLEEP is not None else time.monotonic()
 
 
 def utc(seconds: int) -> str:

@@ -95,6 +95,8 @@ class ConsentStatus:
     """The last decision; a dismissal is not one."""
     refresh_at: int | None
     """When consent expires, in seconds since the epoch."""
+    expired_by: int | None = None
+    """The time of this computer's clock by which it has expired; None where it has not."""
 
 
 class Record:
@@ -141,8 +143,12 @@ class Record:
         if state is not ConsentState.GRANTED:
             return ConsentStatus(state, decided, None)
         refresh_at = add_months(decided.at, refresh_months)
-        is_stale = decided.notice_id != current_notice_id or self._clock.now() >= refresh_at
-        return ConsentStatus(ConsentState.STALE if is_stale else state, decided, refresh_at)
+        now = self._clock.now()
+        if decided.notice_id != current_notice_id:
+            return ConsentStatus(ConsentState.STALE, decided, refresh_at)
+        if now >= refresh_at:
+            return ConsentStatus(ConsentState.STALE, decided, refresh_at, expired_by=now)
+        return ConsentStatus(state, decided, refresh_at)
 
     def act(
         self,

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from agent.clock import Clock
 from agent.consent.gate import Gate, Permit
 from agent.enrolment.client import EnrolmentClient
-from agent.errors import UserActionError
+from agent.errors import AegisError, UserActionError
 from agent.reasons import Reason, ReasonCode
 from agent.rounds.activity import ActivityTracker
 from agent.rounds.offer_check import OfferCheck
@@ -34,6 +34,7 @@ from agent.rounds.submission import Submission
 from agent.rounds.trainer import Trainer
 from agent.rounds.update_store import UpdateStore
 from agent.transport.blocking import Blocking
+from agent.transport.server_clock import ServerClock
 
 if TYPE_CHECKING:
     from agent.protocol.messages import Task
@@ -49,6 +50,7 @@ class CycleSteps:
         *,
         gate: Gate,
         clock: Clock,
+        server_clock: ServerClock,
         enrolment_client: EnrolmentClient,
         offer_check: OfferCheck,
         trainer: Trainer,
@@ -60,6 +62,7 @@ class CycleSteps:
     ) -> None:
         self._gate = gate
         self._clock = clock
+        self._server_clock = server_clock
         self._enrolment_client = enrolment_client
         self._offer_check = offer_check
         self._trainer = trainer
@@ -79,10 +82,14 @@ class CycleSteps:
             return waiting(reasons)
         try:
             self._client = client = await self._enrolment_client.connect(permit)  # 2.
-            resent = await self._submission.resend(permit, client)  # 3.
+            if self._submission.has_unsent:  # 3. By the server's time: is their round still open?
+                await self._poll(client, is_ready=False)
+            resent = await self._submission.resend(permit, client)
             if resent is not None:
                 return resent
             return await self._contribute(permit, client, hold_s, group_wait_s)
+        except AegisError as error:
+            raise await self._enrolment_client.explained(error) from error
         finally:
             self.disconnect()
             self._activity.finish()
@@ -132,8 +139,14 @@ class CycleSteps:
         """4. Fetch the server's offer; `is_ready` reports the finished update."""
         update = self._updates.current
         if not is_ready or update is None:
-            return await self._blocking(client.offer)
-        return await self._blocking(lambda: client.offer(ready=True, trained=update.model_version))
+            offer = await self._blocking(client.offer)
+        else:
+            offer = await self._blocking(
+                lambda: client.offer(ready=True, trained=update.model_version)
+            )
+        self._server_clock.note(offer.time)
+        self._server_clock.check()
+        return offer
 
     async def _train(
         self, permit: Permit, client: "AggregatorClient", offer: "Offer", task: "Task"

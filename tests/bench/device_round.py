@@ -34,6 +34,7 @@ from agent.rounds.secagg_round import GroupTrust, SecaggRound
 from agent.store.database import Database
 from agent.store.ledger import Ledger
 from agent.transport.client import AggregatorClient
+from agent.transport.server_clock import ServerClock
 from tests.bench.harness import Figure, bench
 from tests.fakes.aggregator import TASK
 from tests.fakes.group_aggregator import FakeGroupAggregator
@@ -175,11 +176,12 @@ async def _device(parameters: dict) -> dict[str, float]:
         parameters["server"], parameters["ca_pem"], parameters["signing_key"], file.load()
     )
     ledger, clock = Ledger(Database(folder / "ledger.sqlite3")), SystemClock()
-    worker = _Worker(config.d)
+    worker, server_clock = _Worker(config.d), ServerClock(clock)
     resources = RoundResources(
         clock,
+        server_clock,
         ledger,
-        Outbox(clock, ledger, asyncio.to_thread),
+        Outbox(clock, server_clock, ledger, asyncio.to_thread),
         _Permissive(),
         lambda: worker,
         ActivityTracker(lambda: None),

@@ -5,6 +5,7 @@ class FakeClock:
     def __init__(self, now: int = 1_800_000_000) -> None:
         self.wall = now
         self.ticks = 1000.0
+        self.slept = 0
 
     def now(self) -> int:
         return self.wall
@@ -12,11 +13,19 @@ class FakeClock:
     def monotonic(self) -> float:
         return self.ticks
 
+    def elapsed(self) -> float:
+        return self.ticks + self.slept
+
     def advance(self, seconds: int) -> None:
         """Move both clocks, as time does while the machine is awake."""
         self.wall += seconds
         self.ticks += seconds
 
     def sleep_machine(self, seconds: int) -> None:
-        """Move only the time of day, as in a suspended laptop."""
+        """Move all but the monotonic clock, as in a suspended laptop."""
+        self.wall += seconds
+        self.slept += seconds
+
+    def set(self, seconds: int) -> None:
+        """Move only the time of day, as a person or a time server does."""
         self.wall += seconds

@@ -9,6 +9,7 @@ from agent.protocol.signing import Context, public_hex, verify
 from agent.rounds.outbox import FINAL, Outbox
 from agent.rounds.outcome import Outcome
 from agent.store.ledger import OutboxState
+from agent.transport.server_clock import ServerClock
 
 
 def offline():
@@ -144,7 +145,9 @@ async def test_p2_bytes_that_were_withdrawn_cannot_be_sent(device):
     with pytest.raises(UserActionError):
         await device.run_cycle()
     (entry,) = device.agent.ledger.unsent()
-    outbox = Outbox(device.clock, device.agent.ledger, device.agent.blocking_pool.run)
+    outbox = Outbox(
+        device.clock, ServerClock(device.clock), device.agent.ledger, device.agent.blocking_pool.run
+    )
     outbox.withdraw()
     with pytest.raises(UserActionError) as raised:
         await outbox.send(device.agent.gate.permit(), None, entry.attempt)
