@@ -170,7 +170,7 @@ class Ledger:
         row = self._database.row("SELECT body, sha256 FROM outbox WHERE attempt = ?", attempt)
         if row is None or row[0] is None:
             return None
-        if hashlib.sha256(row[0]).hexdigest() != row[1]:
+        if not isinstance(row[0], bytes) or hashlib.sha256(row[0]).hexdigest() != row[1]:
             raise UserActionError(
                 "CHAIN_BROKEN",
                 "Something altered an outbox entry. AegisAI will not send it.",
