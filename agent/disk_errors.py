@@ -39,7 +39,7 @@ def explained(error: OSError) -> AegisError:
         )
     if error.errno in _TOO_MANY:
         return UserActionError(
-            "TOO_MANY_FILES",
+            "TOO_MANY_OPEN",
             "This process may not open any more files. Nothing was changed.",
             "Raise the limit (ulimit -n 256) and try again.",
             detail,

@@ -45,7 +45,7 @@ STORE_CODES = frozenset(
         "STORE_DAMAGED",
         "STORE_FAULT",
         "STORE_NEWER",
-        "TOO_MANY_FILES",
+        "TOO_MANY_OPEN",
     }
 )
 """Errors with which an agent on this home cannot even begin."""
@@ -225,7 +225,7 @@ def _withdraw_without_store(options: Namespace, error: AegisError) -> Answer | N
             mark.leave_elsewhere()
         raise not_saved() from error
     if options.json:
-        return {"consent": {"state": "withdrawn"}, "notes": [str(error)]}
+        return {"consent": {"state": "WITHDRAWN"}, "notes": [str(error)]}
     print(f"Consent is withdrawn. Nothing runs. {error}", flush=True)
     return None
 

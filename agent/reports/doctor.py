@@ -24,6 +24,7 @@ from agent.reports.sandbox_checks import SandboxChecks
 from agent.reports.work import WorkReport
 from agent.store.values import Values
 from agent.transport.blocking import Blocking
+from agent.transport.server_clock import in_words
 
 _KEYRING_REMEDY = (
     "unlock or start the keyring of your login, or choose another key_store in the settings before"
@@ -150,14 +151,20 @@ class IdentityChecks:
             return [keyring, Check("identity", False, error.message, error.remedy)]
         enrolment = self.effective.enrolment()
         roots = enrolment.ca_pem.count("-----BEGIN CERTIFICATE-----") if enrolment else 0
-        is_current = identity.not_after > self.clock.now()
+        now = self.clock.now()
+        is_early, is_current = now < identity.not_before, identity.not_after > now
         return [
             keyring,
             Check(
                 "certificate",
-                is_current,
-                f"valid until {utc(identity.not_after)}",
-                "" if is_current else "AegisAI renews it when it is online.",
+                is_current and not is_early,
+                f"valid from {utc(identity.not_before)} until {utc(identity.not_after)}",
+                "Set this computer's clock: it is at least"
+                f" {in_words(identity.not_before - now)} behind."
+                if is_early
+                else "AegisAI renews it when it is online."
+                if not is_current
+                else "",
             ),
             Check(
                 "certificate storage",

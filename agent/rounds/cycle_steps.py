@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from agent.clock import Clock
 from agent.consent.gate import Gate, Permit
+from agent.disk_errors import explained
 from agent.enrolment.client import EnrolmentClient
 from agent.errors import AegisError, UserActionError
 from agent.reasons import Reason, ReasonCode
@@ -90,6 +91,8 @@ class CycleSteps:
             return await self._contribute(permit, client, hold_s, group_wait_s)
         except AegisError as error:
             raise await self._enrolment_client.explained(error) from error
+        except OSError as error:
+            raise explained(error) from error
         finally:
             self.disconnect()
             self._activity.finish()

@@ -43,13 +43,13 @@ def record(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     """
     plain = _plain_fields(cast(Hashable, kind))
     try:
-        made = kind(**values)
+        result = kind(**values)
     except TypeError as error:
         raise damaged(f"{where}: {error}") from error
     for name, expected in plain.items():
-        if not conforms(getattr(made, name), expected):
+        if not conforms(getattr(result, name), expected):
             raise damaged(f"{where}: {name} is not {expected.__name__}")
-    return made
+    return result
 
 
 @cache

@@ -14,7 +14,7 @@ from agent.disk_errors import explained, is_full, write_error
         (errno.EDQUOT, "DISK_FULL"),
         (errno.EROFS, "HOME_READ_ONLY"),
         (errno.EACCES, "HOME_READ_ONLY"),
-        (errno.EMFILE, "TOO_MANY_FILES"),
+        (errno.EMFILE, "TOO_MANY_OPEN"),
         (errno.EIO, "DISK_FAULT"),
         (None, "DISK_FAULT"),
     ],

@@ -56,13 +56,7 @@ class SmallDisk:
 
     def fill(self):
         """Leave no free byte. What is there already stays."""
-        with (self.inside / "filler").open("ab", buffering=0) as file:
-            for size in (CHUNK, 1):
-                try:
-                    while True:
-                        file.write(b"x" * size)
-                except OSError:
-                    continue
+        fill(self.inside)
 
     def free(self):
         (self.inside / "filler").unlink()
@@ -86,6 +80,17 @@ class SmallDisk:
 
     def _enter(self):
         return ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", "--"]
+
+
+def fill(folder):
+    """Leave no free byte on the disk of a folder."""
+    with (folder / "filler").open("ab", buffering=0) as file:
+        for size in (CHUNK, 1):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                continue
 
 
 def _run(*words, ok=(0,)):

@@ -5,6 +5,8 @@ Real commands and agents on a small tmpfs of their own.
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -165,6 +167,26 @@ def test_erasing_on_a_read_only_home_changes_nothing_and_says_so(device, disk):
     assert "HOME_READ_ONLY" in errors
     disk.remount("rw")
     assert device.consent() == "GRANTED"
+
+
+def test_p10_a_disk_that_is_full_at_any_step_of_a_round_loses_and_doubles_nothing(tmp_path):
+    with SmallDisk(tmp_path / "disk", "16m") as disk:
+        done = subprocess.run(
+            disk.command(sys.executable, "-m", "tests.fakes.full_disk_life", disk.folder),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    first, *lives = json.loads(done.stdout)
+    assert (first["codes"], len(lives)) == ([], first["writes"])
+    for life in lives:
+        assert set(life["codes"]) <= {"DISK_FULL", "WORKER_FAILED"}, life
+        assert (life["charges"], life["sent"], life["received"]) == (1, 1, 1), life
+        assert (life["rows"], life["problems"], life["consent"]) == (20, [], "GRANTED"), life
+    # Most writes do fail there; a few fit into pages that were allocated before.
+    assert sum(bool(life["codes"]) for life in lives) > len(lives) // 2
 
 
 def record_of(device):

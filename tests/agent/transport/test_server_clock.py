@@ -59,7 +59,9 @@ def test_a_clock_that_is_a_day_off_takes_no_part(offset_s):
 
 @pytest.mark.parametrize("offset_s", [-14 * 3600, -1800, 0, 1800, 14 * 3600])
 def test_a_clock_that_is_hours_off_takes_part(offset_s):
-    noted(offset_s)[1].check()
+    server_clock = noted(offset_s)[1]
+    server_clock.check()
+    assert server_clock.offset_s() == offset_s
 
 
 @pytest.mark.parametrize(
