@@ -345,7 +345,6 @@ def _build_rounds(parts: _Parts, sleep: Callable[[float], Awaitable[None]]) -> _
     steps = CycleSteps(
         gate=gate,
         clock=clock,
-        server_clock=server_clock,
         enrolment_client=enrolment_client,
         offer_check=OfferCheck(ledger, samples, parts.limits, budget_gate),
         trainer=trainer,

@@ -46,14 +46,16 @@ def utc(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def slept(wall_then: int, monotonic_then: float, wall_now: int, monotonic_now: float) -> bool:
-    """Return whether the machine slept between two readings of both clocks."""
-    return (wall_now - wall_then) - (monotonic_now - monotonic_then) > SLEEP_GAP_S
-
-
-def set_back(wall_then: int, monotonic_then: float, wall_now: int, monotonic_now: float) -> bool:
-    """Return whether the clock was set back between two readings of both clocks.
-
-    Times noted before may then lie far in the future.
+def slept(then: float, monotonic_then: float, now: float, monotonic_now: float) -> bool:
+    """Return whether the machine slept between two readings of a clock that counts sleep and of the
+    monotonic clock.
     """
-    return (wall_now - wall_then) - (monotonic_now - monotonic_then) < -SLEEP_GAP_S
+    return (now - then) - (monotonic_now - monotonic_then) > SLEEP_GAP_S
+
+
+def set_by_s(wall_then: int, then: float, wall_now: int, now: float) -> int:
+    """Return by how many seconds the time of day was set (back: negative) between two readings of
+    it and of a clock that counts sleep; 0 for less than SLEEP_GAP_S.
+    """
+    seconds = int((wall_now - wall_then) - (now - then))
+    return seconds if abs(seconds) > SLEEP_GAP_S else 0

@@ -141,6 +141,11 @@ class EnrolmentClient:
             permit.check()
             await self._note_time(enrolment)
 
+    def note_time(self, seconds: int) -> None:
+        """Remember the time that the server has just signed. Raises UserActionError CLOCK_WRONG."""
+        self._server_clock.note(seconds)
+        self._server_clock.check()
+
     async def explained(self, error: AegisError) -> AegisError:
         """Return CLOCK_WRONG in place of an error that this computer's clock explains.
 

@@ -35,7 +35,6 @@ from agent.rounds.submission import Submission
 from agent.rounds.trainer import Trainer
 from agent.rounds.update_store import UpdateStore
 from agent.transport.blocking import Blocking
-from agent.transport.server_clock import ServerClock
 
 if TYPE_CHECKING:
     from agent.protocol.messages import Task
@@ -51,7 +50,6 @@ class CycleSteps:
         *,
         gate: Gate,
         clock: Clock,
-        server_clock: ServerClock,
         enrolment_client: EnrolmentClient,
         offer_check: OfferCheck,
         trainer: Trainer,
@@ -63,7 +61,6 @@ class CycleSteps:
     ) -> None:
         self._gate = gate
         self._clock = clock
-        self._server_clock = server_clock
         self._enrolment_client = enrolment_client
         self._offer_check = offer_check
         self._trainer = trainer
@@ -147,8 +144,7 @@ class CycleSteps:
             offer = await self._blocking(
                 lambda: client.offer(ready=True, trained=update.model_version)
             )
-        self._server_clock.note(offer.time)
-        self._server_clock.check()
+        self._enrolment_client.note_time(offer.time)
         return offer
 
     async def _train(

@@ -22,14 +22,9 @@ pytestmark = [
 OPTIONS = ("--mode", "local", "--rounds-target", "3", "--rounds-minimum", "1")
 COMMANDS = (
     ("token", "create", "--server", "https://localhost:1"),
-    ("devices", "list"),
     ("devices", "revoke", "urn:uuid:00000000-0000-4000-8000-000000000000"),
-    ("rounds", "list"),
-    ("rounds", "show", "1"),
     ("stats",),
-    ("model", "show"),
     ("model", "rollback", "--to", "1"),
-    ("keys", "show"),
     ("keys", "renew"),
     ("run",),
     ("ca", "run", "--until-input-ends"),
