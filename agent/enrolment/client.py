@@ -141,6 +141,11 @@ class EnrolmentClient:
             permit.check()
             await self._note_time(enrolment)
 
+    @property
+    def knows_time(self) -> bool:
+        """Whether the server has told its time to this process."""
+        return self._server_clock.now() is not None
+
     def note_time(self, seconds: int) -> None:
         """Remember the time that the server has just signed. Raises UserActionError CLOCK_WRONG."""
         self._server_clock.note(seconds)

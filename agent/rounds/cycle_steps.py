@@ -80,8 +80,8 @@ class CycleSteps:
             return waiting(reasons)
         try:
             self._client = client = await self._enrolment_client.connect(permit)  # 2.
-            if self._submission.has_unsent:  # 3. By the server's time: is their round still open?
-                await self._poll(client, is_ready=False)
+            if self._submission.has_unsent and not self._enrolment_client.knows_time:
+                await self._poll(client, is_ready=False)  # 3. Is their round still open?
             resent = await self._submission.resend(permit, client)
             if resent is not None:
                 return resent
