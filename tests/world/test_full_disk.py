@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,7 @@ NOT_SAVED = (
     "aegis: NOT_SAVED: Everything has stopped, but your withdrawal is not saved: the disk cannot be"
     " written. Repeat aegis consent withdraw when the disk is writable.\n"
 )
+ROOT = Path(__file__).parents[2]
 PROGRAM = os.fspath(PROGRAMS[0])
 WORDS = {
     "consent grant": ("--accept", "unknown"),
@@ -173,6 +175,7 @@ def test_p10_a_disk_that_is_full_at_any_step_of_a_round_loses_and_doubles_nothin
     with SmallDisk(tmp_path / "disk", "16m") as disk:
         done = subprocess.run(
             disk.command(sys.executable, "-m", "tests.fakes.full_disk_life", disk.folder),
+            env={**os.environ, "PYTHONPATH": os.fspath(ROOT)},
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from agent.errors import AegisError
+from agent.transport.responses import RetryLater
 from tests.fakes.server_process import COMMAND, ServerProcess
 from tests.fakes.small_disk import SmallDisk
 from tests.fakes.timeouts import TIMEOUT_S, until
@@ -46,15 +47,30 @@ def code_of(call):
     return ""
 
 
+def patiently(call):
+    """What a call returns once a busy machine lets the server answer in time."""
+    found = []
+
+    def answered():
+        try:
+            found.append(call())
+        except RetryLater:
+            return False
+        return True
+
+    until(answered, what="an answer", poll_s=1)
+    return found[-1]
+
+
 def test_p10_a_full_disk_stops_no_server_and_loses_nothing_at_any_step_of_a_round(disk, tmp_path):
-    with ServerProcess(tmp_path, *OPTIONS, "--round-seconds", "15", disk=disk) as server:
+    with ServerProcess(tmp_path, *OPTIONS, "--round-seconds", "30", disk=disk) as server:
         token = server.token(uses=2)
         first = server.enrol(token)
 
         disk.fill()
         assert code_of(lambda: server.enrol(token)) == "SERVER_BUSY"
         disk.free()
-        second = server.enrol(token)
+        second = patiently(lambda: server.enrol(token))
 
         disk.fill()
         body = first.update(0.01)
@@ -62,15 +78,18 @@ def test_p10_a_full_disk_stops_no_server_and_loses_nothing_at_any_step_of_a_roun
         assert code_of(first.client.offer) == ""
         assert server.process.poll() is None
         disk.free()
-        receipt = first.client.send_update(body)
-        assert first.client.send_update(body) == receipt
-        second.client.send_update(second.update(0.02))
+        receipt = patiently(lambda: first.client.send_update(body))
+        assert patiently(lambda: first.client.send_update(body)) == receipt
+        other = patiently(lambda: second.update(0.02))
+        patiently(lambda: second.client.send_update(other))
 
         # Its time is over, and the round can neither be closed nor combined.
         disk.fill()
-        version = first.client.offer().model_version
+        version = patiently(first.client.offer).model_version
         round_id = receipt.round_id
-        until(lambda: _is_past(first.client.offer()), what="the end of the round", poll_s=1)
+        until(
+            lambda: _is_past(patiently(first.client.offer)), what="the end of the round", poll_s=1
+        )
         assert first.client.offer().model_version == version
         assert server.process.poll() is None
 
@@ -79,7 +98,9 @@ def test_p10_a_full_disk_stops_no_server_and_loses_nothing_at_any_step_of_a_roun
         disk.free()
         server.start()
         again = server.client(first.file.load())
-        until(lambda: again.offer().model_version > version, what="the next model", poll_s=1)
+        until(
+            lambda: patiently(again.offer).model_version > version, what="the next model", poll_s=1
+        )
         assert server.command("rounds", "show", str(round_id))["updates"] == 2
         assert code_of(lambda: again.send_update(body)) in ("", "ROUND_CLOSED")
 
