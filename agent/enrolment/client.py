@@ -143,7 +143,7 @@ class EnrolmentClient:
 
     @property
     def knows_time(self) -> bool:
-        """Whether the server has told its time to this process."""
+        """Whether an answer of the server to this process has stated its time."""
         return self._server_clock.now() is not None
 
     def note_time(self, seconds: int) -> None:
