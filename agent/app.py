@@ -5,6 +5,7 @@ tests build their agents in the same way, with `Overrides` for what they replace
 """
 
 import asyncio
+import logging
 import os
 import random
 import secrets
@@ -33,16 +34,19 @@ from agent.config.effective import EffectiveConfig
 from agent.config.pause import Pause
 from agent.config.policy_file import PolicyPlace
 from agent.consent.gate import Gate
+from agent.consent.mark import Mark
 from agent.consent.record import Record
+from agent.consent.switch import Switch
 from agent.container import Agent
 from agent.enrolment.client import EnrolmentClient
 from agent.enrolment.log_audit import LogAuditor
 from agent.enrolment.model_fetcher import ModelFetcher
 from agent.enrolment.scanning_models import ScanningModels
+from agent.errors import AegisError
 from agent.identity.key_store_choice import KeyStoreChoice
 from agent.ipc.last_cycle import LastCycleFile
 from agent.models.store import ModelStore
-from agent.paths import RECORD_PREFIX, Home
+from agent.paths import RECORD_PREFIX, Home, runtime_folder
 from agent.reports.budget import BudgetReport
 from agent.reports.doctor import Doctor, IdentityChecks, MachineChecks
 from agent.reports.export import Export
@@ -82,6 +86,7 @@ from agent.store.values import Values
 from agent.supervisor.worker_host import TrainingLimits, WorkerHost
 from agent.transport.blocking import BlockingPool
 from agent.transport.connections import ClientFactory, Connections
+from agent.transport.server_clock import ServerClock
 
 if TYPE_CHECKING:
     from agent.identity.keystore import KeyStore
@@ -89,6 +94,9 @@ if TYPE_CHECKING:
     from agent.privacy.policy import DeviceLimits
     from agent.supervisor.worker import Worker
     from agent.transport.client import AggregatorClient
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,7 @@ class _Parts:
 
     home: Home
     clock: Clock
+    server_clock: ServerClock
     environ: Mapping[str, str]
     signals: Signals
     pool: BlockingPool
@@ -254,7 +263,8 @@ def _build_parts(
     effective = EffectiveConfig(
         home, values, Values(database, "setting"), environ, given.policy_place
     )
-    record, pause = Record(database, clock), Pause(values, clock)
+    record = Record(database, clock, *consent_files(home, environ))
+    pause = Pause(values, clock)
     gate = Gate(record, effective.gate_facts)
 
     keys = KeyStoreChoice(
@@ -263,11 +273,15 @@ def _build_parts(
         lambda: effective.settings().text("key_store"),
         override=given.key_store,
     )
+    server_clock = ServerClock(clock)
     connections = Connections(
-        lambda: effective.settings().text("network.proxy"), override=given.client_factory
+        lambda: effective.settings().text("network.proxy"),
+        server_clock,
+        override=given.client_factory,
     )
     enrolment_client = EnrolmentClient(
         clock=clock,
+        server_clock=server_clock,
         effective=effective,
         values=values,
         identity_file=keys.identity_file,
@@ -311,6 +325,7 @@ def _build_parts(
     return _Parts(
         home=home,
         clock=clock,
+        server_clock=server_clock,
         environ=environ,
         signals=signals,
         pool=pool,
@@ -344,10 +359,11 @@ def _build_rounds(parts: _Parts, sleep: Callable[[float], Awaitable[None]]) -> _
     budget_gate = BudgetGate(clock, parts.effective, ledger, parts.values, parts.limits)
     checkpoints = CheckpointStore(parts.home.scratch, parts.values, parts.keys.identity_file)
     updates = UpdateStore(clock, checkpoints, budget_gate)
-    outbox = Outbox(clock, ledger, run)
+    server_clock = parts.server_clock
+    outbox = Outbox(clock, server_clock, ledger, run)
     restrictions = Restrictions(parts.readiness.training_reasons, parts.readiness.sending_reasons)
     trainer = Trainer(clock, samples, checkpoints, updates, worker, run, restrictions, activity)
-    resources = RoundResources(clock, ledger, outbox, budget_gate, worker, activity)
+    resources = RoundResources(clock, server_clock, ledger, outbox, budget_gate, worker, activity)
     secagg = SecaggRound(resources, run, parts.limits, sleep)
     submission = Submission(
         clock=clock,
@@ -365,7 +381,7 @@ def _build_rounds(parts: _Parts, sleep: Callable[[float], Awaitable[None]]) -> _
         gate=gate,
         clock=clock,
         enrolment_client=enrolment_client,
-        offer_check=OfferCheck(clock, ledger, samples, parts.limits, budget_gate),
+        offer_check=OfferCheck(ledger, samples, parts.limits, budget_gate),
         trainer=trainer,
         updates=updates,
         submission=submission,
@@ -520,6 +536,12 @@ def _build_service(parts: _Parts, rounds: _Rounds, reports: _Reports, erasure: E
     )
 
 
+def consent_files(home: Home, environ: Mapping[str, str]) -> tuple[Switch, Mark]:
+    """Return what says no beside the record: it works without the database too."""
+    elsewhere = runtime_folder(environ) / f"{home.name}.withdrawn"
+    return Switch(home.consent_switch), Mark(home.withdrawal_mark, elsewhere)
+
+
 def _recover(agent: Agent, erasure: Erasure) -> None:
     """Remove what a crash may have left (P10): workers, trained updates, and outbox entries that a
     withdrawal had no time to remove.
@@ -528,13 +550,18 @@ def _recover(agent: Agent, erasure: Erasure) -> None:
         from agent.supervisor.reaper import reap
 
         reap(agent.home.root)
-    if agent.gate.denial() is not None:
-        agent.checkpoints.clear()
-    else:
-        agent.checkpoints.tidy()
     erasure.finish()
-    if agent.gate.denial() is not None and agent.ledger.unsent():
-        agent.ledger.withdraw(agent.clock.now())
+    is_denied = agent.gate.denial() is not None
+    steps: list[Callable[[], object]] = [agent.record.catch_up]
+    steps.append(agent.checkpoints.clear if is_denied else agent.checkpoints.tidy)
+    if is_denied and agent.ledger.unsent():
+        steps.append(lambda: agent.ledger.withdraw(agent.clock.now()))
+    for step in steps:
+        try:
+            step()
+        except AegisError as error:
+            # A disk that takes nothing: the gate still holds, and the next start tries again.
+            log.warning("recovery.left code=%s", error.code)
 
 
 def _training_limits(conditions: Conditions, effective: EffectiveConfig) -> TrainingLimits:

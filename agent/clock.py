@@ -1,6 +1,7 @@
 """Clocks are passed in: no logic calls `time` itself."""
 
 import secrets
+import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,11 @@ SLEEP_GAP_S = 60
 
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+# Linux counts sleep in CLOCK_BOOTTIME, macOS in CLOCK_MONOTONIC, Windows in time.monotonic().
+_WITH_SLEEP: int | None = getattr(
+    time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC if sys.platform == "darwin" else None
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,9 @@ class Clock(Protocol):
     def uptime(self) -> Uptime:
         """Return the time since the last start; it never goes back, and time asleep counts."""
 
+    def elapsed(self) -> float:
+        """Return seconds since some fixed point, those in which the machine slept included."""
+
 
 class SystemClock:
     """Reads the machine's clocks."""
@@ -46,15 +55,16 @@ class SystemClock:
     def monotonic(self) -> float:
         return time.monotonic()
 
+    def elapsed(self) -> float:
+        return time.clock_gettime(_WITH_SLEEP) if _WITH_SLEEP is not None else time.monotonic()
+
     def uptime(self) -> Uptime:
         start, counts_boot = _start()
-        if counts_boot:
-            return Uptime(start, int(time.clock_gettime(time.CLOCK_BOOTTIME)))
-        # Unverified on Windows and macOS, where this clock counts time asleep.
-        return Uptime(start, int(time.monotonic() - _IMPORTED_AT))
+        # Unverified on Windows and macOS.
+        return Uptime(start, int(self.elapsed() - (0 if counts_boot else _IMPORTED_AT)))
 
 
-_IMPORTED_AT = time.monotonic()
+_IMPORTED_AT = SystemClock().elapsed()
 
 
 @cache
@@ -76,14 +86,16 @@ def utc(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def slept(wall_then: int, monotonic_then: float, wall_now: int, monotonic_now: float) -> bool:
-    """Return whether the machine slept between two readings of both clocks."""
-    return (wall_now - wall_then) - (monotonic_now - monotonic_then) > SLEEP_GAP_S
-
-
-def set_back(wall_then: int, monotonic_then: float, wall_now: int, monotonic_now: float) -> bool:
-    """Return whether the clock was set back between two readings of both clocks.
-
-    Times noted before may then lie far in the future.
+def slept(then: float, monotonic_then: float, now: float, monotonic_now: float) -> bool:
+    """Return whether the machine slept between two readings of a clock that counts sleep and of the
+    monotonic clock.
     """
-    return (wall_now - wall_then) - (monotonic_now - monotonic_then) < -SLEEP_GAP_S
+    return (now - then) - (monotonic_now - monotonic_then) > SLEEP_GAP_S
+
+
+def set_by_s(wall_then: int, then: float, wall_now: int, now: float) -> int:
+    """Return by how many seconds the time of day was set (back: negative) between two readings of
+    it and of a clock that counts sleep; 0 for less than SLEEP_GAP_S.
+    """
+    seconds = int((wall_now - wall_then) - (now - then))
+    return seconds if abs(seconds) > SLEEP_GAP_S else 0

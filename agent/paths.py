@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,6 +33,16 @@ class Home:
     @property
     def database(self) -> Path:
         return self.root / "agent.sqlite3"
+
+    @property
+    def consent_switch(self) -> Path:
+        """Says "on" while consent is given (agent.consent.switch)."""
+        return self.root / "consent-switch"
+
+    @property
+    def withdrawal_mark(self) -> Path:
+        """Exists from a withdrawal until the record says so (agent.consent.mark)."""
+        return self.root / "withdrawn"
 
     @property
     def models(self) -> Path:
@@ -103,7 +114,7 @@ class Home:
         try:
             for folder in (self.root, self.models, self.scratch, self.logs):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if os.name != "nt":
+            if os.name != "nt" and stat.S_IMODE(self.root.stat().st_mode) != 0o700:
                 self.root.chmod(0o700)
         except OSError as error:
             raise UserActionError(

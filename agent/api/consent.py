@@ -1,5 +1,6 @@
 """Methods about consent: the notice, the decision, and the example shown before it."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -9,9 +10,9 @@ from agent.clock import Clock
 from agent.config.effective import EffectiveConfig
 from agent.consent.gate import Gate
 from agent.consent.prompting import may_prompt
-from agent.consent.record import Act, Evidence, Record
+from agent.consent.record import Act, ConsentStatus, Evidence, Record
 from agent.consent.wording import PURPOSE
-from agent.errors import UserActionError
+from agent.errors import AegisError, UserActionError
 from agent.paths import Home
 from agent.reports.viewing_copies import ViewingCopies
 from agent.rounds.budget_gate import BudgetGate
@@ -22,6 +23,8 @@ from agent.store.values import Values
 
 if TYPE_CHECKING:
     from agent.supervisor.worker import Worker
+
+log = logging.getLogger(__name__)
 
 MAX_SURFACE_CHARACTERS = 40
 _PROMPTED = "prompted"
@@ -77,7 +80,7 @@ class ConsentMethods:
     async def prompt(self) -> Result:
         """Say whether a window may open by itself now; a yes counts as the prompt (C17)."""
         facts, consent_status = self.effective.gate_facts(), self.gate.consent_status()
-        now, prompted = self.clock.now(), self.values.get(_PROMPTED)
+        now, prompted = self.clock.now(), self.values.get(_PROMPTED, [str, str, int])
         is_off = facts.do_not_track or bool(facts.policy_denied) or self.record.fault is not None
         allowed = not is_off and may_prompt(
             consent_status, facts.notice_id, tuple(prompted) if prompted else None, now
@@ -94,17 +97,36 @@ class ConsentMethods:
         return self._status()
 
     async def withdraw(self, surface: str) -> Result:
-        """Withdraw or refuse: works in every state, offline, and more than once (P2)."""
-        state = self.gate.consent_status().state
-        act = {ConsentState.GRANTED: Act.WITHDRAW, ConsentState.STALE: Act.REFUSE}.get(state)
-        if act is not None:
-            notice = self.effective.notice("")
-            self._decide(
-                act, Evidence(notice.notice_id, notice.text_sha256, notice.locale, surface)
-            )
+        """Withdraw or refuse: works in every state, offline, on a full disk, and again (P2).
+
+        It acts in memory first. Raises UserActionError NOT_SAVED once everything has stopped, if
+        the disk took nothing.
+        """
+        _check_surface(surface)
+        before = self.gate.consent_status()
+        is_saved = self.record.withdraw(surface)
         await self.runner.withdraw()
+        is_saved |= self._recorded(before, surface)
         self.signals.changed()
+        if not is_saved:
+            raise not_saved()
         return self._status()
+
+    def _recorded(self, before: ConsentStatus, surface: str) -> bool:
+        """Write the withdrawal into the record too, as far as the disk allows."""
+        act = {ConsentState.GRANTED: Act.WITHDRAW, ConsentState.STALE: Act.REFUSE}.get(before.state)
+        try:
+            if act is None:
+                self.record.catch_up()
+            else:
+                notice = self.effective.notice("")
+                evidence = Evidence(notice.notice_id, notice.text_sha256, notice.locale, surface)
+                origin = self.effective.policy().origin
+                self.record.act(before, act, evidence, PURPOSE, origin)
+        except AegisError as error:
+            log.warning("consent.record_behind code=%s", error.code)
+            return False
+        return True
 
     def _evidence(self, notice_id: str, text_sha256: str, surface: str, locale: str) -> Evidence:
         """Return the evidence for a decision on exactly these words.
@@ -121,15 +143,27 @@ class ConsentMethods:
         return Evidence(notice_id, text_sha256, notice.locale, surface)
 
     def _decide(self, act: Act, evidence: Evidence) -> None:
-        surface = evidence.surface
-        if len(surface) > MAX_SURFACE_CHARACTERS or not surface.isprintable():
-            raise bad_params("surface: expected a short word.")
+        _check_surface(evidence.surface)
         origin = self.effective.policy().origin
         self.record.act(self.gate.consent_status(), act, evidence, PURPOSE, origin)
         self.signals.changed()
 
     def _status(self) -> Result:
         return self.status().to_json()
+
+
+def not_saved() -> UserActionError:
+    """Return the error for a withdrawal that acts now and that a restart may not remember."""
+    return UserActionError(
+        "NOT_SAVED",
+        "Everything has stopped, but your withdrawal is not saved: the disk cannot be written.",
+        "Repeat aegis consent withdraw when the disk is writable.",
+    )
+
+
+def _check_surface(surface: str) -> None:
+    if len(surface) > MAX_SURFACE_CHARACTERS or not surface.isprintable():
+        raise bad_params("surface: expected a short word.")
 
 
 @dataclass(frozen=True)

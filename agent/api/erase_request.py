@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 
 from agent import atomic_file
 from agent.clock import Clock
@@ -66,8 +66,13 @@ class EraseRequests:
         and IdentityLostError, which nobody can.
         """
         enrolment = self.effective.enrolment()
-        if enrolment is None or not enrolment.is_registered or not self.keys.has_identity():
+        if not self.keys.has_identity() or (enrolment and not enrolment.is_registered):
             return None
+        if enrolment is None:
+            # The store was damaged, and with it the server's address.
+            if self.is_waiting or self.keys.identity_file().is_remnant():
+                return None
+            raise IdentityLostError("NOT_ENROLLED")
         try:
             identity = await self.blocking(self.keys.identity_file().load)
         except UserActionError as error:
@@ -84,20 +89,33 @@ class EraseRequests:
             self.effective.settings().text("network.proxy"),
         )
 
-    def store(self, request: EraseRequest) -> None:
-        """Store the request durably. Raises OSError."""
-        atomic_file.write(self.home.erase_request, json.dumps(asdict(request)).encode())
+    def store(self, request: EraseRequest) -> bool:
+        """Store the request durably; return whether the disk took it."""
+        try:
+            atomic_file.write(self.home.erase_request, json.dumps(asdict(request)).encode())
+        except OSError as error:
+            log.warning("erase.request_not_stored error=%s", error.strerror)
+            return False
+        return True
 
     async def deliver(self) -> bool:
         """Send the stored request, if any; return whether none is left."""
         try:
             content = atomic_file.read(self.home.erase_request, MAX_REQUEST_BYTES)
-            request = EraseRequest(**json.loads(content))
+            request = _request(json.loads(content))
         except FileNotFoundError:
             return True
         except (ValueError, TypeError, OSError) as error:
             log.warning("erase.request_unreadable error=%s", type(error).__name__)
             return False
+        if not await self.send(request):
+            return False
+        atomic_file.remove(self.home.erase_request)
+        self.changed()
+        return True
+
+    async def send(self, request: EraseRequest) -> bool:
+        """Send a request; return whether the server has confirmed it."""
         self.gate.leave_permit().check()
         client = self.connections.client(
             request.server, request.ca_pem, request.signing_key, proxy=request.proxy
@@ -111,6 +129,16 @@ class EraseRequests:
             return False
         finally:
             client.close()
-        atomic_file.remove(self.home.erase_request)
-        self.changed()
         return True
+
+
+def _request(stored: object) -> EraseRequest:
+    """Read a stored request. Raises TypeError, ValueError."""
+    names = {item.name for item in fields(EraseRequest)}
+    if not isinstance(stored, dict) or not set(stored) <= names:
+        raise ValueError("not a request")
+    if not all(
+        isinstance(value, int if name == "since" else str) for name, value in stored.items()
+    ):
+        raise ValueError("a field of another type")
+    return EraseRequest(**stored)

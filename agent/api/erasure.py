@@ -1,8 +1,9 @@
 """Erases everything about this device, here at once and at the server until it confirms (P2, C18).
 
-1. Read from the identity what the server needs (device id, erase secret) and store it in a small
-   request file.
-2. Stop work. Remove key, certificate, models, trained updates, samples, settings, records and logs.
+1. Read from the identity what the server needs (device id, erase secret). Stop work, turn consent
+   off, and remove trained updates, models and logs, which makes room on a full disk.
+2. Store the request in a small file, or send it at once where the disk has no room for it. Then
+   remove key, certificate, samples, settings and records.
 3. Send the request under the leave permit. Every later run repeats it until the server confirms;
    then its file goes too. A locked key store is asked again in the same way to delete its part,
    which by then opens nothing.
@@ -12,9 +13,10 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from agent.api.erase_request import EraseRequests, IdentityLostError
+from agent.api.erase_request import EraseRequest, EraseRequests, IdentityLostError
 from agent.api.local_data import LocalData
 from agent.config.effective import EffectiveConfig
+from agent.disk_errors import explained
 from agent.errors import AegisError, UserActionError
 from agent.identity.key_store_choice import KeyStoreChoice
 from agent.rounds.cycles import Cycles
@@ -50,9 +52,11 @@ class Erasure:
         `registered`: a server knew this device, so there was something to erase there.
         `server_cannot_be_told`: the identity is lost, so the server's part stays.
 
-        Raises UserActionError KEYRING_LOCKED or PASSPHRASE_MISSING before anything is changed,
-        because the server could not be asked afterwards.
+        Raises UserActionError KEYRING_LOCKED, PASSPHRASE_MISSING or HOME_READ_ONLY before anything
+        is changed, because the server could not be asked afterwards; and ERASE_INCOMPLETE where the
+        request can neither be stored nor delivered.
         """
+        self.local_data.check_writable()
         request, is_lost = None, False
         try:
             request = await self.requests.prepare()
@@ -60,14 +64,25 @@ class Erasure:
             is_lost = True
         registered = request is not None or is_lost or self.requests.is_waiting
         await self.runner.stop()
-        if request is not None:
-            self.requests.store(request)
-        self.values.put(ERASING, True)
+        self.local_data.make_room()
+        if request is not None and not await self._is_safe(request):
+            raise _incomplete()
+        try:
+            self.values.put(ERASING, True)
+        except AegisError as error:
+            log.warning("erase.not_noted code=%s", error.code)
         await self.blocking(self._destroy_identity)
-        self._remove_local_data()
+        try:
+            self._remove_local_data()
+        except OSError as error:
+            raise explained(error) from error
         pending = not await self.resume() or self.keys.has_identity()
         self.signals.user_changed()
         return {"pending": pending, "registered": registered, "server_cannot_be_told": is_lost}
+
+    async def _is_safe(self, request: EraseRequest) -> bool:
+        """Store the request; where the disk has no room for it, the server has to hear it now."""
+        return self.requests.store(request) or await self.requests.send(request)
 
     def finish(self) -> None:
         """Finish an erasure that a crash interrupted. Call it before anything else.
@@ -116,3 +131,12 @@ class Erasure:
                 self.keys.identity_file().destroy()
         except (AegisError, OSError) as error:
             log.warning("erase.keyring_kept error=%s", error)
+
+
+def _incomplete() -> UserActionError:
+    return UserActionError(
+        "ERASE_INCOMPLETE",
+        "AegisAI is off, and models and logs are deleted. The rest waits: the disk has no room for"
+        " the request to the server, and the server cannot be reached.",
+        "Free some disk space, then run aegis erase again.",
+    )

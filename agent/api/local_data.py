@@ -1,16 +1,22 @@
 """Removes all data of one home."""
 
+import logging
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from agent import atomic_file
 from agent.config.effective import EffectiveConfig
 from agent.consent.record import Record
+from agent.disk_errors import explained, is_full, write_error
+from agent.errors import AegisError
 from agent.models.store import ModelStore
 from agent.paths import Home
 from agent.reports.viewing_copies import ViewingCopies
 from agent.store.database import Database
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -26,12 +32,33 @@ class LocalData:
     discard_update: Callable[[], None]
     """Deletes the trained update, if there is one."""
 
+    def check_writable(self) -> None:
+        """Raise UserActionError HOME_READ_ONLY and the like where nothing can be removed.
+
+        A full disk is no obstacle.
+        """
+        error = write_error(self.home.root)
+        if error is not None and not is_full(error):
+            raise explained(error)
+
+    def make_room(self) -> None:
+        """Turn consent off and remove what nobody needs to tell the server."""
+        try:
+            self.record.forget()
+            self.discard_update()
+        except (AegisError, OSError) as error:
+            log.warning("erase.left error=%s", error)
+        self.models.remove_files()
+        for path in self.home.logs.glob("*"):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
     def remove(self) -> None:
         """Remove all data except a waiting erase request; afterwards the home is as good as new.
 
         Raises OSError. Safe to repeat.
         """
-        self.discard_update()
+        self.record.forget()
         self.models.clear()
         shutil.rmtree(self.home.trust, ignore_errors=True)
         atomic_file.clear_drafts(self.home.root)
@@ -39,6 +66,7 @@ class LocalData:
         self.home.ledger_head.unlink(missing_ok=True)
         self.home.last_cycle.unlink(missing_ok=True)
         self.database.recreate()
+        self.discard_update()
         self.effective.reload()
         self.record.reload()
         for path in self.home.logs.glob("*"):

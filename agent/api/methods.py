@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from agent.disk_errors import explained
 from agent.errors import PeerError
 
 PAGE_ROWS, MAX_PAGE_ROWS = 200, 1000
@@ -54,7 +55,10 @@ class Service:
                 "UNKNOWN_METHOD", f"There is no method {name[:40]!r}.", "Update both programs."
             )
         _check_params(params, method.required, method.optional)
-        return await method.call(**params)
+        try:
+            return await method.call(**params)
+        except OSError as error:
+            raise explained(error) from error
 
 
 def bad_params(message: str) -> PeerError:

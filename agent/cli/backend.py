@@ -5,6 +5,7 @@ Without a running agent a command takes the home's lock, answers in-process and 
 connection.
 """
 
+import logging
 import os
 import time
 from argparse import Namespace
@@ -15,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from agent.daemon.instance_lock import HomeLock
+from agent.disk_errors import explained
 from agent.errors import UserActionError
 from agent.ipc.client import Channel, NoAgentError
 from agent.paths import Home, default_home, socket_path
@@ -85,11 +87,7 @@ def reach(
                 if is_ours:
                     return with_agent(home, in_process)
         if time.monotonic() > deadline:
-            raise UserActionError(
-                "HOME_IN_USE",
-                "Another AegisAI process is using this home.",
-                "Wait for it to end, or choose another home with --home.",
-            )
+            raise no_lock()
         time.sleep(LOCK_RETRY_S)
 
 
@@ -103,7 +101,10 @@ def locked(home: Home) -> Iterator[bool]:
     """Whether this process has the home's lock; released at the end."""
     home.prepare()
     lock = HomeLock(home.lock)
-    is_ours = lock.acquire()
+    try:
+        is_ours = lock.acquire()
+    except OSError as error:
+        raise explained(error) from error
     try:
         yield is_ours
     finally:
@@ -117,6 +118,8 @@ def with_agent(home: Home, use: "Callable[[Agent], Answer]") -> Answer:
     private_memory.keep_private()  # before the first key is read
     from agent.app import build
 
+    # Without a log of its own a command says what matters in its one line.
+    logging.lastResort = logging.NullHandler()
     agent = build(home.root, watch_machine=True)
     try:
         return use(agent)
@@ -157,6 +160,15 @@ def no_agent() -> UserActionError:
         "NO_AGENT",
         "No agent is running.",
         "Start one with aegis run, or run one cycle with aegis run --once.",
+    )
+
+
+def no_lock() -> UserActionError:
+    """For a home that another process keeps."""
+    return UserActionError(
+        "HOME_IN_USE",
+        "Another AegisAI process is using this home.",
+        "Wait for it to end, or choose another home with --home.",
     )
 
 

@@ -8,6 +8,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,14 +19,16 @@ from agent.cli.backend import (
     home_of,
     locked,
     no_agent,
+    no_lock,
     reach,
     request,
     with_agent,
 )
 from agent.cli.parser import Argument, Command, argument
-from agent.errors import UserActionError
+from agent.errors import AegisError, UserActionError
 from agent.ipc.client import NoAgentError
 from agent.printable import LogFormatter, json_text
+from agent.store.database import database_files
 
 if TYPE_CHECKING:
     from agent.container import Agent
@@ -34,6 +37,19 @@ if TYPE_CHECKING:
 MAX_LOG_BYTES = 512 * 1024
 MAX_INVITATION_CHARS = 32 * 1024
 MAX_TEXT_FILE_CHARS = 64 * 1024
+STORE_CODES = frozenset(
+    {
+        "DISK_FAULT",
+        "DISK_FULL",
+        "HOME_READ_ONLY",
+        "HOME_UNUSABLE",
+        "STORE_DAMAGED",
+        "STORE_FAULT",
+        "STORE_NEWER",
+        "TOO_MANY_OPEN",
+    }
+)
+"""Errors with which an agent on this home cannot even begin."""
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -89,6 +105,7 @@ def _start_log(home: "Home") -> None:
     import logging
     import logging.handlers
 
+    logging.raiseExceptions = False  # a full disk: the log is lost, and the agent lives on
     file = logging.handlers.RotatingFileHandler(
         home.logs / "agent.log", maxBytes=MAX_LOG_BYTES, backupCount=1, delay=True
     )
@@ -179,12 +196,56 @@ def _consent_grant(options: Namespace) -> Answer:
 
 
 def _consent_withdraw(options: Namespace) -> Answer | None:
-    status = request(options, "consent.withdraw", surface="cli")
+    try:
+        status = request(options, "consent.withdraw", surface="cli")
+    except AegisError as error:
+        if error.code not in STORE_CODES:
+            raise
+        return _withdraw_without_store(options, error)
     if options.json:
         return status
-    ledger = request(options, "ledger")
+    ledger: Answer = {"outbox": [], "charges": []}
+    with suppress(AegisError):  # a ledger that cannot be read takes nothing back
+        ledger = request(options, "ledger")
     print(render.shown(status, lambda answer: render.withdrawn_text(answer, ledger)), flush=True)
     return None
+
+
+def _withdraw_without_store(options: Namespace, error: AegisError) -> Answer | None:
+    """Withdraw where no agent runs and the store cannot be opened: by the switch alone.
+
+    Raises UserActionError NOT_SAVED.
+    """
+    from agent.api.consent import not_saved
+    from agent.app import consent_files
+
+    switch, mark = consent_files(home_of(options), os.environ)
+    try:
+        switch.turn_off(int(time.time()), "cli")
+    except OSError:
+        if not mark.leave():
+            mark.leave_elsewhere()
+        raise not_saved() from error
+    if options.json:
+        return {"consent": {"state": "WITHDRAWN"}, "notes": [str(error)]}
+    print(f"Consent is withdrawn. Nothing runs. {error}", flush=True)
+    return None
+
+
+def _erase(options: Namespace) -> Answer:
+    try:
+        return request(options, "erase")
+    except AegisError as error:
+        if error.code != "STORE_DAMAGED":
+            raise
+    # The store cannot be read, so it is removed first; an agent that runs would have read it.
+    home = home_of(options)
+    with locked(home) as is_ours:
+        if not is_ours:
+            raise no_lock()
+        for path in database_files(home.database):
+            path.unlink(missing_ok=True)
+    return request(options, "erase")
 
 
 def _locale() -> str:
@@ -458,7 +519,7 @@ TABLE = (
     Command(
         "erase",
         "delete everything here, and ask the server to delete its part",
-        _ask("erase"),
+        _erase,
         render.erased_text,
     ),
     Command(

@@ -5,12 +5,16 @@ Heavy modules are imported where they are used, so that `aegis status` answers a
 """
 
 import argparse
+import contextlib
 import os
 import sys
+import traceback
+from pathlib import Path
 
 from agent.cli import commands, render
 from agent.cli.parser import Command, Program, build_parser
-from agent.errors import AegisError, UserActionError
+from agent.disk_errors import explained
+from agent.errors import AegisError, InternalError, UserActionError
 from agent.printable import json_text, never_fail, printable
 
 EXIT_REFUSED, EXIT_INTERRUPTED = 1, 130
@@ -51,10 +55,15 @@ def main(argv: list[str] | None = None) -> int:
     except AegisError as error:
         return _fail(error, as_json="--json" in words)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _drop_output()
         return EXIT_REFUSED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except OSError as error:
+        _drop_output()
+        return _fail(explained(error), as_json=False)
+    except Exception as error:  # broad on purpose: a person gets one line, and no stack of calls
+        return _fail(_bug(error), as_json="--json" in words)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -71,10 +80,32 @@ def _run(options: argparse.Namespace) -> int:
     return command.exit_code(answer)
 
 
+def _drop_output() -> None:
+    """The output takes nothing more (a closed pipe, a full disk); Python flushes it once again."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _bug(error: Exception) -> InternalError:
+    """Return the line for a bug. AEGIS_TRACE=1 shows its stack of calls too."""
+    if os.environ.get("AEGIS_TRACE") == "1":
+        traceback.print_exception(error, file=sys.stderr)
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    place = "".join(f" in {Path(frame.filename).name}:{frame.lineno}" for frame in last)
+    return InternalError(
+        "INTERNAL",
+        f"Something went wrong inside AegisAI ({type(error).__name__}{place}).",
+        "Report this.",
+    )
+
+
 def _fail(error: AegisError, *, as_json: bool) -> int:
     print(printable(f"aegis: {error.code}: {error}"), file=sys.stderr)
     if as_json:
-        print(json_text({"error": error.to_json()}))
+        try:
+            print(json_text({"error": error.to_json()}), flush=True)
+        except OSError:
+            _drop_output()
     return EXIT_REFUSED
 
 

@@ -12,12 +12,14 @@ from agent.config.definitions import BY_KEY, Value
 from agent.config.machine_policy import PolicyLine
 from agent.config.policy_file import PolicyPlace
 from agent.config.policy_source import PolicySource
-from agent.config.settings import Settings
+from agent.config.settings import Settings, parse, strictest
 from agent.consent import wording
 from agent.consent.gate import LOOPBACK_HOSTS, Facts
 from agent.consent.notice import Notice, OperatorFacts
 from agent.errors import UserActionError
 from agent.paths import Home
+from agent.store.database import damaged
+from agent.store.shapes import conforms, record
 from agent.store.values import Values
 
 if TYPE_CHECKING:
@@ -25,6 +27,13 @@ if TYPE_CHECKING:
     from agent.protocol.invitation import Invitation
 
 DEFAULT_MODE = "secagg"
+_FIGURES = {
+    "mode": str,
+    "epsilon_milli": int,
+    "delta_inverse": int,
+    "period_days": int,
+    "lifetime_epsilon_milli": int,
+}
 
 
 @dataclass(frozen=True)
@@ -74,15 +83,19 @@ class EffectiveConfig:
 
     def reload(self) -> None:
         """Read the stored settings and enrolment again."""
-        stored = self._values.get("enrolment")
-        self._enrolment = (
-            None
-            if stored is None
-            else Enrolment(**{**stored, "operator": OperatorFacts(**stored["operator"])})
-        )
-        self._choices: dict[str, Value] = {
-            key: value for key, value in self._chosen.all().items() if key in BY_KEY
-        }
+        stored = self._values.get("enrolment", {"operator": {}})
+        self._enrolment = None if stored is None else _enrolment(stored)
+        self._choices: dict[str, Value] = {}
+        unreadable = []
+        for key, stored in self._chosen.all().items():
+            if key in BY_KEY:
+                try:
+                    self._choices[key] = parse(key, stored)
+                except UserActionError:
+                    self._choices[key] = strictest(key)
+                    unreadable.append(key)
+        self.unreadable_settings = tuple(unreadable)
+        """Settings whose stored value has no meaning: the strictest one holds instead."""
 
     def policy(self) -> machine_policy.Policy:
         """Return the policy as it is now."""
@@ -107,6 +120,7 @@ class EffectiveConfig:
         value = self.settings().check_change(key, raw)
         self._chosen.put(key, value)
         self._choices[key] = value
+        self.unreadable_settings = tuple(k for k in self.unreadable_settings if k != key)
 
     def enrolment(self) -> Enrolment | None:
         """Return the stored enrolment, None without one."""
@@ -142,7 +156,7 @@ class EffectiveConfig:
         task: dict[str, Any] | None = (
             self._enrolment.task
             if self._enrolment and self._enrolment.task
-            else self._values.get("task")
+            else self._values.get("task", {})
         )
         return task
 
@@ -253,6 +267,17 @@ def from_token(server: str, token: str, ca_pem: str) -> Enrolment:
     host = urlsplit(server).hostname or server
     operator = OperatorFacts(f"the operator of {host}", f"ask who runs {host}", "", "", server)
     return Enrolment(server, token, ca_pem, "", "", operator, None)
+
+
+def _enrolment(stored: dict[str, Any]) -> Enrolment:
+    """Read a stored enrolment. Raises UserActionError STORE_DAMAGED."""
+    operator = record(OperatorFacts, stored["operator"], "operator")
+    enrolment = record(Enrolment, {**stored, "operator": operator}, "enrolment")
+    if not conforms(enrolment.figures, (_FIGURES, type(None))) or not conforms(
+        enrolment.task, ({}, type(None))
+    ):
+        raise damaged("enrolment")
+    return enrolment
 
 
 def _proposed(enrolment: Enrolment | None) -> dict[str, Value]:

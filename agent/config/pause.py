@@ -18,7 +18,7 @@ class Pause:
         """Return the end of the pause in seconds since the epoch, UNTIL_RESUMED, or None when not
         paused.
         """
-        stored = self._values.get(_KEY)
+        stored = self._values.get(_KEY, {"until": int})
         if stored is None:
             return None
         until = int(stored["until"])

@@ -176,6 +176,21 @@ def parse(key: str, raw: object) -> Value:
         ) from error
 
 
+def strictest(key: str) -> Value:
+    """Return the strictest value of a setting; its default where no direction is stricter."""
+    d = definition(key)
+    by_direction: dict[Tighter, Value | None] = {
+        Tighter.LOWER: d.minimum,
+        Tighter.HIGHER: d.maximum,
+        Tighter.FIRST: d.choices[0] if d.choices else None,
+        Tighter.OFF: False,
+        Tighter.ON: True,
+        Tighter.FEWER: "never",
+    }
+    value = by_direction.get(d.tighter)
+    return d.default if value is None else parse(key, value)
+
+
 def tightened(values: Mapping[str, Value], bounds: Mapping[str, Value]) -> dict[str, Value]:
     """Return all values, each at least as strict as its bound."""
     holds = {

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from agent.clock import utc
 from agent.consent.record import ConsentStatus, Record
 from agent.errors import InternalError, UserActionError
 from agent.reasons import ReasonCode
@@ -102,11 +103,7 @@ class Gate:
             return Denial(ReasonCode.DENIED_BY_POLICY, facts.policy_denied, facts.policy_remedy)
         consent_status = self._record.consent_status(facts.notice_id, facts.refresh_months)
         if consent_status.state is not ConsentState.GRANTED or consent_status.entry is None:
-            return Denial(
-                ReasonCode.NO_CONSENT,
-                _MESSAGES[consent_status.state],
-                "Read the notice and decide: aegis consent show.",
-            )
+            return _not_given(consent_status)
         if facts.do_not_track:
             return Denial(
                 ReasonCode.NO_CONSENT,
@@ -140,10 +137,27 @@ class Gate:
         return Permit(Purpose.LEAVE, lambda: None, _KEY)
 
 
+def _not_given(consent_status: ConsentStatus) -> Denial:
+    """Return the denial for a state other than GRANTED."""
+    if consent_status.expired_by is not None:
+        return Denial(
+            ReasonCode.NO_CONSENT,
+            f"By this computer's clock ({utc(consent_status.expired_by)}) your consent has expired."
+            " Nothing runs until you renew it.",
+            "If that date is wrong, set this computer's clock. Else read the notice and decide:"
+            " aegis consent show.",
+        )
+    return Denial(
+        ReasonCode.NO_CONSENT,
+        _MESSAGES[consent_status.state],
+        "Read the notice and decide: aegis consent show.",
+    )
+
+
 _MESSAGES = {
     ConsentState.UNASKED: "You have not been asked yet, so nothing runs.",
     ConsentState.REFUSED: "You said no, so nothing runs.",
     ConsentState.WITHDRAWN: "You withdrew your consent, so nothing runs.",
-    ConsentState.STALE: "Your consent has expired. Nothing runs until you renew it.",
+    ConsentState.STALE: "The notice has changed. Nothing runs until you agree to the new one.",
     ConsentState.GRANTED: "",
 }

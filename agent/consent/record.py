@@ -9,19 +9,29 @@ The whole machine (rules C1, C2, C15, C16; docs/CONTRACT.md shows the same table
 4. REFUSED and WITHDRAWN: can be granted.
 
 Every other pair is refused and changes nothing. A record that cannot be read, or whose chain is
-broken, means no.
+broken, means no. So does a switch that is not on (agent.consent.switch), and a mark
+(agent.consent.mark). A withdrawal acts in memory first, then turns the switch off in place, and
+comes into the record as soon as the disk allows it. `_effective` alone combines them.
 """
 
-from dataclasses import asdict, dataclass
+import logging
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
+from typing import Any
 
 from agent import __version__
 from agent.clock import Clock
-from agent.errors import UserActionError
+from agent.consent.mark import Mark
+from agent.consent.switch import Switch
+from agent.disk_errors import explained
+from agent.errors import AegisError, UserActionError
 from agent.status import ConsentState
 from agent.store.chain import Chain
-from agent.store.database import Database
+from agent.store.database import Database, damaged
+from agent.store.shapes import record
+
+log = logging.getLogger(__name__)
 
 
 class Act(Enum):
@@ -85,45 +95,60 @@ class ConsentStatus:
     """The last decision; a dismissal is not one."""
     refresh_at: int | None
     """When consent expires, in seconds since the epoch."""
+    expired_by: int | None = None
+    """The time of this computer's clock by which it has expired; None where it has not."""
 
 
 class Record:
     """Stores decisions about one purpose."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, switch: Switch, mark: Mark) -> None:
         self._database = database
         self._chain = Chain(database, "consent")
         self._clock = clock
-        self._decided: ConsentEntry | None = None
+        self._switch = switch
+        self._mark = mark
         self.reload()
 
     def reload(self) -> None:
         """Read and verify the whole chain again. `fault` remembers a broken one, which means no."""
         self.fault: UserActionError | None = None
-        self._decided = None
+        self._decided: ConsentEntry | None = None
+        self._decided_hash = ""
+        self._withdrawn: tuple[int, str] | None = None
+        """When and where a person withdrew, until the record says so."""
         try:
-            entries = [ConsentEntry(**body) for body in self._chain.verified()]
+            entries = self.entries()
         except UserActionError as error:
             self.fault = error
             return
-        self._decided = next(
-            (entry for entry in reversed(entries) if entry.decision != Act.DISMISS.value), None
-        )
+        decisions = [
+            (entry, digest)
+            for entry, digest in zip(entries, self._chain.hashes(), strict=True)
+            if entry.decision != Act.DISMISS.value
+        ]
+        if decisions:
+            self._decided, self._decided_hash = decisions[-1]
 
     def entries(self) -> list[ConsentEntry]:
-        """Return every row. Raises UserActionError CHAIN_BROKEN."""
-        return [ConsentEntry(**body) for body in self._chain.verified()]
+        """Return every row. Raises UserActionError CHAIN_BROKEN, STORE_DAMAGED."""
+        return [_entry(body) for body in self._chain.verified()]
 
     def consent_status(self, current_notice_id: str, refresh_months: int) -> ConsentStatus:
         """Return the state of consent under the given notice."""
-        if self._decided is None:
+        decided = self._effective()
+        if decided is None:
             return ConsentStatus(ConsentState.UNASKED, None, None)
-        state = ConsentState(self._decided.state)
+        state = ConsentState(decided.state)
         if state is not ConsentState.GRANTED:
-            return ConsentStatus(state, self._decided, None)
-        refresh_at = add_months(self._decided.at, refresh_months)
-        is_stale = self._decided.notice_id != current_notice_id or self._clock.now() >= refresh_at
-        return ConsentStatus(ConsentState.STALE if is_stale else state, self._decided, refresh_at)
+            return ConsentStatus(state, decided, None)
+        refresh_at = add_months(decided.at, refresh_months)
+        now = self._clock.now()
+        if decided.notice_id != current_notice_id:
+            return ConsentStatus(ConsentState.STALE, decided, refresh_at)
+        if now >= refresh_at:
+            return ConsentStatus(ConsentState.STALE, decided, refresh_at, expired_by=now)
+        return ConsentStatus(state, decided, refresh_at)
 
     def act(
         self,
@@ -135,8 +160,8 @@ class Record:
     ) -> None:
         """Record a decision.
 
-        Raises UserActionError CONSENT_STATE for a pair that the machine does not allow, and
-        CHAIN_BROKEN.
+        Raises UserActionError CONSENT_STATE for a pair that the machine does not allow,
+        CHAIN_BROKEN, and DISK_FULL and the like: then a yes has not become one.
         """
         if self.fault is not None:
             raise self.fault
@@ -147,19 +172,118 @@ class Record:
                 f"Consent is {consent_status.state.value}; it cannot be {act.value} now.",
                 "Nothing was changed. See aegis consent show.",
             )
-        entry = ConsentEntry(
-            purpose=purpose,
-            decision=act.value,
-            state=following.value,
-            app_version=__version__,
-            at=self._clock.now(),
-            policy_origin=policy_origin,
-            **asdict(evidence),
+        if act is Act.GRANT:
+            self.catch_up()
+        self._append(
+            ConsentEntry(
+                purpose=purpose,
+                decision=act.value,
+                state=following.value,
+                app_version=__version__,
+                at=self._clock.now(),
+                policy_origin=policy_origin,
+                **asdict(evidence),
+            )
         )
-        with self._database.transaction():
-            self._chain.append(asdict(entry))
-        if act is not Act.DISMISS:
-            self._decided = entry
+
+    def withdraw(self, surface: str) -> bool:
+        """Withdraw: at once in memory, then durably without the database.
+
+        Works in every state. Returns whether a restart will remember it; False: repeat it once the
+        disk can be written.
+        """
+        now = self._clock.now()
+        self._withdrawn = self._withdrawn or (now, surface)
+        try:
+            self._switch.turn_off(now, surface)
+        except OSError as error:
+            log.warning("consent.not_saved error=%s", error.strerror)
+            if not self._mark.leave():
+                self._mark.leave_elsewhere()
+            return False
+        return True
+
+    def catch_up(self) -> bool:
+        """Write a withdrawal into the record that only the switch, a mark or memory knows yet.
+
+        Returns whether there was one. Raises UserActionError DISK_FULL and the like.
+        """
+        is_behind, known = self.is_behind, self._known_withdrawal()
+        if is_behind and self._decided is not None and known is not None:
+            self._append(_withdrawn(self._decided, *known))
+        try:
+            self._mark.clear()
+        except OSError as error:
+            raise explained(error) from error
+        return is_behind
+
+    def forget(self) -> None:
+        """Remove what is not in the database, for an erasure. Raises OSError."""
+        self._switch.clear()
+        self._mark.clear()
+
+    def _effective(self) -> ConsentEntry | None:
+        """Return the last decision. A yes counts only while the switch is on for it."""
+        decided = self._decided
+        if decided is None or decided.state != ConsentState.GRANTED.value:
+            return decided
+        is_on = self._switch.is_on(self._decided_hash) and not self._mark.is_there()
+        if self._withdrawn is None and is_on:
+            return decided
+        return _withdrawn(decided, *(self._known_withdrawal() or (decided.at, decided.surface)))
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the record does not know of a withdrawal yet."""
+        decided = self._decided
+        return (
+            decided is not None
+            and decided.state == ConsentState.GRANTED.value
+            and self._known_withdrawal() is not None
+        )
+
+    def _known_withdrawal(self) -> tuple[int, str] | None:
+        """Return when and where a person withdrew what the record still grants, if they did."""
+        position = self._switch.position()
+        if position is not None and not position.is_on and position.entry == self._decided_hash:
+            return position.at, position.surface
+        if self._withdrawn is None and self._mark.is_there():
+            return self._clock.now(), "mark"
+        return self._withdrawn
+
+    def _append(self, entry: ConsentEntry) -> None:
+        """Add a row; a yes together with its switch."""
+        before = self._switch.position()
+        try:
+            with self._database.transaction():
+                self._chain.append(asdict(entry))
+                digest = self._chain.hashes()[-1]
+                if entry.state == ConsentState.GRANTED.value:
+                    self._switch.turn_on(digest, entry.at, entry.surface)
+        except AegisError:
+            self._switch.put_back(before)
+            raise
+        except OSError as error:
+            raise explained(error) from error
+        if entry.decision != Act.DISMISS.value:
+            self._decided, self._decided_hash, self._withdrawn = entry, digest, None
+
+
+def _withdrawn(granted: ConsentEntry, at: int, surface: str) -> ConsentEntry:
+    """Return the row that withdraws `granted`."""
+    state = ConsentState.WITHDRAWN.value
+    return replace(granted, decision=Act.WITHDRAW.value, state=state, at=at, surface=surface)
+
+
+def _entry(body: dict[str, Any]) -> ConsentEntry:
+    """Read a row. Raises UserActionError STORE_DAMAGED."""
+    entry = record(ConsentEntry, body, "consent")
+    try:
+        ConsentState(entry.state)
+        add_months(entry.at, 0)
+    except (ValueError, OverflowError, OSError) as error:
+        raise damaged(f"consent: {error}") from error
+    return entry
 
 
 def add_months(seconds: int, months: int) -> int:

@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 
-from agent.clock import set_back, slept
+from agent import clock
 from agent.container import Agent
 from agent.daemon import scheduler
 from agent.errors import AegisError, InternalError
@@ -54,11 +54,11 @@ class Loop:
         self._push_scheduled = False
         self._model_checked_at: int | None = None
         self._erase_at: float | None = None
-        """When an unfinished erasure is tried again (monotonic); None when none is known."""
+        """When an unfinished erasure is tried again (Clock.elapsed); None when none is known."""
         self._watching: asyncio.Task[None] | None = None
         self._was_blocked = False
         self._was_joining = self._is_joining()
-        self._history = scheduler.History(agent.clock.now())
+        self._history = scheduler.History(self._now())
         self._channel = ChannelServer(
             socket_path(agent.home.root, agent.environ),
             agent.service.call,
@@ -110,37 +110,40 @@ class Loop:
     async def _run_cycles(self) -> None:
         draw = self._draw()
         wall, monotonic = self._agent.clock.now(), self._agent.clock.monotonic()
+        previous = self._now()
         while True:
             await self._retry_erase()
             now, ticks = self._agent.clock.now(), self._agent.clock.monotonic()
-            if set_back(wall, monotonic, now, ticks):
-                self._forget_times(now)
-            elif slept(wall, monotonic, now, ticks):
-                self._history = scheduler.after_wake(self._history, now)
-            wall, monotonic = now, ticks
+            elapsed = self._now()
+            if set_by_s := clock.set_by_s(wall, previous, now, elapsed):
+                self._history = scheduler.after_clock_set(self._history, elapsed)
+                if set_by_s < 0:
+                    # The hold of a finished update is a time of day that may now be far away.
+                    self._agent.runner.updates.restart_hold()
+            if clock.slept(previous, monotonic, elapsed, ticks):
+                self._history = scheduler.after_wake(self._history, elapsed)
+            wall, monotonic, previous = now, ticks, elapsed
             if self._agent.gate.denial() is not None:
                 self._agent.cycles.next_at = None
-                await self._sleep(await self._refresh_model())
-                self._history = scheduler.after_wake(self._history, self._agent.clock.now())
+                await self._sleep(self._saved_withdrawal(await self._refresh_model()))
+                self._history = scheduler.after_wake(self._history, self._now())
                 continue
-            due = scheduler.next_at(self._history, draw)
-            self._agent.cycles.next_at = due
-            if not self._run_requested and due > now:
-                await self._sleep(min(TICK_S, due - now))
+            wait_s = scheduler.next_at(self._history, draw) - elapsed
+            self._agent.cycles.next_at = now + wait_s
+            if not self._run_requested and wait_s > 0:
+                await self._sleep(min(TICK_S, wait_s))
                 continue
             await self._run_cycle()
             draw = self._draw()
 
-    def _forget_times(self, now: int) -> None:
-        """Wait for no time that a clock noted while it was ahead; restart a running hold."""
-        self._history = scheduler.after_set_back(self._history, now)
-        self._model_checked_at = None
-        self._agent.runner.updates.restart_hold()
+    def _now(self) -> int:
+        """Return the time that waits are measured by."""
+        return int(self._agent.clock.elapsed())
 
     async def _run_cycle(self) -> None:
         is_manual, self._run_requested = self._run_requested, False
         hold_s = 0 if is_manual else self._agent.effective.settings().integer("hold.minutes") * 60
-        now = self._agent.clock.now
+        now = self._now
         rechecking = asyncio.create_task(self._recheck_regularly())
         try:
             result = await self._agent.cycles.run(
@@ -149,7 +152,9 @@ class Loop:
                 group_wait_s=MANUAL_GROUP_WAIT_S if is_manual else 0,
             )
             log.info("cycle.done outcome=%s", result.outcome.value)
-            self._history = scheduler.after_cycle(self._history, result, now())
+            self._history = scheduler.after_cycle(
+                self._history, result, now(), self._agent.clock.now()
+            )
         except AegisError as error:
             log.info("cycle.failed code=%s", error.code)
             of_worker = error.code.startswith("WORKER_")
@@ -200,7 +205,7 @@ class Loop:
         self._agent.cycles.enforce()
         is_blocked = bool(self._agent.conditions.may_train() or self._agent.conditions.may_send())
         if self._was_blocked and not is_blocked:
-            self._history = scheduler.after_lift(self._history, self._agent.clock.now())
+            self._history = scheduler.after_lift(self._history, self._now())
             self._woken.set()
         self._was_blocked = is_blocked
         self._agent.signals.changed()
@@ -215,8 +220,9 @@ class Loop:
             or self._agent.effective.enrolment() is None
         ):
             return None
-        now = self._agent.clock.now()
-        due = (self._model_checked_at or 0) + MODEL_PERIOD_S
+        now = self._now()
+        checked_at = self._model_checked_at
+        due = now if checked_at is None else checked_at + MODEL_PERIOD_S
         if now >= due:
             self._model_checked_at, due = now, now + MODEL_PERIOD_S
             try:
@@ -225,9 +231,22 @@ class Loop:
                 log.info("model.not_updated error=%s", error)
         return float(due - now)
 
+    def _saved_withdrawal(self, seconds: float | None) -> float | None:
+        """Write a withdrawal that the disk did not take into the record; return how long to sleep
+        (None: no limit): `seconds`, or a minute until it can be tried again.
+        """
+        if not self._agent.record.is_behind:
+            return seconds
+        try:
+            self._agent.record.catch_up()
+        except AegisError as error:
+            log.info("consent.record_behind code=%s", error.code)
+            return TICK_S if seconds is None else min(TICK_S, seconds)
+        return seconds
+
     async def _retry_erase(self) -> None:
         """Finish an erasure: try at once, then every POLL_S until nothing is left."""
-        now = self._agent.clock.monotonic()
+        now = self._agent.clock.elapsed()
         if self._erase_at is None or now >= self._erase_at:
             self._erase_at = now + scheduler.POLL_S
             try:
@@ -239,7 +258,7 @@ class Loop:
     async def _sleep(self, seconds: float | None) -> None:
         """Sleep until woken, for `seconds` (None: no limit), or until an erasure is due."""
         if self._erase_at is not None:
-            left_s = max(0.0, self._erase_at - self._agent.clock.monotonic())
+            left_s = max(0.0, self._erase_at - self._agent.clock.elapsed())
             seconds = left_s if seconds is None else min(seconds, left_s)
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -247,7 +266,7 @@ class Loop:
         self._woken.clear()
 
     def _user_changed(self) -> None:
-        self._history = scheduler.after_change(self._history, self._agent.clock.now())
+        self._history = scheduler.after_change(self._history, self._now())
         is_joining = self._is_joining()
         if is_joining and not self._was_joining:
             self._history = scheduler.after_joining(self._history)

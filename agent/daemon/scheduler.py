@@ -11,7 +11,8 @@
    fleet waits for the same hour, the draw spreads it.
 5. While a finished update waits for a group, the server's own pace holds for READY_PATIENCE_S, down
    to READY_POLL_S; after that the usual pace.
-6. Times are absolute wall time, so that sleep and clock changes lead to exactly one cycle.
+6. Times are those of a clock that counts sleep and that nobody sets (Clock.elapsed): sleep leads
+   to exactly one cycle, and setting the clock to none.
 """
 
 from dataclasses import dataclass, replace
@@ -36,7 +37,7 @@ GIVE_UP_AFTER = 5
 
 @dataclass(frozen=True)
 class History:
-    """What the time of the next cycle depends on. Times are in seconds since the epoch."""
+    """What the time of the next cycle depends on. Times are in seconds of Clock.elapsed."""
 
     awake_since: int
     """When the agent started or the machine last woke."""
@@ -61,13 +62,15 @@ class History:
     """A person has just joined an operator and agreed; the first cycle has not ended yet."""
 
 
-def after_cycle(history: History, result: CycleResult, now: int) -> History:
-    """Return the history after a cycle with this result."""
+def after_cycle(history: History, result: CycleResult, now: int, wall: int) -> History:
+    """Return the history after a cycle with this result. `wall`: now, in seconds since the epoch,
+    as the ends of the result's reasons are.
+    """
     ends = [
-        reason.until
+        reason.until - wall + now
         for reason in result.reasons
         # Rounds may pass sooner and end an exclusion: the usual pace finds out.
-        if reason.until is not None and reason.until > now and reason.code != ReasonCode.EXCLUDED
+        if reason.until is not None and reason.until > wall and reason.code != ReasonCode.EXCLUDED
     ]
     until = min(min(ends, default=0), now + MAX_POLL_S) if result.outcome is not Outcome.SENT else 0
     shared = any(reason.code is ReasonCode.OUTSIDE_HOURS for reason in result.reasons)
@@ -132,13 +135,13 @@ def after_wake(history: History, now: int) -> History:
     return replace(history, awake_since=now)
 
 
-def after_set_back(history: History, now: int) -> History:
-    """Return the history once a clock that was ahead is right: it forgets all times, and keeps what
-    happened.
+def after_clock_set(history: History, now: int) -> History:
+    """Return the history once somebody has set this computer's clock, which may end what the last
+    cycle failed at or waited for: the next one runs soon, but a clock that is set again and again
+    gets no more cycles than any other.
     """
-    return replace(
-        history, awake_since=now, last_at=None, not_before=None, spread_s=0, ready_since=None
-    )
+    earliest = 0 if history.last_at is None else history.last_at + MIN_POLL_S
+    return replace(history, faults=0, spread_s=0, not_before=max(now + LIFT_S, earliest))
 
 
 def gave_up(history: History) -> bool:
@@ -147,7 +150,7 @@ def gave_up(history: History) -> bool:
 
 
 def next_at(history: History, draw: float) -> int:
-    """Return when the next cycle is due, in seconds since the epoch.
+    """Return when the next cycle is due, in seconds of Clock.elapsed.
 
     `draw` is uniform in [0, 1), drawn once per cycle.
     """

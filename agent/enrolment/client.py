@@ -19,6 +19,7 @@ from agent.errors import AegisError, UserActionError
 from agent.store.values import Values
 from agent.transport.blocking import Blocking
 from agent.transport.connections import ClientFactory
+from agent.transport.server_clock import NOTICEABLE_S, ServerClock, clock_wrong
 
 if TYPE_CHECKING:
     from agent.identity.identity import Identity, IdentityFile
@@ -40,6 +41,7 @@ class EnrolmentClient:
         self,
         *,
         clock: Clock,
+        server_clock: ServerClock,
         effective: EffectiveConfig,
         values: Values,
         identity_file: "Callable[[], IdentityFile]",
@@ -50,6 +52,9 @@ class EnrolmentClient:
         changed: Callable[[], None],
     ) -> None:
         self._clock = clock
+        self._server_clock = server_clock
+        self._validity = 0, 0
+        """First and last second of the certificate of the last connection."""
         self._effective = effective
         self._values = values
         self._identity_file = identity_file
@@ -85,7 +90,7 @@ class EnrolmentClient:
         """
         from agent.protocol.revocations import read_revocations
 
-        newest = int(self._values.get(NEWEST_REVOCATIONS) or 0)
+        newest = int(self._values.get(NEWEST_REVOCATIONS, int) or 0)
         listed = read_revocations(crl_pem, self._enrolment().ca_pem, self._clock.now(), newest)
         if listed.number > newest:
             self._values.put(NEWEST_REVOCATIONS, listed.number)
@@ -108,6 +113,7 @@ class EnrolmentClient:
         permit.check()
         identity = await self._blocking(self._identity_file().load)
         permit.check()
+        await self._ask_time(permit, enrolment, identity)
         client = self._client(enrolment, identity)
         try:
             if await self._renewed(permit, enrolment, client, identity):
@@ -120,6 +126,58 @@ class EnrolmentClient:
             client.close()
             raise
         return client
+
+    async def _ask_time(self, permit: Permit, enrolment: Enrolment, identity: "Identity") -> None:
+        """Ask the server's time before a renewal, or where this computer's clock is before the
+        certificate: that clock may be wrong, and the server judges by its own.
+
+        Raises UserActionError CLOCK_WRONG.
+        """
+        now = self._clock.now()
+        self._validity = identity.not_before, identity.not_after
+        if self._server_clock.now() is None and (
+            now < identity.not_before or renewal_due(identity, now)
+        ):
+            permit.check()
+            await self._note_time(enrolment)
+
+    @property
+    def knows_time(self) -> bool:
+        """Whether an answer of the server to this process has stated its time."""
+        return self._server_clock.now() is not None
+
+    def note_time(self, seconds: int) -> None:
+        """Remember the time that the server has just signed. Raises UserActionError CLOCK_WRONG."""
+        self._server_clock.note(seconds)
+        self._server_clock.check()
+
+    async def explained(self, error: AegisError) -> AegisError:
+        """Return CLOCK_WRONG in place of an error that this computer's clock explains.
+
+        Where the server refuses the certificate, and its time is not known yet, it is asked.
+        """
+        enrolment = self._effective.enrolment()
+        if error.code not in ("REJECTED_IDENTITY", "CERTIFICATE_EXPIRED") or enrolment is None:
+            return self._server_clock.explained(error)
+        try:
+            await self._note_time(enrolment)
+        except UserActionError as wrong:
+            return wrong
+        offset, (first, last) = self._server_clock.offset_s() or 0, self._validity
+        is_valid = first <= self._server_clock.now_or_local() < last
+        return error if is_valid or abs(offset) < NOTICEABLE_S else clock_wrong(offset, error.code)
+
+    async def _note_time(self, enrolment: Enrolment) -> None:
+        """Ask the server's time, without a certificate. Raises UserActionError CLOCK_WRONG."""
+        client = self._client(enrolment, None)
+        try:
+            await self._blocking(client.ask_time)
+        except AegisError as error:
+            if error.code == "CLOCK_WRONG":
+                raise
+            log.info("server_time.unknown code=%s", error.code)
+        finally:
+            client.close()
 
     def connect_as(self, identity: "Identity") -> "AggregatorClient":
         """Return a connection under an identity that is already open. The caller closes it.
@@ -168,6 +226,8 @@ class EnrolmentClient:
         client = self._client(enrolment, None)
         try:
             return await self._model_fetcher.update(client, enrolment.root_sha256)
+        except AegisError as error:
+            raise self._server_clock.explained(error) from error
         finally:
             client.close()
 
@@ -210,7 +270,7 @@ class EnrolmentClient:
 
         A failure is raised only once the certificate has expired.
         """
-        now = self._clock.now()
+        now = self._server_clock.now_or_local()
         if not renewal_due(identity, now):
             return False
         permit.check()

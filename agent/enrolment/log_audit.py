@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 AUDIT_PERIOD_S = 24 * 3600
 ISSUANCE_LOG = "issuance_log"
 """Key in the store: the head of the authority's log at the last audit."""
+SHAPE = {"size": int, "root": str, "authority": str, "certificate": str, "at": int}
 Request = Callable[[Callable[[], dict[str, Any]]], Awaitable[dict[str, Any]]]
 """Makes one blocking request off the event loop. Raises once no more requests may be made."""
 
@@ -48,7 +49,7 @@ class LogAuditor:
         """
         from agent.protocol.issuance import LogHead
 
-        last, now = self._values.get(ISSUANCE_LOG) or {}, self._clock.now()
+        last, now = self._values.get(ISSUANCE_LOG, SHAPE) or {}, self._clock.now()
         authority = hashlib.sha256(ca_pem.encode()).hexdigest()
         is_same_authority = last.get("authority") == authority
         if (

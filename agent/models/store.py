@@ -98,9 +98,13 @@ class ModelStore:
         atomic_file.write(self._pointer, json.dumps(pointer).encode())
         atomic_file.write(self._min_version, json.dumps(accepted).encode())
 
+    def remove_files(self) -> None:
+        """Delete the models; the minimum version stays."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
     def clear(self) -> None:
         """Delete the models and the minimum version (erase)."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self.remove_files()
         self._min_version.unlink(missing_ok=True)
 
     def _slot(self, name: str) -> Path:

@@ -14,7 +14,7 @@ from agent.conditions.interface import Conditions
 from agent.config.effective import EffectiveConfig
 from agent.config.machine_policy import read
 from agent.consent.gate import Gate
-from agent.enrolment.log_audit import ISSUANCE_LOG
+from agent.enrolment.log_audit import ISSUANCE_LOG, SHAPE
 from agent.enrolment.scanning_models import ScanningModels
 from agent.errors import AegisError
 from agent.identity.key_store_choice import KeyStoreChoice
@@ -26,6 +26,7 @@ from agent.reports.sandbox_checks import SandboxChecks
 from agent.reports.work import WorkReport
 from agent.store.values import Values
 from agent.transport.blocking import Blocking
+from agent.transport.server_clock import in_words
 
 _KEYRING_REMEDY = (
     "unlock or start the keyring of your login, or choose another key_store in the settings before"
@@ -160,14 +161,20 @@ class IdentityChecks:
             return [keyring, Check("identity", False, error.message, error.remedy)]
         enrolment = self.effective.enrolment()
         roots = enrolment.ca_pem.count("-----BEGIN CERTIFICATE-----") if enrolment else 0
-        is_current = identity.not_after > self.clock.now()
+        now = self.clock.now()
+        is_early, is_current = now < identity.not_before, identity.not_after > now
         return [
             keyring,
             Check(
                 "certificate",
-                is_current,
-                f"valid until {utc(identity.not_after)}",
-                "" if is_current else "AegisAI renews it when it is online.",
+                is_current and not is_early,
+                f"valid from {utc(identity.not_before)} until {utc(identity.not_after)}",
+                "Set this computer's clock: it is at least"
+                f" {in_words(identity.not_before - now)} behind."
+                if is_early
+                else "AegisAI renews it when it is online."
+                if not is_current
+                else "",
             ),
             Check(
                 "certificate storage",
@@ -180,7 +187,7 @@ class IdentityChecks:
         ]
 
     def _issuance_log(self, fingerprint: str) -> Check:
-        head: dict[str, Any] | None = self.values.get(ISSUANCE_LOG)
+        head: dict[str, Any] | None = self.values.get(ISSUANCE_LOG, SHAPE)
         if head is None or head["certificate"] != fingerprint:
             return Check("issuance log", None, "not checked yet; the next cycle does")
         is_fresh = self.clock.now() - head["at"] < MAX_AUDIT_AGE_S

@@ -148,6 +148,11 @@ class StatusBuilder:
             notes.append(why)
         if spends_fast := spending_in_words(self.limits()):
             notes.append(spends_fast)
+        for key in self.effective.unreadable_settings:
+            notes.append(
+                f"The stored value of {key} cannot be read, so the strictest one holds. Set it"
+                f" again: aegis settings set {key} VALUE"
+            )
         if self.home.erase_request.exists():
             notes.append(
                 "The server has not confirmed the erase request yet; AegisAI keeps trying."

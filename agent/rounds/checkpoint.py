@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 _KEY = "draft"
 """Key in the store: name and file of the training that can be continued."""
+_SHAPE = {"what": str, "name": str}
 
 
 class CheckpointStore:
@@ -35,7 +36,7 @@ class CheckpointStore:
 
     def find(self, training: str) -> Path | None:
         """Return where `training` (see `name_of`) leaves its update; None if it never began."""
-        noted = self._values.get(_KEY)
+        noted = self._values.get(_KEY, _SHAPE)
         if noted is None or noted["what"] != training:
             return None
         return self._folder / str(noted["name"])
@@ -60,18 +61,20 @@ class CheckpointStore:
 
     def clear(self) -> None:
         """Forget the training and remove every file in scratch, as a withdrawal does."""
+        self._remove_files()
         self.forget()
-        self.tidy()
 
     def tidy(self) -> None:
         """Remove every file in scratch except the checkpoint that can be continued.
 
         Logs what it cannot remove: such a file is useless without its key.
         """
-        noted = self._values.get(_KEY)
-        checkpoint = None if noted is None else self._folder / f"{noted['name']}.checkpoint"
+        noted = self._values.get(_KEY, _SHAPE)
+        self._remove_files(None if noted is None else f"{noted['name']}.checkpoint")
+
+    def _remove_files(self, kept: str | None = None) -> None:
         for path in self._folder.glob("*"):
-            if path == checkpoint:
+            if path.name == kept:
                 continue
             try:
                 path.unlink()

@@ -14,6 +14,7 @@ from agent.rounds.budget_gate import BudgetGate
 from agent.rounds.outbox import Outbox, check_sealed
 from agent.rounds.outcome import CycleResult, TrainedUpdate
 from agent.store.ledger import Ledger, OutboxEntry
+from agent.transport.server_clock import ServerClock
 
 if TYPE_CHECKING:
     from agent.protocol.messages import RoundConfig
@@ -26,6 +27,7 @@ class RoundResources:
     """The collaborators of a round, in either mode."""
 
     clock: Clock
+    server_clock: ServerClock
     ledger: Ledger
     outbox: Outbox
     budget_gate: BudgetGate

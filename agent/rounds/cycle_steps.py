@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING
 
 from agent.clock import Clock
 from agent.consent.gate import Gate, Permit
+from agent.disk_errors import explained
 from agent.enrolment.client import EnrolmentClient
-from agent.errors import UserActionError
+from agent.errors import AegisError, UserActionError
 from agent.reasons import Reason, ReasonCode
 from agent.rounds.activity import ActivityTracker
 from agent.rounds.admission import Admission
@@ -81,11 +82,17 @@ class CycleSteps:
             return waiting(reasons)
         try:
             self._client = client = await self._enrolment_client.connect(permit)  # 2.
+            if self._submission.has_unsent and not self._enrolment_client.knows_time:
+                await self._offer(client)  # 3. Is their round still open?
             await self._offer_poll.open_ledger(permit)
-            resent = await self._submission.resend(permit, client)  # 3.
+            resent = await self._submission.resend(permit, client)
             if resent is not None:
                 return resent
             return await self._contribute(permit, client, hold_s, group_wait_s)
+        except AegisError as error:
+            raise await self._enrolment_client.explained(error) from error
+        except OSError as error:
+            raise explained(error) from error
         finally:
             self.disconnect()
             self._offer_poll.close_ledger()
@@ -141,8 +148,15 @@ class CycleSteps:
         """4. Fetch the server's offer; report the finished update, if it may be used."""
         update = self._updates.current
         if update is None or self._updates.hold_reason(hold_s) is not None:
-            return await self._offer_poll.offer(client), None
-        return await self._offer_poll.ready(client, update.model_version)
+            return await self._offer(client), None
+        offer, admission = await self._offer_poll.ready(client, update.model_version)
+        self._enrolment_client.note_time(offer.time)
+        return offer, admission
+
+    async def _offer(self, client: "AggregatorClient") -> "Offer":
+        offer = await self._offer_poll.offer(client)
+        self._enrolment_client.note_time(offer.time)
+        return offer
 
     async def _train(
         self, permit: Permit, client: "AggregatorClient", offer: "Offer", task: "Task"

@@ -39,7 +39,7 @@ class LocalRound:
         permit.check()
         activity.send("Sealing and sending the update")
         body = await contribution.seal()
-        if self._resources.clock.now() >= config.closes_at:
+        if self._resources.server_clock.now_or_local() >= config.closes_at:
             return CycleResult(
                 Outcome.ROUND_CLOSED,
                 "The round has closed. Nothing was charged.",

@@ -6,7 +6,6 @@ An offer must keep to what was agreed and to this device's own bounds, and be wo
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from agent.clock import Clock
 from agent.errors import PeerError
 from agent.reasons import Reason, ReasonCode
 from agent.rounds.budget_gate import BudgetGate
@@ -25,13 +24,11 @@ class OfferCheck:
 
     def __init__(
         self,
-        clock: Clock,
         ledger: Ledger,
         samples: Samples,
         limits: "Callable[[], DeviceLimits]",
         budget_gate: BudgetGate,
     ) -> None:
-        self._clock = clock
         self._ledger = ledger
         self._samples = samples
         self._limits = limits
@@ -69,7 +66,8 @@ class OfferCheck:
                 "Nothing was sent. Tell the operator.",
             )
         if config.mode is Mode.LOCAL and (
-            offer.status != "open" or not config.opens_at <= self._clock.now() < config.closes_at
+            # The server's clock decides what is open: this computer's may be wrong.
+            offer.status != "open" or not config.opens_at <= offer.time < config.closes_at
         ):
             return None
         return config
@@ -90,7 +88,7 @@ class OfferCheck:
         if config is not None:
             has_contributed = self._ledger.has_taken_part(config.task_id, config.round_id)
             if offer.contributed and not has_contributed:
-                raise self._ledger.sealed.mark_forked(self._clock.now())
+                raise self._ledger.sealed.mark_forked(offer.time)
             if has_contributed:
                 return already_contributed(config.round_id)
         return self._budget_gate.refusal(

@@ -12,6 +12,7 @@ from agent.errors import AegisError, InternalError, UserActionError
 from agent.rounds.outcome import CycleResult, Outcome
 from agent.store.ledger import Charge, Ledger, OutboxEntry, OutboxState
 from agent.transport.blocking import Blocking
+from agent.transport.server_clock import ServerClock
 
 if TYPE_CHECKING:
     from agent.protocol.messages import RoundConfig
@@ -32,8 +33,11 @@ FINAL = {
 class Outbox:
     """Charges for bodies and sends what was charged."""
 
-    def __init__(self, clock: Clock, ledger: Ledger, blocking: Blocking) -> None:
+    def __init__(
+        self, clock: Clock, server_clock: ServerClock, ledger: Ledger, blocking: Blocking
+    ) -> None:
         self._clock = clock
+        self._server_clock = server_clock
         self._ledger = ledger
         self._blocking = blocking
 
@@ -103,17 +107,23 @@ class Outbox:
         """Remove the bytes of every unsent entry: consent is gone (P2)."""
         self._ledger.withdraw(self._clock.now())
 
+    @property
+    def has_unsent(self) -> bool:
+        """Whether an entry is charged and not settled."""
+        return bool(self._ledger.unsent())
+
     def waiting(self) -> list[OutboxEntry]:
         """Return the entries that are charged, not acknowledged, and still in time.
 
-        Settles the late ones as closed.
+        Settles the late ones as closed, by the server's time; where that is not known yet, the
+        server decides when it gets them.
         """
-        now, fresh = self._clock.now(), []
+        server_now, fresh = self._server_clock.now(), []
         for entry in self._ledger.unsent():
-            if entry.closes_at > now:
+            if server_now is None or entry.closes_at > server_now:
                 fresh.append(entry)
             else:
-                self._ledger.settle(entry.attempt, OutboxState.CLOSED, now)
+                self._ledger.settle(entry.attempt, OutboxState.CLOSED, self._clock.now())
         return fresh
 
 

@@ -7,11 +7,12 @@
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.consent.gate import Gate, Permit
-from agent.errors import UserActionError
+from agent.errors import AegisError, UserActionError
 from agent.protocol.jobs import Job
 from agent.rounds.activity import ActivityTracker
 from agent.rounds.completion import run_to_completion
@@ -25,6 +26,8 @@ from agent.rounds.update_store import UpdateStore
 
 if TYPE_CHECKING:
     from agent.supervisor.worker import Worker
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -168,8 +171,12 @@ class RoundRunner:
         await self._wait_for_end(cancelled)
         if notice is not None:
             self._leave_sender.send_soon(notice)
-        self._outbox.withdraw()
-        self.updates.discard()
+        for remove in (self._outbox.withdraw, self.updates.discard):
+            try:
+                remove()
+            except AegisError as error:
+                # The gate keeps them from being used; the next start removes them.
+                log.warning("withdrawal.left code=%s", error.code)
 
     async def discard(self) -> None:
         """Delete the finished update, or end the training that would make one.

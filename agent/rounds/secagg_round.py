@@ -287,7 +287,10 @@ class _GroupContribution:
         if (refused := self._contribution.refusal()) is not None:
             raise UserActionError("BUDGET_SPENT", refused.text, "Nothing was charged or sent.")
         # Past this time the group can no longer use the masked input.
-        useless_at = self._resources.clock.now() + PHASE_LENGTHS * self._active.config.phase_s
+        useless_at = (
+            self._resources.server_clock.now_or_local()
+            + PHASE_LENGTHS * self._active.config.phase_s
+        )
         self._contribution.charge(body, useless_at)
         self._active.is_charged = True
         self._active.bytes_up += len(body)

@@ -55,6 +55,11 @@ class Submission:
         self._sleep = sleep
         self._draw = draw
 
+    @property
+    def has_unsent(self) -> bool:
+        """Whether something is charged and not acknowledged."""
+        return self._outbox.has_unsent
+
     async def resend(self, permit: Permit, client: "AggregatorClient") -> CycleResult | None:
         """Send again what was charged but not acknowledged.
 

@@ -70,7 +70,11 @@ class Chain:
             self._database.rows(f"SELECT seq, body, hash FROM {self._table} ORDER BY seq"),  # noqa: S608
             start=1,
         ):
-            if seq != number or link(previous, body.encode()) != stored:
+            if (
+                seq != number
+                or not isinstance(body, str)
+                or link(previous, body.encode()) != stored
+            ):
                 raise UserActionError(
                     "CHAIN_BROKEN",
                     f"Something altered the {self._table} record at entry {number}. AegisAI stays"

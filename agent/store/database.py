@@ -1,15 +1,22 @@
 """The device's one SQLite file: durable, migrated by numbered steps, used by one process."""
 
+import errno
+import logging
+import os
 import shutil
 import sqlite3
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from agent.disk_errors import explained, write_error
 from agent.errors import AegisError, InternalError, UserActionError
 from agent.store.migrations import MIGRATIONS
+
+log = logging.getLogger(__name__)
 
 Row = tuple[Any, ...]
 
@@ -23,7 +30,7 @@ class Database:
         `in_memory`: work on a copy in memory, empty where there is no file, and write nothing to
         the disk.
 
-        Raises UserActionError STORE_NEWER, STORE_DAMAGED, DISK_FULL.
+        Raises UserActionError STORE_NEWER, STORE_DAMAGED, DISK_FULL and the like.
         """
         self._path = path
         self._connection = _copy(path) if in_memory else _open(path)
@@ -32,9 +39,9 @@ class Database:
     def transaction(self) -> Iterator[None]:
         """Commit the block's writes together, or none of them.
 
-        Raises UserActionError DISK_FULL, HOME_IN_USE, STORE_DAMAGED.
+        Raises UserActionError DISK_FULL, HOME_READ_ONLY, HOME_IN_USE, STORE_DAMAGED and the like.
         """
-        with translated():
+        with translated(self._path.parent):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -46,72 +53,119 @@ class Database:
 
     def rows(self, sql: str, *values: object) -> list[Row]:
         """Return every row of a query."""
-        with translated():
+        with translated(self._path.parent):
             return self._connection.execute(sql, values).fetchall()
 
     def row(self, sql: str, *values: object) -> Row | None:
         """Return the first row of a query, or None."""
-        with translated():
+        with translated(self._path.parent):
             return self._connection.execute(sql, values).fetchone()  # type: ignore[no-any-return]
 
     def execute(self, sql: str, *values: object) -> int:
         """Run one statement inside a transaction; returns the number of changed rows."""
         if not self._connection.in_transaction:
             raise InternalError("STORE_MISUSE", "A write outside a transaction.")
-        with translated():
+        with translated(self._path.parent):
             return self._connection.execute(sql, values).rowcount
 
     def recreate(self) -> None:
-        """Delete everything: remove the file and create an empty one."""
+        """Delete everything: remove the file and create an empty one.
+
+        Where the disk has no room for it, this process goes on with an empty store that takes
+        nothing, and the next one makes the file.
+        """
         self.close()
+        self._remove()
+        try:
+            self._connection = _open(self._path)
+        except UserActionError as error:
+            log.warning("store.not_made code=%s", error.code)
+            self._remove()
+            self._connection = _empty()
+
+    def _remove(self) -> None:
         for path in self.files():
             path.unlink(missing_ok=True)
-        self._connection = _open(self._path)
 
     def files(self) -> tuple[Path, ...]:
         """Return the file and those that SQLite keeps beside it."""
-        return tuple(
-            self._path.with_name(self._path.name + suffix)
-            for suffix in ("", "-wal", "-shm", "-journal")
-        )
+        return database_files(self._path)
 
     def close(self) -> None:
         self._connection.close()
 
 
+def database_files(path: Path) -> tuple[Path, ...]:
+    """Return a database's file and those that SQLite keeps beside it."""
+    return tuple(path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm", "-journal"))
+
+
+def _empty() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    _migrate(connection)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turn SQLite's errors into ours, each with its remedy."""
+def translated(folder: Path) -> Iterator[None]:
+    """Turn SQLite's errors into ours, each with its remedy. `folder` is where the file is."""
     try:
         yield
     except sqlite3.Error as error:
-        raise _explained(error) from error
+        raise _explained(error, folder) from error
+
+
+def damaged(detail: str) -> UserActionError:
+    """Return the error for a stored value that AegisAI cannot have written."""
+    return UserActionError(
+        "STORE_DAMAGED",
+        "AegisAI's own file is damaged.",
+        "Restore it from a backup, or run aegis erase to start again.",
+        detail[:300],
+    )
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    with translated():
-        connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+    with translated(path.parent):
         try:
+            return _opened(path)
+        except sqlite3.OperationalError as error:
+            if _primary(error) not in _CANNOT_SHARE:
+                raise
+        # SQLite found no room for the index that connections share. One connection alone keeps it
+        # in memory, so what is stored can still be read, and withdrawn and erased.
+        return _opened(path, "locking_mode = EXCLUSIVE")
+
+
+def _opened(path: Path, *first: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+    try:
+        # FULL: a commit survives a power cut. secure_delete: deleted rows are overwritten.
+        for pragma in (
+            *first,
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "secure_delete = ON",
+            "foreign_keys = ON",
+            "trusted_schema = OFF",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+        if os.name != "nt" and stat.S_IMODE(path.stat().st_mode) != 0o600:
             path.chmod(0o600)
-            # FULL: a commit survives a power cut. secure_delete: deleted rows are overwritten.
-            for pragma in (
-                "journal_mode = WAL",
-                "synchronous = FULL",
-                "secure_delete = ON",
-                "foreign_keys = ON",
-                "trusted_schema = OFF",
-            ):
-                connection.execute(f"PRAGMA {pragma}")
-            _migrate(connection)
-        except BaseException:
-            connection.close()
-            raise
+        _migrate(connection)
+    except OSError as error:
+        connection.close()
+        raise explained(error) from error
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
 def _copy(path: Path) -> sqlite3.Connection:
     """Return a copy of the file in memory. Its folder may be read-only or missing."""
-    with translated():
+    with translated(path.parent):
         connection = sqlite3.connect(":memory:", isolation_level=None)
         try:
             if path.exists():
@@ -169,20 +223,21 @@ def _migrate(connection: sqlite3.Connection) -> None:
         )
 
 
-def _explained(error: sqlite3.Error) -> AegisError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_READONLY,
-    ):
-        return UserActionError(
-            "DISK_FULL",
-            "AegisAI could not write its files. Nothing was changed.",
-            "Free some disk space and try again.",
-            str(error),
-        )
+_CANNOT_SHARE = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL})
+_OF_THE_DISK = _CANNOT_SHARE | {sqlite3.SQLITE_READONLY}
+
+
+def _primary(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _explained(error: sqlite3.Error, folder: Path) -> AegisError:
+    code, name = _primary(error), getattr(error, "sqlite_errorname", "")
+    if code == sqlite3.SQLITE_FULL:
+        return explained(OSError(errno.ENOSPC, f"{name}: {error}"))
+    if code in _OF_THE_DISK:
+        # SQLite hides the system's error number, so ask for it with a small write of our own.
+        return explained(write_error(folder) or OSError(errno.EIO, f"{name}: {error}"))
     if code == sqlite3.SQLITE_BUSY:
         return UserActionError(
             "HOME_IN_USE",
@@ -190,13 +245,8 @@ def _explained(error: sqlite3.Error) -> AegisError:
             "Wait for it to end, then try again.",
             str(error),
         )
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return UserActionError(
-            "STORE_DAMAGED",
-            "AegisAI's own file is damaged.",
-            "Run aegis erase to start again.",
-            str(error),
-        )
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
+        return damaged(f"{name}: {error}")
     return InternalError(
-        "STORE_FAULT", "AegisAI could not use its own file.", "Report this.", str(error)
+        "STORE_FAULT", "AegisAI could not use its own file.", "Report this.", f"{name}: {error}"
     )

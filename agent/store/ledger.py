@@ -16,16 +16,16 @@ transaction before the first byte leaves (P4).
 import hashlib
 import json
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from enum import Enum
 from typing import Any
 
 from agent.errors import InternalError, UserActionError
 from agent.protocol.ledger_heads import HeadStep, ShownHeads
-from agent.store.database import Database
+from agent.store.database import Database, Row, damaged
 from agent.store.head import LedgerHead
-from agent.store.ledger_errors import altered_error
 from agent.store.sealed_chain import SealedChain
+from agent.store.shapes import conforms, record
 
 CARRIED_OVER = "carried_over"
 """The mode of a charge that a copy made when it got an identity of its own."""
@@ -187,7 +187,7 @@ class Ledger:
         row = self._database.row("SELECT body, sha256 FROM outbox WHERE attempt = ?", attempt)
         if row is None or row[0] is None:
             return None
-        if hashlib.sha256(row[0]).hexdigest() != row[1]:
+        if not isinstance(row[0], bytes) or hashlib.sha256(row[0]).hexdigest() != row[1]:
             raise UserActionError(
                 "CHAIN_BROKEN",
                 "Something altered an outbox entry. AegisAI will not send it.",
@@ -243,12 +243,7 @@ class Ledger:
         UserActionError CHAIN_BROKEN, LEDGER_ALTERED, LEDGER_SET_BACK, LEDGER_MISSING,
         LEDGER_FORKED.
         """
-        charges = []
-        for number, body in enumerate(self.sealed.bodies(as_found=as_found), start=1):
-            try:
-                charges.append(Charge(**body))
-            except TypeError as error:
-                raise altered_error(number) from error
+        charges = [record(Charge, body, "charge") for body in self.sealed.bodies(as_found=as_found)]
         return charges
 
     def shown_heads(self, *, every: bool = False) -> ShownHeads:
@@ -274,7 +269,10 @@ class Ledger:
             "SELECT count(*), coalesce(sum(bytes), 0), max(settled_at) FROM outbox WHERE state ="
             " 'acknowledged'"
         )
-        return Totals(*row) if row else Totals(0, 0, None)
+        totals = Totals(*row) if row else Totals(0, 0, None)
+        if not conforms(totals.last_at, (int, type(None))):
+            raise damaged("outbox")
+        return totals
 
     def bytes_since(self, start: int) -> int:
         """Return the number of bytes put into the outbox since `start`, without withdrawn ones."""
@@ -336,7 +334,21 @@ class Ledger:
 
     def _entries(self, where: str, *values: object) -> list[OutboxEntry]:
         rows = self._database.rows(f"SELECT {_COLUMNS} FROM outbox {where}", *values)  # noqa: S608
-        return [
-            OutboxEntry(*(*row[:8], OutboxState(row[8]), row[9], row[10] and json.loads(row[10])))
-            for row in rows
-        ]
+        return [_entry(row) for row in rows]
+
+
+def _entry(row: Row) -> OutboxEntry:
+    """Read a row of the outbox. Raises UserActionError STORE_DAMAGED."""
+    names = [field.name for field in fields(OutboxEntry)]
+    values = dict(zip(names, row, strict=True))
+    try:
+        values["state"] = OutboxState(values["state"])
+        receipt = values["receipt"]
+        values["receipt"] = None if receipt is None else json.loads(receipt)
+    except (ValueError, TypeError) as error:
+        raise damaged(f"outbox: {error}") from error
+    if not conforms(values["receipt"], ({}, type(None))) or not conforms(
+        values["settled_at"], (int, type(None))
+    ):
+        raise damaged("outbox")
+    return record(OutboxEntry, values, "outbox")

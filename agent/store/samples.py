@@ -2,11 +2,13 @@
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from agent.errors import UserActionError
-from agent.store.database import Database
+from agent.store.database import Database, damaged
+from agent.store.shapes import record
 
+_ROW = struct.Struct("<29Q")
 MAX_ROWS = 200_000
 """46 MB of features. More rows would teach this model nothing and cost memory in each training."""
 
@@ -47,7 +49,7 @@ class Samples:
         with self._database.transaction():
             before = self.counts().total
             for features, label, source in rows:
-                packed = struct.pack("<29Q", *features)
+                packed = _ROW.pack(*features)
                 new = self._database.execute(
                     "INSERT OR IGNORE INTO sample (features, label, source, added_at) VALUES (?, ?,"
                     " ?, ?)",
@@ -71,7 +73,8 @@ class Samples:
             limit,
             offset,
         )
-        return [Sample(*row) for row in rows]
+        names = [field.name for field in fields(Sample)]
+        return [record(Sample, dict(zip(names, row, strict=True)), "sample") for row in rows]
 
     def counts(self) -> Counts:
         by_label: dict[int, int] = dict(
@@ -82,6 +85,8 @@ class Samples:
     def training_table(self) -> tuple[bytes, bytes]:
         """Return all rows (29 little-endian u64 each) and their labels (one byte each)."""
         rows = self._database.rows("SELECT features, label FROM sample ORDER BY id")
+        for row in rows:
+            _check(*row)
         return b"".join(row[0] for row in rows), bytes(row[1] for row in rows)
 
     def everything(self) -> list[dict[str, object]]:
@@ -89,10 +94,12 @@ class Samples:
         rows = self._database.rows(
             "SELECT id, features, label, source, added_at FROM sample ORDER BY id"
         )
+        for row in rows:
+            _check(row[1], row[2])
         return [
             {
                 "id": number,
-                "features": struct.unpack("<29Q", packed),
+                "features": _ROW.unpack(packed),
                 "label": label,
                 "source": source,
                 "added_at": at,
@@ -104,3 +111,9 @@ class Samples:
         """Remove all rows; returns their number."""
         with self._database.transaction():
             return self._database.execute("DELETE FROM sample")
+
+
+def _check(features: object, label: object) -> None:
+    """Raise UserActionError STORE_DAMAGED unless the row can train a model."""
+    if not isinstance(features, bytes) or len(features) != _ROW.size or label not in (0, 1):
+        raise damaged("sample")

@@ -1,9 +1,12 @@
 """Small JSON values by name: the agent's own state, and the person's settings."""
 
 import json
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from agent.store.database import Database
+from agent.store.database import Database, damaged
+from agent.store.shapes import conforms
+
+UNREADABLE: Final = object()
 
 
 class Values:
@@ -13,14 +16,22 @@ class Values:
         self._database = database
         self._table = table
 
-    def get(self, key: str) -> Any:
-        """Return the value, or None."""
+    def get(self, key: str, shape: Any = object) -> Any:
+        """Return the value, or None. Raises UserActionError STORE_DAMAGED unless it has the shape
+        (agent.store.shapes).
+        """
         row = self._database.row(f"SELECT json FROM {self._table} WHERE key = ?", key)  # noqa: S608
-        return None if row is None else json.loads(row[0])
+        if row is None:
+            return None
+        value = _parsed(row[0])
+        if value is UNREADABLE or not conforms(value, shape):
+            raise damaged(f"{self._table} {key}")
+        return value
 
     def all(self) -> dict[str, Any]:
+        """Return every value by its key; UNREADABLE for one that is not JSON."""
         return {
-            key: json.loads(text)
+            str(key): _parsed(text)
             for key, text in self._database.rows(f"SELECT key, json FROM {self._table}")  # noqa: S608
         }
 
@@ -39,3 +50,10 @@ class Values:
                 key,
                 json.dumps(value),
             )
+
+
+def _parsed(text: object) -> Any:
+    try:
+        return json.loads(text) if isinstance(text, str) else UNREADABLE
+    except (ValueError, RecursionError):
+        return UNREADABLE

@@ -12,6 +12,7 @@ from agent.errors import AegisError
 from agent.protocol.ledger_heads import HeadStep, Ready
 from agent.protocol.limits import MAX_BODY_BYTES, MAX_MODEL_BYTES, MAX_OFFER_BYTES
 from agent.transport.responses import json_object
+from agent.transport.server_clock import ServerClock
 from agent.transport.signed_connection import JSON_TYPE, SignedConnection, to_json
 from agent.transport.statements import (
     ModelDownload,
@@ -35,9 +36,9 @@ ENVELOPE_TYPE = "application/vnd.aegisai.envelope"
 class AggregatorClient:
     """The requests of one device, over one connection.
 
-    Every method may raise UserActionError OFFLINE, OperatorActionError SERVER_CERTIFICATE or
-    REJECTED_IDENTITY, PeerError SERVER_BUSY (`responses.RetryLater`), SERVER_ERROR, BAD_ANSWER,
-    BAD_SIGNATURE or ANSWER_TOO_LARGE.
+    Every method may raise UserActionError OFFLINE or CLOCK_WRONG, OperatorActionError
+    SERVER_CERTIFICATE or REJECTED_IDENTITY, PeerError SERVER_BUSY (`responses.RetryLater`),
+    SERVER_ERROR, BAD_ANSWER, BAD_SIGNATURE or ANSWER_TOO_LARGE.
     """
 
     def __init__(
@@ -50,13 +51,21 @@ class AggregatorClient:
         proxy: str = "",
         timeouts: "Timeouts | None" = None,
         clock: Clock | None = None,
+        server_clock: ServerClock | None = None,
         meter: Callable[[int, int], None] | None = None,
     ) -> None:
         """`meter` takes the body bytes of each successful request and of its response."""
         self._ca_pem = ca_pem
         self._signing_key = signing_key
         self._connection = SignedConnection(
-            server, ca_pem, identity, proxy=proxy, timeouts=timeouts, clock=clock, meter=meter
+            server,
+            ca_pem,
+            identity,
+            proxy=proxy,
+            timeouts=timeouts,
+            clock=clock,
+            server_clock=server_clock,
+            meter=meter,
         )
 
     @property
@@ -70,6 +79,10 @@ class AggregatorClient:
         May be called from another thread.
         """
         self._connection.close()
+
+    def ask_time(self) -> None:
+        """Have the server tell its time; sends nothing about this device."""
+        self._connection.get("/healthz")
 
     # Enrolment.
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from agent.transport.server_clock import ServerClock
+
 if TYPE_CHECKING:
     from agent.identity.identity import Identity
     from agent.transport.client import AggregatorClient
@@ -19,11 +21,18 @@ class ClientFactory(Protocol):
 class Connections:
     """Makes connections through the proxy that the setting `network.proxy` names."""
 
-    def __init__(self, proxy: Callable[[], str], *, override: ClientFactory | None = None) -> None:
+    def __init__(
+        self,
+        proxy: Callable[[], str],
+        server_clock: ServerClock,
+        *,
+        override: ClientFactory | None = None,
+    ) -> None:
         """`proxy` gives the value of the setting at the time of the call. `override` makes every
         connection instead.
         """
         self._proxy = proxy
+        self._server_clock = server_clock
         self._override = override
 
     def client(
@@ -44,4 +53,11 @@ class Connections:
         # The HTTP library is imported with the first connection, not with every command.
         from agent.transport.client import AggregatorClient
 
-        return AggregatorClient(server, ca_pem, signing_key, identity, proxy=proxy or self._proxy())
+        return AggregatorClient(
+            server,
+            ca_pem,
+            signing_key,
+            identity,
+            proxy=proxy or self._proxy(),
+            server_clock=self._server_clock,
+        )

@@ -22,6 +22,7 @@ from agent.transport.open_sockets import OpenSockets
 from agent.transport.pinned_adapter import PinnedAdapter
 from agent.transport.request_deadline import RequestDeadline
 from agent.transport.responses import HttpResponse
+from agent.transport.tls import DATE_CODES, OUT_OF_DATE
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
@@ -148,8 +149,11 @@ def _explain(error: OSError) -> AegisError:
             return OperatorActionError(
                 "SERVER_CERTIFICATE",
                 f"The server's certificate cannot be trusted: {cause.verify_message}.",
-                "Nothing was sent. Check the server's address, or ask the operator for a new "
+                "Nothing was sent. Tell the operator, who renews it."
+                if cause.verify_code in DATE_CODES
+                else "Nothing was sent. Check the server's address, or ask the operator for a new "
                 "invitation.",
+                OUT_OF_DATE if cause.verify_code in DATE_CODES else "",
             )
     detail = f"{type(error).__name__}: {error}"[:500]
     for cause in causes:

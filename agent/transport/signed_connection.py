@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from agent.clock import Clock, SystemClock
-from agent.errors import InternalError, PeerError
+from agent.errors import AegisError, InternalError, OperatorActionError, PeerError
 from agent.protocol.http_signature import REPLAY_NONCE, SignatureParameters, sign_request
 from agent.transport.responses import (
     MAX_JSON_BYTES,
@@ -25,6 +25,8 @@ from agent.transport.responses import (
     json_object,
     problem,
 )
+from agent.transport.server_clock import DAY_S, NOTICEABLE_S, ServerClock, clock_wrong
+from agent.transport.tls import OUT_OF_DATE
 
 if TYPE_CHECKING:
     from agent.identity.identity import Identity
@@ -51,6 +53,7 @@ class SignedConnection:
         proxy: str = "",
         timeouts: "Timeouts | None" = None,
         clock: Clock | None = None,
+        server_clock: ServerClock | None = None,
         meter: Callable[[int, int], None] | None = None,
     ) -> None:
         """`meter` takes the body bytes of each successful request and of its response."""
@@ -60,6 +63,7 @@ class SignedConnection:
         self._proxy = proxy
         self._timeouts = timeouts
         self._clock = clock or SystemClock()
+        self._server_clock = server_clock or ServerClock(self._clock)
         self._meter = meter
         self._session: PinnedSession | None = None
         self._is_closed = False
@@ -90,7 +94,7 @@ class SignedConnection:
         max_bytes: int = MAX_JSON_BYTES,
     ) -> HttpResponse:
         """Send a request, unsigned. Raises the problem that the server reports."""
-        response = self._open().send(method, path, body=body, headers=headers, max_bytes=max_bytes)
+        response = self._answer(method, path, body, headers, max_bytes)
         self._keep_nonce(response.headers.get(REPLAY_NONCE, ""))
         if response.status >= 400:
             raise problem(response)
@@ -141,7 +145,7 @@ class SignedConnection:
 
     def public_file(self, path: str, max_bytes: int) -> bytes | None:
         """Fetch a public file; None when it does not exist."""
-        response = self._open().send("GET", path, max_bytes=max_bytes)
+        response = self._answer("GET", path, b"", None, max_bytes)
         if response.status == 404:
             return None
         if response.status != 200:
@@ -166,6 +170,56 @@ class SignedConnection:
             self._session.close()
         self._identity = None
 
+    def _answer(
+        self, method: str, path: str, body: bytes, headers: dict[str, str] | None, max_bytes: int
+    ) -> HttpResponse:
+        """Send one request and note the server's time. Raises UserActionError CLOCK_WRONG."""
+        try:
+            response = self._open().send(
+                method, path, body=body, headers=headers, max_bytes=max_bytes
+            )
+        except OperatorActionError as error:
+            if error.code == "SERVER_CERTIFICATE" and error.detail == OUT_OF_DATE:
+                raise self._date_error(error) from error
+            raise
+        self._server_clock.note_date(response.headers.get("Date", ""))
+        return response
+
+    def _date_error(self, error: OperatorActionError) -> AegisError:
+        """Return CLOCK_WRONG if this computer's clock is why the server's certificate seems not yet
+        or no longer valid, else `error`.
+
+        Asks the server's time over a connection that checks everything but dates, and sends nothing
+        about this device. An answer from before this device's certificate is not believed: it may
+        come from someone with an old key of the server's, who wants the clock set back.
+        """
+        oldest = 0 if self._identity is None else self._identity.not_before
+        try:
+            self._server_clock.note_date(self._asked_time())
+        except AegisError:
+            behind_s = oldest - self._clock.now()
+            return clock_wrong(-behind_s, "at least") if behind_s >= NOTICEABLE_S else error
+        offset = self._server_clock.offset_s()
+        is_wrong = offset is not None and abs(offset) >= NOTICEABLE_S
+        is_old = (self._server_clock.now() or 0) < oldest - DAY_S
+        return clock_wrong(offset or 0) if is_wrong and not is_old else error
+
+    def _asked_time(self) -> str:
+        from agent.transport.http import PinnedSession
+        from agent.transport.tls import client_context
+
+        session = PinnedSession(
+            self._server,
+            client_context(self._ca_pem, checks_dates=False),
+            proxy=self._proxy,
+            timeouts=self._timeouts,
+        )
+        try:
+            response = session.send("GET", "/healthz", max_bytes=MAX_JSON_BYTES)
+        finally:
+            session.close()
+        return response.headers.get("Date", "")
+
     def _measure(self, body: bytes, response: HttpResponse) -> None:
         if self._meter is not None:
             self._meter(len(body), len(response.body))
@@ -186,7 +240,9 @@ class SignedConnection:
             from agent.transport.http import PinnedSession
             from agent.transport.tls import client_context
 
-            if self._identity is not None and self._identity.not_after <= self._clock.now():
+            # The server's time where it is known: this computer's clock may be wrong.
+            now = self._server_clock.now_or_local()
+            if self._identity is not None and self._identity.not_after <= now:
                 self.shows_certificate = False
             context = client_context(
                 self._ca_pem, self._identity if self.shows_certificate else None

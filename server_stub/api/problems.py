@@ -56,6 +56,7 @@ STATUS = {
     "TOO_MANY": 429,
     "SERVER_ERROR": 500,
     "CA_UNREACHABLE": 503,
+    "CANNOT_STORE": 503,
 }
 
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +33,9 @@ from server_stub.api.service import AggregatorService, sha256_hex
 from server_stub.ca.authority import SignedRequest
 from server_stub.config.limits import DevicePortLimits, Rates
 from server_stub.coordinator.statistics import statistics
+from server_stub.storage.database import STORAGE_ERRORS, cannot_store
 
+LOG = logging.getLogger("aegisai.requests")
 ENVELOPE_TYPE = "application/vnd.aegisai.envelope"
 JSON_TYPE = "application/json"
 ENVELOPE_BODY = {
@@ -137,12 +140,18 @@ def _add_errors(app: FastAPI) -> None:
         response.headers.update(error.headers or {})
         return response
 
+    async def storage_error(_: Request, error: Exception) -> Response:
+        LOG.warning("request.not_stored error=%s", error)
+        return _problem(cannot_store())
+
     async def internal_error(_: Request, _error: Exception) -> Response:
         return _problem(
             PeerError("SERVER_ERROR", "The server had an internal error.", "Try again later.")
         )
 
     app.add_exception_handler(AegisError, aegis_error)
+    for kind in STORAGE_ERRORS:
+        app.add_exception_handler(kind, storage_error)
     app.add_exception_handler(RequestValidationError, bad_request)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(Exception, internal_error)

@@ -23,6 +23,7 @@ from agent.errors import AegisError, OperatorActionError, PeerError
 from agent.protocol.limits import MAX_OFFER_BYTES
 from server_stub.ca.authority import Authority, Issued, SignedRequest
 from server_stub.errors import BusyError
+from server_stub.storage.database import STORAGE_ERRORS, cannot_store
 
 SOCKET_FILE = "authority.sock"
 MAX_REQUEST_BYTES = 256 * 1024
@@ -107,7 +108,7 @@ class RemoteAuthority:
                 self._ensure_running()
                 continue
             if "error" in response:
-                raise PeerError(**response["error"])
+                raise _raised(**response["error"])
             return response["result"]
         raise BusyError("CA_UNREACHABLE", "The enrolment authority does not answer.", 10)
 
@@ -120,6 +121,10 @@ class RemoteAuthority:
         if not isinstance(response, dict):
             raise ValueError("expected an object")
         return response
+
+
+def _raised(code: str, message: str, remedy: str) -> AegisError:
+    return cannot_store() if code == "CANNOT_STORE" else PeerError(code, message, remedy)
 
 
 class AuthorityServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -150,6 +155,8 @@ class AuthorityServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer
                 return {"result": method(**request["values"])}
         except AegisError as error:
             return {"error": {"code": error.code, "message": error.message, "remedy": error.remedy}}
+        except STORAGE_ERRORS:
+            return {"error": cannot_store().to_json()}
         except (ValueError, TypeError, KeyError, RecursionError):
             return {
                 "error": {

@@ -6,8 +6,13 @@ Exit codes: 0 done, 1 refused or failed (one line on stderr), 2 usage.
 import argparse
 import logging
 import os
+import sqlite3
 import sys
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from agent.errors import AegisError, InternalError
 from agent.printable import LogFormatter, json_text, never_fail, printable, printable_values
@@ -29,19 +34,50 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _run(options)
     except AegisError as error:
-        print(printable(f"{error.code}: {error}"), file=sys.stderr)
-        return 1
+        return _fail(f"{error.code}: {error}")
     except BrokenPipeError:
         # The reader of the output has gone (`| head`). Python flushes stdout once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
+    except (sqlite3.Error, SQLAlchemyError) as error:
+        reason = str(error).splitlines()[0]
+        return _fail(
+            f"DATABASE: The database cannot be used ({reason}). Check the disk and the file's"
+            " permissions."
+        )
     except OSError as error:
-        text = f"FILE: {error.strerror or error}: {error.filename or ''}"
-        print(printable(text), file=sys.stderr)
-        return 1
+        return _fail(_file_text(error))
     except KeyboardInterrupt:
         return 1
+    except Exception as error:  # broad on purpose: an operator gets one line
+        return _fail(_unexpected_text(error))
     return 0
+
+
+def _fail(text: str) -> int:
+    print(printable(text), file=sys.stderr)
+    return 1
+
+
+def _file_text(error: OSError) -> str:
+    return f"FILE: {error.strerror or error}: {error.filename or ''}"
+
+
+def _unexpected_text(error: Exception) -> str:
+    """Return the line for an error of the system that a library wrapped, or for a bug.
+
+    AEGIS_TRACE=1 shows the stack of calls too.
+    """
+    if os.environ.get("AEGIS_TRACE") == "1":
+        traceback.print_exception(error, file=sys.stderr)
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError):
+            return _file_text(cause)
+        cause = cause.__cause__ or cause.__context__
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    place = "".join(f" in {Path(frame.filename).name}:{frame.lineno}" for frame in last)
+    return f"INTERNAL: {type(error).__name__}{place}. This is a bug; report it."
 
 
 def parser() -> argparse.ArgumentParser:

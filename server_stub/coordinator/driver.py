@@ -28,12 +28,15 @@ from server_stub.publishing import models
 from server_stub.publishing.models import PublishedModel
 from server_stub.rounds import lifecycle
 from server_stub.rounds.lifecycle import Event, State
+from server_stub.storage.database import STORAGE_ERRORS
 from server_stub.storage.records import Round
 from server_stub.storage.serial_executor import SerialExecutor
 from server_stub.storage.store import Store
 
 POLL_S = 1.0
 """How often the driver checks the clock and what other processes wrote to the database."""
+STORAGE_RETRY_S = 5.0
+"""How long after a failed write the next step tries again."""
 SETTLE_S = 0.2
 """Time to let more devices become ready once there are enough for a window."""
 PUBLISH_AGAIN_S = 600
@@ -101,10 +104,16 @@ class RoundDriver:
         self._wake.set()
 
     async def run(self) -> None:
-        """Run rounds until cancelled."""
+        """Run rounds until cancelled. A disk that takes nothing delays them."""
         self._loop = asyncio.get_running_loop()
         while True:
-            did_something = await self._executor.run(self.step)
+            try:
+                did_something = await self._executor.run(self.step)
+            except STORAGE_ERRORS as error:
+                # What is due follows from the database, so the next step tries the same again.
+                LOG.warning("rounds.not_stored error=%s", error)
+                await asyncio.sleep(STORAGE_RETRY_S)
+                continue
             if did_something:
                 continue
             # Not wait_for: before Python 3.12 it can lose a cancellation.

@@ -15,11 +15,16 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import OperationalError as SqlOperationalError
 from sqlalchemy.pool import QueuePool
 
+from agent.disk_errors import write_error
 from agent.errors import OperatorActionError
+from server_stub.errors import BusyError
 
 BUSY_TIMEOUT_MS = 10_000
+RETRY_S = 60
+"""When a device asks again after the disk took nothing."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -48,11 +53,17 @@ def open_database(url: str, migrations: str) -> Engine:
     except DatabaseError as error:
         raise OperatorActionError(
             "DATABASE",
-            "The database cannot be used.",
+            f"The database cannot be used{_why(engine)}.",
             "Check the disk and the file's permissions.",
             str(error),
         ) from error
     return engine
+
+
+def _why(engine: Engine) -> str:
+    """Return what the system says about a small write beside the database's file."""
+    error = write_error(Path(engine.url.database).parent) if engine.url.database else None
+    return "" if error is None else f" ({error.strerror})"
 
 
 @contextmanager
@@ -96,6 +107,17 @@ class RawConnection:
         except BaseException:
             self._connection.rollback()
             raise
+
+
+STORAGE_ERRORS = (OperationalError, SqlOperationalError, OSError)
+"""What a disk that is full, read-only or broken raises. Nothing was changed then."""
+
+
+def cannot_store() -> BusyError:
+    """Return the error for a request that could not be stored."""
+    return BusyError(
+        "CANNOT_STORE", "The server cannot store anything now; its disk may be full.", RETRY_S
+    )
 
 
 def is_busy(error: OperationalError) -> bool:

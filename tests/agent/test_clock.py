@@ -1,4 +1,4 @@
-"""Two readings of two clocks show whether the machine slept or the clock was set back."""
+"""Two readings of two clocks show whether the machine slept or the clock was set."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from agent.clock import BOOT_ID, SLEEP_GAP_S, SystemClock, set_back, slept, utc
+from agent.clock import BOOT_ID, SLEEP_GAP_S, SystemClock, set_by_s, slept, utc
 
 THEN = (1_800_000_000, 1000.0)
 
@@ -14,19 +14,24 @@ THEN = (1_800_000_000, 1000.0)
 @pytest.mark.parametrize(
     ("wall_s", "monotonic_s", "expected"),
     [
-        (0, 0, (False, False)),
-        (3600, 3600, (False, False)),
-        (3600 + SLEEP_GAP_S, 3600, (False, False)),
-        (3601 + SLEEP_GAP_S, 3600, (True, False)),
-        (3600 - SLEEP_GAP_S, 3600, (False, False)),
-        (3599 - SLEEP_GAP_S, 3600, (False, True)),
-        (-86_400, 1, (False, True)),
+        (0, 0, 0),
+        (3600, 3600, 0),
+        (3600 + SLEEP_GAP_S, 3600, 0),
+        (3601 + SLEEP_GAP_S, 3600, 1 + SLEEP_GAP_S),
+        (3600 - SLEEP_GAP_S, 3600, 0),
+        (3599 - SLEEP_GAP_S, 3600, -1 - SLEEP_GAP_S),
+        (-86_400, 0, -86_400),
     ],
-    ids=["at once", "awake", "just awake", "asleep", "just right", "just set back", "a day back"],
+    ids=["at once", "right", "nearly", "ahead", "just right", "just set back", "a day back"],
 )
-def test_sleep_and_a_clock_that_was_set_back(wall_s, monotonic_s, expected):
+def test_by_how_much_a_clock_was_set(wall_s, monotonic_s, expected):
     now = (THEN[0] + wall_s, THEN[1] + monotonic_s)
-    assert (slept(*THEN, *now), set_back(*THEN, *now)) == expected
+    assert set_by_s(*THEN, *now) == expected
+
+
+def test_only_a_clock_that_counts_sleep_runs_ahead_of_the_monotonic_one_in_sleep():
+    assert slept(50.0, 10.0, 50.0 + 3600, 20.0)
+    assert not slept(50.0, 10.0, 50.0 + 3600, 10.0 + 3600)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +43,7 @@ def test_utc_is_rfc_3339(seconds, text):
 
 def test_the_systems_clock_is_the_systems():
     clock, before = SystemClock(), (int(time.time()), time.monotonic())
+    assert clock.elapsed() >= before[1]
     assert before <= (clock.now(), clock.monotonic()) <= (int(time.time()), time.monotonic())
 
 

@@ -36,6 +36,7 @@ from agent.store.database import Database
 from agent.store.ledger import Ledger
 from agent.store.ledger_key import LABEL, LedgerKey
 from agent.transport.client import AggregatorClient
+from agent.transport.server_clock import ServerClock
 from tests.bench.harness import Figure, bench
 from tests.fakes.aggregator import TASK
 from tests.fakes.group_aggregator import FakeGroupAggregator
@@ -179,11 +180,12 @@ async def _device(parameters: dict) -> dict[str, float]:
     ledger, clock = Ledger(Database(folder / "ledger.sqlite3")), SystemClock()
     key = LedgerKey(file.derived_key(LABEL))
     ledger.sealed.open(key, clock.now(), was_sealed=False)
-    worker = _Worker(config.d)
+    worker, server_clock = _Worker(config.d), ServerClock(clock)
     resources = RoundResources(
         clock,
+        server_clock,
         ledger,
-        Outbox(clock, ledger, asyncio.to_thread),
+        Outbox(clock, server_clock, ledger, asyncio.to_thread),
         _Permissive(),
         lambda: worker,
         ActivityTracker(lambda: None),

@@ -165,6 +165,9 @@ class FakeClient:
         if error is not None:
             raise error
 
+    def ask_time(self):
+        self._called("ask_time")
+
     def register(self, token, csr_pem):
         self._called("register")
         host = self._host

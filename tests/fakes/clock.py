@@ -8,6 +8,7 @@ class FakeClock:
         self.wall = now
         self.ticks = 1000.0
         self.started = Uptime("first start", 50_000)
+        self.slept = 0
 
     def now(self) -> int:
         return self.wall
@@ -18,6 +19,9 @@ class FakeClock:
     def uptime(self):
         return self.started
 
+    def elapsed(self) -> float:
+        return self.ticks + self.slept
+
     def advance(self, seconds: int) -> None:
         """Move both clocks, as time does while the machine is awake."""
         self.wall += seconds
@@ -25,7 +29,12 @@ class FakeClock:
         self._count(seconds)
 
     def sleep_machine(self, seconds: int) -> None:
-        """Move only the time of day, as in a suspended laptop."""
+        """Move all but the monotonic clock, as in a suspended laptop."""
+        self.wall += seconds
+        self.slept += seconds
+
+    def set(self, seconds: int) -> None:
+        """Move only the time of day, as a person or a time server does."""
         self.wall += seconds
         self._count(seconds)
 

@@ -1,7 +1,9 @@
 """A consent record with its gate on a real file, and facts that a test can change."""
 
 from agent.consent.gate import Facts, Gate
+from agent.consent.mark import Mark
 from agent.consent.record import Act, Evidence, Record
+from agent.consent.switch import Switch
 from agent.consent.wording import PURPOSE
 from agent.status import ConsentState
 from agent.store.database import Database
@@ -28,8 +30,12 @@ class RecordedConsent:
             NOTICE, 12, "", do_not_track=False, demo_home=False, server_host="fl.example.org"
         )
         self.database = Database(self.path)
-        self.record = Record(self.database, clock)
+        self.record = self._record()
         self.gate = Gate(self.record, lambda: self.facts)
+
+    def _record(self):
+        switch, mark = self.path.with_name("consent-switch"), self.path.with_name("withdrawn")
+        return Record(self.database, self.clock, Switch(switch), Mark(mark))
 
     def act(self, act, evidence=SEEN):
         self.record.act(self.gate.consent_status(), act, evidence, PURPOSE, "")
@@ -50,5 +56,5 @@ class RecordedConsent:
     def reopen(self):
         self.database.close()
         self.database = Database(self.path)
-        self.record = Record(self.database, self.clock)
+        self.record = self._record()
         self.gate = Gate(self.record, lambda: self.facts)

@@ -23,10 +23,14 @@ COMMAND = (sys.executable, "-m", "server_stub.cli.main")
 class ServerProcess:
     """`with ServerProcess(folder, "--group-floor", "3") as server:`: options of `init`."""
 
-    def __init__(self, folder, *init_options):
+    def __init__(self, folder, *init_options, disk=None):
+        """`disk`: the SmallDisk on which the server lives; else it is in `folder`."""
         self.folder = folder
-        self.home = ServerHome(folder / "server")
-        self._environ = {**os.environ, "AEGIS_SERVER_HOME": str(self.home.folder)}
+        self._disk = disk
+        self.home = ServerHome((disk.inside if disk else folder) / "server")
+        self.place = (disk.folder if disk else folder) / "server"
+        """The server's folder, as its own processes name it."""
+        self._environ = {**os.environ, "AEGIS_SERVER_HOME": str(self.place)}
         self._clients = []
         self._view = None
         self.created = self.command("init", "--port", "0", "--operator-port", "0", *init_options)
@@ -47,7 +51,7 @@ class ServerProcess:
 
     def command(self, *words):
         done = subprocess.run(
-            (*COMMAND, *words, "--json"),
+            self.words(*words, "--json"),
             env=self._environ,
             capture_output=True,
             text=True,
@@ -57,9 +61,14 @@ class ServerProcess:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
+    def words(self, *words):
+        """The words of a command of this server."""
+        command = (*COMMAND, *words)
+        return self._disk.command(*command) if self._disk else command
+
     def start(self):
         self.process = subprocess.Popen(
-            (*COMMAND, "run"),
+            self.words("run"),
             env=self._environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -20,6 +20,7 @@ from agent.store.database import Database
 from agent.store.head import LedgerHead
 from agent.store.ledger import Charge, Ledger, carried_over
 from agent.transport.responses import ReservedError
+from agent.transport.server_clock import ServerClock
 from agent.transport.statements import Offer, Receipt
 from server_stub.errors import BusyError
 from server_stub.rounds.ledger_heads import LOCAL_LEASE_S
@@ -94,7 +95,7 @@ class Twin:
         clock = self.server.clock
         self.database = Database(self.folder / "agent.sqlite3")
         self.ledger = Ledger(self.database, LedgerHead(self.folder / "ledger-head"))
-        self.outbox = Outbox(clock, self.ledger, _at_once)
+        self.outbox = Outbox(clock, ServerClock(clock), self.ledger, _at_once)
         self.offer_poll = OfferPoll(
             clock, self.ledger, lambda: self.keys, secrets.token_hex(16), _at_once
         )

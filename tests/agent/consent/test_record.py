@@ -1,12 +1,14 @@
 """The consent machine, every pair of it, and its chained record."""
 
 import sqlite3
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.clock import utc
 from agent.consent.record import TRANSITIONS, Act, ConsentStatus, Evidence, add_months
 from agent.errors import InternalError, UserActionError
 from agent.status import ConsentState
@@ -143,3 +145,96 @@ def test_months_end_on_a_day_that_exists(start, months, end):
 
 def test_without_an_entry_consent_is_unasked(consent):
     assert consent.gate.consent_status() == ConsentStatus(ConsentState.UNASKED, None, None)
+
+
+# Withdrawing without the database: the switch, the mark, and the record that catches up
+
+
+def broken(consent, monkeypatch):
+    """Make every further write into the database fail, as on a full disk."""
+
+    @contextmanager
+    def transaction():
+        raise UserActionError("DISK_FULL", "full", "")
+        yield
+
+    monkeypatch.setattr(consent.database, "transaction", transaction)
+
+
+def test_p2_a_withdrawal_that_the_record_cannot_take_holds_at_once_and_after_a_restart(
+    consent, monkeypatch
+):
+    consent.enter(ConsentState.GRANTED)
+    broken(consent, monkeypatch)
+    assert consent.record.withdraw("tray")
+    assert consent.state() is ConsentState.WITHDRAWN
+    assert consent.gate.consent_status().state is not ConsentState.GRANTED
+    with pytest.raises(UserActionError):
+        consent.record.catch_up()
+    monkeypatch.undo()
+    consent.reopen()
+    assert consent.state() is ConsentState.WITHDRAWN
+    assert consent.record.is_behind
+    assert consent.record.catch_up()
+    assert not consent.record.is_behind
+    last = consent.record.entries()[-1]
+    assert (last.decision, last.surface, last.at) == ("withdrawn", "tray", consent.clock.now())
+    assert not consent.record.catch_up()
+
+
+def test_p2_where_nothing_can_be_written_it_holds_in_memory_and_says_so(consent, monkeypatch):
+    consent.enter(ConsentState.GRANTED)
+    broken(consent, monkeypatch)
+
+    def fails(*_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("agent.atomic_file.overwrite", fails)
+    monkeypatch.setattr("agent.atomic_file.remove", fails)
+    monkeypatch.setattr("agent.atomic_file.touch", fails)
+    assert not consent.record.withdraw("cli")
+    assert consent.state() is ConsentState.WITHDRAWN
+    assert consent.record.is_behind
+    monkeypatch.undo()
+    assert consent.record.withdraw("cli")
+    consent.reopen()
+    assert consent.state() is ConsentState.WITHDRAWN
+
+
+def test_p1_a_yes_without_its_switch_is_none_and_can_be_given_again(consent):
+    consent.enter(ConsentState.GRANTED)
+    consent.path.with_name("consent-switch").unlink()
+    assert consent.state() is ConsentState.WITHDRAWN
+    assert not consent.record.is_behind  # nobody withdrew, so the record does not claim it
+    consent.act(Act.GRANT)
+    assert consent.state() is ConsentState.GRANTED
+
+
+def test_p1_a_yes_whose_row_cannot_be_written_leaves_everything_as_it_was(consent, monkeypatch):
+    consent.enter(ConsentState.STALE)
+    before = consent.path.with_name("consent-switch").read_bytes()
+    broken(consent, monkeypatch)
+    with pytest.raises(UserActionError):
+        consent.act(Act.GRANT)
+    assert consent.state() is ConsentState.STALE
+    assert consent.path.with_name("consent-switch").read_bytes() == before
+
+
+def test_p2_a_mark_means_withdrawn_until_the_record_says_so_and_a_new_yes_removes_it(consent):
+    consent.enter(ConsentState.GRANTED)
+    mark = consent.path.with_name("withdrawn")
+    mark.touch()
+    assert consent.state() is ConsentState.WITHDRAWN
+    consent.act(Act.GRANT)
+    assert consent.state() is ConsentState.GRANTED
+    assert not mark.exists()
+    decisions = [entry.decision for entry in consent.record.entries()]
+    assert decisions == ["granted", "withdrawn", "granted"]
+
+
+def test_consent_that_expired_says_by_which_time(consent):
+    consent.enter(ConsentState.GRANTED)
+    consent.clock.advance(13 * 31 * 86_400)
+    denial = consent.gate.denial()
+    assert utc(consent.clock.now()) in denial.message
+    assert "clock" in denial.remedy

@@ -10,6 +10,7 @@ from agent.rounds.outbox import FINAL, Outbox
 from agent.rounds.outcome import Outcome
 from agent.store.ledger import OutboxState
 from agent.store.ledger_errors import forked_error
+from agent.transport.server_clock import ServerClock
 
 
 def offline():
@@ -160,7 +161,9 @@ async def test_p2_bytes_that_were_withdrawn_cannot_be_sent(device):
     with pytest.raises(UserActionError):
         await device.run_cycle()
     (entry,) = device.agent.ledger.unsent()
-    outbox = Outbox(device.clock, device.agent.ledger, device.agent.blocking_pool.run)
+    outbox = Outbox(
+        device.clock, ServerClock(device.clock), device.agent.ledger, device.agent.blocking_pool.run
+    )
     outbox.withdraw()
     with pytest.raises(UserActionError) as raised:
         await outbox.send(device.agent.gate.permit(), None, entry.attempt)

@@ -84,12 +84,12 @@ def _fill(path, answers):
         answers.put((error.code, values.get("kept"), values.get("big")))
 
 
-def test_p11_a_full_disk_is_one_clear_error_and_nothing_is_lost(tmp_path):
+def test_p11_a_file_that_cannot_grow_is_one_clear_error_and_nothing_is_lost(tmp_path):
     spawn = multiprocessing.get_context("spawn")
     answers = spawn.Queue()
     child = spawn.Process(target=_fill, args=(tmp_path / "agent.sqlite3", answers))
     child.start()
-    assert answers.get(timeout=20) == ("DISK_FULL", "before", None)
+    assert answers.get(timeout=20) == ("DISK_FAULT", "before", None)
     child.join()
     database = Database(tmp_path / "agent.sqlite3")
     assert Values(database, "value").all() == {"kept": "before"}
