@@ -5,6 +5,7 @@ tests build their agents in the same way, with `Overrides` for what they replace
 """
 
 import asyncio
+import logging
 import os
 import random
 from collections.abc import Awaitable, Callable, Mapping
@@ -31,12 +32,14 @@ from agent.config.device_limits import limits_for
 from agent.config.effective import EffectiveConfig
 from agent.config.pause import Pause
 from agent.consent.gate import Gate
+from agent.consent.mark import Mark
 from agent.consent.record import Record
 from agent.container import Agent
 from agent.enrolment.client import EnrolmentClient
 from agent.enrolment.log_audit import LogAuditor
 from agent.enrolment.model_fetcher import ModelFetcher
 from agent.enrolment.scanning_models import ScanningModels
+from agent.errors import AegisError
 from agent.identity.key_store_choice import KeyStoreChoice
 from agent.models.store import ModelStore
 from agent.paths import RECORD_PREFIX, Home, policy_path
@@ -84,6 +87,9 @@ if TYPE_CHECKING:
     from agent.privacy.policy import DeviceLimits
     from agent.supervisor.worker import Worker
     from agent.transport.client import AggregatorClient
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -220,7 +226,8 @@ def _build_parts(home: Home, given: Overrides, *, watch_machine: bool) -> _Parts
     effective = EffectiveConfig(
         home, values, Values(database, "setting"), environ, policy_path(environ)
     )
-    record, pause = Record(database, clock), Pause(values, clock)
+    mark = Mark(home.withdrawal_mark)
+    record, pause = Record(database, clock, mark), Pause(values, clock)
     gate = Gate(record, effective.gate_facts)
 
     keys = KeyStoreChoice(
@@ -402,7 +409,7 @@ def _build_reports(parts: _Parts, rounds: _Rounds) -> _Reports:
         SandboxChecks(parts.worker_host.attempt_escape, parts.offered),
     )
     return _Reports(
-        copies=ViewingCopies(home, parts.environ),
+        copies=ViewingCopies(home),
         ledger=ledger_report,
         status=status_builder.build,
         doctor=doctor,
@@ -470,6 +477,11 @@ def _recover(agent: Agent, erasure: Erasure) -> None:
         from agent.supervisor.reaper import reap
 
         reap(agent.home.root)
+    if agent.record.is_behind:
+        try:
+            agent.record.catch_up()
+        except (AegisError, OSError) as error:
+            log.warning("consent.not_recorded error=%s", error)  # the mark stays
     if agent.gate.denial() is not None:
         agent.checkpoints.clear()
     else:

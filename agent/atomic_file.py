@@ -1,7 +1,34 @@
-"""Files that survive a power cut: written whole or not at all, readable by their owner only."""
+"""Files that survive a power cut: written whole or not at all, readable by their owner only.
 
+Every file of the home is opened here. None of them is ever a link, a pipe or a device: whoever puts
+one there wants this program to read, empty or overwrite something else.
+"""
+
+import errno
 import os
+import stat
 from pathlib import Path
+
+_NO_SURPRISE = (
+    getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)  # opening a pipe must not wait for its other end
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NOCTTY", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
+
+def open_plain(path: "str | Path", flags: int, *, folder: int | None = None) -> int:
+    """Open a regular file, following no link, and return its descriptor.
+
+    A file that is made has mode 0600. `folder`: the descriptor that `path` is relative to. Raises
+    OSError, also for anything that is no regular file.
+    """
+    descriptor = os.open(path, flags | _NO_SURPRISE, 0o600, dir_fd=folder)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file")
+    return descriptor
 
 
 def write(path: Path, content: bytes) -> None:
@@ -11,7 +38,7 @@ def write(path: Path, content: bytes) -> None:
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with os.fdopen(open_plain(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -24,11 +51,17 @@ def write(path: Path, content: bytes) -> None:
 
 def read(path: Path, max_bytes: int) -> bytes:
     """Read a file. Raises OSError, and ValueError when it has more than `max_bytes`."""
-    with path.open("rb") as file:
+    with os.fdopen(open_plain(path, os.O_RDONLY), "rb") as file:
         content = file.read(max_bytes + 1)
     if len(content) > max_bytes:
         raise ValueError(f"expected at most {max_bytes} bytes")
     return content
+
+
+def touch(path: Path) -> None:
+    """Make an empty file, durably; one that is there stays as it is. Raises OSError."""
+    os.close(open_plain(path, os.O_WRONLY | os.O_CREAT))
+    _sync_folder(path.parent)
 
 
 def remove(path: Path) -> None:

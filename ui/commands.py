@@ -6,6 +6,7 @@ and must not load the pages, and the resident tray must not keep the window's mo
 
 import argparse
 
+from agent.ipc.places import socket_of
 from ui.process import environment
 from ui.process.single_instance import activation_token, send
 
@@ -55,7 +56,7 @@ def window(argv: list[str]) -> int:
     )
     options = parser.parse_args(argv)
     home = environment.chosen_home(options.home)
-    if send(environment.instance_path(home, "window"), "show", options.page, activation_token()):
+    if send(socket_of(home, "window"), "show", options.page, activation_token()):
         return 0
     environment.require_display()
     from ui.process import window_process

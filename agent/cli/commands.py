@@ -3,6 +3,7 @@
 A command turns its options into a JSON answer; `main` prints that answer as JSON or as text.
 """
 
+import io
 import json
 import os
 import sys
@@ -12,20 +13,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import agent as agent_package
+from agent import atomic_file
 from agent.cli import render
 from agent.cli.backend import (
+    LOCK_RETRY_S,
     Answer,
     channel_to_agent,
     home_of,
-    locked,
     no_agent,
+    own_home,
     reach,
     request,
     with_agent,
 )
 from agent.cli.parser import Argument, Command, argument
-from agent.errors import UserActionError
+from agent.consent.mark import Mark
+from agent.errors import AegisError, UserActionError
 from agent.ipc.client import NoAgentError
+from agent.program import Program, this_program
 
 if TYPE_CHECKING:
     from agent.container import Agent
@@ -34,6 +40,17 @@ if TYPE_CHECKING:
 MAX_LOG_BYTES = 512 * 1024
 MAX_INVITATION_CHARS = 32 * 1024
 MAX_TEXT_FILE_CHARS = 64 * 1024
+UNREACHABLE = (
+    "AGENT_GONE",
+    "AGENT_SILENT",
+    "CHANNEL_FOREIGN",
+    "CHANNEL_UNSAFE",
+    "CHANNEL_VERSION",
+    "HOME_IN_USE",
+)
+"""Errors of a command that did not reach the agent of its home."""
+UNREACHABLE_S = 3.0
+"""How long withdrawing waits for an agent: the mark already holds."""
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -54,19 +71,16 @@ def _run(options: Namespace) -> Answer | None:
     import asyncio
 
     home = home_of(options)
-    with locked(home) as is_ours:
-        if not is_ours:
-            raise UserActionError(
-                "AGENT_RUNNING",
-                "An agent is using this home already.",
-                "Use aegis run-now, or aegis quit first.",
-            )
+    program = this_program(Path(agent_package.__file__))
+    with own_home(options):
         _start_log(home)
         if options.once:
             return with_agent(home, lambda agent: asyncio.run(_run_once(agent)))
-        with_agent(home, lambda agent: asyncio.run(_serve(agent)))
-    sys.stdout.flush()
-    sys.stderr.flush()
+        must_restart = with_agent(home, lambda agent: asyncio.run(_serve(agent, program)))
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if must_restart:
+            program.execute()
     os._exit(0)  # A blocking network call may still hang; quitting does not wait for it.
 
 
@@ -77,11 +91,12 @@ async def _run_once(agent: "Agent") -> Answer:
     return result.to_json()
 
 
-async def _serve(agent: "Agent") -> Answer:
+async def _serve(agent: "Agent", program: Program) -> bool:
     from agent.daemon.loop import Loop
 
-    await Loop(agent).run()
-    return {}
+    loop = Loop(agent, program=program)
+    await loop.run()
+    return loop.must_restart
 
 
 def _start_log(home: "Home") -> None:
@@ -89,9 +104,15 @@ def _start_log(home: "Home") -> None:
     import logging
     import logging.handlers
 
-    file = logging.handlers.RotatingFileHandler(
-        home.logs / "agent.log", maxBytes=MAX_LOG_BYTES, backupCount=1, delay=True
-    )
+    class PlainFile(logging.handlers.RotatingFileHandler):
+        """Follows no link to another file."""
+
+        def _open(self) -> io.TextIOWrapper:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+            descriptor = atomic_file.open_plain(self.baseFilename, flags)
+            return io.TextIOWrapper(os.fdopen(descriptor, "ab"), encoding="utf-8")
+
+    file = PlainFile(home.logs / "agent.log", maxBytes=MAX_LOG_BYTES, backupCount=1, delay=True)
     form = "%(asctime)s %(levelname)s %(name)s %(message)s"
     logging.basicConfig(
         level=logging.INFO, format=form, handlers=[logging.StreamHandler(sys.stderr), file]
@@ -178,10 +199,36 @@ def _consent_grant(options: Namespace) -> Answer:
 
 
 def _consent_withdraw(options: Namespace) -> Answer | None:
-    status = request(options, "consent.withdraw", surface="cli")
+    """Withdraw, whatever state the agent is in: the mark is enough to stop it for good."""
+    home = home_of(options)
+    is_marked = home.root.exists() and home.is_ours and Mark(home.withdrawal_mark).leave()
+    try:
+        status = request(
+            options,
+            "consent.withdraw",
+            hello_timeout_s=UNREACHABLE_S if is_marked else None,
+            surface="cli",
+        )
+    except AegisError as error:
+        if not is_marked or error.code not in UNREACHABLE:
+            raise
+        return _withdrawn_by_mark(home, error, as_json=options.json)
     if options.json:
         return status
     print(render.withdrawn_text(status, request(options, "ledger")), flush=True)
+    return None
+
+
+def _withdrawn_by_mark(home: "Home", error: AegisError, *, as_json: bool) -> Answer | None:
+    """Tell what holds where the agent did not answer, but will find the mark."""
+    deadline = time.monotonic() + UNREACHABLE_S
+    mark = Mark(home.withdrawal_mark)
+    while (is_unread := mark.is_there()) and time.monotonic() < deadline:
+        time.sleep(LOCK_RETRY_S)
+    answer = {"state": "WITHDRAWN", "recorded": not is_unread, "code": error.code}
+    if as_json:
+        return answer
+    print(render.withdrawn_by_mark_text(answer), flush=True)
     return None
 
 

@@ -12,12 +12,13 @@ Every other pair is refused and changes nothing. A record that cannot be read, o
 broken, means no.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 
 from agent import __version__
 from agent.clock import Clock
+from agent.consent.mark import Mark
 from agent.errors import UserActionError
 from agent.status import ConsentState
 from agent.store.chain import Chain
@@ -90,7 +91,9 @@ class ConsentStatus:
 class Record:
     """Stores decisions about one purpose."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, mark: Mark | None = None) -> None:
+        """`mark` says whether consent was withdrawn without this record (None: never)."""
+        self._mark = mark
         self._database = database
         self._chain = Chain(database, "consent")
         self._clock = clock
@@ -122,6 +125,8 @@ class Record:
         if state is not ConsentState.GRANTED:
             return ConsentStatus(state, self._decided, None)
         refresh_at = add_months(self._decided.at, refresh_months)
+        if self.is_behind:
+            return ConsentStatus(ConsentState.WITHDRAWN, self._decided, None)
         is_stale = self._decided.notice_id != current_notice_id or self._clock.now() >= refresh_at
         return ConsentStatus(ConsentState.STALE if is_stale else state, self._decided, refresh_at)
 
@@ -147,6 +152,8 @@ class Record:
                 f"Consent is {consent_status.state.value}; it cannot be {act.value} now.",
                 "Nothing was changed. See aegis consent show.",
             )
+        if act is Act.GRANT:
+            self.catch_up()
         entry = ConsentEntry(
             purpose=purpose,
             decision=act.value,
@@ -156,9 +163,40 @@ class Record:
             policy_origin=policy_origin,
             **asdict(evidence),
         )
+        self._append(entry)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the mark knows of a withdrawal that is not in the record."""
+        return self._mark is not None and self._mark.is_there()
+
+    def catch_up(self) -> bool:
+        """Write a withdrawal into the record that only the mark knows yet.
+
+        Returns whether there was one. Raises OSError, UserActionError DISK_FULL and the like.
+        """
+        if self._mark is None or not self.is_behind:
+            return False
+        granted = self._decided
+        is_granted = granted is not None and granted.state == ConsentState.GRANTED.value
+        if granted is not None and is_granted:
+            self._append(
+                replace(
+                    granted,
+                    decision=Act.WITHDRAW.value,
+                    state=ConsentState.WITHDRAWN.value,
+                    surface="cli",
+                    app_version=__version__,
+                    at=self._clock.now(),
+                )
+            )
+        self._mark.clear()
+        return is_granted
+
+    def _append(self, entry: ConsentEntry) -> None:
         with self._database.transaction():
             self._chain.append(asdict(entry))
-        if act is not Act.DISMISS:
+        if entry.decision != Act.DISMISS.value:
             self._decided = entry
 
 

@@ -14,9 +14,12 @@ from contextlib import suppress
 from agent.clock import set_back, slept
 from agent.container import Agent
 from agent.daemon import scheduler
+from agent.daemon.upkeep import Upkeep
 from agent.errors import AegisError, InternalError
-from agent.ipc.client import socket_path
+from agent.ipc.places import place_socket
 from agent.ipc.server import ChannelServer
+from agent.program import Act, Program
+from agent.reports.viewing_copies import ViewingCopies
 from agent.rounds.runner import MANUAL_GROUP_WAIT_S
 
 log = logging.getLogger(__name__)
@@ -44,8 +47,16 @@ def _gave_up_error(error: AegisError) -> AegisError:
 class Loop:
     """Runs one agent until it is asked to quit."""
 
-    def __init__(self, agent: Agent, draw: Callable[[], float] = random.random) -> None:
-        """`draw` returns a float in [0, 1) that spreads the cycles of a fleet."""
+    def __init__(
+        self,
+        agent: Agent,
+        draw: Callable[[], float] = random.random,
+        program: Program | None = None,
+    ) -> None:
+        """`draw` returns a float in [0, 1) that spreads the cycles of a fleet.
+
+        `program`: how this process was started; None: its files are not watched.
+        """
         self._agent = agent
         self._draw = draw
         self._woken = asyncio.Event()
@@ -60,22 +71,28 @@ class Loop:
         self._was_joining = self._is_joining()
         self._history = scheduler.History(agent.clock.now())
         self._channel = ChannelServer(
-            socket_path(agent.home.root, agent.environ),
+            lambda: place_socket(agent.home, agent.environ),
             agent.service.call,
             lambda: agent.status().to_json(),
         )
+        self._upkeep = Upkeep(agent, self._channel, program, self._end)
+        self.must_restart = False
+        """Whether the program was replaced, so that the new one takes over."""
         agent.signals.connect_loop(run_now=self._run_now, request_quit=self._quit.set)
         agent.signals.on_user_change(self._user_changed)
         agent.signals.on_change(self._push_soon)
 
     async def run(self) -> None:
-        """Serve until asked to quit or signalled. Raises UserActionError CHANNEL_UNSAFE."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            # Neither Windows nor a thread other than the main one offers this.
-            with suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(number, self._quit.set)
+        """Serve until asked to quit or signalled.
+
+        Raises OSError, UserActionError CHANNEL_UNSAFE, NO_SOCKETS.
+        """
+        self._handle_signals()
+        with suppress(OSError):
+            ViewingCopies(self._agent.home).remove()
         await self._channel.open()
+        self._upkeep.start()
+        await self._upkeep.look()
         self._agent.signals.on_change(self._watch_machine)
         self._watch_machine()
         log.info("agent.started")
@@ -88,10 +105,28 @@ class Loop:
         finally:
             for task in (cycles, quitting, *([self._watching] if self._watching else [])):
                 task.cancel()
+            await self._upkeep.close()
             await self._agent.runner.quit()
             await self._agent.worker_host.worker().stop()
             await self._channel.close()
             log.info("agent.stopped")
+
+    def _handle_signals(self) -> None:
+        handlers = {"SIGINT": self._quit.set, "SIGTERM": self._quit.set, "SIGHUP": self._quit.set}
+        # Packages may say that they have replaced the program.
+        handlers["SIGUSR1"] = self._upkeep.program_was_replaced
+        for name, handler in handlers.items():
+            number = getattr(signal, name, None)
+            # `nohup aegis run` outlives its terminal.
+            if number is None or signal.getsignal(number) is signal.SIG_IGN:
+                continue
+            # Neither Windows nor a thread other than the main one offers this.
+            with suppress(NotImplementedError, RuntimeError, ValueError):
+                asyncio.get_running_loop().add_signal_handler(number, handler)
+
+    def _end(self, act: Act) -> None:
+        self.must_restart = act is Act.RESTART
+        self._quit.set()
 
     async def _run_cycles_forever(self) -> None:
         """Run cycles; log, show and retry whatever fails between two of them (a full disk, a bug).
@@ -111,6 +146,7 @@ class Loop:
         draw = self._draw()
         wall, monotonic = self._agent.clock.now(), self._agent.clock.monotonic()
         while True:
+            await self._upkeep.look()
             await self._retry_erase()
             now, ticks = self._agent.clock.now(), self._agent.clock.monotonic()
             if set_back(wall, monotonic, now, ticks):

@@ -1,12 +1,14 @@
 """Starts other processes of AegisAI: the agent, and windows for the tray."""
 
-import os
 import subprocess
 import sys
+from contextlib import suppress
 
 from PySide6.QtCore import QTimer
 
-from agent.paths import Home, socket_path
+from agent.errors import AegisError
+from agent.ipc.places import socket_of
+from agent.paths import Home
 from ui.agent_client import AgentClient
 
 ANSWER_MS = 300
@@ -38,9 +40,10 @@ def start_agent_if_absent(home: Home, client: AgentClient) -> None:
 
     A socket alone proves nothing: an agent that was killed leaves it behind.
     """
-    if not socket_path(home.root, os.environ).exists():
-        start_aegis("run", "--home", str(home.root))
-        return
+    with suppress(AegisError):
+        if not socket_of(home).exists():
+            start_aegis("run", "--home", str(home.root))
+            return
 
     def start_if_silent() -> None:
         if not client.is_connected:

@@ -8,15 +8,18 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 
 from PySide6.QtCore import QLocale, QObject, QTimer
 
-from agent.paths import Home, socket_path
+from agent.errors import AegisError
+from agent.ipc.places import place_socket, socket_of
+from agent.paths import Home
 from agent.status import ConsentState, Status
 from ui import i18n
 from ui.agent_client import AgentClient
 from ui.notifications import Notifier
-from ui.process.environment import instance_path, make_application
+from ui.process.environment import make_application
 from ui.process.launcher import start_aegis, start_agent_if_absent
 from ui.process.quit_signals import QuitSignals
 from ui.process.single_instance import SingleInstance, send, show_first
@@ -35,12 +38,13 @@ def run(home: Home, *, autostart: bool) -> int:
     """Show the icon until Quit and return the exit code."""
     app = make_application("aegis-tray")
     app.setQuitOnLastWindowClosed(False)
-    instance = SingleInstance(instance_path(home, "tray"), app)
+    home.prepare()
+    instance = SingleInstance(place_socket(home, os.environ, "tray"), app)
     if not instance.claim():
-        show_first(instance_path(home, "tray"), "")
+        show_first(socket_of(home, "tray"), "")
         return 0
     formatter = i18n.install(app, QLocale())
-    client = AgentClient(socket_path(home.root, os.environ), app)
+    client = AgentClient(home, app)
     tray = Tray(client, formatter=formatter, parent=app)
     Notifier(tray)
     host = TrayHost(AREA_TIMEOUT_AUTOSTART_MS if autostart else AREA_TIMEOUT_MS, app)
@@ -107,7 +111,8 @@ class TrayController(QObject):
 
         Waits for the agent to end, but no longer than QUIT_TIMEOUT_MS.
         """
-        send(instance_path(self._home, "window"), "quit")
+        with suppress(AegisError):
+            send(socket_of(self._home, "window"), "quit")
         self._client.connectedChanged.connect(self._end)
         self._client.call("quit", {}, None, lambda _: self._end())
         QTimer.singleShot(QUIT_TIMEOUT_MS, self._end)

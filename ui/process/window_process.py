@@ -5,12 +5,13 @@ from functools import partial
 
 from PySide6.QtCore import QLocale, QObject, Qt
 
-from agent.paths import Home, socket_path
+from agent.ipc.places import place_socket, socket_of
+from agent.paths import Home
 from agent.status import ConsentState, Status
 from ui import i18n
 from ui.agent_client import AgentClient
 from ui.pages.page import Context
-from ui.process.environment import instance_path, make_application
+from ui.process.environment import make_application
 from ui.process.launcher import start_agent_if_absent
 from ui.process.quit_signals import QuitSignals
 from ui.process.single_instance import SingleInstance, show_first
@@ -24,11 +25,12 @@ def run(home: Home, page: str, *, quietly: bool) -> int:
     `page` may be empty; `quietly` opens the window without taking the focus.
     """
     app = make_application("aegis-window")
-    instance = SingleInstance(instance_path(home, "window"), app)
+    home.prepare()
+    instance = SingleInstance(place_socket(home, os.environ, "window"), app)
     if not instance.claim():
-        show_first(instance_path(home, "window"), page)
+        show_first(socket_of(home, "window"), page)
         return 0
-    client = AgentClient(socket_path(home.root, os.environ), app)
+    client = AgentClient(home, app)
     formatter = i18n.install(app, QLocale())
     window = Window(Context(client, formatter, Theme(app), os.cpu_count() or 1))
     FirstPage(client, window, page)
