@@ -102,6 +102,15 @@ class Home:
         """Whether the folder belongs to the user who runs this."""
         return not hasattr(os, "geteuid") or self.root.stat().st_uid == os.geteuid()
 
+    def check_owner(self) -> None:
+        """Raise UserActionError HOME_FOREIGN when the folder is there and another user's."""
+        if self.root.exists() and not self.is_ours:
+            raise UserActionError(
+                "HOME_FOREIGN",
+                "AegisAI's folder belongs to another user of this computer.",
+                "Run AegisAI as that user, or choose another folder with --home or AEGIS_HOME.",
+            )
+
     def prepare(self) -> None:
         """Make the folders, readable by their owner only.
 
@@ -109,12 +118,7 @@ class Home:
         """
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not self.is_ours:
-                raise UserActionError(
-                    "HOME_FOREIGN",
-                    "AegisAI's folder belongs to another user of this computer.",
-                    "Run AegisAI as that user, or choose another folder with --home or AEGIS_HOME.",
-                )
+            self.check_owner()
             for folder in (self.models, self.scratch, self.logs, self.run):
                 folder.mkdir(mode=0o700, exist_ok=True)
                 _check_folder(folder)

@@ -76,8 +76,10 @@ def reach(
 
 
 def channel_to_agent(options: Namespace, hello_timeout_s: float | None = None) -> Channel:
-    """Raises NoAgentError when no agent runs on this home."""
-    return Channel(socket_of(home_of(options)), hello_timeout_s)
+    """Raises NoAgentError when no agent runs on this home, and UserActionError HOME_FOREIGN."""
+    home = home_of(options)
+    home.check_owner()
+    return Channel(socket_of(home), hello_timeout_s)
 
 
 @contextmanager

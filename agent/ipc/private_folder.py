@@ -34,9 +34,9 @@ class PrivateFolder:
             self._descriptor = os.open(
                 path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
             )
-        except FileNotFoundError:
-            raise
         except OSError as error:
+            if not os.path.lexists(path):
+                raise FileNotFoundError(errno.ENOENT, "no such folder", str(path)) from error
             raise _unsafe(path, error.strerror or "") from error
         facts = os.fstat(self._descriptor)
         if facts.st_uid != os.geteuid() or facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):

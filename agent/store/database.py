@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from agent import atomic_file
 from agent.errors import AegisError, InternalError, UserActionError
 from agent.store.migrations import MIGRATIONS
 
@@ -62,13 +63,15 @@ class Database:
 
     def files(self) -> tuple[Path, ...]:
         """Return the file and those that SQLite keeps beside it."""
-        return tuple(
-            self._path.with_name(self._path.name + suffix)
-            for suffix in ("", "-wal", "-shm", "-journal")
-        )
+        return database_files(self._path)
 
     def close(self) -> None:
         self._connection.close()
+
+
+def database_files(path: Path) -> tuple[Path, ...]:
+    """Return a database's file and those that SQLite keeps beside it."""
+    return tuple(path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm", "-journal"))
 
 
 @contextmanager
@@ -81,6 +84,7 @@ def translated() -> Iterator[None]:
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    _check_plain(path)
     with translated():
         connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
         try:
@@ -99,6 +103,17 @@ def _open(path: Path) -> sqlite3.Connection:
             connection.close()
             raise
     return connection
+
+
+def _check_plain(path: Path) -> None:
+    """SQLite follows links, and would write to another file of this user."""
+    for each in database_files(path):
+        if not atomic_file.is_plain(each):
+            raise UserActionError(
+                "STORE_DAMAGED",
+                f"A link or no file is in the place of {each.name} in AegisAI's folder.",
+                "Remove it.",
+            )
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

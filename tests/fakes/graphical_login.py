@@ -18,7 +18,8 @@ import pytest
 
 from agent.errors import AegisError
 from agent.ipc.client import Channel, NoAgentError
-from agent.paths import socket_path
+from agent.ipc.places import socket_of
+from agent.paths import Home
 from tests.fakes import secret_service
 from tests.fakes.timeouts import TIMEOUT_S, until
 
@@ -64,8 +65,7 @@ class GraphicalLogin:
         self._started = []
 
     def __enter__(self):
-        # A short path, because a socket's path holds 107 bytes. Services of the login may still
-        # write there while it is removed.
+        # Services of the login may still write there while it is removed.
         self._runtime = tempfile.TemporaryDirectory(prefix="aegisai-", ignore_cleanup_errors=True)
         self._log = (self.folder / "desktop.log").open("ab")
         self.environ = {
@@ -281,7 +281,7 @@ class GraphicalLogin:
 
     def _channel(self):
         with contextlib.suppress(NoAgentError, AegisError, OSError):
-            return Channel(socket_path(self.home, self.environ))
+            return Channel(socket_of(Home(self.home)))
 
     def _run(self, command, **options):
         streams = {"stdin": subprocess.DEVNULL, "stdout": self._log, "stderr": self._log}

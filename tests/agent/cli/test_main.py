@@ -15,7 +15,8 @@ import pytest
 
 from agent.cli import backend, main, render
 from agent.daemon.instance_lock import HomeLock
-from agent.ipc.client import socket_path
+from agent.ipc.places import socket_of
+from agent.paths import Home
 from tests.fakes.aggregator import FakeAggregator
 from tests.fakes.clock import FakeClock
 from tests.fakes.device import Device
@@ -224,7 +225,7 @@ def test_commands_ask_a_running_agent(aegis, tmp_path):
     def serve():
         async def scene():
             task = asyncio.create_task(device.loop().run())
-            while not socket_path(device.home, device.environ).exists():
+            while not socket_of(Home(device.home)).exists():
                 await asyncio.sleep(0.005)
             loop_ready.set()
             await task

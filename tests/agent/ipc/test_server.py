@@ -24,7 +24,7 @@ class Host:
         self.calls = []
         self.gate = asyncio.Event()
         self.value = 0
-        self.server = ChannelServer(path, self.call, lambda: {"value": self.value})
+        self.server = ChannelServer(lambda: path, self.call, lambda: {"value": self.value})
 
     async def call(self, method, params):
         self.calls.append(method)
@@ -116,7 +116,7 @@ async def test_the_socket_and_its_folder_are_the_users_own(tmp_path):
 
 async def test_a_folder_of_another_user_is_not_used(tmp_path, monkeypatch):
     host = Host(tmp_path / "run" / "agent.sock")
-    monkeypatch.setattr("os.getuid", lambda: 4242)
+    monkeypatch.setattr("os.geteuid", lambda: 4242)
     with pytest.raises(UserActionError) as raised:
         await host.server.open()
     assert raised.value.code == "CHANNEL_UNSAFE"

@@ -2,13 +2,13 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 
 import pytest
 
-from agent.paths import Home, socket_path
+from agent.ipc.private_folder import PrivateFolder
+from agent.paths import Home
 from tests.fakes import agent_client as fakes
 from tests.fakes.timeouts import until
 from ui.process import launcher
@@ -38,21 +38,17 @@ def started(monkeypatch):
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    (tmp_path / "run").mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
-    return Home(tmp_path / "home")
+def home(tmp_path):
+    home = Home(tmp_path / "home")
+    home.prepare()
+    return home
 
 
 @pytest.fixture
 def left_socket(home):
     """A socket without a listener, as a killed agent leaves it."""
-    path = socket_path(home.root, os.environ)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    left = socket.socket(socket.AF_UNIX)
-    left.bind(str(path))
-    left.close()
-    return path
+    with PrivateFolder(home.run) as folder:
+        folder.listen("agent.sock").close()
 
 
 def test_a_started_process_outlives_us_and_shares_no_folder(tmp_path):
