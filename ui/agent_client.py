@@ -55,6 +55,7 @@ class AgentClient(QObject):
         """The folder of the socket that is or was connected last."""
         self._status: Status | None = None
         self._is_connected = False
+        self._session = ""
         self._last_id = 0
         self._pending: dict[int, _PendingCall] = {}
         self._decoder = FrameDecoder()
@@ -78,6 +79,11 @@ class AgentClient(QObject):
     @property
     def is_connected(self) -> bool:
         return self._is_connected
+
+    @property
+    def session(self) -> str:
+        """The login whose icon started the connected agent; empty: nobody's."""
+        return self._session
 
     def open(self) -> None:
         """Connect, and reconnect whenever the connection ends."""
@@ -161,6 +167,7 @@ class AgentClient(QObject):
     def _hello(self, hello: dict[str, Any]) -> None:
         check_hello(hello)
         self._is_connected = True
+        self._session = str(hello.get("session", ""))
         self._retry_ms = RETRY_FIRST_MS
         self.connectedChanged.emit(True)
         self.call("subscribe")

@@ -3,6 +3,7 @@
 A command turns its options into a JSON answer; `main` prints that answer as JSON or as text.
 """
 
+import argparse
 import io
 import json
 import os
@@ -31,7 +32,7 @@ from agent.cli.parser import Argument, Command, argument
 from agent.consent.mark import Mark
 from agent.errors import AegisError, UserActionError
 from agent.ipc.client import NoAgentError
-from agent.program import Program, this_program
+from agent.program.process import Program, this_program
 
 if TYPE_CHECKING:
     from agent.container import Agent
@@ -76,11 +77,14 @@ def _run(options: Namespace) -> Answer | None:
         _start_log(home)
         if options.once:
             return with_agent(home, lambda agent: asyncio.run(_run_once(agent)))
-        must_restart = with_agent(home, lambda agent: asyncio.run(_serve(agent, program)))
+        must_restart = with_agent(
+            home, lambda agent: asyncio.run(_serve(agent, program, options.session))
+        )
         sys.stdout.flush()
         sys.stderr.flush()
         if must_restart:
-            program.execute()
+            with suppress(OSError):  # its files have just gone again
+                program.execute()
     os._exit(0)  # A blocking network call may still hang; quitting does not wait for it.
 
 
@@ -91,10 +95,10 @@ async def _run_once(agent: "Agent") -> Answer:
     return result.to_json()
 
 
-async def _serve(agent: "Agent", program: Program) -> bool:
+async def _serve(agent: "Agent", program: Program, session: str) -> bool:
     from agent.daemon.loop import Loop
 
-    loop = Loop(agent, program=program)
+    loop = Loop(agent, program=program, session=session)
     await loop.run()
     return loop.must_restart
 
@@ -330,6 +334,7 @@ TABLE = (
                 action="store_true",
                 help="run one cycle and end; it waits only for a group that is about to meet",
             ),
+            argument("--session", default="", metavar="NAME", help=argparse.SUPPRESS),
         ),
     ),
     Command(

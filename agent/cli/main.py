@@ -13,7 +13,7 @@ from collections.abc import Callable
 from agent.cli import commands
 from agent.cli.parser import Command, Program, build_parser
 from agent.errors import AegisError, UserActionError
-from agent.program import WHOLE
+from agent.program.process import WHOLE
 
 EXIT_REFUSED, EXIT_INTERRUPTED = 1, 130
 _NOT_LOADED = ("agent.__main__", "agent.worker.__main__")

@@ -18,7 +18,8 @@ from agent.daemon.upkeep import Upkeep
 from agent.errors import AegisError, InternalError
 from agent.ipc.places import place_socket
 from agent.ipc.server import ChannelServer
-from agent.program import Act, Program
+from agent.program.process import Program
+from agent.program.replacement import Act
 from agent.reports.viewing_copies import ViewingCopies
 from agent.rounds.runner import MANUAL_GROUP_WAIT_S
 
@@ -52,10 +53,12 @@ class Loop:
         agent: Agent,
         draw: Callable[[], float] = random.random,
         program: Program | None = None,
+        session: str = "",
     ) -> None:
         """`draw` returns a float in [0, 1) that spreads the cycles of a fleet.
 
-        `program`: how this process was started; None: its files are not watched.
+        `program`: how this process was started; None: its files are not watched. `session`: the
+        login whose icon started it, or empty.
         """
         self._agent = agent
         self._draw = draw
@@ -74,6 +77,7 @@ class Loop:
             lambda: place_socket(agent.home, agent.environ),
             agent.service.call,
             lambda: agent.status().to_json(),
+            session,
         )
         self._upkeep = Upkeep(agent, self._channel, program, self._end)
         self.must_restart = False
@@ -87,7 +91,7 @@ class Loop:
 
         Raises OSError, UserActionError CHANNEL_UNSAFE, NO_SOCKETS.
         """
-        self._handle_signals()
+        _handle_signals(end=self._quit.set, replaced=self._upkeep.program_was_replaced)
         with suppress(OSError):
             ViewingCopies(self._agent.home).remove()
         await self._channel.open()
@@ -105,24 +109,23 @@ class Loop:
         finally:
             for task in (cycles, quitting, *([self._watching] if self._watching else [])):
                 task.cancel()
-            await self._upkeep.close()
-            await self._agent.runner.quit()
-            await self._agent.worker_host.worker().stop()
-            await self._channel.close()
+            await self._stop()
             log.info("agent.stopped")
 
-    def _handle_signals(self) -> None:
-        handlers = {"SIGINT": self._quit.set, "SIGTERM": self._quit.set, "SIGHUP": self._quit.set}
-        # Packages may say that they have replaced the program.
-        handlers["SIGUSR1"] = self._upkeep.program_was_replaced
-        for name, handler in handlers.items():
-            number = getattr(signal, name, None)
-            # `nohup aegis run` outlives its terminal.
-            if number is None or signal.getsignal(number) is signal.SIG_IGN:
-                continue
-            # Neither Windows nor a thread other than the main one offers this.
-            with suppress(NotImplementedError, RuntimeError, ValueError):
-                asyncio.get_running_loop().add_signal_handler(number, handler)
+    async def _stop(self) -> None:
+        """End every part, whatever the end of another part raises: files of the program may be
+        gone.
+        """
+        for part in (
+            self._upkeep.close,
+            self._agent.runner.quit,
+            self._agent.worker_host.stop,
+            self._channel.close,
+        ):
+            try:
+                await part()
+            except Exception:
+                log.exception("end.broken part=%s", part.__qualname__)
 
     def _end(self, act: Act) -> None:
         self.must_restart = act is Act.RESTART
@@ -311,3 +314,17 @@ class Loop:
     def _push(self) -> None:
         self._push_scheduled = False
         self._channel.push()
+
+
+def _handle_signals(*, end: Callable[[], None], replaced: Callable[[], None]) -> None:
+    """Call `end` where the system or a terminal ends the process, and `replaced` on SIGUSR1, with
+    which an installer may say that it has replaced the program.
+    """
+    handlers = {"SIGINT": end, "SIGTERM": end, "SIGHUP": end, "SIGUSR1": replaced}
+    for name, handler in handlers.items():
+        number = getattr(signal, name, None)
+        if number is None or signal.getsignal(number) is signal.SIG_IGN:  # as `nohup` sets it
+            continue
+        # Neither Windows nor a thread other than the main one offers this.
+        with suppress(NotImplementedError, RuntimeError, ValueError):
+            asyncio.get_running_loop().add_signal_handler(number, handler)

@@ -4,7 +4,7 @@
    ends.
 2. Its socket: when somebody removed it (a logout empties the runtime folder), it makes a new one.
 3. A mark of a withdrawal (agent.consent.mark): it stops at once and writes it into the record.
-4. Its program: agent.program says when to start anew and when to end.
+4. Its program: agent.program.replacement says when to start anew and when to end.
 
 The system reports changes in the folders concerned (file_events). Where it cannot, the agent looks
 every LOOK_S. It also looks at each wake of its loop.
@@ -20,7 +20,8 @@ from agent.container import Agent
 from agent.daemon.file_events import FileEvents
 from agent.errors import AegisError
 from agent.ipc.server import ChannelServer
-from agent.program import Act, Program, Replacement, Step
+from agent.program.process import Program
+from agent.program.replacement import Act, Replacement, Step
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ LOOK_S = 30.0
 """How often the agent looks where the system reports no changes."""
 BURST_S = 0.05
 """Changes within this time are looked at together."""
+FINISH_S = 180.0
+"""How long a sending that has begun may delay the start of a new program."""
 
 
 class Upkeep:
@@ -52,17 +55,23 @@ class Upkeep:
         self._replacement = Replacement(program.stamp() if program else None)
         self._looking: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
+        self._nudged = asyncio.Event()
+        """Something happened while a change of the program is followed."""
         self._polling: asyncio.Task[None] | None = None
         self._lock_inode = _inode(agent.home.lock)
 
     def start(self) -> None:
-        """Begin to watch; the channel is open."""
+        """Watch what there is now; the channel is open."""
         folders = [self._agent.home.root]
         if self._channel.folder is not None:
             folders.append(self._channel.folder)
         if self._program is not None:
             folders.append(self._program.file.parent)
-        if not self._events.watch(folders) and self._polling is None:
+        is_watched = self._events.watch(folders)
+        if is_watched and self._polling is not None:
+            self._polling.cancel()
+            self._polling = None
+        elif not is_watched and self._polling is None:
             self._polling = asyncio.create_task(self._poll())
 
     async def close(self) -> None:
@@ -124,6 +133,7 @@ class Upkeep:
 
     def _follow_program(self) -> None:
         """Follow a change of the program's files to its end."""
+        self._nudged.set()
         if self._program is None or (self._following and not self._following.done()):
             return
         if self._step(self._program).act is not Act.REST:
@@ -136,11 +146,17 @@ class Upkeep:
                 is_whole = await asyncio.to_thread(program.answers)
                 log.info("program.replaced whole=%s", is_whole)
                 step = self._replacement.answered(is_whole=is_whole, now=clock.monotonic())
+            if step.act is Act.RESTART:
+                await self._agent.runner.finish_sending(FINISH_S)
             if step.act in (Act.RESTART, Act.END):
                 self._end(step.act)
                 return
-            await asyncio.sleep(step.wait_s)
-        self.start()  # the folder may be another one
+            self.start()  # the folder may be another one now
+            self._nudged.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(step.wait_s):
+                    await self._nudged.wait()
+        self.start()
 
     def _step(self, program: Program) -> Step:
         return self._replacement.look(program.stamp(), self._agent.clock.monotonic())

@@ -50,10 +50,22 @@ class ChannelServer:
     """
 
     def __init__(
-        self, place: Callable[[], Path], call: Call, status: Callable[[], dict[str, Any]]
+        self,
+        place: Callable[[], Path],
+        call: Call,
+        status: Callable[[], dict[str, Any]],
+        session: str = "",
     ) -> None:
-        """`place` returns where the socket can be made."""
+        """`place` returns where the socket can be made. `session`: the login whose icon started
+        this agent, or empty.
+        """
         self._place = place
+        self._hello = {
+            "event": "hello",
+            "protocol": PROTOCOL,
+            "app_version": __version__,
+            "session": session,
+        }
         self._call = call
         self._status = status
         self._clients: set[_Client] = set()
@@ -127,6 +139,7 @@ class ChannelServer:
             writer.transport.abort()
             return
         client = _Client(reader, writer, self._call, self._status, self._spill)
+        client.send(self._hello)
         self._clients.add(client)
         task = asyncio.create_task(client.serve())
         self._serving.add(task)
@@ -173,7 +186,6 @@ class _Client:
 
     async def serve(self) -> None:
         """Read and write until either ends."""
-        self._send({"event": "hello", "protocol": PROTOCOL, "app_version": __version__})
         self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._write())]
         try:
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -221,7 +233,7 @@ class _Client:
 
     async def _refuse(self, error: PeerError) -> None:
         """Send the error and wait until it is written, before the connection ends."""
-        self._send({"id": None, "error": error.to_json()})
+        self.send({"id": None, "error": error.to_json()})
         await self.flush()
 
     async def _write(self) -> None:
@@ -252,7 +264,7 @@ class _Client:
                 "BAD_FRAME", "A request needs id, method and params.", "Nothing was changed."
             )
         if len(self._calls) >= MAX_CALLS_IN_FLIGHT:
-            self._send(
+            self.send(
                 {
                     "id": call_id,
                     "error": UserActionError(
@@ -268,7 +280,7 @@ class _Client:
     async def _respond(self, call_id: int, method: str, params: dict[str, Any]) -> None:
         if method == "subscribe":
             self._subscribed = True
-            self._send({"id": call_id, "result": {}})
+            self.send({"id": call_id, "result": {}})
             self.push_status()
             return
         try:
@@ -283,9 +295,9 @@ class _Client:
                     "INTERNAL", "Something went wrong inside AegisAI.", "See the log."
                 ).to_json(),
             }
-        self._send(response)
+        self.send(response)
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def send(self, message: dict[str, Any]) -> None:
         try:
             self._queue(encode(message))
         except PeerError:

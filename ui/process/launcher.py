@@ -1,5 +1,6 @@
 """Starts other processes of AegisAI: the agent, and windows for the tray."""
 
+import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -8,6 +9,7 @@ from PySide6.QtCore import QTimer
 
 from agent.errors import AegisError
 from agent.ipc.places import socket_of
+from agent.ipc.session import session_of
 from agent.paths import Home
 from ui.agent_client import AgentClient
 
@@ -35,6 +37,11 @@ def start_aegis(*arguments: str) -> None:
     )
 
 
+def start_agent(home: Home) -> None:
+    """Start the agent for this login."""
+    start_aegis("run", "--session", session_of(os.environ), "--home", str(home.root))
+
+
 def start_agent_if_absent(home: Home, client: AgentClient) -> None:
     """Start the agent once: at once when it has no socket, else when the socket does not answer.
 
@@ -42,11 +49,31 @@ def start_agent_if_absent(home: Home, client: AgentClient) -> None:
     """
     with suppress(AegisError):
         if not socket_of(home).exists():
-            start_aegis("run", "--home", str(home.root))
+            start_agent(home)
             return
 
     def start_if_silent() -> None:
         if not client.is_connected:
-            start_aegis("run", "--home", str(home.root))
+            start_agent(home)
 
     QTimer.singleShot(ANSWER_MS, start_if_silent)
+
+
+def replace_agent_of_ended_login(home: Home, client: AgentClient) -> None:
+    """Start the agent anew if another login's icon started it: that login has ended, and with it
+    the bus, the keyring and the screen that the agent knows.
+
+    For the icon only, of which there is one. An agent that no icon started is left alone.
+    """
+    is_ending = False
+
+    def look(is_connected: bool) -> None:
+        nonlocal is_ending
+        if is_connected and client.session not in ("", session_of(os.environ)):
+            is_ending = True
+            client.call("quit")
+        elif not is_connected and is_ending:
+            is_ending = False
+            start_agent(home)
+
+    client.connectedChanged.connect(look)

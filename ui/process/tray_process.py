@@ -4,23 +4,29 @@
 2. Started at login it opens no window, except once to ask for consent when the agent allows that.
 3. Started at login it ends by itself where nobody needs the icon: after a "no" (unless the person
    keeps it) and on a desktop without a notification area. The agent stays.
+4. It takes over from the agent of a login that has ended.
+5. It executes a program that replaced this one, and ends when the program is removed.
 """
 
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 from PySide6.QtCore import QLocale, QObject, QTimer
 
+import agent
 from agent.errors import AegisError
 from agent.ipc.places import place_socket, socket_of
 from agent.paths import Home
+from agent.program.process import this_program
 from agent.status import ConsentState, Status
 from ui import i18n
 from ui.agent_client import AgentClient
 from ui.notifications import Notifier
 from ui.process.environment import make_application
-from ui.process.launcher import start_aegis, start_agent_if_absent
+from ui.process.launcher import replace_agent_of_ended_login, start_aegis, start_agent_if_absent
+from ui.process.program_watcher import ProgramWatcher
 from ui.process.quit_signals import QuitSignals
 from ui.process.single_instance import SingleInstance, send, show_first
 from ui.tray import Tray
@@ -30,6 +36,8 @@ AREA_TIMEOUT_MS = 3_000
 """After this time without a notification area the window opens instead."""
 AREA_TIMEOUT_AUTOSTART_MS = 120_000
 """At login the panel may start late."""
+RESTART = 75
+"""Qt's exit code that stands for: the program was replaced, execute the new one."""
 QUIT_TIMEOUT_MS = 1_500
 """How long quitting waits for the agent's own end."""
 
@@ -54,7 +62,12 @@ def run(home: Home, *, autostart: bool) -> int:
     instance.messageReceived.connect(
         lambda verb, page, _: controller.quit() if verb == "quit" else controller.open_window(page)
     )
+    program = this_program(Path(agent.__file__))
+    watcher = ProgramWatcher(program, app)
+    watcher.removed.connect(app.quit)
+    watcher.replaced.connect(lambda: app.exit(RESTART))
     tray.show_icon()
+    replace_agent_of_ended_login(home, client)
     start_agent_if_absent(home, client)
     client.open()
     code = app.exec()
@@ -62,6 +75,8 @@ def run(home: Home, *, autostart: bool) -> int:
     tray.hide_icon()
     instance.release()
     client.close()
+    if code == RESTART:
+        program.execute()
     return int(code)
 
 

@@ -1,7 +1,7 @@
-"""The files of the running program, and what to do when they are replaced or removed.
+"""What to do when the files of the running program are replaced or removed. Pure.
 
 An upgrade replaces every file, so one file stands for all: the package's own `__init__.py`. The
-decision is pure, so the agent's loop and the windows follow the same rules:
+agent's loop and the windows follow the same rules:
 
 1. Files that changed must rest for SETTLE_S: an installation may still be under way.
 2. Then the new program must answer `--version --whole`, in a process of its own, which first loads
@@ -12,78 +12,16 @@ decision is pure, so the agent's loop and the windows follow the same rules:
    goes on with what it has loaded.
 """
 
-import os
-import subprocess
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
-from typing import NoReturn
 
 SETTLE_S = 3.0
 GONE_S = 20.0
 FIRST_RETRY_S = 5.0
 LONGEST_RETRY_S = 600.0
-ANSWER_S = 60.0
-"""How long the new program may take to answer."""
-WHOLE = "--whole"
-"""Behind `--version`: load first all that the command after it needs."""
 
 Stamp = tuple[int, int, int, int]
-
-
-@dataclass(frozen=True)
-class Program:
-    """How this process was started, and the file that stands for all its files."""
-
-    command: tuple[str, ...]
-    """Everything before the arguments."""
-    arguments: tuple[str, ...]
-    file: Path
-
-    def stamp(self) -> Stamp | None:
-        """Return what changes when the file is replaced or written; None: it is gone."""
-        try:
-            facts = self.file.stat()
-        except OSError:
-            return None
-        return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
-
-    def question(self) -> list[str]:
-        """Return the command that answers if the program's files are whole."""
-        return [*self.command, "--version", WHOLE, *self.arguments[:1]]
-
-    def answers(self) -> bool:
-        """Ask it, and wait up to ANSWER_S."""
-        try:
-            done = subprocess.run(
-                self.question(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                timeout=ANSWER_S,
-                check=False,
-            )
-        except (OSError, subprocess.SubprocessError):
-            return False
-        return done.returncode == 0 and bool(done.stdout.strip())
-
-    def execute(self) -> NoReturn:
-        """Execute the new program in place of this one: same process id, same session."""
-        os.execv(self.command[0], [*self.command, *self.arguments])  # noqa: S606 - our own
-
-
-def this_program(
-    file: Path, argv: Sequence[str] | None = None, original: Sequence[str] | None = None
-) -> Program:
-    """Return this process's program; `file` stands for its files."""
-    arguments = tuple(sys.argv if argv is None else argv)[1:]
-    words = tuple(sys.orig_argv if original is None else original)
-    options = words[1 : len(words) - len(arguments)]
-    if getattr(sys, "frozen", False):
-        options = ()
-    return Program((sys.executable, *options), arguments, file)
+"""What identifies a file and its content: device, inode, size, time of the last change."""
 
 
 class Act(Enum):
