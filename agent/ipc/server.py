@@ -91,6 +91,9 @@ class ChannelServer:
         except BaseException:
             folder.close()
             raise
+        if self._folder is not None and not self._folder.is_in_place():
+            for client in list(self._clients):  # they would look for answers in the old folder
+                client.drop()
         self._stop_listening()
         self._folder, self._name, self._inode = folder, path.name, folder.inode(path.name)
         self._server = await asyncio.start_unix_server(self._accept, sock=listener)

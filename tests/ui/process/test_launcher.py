@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from agent.ipc.private_folder import PrivateFolder
+from agent.ipc.session import session_of
 from agent.paths import Home
 from tests.fakes import agent_client as fakes
 from tests.fakes.timeouts import until
@@ -66,15 +67,19 @@ def test_a_started_process_outlives_us_and_shares_no_folder(tmp_path):
     assert about["session"] != os.getsid(0)
 
 
+def run(home):
+    return ("run", "--session", session_of(os.environ), "--home", str(home.root))
+
+
 def test_without_a_socket_the_agent_is_started_at_once(home, started):
     launcher.start_agent_if_absent(home, fakes.FakeAgentClient())
-    assert started == [("run", "--home", str(home.root))]
+    assert started == [run(home)]
 
 
 def test_an_agent_that_does_not_answer_on_its_socket_is_started(qtbot, home, left_socket, started):
     launcher.start_agent_if_absent(home, fakes.FakeAgentClient())
     qtbot.waitUntil(lambda: bool(started))
-    assert started == [("run", "--home", str(home.root))]
+    assert started == [run(home)]
 
 
 class ObservedClient(fakes.FakeAgentClient):
@@ -97,3 +102,21 @@ def test_an_agent_that_answers_is_not_started_again(qtbot, home, left_socket, st
     launcher.start_agent_if_absent(home, client)
     qtbot.waitUntil(lambda: client.reads == 1)
     assert started == []
+
+
+@pytest.mark.parametrize(("session", "is_replaced"), [("another login", True), ("", False)])
+def test_an_agent_that_another_logins_icon_started_is_started_anew(
+    qapp, home, started, session, is_replaced
+):
+    client = fakes.FakeAgentClient()
+    launcher.replace_agent_of_ended_login(home, client)
+    client.session = session
+    client.connectedChanged.emit(True)
+    assert ("quit" in client.methods) is is_replaced
+    client.connectedChanged.emit(False)
+    assert started == [run(home)] * is_replaced
+    # It happens once: the new agent is ours.
+    client.session = session_of(os.environ)
+    client.connectedChanged.emit(True)
+    client.connectedChanged.emit(False)
+    assert started == [run(home)] * is_replaced
