@@ -52,6 +52,8 @@ UNREACHABLE = (
 """Errors of a command that did not reach the agent of its home."""
 UNREACHABLE_S = 3.0
 """How long withdrawing waits for an agent: the mark already holds."""
+RECORD_S = 1.0
+"""How long it waits for an agent that may have seen the mark."""
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -225,7 +227,7 @@ def _consent_withdraw(options: Namespace) -> Answer | None:
 
 def _withdrawn_by_mark(home: "Home", error: AegisError, *, as_json: bool) -> Answer | None:
     """Tell what holds where the agent did not answer, but will find the mark."""
-    deadline = time.monotonic() + UNREACHABLE_S
+    deadline = time.monotonic() + RECORD_S
     mark = Mark(home.withdrawal_mark)
     while (is_unread := mark.is_there()) and time.monotonic() < deadline:
         time.sleep(LOCK_RETRY_S)

@@ -63,6 +63,7 @@ class GraphicalLogin:
         self.home = home or folder / "home"
         self._keyring = keyring
         self._started = []
+        self._is_forgotten = False
 
     def __enter__(self):
         # Services of the login may still write there while it is removed.
@@ -91,7 +92,7 @@ class GraphicalLogin:
             "-nolisten",
             "tcp",
         ]
-        self._run(screen, pass_fds=(write,))
+        self._screen = self._run(screen, pass_fds=(write,))
         os.close(write)
         with os.fdopen(read) as number:
             self.environ["DISPLAY"] = f":{number.readline().strip()}"
@@ -108,7 +109,8 @@ class GraphicalLogin:
         return self
 
     def __exit__(self, *_):
-        until(lambda: not self._killed(), what="the end of the killed processes")
+        if not self._is_forgotten:
+            until(lambda: not self._killed(), what="the end of the killed processes")
         for process in reversed(self._started):
             if process.poll() is None:
                 process.terminate()
@@ -180,6 +182,15 @@ class GraphicalLogin:
             until(lambda: not self.agents(), seconds)
         left = [command_line(pid) for pid in self.agents()]
         assert left == [], left
+
+    def end_display(self):
+        """End the X server, as a logout does."""
+        self._screen.kill()
+        self._screen.wait(TIMEOUT_S)
+
+    def forget(self):
+        """Leave the AegisAI processes of this login alone when it ends."""
+        self._is_forgotten = True
 
     def xdotool(self, *arguments):
         command = ["xdotool", *arguments]

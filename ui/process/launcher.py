@@ -42,38 +42,34 @@ def start_agent(home: Home) -> None:
     start_aegis("run", "--session", session_of(os.environ), "--home", str(home.root))
 
 
-def start_agent_if_absent(home: Home, client: AgentClient) -> None:
+def start_agent_if_absent(home: Home, client: AgentClient, *, takes_over: bool = False) -> None:
     """Start the agent once: at once when it has no socket, else when the socket does not answer.
 
     A socket alone proves nothing: an agent that was killed leaves it behind.
+
+    `takes_over`: also start it anew if another login's icon started it. That login has ended, and
+    with it the bus, the keyring and the screen that the agent knows. For the icon, of which there
+    is one; an agent that no icon started is left alone.
     """
     with suppress(AegisError):
         if not socket_of(home).exists():
             start_agent(home)
             return
+    is_ending = has_ended = False
 
     def start_if_silent() -> None:
-        if not client.is_connected:
+        if not (client.is_connected or is_ending or has_ended):
             start_agent(home)
 
-    QTimer.singleShot(ANSWER_MS, start_if_silent)
-
-
-def replace_agent_of_ended_login(home: Home, client: AgentClient) -> None:
-    """Start the agent anew if another login's icon started it: that login has ended, and with it
-    the bus, the keyring and the screen that the agent knows.
-
-    For the icon only, of which there is one. An agent that no icon started is left alone.
-    """
-    is_ending = False
-
-    def look(is_connected: bool) -> None:
-        nonlocal is_ending
+    def take_over(is_connected: bool) -> None:
+        nonlocal is_ending, has_ended
         if is_connected and client.session not in ("", session_of(os.environ)):
             is_ending = True
             client.call("quit")
         elif not is_connected and is_ending:
-            is_ending = False
+            is_ending, has_ended = False, True
             start_agent(home)
 
-    client.connectedChanged.connect(look)
+    QTimer.singleShot(ANSWER_MS, start_if_silent)
+    if takes_over:
+        client.connectedChanged.connect(take_over)

@@ -25,7 +25,7 @@ from ui import i18n
 from ui.agent_client import AgentClient
 from ui.notifications import Notifier
 from ui.process.environment import make_application
-from ui.process.launcher import replace_agent_of_ended_login, start_aegis, start_agent_if_absent
+from ui.process.launcher import start_aegis, start_agent_if_absent
 from ui.process.program_watcher import ProgramWatcher
 from ui.process.quit_signals import QuitSignals
 from ui.process.single_instance import SingleInstance, send, show_first
@@ -67,8 +67,7 @@ def run(home: Home, *, autostart: bool) -> int:
     watcher.removed.connect(app.quit)
     watcher.replaced.connect(lambda: app.exit(RESTART))
     tray.show_icon()
-    replace_agent_of_ended_login(home, client)
-    start_agent_if_absent(home, client)
+    start_agent_if_absent(home, client, takes_over=True)
     client.open()
     code = app.exec()
     signals.close()

@@ -106,10 +106,11 @@ def test_an_agent_that_answers_is_not_started_again(qtbot, home, left_socket, st
 
 @pytest.mark.parametrize(("session", "is_replaced"), [("another login", True), ("", False)])
 def test_an_agent_that_another_logins_icon_started_is_started_anew(
-    qapp, home, started, session, is_replaced
+    qtbot, home, left_socket, started, session, is_replaced
 ):
-    client = fakes.FakeAgentClient()
-    launcher.replace_agent_of_ended_login(home, client)
+    client = ObservedClient()
+    launcher.start_agent_if_absent(home, client, takes_over=True)
+    qtbot.waitUntil(lambda: client.reads == 1)
     client.session = session
     client.connectedChanged.emit(True)
     assert ("quit" in client.methods) is is_replaced
