@@ -158,6 +158,7 @@ class Channel:
                 str(error),
             ) from error
         check_hello(hello)
+        self.app_version = str(hello.get("app_version"))
 
     def call(
         self, method: str, params: dict[str, Any], timeout_s: float = CALL_TIMEOUT_S

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 SETTLE_S = 3.0
-GONE_S = 20.0
+GONE_S = 12.0
 FIRST_RETRY_S = 5.0
 LONGEST_RETRY_S = 600.0
 
