@@ -311,7 +311,7 @@ class _Client:
         content = json.dumps(message.get("result")).encode()
         if len(content) > MAX_ANSWER_BYTES:
             error = UserActionError(
-                "ANSWER_TOO_LARGE", "The answer is too large.", "Ask for less at a time."
+                "RESULT_TOO_LARGE", "The result is too large.", "Ask for less at a time."
             )
             return {"id": message["id"], "error": error.to_json()}
         try:

@@ -263,7 +263,7 @@ async def test_an_answer_that_is_too_large_or_cannot_be_written_is_an_error(tmp_
         client = await connect()
         with monkeypatch.context() as patch:
             patch.setattr("agent.ipc.server.MAX_ANSWER_BYTES", 10)
-            assert (await client.ask(1, "large"))["error"]["code"] == "ANSWER_TOO_LARGE"
+            assert (await client.ask(1, "large"))["error"]["code"] == "RESULT_TOO_LARGE"
 
         def full(*_):
             raise OSError(28, "No space left on device")
