@@ -79,7 +79,7 @@ def notice_text(notice: Shown) -> str:
 
 
 def withdrawn_by_mark_text(answer: Shown) -> str:
-    """What holds after a withdrawal that the agent could not be told."""
+    """What holds after a withdrawal that the agent did not answer."""
     if answer["recorded"]:
         return "Consent is WITHDRAWN. Nothing runs; updates that waited to be sent were deleted."
     return (

@@ -102,10 +102,10 @@ def _sign(descriptor: int) -> None:
 
 def _is_at(descriptor: int, path: Path) -> bool:
     try:
-        held, named = os.fstat(descriptor), path.lstat()
+        opened, named = os.fstat(descriptor), path.lstat()
     except OSError:
         return False
-    return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
+    return (opened.st_dev, opened.st_ino) == (named.st_dev, named.st_ino)
 
 
 if sys.platform == "win32":

@@ -96,7 +96,7 @@ class Loop:
             ViewingCopies(self._agent.home).remove()
         await self._channel.open()
         self._upkeep.start()
-        await self._upkeep.look()
+        await self._upkeep.check()
         self._agent.signals.on_change(self._watch_machine)
         self._watch_machine()
         log.info("agent.started")
@@ -149,7 +149,7 @@ class Loop:
         draw = self._draw()
         wall, monotonic = self._agent.clock.now(), self._agent.clock.monotonic()
         while True:
-            await self._upkeep.look()
+            await self._upkeep.check()
             await self._retry_erase()
             now, ticks = self._agent.clock.now(), self._agent.clock.monotonic()
             if set_back(wall, monotonic, now, ticks):

@@ -80,7 +80,7 @@ class Upkeep:
             if task is not None:
                 task.cancel()
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Look at everything once."""
         if self._lock_inode is not None and _inode(self._agent.home.lock) != self._lock_inode:
             log.warning("home.lost")
@@ -124,12 +124,12 @@ class Upkeep:
         await asyncio.sleep(BURST_S)
         # What happens from now on is another burst.
         self._looking = None
-        await self.look()
+        await self.check()
 
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
-            await self.look()
+            await self.check()
 
     def _follow_program(self) -> None:
         """Follow a change of the program's files to its end."""
@@ -159,7 +159,7 @@ class Upkeep:
         self.start()
 
     def _step(self, program: Program) -> Step:
-        return self._replacement.look(program.stamp(), self._agent.clock.monotonic())
+        return self._replacement.next_step(program.stamp(), self._agent.clock.monotonic())
 
 
 def _inode(path: Path) -> tuple[int, int] | None:

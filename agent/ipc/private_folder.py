@@ -1,4 +1,4 @@
-"""A folder that only this user can change, held open while it is in use.
+"""A folder that only this user can change, kept open while it is in use.
 
 1. It is a real folder, not a link; this user owns it, and nobody else may write into it.
 2. Whatever is in it is reached through its descriptor. Nobody can swap the folder between the check
@@ -21,7 +21,7 @@ from agent import atomic_file
 from agent.errors import UserActionError
 
 MAX_ADDRESS_BYTES = 103
-_DESCRIPTORS = Path("/proc/self/fd")
+DESCRIPTORS = Path("/proc/self/fd")
 
 
 class PrivateFolder:
@@ -76,7 +76,7 @@ class PrivateFolder:
 
         Raises OSError ENAMETOOLONG where the system has no short one.
         """
-        short = _DESCRIPTORS / str(self._descriptor)
+        short = DESCRIPTORS / str(self._descriptor)
         if short.exists():
             return f"{short}/{name}"
         address = os.fspath(self.path / name)

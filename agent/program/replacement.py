@@ -44,7 +44,7 @@ class Step:
 
 
 class Replacement:
-    """Follows one program's files. Pure: it is told the time and what there is."""
+    """Follows one program's files. Pure: time and stamp come from the caller."""
 
     def __init__(self, stamp: Stamp | None) -> None:
         self._original = stamp
@@ -61,7 +61,7 @@ class Replacement:
         self._is_forced = True
         self._retry_at = 0.0
 
-    def look(self, stamp: Stamp | None, now: float) -> Step:
+    def next_step(self, stamp: Stamp | None, now: float) -> Step:
         """Return what to do, now that the file has this stamp."""
         if stamp != self._seen:
             self._seen, self._since = stamp, now

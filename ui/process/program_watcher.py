@@ -36,7 +36,7 @@ class ProgramWatcher(QObject):
     def _look(self) -> None:
         self._watch()
         if self._process is None:
-            self._do(self._replacement.look(self._program.stamp(), time.monotonic()))
+            self._do(self._replacement.next_step(self._program.stamp(), time.monotonic()))
 
     def _do(self, step: Step) -> None:
         self._again.stop()

@@ -55,3 +55,5 @@ async def test_closing_twice_is_fine(events, tmp_path):
     events.watch([tmp_path])
     events.close()
     events.close()
+    assert events.watch([tmp_path])
+    await change(events, (tmp_path / "a").touch)

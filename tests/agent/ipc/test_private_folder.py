@@ -73,7 +73,7 @@ def test_a_socket_listens_before_it_has_its_name_and_its_path_may_be_long(tmp_pa
 
 
 def test_without_short_addresses_a_long_path_is_an_error(tmp_path, folder, monkeypatch):
-    monkeypatch.setattr("agent.ipc.private_folder._DESCRIPTORS", tmp_path / "nowhere")
+    monkeypatch.setattr("agent.ipc.private_folder.DESCRIPTORS", tmp_path / "nowhere")
     long = PrivateFolder.make(tmp_path / ("x" * 120))
     with long, pytest.raises(OSError, match="too long"):
         long.listen("agent.sock")

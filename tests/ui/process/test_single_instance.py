@@ -81,7 +81,7 @@ def test_of_two_that_start_at_the_same_moment_one_is_the_first(qapp, path):
 
 def test_a_path_that_is_too_long_for_a_socket_does_not_stop_the_first(qapp, tmp_path, monkeypatch):
     # Where the system has no short addresses.
-    monkeypatch.setattr("agent.ipc.private_folder._DESCRIPTORS", tmp_path / "nowhere")
+    monkeypatch.setattr("agent.ipc.private_folder.DESCRIPTORS", tmp_path / "nowhere")
     long_path = tmp_path / ("x" * 90) / "window.sock"
     instance = SingleInstance(long_path)
     assert instance.claim()
