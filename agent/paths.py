@@ -119,9 +119,11 @@ class Home:
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.check_owner()
-            for folder in (self.models, self.scratch, self.logs, self.run):
+            for folder in (self.models, self.scratch, self.logs):
                 folder.mkdir(mode=0o700, exist_ok=True)
                 _check_folder(folder)
+            if os.path.lexists(self.run):  # else whoever needs it makes it
+                _check_folder(self.run)
             if os.name != "nt":
                 self.root.chmod(0o700)
         except OSError as error:

@@ -17,6 +17,7 @@ class ViewingCopies:
 
     def write(self, name: str, content: bytes) -> Path:
         """Write a copy and return its path. Raises OSError."""
+        self.home.run.mkdir(mode=0o700, exist_ok=True)
         path = self.home.run / f"{PREFIX}{name}"
         atomic_file.write(path, content)
         return path

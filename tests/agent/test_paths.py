@@ -13,7 +13,7 @@ def test_a_home_is_its_owners_alone(tmp_path):
     home.prepare()
     home.prepare()
     assert stat.S_IMODE(home.root.stat().st_mode) == 0o700
-    assert all(folder.is_dir() for folder in (home.models, home.scratch, home.logs, home.run))
+    assert all(folder.is_dir() for folder in (home.models, home.scratch, home.logs))
     assert not home.is_demo
 
 

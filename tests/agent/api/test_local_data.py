@@ -3,6 +3,7 @@
 
 async def test_an_erasure_removes_copies_of_what_was_sent_and_leaves_the_windows_reachable(device):
     folder = device.agent.home.run
+    folder.mkdir()
     window, lock, copy = (
         folder / name for name in ("window.sock", "window.sock.lock", "copy-sent-abc.bin")
     )

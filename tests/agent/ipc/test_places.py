@@ -15,6 +15,7 @@ from agent.paths import Home
 def home(tmp_path):
     home = Home(tmp_path / "home")
     home.prepare()
+    home.run.mkdir()
     return home
 
 

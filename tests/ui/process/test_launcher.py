@@ -48,7 +48,7 @@ def home(tmp_path):
 @pytest.fixture
 def left_socket(home):
     """A socket without a listener, as a killed agent leaves it."""
-    with PrivateFolder(home.run) as folder:
+    with PrivateFolder.make(home.run) as folder:
         folder.listen("agent.sock").close()
 
 
