@@ -461,7 +461,7 @@ def _build_reports(parts: _Parts, rounds: _Rounds) -> _Reports:
         SandboxChecks(parts.worker_host.attempt_escape, parts.offered),
     )
     return _Reports(
-        copies=ViewingCopies(home, parts.environ),
+        copies=ViewingCopies(home),
         ledger=ledger_report,
         status=status_builder.build,
         doctor=doctor,

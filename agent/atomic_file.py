@@ -31,6 +31,16 @@ def open_plain(path: "str | Path", flags: int, *, folder: int | None = None) -> 
     return descriptor
 
 
+def is_plain(path: Path) -> bool:
+    """Return whether a library may open this name: it is free, or a regular file, no link."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
 def write(path: Path, content: bytes) -> None:
     """Replace `path` by a file of mode 0600 with `content`.
 

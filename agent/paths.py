@@ -1,5 +1,10 @@
-"""The paths of one agent: its home, and its socket in the user's runtime folder."""
+"""The paths of one agent: its home and what is in it.
 
+The home belongs to one user. Folders in it are real folders of that user; a link in their place is
+refused, because the program would write wherever it points.
+"""
+
+import errno
 import hashlib
 import os
 import stat
@@ -78,6 +83,11 @@ class Home:
         return self.root / "lock"
 
     @property
+    def run(self) -> Path:
+        """Sockets, and files that last no longer than the process that wrote them."""
+        return self.root / "run"
+
+    @property
     def erase_request(self) -> Path:
         """An erase request that the server has not confirmed. Nothing else may outlive an erase."""
         return self.root / "erase.pending"
@@ -109,11 +119,33 @@ class Home:
             return ""
         return "it cannot be written to" if place == self.root else "it cannot be made"
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether the folder belongs to the user who runs this."""
+        return not hasattr(os, "geteuid") or self.root.stat().st_uid == os.geteuid()
+
+    def check_owner(self) -> None:
+        """Raise UserActionError HOME_FOREIGN when the folder is there and another user's."""
+        if self.root.is_dir() and not self.is_ours:
+            raise UserActionError(
+                "HOME_FOREIGN",
+                "AegisAI's folder belongs to another user of this computer.",
+                "Run AegisAI as that user, or choose another folder with --home or AEGIS_HOME.",
+            )
+
     def prepare(self) -> None:
-        """Make the folders, readable by their owner only. Raises UserActionError HOME_UNUSABLE."""
+        """Make the folders, readable by their owner only.
+
+        Raises UserActionError HOME_FOREIGN, HOME_UNUSABLE.
+        """
         try:
-            for folder in (self.root, self.models, self.scratch, self.logs):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.check_owner()
+            for folder in (self.models, self.scratch, self.logs):
+                folder.mkdir(mode=0o700, exist_ok=True)
+                _check_folder(folder)
+            if os.path.lexists(self.run):  # else whoever needs it makes it
+                _check_folder(self.run)
             if os.name != "nt" and stat.S_IMODE(self.root.stat().st_mode) != 0o700:
                 self.root.chmod(0o700)
         except OSError as error:
@@ -129,6 +161,15 @@ def existing_folder(path: Path) -> Path:
     while not os.path.lexists(path) and path != path.parent:
         path = path.parent
     return path
+
+
+def _check_folder(folder: Path) -> None:
+    """Check that a folder in the home is a real one of this user. Raises OSError."""
+    facts = folder.lstat()
+    if not stat.S_ISDIR(facts.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, f"{folder.name} in it is a link or no folder")
+    if hasattr(os, "geteuid") and facts.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, f"{folder.name} in it belongs to another user")
 
 
 def default_home(environ: Mapping[str, str]) -> Path:
@@ -158,20 +199,13 @@ def default_home(environ: Mapping[str, str]) -> Path:
 
 
 def runtime_folder(environ: Mapping[str, str]) -> Path:
-    """Return the folder for this login's sockets."""
+    """Return the folder for sockets of a home whose file system has none (agent.ipc.places)."""
     if base := environ.get("XDG_RUNTIME_DIR"):
         return Path(base) / "aegisai"
     import tempfile
 
     owner = os.getuid() if hasattr(os, "getuid") else environ.get("USERNAME", "user")
     return Path(tempfile.gettempdir()) / f"aegisai-{owner}"
-
-
-def socket_path(home: Path, environ: Mapping[str, str]) -> Path:
-    """Return the agent's socket. Its name is short: a socket's path has at most 107 bytes
-    (unix(7)).
-    """
-    return runtime_folder(environ) / f"{Home(home).name}.sock"
 
 
 def policy_path() -> Path:

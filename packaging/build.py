@@ -10,7 +10,8 @@ Rules
 1. The same commit gives the same package: no time, mode or name depends on who builds it.
 2. The package never asks a question. It owns nothing in /etc but the login entry; a policy there is
    IT's own file.
-3. No maintainer script: nothing of this package runs as root.
+3. No maintainer script: nothing of this package runs as root. New or missing files are all that a
+   running agent needs to notice an upgrade or a removal (agent.program).
 """
 
 import argparse

@@ -5,20 +5,26 @@
    of at most RETRY_LONGEST_MS.
 3. Every request ends in exactly one way: its result, the agent's error, or NO_AGENT when the
    connection ends first.
-4. What arrives is made printable here (agent.printable), so no page can show a name that a file, a
+4. It trusts nobody because of a name: before it reads or sends anything it checks the socket's
+   folder and who listens, as agent.ipc.client does.
+5. What arrives is made printable here (agent.printable), so no page can show a name that a file, a
    server or an invitation uses to write over the window.
 """
 
+import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QFileSystemWatcher, QObject, Qt, QTimer, Signal
 from PySide6.QtNetwork import QLocalSocket
 
 from agent.errors import AegisError, PeerError, UserActionError
-from agent.ipc.client import PROTOCOL, FrameDecoder, decode_response, encode
+from agent.ipc.client import FrameDecoder, check_hello, check_peer, decode_response, encode
+from agent.ipc.places import socket_of
+from agent.ipc.private_folder import PrivateFolder
+from agent.paths import Home
 from agent.printable import printable, printable_values
 from agent.status import Status
 
@@ -45,16 +51,20 @@ class AgentClient(QObject):
     connectedChanged = Signal(bool)
     callFailed = Signal(object)
 
-    def __init__(self, path: Path, parent: QObject | None = None) -> None:
+    def __init__(self, home: Home, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._path = path
+        self._home = home
+        self._open_folder: PrivateFolder | None = None
+        """The folder of the socket that is or was connected last."""
         self._status: Status | None = None
         self._is_connected = False
+        self._session = ""
         self._last_id = 0
         self._pending: dict[int, _PendingCall] = {}
         self._decoder = FrameDecoder()
         self._retry_ms = RETRY_FIRST_MS
         self._socket = QLocalSocket(self)
+        self._socket.connected.connect(self._check)
         self._socket.readyRead.connect(self._read)
         self._socket.disconnected.connect(self._lost)
         self._socket.errorOccurred.connect(self._lost)
@@ -73,6 +83,11 @@ class AgentClient(QObject):
     def is_connected(self) -> bool:
         return self._is_connected
 
+    @property
+    def session(self) -> str:
+        """The login whose icon started the connected agent; empty: nobody's."""
+        return self._session
+
     def open(self) -> None:
         """Connect, and reconnect whenever the connection ends."""
         self._watch_folder()
@@ -84,6 +99,7 @@ class AgentClient(QObject):
         self._socket.blockSignals(True)
         self._socket.abort()
         self._drop()
+        self._forget_folder()
 
     def call(
         self,
@@ -107,16 +123,39 @@ class AgentClient(QObject):
         self._socket.flush()
 
     def _connect(self) -> None:
-        if self._socket.state() == QLocalSocket.LocalSocketState.UnconnectedState:
-            self._socket.connectToServer(str(self._path))
+        if self._socket.state() != QLocalSocket.LocalSocketState.UnconnectedState:
+            return
+        self._forget_folder()
+        try:
+            path = socket_of(self._home)
+            self._open_folder = PrivateFolder(path.parent)
+            address = self._open_folder.address(path.name)
+        except OSError:
+            self._lost()
+        except AegisError as error:
+            self.callFailed.emit(error)
+            self._lost()
+        else:
+            self._socket.connectToServer(address)
+
+    def _check(self) -> None:
+        """Leave at once if a program of another user listens."""
+        with socket.socket(fileno=os.dup(int(self._socket.socketDescriptor()))) as peer:
+            try:
+                check_peer(peer)
+            except AegisError as error:
+                self._refuse(error)
 
     def _read(self) -> None:
         try:
             for message in self._decoder.feed(bytes(self._socket.readAll().data())):
                 self._receive(message)
         except AegisError as error:
-            self.callFailed.emit(error)
-            self._socket.abort()
+            self._refuse(error)
+
+    def _refuse(self, error: AegisError) -> None:
+        self.callFailed.emit(error)
+        self._socket.abort()
 
     def _receive(self, message: dict[str, Any]) -> None:
         match message.get("event"):
@@ -129,13 +168,9 @@ class AgentClient(QObject):
                 self._answer(message)
 
     def _hello(self, hello: dict[str, Any]) -> None:
-        if hello.get("protocol") != PROTOCOL:
-            raise PeerError(
-                "CHANNEL_VERSION",
-                "The running agent is of another version.",
-                "Quit it and start it again.",
-            )
+        check_hello(hello)
         self._is_connected = True
+        self._session = str(hello.get("session", ""))
         self._retry_ms = RETRY_FIRST_MS
         self.connectedChanged.emit(True)
         self.call("subscribe")
@@ -143,10 +178,10 @@ class AgentClient(QObject):
     def _answer(self, message: dict[str, Any]) -> None:
         call_id = message.get("id")
         pending = self._pending.pop(call_id, None) if isinstance(call_id, int) else None
-        if pending is None:
+        if pending is None or self._open_folder is None:
             return
         try:
-            result = printable_values(decode_response(message))
+            result = printable_values(decode_response(message, self._open_folder))
         except AegisError as error:
             self._fail(pending, _printable_error(error))
             return
@@ -176,12 +211,17 @@ class AgentClient(QObject):
             self.connectedChanged.emit(False)
 
     def _watch_folder(self) -> None:
-        """Watch the socket's folder, or the nearest existing folder above it."""
-        folder = self._path.parent
+        """Watch the home's folder of sockets, or the nearest existing folder above it."""
+        folder = self._home.run
         while not folder.exists() and folder != folder.parent:
             folder = folder.parent
         if str(folder) not in self._folder.directories():
             self._folder.addPath(str(folder))
+
+    def _forget_folder(self) -> None:
+        if self._open_folder is not None:
+            self._open_folder.close()
+            self._open_folder = None
 
     def _folder_changed(self) -> None:
         if not self._is_connected:

@@ -4,6 +4,7 @@ The processes are imported when they are needed: a second launch only sends a me
 and must not load the pages, and the resident tray must not keep the window's modules in memory.
 """
 
+from agent.ipc.places import socket_of
 from agent.printable import ArgumentParser
 from ui.process import environment
 from ui.process.single_instance import activation_token, send
@@ -54,7 +55,7 @@ def window(argv: list[str]) -> int:
     )
     options = parser.parse_args(argv)
     home = environment.chosen_home(options.home)
-    if send(environment.instance_path(home, "window"), "show", options.page, activation_token()):
+    if send(socket_of(home, "window"), "show", options.page, activation_token()):
         return 0
     environment.require_display()
     from ui.process import window_process

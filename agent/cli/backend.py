@@ -13,16 +13,19 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.daemon.instance_lock import HomeLock
 from agent.disk_errors import explained
-from agent.errors import UserActionError
+from agent.errors import AegisError, UserActionError
 from agent.ipc.client import Channel, NoAgentError
-from agent.paths import Home, default_home, socket_path
+from agent.ipc.places import socket_of
+from agent.paths import Home, default_home
 
 if TYPE_CHECKING:
     from agent.container import Agent
+
+T = TypeVar("T")
 
 Answer = dict[str, Any]
 """One JSON document (docs/CONTRACT.md)."""
@@ -47,12 +50,15 @@ READING = frozenset(
 """Methods that change nothing, so they need no home that can be written to."""
 
 
-def request(options: Namespace, method: str, **params: Any) -> Answer:
+def request(
+    options: Namespace, method: str, hello_timeout_s: float | None = None, **params: Any
+) -> Answer:
     """Call one method of docs/CONTRACT.md. Raises AegisError."""
     return reach(
         options,
         lambda channel: channel.call(method, params),
         lambda agent: _call(agent, method, params),
+        hello_timeout_s,
         is_reading=method in READING,
     )
 
@@ -61,6 +67,7 @@ def reach(
     options: Namespace,
     over_channel: Callable[[Channel], Answer],
     in_process: "Callable[[Agent], Answer]",
+    hello_timeout_s: float | None = None,
     *,
     is_reading: bool = False,
 ) -> Answer:
@@ -74,7 +81,7 @@ def reach(
     deadline = time.monotonic() + LOCK_WAIT_S
     while True:
         with suppress(NoAgentError):
-            channel = channel_to_agent(options)
+            channel = channel_to_agent(options, hello_timeout_s)
             try:
                 return over_channel(channel)
             finally:
@@ -87,13 +94,52 @@ def reach(
                 if is_ours:
                     return with_agent(home, in_process)
         if time.monotonic() > deadline:
-            raise no_lock()
+            raise no_lock(home)
         time.sleep(LOCK_RETRY_S)
 
 
-def channel_to_agent(options: Namespace) -> Channel:
-    """Raises NoAgentError when no agent runs on this home."""
-    return Channel(socket_path(home_of(options).root, os.environ))
+def channel_to_agent(options: Namespace, hello_timeout_s: float | None = None) -> Channel:
+    """Raises NoAgentError when no agent runs on this home, and UserActionError HOME_FOREIGN."""
+    home = home_of(options)
+    home.check_owner()
+    return Channel(socket_of(home), hello_timeout_s)
+
+
+@contextmanager
+def own_home(options: Namespace) -> Iterator[None]:
+    """Hold the home's lock, as an agent does. Waits for a command that has it for a moment.
+
+    Raises UserActionError AGENT_RUNNING, HOME_UNUSABLE.
+    """
+    home = home_of(options)
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while True:
+        with locked(home) as is_ours:
+            if is_ours:
+                yield
+                return
+        if time.monotonic() > deadline or _is_answered(options):
+            raise UserActionError(
+                "AGENT_RUNNING",
+                f"An agent{_number(home)} is using this home already.",
+                "Use aegis run-now, or aegis quit first.",
+            )
+        time.sleep(LOCK_RETRY_S)
+
+
+def _is_answered(options: Namespace) -> bool:
+    try:
+        channel_to_agent(options, LOCK_WAIT_S).close()
+    except NoAgentError:
+        return False
+    except AegisError:
+        pass
+    return True
+
+
+def _number(home: Home) -> str:
+    pid = HomeLock(home.lock).holder()
+    return "" if pid is None else f" (process {pid})"
 
 
 @contextmanager
@@ -111,7 +157,7 @@ def locked(home: Home) -> Iterator[bool]:
         lock.release()
 
 
-def with_agent(home: Home, use: "Callable[[Agent], Answer]") -> Answer:
+def with_agent(home: Home, use: "Callable[[Agent], T]") -> T:
     """What `use` makes of an agent on this home; the caller has its lock."""
     from agent.sandbox import private_memory
 
@@ -163,12 +209,12 @@ def no_agent() -> UserActionError:
     )
 
 
-def no_lock() -> UserActionError:
+def no_lock(home: Home) -> UserActionError:
     """For a home that another process keeps."""
     return UserActionError(
         "HOME_IN_USE",
-        "Another AegisAI process is using this home.",
-        "Wait for it to end, or choose another home with --home.",
+        f"Another AegisAI process{_number(home)} is using this home and does not answer.",
+        "Wait for it to end, end it, or choose another home with --home.",
     )
 
 

@@ -3,6 +3,8 @@
 A command turns its options into a JSON answer; `main` prints that answer as JSON or as text.
 """
 
+import argparse
+import io
 import os
 import sys
 import time
@@ -12,14 +14,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import agent as agent_package
+from agent import atomic_file
 from agent.cli import render
 from agent.cli.backend import (
+    LOCK_RETRY_S,
     Answer,
     channel_to_agent,
     home_of,
     locked,
     no_agent,
     no_lock,
+    own_home,
     reach,
     request,
     with_agent,
@@ -28,9 +34,12 @@ from agent.cli.parser import Argument, Command, argument
 from agent.errors import AegisError, UserActionError
 from agent.ipc.client import NoAgentError
 from agent.printable import LogFormatter, json_text
+from agent.program.process import Program, this_program
 from agent.store.database import database_files
 
 if TYPE_CHECKING:
+    from agent.consent.mark import Mark
+    from agent.consent.switch import Switch
     from agent.container import Agent
     from agent.paths import Home
 
@@ -50,6 +59,19 @@ STORE_CODES = frozenset(
     }
 )
 """Errors with which an agent on this home cannot even begin."""
+UNREACHABLE = (
+    "AGENT_GONE",
+    "AGENT_SILENT",
+    "CHANNEL_FOREIGN",
+    "CHANNEL_UNSAFE",
+    "CHANNEL_VERSION",
+    "HOME_IN_USE",
+)
+"""Errors of a command that did not reach the agent of its home."""
+UNREACHABLE_S = 3.0
+"""How long withdrawing waits for an agent: the mark already holds."""
+RECORD_S = 1.0
+"""How long it waits for an agent that may have seen the mark."""
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -70,19 +92,19 @@ def _run(options: Namespace) -> Answer | None:
     import asyncio
 
     home = home_of(options)
-    with locked(home) as is_ours:
-        if not is_ours:
-            raise UserActionError(
-                "AGENT_RUNNING",
-                "An agent is using this home already.",
-                "Use aegis run-now, or aegis quit first.",
-            )
+    program = this_program(Path(agent_package.__file__))
+    with own_home(options):
         _start_log(home)
         if options.once:
             return with_agent(home, lambda agent: asyncio.run(_run_once(agent)))
-        with_agent(home, lambda agent: asyncio.run(_serve(agent)))
-    sys.stdout.flush()
-    sys.stderr.flush()
+        must_restart = with_agent(
+            home, lambda agent: asyncio.run(_serve(agent, program, options.session))
+        )
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if must_restart:
+            with suppress(OSError):  # its files have just gone again
+                program.execute()
     os._exit(0)  # A blocking network call may still hang; quitting does not wait for it.
 
 
@@ -93,11 +115,12 @@ async def _run_once(agent: "Agent") -> Answer:
     return result.to_json()
 
 
-async def _serve(agent: "Agent") -> Answer:
+async def _serve(agent: "Agent", program: Program, session: str) -> bool:
     from agent.daemon.loop import Loop
 
-    await Loop(agent).run()
-    return {}
+    loop = Loop(agent, program=program, session=session)
+    await loop.run()
+    return loop.must_restart
 
 
 def _start_log(home: "Home") -> None:
@@ -105,10 +128,16 @@ def _start_log(home: "Home") -> None:
     import logging
     import logging.handlers
 
+    class PlainFile(logging.handlers.RotatingFileHandler):
+        """Follows no link to another file."""
+
+        def _open(self) -> io.TextIOWrapper:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+            descriptor = atomic_file.open_plain(self.baseFilename, flags)
+            return io.TextIOWrapper(os.fdopen(descriptor, "ab"), encoding="utf-8")
+
     logging.raiseExceptions = False  # a full disk: the log is lost, and the agent lives on
-    file = logging.handlers.RotatingFileHandler(
-        home.logs / "agent.log", maxBytes=MAX_LOG_BYTES, backupCount=1, delay=True
-    )
+    file = PlainFile(home.logs / "agent.log", maxBytes=MAX_LOG_BYTES, backupCount=1, delay=True)
     handlers = (logging.StreamHandler(sys.stderr), file)
     for handler in handlers:
         handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
@@ -196,12 +225,25 @@ def _consent_grant(options: Namespace) -> Answer:
 
 
 def _consent_withdraw(options: Namespace) -> Answer | None:
+    """Withdraw, whatever state the agent is in: the mark is enough to stop it for good."""
+    from agent.app import consent_files
+
+    home = home_of(options)
+    switch, mark = consent_files(home, os.environ)
+    is_marked = home.root.exists() and home.is_ours and mark.leave()
     try:
-        status = request(options, "consent.withdraw", surface="cli")
+        status = request(
+            options,
+            "consent.withdraw",
+            hello_timeout_s=UNREACHABLE_S if is_marked else None,
+            surface="cli",
+        )
     except AegisError as error:
-        if error.code not in STORE_CODES:
-            raise
-        return _withdraw_without_store(options, error)
+        if error.code in STORE_CODES:
+            return _withdrawn_without_store(switch, mark, error, as_json=options.json)
+        if is_marked and error.code in UNREACHABLE:
+            return _withdrawn_by_mark(mark, error, as_json=options.json)
+        raise
     if options.json:
         return status
     ledger: Answer = {"outbox": [], "charges": []}
@@ -211,24 +253,36 @@ def _consent_withdraw(options: Namespace) -> Answer | None:
     return None
 
 
-def _withdraw_without_store(options: Namespace, error: AegisError) -> Answer | None:
+def _withdrawn_without_store(
+    switch: "Switch", mark: "Mark", error: AegisError, *, as_json: bool
+) -> Answer | None:
     """Withdraw where no agent runs and the store cannot be opened: by the switch alone.
 
     Raises UserActionError NOT_SAVED.
     """
     from agent.api.consent import not_saved
-    from agent.app import consent_files
 
-    switch, mark = consent_files(home_of(options), os.environ)
     try:
         switch.turn_off(int(time.time()), "cli")
     except OSError:
         if not mark.leave():
             mark.leave_elsewhere()
         raise not_saved() from error
-    if options.json:
+    if as_json:
         return {"consent": {"state": "WITHDRAWN"}, "notes": [str(error)]}
     print(f"Consent is withdrawn. Nothing runs. {error}", flush=True)
+    return None
+
+
+def _withdrawn_by_mark(mark: "Mark", error: AegisError, *, as_json: bool) -> Answer | None:
+    """Tell what holds where the agent did not answer, but will find the mark."""
+    deadline = time.monotonic() + RECORD_S
+    while (is_unread := mark.is_there()) and time.monotonic() < deadline:
+        time.sleep(LOCK_RETRY_S)
+    answer = {"state": "WITHDRAWN", "recorded": not is_unread, "code": error.code}
+    if as_json:
+        return answer
+    print(render.withdrawn_by_mark_text(answer), flush=True)
     return None
 
 
@@ -242,7 +296,7 @@ def _erase(options: Namespace) -> Answer:
     home = home_of(options)
     with locked(home) as is_ours:
         if not is_ours:
-            raise no_lock()
+            raise no_lock(home)
         for path in database_files(home.database):
             path.unlink(missing_ok=True)
     return request(options, "erase")
@@ -352,6 +406,7 @@ TABLE = (
                 action="store_true",
                 help="run one cycle and end; it waits only for a group that is about to meet",
             ),
+            argument("--session", default="", metavar="NAME", help=argparse.SUPPRESS),
         ),
     ),
     Command(

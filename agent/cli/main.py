@@ -9,6 +9,7 @@ import contextlib
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from agent.cli import commands, render
@@ -16,8 +17,11 @@ from agent.cli.parser import Command, Program, build_parser
 from agent.disk_errors import explained
 from agent.errors import AegisError, InternalError, UserActionError
 from agent.printable import json_text, never_fail, printable
+from agent.program.process import WHOLE
 
 EXIT_REFUSED, EXIT_INTERRUPTED = 1, 130
+_NOT_LOADED = ("agent.__main__", "agent.worker.__main__")
+"""Modules that run when they are imported."""
 
 PROGRAM = Program(
     name="aegis",
@@ -48,6 +52,8 @@ def main(argv: list[str] | None = None) -> int:
         from agent.worker.__main__ import main as run_worker
 
         return int(run_worker(words[1:]) or 0)
+    if words[:2] == ["--version", WHOLE]:
+        return _answer_if_whole(words[2:])
     try:
         if not words or words[0] in PROGRAM.external:
             return _run_external(words[0] if words else "tray", words[1:])
@@ -64,6 +70,22 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(explained(error), as_json=False)
     except Exception as error:  # broad on purpose: a person gets one line, and no stack of calls
         return _fail(_bug(error), as_json="--json" in words)
+
+
+def _answer_if_whole(words: list[str]) -> int:
+    """Load all that a command may need later, then say the version (agent.program)."""
+    import importlib
+    import pkgutil
+
+    import agent
+
+    for module in pkgutil.walk_packages(agent.__path__, "agent."):
+        if module.name not in _NOT_LOADED:
+            importlib.import_module(module.name)
+    if words and words[0] in PROGRAM.external:
+        _external(words[0])
+    print(f"{PROGRAM.name} {agent.__version__}", flush=True)
+    return 0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -110,11 +132,15 @@ def _fail(error: AegisError, *, as_json: bool) -> int:
 
 
 def _run_external(name: str, words: list[str]) -> int:
+    return int(_external(name)(words) or 0)
+
+
+def _external(name: str) -> Callable[[list[str]], int | None]:
     from importlib.metadata import entry_points
 
     for point in entry_points(group="aegisai.commands", name=name):
         try:
-            command = point.load()
+            command: Callable[[list[str]], int | None] = point.load()
         except ImportError as error:
             raise UserActionError(
                 "PART_MISSING",
@@ -122,7 +148,7 @@ def _run_external(name: str, words: list[str]) -> int:
                 "Install aegisai with its extras.",
                 str(error),
             ) from error
-        return int(command(words) or 0)
+        return command
     raise UserActionError(
         "PART_MISSING", f"aegis {name} is not installed.", "Install aegisai with its extras."
     )

@@ -95,6 +95,16 @@ def notice_text(notice: Shown) -> str:
     )
 
 
+def withdrawn_by_mark_text(answer: Shown) -> str:
+    """What holds after a withdrawal that the agent did not answer."""
+    if answer["recorded"]:
+        return "Consent is WITHDRAWN. Nothing runs; updates that waited to be sent were deleted."
+    return (
+        f"Consent is WITHDRAWN, also after a restart. The agent does not answer ({answer['code']}):"
+        " it sends nothing more, and stops within a minute of going on."
+    )
+
+
 def withdrawn_text(status: Shown, ledger: Shown) -> str:
     """What stops, what is deleted, and what the ledger says cannot be undone (C12)."""
     lines = [

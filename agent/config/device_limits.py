@@ -55,7 +55,7 @@ def limits_for(home: Home, server_host: str) -> DeviceLimits:
 def mark_demo(home: Home, limits: DeviceLimits | None) -> None:
     """Mark `home` as one that the demo made, with these bounds (None: the product's)."""
     if limits is None:
-        home.demo_mark.touch(mode=0o600)
+        atomic_file.touch(home.demo_mark)
         return
     content = {
         "min_group": limits.min_group,

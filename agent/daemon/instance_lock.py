@@ -1,5 +1,10 @@
-"""Allows one agent per home: a file lock that the operating system drops when its holder dies."""
+"""Allows one agent per home: a file lock that the operating system drops when its holder dies.
 
+The file holds the holder's process id, in a fixed width. It is never emptied, and never a link: a
+link in its place would have another file of this user written.
+"""
+
+import errno
 import os
 import sys
 from contextlib import suppress
@@ -7,7 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from agent import atomic_file
 from agent.errors import UserActionError
+
+PID_BYTES = 21
+_NOT_PLAIN = frozenset({errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.ENXIO, errno.ENODEV})
 
 
 class HomeLock:
@@ -20,35 +29,54 @@ class HomeLock:
     def acquire(self) -> bool:
         """Take the lock; False when another process holds it.
 
-        Raises OSError when the file cannot be created.
+        Raises UserActionError HOME_UNUSABLE when the file is no plain file, OSError when it cannot
+        be opened or locked.
         """
-        descriptor = os.open(
-            self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600
-        )
-        try:
-            _lock(descriptor)
-        except OSError:
+        while True:
+            try:
+                descriptor = atomic_file.open_plain(self._path, os.O_RDWR | os.O_CREAT)
+            except OSError as error:
+                if error.errno in _NOT_PLAIN:
+                    raise _unusable(error) from error
+                raise
+            try:
+                is_free = _lock(descriptor)
+            except OSError:
+                os.close(descriptor)
+                raise
+            if is_free and _is_at(descriptor, self._path):
+                break
             os.close(descriptor)
-            return False
-        with suppress(OSError):  # a full disk: the number is for people only
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, str(os.getpid()).encode())
+            if not is_free:
+                return False
+        _sign(descriptor)
         self._descriptor = descriptor
         return True
 
     def is_held(self) -> bool:
         """Whether another process holds the lock, for who may only read the file."""
         try:
-            descriptor = os.open(self._path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+            descriptor = atomic_file.open_plain(self._path, os.O_RDONLY)
         except OSError:
             return False
         try:
-            _lock(descriptor)
+            return not _lock(descriptor)
         except OSError:
-            return True
+            return False
         finally:
             os.close(descriptor)
-        return False
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this process holds the home: not after the file was removed or replaced."""
+        return self._descriptor is not None and _is_at(self._descriptor, self._path)
+
+    def holder(self) -> int | None:
+        """Return the process id that the last holder left; None when it cannot be read."""
+        try:
+            return int(atomic_file.read(self._path, PID_BYTES))
+        except (OSError, ValueError):
+            return None
 
     def release(self) -> None:
         """Release the lock. The file stays: without it two processes could hold a lock briefly."""
@@ -74,14 +102,47 @@ class HomeLock:
         self.release()
 
 
+def _unusable(error: OSError) -> UserActionError:
+    return UserActionError(
+        "HOME_UNUSABLE",
+        f"AegisAI cannot lock its own folder ({error.strerror}).",
+        "If the file lock in it is a link or no file, remove it. Else choose another home with"
+        " --home.",
+    )
+
+
+def _sign(descriptor: int) -> None:
+    """Write our process id, for people, unless the file has a second name somewhere else."""
+    if os.fstat(descriptor).st_nlink == 1:
+        with suppress(OSError):  # a full disk
+            os.write(descriptor, f"{os.getpid():<{PID_BYTES - 1}}\n".encode())
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        opened, named = os.fstat(descriptor), path.lstat()
+    except OSError:
+        return False
+    return (opened.st_dev, opened.st_ino) == (named.st_dev, named.st_ino)
+
+
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(descriptor: int) -> None:
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    def _lock(descriptor: int) -> bool:
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
 
 else:
     import fcntl
 
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    def _lock(descriptor: int) -> bool:
+        """Raises OSError where the file system has no locks."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

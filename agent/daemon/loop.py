@@ -14,9 +14,13 @@ from contextlib import suppress
 from agent import clock
 from agent.container import Agent
 from agent.daemon import scheduler
+from agent.daemon.upkeep import Upkeep
 from agent.errors import AegisError, InternalError
-from agent.ipc.client import socket_path
+from agent.ipc.places import place_socket
 from agent.ipc.server import ChannelServer
+from agent.program.process import Program
+from agent.program.replacement import Act
+from agent.reports.viewing_copies import ViewingCopies
 from agent.rounds.runner import MANUAL_GROUP_WAIT_S
 
 log = logging.getLogger(__name__)
@@ -44,8 +48,18 @@ def _gave_up_error(error: AegisError) -> AegisError:
 class Loop:
     """Runs one agent until it is asked to quit."""
 
-    def __init__(self, agent: Agent, draw: Callable[[], float] = random.random) -> None:
-        """`draw` returns a float in [0, 1) that spreads the cycles of a fleet."""
+    def __init__(
+        self,
+        agent: Agent,
+        draw: Callable[[], float] = random.random,
+        program: Program | None = None,
+        session: str = "",
+    ) -> None:
+        """`draw` returns a float in [0, 1) that spreads the cycles of a fleet.
+
+        `program`: how this process was started; None: its files are not watched. `session`: the
+        login whose icon started it, or empty.
+        """
         self._agent = agent
         self._draw = draw
         self._woken = asyncio.Event()
@@ -60,22 +74,29 @@ class Loop:
         self._was_joining = self._is_joining()
         self._history = scheduler.History(self._now())
         self._channel = ChannelServer(
-            socket_path(agent.home.root, agent.environ),
+            lambda: place_socket(agent.home, agent.environ),
             agent.service.call,
             lambda: agent.status().to_json(),
+            session,
         )
+        self._upkeep = Upkeep(agent, self._channel, program, self._end)
+        self.must_restart = False
+        """Whether the program was replaced, so that the new one takes over."""
         agent.signals.connect_loop(run_now=self._run_now, request_quit=self._quit.set)
         agent.signals.on_user_change(self._user_changed)
         agent.signals.on_change(self._push_soon)
 
     async def run(self) -> None:
-        """Serve until asked to quit or signalled. Raises UserActionError CHANNEL_UNSAFE."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            # Neither Windows nor a thread other than the main one offers this.
-            with suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(number, self._quit.set)
+        """Serve until asked to quit or signalled.
+
+        Raises OSError, UserActionError CHANNEL_UNSAFE, NO_SOCKETS.
+        """
+        _handle_signals(end=self._quit.set, replaced=self._upkeep.program_was_replaced)
+        with suppress(OSError):
+            ViewingCopies(self._agent.home).remove()
         await self._channel.open()
+        self._upkeep.start()
+        await self._upkeep.check()
         self._agent.signals.on_change(self._watch_machine)
         self._watch_machine()
         log.info("agent.started")
@@ -88,10 +109,27 @@ class Loop:
         finally:
             for task in (cycles, quitting, *([self._watching] if self._watching else [])):
                 task.cancel()
-            await self._agent.runner.quit()
-            await self._agent.worker_host.worker().stop()
-            await self._channel.close()
+            await self._stop()
             log.info("agent.stopped")
+
+    async def _stop(self) -> None:
+        """End every part, whatever the end of another part raises: files of the program may be
+        gone.
+        """
+        for part in (
+            self._upkeep.close,
+            self._agent.runner.quit,
+            self._agent.worker_host.stop,
+            self._channel.close,
+        ):
+            try:
+                await part()
+            except Exception:
+                log.exception("end.broken part=%s", part.__qualname__)
+
+    def _end(self, act: Act) -> None:
+        self.must_restart = act is Act.RESTART
+        self._quit.set()
 
     async def _run_cycles_forever(self) -> None:
         """Run cycles; log, show and retry whatever fails between two of them (a full disk, a bug).
@@ -112,6 +150,7 @@ class Loop:
         wall, monotonic = self._agent.clock.now(), self._agent.clock.monotonic()
         previous = self._now()
         while True:
+            await self._upkeep.check()
             await self._retry_erase()
             now, ticks = self._agent.clock.now(), self._agent.clock.monotonic()
             elapsed = self._now()
@@ -294,3 +333,17 @@ class Loop:
     def _push(self) -> None:
         self._push_scheduled = False
         self._channel.push()
+
+
+def _handle_signals(*, end: Callable[[], None], replaced: Callable[[], None]) -> None:
+    """Call `end` where the system or a terminal ends the process, and `replaced` on SIGUSR1, with
+    which an installer may say that it has replaced the program.
+    """
+    handlers = {"SIGINT": end, "SIGTERM": end, "SIGHUP": end, "SIGUSR1": replaced}
+    for name, handler in handlers.items():
+        number = getattr(signal, name, None)
+        if number is None or signal.getsignal(number) is signal.SIG_IGN:  # as `nohup` sets it
+            continue
+        # Neither Windows nor a thread other than the main one offers this.
+        with suppress(NotImplementedError, RuntimeError, ValueError):
+            asyncio.get_running_loop().add_signal_handler(number, handler)

@@ -3,21 +3,26 @@
 1. A frame is a 4-byte big-endian length and that many bytes of UTF-8 JSON (an object), at most
    MAX_FRAME_BYTES.
 2. The agent speaks first: a hello with the protocol's version.
-3. A response too large for a frame names a file in the runtime folder; the reader deletes it.
+3. A response too large for a frame names a file beside the socket; the reader deletes it.
+
+A client trusts nobody because of a name: before it sends anything it checks that the socket's
+folder is this user's alone and that this user's program listens. A response can name one of the
+agent's answer files, and no other file.
 """
 
 import contextlib
 import json
-import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from agent.errors import AegisError, PeerError, UserActionError
-from agent.paths import runtime_folder, socket_path
+from agent.ipc.peer import is_this_user
+from agent.ipc.private_folder import PrivateFolder
 
-PROTOCOL = 1
+PROTOCOL = 2
 MAX_FRAME_BYTES = 64 * 1024
 FRAME_TIMEOUT_S = 2.0
 """A frame must be complete within this time of its first byte."""
@@ -25,19 +30,8 @@ HELLO_TIMEOUT_S = 20.0
 """An agent that starts on a busy machine listens before it can respond."""
 CALL_TIMEOUT_S = 600.0
 """A scan of many files takes long. If the agent ends, the caller notices at once."""
-
-__all__ = [
-    "FRAME_TIMEOUT_S",
-    "MAX_FRAME_BYTES",
-    "PROTOCOL",
-    "Channel",
-    "FrameDecoder",
-    "NoAgentError",
-    "decode_response",
-    "encode",
-    "runtime_folder",
-    "socket_path",
-]
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+_ANSWER_NAME = re.compile(r"answer-[0-9a-f]{16}\.json")
 
 
 class NoAgentError(Exception):
@@ -79,62 +73,93 @@ def encode(message: dict[str, Any]) -> bytes:
     return len(body).to_bytes(4, "big") + body
 
 
-def decode_response(response: dict[str, Any]) -> dict[str, Any]:
-    """Return the result in a response, from its file if it names one.
+def decode_response(response: dict[str, Any], folder: PrivateFolder) -> dict[str, Any]:
+    """Return the result in a response, from its file in `folder` if it names one.
 
     Raises the error that the response carries as UserActionError, and PeerError BAD_FRAME.
     """
     if "error" in response:
         error = response["error"]
+        if not isinstance(error, dict):
+            raise _bad_frame("expected an error")
         raise UserActionError(
             str(error.get("code")), str(error.get("message")), str(error.get("remedy", ""))
         )
     result = response.get("result")
-    if not isinstance(result, dict):
-        raise _bad_frame("a response without a result")
     if "file" in response:
-        path = Path(str(response["file"]))
-        result = json.loads(path.read_bytes())
-        path.unlink()
+        result = _message(_taken(folder, response["file"]))
+    if not isinstance(result, dict):
+        raise _bad_frame("expected a result")
     return dict(result)
+
+
+def is_answer(name: object) -> bool:
+    """Return whether this is the name of an answer file."""
+    return isinstance(name, str) and _ANSWER_NAME.fullmatch(name) is not None
+
+
+def check_peer(peer: socket.socket) -> None:
+    """Raise UserActionError CHANNEL_FOREIGN unless a program of this user listens."""
+    if not is_this_user(peer):
+        raise UserActionError(
+            "CHANNEL_FOREIGN",
+            "A program of another user answers in place of your agent. Nothing was sent to it.",
+            "End that program, or ask the administrator of this computer.",
+        )
+
+
+def check_hello(hello: dict[str, Any]) -> None:
+    """Raise PeerError CHANNEL_VERSION unless this client understands the agent."""
+    if hello.get("event") != "hello" or hello.get("protocol") != PROTOCOL:
+        raise PeerError(
+            "CHANNEL_VERSION",
+            f"The running agent has another version ({hello.get('app_version')}).",
+            "Quit it and start it again.",
+        )
 
 
 class Channel:
     """A blocking connection, for commands."""
 
-    def __init__(self, path: Path) -> None:
-        """Connect and check the hello.
+    def __init__(self, path: Path, hello_timeout_s: float | None = None) -> None:
+        """Connect and check the hello. `path`: the socket (agent.ipc.places).
 
-        Raises NoAgentError, PeerError CHANNEL_VERSION or AGENT_SILENT.
+        Raises NoAgentError, UserActionError CHANNEL_UNSAFE or CHANNEL_FOREIGN, PeerError
+        CHANNEL_VERSION or AGENT_SILENT.
         """
         if not hasattr(socket, "AF_UNIX"):
             raise NoAgentError
+        try:
+            self._folder = PrivateFolder(path.parent)
+        except FileNotFoundError as error:
+            raise NoAgentError from error
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(HELLO_TIMEOUT_S)
+        self._socket.settimeout(HELLO_TIMEOUT_S if hello_timeout_s is None else hello_timeout_s)
         self._decoder = FrameDecoder()
         self._received: list[dict[str, Any]] = []
         self._call_id = 0
         try:
-            self._socket.connect(os.fspath(path))
+            self._open(path.name)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, name: str) -> None:
+        try:
+            self._socket.connect(self._folder.address(name))
+            check_peer(self._socket)
             hello = self._receive()
         except (FileNotFoundError, ConnectionRefusedError) as error:
-            self._socket.close()
             raise NoAgentError from error
         except OSError as error:
-            self._socket.close()
             raise PeerError(
                 "AGENT_SILENT",
                 "The agent does not respond.",
                 "Wait a moment, or end it (aegis quit) and start it again.",
                 str(error),
             ) from error
-        if hello.get("event") != "hello" or hello.get("protocol") != PROTOCOL:
-            self.close()
-            raise PeerError(
-                "CHANNEL_VERSION",
-                f"The running agent has another version ({hello.get('app_version')}).",
-                "Quit it and start it again.",
-            )
+        check_hello(hello)
+        self.app_version = str(hello.get("app_version"))
 
     def call(
         self, method: str, params: dict[str, Any], timeout_s: float = CALL_TIMEOUT_S
@@ -150,7 +175,7 @@ class Channel:
             while True:
                 message = self._receive()
                 if message.get("id") == self._call_id:
-                    return decode_response(message)
+                    return decode_response(message, self._folder)
         except OSError as error:
             raise _gone(error) from error
 
@@ -166,6 +191,7 @@ class Channel:
 
     def close(self) -> None:
         self._socket.close()
+        self._folder.close()
 
     def _receive(self) -> dict[str, Any]:
         while not self._received:
@@ -174,6 +200,21 @@ class Channel:
                 raise ConnectionResetError("the agent closed the connection")
             self._received.extend(self._decoder.feed(received))
         return self._received.pop(0)
+
+
+def _taken(folder: PrivateFolder, name: object) -> bytes:
+    """Read an answer file of the agent and remove it. Any other file is neither read nor removed.
+
+    Raises PeerError BAD_FRAME.
+    """
+    if not isinstance(name, str) or not is_answer(name):
+        raise _bad_frame("expected the name of an answer file")
+    try:
+        content = folder.read(name, MAX_ANSWER_BYTES)
+        folder.remove(name)
+    except (OSError, ValueError) as error:
+        raise _bad_frame(f"the answer file cannot be read: {error}") from error
+    return content
 
 
 def _message(body: bytes) -> dict[str, Any]:

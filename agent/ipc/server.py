@@ -1,6 +1,7 @@
 """The agent's end of the local channel: a Unix socket that only this user can reach.
 
-1. The socket is in a folder of mode 0700 that this user owns, and the peer's user id is checked.
+1. The socket is in a folder that is this user's alone, and the peer's user id is checked. Whoever
+   loses the socket can make it anew; connections that exist go on.
 2. Each connection has one task that reads and one that writes, so a silent or slow client delays
    only itself. A frame must be complete within FRAME_TIMEOUT_S of its first byte, and a client that
    does not read for that long is dropped.
@@ -13,18 +14,23 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import secrets
-import socket
-import struct
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from agent import __version__
 from agent.errors import AegisError, InternalError, PeerError, UserActionError
-from agent.ipc.client import FRAME_TIMEOUT_S, PROTOCOL, FrameDecoder, encode
+from agent.ipc.client import (
+    FRAME_TIMEOUT_S,
+    MAX_ANSWER_BYTES,
+    PROTOCOL,
+    FrameDecoder,
+    encode,
+    is_answer,
+)
+from agent.ipc.peer import is_this_user
+from agent.ipc.private_folder import PrivateFolder
 
 log = logging.getLogger(__name__)
 
@@ -43,23 +49,68 @@ class ChannelServer:
     `call` runs a method and returns its result. `status` returns the value to push.
     """
 
-    def __init__(self, path: Path, call: Call, status: Callable[[], dict[str, Any]]) -> None:
-        self._path = path
+    def __init__(
+        self,
+        place: Callable[[], Path],
+        call: Call,
+        status: Callable[[], dict[str, Any]],
+        session: str = "",
+    ) -> None:
+        """`place` returns where the socket can be made. `session`: the login whose icon started
+        this agent, or empty.
+        """
+        self._place = place
+        self._hello = {
+            "event": "hello",
+            "protocol": PROTOCOL,
+            "app_version": __version__,
+            "session": session,
+        }
         self._call = call
         self._status = status
         self._clients: set[_Client] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._folder: PrivateFolder | None = None
+        self._name = ""
+        self._inode: tuple[int, int] | None = None
 
     async def open(self) -> None:
-        """Start to listen. The caller has the home's lock, so a socket found here is stale.
+        """Start to listen, or listen at a new socket. The caller has the home's lock, so a socket
+        found here is stale.
 
-        Raises UserActionError CHANNEL_UNSAFE.
+        Raises OSError, UserActionError CHANNEL_UNSAFE, NO_SOCKETS.
         """
-        _private_folder(self._path.parent)
-        self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._accept, os.fspath(self._path))
-        self._path.chmod(0o600)
+        path = self._place()
+        folder = PrivateFolder.make(path.parent)
+        try:
+            for name in folder.names():
+                if is_answer(name):
+                    folder.remove(name)
+            listener = folder.listen(path.name)
+        except BaseException:
+            folder.close()
+            raise
+        if self._folder is not None and not self._folder.is_in_place():
+            for client in list(self._clients):  # they would look for answers in the old folder
+                client.drop()
+        self._stop_listening()
+        self._folder, self._name, self._inode = folder, path.name, folder.inode(path.name)
+        self._server = await asyncio.start_unix_server(self._accept, sock=listener)
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether the socket still has its name."""
+        return (
+            self._folder is not None
+            and self._folder.is_in_place()
+            and self._folder.inode(self._name) == self._inode
+        )
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the socket, while it listens."""
+        return self._folder.path if self._folder is not None else None
 
     def push(self) -> None:
         """Send the status to every subscribed client."""
@@ -75,13 +126,23 @@ class ChannelServer:
             client.drop()
         if self._serving:
             await asyncio.wait(self._serving, timeout=FLUSH_TIMEOUT_S)
-        self._path.unlink(missing_ok=True)
+        if self._folder is not None and self.is_reachable:
+            self._folder.remove(self._name)
+        self._stop_listening()
+
+    def _stop_listening(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        if self._folder is not None:
+            self._folder.close()
+        self._server = self._folder = None
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._clients) >= MAX_CLIENTS or not _same_user(writer.get_extra_info("socket")):
+        if len(self._clients) >= MAX_CLIENTS or not is_this_user(writer.get_extra_info("socket")):
             writer.transport.abort()
             return
-        client = _Client(reader, writer, self._call, self._status, self._path.parent)
+        client = _Client(reader, writer, self._call, self._status, self._spill)
+        client.send(self._hello)
         self._clients.add(client)
         task = asyncio.create_task(client.serve())
         self._serving.add(task)
@@ -91,6 +152,17 @@ class ChannelServer:
             self._serving.discard(task)
 
         task.add_done_callback(ended)
+
+    def _spill(self, content: bytes) -> str:
+        """Write an answer that is too large for a frame beside the socket, where its reader looks.
+
+        Returns its name. Raises OSError.
+        """
+        if self._folder is None:
+            raise FileNotFoundError("the channel is closed")
+        name = f"answer-{secrets.token_hex(8)}.json"
+        self._folder.write(name, content)
+        return name
 
 
 class _Client:
@@ -102,13 +174,13 @@ class _Client:
         writer: asyncio.StreamWriter,
         call: Call,
         status: Callable[[], dict[str, Any]],
-        folder: Path,
+        spill: Callable[[bytes], str],
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._call = call
         self._status = status
-        self._folder = folder
+        self._spill = spill
         self._outgoing: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=64)
         self._subscribed = False
         self._status_queued = False
@@ -117,7 +189,6 @@ class _Client:
 
     async def serve(self) -> None:
         """Read and write until either ends."""
-        self._send({"event": "hello", "protocol": PROTOCOL, "app_version": __version__})
         self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._write())]
         try:
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -165,7 +236,7 @@ class _Client:
 
     async def _refuse(self, error: PeerError) -> None:
         """Send the error and wait until it is written, before the connection ends."""
-        self._send({"id": None, "error": error.to_json()})
+        self.send({"id": None, "error": error.to_json()})
         await self.flush()
 
     async def _write(self) -> None:
@@ -196,7 +267,7 @@ class _Client:
                 "BAD_FRAME", "A request needs id, method and params.", "Nothing was changed."
             )
         if len(self._calls) >= MAX_CALLS_IN_FLIGHT:
-            self._send(
+            self.send(
                 {
                     "id": call_id,
                     "error": UserActionError(
@@ -212,7 +283,7 @@ class _Client:
     async def _respond(self, call_id: int, method: str, params: dict[str, Any]) -> None:
         if method == "subscribe":
             self._subscribed = True
-            self._send({"id": call_id, "result": {}})
+            self.send({"id": call_id, "result": {}})
             self.push_status()
             return
         try:
@@ -227,53 +298,35 @@ class _Client:
                     "INTERNAL", "Something went wrong inside AegisAI.", "See the log."
                 ).to_json(),
             }
-        self._send(response)
+        self.send(response)
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def send(self, message: dict[str, Any]) -> None:
         try:
             self._queue(encode(message))
         except PeerError:
-            self._queue(
-                encode({"id": message["id"], "result": {}, "file": self._spill(message["result"])})
-            )
+            self._queue(encode(self._by_file(message)))
 
-    def _spill(self, result: dict[str, Any]) -> str:
-        """Write a result that is too large for a frame to a private file; returns its path."""
-        path = self._folder / f"answer-{secrets.token_hex(8)}.json"
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(result, file)
-        return os.fspath(path)
+    def _by_file(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Return a message that names a file with the result, or the error instead of it."""
+        content = json.dumps(message.get("result")).encode()
+        if len(content) > MAX_ANSWER_BYTES:
+            error = UserActionError(
+                "RESULT_TOO_LARGE", "The result is too large.", "Ask for less at a time."
+            )
+            return {"id": message["id"], "error": error.to_json()}
+        try:
+            return {"id": message["id"], "result": {}, "file": self._spill(content)}
+        except OSError as fault:
+            log.warning("answer.not_written error=%s", fault.strerror)
+            error = UserActionError(
+                "DISK_FULL",
+                "AegisAI could not write its answer.",
+                "Free some disk space and try again.",
+            )
+            return {"id": message["id"], "error": error.to_json()}
 
     def _queue(self, frame: bytes | None) -> None:
         try:
             self._outgoing.put_nowait(frame)
         except asyncio.QueueFull:
             self.drop()
-
-
-def _private_folder(folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    facts = folder.lstat()
-    if facts.st_uid != os.getuid() or not folder.is_dir() or folder.is_symlink():
-        raise UserActionError(
-            "CHANNEL_UNSAFE",
-            "The folder for the local channel does not belong to you alone.",
-            "Set XDG_RUNTIME_DIR to a folder that you own.",
-        )
-    folder.chmod(0o700)
-    for leftover in folder.glob("answer-*.json"):
-        leftover.unlink(missing_ok=True)
-
-
-def _same_user(peer: socket.socket) -> bool:
-    """Whether the peer runs as this user, according to the kernel."""
-    platform: str = sys.platform
-    if platform == "linux":
-        credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        return bool(struct.unpack("3i", credentials)[1] == os.getuid())
-    if platform == "darwin":
-        # SOL_LOCAL, LOCAL_PEERCRED: struct xucred begins with the version and the uid.
-        credentials = peer.getsockopt(0, 1, 76)
-        return bool(struct.unpack_from("2I", credentials)[1] == os.getuid())
-    return False

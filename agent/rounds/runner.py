@@ -158,6 +158,11 @@ class RoundRunner:
         await self.stop()
         await self._leave_sender.flush(LEAVE_TIMEOUT_S)
 
+    async def finish_sending(self, timeout_s: float) -> None:
+        """Wait up to `timeout_s` for the end of a sending that has begun."""
+        if self._is_submitting and self._task is not None and not self._task.done():
+            await asyncio.wait([self._task], timeout=timeout_s)
+
     async def withdraw(self) -> None:
         """Consent is gone: leave the group, stop, empty the outbox, delete the update (P2)."""
         notice = self._secagg.leave("withdrawn")

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from agent import atomic_file
 from agent.disk_errors import explained, write_error
 from agent.errors import AegisError, InternalError, UserActionError
 from agent.store.migrations import MIGRATIONS
@@ -127,6 +128,7 @@ def damaged(detail: str) -> UserActionError:
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    _check_plain(path)
     with translated(path.parent):
         try:
             return _opened(path)
@@ -206,6 +208,17 @@ def _back_up(uri: str, target: sqlite3.Connection) -> None:
         source.backup(target)
     finally:
         source.close()
+
+
+def _check_plain(path: Path) -> None:
+    """SQLite follows links, and would write to another file of this user."""
+    for each in database_files(path):
+        if not atomic_file.is_plain(each):
+            raise UserActionError(
+                "STORE_DAMAGED",
+                f"A link or no file is in the place of {each.name} in AegisAI's folder.",
+                "Remove it.",
+            )
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

@@ -44,7 +44,7 @@ def reap(folder: Path) -> list[int]:
     for path in sorted(folder.glob(f"{RECORD_PREFIX}*")):
         try:
             pid = int(path.name.removeprefix(RECORD_PREFIX))
-            started = float(path.read_bytes()[:MAX_RECORD_BYTES])
+            started = float(atomic_file.read(path, MAX_RECORD_BYTES))
             orphan = psutil.Process(pid)
             is_same = abs(orphan.create_time() - started) < _SAME_START_S
             if is_same and orphan.status() != psutil.STATUS_ZOMBIE:

@@ -86,6 +86,11 @@ class WorkerHost:
             os.fspath(self._home.database),
         )
 
+    async def stop(self) -> None:
+        """Stop the worker's jobs, if it ever had any."""
+        if self._worker is not None:
+            await self._worker.stop()
+
     def limits(self) -> TrainingLimits:
         """Return the current limits of training."""
         return self._limits()

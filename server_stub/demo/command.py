@@ -42,7 +42,7 @@ from server_stub.demo.progress import DemoScreen
 from server_stub.demo.report import Report
 from server_stub.demo.report_text import render
 from server_stub.demo.rounds import AllRounds, run_rounds
-from server_stub.demo.scratch import scratch_folder, socket_folder
+from server_stub.demo.scratch import scratch_folder
 from server_stub.simulation import data
 from server_stub.simulation.data import Share, Table
 from server_stub.simulation.report import SPENDING
@@ -164,9 +164,7 @@ def _full_agent(
     where it takes no part.
     """
     simulated = "Consent: simulated for devices that exist only in this demonstration"
-    agent = stack.enter_context(
-        FullAgent(folder, stack.enter_context(socket_folder(folder)), limits=plan.device_limits)
-    )
+    agent = stack.enter_context(FullAgent(folder, limits=plan.device_limits))
     agent.join(server.invitation(1))
     # The question comes before anything about the person's files is read.
     if not agent.decide(ask):

@@ -22,10 +22,12 @@ from typing import Any
 
 import numpy as np
 
+from agent.config.device_limits import mark_demo
 from agent.detector.model import LogisticModel, to_safetensors
 from agent.detector.synthetic import generate
 from agent.errors import AegisError, UserActionError
-from agent.ipc.client import Channel, NoAgentError, socket_path
+from agent.ipc.client import Channel, NoAgentError
+from agent.ipc.places import socket_of
 from agent.paths import Home
 from agent.printable import printable
 from agent.protocol.messages import Mode
@@ -54,7 +56,7 @@ class PersonsDevice:
     def __init__(self, folder: Path) -> None:
         self.home = Home(folder / "home")
         self.home.prepare()
-        self.home.demo_mark.touch(mode=0o600)
+        mark_demo(self.home, None)
         self._rows = folder / "rows.npz"
 
     @property
@@ -64,7 +66,7 @@ class PersonsDevice:
     def call(self, method: str, params: dict[str, Any] | None = None) -> dict[str, Any] | None:
         """The agent's answer; None while it does not run, or when it refuses."""
         try:
-            channel = Channel(socket_path(self.home.root, os.environ))
+            channel = Channel(socket_of(self.home))
         except (NoAgentError, AegisError):
             return None
         with contextlib.closing(channel), contextlib.suppress(AegisError):

@@ -21,7 +21,8 @@ import numpy as np
 from agent.config.device_limits import mark_demo
 from agent.consent.gate import DEMO_SURFACE
 from agent.errors import AegisError
-from agent.ipc.client import Channel, NoAgentError, socket_path
+from agent.ipc.client import Channel, NoAgentError
+from agent.ipc.places import socket_of
 from agent.paths import Home
 from agent.privacy.policy import DeviceLimits
 from server_stub.demo.processes import ManagedProcess
@@ -63,13 +64,11 @@ class FullAgent:
     def __init__(
         self,
         folder: Path,
-        runtime: Path,
         environ: Mapping[str, str] = os.environ,
         *,
         limits: DeviceLimits | None = None,
     ) -> None:
-        """`runtime`: a folder for its socket, with a short path. `limits`: on groups, below the
-        product's; its status then shows them.
+        """`limits`: on groups, below the product's; its status then shows them.
 
         Raises OperatorActionError with the error of `aegis run`.
         """
@@ -79,11 +78,9 @@ class FullAgent:
         environment = {
             **environ,
             "AEGIS_HOME": str(self._home.root),
-            "XDG_RUNTIME_DIR": str(runtime),
             "PYTHONWARNINGS": "ignore",
         }
         self._share_file = folder / "share.npz"
-        self._socket = socket_path(self._home.root, environment)
         self._process = ManagedProcess(
             "The agent",
             [sys.executable, "-P", "-m", "agent", "run"],
@@ -172,7 +169,7 @@ class FullAgent:
 
         def answers() -> bool:
             with contextlib.suppress(NoAgentError):
-                found.append(Channel(self._socket))
+                found.append(Channel(socket_of(self._home)))
             return bool(found)
 
         self._process.until(answers, START_S)

@@ -8,9 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PREFIX = "aegis-demo-"
-MAX_FOLDER_BYTES = 70
-"""A socket's path holds at most 107 bytes (103 on macOS); below this folder comes "aegisai/<16
-digits>.sock"."""
 
 
 @contextlib.contextmanager
@@ -23,19 +20,6 @@ def scratch_folder(base: Path | None = None) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def socket_folder(scratch: Path, short: Path = Path("/tmp")) -> Iterator[Path]:  # noqa: S108 - a new folder of mode 0700 in it
-    """A folder for sockets: in the scratch folder if their paths stay short enough for the system,
-    else below `short`.
-    """
-    folder = scratch / "run"
-    if len(os.fsencode(folder)) <= MAX_FOLDER_BYTES:
-        yield folder
-        return
-    with scratch_folder(short) as other:
-        yield other / "run"
 
 
 def sweep(base: Path) -> None:

@@ -5,7 +5,7 @@ import stat
 import pytest
 
 from agent.errors import UserActionError
-from agent.paths import Home, default_home, policy_path, runtime_folder, socket_path
+from agent.paths import Home, default_home, policy_path, runtime_folder
 
 
 def test_a_home_is_its_owners_alone(tmp_path):
@@ -32,8 +32,22 @@ def test_the_environment_chooses(tmp_path):
     assert "aegisai-" in runtime_folder({}).name
 
 
-def test_a_sockets_name_is_short_whatever_the_home(tmp_path):
-    long = tmp_path / ("x" * 200)
-    path = socket_path(long, {"XDG_RUNTIME_DIR": "/run/user/7"})
-    assert len(str(path)) < 60
-    assert path != socket_path(tmp_path, {"XDG_RUNTIME_DIR": "/run/user/7"})
+def test_a_home_of_another_user_is_not_used(tmp_path, monkeypatch):
+    home = Home(tmp_path / "home")
+    home.prepare()
+    monkeypatch.setattr("os.geteuid", lambda: 4242)
+    assert not home.is_ours
+    with pytest.raises(UserActionError) as raised:
+        home.prepare()
+    assert raised.value.code == "HOME_FOREIGN"
+
+
+@pytest.mark.parametrize("name", ["models", "scratch", "logs", "run"])
+def test_a_link_in_the_place_of_a_folder_is_refused(tmp_path, name):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserActionError) as raised:
+        Home(tmp_path / "home").prepare()
+    assert raised.value.code == "HOME_UNUSABLE"
+    assert list((tmp_path / "elsewhere").iterdir()) == []

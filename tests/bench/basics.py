@@ -22,8 +22,10 @@ import pefile
 
 from agent.detector.synthetic import generate
 from agent.errors import AegisError
-from agent.ipc.client import Channel, socket_path
+from agent.ipc.client import Channel
+from agent.ipc.places import socket_of
 from agent.models.bundled import bundled_model
+from agent.paths import Home
 from agent.privacy.plan import plan_local
 from agent.supervisor.process_worker import ProcessWorker
 from tests.bench.harness import CannotMeasure, Figure, bench, median_s
@@ -148,7 +150,7 @@ def after_a_round() -> tuple[float, float]:
 
 
 def _send_one(installation: Installation) -> None:
-    socket = socket_path(Path(installation.environ["AEGIS_HOME"]), installation.environ)
+    socket = socket_of(Home(Path(installation.environ["AEGIS_HOME"])))
     ends = time.monotonic() + TIMEOUT_S
     while not socket.exists():
         _wait(ends)

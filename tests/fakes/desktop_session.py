@@ -15,7 +15,9 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-from agent.ipc.client import Channel, NoAgentError, socket_path
+from agent.ipc.client import Channel, NoAgentError
+from agent.ipc.places import socket_of
+from agent.paths import Home
 from tests.fakes.desktop_services import private_bus
 from tests.fakes.timeouts import TIMEOUT_S, until
 
@@ -139,12 +141,10 @@ class DesktopSession:
         until(self.answers, what="the agent")
 
     def channel(self):
-        return Channel(socket_path(self.folder / "device", self.environ))
+        return Channel(socket_of(Home(self.folder / "device")))
 
     def answers(self):
-        """Whether the agent listens. Its socket proves nothing: it exists a moment before the agent
-        listens, and still exists after a kill.
-        """
+        """Whether the agent listens. Its socket proves nothing: it still exists after a kill."""
         try:
             self.channel().close()
         except NoAgentError:

@@ -18,7 +18,8 @@ import pytest
 
 from agent.errors import AegisError
 from agent.ipc.client import Channel, NoAgentError
-from agent.paths import socket_path
+from agent.ipc.places import socket_of
+from agent.paths import Home
 from tests.fakes import secret_service
 from tests.fakes.timeouts import TIMEOUT_S, until
 
@@ -62,10 +63,10 @@ class GraphicalLogin:
         self.home = home or folder / "home"
         self._keyring = keyring
         self._started = []
+        self._is_forgotten = False
 
     def __enter__(self):
-        # A short path, because a socket's path holds 107 bytes. Services of the login may still
-        # write there while it is removed.
+        # Services of the login may still write there while it is removed.
         self._runtime = tempfile.TemporaryDirectory(prefix="aegisai-", ignore_cleanup_errors=True)
         self._log = (self.folder / "desktop.log").open("ab")
         self.environ = {
@@ -90,7 +91,7 @@ class GraphicalLogin:
             "-nolisten",
             "tcp",
         ]
-        self._run(screen, pass_fds=(write,))
+        self._screen = self._run(screen, pass_fds=(write,))
         os.close(write)
         with os.fdopen(read) as number:
             self.environ["DISPLAY"] = f":{number.readline().strip()}"
@@ -107,7 +108,8 @@ class GraphicalLogin:
         return self
 
     def __exit__(self, *_):
-        until(lambda: not self._killed(), what="the end of the killed processes")
+        if not self._is_forgotten:
+            until(lambda: not self._killed(), what="the end of the killed processes")
         for process in reversed(self._started):
             if process.poll() is None:
                 process.terminate()
@@ -179,6 +181,15 @@ class GraphicalLogin:
             until(lambda: not self.agents(), seconds)
         left = [command_line(pid) for pid in self.agents()]
         assert left == [], left
+
+    def end_display(self):
+        """End the X server, as a logout does."""
+        self._screen.kill()
+        self._screen.wait(TIMEOUT_S)
+
+    def forget(self):
+        """Leave the AegisAI processes of this login alone when it ends."""
+        self._is_forgotten = True
 
     def xdotool(self, *arguments):
         command = ["xdotool", *arguments]
@@ -280,7 +291,7 @@ class GraphicalLogin:
 
     def _channel(self):
         with contextlib.suppress(NoAgentError, AegisError, OSError):
-            return Channel(socket_path(self.home, self.environ))
+            return Channel(socket_of(Home(self.home)))
 
     def _run(self, command, **options):
         streams = {"stdin": subprocess.DEVNULL, "stdout": self._log, "stderr": self._log}

@@ -4,13 +4,16 @@ import asyncio
 import gc
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from PySide6.QtNetwork import QLocalServer
 
 from agent.errors import UserActionError
 from agent.ipc.client import encode
+from agent.ipc.private_folder import PrivateFolder
 from agent.ipc.server import ChannelServer
+from agent.paths import Home
 from agent.status import AgentState
 from tests.fakes import agent_client as fakes
 from tests.fakes.timeouts import TIMEOUT_S
@@ -39,7 +42,7 @@ class Host:
         return {"echo": params}
 
     async def _open(self):
-        self.server = ChannelServer(self.path, self.call, lambda: self.status.to_json())
+        self.server = ChannelServer(lambda: self.path, self.call, lambda: self.status.to_json())
         await self.server.open()
 
     def push(self, status):
@@ -73,12 +76,12 @@ def collect_here():
 
 @pytest.fixture
 def path(tmp_path):
-    return tmp_path / "run" / "agent.sock"
+    return Home(tmp_path).run / "agent.sock"
 
 
 @pytest.fixture
-def client(path, qapp):
-    client = AgentClient(path)
+def client(tmp_path, qapp):
+    client = AgentClient(Home(tmp_path))
     yield client
     client.close()
 
@@ -170,9 +173,9 @@ def test_an_agent_that_starts_late_is_found_and_one_that_ends_is_noticed(qtbot, 
     ],
 )
 def test_p11_another_protocol_is_refused_in_one_sentence(qtbot, qapp, client, path, hello, code):
-    path.parent.mkdir()
+    folder = PrivateFolder.make(path.parent)
     server = QLocalServer()
-    assert server.listen(str(path))
+    assert server.listen(folder.address(path.name))
 
     def greet():
         peer = server.nextPendingConnection()
@@ -185,6 +188,41 @@ def test_p11_another_protocol_is_refused_in_one_sentence(qtbot, qapp, client, pa
     assert failed.args[0].code == code
     assert not client.is_connected
     server.close()
+    folder.close()
+
+
+def test_nothing_is_read_from_or_sent_to_a_program_of_another_user(
+    qtbot, client, path, monkeypatch
+):
+    monkeypatch.setattr("agent.ipc.client.is_this_user", lambda _: False)
+    with PrivateFolder.make(path.parent) as folder, folder.listen(path.name) as listener:
+        with qtbot.waitSignal(client.callFailed) as failed:
+            client.open()
+        assert failed.args[0].code == "CHANNEL_FOREIGN"
+        assert not client.is_connected
+        peer, _ = listener.accept()
+        with peer:
+            assert peer.recv(1) == b""
+
+
+def test_a_folder_that_others_can_write_to_is_not_used(qtbot, client, path):
+    with agent(path):
+        path.parent.chmod(0o777)
+        with qtbot.waitSignal(client.callFailed) as failed:
+            client.open()
+        assert failed.args[0].code == "CHANNEL_UNSAFE"
+        path.parent.chmod(0o700)
+        qtbot.waitUntil(lambda: client.is_connected)
+
+
+def test_the_descriptors_of_lost_connections_are_closed(qtbot, client, path):
+    with agent(path), qtbot.waitSignal(client.statusChanged):
+        client.open()
+    qtbot.waitUntil(lambda: not client.is_connected)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(20):
+        client.open()
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
 
 
 def test_p11_a_request_that_is_too_large_is_refused_before_it_is_sent(qtbot, client, path):

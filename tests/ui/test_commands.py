@@ -3,16 +3,14 @@
 import pytest
 
 from agent.errors import UserActionError
+from agent.ipc.places import socket_of
 from agent.paths import Home
 from ui import commands
-from ui.process import environment
 from ui.process.single_instance import SingleInstance
 
 
 @pytest.fixture
-def home(tmp_path, tmp_path_factory, monkeypatch):
-    # A socket's path has at most 107 bytes, and the folder of a long test name has most of them.
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
+def home(tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_ACTIVATION_TOKEN", raising=False)
     return Home(tmp_path / "home")
 
@@ -26,7 +24,7 @@ def no_display(monkeypatch):
 
 @pytest.fixture
 def first(home, qapp):
-    instance = SingleInstance(environment.instance_path(home, "window"))
+    instance = SingleInstance(socket_of(home, "window"))
     assert instance.claim()
     yield instance
     instance.release()

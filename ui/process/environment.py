@@ -1,6 +1,4 @@
-"""What both processes need of their surroundings: the home, a display, their socket's path and Qt's
-application.
-"""
+"""What both processes need of their surroundings: the home, a display and Qt's application."""
 
 import os
 import sys
@@ -10,7 +8,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 
 from agent.errors import UserActionError
-from agent.paths import Home, default_home, runtime_folder
+from agent.paths import Home, default_home
 
 
 def chosen_home(option: str | None) -> Home:
@@ -18,11 +16,6 @@ def chosen_home(option: str | None) -> Home:
     start have another working directory.
     """
     return Home((Path(option) if option else default_home(os.environ)).absolute())
-
-
-def instance_path(home: Home, process: str) -> Path:
-    """The socket of a home's tray or window, beside the agent's own."""
-    return runtime_folder(os.environ) / f"{home.name}-{process}.sock"
 
 
 def require_display() -> None:

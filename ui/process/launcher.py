@@ -3,10 +3,14 @@
 import os
 import subprocess
 import sys
+from contextlib import suppress
 
 from PySide6.QtCore import QTimer
 
-from agent.paths import Home, socket_path
+from agent.errors import AegisError
+from agent.ipc.places import socket_of
+from agent.ipc.session import session_of
+from agent.paths import Home
 from ui.agent_client import AgentClient
 
 ANSWER_MS = 300
@@ -33,17 +37,39 @@ def start_aegis(*arguments: str) -> None:
     )
 
 
-def start_agent_if_absent(home: Home, client: AgentClient) -> None:
+def start_agent(home: Home) -> None:
+    """Start the agent for this login."""
+    start_aegis("run", "--session", session_of(os.environ), "--home", str(home.root))
+
+
+def start_agent_if_absent(home: Home, client: AgentClient, *, takes_over: bool = False) -> None:
     """Start the agent once: at once when it has no socket, else when the socket does not answer.
 
     A socket alone proves nothing: an agent that was killed leaves it behind.
+
+    `takes_over`: also start it anew if another login's icon started it. That login has ended, and
+    with it the bus, the keyring and the screen that the agent knows. For the icon, of which there
+    is one; an agent that no icon started is left alone.
     """
-    if not socket_path(home.root, os.environ).exists():
-        start_aegis("run", "--home", str(home.root))
-        return
+    with suppress(AegisError):
+        if not socket_of(home).exists():
+            start_agent(home)
+            return
+    is_ending = has_ended = False
 
     def start_if_silent() -> None:
-        if not client.is_connected:
-            start_aegis("run", "--home", str(home.root))
+        if not (client.is_connected or is_ending or has_ended):
+            start_agent(home)
+
+    def take_over(is_connected: bool) -> None:
+        nonlocal is_ending, has_ended
+        if is_connected and client.session not in ("", session_of(os.environ)):
+            is_ending = True
+            client.call("quit")
+        elif not is_connected and is_ending:
+            is_ending, has_ended = False, True
+            start_agent(home)
 
     QTimer.singleShot(ANSWER_MS, start_if_silent)
+    if takes_over:
+        client.connectedChanged.connect(take_over)

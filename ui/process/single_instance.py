@@ -4,17 +4,22 @@
    hold it, and the lock of a dead process does not count.
 2. The first process listens on a socket beside the agent's. A message is one line of three fields
    separated by tabs: `show` or `quit`, a page, and an activation token.
-3. Where the first process cannot listen (the path is too long for a socket) it runs anyway, and a
-   second launch reports that it cannot reach it.
+3. Where the first process cannot listen it runs anyway, and a second launch reports that it cannot
+   reach it.
+4. A message goes to a program of this user only.
 """
 
 import os
+import socket
+from contextlib import suppress
 from pathlib import Path
 
 from PySide6.QtCore import QDeadlineTimer, QLockFile, QObject, QThread, Signal
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
 
 from agent.errors import UserActionError
+from agent.ipc.client import check_peer
+from agent.ipc.private_folder import PrivateFolder
 
 ANSWER_MS = 500
 MAX_LINE_BYTES = 4096
@@ -34,28 +39,37 @@ class SingleInstance(QObject):
         self._lock = QLockFile(f"{path}.lock")
         self._lock.setStaleLockTime(0)  # never stale, however long it runs
         self._server: QLocalServer | None = None
+        self._folder: PrivateFolder | None = None
         self._peers: list[QLocalSocket] = []
 
     def claim(self) -> bool:
         """Become the first process and listen; return False when there is one already.
 
-        A socket that a dead process left behind is replaced.
+        A socket that a dead process left behind is replaced. Raises OSError, UserActionError
+        CHANNEL_UNSAFE.
         """
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = PrivateFolder.make(self._path.parent)
         if not self._lock.tryLock(0):
+            folder.close()
             return False
-        server = QLocalServer(self)
-        server.setSocketOptions(QLocalServer.SocketOption.UserAccessOption)
-        QLocalServer.removeServer(str(self._path))
-        if server.listen(str(self._path)):
-            server.newConnection.connect(self._accept)
-            self._server = server
+        self._folder = folder
+        with suppress(OSError):  # rule 3
+            address = folder.address(self._path.name)
+            server = QLocalServer(self)
+            server.setSocketOptions(QLocalServer.SocketOption.UserAccessOption)
+            QLocalServer.removeServer(address)
+            if server.listen(address):
+                server.newConnection.connect(self._accept)
+                self._server = server
         return True
 
     def release(self) -> None:
         if self._server is not None:
             self._server.close()
             self._server = None
+        if self._folder is not None:
+            self._folder.close()
+            self._folder = None
         self._lock.unlock()
 
     def _accept(self) -> None:
@@ -91,15 +105,28 @@ class SingleInstance(QObject):
 
 
 def send(path: Path, verb: str, argument: str = "", token: str = "") -> bool:
-    """Send a message to the first process and return whether it listened."""
-    socket = QLocalSocket()
-    socket.connectToServer(str(path))
-    if not socket.waitForConnected(ANSWER_MS):
+    """Send a message to the first process and return whether it listened.
+
+    Raises UserActionError CHANNEL_UNSAFE, CHANNEL_FOREIGN.
+    """
+    try:
+        folder = PrivateFolder(path.parent)
+    except FileNotFoundError:
         return False
-    socket.write(f"{verb}\t{argument}\t{token}\n".encode())
-    socket.waitForBytesWritten(ANSWER_MS)
-    socket.disconnectFromServer()
-    return True
+    with folder:
+        connection = QLocalSocket()
+        try:
+            connection.connectToServer(folder.address(path.name))
+        except OSError:
+            return False
+        if not connection.waitForConnected(ANSWER_MS):
+            return False
+        with socket.socket(fileno=os.dup(int(connection.socketDescriptor()))) as peer:
+            check_peer(peer)
+        connection.write(f"{verb}\t{argument}\t{token}\n".encode())
+        connection.waitForBytesWritten(ANSWER_MS)
+        connection.disconnectFromServer()
+        return True
 
 
 def show_first(path: Path, page: str) -> None:

@@ -4,20 +4,29 @@
 2. Started at login it opens no window, except once to ask for consent when the agent allows that.
 3. Started at login it ends by itself where nobody needs the icon: after a "no" (unless the person
    keeps it) and on a desktop without a notification area. The agent stays.
+4. It takes over from the agent of a login that has ended.
+5. It executes a program that replaced this one, and ends when the program is removed.
 """
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 from PySide6.QtCore import QLocale, QObject, QTimer
 
-from agent.paths import Home, socket_path
+import agent
+from agent.errors import AegisError
+from agent.ipc.places import place_socket, socket_of
+from agent.paths import Home
+from agent.program.process import this_program
 from agent.status import ConsentState, Status
 from ui import i18n
 from ui.agent_client import AgentClient
 from ui.notifications import Notifier
-from ui.process.environment import instance_path, make_application
+from ui.process.environment import make_application
 from ui.process.launcher import start_aegis, start_agent_if_absent
+from ui.process.program_watcher import ProgramWatcher
 from ui.process.quit_signals import QuitSignals
 from ui.process.single_instance import SingleInstance, send, show_first
 from ui.tray import Tray
@@ -27,6 +36,8 @@ AREA_TIMEOUT_MS = 3_000
 """After this time without a notification area the window opens instead."""
 AREA_TIMEOUT_AUTOSTART_MS = 120_000
 """At login the panel may start late."""
+RESTART = 75
+"""Qt's exit code that stands for: the program was replaced, execute the new one."""
 QUIT_TIMEOUT_MS = 1_500
 """How long quitting waits for the agent's own end."""
 
@@ -35,12 +46,13 @@ def run(home: Home, *, autostart: bool) -> int:
     """Show the icon until Quit and return the exit code."""
     app = make_application("aegis-tray")
     app.setQuitOnLastWindowClosed(False)
-    instance = SingleInstance(instance_path(home, "tray"), app)
+    home.prepare()
+    instance = SingleInstance(place_socket(home, os.environ, "tray"), app)
     if not instance.claim():
-        show_first(instance_path(home, "tray"), "")
+        show_first(socket_of(home, "tray"), "")
         return 0
     formatter = i18n.install(app, QLocale())
-    client = AgentClient(socket_path(home.root, os.environ), app)
+    client = AgentClient(home, app)
     tray = Tray(client, formatter=formatter, parent=app)
     Notifier(tray)
     host = TrayHost(AREA_TIMEOUT_AUTOSTART_MS if autostart else AREA_TIMEOUT_MS, app)
@@ -50,14 +62,20 @@ def run(home: Home, *, autostart: bool) -> int:
     instance.messageReceived.connect(
         lambda verb, page, _: controller.quit() if verb == "quit" else controller.open_window(page)
     )
+    program = this_program(Path(agent.__file__))
+    watcher = ProgramWatcher(program, app)
+    watcher.removed.connect(app.quit)
+    watcher.replaced.connect(lambda: app.exit(RESTART))
     tray.show_icon()
-    start_agent_if_absent(home, client)
+    start_agent_if_absent(home, client, takes_over=True)
     client.open()
     code = app.exec()
     signals.close()
     tray.hide_icon()
     instance.release()
     client.close()
+    if code == RESTART:
+        program.execute()
     return int(code)
 
 
@@ -107,7 +125,8 @@ class TrayController(QObject):
 
         Waits for the agent to end, but no longer than QUIT_TIMEOUT_MS.
         """
-        send(instance_path(self._home, "window"), "quit")
+        with suppress(AegisError):
+            send(socket_of(self._home, "window"), "quit")
         self._client.connectedChanged.connect(self._end)
         self._client.call("quit", {}, None, lambda _: self._end())
         QTimer.singleShot(QUIT_TIMEOUT_MS, self._end)

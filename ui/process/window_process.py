@@ -1,18 +1,25 @@
 """The window's process: builds the window and its objects, and ends when it is closed."""
 
 import os
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from PySide6.QtCore import QLocale, QObject, Qt
+from PySide6.QtWidgets import QApplication
 
+import agent
 from agent.ipc.last_cycle import LastCycleFile
-from agent.paths import Home, socket_path
+from agent.ipc.places import place_socket, socket_of
+from agent.paths import Home
+from agent.program.process import this_program
 from agent.status import ConsentState, Status
 from ui import i18n
 from ui.agent_client import AgentClient
 from ui.pages.page import Context
-from ui.process.environment import instance_path, make_application
+from ui.process.environment import make_application
 from ui.process.launcher import start_agent_if_absent
+from ui.process.program_watcher import ProgramWatcher
 from ui.process.quit_signals import QuitSignals
 from ui.process.single_instance import SingleInstance, show_first
 from ui.theme import Theme
@@ -25,11 +32,12 @@ def run(home: Home, page: str, *, quietly: bool) -> int:
     `page` may be empty; `quietly` opens the window without taking the focus.
     """
     app = make_application("aegis-window")
-    instance = SingleInstance(instance_path(home, "window"), app)
+    home.prepare()
+    instance = SingleInstance(place_socket(home, os.environ, "window"), app)
     if not instance.claim():
-        show_first(instance_path(home, "window"), page)
+        show_first(socket_of(home, "window"), page)
         return 0
-    client = AgentClient(socket_path(home.root, os.environ), app)
+    client = AgentClient(home, app)
     formatter = i18n.install(app, QLocale())
     window = Window(
         Context(
@@ -47,6 +55,8 @@ def run(home: Home, page: str, *, quietly: bool) -> int:
     signals.received.connect(window.close)
     if quietly:
         window.setAttribute(Qt.WidgetAttribute.WA_ShowWithoutActivating)
+    program = this_program(Path(agent.__file__))
+    follower = ProgramFollower(ProgramWatcher(program, app), window, app)
     start_agent_if_absent(home, client)
     client.open()
     window.show()
@@ -54,7 +64,37 @@ def run(home: Home, page: str, *, quietly: bool) -> int:
     signals.close()
     instance.release()
     client.close()
+    if follower.must_restart:
+        arguments = ("window", window.page, "--home", str(home.root), "--quietly")
+        replace(program, arguments=arguments).execute()
     return int(code)
+
+
+class ProgramFollower(QObject):
+    """Ends the window when the program is removed. When it was replaced, the window makes room for
+    the new program once the person is not in the middle of something.
+    """
+
+    def __init__(self, watcher: ProgramWatcher, window: Window, app: QApplication) -> None:
+        super().__init__(window)
+        self._window = window
+        self._app = app
+        self._is_replaced = False
+        self.must_restart = False
+        """Whether the new program is to show the window again."""
+        watcher.removed.connect(window.close)
+        watcher.replaced.connect(self._replaced)
+        app.applicationStateChanged.connect(self._leave_if_unused)
+
+    def _replaced(self) -> None:
+        self._is_replaced = True
+        self._leave_if_unused()
+
+    def _leave_if_unused(self) -> None:
+        is_active = self._app.applicationState() is Qt.ApplicationState.ApplicationActive
+        if self._is_replaced and not is_active and self._window.dialog is None:
+            self.must_restart = True
+            self._window.close()
 
 
 class FirstPage(QObject):

@@ -2,11 +2,10 @@
 
 
 async def test_an_erasure_removes_copies_of_what_was_sent_and_leaves_the_windows_reachable(device):
-    folder = device.runtime / "aegisai"
-    folder.mkdir(parents=True, exist_ok=True)
-    name = device.agent.home.name
+    folder = device.agent.home.run
+    folder.mkdir()
     window, lock, copy = (
-        folder / f"{name}-{rest}" for rest in ("window.sock", "window.sock.lock", "sent-abc.bin")
+        folder / name for name in ("window.sock", "window.sock.lock", "copy-sent-abc.bin")
     )
     for path in (window, lock, copy):
         path.write_bytes(b"x")

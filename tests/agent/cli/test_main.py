@@ -13,10 +13,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from agent.cli import backend, main, render
+from agent.cli import backend, commands, main, render
 from agent.config.device_limits import mark_demo
 from agent.daemon.instance_lock import HomeLock
-from agent.ipc.client import socket_path
+from agent.ipc.places import socket_of
 from agent.paths import Home
 from tests.fakes.aggregator import FakeAggregator
 from tests.fakes.clock import FakeClock
@@ -266,6 +266,63 @@ def test_two_agents_on_one_home_the_second_says_so(aegis, tmp_path, monkeypatch)
     assert aegis("status")[0] == 0
 
 
+def test_p2_withdrawing_holds_where_the_agent_cannot_be_reached(aegis, tmp_path, monkeypatch):
+    monkeypatch.setattr(backend, "LOCK_WAIT_S", 0.1)
+    monkeypatch.setattr(commands, "RECORD_S", 0.0)
+    grant(aegis)
+    with HomeLock(tmp_path / "home" / "lock"):
+        code, out, _ = aegis("consent", "withdraw", "--json")
+        answer = check("withdrawn", json.loads(out))
+        assert (code, answer["code"], answer["recorded"]) == (0, "HOME_IN_USE", False)
+        code, out, _ = aegis("consent", "withdraw")
+        assert (code, "also after a restart" in out) == (0, True)
+    assert (tmp_path / "home" / "withdrawn").exists()
+    assert json.loads(aegis("status", "--json")[1])["consent"]["state"] == "WITHDRAWN"
+    assert not (tmp_path / "home" / "withdrawn").exists()
+    grant(aegis)
+    assert json.loads(aegis("status", "--json")[1])["consent"]["state"] == "GRANTED"
+
+
+def test_p2_a_yes_after_a_mark_counts_and_the_withdrawal_is_on_record(aegis, tmp_path):
+    grant(aegis)
+    (tmp_path / "home" / "withdrawn").touch()
+    assert grant(aegis)["consent"]["state"] == "GRANTED"
+    exported = tmp_path / "export.json"
+    assert aegis("export", str(exported))[0] == 0
+    decisions = [row["decision"] for row in json.loads(exported.read_text())["consent"]]
+    assert decisions == ["granted", "withdrawn", "granted"]
+
+
+def test_p2_without_a_home_withdrawing_marks_nothing_and_in_one_that_is_free_it_is_recorded(
+    aegis, tmp_path
+):
+    assert aegis("consent", "withdraw")[0] == 0
+    grant(aegis)
+    assert check("status", json.loads(aegis("consent", "withdraw", "--json")[1]))
+    assert not (tmp_path / "home" / "withdrawn").exists()
+
+
+def test_a_home_of_another_user_is_left_alone(aegis, tmp_path, monkeypatch):
+    aegis("status")
+    before = sorted((tmp_path / "home").rglob("*"))
+    monkeypatch.setattr("os.geteuid", lambda: 4242)
+    for words in (["status"], ["consent", "withdraw"], ["run"]):
+        code, _, err = aegis(*words)
+        assert (code, "HOME_FOREIGN" in err) == (1, True), err
+    assert sorted((tmp_path / "home").rglob("*")) == before
+
+
+def test_a_whole_program_says_its_version_and_a_broken_one_does_not(aegis, monkeypatch):
+    assert aegis("--version", "--whole", "run")[:2] == (0, "aegis 0.1.0\n")
+
+    def broken(name):
+        raise SyntaxError(name)
+
+    monkeypatch.setattr("importlib.import_module", broken)
+    with pytest.raises(SyntaxError):
+        aegis("--version", "--whole", "run")
+
+
 def test_a_home_that_cannot_be_made_is_named(aegis, tmp_path):
     (tmp_path / "file").touch()
     code, _, err = aegis("pause", "--home", str(tmp_path / "file"))
@@ -279,7 +336,7 @@ def test_commands_ask_a_running_agent(aegis, tmp_path):
     def serve():
         async def scene():
             task = asyncio.create_task(device.loop().run())
-            while not socket_path(device.home, device.environ).exists():
+            while not socket_of(Home(device.home)).exists():
                 await asyncio.sleep(0.005)
             loop_ready.set()
             await task

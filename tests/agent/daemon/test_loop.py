@@ -10,7 +10,9 @@ from agent.conditions.interface import NoConditions
 from agent.daemon import scheduler
 from agent.daemon.scheduler import POLL_S
 from agent.errors import UserActionError
-from agent.ipc.client import Channel, NoAgentError, socket_path
+from agent.ipc.client import Channel, NoAgentError
+from agent.ipc.places import socket_of
+from agent.paths import Home
 from agent.reasons import Reason, ReasonCode
 from agent.rounds.outcome import TrainedUpdate
 from agent.rounds.runner import MANUAL_GROUP_WAIT_S
@@ -22,7 +24,7 @@ from tests.fakes.timeouts import TIMEOUT_S, within
 async def running(device):
     loop = device.loop()
     task = asyncio.create_task(loop.run())
-    path = socket_path(device.home, device.environ)
+    path = socket_of(Home(device.home))
     while not path.exists():
         await asyncio.sleep(0.005)
     try:
@@ -313,7 +315,7 @@ async def test_quit_ends_within_two_seconds_in_the_middle_of_a_job(device):
     device.worker.gates["train"] = asyncio.Event()
     loop = device.loop()
     task = asyncio.create_task(loop.run())
-    path = socket_path(device.home, device.environ)
+    path = socket_of(Home(device.home))
     await until(path.exists)
     await ask(path, "run_now")
     await until(lambda: "train" in device.worker.calls)

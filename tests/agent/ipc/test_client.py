@@ -1,7 +1,7 @@
 """The blocking client: its frames, and an agent that is absent, silent or of another version."""
 
 import json
-import socket
+import os
 import threading
 
 import pytest
@@ -15,7 +15,9 @@ from agent.ipc.client import (
     NoAgentError,
     decode_response,
     encode,
+    is_answer,
 )
+from agent.ipc.private_folder import PrivateFolder
 
 HELLO = {"event": "hello", "protocol": PROTOCOL, "app_version": "1"}
 
@@ -27,9 +29,9 @@ class ScriptedAgent:
 
     def __init__(self, path, *messages):
         self._messages = messages
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(str(path))
-        self._listener.listen()
+        with PrivateFolder.make(path.parent) as folder:
+            self._listener = folder.listen(path.name)
+        self._listener.setblocking(True)
         self._thread = threading.Thread(target=self._serve)
         self.received = []
 
@@ -54,9 +56,11 @@ class ScriptedAgent:
 def test_without_an_agent_a_client_says_so(tmp_path):
     with pytest.raises(NoAgentError):
         Channel(tmp_path / "none.sock")
-    (tmp_path / "stale").touch()
-    with pytest.raises(NoAgentError):
-        Channel(tmp_path / "stale")
+    with PrivateFolder.make(tmp_path / "run") as folder:
+        folder.listen("agent.sock").close()
+    for path in (tmp_path / "run" / "agent.sock", tmp_path / "nowhere" / "agent.sock"):
+        with pytest.raises(NoAgentError):
+            Channel(path)
 
 
 def test_frames_come_in_any_pieces():
@@ -83,17 +87,89 @@ def test_p11_a_frame_that_is_too_large_or_no_object_is_refused():
         assert raised.value.code == "BAD_FRAME"
 
 
-def test_a_response_is_its_result_or_its_error(tmp_path):
-    assert decode_response({"id": 1, "result": {"a": 1}}) == {"a": 1}
+@pytest.fixture
+def folder(tmp_path):
+    with PrivateFolder.make(tmp_path / "run") as folder:
+        yield folder
+
+
+def test_a_response_is_its_result_or_its_error(folder):
+    assert decode_response({"id": 1, "result": {"a": 1}}, folder) == {"a": 1}
     with pytest.raises(UserActionError) as raised:
-        decode_response({"id": 1, "error": {"code": "X", "message": "M.", "remedy": "R."}})
+        decode_response({"id": 1, "error": {"code": "X", "message": "M.", "remedy": "R."}}, folder)
     assert (raised.value.code, raised.value.message, raised.value.remedy) == ("X", "M.", "R.")
-    with pytest.raises(PeerError):
-        decode_response({"id": 1, "result": []})
-    file = tmp_path / "answer"
-    file.write_text(json.dumps({"b": 2}))
-    assert decode_response({"id": 1, "result": {}, "file": str(file)}) == {"b": 2}
-    assert not file.exists()
+    for response in ({"id": 1, "result": []}, {"id": 1}, {"id": 1, "error": "no"}):
+        with pytest.raises(PeerError):
+            decode_response(response, folder)
+
+
+def test_an_answer_in_a_file_is_read_and_removed(folder):
+    name = "answer-0123456789abcdef.json"
+    folder.write(name, json.dumps({"b": 2}).encode())
+    assert decode_response({"id": 1, "result": {}, "file": name}, folder) == {"b": 2}
+    assert folder.names() == []
+
+
+@pytest.mark.parametrize(
+    "name", ["{other}", "../diary.json", "diary.json", "answer-0123456789abcdef.json/../x", "", 7]
+)
+def test_p11_no_other_file_is_read_or_removed(tmp_path, folder, name):
+    diary = tmp_path / "diary.json"
+    diary.write_text('{"secret": 1}')
+    (folder.path / "diary.json").write_text('{"secret": 2}')
+    shown = name.format(other=diary) if isinstance(name, str) else name
+    with pytest.raises(PeerError) as raised:
+        decode_response({"id": 1, "result": {}, "file": shown}, folder)
+    assert raised.value.code == "BAD_FRAME"
+    assert not is_answer(shown)
+    assert diary.exists()
+    assert folder.names() == ["diary.json"]
+
+
+@pytest.mark.parametrize("kind", ["link", "second name", "pipe", "folder", "large"])
+def test_p11_an_answer_file_that_is_none_is_left_alone(tmp_path, folder, kind, monkeypatch):
+    monkeypatch.setattr("agent.ipc.client.MAX_ANSWER_BYTES", 20)
+    name = "answer-0123456789abcdef.json"
+    path, diary = folder.path / name, tmp_path / "diary.json"
+    diary.write_text('{"secret": 1}')
+    match kind:
+        case "link":
+            path.symlink_to(diary)
+        case "second name":
+            path.hardlink_to(diary)
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "large":
+            path.write_text(json.dumps({"a": "x" * 20}))
+    with pytest.raises(PeerError) as raised:
+        decode_response({"id": 1, "result": {}, "file": name}, folder)
+    assert raised.value.code == "BAD_FRAME"
+    assert diary.read_text() == '{"secret": 1}'
+    assert folder.names() == [name]
+
+
+def test_a_client_sends_nothing_to_a_program_of_another_user(tmp_path, monkeypatch):
+    path = tmp_path / "run" / "agent.sock"
+    monkeypatch.setattr("agent.ipc.client.is_this_user", lambda _: False)
+    with PrivateFolder.make(path.parent) as folder, folder.listen(path.name) as listener:
+        with pytest.raises(UserActionError) as raised:
+            Channel(path)
+        assert raised.value.code == "CHANNEL_FOREIGN"
+        peer, _ = listener.accept()
+        with peer:
+            assert peer.recv(1) == b""
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o720, 0o702])
+def test_a_folder_that_others_can_write_to_is_not_used(tmp_path, mode):
+    path = tmp_path / "run" / "agent.sock"
+    with PrivateFolder.make(path.parent) as folder, folder.listen(path.name):
+        path.parent.chmod(mode)
+        with pytest.raises(UserActionError) as raised:
+            Channel(path)
+    assert raised.value.code == "CHANNEL_UNSAFE"
 
 
 def test_a_call_skips_pushed_events_and_other_responses(tmp_path):
@@ -140,9 +216,10 @@ def test_an_agent_that_ends_is_reported_at_once(tmp_path):
 def test_an_agent_that_says_nothing_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr("agent.ipc.client.HELLO_TIMEOUT_S", 0.05)
     path = tmp_path / "agent.sock"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(str(path))
-        listener.listen()
-        with pytest.raises(PeerError) as raised:
-            Channel(path)
+    with (
+        PrivateFolder.make(path.parent) as folder,
+        folder.listen(path.name),
+        pytest.raises(PeerError) as raised,
+    ):
+        Channel(path)
     assert raised.value.code == "AGENT_SILENT"

@@ -24,7 +24,7 @@ class Host:
         self.calls = []
         self.gate = asyncio.Event()
         self.value = 0
-        self.server = ChannelServer(path, self.call, lambda: {"value": self.value})
+        self.server = ChannelServer(lambda: path, self.call, lambda: {"value": self.value})
 
     async def call(self, method, params):
         self.calls.append(method)
@@ -116,7 +116,7 @@ async def test_the_socket_and_its_folder_are_the_users_own(tmp_path):
 
 async def test_a_folder_of_another_user_is_not_used(tmp_path, monkeypatch):
     host = Host(tmp_path / "run" / "agent.sock")
-    monkeypatch.setattr("os.getuid", lambda: 4242)
+    monkeypatch.setattr("os.geteuid", lambda: 4242)
     with pytest.raises(UserActionError) as raised:
         await host.server.open()
     assert raised.value.code == "CHANNEL_UNSAFE"
@@ -246,3 +246,58 @@ async def test_too_many_clients_are_turned_away(tmp_path):
         with contextlib.suppress(ConnectionError):
             assert await asyncio.wait_for(reader.read(), 60) == b""
         writer.transport.abort()
+
+
+async def test_an_answer_too_large_for_a_frame_is_a_file_beside_the_socket(tmp_path):
+    async with hosted(tmp_path) as (host, connect):
+        response = await (await connect()).ask(1, "large")
+        path = host.path.parent / response["file"]
+        assert json.loads(path.read_bytes()) == {"text": "x" * (2 * MAX_FRAME_BYTES)}
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        await host.server.open()
+        assert list(host.path.parent.iterdir()) == [host.path]  # nobody can ask for it any more
+
+
+async def test_an_answer_that_is_too_large_or_cannot_be_written_is_an_error(tmp_path, monkeypatch):
+    async with hosted(tmp_path) as (_, connect):
+        client = await connect()
+        with monkeypatch.context() as patch:
+            patch.setattr("agent.ipc.server.MAX_ANSWER_BYTES", 10)
+            assert (await client.ask(1, "large"))["error"]["code"] == "RESULT_TOO_LARGE"
+
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("agent.ipc.private_folder.PrivateFolder.write", full)
+        assert (await client.ask(2, "large"))["error"]["code"] == "DISK_FULL"
+        assert (await client.ask(3, "echo"))["result"]
+
+
+async def test_a_program_of_another_user_gets_no_greeting(tmp_path, monkeypatch):
+    monkeypatch.setattr("agent.ipc.server.is_this_user", lambda _: False)
+    async with hosted(tmp_path) as (host, _):
+        reader, writer = await asyncio.open_unix_connection(os.fspath(host.path))
+        writer.write(encode({"id": 1, "method": "echo"}))
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), 60) == b""
+        writer.transport.abort()
+    assert host.calls == []
+
+
+async def test_closing_removes_our_own_socket_only(tmp_path):
+    async with hosted(tmp_path) as (host, _):
+        assert host.server.is_reachable
+        host.path.unlink()
+        assert not host.server.is_reachable
+        host.path.write_text("somebody else's")
+    assert host.path.read_text() == "somebody else's"
+
+
+async def test_after_its_folder_was_replaced_a_channel_greets_its_clients_anew(tmp_path):
+    """Their answer files would be in the old folder."""
+    async with hosted(tmp_path) as (host, connect):
+        client = await connect()
+        host.path.parent.rename(tmp_path / "moved")
+        await host.server.open()
+        assert await client.is_closed()
+        assert (await (await connect()).ask(1, "echo"))["result"]

@@ -46,11 +46,13 @@ def device(tmp_path):
 
 
 def files_of(folder):
-    return {path for path in Path(folder).rglob("*") if path.is_file()}
+    """All files but the copies that a person may look at."""
+    files = {path for path in Path(folder).rglob("*") if path.is_file()}
+    return {path for path in files if path.parent.name != "run"}
 
 
 async def show(device, worker):
-    copies = ViewingCopies(device.agent.home, device.environ)
+    copies = ViewingCopies(device.agent.home)
     return await preview(worker, BUDGET, device.agent.home.scratch, copies)
 
 

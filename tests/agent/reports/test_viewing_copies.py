@@ -2,17 +2,19 @@
 
 import pytest
 
-from agent.paths import Home, runtime_folder
+from agent.paths import Home
 from agent.reports.viewing_copies import ViewingCopies
 
 
 @pytest.fixture
-def environ(tmp_path):
-    return {"XDG_RUNTIME_DIR": str(tmp_path / "run")}
+def home(tmp_path):
+    home = Home(tmp_path / "home")
+    home.prepare()
+    return home
 
 
-def test_a_copy_is_readable_by_its_owner_only_and_replaces_the_last(tmp_path, environ):
-    copies = ViewingCopies(Home(tmp_path / "home"), environ)
+def test_a_copy_is_readable_by_its_owner_only_and_replaces_the_last(home):
+    copies = ViewingCopies(home)
     copies.write("x.bin", b"old")
     path = copies.write("x.bin", b"new")
     assert path.read_bytes() == b"new"
@@ -20,20 +22,16 @@ def test_a_copy_is_readable_by_its_owner_only_and_replaces_the_last(tmp_path, en
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_only_this_homes_copies_are_removed_and_the_windows_stay_reachable(tmp_path, environ):
-    mine, other = (ViewingCopies(Home(tmp_path / name), environ) for name in "ab")
-    mine.write("x.bin", b"x")
-    kept = other.write("x.bin", b"x")
-    sockets = [
-        runtime_folder(environ) / f"{mine.home.name}-{name}"
-        for name in ("window.sock", "window.sock.lock")
-    ]
-    for path in sockets:
+def test_the_copies_are_removed_and_the_sockets_stay(home):
+    copies = ViewingCopies(home)
+    copies.write("x.bin", b"x")
+    kept = [home.run / name for name in ("agent.sock", "window.sock", "window.sock.lock")]
+    for path in kept:
         path.touch()
-    mine.remove()
-    assert sorted(runtime_folder(environ).iterdir()) == sorted([kept, *sockets])
+    copies.remove()
+    assert sorted(home.run.iterdir()) == sorted(kept)
 
 
-def test_without_a_runtime_folder_there_is_nothing_to_remove(tmp_path, environ):
-    ViewingCopies(Home(tmp_path / "home"), environ).remove()
-    assert not runtime_folder(environ).exists()
+def test_without_a_folder_there_is_nothing_to_remove(tmp_path):
+    ViewingCopies(Home(tmp_path / "home")).remove()
+    assert not (tmp_path / "home").exists()

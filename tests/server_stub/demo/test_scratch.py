@@ -1,9 +1,8 @@
 """Nothing that a demonstration leaves outlives the next one."""
 
 import os
-from pathlib import Path
 
-from server_stub.demo.scratch import PREFIX, scratch_folder, socket_folder, sweep
+from server_stub.demo.scratch import PREFIX, scratch_folder, sweep
 
 
 def test_a_scratch_folder_is_removed_and_the_next_one_sweeps_those_of_killed_runs(tmp_path):
@@ -18,13 +17,3 @@ def test_a_scratch_folder_is_removed_and_the_next_one_sweeps_those_of_killed_run
     assert other.exists()
     assert alien.exists()
     sweep(tmp_path / "no such folder")
-
-
-def test_sockets_get_a_short_folder_where_the_scratch_folder_has_a_long_name(tmp_path):
-    (short := tmp_path / "s").mkdir()
-    with socket_folder(Path("/x"), short) as folder:
-        assert folder == Path("/x/run")
-    with socket_folder(Path("/x" * 60), short) as folder:
-        assert folder.is_relative_to(short)
-        assert folder.parent.exists()
-    assert list(short.iterdir()) == []

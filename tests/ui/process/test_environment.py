@@ -1,11 +1,8 @@
 """The home, the display and the sockets' paths."""
 
-from pathlib import Path
-
 import pytest
 
 from agent.errors import UserActionError
-from agent.paths import Home
 from ui.process import environment
 
 DISPLAYS = ("QT_QPA_PLATFORM", "DISPLAY", "WAYLAND_DISPLAY")
@@ -44,14 +41,3 @@ def test_a_relative_home_becomes_absolute(monkeypatch, tmp_path):
 def test_without_an_option_the_home_is_the_default(monkeypatch, tmp_path):
     monkeypatch.setenv("AEGIS_HOME", str(tmp_path))
     assert environment.chosen_home(None).root == tmp_path
-
-
-def test_tray_and_window_of_each_home_have_sockets_of_their_own(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    paths = {
-        environment.instance_path(Home(Path(home)), process)
-        for home in ("/a", "/b")
-        for process in ("tray", "window")
-    }
-    assert len(paths) == 4
-    assert all(path.is_relative_to(tmp_path) for path in paths)

@@ -2,13 +2,14 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 
 import pytest
 
-from agent.paths import Home, socket_path
+from agent.ipc.private_folder import PrivateFolder
+from agent.ipc.session import session_of
+from agent.paths import Home
 from tests.fakes import agent_client as fakes
 from tests.fakes.timeouts import until
 from ui.process import launcher
@@ -38,21 +39,17 @@ def started(monkeypatch):
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    (tmp_path / "run").mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
-    return Home(tmp_path / "home")
+def home(tmp_path):
+    home = Home(tmp_path / "home")
+    home.prepare()
+    return home
 
 
 @pytest.fixture
 def left_socket(home):
     """A socket without a listener, as a killed agent leaves it."""
-    path = socket_path(home.root, os.environ)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    left = socket.socket(socket.AF_UNIX)
-    left.bind(str(path))
-    left.close()
-    return path
+    with PrivateFolder.make(home.run) as folder:
+        folder.listen("agent.sock").close()
 
 
 def test_a_started_process_outlives_us_and_shares_no_folder(tmp_path):
@@ -70,15 +67,19 @@ def test_a_started_process_outlives_us_and_shares_no_folder(tmp_path):
     assert about["session"] != os.getsid(0)
 
 
+def run(home):
+    return ("run", "--session", session_of(os.environ), "--home", str(home.root))
+
+
 def test_without_a_socket_the_agent_is_started_at_once(home, started):
     launcher.start_agent_if_absent(home, fakes.FakeAgentClient())
-    assert started == [("run", "--home", str(home.root))]
+    assert started == [run(home)]
 
 
 def test_an_agent_that_does_not_answer_on_its_socket_is_started(qtbot, home, left_socket, started):
     launcher.start_agent_if_absent(home, fakes.FakeAgentClient())
     qtbot.waitUntil(lambda: bool(started))
-    assert started == [("run", "--home", str(home.root))]
+    assert started == [run(home)]
 
 
 class ObservedClient(fakes.FakeAgentClient):
@@ -101,3 +102,22 @@ def test_an_agent_that_answers_is_not_started_again(qtbot, home, left_socket, st
     launcher.start_agent_if_absent(home, client)
     qtbot.waitUntil(lambda: client.reads == 1)
     assert started == []
+
+
+@pytest.mark.parametrize(("session", "is_replaced"), [("another login", True), ("", False)])
+def test_an_agent_that_another_logins_icon_started_is_started_anew(
+    qtbot, home, left_socket, started, session, is_replaced
+):
+    client = ObservedClient()
+    launcher.start_agent_if_absent(home, client, takes_over=True)
+    qtbot.waitUntil(lambda: client.reads == 1)
+    client.session = session
+    client.connectedChanged.emit(True)
+    assert ("quit" in client.methods) is is_replaced
+    client.connectedChanged.emit(False)
+    assert started == [run(home)] * is_replaced
+    # It happens once: the new agent is ours.
+    client.session = session_of(os.environ)
+    client.connectedChanged.emit(True)
+    client.connectedChanged.emit(False)
+    assert started == [run(home)] * is_replaced

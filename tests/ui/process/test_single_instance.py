@@ -79,13 +79,22 @@ def test_of_two_that_start_at_the_same_moment_one_is_the_first(qapp, path):
     other.release()
 
 
-def test_a_path_that_is_too_long_for_a_socket_does_not_stop_the_first(qapp, tmp_path):
+def test_a_path_that_is_too_long_for_a_socket_does_not_stop_the_first(qapp, tmp_path, monkeypatch):
+    # Where the system has no short addresses.
+    monkeypatch.setattr("agent.ipc.private_folder.DESCRIPTORS", tmp_path / "nowhere")
     long_path = tmp_path / ("x" * 90) / "window.sock"
     instance = SingleInstance(long_path)
     assert instance.claim()
     assert not SingleInstance(long_path).claim()
     assert not send(long_path, "show")
     instance.release()
+
+
+def test_a_message_goes_to_nobody_else(first, path, monkeypatch):
+    monkeypatch.setattr("agent.ipc.client.is_this_user", lambda _: False)
+    with pytest.raises(UserActionError) as raised:
+        send(path, "show", "privacy", "token-1")
+    assert raised.value.code == "CHANNEL_FOREIGN"
 
 
 def test_a_first_process_that_has_only_just_started_is_waited_for(qtbot, path):

@@ -41,7 +41,6 @@ class Process:
 
 @pytest.fixture
 def make(qapp, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     made = []
 
     def make(*, autostart=False):

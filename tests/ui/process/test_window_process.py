@@ -3,11 +3,11 @@
 import os
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QObject, Qt, Signal
 
 from tests.fakes import agent_client as fakes
 from tests.ui import windows
-from ui.process.window_process import FirstPage, obey
+from ui.process.window_process import FirstPage, ProgramFollower, obey
 
 
 @pytest.fixture
@@ -58,3 +58,52 @@ def test_quit_closes_the_window(window, qtbot):
     with qtbot.waitSignal(window.closed):
         obey(window, "quit", "", "")
     assert not window.isVisible()
+
+
+class Watcher(QObject):
+    replaced = Signal()
+    removed = Signal()
+
+
+class App(QObject):
+    """An application whose focus a test decides."""
+
+    applicationStateChanged = Signal(Qt.ApplicationState)
+
+    def __init__(self, *, active):
+        super().__init__()
+        self.active = active
+
+    def applicationState(self):
+        states = Qt.ApplicationState
+        return states.ApplicationActive if self.active else states.ApplicationInactive
+
+
+def test_a_window_in_use_stays_until_it_is_left_then_the_new_program_shows_it(window):
+    watcher, app = Watcher(), App(active=True)
+    follower = ProgramFollower(watcher, window, app)
+    watcher.replaced.emit()
+    app.applicationStateChanged.emit(app.applicationState())
+    assert window.isVisible()
+    assert not follower.must_restart
+    app.active = False
+    app.applicationStateChanged.emit(app.applicationState())
+    assert not window.isVisible()
+    assert follower.must_restart
+    assert window.page == "about"
+
+
+def test_a_window_that_is_left_with_the_old_program_stays(window):
+    app = App(active=False)
+    follower = ProgramFollower(Watcher(), window, app)
+    app.applicationStateChanged.emit(app.applicationState())
+    assert window.isVisible()
+    assert not follower.must_restart
+
+
+def test_without_its_program_the_window_closes(window):
+    watcher = Watcher()
+    follower = ProgramFollower(watcher, window, App(active=True))
+    watcher.removed.emit()
+    assert not window.isVisible()
+    assert not follower.must_restart
