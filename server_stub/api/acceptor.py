@@ -15,10 +15,10 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from server_stub.api.connection_caps import OpenConnections, Stage
+from server_stub.api.connection_caps import OpenConnections
 
 BACKLOG = 2048
-ACCEPTS = 64
+ACCEPTS = 32
 """How many connections are accepted before the event loop does something else."""
 REST_S = 0.1
 LOG_EVERY_S = 60.0
@@ -37,19 +37,23 @@ class Ticket:
 
     def speak(self) -> None:
         """A first byte has arrived."""
-        self._connections.advance(self.number, Stage.GREETING)
+        self._connections.speak(self.number)
 
     def greet(self) -> None:
         """TLS is complete, without a certificate."""
-        self._connections.advance(self.number, Stage.SILENT)
-
-    def ask(self) -> None:
-        """A request's head is complete."""
-        self._connections.advance(self.number, Stage.ASKING)
+        self._connections.greet(self.number)
 
     def prove(self, device: str) -> bool:
         """TLS is complete, with this certificate; False if the connection must end."""
         return self._connections.prove(self.number, device)
+
+    def ask(self) -> None:
+        """A request is in progress."""
+        self._connections.ask(self.number)
+
+    def rest(self) -> None:
+        """No request is in progress."""
+        self._connections.rest(self.number)
 
     def end(self) -> None:
         """The connection has ended. May be called again."""

@@ -1,17 +1,21 @@
 """Decides which connections a port holds. Pure: `acceptor` acts on what is decided here.
 
-1. A connection has one of five stages: mute (no byte has arrived), greeting (TLS is not complete),
-   silent (complete, but without a certificate and without a request), asking (the same with a
-   request), known (with a certificate).
-2. An address has at most `per_address` connections that are not known. All of an IPv6 /64 count as
-   one address, because one computer may use any of them.
-3. If there is no room, a new connection takes the place of the oldest mute one, else of the oldest
-   that greets, else of the oldest silent one: of its own address if that is full, of any if the
-   port is full. So whoever does more than a flood gets in. If none can go, it is refused.
-4. A device has at most `per_device` connections.
+1. Without a certificate a connection is mute (no byte has arrived), then greeting (TLS is not
+   complete), then silent (no request in progress) or asking (one is). With one it is resting or
+   served.
+2. An address has at most `per_address` connections without a certificate. All of an IPv6 /64 count
+   as one address, because one computer may use any of them.
+3. If the address of a new connection has no room, its oldest mute connection goes, else the one of
+   its connections that took its last step longest ago and that does not ask. Else the new
+   connection is refused.
+4. If the port has no room, the oldest mute connection goes, else the one without a certificate that
+   took its last step longest ago, else the device that has rested longest. An honest client takes
+   its steps in milliseconds, so it outlives a flood of those who take none.
+5. A device has at most `per_device` connections.
 """
 
 import ipaddress
+import itertools
 from collections import Counter
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -22,17 +26,14 @@ IPV6_PREFIX = 64
 
 
 class Stage(Enum):
-    """How much a connection has shown of itself."""
+    """How much a connection has shown of itself (rule 1)."""
 
     MUTE = auto()
     GREETING = auto()
     SILENT = auto()
     ASKING = auto()
-    KNOWN = auto()
-
-
-MOVABLE = (Stage.MUTE, Stage.GREETING, Stage.SILENT)
-"""What makes room for a new connection, in this order."""
+    RESTING = auto()
+    SERVED = auto()
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,12 @@ class OpenConnections:
         self.admitted = 0
         """How many were, since the start."""
         self._open: dict[int, _Connection] = {}
-        self._movable: dict[Stage, dict[int, None]] = {stage: {} for stage in MOVABLE}
-        """By stage, the oldest first."""
-        self._unknown: dict[str, dict[int, None]] = {}
-        """By address, the oldest first."""
+        self._mute: dict[int, None] = {}
+        self._stepping: dict[int, None] = {}
+        """Those that greet, are silent or ask. Each queue begins with the last step longest ago."""
+        self._resting: dict[int, None] = {}
+        self._of_address: dict[str, dict[int, None]] = {}
+        """Those without a certificate."""
         self._devices: Counter[str] = Counter()
         self.refused = 0
         """How many were not admitted, or had to go for another, since the start."""
@@ -109,7 +112,7 @@ class OpenConnections:
         """Take in a connection; None if it must be closed."""
         key = address_key(address)
         victim = None
-        if len(self._unknown.get(key, ())) >= self._caps.per_address:
+        if len(self._of_address.get(key, ())) >= self._caps.per_address:
             victim = self._oldest_of(key)
         elif len(self._open) >= self._caps.total:
             victim = self.oldest()
@@ -123,40 +126,48 @@ class OpenConnections:
 
     def oldest(self) -> int | None:
         """The connection that has to go first when something must; None if none has to."""
-        return next((number for stage in MOVABLE for number in self._movable[stage]), None)
+        return next(itertools.chain(self._mute, self._stepping, self._resting), None)
 
     def early(self) -> tuple[int, ...]:
         """The connections whose TLS is not complete."""
-        return (*self._movable[Stage.MUTE], *self._movable[Stage.GREETING])
+        stepping = (
+            number for number in self._stepping if self._open[number].stage is Stage.GREETING
+        )
+        return (*self._mute, *stepping)
 
-    def advance(self, number: int, stage: Stage) -> None:
-        """Note that a connection without a certificate has reached a later stage."""
-        connection = self._open.get(number)
-        if connection is None or connection.stage is Stage.KNOWN:
-            return
-        self._movable.get(connection.stage, {}).pop(number, None)
-        connection.stage = stage
-        if stage in self._movable:
-            self._movable[stage][number] = None
+    def speak(self, number: int) -> None:
+        """Note the first byte of a connection."""
+        self._enter(number, Stage.GREETING)
+
+    def greet(self, number: int) -> None:
+        """Note that TLS is complete, without a certificate."""
+        self._enter(number, Stage.SILENT)
 
     def prove(self, number: int, device: str) -> bool:
-        """Note the certificate of a connection; False if its device has too many connections."""
+        """Note that TLS is complete, with a certificate; False if the connection must end."""
         connection = self._open.get(number)
         if connection is None or self._devices[device] >= self._caps.per_device:
             self.refused += 1
             return False
-        self.advance(number, Stage.KNOWN)
         self._leave(number, connection)
         connection.device = device
         self._devices[device] += 1
+        self._join(number, connection, Stage.RESTING)
         return True
+
+    def ask(self, number: int) -> None:
+        """Note that a request is in progress."""
+        self._enter(number, Stage.ASKING, of_device=Stage.SERVED)
+
+    def rest(self, number: int) -> None:
+        """Note that no request is in progress."""
+        self._enter(number, Stage.SILENT, of_device=Stage.RESTING)
 
     def release(self, number: int) -> None:
         """Forget a connection. Harmless for one that is forgotten already."""
         connection = self._open.pop(number, None)
         if connection is None:
             return
-        self._movable.get(connection.stage, {}).pop(number, None)
         self._leave(number, connection)
         if connection.device:
             self._devices[connection.device] -= 1
@@ -165,20 +176,43 @@ class OpenConnections:
 
     def _hold(self, key: str) -> int:
         self.admitted += 1
-        self._open[self.admitted] = _Connection(key)
-        self._movable[Stage.MUTE][self.admitted] = None
-        self._unknown.setdefault(key, {})[self.admitted] = None
+        connection = self._open[self.admitted] = _Connection(key)
+        self._join(self.admitted, connection, Stage.MUTE)
         return self.admitted
 
     def _oldest_of(self, key: str) -> int | None:
-        numbers = self._unknown[key]
-        return next(
-            (one for stage in MOVABLE for one in numbers if self._open[one].stage is stage), None
-        )
+        mine = self._of_address[key]
+        mute = (number for number in mine if self._open[number].stage is Stage.MUTE)
+        idle = (number for number in mine if self._open[number].stage is not Stage.ASKING)
+        return next(itertools.chain(mute, idle), None)
+
+    def _enter(self, number: int, stage: Stage, of_device: Stage | None = None) -> None:
+        connection = self._open.get(number)
+        if connection is not None:
+            self._leave(number, connection)
+            self._join(number, connection, (of_device if connection.device else None) or stage)
+
+    def _join(self, number: int, connection: _Connection, stage: Stage) -> None:
+        """Put a connection at the end of its queues."""
+        connection.stage = stage
+        if not connection.device:
+            self._of_address.setdefault(connection.address, {})[number] = None
+        if (queue := self._queue(stage)) is not None:
+            queue[number] = None
 
     def _leave(self, number: int, connection: _Connection) -> None:
-        """Count a connection no more among those of its address."""
-        numbers = self._unknown.get(connection.address, {})
-        numbers.pop(number, None)
-        if not numbers:
-            self._unknown.pop(connection.address, None)
+        """Take a connection out of its queues."""
+        if (queue := self._queue(connection.stage)) is not None:
+            queue.pop(number, None)
+        if not connection.device:
+            mine = self._of_address[connection.address]
+            del mine[number]
+            if not mine:
+                del self._of_address[connection.address]
+
+    def _queue(self, stage: Stage) -> dict[int, None] | None:
+        if stage is Stage.MUTE:
+            return self._mute
+        if stage is Stage.RESTING:
+            return self._resting
+        return None if stage is Stage.SERVED else self._stepping

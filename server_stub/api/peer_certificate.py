@@ -88,6 +88,12 @@ class PeerCertProtocol(HttpToolsProtocol):
         self._in_head, self._head_bytes = True, 0
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """Begin the next request that has arrived already, or rest."""
+        super().on_response_complete()
+        if self.cycle is None or self.cycle.response_complete:
+            self.ticket.rest()
+
     def shutdown(self) -> None:
         """End with the server, without waiting for an idle client to close."""
         if self.cycle is None or self.cycle.response_complete:

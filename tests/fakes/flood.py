@@ -1,13 +1,16 @@
 """A program that keeps many connections to a port open and lets none of them get anywhere.
 
-    python -m tests.fakes.flood ADDRESS PORT SOURCE COUNT KIND
+    python -m tests.fakes.flood ADDRESS PORT SOURCES COUNT KIND
 
-KIND: `silent` sends nothing, `hello` half of a TLS greeting, `tls` nothing after the handshake,
-`head` half of a request's head. It prints `up N` once COUNT connections were opened, N of which are
-open, and then opens again what the server closes, until its input ends.
+SOURCES is the number of addresses that it comes from: 127.0.2.1, 127.0.2.2 and so on; 0 stands for
+127.0.0.1. KIND: `silent` sends nothing, `hello` half of a TLS greeting, `tls` nothing after the
+handshake, `head` half of a request's head, `body` half of a body, `ask` one request. It prints
+`up N` once COUNT connections were opened, N of which are open, and then opens again what the server
+closes, until its input ends.
 """
 
 import contextlib
+import itertools
 import os
 import resource
 import select
@@ -20,6 +23,12 @@ from pathlib import Path
 
 HALF_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(40)
 HALF_HEAD = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: "
+HALF_BODY = (
+    b"POST /api/v1/challenge HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 1000\r\n\r\n{"
+)
+REQUEST = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+TEXTS = {"hello": HALF_HELLO, "head": HALF_HEAD, "body": HALF_BODY, "ask": REQUEST}
 AT_ONCE = 50
 """How many connections are opened between two looks at those that exist."""
 
@@ -27,8 +36,11 @@ AT_ONCE = 50
 class Flooder:
     """Opens connections and notices which of them end."""
 
-    def __init__(self, address, port, source, kind):
-        self.where, self.source, self.kind = (address, port), source, kind
+    def __init__(self, address, port, sources, kind):
+        self.where, self.kind = (address, port), kind
+        self.sources = itertools.cycle(
+            [f"127.0.2.{number + 1}" for number in range(sources)] or ["127.0.0.1"]
+        )
         self.selector = selectors.DefaultSelector()
         self.open = 0
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -36,15 +48,13 @@ class Flooder:
 
     def add(self):
         connection = socket.socket()
-        connection.bind((self.source, 0))
+        connection.bind((next(self.sources), 0))
         connection.settimeout(20)
         try:
             connection.connect(self.where)
-            if self.kind in ("tls", "head"):
+            if self.kind not in ("silent", "hello"):
                 connection = self.context.wrap_socket(connection)
-            text = {"hello": HALF_HELLO, "head": HALF_HEAD}.get(self.kind, b"")
-            if text:
-                connection.sendall(text)
+            connection.sendall(TEXTS.get(self.kind, b""))
         except OSError:
             connection.close()
             return
@@ -70,10 +80,10 @@ class Flooder:
                 self.open -= 1
 
 
-def main(address, port, source, count, kind):
+def main(address, port, sources, count, kind):
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, count + 1000), hard))
-    flooder = Flooder(address, port, source, kind)
+    flooder = Flooder(address, port, sources, kind)
     for number in range(count):
         flooder.add()
         if number % AT_ONCE == 0:
@@ -87,9 +97,9 @@ def main(address, port, source, count, kind):
 
 
 @contextlib.contextmanager
-def flood(port, count, kind, *, address="127.0.0.1", source="127.0.0.2"):
+def flood(port, count, kind, *, address="127.0.0.1", sources=1):
     """Flood a port from a process of its own; yields how many connections it holds."""
-    command = (sys.executable, "-m", "tests.fakes.flood", address, port, source, count, kind)
+    command = (sys.executable, "-m", "tests.fakes.flood", address, port, sources, count, kind)
     with subprocess.Popen(
         [str(word) for word in command],
         stdin=subprocess.PIPE,
@@ -105,4 +115,4 @@ def flood(port, count, kind, *, address="127.0.0.1", source="127.0.0.2"):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5])
+    main(sys.argv[1], *map(int, sys.argv[2:5]), sys.argv[5])

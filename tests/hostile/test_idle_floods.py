@@ -1,6 +1,7 @@
 """Thousands of connections that go nowhere, against the real aggregator with 1,024 descriptors.
 
-Each flood comes from 127.0.0.2. The honest device is at 127.0.0.1.
+The floods come from other addresses of loopback than the honest device's, 127.0.0.1. What the
+server closes, they open again.
 """
 
 import socket
@@ -16,7 +17,8 @@ from tests.fakes.timeouts import until
 
 pytestmark = pytest.mark.system
 DESCRIPTORS = 1024
-FLOOD = 5000
+FLOOD, FEW = 5000, 800
+"""Handshakes cost the flooder too."""
 ONE_UPDATE = ("--rounds-target", "1", "--rounds-minimum", "1", "--round-pause", "0s")
 BUDGET = ("--epsilon", "8", "--lifetime-epsilon", "8")
 MIB = 1024
@@ -56,35 +58,41 @@ def complete_round(device):
     until(lambda: device.client.offer().model_version > offer.model_version, what="the next model")
 
 
-@pytest.mark.parametrize("kind", ["silent", "hello", "tls", "head"])
+@pytest.mark.parametrize(
+    ("kind", "sources", "count"),
+    [
+        ("silent", 1, FLOOD),
+        ("hello", 40, FLOOD),
+        ("tls", 40, FEW),
+        ("body", 40, FEW),
+    ],
+)
 def test_a_device_completes_a_round_during_a_flood_and_memory_comes_back(
-    server, device, kind, capsys
+    server, device, kind, sources, count, capsys
 ):
-    complete_round(device)
+    device.client.offer()
     before = rss_mib(server)
-    count = FLOOD if kind in ("silent", "hello") else FLOOD // 5  # handshakes cost the flooder too
-    with flood(server.port, count, kind) as held:
-        complete_round(device)
+    with flood(server.port, count, kind, sources=sources) as open_count:
         device.client.close()
-        fresh = server.client(device.file.load())
-        assert fresh.offer().model_version > 1
+        device.client = server.client(device.file.load())
+        complete_round(device)
         used, during = descriptors(server), rss_mib(server)
-        assert used < DESCRIPTORS
-        device.client = fresh
     after = until(
         lambda: rss if (rss := rss_mib(server)) < before + RETURNED_MIB else None,
         what=f"memory within {RETURNED_MIB} MiB of {before:.0f} MiB",
     )
     with capsys.disabled():
         sys.stderr.write(
-            f"\nidle flood, {kind}: {count} connections, {held} held at once; {used} descriptors;"
-            f" {before:.0f} MiB before, {during:.0f} during, {after:.0f} after\n"
+            f"\nidle flood, {kind}: {count} connections from {sources}, {open_count} stay;"
+            f" {used} descriptors; {before:.0f} MiB before, {during:.0f} during,"
+            f" {after:.0f} after\n"
         )
+    assert used < DESCRIPTORS
     assert server.process.poll() is None
 
 
-def test_a_flood_from_the_devices_own_address_does_not_lock_it_out(server, device):
-    with flood(server.port, FLOOD, "silent", source="127.0.0.1"):
+def test_a_silent_flood_from_the_devices_own_address_does_not_keep_it_out(server, device):
+    with flood(server.port, FLOOD, "silent", sources=0):
         fresh = server.client(device.file.load())
         assert fresh.offer().model_version >= 1
 

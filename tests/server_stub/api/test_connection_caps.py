@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from server_stub.api.connection_caps import (
     Caps,
     OpenConnections,
-    Stage,
     address_key,
     port_caps,
 )
@@ -16,10 +15,12 @@ from server_stub.config.limits import DevicePortLimits
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 
 
-def filled(connections, count, address=HERE, stage=Stage.MUTE):
+def filled(connections, count, address=HERE, *steps):
+    """New connections that have taken these steps."""
     numbers = [connections.admit(address).number for _ in range(count)]
     for number in numbers:
-        connections.advance(number, stage)
+        for step in steps:
+            getattr(connections, step)(number)
     return numbers
 
 
@@ -43,7 +44,7 @@ def test_a_full_address_loses_its_own_oldest_early_connection_and_no_other():
     connections = OpenConnections(Caps(100, 3, 2))
     (elsewhere,) = filled(connections, 1, THERE)
     first, second, third = filled(connections, 3)
-    connections.advance(first, Stage.ASKING)
+    connections.ask(first)
     assert connections.admit(HERE).victim == second
     assert connections.admit(HERE).victim == third
     assert elsewhere in connections
@@ -52,34 +53,59 @@ def test_a_full_address_loses_its_own_oldest_early_connection_and_no_other():
 
 def test_an_address_full_of_requests_gets_no_further_connection_while_others_do():
     connections = OpenConnections(Caps(100, 3, 2))
-    filled(connections, 3, HERE, Stage.ASKING)
+    filled(connections, 3, HERE, "ask")
     assert connections.admit(HERE) is None
     assert connections.admit(THERE).victim is None
     assert connections.refused == 1
 
 
-@pytest.mark.parametrize("address", [HERE, THERE], ids=["full address", "full port"])
-def test_who_has_done_less_goes_first_and_of_these_the_oldest(address):
-    connections = OpenConnections(Caps(5, 5, 2))
-    (silent,) = filled(connections, 1, HERE, Stage.SILENT)
-    greeting = filled(connections, 2, HERE, Stage.GREETING)
-    mute = filled(connections, 2)
-    victims = []
-    for _ in range(5):
+def victims(connections, address, count):
+    """Who goes for so many new connections, each of which asks at once."""
+    found = []
+    for _ in range(count):
         admission = connections.admit(address)
-        connections.advance(admission.number, Stage.ASKING)
-        victims.append(admission.victim)
-    assert victims == [*mute, *greeting, silent]
-    assert connections.admit(address) is None
+        found.append(admission and admission.victim)
+        if admission is not None:
+            connections.ask(admission.number)
+    return found
 
 
-def test_known_devices_do_not_count_for_their_address_and_never_make_room():
+def test_of_a_full_address_the_mute_go_first_and_then_who_took_its_last_step_longest_ago():
+    connections = OpenConnections(Caps(50, 6, 2))
+    mute = filled(connections, 2)
+    (silent,) = filled(connections, 1, HERE, "speak", "greet")
+    greeting = filled(connections, 2, HERE, "speak")
+    (rested,) = filled(connections, 1, HERE, "ask", "rest")
+    assert victims(connections, HERE, 7) == [*mute, silent, *greeting, rested, None]
+
+
+def test_of_a_full_port_also_those_go_that_ask_and_last_the_devices_that_rest():
+    connections = OpenConnections(Caps(6, 6, 2))
+    rested, served, proven = filled(connections, 3, HERE)
+    for number, device in ((rested, "a"), (served, "a"), (proven, "b")):
+        assert connections.prove(number, device)
+    connections.ask(served)
+    connections.ask(rested)
+    connections.rest(rested)
+    asking = filled(connections, 1, HERE, "ask")
+    silent = filled(connections, 1, HERE, "ask", "rest")
+    mute = filled(connections, 1)
+    assert victims(connections, THERE, 3) == [*mute, *asking, *silent]
+    for number in range(mute[0] + 1, mute[0] + 4):
+        assert connections.prove(number, f"device {number}")
+        connections.ask(number)
+    assert victims(connections, THERE, 1) == [proven]
+
+
+def test_known_devices_do_not_count_for_their_address_and_in_a_request_never_make_room():
     connections = OpenConnections(Caps(4, 2, 2))
     for number, device in zip(filled(connections, 2), ("a", "b"), strict=True):
         assert connections.prove(number, device)
-    assert [connections.admit(HERE).victim for _ in range(2)] == [None, None]
-    for number in connections.early():
+        connections.ask(number)
+    assert victims(connections, HERE, 2) == [None, None]
+    for number in (3, 4):
         assert connections.prove(number, "c")
+        connections.ask(number)
     assert connections.admit(THERE) is None
 
 
@@ -98,7 +124,8 @@ def test_an_ended_connection_proves_and_advances_nothing():
     connections = OpenConnections(Caps(10, 10, 2))
     (number,) = filled(connections, 1)
     connections.release(number)
-    connections.advance(number, Stage.SILENT)
+    connections.ask(number)
+    connections.rest(number)
     assert not connections.prove(number, "a")
     assert (len(connections), connections.early(), connections.oldest()) == (0, (), None)
 
@@ -118,7 +145,7 @@ def test_an_operator_may_give_one_address_everything():
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["admit", "greeting", "silent", "asking", "prove", "release"]),
+            st.sampled_from(["admit", "speak", "greet", "ask", "rest", "prove", "release"]),
             st.sampled_from([HERE, THERE, "2001:db8::1"]),
             st.integers(0, 30),
         ),
@@ -133,8 +160,8 @@ def test_p11_no_order_of_events_breaks_a_cap_or_leaves_something_behind(events):
         if event == "admit":
             admission = connections.admit(address)
             if admission is not None:
-                assert admission.victim not in device_of
                 address_of.pop(admission.victim, None)
+                device_of.pop(admission.victim, None)
                 address_of[admission.number] = address
         elif event == "prove":
             if number not in device_of and connections.prove(number, address):
@@ -144,7 +171,7 @@ def test_p11_no_order_of_events_breaks_a_cap_or_leaves_something_behind(events):
             address_of.pop(number, None)
             device_of.pop(number, None)
         else:
-            connections.advance(number, Stage[event.upper()])
+            getattr(connections, event)(number)
         assert len(connections) == len(address_of) <= caps.total
         for one in (HERE, THERE, "2001:db8::1"):
             unknown = [a for n, a in address_of.items() if a == one and n not in device_of]
