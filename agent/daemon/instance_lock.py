@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from agent import file_system
 from agent.errors import UserActionError
 
 
@@ -20,15 +21,17 @@ class HomeLock:
     def acquire(self) -> bool:
         """Take the lock; False when another process holds it.
 
-        Raises OSError when the file cannot be created.
+        Raises OSError when the file cannot be created, UserActionError NO_FILE_LOCKS.
         """
         descriptor = os.open(
             self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600
         )
         try:
             _lock(descriptor)
-        except OSError:
+        except OSError as error:
             os.close(descriptor)
+            if error.errno in file_system.NONE_HERE:
+                raise file_system.no_locks_for_agent(self._path.parent, str(error)) from error
             return False
         with suppress(OSError):  # a full disk: the number is for people only
             os.ftruncate(descriptor, 0)

@@ -23,17 +23,17 @@ COMMAND = (sys.executable, "-m", "server_stub.cli.main")
 class ServerProcess:
     """`with ServerProcess(folder, "--group-floor", "3") as server:`: options of `init`.
 
-    `descriptors` is what `ulimit -n` gives the server.
+    `descriptors` is what `ulimit -n` gives the server; `environ` comes on top of this process's.
     """
 
-    def __init__(self, folder, *init_options, disk=None, descriptors=None):
+    def __init__(self, folder, *init_options, disk=None, descriptors=None, environ=None):
         """`disk`: the SmallDisk on which the server lives; else it is in `folder`."""
         self.folder = folder
         self._disk = disk
         self.home = ServerHome((disk.inside if disk else folder) / "server")
         self.place = (disk.folder if disk else folder) / "server"
         """The server's folder, as its own processes name it."""
-        self._environ = {**os.environ, "AEGIS_SERVER_HOME": str(self.place)}
+        self._environ = {**os.environ, **(environ or {}), "AEGIS_SERVER_HOME": str(self.place)}
         self._clients = []
         self._view = None
         self._launcher = (
@@ -54,6 +54,13 @@ class ServerProcess:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(TIMEOUT_S)
         self.process.stdout.close()
+
+    def moved(self, *, environ):
+        """The same server under other variables, for a new `with`."""
+        self._environ = {**os.environ, **environ, "AEGIS_SERVER_HOME": str(self.place)}
+        self._clients.clear()
+        self._view = None
+        return self
 
     def command(self, *words):
         done = subprocess.run(

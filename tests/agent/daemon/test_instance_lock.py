@@ -1,5 +1,7 @@
 """A home has one agent, and a killed agent leaves no lock behind."""
 
+import errno
+import fcntl
 import subprocess
 import sys
 
@@ -37,3 +39,14 @@ def test_p10_a_killed_holder_leaves_no_lock_behind(tmp_path):
     lock = HomeLock(tmp_path / "lock")
     assert lock.acquire()
     lock.release()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_not_another_process(tmp_path, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(UserActionError) as raised, HomeLock(tmp_path / "lock"):
+        pass
+    assert raised.value.code == "NO_FILE_LOCKS"
