@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 from sqlalchemy import text
 
-from agent.errors import AegisError
+from agent.errors import AegisError, OperatorActionError
 from server_stub.storage import database
 from server_stub.storage.database import RawConnection, is_busy, open_database, read_transaction
 
