@@ -6,9 +6,8 @@ with a lock, and one without shared maps like a broken disk. So ask with a file 
 
 import errno
 import os
-import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from agent.errors import AegisError, OperatorActionError, UserActionError
@@ -18,7 +17,6 @@ NONE_HERE = frozenset(
 )
 """What a file system answers that does not know locks, or shared maps."""
 PROBE_BYTES = 4096
-MOUNTS = Path("/proc/self/mountinfo")
 
 
 def has_locks(folder: Path) -> bool:
@@ -40,21 +38,25 @@ def has_shared_maps(folder: Path) -> bool:
     return _works(folder, lambda descriptor: mmap.mmap(descriptor, PROBE_BYTES).close())
 
 
-def name(folder: Path, mounts: Path = MOUNTS) -> str:
+def name(folder: Path) -> str:
     """The kind of file system that holds a folder, such as "nfs4"; "" where nobody says."""
+    import psutil
+
     try:
-        table = mounts.read_text(errors="surrogateescape")
         real = folder.resolve()
-    except (OSError, RuntimeError):
+        mounts = [
+            (Path(mount.mountpoint), mount.fstype) for mount in psutil.disk_partitions(all=True)
+        ]
+    except (OSError, RuntimeError, psutil.Error):
         return ""
-    best, found = -1, ""
-    for line in table.splitlines():
-        mount, _, kind = line.partition(" - ")
-        point = Path(re.sub(r"\\(\d{3})", _octal, mount.split()[4]))
-        # The last one of equal length lies on top.
-        if real.is_relative_to(point) and len(point.parts) >= best:
-            best, found = len(point.parts), kind.split()[0]
-    return found
+    return innermost(real, mounts)
+
+
+def innermost(folder: Path, mounts: Iterable[tuple[Path, str]]) -> str:
+    """The kind of the mount that holds a folder. Of two at the same place the later lies on top."""
+    holding = [(len(point.parts), kind) for point, kind in mounts if folder.is_relative_to(point)]
+    deepest = max((depth for depth, _ in holding), default=0)
+    return next((kind for depth, kind in reversed(holding) if depth == deepest), "")
 
 
 def no_locks_for_agent(folder: Path, detail: str = "") -> AegisError:
@@ -80,10 +82,6 @@ def no_locks_for_server(folder: Path, detail: str = "") -> AegisError:
 def _named(folder: Path) -> str:
     kind = name(folder)
     return f" ({kind})" if kind else ""
-
-
-def _octal(escaped: re.Match[str]) -> str:
-    return chr(int(escaped[1], 8))
 
 
 def _works(folder: Path, use: Callable[[int], object]) -> bool:

@@ -1,28 +1,23 @@
-"""What a file system answers, and its name from the system's table of mounts."""
+"""What a file system answers, and its name from the mounts."""
 
 import errno
 import fcntl
 import mmap
+from pathlib import Path
 
+import psutil
 import pytest
 
 from agent import file_system
-from agent.file_system import NONE_HERE, has_locks, has_shared_maps, name
+from agent.file_system import NONE_HERE, has_locks, has_shared_maps, innermost, name
 
-MOUNTS = r"""
-21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
-30 21 0:40 / /home rw,nosuid shared:2 - nfs4 server:/home rw,vers=4.2
-31 30 0:41 / /home/a\040b rw - fuse.sshfs a@b: rw
-32 21 0:42 / /mnt rw - tmpfs tmpfs rw
-33 21 0:43 / /mnt rw - 9p share rw
-""".strip()
-
-
-@pytest.fixture
-def mounts(tmp_path):
-    table = tmp_path / "mountinfo"
-    table.write_text(MOUNTS)
-    return table
+MOUNTS = [
+    (Path("/"), "ext4"),
+    (Path("/home"), "nfs4"),
+    (Path("/home/a b"), "fuse.sshfs"),
+    (Path("/mnt"), "tmpfs"),
+    (Path("/mnt"), "9p"),
+]
 
 
 @pytest.mark.parametrize(
@@ -36,14 +31,21 @@ def mounts(tmp_path):
         ("/mnt/x", "9p"),
     ],
 )
-def test_the_kind_is_that_of_the_innermost_and_newest_mount(folder, kind, mounts):
-    assert name(type(mounts)(folder), mounts) == kind
+def test_the_kind_is_that_of_the_innermost_and_newest_mount(folder, kind):
+    assert innermost(Path(folder), MOUNTS) == kind
+    assert innermost(Path(folder), []) == ""
 
 
-def test_without_a_table_there_is_no_name(tmp_path):
-    assert name(tmp_path, tmp_path / "missing") == ""
-    for make in (file_system.no_locks_for_agent, file_system.no_locks_for_server):
-        assert make(tmp_path, "detail").code == "NO_FILE_LOCKS"
+def test_the_error_names_the_file_system_where_it_is_known(tmp_path, monkeypatch):
+    makers = (file_system.no_locks_for_agent, file_system.no_locks_for_server)
+    assert all(f"({name(tmp_path)})" in make(tmp_path).message for make in makers)
+
+    def fail(**_):
+        raise OSError(errno.EACCES, "no table of mounts")
+
+    monkeypatch.setattr(psutil, "disk_partitions", fail)
+    assert name(tmp_path) == ""
+    assert all("folder has no file locks" in make(tmp_path).message for make in makers)
 
 
 def test_an_ordinary_file_system_has_both_and_keeps_no_file_of_the_probe(tmp_path):
