@@ -4,6 +4,8 @@
 2. A connection without a certificate ends soon after its last request.
 3. A client that does not take its answer is cut off.
 4. What follows a chunked body (trailers) is no header of the request.
+5. A connection has one request at a time. One chunk of bytes may hold ten thousand short ones, and
+   each would take memory until it is its turn.
 
 No ASGI server passes the certificate on (tried: uvicorn, hypercorn, granian). The protocol class
 is a public setting of uvicorn.
@@ -11,7 +13,7 @@ is a public setting of uvicorn.
 
 import asyncio
 import hashlib
-from typing import Any
+from typing import Any, NoReturn
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -26,6 +28,10 @@ CLOSING_S = 2.0
 """How long a client may take to end its side of an idle connection."""
 STALL_S = 60.0
 """How long a full send buffer may take to drain."""
+
+
+class CutOffError(Exception):
+    """The connection has been ended. Stops the parser, which calls us."""
 
 
 class PeerCertProtocol(HttpToolsProtocol):
@@ -49,7 +55,7 @@ class PeerCertProtocol(HttpToolsProtocol):
             await inner(scope, receive, send)
 
         self.app = app
-        self._head_bytes = 0
+        self._head_bytes = self._field_bytes = 0
         self._in_head = True
         self._stall_timer: asyncio.TimerHandle | None = None
         self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(
@@ -71,9 +77,21 @@ class PeerCertProtocol(HttpToolsProtocol):
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
             self.transport.close()
 
+    def on_message_begin(self) -> None:
+        """Begin a request; end the connection if another one is in progress (rule 5)."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._cut_off()
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Take the target, or its next part."""
+        self._take(len(url))
+        super().on_url(url)
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; leave out a trailer (rule 4)."""
         if self._in_head:
+            self._take(len(name) + len(value))
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -85,7 +103,7 @@ class PeerCertProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Begin the next head."""
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._head_bytes, self._field_bytes = True, 0, 0
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -122,6 +140,16 @@ class PeerCertProtocol(HttpToolsProtocol):
         self._stop_stall_timer()
         self.ticket.end()
         super().connection_lost(exc)
+
+    def _take(self, count: int) -> None:
+        """Count what a head has: one that arrives in one piece never is an unfinished one."""
+        self._field_bytes += count
+        if self._field_bytes > MAX_HEAD_BYTES:
+            self._cut_off()
+
+    def _cut_off(self) -> NoReturn:
+        self.transport.abort()
+        raise CutOffError
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:

@@ -83,6 +83,16 @@ def test_a_device_has_only_so_many_connections(tmp_path):
             connection.close()
 
 
+def test_devices_behind_one_address_are_not_bound_to_its_share(tmp_path):
+    limits = DevicePortLimits(connections_per_address=2)
+    with LiveServer(tmp_path, limits=limits) as server:
+        devices = [server.enrol() for _ in range(6)]
+        connected = [open_connection(server, device.file.load()) for device in devices]
+        for connection in connected:
+            connection.sendall(HEALTHZ)
+            assert read_to_end(connection).startswith(b"HTTP/1.1 200")
+
+
 @pytest.mark.parametrize("option", ["port", "operator_port"])
 def test_a_port_that_is_taken_is_named(tmp_path, option):
     with socket.create_server(("127.0.0.1", 0)) as taken:
