@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -183,8 +184,10 @@ def run(
             announce=announce,
         )
 
-    with _authority(home) as authority:
-        asyncio.run(until_signalled())
+    # The default loop of Windows cannot watch sockets for an `Acceptor`.
+    loop = asyncio.SelectorEventLoop if sys.platform == "win32" else None
+    with _authority(home) as authority, asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(until_signalled())
 
 
 async def serve(

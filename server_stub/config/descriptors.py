@@ -11,14 +11,16 @@ GOAL = 16 * 1024
 RESERVE = 256
 """For the database, the published files, the enrolment authority and the standard library."""
 UNLIMITED = 2**31
+WINDOWS = 512
+"""What select can watch there (FD_SETSIZE)."""
 
 
 def raise_limit(goal: int = GOAL) -> int:
     """Raise the soft limit towards `goal`; return how many descriptors the process may have."""
     try:
         import resource
-    except ImportError:  # Windows has no such limit.
-        return UNLIMITED
+    except ImportError:  # Windows
+        return WINDOWS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return UNLIMITED
