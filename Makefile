@@ -1,5 +1,5 @@
 # A newcomer needs two commands: `make run` and `make test`. Both prepare everything that they need.
-.PHONY: setup run test test-system bench lint package try-package shots docs shape coverage
+.PHONY: setup run test test-system bench fuzz lint package try-package shots docs shape coverage
 PY := .venv/bin/python
 export PYTHONUNBUFFERED := 1
 # Tests work in a folder with a short name, because the path of a socket has at most 107 bytes.
@@ -24,6 +24,11 @@ test-system:
 bench: setup
 	@$(PY) -m tests.bench --missing $(if $(K),-k $(K)) || sh packaging/setup.sh system || echo "Measuring without them." >&2
 	@$(PY) -m tests.bench $(if $(K),-k $(K)) $(if $(RECORD),--record)
+
+# Feeds a million inputs (N) to the parsers of strangers' bytes, and keeps what breaks one of them.
+N := 1000000
+fuzz: setup
+	@$(PY) -m tests.fuzz --inputs $(N)
 
 package: setup
 	@rm -rf dist && $(PY) packaging/build.py

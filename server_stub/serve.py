@@ -7,20 +7,25 @@ import os
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 
 from agent.clock import Clock, SystemClock
 from agent.errors import OperatorActionError
 from server_stub.api import routes
-from server_stub.api.peer_certificate import with_limits
+from server_stub.api.acceptor import BACKLOG, Acceptor, Ticket
+from server_stub.api.connection_caps import Caps, OpenConnections, port_caps
+from server_stub.api.heap_trimmer import HeapTrimmer
+from server_stub.api.peer_certificate import PeerCertProtocol, with_limits
 from server_stub.api.service import AggregatorService
 from server_stub.ca.authority import Authority
 from server_stub.ca.rpc import Enrolment
+from server_stub.config import descriptors
 from server_stub.config.home import ServerHome
 from server_stub.config.limits import DevicePortLimits, Rates
 from server_stub.config.settings import ServerSettings
@@ -33,6 +38,10 @@ KEEP_ALIVE_S = 60
 SHUTDOWN_S = 5
 REFRESH_TICKS = 100
 """How many of uvicorn's ticks pass between two looks at the TLS certificate's file."""
+MEMORY_TICKS = 20
+"""The same for the number of connections."""
+OPERATOR_CONNECTIONS = 64
+"""The operator port's connections; it listens on loopback only."""
 LOG = logging.getLogger("aegisai.server")
 
 
@@ -67,19 +76,75 @@ class TlsCertificate:
 
 
 class _Uvicorn(uvicorn.Server):
-    """Leaves signals to `run`: two servers share one loop."""
+    """Leaves signals to `run`, as two servers share one loop, and connections to an `Acceptor`."""
 
-    certificate: TlsCertificate | None = None
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        caps: Caps,
+        handshake_s: float,
+        certificate: TlsCertificate | None,
+    ) -> None:
+        super().__init__(config)
+        self.connections = OpenConnections(caps)
+        self._handshake_s = handshake_s
+        self._certificate = certificate
+        self._heap = HeapTrimmer()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen. Raises OperatorActionError PORT if the port is taken."""
+        await self.lifespan.startup()
+        config = self.config
+        context = self._certificate.context if self._certificate is not None else None
+        acceptor = Acceptor(
+            sockets or _listeners(config.host, config.port),
+            self.connections,
+            self._protocol,
+            context,
+            self._handshake_s,
+        )
+        self.servers = [acceptor]  # type: ignore[list-item]  # It has what uvicorn uses of a server.
+        self.started = True
+
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second."""
-        if self.certificate is not None and counter % REFRESH_TICKS == 0:
-            self.certificate.refresh()
+        if self._certificate is not None and counter % REFRESH_TICKS == 0:
+            self._certificate.refresh()
+        if counter % MEMORY_TICKS == 0:
+            self._heap.note(len(self.connections))
         return await super().on_tick(counter)
+
+    def _protocol(self, ticket: Ticket) -> asyncio.Protocol:
+        kind = cast(type[PeerCertProtocol], self.config.http_protocol_class)
+        protocol = kind(
+            self.config, self.server_state, self.lifespan.state, asyncio.get_running_loop()
+        )
+        protocol.ticket = ticket
+        return protocol
+
+
+def _listeners(host: str, port: int) -> list[socket.socket]:
+    """Listen on every address of `host`. Raises OperatorActionError PORT."""
+    listeners: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            listeners.append(socket.create_server(address, family=family, backlog=BACKLOG))
+    except OSError as error:
+        for listener in listeners:
+            listener.close()
+        raise OperatorActionError(
+            "PORT",
+            f"The server cannot listen on port {port}.",
+            "Choose another with --port or --operator-port.",
+            str(error),
+        ) from error
+    return listeners
 
 
 def run(
@@ -119,8 +184,10 @@ def run(
             announce=announce,
         )
 
-    with _authority(home) as authority:
-        asyncio.run(until_signalled())
+    # The default loop of Windows cannot watch sockets for an `Acceptor`.
+    loop = asyncio.SelectorEventLoop if sys.platform == "win32" else None
+    with _authority(home) as authority, asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(until_signalled())
 
 
 async def serve(
@@ -150,9 +217,7 @@ async def serve(
             )
             port = routes.build(service, limits)
             devices = _device_server(home, settings, port.application)
-            operator = _server(
-                operator_port.build(service, port), limits, "127.0.0.1", settings.operator_port
-            )
+            operator = _operator_server(operator_port.build(service, port), settings)
             await _until(
                 stop,
                 driver,
@@ -172,7 +237,7 @@ async def _until(
     announce: Callable[[], None],
 ) -> None:
     """Run both servers and the rounds until `stop` is set or one of them fails."""
-    servers = [asyncio.create_task(_start(one)) for one in (devices, operator)]
+    servers = [asyncio.create_task(one.serve()) for one in (devices, operator)]
     rounds = asyncio.create_task(driver.run())
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -202,18 +267,6 @@ def _authority(home: ServerHome) -> contextlib.AbstractContextManager[Enrolment]
     return contextlib.closing(Authority(home.authority, SystemClock()))
 
 
-async def _start(server: _Uvicorn) -> None:
-    """Serve. Raises OperatorActionError PORT if the port is taken."""
-    try:
-        await server.serve()
-    except SystemExit as error:  # what uvicorn does when it cannot bind
-        raise OperatorActionError(
-            "PORT",
-            f"The server cannot listen on port {server.config.port}.",
-            "Choose another with --port or --operator-port.",
-        ) from error
-
-
 def _addresses(settings: ServerSettings, devices: _Uvicorn, operator: _Uvicorn) -> dict[str, Any]:
     port, loopback_port = _port(devices), _port(operator)
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "") else settings.host  # noqa: S104  (compared, not bound)
@@ -228,24 +281,29 @@ def _addresses(settings: ServerSettings, devices: _Uvicorn, operator: _Uvicorn) 
 
 def _device_server(home: ServerHome, settings: ServerSettings, application: Any) -> _Uvicorn:
     certificate = TlsCertificate(home.tls_file, home.ca_file)
-
-    def context(_config: uvicorn.Config, _default: Any) -> ssl.SSLContext:
-        return certificate.context
-
-    server = _server(
+    available = descriptors.for_connections(descriptors.raise_limit()) - OPERATOR_CONNECTIONS
+    return _server(
         application,
         settings.limits,
         settings.host,
         settings.port,
-        ssl_context_factory=context,
-        ssl_certfile=str(home.tls_file),
+        port_caps(settings.limits, max(available, 1)),
+        certificate,
     )
-    server.certificate = certificate
-    return server
+
+
+def _operator_server(application: Any, settings: ServerSettings) -> _Uvicorn:
+    caps = Caps(OPERATOR_CONNECTIONS, OPERATOR_CONNECTIONS, OPERATOR_CONNECTIONS)
+    return _server(application, settings.limits, "127.0.0.1", settings.operator_port, caps, None)
 
 
 def _server(
-    application: Any, limits: DevicePortLimits, host: str, port: int, **options: Any
+    application: Any,
+    limits: DevicePortLimits,
+    host: str,
+    port: int,
+    caps: Caps,
+    certificate: TlsCertificate | None,
 ) -> _Uvicorn:
     config = uvicorn.Config(
         application,
@@ -258,12 +316,10 @@ def _server(
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=limits.connections,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_S,
-        **options,
     )
-    return _Uvicorn(config)
+    return _Uvicorn(config, caps, limits.handshake_s, certificate)
 
 
 def _port(server: _Uvicorn) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from agent import atomic_file
+from agent import atomic_file, file_system
 from agent.errors import UserActionError
 
 PID_BYTES = 21
@@ -29,8 +29,8 @@ class HomeLock:
     def acquire(self) -> bool:
         """Take the lock; False when another process holds it.
 
-        Raises UserActionError HOME_UNUSABLE when the file is no plain file, OSError when it cannot
-        be opened or locked.
+        Raises UserActionError HOME_UNUSABLE when the file is no plain file, NO_FILE_LOCKS, and OSError
+        when it cannot be opened or locked.
         """
         while True:
             try:
@@ -41,8 +41,10 @@ class HomeLock:
                 raise
             try:
                 is_free = _lock(descriptor)
-            except OSError:
+            except OSError as error:
                 os.close(descriptor)
+                if error.errno in file_system.NONE_HERE:
+                    raise file_system.no_locks_for_agent(self._path.parent, str(error)) from error
                 raise
             if is_free and _is_at(descriptor, self._path):
                 break

@@ -10,13 +10,16 @@ altered, sent elsewhere or sent again.
 4. Exactly one spelling is written and accepted. So no structured fields (RFC 8941) are parsed, and
    each side takes a fifth of the time of http-message-signatures; tests hold the two against each
    other.
+5. A header that either side reads may occur once. RFC 9421 joins repeated ones, and some programs
+   use the first, others the last: whoever checks must not see another one than whoever acts.
 """
 
 import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,6 +33,30 @@ LABEL = "aegis"
 TAG = "aegisai-1"
 REPLAY_NONCE = "Replay-Nonce"
 """Response header with the next nonce (RFC 8555 §6.5.1 uses the same name)."""
+SINGLE_HEADERS = frozenset(
+    {
+        "authorization",
+        "content-digest",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "date",
+        "etag",
+        "expect",
+        "host",
+        "if-none-match",
+        "location",
+        "replay-nonce",
+        "retry-after",
+        "signature",
+        "signature-input",
+        "transfer-encoding",
+        "x-model-metadata",
+        "x-model-signature",
+        "x-model-version",
+    }
+)
+"""Lower-case names (rule 5)."""
 _INPUT = re.compile(
     rf"{LABEL}=(?P<params>\({' '.join(f'{chr(34)}{name}{chr(34)}' for name in COMPONENTS)}\)"
     r";created=\d{1,12};keyid=\"(?P<keyid>[\w:.-]{1,128})\";alg=\"ecdsa-p256-sha256\""
@@ -130,6 +157,15 @@ def verify_request(
     except InvalidSignature:
         raise _bad("the signature is not the device's") from None
     return SignedBy(declared["keyid"], declared["nonce"])
+
+
+def repeated_header(names: Iterable[str]) -> str:
+    """Return the header of SINGLE_HEADERS that occurs more than once; "" if none does.
+
+    `names` holds the name of each header line.
+    """
+    counts = Counter(name.lower() for name in names)
+    return next((one for one, count in counts.items() if count > 1 and one in SINGLE_HEADERS), "")
 
 
 def _digest(body: bytes) -> str:

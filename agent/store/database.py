@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from agent import atomic_file
+from agent import atomic_file, file_system
 from agent.disk_errors import explained, write_error
 from agent.errors import AegisError, InternalError, UserActionError
 from agent.store.migrations import MIGRATIONS
@@ -135,8 +135,9 @@ def _open(path: Path) -> sqlite3.Connection:
         except sqlite3.OperationalError as error:
             if _primary(error) not in _CANNOT_SHARE:
                 raise
-        # SQLite found no room for the index that connections share. One connection alone keeps it
-        # in memory, so what is stored can still be read, and withdrawn and erased.
+        # SQLite found no room for the index that connections share, or a file system that cannot
+        # share it. One connection alone keeps it in memory, so what is stored can still be read,
+        # and withdrawn and erased.
         return _opened(path, "locking_mode = EXCLUSIVE")
 
 
@@ -252,6 +253,8 @@ def _explained(error: sqlite3.Error, folder: Path) -> AegisError:
         # SQLite hides the system's error number, so ask for it with a small write of our own.
         return explained(write_error(folder) or OSError(errno.EIO, f"{name}: {error}"))
     if code == sqlite3.SQLITE_BUSY:
+        if not file_system.has_locks(folder):
+            return file_system.no_locks_for_agent(folder, str(error))
         return UserActionError(
             "HOME_IN_USE",
             "Another process uses this home.",

@@ -34,7 +34,7 @@ class MachineSlot:
         Raises UserActionError TRAINING_ELSEWHERE when the lock file cannot be opened.
         """
         self._file = _open_shared(self._path)
-        if not _lock(self._file):
+        if not _lock(self._file, self._path):
             self.free()
             return False
         return True
@@ -85,14 +85,19 @@ def _open_shared(path: Path) -> int:
             return os.open(path, os.O_RDONLY | follow_not)
         with suppress(FileExistsError):
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | follow_not, 0o644)
-    raise UserActionError(
+    raise _cannot_open(path)
+
+
+def _cannot_open(path: Path) -> UserActionError:
+    return UserActionError(
         "TRAINING_ELSEWHERE",
         "The file that allows one training at a time cannot be opened.",
         f"Check the owner and the permissions of {path}.",
     )
 
 
-def _lock(file: int) -> bool:
+def _lock(file: int, path: Path) -> bool:
+    """Take the lock. Raises UserActionError TRAINING_ELSEWHERE where there are no locks."""
     if sys.platform == "win32":
         import msvcrt
 
@@ -106,6 +111,8 @@ def _lock(file: int) -> bool:
     # The kernel frees this lock with the descriptor; a file with a pid would outlive a crash.
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError as error:
+        raise _cannot_open(path) from error
     return True

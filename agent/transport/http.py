@@ -5,7 +5,8 @@
    (agent.transport.isolated_session).
 3. Its proxy comes from the settings alone. It accepts no compressed body.
 4. A response must state its length and stay below the caller's limit; otherwise reading stops.
-5. Silence ends a request after `read_s`, a steady trickle after `whole_s`. `close` ends it at once,
+5. A response must not repeat a header that is read.
+6. Silence ends a request after `read_s`, a steady trickle after `whole_s`. `close` ends it at once,
    from any thread.
 """
 
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 import requests
 
 from agent.errors import AegisError, OperatorActionError, PeerError, UserActionError
+from agent.protocol.http_signature import repeated_header
 from agent.transport.isolated_session import IsolatedSession
 from agent.transport.open_sockets import OpenSockets
 from agent.transport.pinned_adapter import PinnedAdapter
@@ -96,6 +98,7 @@ class PinnedSession:
                 proxies=self._proxies,
                 allow_redirects=False,
             ) as response:
+                _check_headers(response)
                 body_read = _read_body(response, max_bytes)
                 return HttpResponse(response.status_code, response.headers, body_read)
         except OSError as error:  # requests' own errors included
@@ -110,6 +113,13 @@ class PinnedSession:
         self._deadline.close()
         self._session.close()
         self._sockets.end_request()
+
+
+def _check_headers(response: requests.Response) -> None:
+    """Raise PeerError BAD_ANSWER for a repeated header. `response.headers` has joined them."""
+    lines = response.raw.headers
+    if repeated_header(name for name in lines for _ in lines.getlist(name)):
+        raise _bad_answer("The server's answer has a header twice that may occur once.")
 
 
 def _read_body(response: requests.Response, max_bytes: int) -> bytes:

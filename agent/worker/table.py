@@ -1,10 +1,8 @@
 """The job `import`: training rows from somebody else's table."""
 
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 from agent.detector.schema import FEATURE_NAMES, FEATURE_RANGES
 from agent.errors import PeerError
 from agent.protocol.jobs import MAX_TABLE_ROWS, Event, LabelledRow, RefusedInput, Table
+from agent.worker.npz import NpzError, TooLargeError, read_arrays
 from agent.worker.sources import RefusedFileError, opened
 
 MAX_TABLE_FILE_BYTES = 256 * 1024 * 1024
@@ -62,19 +61,12 @@ def _arrays(path: str) -> tuple[NDArray[Any], NDArray[Any]]:
             if size > MAX_TABLE_FILE_BYTES:
                 raise _bad(path, f"it is larger than {MAX_TABLE_FILE_BYTES >> 20} MiB")
             with os.fdopen(os.dup(descriptor), "rb") as file:
-                _check_members(path, file)
-                with np.load(file, allow_pickle=False) as table:
-                    features, labels = table["X"], table["y"]
+                features, labels = read_arrays(file, ("X", "y"), MAX_MEMBER_BYTES)
     except RefusedFileError as error:
         raise _bad(path, error.message) from error
-    except (
-        KeyError,
-        ValueError,
-        zipfile.BadZipFile,
-        EOFError,
-        NotImplementedError,
-        zlib.error,
-    ) as error:
+    except TooLargeError as error:
+        raise _bad(path, f"it must hold at most {MAX_TABLE_ROWS} rows") from error
+    except NpzError as error:
         raise _bad(path, "it is not an .npz file with plain arrays X and y") from error
     if (
         features.ndim != 2
@@ -89,15 +81,6 @@ def _arrays(path: str) -> tuple[NDArray[Any], NDArray[Any]]:
     ):
         raise _bad(path, f"it must hold at most {MAX_TABLE_ROWS} rows of numbers")
     return features, labels
-
-
-def _check_members(path: str, file: BinaryIO) -> None:
-    """Check the sizes that the archive states, before anything is unpacked."""
-    with zipfile.ZipFile(file) as archive:
-        sizes = {member.filename: member.file_size for member in archive.infolist()}
-    file.seek(0)
-    if sizes.get("X.npy", 0) > MAX_MEMBER_BYTES or sizes.get("y.npy", 0) > MAX_MEMBER_BYTES:
-        raise _bad(path, f"it must hold at most {MAX_TABLE_ROWS} rows")
 
 
 def _bad(path: str, why: str) -> PeerError:

@@ -4,8 +4,9 @@
    a forgotten route is a safe one.
 2. Identity is the SHA-256 of the TLS connection's certificate, looked up for every request. No
    header can set it.
-3. The body is read here, within its bounds of size and time, before any other code sees it.
-4. Every response to a known device carries its next nonce, errors included.
+3. A header that this server reads may occur once.
+4. The body is read here, within its bounds of size and time, before any other code sees it.
+5. Every response to a known device carries its next nonce, errors included.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from agent.clock import Clock
 from agent.errors import AegisError, PeerError
-from agent.protocol.http_signature import REPLAY_NONCE, SignedBy, verify_request
+from agent.protocol.http_signature import REPLAY_NONCE, SignedBy, repeated_header, verify_request
 from server_stub.api import problems
 from server_stub.api.peer_certificate import SCOPE_KEY
 from server_stub.api.rate_limit import Buckets
@@ -184,6 +185,7 @@ class AdmissionMiddleware:
             rule = self._rule_for(request.method, request.path)
             registered = self._registered(request)
             device_id = registered.device_id if registered else ""
+            _check_headers(scope["headers"])
             self._admit(request, rule, registered)
             body = await _body(receive, request, rule.max_bytes, self._limits)
             principal = self._principal(request, rule, registered, body)
@@ -296,6 +298,18 @@ def _check_registered(registered: RegisteredCertificate, now: int) -> None:
 def _load_key(der: bytes) -> EllipticCurvePublicKey | None:
     key = load_der_public_key(der)
     return key if isinstance(key, EllipticCurvePublicKey) else None
+
+
+def _check_headers(headers: list[tuple[bytes, bytes]]) -> None:
+    """Raise PeerError REPEATED_HEADER (rule 3)."""
+    name = repeated_header(name.decode("latin-1") for name, _ in headers)
+    if name:
+        raise PeerError(
+            "REPEATED_HEADER",
+            "The request has a header twice that may occur once.",
+            "Nothing was changed.",
+            name,
+        )
 
 
 def _request(scope: Message) -> Request:

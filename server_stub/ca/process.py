@@ -16,6 +16,7 @@ from agent.clock import Clock
 from agent.errors import AegisError, OperatorActionError
 from server_stub.ca.authority import Authority
 from server_stub.ca.rpc import AuthorityServer, Enrolment, RemoteAuthority, is_listening
+from server_stub.config import descriptors
 
 END_S = 20.0
 """How long a child may take to end."""
@@ -59,6 +60,7 @@ def run(folder: Path, clock: Clock, *, until_input_ends: bool, daily: Callable[[
     `until_input_ends` also ends with standard input: a child ends with its parent. Raises
     OperatorActionError CA_KEY, CA_RUNNING.
     """
+    descriptors.raise_limit()
     authority = Authority(folder, clock)
     server = _Server(folder, authority)
     server.tick = Daily(clock, daily)

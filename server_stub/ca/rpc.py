@@ -14,6 +14,7 @@ import os
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -32,6 +33,10 @@ MAX_RESPONSE_BYTES = MAX_OFFER_BYTES
 RESPONSE_S = 20.0
 IDLE_S = 3600.0
 """The server closes a connection that has been idle this long; the client connects again."""
+MAX_CONNECTIONS = 64
+"""Each has a thread. The socket belongs to one account, whose programs may still fill it up."""
+REST_S = 0.2
+"""How long accepting rests after it has failed."""
 
 
 class Enrolment(Protocol):
@@ -142,9 +147,29 @@ class AuthorityServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer
         (folder / SOCKET_FILE).unlink(missing_ok=True)
         self._methods = methods(authority)
         self._lock = threading.Lock()
+        self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
         with _short_path(folder) as path:
             super().__init__(str(path), _Connection)
         (folder / SOCKET_FILE).chmod(0o600)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection; rest after a failure, or the loop would spin."""
+        try:
+            return super().get_request()
+        except OSError:
+            time.sleep(REST_S)
+            raise
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002
+        """Whether there is a thread left for the connection; without one it is closed."""
+        return self._free.acquire(blocking=False)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve a connection to its end."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def answer(self, line: bytes) -> dict[str, Any]:
         """Run the call in a line. Errors become part of the response."""

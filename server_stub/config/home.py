@@ -15,7 +15,7 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent import atomic_file
+from agent import atomic_file, file_system
 from agent.errors import AegisError, OperatorActionError
 from server_stub.config.settings import ServerSettings
 
@@ -125,12 +125,20 @@ class ServerHome:
 
     @contextmanager
     def repository_lock(self) -> Iterator[None]:
-        """Let one process at a time write to the repository. Waits for the others."""
+        """Let one process at a time write to the repository. Waits for the others.
+
+        Raises OperatorActionError NO_FILE_LOCKS.
+        """
         with (self.folder / "repository.lock").open("ab") as file:
             if os.name != "nt":
                 import fcntl
 
-                fcntl.flock(file, fcntl.LOCK_EX)
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                except OSError as error:
+                    if error.errno not in file_system.NONE_HERE:
+                        raise
+                    raise file_system.no_locks_for_server(self.folder, str(error)) from error
             yield
 
     def write_ready(self, path: Path | None, ready: dict[str, Any]) -> None:

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 MAX_LIMIT = 10**7
+_COUNTS = frozenset(
+    f"limits.{name}"
+    for name in ("connections", "connections_per_address", "connections_per_device")
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,13 @@ class DevicePortLimits:
 
     rates: Rates = field(default_factory=Rates)
     connections: int = 4096
-    """Concurrent connections; the server answers any further one with 503."""
+    """Concurrent connections. Fewer where the process may not open that many files."""
+    connections_per_address: int = 512
+    """Of these, from one address (IPv6: one /64) without a certificate."""
+    connections_per_device: int = 16
+    """Of these, with the same certificate."""
+    handshake_s: float = 10.0
+    """Time from the connection to the end of the TLS handshake."""
     head_s: float = 15.0
     """Time for a request's headers, from its first byte or from the handshake."""
     body_s: float = 20.0
@@ -62,15 +72,16 @@ class DevicePortLimits:
                 raise ValueError(
                     f"{name}: expected a number above 0 and up to {MAX_LIMIT}, got {number!r}"
                 )
-            if name.endswith(("burst", "connections")) and type(number) is not int:
+            if (name in _COUNTS or name.endswith("burst")) and type(number) is not int:
                 raise ValueError(f"{name}: expected a whole number, got {number!r}")
         return limits
 
     def _numbers(self) -> list[tuple[str, Any]]:
         """Every number under its full name in `server.json`."""
         numbers = [
-            (f"limits.{name}", getattr(self, name))
-            for name in ("connections", "head_s", "body_s", "body_bytes_per_s")
+            (f"limits.{one.name}", getattr(self, one.name))
+            for one in fields(self)
+            if one.name != "rates"
         ]
         for rate in fields(Rates):
             for name in ("burst", "per_s"):

@@ -137,7 +137,7 @@ def only_one(folder: Path) -> Iterator[None]:
 
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
                 raise UserActionError(
                     "RUNNING_ALREADY",
                     "This demonstration is already running.",

@@ -2,13 +2,15 @@
 
 1. A commit survives a power cut.
 2. One connection writes at a time. Readers see one state and block nobody.
-3. Migrations run when a database is opened.
+3. Without shared maps (some network and FUSE file systems) there is a journal that needs none. Then
+   readers and the writer wait for each other.
+4. Migrations run when a database is opened.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from sqlite3 import SQLITE_BUSY, Cursor, OperationalError
+from sqlite3 import SQLITE_BUSY, Cursor, Error, OperationalError, connect
 from typing import Any, cast
 
 from alembic import command
@@ -18,6 +20,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.exc import OperationalError as SqlOperationalError
 from sqlalchemy.pool import QueuePool
 
+from agent import file_system
 from agent.disk_errors import write_error
 from agent.errors import OperatorActionError
 from server_stub.errors import BusyError
@@ -31,7 +34,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 def open_database(url: str, migrations: str) -> Engine:
     """Connect and migrate. `migrations` names a folder below `server_stub/storage/migrations`.
 
-    Raises OperatorActionError DATABASE.
+    Raises OperatorActionError DATABASE, NO_FILE_LOCKS.
     """
     if not url.startswith("sqlite:///"):
         raise OperatorActionError(
@@ -39,8 +42,12 @@ def open_database(url: str, migrations: str) -> Engine:
             "Only SQLite is supported so far.",
             "Give --database sqlite:///FILE, or leave the option out.",
         )
+    path = Path(url.removeprefix("sqlite:///"))
+    if not file_system.has_locks(path.parent):
+        # SQLite would take it for another process, and wait for it.
+        raise file_system.no_locks_for_server(path.parent)
     engine = create_engine(url, poolclass=QueuePool, pool_size=2)
-    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "connect", _preparation(_journal(path)))
     event.listen(engine, "begin", _begin)
     try:
         with engine.begin() as connection:
@@ -131,14 +138,30 @@ def _begin(connection: Connection) -> None:
     )
 
 
-def _prepare(connection: Any, _record: object) -> None:
-    """Set up a new connection. The driver leaves transactions to `_begin`."""
-    connection.isolation_level = None
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        "secure_delete=ON",
-        f"busy_timeout={BUSY_TIMEOUT_MS}",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+def _journal(path: Path) -> str:
+    """The journal mode that works where the database is (rule 3)."""
+    if file_system.has_shared_maps(path.parent):
+        return "WAL"
+    if path.exists():
+        # Only a connection that has the database to itself opens one whose journal needs maps.
+        with suppress(Error), closing(connect(path, timeout=BUSY_TIMEOUT_MS / 1000)) as alone:
+            alone.execute("PRAGMA locking_mode=EXCLUSIVE")
+            alone.execute("PRAGMA journal_mode=TRUNCATE")
+    return "TRUNCATE"
+
+
+def _preparation(journal: str) -> Callable[[Any, object], None]:
+    """Return what sets up a new connection. The driver leaves transactions to `_begin`."""
+
+    def prepare(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        for pragma in (
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            f"journal_mode={journal}",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "secure_delete=ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    return prepare

@@ -76,10 +76,21 @@ def signed_headers(
     )
 
 
-def open_connection(server):
-    """A TLS connection to the device port, without a certificate."""
+def open_connection(server, identity=None):
+    """A TLS connection to the device port, without a certificate unless an identity has one."""
     raw = socket.create_connection(("127.0.0.1", server.where["port"]), timeout=TIMEOUT_S)
-    return client_context(server.home.ca_pem).wrap_socket(raw, server_hostname="127.0.0.1")
+    context = client_context(server.home.ca_pem, identity)
+    return context.wrap_socket(raw, server_hostname="127.0.0.1")
+
+
+def send_lines(server, lines, body=b"", identity=None):
+    """Send header lines exactly as given. Returns status and problem code ("" without one)."""
+    connection = open_connection(server, identity)
+    connection.sendall(b"\r\n".join([*lines, b"Connection: close", b"", body]))
+    head, _, content = read_to_end(connection).partition(b"\r\n\r\n")
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return int(head.split()[1]), json.loads(content)["code"]
+    return int(head.split()[1]) if head else 0, ""
 
 
 def read_to_end(connection):

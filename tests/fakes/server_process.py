@@ -21,18 +21,24 @@ COMMAND = (sys.executable, "-m", "server_stub.cli.main")
 
 
 class ServerProcess:
-    """`with ServerProcess(folder, "--group-floor", "3") as server:`: options of `init`."""
+    """`with ServerProcess(folder, "--group-floor", "3") as server:`: options of `init`.
 
-    def __init__(self, folder, *init_options, disk=None):
+    `descriptors` is what `ulimit -n` gives the server; `environ` comes on top of this process's.
+    """
+
+    def __init__(self, folder, *init_options, disk=None, descriptors=None, environ=None):
         """`disk`: the SmallDisk on which the server lives; else it is in `folder`."""
         self.folder = folder
         self._disk = disk
         self.home = ServerHome((disk.inside if disk else folder) / "server")
         self.place = (disk.folder if disk else folder) / "server"
         """The server's folder, as its own processes name it."""
-        self._environ = {**os.environ, "AEGIS_SERVER_HOME": str(self.place)}
+        self._environ = {**os.environ, **(environ or {}), "AEGIS_SERVER_HOME": str(self.place)}
         self._clients = []
         self._view = None
+        self._launcher = (
+            ("sh", "-c", f'ulimit -n {descriptors}; exec "$0" "$@"') if descriptors else ()
+        )
         self.created = self.command("init", "--port", "0", "--operator-port", "0", *init_options)
 
     def __enter__(self):
@@ -48,6 +54,13 @@ class ServerProcess:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(TIMEOUT_S)
         self.process.stdout.close()
+
+    def moved(self, *, environ):
+        """The same server under other variables, for a new `with`."""
+        self._environ = {**os.environ, **environ, "AEGIS_SERVER_HOME": str(self.place)}
+        self._clients.clear()
+        self._view = None
+        return self
 
     def command(self, *words):
         done = subprocess.run(
@@ -68,7 +81,7 @@ class ServerProcess:
 
     def start(self):
         self.process = subprocess.Popen(
-            self.words("run"),
+            (*self._launcher, *self.words("run")),
             env=self._environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -77,7 +90,9 @@ class ServerProcess:
         for line in self.process.stdout:
             if "is ready" in line:
                 break
-        self.url = json.loads((self.home.folder / "ready.json").read_bytes())["url"]
+        ready = json.loads((self.home.folder / "ready.json").read_bytes())
+        self.url, self.port = ready["url"], ready["port"]
+        self.operator_port = ready["operator_port"]
         self.signing_key = public_hex(self.home.signing_key())
 
     def kill(self):

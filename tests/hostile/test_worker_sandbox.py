@@ -22,7 +22,7 @@ SOURCE = Path(__file__).with_name("payload.c")
 ATTACKS = re.findall(r'TRY\("([^"]+)"|\{"(socket-[a-z0-9-]+)"', SOURCE.read_text())
 NAMESPACES = ("user", "net", "mount", "pid", "ipc", "uts", "cgroup", "time")
 NAMES = [first or second for first, second in ATTACKS] + [f"clone-new-{n}" for n in NAMESPACES]
-LIBRARIES = {"scan": "pefile", "train": "sklearn", "seal": "agent.privacy.seal"}
+LIBRARIES = {"scan": "agent.worker.pe_headers", "train": "sklearn", "seal": "agent.privacy.seal"}
 """By job: the library that it loads, and with it the payload."""
 
 pytestmark = [

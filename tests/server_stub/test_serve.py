@@ -12,7 +12,7 @@ from server_stub import serve
 from server_stub.ca import server_certificate
 from server_stub.config.limits import DevicePortLimits
 from tests.fakes.live_server import LiveServer, make_home
-from tests.fakes.raw_requests import open_connection, read_to_end
+from tests.fakes.raw_requests import open_connection, read_to_end, request_operator
 from tests.fakes.timeouts import until
 
 FEW = DevicePortLimits(connections=12)
@@ -52,16 +52,45 @@ def test_a_certificate_file_that_cannot_be_used_changes_nothing(tmp_path, caplog
     assert caplog.text.count("tls_certificate.unusable") == 2
 
 
-def test_excess_connections_get_503_and_later_ones_are_served(tmp_path):
+def test_beyond_the_most_connections_those_that_asked_nothing_go_and_new_ones_are_served(tmp_path):
     with LiveServer(tmp_path, limits=FEW) as server:
-        connections = [open_connection(server) for _ in range(FEW.connections + 2)]
-        for connection in connections:
-            connection.sendall(HEALTHZ)
-        statuses = [read_to_end(connection)[:12] for connection in connections]
-        assert b"HTTP/1.1 503" in statuses
+        silent = [open_connection(server) for _ in range(FEW.connections)]
         later = open_connection(server)
         later.sendall(HEALTHZ)
         assert read_to_end(later).startswith(b"HTTP/1.1 200")
+        assert read_to_end(silent[0]) == b""
+        for connection in silent[1:]:
+            connection.close()
+
+
+def test_the_operator_port_is_reached_while_the_device_port_is_full(tmp_path):
+    with LiveServer(tmp_path, limits=FEW) as server:
+        full = [open_connection(server) for _ in range(FEW.connections)]
+        assert request_operator(server, "/healthz")[0] == 200
+        for connection in full:
+            connection.close()
+
+
+def test_a_device_has_only_so_many_connections(tmp_path):
+    limits = DevicePortLimits(connections_per_device=2)
+    with LiveServer(tmp_path, limits=limits) as server:
+        device = server.enrol()
+        identity = device.file.load()
+        held = [open_connection(server, identity) for _ in range(2)]
+        assert read_to_end(open_connection(server, identity)) == b""
+        assert server.enrol().client.offer().model_version == 1
+        for connection in held:
+            connection.close()
+
+
+def test_devices_behind_one_address_are_not_bound_to_its_share(tmp_path):
+    limits = DevicePortLimits(connections_per_address=2)
+    with LiveServer(tmp_path, limits=limits) as server:
+        devices = [server.enrol() for _ in range(6)]
+        connected = [open_connection(server, device.file.load()) for device in devices]
+        for connection in connected:
+            connection.sendall(HEALTHZ)
+            assert read_to_end(connection).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.parametrize("option", ["port", "operator_port"])

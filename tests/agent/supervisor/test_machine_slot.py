@@ -1,5 +1,7 @@
 """One training at a time on a machine, whoever is logged in."""
 
+import errno
+import fcntl
 import subprocess
 import sys
 
@@ -69,3 +71,15 @@ async def test_a_training_gives_up_on_a_slot_that_stays_taken(tmp_path):
             pass
     assert (raised.value.code, len(waits)) == ("TRAINING_ELSEWHERE", MAX_TRIES)
     other.free()
+
+
+def test_a_lock_that_fails_for_another_reason_is_not_another_training(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    slot = MachineSlot(tmp_path)
+    with pytest.raises(UserActionError) as raised:
+        slot.take()
+    slot.free()
+    assert "cannot be opened" in raised.value.message

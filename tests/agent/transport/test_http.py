@@ -12,6 +12,7 @@ from cryptography.x509 import UniformResourceIdentifier
 from agent.errors import AegisError
 from agent.identity.identity import IdentityFile
 from agent.identity.memory_keystore import MemoryKeyStore
+from agent.protocol.http_signature import SINGLE_HEADERS
 from agent.transport.http import READ_TIMEOUT_S, PinnedSession, Timeouts
 from agent.transport.tls import client_context
 from tests.fakes.https_server import Scripted
@@ -304,3 +305,18 @@ def test_the_device_does_not_store_a_certificate_for_another_usage(tmp_path, aut
     two_names = authority.issue(load_pem_x509_csr(file.csr_pem().encode()).public_key(), names)
     with pytest.raises(AegisError, match="another device"):
         file.set_certificate(DEVICE, two_names, authority.pem, "5e" * 16, "")
+
+
+@pytest.mark.parametrize("name", sorted(SINGLE_HEADERS))
+def test_p11_a_response_that_repeats_a_header_is_refused_before_its_body_is_read(
+    server, authority, name
+):
+    values = {"content-length": "5", "content-encoding": "identity", "transfer-encoding": "chunked"}
+    value = values.get(name, "1")
+    server.answers["/"] = Scripted(
+        body=b"hello", headers={name.title(): value, name.upper(): value}
+    )
+    session = PinnedSession(server.url, client_context(authority.pem))
+    assert code_of(session) == "BAD_ANSWER"
+    server.answers["/"] = Scripted(body=b"hello", headers={"Vary": "a", "VARY": "b"})
+    assert ask(session).body == b"hello"

@@ -113,13 +113,13 @@ def test_p11_a_number_of_sections_that_no_file_has_is_refused_and_not_read(tmp_p
 
 
 def test_p11_a_parser_that_does_not_end_is_stopped_and_the_timer_is_gone_after_it(monkeypatch):
-    def endless(**_):
+    def endless(*_):
         while True:
             pass
 
     before = signal.getsignal(signal.SIGPROF)
     monkeypatch.setattr(module, "FILE_LIMIT_S", 0.05)
-    monkeypatch.setattr(pefile, "PE", endless)
+    monkeypatch.setattr(module, "feature_row", endless)
     assert refusal(PROGRAMS[0]) == "TOO_SLOW"
     assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
     assert signal.getsignal(signal.SIGPROF) is before

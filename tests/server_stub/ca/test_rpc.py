@@ -1,16 +1,17 @@
 """The authority behind its socket."""
 
+import errno
 import json
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 import pytest
 from cryptography import x509
 
 from agent.errors import PeerError
 from agent.protocol.revocations import read_revocations
-from server_stub.ca import certificates
+from server_stub.ca import certificates, rpc
 from server_stub.ca.authority import Authority, SignedRequest, create
 from server_stub.ca.rpc import (
     MAX_REQUEST_BYTES,
@@ -24,6 +25,7 @@ from server_stub.ca.rpc import (
 from server_stub.config.home import CA_CERTIFICATE_FILE, CA_KEY_FILE
 from server_stub.errors import BusyError
 from tests.fakes.clock import FakeClock
+from tests.fakes.timeouts import until
 
 MANY = 12_000
 
@@ -191,3 +193,57 @@ def test_the_socket_is_its_owners_alone_and_may_have_a_long_path(tmp_path, clock
         assert client.log_head()["size"] == 0
         assert (folder / SOCKET_FILE).stat().st_mode & 0o777 == 0o600
         assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_p11_beyond_the_most_connections_one_is_closed_and_an_earlier_one_still_served(
+    folder, authority, monkeypatch
+):
+    monkeypatch.setattr(rpc, "MAX_CONNECTIONS", 2)
+    with serving(folder, authority), closing(connect(folder)) as first:
+        assert call(first)
+        with closing(connect(folder)) as second, closing(connect(folder)) as third:
+            assert call(second)
+            assert third.recv(10) == b""
+            assert call(first)
+        until(lambda: served_again(folder), what="a free thread")
+
+
+def served_again(folder):
+    with closing(connect(folder)) as again, suppress(OSError, ValueError):
+        return call(again)
+
+
+def call(connection):
+    """Whether the authority answers over this connection."""
+    connection.sendall(b'{"method": "log_head", "values": {}}\n')
+    return "result" in json.loads(connection.recv(65536))
+
+
+class FullListener:
+    """A listener that cannot accept while `is_full`."""
+
+    def __init__(self, listener):
+        self.listener, self.is_full, self.attempts = listener, True, 0
+
+    def accept(self):
+        if self.is_full:
+            self.attempts += 1
+            raise OSError(errno.EMFILE, "no more")
+        return self.listener.accept()
+
+    def __getattr__(self, name):
+        return getattr(self.listener, name)
+
+
+def test_p11_without_a_free_descriptor_the_authority_rests_and_then_goes_on(
+    folder, authority, monkeypatch
+):
+    monkeypatch.setattr(rpc, "REST_S", 0.05)
+    with serving(folder, authority) as server:
+        server.socket = full = FullListener(server.socket)
+        start_s = time.monotonic()
+        with closing(connect(folder)) as waiting:
+            until(lambda: full.attempts > 2, what="a few attempts")
+            assert full.attempts <= (time.monotonic() - start_s) / 0.05 + 2
+            full.is_full = False
+            assert call(waiting)

@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import json
 import threading
 
@@ -127,3 +129,16 @@ def test_devices_reach_the_configured_address_first(home, tmp_path):
 def test_a_damaged_ready_file_is_as_good_as_none(home, content):
     (home.folder / READY_FILE).write_bytes(content)
     assert home.url(SETTINGS) == "https://127.0.0.1:8443"
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.ENOLCK, OperatorActionError), (errno.EIO, OSError)]
+)
+def test_a_folder_without_file_locks_is_named(home, monkeypatch, number, kind):
+    def refuse(*_):
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(kind) as raised, home.repository_lock():
+        pass
+    assert getattr(raised.value, "code", "") == ("NO_FILE_LOCKS" if number == errno.ENOLCK else "")

@@ -5,7 +5,8 @@ import sqlite3
 import pytest
 from sqlalchemy import text
 
-from agent.errors import AegisError
+from agent.errors import AegisError, OperatorActionError
+from server_stub.storage import database
 from server_stub.storage.database import RawConnection, is_busy, open_database, read_transaction
 
 
@@ -121,3 +122,23 @@ def test_other_faults_are_not_taken_for_another_writer():
     with pytest.raises(sqlite3.OperationalError) as raised:
         sqlite3.connect(":memory:").execute("SELECT * FROM none")
     assert not is_busy(raised.value)
+
+
+@pytest.mark.parametrize("existing", ["wal", "none"])
+def test_without_shared_maps_a_journal_is_used_that_needs_none(tmp_path, monkeypatch, existing):
+    path = tmp_path / "server.sqlite3"
+    if existing == "wal":
+        open_database(url(path), "aggregator").dispose()
+    monkeypatch.setattr(database.file_system, "has_shared_maps", lambda _: False)
+    engine = open_database(url(path), "aggregator")
+    with read_transaction(engine) as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "truncate"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+    engine.dispose()
+
+
+def test_without_locks_the_file_system_is_named_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(database.file_system, "has_locks", lambda _: False)
+    with pytest.raises(OperatorActionError) as refused:
+        open_database(url(tmp_path / "server.sqlite3"), "aggregator")
+    assert refused.value.code == "NO_FILE_LOCKS"
