@@ -163,8 +163,10 @@ class RoundSession:
 
         Raises PeerError SHARE_UNREADABLE.
         """
-        dealings = {}
+        dealings, deadline = {}, self._deadline()
         for dealer in unreadable:
+            if self._clock.monotonic() > deadline:
+                break
             dealing = await self._repeated(partial(self._channel.inbox, Phase.SHARES.value, dealer))
             if dealing is not None:
                 dealings[dealer] = dealing

@@ -280,8 +280,10 @@ class GroupCoordinator:
             elif change.fault is not None:
                 # The refused message is rolled back; the fault that it shows must survive.
                 change.events = [] if live.is_over else [change.fault]
+                self._live = None  # if this fails as well, the fault must be found again
                 with self._events.transaction() as change.work:
                     change.store()
+                self._live = live
                 self._exclude(change)
             raise
         self._exclude(change)

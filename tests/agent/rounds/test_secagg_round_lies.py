@@ -94,3 +94,35 @@ async def test_p6_a_device_refuses_a_lie_shows_why_and_leaves_with_its_code(flee
     assert status["state"] == "error"
     assert any(error.message in note for note in status["notes"])
     assert victim.agent.runner.updates.current is not None  # it may be sealed again
+
+
+async def test_p6_a_member_that_deals_garbage_is_proven_guilty_and_its_victims_pay_nothing(fleet):
+    await fleet.join()
+    await fleet.train_all_but_last()
+    liar, *victims = fleet.devices
+    name, sign = device_id(liar), liar.agent.keys.identity_file().load().signer.sign
+    take = fleet.server.phase
+
+    def garbage(sender, round_id, phase, body):
+        if (sender, phase) == (name, "shares"):
+            drawn = fleet.server.group_of(name).drawn
+            own, size = drawn.numbers[name], drawn.size
+            dealing = codec.decode_dealing(body, drawn.context, own, size)
+            spoiled = tuple(replace(piece, sealed=bytes(len(piece.sealed))) for piece in dealing.to)
+            dealing = replace(dealing, to=spoiled)
+            payload = codec.dealing_payload(own, dealing)
+            signature = sign(codec.dealing_statement(drawn.context, payload))
+            dealing = replace(dealing, signature=signature)
+            body = codec.encode_dealing(drawn.context, own, dealing)
+        take(sender, round_id, phase, body)
+
+    fleet.server.phase = garbage
+    _, *results = await fleet.run_cycles()
+    assert outcomes(results) == ["SHARE_UNREADABLE"] * len(victims)
+    (group,) = fleet.server.groups
+    assert list(group.proofs) == [name]
+    for victim in victims:
+        assert "complaint" in fleet.server.phases_of(device_id(victim))
+        assert victim.agent.ledger.charges() == []
+        assert "seal" not in victim.worker.calls
+        assert victim.agent.runner.updates.current is not None

@@ -249,3 +249,13 @@ async def test_a_dealing_that_the_server_does_not_show_is_left_out_of_the_compla
     with pytest.raises(PeerError):
         await world.run()
     assert "complaint({5: b'dealing'})" in world.log
+
+
+async def test_a_server_that_is_slow_to_show_dealings_ends_the_round_with_the_phase():
+    busy = {f"dealing {dealer}": [RetryLater(6)] for dealer in range(20)}
+    world = World(**{"accept(inbox)": [tuple(range(20))], **busy})
+    with pytest.raises(PeerError) as raised:
+        await world.run()
+    assert raised.value.code == "SHARE_UNREADABLE"
+    assert 20 <= world.time <= 32
+    assert world.log[-2:] == ["post complaint:K", "wipe"]
