@@ -124,15 +124,6 @@ class Home:
         """Whether the folder belongs to the user who runs this."""
         return not hasattr(os, "geteuid") or self.root.stat().st_uid == os.geteuid()
 
-    def check_owner(self) -> None:
-        """Raise UserActionError HOME_FOREIGN when the folder is there and another user's."""
-        if self.root.is_dir() and not self.is_ours:
-            raise UserActionError(
-                "HOME_FOREIGN",
-                "AegisAI's folder belongs to another user of this computer.",
-                "Run AegisAI as that user, or choose another folder with --home or AEGIS_HOME.",
-            )
-
     def prepare(self) -> None:
         """Make the folders, readable by their owner only.
 
@@ -140,7 +131,7 @@ class Home:
         """
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.check_owner()
+            check_owner(self)
             for folder in (self.models, self.scratch, self.logs):
                 folder.mkdir(mode=0o700, exist_ok=True)
                 _check_folder(folder)
@@ -154,6 +145,16 @@ class Home:
                 f"AegisAI cannot use the folder for its own files ({error.strerror}).",
                 "Choose another with --home or AEGIS_HOME, or free some space.",
             ) from error
+
+
+def check_owner(home: Home) -> None:
+    """Raise UserActionError HOME_FOREIGN when the folder is there and another user's."""
+    if home.root.is_dir() and not home.is_ours:
+        raise UserActionError(
+            "HOME_FOREIGN",
+            "AegisAI's folder belongs to another user of this computer.",
+            "Run AegisAI as that user, or choose another folder with --home or AEGIS_HOME.",
+        )
 
 
 def existing_folder(path: Path) -> Path:

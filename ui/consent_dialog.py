@@ -96,8 +96,11 @@ class ConsentDialog(QDialog):
     def sizeHint(self) -> QSize:
         unit = step(self)
         available = self.screen().availableGeometry().size() if self.screen() else QSize(1280, 800)
-        width = min(150 * unit, available.width() - 10 * unit)
-        return QSize(width, min(self._full_height(width), available.height() - 12 * unit))
+        widest, room = available.width() - 10 * unit, available.height() - 12 * unit
+        width = min(150 * unit, widest)
+        if self._full_height(width) > room:  # a low screen: longer lines need less height
+            width = min(190 * unit, widest)
+        return QSize(width, min(self._full_height(width), room))
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)

@@ -5,11 +5,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 
-from agent import atomic_file
 from agent.clock import Clock
 from agent.config.effective import EffectiveConfig
 from agent.consent.gate import Gate
 from agent.errors import AegisError, UserActionError
+from agent.files import atomic_file
 from agent.identity.key_store_choice import KeyStoreChoice
 from agent.paths import Home
 from agent.transport.blocking import Blocking

@@ -16,8 +16,8 @@ from typing import Any
 from agent.api.erase_request import EraseRequest, EraseRequests, IdentityLostError
 from agent.api.local_data import LocalData
 from agent.config.effective import EffectiveConfig
-from agent.disk_errors import explained
 from agent.errors import AegisError, UserActionError
+from agent.files.disk_errors import explained
 from agent.identity.key_store_choice import KeyStoreChoice
 from agent.rounds.cycles import Cycles
 from agent.rounds.runner import RoundRunner

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from agent import atomic_file
 from agent.config.effective import EffectiveConfig
 from agent.consent.record import Record
-from agent.disk_errors import explained, is_full, write_error
 from agent.errors import AegisError
+from agent.files import atomic_file
+from agent.files.disk_errors import explained, is_full, write_error
 from agent.models.store import ModelStore
 from agent.paths import Home
 from agent.reports.viewing_copies import ViewingCopies

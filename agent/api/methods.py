@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from agent.disk_errors import explained
 from agent.errors import PeerError
+from agent.files.disk_errors import explained
 
 PAGE_ROWS, MAX_PAGE_ROWS = 200, 1000
 PAGE = {"offset": int, "limit": int}

@@ -16,11 +16,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.daemon.instance_lock import HomeLock
-from agent.disk_errors import explained
 from agent.errors import AegisError, UserActionError
+from agent.files.disk_errors import explained
 from agent.ipc.client import Channel, NoAgentError
 from agent.ipc.places import socket_of
-from agent.paths import Home, default_home
+from agent.paths import Home, check_owner, default_home
 
 if TYPE_CHECKING:
     from agent.container import Agent
@@ -101,7 +101,7 @@ def reach(
 def channel_to_agent(options: Namespace, hello_timeout_s: float | None = None) -> Channel:
     """Raises NoAgentError when no agent runs on this home, and UserActionError HOME_FOREIGN."""
     home = home_of(options)
-    home.check_owner()
+    check_owner(home)
     return Channel(socket_of(home), hello_timeout_s)
 
 

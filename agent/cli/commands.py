@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import agent as agent_package
-from agent import atomic_file
 from agent.cli import render
 from agent.cli.backend import (
     LOCK_RETRY_S,
@@ -32,6 +31,7 @@ from agent.cli.backend import (
 )
 from agent.cli.parser import Argument, Command, argument
 from agent.errors import AegisError, UserActionError
+from agent.files import atomic_file
 from agent.ipc.client import NoAgentError
 from agent.printable import LogFormatter, json_text
 from agent.program.process import Program, this_program

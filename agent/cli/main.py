@@ -14,8 +14,8 @@ from pathlib import Path
 
 from agent.cli import commands, render
 from agent.cli.parser import Command, Program, build_parser
-from agent.disk_errors import explained
 from agent.errors import AegisError, InternalError, UserActionError
+from agent.files.disk_errors import explained
 from agent.printable import json_text, never_fail, printable
 from agent.program.process import WHOLE
 

@@ -10,8 +10,8 @@
 import json
 import logging
 
-from agent import atomic_file
 from agent.consent.gate import LOOPBACK_HOSTS
+from agent.files import atomic_file
 from agent.paths import Home
 from agent.privacy.budget import FAST_SPENDING
 from agent.privacy.policy import DeviceLimits

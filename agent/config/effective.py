@@ -195,11 +195,13 @@ class EffectiveConfig:
 
     def notice(self, locale: str) -> Notice:
         """Return the current notice."""
-        return wording.compose(locale, self._operator(), self.figures())
+        return wording.compose(locale, _operator(self._enrolment), self.figures())
 
     def notice_id(self) -> str:
         """Return the id of the current notice, without composing its text."""
-        return wording.notice_id(wording.material_version(), self._operator(), self.figures())
+        return wording.notice_id(
+            wording.material_version(), _operator(self._enrolment), self.figures()
+        )
 
     def gate_facts(self) -> Facts:
         """Return what the consent gate reads besides the record."""
@@ -220,9 +222,6 @@ class EffectiveConfig:
 
     def _server_host(self) -> str:
         return (urlsplit(self._enrolment.server).hostname or "") if self._enrolment else ""
-
-    def _operator(self) -> OperatorFacts | None:
-        return self._enrolment.operator if self._enrolment else None
 
     def _keep(self, enrolment: Enrolment) -> None:
         self._values.put("enrolment", asdict(enrolment))
@@ -267,6 +266,10 @@ def from_token(server: str, token: str, ca_pem: str) -> Enrolment:
     host = urlsplit(server).hostname or server
     operator = OperatorFacts(f"the operator of {host}", f"ask who runs {host}", "", "", server)
     return Enrolment(server, token, ca_pem, "", "", operator, None)
+
+
+def _operator(enrolment: Enrolment | None) -> OperatorFacts | None:
+    return enrolment.operator if enrolment else None
 
 
 def _enrolment(stored: dict[str, Any]) -> Enrolment:

@@ -11,7 +11,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from agent import atomic_file
+from agent.files import atomic_file
 
 
 class Mark:

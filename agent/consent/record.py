@@ -24,8 +24,8 @@ from agent import __version__
 from agent.clock import Clock
 from agent.consent.mark import Mark
 from agent.consent.switch import Switch
-from agent.disk_errors import explained
 from agent.errors import AegisError, UserActionError
+from agent.files.disk_errors import explained
 from agent.status import ConsentState
 from agent.store.chain import Chain
 from agent.store.database import Database, damaged

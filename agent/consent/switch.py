@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent import atomic_file
+from agent.files import atomic_file
 
 SIZE = 512
 _FORM = re.compile(

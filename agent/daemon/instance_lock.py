@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from agent import atomic_file, file_system
 from agent.errors import UserActionError
+from agent.files import atomic_file, file_system
 
 PID_BYTES = 21
 _NOT_PLAIN = frozenset({errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.ENXIO, errno.ENODEV})
@@ -29,8 +29,8 @@ class HomeLock:
     def acquire(self) -> bool:
         """Take the lock; False when another process holds it.
 
-        Raises UserActionError HOME_UNUSABLE when the file is no plain file, NO_FILE_LOCKS, and OSError
-        when it cannot be opened or locked.
+        Raises UserActionError HOME_UNUSABLE when the file is no plain file, NO_FILE_LOCKS, and
+        OSError when it cannot be opened or locked.
         """
         while True:
             try:

@@ -72,7 +72,7 @@ class Loop:
         self._watching: asyncio.Task[None] | None = None
         self._was_blocked = False
         self._was_joining = self._is_joining()
-        self._history = scheduler.History(self._now())
+        self._history = scheduler.History(_elapsed_s(agent))
         self._channel = ChannelServer(
             lambda: place_socket(agent.home, agent.environ),
             agent.service.call,
@@ -148,12 +148,12 @@ class Loop:
     async def _run_cycles(self) -> None:
         draw = self._draw()
         wall, monotonic = self._agent.clock.now(), self._agent.clock.monotonic()
-        previous = self._now()
+        previous = _elapsed_s(self._agent)
         while True:
             await self._upkeep.check()
             await self._retry_erase()
             now, ticks = self._agent.clock.now(), self._agent.clock.monotonic()
-            elapsed = self._now()
+            elapsed = _elapsed_s(self._agent)
             if set_by_s := clock.set_by_s(wall, previous, now, elapsed):
                 self._history = scheduler.after_clock_set(self._history, elapsed)
                 if set_by_s < 0:
@@ -165,7 +165,7 @@ class Loop:
             if self._agent.gate.denial() is not None:
                 self._agent.cycles.next_at = None
                 await self._sleep(self._saved_withdrawal(await self._refresh_model()))
-                self._history = scheduler.after_wake(self._history, self._now())
+                self._history = scheduler.after_wake(self._history, _elapsed_s(self._agent))
                 continue
             wait_s = scheduler.next_at(self._history, draw) - elapsed
             self._agent.cycles.next_at = now + wait_s
@@ -175,14 +175,9 @@ class Loop:
             await self._run_cycle()
             draw = self._draw()
 
-    def _now(self) -> int:
-        """Return the time that waits are measured by."""
-        return int(self._agent.clock.elapsed())
-
     async def _run_cycle(self) -> None:
         is_manual, self._run_requested = self._run_requested, False
         hold_s = 0 if is_manual else self._agent.effective.settings().integer("hold.minutes") * 60
-        now = self._now
         rechecking = asyncio.create_task(self._recheck_regularly())
         try:
             result = await self._agent.cycles.run(
@@ -192,13 +187,16 @@ class Loop:
             )
             log.info("cycle.done outcome=%s", result.outcome.value)
             self._history = scheduler.after_cycle(
-                self._history, result, now(), self._agent.clock.now()
+                self._history, result, _elapsed_s(self._agent), self._agent.clock.now()
             )
         except AegisError as error:
             log.info("cycle.failed code=%s", error.code)
             of_worker = error.code.startswith("WORKER_")
             self._history = scheduler.after_fault(
-                self._history, now(), getattr(error, "retry_after_s", 0), of_worker=of_worker
+                self._history,
+                _elapsed_s(self._agent),
+                getattr(error, "retry_after_s", 0),
+                of_worker=of_worker,
             )
             if scheduler.gave_up(self._history):
                 self._agent.cycles.failed(_gave_up_error(error))
@@ -206,7 +204,7 @@ class Loop:
             # A bug in a cycle must not end the agent: show it as an error and back off.
             log.exception("cycle.broken")
             self._agent.cycles.failed(_INTERNAL)
-            self._history = scheduler.after_fault(self._history, now())
+            self._history = scheduler.after_fault(self._history, _elapsed_s(self._agent))
         finally:
             rechecking.cancel()
         self._agent.signals.changed()
@@ -244,7 +242,7 @@ class Loop:
         self._agent.cycles.enforce()
         is_blocked = bool(self._agent.conditions.may_train() or self._agent.conditions.may_send())
         if self._was_blocked and not is_blocked:
-            self._history = scheduler.after_lift(self._history, self._now())
+            self._history = scheduler.after_lift(self._history, _elapsed_s(self._agent))
             self._woken.set()
         self._was_blocked = is_blocked
         self._agent.signals.changed()
@@ -259,7 +257,7 @@ class Loop:
             or self._agent.effective.enrolment() is None
         ):
             return None
-        now = self._now()
+        now = _elapsed_s(self._agent)
         checked_at = self._model_checked_at
         due = now if checked_at is None else checked_at + MODEL_PERIOD_S
         if now >= due:
@@ -305,7 +303,7 @@ class Loop:
         self._woken.clear()
 
     def _user_changed(self) -> None:
-        self._history = scheduler.after_change(self._history, self._now())
+        self._history = scheduler.after_change(self._history, _elapsed_s(self._agent))
         is_joining = self._is_joining()
         if is_joining and not self._was_joining:
             self._history = scheduler.after_joining(self._history)
@@ -347,3 +345,8 @@ def _handle_signals(*, end: Callable[[], None], replaced: Callable[[], None]) ->
         # Neither Windows nor a thread other than the main one offers this.
         with suppress(NotImplementedError, RuntimeError, ValueError):
             asyncio.get_running_loop().add_signal_handler(number, handler)
+
+
+def _elapsed_s(agent: Agent) -> int:
+    """Return the time that waits are measured by."""
+    return int(agent.clock.elapsed())

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from agent import atomic_file
 from agent.errors import OperatorActionError, UserActionError
+from agent.files import atomic_file
 from agent.identity.errors import keyring_denied
 from agent.identity.keystore import KeyStoreFacts
 

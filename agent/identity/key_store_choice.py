@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from agent import atomic_file
 from agent.errors import AegisError
+from agent.files import atomic_file
 from agent.paths import Home
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agent import atomic_file
 from agent.errors import UserActionError
+from agent.files import atomic_file
 from agent.identity.device_certificate import fingerprint
 from agent.identity.errors import identity_damaged, not_enrolled
 from agent.identity.keystore import KeyStore

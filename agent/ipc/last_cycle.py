@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agent import atomic_file
+from agent.files import atomic_file
 from agent.reasons import Reason, ReasonCode
 
 MAX_BYTES = 128 * 1024

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from agent import atomic_file
 from agent.errors import UserActionError
+from agent.files import atomic_file
 from agent.ipc.private_folder import PrivateFolder
 from agent.paths import Home, runtime_folder
 

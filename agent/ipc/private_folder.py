@@ -4,7 +4,7 @@
 2. Whatever is in it is reached through its descriptor. Nobody can swap the folder between the check
    and the use, and a socket in it has a short address wherever the folder is (a socket's path has
    at most 107 bytes, unix(7); 103 on macOS, which has no such addresses: unverified).
-3. Files in it are opened as in `agent.atomic_file`: never a link, a pipe or a device.
+3. Files in it are opened as in `agent.files.atomic_file`: never a link, a pipe or a device.
 """
 
 import errno
@@ -17,8 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from agent import atomic_file
 from agent.errors import UserActionError
+from agent.files import atomic_file
 
 MAX_ADDRESS_BYTES = 103
 DESCRIPTORS = Path("/proc/self/fd")

@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent import atomic_file
 from agent.clock import Clock
 from agent.errors import AegisError, PeerError, UserActionError
+from agent.files import atomic_file
 from agent.models.verify import MinModelVersion, ModelFacts, VerifiedModel, check_facts, check_model
 from agent.protocol.messages import Task
 

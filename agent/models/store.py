@@ -13,8 +13,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from agent import atomic_file
 from agent.errors import PeerError
+from agent.files import atomic_file
 from agent.models.verify import (
     MinModelVersion,
     ModelFacts,

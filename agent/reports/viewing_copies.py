@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent import atomic_file
+from agent.files import atomic_file
 from agent.paths import Home
 
 PREFIX = "copy-"

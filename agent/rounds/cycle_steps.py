@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 
 from agent.clock import Clock
 from agent.consent.gate import Gate, Permit
-from agent.disk_errors import explained
 from agent.enrolment.client import EnrolmentClient
 from agent.errors import AegisError, UserActionError
+from agent.files.disk_errors import explained
 from agent.reasons import Reason, ReasonCode
 from agent.rounds.activity import ActivityTracker
 from agent.rounds.admission import Admission

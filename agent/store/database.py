@@ -12,9 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from agent import atomic_file, file_system
-from agent.disk_errors import explained, write_error
 from agent.errors import AegisError, InternalError, UserActionError
+from agent.files import atomic_file, file_system
+from agent.files.disk_errors import explained, write_error
 from agent.store.migrations import MIGRATIONS
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from agent import atomic_file
+from agent.files import atomic_file
 from agent.store.ledger_errors import missing_error, set_back_error
 
 MAX_HEAD_BYTES = 4096

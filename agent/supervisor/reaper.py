@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from agent import atomic_file
+from agent.files import atomic_file
 from agent.paths import RECORD_PREFIX
 from agent.supervisor.tree import tree_of
 

@@ -206,10 +206,6 @@ class AggregatorClient:
 
     # What the server knows.
 
-    def stats(self) -> dict[str, Any]:
-        """Return the aggregator's public figures."""
-        return json_object(self._connection.get("/api/v1/stats"))
-
     def device(self) -> dict[str, Any]:
         """Return everything that the server stores about this device."""
         return json_object(self._connection.get("/api/v1/device"))

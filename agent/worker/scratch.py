@@ -8,8 +8,8 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from agent import atomic_file
 from agent.errors import InternalError
+from agent.files import atomic_file
 
 MAX_SCRATCH_BYTES = 64 * 1024 * 1024
 _NONCE_BYTES = 12

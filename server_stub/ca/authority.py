@@ -31,9 +31,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
-from agent import atomic_file
 from agent.clock import Clock
 from agent.errors import OperatorActionError, PeerError
+from agent.files import atomic_file
 from agent.protocol.canonical import canonical
 from agent.protocol.http_signature import verify_request
 from agent.protocol.issuance import LogHead, head_bytes

@@ -2,7 +2,7 @@
 
 from cryptography import x509
 
-from agent import atomic_file
+from agent.files import atomic_file
 from server_stub.ca import certificates
 from server_stub.config.home import CA_KEY_FILE, ServerHome
 from server_stub.config.settings import LOOPBACK_HOSTS, ServerSettings

@@ -15,8 +15,8 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent import atomic_file, file_system
 from agent.errors import AegisError, OperatorActionError
+from agent.files import atomic_file, file_system
 from server_stub.config.settings import ServerSettings
 
 SETTINGS_FILE, READY_FILE = "server.json", "ready.json"

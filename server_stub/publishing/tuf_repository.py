@@ -34,7 +34,7 @@ from tuf.api.metadata import (  # type: ignore[attr-defined]
     Timestamp,
 )
 
-from agent import atomic_file
+from agent.files import atomic_file
 from agent.protocol.canonical import canonical
 from agent.protocol.messages import Task
 

@@ -20,9 +20,9 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.exc import OperationalError as SqlOperationalError
 from sqlalchemy.pool import QueuePool
 
-from agent import file_system
-from agent.disk_errors import write_error
 from agent.errors import OperatorActionError
+from agent.files import file_system
+from agent.files.disk_errors import write_error
 from server_stub.errors import BusyError
 
 BUSY_TIMEOUT_MS = 10_000

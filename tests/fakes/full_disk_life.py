@@ -13,8 +13,8 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent import atomic_file
 from agent.errors import AegisError, InternalError
+from agent.files import atomic_file
 from agent.store.database import Database
 from tests.fakes.device import Device
 from tests.fakes.small_disk import fill

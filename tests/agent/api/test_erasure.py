@@ -207,7 +207,8 @@ async def test_only_what_an_erase_left_of_an_identity_is_removed_later(device):
 async def test_on_a_full_disk_the_key_goes_without_a_remnant(device, monkeypatch):
     await unregistered(device)
     monkeypatch.setattr(
-        "agent.atomic_file.write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left"))
+        "agent.files.atomic_file.write",
+        lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")),
     )
     assert (await device.call("erase"))["pending"] is False
     assert device.keystore.names == set()

@@ -303,7 +303,7 @@ def test_p2_without_a_home_withdrawing_marks_nothing_and_in_one_that_is_free_it_
 
 
 def test_a_home_of_another_user_is_left_alone(aegis, tmp_path, monkeypatch):
-    aegis("status")
+    aegis("pause")
     before = sorted((tmp_path / "home").rglob("*"))
     monkeypatch.setattr("os.geteuid", lambda: 4242)
     for words in (["status"], ["consent", "withdraw"], ["run"]):

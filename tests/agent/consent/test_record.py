@@ -189,9 +189,9 @@ def test_p2_where_nothing_can_be_written_it_holds_in_memory_and_says_so(consent,
     def fails(*_):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("agent.atomic_file.overwrite", fails)
-    monkeypatch.setattr("agent.atomic_file.remove", fails)
-    monkeypatch.setattr("agent.atomic_file.touch", fails)
+    monkeypatch.setattr("agent.files.atomic_file.overwrite", fails)
+    monkeypatch.setattr("agent.files.atomic_file.remove", fails)
+    monkeypatch.setattr("agent.files.atomic_file.touch", fails)
     assert not consent.record.withdraw("cli")
     assert consent.state() is ConsentState.WITHDRAWN
     assert consent.record.is_behind

@@ -43,7 +43,7 @@ def test_p8_the_floor_survives_the_loss_of_the_folder_and_of_the_pointer(tmp_pat
 
 
 def test_p10_a_crash_between_the_steps_leaves_one_whole_model(tmp_path, monkeypatch):
-    from agent import atomic_file
+    from agent.files import atomic_file
 
     real = atomic_file.write
     for step in range(3):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from agent import atomic_file
 from agent.conditions.interface import NoConditions
 from agent.errors import UserActionError
+from agent.files import atomic_file
 from agent.rounds.outcome import Outcome
 from tests.fakes.device import Device
 

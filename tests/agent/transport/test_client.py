@@ -242,5 +242,5 @@ def test_no_heavy_library_is_imported_before_the_first_request():
 def test_an_unreachable_server_is_an_error_that_the_person_can_act_on(authority):
     client = AggregatorClient("https://localhost:1", authority.pem, "")
     with pytest.raises(UserActionError) as raised:
-        client.stats()
+        client.device()
     assert raised.value.code == "OFFLINE"

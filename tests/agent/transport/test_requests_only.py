@@ -90,7 +90,7 @@ def test_every_request_goes_through_requests(server, authority, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(requests.Session, "send", send)
         with pytest.raises(AegisError, match="cannot be reached"):
-            client.stats()
+            client.device()
     assert server.asked == []
     client.close()
 

@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from agent.disk_errors import explained, is_full, write_error
+from agent.files.disk_errors import explained, is_full, write_error
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from agent import atomic_file
+from agent.files import atomic_file
 
 
 def test_content_and_mode(tmp_path):

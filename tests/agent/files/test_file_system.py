@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from agent import file_system
-from agent.file_system import NONE_HERE, has_locks, has_shared_maps, innermost, name
+from agent.files import file_system
+from agent.files.file_system import NONE_HERE, has_locks, has_shared_maps, innermost, name
 
 MOUNTS = [
     (Path("/"), "ext4"),
