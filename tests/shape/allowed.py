@@ -29,10 +29,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/server_stub/storage/test_tables.py",
         "Migrations are tested by the tables that they create.",
     ),
-    "server_stub/storage/migrations/aggregator/versions/0004_proofs.py": (
-        "tests/server_stub/storage/test_tables.py",
-        "Migrations are tested by the tables that they create.",
-    ),
     "server_stub/storage/migrations/ca/versions/0001_first.py": (
         "tests/server_stub/ca/test_tables.py",
         "Migrations are tested by the tables that they create.",
