@@ -76,6 +76,7 @@ class ConsentDialog(QDialog):
         self.setTabOrder(self.grant_button, self.refuse_button)
         self.setTabOrder(self.refuse_button, self.details_button)
         self.setTabOrder(self.details_button, self.example_button)
+        self.resize(self.sizeHint())  # Qt itself would use two thirds of the screen at most
 
     @property
     def notice(self) -> Notice:
