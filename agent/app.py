@@ -106,6 +106,8 @@ class Overrides:
     clock: Clock | None = None
     environ: Mapping[str, str] | None = None
     key_store: "KeyStore | None" = None
+    passphrase_from: str = ""
+    """A file with the key store's passphrase, "-" for standard input, or "" for the terminal."""
     worker: "Worker | None" = None
     client_factory: ClientFactory | None = None
     conditions: Conditions | None = None
@@ -272,6 +274,7 @@ def _build_parts(
         environ,
         lambda: effective.settings().text("key_store"),
         override=given.key_store,
+        passphrase_from=given.passphrase_from,
     )
     server_clock = ServerClock(clock)
     connections = Connections(

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from agent.clock import Clock
 from agent.config.effective import EffectiveConfig
 from agent.consent.gate import Gate
-from agent.errors import AegisError, UserActionError
+from agent.errors import AegisError
 from agent.files import atomic_file
 from agent.identity.key_store_choice import KeyStoreChoice
 from agent.paths import Home
@@ -18,6 +18,12 @@ from agent.transport.connections import Connections
 log = logging.getLogger(__name__)
 
 MAX_REQUEST_BYTES = 64 * 1024
+_LOST = {"IDENTITY_DAMAGED", "KEY_STORE_DAMAGED", "NOT_ENROLLED"}
+"""Errors after which no later attempt can open the identity."""
+_HERE_ONLY = (
+    "Nothing was erased, because the server could not be told afterwards. To erase only what is on"
+    " this computer: aegis erase --here-only"
+)
 
 
 @dataclass(frozen=True)
@@ -59,26 +65,35 @@ class EraseRequests:
         """Whether a request is stored that the server has not confirmed."""
         return self.home.erase_request.exists()
 
+    @property
+    def is_known(self) -> bool:
+        """Whether a server knows this device, or may know it: its address can be lost."""
+        enrolment = self.effective.enrolment()
+        if not self.keys.has_identity() or (enrolment and not enrolment.is_registered):
+            return False
+        if enrolment is not None:
+            return True
+        # The store was damaged, and with it the server's address.
+        return not (self.is_waiting or self.keys.identity_file().is_remnant())
+
     async def prepare(self) -> EraseRequest | None:
         """Return the request for this device; None when no server knows it.
 
-        Raises UserActionError KEYRING_LOCKED or PASSPHRASE_MISSING, which the person can resolve,
-        and IdentityLostError, which nobody can.
+        Raises IdentityLostError where the identity can never be opened again. Any other error of
+        the key store passes: it may open later, and then the server can be told.
         """
         enrolment = self.effective.enrolment()
-        if not self.keys.has_identity() or (enrolment and not enrolment.is_registered):
+        if not self.is_known:
             return None
         if enrolment is None:
-            # The store was damaged, and with it the server's address.
-            if self.is_waiting or self.keys.identity_file().is_remnant():
-                return None
             raise IdentityLostError("NOT_ENROLLED")
         try:
             identity = await self.blocking(self.keys.identity_file().load)
-        except UserActionError as error:
-            if error.code in ("KEYRING_LOCKED", "PASSPHRASE_MISSING"):
-                raise
-            raise IdentityLostError(error.code) from error
+        except AegisError as error:
+            if error.code in _LOST:
+                raise IdentityLostError(error.code) from error
+            error.remedy = f"{error.remedy} {_HERE_ONLY}"
+            raise
         return EraseRequest(
             enrolment.server,
             enrolment.ca_pem,

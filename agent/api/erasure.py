@@ -7,6 +7,9 @@
 3. Send the request under the leave permit. Every later run repeats it until the server confirms;
    then its file goes too. A locked key store is asked again in the same way to delete its part,
    which by then opens nothing.
+
+A key store that does not open stops an erasure at step 1, with nothing changed. The person can
+still erase *here only*; then the server's part stays, and they are told so.
 """
 
 import logging
@@ -45,21 +48,24 @@ class Erasure:
     blocking: Blocking
     signals: Signals
 
-    async def erase(self) -> dict[str, Any]:
-        """Erase everything.
+    async def erase(self, *, here_only: bool = False) -> dict[str, Any]:
+        """Erase everything; with `here_only`, what is on this computer, without opening any key.
 
         `pending`: the server has not confirmed yet, or the key store still holds its part.
         `registered`: a server knew this device, so there was something to erase there.
         `server_cannot_be_told`: the identity is lost, so the server's part stays.
 
-        Raises UserActionError KEYRING_LOCKED, PASSPHRASE_MISSING or HOME_READ_ONLY before anything
-        is changed, because the server could not be asked afterwards; and ERASE_INCOMPLETE where the
-        request can neither be stored nor delivered.
+        Raises UserActionError HOME_READ_ONLY or the errors of a key store that does not open now
+        before anything is changed, because the server could not be asked afterwards; and
+        ERASE_INCOMPLETE where the request can neither be stored nor delivered.
         """
         self.local_data.check_writable()
         request, is_lost = None, False
         try:
-            request = await self.requests.prepare()
+            if here_only:
+                is_lost = self.requests.is_known
+            else:
+                request = await self.requests.prepare()
         except IdentityLostError:
             is_lost = True
         registered = request is not None or is_lost or self.requests.is_waiting
@@ -76,6 +82,8 @@ class Erasure:
             self._remove_local_data()
         except OSError as error:
             raise explained(error) from error
+        if self._has_remnant() and not here_only:  # the person is here: the keyring may ask them
+            await self.blocking(lambda: self._destroy_identity(may_prompt=True))
         pending = not await self.resume() or self.keys.has_identity()
         self.signals.user_changed()
         return {"pending": pending, "registered": registered, "server_cannot_be_told": is_lost}
@@ -121,14 +129,13 @@ class Erasure:
         except AegisError:
             return False
 
-    def _destroy_identity(self) -> None:
+    def _destroy_identity(self, *, may_prompt: bool = False) -> None:
         """Delete the identity's file in any case.
 
         A wrapping key that the keyring does not delete opens nothing; `resume` tries again.
         """
         try:
-            if self.keys.has_identity():
-                self.keys.identity_file().destroy()
+            self.keys.destroy_identity(may_prompt=may_prompt)
         except (AegisError, OSError) as error:
             log.warning("erase.keyring_kept error=%s", error)
 

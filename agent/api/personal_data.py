@@ -30,7 +30,7 @@ class PersonalDataMethods:
         """Return the methods by name."""
         return {
             "export": Method(self.export, {"path": str}, {"server": bool}),
-            "erase": Method(self.erase),
+            "erase": Method(self.erase, {}, {"here_only": bool}),
         }
 
     async def export(self, path: str, server: bool = False) -> Result:
@@ -56,8 +56,8 @@ class PersonalDataMethods:
         _write(target, content)
         return {"file": path, "bytes": len(content)}
 
-    async def erase(self) -> Result:
-        return await run_to_completion(self.erasure.erase())
+    async def erase(self, here_only: bool = False) -> Result:
+        return await run_to_completion(self.erasure.erase(here_only=here_only))
 
 
 def _write(target: Path, content: bytes) -> None:

@@ -92,7 +92,7 @@ def reach(
         else:
             with locked(home) as is_ours:
                 if is_ours:
-                    return with_agent(home, in_process)
+                    return with_agent(home, in_process, getattr(options, "passphrase_file", ""))
         if time.monotonic() > deadline:
             raise no_lock(home)
         time.sleep(LOCK_RETRY_S)
@@ -157,16 +157,17 @@ def locked(home: Home) -> Iterator[bool]:
         lock.release()
 
 
-def with_agent(home: Home, use: "Callable[[Agent], T]") -> T:
+def with_agent(home: Home, use: "Callable[[Agent], T]", passphrase_from: str = "") -> T:
     """What `use` makes of an agent on this home; the caller has its lock."""
     from agent.sandbox import private_memory
 
     private_memory.keep_private()  # before the first key is read
-    from agent.app import build
+    from agent.app import Overrides, build
 
     # Without a log of its own a command says what matters in its one line.
     logging.lastResort = logging.NullHandler()
-    agent = build(home.root, watch_machine=True)
+    given = Overrides(passphrase_from=passphrase_from)
+    agent = build(home.root, given, watch_machine=True)
     try:
         return use(agent)
     finally:

@@ -96,9 +96,13 @@ def _run(options: Namespace) -> Answer | None:
     with own_home(options):
         _start_log(home)
         if options.once:
-            return with_agent(home, lambda agent: asyncio.run(_run_once(agent)))
+            return with_agent(
+                home, lambda agent: asyncio.run(_run_once(agent)), options.passphrase_file
+            )
         must_restart = with_agent(
-            home, lambda agent: asyncio.run(_serve(agent, program, options.session))
+            home,
+            lambda agent: asyncio.run(_serve(agent, program, options.session)),
+            options.passphrase_file,
         )
         sys.stdout.flush()
         sys.stderr.flush()
@@ -111,6 +115,7 @@ def _run(options: Namespace) -> Answer | None:
 async def _run_once(agent: "Agent") -> Answer:
     from agent.rounds.runner import MANUAL_GROUP_WAIT_S
 
+    _ask_passphrase(agent)
     result = await agent.cycles.run(hold_s=0, group_wait_s=MANUAL_GROUP_WAIT_S)
     return result.to_json()
 
@@ -118,9 +123,16 @@ async def _run_once(agent: "Agent") -> Answer:
 async def _serve(agent: "Agent", program: Program, session: str) -> bool:
     from agent.daemon.loop import Loop
 
+    _ask_passphrase(agent)
     loop = Loop(agent, program=program, session=session)
     await loop.run()
     return loop.must_restart
+
+
+def _ask_passphrase(agent: "Agent") -> None:
+    """Ask now, while the person looks at the terminal, for the passphrase that work will need."""
+    if agent.gate.denial() is None:
+        agent.keys.open_file()
 
 
 def _start_log(home: "Home") -> None:
@@ -288,7 +300,7 @@ def _withdrawn_by_mark(mark: "Mark", error: AegisError, *, as_json: bool) -> Ans
 
 def _erase(options: Namespace) -> Answer:
     try:
-        return request(options, "erase")
+        return request(options, "erase", here_only=options.here_only)
     except AegisError as error:
         if error.code != "STORE_DAMAGED":
             raise
@@ -299,7 +311,7 @@ def _erase(options: Namespace) -> Answer:
             raise no_lock(home)
         for path in database_files(home.database):
             path.unlink(missing_ok=True)
-    return request(options, "erase")
+    return request(options, "erase", here_only=options.here_only)
 
 
 def _locale() -> str:
@@ -388,6 +400,14 @@ PAGE: tuple[Argument, ...] = (
     argument("--limit", type=int, default=200, metavar="N", help="show at most N (default: 200)"),
 )
 
+PASSPHRASE = argument(
+    "--passphrase-file",
+    metavar="FILE",
+    default="",
+    help="where the key store's passphrase is (key_store = passphrase): the first line of this"
+    " file, or - for standard input; without it, it is asked for at the terminal",
+)
+
 GROUPS = {
     "consent": "read the notice, agree, withdraw, allow a model more",
     "settings": "your settings",
@@ -407,6 +427,7 @@ TABLE = (
                 help="run one cycle and end; it waits only for a group that is about to meet",
             ),
             argument("--session", default="", metavar="NAME", help=argparse.SUPPRESS),
+            PASSPHRASE,
         ),
     ),
     Command(
@@ -569,6 +590,7 @@ TABLE = (
                 action="store_true",
                 help="also ask the server what it holds about this device",
             ),
+            PASSPHRASE,
         ),
     ),
     Command(
@@ -576,6 +598,21 @@ TABLE = (
         "delete everything here, and ask the server to delete its part",
         _erase,
         render.erased_text,
+        (
+            argument(
+                "--here-only",
+                action="store_true",
+                help="also when the key cannot be opened; the server is not told",
+            ),
+            PASSPHRASE,
+        ),
+    ),
+    Command(
+        "unlock",
+        "open the keyring, or let it make a default one; it may ask you",
+        _ask("unlock"),
+        render.status_text,
+        (PASSPHRASE,),
     ),
     Command(
         "doctor",
@@ -588,6 +625,7 @@ TABLE = (
                 metavar="FILE",
                 help="only say what would become of each line of this policy; nothing is applied",
             ),
+            PASSPHRASE,
         ),
         _failed_if_policy_does_not_count,
     ),

@@ -170,12 +170,12 @@ class IdentityFile:
         )
         self._sealed.replace(contents, renewed)
 
-    def destroy(self) -> None:
-        """Remove key, certificate and wrapping key.
+    def destroy(self, *, may_prompt: bool = False) -> None:
+        """Remove key, certificate and wrapping key. A keyring that asks first may, if `may_prompt`.
 
         Repeat it when it raises: the key itself is gone after the first step.
         """
-        self._sealed.destroy()
+        self._sealed.destroy(may_prompt=may_prompt)
 
     def _enrolled(self) -> Contents:
         contents = self._sealed.read()

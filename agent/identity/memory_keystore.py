@@ -15,11 +15,11 @@ class MemoryKeyStore:
     def put(self, name: str, secret: bytes) -> None:
         self._secrets[name] = secret
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, *, may_prompt: bool = False) -> None:  # noqa: ARG002 - protocol
         self._secrets.pop(name, None)
 
     def unlock(self) -> None:
         """Do nothing: memory has no lock."""
 
     def describe(self) -> KeyStoreFacts:
-        return KeyStoreFacts("memory", "memory of this process", usable=True, problem="")
+        return KeyStoreFacts("memory", "memory of this process")

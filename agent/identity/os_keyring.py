@@ -2,32 +2,34 @@
 
 1. Only backends on the allow-list are used. Null, plain-text and unknown ones are refused by name,
    even when the environment or a configuration file names them.
-2. Each call has a deadline and runs in a thread of its own. One thread at most can hang: until it
-   returns, every call fails as locked.
-
-KWallet and libsecret are reached through the Secret Service, because their own backends could
-raise a prompt that nobody asked for.
+2. Each call has a deadline and runs in a thread of its own, one at a time. One thread at most can
+   hang: until it returns, every other call fails at once.
+3. On Linux, `secret_service` does the work. The backends of the package keyring could raise a
+   prompt that nobody asked for.
 """
 
 import base64
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.errors import UserActionError
-from agent.identity import secret_service
-from agent.identity.errors import keyring_absent, keyring_denied, keyring_locked
+from agent.identity.errors import (
+    keyring_absent,
+    keyring_denied,
+    keyring_locked,
+    keyring_prompt_open,
+    keyring_timeout,
+)
 from agent.identity.keystore import KeyStoreFacts
+from agent.identity.secret_service import Deadlines, SecretService
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
-CALL_DEADLINE_S = 10.0
-UNLOCK_DEADLINE_S = 120.0
-"""A person needs time to type a password."""
 MAX_UTF16_BYTES = 2560
 """The Windows Credential Manager's bound; the same bound everywhere keeps the item small."""
 SERVICE = "AegisAI"
@@ -40,20 +42,35 @@ T = TypeVar("T")
 
 
 class OsKeyStore:
-    """Secrets in the keyring of this login."""
+    """Secrets in the keyring of this login.
+
+    `names` returns the items that this home has; `unlock` and `describe` are about these. Where it
+    returns none, they are about every item of this program.
+    """
 
     def __init__(
         self,
         load_backend: "Callable[[], KeyringBackend] | None" = None,
-        deadline_s: float = CALL_DEADLINE_S,
+        deadlines: Deadlines | None = None,
+        names: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self._load_backend = load_backend or _configured_backend
-        self._deadline_s = deadline_s
-        self._stuck: threading.Thread | None = None
+        self._deadlines = deadlines or Deadlines()
+        self._names = names
+        self._service = SecretService(SERVICE, self._deadlines)
+        self._turn = threading.Lock()
+        self._is_late = False
+        self._is_prompting = False
         self._backend = "none"
 
     def get(self, name: str) -> bytes | None:
-        text = self._call(lambda keyring: keyring.get_password(SERVICE, name))
+        text = self._call(
+            lambda keyring: (
+                self._service.get(name)
+                if _is_secret_service(keyring)
+                else keyring.get_password(SERVICE, name)
+            )
+        )
         if text is None:
             return None
         try:
@@ -71,33 +88,43 @@ class OsKeyStore:
                 "Report this.",
                 f"{size} > {MAX_UTF16_BYTES}",
             )
-        self._call(lambda keyring: keyring.set_password(SERVICE, name, text))
+        self._call(
+            lambda keyring: (
+                self._service.put(name, text)
+                if _is_secret_service(keyring)
+                else keyring.set_password(SERVICE, name, text)
+            )
+        )
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, *, may_prompt: bool = False) -> None:
         def remove(keyring: "KeyringBackend") -> None:
-            if keyring.get_password(SERVICE, name) is not None:
+            if _is_secret_service(keyring):
+                self._service.delete(name, may_prompt=may_prompt)
+            elif keyring.get_password(SERVICE, name) is not None:
                 keyring.delete_password(SERVICE, name)
 
-        self._call(remove)
+        self._call(remove, prompts=may_prompt)
 
     def unlock(self) -> None:
         def prompt(keyring: "KeyringBackend") -> None:
-            if _class_name(keyring) == SECRET_SERVICE:
-                secret_service.unlock()
+            if _is_secret_service(keyring):
+                self._service.unlock(self._names())
 
         self._call(prompt, prompts=True)
 
     def describe(self) -> KeyStoreFacts:
+        def check(keyring: "KeyringBackend") -> None:
+            if _is_secret_service(keyring):
+                self._service.check(self._names())
+
         try:
-            self._call(lambda _: None)
+            self._call(check)
         except UserActionError as error:
-            return KeyStoreFacts("os", self._backend, usable=False, problem=error.code)
-        return KeyStoreFacts("os", self._backend, usable=True, problem="")
+            return KeyStoreFacts("os", self._backend, problem=error)
+        return KeyStoreFacts("os", self._backend)
 
     def _call(self, use: "Callable[[KeyringBackend], T]", *, prompts: bool = False) -> T:
         """Open the backend and `use` it, within the deadline and with our errors."""
-        if self._stuck is not None and self._stuck.is_alive():
-            raise keyring_locked("an earlier call has not returned")
 
         def whole() -> T:
             self._backend = "none"
@@ -108,18 +135,27 @@ class OsKeyStore:
                     f"AegisAI refuses the keyring backend {self._backend}: it is not known to"
                     " protect secrets."
                 )
-            if not prompts and self._backend == SECRET_SERVICE:
-                secret_service.check_open()
             return use(keyring)
 
-        return self._in_time(
-            UNLOCK_DEADLINE_S if prompts else self._deadline_s, lambda: _translated(whole)
-        )
+        self._take_turn()
+        self._is_prompting = prompts
+        limits = self._deadlines
+        deadline_s = limits.create_s + limits.unlock_s if prompts else limits.call_s
+        return self._in_time(deadline_s, lambda: _translated(whole))
+
+    def _take_turn(self) -> None:
+        """Wait for another call, unless that waits for a person or is late already."""
+        wait_s = 0 if self._is_late or self._is_prompting else self._deadlines.call_s
+        if self._turn.acquire(timeout=wait_s):
+            return
+        if self._is_prompting:
+            raise keyring_prompt_open("another call waits for its answer")
+        raise keyring_timeout("an earlier call has not returned")
 
     def _in_time(self, deadline_s: float, call: Callable[[], T]) -> T:
         """Run `call` in a thread; at the deadline, leave that thread to itself and raise.
 
-        A thread cannot be stopped from outside, so `_call` starts no other one before it returns.
+        A thread cannot be stopped from outside. It keeps the turn until it ends.
         """
         outcome: Future[T] = Future()
 
@@ -128,14 +164,20 @@ class OsKeyStore:
                 outcome.set_result(call())
             except BaseException as error:  # crosses to the caller's thread
                 outcome.set_exception(error)
+            finally:
+                self._is_late = self._is_prompting = False
+                self._turn.release()
 
-        thread = threading.Thread(target=run, name="keyring", daemon=True)
-        thread.start()
+        threading.Thread(target=run, name="keyring", daemon=True).start()
         try:
             return outcome.result(deadline_s)
         except FutureTimeout:
-            self._stuck = thread
-            raise keyring_locked(f"no answer within {deadline_s:g} s") from None
+            self._is_late = not outcome.done()
+            raise keyring_timeout(f"no answer within {deadline_s:g} s") from None
+
+
+def _is_secret_service(keyring: object) -> bool:
+    return _class_name(keyring) == SECRET_SERVICE
 
 
 def _class_name(keyring: object) -> str:
@@ -154,13 +196,15 @@ def _configured_backend() -> "KeyringBackend":
     if configured is not None:
         return configured
     kind: Any  # one of three classes, of which each platform has one
+    is_linux = sys.platform not in ("darwin", "win32")
     if sys.platform == "darwin":
         from keyring.backends.macOS import Keyring as kind
     elif sys.platform == "win32":
         from keyring.backends.Windows import WinVaultKeyring as kind
     else:
         from keyring.backends.SecretService import Keyring as kind
-    if not kind.viable:
+    # Whether the service runs on Linux, `secret_service` finds out within the deadline.
+    if not is_linux and not kind.viable:
         raise keyring_absent("No keyring service is running for this login.")
     return kind()  # type: ignore[no-any-return]
 
@@ -183,7 +227,7 @@ def _backend_errors() -> tuple[type[Exception], ...]:
     """List what a backend may let through, its own libraries' errors included."""
     from keyring.errors import KeyringError
 
-    errors: tuple[type[Exception], ...] = (
+    return (
         KeyringError,
         RuntimeError,
         OSError,
@@ -192,9 +236,3 @@ def _backend_errors() -> tuple[type[Exception], ...]:
         AttributeError,
         ValueError,
     )
-    if "secretstorage" in sys.modules:  # only a Linux login has it
-        from jeepney import DBusErrorResponse
-        from secretstorage.exceptions import SecretStorageException
-
-        errors += (SecretStorageException, DBusErrorResponse)
-    return errors

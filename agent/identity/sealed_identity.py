@@ -150,7 +150,7 @@ class SealedIdentity:
         """Overwrite the file with one that names the installation and nothing else."""
         self._write_outer(installation_id, b"")
 
-    def destroy(self) -> None:
+    def destroy(self, *, may_prompt: bool = False) -> None:
         """Remove the ciphertext, then the item, then the file. Repeat until it does not raise."""
         if not self.exists():
             return
@@ -163,7 +163,7 @@ class SealedIdentity:
             self.write_remnant(installation_id)
         except OSError:  # a full disk
             atomic_file.remove(self._path)
-        self._keystore.delete(installation_id)
+        self._keystore.delete(installation_id, may_prompt=may_prompt)
         atomic_file.remove(self._path)
 
     def _write(self, installation_id: str, wrapping_key: bytes, contents: Contents) -> None:

@@ -28,10 +28,6 @@ from agent.store.values import Values
 from agent.transport.blocking import Blocking
 from agent.transport.server_clock import in_words
 
-_KEYRING_REMEDY = (
-    "unlock or start the keyring of your login, or choose another key_store in the settings before"
-    " you join."
-)
 _STORED_WHY = (
     "The key store holds the 32 bytes that decrypt it: a key with its certificate is too large for"
     " the Windows Credential Manager."
@@ -151,7 +147,7 @@ class IdentityChecks:
     async def checks(self) -> list[Check]:
         """Return the checks. This reads the keyring."""
         facts = await self.blocking(lambda: self.keys.key_store().describe())
-        remedy = "" if facts.usable else f"{facts.problem}: {_KEYRING_REMEDY}"
+        remedy = "" if facts.problem is None else f"{facts.problem.code}: {facts.problem}"
         keyring = Check("keyring", facts.usable, f"{facts.kind}: {facts.backend}", remedy)
         if not self.keys.has_identity():
             return [keyring, Check("identity", None, "none yet; the first cycle creates it")]

@@ -16,6 +16,13 @@ from ui.widgets import Card, button, clear, column, row, rule, step, text
 
 ICON_STEPS = 12
 NAME_STEPS = 46
+_OPENED_BY_HAND = {
+    ReasonCode.KEYRING_LOCKED,
+    ReasonCode.KEYRING_ITEM_LOCKED,
+    ReasonCode.KEYRING_NO_DEFAULT,
+    ReasonCode.KEY_STORE_CLOSED,
+}
+"""Reasons that go once the person has answered what their key store asks."""
 
 
 class OverviewPage(Page):
@@ -150,7 +157,12 @@ class OverviewPage(Page):
         self.run_once.setVisible(view.contributes)
         self.run_once.setEnabled(view.menu.can_run_once)
         self.discard.setVisible(ReasonCode.HOLD in codes)
-        self.unlock.setVisible(ReasonCode.KEYRING_LOCKED in codes)
+        self.unlock.setVisible(bool(codes & _OPENED_BY_HAND))
+        self.unlock.setText(
+            self.tr("Create a default keyring")
+            if ReasonCode.KEYRING_NO_DEFAULT in codes
+            else self.tr("Unlock the keyring")
+        )
         self.go_on.setVisible(ReasonCode.MODEL_SPENT in codes)
 
     def _show_notes(self, view: View) -> None:

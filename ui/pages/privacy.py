@@ -148,9 +148,13 @@ class PrivacyPage(Page):
         self._erase_note.hide()
         card.body.addWidget(self._pending)
         card.body.addWidget(self._erase_note)
+        self.erase_here = button(self.tr("Erase here only"), "eraseHereButton")
+        self.erase_here.hide()
+        card.body.addWidget(self.erase_here)
+        self.erase_here.clicked.connect(lambda: self._erase(here_only=True))
         self.erase.clicked.connect(lambda: self.confirm.setVisible(self.confirm.isHidden()))
         self.keep.clicked.connect(self.confirm.hide)
-        self.erase_now.clicked.connect(self._erase)
+        self.erase_now.clicked.connect(lambda: self._erase())
         self.body.addWidget(card)
 
     def _choose_file(self) -> None:
@@ -174,20 +178,22 @@ class PrivacyPage(Page):
     def _export_failed(self, error: AegisError) -> None:
         self._note(self._export_note, str(error), "danger")
 
-    def _erase(self) -> None:
+    def _erase(self, *, here_only: bool = False) -> None:
         self.confirm.hide()
-        self._client.call(
-            "erase",
-            {},
-            self._erased,
-            lambda error: self._note(self._erase_note, str(error), "danger"),
-        )
+        self.erase_here.hide()
+        params = {"here_only": True} if here_only else {}
+        self._client.call("erase", params, self._erased, self._erase_failed)
+
+    def _erase_failed(self, error: AegisError) -> None:
+        self._note(self._erase_note, str(error), "danger")
+        # Of the key store's errors; after any other one, erasing here only would not help.
+        self.erase_here.setVisible(error.code.startswith(("KEYRING_", "PASSPHRASE", "CREDENTIAL")))
 
     def _erased(self, result: dict[str, Any]) -> None:
         if result["server_cannot_be_told"]:
             outcome = self.tr(
                 "Erased here. The server cannot be notified, because the key that proves who asks"
-                " is gone; contact the operator."
+                " could not be read; contact the operator."
             )
         elif result["pending"]:
             outcome = self.tr(

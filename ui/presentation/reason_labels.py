@@ -27,10 +27,14 @@ class ReasonLabel:
 _AGENT_KNOWS_MORE = {
     ReasonCode.DENIED_BY_POLICY,
     ReasonCode.KEYRING_LOCKED,
+    ReasonCode.KEYRING_ITEM_LOCKED,
+    ReasonCode.KEYRING_NO_DEFAULT,
     ReasonCode.KEYRING_ABSENT,
+    ReasonCode.KEYRING_TIMEOUT,
     ReasonCode.KEYRING_DENIED,
     ReasonCode.KEYRING_TOO_LARGE,
     ReasonCode.CYCLE_FAILED,
+    ReasonCode.KEY_STORE_CLOSED,
     ReasonCode.BACKOFF,
     ReasonCode.OFFLINE,
     ReasonCode.LEDGER_FORKED,
@@ -83,6 +87,16 @@ def _title(code: ReasonCode, formatter: LocaleFormatter) -> str:
         ReasonCode.USER_PAUSED: formatter.translate("View", "You paused it"),
         ReasonCode.KEYRING_LOCKED: formatter.translate(
             "View", "The keyring of your login is locked"
+        ),
+        ReasonCode.KEYRING_ITEM_LOCKED: formatter.translate(
+            "View", "The keyring wants to ask you first"
+        ),
+        ReasonCode.KEYRING_NO_DEFAULT: formatter.translate(
+            "View", "Your login has no default keyring"
+        ),
+        ReasonCode.KEYRING_TIMEOUT: formatter.translate("View", "The keyring does not answer"),
+        ReasonCode.KEY_STORE_CLOSED: formatter.translate(
+            "View", "The key store's file is not open"
         ),
         ReasonCode.KEYRING_ABSENT: formatter.translate(
             "View", "No safe place for this device's key"
