@@ -99,7 +99,7 @@ class SecretService:
                 _require_open(bus, item)
                 bus.set_secret(item.path, text)
                 return
-            label = f"Password for '{name}' on '{self._program}'"
+            label = f"{self._program}: the key of this device ({name[:8]})"
             attributes = {**self._attributes(name), "application": APPLICATION}
             bus.create_item(_open_default(bus), label, attributes, text)
 
@@ -147,7 +147,9 @@ class SecretService:
         items = list(self._items(bus, names))
         for item in items:
             _require_open(bus, item)
-        if not items:
+        if not items and names:
+            _require_all_open(bus)
+        elif not items:
             _open_default(bus)
 
     def _open(self, bus: SecretServiceBus, names: tuple[str, ...]) -> None:

@@ -14,6 +14,6 @@ class RecordingKeyStore(MemoryKeyStore):
         super().put(name, secret)
         self.names.add(name)
 
-    def delete(self, name):
-        super().delete(name)
+    def delete(self, name, *, may_prompt=False):
+        super().delete(name, may_prompt=may_prompt)
         self.names.discard(name)

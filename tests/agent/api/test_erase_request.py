@@ -42,8 +42,8 @@ async def test_a_stored_request_is_delivered_once(device, requests):
     assert not device.agent.home.erase_request.exists()
 
 
-@pytest.mark.parametrize("code", ["KEYRING_LOCKED", "PASSPHRASE_MISSING"])
-async def test_p2_what_a_person_can_unlock_is_not_lost(device, requests, monkeypatch, code):
+@pytest.mark.parametrize("code", ["KEYRING_LOCKED", "KEYRING_ABSENT", "PASSPHRASE_WRONG"])
+async def test_p2_a_key_that_may_open_later_is_not_lost(device, requests, monkeypatch, code):
     await device.join()
     await device.run_cycle()
 

@@ -21,11 +21,11 @@ def offline():
     return UserActionError("OFFLINE", "The server cannot be reached.", "Check the network.")
 
 
-def locked(*_):
+def locked(*_, **__):
     raise UserActionError("KEYRING_LOCKED", "The keyring is locked.", "Unlock it.")
 
 
-def absent(*_):
+def absent(*_, **__):
     raise UserActionError("KEYRING_ABSENT", "There is no keyring.", "Start one.")
 
 
@@ -94,29 +94,74 @@ async def test_erase_works_offline_and_is_retried_visibly(device):
     assert (await device.call("status"))["erase_pending"] is False
 
 
-async def test_p2_a_locked_keyring_is_asked_for_before_anything_is_destroyed(device, monkeypatch):
+@pytest.mark.parametrize(
+    "code",
+    [
+        "KEYRING_LOCKED",
+        "KEYRING_ITEM_LOCKED",
+        "KEYRING_NO_DEFAULT",
+        "KEYRING_ABSENT",
+        "KEYRING_TIMEOUT",
+        "KEYRING_DENIED",
+        "PASSPHRASE_MISSING",
+        "PASSPHRASE_WRONG",
+        "CREDENTIAL_WRONG",
+    ],
+)
+async def test_p2_a_key_that_cannot_be_read_now_stops_an_erase_before_anything_is_gone(
+    device, monkeypatch, code
+):
     await device.join()
     await device.run_cycle()
-    monkeypatch.setattr(device.keystore, "get", locked)
-    with pytest.raises(UserActionError) as raised:
+
+    def closed(_):
+        raise UserActionError(code, "Closed.", "Open it.")
+
+    monkeypatch.setattr(device.keystore, "get", closed)
+    before = files_of(device)
+    with pytest.raises(UserActionError, match="aegis erase --here-only") as raised:
         await device.call("erase")
-    assert raised.value.code == "KEYRING_LOCKED"
-    assert device.agent.keys.has_identity()
-    assert (await device.call("status"))["sent"]["count"] == 1
+    assert raised.value.code == code
+    assert files_of(device) == before
+    status = await device.call("status")
+    assert (status["consent"]["state"], status["sent"]["count"]) == ("GRANTED", 1)
+    monkeypatch.undo()
+    assert (await device.call("erase"))["pending"] is False
+    assert device.server.devices == {}
 
 
-async def test_without_a_keyring_everything_here_goes_and_the_result_says_so(device, monkeypatch):
+async def test_here_only_erases_without_a_keyring_and_says_what_stays(device, monkeypatch):
     await device.join()
     await device.run_cycle()
     monkeypatch.setattr(device.keystore, "get", absent)
     monkeypatch.setattr(device.keystore, "delete", absent)
-    assert await device.call("erase") == {
+    assert await device.call("erase", here_only=True) == {
         "pending": True,
         "registered": True,
         "server_cannot_be_told": True,
     }
     assert (await device.call("status"))["consent"]["state"] == "UNASKED"
     monkeypatch.undo()
+    assert (await device.call("erase"))["pending"] is False
+    assert device.keystore.names == set()
+
+
+async def test_only_the_persons_erase_lets_a_keyring_ask_for_a_confirmation(device, monkeypatch):
+    await device.join()
+    await device.run_cycle()
+    allowed, answers = [], ["no", "no", "yes"]
+
+    def confirmed(name, *, may_prompt=False):
+        allowed.append(may_prompt)
+        if not may_prompt or answers.pop(0) == "no":
+            raise UserActionError("KEYRING_ITEM_LOCKED", "It asks.", "Answer.")
+        type(device.keystore).delete(device.keystore, name)
+
+    monkeypatch.setattr(device.keystore, "delete", confirmed)
+    assert (await device.call("erase"))["pending"] is True
+    assert allowed == [False, True, False]
+    assert await device.agent.resume_erasure() is False
+    assert (await device.call("erase"))["pending"] is True
     assert (await device.call("erase"))["pending"] is False
     assert device.keystore.names == set()
 

@@ -38,7 +38,7 @@ class CrashingKeyStore(RecordingKeyStore):
     def put(self, name, secret):
         self._act(lambda: RecordingKeyStore.put(self, name, secret))
 
-    def delete(self, name):
+    def delete(self, name, *, may_prompt=False):
         self._act(lambda: RecordingKeyStore.delete(self, name))
 
 

@@ -41,7 +41,7 @@ def test_an_override_is_used_whatever_the_setting_is(home):
 
 def test_an_identity_that_no_server_knows_is_deleted_even_with_a_locked_store(home):
     class Locked(MemoryKeyStore):
-        def delete(self, name):
+        def delete(self, name, *, may_prompt=False):
             raise UserActionError("KEYRING_LOCKED", "Locked.", "Unlock it.")
 
     keys = KeyStoreChoice(home, {}, lambda: "os", override=Locked())
@@ -58,18 +58,50 @@ def choice(home, kind):
 
 def test_the_setting_chooses_the_store(home, monkeypatch):
     assert isinstance(choice(home, "os"), OsKeyStore)
-    assert choice(home, "credential").describe().problem == "CREDENTIAL_MISSING"
+    assert choice(home, "credential").describe().problem.code == "CREDENTIAL_MISSING"
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     with pytest.raises(AegisError) as raised:
         choice(home, "passphrase").get("n")
     assert raised.value.code == "PASSPHRASE_MISSING"
 
 
-def test_the_passphrase_is_asked_for_once(home, monkeypatch):
+def test_a_passphrase_is_chosen_twice_and_asked_for_once(home, monkeypatch):
     prompts = []
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("getpass.getpass", lambda prompt: prompts.append(prompt) or "correct horse")
     store = choice(home, "passphrase")
     store.put("n", b"x")
     assert store.get("n") == b"x"
-    assert len(prompts) == 1
+    assert len(prompts) == 2
+    again = choice(home, "passphrase")
+    assert (again.get("n"), again.get("n")) == (b"x", b"x")
+    assert len(prompts) == 3
+
+
+def test_a_wrong_passphrase_is_asked_for_again_when_the_person_unlocks(home, monkeypatch):
+    typed = ["right", "right", "a", "b", "c", "right"]
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("getpass.getpass", lambda _: typed.pop(0))
+    choice(home, "passphrase").put("n", b"x")
+    store = choice(home, "passphrase")
+    for _ in range(3):
+        with pytest.raises(AegisError) as raised:
+            store.get("n")
+        assert raised.value.code == "PASSPHRASE_WRONG"
+    store.unlock()
+    assert store.get("n") == b"x"
+
+
+def test_a_passphrase_comes_from_a_file(home, tmp_path):
+    (tmp_path / "p").write_text("correct horse\n")
+    for _ in range(2):
+        keys = KeyStoreChoice(home, {}, lambda: "passphrase", passphrase_from=str(tmp_path / "p"))
+        keys.identity_file().create()
+    (tmp_path / "p").write_text("wrong")
+    keys = KeyStoreChoice(home, {}, lambda: "passphrase", passphrase_from=str(tmp_path / "p"))
+    with pytest.raises(AegisError) as raised:
+        keys.open_file()
+    assert raised.value.code == "PASSPHRASE_WRONG"
+    keys.destroy_identity()  # needs no passphrase
+    assert list(home.root.glob("*.aead")) == []
+    keys.open_file()

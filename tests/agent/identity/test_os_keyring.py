@@ -11,6 +11,7 @@ import pytest
 from agent.errors import AegisError
 from agent.identity import os_keyring
 from agent.identity.os_keyring import OsKeyStore
+from agent.identity.secret_service import Deadlines
 from tests.fakes.timeouts import until
 
 
@@ -103,14 +104,28 @@ def test_an_item_that_is_not_ours_is_denied(backend):
 def test_a_backend_that_hangs_costs_one_thread_and_one_deadline(backend):
     release = threading.Event()
     backend.get_password = lambda *_: release.wait()
-    store = OsKeyStore(lambda: backend, deadline_s=0.05)
+    store = OsKeyStore(lambda: backend, Deadlines(call_s=0.05))
     for _ in range(3):
-        assert code_of(store.get, "n") == "KEYRING_LOCKED"
+        assert code_of(store.get, "n") == "KEYRING_TIMEOUT"
     (stuck,) = [thread for thread in threading.enumerate() if thread.name == "keyring"]
     backend.get_password = lambda *_: None
     release.set()
     stuck.join()
     until(lambda: answers_none(store))
+
+
+def test_a_call_beside_an_open_question_says_so_at_once(backend):
+    asked, answered = threading.Event(), threading.Event()
+    store = OsKeyStore(lambda: backend, Deadlines(call_s=60))
+    backend.get_password = lambda *_: asked.set() or answered.wait()
+    deleting = threading.Thread(target=lambda: store.delete("n", may_prompt=True))
+    backend.passwords["AegisAI", "n"] = "eA=="
+    deleting.start()
+    asked.wait()
+    assert code_of(store.put, "n", b"x") == "KEYRING_PROMPT_OPEN"
+    answered.set()
+    deleting.join()
+    store.put("n", b"x")
 
 
 def answers_none(store):
@@ -138,7 +153,7 @@ def test_p12_backends_that_do_not_protect_are_refused_by_name(monkeypatch, name)
         store.put("n", b"secret")
     assert raised.value.code == "KEYRING_ABSENT"
     facts = store.describe()
-    assert (facts.backend, facts.usable, facts.problem) == (name, False, "KEYRING_ABSENT")
+    assert (facts.backend, facts.usable, facts.problem.code) == (name, False, "KEYRING_ABSENT")
 
 
 def test_p12_a_plain_text_backend_is_refused_also_from_a_configuration_file(monkeypatch, tmp_path):

@@ -50,7 +50,7 @@ def test_p12_stored_restarted_deleted(tmp_path):
         'assert store.get("n") == bytes(range(100)); store.delete("n"); store.delete("n");'
         " print(store.describe())",
     )
-    assert "SecretService.Keyring', usable=True" in after.stdout
+    assert "SecretService.Keyring', problem=None" in after.stdout
     run(tmp_path, 'assert store.get("n") is None')
 
 
@@ -59,7 +59,7 @@ def test_locked_is_told_without_a_prompt_and_ends_with_unlocking(tmp_path):
 store.put("n", b"x")
 collection().lock()
 found = code(store.get, "n"), code(store.put, "n", b"y"), code(store.delete, "n")
-print(*found, store.describe().problem)
+print(*found, store.describe().problem.code)
 bus = secretstorage.dbus_init()  # what the login does, through the keyring's own interface
 interface = "org.gnome.keyring.InternalUnsupportedGuiltRiddenInterface"
 service = DBusAddressWrapper("/org/freedesktop/secrets", interface, bus)
@@ -75,8 +75,17 @@ print(code(store.unlock), store.get("n"))
 
 def test_only_unlock_raises_a_prompt(tmp_path):
     done = run(tmp_path, 'store.put("n", b"x"); collection().lock(); print(code(store.unlock))')
-    assert done.stdout.strip() == "KEYRING_LOCKED"
+    assert done.stdout.strip() == "KEYRING_PROMPT_CLOSED"
     assert "SystemPrompter" in done.stderr
+
+
+def test_a_default_keyring_that_was_deleted_is_no_missing_service(tmp_path):
+    script = """
+collection().delete()
+print(code(store.get, "n"), store.describe().problem.code, code(store.unlock))
+"""
+    done = run(tmp_path, script)
+    assert done.stdout.split() == ["KEYRING_NO_DEFAULT"] * 2 + ["KEYRING_PROMPT_CLOSED"]
 
 
 def test_no_service_on_the_bus_is_absent(tmp_path):
@@ -86,7 +95,7 @@ os.environ["DBUS_SESSION_BUS_ADDRESS"] = "unix:path=/nonexistent"
 print(code(store.get, "n"), store.describe().backend)
 """
     done = run(tmp_path, script)
-    assert done.stdout.split() == ["KEYRING_ABSENT", "none"]
+    assert done.stdout.split() == ["KEYRING_ABSENT", "keyring.backends.SecretService.Keyring"]
 
 
 def test_p12_another_backend_on_the_path_is_never_taken(tmp_path):
