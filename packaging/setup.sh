@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 QT_PACKAGES="libgl1 libegl1 libxkbcommon0 libdbus-1-3 libfontconfig1 libglib2.0-0 fonts-dejavu-core
  libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 libxcb-xkb1 libxkbcommon-x11-0"
-SYSTEM_PACKAGES="xvfb openbox xdotool imagemagick x11-utils dbus dbus-x11 gnome-keyring trayer strace desktop-file-utils at-spi2-core debootstrap gcc libc6-dev faketime bindfs"
+SYSTEM_PACKAGES="xvfb openbox xdotool imagemagick x11-utils dbus dbus-x11 gnome-keyring trayer strace desktop-file-utils at-spi2-core debootstrap gcc libc6-dev faketime bindfs keepassxc"
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -83,7 +83,7 @@ fi
 if [ "${1:-}" = system ]; then
     missing=
     for pair in Xvfb:xvfb openbox:openbox xdotool:xdotool import:imagemagick xprop:x11-utils dbus-run-session:dbus \
-                gnome-keyring-daemon:gnome-keyring trayer:trayer strace:strace bindfs:bindfs cc:gcc faketime:faketime desktop-file-validate:desktop-file-utils debootstrap:debootstrap; do
+                gnome-keyring-daemon:gnome-keyring trayer:trayer strace:strace bindfs:bindfs cc:gcc faketime:faketime desktop-file-validate:desktop-file-utils debootstrap:debootstrap keepassxc:keepassxc; do
         command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
     done
     [ -z "$missing" ] || apt_install "$SYSTEM_PACKAGES" || exit 2

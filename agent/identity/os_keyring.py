@@ -123,6 +123,10 @@ class OsKeyStore:
             return KeyStoreFacts("os", self._backend, problem=error)
         return KeyStoreFacts("os", self._backend)
 
+    def close(self) -> None:
+        """Give up the connection to the keyring, and with it what the keyring allowed to it."""
+        self._service.close()
+
     def _call(self, use: "Callable[[KeyringBackend], T]", *, prompts: bool = False) -> T:
         """Open the backend and `use` it, within the deadline and with our errors."""
 

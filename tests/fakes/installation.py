@@ -107,11 +107,11 @@ class Installation:
         ) as answer:
             return json.load(answer)["updates"]
 
-    def join(self, url):
+    def join(self, url, key_store="credential"):
         invitation = json.loads(self.server("token", "create", "--server", url, "--json"))[
             "invitation"
         ]
-        self.aegis("settings", "set", "key_store", "credential")
+        self.aegis("settings", "set", "key_store", key_store)
         # No cycle waits for these limits: other tests do that.
         for key in ("cpu.share_in_use", "cpu.share_idle", "busy.share"):
             self.aegis("settings", "set", key, "100")
