@@ -21,7 +21,7 @@ MAX_REQUEST_BYTES = 64 * 1024
 _LOST = {"IDENTITY_DAMAGED", "KEY_STORE_DAMAGED", "NOT_ENROLLED"}
 """Errors after which no later attempt can open the identity."""
 _HERE_ONLY = (
-    "Nothing was erased, because the server could not be told afterwards. To erase only what is on"
+    "Nothing was erased, because the key is needed to ask the server too. To erase only what is on"
     " this computer: aegis erase --here-only"
 )
 
@@ -80,7 +80,7 @@ class EraseRequests:
         """Return the request for this device; None when no server knows it.
 
         Raises IdentityLostError where the identity can never be opened again. Any other error of
-        the key store passes: it may open later, and then the server can be told.
+        the key store passes: it may open later, and then the server can be asked.
         """
         enrolment = self.effective.enrolment()
         if not self.is_known:

@@ -9,7 +9,7 @@
    which by then opens nothing.
 
 A key store that does not open stops an erasure at step 1, with nothing changed. The person can
-still erase *here only*; then the server's part stays, and they are told so.
+still erase *here only*; then the server's part stays, and the answer says so.
 """
 
 import logging

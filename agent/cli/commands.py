@@ -602,7 +602,7 @@ TABLE = (
             argument(
                 "--here-only",
                 action="store_true",
-                help="also when the key cannot be opened; the server is not told",
+                help="also when the key cannot be opened; the server's part stays",
             ),
             PASSPHRASE,
         ),

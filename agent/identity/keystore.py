@@ -1,8 +1,8 @@
 """What a key store is: the place that keeps the one secret which opens the identity file.
 
-1. `get`, `put` and `describe` never raise a prompt. Only `unlock` may, and a `delete` that is told
-   so, and only after the person pressed a button. (macOS itself may ask after the program's
-   signature has changed.)
+1. `get`, `put` and `describe` never raise a prompt. Only `unlock` may, and a `delete` with
+   `may_prompt`, and only after the person pressed a button. (macOS itself may ask after the
+   program's signature has changed.)
 2. Any call may block. Call from an executor, never on the event loop.
 3. Each state in which a store cannot be used has an error code of its own
    (`agent.identity.errors`). Only a damaged file means that the identity is lost.

@@ -44,7 +44,10 @@ def reasons_of(
 
 def _of_error(error: AegisError) -> Reason:
     text = f"{error.message} {error.remedy}".strip()
-    if code := KEYRING_REASONS.get(error.code):
+    code = KEYRING_REASONS.get(error.code)
+    if code is ReasonCode.KEY_STORE_CLOSED:
+        return Reason(ReasonCode.KEY_STORE_CLOSED, text, reading=error.code)
+    if code is not None:
         return Reason(code, text)
     if error.code == "OFFLINE":
         return Reason(ReasonCode.OFFLINE, text)
