@@ -46,7 +46,7 @@ def _of_error(error: AegisError) -> Reason:
     text = f"{error.message} {error.remedy}".strip()
     code = KEYRING_REASONS.get(error.code)
     if code is ReasonCode.KEY_STORE_CLOSED:
-        return Reason(ReasonCode.KEY_STORE_CLOSED, text, reading=error.code)
+        return Reason(ReasonCode.KEY_STORE_CLOSED, text)
     if code is not None:
         return Reason(code, text)
     if error.code == "OFFLINE":
