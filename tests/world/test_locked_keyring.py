@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.paths import socket_path
+from agent.ipc.places import socket_of
+from agent.paths import Home
 from tests.fakes.installation import Installation
 from tests.fakes.made_keyring import LOGIN, MadeKeyring, PrivateBus
 from tests.fakes.timeouts import CYCLE_TIMEOUT_S, until
@@ -85,8 +86,8 @@ def start_agent(installation):
     agent = subprocess.Popen(
         [sys.executable, "-m", "agent", "run"], env=installation.environ, stderr=subprocess.DEVNULL
     )
-    socket = socket_path(Path(installation.environ["AEGIS_HOME"]), installation.environ)
-    until(lambda: agent.poll() is not None or socket.exists())
+    home = Home(Path(installation.environ["AEGIS_HOME"]))
+    until(lambda: agent.poll() is not None or socket_of(home).exists())
     assert agent.poll() is None
     return agent
 
