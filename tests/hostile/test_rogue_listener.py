@@ -138,7 +138,9 @@ def test_a_listener_in_the_home_itself_is_no_agent(users, place, rogue):
     """As where somebody else may write to the home's folder, or listened before it was private."""
     diary, run = place / "diary.json", place / "home" / "run"
     belongs_to_the_person(diary, '{"secret": 1}')
-    assert aegis(users, place, "status")[0] == 0
+    assert aegis(users, place, "resume")[0] == 0
+    run.mkdir(exist_ok=True)
+    os.chown(run, PERSON, PERSON)
     run.chmod(0o777)
     (place / "home").chmod(0o755)
     process = rogue(run, diary, "agent.sock")
@@ -168,7 +170,7 @@ def test_a_home_that_another_user_made_first_is_refused(users, place):
 
 
 def test_root_does_not_leave_files_in_a_persons_home(users, place):
-    assert aegis(users, place, "status")[0] == 0
+    assert aegis(users, place, "resume")[0] == 0
     code, _, err = users.run(
         0,
         *("-P", "-m", "agent", "consent", "withdraw"),
@@ -204,7 +206,8 @@ def test_a_trap_in_the_place_of_a_file_changes_nothing_else_and_delays_nobody(us
     target = place / "precious"
     belongs_to_the_person(target, "precious")
     target.chmod(0o640)
-    assert aegis(users, place, "status")[0] == 0
+    assert aegis(users, place, "resume")[0] == 0
+    (place / "home" / "run").mkdir(mode=0o700)
     for name, files in HOMES.items():
         home = place / name
         _copy(place / "home", home)

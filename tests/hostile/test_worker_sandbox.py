@@ -70,13 +70,15 @@ with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as
 DRIVER = """
 import json, os, subprocess, sys, time
 from pathlib import Path
-from agent.ipc.client import Channel, NoAgentError, socket_path
+from agent.ipc.client import Channel, NoAgentError
+from agent.ipc.places import socket_of
+from agent.paths import Home
 
 home = os.environ["AEGIS_HOME"]
 agent = subprocess.Popen([sys.executable, "-P", "-m", "agent", "run"], stderr=subprocess.DEVNULL)
 for _ in range(600):
     try:
-        channel = Channel(socket_path(Path(home), os.environ))
+        channel = Channel(socket_of(Home(Path(home))))
         break
     except NoAgentError:
         time.sleep(0.05)

@@ -139,6 +139,7 @@ def test_p2_withdrawing_stops_an_agent_whose_disk_has_become_read_only(tmp_path)
 
 
 def test_p1_a_yes_on_a_full_disk_is_refused_and_stays_a_no(device, disk):
+    device.answer("resume")  # makes the store; reading commands make nothing
     notice_id = device.answer("consent", "show")["notice_id"]
     disk.fill()
     code, _, errors = device.run("consent", "grant", "--accept", notice_id)
