@@ -68,7 +68,7 @@ def bounded(parser: Parser, content: bytes, folder: Path) -> None:
     parser.check(content, folder)
     used_s, used_mib = time.process_time() - start_s, (_memory_kib() - before_kib) / 1024
     if used_s > MAX_S or used_mib > MAX_MIB:
-        _forget_peak()
+        forget_peak()
         raise FindingError(f"{used_s:.2f} s and {used_mib:.0f} MiB for {len(content)} bytes")
 
 
@@ -77,8 +77,8 @@ def _memory_kib() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _forget_peak() -> None:
-    """Let the peak begin again, so that the same input is found again while it is made smaller."""
+def forget_peak() -> None:
+    """Let the peak begin again: before it, `bounded` sees nothing that stays below."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_bytes(b"5")
 

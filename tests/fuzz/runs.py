@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from tests.fuzz.parsers import FOLDER, Parser, bounded
+from tests.fuzz.parsers import FOLDER, Parser, bounded, forget_peak
 
 BATCH = 5_000
 
@@ -51,6 +51,7 @@ def feed(
 def _batch(parser: Parser, count: int, number: int, folder: Path) -> tuple[bytes, str] | None:
     """The smallest input that fails, with its trace; None if none fails."""
     last = [b""]
+    forget_peak()
 
     @seed(number)
     @settings(
