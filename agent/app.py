@@ -362,7 +362,7 @@ def _build_rounds(parts: _Parts, sleep: Callable[[float], Awaitable[None]]) -> _
     worker = parts.worker_host.worker
     budget_gate = BudgetGate(clock, parts.effective, ledger, parts.values, parts.limits)
     checkpoints = CheckpointStore(parts.home.scratch, parts.values, parts.keys.identity_file)
-    updates = UpdateStore(clock, checkpoints, budget_gate)
+    updates = UpdateStore(clock, checkpoints, budget_gate, random.SystemRandom().random)
     server_clock = parts.server_clock
     agreed_clock = AgreedClock(clock, parts.values)
     outbox = Outbox(clock, server_clock, agreed_clock, ledger, run)

@@ -9,7 +9,7 @@
    statistic.
 4. Half of the runs choose the threshold; the other half are counted. So no bound is a pick.
 5. Devices other than the victim put in zero, which the attacker knows, so that only their noise
-   matters. Zero is zero after the rotation too: one long zero vector encodes to their words of many
+   matters. Zero is zero after the rotation too: one long zero vector encodes to the words of many
    runs at once.
 """
 
@@ -132,15 +132,18 @@ def observed(
     config: RoundConfig, case: Case, vector: NDArray[np.float64], runs: int, entropy: Entropy
 ) -> Words:
     """Return what the attacker is left with in each run, shape (runs, words)."""
-    words = sent_words(config)
-    total = np.empty((runs, words), np.uint32)
-    for run in range(runs):
-        total[run] = encode_update(vector, config, entropy())
-    others = [_words_of_zeros(config, runs, entropy) for _ in range(case.survivors - 1)]
-    for device in others:
-        total += device
-    for colluder in others[: case.colluders]:
-        total -= colluder
+    if vector.any():
+        total = np.stack([encode_update(vector, config, entropy()) for _ in range(runs)])
+    else:
+        total = _words_of_zeros(config, runs, entropy)
+    known: list[NDArray[np.uint32]] = []
+    for other in range(case.survivors - 1):
+        words = _words_of_zeros(config, runs, entropy)
+        total += words
+        if other < case.colluders:
+            known.append(words)
+    for words in known:
+        total -= words
     return signed(total, config.bits)
 
 

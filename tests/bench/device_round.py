@@ -194,7 +194,7 @@ async def _device(parameters: dict) -> dict[str, float]:
         ActivityTracker(lambda: None),
     )
     secagg = SecaggRound(resources, asyncio.to_thread, lambda: LIMITS, asyncio.sleep)
-    update = TrainedUpdate(folder / "none", b"", 1, config.model_digest, 1, 0)
+    update = TrainedUpdate(folder / "none", b"", 1, config.model_digest, 1, 0, 0)
     shown = ledger.shown_heads()
     client.offer()
     admission = Admission(shown.head, 3600, clock.now(), clock.monotonic())

@@ -56,10 +56,9 @@ def test_a_charge_without_a_stamp_is_as_old_as_the_server_says():
 )
 def test_p5_it_never_goes_back_and_never_overtakes_an_honest_clock(steps):
     """While at least one of the two is right, no more is agreed on than has truly passed."""
-    known, true, starts = BEGUN, 0, 0
-    for passes, local_by, server_by, is_server_honest in steps:
+    known, true = BEGUN, 0
+    for starts, (passes, local_by, server_by, is_server_honest) in enumerate(steps):
         true += passes
-        starts += 1
         now = moment(true, start=str(starts), set_by=local_by if is_server_honest else 0)
         known_before = known.passed_s
         known = known.after_offer(1000 + true + (0 if is_server_honest else server_by), now)
