@@ -264,8 +264,8 @@ def quit_text(result: Shown) -> str:
 
 def erased_text(result: Shown) -> str:
     return (
-        f"{_erased_where(result)} The lifetime ε starts at 0 again: if you take part again, add what"
-        " this device spent before."
+        f"{_erased_where(result)} The lifetime ε starts at 0 again: if you take part again, add"
+        " what this device spent before."
     )
 
 
