@@ -40,8 +40,7 @@ def random_plan(rng):
             min_sum=least,
             gamma_milli=rng.randint(0, 300),
         )
-    except OperatorActionError as error:
-        assert error.code in ("PRICE_TOO_LOW", "GROUP_PLAN")
+    except OperatorActionError:
         return None
 
 
