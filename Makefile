@@ -1,5 +1,5 @@
 # A newcomer needs two commands: `make run` and `make test`. Both prepare everything that they need.
-.PHONY: setup run test test-system bench fuzz lint package try-package shots docs shape coverage
+.PHONY: setup run test test-system bench fuzz lint package try-package shots docs shape coverage audit-privacy
 PY := .venv/bin/python
 export PYTHONUNBUFFERED := 1
 # Tests work in a folder with a short name, because the path of a socket has at most 107 bytes.
@@ -53,3 +53,7 @@ PURE := $(foreach package,agent/protocol agent/privacy agent/secagg agent/detect
 coverage: setup
 	@$(PY) -m pytest -q -n 2 -m "not system" --hypothesis-profile=few --cov --cov-report=term --cov-report=json $(PURE)
 	@$(PY) -m tests.shape.coverage
+
+# Attacks the noise through the code of the device, and writes the table of docs/PRIVACY.md.
+audit-privacy: setup
+	@$(PY) -m tests.audit $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))

@@ -58,6 +58,7 @@ from agent.reports.viewing_copies import ViewingCopies
 from agent.reports.waiting_reasons import WaitingReasons
 from agent.reports.work import WorkReport
 from agent.rounds.activity import ActivityTracker
+from agent.rounds.agreed_clock import AgreedClock
 from agent.rounds.budget_gate import BudgetGate
 from agent.rounds.checkpoint import CheckpointStore
 from agent.rounds.contribution import RoundResources
@@ -361,9 +362,10 @@ def _build_rounds(parts: _Parts, sleep: Callable[[float], Awaitable[None]]) -> _
     worker = parts.worker_host.worker
     budget_gate = BudgetGate(clock, parts.effective, ledger, parts.values, parts.limits)
     checkpoints = CheckpointStore(parts.home.scratch, parts.values, parts.keys.identity_file)
-    updates = UpdateStore(clock, checkpoints, budget_gate)
+    updates = UpdateStore(clock, checkpoints, budget_gate, random.SystemRandom().random)
     server_clock = parts.server_clock
-    outbox = Outbox(clock, server_clock, ledger, run)
+    agreed_clock = AgreedClock(clock, parts.values)
+    outbox = Outbox(clock, server_clock, agreed_clock, ledger, run)
     restrictions = Restrictions(parts.readiness.training_reasons, parts.readiness.sending_reasons)
     trainer = Trainer(clock, samples, checkpoints, updates, worker, run, restrictions, activity)
     resources = RoundResources(clock, server_clock, ledger, outbox, budget_gate, worker, activity)
@@ -390,7 +392,9 @@ def _build_rounds(parts: _Parts, sleep: Callable[[float], Awaitable[None]]) -> _
         submission=submission,
         restrictions=restrictions,
         activity=activity,
-        offer_poll=OfferPoll(clock, ledger, parts.keys.identity_file, secrets.token_hex(16), run),
+        offer_poll=OfferPoll(
+            clock, ledger, parts.keys.identity_file, secrets.token_hex(16), run, agreed_clock
+        ),
     )
     runner = RoundRunner(
         gate=gate,

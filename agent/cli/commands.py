@@ -116,7 +116,7 @@ async def _run_once(agent: "Agent") -> Answer:
     from agent.rounds.runner import MANUAL_GROUP_WAIT_S
 
     _ask_passphrase(agent)
-    result = await agent.cycles.run(hold_s=0, group_wait_s=MANUAL_GROUP_WAIT_S)
+    result = await agent.cycles.run(hold_s=None, group_wait_s=MANUAL_GROUP_WAIT_S)
     return result.to_json()
 
 
@@ -299,6 +299,13 @@ def _withdrawn_by_mark(mark: "Mark", error: AegisError, *, as_json: bool) -> Ans
 
 
 def _erase(options: Namespace) -> Answer:
+    if not options.json:
+        print(
+            "Erasing deletes the record of what was charged. The lifetime ε starts at 0 again,"
+            " although what was sent stays sent.",
+            file=sys.stderr,
+            flush=True,
+        )
     try:
         return request(options, "erase", here_only=options.here_only)
     except AegisError as error:
@@ -595,7 +602,7 @@ TABLE = (
     ),
     Command(
         "erase",
-        "delete everything here, and ask the server to delete its part",
+        "delete everything here, the lifetime ε included, and ask the server to delete its part",
         _erase,
         render.erased_text,
         (

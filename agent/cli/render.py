@@ -263,6 +263,13 @@ def quit_text(result: Shown) -> str:
 
 
 def erased_text(result: Shown) -> str:
+    return (
+        f"{_erased_where(result)} The lifetime ε starts at 0 again: if you take part again, add"
+        " what this device spent before."
+    )
+
+
+def _erased_where(result: Shown) -> str:
     if result["server_cannot_be_told"]:
         return (
             "Everything on this computer is gone. The server's data stays, because the key that"

@@ -177,11 +177,11 @@ class Loop:
 
     async def _run_cycle(self) -> None:
         is_manual, self._run_requested = self._run_requested, False
-        hold_s = 0 if is_manual else self._agent.effective.settings().integer("hold.minutes") * 60
+        minutes = self._agent.effective.settings().integer("hold.minutes")
         rechecking = asyncio.create_task(self._recheck_regularly())
         try:
             result = await self._agent.cycles.run(
-                hold_s=hold_s,
+                hold_s=None if is_manual else minutes * 60,
                 override=is_manual,
                 group_wait_s=MANUAL_GROUP_WAIT_S if is_manual else 0,
             )

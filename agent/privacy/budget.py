@@ -6,13 +6,14 @@
    round, for a day, and for as long as no new model comes. So neither a peer that makes rounds fail
    nor a server that lies can burn the budget (P4).
 3. A charge counts from the moment it is written and is never refunded. `age_s` says how old it is:
-   a clock that is set while the computer runs makes no charge older.
+   a clock that is set while the computer runs makes no charge older. It leaves the period only
+   when the server's signed time agrees (agent.privacy.agreed_time).
 4. Nothing here renews or raises a budget: its figures come from the notice that the person agreed
    to.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from agent.clock import Uptime
@@ -98,6 +99,14 @@ class Spent:
     """Of ρ."""
     is_on_model: bool = False
     """Made on the model of the round in question, or on a newer one."""
+    agreed_at: int | None = None
+    """Like `at`, from its age by the time that both clocks agree on, which the period needs as
+    well. None: as `at`."""
+
+    @property
+    def in_period_from(self) -> int:
+        """When its period began."""
+        return self.at if self.agreed_at is None else max(self.at, self.agreed_at)
 
 
 @dataclass(frozen=True)
@@ -137,7 +146,10 @@ def decide(
         return Refused(None, Limit.ROUND)
     if _units(charges) + price > budget.lifetime_rho_units:
         return Refused(None)
-    period = _Window(charges, now, budget.period_days * DAY_S, whole)
+    in_period = sorted(
+        (replace(spent, at=spent.in_period_from) for spent in charges), key=lambda spent: spent.at
+    )
+    period = _Window(in_period, now, budget.period_days * DAY_S, whole)
     if not period.has_room(price):
         return Refused(period.has_room_at(price))
     on_model = _units(spent for spent in charges if spent.is_on_model)

@@ -42,7 +42,7 @@ class BudgetReport:
             )
         period_s = budget.period_days * DAY_S
         start = self.clock.now() - period_s
-        dated = self.gate.dated(charges)
+        dated = self.gate.in_period_from(charges)
         recent = [charge for at, charge in zip(dated, charges, strict=True) if at > start]
         spent = self.spent()
         is_spent = spent is not None and spent.outcome is Outcome.BUDGET_SPENT

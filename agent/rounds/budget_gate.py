@@ -14,10 +14,11 @@ from agent.clock import Clock, Uptime
 from agent.config.effective import EffectiveConfig
 from agent.errors import UserActionError
 from agent.reasons import Reason, ReasonCode
+from agent.rounds.agreed_clock import AgreedClock
 from agent.rounds.last_offer import Asked, LastOffer
 from agent.rounds.outcome import CycleResult, Outcome, capped, waiting
 from agent.status import epsilon_in_words
-from agent.store.ledger import Charge, Ledger
+from agent.store.ledger import UNKNOWN, Charge, Ledger
 from agent.store.values import Values
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class BudgetGate:
         self._values = values
         self._limits = limits
         self._last_offer = LastOffer(values)
+        self._agreed_clock = AgreedClock(clock, values)
 
     def refusal(
         self, task_id: str, model_version: int, model_digest: str, config: "RoundConfig | None"
@@ -136,6 +138,21 @@ class BudgetGate:
         moments = [Moment(one.at, Uptime(one.start, one.uptime_s)) for one in charges]
         return [now.at - age_s(moment, now, started_at) for moment in moments]
 
+    def in_period_from(self, charges: list[Charge]) -> list[int]:
+        """Return when the period of each charge began: this computer's clock and the server's
+        signed time must both say that it is over.
+        """
+        dates = zip(self.dated(charges), self._agreed_dates(charges), strict=True)
+        return [max(each) for each in dates]
+
+    def _agreed_dates(self, charges: list[Charge]) -> list[int]:
+        now, agreed = self._clock.now(), self._agreed_clock
+        stamps = [None if one.agreed_s == UNKNOWN else one.agreed_s for one in charges]
+        return [
+            now - agreed.age_s(stamp, charge.at)
+            for stamp, charge in zip(stamps, charges, strict=True)
+        ]
+
     def _note_first_look(self) -> None:
         """Remember when this start of the computer began, by the clock of its first offer.
 
@@ -204,8 +221,11 @@ class BudgetGate:
                     charge.model_version >= asked.model_version
                     or charge.model_digest == asked.model_digest
                 ),
+                agreed_at,
             )
-            for at, charge in zip(self.dated(charges), charges, strict=True)
+            for at, agreed_at, charge in zip(
+                self.dated(charges), self._agreed_dates(charges), charges, strict=True
+            )
         ]
 
     def _over_budget(self, charges: list[Charge], asked: _Round) -> CycleResult | None:

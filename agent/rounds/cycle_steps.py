@@ -73,7 +73,7 @@ class CycleSteps:
         self._offer_poll = offer_poll
         self._client: AggregatorClient | None = None
 
-    async def run(self, *, hold_s: int, override: bool, group_wait_s: int) -> CycleResult:
+    async def run(self, *, hold_s: int | None, override: bool, group_wait_s: int) -> CycleResult:
         """Run one cycle; the parameters are those of `RoundRunner.run`."""
         self._restrictions.is_overridden = override
         permit = self._gate.permit()  # 1.
@@ -105,7 +105,7 @@ class CycleSteps:
             self._client = None
 
     async def _contribute(
-        self, permit: Permit, client: "AggregatorClient", hold_s: int, group_wait_s: int
+        self, permit: Permit, client: "AggregatorClient", hold_s: int | None, group_wait_s: int
     ) -> CycleResult:
         """Run steps 4 to 7.
 
@@ -143,7 +143,7 @@ class CycleSteps:
                 )
 
     async def _poll(
-        self, client: "AggregatorClient", hold_s: int
+        self, client: "AggregatorClient", hold_s: int | None
     ) -> "tuple[Offer, Admission | None]":
         """4. Fetch the server's offer; report the finished update, if it may be used."""
         update = self._updates.current
@@ -168,6 +168,8 @@ class CycleSteps:
         if reasons := self._restrictions.on_training():
             return waiting(reasons), 0
         model, fetched = await self._enrolment_client.model(permit, client, offer, task)
+        # The server would see the connection end with the training.
+        client.hang_up()
         try:
             await self._trainer.train(permit, task, model)
         except UserActionError as error:
@@ -177,7 +179,7 @@ class CycleSteps:
             return (waiting(reasons) if reasons else _backed_off(error.message)), fetched
         return None, fetched
 
-    def _not_yet(self, hold_s: int) -> tuple[Reason, ...]:
+    def _not_yet(self, hold_s: int | None) -> tuple[Reason, ...]:
         """Return why the finished update is not submitted now."""
         hold = self._updates.hold_reason(hold_s)
         return (hold,) if hold is not None else self._restrictions.on_sending()

@@ -53,7 +53,7 @@ class Cycles:
         self.next_at: int | None = None
 
     async def run(
-        self, *, hold_s: int, override: bool = False, group_wait_s: int = 0
+        self, *, hold_s: int | None, override: bool = False, group_wait_s: int = 0
     ) -> CycleResult:
         """Run one cycle, or join the one under way (see RoundRunner.run), and note how it ended.
 

@@ -15,6 +15,7 @@ from agent.consent.gate import Permit
 from agent.errors import AegisError, PeerError
 from agent.protocol.ledger_heads import Ready
 from agent.rounds.admission import Admission
+from agent.rounds.agreed_clock import AgreedClock
 from agent.store.ledger import Ledger
 from agent.store.ledger_key import LABEL, LedgerKey
 from agent.transport.blocking import Blocking
@@ -35,6 +36,7 @@ class OfferPoll:
         identity_file: "Callable[[], IdentityFile]",
         session: str,
         blocking: Blocking,
+        agreed_clock: AgreedClock,
     ) -> None:
         """`session` is the random name of this process."""
         self._clock = clock
@@ -42,6 +44,7 @@ class OfferPoll:
         self._identity_file = identity_file
         self._session = session
         self._blocking = blocking
+        self._agreed_clock = agreed_clock
 
     async def open_ledger(self, permit: Permit) -> None:
         """Open the ledger with its key; seal one that never was.
@@ -63,7 +66,9 @@ class OfferPoll:
 
     async def offer(self, client: "AggregatorClient") -> "Offer":
         """Fetch the server's offer."""
-        return await self._blocking(client.offer)
+        offer = await self._blocking(client.offer)
+        self._agreed_clock.note(offer.time)
+        return offer
 
     async def ready(
         self, client: "AggregatorClient", model_version: int
@@ -94,5 +99,6 @@ class OfferPoll:
             if error.code == "LEDGER_FORKED":
                 raise self._ledger.sealed.mark_forked(self._clock.now()) from error
             raise
+        self._agreed_clock.note(offer.time)
         lease_s = offer.ledger.lease_s if offer.ledger else 0
         return offer, Admission(shown.head, lease_s, wall, monotonic)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from agent.clock import Clock
 from agent.consent.gate import Permit
 from agent.errors import AegisError, InternalError, UserActionError
+from agent.rounds.agreed_clock import AgreedClock
 from agent.rounds.outcome import CycleResult, Outcome
-from agent.store.ledger import Charge, Ledger, OutboxEntry, OutboxState
+from agent.store.ledger import UNKNOWN, Charge, Ledger, OutboxEntry, OutboxState
 from agent.transport.blocking import Blocking
 from agent.transport.server_clock import ServerClock
 
@@ -34,10 +35,16 @@ class Outbox:
     """Charges for bodies and sends what was charged."""
 
     def __init__(
-        self, clock: Clock, server_clock: ServerClock, ledger: Ledger, blocking: Blocking
+        self,
+        clock: Clock,
+        server_clock: ServerClock,
+        agreed_clock: AgreedClock,
+        ledger: Ledger,
+        blocking: Blocking,
     ) -> None:
         self._clock = clock
         self._server_clock = server_clock
+        self._agreed_clock = agreed_clock
         self._ledger = ledger
         self._blocking = blocking
 
@@ -51,7 +58,7 @@ class Outbox:
         """
         from agent.privacy.zcdp import rho_local_units, rho_units
 
-        uptime = self._clock.uptime()
+        uptime, agreed_s = self._clock.uptime(), self._agreed_clock.now()
         charge = Charge(
             at=self._clock.now(),
             task_id=config.task_id,
@@ -67,6 +74,7 @@ class Outbox:
             body_bytes=len(body),
             start=uptime.start,
             uptime_s=uptime.seconds,
+            agreed_s=UNKNOWN if agreed_s is None else agreed_s,
         )
         self._ledger.record(charge, body, closes_at, head)
 

@@ -66,8 +66,10 @@ class TrainedUpdate:
     model_version: int
     model_digest: str
     rows_used: int
+    begun_at: int
+    """When the cycle began to train it, soon after the server's offer; seconds since the epoch."""
     at: int
-    """When it was finished; seconds since the epoch."""
+    """When it was finished."""
 
 
 def waiting(reasons: tuple[Reason, ...]) -> CycleResult:

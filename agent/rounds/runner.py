@@ -73,11 +73,12 @@ class RoundRunner:
         return self._task is not None and not self._task.done()
 
     async def run(
-        self, *, hold_s: int, override: bool = False, group_wait_s: int = 0
+        self, *, hold_s: int | None, override: bool = False, group_wait_s: int = 0
     ) -> CycleResult:
         """Run one cycle, or join the one under way.
 
-        `hold_s`: how long a finished update waits before it is sealed. `override` sets the person's
+        `hold_s`: how long a finished update waits at least before it is reported as ready. None:
+        not at all, because a person asked for this cycle. `override` sets the person's
         own limits (overridable reasons) aside for this cycle, never consent, policy or budget.
         `group_wait_s`: how long a finished update waits for its join window to be announced before
         the cycle ends READY.

@@ -50,6 +50,7 @@ class Trainer:
         UserActionError TRAINING_INTERRUPTED or TRAINING_ELSEWHERE, and what worker and key store
         raise.
         """
+        begun_at = self._clock.now()
         rows, labels = self._samples.training_table()
         training = name_of(model.sha256, rows, labels)
         scratch = self._checkpoints.find(training)
@@ -71,7 +72,13 @@ class Trainer:
         permit.check()
         self._updates.keep(
             TrainedUpdate(
-                path, job_key, model.version, model.sha256, result.rows_used, self._clock.now()
+                path,
+                job_key,
+                model.version,
+                model.sha256,
+                result.rows_used,
+                begun_at,
+                self._clock.now(),
             )
         )
         self._activity.finish()

@@ -31,6 +31,10 @@ CARRIED_OVER = "carried_over"
 """The mode of a charge that a copy made when it got an identity of its own."""
 
 
+UNKNOWN = -1
+"""In charges of versions that did not note it."""
+
+
 class OutboxState(Enum):
     """State of an outbox entry."""
 
@@ -63,6 +67,8 @@ class Charge:
     start: str = ""
     """With `uptime_s` the Uptime at the charge (agent.clock); "" in charges of older versions."""
     uptime_s: int = 0
+    agreed_s: int = UNKNOWN
+    """The time that both clocks agree on, at the charge (agent.privacy.agreed_time)."""
 
 
 @dataclass(frozen=True)

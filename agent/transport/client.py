@@ -73,6 +73,10 @@ class AggregatorClient:
         """The identity of this connection; None once it is closed."""
         return self._connection.identity
 
+    def hang_up(self) -> None:
+        """Close the connection; the next request opens another one."""
+        self._connection.hang_up()
+
     def close(self) -> None:
         """End the request under way, forget the key and refuse every later request.
 

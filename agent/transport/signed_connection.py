@@ -156,6 +156,10 @@ class SignedConnection:
     def hide_certificate(self) -> None:
         """Continue over a new connection without a certificate. Requests are still signed."""
         self.shows_certificate = False
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close the connection; the next request opens another one."""
         session, self._session = self._session, None
         if session is not None:
             session.close()

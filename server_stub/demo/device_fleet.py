@@ -202,8 +202,8 @@ class Device:
 
     async def _run_cycle(self) -> DeviceResult:
         try:
-            # hold_s=0: a person's device waits before it seals, so that the person can object.
-            result = await self.agent.cycles.run(hold_s=0, group_wait_s=GROUP_WAIT_S)
+            # No hold: a person's device waits before it seals, so that the person can object.
+            result = await self.agent.cycles.run(hold_s=None, group_wait_s=GROUP_WAIT_S)
         except AegisError as error:
             return DeviceResult(self.number, error.code, error.message)
         return DeviceResult(self.number, result.outcome.value, result.text)

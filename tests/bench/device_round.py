@@ -27,6 +27,7 @@ from agent.protocol.messages import Mode
 from agent.protocol.signing import public_hex
 from agent.rounds.activity import ActivityTracker
 from agent.rounds.admission import Admission
+from agent.rounds.agreed_clock import AgreedClock
 from agent.rounds.contribution import RoundResources
 from agent.rounds.join_window import JoinWindow
 from agent.rounds.outbox import Outbox
@@ -35,6 +36,7 @@ from agent.rounds.secagg_round import GroupTrust, SecaggRound
 from agent.store.database import Database
 from agent.store.ledger import Ledger
 from agent.store.ledger_key import LABEL, LedgerKey
+from agent.store.values import Values
 from agent.transport.client import AggregatorClient
 from agent.transport.server_clock import ServerClock
 from tests.bench.harness import Figure, bench
@@ -177,7 +179,8 @@ async def _device(parameters: dict) -> dict[str, float]:
     client = AggregatorClient(
         parameters["server"], parameters["ca_pem"], parameters["signing_key"], file.load()
     )
-    ledger, clock = Ledger(Database(folder / "ledger.sqlite3")), SystemClock()
+    database, clock = Database(folder / "ledger.sqlite3"), SystemClock()
+    ledger, agreed = Ledger(database), AgreedClock(clock, Values(database, "value"))
     key = LedgerKey(file.derived_key(LABEL))
     ledger.sealed.open(key, clock.now(), was_sealed=False)
     worker, server_clock = _Worker(config.d), ServerClock(clock)
@@ -185,13 +188,13 @@ async def _device(parameters: dict) -> dict[str, float]:
         clock,
         server_clock,
         ledger,
-        Outbox(clock, server_clock, ledger, asyncio.to_thread),
+        Outbox(clock, server_clock, agreed, ledger, asyncio.to_thread),
         _Permissive(),
         lambda: worker,
         ActivityTracker(lambda: None),
     )
     secagg = SecaggRound(resources, asyncio.to_thread, lambda: LIMITS, asyncio.sleep)
-    update = TrainedUpdate(folder / "none", b"", 1, config.model_digest, 1, 0)
+    update = TrainedUpdate(folder / "none", b"", 1, config.model_digest, 1, 0, 0)
     shown = ledger.shown_heads()
     client.offer()
     admission = Admission(shown.head, 3600, clock.now(), clock.monotonic())

@@ -76,6 +76,10 @@ class FakeAggregator:
     def is_open(self):
         return self.clock.now() < self.config.closes_at
 
+    def stay_open(self, seconds=86_400):
+        """Close the present round later: the device takes its time before it is ready."""
+        self.config = replace(self.config, closes_at=self.clock.now() + seconds)
+
     def plan(self, round_id=1):
         """Plan a local round that a device can afford at ε = 1, several times a day."""
         from agent.privacy.plan import plan_local
@@ -307,6 +311,9 @@ class FakeClient:
         self._host.devices = {
             key: other for key, other in self._host.devices.items() if other != device_id
         }
+
+    def hang_up(self):
+        self._host.calls.append("hang_up")
 
     def close(self):
         pass

@@ -32,11 +32,11 @@ class FakeClock:
         """Move all but the monotonic clock, as in a suspended laptop."""
         self.wall += seconds
         self.slept += seconds
+        self._count(seconds)
 
     def set(self, seconds: int) -> None:
         """Move only the time of day, as a person or a time server does."""
         self.wall += seconds
-        self._count(seconds)
 
     def restart_machine(self, name="second start"):
         """Start the computer again: the time since the start begins anew."""

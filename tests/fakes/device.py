@@ -109,7 +109,7 @@ class Device:
             [((number, *ROW[1:]), number % 2, "a.exe") for number in range(count)], self.clock.now()
         )
 
-    async def run_cycle(self, hold_s=0, group_wait_s=0):
+    async def run_cycle(self, hold_s=None, group_wait_s=0):
         return await self.agent.cycles.run(hold_s=hold_s, group_wait_s=group_wait_s)
 
     async def cycle_suspended_at(self, job):

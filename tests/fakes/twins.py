@@ -14,11 +14,13 @@ from dataclasses import asdict
 from agent.errors import AegisError, UserActionError
 from agent.privacy.budget import FAST_SPENDING, Allowed, Budget, Spent, decide
 from agent.protocol.ledger_heads import HeadEcho
+from agent.rounds.agreed_clock import AgreedClock
 from agent.rounds.offer_poll import OfferPoll
 from agent.rounds.outbox import Outbox
 from agent.store.database import Database
 from agent.store.head import LedgerHead
 from agent.store.ledger import Charge, Ledger, carried_over
+from agent.store.values import Values
 from agent.transport.responses import ReservedError
 from agent.transport.server_clock import ServerClock
 from agent.transport.statements import Offer, Receipt
@@ -95,9 +97,10 @@ class Twin:
         clock = self.server.clock
         self.database = Database(self.folder / "agent.sqlite3")
         self.ledger = Ledger(self.database, LedgerHead(self.folder / "ledger-head"))
-        self.outbox = Outbox(clock, ServerClock(clock), self.ledger, _at_once)
+        agreed = AgreedClock(clock, Values(self.database, "value"))
+        self.outbox = Outbox(clock, ServerClock(clock), agreed, self.ledger, _at_once)
         self.offer_poll = OfferPoll(
-            clock, self.ledger, lambda: self.keys, secrets.token_hex(16), _at_once
+            clock, self.ledger, lambda: self.keys, secrets.token_hex(16), _at_once, agreed
         )
         self.admission = None
 

@@ -119,7 +119,8 @@ class PrivacyPage(Page):
                 self.tr(
                     "Destroys this device's identity and everything stored here at once, also"
                     " offline, and asks the server to forget it. You will need a new invitation to"
-                    " take part again. What was already summed into a model stays in it."
+                    " take part again. What was already summed into a model stays in it. The"
+                    " lifetime ε starts at 0 again, although what was sent stays sent."
                 ),
                 tone="muted",
             )
@@ -201,7 +202,8 @@ class PrivacyPage(Page):
             )
         else:
             outcome = self.tr("Erased.")
-        self._note(self._erase_note, outcome, "good")
+        reset = self.tr("The lifetime ε starts at 0 again.")
+        self._note(self._erase_note, f"{outcome} {reset}", "good")
 
     def _show_summed(self, ledger: dict[str, Any]) -> None:
         """State what withdrawing cannot undo: the updates that the server received (C12)."""

@@ -441,6 +441,7 @@ def test_erase_claims_only_what_was_erased(pending, registered, server_cannot_be
         }
     )
     assert expected in text
+    assert "The lifetime ε starts at 0 again" in text
     assert ("at the server" in text) is (expected == "gone, here and at the server")
 
 

@@ -15,6 +15,7 @@ from agent.ipc.places import socket_of
 from agent.paths import Home
 from agent.reasons import Reason, ReasonCode
 from agent.rounds.outcome import TrainedUpdate
+from agent.rounds.ready_slot import SLOT_S
 from agent.rounds.runner import MANUAL_GROUP_WAIT_S
 from tests.fakes.device import Device
 from tests.fakes.timeouts import TIMEOUT_S, within
@@ -44,6 +45,15 @@ async def ask(path, method, **params):
             channel.close()
 
     return await asyncio.to_thread(blocking)
+
+
+async def sent_after_its_hold(device, path):
+    """Let the hold and the slot of the finished update pass, until the server has it."""
+    device.server.stay_open()
+    await until(lambda: device.agent.runner.updates.current and not device.agent.runner.is_busy)
+    device.clock.advance(2 * SLOT_S)
+    await ask(path, "settings.set", key="hold.minutes", value=0)
+    await until(lambda: device.server.updates)
 
 
 async def until(condition):
@@ -106,7 +116,7 @@ async def test_a_cycle_runs_when_it_is_due(device):
         assert 120 <= due - device.clock.now() <= 240
         device.clock.advance(300)
         await ask(path, "settings.set", key="hold.minutes", value=0)
-        await until(lambda: device.server.updates)
+        await sent_after_its_hold(device, path)
 
 
 async def test_resuming_ends_the_wait_for_the_end_of_the_pause(device):
@@ -125,7 +135,7 @@ async def test_resuming_ends_the_wait_for_the_end_of_the_pause(device):
         await until(lambda: device.agent.cycles.next_at <= device.clock.now() + 60)
         device.clock.advance(60)
         await ask(path, "settings.set", key="hold.minutes", value=0)
-        await until(lambda: device.server.updates)
+        await sent_after_its_hold(device, path)
 
 
 async def test_p2_consent_that_ends_in_the_middle_of_a_cycle_wipes_the_update(device, monkeypatch):
@@ -159,7 +169,7 @@ async def test_a_clock_that_was_ahead_and_is_set_right_does_not_stop_the_agent(d
     await device.join()
     device.clock.wall += 300 * 24 * 3600
     device.agent.runner.updates.keep(
-        TrainedUpdate(device.home / "scratch" / "x", b"", 1, "", 20, device.clock.now())
+        TrainedUpdate(device.home / "scratch" / "x", b"", 1, "", 20, *[device.clock.now()] * 2)
     )
     async with running(device) as path:
         assert (await ask(path, "status"))["next_at"] > right + 10**7
@@ -252,7 +262,7 @@ async def test_a_condition_that_appears_suspends_training_until_it_lifts(device,
         await until(lambda: not device.worker.is_suspended)
         assert (await ask(path, "status"))["state"] == "training"
         device.worker.gates["train"].set()
-        await until(lambda: device.server.updates)
+        await sent_after_its_hold(device, path)
 
 
 async def test_run_now_while_paused_watches_the_machine_during_that_cycle_only(device):

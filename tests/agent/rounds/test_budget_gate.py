@@ -12,6 +12,7 @@ from agent.privacy.policy import DeviceLimits
 from agent.privacy.zcdp import rho_units
 from agent.reasons import ReasonCode
 from agent.rounds import budget_gate
+from agent.rounds.agreed_clock import AgreedClock
 from agent.rounds.budget_gate import DAY_S, MAX_CHARGES_PER_DAY, BudgetGate
 from agent.rounds.outcome import Outcome
 from tests.fakes.charges import record_charge
@@ -39,6 +40,12 @@ def priced(device, price):
 
 def code_of(refused):
     return None if refused is None else refused.reasons[0].code
+
+
+def signed_offer(device, at=None):
+    """An offer comes that the server has signed at this time; now by default."""
+    agreed = AgreedClock(device.clock, device.agent.values)
+    agreed.note(device.clock.now() if at is None else at)
 
 
 @pytest.fixture
@@ -200,6 +207,7 @@ async def test_a_day_has_an_upload_limit_that_names_its_setting(device, gate):
 @pytest.mark.parametrize("announced", [True, False])
 async def test_p5_a_spent_budget_is_refused_and_says_when_it_pays_again(device, gate, announced):
     everything = device.agent.effective.budget().rho_units
+    signed_offer(device)
     ask(device, gate)
     spent_at = record_charge(device, rho_units=everything, **OTHER_MODEL).at
     refused = ask(device, gate, announced=announced)
@@ -207,7 +215,38 @@ async def test_p5_a_spent_budget_is_refused_and_says_when_it_pays_again(device, 
     period_s = device.agent.effective.budget().period_days * DAY_S
     assert refused.may_take_part_at == refused.reasons[0].until == spent_at + period_s
     device.clock.advance(period_s)
+    assert ask(device, gate, announced=announced).outcome is Outcome.BUDGET_SPENT
+    signed_offer(device)
     assert ask(device, gate, announced=announced) is None
+
+
+async def test_p5_a_clock_set_forward_over_a_restart_renews_no_period(device, gate):
+    everything, year = device.agent.effective.budget().rho_units, 366 * DAY_S
+    right = device.clock.now()
+    signed_offer(device)
+    stamp = AgreedClock(device.clock, device.agent.values).now()
+    record_charge(device, rho_units=everything, agreed_s=stamp, **OTHER_MODEL)
+    device.clock.wall += year
+    device.clock.restart_machine()
+    signed_offer(device, right + 3600)
+    refused = ask(device, gate)
+    assert refused.outcome is Outcome.BUDGET_SPENT
+    assert refused.may_take_part_at > device.clock.now() + 364 * DAY_S
+    # Once the server has seen the year pass as well, the budget is new.
+    device.clock.advance(year)
+    signed_offer(device, right + 3600 + year)
+    assert ask(device, gate) is None
+
+
+async def test_p5_a_server_that_signs_a_later_time_renews_no_period(device, gate):
+    everything = device.agent.effective.budget().rho_units
+    signed_offer(device)
+    stamp = AgreedClock(device.clock, device.agent.values).now()
+    record_charge(device, rho_units=everything, agreed_s=stamp, **OTHER_MODEL)
+    for years in (1, 2, 3):
+        device.clock.advance(DAY_S)
+        signed_offer(device, device.clock.now() + years * 366 * DAY_S)
+        assert ask(device, gate).outcome is Outcome.BUDGET_SPENT
 
 
 async def test_p5_without_an_announced_round_the_last_offered_price_counts(device, gate):

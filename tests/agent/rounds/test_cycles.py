@@ -52,7 +52,7 @@ async def test_an_error_stays_until_a_cycle_succeeds(device):
 
 @pytest.mark.parametrize(
     ("hold_s", "outcome", "is_kept"),
-    [(600, Outcome.WAITING, False), (0, Outcome.SENT, True)],
+    [(600, Outcome.WAITING, False), (None, Outcome.SENT, True)],
     ids=["waiting", "sent"],
 )
 async def test_a_change_by_the_person_drops_what_a_cycle_waited_for(

@@ -6,6 +6,7 @@ from agent.consent.record import Act, Evidence
 from agent.errors import PeerError, UserActionError
 from agent.privacy.zcdp import rho_local_units, rho_units
 from agent.protocol.signing import Context, public_hex, verify
+from agent.rounds.agreed_clock import AgreedClock
 from agent.rounds.outbox import FINAL, Outbox
 from agent.rounds.outcome import Outcome
 from agent.store.ledger import OutboxState
@@ -162,7 +163,11 @@ async def test_p2_bytes_that_were_withdrawn_cannot_be_sent(device):
         await device.run_cycle()
     (entry,) = device.agent.ledger.unsent()
     outbox = Outbox(
-        device.clock, ServerClock(device.clock), device.agent.ledger, device.agent.blocking_pool.run
+        device.clock,
+        ServerClock(device.clock),
+        AgreedClock(device.clock, device.agent.values),
+        device.agent.ledger,
+        device.agent.blocking_pool.run,
     )
     outbox.withdraw()
     with pytest.raises(UserActionError) as raised:

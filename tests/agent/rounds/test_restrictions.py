@@ -41,10 +41,10 @@ async def test_train_once_now_passes_a_pause_for_one_cycle_and_never_a_withdrawa
     await device.join()
     await device.call("pause")
     assert (await device.run_cycle()).outcome is Outcome.WAITING
-    result = await device.agent.cycles.run(hold_s=0, override=True)
+    result = await device.agent.cycles.run(hold_s=None, override=True)
     assert result.outcome is Outcome.SENT
     device.server.next_round()
     assert (await device.run_cycle()).outcome is Outcome.WAITING
     await device.call("consent.withdraw", surface="tray")
     with pytest.raises(UserActionError):
-        await device.agent.cycles.run(hold_s=0, override=True)
+        await device.agent.cycles.run(hold_s=None, override=True)

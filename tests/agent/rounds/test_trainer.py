@@ -76,7 +76,7 @@ async def test_train_once_now_resumes_only_what_the_persons_own_limits_suspend(
 ):
     await device.join()
     device.worker.gates["train"] = asyncio.Event()
-    running = asyncio.create_task(device.agent.cycles.run(hold_s=0, override=True))
+    running = asyncio.create_task(device.agent.cycles.run(hold_s=None, override=True))
     async with asyncio.timeout(60):
         while "train" not in device.worker.calls:
             await asyncio.sleep(0.001)

@@ -3,6 +3,7 @@
 import pytest
 
 from agent.rounds.outcome import CycleResult, Outcome, TrainedUpdate
+from agent.rounds.ready_slot import SLOT_S
 from tests.fakes.charges import record_charge
 
 SENT = CycleResult(Outcome.SENT, "Sent.")
@@ -20,7 +21,13 @@ def kept(device, updates):
     scratch = device.home / "scratch" / "0123456789abcdef"
     scratch.write_bytes(b"encrypted")
     update = TrainedUpdate(
-        scratch, bytes(32), 1, device.server.config.model_digest, 20, device.clock.now()
+        scratch,
+        bytes(32),
+        1,
+        device.server.config.model_digest,
+        20,
+        device.clock.now() - 5,
+        device.clock.now(),
     )
     updates.keep(update)
     return update
@@ -44,26 +51,25 @@ def test_an_update_fits_the_model_that_it_was_trained_on_only(updates, kept):
 
 def test_an_update_waits_until_its_hold_is_over(device, updates, kept):
     reason = updates.hold_reason(600)
-    assert (reason.code.value, reason.until, reason.setting) == (
-        "HOLD",
-        kept.at + 600,
-        "hold.minutes",
-    )
-    device.clock.advance(599)
+    assert (reason.code.value, reason.setting) == ("HOLD", "hold.minutes")
+    assert 0 <= reason.until - kept.begun_at - 600 - SLOT_S < SLOT_S
+    assert updates.hold_reason(600) == reason
+    device.clock.advance(reason.until - kept.at - 1)
     assert updates.hold_reason(600) is not None
     device.clock.advance(1)
     assert updates.hold_reason(600) is None
 
 
-def test_without_a_hold_an_update_may_be_used_at_once(updates, kept):
-    assert updates.hold_reason(0) is None
+def test_what_a_person_starts_does_not_wait_and_without_a_hold_the_slot_still_counts(updates, kept):
+    assert updates.hold_reason(None) is None
+    assert updates.hold_reason(0).until >= kept.begun_at + SLOT_S
 
 
 def test_a_hold_starts_again_after_the_clock_was_set_back(device, updates, kept):
     device.clock.wall -= 10_000
-    assert updates.hold_reason(600).until == kept.at + 600
+    before = updates.hold_reason(600).until
     updates.restart_hold()
-    assert updates.hold_reason(600).until == device.clock.now() + 600
+    assert updates.hold_reason(600).until == before - 10_000 + 5
 
 
 def test_discarding_deletes_the_update_and_its_file(updates, kept):
@@ -115,12 +121,16 @@ def test_a_discard_on_the_way_counts_for_one_update_only(updates, kept):
 
 async def test_a_finished_update_waits_in_the_cycle_and_can_be_discarded(device):
     await device.join()
+    device.server.stay_open()
     result = await device.run_cycle(hold_s=600)
-    assert (result.outcome, result.reasons[0].until) == (Outcome.WAITING, device.clock.now() + 600)
+    assert result.outcome is Outcome.WAITING
+    assert result.reasons[0].until >= device.clock.now() + 600 + SLOT_S
     assert device.agent.ledger.charges() == []
     await device.call("discard")
     assert list((device.home / "scratch").iterdir()) == []
     await device.run_cycle(hold_s=600)
     device.clock.advance(600)
+    assert (await device.run_cycle(hold_s=600)).outcome is Outcome.WAITING
+    device.clock.advance(2 * SLOT_S)
     assert (await device.run_cycle(hold_s=600)).outcome is Outcome.SENT
     assert device.worker.calls == ["train", "train", "seal"]

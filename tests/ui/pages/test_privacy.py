@@ -113,5 +113,9 @@ def test_erasing_needs_a_second_click(window):
 def test_it_says_what_the_server_knows_of_the_erasure(window, pending, is_lost, outcome):
     window.client.answers["erase"] = {"pending": pending, "server_cannot_be_told": is_lost}
     window.open_page("privacy")
+    assert any(
+        "lifetime ε starts at 0 again, although" in text for text in windows.texts(privacy(window))
+    )
     privacy(window).erase_now.click()
-    assert any(text.startswith(outcome) for text in windows.texts(privacy(window)))
+    (said,) = [text for text in windows.texts(privacy(window)) if text.startswith(outcome)]
+    assert said.endswith("The lifetime ε starts at 0 again.")
