@@ -233,7 +233,8 @@ def ledger_text(result: Shown) -> str:
         f"{_count(totals['charges'], 'charge')}, {totals['sent']} acknowledged,"
         f" {totals['bytes_up']} bytes;"
         f" this period ε {epsilon_in_words(totals['epsilon_ledger'])} of"
-        f" {epsilon_in_words(totals['epsilon_period'])} (δ {totals['delta']:g}); {_other_epsilons(totals)}"
+        f" {epsilon_in_words(totals['epsilon_period'])} (δ {totals['delta']:g});"
+        f" {_other_epsilons(totals)}"
     )
     lines.extend(f"PROBLEM: {problem}" for problem in result["problems"])
     if result["verified"]:

@@ -42,7 +42,8 @@ def rho_sum_units(config: RoundConfig, honest: int, most: int) -> int:
     D²/(2 s² honest) + τ·d (Kairouz, Liu, Steinke 2021).
     """
     price = Fraction(config.sensitivity_sq, 2 * config.noise_var * honest)
-    return math.ceil((price + _sum_gap(config.noise_var, most) * sent_words(config)) * UNITS_PER_RHO)
+    gap = _sum_gap(config.noise_var, most) * sent_words(config)
+    return math.ceil((price + gap) * UNITS_PER_RHO)
 
 
 def rho_local_units(config: RoundConfig) -> int:
@@ -56,7 +57,8 @@ def sent_words(config: RoundConfig) -> int:
 
 
 def epsilon(units: int, delta: float) -> float:
-    """Return the ε of (ε, δ)-differential privacy that `units` of ρ imply, rounded up; 0.0 for none.
+    """Return the ε of (ε, δ)-differential privacy that `units` of ρ imply, rounded up; 0.0 for
+    none.
 
     The minimum over a > 1 of a·ρ + ln(1 - 1/a) - ln(δ·a)/(a-1) (Canonne, Kamath, Steinke 2020).
     Each a gives a valid ε, so a search in floats that stops early errs on the safe side. The value

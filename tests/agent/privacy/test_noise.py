@@ -230,7 +230,7 @@ def test_p7_samples_in_two_parts_have_the_distribution():
 
 @pytest.mark.parametrize(("s", "bound"), [(10, 138), (316, 132), (511, 131)])
 def test_what_lies_beyond_the_table_is_as_small_as_the_text_says(s, bound):
-    """The last entry has P(X = k) < 2⁻¹³⁸; at s = 316 all beyond it have more than that together."""
+    """The last entry has P(X = k) < 2⁻¹³⁸; all beyond it have more than that together."""
     last = len(cumulative(s * s)) - 1
     # 400 fractional bits: exp(-k²/(2 s²)) from k - 1 to k is a factor, exact to a few units.
     weights = [_weight(k, s) for k in range(last + 1 + 2 * s)]

@@ -252,7 +252,7 @@ class Exactly:
 
 def test_p5_epsilon_is_never_below_the_infimum(exactly):
     """In floats it was below in 6 of 10 cases, by up to 1e-11."""
-    draw = random.Random(14)  # noqa: S311  (cases of a test)
+    draw = random.Random(14)
     for _ in range(120):
         units = int(2 ** draw.uniform(0, 56))
         delta = draw.choice(["0.00001", "0.000001", f"{10 ** draw.uniform(-9, -2):.12f}"])
@@ -261,7 +261,7 @@ def test_p5_epsilon_is_never_below_the_infimum(exactly):
 
 
 def test_p5_two_thousand_random_plans_charge_at_least_the_exact_price(exactly):
-    draw = random.Random(7)  # noqa: S311  (cases of a test)
+    draw = random.Random(7)
     planned = 0
     while planned < 2000:
         asked = int(2**40 * 10 ** draw.uniform(-3.3, -0.6))
