@@ -98,15 +98,15 @@ def quantise(vector: Vector, config: RoundConfig, stream: Stream) -> NDArray[np.
     if config.subset_k:
         rotated = rotated[subset(config)]
     rotated /= float(config.grid)
-    rounded = np.empty((2, len(rotated)), np.int64)
+    attempts = [np.empty(len(rotated), np.int64) for _ in range(2)]
     for _ in range(MAX_PAIRS):
-        for attempt in rounded:
+        for attempt in attempts:
             _round_at_random(rotated, attempt, stream)
-        holds = [_within_sensitivity(attempt, config.sensitivity_sq) for attempt in rounded]
+        holds = [_within_sensitivity(attempt, config.sensitivity_sq) for attempt in attempts]
         if any(holds):
             # The first that holds, as if there were no second: the distribution is that of
             # rounding again until one holds.
-            return rounded[holds.index(True)]
+            return attempts[holds.index(True)]
     raise InternalError(
         "SENSITIVITY", "The update could not be rounded within its bound.", "Nothing was sent."
     )

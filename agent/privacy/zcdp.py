@@ -113,7 +113,8 @@ def _epsilon_at(excess: float, units: int, delta: float) -> float:
             (over / order).ln(),
             -(failure * order).ln() / over,
         )
-        bound = sum(terms) + _MARGIN * max(1, *(abs(term) for term in terms))
+        largest = max(Decimal(1), *map(abs, terms))
+        bound = sum(terms, _MARGIN * largest)
     return max(0.0, _ceiling(bound))
 
 

@@ -222,11 +222,7 @@ class Exactly:
         def bound(log_excess):
             excess = self.mp.exp(log_excess)
             order = 1 + excess
-            return (
-                order * rho
-                + self.mp.log(excess / order)
-                - self.mp.log(failure * order) / excess
-            )
+            return order * rho + self.mp.log(excess / order) - self.mp.log(failure * order) / excess
 
         low, high = self.mpf(-14), self.mpf(60)
         while high - low > self.mpf(10) ** -16:
