@@ -89,7 +89,7 @@ class ReadingScreen(DemoScreen):
 @pytest.fixture
 def short_folder():
     """Short enough for the path of a socket in it."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # noqa: S108 (a new folder)
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         yield Path(folder)
 
 
