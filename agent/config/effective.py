@@ -176,7 +176,8 @@ class EffectiveConfig:
         return wording.Figures(
             mode=mode,
             epsilon_milli=_thousandths(wanted.number("budget.epsilon")),
-            delta_inverse=round(1 / wanted.number("budget.delta")),
+            # Rounded down, which rounds δ up; but 1/0.00001 is a little less than 100,000.
+            delta_inverse=int(1 / wanted.number("budget.delta") + 1e-6),
             period_days=wanted.integer("budget.period_days"),
             lifetime_epsilon_milli=_thousandths(wanted.number("budget.lifetime_epsilon")),
             refresh_months=wanted.integer("consent.refresh_months"),

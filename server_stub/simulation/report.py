@@ -192,9 +192,10 @@ def _price(report: Report) -> list[str]:
         (
             f"ε by a device's ledger: {epsilon_in_words(report.epsilon_ledger)} of"
             f" {epsilon_in_words(report.budget)} (δ = {report.delta:g}). ε if only the sum over all"
-            f" devices were visible, without the noise of {report.colluders} devices a group and"
-            f" of attackers: {epsilon_in_words(report.epsilon_central)}. ε if secure"
-            f" aggregation failed: {epsilon_in_words(report.epsilon_local)}."
+            f" devices were visible, without the noise of {report.colluders} devices a group"
+            f"{' and of the attackers' if report.attackers else ''}:"
+            f" {epsilon_in_words(report.epsilon_central)}. ε if secure aggregation failed:"
+            f" {epsilon_in_words(report.epsilon_local)}."
         ),
         f"Spending: {report.spending}",
         f"Each device sends {report.vector_bytes:,} bytes of words a round"

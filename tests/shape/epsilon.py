@@ -51,9 +51,13 @@ def _written(node: ast.AST) -> Iterator[ast.expr]:
     elif isinstance(node, ast.Call) and _name(node.func) in ROUNDERS:
         yield from node.args
         yield from (keyword.value for keyword in node.keywords)
-    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
-        if isinstance(node.left, ast.Constant) and isinstance(node.left.value, str):
-            yield node.right
+    elif (
+        isinstance(node, ast.BinOp)
+        and isinstance(node.op, ast.Mod)
+        and isinstance(node.left, ast.Constant)
+        and isinstance(node.left.value, str)
+    ):
+        yield node.right
 
 
 def _is_epsilon(value: ast.expr) -> bool:

@@ -48,7 +48,7 @@ def budget_labels(budget: BudgetView, formatter: LocaleFormatter) -> BudgetLabel
         figures=figures.format(
             used=epsilon_text(budget.epsilon_ledger, formatter),
             period=epsilon_text(budget.epsilon_period, formatter),
-            delta=f"1/{formatter.number(1 / budget.delta, 0)}",
+            delta=f"1/{formatter.number(int(1 / budget.delta + 1e-6), 0)}",
         ),
         lifetime=formatter.translate(
             "View", "Over this device's whole life: ε = {used} of at most {ceiling}"
