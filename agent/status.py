@@ -1,7 +1,8 @@
 """The Status: the one value that every surface shows (tray, window, `aegis status`).
 
 The agent builds it and sends it over the local channel as JSON; surfaces never change it. Times are
-whole seconds since the epoch. ε values are not rounded; the surface rounds them.
+whole seconds since the epoch. ε values are not rounded; the surface rounds them with
+`epsilon_in_words`.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -13,6 +14,7 @@ from agent.errors import PeerError
 from agent.reasons import Reason, ReasonCode
 
 STATUS_VERSION = 1
+UNKNOWN = "unknown"
 
 
 class AgentState(Enum):
@@ -62,10 +64,13 @@ class BudgetView:
     period_days: int
     epsilon_ledger: float
     """What this device's ledger has charged in the current period."""
-    epsilon_local: float
-    """What the charges would amount to if the protection of the sums failed."""
+    epsilon_local: float | None
+    """What the charges of the period would amount to if the protection of the sums failed. None:
+    unknown, because the ledger cannot be read."""
     epsilon_lifetime: float
     epsilon_lifetime_ceiling: float
+    epsilon_local_lifetime: float | None
+    """The same as `epsilon_local`, over the device's whole life."""
     renews_at: int | None = None
     may_take_part_at: int | None = None
     """When the budget allows a round again; set while it is spent."""
@@ -266,7 +271,7 @@ class Status:
 
 
 def rounded_up(value: float, decimals: int) -> float:
-    """Round a figure of ε up, as it is everywhere that a person sees one."""
+    """Round a figure up to so many decimals, so that it promises no more than the exact one."""
     from decimal import ROUND_CEILING, Decimal
 
     # From the shortest decimal form: 1.1 stays 1.1, although its binary value is a little more.
@@ -274,8 +279,13 @@ def rounded_up(value: float, decimals: int) -> float:
     return float(Decimal(repr(float(value))).quantize(step, ROUND_CEILING))
 
 
-def epsilon_in_words(value: float) -> str:
-    """Format ε with three digits, rounded up: "0.421", "1.24", "12.4"."""
+def epsilon_in_words(value: float | None) -> str:
+    """Format ε with three digits, rounded up: "0.421", "1.24", "12.4"; None is "unknown".
+
+    The one way in which ε is written for people: what is read from it is never below the figure.
+    """
+    if value is None:
+        return UNKNOWN
     from decimal import ROUND_CEILING, Context
 
     digits = Context(prec=3, rounding=ROUND_CEILING).create_decimal(repr(float(value)))

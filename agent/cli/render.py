@@ -39,7 +39,7 @@ def status_text(status: Shown) -> str:
     lines.extend(f"Waits:    {_reason(reason)}" for reason in status["reasons"])
     lines.append(
         f"Budget:   ε {epsilon_in_words(budget['epsilon_ledger'])} of"
-        f" {budget['epsilon_period']:g} spent in {budget['period_days']} days"
+        f" {epsilon_in_words(budget['epsilon_period'])} spent in {budget['period_days']} days"
         f" (δ {budget['delta']:g});"
         f" {_other_epsilons(budget)}" + ("" if budget["verified"] else " (not verified)")
     )
@@ -233,7 +233,8 @@ def ledger_text(result: Shown) -> str:
         f"{_count(totals['charges'], 'charge')}, {totals['sent']} acknowledged,"
         f" {totals['bytes_up']} bytes;"
         f" this period ε {epsilon_in_words(totals['epsilon_ledger'])} of"
-        f" {totals['epsilon_period']:g} (δ {totals['delta']:g}); {_other_epsilons(totals)}"
+        f" {epsilon_in_words(totals['epsilon_period'])} (δ {totals['delta']:g});"
+        f" {_other_epsilons(totals)}"
     )
     lines.extend(f"PROBLEM: {problem}" for problem in result["problems"])
     if result["verified"]:
@@ -310,9 +311,10 @@ def _reason(reason: Shown) -> str:
 
 def _other_epsilons(epsilons: Shown) -> str:
     return (
-        f"if the sum's protection failed: {epsilon_in_words(epsilons['epsilon_local'])};"
+        f"if the sums' protection failed: {epsilon_in_words(epsilons['epsilon_local'])};"
         f" lifetime: {epsilon_in_words(epsilons['epsilon_lifetime'])} of"
-        f" {epsilons['epsilon_lifetime_ceiling']:g}"
+        f" {epsilon_in_words(epsilons['epsilon_lifetime_ceiling'])}, and"
+        f" {epsilon_in_words(epsilons['epsilon_local_lifetime'])} if the sums' protection failed"
     )
 
 

@@ -18,6 +18,7 @@ from agent.consent.gate import LOOPBACK_HOSTS, Facts
 from agent.consent.notice import Notice, OperatorFacts
 from agent.errors import UserActionError
 from agent.paths import Home
+from agent.status import rounded_up
 from agent.store.database import damaged
 from agent.store.shapes import conforms, record
 from agent.store.values import Values
@@ -174,10 +175,11 @@ class EffectiveConfig:
         )
         return wording.Figures(
             mode=mode,
-            epsilon_milli=round(wanted.number("budget.epsilon") * 1000),
-            delta_inverse=round(1 / wanted.number("budget.delta")),
+            epsilon_milli=_thousandths(wanted.number("budget.epsilon")),
+            # Rounded down, which rounds δ up; but 1/0.00001 is a little less than 100,000.
+            delta_inverse=int(1 / wanted.number("budget.delta") + 1e-6),
             period_days=wanted.integer("budget.period_days"),
-            lifetime_epsilon_milli=round(wanted.number("budget.lifetime_epsilon") * 1000),
+            lifetime_epsilon_milli=_thousandths(wanted.number("budget.lifetime_epsilon")),
             refresh_months=wanted.integer("consent.refresh_months"),
         )
 
@@ -296,6 +298,11 @@ def _proposed(enrolment: Enrolment | None) -> dict[str, Value]:
             "budget.lifetime_epsilon", int(figures["lifetime_epsilon_milli"]) / 1000
         ),
     }
+
+
+def _thousandths(figure: float) -> int:
+    """Rounded up: the notice names no less than what the budget allows."""
+    return round(rounded_up(figure, 3) * 1000)
 
 
 def _bounded(key: str, value: float) -> float:

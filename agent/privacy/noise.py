@@ -5,7 +5,9 @@ cumulative table.
    smallest k with u < table[k].
 2. The upper 64 bits decide. The lower 64 are drawn only on a tie of the upper ones, about
    entries·2⁻⁶⁴ of all draws.
-3. The distance from the true distribution is at most (entries + 1)·2⁻¹²⁸ + 2⁻¹³⁸ a coordinate.
+3. The table ends where a single value has P(X = k) < 2⁻¹³⁸. All values beyond it together have
+   P(|X| > k) < 2⁻¹³² up to s = 316, 2⁻¹³¹ up to s = 511, 2⁻¹²⁷ up to MAX_NOISE_UNITS. The distance
+   from the true distribution is at most this and (entries + 1)·2⁻¹²⁸ a coordinate.
 4. One table for a large variance would need 13.8 entries for each unit of s. Two small tables
    replace it: X = Y + L·Z, where Y and Z are discrete Gaussians with variances v and w, and
    v + L²·w = s². Completing the square gives P(X = x) ∝ exp(-x²/(2 s²))·Σ_j exp(-(j - μ(x))²/(2 u))
@@ -29,7 +31,7 @@ from agent.protocol.stream import Stream
 PRECISION_BITS = 256
 TABLE_BITS = 128
 TAIL_BITS = 138
-"""The table ends where P(|X| > k) < 2⁻¹³⁸."""
+"""The table ends where P(X = k) < 2⁻¹³⁸ (rule 3)."""
 GUIDE_BITS = 14
 SCAN_STEPS = 2
 """Entries tried one by one before a binary search, which only the far tail needs."""

@@ -23,6 +23,7 @@ from agent.protocol.exchange_proof import PROOF_BYTES
 from agent.protocol.field import ELEMENT_BYTES
 from agent.protocol.limits import MAX_GROUP
 from agent.protocol.messages import RoundConfig
+from agent.protocol.states import LeaveReason
 
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
@@ -31,8 +32,6 @@ SEALED_SHARES_BYTES = 2 * ELEMENT_BYTES + 16
 """Both shares for one device, under AES-256-GCM."""
 DIGEST_BYTES = 32
 MAX_ID_BYTES = 64
-MAX_REASON = 64
-"""Characters of the code in a `leave`."""
 MAX_CERTIFICATE_BYTES = 4096
 _MAX_DEVICES = 1 << 20
 
@@ -527,18 +526,18 @@ def decode_unmask(body: bytes, context: bytes, count: int) -> tuple[tuple[bytes,
     return shares, _hex(header, "signature", SIGNATURE_BYTES)
 
 
-def encode_leave(context: bytes, reason: str) -> bytes:
-    """Encode a device's departure: a reason code."""
-    return _encode("leave", context, b"", reason=reason)
+def encode_leave(context: bytes, reason: LeaveReason) -> bytes:
+    """Encode a device's departure: a code of the list."""
+    return _encode("leave", context, b"", reason=reason.value)
 
 
-def decode_leave(body: bytes, context: bytes) -> str:
+def decode_leave(body: bytes, context: bytes) -> LeaveReason:
     header, payload = _decode(body, "leave", context, "reason")
     _Reader(payload).end()
     reason = header["reason"]
-    if not isinstance(reason, str) or len(reason) > MAX_REASON:
-        raise _bad("leave: expected a code")
-    return reason
+    if reason not in list(LeaveReason):
+        raise _bad("leave: expected a code of the list")
+    return LeaveReason(reason)
 
 
 def _signed(label: bytes, context: bytes, *parts: bytes) -> bytes:

@@ -6,7 +6,7 @@ them.
 """
 
 from collections.abc import Mapping
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import TypeVar
 
 from agent.errors import PeerError
@@ -38,6 +38,19 @@ class DeviceEvent(Enum):
     SURVIVORS = "survivors"
     SIGNATURES = "signatures"
     GO = "leave, refusal or restart"
+
+
+class LeaveReason(StrEnum):
+    """Why a device leaves a round, as far as the aggregator learns it: one of these and no more."""
+
+    WITHDRAWN = "withdrawn"
+    PAUSED = "paused"
+    QUIT = "quit"
+    DISCARDED = "discarded"
+    REFUSED = "refused"
+    """What it received from the aggregator failed a check."""
+    FAILED = "failed"
+    """Something failed at the device, which says no more about itself."""
 
 
 class DeviceAction(Enum):

@@ -24,7 +24,9 @@ class BudgetReport:
     gate: BudgetGate
 
     def view(self) -> BudgetView:
-        """Return the budget in ε. A ledger that cannot be read counts as fully spent."""
+        """Return the budget in ε. A ledger that cannot be read counts as fully spent; what its
+        charges would amount to without the protection of the sums is then unknown.
+        """
         from agent.privacy.zcdp import epsilon
 
         budget = self.effective.budget()
@@ -36,9 +38,10 @@ class BudgetReport:
                 delta=budget.delta,
                 period_days=budget.period_days,
                 epsilon_ledger=budget.epsilon,
-                epsilon_local=budget.epsilon,
+                epsilon_local=None,
                 epsilon_lifetime=budget.lifetime_epsilon,
                 epsilon_lifetime_ceiling=budget.lifetime_epsilon,
+                epsilon_local_lifetime=None,
             )
         period_s = budget.period_days * DAY_S
         start = self.clock.now() - period_s
@@ -51,9 +54,10 @@ class BudgetReport:
             delta=budget.delta,
             period_days=budget.period_days,
             epsilon_ledger=epsilon(_rho_units(recent), budget.delta),
-            epsilon_local=epsilon(sum(charge.rho_local_units for charge in recent), budget.delta),
+            epsilon_local=epsilon(_rho_local_units(recent), budget.delta),
             epsilon_lifetime=epsilon(_rho_units(charges), budget.delta),
             epsilon_lifetime_ceiling=budget.lifetime_epsilon,
+            epsilon_local_lifetime=epsilon(_rho_local_units(charges), budget.delta),
             renews_at=min(at for at in dated if at > start) + period_s if recent else None,
             may_take_part_at=spent.may_take_part_at if spent and is_spent else None,
             charges=len(charges),
@@ -79,3 +83,7 @@ class BudgetReport:
 
 def _rho_units(charges: Iterable[Charge]) -> int:
     return sum(charge.rho_units for charge in charges)
+
+
+def _rho_local_units(charges: Iterable[Charge]) -> int:
+    return sum(charge.rho_local_units for charge in charges)

@@ -33,8 +33,8 @@ class LedgerReport:
         return {
             "charges": [
                 charge_json(number, charge, budget.delta)
-                for number, charge in enumerate(charges, 1)
-            ][offset : offset + limit],
+                for number, charge in enumerate(charges[offset : offset + limit], offset + 1)
+            ],
             "outbox": [outbox_json(entry) for entry in self.ledger.entries(offset, limit)],
             "totals": {
                 "charges": len(charges),
@@ -45,6 +45,7 @@ class LedgerReport:
                 "epsilon_lifetime": budget.epsilon_lifetime,
                 "epsilon_period": budget.epsilon_period,
                 "epsilon_lifetime_ceiling": budget.epsilon_lifetime_ceiling,
+                "epsilon_local_lifetime": budget.epsilon_local_lifetime,
                 "delta": budget.delta,
                 "sent": totals.sent,
                 "bytes_up": totals.bytes_up,

@@ -280,9 +280,11 @@ def _explained(
             )
             reason = Reason(ReasonCode.MODEL_SPENT, text)
         case Limit.ROUND:
-            price = epsilon_in_words(epsilon(asked.price, budget.delta))
-            most = epsilon_in_words(epsilon(_most_a_round(budget, caps), budget.delta))
-            text = f"The server asks ε {price} for one round; this device gives at most ε {most}."
+            most = epsilon(_most_a_round(budget, caps), budget.delta)
+            text = (
+                f"The server asks ε {epsilon_in_words(epsilon(asked.price, budget.delta))} for one"
+                f" round; this device gives at most ε {epsilon_in_words(most)}."
+            )
             until = asked.asked_at + DAY_S
             reason = Reason(ReasonCode.ROUND_TOO_EXPENSIVE, text, until=until)
     return replace(waiting((reason,)), may_take_part_at=until)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from agent.consent.gate import Gate, Permit
 from agent.errors import AegisError, UserActionError
 from agent.protocol.jobs import Job
+from agent.protocol.states import LeaveReason
 from agent.rounds.activity import ActivityTracker
 from agent.rounds.completion import run_to_completion
 from agent.rounds.cycle_steps import CycleSteps
@@ -148,14 +149,14 @@ class RoundRunner:
         try:
             note()
             if not self._is_submitting:
-                await self._leave("paused")
+                await self._leave(LeaveReason.PAUSED)
         finally:
             self.enforce()
 
     async def quit(self) -> None:
         """End everything; wait up to LEAVE_TIMEOUT_S for a `leave` to arrive."""
         if self._secagg.may_leave:
-            await self._leave("quit")
+            await self._leave(LeaveReason.QUIT)
         await self.stop()
         await self._leave_sender.flush(LEAVE_TIMEOUT_S)
 
@@ -166,7 +167,7 @@ class RoundRunner:
 
     async def withdraw(self) -> None:
         """Consent is gone: leave the group, stop, empty the outbox, delete the update (P2)."""
-        notice = self._secagg.leave("withdrawn")
+        notice = self._secagg.leave(LeaveReason.WITHDRAWN)
         await run_to_completion(
             self._withdraw(notice, [*self._cancel_jobs(), *self._cancel_cycle()])
         )
@@ -194,7 +195,7 @@ class RoundRunner:
             self.updates.discard_when_settled()
             return
         if self.is_busy:
-            await self._leave("discarded")
+            await self._leave(LeaveReason.DISCARDED)
         self.updates.discard()
 
     @property
@@ -202,7 +203,7 @@ class RoundRunner:
         """Whether a sending has begun that must be finished (rule 3)."""
         return self._secagg.is_committed or (self._activity.is_sending and not self._secagg.is_busy)
 
-    async def _leave(self, reason: str) -> None:
+    async def _leave(self, reason: LeaveReason) -> None:
         """End the cycle: wipe the round's secrets first, send its `leave` last (rule 2)."""
         notice = self._secagg.leave(reason)
         await self._wait_for_end(self._cancel_cycle())

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.consent.gate import Permit
-from agent.errors import AegisError, UserActionError
+from agent.errors import AegisError, PeerError, UserActionError
+from agent.protocol.states import LeaveReason
 from agent.rounds.admission import Admission
 from agent.rounds.contribution import Contribution, RoundResources
 from agent.rounds.join_window import JoinWindow
@@ -67,7 +68,7 @@ class ActiveRound:
     bytes_up: int = 0
     bytes_down: int = 0
 
-    def leave(self, reason: str) -> bytes | None:
+    def leave(self, reason: LeaveReason) -> bytes | None:
         """Wipe the round's secrets at once.
 
         Return the `leave` to send; None when the group does not know this device or is past the
@@ -75,7 +76,7 @@ class ActiveRound:
         """
         known, self.is_known = self.is_known, False
         try:
-            body = self.machine.leave(reason[:64])
+            body = self.machine.leave(reason)
         except AegisError:  # it has unmasked: the round is over for this device
             body = None
         self.machine.wipe()
@@ -114,7 +115,7 @@ class SecaggRound:
         """Whether a round is under way whose masked input is charged."""
         return self._active is not None and self._active.is_charged
 
-    def leave(self, reason: str) -> LeaveNotice | None:
+    def leave(self, reason: LeaveReason) -> LeaveNotice | None:
         """End the round under way. Its secrets are wiped when this returns.
 
         Return the notice to send, or None (see `ActiveRound.leave`).
@@ -215,7 +216,9 @@ class SecaggRound:
         round_id = active.config.round_id
         log.info("round.ended id=%d code=%s charged=%s", round_id, error.code, active.is_charged)
         is_closed = error.code in _CLOSED
-        leave = active.leave(error.code)
+        # The error's own code could tell about this device: its memory, its disk, its rows.
+        reason = LeaveReason.REFUSED if isinstance(error, PeerError) else LeaveReason.FAILED
+        leave = active.leave(reason)
         if leave is not None and not is_closed and error.code not in _UNREACHABLE:
             try:
                 await self._blocking(lambda: client.leave(round_id, leave))

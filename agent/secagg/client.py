@@ -59,7 +59,7 @@ from agent.privacy.policy import DeviceLimits
 from agent.protocol import codec, envelope
 from agent.protocol.identities import Authority, verify_signature
 from agent.protocol.messages import RoundConfig
-from agent.protocol.states import DEVICE, DeviceEvent, DeviceState, step
+from agent.protocol.states import DEVICE, DeviceEvent, DeviceState, LeaveReason, step
 from agent.secagg.refusal import refused
 from agent.secagg.roster_check import RosterCheck
 from agent.secagg.round_secrets import Group, RoundSecrets
@@ -148,8 +148,8 @@ class SecaggClient:
         self._secrets.wipe()
         return body
 
-    def leave(self, reason: str) -> bytes:
-        """Leave the round; the body carries `reason`, a code, and no data."""
+    def leave(self, reason: LeaveReason) -> bytes:
+        """Leave the round; the body carries `reason` and no data."""
         body = codec.encode_leave(self._round_context, reason)
         if self._state is not DeviceState.LEFT:
             self._state, _ = step(DEVICE, self._state, DeviceEvent.GO)

@@ -24,6 +24,11 @@ def epsilon(rho: float, delta: float) -> float:
     return min(a * rho + math.log1p(-1 / a) - math.log(delta * a) / (a - 1) for a in orders)
 
 
+def shown(value: float) -> str:
+    """Six decimals, rounded up."""
+    return f"{math.ceil(value * 1e6) / 1e6:.6f}"
+
+
 def main() -> int:
     """Compare with what the program says; 1 when they differ."""
     document = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
@@ -35,8 +40,8 @@ def main() -> int:
     )
     ours = epsilon(rho, delta)
     print(f"{len(charges)} charges, ρ = {rho:.6f}, δ = {delta:g}")
-    print(f"lifetime ε: recomputed {ours:.6f}, the program says {said:.6f}")
-    print(f"if the protection of the sums failed: {epsilon(rho_local, delta):.6f}")
+    print(f"lifetime ε: recomputed {shown(ours)}, the program says {shown(said)}")
+    print(f"if the protection of the sums failed: {shown(epsilon(rho_local, delta))}")
     return 0 if math.isclose(ours, said, rel_tol=1e-5, abs_tol=1e-9) else 1
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from agent.clock import utc
 from agent.protocol.messages import Mode
+from agent.status import epsilon_in_words
 from server_stub.config.settings import ServerSettings
 
 Answer = dict[str, Any]
@@ -38,8 +39,20 @@ def pairs_text(answer: Answer) -> str:
     """One line for each value."""
     return "\n".join(
         f"{name}: {json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value}"
-        for name, value in answer.items()
+        for name, value in _with_epsilon_in_words(answer).items()
     )
+
+
+def _with_epsilon_in_words(answer: Answer) -> Answer:
+    """Figures of ε as every page writes them; JSON keeps the exact ones."""
+    return {
+        name: _with_epsilon_in_words(value)
+        if isinstance(value, dict)
+        else epsilon_in_words(value)
+        if name.startswith("epsilon_") and isinstance(value, float)
+        else value
+        for name, value in answer.items()
+    }
 
 
 def released_text(answer: Answer) -> str:
@@ -83,7 +96,8 @@ def device_text(answer: Answer) -> str:
 def rounds_text(answer: Answer) -> str:
     lines = [
         f"{row['round_id']:>5}  {row['state']:<10} updates {row['updates']}/{row['target']}  model"
-        f" {row['base_version']} → {row['model_version'] or '–'}  ε {row['epsilon_ledger']}"
+        f" {row['base_version']} → {row['model_version'] or '–'}"
+        f"  ε {epsilon_in_words(row['epsilon_ledger'])}"
         for row in answer["rounds"]
     ]
     return "\n".join(lines) or "No round has been opened yet."

@@ -39,7 +39,7 @@ def round_summary(round_: Round, settings: ServerSettings) -> dict[str, Any]:
         "base_version": round_.config.model_version,
         "model_version": round_.model_version,
         "config_digest": round_.config.digest,
-        "epsilon_ledger": round(epsilon(rho_units(round_.config), delta), 6),
+        "epsilon_ledger": epsilon(rho_units(round_.config), delta),
         "note": round_.note,
         "mode": round_.config.mode.value,
         "groups": round_.record.get("groups", []),

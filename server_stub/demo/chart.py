@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.status import epsilon_in_words
 from server_stub.demo.intervals import Interval
 from server_stub.demo.report import Report
 from server_stub.demo.verdict import Change
@@ -70,7 +71,7 @@ def draw(report: Report, path: Path) -> None:
     figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=8)
     left.set_title(
         f"{TITLES[report.verdict.change]}: {report.devices} devices, {report.mode} mode,"
-        f" ε = {report.epsilon:g}"
+        f" ε = {epsilon_in_words(report.epsilon)}"
     )
     figure.savefig(path, dpi=130)
     pyplot.close(figure)

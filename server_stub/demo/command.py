@@ -24,6 +24,7 @@ from agent.paths import default_home
 from agent.printable import ArgumentParser, json_text
 from agent.protocol.messages import Mode
 from agent.sandbox import private_memory
+from agent.status import epsilon_in_words
 from server_stub.demo import baselines
 from server_stub.demo.chart import draw
 from server_stub.demo.device_fleet import Fleet
@@ -235,7 +236,9 @@ def _report(
         rounds=rounds.results,
         bytes_up=rounds.bytes_up,
         bytes_down=rounds.bytes_down,
-        epsilon_local=rounds.epsilon_local,
+        epsilon_local=rounds.spending.epsilon_local,
+        epsilon_between=rounds.spending.epsilon_between,
+        colluders=plan.colluders_text,
         dropped=rounds.dropped,
         group_floor=plan.limits_text,
         spending=SPENDING,
@@ -332,7 +335,10 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=plan.epsilon,
         metavar="E",
-        help=f"privacy budget ε of each device for all rounds; default {plan.epsilon:g}",
+        help=(
+            "privacy budget ε of each device for all rounds; default"
+            f" {epsilon_in_words(plan.epsilon)}"
+        ),
     )
     parser.add_argument(
         "--data",

@@ -23,7 +23,6 @@ from agent.container import Agent
 from agent.errors import AegisError, UserActionError
 from agent.paths import Home
 from agent.privacy.policy import DeviceLimits
-from agent.privacy.zcdp import epsilon
 from agent.protocol.ledger_heads import HeadStep
 from agent.protocol.messages import Mode
 from agent.rounds.outcome import Outcome
@@ -316,14 +315,11 @@ class Fleet:
             sum(device.traffic.down for device in self.devices),
         )
 
-    def epsilon_spent(self, delta: float) -> tuple[float, float]:
-        """ε of the device that has spent most, by its own ledger, and ε if the protection of the
-        sums failed.
+    def ledgers(self) -> tuple[tuple[int, int], ...]:
+        """For each device the units of ρ that its ledger charged, and those that its own noise
+        alone would have cost.
         """
-        spent = [device.rho_units for device in self.devices] or [(0, 0)]
-        return epsilon(max(ledger for ledger, _ in spent), delta), epsilon(
-            max(local for _, local in spent), delta
-        )
+        return tuple(device.rho_units for device in self.devices)
 
     def close(self) -> None:
         for device in self.devices:

@@ -148,6 +148,14 @@ class FullAgent:
         """The answer of `aegis ledger --verify --json` for it."""
         return self._channel.call("ledger", {"verify": True})
 
+    def rho_units(self) -> tuple[int, int]:
+        """What its ledger charged in units of ρ, and what its own noise alone would have cost."""
+        charges = self._channel.call("ledger", {})["charges"]
+        return (
+            sum(charge["rho_units"] for charge in charges),
+            sum(charge["rho_local_units"] for charge in charges),
+        )
+
     def close(self) -> None:
         """End it. Calling it twice is fine."""
         self._channel.close()

@@ -103,6 +103,22 @@ class DemoPlan:
         return f"{kind}: groups of {limits.min_group}, sums of {limits.min_sum}"
 
     @property
+    def colluders_text(self) -> str:
+        """What ε assumes about devices that work with the aggregator, in words; "" where there are
+        no groups.
+        """
+        if not self.is_secagg:
+            return ""
+        gamma_milli = self.device_limits.gamma_milli
+        if gamma_milli == 0:
+            return (
+                "none counted: every device of a group must be honest for ε to hold. The product"
+                f" counts on {DeviceLimits().gamma_milli // 10} % of a group working with the"
+                " aggregator"
+            )
+        return f"ε holds while at most {gamma_milli // 10} % of a group work with the aggregator"
+
+    @property
     def delta(self) -> float:
         return 1 / DELTA_INVERSE
 

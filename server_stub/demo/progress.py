@@ -16,7 +16,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from agent.status import rounded_up
+from agent.status import epsilon_in_words
 from server_stub.demo.report import RoundResult
 
 
@@ -52,7 +52,7 @@ class DemoScreen:
         seen = result.evaluation.metrics
         self.console.print(
             f"round {result.number} of {rounds}: AUC {seen.auc:.3f}, accuracy {seen.accuracy:.1%},"
-            f" ε spent {rounded_up(result.epsilon, 2):.2f}, {result.updates} updates,"
+            f" ε spent {epsilon_in_words(result.epsilon)}, {result.updates} updates,"
             f" {result.seconds:.1f} s",
             highlight=False,
             markup=False,

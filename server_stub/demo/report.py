@@ -85,9 +85,13 @@ class Report:
     epsilon_local: float
     """ε of a device if the protection of the sums failed; the same as `epsilon_spent` in local
     mode."""
+    epsilon_between: float
+    """ε between any two updates of one device; `epsilon_spent` is about an update and a zero."""
     dropped: int
     group_floor: str = ""
     """The smallest group and sum that the devices accept, in words; "" without groups."""
+    colluders: str = ""
+    """What ε assumes about devices that work with the aggregator; "" without groups."""
     spending: str = ""
     """How fast the devices may spend their budget, in words."""
     notes: tuple[str, ...] = ()
@@ -135,6 +139,7 @@ class Report:
             "full_agent": self.full_agent,
             "mode": self.mode,
             "group_floor": self.group_floor,
+            "colluders": self.colluders,
             "spending": self.spending,
             "rounds": len(self.rounds),
             **{f"accuracy_{name}": round(value.accuracy, 4) for name, value in figures.items()},
@@ -152,8 +157,9 @@ class Report:
             },
             "epsilon": self.epsilon,
             "delta": self.delta,
-            "epsilon_spent": round(self.epsilon_spent, 4),
-            "epsilon_local": round(self.epsilon_local, 4),
+            "epsilon_spent": self.epsilon_spent,
+            "epsilon_between": self.epsilon_between,
+            "epsilon_local": self.epsilon_local,
             "protection": protection(self.mode, self.epsilon_spent),
             "bytes_up_per_device_round": round(self.bytes_up, 1),
             "bytes_down_per_device_round": round(self.bytes_down, 1),
@@ -184,7 +190,7 @@ def _round_json(result: RoundResult) -> dict[str, Any]:
         "fpr": round(seen.metrics.fpr, 4),
         "accuracy_interval": _pair(seen.accuracy_interval),
         "auc_interval": _pair(seen.auc_interval),
-        "epsilon_spent": round(result.epsilon, 4),
+        "epsilon_spent": result.epsilon,
         "updates": result.updates,
         "dropped": result.dropped,
         "groups": [asdict(group) for group in result.groups],

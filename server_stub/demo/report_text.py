@@ -31,6 +31,7 @@ def render(report: Report) -> "RenderableType":
         _line(f"Data: {report.data}."),
         _line(f"Devices: {report.devices}. {report.full_agent}"),
         *([_line(_groups(report))] if report.group_floor else []),
+        *([_line(f"Colluding devices: {report.colluders}.")] if report.colluders else []),
         *([_line(f"Spending: {report.spending}")] if report.spending else []),
         Text(),
         _line(f"On {report.holdout_rows:,} rows that no device had:"),
@@ -125,9 +126,19 @@ def _privacy(report: Report) -> str:
     rounds = "1 round" if count == 1 else f"{count} rounds"
     return (
         f"Privacy: {protection(report.mode, report.epsilon_spent)} (δ = {report.delta:g}) after"
-        f" {rounds}, by the device's own ledger. Whether a device took part"
-        " changes the chance of any result by at most a factor of e^ε ="
-        f" {rounded_up(math.exp(report.epsilon_spent), 1):.1f}, plus δ.{failed}"
+        f" {rounds}, the most in any device's own ledger. {_meaning(report)}{failed}"
+    )
+
+
+def _meaning(report: Report) -> str:
+    """What ε says, and what it does not."""
+    factor = rounded_up(math.exp(report.epsilon_spent), 1)
+    what = "the sums" if report.mode == "secagg" else "what the device sent"
+    return (
+        f"It bounds what {what} can tell about one device: whether its updates went in or zeros did"
+        f" changes the chance of any result by at most a factor of e^ε = {factor:.1f}, plus δ."
+        " Between two different sets of rows it allows more: ε ="
+        f" {epsilon_in_words(report.epsilon_between)}."
     )
 
 

@@ -24,6 +24,7 @@ from server_stub.demo.full_agent import FullAgent
 from server_stub.demo.local_server import LocalServer
 from server_stub.demo.plan import DemoPlan
 from server_stub.demo.report import GroupResult, RoundResult
+from server_stub.demo.spending import Spending, most_spent
 from server_stub.rounds.lifecycle import State
 from server_stub.simulation.data import Table
 
@@ -53,8 +54,7 @@ class AllRounds:
     bytes_up: float
     """Per simulated device and round."""
     bytes_down: float
-    epsilon_local: float
-    """ε of a device if the protection of the sums failed."""
+    spending: Spending
     dropped: int
     """Times that a device dropped out on purpose."""
     agent_sent: int
@@ -137,7 +137,7 @@ class _RoundLoop:
             after=self._evaluate(),
             bytes_up=traffic.up / shared,
             bytes_down=traffic.down / shared,
-            epsilon_local=self._fleet.epsilon_spent(self._plan.delta)[1],
+            spending=self._spending(),
             dropped=self._dropped,
             agent_sent=self._agent_sent,
             notes=tuple(
@@ -145,6 +145,11 @@ class _RoundLoop:
                 for text, times in self._notes.items()
             ),
         )
+
+    def _spending(self) -> Spending:
+        """Over every ledger, that of the full agent included."""
+        full_agent = () if self._agent is None else (self._agent.rho_units(),)
+        return most_spent((*self._fleet.ledgers(), *full_agent), self._plan.delta)
 
     async def _round(self, number: int) -> RoundResult:
         # In secagg mode a round opens only once the devices are ready, so there is nothing to wait
@@ -184,7 +189,7 @@ class _RoundLoop:
         result = RoundResult(
             number=number,
             evaluation=self._evaluate(),
-            epsilon=self._fleet.epsilon_spent(self._plan.delta)[0],
+            epsilon=self._spending().epsilon,
             updates=ended.updates,
             seconds=seconds,
             noise_sd_of_sum=noise_of_sum(ended.config, ended.updates),

@@ -9,6 +9,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from agent.status import epsilon_in_words
 from server_stub.demo.evaluation import Evaluation
 from server_stub.demo.intervals import Interval
 
@@ -121,7 +122,7 @@ def _next_steps(change: Change, outcome: Outcome) -> tuple[str, ...]:
         steps = [
             ("aegis demo --drop 0.2", "a fifth of the devices drops out of each round"),
             (
-                f"aegis demo --epsilon {SMALL_EPSILON:g}",
+                f"aegis demo --epsilon {epsilon_in_words(SMALL_EPSILON)}",
                 "stricter privacy, more noise",
             ),
         ]
@@ -137,7 +138,12 @@ def _next_steps(change: Change, outcome: Outcome) -> tuple[str, ...]:
                 )
             )
         if outcome.epsilon < LARGE_EPSILON:
-            steps.append((f"aegis demo --epsilon {LARGE_EPSILON:g}", "weaker privacy, less noise"))
+            steps.append(
+                (
+                    f"aegis demo --epsilon {epsilon_in_words(LARGE_EPSILON)}",
+                    "weaker privacy, less noise",
+                )
+            )
         if outcome.mode == "local":
             steps.append(
                 ("aegis demo --mode secagg", "devices share the noise instead of each adding all")

@@ -18,6 +18,7 @@ from agent.privacy.plan import RoundIdentity, padded, plan_local, plan_secagg
 from agent.privacy.policy import DeviceLimits
 from agent.privacy.zcdp import epsilon, rho_for_epsilon
 from agent.protocol.messages import Mode, RoundConfig, Task
+from agent.status import epsilon_in_words
 
 PHASES_AFTER_JOIN = 4
 SEED_BYTES = 32
@@ -150,8 +151,8 @@ def check_price(plan: RoundPlan) -> None:
     if (price := rho_units_per_round(plan)) > most:
         raise OperatorActionError(
             "PRICE_TOO_HIGH",
-            f"A round would cost ε = {epsilon(price, delta):.3g}, but a device gives at most ε ="
-            f" {epsilon(most, delta):.3g} for one round.",
+            f"A round would cost ε = {epsilon_in_words(epsilon(price, delta))}, but a device gives"
+            f" at most ε = {epsilon_in_words(epsilon(most, delta))} for one round.",
             "Ask for more rounds (--rounds-planned) or a smaller ε.",
         )
 

@@ -103,9 +103,9 @@ class Report:
             "floor": self.device_limits,
             "spending": self.spending,
             "epsilon": self.budget,
-            "epsilon_ledger": round(self.epsilon_ledger, 4),
-            "epsilon_central": round(self.epsilon_central, 4),
-            "epsilon_local": round(self.epsilon_local, 4),
+            "epsilon_ledger": self.epsilon_ledger,
+            "epsilon_central": self.epsilon_central,
+            "epsilon_local": self.epsilon_local,
             "noise_units": round(self.noise_units, 1),
         }
         return {
@@ -191,8 +191,10 @@ def _price(report: Report) -> list[str]:
     return [
         (
             f"ε by a device's ledger: {epsilon_in_words(report.epsilon_ledger)} of"
-            f" {report.budget:g} (δ = {report.delta:g}). ε if only the sum over all devices were"
-            f" visible: {epsilon_in_words(report.epsilon_central)}. ε if secure aggregation failed:"
+            f" {epsilon_in_words(report.budget)} (δ = {report.delta:g}). ε if only the sum over all"
+            f" devices were visible, without the noise of {report.colluders} devices a group"
+            f"{' and of the attackers' if report.attackers else ''}:"
+            f" {epsilon_in_words(report.epsilon_central)}. ε if secure aggregation failed:"
             f" {epsilon_in_words(report.epsilon_local)}."
         ),
         f"Spending: {report.spending}",

@@ -21,7 +21,7 @@ from agent.privacy import codec
 from agent.privacy.budget import FAST_SPENDING, Allowed, Budget, Spent, decide
 from agent.privacy.plan import RoundIdentity, padded, plan_secagg
 from agent.privacy.policy import DeviceLimits
-from agent.privacy.zcdp import UNITS_PER_RHO, rho_for_epsilon, rho_units
+from agent.privacy.zcdp import rho_for_epsilon, rho_sum_units, rho_units
 from agent.protocol.messages import Mode, RoundConfig, Task
 from server_stub.simulation import attacks
 from server_stub.simulation.attacks import Attack
@@ -164,8 +164,9 @@ class World:
             if isinstance(decide(self._budget, FAST_SPENDING, charges, now, price), Allowed)
         ]
         silent = self._drop_outs()
-        total, count, opened, rejected, answered = (
+        total, count, honest, opened, rejected, answered = (
             np.zeros_like(self.weights),
+            0,
             0,
             0,
             0,
@@ -193,12 +194,11 @@ class World:
                 continue
             total += mean * len(outcome.survivors)
             count += len(outcome.survivors)
+            honest += self._honest([members[place] for place in outcome.survivors])
         if count:
             self.weights = self.weights + total / count
-            # Rounded up, as every price in a ledger is.
-            self.central_units += -(
-                -config.sensitivity_sq * UNITS_PER_RHO // (2 * config.noise_var * count)
-            )
+            # A device can always count on its own noise.
+            self.central_units += rho_sum_units(config, max(1, honest), count)
         return Round(
             number,
             len(groups),
@@ -209,6 +209,13 @@ class World:
             len(self.charges) - len(willing),
             evaluate(),
         )
+
+    def _honest(self, survivors: list[int]) -> int:
+        """How many of a group surely bring their noise: neither the attackers nor the colluders
+        that the ledger's price leaves out, whichever are more.
+        """
+        attackers = int(self.attacking[survivors].sum())
+        return max(0, len(survivors) - max(attackers, self.config.colluders))
 
     def _groups(self, willing: list[int]) -> list[list[int]]:
         count = max(1, self.options.devices // self.options.group)

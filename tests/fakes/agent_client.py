@@ -95,7 +95,7 @@ def status(state=AgentState.WAITING, consent=ConsentState.GRANTED, **changes):
             NOW + 325 * DAY if consent is ConsentState.GRANTED else None,
         ),
         budget=BudgetView(
-            1.0, 1e-5, 365, 0.34, 0.34, 0.34, 3.0, NOW + 325 * DAY, None, 2, verified=True
+            1.0, 1e-5, 365, 0.34, 0.34, 0.34, 3.0, 0.34, NOW + 325 * DAY, None, 2, verified=True
         ),
         model=ModelView(12, "c0ffee" * 10 + "abcd", False),
         enrolled=True,
@@ -147,7 +147,7 @@ def new_home():
     """A new home: no decision, no invitation, no samples."""
     return replace(
         status(AgentState.OFF, ConsentState.UNASKED),
-        budget=BudgetView(1.0, 1e-5, 365, 0.0, 0.0, 0.0, 3.0),
+        budget=BudgetView(1.0, 1e-5, 365, 0.0, 0.0, 0.0, 3.0, 0.0),
         model=ModelView(0, "", True),
         enrolled=False,
         operator=None,
@@ -286,6 +286,7 @@ def ledger_answer():
         "epsilon_lifetime": 0.34,
         "epsilon_period": 1.0,
         "epsilon_lifetime_ceiling": 3.0,
+        "epsilon_local_lifetime": 0.34,
         "delta": 1e-5,
         "sent": 1,
         "bytes_up": 936,

@@ -49,6 +49,7 @@ def report(**changes):
         bytes_up=500.0,
         bytes_down=4000.0,
         epsilon_local=8.0,
+        epsilon_between=19.3,
         dropped=4,
         notes=("one note",),
         files={"chart": "demo.png"},

@@ -95,8 +95,9 @@ class AboutPage(Page):
         card.body.addWidget(
             text(
                 self.tr(
-                    "Taking part is itself visible to the server. Noise limits what an update can"
-                    " tell about a file, by the ε shown under Overview; it does not make it zero."
+                    "Taking part is itself visible to the server. Noise limits what shows"
+                    " whether an update went in, by the ε shown under Overview; it does not make"
+                    " that zero, and between two sets of files the limit is wider."
                     " Keys are kept by your login's keyring, in software. The bundled model is a"
                     " demonstration and no protection against malware."
                 )

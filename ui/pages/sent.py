@@ -17,9 +17,10 @@ from PySide6.QtWidgets import (
 )
 
 from agent.errors import AegisError
-from agent.status import Status, rounded_up
+from agent.status import Status
 from ui import theme
 from ui.pages.page import Context, Page
+from ui.presentation.epsilon_text import epsilon_text
 from ui.presentation.locale_formatter import counted
 from ui.presentation.status_labels import delivery_label
 from ui.presentation.update_text import first_bytes, grouped_digest, header_text, hex_lines
@@ -133,7 +134,7 @@ class SentPage(Page):
                 formatter.moment(entry["created_at"]),
                 str(entry["round_id"]),
                 formatter.size(entry["bytes"]),
-                f"ε = {formatter.number(rounded_up(charge.get('epsilon', 0.0), 3), 3)}",
+                f"ε = {epsilon_text(charge.get('epsilon'), formatter)}",
                 delivery_label(entry["state"], formatter),
             )
             for at, value in enumerate(values):

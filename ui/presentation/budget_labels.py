@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from agent.status import BudgetView, rounded_up
+from ui.presentation.epsilon_text import epsilon_text
 from ui.presentation.locale_formatter import LocaleFormatter
 
 
@@ -36,7 +37,7 @@ def budget_labels(budget: BudgetView, formatter: LocaleFormatter) -> BudgetLabel
     else:
         headline = formatter.translate(
             "View", "{percent} % of the budget for {days} days is used."
-        ).format(percent=formatter.number(100 * share, 0), days=budget.period_days)
+        ).format(percent=formatter.number(100 * rounded_up(share, 2), 0), days=budget.period_days)
     figures = formatter.translate("View", "ε = {used} of {period}, at δ = {delta}")
     if budget.charges and not budget.verified:
         figures += formatter.translate("View", " (the ledger is verified with the next update)")
@@ -45,19 +46,24 @@ def budget_labels(budget: BudgetView, formatter: LocaleFormatter) -> BudgetLabel
         headline=headline,
         meaning=_budget_meaning(budget, formatter),
         figures=figures.format(
-            used=_epsilon(budget.epsilon_ledger, formatter),
-            period=_epsilon(budget.epsilon_period, formatter),
-            delta=f"1/{formatter.number(1 / budget.delta, 0)}",
+            used=epsilon_text(budget.epsilon_ledger, formatter),
+            period=epsilon_text(budget.epsilon_period, formatter),
+            delta=f"1/{formatter.number(int(1 / budget.delta + 1e-6), 0)}",
         ),
         lifetime=formatter.translate(
             "View", "Over this device's whole life: ε = {used} of at most {ceiling}"
         ).format(
-            used=_epsilon(budget.epsilon_lifetime, formatter),
-            ceiling=_epsilon(budget.epsilon_lifetime_ceiling, formatter),
+            used=epsilon_text(budget.epsilon_lifetime, formatter),
+            ceiling=epsilon_text(budget.epsilon_lifetime_ceiling, formatter),
         ),
         fallback=formatter.translate(
-            "View", "If only your device's own noise protected you: ε = {local}"
-        ).format(local=_epsilon(budget.epsilon_local, formatter)),
+            "View",
+            "If only your device's own noise protected you: ε = {local}, over its whole life"
+            " {lifetime}",
+        ).format(
+            local=epsilon_text(budget.epsilon_local, formatter),
+            lifetime=epsilon_text(budget.epsilon_local_lifetime, formatter),
+        ),
     )
 
 
@@ -79,12 +85,3 @@ def _budget_meaning(budget: BudgetView, formatter: LocaleFormatter) -> str:
         "View", "When it is used up, this device stops taking part by itself, until {time}."
     )
     return f"{purpose} " + stops.format(time=formatter.moment(budget.renews_at))
-
-
-def _epsilon(value: float, formatter: LocaleFormatter) -> str:
-    """Two decimals below 10, none above: more would suggest a precision that ε does not have.
-
-    Rounded up, so that no figure promises more than the ledger.
-    """
-    decimals = 2 if value < 10 else 0
-    return formatter.number(rounded_up(value, decimals), decimals)

@@ -78,3 +78,15 @@ def test_without_an_invitation_only_the_servers_name_is_known():
     enrolment = from_token("https://fl.example.org:9443", "12345678", "-----BEGIN CERTIFICATE-----")
     assert "fl.example.org" in enrolment.operator.name
     assert not enrolment.is_registered
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "milli", "delta", "inverse"),
+    [(1.0, 1000, 1e-5, 100_000), (1.0004, 1001, 6e-4, 1666), (1.1, 1100, 1e-12, 10**12)],
+)
+def test_p5_the_notice_names_no_less_than_the_budget_allows(device, epsilon, milli, delta, inverse):
+    effective = device.agent.effective
+    effective.set("budget.epsilon", epsilon)
+    effective.set("budget.delta", delta)
+    figures = effective.figures()
+    assert (figures.epsilon_milli, figures.delta_inverse) == (milli, inverse)

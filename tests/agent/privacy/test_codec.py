@@ -63,6 +63,49 @@ def test_rounding_is_unbiased():
     assert np.abs(mean - vector).max() < 6 * float(config.grid) * 0.5 / 2000**0.5
 
 
+def rounded_until_it_holds(vector, config, stream):
+    """The definition: round again until the bound holds. Also returns the number of roundings."""
+    units = codec.rotate(codec.clip(vector, float(config.clip)), config) / float(config.grid)
+    for count in range(1, 100):
+        words = stream.words64(len(units))
+        rounded = np.floor(units + (words >> np.uint64(11)) * 2.0**-53).astype(np.int64)
+        if int(rounded @ rounded) <= config.sensitivity_sq:
+            return rounded, count
+    raise AssertionError("it never holds")
+
+
+@pytest.mark.parametrize("d", [2, 4, 16])
+def test_two_roundings_give_what_rounding_until_it_holds_gives(d):
+    """For the same stream of random words it is the same result, so its distribution is the same,
+    exactly. The cases include first, second and later roundings.
+    """
+    config, counts = make(d, rho=2**34), set()
+    # Just inside the bound, where a rounding often lies outside.
+    tight = replace(config, sensitivity_sq=int((config.clip / config.grid) ** 2))
+    for seed in range(300):
+        vector = np.random.default_rng(seed).normal(size=d)
+        expected, count = rounded_until_it_holds(vector, tight, Stream(seed.to_bytes(32, "big")))
+        counts.add(min(count, 3))
+        found = codec.quantise(vector, tight, Stream(seed.to_bytes(32, "big")))
+        assert found.tolist() == expected.tolist()
+    assert counts == {1, 2, 3}
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-3, 1.0])
+def test_a_zero_and_a_clipped_update_take_two_roundings_alike(scale, monkeypatch):
+    config, drawn = make(1000), []
+    fill = Stream.fill
+    monkeypatch.setattr(Stream, "fill", lambda stream, out: (drawn.append(1), fill(stream, out))[1])
+    vector = np.full(1000, scale)
+    taken = []
+    for _ in range(100):
+        drawn.clear()
+        codec.quantise(vector, config, Stream(os.urandom(32)))
+        taken.append(len(drawn))
+    # One fill for each rounding and one for the signs of the rotation; two more are rare.
+    assert taken.count(3) >= 90
+
+
 @pytest.mark.parametrize("count", [80, 100])
 def test_p7_noise_of_a_decoded_sum_is_the_planned_one(count):
     """At full survival and at the minimum: the ratio of variances stays within four standard

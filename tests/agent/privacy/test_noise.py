@@ -7,6 +7,7 @@ import math
 import random
 from bisect import bisect_right
 from decimal import Decimal, localcontext
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -225,3 +226,20 @@ def test_p7_samples_in_two_parts_have_the_distribution():
     counts = np.bincount(drawn + reach, minlength=2 * reach + 1)
     assert abs(chi_square(counts, distribution(sigma**2, reach) * len(drawn))) < 4.5
     assert not in_parts(10**6, sigma**2)
+
+
+@pytest.mark.parametrize(("s", "bound"), [(10, 138), (316, 132), (511, 131)])
+def test_what_lies_beyond_the_table_is_as_small_as_the_text_says(s, bound):
+    """The last entry has P(X = k) < 2⁻¹³⁸; all beyond it have more than that together."""
+    last = len(cumulative(s * s)) - 1
+    # 400 fractional bits: exp(-k²/(2 s²)) from k - 1 to k is a factor, exact to a few units.
+    weights = [_weight(k, s) for k in range(last + 1 + 2 * s)]
+    total = weights[0] + 2 * sum(weights[1:])
+    beyond = 2 * sum(weights[last + 1 :])
+    assert weights[last] * 2**138 <= total
+    assert beyond * 2**bound < total < beyond * 2 ** (bound + 1)
+
+
+def _weight(k, s):
+    with localcontext(prec=120):
+        return Fraction((-Decimal(k * k) / (2 * s * s)).exp())

@@ -12,6 +12,7 @@ from agent.protocol import codec, envelope
 from agent.protocol.keys import pair_key, self_key, self_secret_digest
 from agent.protocol.masking import apply
 from agent.protocol.messages import Mode, RoundConfig
+from agent.protocol.states import LeaveReason
 
 CONFIG = RoundConfig(
     protocol="GroupSecAgg/2",
@@ -136,9 +137,9 @@ MESSAGES = {
         ((fill(1, 33), fill(2, 33)), fill(3, 64)),
     ),
     "leave": (
-        codec.encode_leave(CONTEXT, "PAUSED"),
+        codec.encode_leave(CONTEXT, LeaveReason.PAUSED),
         lambda b: codec.decode_leave(b, CONTEXT),
-        "PAUSED",
+        LeaveReason.PAUSED,
     ),
 }
 FROZEN = {
@@ -152,7 +153,7 @@ FROZEN = {
     "consistency": "7be14b2da9ef4dc99aa342ff0b088436",
     "signatures": "06c8bb127b385301f64278efede77ab3",
     "unmask": "fccb8421cb6bef3a5726dfdde049d412",
-    "leave": "5e54a43acbeccbf19de26d2d44dcffc6",
+    "leave": "54536bd5660564f05846066389fa58c7",
     "round context": "33ee2433ba91b4a63599f87d303e0521",
     "group context": "c25cd6d9083435e205e00bf5cb59e95d",
     "set": "f969e31cfffa26c8e606c212e26950be",
@@ -338,3 +339,17 @@ def test_the_threshold_is_above_half_of_group_and_colluders(size, colluders, exp
     config = replace(CONFIG, g_max=size, colluders=colluders)
     assert codec.threshold(size, config) == expected
     assert 2 * expected > size + colluders
+
+
+@pytest.mark.parametrize("reason", ["", "PAUSED", "OUT_OF_MEMORY", "quit ", 5, None, ["quit"]])
+def test_p11_a_leave_says_one_of_six_things_and_nothing_else(reason):
+    header = {"kind": "leave", "context": CONTEXT.hex(), "reason": reason}
+    body = envelope.encode(header, b"")
+    with pytest.raises(PeerError) as refused:
+        codec.decode_leave(body, CONTEXT)
+    assert refused.value.code == "BAD_MESSAGE"
+
+
+@pytest.mark.parametrize("reason", LeaveReason)
+def test_each_reason_to_leave_survives(reason):
+    assert codec.decode_leave(codec.encode_leave(CONTEXT, reason), CONTEXT) is reason

@@ -36,6 +36,7 @@ async def test_charges_leave_the_period_and_stay_in_the_lifetime(device, report)
     later = report.view()
     assert (later.epsilon_ledger, later.renews_at, later.charges) == (0, None, 1)
     assert later.epsilon_lifetime == budget.epsilon_ledger
+    assert (later.epsilon_local, later.epsilon_local_lifetime) == (0, budget.epsilon_local)
 
 
 async def test_p5_an_unreadable_ledger_counts_as_spent(device, report, monkeypatch):
@@ -46,6 +47,7 @@ async def test_p5_an_unreadable_ledger_counts_as_spent(device, report, monkeypat
 
     monkeypatch.setattr(device.agent.ledger, "charges", broken)
     budget = report.view()
-    assert budget.epsilon_ledger == budget.epsilon_local == budget.epsilon_period
+    assert budget.epsilon_ledger == budget.epsilon_period
+    assert (budget.epsilon_local, budget.epsilon_local_lifetime) == (None, None)
     assert budget.epsilon_lifetime == budget.epsilon_lifetime_ceiling
     assert report.ledger_error().code == "CHAIN_BROKEN"

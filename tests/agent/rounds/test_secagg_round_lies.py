@@ -6,6 +6,7 @@ import pytest
 
 from agent.errors import PeerError
 from agent.protocol import codec, envelope, merkle
+from agent.protocol.states import LeaveReason
 from tests.fakes.group_aggregator import serial_of
 from tests.fakes.in_process_fleet import device_id, outcomes
 
@@ -87,7 +88,7 @@ async def test_p6_a_device_refuses_a_lie_shows_why_and_leaves_with_its_code(flee
         for who, what, body in fleet.server.bodies
         if (who, what) == (name, "leave")
     )
-    assert left == error.code
+    assert left is LeaveReason.REFUSED
     # What the dealer signed is readable: nobody but the aggregator has changed it.
     assert "complaint" not in fleet.server.phases_of(name)
     status = await victim.call("status")

@@ -14,7 +14,7 @@ from agent.errors import PeerError
 from agent.privacy.policy import DeviceLimits
 from agent.protocol import codec
 from agent.protocol.exchange_proof import proven_secret
-from agent.protocol.states import DEVICE, DeviceEvent, DeviceState
+from agent.protocol.states import DEVICE, DeviceEvent, DeviceState, LeaveReason
 from tests.fakes.secagg import KINDS, Fleet, LyingAggregator, plan, signed_dealing
 
 
@@ -307,23 +307,23 @@ def test_calls_out_of_turn_do_not_disturb_the_round(state):
 )
 def test_p2_leaving_from_every_state_is_one_short_message(state):
     client = client_at(state)
-    body = client.leave("WITHDRAWN")
+    body = client.leave(LeaveReason.WITHDRAWN)
     assert len(body) < 300
     assert client.state is DeviceState.LEFT
     client.wipe()
-    assert client.leave("WITHDRAWN") == body
+    assert client.leave(LeaveReason.WITHDRAWN) == body
 
 
 @pytest.mark.parametrize("state", [state for state in PHASES if state is not DeviceState.UNMASKED])
 def test_p2_leaving_wipes_every_secret(state):
     lie = at(state)
     assert lie.secrets_alive()
-    lie.client.leave("WITHDRAWN")
+    lie.client.leave(LeaveReason.WITHDRAWN)
     lie.assert_left_without_secrets()
 
 
 def test_p2_after_unmasking_there_is_nothing_to_leave():
-    refused("OUT_OF_TURN", client_at(DeviceState.UNMASKED).leave, "WITHDRAWN")
+    refused("OUT_OF_TURN", client_at(DeviceState.UNMASKED).leave, LeaveReason.WITHDRAWN)
 
 
 @pytest.mark.parametrize("event", [event for event in CALLS if event is not DeviceEvent.JOIN])

@@ -13,7 +13,7 @@ import pytest
 from agent.errors import OperatorActionError, PeerError
 from agent.protocol import codec, envelope
 from agent.protocol.messages import Mode
-from agent.protocol.states import GroupState
+from agent.protocol.states import GroupState, LeaveReason
 from server_stub.ca.certificates import revocation_list
 from server_stub.config.settings import ServerSettings, default_task, override
 from server_stub.coordinator.groups import REVOCATIONS_S, GroupCoordinator
@@ -398,7 +398,7 @@ def test_a_device_that_leaves_is_neither_in_the_window_nor_in_the_ready_pool(coo
     coordinator.announce()
     going = coordinator.peers[0]
     coordinator.send(going, "advertise")
-    coordinator.send(going, "leave", going.client.leave("PAUSED"))
+    coordinator.send(going, "leave", going.client.leave(LeaveReason.PAUSED))
     assert coordinator.round.devices == frozenset()
     assert coordinator.current.expected(coordinator.now) == 3
     for peer in coordinator.peers[1:]:
@@ -567,7 +567,7 @@ def test_p2_a_device_that_left_or_was_erased_or_revoked_in_time_is_not_in_the_su
         send_all(devices, "advertise", "shares")
         send_all(devices[:6], "masked")
         left, erased, revoked = devices[:3]
-        left.enrolled.client.leave(1, left.machine.leave("WITHDRAWN"))
+        left.enrolled.client.leave(1, left.machine.leave(LeaveReason.WITHDRAWN))
         erased.enrolled.client.erase()
         server.view.devices.revoke(revoked.device_id, server.clock.now())
         until(lambda: count_events(server, "drop") == 2)

@@ -21,7 +21,7 @@ def test_without_a_terminal_steps_and_rounds_are_lines_of_at_most_80_columns():
         screen.show_round(report().rounds[0], 48)
     lines = console.file.getvalue().splitlines()
     assert lines[0] == "Round 1 of 48 …"
-    assert lines[1].startswith("round 1 of 48: AUC 0.900, accuracy 90.0%, ε spent 8.00")
+    assert lines[1].startswith("round 1 of 48: AUC 0.900, accuracy 90.0%, ε spent 8,")
     assert len(lines) == 2
     assert max(map(len, lines)) <= 80
 

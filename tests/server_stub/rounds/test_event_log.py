@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import UniformResourceIdentifier
 
 from agent.errors import PeerError
+from agent.protocol.states import LeaveReason
 from agent.secagg.client import SecaggClient
 from server_stub.rounds.event_log import ReplayableRound, opening
 from server_stub.rounds.join_window import Invited
@@ -66,7 +67,7 @@ def test_p10_a_round_that_is_replayed_after_every_event_is_the_same_round():
             assert live.receive(kind, peer.device_id, body, fleet.now) == []
             if kind == "masked" and peer is fleet.peers[3]:
                 events = live.receive(
-                    "leave", peer.device_id, peer.client.leave("WITHDRAWN"), fleet.now
+                    "leave", peer.device_id, peer.client.leave(LeaveReason.WITHDRAWN), fleet.now
                 )
                 assert live.is_input_open(peer.device_id)
                 kept[:] = [
@@ -128,7 +129,7 @@ def test_a_message_at_the_wrong_time_or_from_an_unknown_device_leaves_no_event()
     assert (live.is_over, live.left_out, live.sums()) == (True, (one.device_id,), [])
     assert refused(live.receive, "shares", one.device_id, body, 0) == "ROUND_CLOSED"
     assert refused(live.inbox, "advertise", one.device_id) == "ROUND_CLOSED"
-    assert live.receive("leave", one.device_id, one.client.leave("PAUSED"), 0) == []
+    assert live.receive("leave", one.device_id, one.client.leave(LeaveReason.PAUSED), 0) == []
     assert (
         refused(
             live.receive,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agent.errors import PeerError
-from agent.protocol.states import DeviceState, GroupState
+from agent.protocol.states import DeviceState, GroupState, LeaveReason
 from server_stub.secagg.join_phase import JoinPhase
 from tests.fakes.secagg import Fleet, plan
 
@@ -164,7 +164,7 @@ class Chaos(RuleBasedStateMachine):
     def a_device_leaves(self, data):
         peer = data.draw(st.sampled_from(self.fleet.peers))
         with suppress(PeerError):
-            self.flying.append(("leave", peer.device_id, peer.client.leave("WITHDRAWN")))
+            self.flying.append(("leave", peer.device_id, peer.client.leave(LeaveReason.WITHDRAWN)))
 
     @rule(seconds=st.integers(0, 6))
     def time_passes(self, seconds):

@@ -10,7 +10,7 @@ import pytest
 
 from agent.errors import PeerError
 from agent.protocol import codec
-from agent.protocol.states import GroupState
+from agent.protocol.states import GroupState, LeaveReason
 from server_stub.quarantine.evidence import Verdict
 from server_stub.secagg.join_phase import JoinPhase
 from tests.fakes.secagg import KINDS, Fleet, plan, returned, signed_dealing
@@ -122,7 +122,7 @@ def test_p2_a_device_that_leaves_withdraws_its_input_until_the_survivors_are_fix
                 continue
             fleet.send(group, peer, kind)
             if peer is going and kind == phase and kind != "unmask":
-                group.receive("leave", going.device_id, going.client.leave("WITHDRAWN"))
+                group.receive("leave", going.device_id, going.client.leave(LeaveReason.WITHDRAWN))
         group.advance(0) or group.advance(group.deadline)
     check(fleet, group)
     assert (going.device_id in group.result.devices) == (phase in ("consistency", "unmask"))

@@ -8,6 +8,7 @@ from cryptography.x509 import load_pem_x509_certificate
 
 from agent.errors import PeerError
 from agent.protocol import codec
+from agent.protocol.states import LeaveReason
 from server_stub.secagg.join_phase import JoinPhase
 from tests.fakes.ca import TestAuthority
 from tests.fakes.secagg import Fleet
@@ -38,7 +39,7 @@ def test_the_join_window_checks_who_advertises():
     join.advertise(fleet.peers[2].device_id, body)
     twin = fleet.peer(2)
     refused("ALREADY_CONTRIBUTED", join.advertise, twin.device_id, twin.client.advertise())
-    join.leave(fleet.peers[2].device_id, fleet.peers[2].client.leave("PAUSED"))
+    join.leave(fleet.peers[2].device_id, fleet.peers[2].client.leave(LeaveReason.PAUSED))
     assert join.size == 2
 
 

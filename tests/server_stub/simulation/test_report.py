@@ -77,11 +77,11 @@ def test_every_report_has_the_form_of_the_schema(report):
     assert json.loads(json.dumps(document, allow_nan=False)) == document
 
 
-def test_the_document_has_the_figures_of_the_last_round_rounded():
+def test_the_document_has_the_figures_of_the_last_round_and_epsilon_exactly():
     document = REPORT.to_json()
     assert document["after"].items() <= document["rounds"][1].items()
     assert (document["after"]["auc"], document["before"]["auc"]) == (0.95, 0.5)
-    assert (document["epsilon_ledger"], document["noise_units"]) == (0.9877, 123.5)
+    assert (document["epsilon_ledger"], document["noise_units"]) == (0.98765, 123.5)
     assert (document["floor"], document["seconds"]) == ("product", 1.3)
 
 
@@ -115,6 +115,7 @@ def test_the_text_has_a_line_for_each_round_and_the_price():
     printed = "\n".join(lines)
     assert "0.988 of 1" in printed
     assert "Each device sends 320 bytes of words a round." in printed
+    assert "without the noise of 4 devices a group: 0.7." in printed
     assert "attack" not in printed
 
 
@@ -127,5 +128,8 @@ def test_the_text_says_whether_messages_were_exchanged_and_how_large_they_were()
 
 def test_the_text_names_attackers_and_models_that_agents_do_not_train():
     assert "4 devices attack: label-flip." in text(changed(attack="label-flip", attackers=4))
+    assert "of 4 devices a group and of the attackers: 0.7." in " ".join(
+        text(changed(attack="label-flip", attackers=4)).split()
+    )
     assert "Agents of this version" not in text(REPORT)
     assert "'fourier' shows what" in text(changed(family="fourier"))

@@ -19,9 +19,9 @@ def test_a_budget_in_use_shows_share_figures_and_end():
     shown = labels()
     assert shown.share == pytest.approx(0.34)
     assert shown.headline == "34 % of the budget for 365 days is used."
-    assert shown.figures == "ε = 0.34 of 1.00, at δ = 1/100000"
-    assert shown.lifetime.endswith("whole life: ε = 0.34 of at most 3.00")
-    assert shown.fallback.endswith("ε = 0.34")
+    assert shown.figures == "ε = 0.34 of 1, at δ = 1/100000"
+    assert shown.lifetime.endswith("whole life: ε = 0.34 of at most 3")
+    assert shown.fallback.endswith("ε = 0.34, over its whole life 0.34")
     assert shown.meaning.endswith(
         "When it is used up, this device stops taking part by itself, until 2027-10-15 16:00."
     )
@@ -46,5 +46,12 @@ def test_a_budget_of_zero_is_full():
     assert labels(epsilon_period=0.0).share == 1.0
 
 
-def test_a_large_epsilon_has_no_decimals_and_is_rounded_up():
-    assert "ε = 13 of 20," in labels(epsilon_ledger=12.3, epsilon_period=20.0).figures
+def test_p5_figures_and_share_are_rounded_up():
+    shown = labels(epsilon_ledger=12.31, epsilon_period=20.0)
+    assert "ε = 12.4 of 20," in shown.figures
+    assert shown.headline.startswith("62 % of the budget")
+
+
+def test_what_an_unreadable_ledger_would_leave_is_unknown():
+    shown = labels(epsilon_local=None, epsilon_local_lifetime=None)
+    assert shown.fallback.endswith("ε = unknown, over its whole life unknown")
