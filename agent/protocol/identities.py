@@ -32,6 +32,7 @@ class Authority:
             .max_chain_depth(0)
             .build_client_verifier()
         )
+        self._key = root.public_key()
         self._revoked = revoked
 
     @staticmethod
@@ -39,6 +40,12 @@ class Authority:
         """Convert a certificate from PEM to DER."""
         return x509.load_pem_x509_certificate(certificate_pem.encode()).public_bytes(
             serialization.Encoding.DER
+        )
+
+    def has_signed(self, signature: bytes, statement: bytes) -> bool:
+        """Whether the authority made `signature` (64 bytes, r ‖ s) over `statement`."""
+        return isinstance(self._key, EllipticCurvePublicKey) and verify_signature(
+            self._key, signature, statement
         )
 
     def key_of(self, certificate_der: bytes, device_id: str) -> EllipticCurvePublicKey:

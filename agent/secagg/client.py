@@ -23,14 +23,17 @@ its secrets):
                        maximum
   ROSTER_ORDER         not sorted by device id, or one id twice
   ROSTER_DUPLICATE     two members with one key
-  ROSTER_KEY           a key that makes no secret (a point of small order)
+  ROSTER_KEY           a key that makes no secret (a point of small order), or in a second form
   ROSTER_SELF          this device is missing or its entry was changed
   ROSTER_CERTIFICATE   a certificate that the pinned authority did not issue to that device id, or
                        that is not valid now
   ROSTER_REVOKED       a revoked certificate
   ROSTER_SIGNATURE     keys that their certificate's owner did not sign for this round, model and
                        configuration
-  ROSTER_GROUP         a member that the beacon did not draw into this group
+  ROSTER_LIST          the list of everybody who advertised is out of order, or this device is
+                       missing
+  ROSTER_WITNESS       a draw that the task's witness did not sign, or one with a witness of no task
+  ROSTER_GROUP         members that are not exactly those that the draw gives
   DEALERS              this device is not among the dealers, or there are too few
   SHARE_UNREADABLE     shares that do not decrypt, do not match their commitments or are no elements
                        of the field
@@ -54,7 +57,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from agent.errors import AegisError, PeerError
+from agent.errors import PeerError
 from agent.privacy.policy import DeviceLimits
 from agent.protocol import codec, envelope
 from agent.protocol.identities import Authority, verify_signature
@@ -166,7 +169,7 @@ class SecaggClient:
         after, _ = step(DEVICE, self._state, event)
         try:
             result = act()
-        except AegisError:
+        except BaseException:
             self.wipe()
             raise
         self._state = after
@@ -188,7 +191,7 @@ class SecaggClient:
     def _shares(self, body: bytes) -> bytes:
         roster = codec.decode_roster(body, self._round_context)
         keys = self._roster_check.certified_keys(roster, self._own)
-        members = tuple(member.advertisement for member in roster.members)
+        members = roster.members
         self._group = group = Group(
             context=codec.group_context(self._round_context, roster),
             own=members.index(self._own),

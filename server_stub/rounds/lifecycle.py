@@ -210,7 +210,8 @@ def group_config(
         identity,
         rho_units_per_round=rho_units_per_round(plan),
         g_max=g_max,
-        min_group=plan.min_group,
+        # A group in which fewer advertise than a sum needs could never be opened.
+        min_group=max(plan.min_group, min_sum),
         min_sum=min_sum,
         gamma_milli=plan.gamma_milli,
         phase_s=plan.phase_s,

@@ -12,6 +12,7 @@ from agent.protocol import codec, envelope
 from agent.protocol.keys import pair_key, self_key, self_secret_digest
 from agent.protocol.masking import apply
 from agent.protocol.messages import Mode, RoundConfig
+from agent.protocol.witness import Witnessed
 
 CONFIG = RoundConfig(
     protocol="GroupSecAgg/2",
@@ -57,7 +58,10 @@ def advertisement(number):
 
 
 ROSTER = codec.Roster(
-    1, 2, 9, fill(9, 32), tuple(codec.Member(advertisement(n), n, (fill(n, 32),)) for n in range(3))
+    1,
+    tuple(fill(n, 32) for n in range(5)),
+    Witnessed(fill(9, 32), fill(8, 64)),
+    tuple(advertisement(n) for n in range(3)),
 )
 PIECE = codec.SealedShares(fill(1, codec.SEALED_SHARES_BYTES), fill(2, 32), fill(3, 32))
 OWN = replace(PIECE, sealed=b"")
@@ -265,10 +269,10 @@ def test_p11_another_context_kind_or_length_is_refused(name):
     ("name", "field", "values"),
     [
         ("roster", "size", [0, 4, -1, "3", True, 10**9]),
-        ("roster", "groups", [0, "2"]),
-        ("roster", "group", [2, -1]),
-        ("roster", "advertised", [0]),
-        ("roster", "beacon", ["", "zz" * 32, 5, "AB" * 32]),
+        ("roster", "group", [5, -1]),
+        ("roster", "advertised", [0, 4, 6, 2**40]),
+        ("roster", "seed", ["", "zz" * 32, 5, "AB" * 32]),
+        ("roster", "witness", ["", "00"]),
         ("inbox", "dealers", [[2, 1], [1, 1], [3], [-1, 0], [True], "01", [0, 1, 2, 3]]),
         ("survivors", "survivors", [[2, 0], None, [0.0]]),
         ("signatures", "signers", [[0], [0, 1, 2]]),
@@ -331,10 +335,11 @@ def test_a_signature_over_a_wrong_length_can_be_checked_without_the_content():
 
 @pytest.mark.parametrize(
     ("size", "colluders", "expected"),
-    [(32, 6, 20), (64, 12, 39), (100, 20, 61), (128, 25, 77), (100, 33, 67), (3, 0, 2)],
+    [(32, 6, 20), (32, 12, 23), (64, 12, 39), (100, 20, 61), (100, 33, 67), (3, 0, 2)],
 )
-def test_the_threshold_is_above_half_of_group_and_colluders(size, colluders, expected):
-    """t > (n + c)/2, the table of the design."""
-    config = replace(CONFIG, g_max=size, colluders=colluders)
-    assert codec.threshold(size, config) == expected
-    assert 2 * expected > size + colluders
+def test_p6_the_threshold_is_above_half_of_group_and_colluders(size, colluders, expected):
+    """2t > n + c with the c of the price, also in a group smaller than the largest."""
+    for g_max in (size, 2 * size):
+        config = replace(CONFIG, g_max=g_max, colluders=colluders)
+        assert codec.threshold(size, config) == expected
+        assert 2 * expected > size + colluders
