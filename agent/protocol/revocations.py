@@ -11,6 +11,9 @@ from agent.protocol.x509_errors import X509_ERRORS
 
 SKEW = datetime.timedelta(minutes=10)
 """A list may be this far ahead of the device's clock."""
+MAX_AGE = datetime.timedelta(hours=1)
+"""A device that was revoked an hour ago is in no new group. The authority signs a list whenever it
+is asked, and an aggregator asks often."""
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,14 @@ class Revocations:
     """Rises with each list (RFC 5280 §5.2.3)."""
 
 
-def read_revocations(crl_pem: str, ca_pem: str, now: int, least_number: int = 0) -> Revocations:
+def read_revocations(
+    crl_pem: str, ca_pem: str, now: int, least_number: int = 0, oldest: datetime.timedelta = MAX_AGE
+) -> Revocations:
     """Read a list that the pinned authority signed, that is current, and whose number is at least
     `least_number`.
 
-    `now` in seconds since the epoch. Raises PeerError REVOCATIONS_BAD, REVOCATIONS_EXPIRED or
-    REVOCATIONS_OLDER.
+    `now` in seconds since the epoch; `oldest`: how old the list may be. Raises PeerError
+    REVOCATIONS_BAD, REVOCATIONS_EXPIRED or REVOCATIONS_OLDER.
     """
     moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
     try:
@@ -48,6 +53,8 @@ def read_revocations(crl_pem: str, ca_pem: str, now: int, least_number: int = 0)
         or not crl.last_update_utc - SKEW <= moment <= crl.next_update_utc
     ):
         raise _refused("REVOCATIONS_EXPIRED", "is not valid now, by this computer's clock")
+    if moment - crl.last_update_utc > oldest:
+        raise _refused("REVOCATIONS_EXPIRED", "is more than an hour old, by this computer's clock")
     if number < least_number:
         raise _refused("REVOCATIONS_OLDER", "is older than one that this device has seen")
     return Revocations(serials, number)

@@ -153,11 +153,10 @@ class SecaggClient:
 
     def leave(self, reason: str) -> bytes:
         """Leave the round; the body carries `reason`, a code, and no data."""
-        body = codec.encode_leave(self._round_context, reason)
         if self._state is not DeviceState.LEFT:
             self._state, _ = step(DEVICE, self._state, DeviceEvent.GO)
         self._secrets.wipe()
-        return body
+        return codec.encode_leave(self._round_context, reason)
 
     def wipe(self) -> None:
         """Wipe the round's secrets. A round that is not finished is over."""
@@ -220,6 +219,8 @@ class SecaggClient:
             for dealer, sealed in dealt.items()
             if not self._secrets.accept(group, dealer, sealed)
         }
+        if not self._unreadable:
+            self._secrets.end_sealing()
         return tuple(self._unreadable)
 
     def _complaint(self, dealings: Mapping[int, bytes]) -> bytes | None:
@@ -292,6 +293,7 @@ class SecaggClient:
                 f" {len(survivors)}",
             )
         self._survivors = survivors
+        self._secrets.choose(self._dealers, survivors)
         self._agreement = codec.agreement(self._dealers, survivors)
         signature = self._sign(self._agreement.statement(group.context))
         agreement = replace(self._agreement, signature=signature)
@@ -310,6 +312,6 @@ class SecaggClient:
                 "SIGNATURES",
                 f"expected {group.threshold} signatures over the same survivors, got {valid}",
             )
-        shares, dealt = self._secrets.shares_to_open(group, self._dealers, self._survivors)
+        shares, dealt = self._secrets.shares_to_open(group)
         signature = self._sign(codec.unmask_statement(group.context, agreement, dealt, dealt))
         return codec.encode_unmask(group.context, shares, signature)

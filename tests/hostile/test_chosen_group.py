@@ -5,17 +5,26 @@ of the group two different sets of survivors. If each part signs and unmasks, it
 both secrets of the victim. The devices run the product's own limits.
 """
 
+import contextlib
+import time
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
+from agent.clock import SystemClock
+from agent.errors import PeerError
 from agent.privacy.policy import DeviceLimits
 from agent.protocol import codec
+from agent.protocol.draw import Draw, leaf
 from agent.protocol.keys import pair_key, self_key
 from agent.protocol.masking import apply
 from agent.protocol.packing import unpack
 from agent.protocol.sealed_shares import open_shares
 from agent.protocol.sharing import Combiner
+from agent.protocol.witness import Witnessed, draw_request
+from server_stub.ca.authority import Authority, create
 from tests.fakes.secagg import Fleet, plan
 
 COLLUDERS, GROUP, G_MAX = 8, 32, 63
@@ -99,15 +108,97 @@ class SplitView:
         return words & ((1 << config.bits) - 1)
 
 
-@pytest.fixture
-def fleet():
-    config = plan(G_MAX, min_sum=20, gamma_milli=200, min_group=32)
-    return Fleet(GROUP, config, DeviceLimits(max_rho_units=2**60))
+def product_fleet(devices=GROUP, witness=""):
+    config = plan(G_MAX, min_sum=20, gamma_milli=200, min_group=32, witness=witness)
+    return Fleet(devices, config, DeviceLimits(max_rho_units=2**60))
 
 
-def test_p6_two_sets_of_survivors_open_no_words_of_a_victim(fleet):
-    (group,) = fleet.join().close(0)
+def code_of(call, *values):
+    with pytest.raises(PeerError) as raised:
+        call(*values)
+    return raised.value.code
+
+
+@pytest.mark.parametrize("witness", ["", "authority"])
+@pytest.mark.parametrize("devices", [32, 64], ids=["one group", "two groups"])
+def test_p6_two_sets_of_survivors_open_no_words_of_a_victim(devices, witness):
+    """The threshold assumes as many colluders as the price does, whatever the size of the group."""
+    fleet = product_fleet(devices, witness)
+    group = fleet.close(fleet.join())[0]
+    assert group.drawn.size == GROUP
+    victim = next(peer for peer in fleet.peers if peer.device_id in group.devices)
+    assert code_of(SplitView(fleet, group, victim).run) == "SIGNATURES"
+
+
+def test_p6_the_same_attack_succeeds_with_a_threshold_that_assumes_fewer_colluders():
+    """The attack is a real one: with t = 20, as for 7 colluders, it recovers the very words."""
+    fleet = product_fleet()
+    fleet = Fleet(GROUP, replace(fleet.config, colluders=7), replace(fleet.limits, gamma_milli=100))
+    (group,) = fleet.close(fleet.join())
     victim = fleet.peers[5]
-    attack = SplitView(fleet, group, victim)
-    words = attack.run()
-    assert np.array_equal(words, victim.words)
+    assert np.array_equal(SplitView(fleet, group, victim).run(), victim.words)
+
+
+@pytest.fixture
+def authority(tmp_path):
+    create(tmp_path / "ca", "Authority", int(time.time()))
+    with contextlib.closing(Authority(tmp_path / "ca", SystemClock())) as running:
+        yield running
+
+
+def test_p6_the_authority_signs_no_second_only_group_of_a_round(authority):
+    """ "Only these 32 advertised", told to two halves of a fleet: one of them is not witnessed."""
+    fleet = product_fleet(64, "authority")
+    halves = [fleet.join(fleet.peers[:32]), fleet.join(fleet.peers[32:])]
+    first, second = (half.draw_request for half in halves)
+    witnessed = authority.witness(first)
+    assert authority.witness(first) == witnessed
+    assert code_of(authority.witness, second) == "WITNESS_REFUSED"
+    assert code_of(authority.witness, replace(first, context=bytes(32))) == "WITNESS_REFUSED"
+
+
+@pytest.mark.parametrize("lie", ["the other half's", "none", "a seed of its own"])
+def test_p6_a_second_only_group_is_refused_by_name(lie):
+    fleet = product_fleet(64, "authority")
+    halves = [fleet.join(fleet.peers[:32]), fleet.join(fleet.peers[32:])]
+    witnessed = fleet.authority.witness(halves[0].draw_request)
+    shown = {
+        "the other half's": witnessed,
+        "none": Witnessed(bytes(32), bytes(64)),
+        "a seed of its own": replace(witnessed, seed=bytes(32)),
+    }[lie]
+    (group,) = halves[1].close(0, shown)
+    victim = fleet.peers[40]
+    assert code_of(victim.client.shares, group.inbox("advertise", victim.device_id)) == (
+        "ROSTER_WITNESS"
+    )
+
+
+def grind(fleet, colluders, tries, witness):
+    """Sign the colluders' advertisements again until the draw puts all of them beside the first
+    device. Return the number of tries, or None.
+    """
+    context = codec.round_context(fleet.config)
+    honest = [
+        codec.decode_advertisement(peer.client.advertise(), context)
+        for peer in fleet.peers[: len(fleet.peers) - colluders]
+    ]
+    own = honest[0].leaf
+    for number in range(tries):
+        theirs = [leaf(f"{number} {at}".encode()) for at in range(colluders)]
+        draw = Draw(tuple(sorted([one.leaf for one in honest] + theirs)))
+        if witness:
+            request = draw_request(fleet.config, context, draw)
+            draw = replace(draw, seed=witness(request).seed)
+        together = next(group for group in draw.groups(fleet.config) if own in group)
+        if together.issuperset(theirs):
+            return number + 1
+    return None
+
+
+def test_p6_without_a_witness_an_aggregator_grinds_a_draw_and_with_one_it_has_one_try(authority):
+    """What docs/PROTOCOL.md says: without a witness the aggregator chooses."""
+    fleet = Fleet(16, plan(16, g_max=8, min_group=8))
+    assert grind(fleet, 4, 2000, None) is not None
+    watched = Fleet(16, plan(16, g_max=8, min_group=8, witness="authority"))
+    assert code_of(grind, watched, 4, 2000, authority.witness) == "WITNESS_REFUSED"

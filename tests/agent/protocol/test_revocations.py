@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import AegisError
-from agent.protocol.revocations import SKEW, Revocations, read_revocations
+from agent.protocol.revocations import MAX_AGE, SKEW, Revocations, read_revocations
 from server_stub.ca import certificates
 
 NOW = 1_800_000_000
@@ -37,11 +37,19 @@ def test_a_current_list_is_read():
 
 
 def test_p3_a_list_holds_for_its_time_and_a_little_before():
-    last = NOW + certificates.REVOCATION_LIST_S
+    last = NOW + int(MAX_AGE.total_seconds())
     assert all(read_revocations(LIST, CA_PEM, moment) for moment in (NOW - SKEW_S, NOW, last))
     assert [refusal(now=moment) for moment in (NOW - SKEW_S - 1, last + 1)] == [
         "REVOCATIONS_EXPIRED"
     ] * 2
+
+
+def test_a_list_may_be_read_for_longer_where_no_group_is_joined():
+    last = NOW + certificates.REVOCATION_LIST_S
+    longer = datetime.timedelta(days=30)
+    assert read_revocations(LIST, CA_PEM, last, oldest=longer).number == 7
+    with pytest.raises(AegisError, match="not valid now"):
+        read_revocations(LIST, CA_PEM, last + 1, oldest=longer)
 
 
 def test_p3_an_older_list_than_the_last_one_is_refused():

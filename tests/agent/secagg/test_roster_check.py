@@ -64,7 +64,7 @@ def test_a_roster_without_this_device_is_refused():
 def test_a_members_key_replaced_on_the_way_is_refused(name):
     lie = LyingAggregator()
     members = lie.advertisements()
-    members[2] = replace(members[2], **{name: os.urandom(32)})
+    members[2] = replace(members[2], **{name: bytes([9]) + bytes(31)})
     refused("ROSTER_SIGNATURE", lie, lie.roster_of(members))
     lie.assert_left_without_secrets()
 

@@ -56,7 +56,7 @@ def test_p10_a_round_that_is_replayed_after_every_event_is_the_same_round():
 
     for peer in fleet.peers:
         keep(live.receive("advertise", peer.device_id, peer.client.advertise(), fleet.now))
-    keep(live.close(fleet.now))
+    keep(live.close(fleet.now, fleet.authority.witness))
     for kind in KINDS:
         for peer in fleet.peers:
             if peer is fleet.peers[3] and kind in KINDS[2:]:
@@ -124,7 +124,7 @@ def test_a_message_at_the_wrong_time_or_from_an_unknown_device_leaves_no_event()
     live.receive("advertise", one.device_id, body, 0)
     assert live.inbox("advertise", one.device_id) is None
     assert (live.is_full, live.drop("urn:uuid:nobody", 0)) == (False, [])
-    live.close(0)
+    live.close(0, fleet.authority.witness)
     assert (live.is_over, live.left_out, live.sums()) == (True, (one.device_id,), [])
     assert refused(live.receive, "shares", one.device_id, body, 0) == "ROUND_CLOSED"
     assert refused(live.inbox, "advertise", one.device_id) == "ROUND_CLOSED"
