@@ -44,10 +44,17 @@ class RosterCheck:
             raise refused("ROSTER_KEY", "a member's key is unusable")
         if len(set(keys)) != len(keys):
             raise refused("ROSTER_DUPLICATE", "two members have the same key")
+        self.check_draw(roster, own)
+        return self._checked_identities(members)
+
+    def check_draw(self, roster: codec.Roster, own: codec.Advertisement) -> None:
+        """Check that the group is the one that follows from the whole list and its witness.
+
+        Raises PeerError ROSTER_LIST, ROSTER_WITNESS, ROSTER_GROUP.
+        """
         self._check_list(roster, own)
         self._check_witness(roster)
-        self._check_draw(roster)
-        return self._checked_identities(members)
+        self._check_group(roster)
 
     def _check_size(self, members: tuple[codec.Advertisement, ...]) -> None:
         fewest = max(self.limits.min_group, self.config.min_group)
@@ -82,7 +89,7 @@ class RosterCheck:
         if not self.authority.has_signed(roster.witnessed.signature, statement):
             raise refused("ROSTER_WITNESS", "the witness did not sign the draw of its group")
 
-    def _check_draw(self, roster: codec.Roster) -> None:
+    def _check_group(self, roster: codec.Roster) -> None:
         groups = roster.draw.groups(self.config)
         leaves = {member.leaf for member in roster.members}
         if roster.group >= len(groups) or groups[roster.group] != leaves:

@@ -295,7 +295,7 @@ class GroupCoordinator:
         live = change.live
         try:
             change.close(self._witness)
-        except BusyError as error:
+        except AegisError as error:
             LOG.warning("round.no_witness id=%d code=%s", live.config.round_id, error.code)
             return
         for device_id in live.devices:
