@@ -210,7 +210,7 @@ async def serve(
     with contextlib.closing(SerialExecutor()) as executor:
         store = Store(database or home.database_url)
         try:
-            driver = RoundDriver(home, store, settings, key, clock, executor, authority.revocations)
+            driver = RoundDriver(home, store, settings, key, clock, executor, authority)
             await executor.run(driver.step)
             service = AggregatorService(
                 home, settings, store, authority, driver, key, clock, executor

@@ -82,8 +82,10 @@ class EnrolmentClient:
         """The certificate of the pinned authority."""
         return self._enrolment().ca_pem
 
-    def revoked(self, crl_pem: str) -> frozenset[int]:
+    def revoked(self, crl_pem: str, server_now: int) -> frozenset[int]:
         """Return the serial numbers of revoked certificates, from the authority's signed list.
+
+        `server_now`: the server's time, in seconds since the epoch.
 
         Raises PeerError REVOCATIONS_BAD, REVOCATIONS_EXPIRED, REVOCATIONS_OLDER (than a list seen
         before).
@@ -91,7 +93,8 @@ class EnrolmentClient:
         from agent.protocol.revocations import read_revocations
 
         newest = int(self._values.get(NEWEST_REVOCATIONS, int) or 0)
-        listed = read_revocations(crl_pem, self._enrolment().ca_pem, self._clock.now(), newest)
+        ca_pem, now = self._enrolment().ca_pem, self._clock.now()
+        listed = read_revocations(crl_pem, ca_pem, now, newest, server_now)
         if listed.number > newest:
             self._values.put(NEWEST_REVOCATIONS, listed.number)
         return listed.serials

@@ -139,6 +139,7 @@ def _finished(task: Task, identity: RoundIdentity, price: int, **fields: Any) ->
     sensitivity_sq = least_sensitivity_sq(Fraction(units), words)
     draft = RoundConfig(
         task_id=task.task_id,
+        witness=task.witness,
         d=task.width,
         d_padded=padded(task.width),
         bits=32,

@@ -73,6 +73,11 @@ def _check_task(config: RoundConfig, task: Task) -> None:
         config.d == task.width, "ROUND_SHAPE", f"expected {task.width} coordinates, got {config.d}"
     )
     _demand(
+        config.witness == task.witness,
+        "ROUND_WITNESS",
+        "its draw of groups is not witnessed as the task demands",
+    )
+    _demand(
         config.clip == Fraction(task.clip_milli, 1000),
         "ROUND_CLIP",
         "its clipping norm is not the task's",

@@ -13,17 +13,20 @@ records.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
 from agent.errors import PeerError
 from agent.protocol import envelope
 from agent.protocol.canonical import canonical
+from agent.protocol.draw import LEAF_BYTES, Draw, leaf
 from agent.protocol.exchange_proof import PROOF_BYTES
 from agent.protocol.field import ELEMENT_BYTES
 from agent.protocol.limits import MAX_GROUP
 from agent.protocol.messages import RoundConfig
 from agent.protocol.states import LeaveReason
+from agent.protocol.witness import SEED_BYTES, Witnessed
 
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
@@ -65,31 +68,30 @@ class Advertisement:
     def digest(self) -> bytes:
         return sha256(record_of(self)).digest()
 
-
-@dataclass(frozen=True)
-class Member:
-    """An advertisement in a roster, with its position in the beacon's tree."""
-
-    advertisement: Advertisement
-    leaf: int
-    siblings: tuple[bytes, ...]
+    @property
+    def leaf(self) -> bytes:
+        """Its place in the draw."""
+        return leaf(record_of(self))
 
 
 @dataclass(frozen=True)
 class Roster:
-    """U1 of one group: the devices that advertised keys."""
+    """U1 of one group, and the list of everybody who advertised, from which it was drawn."""
 
     group: int
-    groups: int
-    advertised: int
-    """Number of leaves in the beacon's tree."""
-    beacon: bytes
-    members: tuple[Member, ...]
+    leaves: tuple[bytes, ...]
+    """agent.protocol.draw: one for each device of the round, ascending."""
+    witnessed: Witnessed
+    members: tuple[Advertisement, ...]
 
     @property
     def digest(self) -> bytes:
         """H(U1)."""
-        return roster_digest([member.advertisement.digest for member in self.members])
+        return roster_digest([member.digest for member in self.members])
+
+    @cached_property
+    def draw(self) -> Draw:
+        return Draw(self.leaves, self.witnessed.seed)
 
 
 @dataclass(frozen=True)
@@ -122,14 +124,17 @@ def round_context(config: RoundConfig) -> bytes:
 
 
 def group_context(context: bytes, roster: Roster) -> bytes:
-    """Return ctx_group: it binds ctx_round, the group and all of its members."""
-    return group_context_of(context, roster.group, roster.groups, roster.digest)
+    """Return ctx_group: it binds ctx_round, the draw, the group and all of its members."""
+    advertised = len(roster.leaves)
+    return group_context_of(context, roster.group, advertised, roster.draw.beacon, roster.digest)
 
 
-def group_context_of(context: bytes, group: int, groups: int, members: bytes) -> bytes:
+def group_context_of(
+    context: bytes, group: int, advertised: int, beacon: bytes, members: bytes
+) -> bytes:
     """Return ctx_group; `members` is the roster's digest."""
     label = b"secagg/group-context"
-    return sha256(label + context + canonical([group, groups]) + members).digest()
+    return sha256(label + context + canonical([group, advertised]) + beacon + members).digest()
 
 
 def roster_digest(digests: Iterable[bytes]) -> bytes:
@@ -148,11 +153,11 @@ def set_digest(numbers: Iterable[int]) -> bytes:
 def threshold(size: int, config: RoundConfig) -> int:
     """Return t, the number of shares that open a secret in a group of `size`.
 
-    t > (size + colluders)/2, so an aggregator cannot show two different sets of survivors to two
-    parts of the group and open both (Bonawitz et al. 2017: 2t > n + |C|).
+    t > (size + c)/2, with the c that the price of the round assumes, whatever the size. So an
+    aggregator with c colluders cannot show two different sets of survivors to two parts of the
+    group and open both (Bonawitz et al. 2017: 2t > n + |C|).
     """
-    colluders = -(-config.colluders * size // config.g_max)
-    return (size + colluders) // 2 + 1
+    return (size + config.colluders) // 2 + 1
 
 
 def min_survivors(size: int, config: RoundConfig) -> int:
@@ -182,45 +187,30 @@ def read_record(record: bytes) -> Advertisement:
 def encode_roster(context: bytes, roster: Roster) -> bytes:
     header = {
         "group": roster.group,
-        "groups": roster.groups,
-        "advertised": roster.advertised,
-        "beacon": roster.beacon.hex(),
+        "advertised": len(roster.leaves),
+        "seed": roster.witnessed.seed.hex(),
+        "witness": roster.witnessed.signature.hex(),
     }
-    records = (
-        record_of(member.advertisement)
-        + member.leaf.to_bytes(4, "big")
-        + bytes([len(member.siblings)])
-        + b"".join(member.siblings)
-        for member in roster.members
-    )
-    return _encode("roster", context, b"".join(records), size=len(roster.members), **header)
+    records = (record_of(member) for member in roster.members)
+    payload = b"".join((*roster.leaves, *records))
+    return _encode("roster", context, payload, size=len(roster.members), **header)
 
 
 def decode_roster(body: bytes, context: bytes) -> Roster:
-    header, payload = _decode(
-        body, "roster", context, "group", "groups", "advertised", "beacon", "size"
-    )
-    groups = _number(header, "groups", 1, _MAX_DEVICES)
+    names = ("group", "advertised", "seed", "witness", "size")
+    header, payload = _decode(body, "roster", context, *names)
     reader = _Reader(payload)
-    members = []
-    for _ in range(_number(header, "size", 1, MAX_GROUP)):
-        advertisement = reader.advertisement()
-        leaf = int.from_bytes(reader.take(4), "big")
-        members.append(
-            Member(
-                advertisement,
-                leaf,
-                tuple(reader.take(DIGEST_BYTES) for _ in range(reader.take(1)[0])),
-            )
-        )
+    advertised = _number(header, "advertised", 1, _MAX_DEVICES)
+    leaves = tuple(reader.take(LEAF_BYTES) for _ in range(advertised))
+    members = tuple(reader.advertisement() for _ in range(_number(header, "size", 1, MAX_GROUP)))
     reader.end()
-    return Roster(
-        group=_number(header, "group", 0, groups - 1),
-        groups=groups,
-        advertised=_number(header, "advertised", 1, _MAX_DEVICES),
-        beacon=_hex(header, "beacon"),
-        members=tuple(members),
-    )
+    return Roster(_number(header, "group", 0, advertised - 1), leaves, _witnessed(header), members)
+
+
+def _witnessed(header: dict[str, Any]) -> Witnessed:
+    if header["seed"] == header["witness"] == "":
+        return Witnessed()
+    return Witnessed(_hex(header, "seed", SEED_BYTES), _hex(header, "witness", SIGNATURE_BYTES))
 
 
 # Shares

@@ -46,11 +46,19 @@ Point = tuple[int, int, int, int]
 _NEUTRAL: Point = (0, 1, 1, 0)
 
 
+def is_canonical(public: bytes) -> bool:
+    """Whether a key is in its only form (RFC 7748 §5) and not of small order, on the curve or on
+    its twist. A fast check; `is_usable` is the whole one.
+    """
+    u = _number(public)
+    return len(public) == 32 and u < _P - 1 and u not in _SMALL_ORDER
+
+
 def is_usable(public: bytes) -> bool:
     """Whether a key is in its only form, on the curve, and gives secrets that depend on it."""
-    u = _number(public)
-    if len(public) != 32 or u >= _P or u in _SMALL_ORDER:
+    if not is_canonical(public):
         return False
+    u = _number(public)
     # Euler's criterion for v² = u³ + 486662·u² + u.
     return pow(u * (u * u + 486662 * u + 1), (_P - 1) // 2, _P) == 1
 

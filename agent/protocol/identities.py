@@ -12,10 +12,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+from cryptography.x509.verification import PolicyBuilder, Store
 
 from agent.errors import PeerError
-from agent.protocol.x509_errors import X509_ERRORS
 
 _ALGORITHM = ECDSA(hashes.SHA256())
 
@@ -32,6 +31,7 @@ class Authority:
             .max_chain_depth(0)
             .build_client_verifier()
         )
+        self._key = root.public_key()
         self._revoked = revoked
 
     @staticmethod
@@ -39,6 +39,12 @@ class Authority:
         """Convert a certificate from PEM to DER."""
         return x509.load_pem_x509_certificate(certificate_pem.encode()).public_bytes(
             serialization.Encoding.DER
+        )
+
+    def has_signed(self, signature: bytes, statement: bytes) -> bool:
+        """Whether the authority made `signature` (64 bytes, r ‖ s) over `statement`."""
+        return isinstance(self._key, EllipticCurvePublicKey) and verify_signature(
+            self._key, signature, statement
         )
 
     def key_of(self, certificate_der: bytes, device_id: str) -> EllipticCurvePublicKey:
@@ -50,16 +56,18 @@ class Authority:
             certificate = x509.load_der_x509_certificate(certificate_der)
             # The verifier checks path, validity and the client-authentication usage (RFC 5280).
             names = self._verifier.verify(certificate, []).subjects or []
-            key = certificate.public_key()
-        except (VerificationError, *X509_ERRORS) as error:
-            raise _refused("ROSTER_CERTIFICATE", str(error)) from error
-        if [name.value for name in names] != [device_id] or not isinstance(
-            names[0], x509.UniformResourceIdentifier
-        ):
+            key, serial = certificate.public_key(), certificate.serial_number
+            is_named = [
+                isinstance(name, x509.UniformResourceIdentifier) and name.value for name in names
+            ] == [device_id]
+        # Whatever the parser raises for bytes that a stranger chose, also what no list foresees.
+        except Exception as error:
+            raise _refused("ROSTER_CERTIFICATE", f"{type(error).__name__}: {error}") from error
+        if not is_named:
             raise _refused("ROSTER_CERTIFICATE", "it names another device")
         if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
             raise _refused("ROSTER_CERTIFICATE", "expected a P-256 key")
-        if certificate.serial_number in self._revoked:
+        if serial in self._revoked:
             raise _refused("ROSTER_REVOKED", "it was revoked")
         return key
 

@@ -16,6 +16,9 @@ from agent.errors import PeerError
 from agent.protocol import canonical
 from agent.protocol.limits import MAX_DIMENSION, MAX_GROUP
 
+MAX_TIME = 2**40
+"""Seconds since the epoch: far away, and small enough for every calendar computation."""
+
 
 class Mode(StrEnum):
     """How updates are protected in transit."""
@@ -86,6 +89,9 @@ class Task(_Message):
     weight_cap: int = 0
     """Weighted averaging (agent.privacy.weights): a device with at least this many rows has the
     full weight. 0: every device has the same weight."""
+    witness: str = ""
+    """Who witnesses the draw of groups: "authority" (agent.protocol.witness) or, without a
+    witness, ""."""
 
     @property
     def width(self) -> int:
@@ -100,6 +106,7 @@ class Task(_Message):
         _within("clip_milli", self.clip_milli, 1, 1_000_000)
         _within("min_rows", self.min_rows, 1, 1_000_000)
         _within("weight_cap", self.weight_cap, 0, 1_000_000)
+        _witness(self.witness)
 
 
 @dataclass(frozen=True)
@@ -151,6 +158,8 @@ class RoundConfig(_Message):
     """Seconds since the epoch. An update must arrive between the two."""
     phase_s: int
     """Length of each interactive phase in seconds (0 in local mode)."""
+    witness: str = ""
+    """The task's."""
 
     @property
     def clip(self) -> Fraction:
@@ -175,7 +184,9 @@ class RoundConfig(_Message):
             _within(name, getattr(self, name), 1, 2**80)
         _within("g_max", self.g_max, 1, MAX_GROUP)
         _within("min_group", self.min_group, 1, self.g_max)
-        _within("min_sum", self.min_sum, 1, self.g_max)
+        # So every group that forms can be opened. With c < m it follows that t ≤ n for each of
+        # them (agent.protocol.codec.threshold).
+        _within("min_sum", self.min_sum, 1, self.min_group)
         _within("colluders", self.colluders, 0, self.min_sum - 1)
         _within("subset_k", self.subset_k, 0, self.d_padded)
         _within("phase_s", self.phase_s, 0, 3600)
@@ -183,13 +194,19 @@ class RoundConfig(_Message):
         _hex("rotation_seed", self.rotation_seed)
         if self.subset_k or self.subset_seed:
             _hex("subset_seed", self.subset_seed)
-        if self.closes_at <= self.opens_at:
-            raise ValueError("closes_at must be after opens_at")
+        _witness(self.witness)
+        _within("opens_at", self.opens_at, 0, MAX_TIME)
+        _within("closes_at", self.closes_at, self.opens_at + 1, MAX_TIME)
 
 
 def _within(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
         raise ValueError(f"{name}: expected {low} to {high}, got {value}")
+
+
+def _witness(value: str) -> None:
+    if value not in ("", "authority"):
+        raise ValueError("witness: expected nothing or authority")
 
 
 def _hex(name: str, value: str) -> None:

@@ -11,6 +11,12 @@ from agent.protocol.x509_errors import X509_ERRORS
 
 SKEW = datetime.timedelta(minutes=10)
 """A list may be this far ahead of the device's clock."""
+MAX_AGE = datetime.timedelta(hours=1)
+"""Of a list, by the server's time: a device that was revoked an hour ago is in no new group. The
+authority signs a list whenever it is asked, and an aggregator asks often."""
+MAX_AGE_HERE = MAX_AGE + datetime.timedelta(days=1)
+"""Of a list, by this computer's clock, which may be a day off: an aggregator that lies about the
+time can show no older one."""
 
 
 @dataclass(frozen=True)
@@ -20,12 +26,14 @@ class Revocations:
     """Rises with each list (RFC 5280 §5.2.3)."""
 
 
-def read_revocations(crl_pem: str, ca_pem: str, now: int, least_number: int = 0) -> Revocations:
+def read_revocations(
+    crl_pem: str, ca_pem: str, now: int, least_number: int = 0, server_now: int | None = None
+) -> Revocations:
     """Read a list that the pinned authority signed, that is current, and whose number is at least
     `least_number`.
 
-    `now` in seconds since the epoch. Raises PeerError REVOCATIONS_BAD, REVOCATIONS_EXPIRED or
-    REVOCATIONS_OLDER.
+    `now` in seconds since the epoch, by this computer's clock; `server_now`: by the server's, where
+    it differs. Raises PeerError REVOCATIONS_BAD, REVOCATIONS_EXPIRED or REVOCATIONS_OLDER.
     """
     moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
     try:
@@ -48,6 +56,11 @@ def read_revocations(crl_pem: str, ca_pem: str, now: int, least_number: int = 0)
         or not crl.last_update_utc - SKEW <= moment <= crl.next_update_utc
     ):
         raise _refused("REVOCATIONS_EXPIRED", "is not valid now, by this computer's clock")
+    there = (
+        moment if server_now is None else datetime.datetime.fromtimestamp(server_now, datetime.UTC)
+    )
+    if there - crl.last_update_utc > MAX_AGE or moment - crl.last_update_utc > MAX_AGE_HERE:
+        raise _refused("REVOCATIONS_EXPIRED", "is too old")
     if number < least_number:
         raise _refused("REVOCATIONS_OLDER", "is older than one that this device has seen")
     return Revocations(serials, number)

@@ -106,7 +106,8 @@ class Submission:
                 result = await self._local.submit(permit, client, config, update, admission)
             elif config is not None and window is not None and window.is_near:
                 trust = GroupTrust(
-                    self._enrolment_client.ca_pem, self._enrolment_client.revoked(offer.crl_pem)
+                    self._enrolment_client.ca_pem,
+                    self._enrolment_client.revoked(offer.crl_pem, offer.time),
                 )
                 result = await self._secagg.submit(
                     permit, client, config, update, admission, window, trust

@@ -23,14 +23,17 @@ its secrets):
                        maximum
   ROSTER_ORDER         not sorted by device id, or one id twice
   ROSTER_DUPLICATE     two members with one key
-  ROSTER_KEY           a key that makes no secret (a point of small order)
+  ROSTER_KEY           a key that makes no secret (a point of small order), or in a second form
   ROSTER_SELF          this device is missing or its entry was changed
   ROSTER_CERTIFICATE   a certificate that the pinned authority did not issue to that device id, or
                        that is not valid now
   ROSTER_REVOKED       a revoked certificate
   ROSTER_SIGNATURE     keys that their certificate's owner did not sign for this round, model and
                        configuration
-  ROSTER_GROUP         a member that the beacon did not draw into this group
+  ROSTER_LIST          the list of everybody who advertised is out of order, or this device is
+                       missing
+  ROSTER_WITNESS       a draw that the task's witness did not sign, or one with a witness of no task
+  ROSTER_GROUP         members that are not exactly those that the draw gives
   DEALERS              this device is not among the dealers, or there are too few
   SHARE_UNREADABLE     shares that do not decrypt, do not match their commitments or are no elements
                        of the field
@@ -54,7 +57,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from agent.errors import AegisError, PeerError
+from agent.errors import PeerError
 from agent.privacy.policy import DeviceLimits
 from agent.protocol import codec, envelope
 from agent.protocol.identities import Authority, verify_signature
@@ -150,11 +153,10 @@ class SecaggClient:
 
     def leave(self, reason: LeaveReason) -> bytes:
         """Leave the round; the body carries `reason` and no data."""
-        body = codec.encode_leave(self._round_context, reason)
         if self._state is not DeviceState.LEFT:
             self._state, _ = step(DEVICE, self._state, DeviceEvent.GO)
         self._secrets.wipe()
-        return body
+        return codec.encode_leave(self._round_context, reason)
 
     def wipe(self) -> None:
         """Wipe the round's secrets. A round that is not finished is over."""
@@ -166,7 +168,7 @@ class SecaggClient:
         after, _ = step(DEVICE, self._state, event)
         try:
             result = act()
-        except AegisError:
+        except BaseException:
             self.wipe()
             raise
         self._state = after
@@ -188,7 +190,7 @@ class SecaggClient:
     def _shares(self, body: bytes) -> bytes:
         roster = codec.decode_roster(body, self._round_context)
         keys = self._roster_check.certified_keys(roster, self._own)
-        members = tuple(member.advertisement for member in roster.members)
+        members = roster.members
         self._group = group = Group(
             context=codec.group_context(self._round_context, roster),
             own=members.index(self._own),
@@ -217,6 +219,8 @@ class SecaggClient:
             for dealer, sealed in dealt.items()
             if not self._secrets.accept(group, dealer, sealed)
         }
+        if not self._unreadable:
+            self._secrets.end_sealing()
         return tuple(self._unreadable)
 
     def _complaint(self, dealings: Mapping[int, bytes]) -> bytes | None:
@@ -289,6 +293,7 @@ class SecaggClient:
                 f" {len(survivors)}",
             )
         self._survivors = survivors
+        self._secrets.choose(self._dealers, survivors)
         self._agreement = codec.agreement(self._dealers, survivors)
         signature = self._sign(self._agreement.statement(group.context))
         agreement = replace(self._agreement, signature=signature)
@@ -307,6 +312,6 @@ class SecaggClient:
                 "SIGNATURES",
                 f"expected {group.threshold} signatures over the same survivors, got {valid}",
             )
-        shares, dealt = self._secrets.shares_to_open(group, self._dealers, self._survivors)
+        shares, dealt = self._secrets.shares_to_open(group)
         signature = self._sign(codec.unmask_statement(group.context, agreement, dealt, dealt))
         return codec.encode_unmask(group.context, shares, signature)

@@ -1,7 +1,8 @@
 """Checks a group's roster (U1), member by member, before a device trusts the group.
 
-It checks size and order first, then this device's own entry, the keys and the beacon's draw, and
-last the certificates and signatures, which cost the most. Codes: agent.secagg.client.
+It checks size and order first, then this device's own entry, the keys, the list of everybody who
+advertised, its witness and the draw, and last the certificates and signatures, which cost the most.
+Codes: agent.secagg.client.
 """
 
 import itertools
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from agent.privacy.policy import DeviceLimits
-from agent.protocol import codec, merkle
+from agent.protocol import codec, witness
+from agent.protocol.exchange_proof import is_canonical
 from agent.protocol.identities import Authority, verify_signature
 from agent.protocol.messages import RoundConfig
 from agent.secagg.refusal import refused
@@ -32,20 +34,29 @@ class RosterCheck:
 
         Raises PeerError with a code that begins with ROSTER.
         """
-        members = [member.advertisement for member in roster.members]
+        members = roster.members
         self._check_size(members)
         if own not in members:
             raise refused("ROSTER_SELF", "this device's own entry is missing or was changed")
         keys = [key for member in members for key in (member.sealing_key, member.masking_key)]
+        # Each key in its only form: two forms of one key would count as two keys.
+        if not all(map(is_canonical, keys)):
+            raise refused("ROSTER_KEY", "a member's key is unusable")
         if len(set(keys)) != len(keys):
             raise refused("ROSTER_DUPLICATE", "two members have the same key")
-        if roster.groups == 1:
-            self._check_only_group(roster)
-        else:
-            self._check_draw(roster)
+        self.check_draw(roster, own)
         return self._checked_identities(members)
 
-    def _check_size(self, members: list[codec.Advertisement]) -> None:
+    def check_draw(self, roster: codec.Roster, own: codec.Advertisement) -> None:
+        """Check that the group is the one that follows from the whole list and its witness.
+
+        Raises PeerError ROSTER_LIST, ROSTER_WITNESS, ROSTER_GROUP.
+        """
+        self._check_list(roster, own)
+        self._check_witness(roster)
+        self._check_group(roster)
+
+    def _check_size(self, members: tuple[codec.Advertisement, ...]) -> None:
         fewest = max(self.limits.min_group, self.config.min_group)
         if not fewest <= len(members) <= self.config.g_max:
             raise refused(
@@ -58,34 +69,34 @@ class RosterCheck:
             raise refused("ROSTER_ORDER", "its members are out of order or one is listed twice")
 
     @staticmethod
-    def _check_only_group(roster: codec.Roster) -> None:
-        leaves = [_leaf(member.advertisement) for member in roster.members]
-        if roster.advertised != len(leaves) or merkle.root(leaves) != roster.beacon:
-            raise refused(
-                "ROSTER_GROUP",
-                "the round's only group does not hold every device that advertised",
-            )
+    def _check_list(roster: codec.Roster, own: codec.Advertisement) -> None:
+        if any(one >= other for one, other in itertools.pairwise(roster.leaves)):
+            raise refused("ROSTER_LIST", "the list of devices is out of order")
+        if own.leaf not in roster.leaves:
+            raise refused("ROSTER_LIST", "the list of devices leaves this device out")
 
-    @staticmethod
-    def _check_draw(roster: codec.Roster) -> None:
-        for member in roster.members:
-            advertisement = member.advertisement
-            try:
-                root = merkle.root_of(
-                    _leaf(advertisement), member.leaf, roster.advertised, member.siblings
-                )
-            except ValueError as error:
+    def _check_witness(self, roster: codec.Roster) -> None:
+        """Whether the witness of the task signed this list, and drew the seed."""
+        if not self.config.witness:
+            # The seed would be the aggregator's choice.
+            if roster.witnessed != witness.Witnessed():
                 raise refused(
-                    "ROSTER_GROUP", "a proof of membership has the wrong length"
-                ) from error
-            drawn = merkle.group_of(roster.beacon, advertisement.device_id, roster.groups)
-            if root != roster.beacon or drawn != roster.group:
-                raise refused(
-                    "ROSTER_GROUP", "a member was not drawn into this group by the round's beacon"
+                    "ROSTER_WITNESS", "the draw has a witness that the task does not know"
                 )
+            return
+        request = witness.draw_request(self.config, self.round_context, roster.draw)
+        statement = witness.statement(request, roster.witnessed.seed)
+        if not self.authority.has_signed(roster.witnessed.signature, statement):
+            raise refused("ROSTER_WITNESS", "the witness did not sign the draw of its group")
+
+    def _check_group(self, roster: codec.Roster) -> None:
+        groups = roster.draw.groups(self.config)
+        leaves = {member.leaf for member in roster.members}
+        if roster.group >= len(groups) or groups[roster.group] != leaves:
+            raise refused("ROSTER_GROUP", "its group is not the one that was drawn")
 
     def _checked_identities(
-        self, members: list[codec.Advertisement]
+        self, members: tuple[codec.Advertisement, ...]
     ) -> tuple[EllipticCurvePublicKey, ...]:
         keys = []
         points = set()
@@ -102,7 +113,3 @@ class RosterCheck:
         if len(points) != len(members):
             raise refused("ROSTER_DUPLICATE", "two members have the same certified key")
         return tuple(keys)
-
-
-def _leaf(advertisement: codec.Advertisement) -> bytes:
-    return merkle.leaf(advertisement.device_id, advertisement.nonce)

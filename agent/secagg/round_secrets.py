@@ -5,6 +5,9 @@
    its pair masks. Never both.
 3. It gives away the secret that it shares with one dealer only to accuse that dealer, and then it
    masks nothing in that round.
+4. What is not used again dies at once: once all shares are read, the key that they were sealed for;
+   with the masks, the key and the secret that they came from; with the choice of survivors, the
+   other share of each dealer. From then on the device could not give them away.
 """
 
 from collections.abc import Callable
@@ -101,6 +104,10 @@ class RoundSecrets:
             return False
         return True
 
+    def end_sealing(self) -> None:
+        """Forget what opens sealed shares: all have been read, so this device accuses nobody."""
+        del self._sealing, self._exchanged
+
     def accuse(self, group: Group, dealer: int) -> bytes:
         """Prove the secret that this device shares with `dealer` (rule 3).
 
@@ -119,7 +126,7 @@ class RoundSecrets:
     ) -> tuple[list[bytes], list[bytes]]:
         """Return the keys of the masks that this device adds, and of those that it subtracts.
 
-        Raises PeerError ROSTER_KEY.
+        Forgets what they came from. Raises PeerError ROSTER_KEY.
         """
         added = [self_key(self._self_secret, group.context, group.own)]
         subtracted: list[bytes] = []
@@ -133,21 +140,26 @@ class RoundSecrets:
                 config.digest,
             )
             (added if peer > group.own else subtracted).append(key)
+        del self._masking, self._self_secret
         return added, subtracted
 
-    def shares_to_open(
-        self, group: Group, dealers: frozenset[int], survivors: frozenset[int]
-    ) -> tuple[list[bytes], list[bytes]]:
-        """Return the one share of each dealer that this device gives away (rule 2), ascending, and
-        the commitments to them.
-        """
-        shares, published = [], []
-        for dealer in sorted(dealers):
-            kind = "self" if dealer in survivors else "pair"
-            share = self._shares[dealer][kind == "pair"]
-            shares.append(share)
-            published.append(commitment(group.context, dealer, group.own, kind, share))
-        return shares, published
+    def choose(self, dealers: frozenset[int], survivors: frozenset[int]) -> None:
+        """Keep the one share of each dealer that this device may give away (rule 2)."""
+        self._chosen = {
+            dealer: ("self", self._shares[dealer][0])
+            if dealer in survivors
+            else ("pair", self._shares[dealer][1])
+            for dealer in sorted(dealers)
+        }
+        del self._shares
+
+    def shares_to_open(self, group: Group) -> tuple[list[bytes], list[bytes]]:
+        """Return the chosen shares, ascending by dealer, and the commitments to them."""
+        published = [
+            commitment(group.context, dealer, group.own, kind, share)
+            for dealer, (kind, share) in self._chosen.items()
+        ]
+        return [share for _, share in self._chosen.values()], published
 
     def wipe(self) -> None:
         """Forget everything, the source of entropy included. Idempotent."""

@@ -51,6 +51,7 @@ class TaskAnswer(BaseModel):
     clip_milli: int
     min_rows: int
     weight_cap: int
+    witness: str
 
 
 class RegisterAnswer(BaseModel):

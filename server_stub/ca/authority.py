@@ -12,6 +12,8 @@ The authority has its own key and its own database.
 5. Three things outlast an erased device: its token's use count, its certificates' serial numbers
    until they expire (revocation list), and their digests and dates in the log. None of them names
    the device.
+6. It is the witness of the draws: it signs one for each round, and keeps it forever. A draw names
+   no device.
 """
 
 import hashlib
@@ -27,6 +29,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
@@ -38,8 +41,9 @@ from agent.protocol.canonical import canonical
 from agent.protocol.http_signature import verify_request
 from agent.protocol.issuance import LogHead, head_bytes
 from agent.protocol.log_tree import Tree, leaf_hash
+from agent.protocol.witness import SEED_BYTES, DrawRequest, Witnessed, statement
 from server_stub.ca import certificates
-from server_stub.ca.tables import CERTIFICATES, ENROLMENTS, LOG, REVOKED, TOKENS
+from server_stub.ca.tables import CERTIFICATES, DRAWS, ENROLMENTS, LOG, REVOKED, TOKENS
 from server_stub.config.home import CA_CERTIFICATE_FILE, CA_KEY_FILE
 from server_stub.storage.database import open_database, read_transaction
 
@@ -231,6 +235,35 @@ class Authority:
                 database.execute(delete(ENROLMENTS).where(ENROLMENTS.c.device_id == device_id))
             return bool(issued)
 
+    def witness(self, request: DrawRequest) -> Witnessed:
+        """Draw the seed of a round's draw and sign it, once for each round; the same request gets
+        the same answer.
+
+        Raises PeerError WITNESS_REFUSED for a second list, or another configuration, of a round.
+        """
+        with self._engine.begin() as database:
+            query = select(DRAWS).where(
+                DRAWS.c.task_id == request.task_id, DRAWS.c.round_id == request.round_id
+            )
+            row = database.execute(query).one_or_none()
+            if row is not None:
+                if row.statement != statement(request, row.seed):
+                    raise _refused("WITNESS_REFUSED", "Another draw of this round is signed.")
+                return Witnessed(row.seed, row.signature)
+            seed = secrets.token_bytes(SEED_BYTES)
+            signed = statement(request, seed)
+            signature = _raw(self._sign(signed))
+            database.execute(
+                insert(DRAWS).values(
+                    task_id=request.task_id,
+                    round_id=request.round_id,
+                    statement=signed,
+                    seed=seed,
+                    signature=signature,
+                )
+            )
+        return Witnessed(seed, signature)
+
     def device_record(self, device_id: str) -> dict[str, Any]:
         """Everything the authority holds about a device. Empty for an unknown device."""
         with read_transaction(self._engine) as database:
@@ -376,6 +409,12 @@ class Authority:
         from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 
         return self._key.sign(message, ECDSA(SHA256()))
+
+
+def _raw(signature: bytes) -> bytes:
+    """A signature as r ‖ s."""
+    r, s = decode_dss_signature(signature)
+    return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 
 def _signer(request: SignedRequest, newest: Callable[[str], Sequence[Any]]) -> str:

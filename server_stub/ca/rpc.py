@@ -17,11 +17,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from agent.errors import AegisError, OperatorActionError, PeerError
 from agent.protocol.limits import MAX_OFFER_BYTES
+from agent.protocol.witness import DrawRequest, Witnessed
 from server_stub.ca.authority import Authority, Issued, SignedRequest
 from server_stub.errors import BusyError
 from server_stub.storage.database import STORAGE_ERRORS, cannot_store
@@ -49,6 +51,7 @@ class Enrolment(Protocol):
     def revoke(self, device_id: str, *, forget: bool = False) -> bool: ...
     def device_record(self, device_id: str) -> dict[str, Any]: ...
     def revocations(self) -> str: ...
+    def witness(self, request: DrawRequest) -> Witnessed: ...
     def log_head(self) -> dict[str, int | str]: ...
     def log_proof(self, fingerprint: str, size: int = 0) -> dict[str, Any]: ...
     def log_consistency(self, earlier: int, size: int = 0) -> dict[str, Any]: ...
@@ -83,6 +86,11 @@ class RemoteAuthority:
 
     def revocations(self) -> str:
         return str(self._call("revocations", {}))
+
+    def witness(self, request: DrawRequest) -> Witnessed:
+        hexed = {"context": request.context.hex(), "leaves": request.leaves.hex()}
+        answer = self._call("witness", {**asdict(request), **hexed})
+        return Witnessed(**{name: bytes.fromhex(value) for name, value in answer.items()})
 
     def log_head(self) -> dict[str, int | str]:
         return dict(self._call("log_head", {}))
@@ -214,10 +222,16 @@ def methods(authority: Authority) -> dict[str, Callable[..., Any]]:
         "revoke": authority.revoke,
         "device_record": authority.device_record,
         "revocations": authority.revocations,
+        "witness": partial(_witness, authority),
         "log_head": authority.log_head,
         "log_proof": authority.log_proof,
         "log_consistency": authority.log_consistency,
     }
+
+
+def _witness(authority: Authority, *, context: str, leaves: str, **values: Any) -> dict[str, str]:
+    request = DrawRequest(context=bytes.fromhex(context), leaves=bytes.fromhex(leaves), **values)
+    return {name: value.hex() for name, value in vars(authority.witness(request)).items()}
 
 
 def connect(folder: Path) -> socket.socket:

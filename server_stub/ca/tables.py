@@ -47,3 +47,13 @@ LOG = Table(
     Column("leaf", LargeBinary, nullable=False),
     Column("certificate", Text, index=True),
 )
+DRAWS = Table(
+    "draws",
+    METADATA,
+    Column("task_id", Text, primary_key=True),
+    Column("round_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("statement", LargeBinary, nullable=False),
+    Column("seed", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+)
+"""The draw that the authority witnessed for each round. Never changed, never deleted."""

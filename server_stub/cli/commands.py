@@ -9,7 +9,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from agent.clock import SystemClock
@@ -29,7 +29,9 @@ from server_stub.config.settings import ServerSettings, bad_setting, default_tas
 from server_stub.coordinator.exclusions import device_evidence, device_inventory
 from server_stub.coordinator.statistics import round_summary, statistics
 from server_stub.publishing import key_ceremony, models
-from server_stub.rounds.lifecycle import RoundPlan
+from server_stub.rounds.abort_odds import DROP_PERCENT, odds
+from server_stub.rounds.join_window import plan_groups
+from server_stub.rounds.lifecycle import RoundPlan, group_config, next_identity
 from server_stub.storage.records import Model
 from server_stub.storage.store import Store
 
@@ -213,6 +215,29 @@ def _no_device() -> OperatorActionError:
 
 
 # Rounds and figures.
+
+
+def _plan(options: Namespace) -> Answer:
+    settings, devices = _home(options).settings(), options.devices
+    if settings.task.mode is not Mode.SECAGG:
+        raise bad_setting(ValueError("the task forms no groups"))
+    planned = plan_groups(devices, settings.rounds)
+    # The identity does not matter for what is planned.
+    identity = next_identity(
+        settings.task, settings.rounds, round_id=1, model_version=0, model_digest="00" * 32, now=0
+    )
+    config = group_config(
+        settings.task, settings.rounds, identity, g_max=planned.g_max, min_sum=planned.min_sum
+    )
+    rows = [asdict(odds(config, count)) for count in sorted({config.min_group, devices})]
+    return {
+        "g_max": config.g_max,
+        "min_group": config.min_group,
+        "min_sum": config.min_sum,
+        "colluders": config.colluders,
+        "drop_percent": list(DROP_PERCENT),
+        "devices": rows,
+    }
 
 
 def _rounds_list(options: Namespace) -> Answer:
@@ -477,6 +502,21 @@ TABLE = (
         _devices_release,
         render.released_text,
         (_DEVICE_ID,),
+    ),
+    Command(
+        "plan",
+        "show the groups that a number of devices makes, and how often drop-outs end one",
+        _plan,
+        render.plan_text,
+        (
+            argument(
+                "--devices",
+                type=positive,
+                required=True,
+                metavar="N",
+                help="devices that are ready at the same time",
+            ),
+        ),
     ),
     Command("rounds list", "list all rounds", _rounds_list, render.rounds_text),
     Command(

@@ -93,6 +93,23 @@ def device_text(answer: Answer) -> str:
     return "\n".join(lines)
 
 
+def plan_text(answer: Answer) -> str:
+    """The groups and the odds as a table."""
+    head = (
+        f"groups of {answer['min_group']} to {answer['g_max']} devices, sums of"
+        f" {answer['min_sum']} or more, {answer['colluders']} of them may collude"
+    )
+    drops = "".join(f"{f'{percent} %':>9}" for percent in answer["drop_percent"])
+    lines = [head, "", "a group ends without a sum, where so many devices drop out:"]
+    lines.append(f"{'devices':>8}{'groups':>8}{'of':>6}{'needs':>7}{drops}")
+    for row in answer["devices"]:
+        aborts = "".join(f"{one:>9.0e}" for one in row["aborts"])
+        lines.append(
+            f"{row['devices']:>8}{row['groups']:>8}{row['size']:>6}{row['needed']:>7}{aborts}"
+        )
+    return "\n".join(lines)
+
+
 def rounds_text(answer: Answer) -> str:
     lines = [
         f"{row['round_id']:>5}  {row['state']:<10} updates {row['updates']}/{row['target']}  model"

@@ -10,6 +10,7 @@ from agent.privacy.policy import MAX_PHASE_S
 from agent.protocol.invitation import Operator, check_server
 from agent.protocol.limits import MAX_DIMENSION, MAX_GROUP
 from agent.protocol.messages import Mode, Task
+from agent.protocol.witness import AUTHORITY
 from server_stub.config.host_names import general_name
 from server_stub.config.limits import DevicePortLimits
 from server_stub.rounds.lifecycle import RoundPlan, check_price
@@ -115,6 +116,7 @@ def default_task(mode: Mode = Mode.SECAGG) -> Task:
         train_rate_milli=500,
         clip_milli=1000,
         min_rows=20,
+        witness=AUTHORITY if mode is Mode.SECAGG else "",
     )
 
 

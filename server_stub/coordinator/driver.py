@@ -7,7 +7,6 @@ round whose set of updates was fixed is combined again, into the same model.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,7 @@ from agent.errors import AegisError, OperatorActionError, PeerError
 from agent.privacy.weights import incoming
 from agent.protocol.messages import Mode
 from server_stub.aggregation.mean import mean_of_groups, mean_update
+from server_stub.ca.rpc import Enrolment
 from server_stub.config.home import ServerHome
 from server_stub.config.settings import ServerSettings
 from server_stub.coordinator.groups import GroupCoordinator
@@ -63,7 +63,7 @@ class RoundDriver:
         key: Ed25519PrivateKey,
         clock: Clock,
         executor: SerialExecutor,
-        revocations: Callable[[], str],
+        authority: Enrolment,
     ) -> None:
         self._home = home
         self._store = store
@@ -78,7 +78,13 @@ class RoundDriver:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._published_at = 0
         self.coordinator = GroupCoordinator(
-            store, settings, home.ca_pem, revocations, self._on_group_change, self._on_enough_ready
+            store,
+            settings,
+            home.ca_pem,
+            authority.revocations,
+            authority.witness,
+            self._on_group_change,
+            self._on_enough_ready,
         )
         self.situation: Situation | None = None
 

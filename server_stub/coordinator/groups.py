@@ -18,7 +18,7 @@ from agent.protocol.messages import Mode, RoundConfig
 from server_stub.config.settings import ServerSettings
 from server_stub.errors import BusyError
 from server_stub.quarantine.evidence import Proof
-from server_stub.rounds.event_log import ENDED, ReplayableRound, RoundEvent, opening
+from server_stub.rounds.event_log import ENDED, ReplayableRound, RoundEvent, Witness, opening
 from server_stub.rounds.join_window import (
     GroupPlan,
     Invited,
@@ -49,6 +49,7 @@ class GroupCoordinator:
         settings: ServerSettings,
         ca_pem: str,
         revocations: Callable[[], str],
+        witness: Witness,
         changed: Callable[[], None],
         enough: Callable[[], None],
     ) -> None:
@@ -61,6 +62,7 @@ class GroupCoordinator:
         self._settings = settings
         self._ca_pem = ca_pem
         self._revocations = revocations
+        self._witness = witness
         self._changed = changed
         self._enough = enough
         self._pool = ReadyPool()
@@ -269,9 +271,7 @@ class GroupCoordinator:
             with self._events.transaction() as change.work:
                 yield change
                 if self._is_due(live, now) and live.groups is None:
-                    change.events += live.close(now)
-                    for device_id in live.devices:
-                        self._pool.remove(device_id)
+                    self._close(change)
                 change.events += live.advance(now)
                 change.store()
         except BaseException:
@@ -289,6 +289,17 @@ class GroupCoordinator:
         self._exclude(change)
         if any(event.kind in OUTCOMES for event in change.events):
             self._changed()
+
+    def _close(self, change: "_Change") -> None:
+        """End the window and draw the groups; at the next change where the witness is away."""
+        live = change.live
+        try:
+            change.close(self._witness)
+        except AegisError as error:
+            LOG.warning("round.no_witness id=%d code=%s", live.config.round_id, error.code)
+            return
+        for device_id in live.devices:
+            self._pool.remove(device_id)
 
     def _exclude(self, change: "_Change") -> None:
         for device_id, proof in change.new_proofs().items():
@@ -344,6 +355,9 @@ class _Change:
             raise
         if kind == "leave":
             self._withdraw_input(device_id)
+
+    def close(self, witness: Witness) -> None:
+        self.events += self.live.close(self._now, witness)
 
     def _fault_of(self, device_id: str) -> tuple[str, bool]:
         """A device's fault, and whether there is a proof."""

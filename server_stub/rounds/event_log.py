@@ -7,13 +7,15 @@ deterministic.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from agent.errors import PeerError
 from agent.protocol.messages import RoundConfig
 from agent.protocol.revocations import read_revocations
 from agent.protocol.states import GroupState
+from agent.protocol.witness import DrawRequest, Witnessed
 from server_stub.quarantine.evidence import Proof
 from server_stub.rounds.join_window import Invited
 from server_stub.rounds.lifecycle import joining
@@ -25,6 +27,9 @@ from server_stub.secagg.refusals import not_in_group, round_closed
 PHASES = ("advertise", "shares", "masked", "consistency", "unmask", "leave", "complaint")
 """The messages that devices send; those of the phases first, in order."""
 ENDED = (GroupState.DONE, GroupState.ABORTED)
+Witness = Callable[[DrawRequest], Witnessed]
+"""Asks the witness to sign a draw. Raises PeerError WITNESS_REFUSED where it signed another one for
+the round."""
 NO_GROUP = "This device is in no group of this round."
 
 
@@ -183,9 +188,22 @@ class ReplayableRound:
             GroupState.MASKING,
         )
 
-    def close(self, now: int) -> list[RoundEvent]:
-        """End the join window and draw the groups."""
-        event = RoundEvent("close", now)
+    def close(self, now: int, witness: Witness) -> list[RoundEvent]:
+        """End the join window and draw the groups.
+
+        Raises what `witness` raises, except WITNESS_REFUSED: then the round has no group.
+        """
+        request, signed = self._join.draw_request, {}
+        if request is not None:
+            try:
+                witnessed = witness(request)
+            except PeerError as error:
+                if error.code != "WITNESS_REFUSED":
+                    raise
+            else:
+                signed = {name: value.hex() for name, value in vars(witnessed).items()}
+        # In the event: a replay must come to the same groups, and the witness is asked once.
+        event = RoundEvent("close", now, body=json.dumps(signed).encode() if signed else b"")
         self._apply(event)
         return [event]
 
@@ -241,7 +259,9 @@ class ReplayableRound:
         if event.kind == "advertise":
             self._join.advertise(event.device_id, event.body or b"")
         elif event.kind == "close":
-            self.groups = self._join.close(event.at)
+            signed = json.loads(event.body or b"{}")
+            witnessed = Witnessed(**{name: bytes.fromhex(value) for name, value in signed.items()})
+            self.groups = self._join.close(event.at, witnessed)
             self._group_of = {
                 device_id: number
                 for number, group in enumerate(self.groups)

@@ -16,7 +16,6 @@ Sans-IO.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from math import isqrt
 
 from server_stub.rounds.lifecycle import RoundPlan
 
@@ -94,38 +93,16 @@ def is_enough(ready: int, plan: RoundPlan) -> bool:
 
 
 def plan_groups(expected: int, plan: RoundPlan) -> GroupPlan:
-    """Group sizes for `expected` devices.
+    """Group sizes for `expected` devices: equal groups, as few as hold them all.
 
-    A single group takes a quarter more devices than expected. Several groups are drawn by hash, so
-    their sizes vary binomially: the largest is planned three standard deviations above the mean,
-    and the smallest sum for a group two below it.
+    Each has room for a quarter more, so that a few more or fewer devices than expected need no
+    other number of groups. A single group takes as many; several take no more than expected.
     """
-    if expected <= plan.g_max:
-        g_max = min(plan.g_max, max(plan.min_group, expected + expected // 4))
-        return GroupPlan(g_max, _min_sum(expected, g_max, plan), g_max)
     count = -(-expected // plan.g_max)
-    # One group more, as long as the largest would not fit and the typical one stays large enough.
-    while (g_max := _largest(expected, count)) > plan.g_max and expected // (
-        count + 1
-    ) >= plan.min_group:
-        count += 1
-    g_max = min(g_max, plan.g_max)
-    typical = expected // count
-    return GroupPlan(
-        g_max,
-        _min_sum(max(plan.min_group, typical - 2 * _deviation(typical, count)), g_max, plan),
-        expected,
-    )
-
-
-def _deviation(typical: int, count: int) -> int:
-    """Standard deviation of the sizes of `count` groups, rounded up."""
-    return isqrt(typical * (count - 1) // count) + 1
-
-
-def _largest(expected: int, count: int) -> int:
-    typical = -(-expected // count)
-    return typical + 3 * _deviation(typical, count)
+    size = -(-expected // count)
+    g_max = min(plan.g_max, max(plan.min_group, size + size // 4))
+    capacity = g_max if count == 1 else expected
+    return GroupPlan(g_max, _min_sum(expected // count, g_max, plan), capacity)
 
 
 def _min_sum(size: int, g_max: int, plan: RoundPlan) -> int:

@@ -198,6 +198,17 @@ def next_identity(
     )
 
 
+def least_group(plan: RoundPlan, g_max: int, min_sum: int) -> int:
+    """The fewest devices that make a group: as many as bear that a fifth of them drops out.
+
+    A smaller group would mostly end without a sum, after its devices have paid for one.
+    """
+    for_sum = -(-min_sum * 5 // 4)
+    # t = ⌊(n + c)/2⌋ + 1 is at most 4/5 of n.
+    for_threshold = -(-(5 * (plan.gamma_milli * g_max // 1000) + 10) // 3)
+    return min(g_max, max(plan.min_group, for_sum, for_threshold))
+
+
 def group_config(
     task: Task, plan: RoundPlan, identity: RoundIdentity, *, g_max: int, min_sum: int
 ) -> RoundConfig:
@@ -211,7 +222,7 @@ def group_config(
         identity,
         rho_units_per_round=rho_units_per_round(plan),
         g_max=g_max,
-        min_group=plan.min_group,
+        min_group=least_group(plan, g_max, min_sum),
         min_sum=min_sum,
         gamma_milli=plan.gamma_milli,
         phase_s=plan.phase_s,

@@ -28,7 +28,7 @@ class DrawnGroup:
     @cached_property
     def device_ids(self) -> tuple[str, ...]:
         """Device ids, by device number."""
-        return tuple(member.advertisement.device_id for member in self.roster.members)
+        return tuple(member.device_id for member in self.roster.members)
 
     @cached_property
     def numbers(self) -> Mapping[str, int]:
@@ -47,6 +47,11 @@ class DrawnGroup:
     def context(self) -> bytes:
         """ctx_group: what every message after the draw is bound to."""
         return codec.group_context(self.round_context, self.roster)
+
+    @cached_property
+    def roster_body(self) -> bytes:
+        """The roster as every member gets it."""
+        return codec.encode_roster(self.round_context, self.roster)
 
     @cached_property
     def threshold(self) -> int:

@@ -129,13 +129,14 @@ def agreements(
 
 
 def _proof(group: DrawnGroup, kind: str, about: tuple[int, ...], **facts: Any) -> Proof:
-    members = [member.advertisement for member in group.roster.members]
+    members = list(group.roster.members)
     known = {
         "kind": kind,
         "config": group.config.to_json(),
         "certified_at": group.certified_at,
         "group": group.roster.group,
-        "groups": group.roster.groups,
+        "advertised": len(group.roster.leaves),
+        "beacon": group.roster.draw.beacon.hex(),
         "roster": [member.digest.hex() for member in members],
         "members": {
             str(number): {
@@ -208,7 +209,11 @@ def _scene(facts: Facts, ca_pem: str) -> _Scene:
         if not verify_signature(keys[number], member.signature, member.statement(round_context)):
             raise no_proof("an advertisement is not signed")
     context = codec.group_context_of(
-        round_context, facts["group"], facts["groups"], codec.roster_digest(digests)
+        round_context,
+        facts["group"],
+        facts["advertised"],
+        bytes.fromhex(facts["beacon"]),
+        codec.roster_digest(digests),
     )
     return _Scene(config, context, len(digests), members, keys)
 

@@ -6,7 +6,7 @@ How to use it:
     join = JoinPhase(config, ca_pem, now)       the join window
     join.advertise(device_id, body)             POST …/advertise: answer 202; the same body again is
                                                 accepted, a different one is 409
-    groups = join.close(now)                    draws the groups: a list of GroupRound;
+    groups = join.close(now, witnessed)         draws the groups: a list of GroupRound;
                                                 `join.left_out`: devices in no group (answer 410)
 
     group.receive(kind, device_id, body)        POST …/{shares|complaint|consistency|unmask|leave}
@@ -181,7 +181,7 @@ class GroupRound:
         if number is None or number in self._departed:
             raise round_closed("This device is not in this group.")
         if after == "advertise":
-            return codec.encode_roster(self.drawn.round_context, self.drawn.roster)
+            return self.drawn.roster_body
         if self.state is GroupState.ABORTED:
             raise round_closed("The group ended without a sum.")
         if after not in INBOX_FROM:

@@ -9,16 +9,19 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.errors import PeerError
 from agent.protocol import codec
+from agent.protocol.draw import Draw
 from agent.protocol.exchange_proof import is_usable
 from agent.protocol.identities import Authority, verify_signature
 from agent.protocol.messages import RoundConfig
-from server_stub.secagg.draw import draw_groups
+from agent.protocol.witness import DrawRequest, Witnessed, draw_request
+from server_stub.secagg.draw import draw_groups, leaves_of
 from server_stub.secagg.drawn_group import DrawnGroup
 from server_stub.secagg.group import GroupRound
 from server_stub.secagg.message_log import MessageLog
 from server_stub.secagg.refusals import round_closed
 
 ADVERTISE = "advertise"
+NO_WITNESS = Witnessed()
 
 
 class JoinPhase:
@@ -92,17 +95,31 @@ class JoinPhase:
         self._keys.pop(device_id, None)
         self._used.pop(device_id, None)
 
-    def close(self, now: int) -> list[GroupRound]:
-        """End the window and draw the groups; the same groups again when called twice."""
+    @property
+    def draw_request(self) -> DrawRequest | None:
+        """What the round's witness is asked to sign; None without a witness or a group."""
+        if not self._config.witness or self.size < self._config.min_group:
+            return None
+        draw = Draw(leaves_of(self._advertised))
+        return draw_request(self._config, self._context, draw)
+
+    def close(self, now: int, witnessed: Witnessed = NO_WITNESS) -> list[GroupRound]:
+        """End the window and draw the groups; the same groups again when called twice.
+
+        There are none where the round has a witness and it signed nothing.
+        """
         # Groups that were handed out hold messages: drawing again would lose them.
         if self._groups is None:
-            draw = draw_groups(self._config, self._advertised)
-            self.left_out = draw.left_out
-            self._groups = [self._group(roster, now) for roster in draw.rosters]
+            if self._config.witness and not witnessed.seed:
+                self.left_out, self._groups = tuple(sorted(self._advertised)), []
+                return self._groups
+            drawn = draw_groups(self._config, self._advertised, witnessed)
+            self.left_out = drawn.left_out
+            self._groups = [self._group(roster, now) for roster in drawn.rosters]
         return self._groups
 
     def _group(self, roster: codec.Roster, now: int) -> GroupRound:
-        keys = tuple(self._keys[member.advertisement.device_id] for member in roster.members)
+        keys = tuple(self._keys[member.device_id] for member in roster.members)
         drawn = DrawnGroup(self._config, roster, keys, self._ca_pem, self._valid_at)
         return GroupRound(drawn, now)
 

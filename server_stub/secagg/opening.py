@@ -39,7 +39,7 @@ def open_sum(group: DrawnGroup, contributions: Contributions) -> GroupSum:
         context=group.context,
         model_digest=config.model_digest,
         config_digest=config.digest,
-        masking_keys=[member.advertisement.masking_key for member in group.roster.members],
+        masking_keys=[member.masking_key for member in group.roster.members],
         self_digests={
             dealer: contributions.dealings[dealer].self_digest for dealer in contributions.dealers
         },

@@ -3,32 +3,43 @@ bytes, against the cipher that any such scheme must run (AES-CTR expansion of th
 measured in the same run) and against figures read of Flower 1.42.
 """
 
+import contextlib
 import datetime
 import os
 import statistics
+import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from agent.clock import SystemClock
+from agent.errors import PeerError
 from agent.privacy.noise import table
 from agent.privacy.plan import plan_secagg
 from agent.privacy.policy import DeviceLimits
 from agent.privacy.seal import seal
 from agent.privacy.zcdp import rho_for_epsilon
 from agent.protocol import codec
+from agent.protocol.draw import Draw
 from agent.protocol.identities import Authority, verify_signature
 from agent.protocol.keys import derive, self_secret_digest
 from agent.protocol.messages import Mode, RoundConfig, Task
 from agent.protocol.sharing import Combiner, split
 from agent.protocol.states import GroupState
+from agent.protocol.witness import DrawRequest, Witnessed, draw_request
+from agent.secagg.roster_check import RosterCheck
+from server_stub.ca.authority import Authority as EnrolmentAuthority
+from server_stub.ca.authority import create
 from server_stub.secagg.join_phase import JoinPhase
 from server_stub.secagg.unmasking import Opening, unmask
 from tests.bench.harness import Figure, bench, median_s
 from tests.bench.peer import ask
+from tests.fakes.ca import now
 from tests.fakes.rounds import round_identity
 from tests.fakes.secagg import Fleet
 
@@ -254,6 +265,62 @@ def device():
                 "certificates apart",
             )
             yield Figure("secagg.down_certificate_bytes.n100.d10k", cost.certificates, "B")
+
+
+DRAWN = (100, 1000)
+
+
+@bench(
+    *(f"secagg.{what}.n{n}" for what in ("draw_bytes", "draw_cpu_ms") for n in DRAWN),
+    "secagg.witness_ms",
+)
+def drawing():
+    """What the list of all devices and its witness cost: a device, and the authority each round."""
+    for n in DRAWN:
+        size, spent = drawn(n)
+        yield Figure(f"secagg.draw_bytes.n{n}", size, "B", 64 * 1024, "most bytes that it may take")
+        yield Figure(f"secagg.draw_cpu_ms.n{n}", spent * 1e3, "ms CPU")
+    yield Figure("secagg.witness_ms", witness_s() * 1e3, "ms")
+
+
+def drawn(n):
+    """Return the bytes of list and witness in a roster for `n` devices, and the processor time that
+    a device takes for list, witness and draw.
+    """
+    config = replace(config_for(63, 1000, 30), min_group=32, witness="authority")
+    fleet = Fleet(1, config)
+    client = fleet.peers[0].client
+    context = codec.round_context(config)
+    own = codec.decode_advertisement(client.advertise(), context)
+    leaves = tuple(sorted([own.leaf, *(os.urandom(32) for _ in range(n - 1))]))
+    witnessed = fleet.authority.witness(draw_request(config, context, Draw(leaves)))
+    roster = codec.Roster(0, leaves, witnessed, (own,))
+    empty = replace(roster, leaves=leaves[:1], witnessed=Witnessed())
+    size = len(codec.encode_roster(context, roster)) - len(codec.encode_roster(context, empty)) + 32
+    authority = Authority(fleet.authority.pem, now(), frozenset())
+    check = RosterCheck(config, fleet.limits, authority, context)
+    times = []
+    for _ in range(20):
+        # Decoded anew: a roster keeps its draw.
+        received = codec.decode_roster(codec.encode_roster(context, roster), context)
+        started = time.process_time()
+        with contextlib.suppress(PeerError):  # its members are not all there
+            check.check_draw(received, own)
+        times.append(time.process_time() - started)
+    return size, statistics.median(times)
+
+
+def witness_s():
+    """Return the time that the authority takes to draw and store a seed, on this disk."""
+    with tempfile.TemporaryDirectory() as folder:
+        create(Path(folder) / "ca", "Benchmark", int(time.time()))
+        with contextlib.closing(EnrolmentAuthority(Path(folder) / "ca", SystemClock())) as one:
+            times = []
+            for number in range(20):
+                started = time.perf_counter()
+                one.witness(DrawRequest("task", number, bytes(32), 1000, bytes(32)))
+                times.append(time.perf_counter() - started)
+    return statistics.median(times)
 
 
 @bench(*(f"secagg.unmask_s.n100.{size}.drop{drop}" for size in SIZES for drop in (10, 20)))

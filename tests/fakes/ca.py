@@ -1,12 +1,16 @@
 """A certificate authority that issues certificates with any fault that a test needs."""
 
 import datetime
+import os
 from dataclasses import dataclass, field
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from agent.protocol.witness import SEED_BYTES, Witnessed, statement
 
 DAY = datetime.timedelta(days=1)
 
@@ -112,3 +116,11 @@ class TestAuthority:
             key.public_key(), [x509.DNSName(host)], usage=ExtendedKeyUsageOID.SERVER_AUTH, **options
         )  # type: ignore[arg-type]
         return certificate, pem(key)
+
+    def witness(self, request):
+        """Draw a seed and sign the draw, as often as asked: a witness that does not remember."""
+        seed = os.urandom(SEED_BYTES)
+        r, s = decode_dss_signature(
+            self.key.sign(statement(request, seed), ec.ECDSA(hashes.SHA256()))
+        )
+        return Witnessed(seed, r.to_bytes(32, "big") + s.to_bytes(32, "big"))

@@ -14,6 +14,7 @@ from agent.privacy.plan import plan_secagg
 from agent.privacy.policy import DeviceLimits
 from agent.protocol.ledger_heads import HeadEcho
 from agent.protocol.messages import Mode
+from agent.protocol.witness import Witnessed
 from agent.transport.statements import Offer
 from server_stub.ca.certificates import revocation_list
 from server_stub.secagg.join_phase import JoinPhase
@@ -132,7 +133,7 @@ class FakeGroupAggregator(FakeAggregator):
         if phase == "advertise":
             self.join.advertise(device_id, body)
             if self.join.size == self.expected and self.groups is None:
-                self.groups = self.join.close(self.clock.now())
+                self._close_join_window()
             return
         if phase == "leave":
             self.left.append(device_id)
@@ -168,7 +169,9 @@ class FakeGroupAggregator(FakeAggregator):
         return true if true is None else self.lies.get(after, lambda true, _: true)(true, device_id)
 
     def _close_join_window(self):
-        self.groups = self.join.close(self.clock.now())
+        request = self.join.draw_request
+        witnessed = self.authority.witness(request) if request else Witnessed()
+        self.groups = self.join.close(self.clock.now(), witnessed)
 
     def _count_empty_poll(self, device_id, end_phase):
         self.empty_polls[device_id] = self.empty_polls.get(device_id, 0) + 1

@@ -46,7 +46,7 @@ class Honest:
         round_context = codec.round_context(self.config)
         self.roster = codec.decode_roster(roster, round_context)
         self.context = codec.group_context(round_context, self.roster)
-        self.members = [member.advertisement for member in self.roster.members]
+        self.members = list(self.roster.members)
         self.own = [member.device_id for member in self.members].index(self.device_id)
         self.size = len(self.members)
         return self.client.shares(roster)

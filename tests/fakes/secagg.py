@@ -20,11 +20,12 @@ from cryptography.x509 import UniformResourceIdentifier
 from agent.privacy.plan import plan_secagg
 from agent.privacy.policy import DeviceLimits
 from agent.privacy.zcdp import sent_words
-from agent.protocol import codec, envelope, merkle
+from agent.protocol import codec, envelope
 from agent.protocol.messages import Mode, RoundConfig, Task
 from agent.protocol.packing import pack
 from agent.protocol.sharing import commitment, split
 from agent.protocol.states import DeviceState
+from agent.protocol.witness import Witnessed
 from agent.secagg.client import SecaggClient
 from server_stub.secagg.group import GroupRound
 from server_stub.secagg.join_phase import JoinPhase
@@ -42,14 +43,16 @@ def signer(key):
     return sign
 
 
-def plan(n, *, min_sum=None, gamma_milli=0, d=8, g_max=None, **fields) -> RoundConfig:
+def plan(
+    n, *, min_sum=None, min_group=None, gamma_milli=0, d=8, g_max=None, **fields
+) -> RoundConfig:
     task = Task("task", "schema", "logistic", d, Mode.SECAGG, 10, 100, 1000, 1)
     config = plan_secagg(
         task,
         round_identity(round_id=7, model_version=3, closes_at=1000),
         rho_units_per_round=2**36,
         g_max=g_max or n,
-        min_group=min(n, 3),
+        min_group=max(min_group or min(n, 3), min_sum or 0),
         min_sum=min_sum or min(n, 3),
         gamma_milli=gamma_milli,
         phase_s=10,
@@ -168,8 +171,13 @@ class Fleet:
         return phase
 
     def group(self, peers=None) -> GroupRound:
-        (group,) = self.join(peers).close(0)
+        (group,) = self.close(self.join(peers))
         return group
+
+    def close(self, join) -> list[GroupRound]:
+        """Close a join window; the authority is the witness where the round has one."""
+        request = join.draw_request
+        return join.close(0, self.authority.witness(request) if request else Witnessed())
 
     def expected(self, devices):
         total = sum(peer.words.astype(np.int64) for peer in self.peers if peer.device_id in devices)
@@ -245,7 +253,7 @@ class LyingAggregator:
         return replace(roster, **changes)
 
     def advertisements(self):
-        return [member.advertisement for member in self.roster().members]
+        return list(self.roster().members)
 
     def dealings(self, numbers=None):
         """Return what the devices dealt, by number."""
@@ -268,12 +276,9 @@ class LyingAggregator:
         return codec.encode_roster(self.round_context, roster)
 
     def roster_of(self, advertisements):
-        """Make a roster of these advertisements, under a beacon that matches them."""
-        leaves = [merkle.leaf(one.device_id, one.nonce) for one in advertisements]
-        members = tuple(codec.Member(one, at, ()) for at, one in enumerate(advertisements))
-        return self.roster_body(
-            self.roster(members=members, advertised=len(members), beacon=merkle.root(leaves))
-        )
+        """Make a roster of these advertisements, and the list that matches them."""
+        leaves = tuple(sorted({one.leaf for one in advertisements}))
+        return self.roster_body(self.roster(members=tuple(advertisements), leaves=leaves))
 
     def sign_dealing(self, number, dealing):
         """Return the message of a dealer that signs another dealing than its own."""

@@ -13,6 +13,7 @@ from agent.protocol.keys import pair_key, self_key, self_secret_digest
 from agent.protocol.masking import apply
 from agent.protocol.messages import Mode, RoundConfig
 from agent.protocol.states import LeaveReason
+from agent.protocol.witness import Witnessed
 
 CONFIG = RoundConfig(
     protocol="GroupSecAgg/2",
@@ -58,7 +59,10 @@ def advertisement(number):
 
 
 ROSTER = codec.Roster(
-    1, 2, 9, fill(9, 32), tuple(codec.Member(advertisement(n), n, (fill(n, 32),)) for n in range(3))
+    1,
+    tuple(fill(n, 32) for n in range(5)),
+    Witnessed(fill(9, 32), fill(8, 64)),
+    tuple(advertisement(n) for n in range(3)),
 )
 PIECE = codec.SealedShares(fill(1, codec.SEALED_SHARES_BYTES), fill(2, 32), fill(3, 32))
 OWN = replace(PIECE, sealed=b"")
@@ -144,18 +148,18 @@ MESSAGES = {
 }
 FROZEN = {
     "advertise": "e5a3dbd1581814557dfb718e16fb9222",
-    "roster": "907efa404cdd1f7352adba4a88769e7b",
+    "roster": "66659690460ce30a864fafc5b6a7b5b8",
     "shares": "ec88ba8dbd9a2fd39b0a8dae6108c0f6",
     "inbox": "468cb16bfe3247ece7c4baeb83f0574f",
     "complaint": "cf61ad0be58d92133526942b8b8ce1c6",
-    "masked": "e17b2d886ad53c066ac782452afbd194",
+    "masked": "2a58520a758a88af65e563a31a308178",
     "survivors": "159344f21d0f6bb3b8bcb470a32bfcbd",
     "consistency": "7be14b2da9ef4dc99aa342ff0b088436",
     "signatures": "06c8bb127b385301f64278efede77ab3",
     "unmask": "fccb8421cb6bef3a5726dfdde049d412",
     "leave": "54536bd5660564f05846066389fa58c7",
-    "round context": "33ee2433ba91b4a63599f87d303e0521",
-    "group context": "c25cd6d9083435e205e00bf5cb59e95d",
+    "round context": "a3908838cca0d357fb834983d5047ab4",
+    "group context": "e06e800ee2f746d2db83cb6f1d270a7a",
     "set": "f969e31cfffa26c8e606c212e26950be",
     "statement advertise": "4bffb13f38684284e79d13dd3ee69185",
     "statement masked": "1141640edc14184d61958be13180148f",
@@ -266,10 +270,10 @@ def test_p11_another_context_kind_or_length_is_refused(name):
     ("name", "field", "values"),
     [
         ("roster", "size", [0, 4, -1, "3", True, 10**9]),
-        ("roster", "groups", [0, "2"]),
-        ("roster", "group", [2, -1]),
-        ("roster", "advertised", [0]),
-        ("roster", "beacon", ["", "zz" * 32, 5, "AB" * 32]),
+        ("roster", "group", [5, -1]),
+        ("roster", "advertised", [0, 4, 6, 2**40]),
+        ("roster", "seed", ["", "zz" * 32, 5, "AB" * 32]),
+        ("roster", "witness", ["", "00"]),
         ("inbox", "dealers", [[2, 1], [1, 1], [3], [-1, 0], [True], "01", [0, 1, 2, 3]]),
         ("survivors", "survivors", [[2, 0], None, [0.0]]),
         ("signatures", "signers", [[0], [0, 1, 2]]),
@@ -332,13 +336,14 @@ def test_a_signature_over_a_wrong_length_can_be_checked_without_the_content():
 
 @pytest.mark.parametrize(
     ("size", "colluders", "expected"),
-    [(32, 6, 20), (64, 12, 39), (100, 20, 61), (128, 25, 77), (100, 33, 67), (3, 0, 2)],
+    [(32, 6, 20), (32, 12, 23), (64, 12, 39), (100, 20, 61), (100, 33, 67), (3, 0, 2)],
 )
-def test_the_threshold_is_above_half_of_group_and_colluders(size, colluders, expected):
-    """t > (n + c)/2, the table of the design."""
-    config = replace(CONFIG, g_max=size, colluders=colluders)
-    assert codec.threshold(size, config) == expected
-    assert 2 * expected > size + colluders
+def test_p6_the_threshold_is_above_half_of_group_and_colluders(size, colluders, expected):
+    """2t > n + c with the c of the price, also in a group smaller than the largest."""
+    for g_max in (size, 2 * size):
+        config = replace(CONFIG, g_max=g_max, colluders=colluders)
+        assert codec.threshold(size, config) == expected
+        assert 2 * expected > size + colluders
 
 
 @pytest.mark.parametrize("reason", ["", "PAUSED", "OUT_OF_MEMORY", "quit ", 5, None, ["quit"]])

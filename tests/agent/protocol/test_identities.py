@@ -9,10 +9,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.errors import AegisError
+from agent.errors import AegisError, PeerError
 from agent.protocol.identities import Authority, verify_signature
 from server_stub.ca import certificates
 from tests.fakes.secagg import signer
@@ -142,3 +142,31 @@ def test_a_signature_holds_for_its_statement_and_key_only():
 @given(st.binary(max_size=80))
 def test_p11_whatever_bytes_come_as_a_signature_do_not_hold(signature):
     assert verify_signature(KEY.public_key(), signature, b"statement") is False
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4),
+    st.integers(0, 3),
+)
+def test_p11_whatever_is_wrong_with_a_certificate_has_one_code(changes, cut):
+    """Also what the parser raises only when a field is looked at, such as a version of 105."""
+    content = bytearray(der(issued()))
+    for place, value in changes:
+        content[place % len(content)] = value
+    spoiled = bytes(content[: len(content) - cut])
+    try:
+        key = authority().key_of(spoiled, DEVICE)
+        outcome = key.public_numbers() == KEY.public_key().public_numbers()
+    except PeerError as error:
+        outcome = error.code
+    assert outcome in ("ROSTER_CERTIFICATE", True)
+
+
+def test_what_the_authority_signed_is_told_from_what_it_did_not():
+    sign = signer(CA_KEY)
+    assert authority().has_signed(sign(b"statement"), b"statement")
+    assert not authority().has_signed(sign(b"statement"), b"other")
+    assert not authority().has_signed(signer(KEY)(b"statement"), b"statement")
+    assert not authority().has_signed(b"", b"statement")

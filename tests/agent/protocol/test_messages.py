@@ -106,8 +106,8 @@ BOUNDS = {
     "sensitivity_sq": (1, 2**80),
     "noise_var": (1, 2**80),
     "g_max": (CONFIG.min_group, MAX_GROUP),
-    "min_group": (1, CONFIG.g_max),
-    "min_sum": (CONFIG.colluders + 1, CONFIG.g_max),
+    "min_group": (CONFIG.min_sum, CONFIG.g_max),
+    "min_sum": (CONFIG.colluders + 1, CONFIG.min_group),
     "colluders": (0, CONFIG.min_sum - 1),
     "phase_s": (0, 3600),
 }

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from agent.errors import PeerError
-from agent.protocol import codec, envelope, merkle
+from agent.protocol import codec, envelope
 from agent.protocol.states import LeaveReason
 from tests.fakes.group_aggregator import serial_of
 from tests.fakes.in_process_fleet import device_id, outcomes
@@ -24,15 +24,12 @@ async def test_p6_a_revoked_member_ends_the_round_for_every_device_that_knows_of
 
 
 def without_one(true, who, context):
-    """The roster without one of the other devices, under a beacon that matches."""
+    """The roster without one of the other devices, and the list that matches."""
     roster = codec.decode_roster(true, context)
-    kept = [member.advertisement for member in roster.members]
+    kept = list(roster.members)
     kept.remove(next(one for one in kept if one.device_id != who))
-    leaves = [merkle.leaf(one.device_id, one.nonce) for one in kept]
-    members = tuple(codec.Member(one, at, ()) for at, one in enumerate(kept))
-    return codec.encode_roster(
-        context, replace(roster, members=members, advertised=len(kept), beacon=merkle.root(leaves))
-    )
+    leaves = tuple(sorted(one.leaf for one in kept))
+    return codec.encode_roster(context, replace(roster, members=tuple(kept), leaves=leaves))
 
 
 def damaged(true, *_):

@@ -89,7 +89,7 @@ async def test_p3_without_a_current_list_of_revoked_certificates_no_group_is_joi
         return revocation_list(by.certificate, by.key, number, [], made_at)
 
     if fault == "older":
-        device.agent.enrolment_client.revoked(revocations(number=9))
+        device.agent.enrolment_client.revoked(revocations(number=9), device.clock.now())
     crl_pem = {
         "missing": "",
         "another authority's": revocations(by=other),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from agent.protocol import codec
 from agent.protocol.keys import pair_key, self_key
@@ -134,3 +134,57 @@ def test_p2_a_wipe_leaves_no_secret_alive(phases):
     assert len(lie.secrets_alive()) >= 3  # the search finds what is there
     lie.client.wipe()
     lie.assert_left_without_secrets()
+
+
+def test_p6_each_secret_dies_once_it_is_not_used_again():
+    lie = LyingAggregator(n=5, phases=1)
+    sealing, masking, self_secret = lie.victim.drawn[:3]
+
+    def alive():
+        keys = [
+            one.private_bytes_raw() if isinstance(one, X25519PrivateKey) else one
+            for one in lie.secrets_alive()
+        ]
+        return {name for name, secret in secrets.items() if secret in keys}
+
+    dealt = lie.fleet.peers[3].dealt(lie.threshold, 5)[0]
+    secrets = {
+        "sealing": sealing,
+        "masking": masking,
+        "self": self_secret,
+        "self share": dealt[0],
+        "pair share": dealt[1],
+    }
+    assert alive() == {"sealing", "masking", "self"}
+    assert lie.client.accept_shares(lie.inbox("shares")) == ()
+    assert alive() == {"masking", "self", "self share", "pair share"}
+    lie.client.mask(lie.victim.sealed)
+    assert alive() == {"self share", "pair share"}
+    lie.client.consistency(codec.encode_survivors(lie.context, {0, 1, 2, 4}))
+    assert alive() == {"pair share"}
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt, RuntimeError, AssertionError])
+@pytest.mark.parametrize("phase", range(5))
+def test_p2_an_exception_of_any_type_wipes_the_secrets(error, phase, monkeypatch):
+    """Whatever goes wrong inside a phase."""
+    lie = LyingAggregator(phases=phase % 4)
+    at = [
+        ("agent.protocol.codec.decode_roster", lambda: lie.client.shares(b"")),
+        ("agent.protocol.codec.decode_inbox", lambda: lie.client.accept_shares(b"")),
+        ("agent.protocol.codec.decode_survivors", lambda: lie.client.consistency(b"")),
+        ("agent.protocol.codec.decode_signatures", lambda: lie.client.unmask(b"")),
+        ("agent.protocol.codec.encode_leave", lambda: lie.client.leave("quit")),
+    ]
+    name, call = at[phase]
+    monkeypatch.setattr(name, raising(error))
+    with pytest.raises(error):
+        call()
+    lie.assert_left_without_secrets()
+
+
+def raising(error):
+    def raise_it(*_):
+        raise error
+
+    return raise_it

@@ -76,26 +76,28 @@ class CompletedRound:
         agreed = {name: getattr(config, name) for name in names}
         self.config_digest = sha256(text(config.to_json())).hexdigest()
         self.round_context = sha256(text({**agreed, "config_digest": self.config_digest})).digest()
-        records = self.records()
+        records, leaves = self.records()
+        listed = sha256(b"secagg/list\0" + b"".join(leaves)).digest()
         self.context = sha256(
             b"secagg/group-context"
             + self.round_context
-            + text([0, 1])
+            + text([0, 4])
+            + sha256(b"secagg/beacon\0" + listed).digest()
             + sha256(b"".join(sha256(record).digest() for record in records)).digest()
         ).digest()
+        assert leaves == sorted(sha256(b"secagg/leaf\0" + record).digest() for record in records)
 
     def records(self):
         header, payload = split_envelope(self.roster)
         assert header["context"] == self.round_context.hex()
-        at, found = 0, []
+        leaves = [payload[at : at + 32] for at in range(0, 4 * 32, 32)]
+        at, found = 4 * 32, []
         while at < len(payload):
             start = at
             at += 1 + payload[at] + 3 * 32 + 64
             at += 2 + int.from_bytes(payload[at : at + 2], "big")
             found.append(payload[start:at])
-            at += 4
-            at += 1 + 32 * payload[at]
-        return found
+        return found, leaves
 
     def public(self, keys, number):
         return X25519PublicKey.from_public_bytes(keys[number].public_key().public_bytes_raw())

@@ -1,6 +1,10 @@
+import datetime
 import hashlib
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from cryptography import x509
@@ -12,10 +16,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from agent.errors import OperatorActionError, PeerError
 from agent.identity.signer import SoftwareSigner
-from agent.protocol import log_tree
+from agent.protocol import identities, log_tree
 from agent.protocol.canonical import canonical
 from agent.protocol.http_signature import SignatureParameters, sign_request
 from agent.protocol.issuance import LIST_SIGNING_CONTEXT
+from agent.protocol.witness import DrawRequest, statement
 from server_stub.ca.authority import RENEWABLE_S, Authority, SignedRequest, create
 from server_stub.ca.certificates import DEVICE_S
 from tests.fakes.clock import FakeClock
@@ -287,3 +292,44 @@ def test_the_log_can_be_audited(authority):
         public.verify(
             bytes.fromhex(earlier["signature"]), LIST_SIGNING_CONTEXT + signed, ec.ECDSA(SHA256())
         )
+
+
+REQUEST = DrawRequest("task", 7, b"c" * 32, 64, b"l" * 32)
+
+
+def test_p6_the_authority_witnesses_one_draw_of_each_round_for_good(authority, tmp_path, clock):
+    witnessed = authority.witness(REQUEST)
+    pinned = identities.Authority(
+        authority.ca_pem, datetime.datetime.fromtimestamp(clock.now(), datetime.UTC), frozenset()
+    )
+    assert pinned.has_signed(witnessed.signature, statement(REQUEST, witnessed.seed))
+    with closing(Authority(tmp_path / "ca", clock)) as restarted:
+        assert restarted.witness(REQUEST) == witnessed
+        for change in (
+            {"advertised": 63},
+            {"leaves": b"m" * 32},
+            {"context": b"d" * 32},
+        ):
+            with pytest.raises(PeerError) as refused:
+                restarted.witness(replace(REQUEST, **change))
+            assert refused.value.code == "WITNESS_REFUSED"
+
+
+def test_p6_the_seeds_of_other_rounds_and_tasks_are_their_own(authority):
+    others = [REQUEST, replace(REQUEST, round_id=8), replace(REQUEST, task_id="other")]
+    assert len({authority.witness(one).seed for one in others}) == 3
+
+
+def test_p6_processes_that_ask_at_the_same_time_get_one_draw(tmp_path, authority, clock):
+    requests = [replace(REQUEST, leaves=bytes([number]) * 32) for number in range(8)]
+
+    def ask(request):
+        with closing(Authority(tmp_path / "ca", clock)) as one:
+            try:
+                return one.witness(request)
+            except PeerError as error:
+                return error.code
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, requests))
+    assert answers.count("WITNESS_REFUSED") == 7

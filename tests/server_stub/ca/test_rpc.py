@@ -11,6 +11,7 @@ from cryptography import x509
 
 from agent.errors import PeerError
 from agent.protocol.revocations import read_revocations
+from agent.protocol.witness import DrawRequest
 from server_stub.ca import certificates, rpc
 from server_stub.ca.authority import Authority, SignedRequest, create
 from server_stub.ca.rpc import (
@@ -90,6 +91,8 @@ def test_every_answer_is_the_authoritys_own(folder, authority):
         assert client.log_proof(certificate["sha256"]) == authority.log_proof(certificate["sha256"])
         assert client.log_head()["root"] == authority.log_head()["root"]
         assert client.log_consistency(1) == authority.log_consistency(1)
+        request = DrawRequest("task", 7, b"c" * 32, 64, b"l" * 32)
+        assert client.witness(request) == authority.witness(request)
         assert client.revoke(device_id)
         assert not client.revoke("urn:uuid:unknown")
         assert client.revoke(device_id, forget=True)

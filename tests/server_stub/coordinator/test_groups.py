@@ -78,6 +78,7 @@ class Coordinator:
             self.settings,
             self.fleet.authority.pem,
             self._revocations,
+            self._witness,
             self._changed,
             self._has_enough,
         )
@@ -88,6 +89,11 @@ class Coordinator:
         self.lists += 1
         authority = self.fleet.authority
         return revocation_list(authority.certificate, authority.key, self.lists, [], self.now)
+
+    def _witness(self, request):
+        if not self.is_authority_up:
+            raise BusyError("CA_UNREACHABLE", "The enrolment authority does not answer.", 10)
+        return self.fleet.authority.witness(request)
 
     def _changed(self):
         self.changes += 1
@@ -331,7 +337,7 @@ def test_a_proof_is_stored_with_the_message_that_shows_it_and_survives_a_restart
     coordinator.send_all("shares")
     liar = FalseAccuser.of(accuser, coordinator.config)
     context = coordinator.round.groups[0].drawn
-    liar.members = [member.advertisement for member in context.roster.members]
+    liar.members = list(context.roster.members)
     liar.context, liar.own, liar.size = context.context, context.numbers[accuser.device_id], DEVICES
     number = context.numbers[accused.device_id]
     dealing = coordinator.current.inbox(1, "shares", accuser.device_id, number)

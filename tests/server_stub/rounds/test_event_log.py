@@ -11,6 +11,7 @@ from cryptography.x509 import UniformResourceIdentifier
 from agent.errors import PeerError
 from agent.protocol.states import LeaveReason
 from agent.secagg.client import SecaggClient
+from server_stub.errors import BusyError
 from server_stub.rounds.event_log import ReplayableRound, opening
 from server_stub.rounds.join_window import Invited
 from tests.fakes.secagg import KINDS, Fleet, plan, signer
@@ -57,7 +58,7 @@ def test_p10_a_round_that_is_replayed_after_every_event_is_the_same_round():
 
     for peer in fleet.peers:
         keep(live.receive("advertise", peer.device_id, peer.client.advertise(), fleet.now))
-    keep(live.close(fleet.now))
+    keep(live.close(fleet.now, fleet.authority.witness))
     for kind in KINDS:
         for peer in fleet.peers:
             if peer is fleet.peers[3] and kind in KINDS[2:]:
@@ -125,7 +126,7 @@ def test_a_message_at_the_wrong_time_or_from_an_unknown_device_leaves_no_event()
     live.receive("advertise", one.device_id, body, 0)
     assert live.inbox("advertise", one.device_id) is None
     assert (live.is_full, live.drop("urn:uuid:nobody", 0)) == (False, [])
-    live.close(0)
+    live.close(0, fleet.authority.witness)
     assert (live.is_over, live.left_out, live.sums()) == (True, (one.device_id,), [])
     assert refused(live.receive, "shares", one.device_id, body, 0) == "ROUND_CLOSED"
     assert refused(live.inbox, "advertise", one.device_id) == "ROUND_CLOSED"
@@ -140,3 +141,61 @@ def test_a_message_at_the_wrong_time_or_from_an_unknown_device_leaves_no_event()
         )
         == "ROUND_CLOSED"
     )
+
+
+class Witness:
+    """The authority as a round meets it; `error` is what it answers instead of signing."""
+
+    def __init__(self, fleet, error=None):
+        self.fleet, self.error, self.asked = fleet, error, []
+
+    def __call__(self, request):
+        self.asked.append(request)
+        if self.error is not None:
+            raise self.error
+        return self.fleet.authority.witness(request)
+
+
+def joined(n, advertise):
+    fleet = fleet_of(n)
+    fleet.config = replace(fleet.config, witness="authority")
+    fleet.peers = [fleet.peer(number) for number in range(n)]
+    kept = [opening("", n, Invited(frozenset()), fleet.now)]
+    live = replayed(fleet, kept)
+    for peer in fleet.peers[:advertise]:
+        kept += live.receive("advertise", peer.device_id, peer.client.advertise(), fleet.now)
+    return fleet, kept, live
+
+
+def test_p10_the_witness_is_asked_once_and_a_replay_comes_to_the_same_groups():
+    fleet, kept, live = joined(4, 4)
+    witness = Witness(fleet)
+    kept += live.close(fleet.now, witness)
+    again = replayed(fleet, kept)
+    device_id = fleet.peers[0].device_id
+    assert len(witness.asked) == 1
+    assert again.inbox("advertise", device_id) == live.inbox("advertise", device_id)
+    assert fleet.peers[0].client.shares(again.inbox("advertise", device_id))
+
+
+def test_a_round_that_the_witness_refuses_has_no_group():
+    fleet, kept, live = joined(4, 4)
+    refusal = PeerError("WITNESS_REFUSED", "Another draw.", "")
+    kept += live.close(fleet.now, Witness(fleet, refusal))
+    for one in (live, replayed(fleet, kept)):
+        assert (one.groups, one.is_over, len(one.left_out)) == ([], True, 4)
+
+
+def test_a_window_stays_open_while_the_witness_is_away():
+    fleet, _, live = joined(4, 4)
+    with pytest.raises(BusyError):
+        live.close(fleet.now, Witness(fleet, BusyError("CA_UNREACHABLE", "Away.", 10)))
+    assert live.groups is None
+    assert live.close(fleet.now, Witness(fleet))[0].kind == "close"
+
+
+def test_the_witness_is_not_asked_where_too_few_devices_advertised():
+    fleet, _, live = joined(4, 2)
+    witness = Witness(fleet)
+    live.close(fleet.now, witness)
+    assert (witness.asked, live.groups, len(live.left_out)) == ([], [], 2)

@@ -6,6 +6,7 @@ import pytest
 
 from agent.privacy.policy import DeviceLimits, check_config
 from agent.protocol import codec
+from agent.protocol.draw import group_count
 from server_stub.config.settings import default_task, min_group_settings
 from server_stub.rounds.join_window import ReadyPool, invite, is_enough, plan_groups, poll_s
 from server_stub.rounds.lifecycle import RoundPlan, group_config, joining, next_identity
@@ -29,6 +30,11 @@ def test_devices_with_the_products_limits_accept_the_plan_for_any_number_of_devi
     check_config(config, default_task(), DeviceLimits())
     assert planned.capacity >= expected
     assert (config.g_max, config.min_sum) == (planned.g_max, planned.min_sum)
+    # Every group that may form bears that a fifth drops out.
+    for size in range(config.min_group, config.g_max + 1):
+        assert codec.min_survivors(size, config) <= size * 4 // 5
+    assert config.min_group <= expected
+    assert 0 < group_count(expected, config) * config.min_group <= expected
     if expected <= PRODUCT.g_max:
         # A fifth may drop out, and a group of half of it is never opened.
         assert codec.min_survivors(expected, config) <= expected * 4 // 5

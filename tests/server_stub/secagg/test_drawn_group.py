@@ -20,8 +20,7 @@ def test_numbers_and_ids_are_each_others_inverse(drawn):
 
 
 def test_each_key_is_that_of_the_device_with_its_number(drawn):
-    for number, member in enumerate(drawn.roster.members):
-        advertised = member.advertisement
+    for number, advertised in enumerate(drawn.roster.members):
         statement = advertised.statement(drawn.round_context)
         fitting = [
             place

@@ -1,0 +1,35 @@
+"""Commands that answer from a server's settings alone."""
+
+import json
+
+import pytest
+
+from server_stub.cli.main import main
+
+
+def test_plan_shows_groups_and_how_often_drop_outs_end_one(tmp_path, capsys):
+    home = ["--home", str(tmp_path / "server")]
+    assert main(["init", *home]) == 0
+    capsys.readouterr()
+    assert main(["plan", "--devices", "200", "--json", *home]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    smallest, asked = answer["devices"]
+    assert (smallest["devices"], asked["devices"]) == (answer["min_group"], 200)
+    assert (asked["groups"], asked["size"], asked["left_out"]) == (2, 100, 0)
+    assert asked["aborts"] == sorted(asked["aborts"])
+    assert main(["plan", "--devices", "200", *home]) == 0
+    assert "20 of them may collude" in capsys.readouterr().out
+
+
+def test_a_task_without_groups_has_no_plan_for_them(tmp_path, capsys):
+    home = ["--home", str(tmp_path / "server")]
+    assert main(["init", "--mode", "local", *home]) == 0
+    assert main(["plan", "--devices", "200", *home]) == 1
+    assert "BAD_SETTING" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("devices", ["0", "-1", "many"])
+def test_plan_needs_a_number_of_devices(devices, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["plan", "--devices", devices, "--home", str(tmp_path)])
+    assert "--devices" in capsys.readouterr().err
