@@ -13,10 +13,8 @@ SKEW = datetime.timedelta(minutes=10)
 """A list may be this far ahead of the device's clock."""
 MAX_AGE = datetime.timedelta(hours=1)
 """Of a list, by the server's time: a device that was revoked an hour ago is in no new group. The
-authority signs a list whenever it is asked, and an aggregator asks often."""
-MAX_AGE_HERE = MAX_AGE + datetime.timedelta(days=1)
-"""Of a list, by this computer's clock, which may be a day off: an aggregator that lies about the
-time can show no older one."""
+authority signs a list whenever it is asked, and an aggregator asks often. An aggregator that lies
+about the time can show a list for as long as it is valid, a day."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ def read_revocations(
     there = (
         moment if server_now is None else datetime.datetime.fromtimestamp(server_now, datetime.UTC)
     )
-    if there - crl.last_update_utc > MAX_AGE or moment - crl.last_update_utc > MAX_AGE_HERE:
+    if there - crl.last_update_utc > MAX_AGE:
         raise _refused("REVOCATIONS_EXPIRED", "is too old")
     if number < least_number:
         raise _refused("REVOCATIONS_OLDER", "is older than one that this device has seen")

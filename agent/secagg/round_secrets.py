@@ -6,7 +6,7 @@
 3. It gives away the secret that it shares with one dealer only to accuse that dealer, and then it
    masks nothing in that round.
 4. What is not used again dies at once: once all shares are read, the key that they were sealed for;
-   with the masks, the key and the secret that they came from; with the choice of survivors, the
+   with the masks, the key and the secret that make them; with the choice of survivors, the
    other share of each dealer. From then on the device could not give them away.
 """
 
@@ -126,7 +126,7 @@ class RoundSecrets:
     ) -> tuple[list[bytes], list[bytes]]:
         """Return the keys of the masks that this device adds, and of those that it subtracts.
 
-        Forgets what they came from. Raises PeerError ROSTER_KEY.
+        Forgets what they are made from. Raises PeerError ROSTER_KEY.
         """
         added = [self_key(self._self_secret, group.context, group.own)]
         subtracted: list[bytes] = []

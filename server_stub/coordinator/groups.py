@@ -271,7 +271,7 @@ class GroupCoordinator:
             with self._events.transaction() as change.work:
                 yield change
                 if self._is_due(live, now) and live.groups is None:
-                    self._close(change)
+                    change.close(self._witness, self._pool)
                 change.events += live.advance(now)
                 change.store()
         except BaseException:
@@ -289,17 +289,6 @@ class GroupCoordinator:
         self._exclude(change)
         if any(event.kind in OUTCOMES for event in change.events):
             self._changed()
-
-    def _close(self, change: "_Change") -> None:
-        """End the window and draw the groups; at the next change where the witness is away."""
-        live = change.live
-        try:
-            change.close(self._witness)
-        except AegisError as error:
-            LOG.warning("round.no_witness id=%d code=%s", live.config.round_id, error.code)
-            return
-        for device_id in live.devices:
-            self._pool.remove(device_id)
 
     def _exclude(self, change: "_Change") -> None:
         for device_id, proof in change.new_proofs().items():
@@ -356,8 +345,15 @@ class _Change:
         if kind == "leave":
             self._withdraw_input(device_id)
 
-    def close(self, witness: Witness) -> None:
-        self.events += self.live.close(self._now, witness)
+    def close(self, witness: Witness, pool: ReadyPool) -> None:
+        """End the window and draw the groups; at the next change where the witness is away."""
+        try:
+            self.events += self.live.close(self._now, witness)
+        except AegisError as error:
+            LOG.warning("round.no_witness id=%d code=%s", self.live.config.round_id, error.code)
+            return
+        for device_id in self.live.devices:
+            pool.remove(device_id)
 
     def _fault_of(self, device_id: str) -> tuple[str, bool]:
         """A device's fault, and whether there is a proof."""

@@ -23,7 +23,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "What a command prints is tested with the command.",
     ),
     "agent/worker/__main__.py": ("tests/agent/supervisor/test_hostile.py", _PROCESS),
-    "server_stub/cli/commands.py": ("tests/server_stub/cli/test_main.py", _COMMAND),
     "server_stub/demo/local_server.py": ("tests/e2e/test_fleet.py", _PROCESS),
     "server_stub/storage/migrations/aggregator/versions/0001_first.py": (
         "tests/server_stub/storage/test_tables.py",

@@ -9,6 +9,7 @@ REQUIRED = {
     "devices revoke": ["urn:uuid:1"],
     "devices release": ["urn:uuid:1"],
     "devices show": ["urn:uuid:1"],
+    "plan": ["--devices", "100"],
     "rounds show": ["1"],
     "model publish": ["model.safetensors"],
     "evaluate": ["--data", "rows.npz"],
