@@ -48,11 +48,10 @@ def clip(vector: Vector, norm: float) -> Vector:
             "The trained update holds a value that is not a number.",
             "Nothing was sent.",
         )
-    if 1e-150 < largest < 1e150:  # the squares neither vanish nor overflow
+    if largest == 0.0 or 1e-150 < largest < 1e150:  # the squares neither vanish nor overflow
         length = _norm(vector)
-        return vector.copy() if length <= norm else vector * (norm / length)
-    if largest == 0.0:
-        return vector.copy()
+        # Scaled whatever its length, by 1 if need be: the time must not tell (rule 3).
+        return vector * (norm / length if length > norm else 1.0)
     scaled = vector / largest
     scaled_length = _norm(scaled)
     return vector.copy() if largest * scaled_length <= norm else scaled * (norm / scaled_length)

@@ -94,6 +94,10 @@ def test_p5_epsilon_in_words_is_never_less_than_it_is(value, text):
     assert epsilon_in_words(value) == text
 
 
+def test_an_epsilon_that_nobody_knows_is_not_a_number():
+    assert epsilon_in_words(None) == "unknown"
+
+
 @given(st.floats(0, 1e6), st.integers(0, 6))
 def test_p5_a_rounded_figure_is_never_below_the_true_one_and_close_to_it(value, decimals):
     assert value <= rounded_up(value, decimals) < value + 1.001 * 10**-decimals
