@@ -303,7 +303,6 @@ def _erase(options: Namespace) -> Answer:
         print(
             "Erasing deletes the record of what was charged. The lifetime ε starts at 0 again,"
             " although what was sent stays sent.",
-            file=sys.stderr,
             flush=True,
         )
     try:

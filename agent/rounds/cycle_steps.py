@@ -169,7 +169,7 @@ class CycleSteps:
             return waiting(reasons), 0
         model, fetched = await self._enrolment_client.model(permit, client, offer, task)
         # The server would see the connection end with the training.
-        client.hang_up()
+        client.close(for_good=False)
         try:
             await self._trainer.train(permit, task, model)
         except UserActionError as error:

@@ -73,16 +73,16 @@ class AggregatorClient:
         """The identity of this connection; None once it is closed."""
         return self._connection.identity
 
-    def hang_up(self) -> None:
-        """Close the connection; the next request opens another one."""
-        self._connection.hang_up()
-
-    def close(self) -> None:
+    def close(self, *, for_good: bool = True) -> None:
         """End the request under way, forget the key and refuse every later request.
 
-        May be called from another thread.
+        May be called from another thread. Without `for_good` it only closes the connection; the
+        next request opens another one.
         """
-        self._connection.close()
+        if for_good:
+            self._connection.close()
+        else:
+            self._connection.hang_up()
 
     def ask_time(self) -> None:
         """Have the server tell its time; sends nothing about this device."""

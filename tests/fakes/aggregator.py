@@ -62,6 +62,8 @@ class FakeAggregator:
         self.signing_key = Ed25519PrivateKey.generate()
         self.task = TASK
         self.calls = []
+        self.hung_up_after = []
+        """The last call before each end of a connection that may be opened again."""
         self.tokens = {"one-time-token": None}
         self.devices = {}
         self.updates = {}
@@ -312,8 +314,6 @@ class FakeClient:
             key: other for key, other in self._host.devices.items() if other != device_id
         }
 
-    def hang_up(self):
-        self._host.calls.append("hang_up")
-
-    def close(self):
-        pass
+    def close(self, *, for_good=True):
+        if not for_good:
+            self._host.hung_up_after.append(self._host.calls[-1])

@@ -235,8 +235,8 @@ class FakeGroupClient(FakeClient):
             self._act("masked", lambda: self._host.masked(self.device_id, body))
             return super().send_update(body, step)
 
-    def close(self):
-        self._closed = True
+    def close(self, *, for_good=True):
+        self._closed = for_good
 
 
 def serial_of(device):

@@ -4,6 +4,7 @@ Devices enrol with the agent's own identity file and client.
 """
 
 import asyncio
+import json
 import os
 import threading
 import time
@@ -199,3 +200,8 @@ class Enrolled:
         """A noised update for the round on offer; every coordinate of it was `value`."""
         config = config or self.client.offer().round
         return seal(np.full(config.d, value), config, os.urandom(8).hex())
+
+
+def public_stats(client):
+    """What the aggregator tells everybody, fetched by a device's client."""
+    return json.loads(client.public_file("/api/v1/stats", 1 << 20))

@@ -58,7 +58,7 @@ async def test_p6_what_the_server_sees_before_ready_is_the_same_for_any_training
     began = device.clock.now()
     result = await device.run_cycle(hold_s=HOLD_S)
     assert result.outcome is Outcome.WAITING
-    assert device.server.calls[-1] == "hang_up"
+    assert device.server.hung_up_after == device.server.calls[-1:]
     assert "ready" not in device.server.calls
     (reason,) = result.reasons
     assert 0 <= reason.until - began - HOLD_S - SLOT_S < SLOT_S

@@ -146,6 +146,13 @@ def test_an_expired_certificate_is_not_shown(server, connection, nonces, clock, 
     assert not any(request.peer for request in server.asked)
 
 
+def test_p6_after_hanging_up_the_next_request_goes_over_another_connection(server, connection):
+    erase(connection)
+    connection.hang_up()
+    erase(connection)
+    assert paths(server) == [CHALLENGE, ERASE, ERASE]
+
+
 def test_p2_a_closed_connection_sends_nothing_and_forgets_its_identity(server, connection):
     connection.get("/")
     connection.close()

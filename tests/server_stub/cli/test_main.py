@@ -22,6 +22,7 @@ from agent.privacy.seal import seal
 from agent.protocol.invitation import parse_invitation
 from agent.transport.client import AggregatorClient
 from server_stub.cli.main import main
+from tests.fakes.live_server import public_stats
 from tests.fakes.timeouts import TIMEOUT_S, until
 
 
@@ -299,8 +300,8 @@ def test_p10_a_killed_server_loses_no_update_and_counts_none_twice(home, tmp_pat
             addresses["url"], invitation.ca_pem, invitation.signing_key, devices[1][1]
         )
         other.send_update(seal(np.full(config.d, 0.01), other.offer().round, "cd" * 8))
-        until(lambda: other.stats()["model_version"] >= 2, what="the new model")
-        stats = other.stats()
+        until(lambda: public_stats(other)["model_version"] >= 2, what="the new model")
+        stats = public_stats(other)
         assert (stats["updates"], stats["rounds_done"]) == (2, 1)
         client.close()
         other.close()
