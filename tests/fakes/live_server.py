@@ -204,4 +204,4 @@ class Enrolled:
 
 def public_stats(client):
     """What the aggregator tells everybody, fetched by a device's client."""
-    return json.loads(client.public_file("/api/v1/stats", 1 << 20))
+    return json.loads(client.public_file("stats", 1 << 20))

@@ -358,7 +358,7 @@ async def test_the_running_agent_delivers_a_waiting_erase_request(device):
 
 
 async def test_an_unreachable_server_gets_the_erase_request_every_half_hour(device, monkeypatch):
-    def locked(_):
+    def locked(*_, **__):
         raise UserActionError("KEYRING_LOCKED", "", "")
 
     await device.join()

@@ -138,4 +138,6 @@ def test_every_operation_answers_as_documented(server, schema_document, sessions
         try_it()
     assert len(tried) >= 2 * len(schema_document["paths"])
     assert max(tried) < 500
-    assert rows(server) == before
+    # Any device may show a head of its own ledger: that is what the first one is for.
+    heads = ("aggregator.sqlite3", "ledger_heads")
+    assert {**rows(server), heads: 0} == {**before, heads: 0}
