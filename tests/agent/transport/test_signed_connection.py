@@ -146,7 +146,7 @@ def test_an_expired_certificate_is_not_shown(server, connection, nonces, clock, 
     assert not any(request.peer for request in server.asked)
 
 
-def test_p6_after_hanging_up_the_next_request_goes_over_another_connection(server, connection):
+def test_p6_after_hanging_up_the_next_request_opens_a_connection(server, connection, nonces):
     erase(connection)
     connection.hang_up()
     erase(connection)
