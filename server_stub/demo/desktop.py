@@ -30,6 +30,8 @@ from agent.ipc.client import Channel, NoAgentError
 from agent.ipc.places import socket_of
 from agent.paths import Home
 from agent.printable import printable
+from agent.privacy.budget import FAST_SPENDING
+from agent.privacy.policy import DeviceLimits
 from agent.protocol.messages import Mode
 from agent.sandbox import private_memory
 from server_stub.demo.device_fleet import Fleet
@@ -56,7 +58,8 @@ class PersonsDevice:
     def __init__(self, folder: Path) -> None:
         self.home = Home(folder / "home")
         self.home.prepare()
-        mark_demo(self.home, None)
+        # The rounds of the demonstration cost more than a tenth of the budget each.
+        mark_demo(self.home, DeviceLimits(spending=FAST_SPENDING))
         self._rows = folder / "rows.npz"
 
     @property
