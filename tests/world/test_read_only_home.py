@@ -28,7 +28,7 @@ READING = (
     ["--version"],
     ["--help"],
 )
-WRITING = (["pause"], ["consent", "withdraw"], ["settings", "set", "idle.only", "on"])
+WRITING = (["pause"], ["settings", "set", "idle.only", "on"])
 DRIVER = """
 import contextlib, io, json, os, sys
 from agent.cli.main import main
