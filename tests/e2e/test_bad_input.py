@@ -4,9 +4,7 @@ nothing (P11).
 
 import json
 import os
-import resource
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -19,7 +17,6 @@ from tests.fakes.installation import PROGRAMS, Installation
 from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S, free_port
 
 pytestmark = pytest.mark.system
-SMALL_DISK_BYTES = 24 * 1024
 
 
 class Desk:
@@ -109,19 +106,6 @@ def test_p1_without_consent_no_connection_is_opened_and_nothing_is_stored(desk, 
     assert not [name for name in left if not name.startswith(("agent.sqlite3", "lock", "logs/"))]
     with sqlite3.connect(desk.home / "agent.sqlite3") as database:
         assert database.execute("SELECT count(*) FROM sample").fetchone() == (0,)
-
-
-def test_a_disk_that_fills_up_loses_nothing(desk):
-    desk.json("settings", "set", "cpu.share_idle", "20")
-
-    def fill():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL_DISK_BYTES, SMALL_DISK_BYTES))
-
-    assert desk.refusal("settings", "set", "cpu.share_idle", "15", preexec_fn=fill) == "DISK_FULL"
-    (entry,) = desk.json("settings", "get", "cpu.share_idle")["settings"]
-    assert entry["value"] == 20
-    assert desk.json("settings", "set", "cpu.share_idle", "15")["value"] == 15
 
 
 def test_a_second_agent_on_the_same_home_is_refused_and_leaves_the_first_alone(desk):
