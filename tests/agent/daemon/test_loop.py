@@ -52,11 +52,8 @@ async def sent_after_its_hold(device, path):
     device.server.stay_open()
     await until(lambda: device.agent.runner.updates.current and not device.agent.runner.is_busy)
     device.clock.advance(2 * SLOT_S)
-    async with asyncio.timeout(TIMEOUT_S):
-        while not device.server.updates:
-            # The loop measured its wait before or after the clock was advanced: wake it again.
-            await ask(path, "settings.set", key="hold.minutes", value=0)
-            await asyncio.sleep(0.05)
+    await ask(path, "settings.set", key="hold.minutes", value=0)
+    await until(lambda: device.server.updates)
 
 
 async def until(condition):
