@@ -99,8 +99,8 @@ async def live(folder, last):
         writes.free()
         if last % 2:
             device.restart()
-        device.clock.advance(LEASE_S)  # a process that was restarted waits for its own admission
-        await device.run_cycle()
+    device.clock.advance(LEASE_S)  # a process that was restarted waits for its own admission
+    await device.run_cycle()
     totals, charges = device.agent.ledger.totals(), device.agent.ledger.charges()
     found = {
         "write": last,
