@@ -295,7 +295,7 @@ class SealedChain:
             self._head.write(RecordedHead(len(texts), seals[-1], key.tag(len(texts), seals[-1])))
         with self._database.transaction():
             self._seals.replace(origin, seals)
-        log.info("ledger.sealed charges=%d", len(texts))
+        log.debug("ledger.sealed charges=%d", len(texts))
 
     def _record(self, key: LedgerKey) -> None:
         """Write the recorded head. The charge is durable already: a failure leaves it behind."""
