@@ -143,11 +143,10 @@ def test_a_broken_program_never_takes_over_and_a_mended_one_does(installed):
 
 
 def test_icon_and_agent_take_the_new_program_and_without_one_all_end(installed):
+    window = installed.start("window", "about")  # first: the tray opens one of its own to ask
+    until((installed.home.run / "window.sock").exists, what="the window")
     tray = installed.start("tray", "--autostart")
     until(installed.version, what="the agent")
-    window = installed.start("window", "about")
-    started = installed.home.run / "window.sock"
-    until(started.exists, what="the window")
     installed.upgrade()
     until(lambda: installed.version() == NEW, what="the new agent")
     until((installed.home.root / "new-tray").exists, what="the new icon")

@@ -50,7 +50,9 @@ async def ask(path, method, **params):
 async def sent_after_its_hold(device, path):
     """Let the hold and the slot of the finished update pass, until the server has it."""
     device.server.stay_open()
-    await until(lambda: device.agent.runner.updates.current and not device.agent.runner.is_busy)
+    cycles, updates = device.agent.cycles, device.agent.runner.updates
+    # The next cycle is planned by the time at which the last one ended, so wait for the plan too.
+    await until(lambda: updates.current and cycles.next_at and cycles.next_at > device.clock.now())
     device.clock.advance(2 * SLOT_S)
     await ask(path, "settings.set", key="hold.minutes", value=0)
     await until(lambda: device.server.updates)
