@@ -34,9 +34,8 @@ from agent.config.effective import EffectiveConfig
 from agent.config.pause import Pause
 from agent.config.policy_file import PolicyPlace
 from agent.consent.gate import Gate
-from agent.consent.mark import Mark
 from agent.consent.record import Record
-from agent.consent.switch import Switch
+from agent.consent.switch import consent_files
 from agent.container import Agent
 from agent.enrolment.client import EnrolmentClient
 from agent.enrolment.log_audit import LogAuditor
@@ -46,7 +45,7 @@ from agent.errors import AegisError
 from agent.identity.key_store_choice import KeyStoreChoice
 from agent.ipc.last_cycle import LastCycleFile
 from agent.models.store import ModelStore
-from agent.paths import RECORD_PREFIX, Home, runtime_folder
+from agent.paths import RECORD_PREFIX, Home
 from agent.reports.budget import BudgetReport
 from agent.reports.doctor import Doctor, IdentityChecks, MachineChecks
 from agent.reports.export import Export
@@ -541,12 +540,6 @@ def _build_service(parts: _Parts, rounds: _Rounds, reports: _Reports, erasure: E
             erasure,
         ),
     )
-
-
-def consent_files(home: Home, environ: Mapping[str, str]) -> tuple[Switch, Mark]:
-    """Return what says no beside the record: it works without the database too."""
-    elsewhere = runtime_folder(environ) / f"{home.name}.withdrawn"
-    return Switch(home.consent_switch), Mark(home.withdrawal_mark, elsewhere)
 
 
 def _recover(agent: Agent, erasure: Erasure) -> None:

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import agent as agent_package
-from agent.cli import render
+from agent.cli import render, withdrawal
 from agent.cli.backend import (
-    LOCK_RETRY_S,
     Answer,
     channel_to_agent,
     home_of,
@@ -38,40 +37,12 @@ from agent.program.process import Program, this_program
 from agent.store.database import database_files
 
 if TYPE_CHECKING:
-    from agent.consent.mark import Mark
-    from agent.consent.switch import Switch
     from agent.container import Agent
     from agent.paths import Home
 
 MAX_LOG_BYTES = 512 * 1024
 MAX_INVITATION_CHARS = 32 * 1024
 MAX_TEXT_FILE_CHARS = 64 * 1024
-STORE_CODES = frozenset(
-    {
-        "DISK_FAULT",
-        "DISK_FULL",
-        "HOME_READ_ONLY",
-        "HOME_UNUSABLE",
-        "STORE_DAMAGED",
-        "STORE_FAULT",
-        "STORE_NEWER",
-        "TOO_MANY_OPEN",
-    }
-)
-"""Errors with which an agent on this home cannot even begin."""
-UNREACHABLE = (
-    "AGENT_GONE",
-    "AGENT_SILENT",
-    "CHANNEL_FOREIGN",
-    "CHANNEL_UNSAFE",
-    "CHANNEL_VERSION",
-    "HOME_IN_USE",
-)
-"""Errors of a command that did not reach the agent of its home."""
-UNREACHABLE_S = 3.0
-"""How long withdrawing waits for an agent: the mark already holds."""
-RECORD_S = 1.0
-"""How long it waits for an agent that may have seen the mark."""
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -236,68 +207,6 @@ def _consent_grant(options: Namespace) -> Answer:
     )
 
 
-def _consent_withdraw(options: Namespace) -> Answer | None:
-    """Withdraw, whatever state the agent is in: the mark is enough to stop it for good."""
-    from agent.app import consent_files
-
-    home = home_of(options)
-    switch, mark = consent_files(home, os.environ)
-    is_marked = home.root.exists() and home.is_ours and mark.leave()
-    try:
-        status = request(
-            options,
-            "consent.withdraw",
-            hello_timeout_s=UNREACHABLE_S if is_marked else None,
-            surface="cli",
-        )
-    except AegisError as error:
-        if error.code in STORE_CODES:
-            return _withdrawn_without_store(switch, mark, error, as_json=options.json)
-        if is_marked and error.code in UNREACHABLE:
-            return _withdrawn_by_mark(mark, error, as_json=options.json)
-        raise
-    if options.json:
-        return status
-    ledger: Answer = {"outbox": [], "charges": []}
-    with suppress(AegisError):  # a ledger that cannot be read takes nothing back
-        ledger = request(options, "ledger")
-    print(render.shown(status, lambda answer: render.withdrawn_text(answer, ledger)), flush=True)
-    return None
-
-
-def _withdrawn_without_store(
-    switch: "Switch", mark: "Mark", error: AegisError, *, as_json: bool
-) -> Answer | None:
-    """Withdraw where no agent runs and the store cannot be opened: by the switch alone.
-
-    Raises UserActionError NOT_SAVED.
-    """
-    from agent.api.consent import not_saved
-
-    try:
-        switch.turn_off(int(time.time()), "cli")
-    except OSError:
-        if not mark.leave():
-            mark.leave_elsewhere()
-        raise not_saved() from error
-    if as_json:
-        return {"consent": {"state": "WITHDRAWN"}, "notes": [str(error)]}
-    print(f"Consent is withdrawn. Nothing runs. {error}", flush=True)
-    return None
-
-
-def _withdrawn_by_mark(mark: "Mark", error: AegisError, *, as_json: bool) -> Answer | None:
-    """Tell what holds where the agent did not answer, but will find the mark."""
-    deadline = time.monotonic() + RECORD_S
-    while (is_unread := mark.is_there()) and time.monotonic() < deadline:
-        time.sleep(LOCK_RETRY_S)
-    answer = {"state": "WITHDRAWN", "recorded": not is_unread, "code": error.code}
-    if as_json:
-        return answer
-    print(render.withdrawn_by_mark_text(answer), flush=True)
-    return None
-
-
 def _erase(options: Namespace) -> Answer:
     if not options.json:
         print(
@@ -457,7 +366,7 @@ TABLE = (
         _ask("consent.go_on"),
         render.status_text,
     ),
-    Command("consent withdraw", "withdraw; all work stops at once", _consent_withdraw),
+    Command("consent withdraw", "withdraw; all work stops at once", withdrawal.withdraw),
     Command(
         "pause",
         "pause for a while, or until you resume",

@@ -11,10 +11,13 @@
 import contextlib
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.consent.mark import Mark
 from agent.files import atomic_file
+from agent.paths import Home, runtime_folder
 
 SIZE = 512
 _FORM = re.compile(
@@ -103,3 +106,9 @@ def _content(word: str, entry: str, at: int, surface: str) -> bytes:
     shown = re.sub(r"[^!-~]", "_", surface)[:40] or "unknown"
     text = f"AegisAI consent 1 {word} {entry} {max(0, at)} {shown} ".encode()
     return (text + hashlib.sha256(text).hexdigest().encode() + b"\n").ljust(SIZE)
+
+
+def consent_files(home: Home, environ: Mapping[str, str]) -> tuple[Switch, Mark]:
+    """Return what says no beside the record: it works without the database too."""
+    elsewhere = runtime_folder(environ) / f"{home.name}.withdrawn"
+    return Switch(home.consent_switch), Mark(home.withdrawal_mark, elsewhere)

@@ -4,7 +4,6 @@ receipt, a withdrawal during training, yes again, and the erasure.
 
 import json
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 from agent.detector.synthetic import generate
 from tests.fakes.graphical_login import GraphicalLogin, needs_login
 from tests.fakes.notifier_host import NotifierHost
+from tests.fakes.server_commands import end_server, server_command, start_server
 from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S, free_port, until
 from tests.fakes.tls_proxy import TlsProxy
 
@@ -51,22 +51,10 @@ class Aggregator:
             "200",
         )
         self.command("init", "--mode", "local", *ports, *rounds)
-        command = [sys.executable, "-m", "server_stub.cli.main", "run"]
-        self.process = subprocess.Popen(
-            command, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        assert any("is ready" in line for line in self.process.stdout)
+        self.process = start_server(self.environ)
 
     def command(self, *arguments):
-        command = [sys.executable, "-m", "server_stub.cli.main", *arguments]
-        return subprocess.run(
-            command,
-            env=self.environ,
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-        ).stdout
+        return server_command(self.environ, *arguments)
 
     def invitation(self, url):
         return json.loads(self.command("token", "create", "--server", url, "--json"))["invitation"]
@@ -98,9 +86,7 @@ class Aggregator:
         return found
 
     def close(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(TIMEOUT_S)
-        self.process.stdout.close()
+        end_server(self.process)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ rounds of a real aggregator.
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import urllib.request
@@ -12,6 +11,7 @@ import urllib.request
 import pytest
 
 from tests.fakes.installation import PROGRAMS
+from tests.fakes.server_commands import end_server, server_command, start_server
 from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S, free_port, until
 
 pytestmark = pytest.mark.system
@@ -93,32 +93,13 @@ class Cohort:
             "4",
         )
         self.server("init", *ports, *times, *floor)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "server_stub.cli.main", "run"],
-            env=self.environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        for line in self.process.stdout:
-            if "is ready" in line:
-                break
+        self.process = start_server(self.environ)
         self.participants = [
             Participant(folder / f"device-{number}", self.invitation()) for number in range(DEVICES)
         ]
 
     def server(self, *words):
-        command = [sys.executable, "-m", "server_stub.cli.main", *words]
-        done = subprocess.run(
-            command,
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        return server_command(self.environ, *words)
 
     def invitation(self):
         return json.loads(self.server("token", "create", "--json"))["invitation"]
@@ -146,9 +127,7 @@ class Cohort:
         return results
 
     def close(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(TIMEOUT_S)
-        self.process.stdout.close()
+        end_server(self.process)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 import setuptools
 
 from tests.fakes.aggregator import safetensors
+from tests.fakes.server_commands import end_server, server_command, start_server
 from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S, free_port
 
 PROGRAMS = sorted(Path(setuptools.__file__).parent.glob("*.exe"))
@@ -55,16 +55,7 @@ class Installation:
 
     def start_server(self):
         """Start the aggregator, again after `kill_server`."""
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "server_stub.cli.main", "run"],
-            env=self.environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        for line in self.process.stdout:
-            if "is ready" in line:
-                break
+        self.process = start_server(self.environ)
 
     def kill_server(self):
         """End it at once, as in a power cut, even while it is stopped."""
@@ -78,15 +69,7 @@ class Installation:
             return database.execute("SELECT count, reserved_until FROM ledger_heads").fetchone()
 
     def server(self, *words):
-        command = [sys.executable, "-m", "server_stub.cli.main", *words]
-        return subprocess.run(
-            command,
-            env=self.environ,
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-        ).stdout
+        return server_command(self.environ, *words)
 
     def aegis(self, *words):
         command = [sys.executable, "-m", "agent", *words, "--json"]
@@ -121,6 +104,4 @@ class Installation:
         assert added >= 4
 
     def close(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(TIMEOUT_S)
-        self.process.stdout.close()
+        end_server(self.process)

@@ -5,9 +5,7 @@ Devices enrol as with LiveServer.
 
 import json
 import os
-import signal
 import subprocess
-import sys
 from pathlib import Path
 
 from agent.protocol.signing import public_hex
@@ -15,9 +13,8 @@ from agent.transport.client import AggregatorClient
 from server_stub.config.home import ServerHome
 from server_stub.storage.store import Store
 from tests.fakes.live_server import Enrolled
+from tests.fakes.server_commands import COMMAND, end_server, start_server
 from tests.fakes.timeouts import TIMEOUT_S
-
-COMMAND = (sys.executable, "-m", "server_stub.cli.main")
 
 
 class ServerProcess:
@@ -50,10 +47,7 @@ class ServerProcess:
             client.close()
         if self._view is not None:
             self._view.close()
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.wait(TIMEOUT_S)
-        self.process.stdout.close()
+        end_server(self.process)
 
     def moved(self, *, environ):
         """The same server under other variables, for a new `with`."""
@@ -80,16 +74,7 @@ class ServerProcess:
         return self._disk.command(*command) if self._disk else command
 
     def start(self):
-        self.process = subprocess.Popen(
-            (*self._launcher, *self.words("run")),
-            env=self._environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        for line in self.process.stdout:
-            if "is ready" in line:
-                break
+        self.process = start_server(self._environ, (*self._launcher, *self.words("run")))
         ready = json.loads((self.home.folder / "ready.json").read_bytes())
         self.url, self.port = ready["url"], ready["port"]
         self.operator_port = ready["operator_port"]

@@ -4,9 +4,6 @@ as many training steps as a task may demand.
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from contextlib import closing, contextmanager
 
@@ -14,6 +11,7 @@ import numpy as np
 
 from tests.fakes.aggregator import safetensors
 from tests.fakes.desktop_session import DesktopSession
+from tests.fakes.server_commands import end_server, server_command, start_server
 from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S, free_port, until
 
 ROWS = 60_000
@@ -49,35 +47,16 @@ class Aggregator:
             "100",
         )
         self._command("init", "--model", str(folder / "start.safetensors"), *ports, *task)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "server_stub.cli.main", "run"],
-            env=self.environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        for line in self._process.stdout:
-            if "is ready" in line:
-                break
+        self._process = start_server(self.environ)
 
     def _command(self, *arguments):
-        command = [sys.executable, "-m", "server_stub.cli.main", *arguments]
-        return subprocess.run(
-            command,
-            env=self.environ,
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-        ).stdout
+        return server_command(self.environ, *arguments)
 
     def invitation(self):
         return json.loads(self._command("token", "create", "--json"))["invitation"]
 
     def close(self):
-        self._process.send_signal(signal.SIGTERM)
-        self._process.wait(TIMEOUT_S)
-        self._process.stdout.close()
+        end_server(self._process)
 
 
 def run_now(session):

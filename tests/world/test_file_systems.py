@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.installation import PROGRAMS
-from tests.fakes.server_process import COMMAND, ServerProcess
+from tests.fakes.server_commands import COMMAND
+from tests.fakes.server_process import ServerProcess
 from tests.fakes.timeouts import TIMEOUT_S, until
 
 pytestmark = pytest.mark.system

@@ -10,7 +10,8 @@ import pytest
 
 from agent.errors import AegisError
 from agent.transport.responses import RetryLater
-from tests.fakes.server_process import COMMAND, ServerProcess
+from tests.fakes.server_commands import COMMAND
+from tests.fakes.server_process import ServerProcess
 from tests.fakes.small_disk import SmallDisk
 from tests.fakes.timeouts import TIMEOUT_S, until
 

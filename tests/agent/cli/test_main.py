@@ -10,51 +10,18 @@ import sys
 import threading
 from pathlib import Path
 
-import jsonschema
 import pytest
 
-from agent.cli import backend, commands, main, render
+from agent.cli import backend, render
 from agent.config.device_limits import mark_demo
 from agent.daemon.instance_lock import HomeLock
 from agent.ipc.places import socket_of
 from agent.paths import Home
 from tests.fakes.aggregator import FakeAggregator
 from tests.fakes.clock import FakeClock
+from tests.fakes.command_line import check, grant
 from tests.fakes.device import Device
 from tests.fakes.timeouts import TIMEOUT_S
-
-SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
-
-
-def check(name, document):
-    schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text())
-    jsonschema.Draft202012Validator(schema).validate(document)
-    return document
-
-
-@pytest.fixture
-def aegis(tmp_path, monkeypatch, capsys):
-    """Runs a command in this process; gives exit code, stdout, stderr."""
-    monkeypatch.setenv("AEGIS_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
-    monkeypatch.setenv("AEGIS_POLICY", str(tmp_path / "policy.toml"))  # counts in a demo's home
-    for name in ("LC_ALL", "LC_MESSAGES", "LANG", "DO_NOT_TRACK"):
-        monkeypatch.delenv(name, raising=False)
-
-    def run(*words):
-        capsys.readouterr()
-        code = main.main(list(words))
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
-
-
-def grant(aegis):
-    notice = json.loads(aegis("consent", "show", "--json")[1])
-    code, out, _ = aegis("consent", "grant", "--accept", notice["notice_id"], "--json")
-    assert code == 0
-    return json.loads(out)
 
 
 @pytest.mark.parametrize(
@@ -264,42 +231,6 @@ def test_two_agents_on_one_home_the_second_says_so(aegis, tmp_path, monkeypatch)
         code, _, err = aegis("status")
         assert (code, "HOME_IN_USE" in err) == (1, True)
     assert aegis("status")[0] == 0
-
-
-def test_p2_withdrawing_holds_where_the_agent_cannot_be_reached(aegis, tmp_path, monkeypatch):
-    monkeypatch.setattr(backend, "LOCK_WAIT_S", 0.1)
-    monkeypatch.setattr(commands, "RECORD_S", 0.0)
-    grant(aegis)
-    with HomeLock(tmp_path / "home" / "lock"):
-        code, out, _ = aegis("consent", "withdraw", "--json")
-        answer = check("withdrawn", json.loads(out))
-        assert (code, answer["code"], answer["recorded"]) == (0, "HOME_IN_USE", False)
-        code, out, _ = aegis("consent", "withdraw")
-        assert (code, "also after a restart" in out) == (0, True)
-    assert (tmp_path / "home" / "withdrawn").exists()
-    assert json.loads(aegis("status", "--json")[1])["consent"]["state"] == "WITHDRAWN"
-    assert not (tmp_path / "home" / "withdrawn").exists()
-    grant(aegis)
-    assert json.loads(aegis("status", "--json")[1])["consent"]["state"] == "GRANTED"
-
-
-def test_p2_a_yes_after_a_mark_counts_and_the_withdrawal_is_on_record(aegis, tmp_path):
-    grant(aegis)
-    (tmp_path / "home" / "withdrawn").touch()
-    assert grant(aegis)["consent"]["state"] == "GRANTED"
-    exported = tmp_path / "export.json"
-    assert aegis("export", str(exported))[0] == 0
-    decisions = [row["decision"] for row in json.loads(exported.read_text())["consent"]]
-    assert decisions == ["granted", "withdrawn", "granted"]
-
-
-def test_p2_without_a_home_withdrawing_marks_nothing_and_in_one_that_is_free_it_is_recorded(
-    aegis, tmp_path
-):
-    assert aegis("consent", "withdraw")[0] == 0
-    grant(aegis)
-    assert check("status", json.loads(aegis("consent", "withdraw", "--json")[1]))
-    assert not (tmp_path / "home" / "withdrawn").exists()
 
 
 def test_a_home_of_another_user_is_left_alone(aegis, tmp_path, monkeypatch):
