@@ -16,8 +16,8 @@ from agent.errors import PeerError
 from agent.protocol import canonical
 from agent.protocol.limits import MAX_DIMENSION, MAX_GROUP
 
-MAX_TIME = 2**40
-"""Seconds since the epoch: far away, and small enough for every calendar computation."""
+MAX_TIME = 2**37
+"""Seconds since the epoch: far away (the year 6325), and small enough for every calendar."""
 
 
 class Mode(StrEnum):

@@ -11,6 +11,7 @@ from types import UnionType
 from typing import Any
 
 from agent.errors import AegisError, OperatorActionError, PeerError, UserActionError
+from agent.protocol.messages import MAX_TIME
 from agent.store.ledger_errors import forked_error
 
 MAX_JSON_BYTES = 256 * 1024
@@ -161,7 +162,7 @@ def _excluded(document: dict[str, Any]) -> AegisError:
     rounds, until = document.get("rounds"), document.get("until")
     if type(rounds) is not int or type(until) is not int:
         return bad_response("an exclusion without an end")
-    if not (0 < rounds <= MAX_EXCLUDED_ROUNDS and 0 < until < 2**53):
+    if not (0 < rounds <= MAX_EXCLUDED_ROUNDS and 0 < until <= MAX_TIME):
         return bad_response("an exclusion out of range")
     return ExcludedError(rounds, until)
 

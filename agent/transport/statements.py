@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.protocol.ledger_heads import HeadEcho, HeadStep, Ready
-from agent.protocol.messages import RoundConfig, Task
+from agent.protocol.messages import MAX_TIME, RoundConfig, Task
 from agent.protocol.signing import Context, verify
 from agent.transport.responses import HttpResponse, bad_response, checked, json_object
 
@@ -123,6 +123,8 @@ def read_offer(response: HttpResponse, signing_key: str, ready: Ready | None = N
     )
     if fields["status"] not in ("open", "wait") or fields["next_poll_s"] < 0:
         raise bad_response("status or next_poll_s out of range")
+    if not all(0 <= fields[name] <= MAX_TIME for name in ("time", "join_opens", "join_closes")):
+        raise bad_response("a time out of range")  # no calendar could show it
     config = None if fields["round"] is None else RoundConfig.from_json(fields["round"])
     return Offer(
         **{

@@ -88,6 +88,7 @@ def test_an_excluded_device_learns_for_how_many_rounds_and_until_when(rounds, wo
         {"rounds": 0, "until": 5},
         {"rounds": 10**9, "until": 5},
         {"rounds": 1, "until": -1},
+        {"rounds": 1, "until": 10**12},  # a year that no calendar shows
         {"rounds": 1, "until": 10**30},
     ],
 )
