@@ -523,7 +523,14 @@ def _build_service(parts: _Parts, rounds: _Rounds, reports: _Reports, erasure: E
             status,
         ),
         PreviewMethods(parts.home, effective, worker, reports.copies),
-        EnrolmentMethods(clock, effective, parts.ledger, parts.keys, signals),
+        EnrolmentMethods(
+            clock,
+            AgreedClock(clock, parts.values),
+            effective,
+            parts.ledger,
+            parts.keys,
+            signals,
+        ),
         SettingsMethods(effective, parts.keys, parts.pool.run, signals, status),
         SampleMethods(clock, gate, runner, samples, worker, parts.scanning_models, signals),
         LedgerMethods(

@@ -13,6 +13,7 @@ from agent.clock import Clock
 from agent.config.effective import EffectiveConfig, Enrolment, from_invitation, from_token
 from agent.errors import UserActionError
 from agent.identity.key_store_choice import KeyStoreChoice
+from agent.rounds.agreed_clock import AgreedClock
 from agent.rounds.signals import Signals
 from agent.store.ledger import Ledger, carried_over
 
@@ -22,6 +23,7 @@ class EnrolmentMethods:
     """Stores an invitation; the server is contacted only once consent is granted."""
 
     clock: Clock
+    agreed_clock: AgreedClock
     effective: EffectiveConfig
     ledger: Ledger
     keys: KeyStoreChoice
@@ -74,7 +76,9 @@ class EnrolmentMethods:
                 "Ask the same operator for an invitation, or run aegis erase first.",
             )
         self.keys.forget_identity()
-        spent = carried_over(self.effective.budget().rho_units, self.clock.now())
+        budget, clock = self.effective.budget(), self.clock
+        # Nobody has checked this computer's clock: an invitation is stored without a server.
+        spent = carried_over(budget.rho_units, clock.now(), clock.uptime(), self.agreed_clock.now())
         try:
             with self.ledger.sealed.carrying_over(asdict(spent)):
                 self.effective.join_again(enrolment)

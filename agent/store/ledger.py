@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, fields
 from enum import Enum
 from typing import Any
 
+from agent.clock import Uptime
 from agent.errors import InternalError, UserActionError
 from agent.protocol.ledger_heads import HeadStep, ShownHeads
 from agent.store.database import Database, Row, damaged
@@ -94,8 +95,13 @@ class Totals:
     last_at: int | None
 
 
-def carried_over(rho_units: int, now: int) -> Charge:
-    """The charge for what another copy of this device may spend. It pays for no bytes."""
+def carried_over(
+    rho_units: int, now: int, uptime: Uptime | None = None, agreed_s: int | None = None
+) -> Charge:
+    """The charge for what another copy of this device may spend. It pays for no bytes.
+
+    `uptime` and `agreed_s` say when it was made, as in any other charge: `now` may be wrong.
+    """
     nothing = hashlib.sha256(b"").hexdigest()
     return Charge(
         at=now,
@@ -110,6 +116,9 @@ def carried_over(rho_units: int, now: int) -> Charge:
         rho_local_units=rho_units,
         body_sha256=nothing,
         body_bytes=0,
+        start="" if uptime is None else uptime.start,
+        uptime_s=0 if uptime is None else uptime.seconds,
+        agreed_s=UNKNOWN if agreed_s is None else agreed_s,
     )
 
 

@@ -92,6 +92,19 @@ async def test_p5_a_copy_joins_again_and_counts_one_period_as_spent(device):
     assert (page["verified"], page["seal"]["verified"]) == (True, True)
 
 
+@pytest.mark.parametrize("restarts", [False, True], ids=["same start", "after a restart"])
+async def test_p5_a_clock_that_was_behind_shortens_no_carried_over_period(device, restarts):
+    """Joining again asks no server, so nothing has checked the clock by then."""
+    await forked(device)
+    behind_s = (device.agent.effective.budget().period_days + 1) * 24 * 3600
+    device.clock.set(-behind_s)
+    await device.call("enroll", invitation=device.server.invitation())
+    device.clock.set(behind_s)
+    if restarts:
+        device.clock.restart_machine()
+    assert (await device.run_cycle()).outcome is Outcome.BUDGET_SPENT
+
+
 async def test_a_copy_joins_the_same_operator_only(device):
     await forked(device)
     other = FakeAggregator(device.clock)
