@@ -63,8 +63,12 @@ class ConsentMethods:
         return {**asdict(notice), "state": self.gate.consent_status().state.value}
 
     async def grant(self, notice_id: str, text_sha256: str, surface: str, locale: str) -> Result:
-        if self.gate.consent_status().state is not ConsentState.GRANTED:
-            self._decide(Act.GRANT, self._evidence(notice_id, text_sha256, surface, locale))
+        state = self.gate.consent_status().state
+        if state is not ConsentState.GRANTED:
+            evidence = self._evidence(notice_id, text_sha256, surface, locale)
+            if state in (ConsentState.WITHDRAWN, ConsentState.REFUSED):
+                await self.runner.finish_withdrawal()
+            self._decide(Act.GRANT, evidence)
             self.signals.user_changed()
         return self._status()
 

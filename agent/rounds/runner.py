@@ -172,6 +172,16 @@ class RoundRunner:
             self._withdraw(notice, [*self._cancel_jobs(), *self._cancel_cycle()])
         )
 
+    async def finish_withdrawal(self) -> None:
+        """Remove what a withdrawal left: it found a full disk, or nobody has seen its mark yet.
+
+        Call it before a new yes, which must not send what the old one made. Raises UserActionError
+        DISK_FULL and the like.
+        """
+        await self.withdraw()
+        if self._outbox.has_unsent:
+            self._outbox.withdraw()
+
     async def _withdraw(
         self, notice: LeaveNotice | None, cancelled: "list[asyncio.Future[Any]]"
     ) -> None:

@@ -1,11 +1,13 @@
 """What a person decides is recorded once, and withdrawing always works."""
 
 import asyncio
+import contextlib
 
 import pytest
 
 from agent.errors import PeerError, UserActionError
 from agent.rounds.outcome import Outcome
+from agent.store.ledger import OutboxState
 from tests.fakes.charges import record_charge
 
 
@@ -58,6 +60,33 @@ async def test_p2_a_window_that_closes_meanwhile_does_not_stop_it_half_way(devic
         ):
             await asyncio.sleep(0.005)
     assert device.agent.gate.denial() is not None
+
+
+@pytest.mark.parametrize("how", ["on a full disk", "by a mark"])
+async def test_p2_a_new_yes_sends_nothing_that_was_withdrawn(device, monkeypatch, how):
+    await device.join()
+    device.server.fail("send_update", UserActionError("OFFLINE", "Offline.", "Connect."))
+    with contextlib.suppress(UserActionError):
+        await device.run_cycle()
+    assert device.agent.ledger.unsent()
+    with monkeypatch.context() as disk:
+        disk.setattr(device.agent.ledger, "withdraw", full)
+        if how == "by a mark":
+            device.agent.home.withdrawal_mark.touch()
+        else:
+            await device.call("consent.withdraw", surface="cli")
+        with pytest.raises(UserActionError, match="Full"):
+            await device.grant()
+        assert device.agent.gate.denial() is not None
+    device.server.fail("send_update", None)
+    await device.grant()
+    assert device.agent.ledger.unsent() == []
+    assert device.agent.runner.updates.current is None
+    assert [entry.state for entry in device.agent.ledger.entries()] == [OutboxState.WITHDRAWN]
+
+
+def full(*_):
+    raise UserActionError("DISK_FULL", "Full.", "")
 
 
 async def test_p4_a_model_that_has_had_its_share_gets_more_only_from_the_person(device):
