@@ -1,4 +1,8 @@
-"""The erase request: what the server needs once everything on this device is gone."""
+"""The erase requests: what a server needs once everything on this device is gone.
+
+One waits for each device that its server has not confirmed: a person may have joined another server
+meanwhile, and erased that device too. The file has one request a line.
+"""
 
 import json
 import logging
@@ -105,28 +109,58 @@ class EraseRequests:
         )
 
     def store(self, request: EraseRequest) -> bool:
-        """Store the request durably; return whether the disk took it."""
+        """Store the request durably beside those that wait; return whether the disk took it.
+
+        It replaces a file that cannot be read.
+        """
         try:
-            atomic_file.write(self.home.erase_request, json.dumps(asdict(request)).encode())
+            waiting = [one for one in self._waiting() if one.device_id != request.device_id]
+        except (ValueError, TypeError):
+            waiting = []
         except OSError as error:
             log.warning("erase.request_not_stored error=%s", error.strerror)
             return False
-        return True
+        return self._write([*waiting, request])
 
     async def deliver(self) -> bool:
-        """Send the stored request, if any; return whether none is left."""
+        """Send the stored requests, if any; return whether none is left."""
         try:
-            content = atomic_file.read(self.home.erase_request, MAX_REQUEST_BYTES)
-            request = _request(json.loads(content))
-        except FileNotFoundError:
-            return True
+            waiting = self._waiting()
         except (ValueError, TypeError, OSError) as error:
             log.warning("erase.request_unreadable error=%s", type(error).__name__)
             return False
-        if not await self.send(request):
-            return False
-        atomic_file.remove(self.home.erase_request)
+        for request in waiting:
+            if await self.send(request):
+                self._confirmed(request)
+        return not self.is_waiting
+
+    def _confirmed(self, request: EraseRequest) -> None:
+        """Forget a request. Another may have been stored since it was read."""
+        left = [one for one in self._waiting() if one.device_id != request.device_id]
+        if left:
+            self._write(left)
+        else:
+            atomic_file.remove(self.home.erase_request)
         self.changed()
+
+    def _waiting(self) -> list[EraseRequest]:
+        """Return the stored requests. Raises OSError, and TypeError or ValueError for others."""
+        try:
+            content = atomic_file.read(self.home.erase_request, MAX_REQUEST_BYTES)
+        except FileNotFoundError:
+            return []
+        return [_request(json.loads(line)) for line in content.splitlines() or [b""]]
+
+    def _write(self, requests: list[EraseRequest]) -> bool:
+        content = b"\n".join(json.dumps(asdict(one)).encode() for one in requests)
+        if len(content) > MAX_REQUEST_BYTES:
+            log.warning("erase.request_not_stored error=too many wait")
+            return False
+        try:
+            atomic_file.write(self.home.erase_request, content)
+        except OSError as error:
+            log.warning("erase.request_not_stored error=%s", error.strerror)
+            return False
         return True
 
     async def send(self, request: EraseRequest) -> bool:

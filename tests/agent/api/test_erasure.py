@@ -94,6 +94,21 @@ async def test_erase_works_offline_and_is_retried_visibly(device):
     assert (await device.call("status"))["erase_pending"] is False
 
 
+async def test_p2_a_second_erasure_does_not_forget_the_first_one(device):
+    """A person joined again before the server heard of the first erasure."""
+    for _ in range(2):
+        device.server.tokens = {"one-time-token": None}
+        await device.join()
+        await device.run_cycle()
+        device.server.fail("erase_by_secret", offline())
+        assert (await device.call("erase"))["pending"] is True
+        device.server.fail("erase_by_secret", None)
+    assert len(device.server.devices) == 2
+    device.restart()
+    assert (await device.call("erase"))["pending"] is False
+    assert device.server.devices == {}
+
+
 @pytest.mark.parametrize(
     "code",
     [
