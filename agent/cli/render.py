@@ -107,9 +107,15 @@ def withdrawn_by_mark_text(answer: Shown) -> str:
 
 def withdrawn_text(status: Shown, ledger: Shown) -> str:
     """What stops, what is deleted, and what the ledger says cannot be undone (C12)."""
+    states = {entry["state"] for entry in ledger["outbox"]}
+    left = (
+        "are not deleted yet, because the disk takes nothing. They are never sent."
+        if "unsent" in states
+        else "were deleted."
+    )
     lines = [
         f"Consent is {status['consent']['state']}. Nothing runs; updates that waited to be sent"
-        " were deleted."
+        f" {left}"
     ]
     acknowledged = {
         entry["charge_seq"] for entry in ledger["outbox"] if entry["state"] == "acknowledged"

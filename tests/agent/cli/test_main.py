@@ -388,3 +388,10 @@ def test_c12_a_withdrawal_says_what_cannot_be_taken_back(count, said):
     }
     text = render.withdrawn_text({"consent": {"state": "WITHDRAWN"}}, ledger)
     assert said in text
+
+
+def test_a_withdrawal_on_a_full_disk_does_not_claim_that_bytes_are_deleted():
+    ledger = {"outbox": [{"charge_seq": 1, "state": "unsent"}], "charges": []}
+    text = render.withdrawn_text({"consent": {"state": "WITHDRAWN"}}, ledger)
+    assert "not deleted yet" in text
+    assert "were deleted" not in text
