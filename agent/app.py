@@ -385,7 +385,9 @@ def _build_rounds(parts: _Parts, sleep: Callable[[float], Awaitable[None]]) -> _
         gate=gate,
         clock=clock,
         enrolment_client=enrolment_client,
-        offer_check=OfferCheck(ledger, samples, parts.limits, budget_gate),
+        offer_check=OfferCheck(
+            ledger, samples, parts.limits, budget_gate, lambda: parts.effective.figures().mode
+        ),
         trainer=trainer,
         updates=updates,
         submission=submission,

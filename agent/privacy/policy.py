@@ -14,6 +14,7 @@ from agent.privacy.plan import GROUP_PROTOCOL, LOCAL_PROTOCOL, least_sensitivity
 from agent.privacy.zcdp import UNITS_PER_RHO, rho_units, sent_words
 from agent.protocol.limits import MAX_NOISE_UNITS, MIN_NOISE_UNITS
 from agent.protocol.messages import Mode, RoundConfig, Task
+from agent.protocol.witness import AUTHORITY
 
 MAX_SENSITIVITY_SQ = 2**40
 """Keeps every sum of squares inside 64 bits."""
@@ -48,6 +49,24 @@ class DeviceLimits:
             self.min_group < product.min_group
             or self.min_sum < product.min_sum
             or self.gamma_milli < product.gamma_milli
+        )
+
+
+def check_task(task: Task, agreed_mode: str, limits: DeviceLimits) -> None:
+    """Check that a task is the one that the notice spoke of: the server names it only later.
+
+    Raises PeerError TASK_NOT_AGREED.
+    """
+    reason = ""
+    if task.mode.value != agreed_mode:
+        reason = f"you agreed to {agreed_mode}, and it asks for {task.mode.value}"
+    elif task.mode is Mode.SECAGG and task.witness != AUTHORITY and not limits.are_for_tests:
+        reason = "its draw of groups has no witness, and you agreed to one that has"
+    if reason:
+        raise PeerError(
+            "TASK_NOT_AGREED",
+            f"The server asks for another task than the notice says: {reason}.",
+            "Nothing was trained or sent. Tell the operator.",
         )
 
 

@@ -28,16 +28,19 @@ class OfferCheck:
         samples: Samples,
         limits: "Callable[[], DeviceLimits]",
         budget_gate: BudgetGate,
+        agreed_mode: Callable[[], str],
     ) -> None:
+        """`agreed_mode`: the mode in the notice that the person agreed to."""
         self._ledger = ledger
         self._samples = samples
         self._limits = limits
         self._budget_gate = budget_gate
+        self._agreed_mode = agreed_mode
 
     def accepted_round(self, offer: "Offer", task: "Task") -> "RoundConfig | None":
         """Return the round on offer; None when none is open for this device now.
 
-        Raises PeerError TASK_CHANGED, OFFER_INCONSISTENT, ROUND_OLDER and the codes of
+        Raises PeerError TASK_CHANGED, TASK_NOT_AGREED, OFFER_INCONSISTENT, ROUND_OLDER and the codes of
         agent.privacy.policy when the offer breaks what was agreed or this device's bounds.
         """
         if offer.task != task:
@@ -46,9 +49,11 @@ class OfferCheck:
                 "The server offers a task other than the one this device joined.",
                 "Ask for a new invitation.",
             )
+        from agent.privacy.policy import check_config, check_task
+
+        check_task(task, self._agreed_mode(), self._limits())
         if offer.round is None:
             return None
-        from agent.privacy.policy import check_config
         from agent.protocol.messages import Mode
 
         config = offer.round

@@ -21,7 +21,7 @@ async def check(device):
     await device.join()
     agent = device.agent
     gate = BudgetGate(device.clock, agent.effective, agent.ledger, agent.values, DeviceLimits)
-    return OfferCheck(agent.ledger, agent.samples, DeviceLimits, gate)
+    return OfferCheck(agent.ledger, agent.samples, DeviceLimits, gate, lambda: "local")
 
 
 @pytest.fixture
@@ -84,6 +84,46 @@ async def test_without_a_round_there_is_nothing_to_accept(device, check, offer):
 async def test_p3_an_offer_of_another_task_is_refused(check, offer, change):
     stated = replace(offer, task=replace(offer.task, **change))
     assert code_of(check, stated, offer.task) == "TASK_CHANGED"
+
+
+@pytest.mark.parametrize("status", ["open", "wait"])
+async def test_p3_a_task_whose_updates_anybody_may_read_is_not_one_with_sums(device, offer, status):
+    """The notice, made from the invitation, spoke of sums; the server names its task later."""
+    agent = device.agent
+    gate = BudgetGate(device.clock, agent.effective, agent.ledger, agent.values, DeviceLimits)
+    check = OfferCheck(agent.ledger, agent.samples, DeviceLimits, gate, lambda: "secagg")
+    stated = replace(offer, status=status, round=offer.round if status == "open" else None)
+    assert code_of(check, stated, offer.task) == "TASK_NOT_AGREED"
+
+
+@pytest.mark.parametrize("limits", [DeviceLimits, lambda: LIMITS], ids=["product", "test"])
+async def test_p3_a_task_with_groups_has_the_witness_of_the_notice(device, offer, limits):
+    agent, task = device.agent, replace(offer.task, mode=Mode.SECAGG)
+    gate = BudgetGate(device.clock, agent.effective, agent.ledger, agent.values, limits)
+    check = OfferCheck(agent.ledger, agent.samples, limits, gate, lambda: "secagg")
+    alone = replace(offer, task=task, round=None)
+    if limits is DeviceLimits:
+        assert code_of(check, alone, task) == "TASK_NOT_AGREED"
+    else:
+        assert check.accepted_round(alone, task) is None
+    witnessed = replace(task, witness="authority")
+    assert check.accepted_round(replace(alone, task=witnessed), witnessed) is None
+
+
+async def test_p3_a_server_that_makes_sums_of_the_invitation_local_gets_nothing(device):
+    """It signed an invitation to sums, and registers the device for a task without."""
+    task = device.server.task
+    device.server.task = replace(task, mode=Mode.SECAGG)
+    invitation = device.server.invitation()
+    device.server.task = task
+    await device.call("enroll", invitation=invitation)
+    await device.grant()
+    device.add_rows(20)
+    with pytest.raises(PeerError) as raised:
+        await device.run_cycle()
+    assert raised.value.code == "TASK_NOT_AGREED"
+    assert not device.server.updates
+    assert "train" not in device.worker.calls
 
 
 @pytest.mark.parametrize(
