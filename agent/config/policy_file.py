@@ -1,4 +1,4 @@
-"""Finds the machine's policy file and says whether it carries IT's word.
+"""Finds the machine's policy file and says whether only the administrator can have written it.
 
 1. The file lies in a fixed place. Only a home that the demo made, on its way to a server on this
    computer, follows AEGIS_POLICY: there nobody's "no" can be lifted.
@@ -171,7 +171,7 @@ def _faults(
     is_sticky = stat.S_ISDIR(found.st_mode) and bool(found.st_mode & stat.S_ISVTX)
     if others and not (is_sticky and may_be_sticky):
         yield (
-            f"others than the administrator can change {step}"
+            f"users other than the administrator can change {step}"
             f" (mode {stat.S_IMODE(found.st_mode):04o})",
             f"Ask your IT to check it, then: sudo chmod go-w {step}",
         )

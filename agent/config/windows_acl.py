@@ -46,7 +46,7 @@ class _Entry(Structure):
 
 
 def fault_of(path: Path, library: Callable[[str], Any] | None = None) -> str:
-    """Return why others than the administrators may have written `path`; empty if they cannot.
+    """Return why somebody other than the administrators may have written `path`; empty if they cannot.
 
     `library` returns the DLL of a name; tests pass a fake. Raises OSError.
     """
@@ -57,7 +57,7 @@ def fault_of(path: Path, library: Callable[[str], Any] | None = None) -> str:
         return f"{path} does not belong to the Administrators"
     for sid, mask in grants:
         if mask & WRITES and sid not in ADMINISTRATORS | {CREATOR_OWNER}:
-            return f"others than the Administrators can change {path}"
+            return f"users other than the Administrators can change {path}"
     return ""
 
 

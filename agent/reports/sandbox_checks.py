@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_UNVERIFIED = "The sandbox of this operating system is unverified: nobody has tried it there yet."
+_UNVERIFIED = "The sandbox has not been verified on this operating system."
 _REMEDY = "Report this."
 
 

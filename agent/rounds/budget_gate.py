@@ -273,7 +273,7 @@ def _explained(
             reason = Reason(ReasonCode.BUDGET_SPENT, text, until=until)
             return CycleResult(Outcome.BUDGET_SPENT, text, (reason,), may_take_part_at=until)
         case Limit.DAY:
-            text = "This device has given what it gives in a day."
+            text = "This device has given all that it gives in a day."
             reason = Reason(ReasonCode.DAY_SPENT, text, until=until)
         case Limit.MODEL:
             text = (
@@ -284,8 +284,8 @@ def _explained(
         case Limit.ROUND:
             most = epsilon(_most_a_round(budget, caps), budget.delta)
             text = (
-                f"The server asks ε {epsilon_in_words(epsilon(asked.price, budget.delta))} for one"
-                f" round; this device gives at most ε {epsilon_in_words(most)}."
+                f"The server asks for ε {epsilon_in_words(epsilon(asked.price, budget.delta))} in"
+                f" one round; this device gives at most ε {epsilon_in_words(most)}."
             )
             until = asked.asked_at + DAY_S
             reason = Reason(ReasonCode.ROUND_TOO_EXPENSIVE, text, until=until)
