@@ -5,6 +5,10 @@ Every error has a stable `code` that scripts rely on, a `message` (one sentence 
 content of a file.
 """
 
+import os
+import sys
+from pathlib import Path
+
 
 class AegisError(Exception):
     """The base of all errors that a person may see. Raise one of the four families below."""
@@ -40,3 +44,16 @@ class PeerError(AegisError):
 
 class InternalError(AegisError):
     """A bug in AegisAI."""
+
+
+def traced(error: Exception) -> str:
+    """Return the type of an error that nobody expected, and where it was raised: "KeyError in
+    codec.py:12". AEGIS_TRACE=1 prints its stack of calls too.
+    """
+    import traceback
+
+    if os.environ.get("AEGIS_TRACE") == "1":
+        traceback.print_exception(error, file=sys.stderr)
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    place = "".join(f" in {Path(frame.filename).name}:{frame.lineno}" for frame in last)
+    return f"{type(error).__name__}{place}"

@@ -168,7 +168,7 @@ def _check_folder(folder: Path) -> None:
     """Check that a folder in the home is a real one of this user. Raises OSError."""
     facts = folder.lstat()
     if not stat.S_ISDIR(facts.st_mode):
-        raise NotADirectoryError(errno.ENOTDIR, f"{folder.name} in it is a link or no folder")
+        raise NotADirectoryError(errno.ENOTDIR, f"{folder.name} in it is a link, or not a folder")
     if hasattr(os, "geteuid") and facts.st_uid != os.geteuid():
         raise PermissionError(errno.EPERM, f"{folder.name} in it belongs to another user")
 

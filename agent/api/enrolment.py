@@ -72,7 +72,7 @@ class EnrolmentMethods:
         if present is not None and present.ca_pem != enrolment.ca_pem:
             raise UserActionError(
                 "OTHER_AUTHORITY",
-                "This invitation comes from another operator than the one this device joined.",
+                "This invitation comes from a different operator than the one this device joined.",
                 "Ask the same operator for an invitation, or run aegis erase first.",
             )
         self.keys.forget_identity()

@@ -8,13 +8,11 @@ import argparse
 import contextlib
 import os
 import sys
-import traceback
 from collections.abc import Callable
-from pathlib import Path
 
 from agent.cli import commands, render
 from agent.cli.parser import Command, Program, build_parser
-from agent.errors import AegisError, InternalError, UserActionError
+from agent.errors import AegisError, InternalError, UserActionError, traced
 from agent.files.disk_errors import explained
 from agent.printable import json_text, never_fail, printable
 from agent.program.process import WHOLE
@@ -109,15 +107,9 @@ def _drop_output() -> None:
 
 
 def _bug(error: Exception) -> InternalError:
-    """Return the line for a bug. AEGIS_TRACE=1 shows its stack of calls too."""
-    if os.environ.get("AEGIS_TRACE") == "1":
-        traceback.print_exception(error, file=sys.stderr)
-    last = traceback.extract_tb(error.__traceback__)[-1:]
-    place = "".join(f" in {Path(frame.filename).name}:{frame.lineno}" for frame in last)
+    """Return the line for a bug."""
     return InternalError(
-        "INTERNAL",
-        f"Something went wrong inside AegisAI ({type(error).__name__}{place}).",
-        "Report this.",
+        "INTERNAL", f"Something went wrong inside AegisAI ({traced(error)}).", "Report this."
     )
 
 

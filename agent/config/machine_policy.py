@@ -235,7 +235,7 @@ def _verdict_on_setting(entry: _Entry, entries: tuple[_Entry, ...]) -> tuple[Ver
     if definition.tighter is Tighter.NOT:
         return Verdict.PERSONAL, "only the person decides this"
     if sum(one.table == SETTINGS and one.key == entry.key for one in entries) > 1:
-        return Verdict.INVALID, "it is there twice"
+        return Verdict.INVALID, "it is set twice"
     try:
         parse(entry.key, entry.raw)
     except AegisError as error:

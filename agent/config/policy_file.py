@@ -1,4 +1,4 @@
-"""Finds the machine's policy file and says whether it carries IT's word.
+"""Finds the machine's policy file and says whether only the administrator can have written it.
 
 1. The file lies in a fixed place. Only a home that the demo made, on its way to a server on this
    computer, follows AEGIS_POLICY: there nobody's "no" can be lifted.
@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.files import atomic_file
 from agent.paths import policy_path
 
 MAX_POLICY_BYTES = 64 * 1024
@@ -84,12 +85,8 @@ def read(trail: Trail) -> bytes:
     Raises OSError, also when somebody has replaced it since, and ValueError when it is too large.
     """
     assert trail.file is not None  # noqa: S101 - the caller has a file
-    flags = os.O_RDONLY
-    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
-        flags |= getattr(os, name, 0)
-    with os.fdopen(os.open(trail.file, flags), "rb") as file:
-        opened = os.fstat(file.fileno())
-        if not stat.S_ISREG(opened.st_mode) or not os.path.samestat(opened, trail.file.lstat()):
+    with os.fdopen(atomic_file.open_plain(trail.file, os.O_RDONLY), "rb") as file:
+        if not os.path.samestat(os.fstat(file.fileno()), trail.file.lstat()):
             raise OSError(errno.ESTALE, "it was replaced while it was read")
         content = file.read(MAX_POLICY_BYTES + 1)
     if len(content) > MAX_POLICY_BYTES:
@@ -174,7 +171,7 @@ def _faults(
     is_sticky = stat.S_ISDIR(found.st_mode) and bool(found.st_mode & stat.S_ISVTX)
     if others and not (is_sticky and may_be_sticky):
         yield (
-            f"others than the administrator can change {step}"
+            f"users other than the administrator can change {step}"
             f" (mode {stat.S_IMODE(found.st_mode):04o})",
             f"Ask your IT to check it, then: sudo chmod go-w {step}",
         )

@@ -57,7 +57,7 @@ def fault_of(path: Path, library: Callable[[str], Any] | None = None) -> str:
         return f"{path} does not belong to the Administrators"
     for sid, mask in grants:
         if mask & WRITES and sid not in ADMINISTRATORS | {CREATOR_OWNER}:
-            return f"others than the Administrators can change {path}"
+            return f"users other than the Administrators can change {path}"
     return ""
 
 

@@ -29,7 +29,7 @@ class HomeLock:
     def acquire(self) -> bool:
         """Take the lock; False when another process holds it.
 
-        Raises UserActionError HOME_UNUSABLE when the file is no plain file, NO_FILE_LOCKS, and
+        Raises UserActionError HOME_UNUSABLE when it is not a plain file, NO_FILE_LOCKS, and
         OSError when it cannot be opened or locked.
         """
         while True:
@@ -108,7 +108,7 @@ def _unusable(error: OSError) -> UserActionError:
     return UserActionError(
         "HOME_UNUSABLE",
         f"AegisAI cannot lock its own folder ({error.strerror}).",
-        "If the file lock in it is a link or no file, remove it. Else choose another home with"
+        "If lock in it is a link, or not a file, remove it. Otherwise choose another home with"
         " --home.",
     )
 

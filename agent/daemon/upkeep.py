@@ -151,7 +151,7 @@ class Upkeep:
             if step.act in (Act.RESTART, Act.END):
                 self._end(step.act)
                 return
-            self.start()  # the folder may be another one now
+            self.start()  # the folder may have been replaced
             self._nudged.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(step.wait_s):

@@ -7,6 +7,8 @@ one there wants this program to read, empty or overwrite something else.
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _NO_SURPRISE = (
@@ -100,6 +102,22 @@ def clear_drafts(folder: Path) -> None:
     """Remove the drafts that killed writes left in a folder. Raises OSError."""
     for draft in folder.glob(".*.*." + 8 * "[0-9a-f]"):
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def probe(folder: Path, size: int) -> Iterator[int]:
+    """Make a file of `size` zeros, yield its descriptor, and remove it. Raises OSError.
+
+    Trying tells more than asking: some libraries hide what the system answers.
+    """
+    path = folder / f".probe.{os.getpid()}.{os.urandom(4).hex()}"
+    descriptor = open_plain(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    try:
+        os.write(descriptor, bytes(size))
+        yield descriptor
+    finally:
+        os.close(descriptor)
+        path.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

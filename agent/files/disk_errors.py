@@ -4,10 +4,10 @@ with what the person can do.
 
 import errno
 import os
-import secrets
 from pathlib import Path
 
 from agent.errors import AegisError, UserActionError
+from agent.files import atomic_file
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
@@ -57,15 +57,9 @@ def write_error(folder: Path) -> OSError | None:
 
     For libraries that hide the system's error number.
     """
-    path = folder / f".probe.{os.getpid()}.{secrets.token_hex(4)}"
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            os.write(descriptor, bytes(PROBE_BYTES))
+        with atomic_file.probe(folder, PROBE_BYTES) as descriptor:
             os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-            path.unlink(missing_ok=True)
     except OSError as error:
         return error
     return None

@@ -6,11 +6,12 @@ with a lock, and one without shared maps like a broken disk. So ask with a file 
 
 import errno
 import os
-import secrets
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from agent.errors import AegisError, OperatorActionError, UserActionError
+from agent.files import atomic_file
 
 NONE_HERE = frozenset(
     {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENODEV}
@@ -85,17 +86,9 @@ def _named(folder: Path) -> str:
 
 
 def _works(folder: Path, use: Callable[[int], object]) -> bool:
-    path = folder / f".probe.{os.getpid()}.{secrets.token_hex(4)}"
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError:
-        return True
-    try:
-        os.write(descriptor, bytes(PROBE_BYTES))
-        use(descriptor)
-    except OSError as error:
-        return error.errno not in NONE_HERE
-    finally:
-        os.close(descriptor)
-        path.unlink(missing_ok=True)
+    with suppress(OSError), atomic_file.probe(folder, PROBE_BYTES) as descriptor:
+        try:
+            use(descriptor)
+        except OSError as error:
+            return error.errno not in NONE_HERE
     return True

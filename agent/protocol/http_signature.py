@@ -11,7 +11,7 @@ altered, sent elsewhere or sent again.
    each side takes a fifth of the time of http-message-signatures; tests hold the two against each
    other.
 5. A header that either side reads may occur once. RFC 9421 joins repeated ones, and some programs
-   use the first, others the last: whoever checks must not see another one than whoever acts.
+   use the first, others the last: the side that checks must see the one by which the other acts.
 """
 
 import base64

@@ -33,8 +33,10 @@ MAX_CHARGES_PER_DAY = 48
 """A server offers a round every 30 minutes."""
 FIRST_LOOK = "first_look"
 """Key in the store: the present start of the computer, and when it began."""
+_FIRST_LOOK_SHAPE = {"start": str, "at": int}
 GO_ON = "model_allowed"
 """Key in the store: task and version of the model that the person let go on, and how many times."""
+_GO_ON_SHAPE = {"task_id": str, "model_version": int, "times": int}
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class BudgetGate:
         from agent.privacy.budget import Moment, age_s
 
         now = Moment(self._clock.now(), self._clock.uptime())
-        looked = self._values.get(FIRST_LOOK) or {}
+        looked = self._values.get(FIRST_LOOK, _FIRST_LOOK_SHAPE) or {}
         started_at = looked["at"] if looked.get("start") == now.uptime.start else None
         moments = [Moment(one.at, Uptime(one.start, one.uptime_s)) for one in charges]
         return [now.at - age_s(moment, now, started_at) for moment in moments]
@@ -159,7 +161,7 @@ class BudgetGate:
         An offer comes over TLS, which a clock that is far off does not accept.
         """
         uptime = self._clock.uptime()
-        looked = self._values.get(FIRST_LOOK) or {}
+        looked = self._values.get(FIRST_LOOK, _FIRST_LOOK_SHAPE) or {}
         if looked.get("start") != uptime.start:
             at = self._clock.now() - uptime.seconds
             self._values.put(FIRST_LOOK, {"start": uptime.start, "at": at})
@@ -192,9 +194,9 @@ class BudgetGate:
 
     def _times_allowed(self, asked: _Round) -> int:
         """Return how many times the person let this model go on."""
-        allowed = self._values.get(GO_ON) or {}
+        allowed = self._values.get(GO_ON, _GO_ON_SHAPE) or {}
         model = (allowed.get("task_id"), allowed.get("model_version"))
-        return int(allowed["times"]) if model == (asked.task_id, asked.model_version) else 0
+        return allowed["times"] if model == (asked.task_id, asked.model_version) else 0
 
     def _refused(self, charges: list[Charge], asked: _Round) -> "Refused | None":
         from agent.privacy.budget import Refused, decide
@@ -271,7 +273,7 @@ def _explained(
             reason = Reason(ReasonCode.BUDGET_SPENT, text, until=until)
             return CycleResult(Outcome.BUDGET_SPENT, text, (reason,), may_take_part_at=until)
         case Limit.DAY:
-            text = "This device has given what it gives in a day."
+            text = "This device has given all that it gives in a day."
             reason = Reason(ReasonCode.DAY_SPENT, text, until=until)
         case Limit.MODEL:
             text = (
@@ -282,8 +284,8 @@ def _explained(
         case Limit.ROUND:
             most = epsilon(_most_a_round(budget, caps), budget.delta)
             text = (
-                f"The server asks ε {epsilon_in_words(epsilon(asked.price, budget.delta))} for one"
-                f" round; this device gives at most ε {epsilon_in_words(most)}."
+                f"The server asks for ε {epsilon_in_words(epsilon(asked.price, budget.delta))} in"
+                f" one round; this device gives at most ε {epsilon_in_words(most)}."
             )
             until = asked.asked_at + DAY_S
             reason = Reason(ReasonCode.ROUND_TOO_EXPENSIVE, text, until=until)

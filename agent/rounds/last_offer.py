@@ -5,6 +5,8 @@ It survives a restart.
 
 from dataclasses import asdict, dataclass, replace
 
+from agent.store.database import damaged
+from agent.store.shapes import conforms, record
 from agent.store.values import Values
 
 KEY = "round_price"
@@ -30,9 +32,17 @@ class LastOffer:
         self._values = values
 
     def of(self, task_id: str) -> Asked | None:
-        """Return what the last offer of this task asked; None if none did."""
-        noted = self._values.get(KEY)
-        return Asked(**noted) if noted and noted["task_id"] == task_id else None
+        """Return what the last offer of this task asked; None if none did.
+
+        Raises UserActionError STORE_DAMAGED.
+        """
+        noted = self._values.get(KEY, {"task_id": str})
+        if noted is None or noted["task_id"] != task_id:
+            return None
+        asked = record(Asked, noted, KEY)
+        if not conforms(asked.rho_units, (int, type(None))):
+            raise damaged(f"{KEY}: rho_units")
+        return asked
 
     def note(self, asked: Asked, renew_after_s: int) -> None:
         """Remember an offer. Without a price the last one stays.

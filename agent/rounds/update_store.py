@@ -3,7 +3,7 @@
 1. At most one update is kept. It lies encrypted in scratch; its key is in memory only.
 2. It waits for a while before it is sealed, so that a person can discard it, and until a time that
    tells the server nothing about the training (agent.rounds.ready_slot).
-3. After a seal it is deleted, unless its model may have another one, today or later (P4).
+3. After a seal it is deleted, unless its model may be sealed for again, today or later (P4).
 """
 
 from collections.abc import Callable

@@ -4,6 +4,7 @@ and later), through raw system calls.
 
 import ctypes
 import os
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -100,7 +101,7 @@ def _allow(libc: ctypes.CDLL, ruleset: int, path: str, rights: int) -> None:
     except (OSError, ValueError):
         return
     try:
-        is_folder = (os.fstat(descriptor).st_mode & 0o170000) == 0o040000
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
         rule = _PathBeneath(rights if is_folder else rights & ~_FOLDER_RIGHTS, descriptor)
         libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.byref(rule), 0)
     finally:

@@ -217,7 +217,7 @@ def _check_plain(path: Path) -> None:
         if not atomic_file.is_plain(each):
             raise UserActionError(
                 "STORE_DAMAGED",
-                f"A link or no file is in the place of {each.name} in AegisAI's folder.",
+                f"{each.name} in AegisAI's folder is a link, or not a file.",
                 "Remove it.",
             )
 

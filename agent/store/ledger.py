@@ -139,7 +139,7 @@ class Ledger:
         """Charge and put `body` into the outbox; durable when this returns.
 
         `head`: the newest seal, to which the server admitted this device. Raises InternalError
-        LEDGER_MISMATCH when the charge is not for these bytes or the head differs,
+        LEDGER_MISMATCH when the charge is not for these bytes or the head has changed,
         LEDGER_CLOSED without the ledger's key, and as `SealedChain.open` does.
         """
         if hashlib.sha256(body).hexdigest() != charge.body_sha256 or len(body) != charge.body_bytes:

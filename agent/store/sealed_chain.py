@@ -192,7 +192,7 @@ class SealedChain:
         """Add a charge in a transaction together with what the block writes; gives its number.
 
         `head`: the newest seal must be this one. Raises InternalError LEDGER_CLOSED without the
-        key, LEDGER_MISMATCH when the head differs, and as `open` does.
+        key, LEDGER_MISMATCH when the head has changed, and as `open` does.
         """
         key = self._key
         if key is None:

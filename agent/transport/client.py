@@ -77,7 +77,7 @@ class AggregatorClient:
         """End the request under way, forget the key and refuse every later request.
 
         May be called from another thread. Without `for_good` it only closes the connection; the
-        next request opens another one.
+        next request opens a new one.
         """
         if for_good:
             self._connection.close()

@@ -159,7 +159,7 @@ class SignedConnection:
         self.hang_up()
 
     def hang_up(self) -> None:
-        """Close the connection; the next request opens another one."""
+        """Close the connection; the next request opens a new one."""
         session, self._session = self._session, None
         if session is not None:
             session.close()

@@ -146,7 +146,7 @@ def _echo(value: object, ready: Ready | None) -> HeadEcho | None:
         return None
     echo = HeadEcho(**checked(value, count=int, head=str, lease_s=int))
     if (echo.count, echo.head) != (shown.count, shown.head) or echo.lease_s < 0:
-        raise bad_response("the ledger's head differs")
+        raise bad_response("the ledger's head is not the one that was shown")
     return echo
 
 

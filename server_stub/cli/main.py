@@ -8,13 +8,11 @@ import logging
 import os
 import sqlite3
 import sys
-import traceback
 from collections.abc import Sequence
-from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from agent.errors import AegisError, InternalError
+from agent.errors import AegisError, InternalError, traced
 from agent.printable import LogFormatter, json_text, never_fail, printable, printable_values
 from agent.sandbox import private_memory
 from server_stub.cli.commands import GROUPS, TABLE
@@ -64,20 +62,14 @@ def _file_text(error: OSError) -> str:
 
 
 def _unexpected_text(error: Exception) -> str:
-    """Return the line for an error of the system that a library wrapped, or for a bug.
-
-    AEGIS_TRACE=1 shows the stack of calls too.
-    """
-    if os.environ.get("AEGIS_TRACE") == "1":
-        traceback.print_exception(error, file=sys.stderr)
+    """Return the line for an error of the system that a library wrapped, or for a bug."""
+    what = traced(error)
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError):
             return _file_text(cause)
         cause = cause.__cause__ or cause.__context__
-    last = traceback.extract_tb(error.__traceback__)[-1:]
-    place = "".join(f" in {Path(frame.filename).name}:{frame.lineno}" for frame in last)
-    return f"INTERNAL: {type(error).__name__}{place}. This is a bug; report it."
+    return f"INTERNAL: {what}. This is a bug; report it."
 
 
 def parser() -> argparse.ArgumentParser:

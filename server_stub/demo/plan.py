@@ -113,7 +113,7 @@ class DemoPlan:
         if gamma_milli == 0:
             return (
                 "none counted: every device of a group must be honest for ε to hold. The product"
-                f" counts on {DeviceLimits().gamma_milli // 10} % of a group working with the"
+                f" allows for {DeviceLimits().gamma_milli // 10} % of a group working with the"
                 " aggregator"
             )
         return f"ε holds while at most {gamma_milli // 10} % of a group work with the aggregator"

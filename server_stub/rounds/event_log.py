@@ -28,8 +28,8 @@ PHASES = ("advertise", "shares", "masked", "consistency", "unmask", "leave", "co
 """The messages that devices send; those of the phases first, in order."""
 ENDED = (GroupState.DONE, GroupState.ABORTED)
 Witness = Callable[[DrawRequest], Witnessed]
-"""Asks the witness to sign a draw. Raises PeerError WITNESS_REFUSED where it signed another one for
-the round."""
+"""Asks the witness to sign a draw. Raises PeerError WITNESS_REFUSED where it signed another draw
+of the round."""
 NO_GROUP = "This device is in no group of this round."
 
 

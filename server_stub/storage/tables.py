@@ -1,5 +1,7 @@
 """Describes the aggregator's tables. The migrations create them; a test compares the two."""
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -14,6 +16,13 @@ from sqlalchemy import (
 
 METADATA = MetaData()
 
+
+def _device_id(**options: Any) -> Column[str]:
+    """The column that names a row's device. The row is deleted with the device."""
+    key = ForeignKey("devices.device_id", ondelete="CASCADE")
+    return Column("device_id", Text, key, **options)
+
+
 DEVICES = Table(
     "devices",
     METADATA,
@@ -26,13 +35,7 @@ CERTIFICATES = Table(
     "certificates",
     METADATA,
     Column("fingerprint", Text, primary_key=True),
-    Column(
-        "device_id",
-        Text,
-        ForeignKey("devices.device_id", ondelete="CASCADE"),
-        nullable=False,
-        index=True,
-    ),
+    _device_id(nullable=False, index=True),
     Column("public_key", LargeBinary, nullable=False),
     Column("not_before", BigInteger, nullable=False),
     Column("not_after", BigInteger, nullable=False),
@@ -40,12 +43,7 @@ CERTIFICATES = Table(
 LEDGER_HEADS = Table(
     "ledger_heads",
     METADATA,
-    Column(
-        "device_id",
-        Text,
-        ForeignKey("devices.device_id", ondelete="CASCADE"),
-        primary_key=True,
-    ),
+    _device_id(primary_key=True),
     Column("count", BigInteger, nullable=False),
     Column("head", Text, nullable=False),
     Column("session", Text, nullable=False),
@@ -101,12 +99,7 @@ MODELS = Table(
 PROOFS = Table(
     "proofs",
     METADATA,
-    Column(
-        "device_id",
-        Text,
-        ForeignKey("devices.device_id", ondelete="CASCADE"),
-        primary_key=True,
-    ),
+    _device_id(primary_key=True),
     Column("round_id", Integer, primary_key=True),
     Column("code", Text, nullable=False),
     Column("found_at", BigInteger, nullable=False),

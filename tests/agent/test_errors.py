@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.errors import AegisError
+from agent.errors import AegisError, traced
 
 FAMILIES = AegisError.__subclasses__()
 
@@ -28,3 +28,13 @@ def test_remedy_and_detail_may_be_empty(family):
 def test_there_are_four_families_whose_names_end_in_error():
     assert len(FAMILIES) == 4
     assert all(family.__name__.endswith("Error") for family in FAMILIES)
+
+
+def test_a_bug_is_named_with_its_place_and_traced_on_request(monkeypatch, capsys):
+    with pytest.raises(ZeroDivisionError) as raised:
+        1 / 0  # noqa: B018
+    assert traced(raised.value).startswith("ZeroDivisionError in test_errors.py:")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("AEGIS_TRACE", "1")
+    traced(raised.value)
+    assert "Traceback" in capsys.readouterr().err

@@ -1,29 +1,17 @@
 """Runs a program as an ordinary user: the rules of the kernel are different for root.
 
-Started by root, it becomes a made user in a mount namespace of its own. There a folder that only
-root may enter (the home in which a Python of root's lives) shows that Python and nothing else.
+Started by root, it becomes a made user (tests.fakes.other_user).
 """
 
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
+from tests.fakes.other_user import as_user
+
 UID = 54321
-_ENTER = """
-set -eu
-closed=$1 python=$2 uid=$3; shift 3
-if [ -n "$closed" ]; then
-    aside=$(mktemp -d)
-    mount --bind "$python" "$aside"
-    mount -t tmpfs -o mode=755 tmpfs "$closed"
-    mkdir -p "$python"
-    mount --bind "$aside" "$python"
-fi
-exec setpriv --reuid="$uid" --regid="$uid" --clear-groups --inh-caps=-all "$@"
-"""
 
 
 class OrdinaryUser:
@@ -52,7 +40,7 @@ class OrdinaryUser:
         """Run a program to its end; returns a CompletedProcess with its output as text."""
         environment = {"HOME": str(self.home), "PATH": os.environ["PATH"], **(environ or {})}
         return subprocess.run(
-            [*self._entrance(), *map(str, words)],
+            [*(as_user(UID) if self.is_made else ()), *map(str, words)],
             env=environment,
             cwd=self.home,
             capture_output=True,
@@ -63,11 +51,3 @@ class OrdinaryUser:
 
     def remove(self):
         shutil.rmtree(self.home)
-
-    def _entrance(self):
-        if not self.is_made:
-            return ()
-        python = Path(sys.base_prefix)
-        closed = [str(folder) for folder in python.parents if not folder.stat().st_mode & 1]
-        outermost = closed[-1] if closed else ""
-        return ("unshare", "--mount", "sh", "-c", _ENTER, "sh", outermost, str(python), str(UID))

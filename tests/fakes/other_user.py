@@ -1,16 +1,14 @@
 """Runs programs as other users of this computer. Needs root.
 
-The interpreter, its libraries and this clone may be in a folder that only root can enter. So each
-program sees copies of them at READABLE, bound there in a mount namespace of its own.
+The interpreter, its packages and this clone may be in a folder that only root can enter. So each
+program runs in a mount namespace of its own, in which such a folder shows these and nothing else.
 """
 
 import os
 import shlex
-import shutil
+import stat
 import subprocess
 import sys
-import sysconfig
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -20,52 +18,35 @@ PERSON, NEIGHBOUR = 61_001, 61_002
 """Two user ids that nobody has."""
 
 
-class OtherUsers:
-    """Starts Python as a user. Close it when done."""
+def as_user(uid):
+    """Return the words that run the command behind them as a user."""
+    user = f"setpriv --reuid={uid} --regid={uid} --clear-groups --inh-caps=-all"
+    script = "\n".join(["set -eu", "umask 022", *_openings(), f'exec {user} "$@"'])
+    return ("unshare", "--mount", "sh", "-c", script, "sh")
 
-    def __init__(self):
-        self._readable = Path(tempfile.mkdtemp(prefix="aegisai-users-"))
-        self._readable.chmod(0o755)
-        for name in ("python", "libraries", "clone"):
-            (self._readable / name).mkdir()
-        self._sources = {
-            "python": Path(sys.base_prefix),
-            "libraries": Path(sysconfig.get_path("purelib")),
-            "clone": CLONE,
-        }
 
-    def start(self, uid, *words, environ=None, **options):
-        """Start `python WORDS` as a user, and return the process."""
-        base = Path(os.path.realpath(sys.executable)).relative_to(sys.base_prefix)
-        path = f"{self._readable / 'clone'}:{self._readable / 'libraries'}"
-        given = {
-            "PATH": "/usr/bin:/bin",
-            "LANG": "C.UTF-8",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": path,
-            **(environ or {}),
-        }
-        mounts = [
-            f"mount --bind {shlex.quote(str(source))} {shlex.quote(str(self._readable / name))}"
-            for name, source in self._sources.items()
-        ]
-        user = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
-        command = shlex.join([*user, str(self._readable / "python" / base), *words])
-        script = " && ".join(["umask 022", *mounts, f"exec {command}"])
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True, **options}
-        return subprocess.Popen(["unshare", "--mount", "sh", "-c", script], env=given, **streams)
+def start(uid, *words, environ=None, **options):
+    """Start `python WORDS` as a user, and return the process."""
+    given = {
+        "PATH": "/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": str(CLONE),
+        **(environ or {}),
+    }
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True, **options}
+    command = [*as_user(uid), sys.executable, *words]
+    return subprocess.Popen(command, env=given, cwd="/", **streams)
 
-    def run(self, uid, *words, timeout, environ=None):
-        """Run `python WORDS` as a user to its end; return its code and what it printed."""
-        process = self.start(uid, *words, environ=environ, stderr=subprocess.PIPE)
-        try:
-            out, err = process.communicate(timeout=timeout)
-        finally:
-            process.kill()
-        return process.returncode, out, err
 
-    def close(self):
-        shutil.rmtree(self._readable)
+def run(uid, *words, timeout, environ=None):
+    """Run `python WORDS` as a user to its end; return its code and what it printed."""
+    process = start(uid, *words, environ=environ, stderr=subprocess.PIPE)
+    try:
+        out, err = process.communicate(timeout=timeout)
+    finally:
+        process.kill()
+    return process.returncode, out, err
 
 
 def obstacle():
@@ -82,3 +63,20 @@ def obstacle():
 
 needs_users = pytest.mark.skipif(bool(obstacle()), reason=f"other users: {obstacle()}")
 """The mark of tests that play other users."""
+
+
+def _openings():
+    """Yield shell lines: each folder that only root can enter shows what Python needs of it."""
+    hidden = {}
+    for path in dict.fromkeys((Path(sys.base_prefix), Path(sys.prefix).resolve(), CLONE)):
+        closed = [one for one in path.parents if not one.stat().st_mode & stat.S_IXOTH]
+        if closed:
+            hidden.setdefault(str(closed[-1]), []).append(str(path))
+    for folder, paths in hidden.items():
+        for number, path in enumerate(paths):
+            yield f'aside{number}=$(mktemp -d); mount --bind {shlex.quote(path)} "$aside{number}"'
+        yield f"mount -t tmpfs -o mode=755 tmpfs {shlex.quote(folder)}"
+        for number, path in enumerate(paths):
+            place = shlex.quote(path)
+            yield f'mkdir -p {place}; mount --bind "$aside{number}" {place}'
+            yield f'umount "$aside{number}"; rmdir "$aside{number}"'

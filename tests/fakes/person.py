@@ -8,15 +8,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.fakes.other_user import CLONE, as_user
 from tests.fakes.timeouts import TIMEOUT_S
 
 UID = 4242
-ROOT = Path(__file__).parents[2]
-# The capability only reads: this Python may lie below root's home. Nothing can be written with it.
-AS_PERSON = (
-    "setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups",
-    "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search",
-)  # fmt: skip
 NAMESPACE = """set -e
 mount --make-rprivate /
 mount --bind "$ETC" /etc
@@ -26,18 +21,6 @@ if [ -n "$READ_ONLY" ]; then
 fi
 exec "$@"
 """
-
-
-def why_impossible():
-    """Why this machine cannot run these tests; empty when it can."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        return "only root can become another user"
-    if not shutil.which("unshare") or not shutil.which("setpriv"):
-        return "needs unshare and setpriv (util-linux)"
-    tried = subprocess.run(
-        ["unshare", "--mount", "mount", "--make-rprivate", "/"], capture_output=True, text=True
-    )
-    return "" if tried.returncode == 0 else f"no mount namespaces here: {tried.stderr.strip()}"
 
 
 class Person:
@@ -66,14 +49,14 @@ class Person:
         aegis = (sys.executable, "-P", "-m", "agent", *words)
         command = [
             "unshare", "--mount", "sh", "-c", NAMESPACE, "sh",
-            *(() if as_root else AS_PERSON), *(program or aegis),
+            *(() if as_root else as_user(UID)), *(program or aegis),
         ]  # fmt: skip
         done = subprocess.run(
             command,
             cwd="/",
             env={
                 "PATH": os.environ["PATH"],
-                "PYTHONPATH": str(ROOT),
+                "PYTHONPATH": str(CLONE),
                 "ETC": str(self.etc),
                 "READ_ONLY": str(read_only),
                 "HOME": str(self.login / "home"),

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.other_user import NEIGHBOUR, PERSON, OtherUsers, needs_users
+from tests.fakes import other_user
+from tests.fakes.other_user import NEIGHBOUR, PERSON, needs_users
 from tests.fakes.timeouts import TIMEOUT_S
 
 pytestmark = [pytest.mark.system, needs_users]
@@ -50,13 +51,6 @@ while True:
 
 
 @pytest.fixture
-def users():
-    users = OtherUsers()
-    yield users
-    users.close()
-
-
-@pytest.fixture
 def place():
     """A folder of the person in a folder that everybody can enter."""
     with tempfile.TemporaryDirectory(prefix="aegisai-rogue-") as name:
@@ -67,8 +61,8 @@ def place():
         yield folder / "person"
 
 
-def aegis(users, place, *words, **environ):
-    return users.run(
+def aegis(place, *words, **environ):
+    return other_user.run(
         PERSON,
         *("-P", "-m", "agent", *words),
         environ={"HOME": str(place), "AEGIS_HOME": str(place / "home"), **environ},
@@ -83,14 +77,14 @@ def belongs_to_the_person(path, content):
 
 
 @pytest.fixture
-def rogue(users, place):
+def rogue():
     """Starts a rogue of another user; returns its process."""
     started, made = [], []
 
     def start(folder, target, *names):
         made.append(folder)
         script = f"from agent.ipc.client import PROTOCOL\n{ROGUE}"
-        process = users.start(NEIGHBOUR, "-P", "-c", script, str(folder), str(target), *names)
+        process = other_user.start(NEIGHBOUR, "-P", "-c", script, str(folder), str(target), *names)
         started.append(process)
         assert process.stdout.readline() == "listening\n"
         return process
@@ -110,35 +104,35 @@ def said(process):
     return process.stdout.read()
 
 
-def old_names(users, place):
+def old_names(place):
     """The names that a socket of this home has in a runtime folder."""
     code = (
         "import sys; from pathlib import Path; from agent.paths import Home;"
         "print(Home(Path(sys.argv[1])).name)"
     )
-    _, out, _ = users.run(PERSON, "-c", code, str(place / "home"), timeout=TIMEOUT_S)
+    _, out, _ = other_user.run(PERSON, "-c", code, str(place / "home"), timeout=TIMEOUT_S)
     name = out.strip()
     return [f"{name}.sock", f"{name}-agent.sock", f"{name}-tray.sock", f"{name}-window.sock"]
 
 
-def test_a_listener_in_the_temporary_folder_gets_no_token_and_no_file(users, place, rogue):
+def test_a_listener_in_the_temporary_folder_gets_no_token_and_no_file(place, rogue):
     diary = place / "diary.json"
     belongs_to_the_person(diary, '{"secret": 1}')
     folder = Path(tempfile.gettempdir()) / f"aegisai-{PERSON}"
-    process = rogue(folder, diary, *old_names(users, place))
+    process = rogue(folder, diary, *old_names(place))
     # No agent runs, so the command answers by itself: it cannot join without a certificate.
-    code, _, err = aegis(users, place, "enroll", "--server", "https://a.example", "--token", "T1")
+    code, _, err = aegis(place, "enroll", "--server", "https://a.example", "--token", "T1")
     assert (code, "BAD_SERVER" in err) == (1, True), err
-    assert aegis(users, place, "status", "--json")[0] == 0
+    assert aegis(place, "status", "--json")[0] == 0
     assert "T1" not in said(process)
     assert diary.read_text() == '{"secret": 1}'
 
 
-def test_a_listener_in_the_home_itself_is_no_agent(users, place, rogue):
+def test_a_listener_in_the_home_itself_is_no_agent(place, rogue):
     """As where somebody else may write to the home's folder, or listened before it was private."""
     diary, run = place / "diary.json", place / "home" / "run"
     belongs_to_the_person(diary, '{"secret": 1}')
-    assert aegis(users, place, "resume")[0] == 0
+    assert aegis(place, "resume")[0] == 0
     run.mkdir(exist_ok=True)
     os.chown(run, PERSON, PERSON)
     run.chmod(0o777)
@@ -147,31 +141,31 @@ def test_a_listener_in_the_home_itself_is_no_agent(users, place, rogue):
     run.chmod(0o700)
     (place / "home").chmod(0o700)
     # The folder is private again, and the rogue's socket is still in it.
-    code, _, err = aegis(users, place, "enroll", "--server", "https://a.example", "--token", "T1")
+    code, _, err = aegis(place, "enroll", "--server", "https://a.example", "--token", "T1")
     assert (code, "CHANNEL_FOREIGN" in err) == (1, True), err
     run.chmod(0o777)
-    code, _, err = aegis(users, place, "enroll", "--server", "https://a.example", "--token", "T1")
+    code, _, err = aegis(place, "enroll", "--server", "https://a.example", "--token", "T1")
     assert (code, "CHANNEL_UNSAFE" in err) == (1, True), err
-    code, out, _ = aegis(users, place, "consent", "withdraw", "--json")
+    code, out, _ = aegis(place, "consent", "withdraw", "--json")
     assert (code, json.loads(out)["state"]) == (0, "WITHDRAWN")
     assert "T1" not in said(process)
     assert diary.read_text() == '{"secret": 1}'
 
 
-def test_a_home_that_another_user_made_first_is_refused(users, place):
+def test_a_home_that_another_user_made_first_is_refused(place):
     trap = place.parent / "trap"
     trap.mkdir()
     trap.chmod(0o777)
     os.chown(trap, NEIGHBOUR, NEIGHBOUR)
     for words in (("status",), ("consent", "withdraw"), ("run",)):
-        code, _, err = aegis(users, place, *words, "--home", str(trap))
+        code, _, err = aegis(place, *words, "--home", str(trap))
         assert (code, "HOME_FOREIGN" in err) == (1, True), (words, err)
     assert list(trap.iterdir()) == []
 
 
-def test_root_does_not_leave_files_in_a_persons_home(users, place):
-    assert aegis(users, place, "resume")[0] == 0
-    code, _, err = users.run(
+def test_root_does_not_leave_files_in_a_persons_home(place):
+    assert aegis(place, "resume")[0] == 0
+    code, _, err = other_user.run(
         0,
         *("-P", "-m", "agent", "consent", "withdraw"),
         environ={"HOME": "/", "AEGIS_HOME": str(place / "home")},
@@ -201,12 +195,12 @@ HOMES = {
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe"])
-def test_a_trap_in_the_place_of_a_file_changes_nothing_else_and_delays_nobody(users, place, kind):
+def test_a_trap_in_the_place_of_a_file_changes_nothing_else_and_delays_nobody(place, kind):
     """Each command ends, and the target of the links is whole."""
     target = place / "precious"
     belongs_to_the_person(target, "precious")
     target.chmod(0o640)
-    assert aegis(users, place, "resume")[0] == 0
+    assert aegis(place, "resume")[0] == 0
     (place / "home" / "run").mkdir(mode=0o700)
     for name, files in HOMES.items():
         home = place / name
@@ -219,7 +213,7 @@ def test_a_trap_in_the_place_of_a_file_changes_nothing_else_and_delays_nobody(us
                 os.mkfifo(trap)
             os.chown(trap, PERSON, PERSON, follow_symlinks=False)
         for words in (("run", "--once"), ("consent", "withdraw")):
-            code, _, err = aegis(users, place, *words, "--home", str(home))
+            code, _, err = aegis(place, *words, "--home", str(home))
             assert "Traceback" not in err, (name, words, err)
             assert code in (0, 1), (name, words, err)
         assert target.read_text() == "precious", name

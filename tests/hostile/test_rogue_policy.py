@@ -6,12 +6,10 @@ import os
 
 import pytest
 
-from tests.fakes.person import UID, Person, why_impossible
+from tests.fakes.other_user import needs_users
+from tests.fakes.person import UID, Person
 
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.skipif(bool(why_impossible()), reason=why_impossible() or "possible"),
-]
+pytestmark = [pytest.mark.system, needs_users]
 DENIAL = 'contribute = false\nreason = "Not on build servers."\n'
 
 

@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 import setuptools
 
-from tests.fakes.person import UID, Person, why_impossible
+from tests.fakes.other_user import needs_users
+from tests.fakes.person import UID, Person
 
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.skipif(bool(why_impossible()), reason=why_impossible() or "possible"),
-]
+pytestmark = [pytest.mark.system, needs_users]
 PROGRAM = sorted(Path(setuptools.__file__).parent.glob("*.exe"))[0]
 READING = (
     ["status"],

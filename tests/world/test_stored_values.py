@@ -33,6 +33,18 @@ DAMAGES = {
     "prompted": "INSERT OR REPLACE INTO value VALUES ('prompted', '3')",
     "draft": "INSERT OR REPLACE INTO value VALUES ('draft', '[]')",
     "price": "INSERT OR REPLACE INTO value VALUES ('round_price', 'null and void')",
+    "price type": "INSERT OR REPLACE INTO value VALUES ('round_price', '[7]')",
+    "price field": "UPDATE value SET json = json_set(json, '$.at', 'then')"
+    " WHERE key = 'round_price'",
+    "price kind": "UPDATE value SET json = json_set(json, '$.rho_units', 'dear')"
+    " WHERE key = 'round_price'",
+    "first look": "INSERT OR REPLACE INTO value VALUES ('first_look', '7')",
+    "first look time": "UPDATE value SET json = json_set(json, '$.at', 'then')"
+    " WHERE key = 'first_look'",
+    "model allowed": "INSERT OR REPLACE INTO value VALUES ('model_allowed', '[]')",
+    "model times": "INSERT OR REPLACE INTO value VALUES"
+    ' (\'model_allowed\', \'{"task_id": "t", "model_version": 1, "times": "x"}\')',
+    "agreed time": "INSERT OR REPLACE INTO value VALUES ('agreed_time', '\"now\"')",
     "charge body": "UPDATE charge SET body = '{}'",
     "charge blob": "UPDATE charge SET body = x'00ff'",
     "outbox time": "UPDATE outbox SET closes_at = 'later'",

@@ -91,7 +91,7 @@ class AboutPage(Page):
         self.body.addWidget(card)
 
     def _add_honest(self) -> None:
-        card = Card(self.tr("What to know all the same"))
+        card = Card(self.tr("What to know even so"))
         card.body.addWidget(
             text(
                 self.tr(

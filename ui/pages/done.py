@@ -46,7 +46,7 @@ class DonePage(Page):
             self.answer.setText(self.tr("This computer does not contribute"))
             self._meaning.setText(
                 self.tr(
-                    "Nothing is read for training and nothing is sent. Scanning works all the same."
+                    "Nothing is read for training and nothing is sent. Scanning still works."
                     " AegisAI asks again after a year at the earliest; under Privacy you can read"
                     " the question whenever you like."
                 )

@@ -61,7 +61,7 @@ class Libraries:
         (SYSTEM, [(ALLOWED, SYSTEM, WRITE), (ALLOWED, CREATOR_OWNER, WRITE)], ""),
         (ADMINISTRATORS, [(DENIED, USERS, WRITE)], ""),
         ("S-1-5-21-1-2-3-1001", [], "does not belong to the Administrators"),
-        (ADMINISTRATORS, [(ALLOWED, USERS, WRITE)], "others than the Administrators can change"),
+        (ADMINISTRATORS, [(ALLOWED, USERS, WRITE)], "than the Administrators can change"),
         (ADMINISTRATORS, [(ALLOWED, USERS, READ), (ALLOWED, "S-1-1-0", 0x40000)], "can change"),
     ],
 )

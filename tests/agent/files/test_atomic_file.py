@@ -75,6 +75,13 @@ def test_p11_a_larger_file_than_expected_is_not_read(tmp_path):
         atomic_file.read(tmp_path / "none", 10)
 
 
+def test_a_probe_is_a_private_file_of_its_size_and_gone_afterwards(tmp_path):
+    with atomic_file.probe(tmp_path, 5) as descriptor:
+        facts = os.fstat(descriptor)
+        assert (facts.st_size, stat.S_IMODE(facts.st_mode)) == (5, 0o600)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_removing_what_is_not_there_is_no_error(tmp_path):
     (tmp_path / "file").touch()
     atomic_file.remove(tmp_path / "file")

@@ -121,7 +121,9 @@ async def test_p4_a_round_that_costs_too_much_is_refused_with_its_own_reason(dev
     assert (refused.outcome, refused.round_id) == (Outcome.WAITING, 1)
     (reason,) = refused.reasons
     assert reason.code is ReasonCode.ROUND_TOO_EXPENSIVE
-    assert reason.text == ("The server asks ε 1 for one round; this device gives at most ε 0.288.")
+    assert reason.text == (
+        "The server asks for ε 1 in one round; this device gives at most ε 0.288."
+    )
     assert reason.until == device.clock.now() + DAY_S
     # Until then it asks for no round either. Afterwards the server may have changed its mind.
     assert code_of(ask(device, gate, announced=False)) is ReasonCode.ROUND_TOO_EXPENSIVE
