@@ -3,7 +3,8 @@
 1. The server decides when a round opens and closes. This device only needs the time since the
    server's last answer, which a clock measures that nobody can set.
 2. Expiry is judged by this computer's clock alone: whoever could set the server's time for this
-   device could keep an old model fresh. So what fails through a wrong clock says so, and by how much.
+   device could keep an old model fresh. So a failure through a wrong clock says so, and by how
+   much.
 3. A device whose clock is a day off or more takes no part: the ledger's days, the end of consent
    and the freshness of models are judged by that clock.
 """
