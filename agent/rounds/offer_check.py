@@ -40,8 +40,9 @@ class OfferCheck:
     def accepted_round(self, offer: "Offer", task: "Task") -> "RoundConfig | None":
         """Return the round on offer; None when none is open for this device now.
 
-        Raises PeerError TASK_CHANGED, TASK_NOT_AGREED, OFFER_INCONSISTENT, ROUND_OLDER and
-        the codes of agent.privacy.policy when the offer breaks what was agreed or this device's bounds.
+        Raises PeerError TASK_CHANGED, TASK_NOT_AGREED, OFFER_INCONSISTENT and ROUND_OLDER, and
+        the codes of agent.privacy.policy when the offer breaks what was agreed or a bound of
+        this device.
         """
         if offer.task != task:
             raise PeerError(
