@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from agent.worker.files import RefusedFileError, opened
 from agent.worker.pe_headers import HeaderError, ReadAt, feature_row
-from agent.worker.sources import RefusedFileError, opened
 
 FIRST_READ_BYTES = 8 * 1024
 """Covers the headers of nearly every executable."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from agent.protocol.jobs import MAX_FILES, Event, ExtractedRow, Opening, RefusedInput
 from agent.worker.features import read_features
-from agent.worker.sources import RefusedFileError, files_below
+from agent.worker.files import RefusedFileError, files_below
 
 
 def extract(paths: Sequence[str], skipped: Mapping[str, str]) -> Iterator[Event]:

@@ -11,7 +11,7 @@ from agent.detector.model import from_safetensors, probability, verdict
 from agent.detector.transform import transform
 from agent.protocol.jobs import MAX_FILES, Event, Opening, Scanned, Verdict
 from agent.worker.features import read_features
-from agent.worker.sources import RefusedFileError, files_below
+from agent.worker.files import RefusedFileError, files_below
 
 
 def scan(paths: Sequence[str], model: bytes, skipped: Mapping[str, str]) -> Iterator[Event]:

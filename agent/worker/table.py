@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from agent.detector.schema import FEATURE_NAMES, FEATURE_RANGES
 from agent.errors import PeerError
 from agent.protocol.jobs import MAX_TABLE_ROWS, Event, LabelledRow, RefusedInput, Table
+from agent.worker.files import RefusedFileError, opened
 from agent.worker.npz import NpzError, TooLargeError, read_arrays
-from agent.worker.sources import RefusedFileError, opened
 
 MAX_TABLE_FILE_BYTES = 256 * 1024 * 1024
 MAX_MEMBER_BYTES = MAX_TABLE_ROWS * len(FEATURE_NAMES) * 8 + 4096

@@ -16,8 +16,8 @@ from agent.models.bundled import bundled_model
 from agent.protocol.jobs import ExtractedRow, Job, Opening, RefusedInput, Scanned
 from agent.protocol.pipe import Frame
 from agent.worker.features import read_features
+from agent.worker.files import RefusedFileError, files_below
 from agent.worker.run import run
-from agent.worker.sources import RefusedFileError, files_below
 
 LAUNCHER = Path(setuptools.__file__).parent / "cli-64.exe"
 GIB = 2**30

@@ -15,7 +15,7 @@ import setuptools
 from agent.detector.schema import FEATURE_NAMES, FILE_HEADER_NAMES, validate_row
 from agent.worker import features as module
 from agent.worker.features import read_features
-from agent.worker.sources import RefusedFileError
+from agent.worker.files import RefusedFileError
 
 PROGRAMS = sorted(Path(setuptools.__file__).parent.glob("*.exe"))
 """Real executables for three processors, 32 and 64 bit."""

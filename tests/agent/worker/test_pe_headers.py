@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from agent.detector.schema import FEATURE_NAMES, FILE_HEADER_NAMES, validate_row
 from agent.worker.features import read_features
+from agent.worker.files import RefusedFileError
 from agent.worker.pe_headers import MAX_START, HeaderError, feature_row
-from agent.worker.sources import RefusedFileError
 from tests.fakes.executables import executable, section
 
 CASES = Path(__file__).parents[4] / "shared" / "cases" / "pe"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.worker import sources
-from agent.worker.sources import RefusedFileError, files_below, opened
+from agent.worker import files
+from agent.worker.files import RefusedFileError, files_below, opened
 
 
 def found(paths, most=100):
@@ -47,7 +47,7 @@ def test_p11_after_the_bound_comes_one_refusal_that_names_the_next_file(tmp_path
 
 
 def test_p11_a_folder_that_is_nested_too_deep_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "MAX_DEPTH", 1)
+    monkeypatch.setattr(files, "MAX_DEPTH", 1)
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "file").touch()
     assert found([tmp_path]) == [
