@@ -1,0 +1,18 @@
+"""Families are found by name; an unknown one is refused."""
+
+import pytest
+
+from agent.detector.families.table import FAMILIES, family
+from agent.errors import OperatorActionError
+
+
+def test_each_family_is_found_by_its_name():
+    for name, one in FAMILIES.items():
+        assert family(name) is one
+        assert one.name == name
+
+
+def test_p11_an_unknown_family_is_refused():
+    with pytest.raises(OperatorActionError) as raised:
+        family("forest/1")
+    assert raised.value.code == "UNKNOWN_TASK"
