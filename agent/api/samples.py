@@ -83,7 +83,7 @@ class SampleMethods:
     async def scan(self, paths: list[Any]) -> Result:
         names = check_paths(paths)
         model = await self.scanning_models.current()
-        result = await self.worker().scan(names, model.content)
+        result = await self.worker().scan(names, model.files)
         return {
             "results": [asdict(item) for item in result.results],
             "model_version": model.version,

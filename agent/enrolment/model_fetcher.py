@@ -5,12 +5,14 @@ names one, else against the operator's signing key.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.config.effective import EffectiveConfig, Enrolment
 from agent.consent.gate import Permit
 from agent.errors import PeerError
 from agent.models.store import ModelStore
+from agent.protocol.limits import MAX_BASE_BYTES
 from agent.transport.blocking import Blocking
 
 if TYPE_CHECKING:
@@ -49,14 +51,16 @@ class ModelFetcher:
     ) -> "tuple[VerifiedModel, int]":
         """Return the verified model that an offer names, and the bytes fetched for it.
 
-        0 bytes: the model was already installed. Raises PeerError MODEL_NOT_THE_ROUNDS, and what
-        server and verification raise.
+        0 bytes: the model was already installed. A base is fetched once and kept by its digest.
+        Raises PeerError MODEL_NOT_THE_ROUNDS, and what server and verification raise.
         """
         store = self._models
         current = await self._blocking(lambda: store.current(enrolment.signing_key, task))
         named = (offer.model_digest, offer.model_version)
         if current is not None and (current.sha256, current.version) == named:
             return current, 0
+        permit.check()
+        base = await self._blocking(lambda: self._base(enrolment.root_sha256, client, task))
         permit.check()
         model = await self._blocking(lambda: self._fetch(enrolment, store, client, task))
         if (model.sha256, model.version) != named:
@@ -67,7 +71,7 @@ class ModelFetcher:
             )
         await self._blocking(lambda: store.install(model))
         self._changed()
-        return model, len(model.content)
+        return replace(model, base=base), len(model.content)
 
     async def update(self, client: "AggregatorClient", root_sha256: str) -> bool:
         """Install a newer model from the pinned repository; return whether there was one.
@@ -79,12 +83,35 @@ class ModelFetcher:
         task = await self._blocking(repository.task)
         minimum = store.min_version()
         model = await self._blocking(lambda: repository.model(task, minimum, minimum.sha256))
+        await self._blocking(lambda: self._base(root_sha256, client, task))
         self._effective.keep_task(task.to_json())
         if model is None:
             return False
         await self._blocking(lambda: store.install(model))
         self._changed()
         return True
+
+    def _base(self, root_sha256: str, client: "AggregatorClient", task: "Task") -> bytes:
+        """Return the task's base, from the store or from the server, which then keeps it.
+
+        A task without a base has b"". Raises what server and verification raise.
+        """
+        from agent.models.verify import check_base
+
+        known = self._models.base(task)
+        if known is not None:
+            return known
+        if root_sha256:
+            base = self._repository(root_sha256, client).base(task)
+        else:
+            # The signed task names its digest: nothing else is needed to trust it.
+            fetched = client.public_file(base_path(task.base_sha256), MAX_BASE_BYTES)
+            if fetched is None:
+                raise _no_model()
+            base = fetched
+            check_base(base, task)
+        self._models.keep_base(base, task)
+        return base
 
     def _fetch(
         self, enrolment: Enrolment, store: ModelStore, client: "AggregatorClient", task: "Task"
@@ -107,6 +134,11 @@ class ModelFetcher:
             task=task,
             minimum=store.min_version(),
         )
+
+
+def base_path(sha256: str) -> str:
+    """Return where the server keeps the base of this digest, below /api/v1/."""
+    return f"targets/{sha256}.base.safetensors"
 
 
 def _no_model() -> PeerError:

@@ -18,8 +18,9 @@ class ScanningModels:
 
     def described(self) -> ModelView:
         """Return which model a scan uses, without verifying it."""
-        is_joined = self._effective.enrolment() is not None and self._effective.task() is not None
-        facts = self._models.described() if is_joined else None
+        task = self._effective.task() if self._effective.enrolment() is not None else None
+        has_all = task is not None and self._models.has_base(Task.from_json(task))
+        facts = self._models.described() if has_all else None
         if facts is None:
             return ModelView(0, "", demonstration=True)
         return ModelView(facts.version, facts.sha256, demonstration=bool(facts.demonstration))
@@ -32,6 +33,6 @@ class ScanningModels:
             model = await self._blocking(lambda: self._models.current(enrolment.signing_key, task))
             if model is not None:
                 return ScanningModel(
-                    model.content, model.version, model.sha256, model.demonstration
+                    model.files_for(task), model.version, model.sha256, model.demonstration
                 )
         return await self._blocking(bundled_model)

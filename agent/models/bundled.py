@@ -4,13 +4,14 @@ import hashlib
 from dataclasses import dataclass
 from importlib import resources
 
+from agent.protocol.jobs import ModelFiles
+
 
 @dataclass(frozen=True)
 class ScanningModel:
     """The model that `aegis scan` scores files with."""
 
-    content: bytes
-    """A safetensors file."""
+    files: ModelFiles
     version: int
     """0 is the bundled model."""
     sha256: str
@@ -20,4 +21,6 @@ class ScanningModel:
 def bundled_model() -> ScanningModel:
     """Return the packaged demonstration model."""
     content = resources.files("agent.detector").joinpath("start_model.safetensors").read_bytes()
-    return ScanningModel(content, 0, hashlib.sha256(content).hexdigest(), demonstration=True)
+    return ScanningModel(
+        ModelFiles(content), 0, hashlib.sha256(content).hexdigest(), demonstration=True
+    )

@@ -2,9 +2,9 @@
 seen, and nothing staler than agreed.
 
 1. Trust begins with the first root, whose SHA-256 is in the invitation.
-2. Offline keys sign "task.json" (what is learned, in what shape) and delegate "models/*" to one
-   online key. So an aggregator that was broken into can publish bad weights, but only of the right
-   shape.
+2. Offline keys sign "task.json" (what is learned, in what shape), "base.safetensors" where the
+   model family has a base, and delegate "models/*" to one online key. So an aggregator that was
+   broken into can publish bad weights, but only of the right shape.
 3. The device's own minimum version (agent.models.store) holds even if the folder of metadata is
    lost.
 
@@ -23,7 +23,15 @@ from typing import TYPE_CHECKING, Any
 from agent.clock import Clock
 from agent.errors import AegisError, PeerError, UserActionError
 from agent.files import atomic_file
-from agent.models.verify import MinModelVersion, ModelFacts, VerifiedModel, check_facts, check_model
+from agent.models.verify import (
+    MinModelVersion,
+    ModelFacts,
+    VerifiedModel,
+    check_base,
+    check_facts,
+    check_model,
+)
+from agent.protocol.limits import MAX_BASE_BYTES
 from agent.protocol.messages import Task
 
 if TYPE_CHECKING:
@@ -34,6 +42,7 @@ MAX_METADATA_BYTES = 512 * 1024
 MAX_CLOCK_STEP_BACK_S = 86_400
 TASK_TARGET = "task.json"
 MODEL_TARGET = "models/current.safetensors"
+BASE_TARGET = "base.safetensors"
 FIRST_ROOT = "1.root.json"
 _BASE = "repository:/"
 _UNUSED = "The model in use stays. Tell the operator."
@@ -87,6 +96,16 @@ class ModelRepository:
             return check_model(
                 facts, self._download(updater, target, facts.length), task=task, minimum=minimum
             )
+
+    def base(self, task: Task) -> bytes:
+        """Return the base that the task names, signed by the operator's offline keys.
+
+        Raises also as `check_base` does.
+        """
+        with self._updater() as updater:
+            content = self._download(updater, _target(updater, BASE_TARGET), MAX_BASE_BYTES)
+        check_base(content, task)
+        return content
 
     def clear(self) -> None:
         """Delete everything (erase)."""

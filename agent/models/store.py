@@ -1,5 +1,5 @@
 """Keeps the model in use on the disk: two slots, a pointer that switches between them in one step,
-and the minimum version.
+the base, and the minimum version.
 
 1. The minimum version lies outside the models' folder, so deleting the folder does not make way for
    an older model.
@@ -10,6 +10,7 @@ and the minimum version.
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from agent.models.verify import (
     MinModelVersion,
     ModelFacts,
     VerifiedModel,
+    check_base,
     check_model,
     verify_model,
 )
-from agent.protocol.limits import MAX_HEADER_BYTES, MAX_MODEL_BYTES
+from agent.protocol.limits import MAX_BASE_BYTES, MAX_HEADER_BYTES, MAX_MODEL_BYTES
 from agent.protocol.messages import Task
 
 _SLOTS = ("a", "b")
@@ -47,7 +49,14 @@ class ModelStore:
         return max(versions, key=lambda accepted: accepted.version, default=MinModelVersion())
 
     def current(self, signing_key: str, task: Task) -> VerifiedModel | None:
-        """Return the model in use after checking it again; None when no model passes."""
+        """Return the model in use after checking it and its base again; None when no model
+        passes.
+        """
+        base = self.base(task)
+        model = None if base is None else self._current(signing_key, task)
+        return None if model is None or base is None else replace(model, base=base)
+
+    def _current(self, signing_key: str, task: Task) -> VerifiedModel | None:
         pointer = _read_json(self._pointer)
         try:
             content = atomic_file.read(self._slot(pointer["slot"]), MAX_MODEL_BYTES)
@@ -98,14 +107,42 @@ class ModelStore:
         atomic_file.write(self._pointer, json.dumps(pointer).encode())
         atomic_file.write(self._min_version, json.dumps(accepted).encode())
 
+    def base(self, task: Task) -> bytes | None:
+        """Return the base that the task names, checked again; b"" for a task without one, None
+        where it is missing or altered.
+        """
+        if not task.base_sha256:
+            return b""
+        try:
+            content = atomic_file.read(self._base(task.base_sha256), MAX_BASE_BYTES)
+            check_base(content, task)
+        except (OSError, PeerError):
+            return None
+        return content
+
+    def has_base(self, task: Task) -> bool:
+        """Return whether the task's base is here, or it needs none."""
+        return not task.base_sha256 or self._base(task.base_sha256).is_file()
+
+    def keep_base(self, content: bytes, task: Task) -> None:
+        """Keep the base of this task, in place of any other. Raises OSError."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        atomic_file.write(self._base(task.base_sha256), content)
+        for path in self._folder.glob("base-*.safetensors"):
+            if path != self._base(task.base_sha256):
+                path.unlink(missing_ok=True)
+
     def remove_files(self) -> None:
-        """Delete the models; the minimum version stays."""
+        """Delete the models and the base; the minimum version stays."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def clear(self) -> None:
         """Delete the models and the minimum version (erase)."""
         self.remove_files()
         self._min_version.unlink(missing_ok=True)
+
+    def _base(self, sha256: str) -> Path:
+        return self._folder / f"base-{sha256}.safetensors"
 
     def _slot(self, name: str) -> Path:
         """Return the file of a slot. Raises ValueError for anything but a slot's name."""

@@ -2,8 +2,9 @@
 the agreed shape, and made of plain numbers.
 
 A model file is data (safetensors): an 8-byte little-endian header length, a JSON header, and the
-numbers. Exactly one tensor is allowed, "weights" with `d` float32 or float64 values, and no byte
-besides.
+numbers. A task without a base allows exactly one tensor, "weights" with `d` float32 or float64
+values. With a base it allows the tensors of a head (agent.detector.families): "trained" and
+"scored" with `d` values each, and "base", the digest of the base, which is a file of its own.
 """
 
 import array
@@ -11,18 +12,25 @@ import hashlib
 import json
 import math
 import sys
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Self
 
 from agent.errors import PeerError
 from agent.protocol.canonical import canonical
-from agent.protocol.limits import MAX_DIMENSION, MAX_HEADER_BYTES, MAX_MODEL_BYTES
+from agent.protocol.jobs import ModelFiles
+from agent.protocol.limits import (
+    MAX_BASE_BYTES,
+    MAX_DIMENSION,
+    MAX_HEADER_BYTES,
+    MAX_MODEL_BYTES,
+)
 from agent.protocol.messages import Task
 from agent.protocol.signing import Context, verify
 
 MAX_ABS_WEIGHT = 1e6
 """Far above any weight trained on standardised features. Beyond it, probabilities saturate and
 nothing can be learned."""
+HEAD_TENSORS = {"trained", "scored", "base"}
 _TENSOR_FIELDS = {"dtype", "shape", "data_offsets"}
 _TYPES = {"F32": ("f", 4), "F64": ("d", 8)}
 
@@ -64,12 +72,18 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class VerifiedModel:
-    """A model that passed every check. Only `check_model` makes one."""
+    """A model that passed every check. Only `check_model` makes one; its base is added later."""
 
     facts: ModelFacts
     content: bytes
     signature: str = ""
     """Of a model that carries its own; "" for one from the repository."""
+    base: bytes = field(default=b"", repr=False)
+    """The file that the task names by its digest; empty for a family without a base."""
+
+    def files_for(self, task: Task) -> ModelFiles:
+        """Return what a worker needs to train this task on the model, or to scan with it."""
+        return ModelFiles(self.content, self.base, task.model, task.base_weight_milli)
 
     @property
     def version(self) -> int:
@@ -155,44 +169,90 @@ def check_model(
     check_facts(facts, task=task, minimum=minimum)
     if facts.length != len(content) or facts.sha256 != hashlib.sha256(content).hexdigest():
         raise _refused("MODEL_ALTERED", "was altered in transit")
-    check_content(content, task.d)
+    check_content(content, task.d, task.base_sha256)
     return VerifiedModel(facts, content, signature)
 
 
-def check_content(content: bytes, d: int) -> None:
-    """Check the file's form and its numbers.
+def check_base(content: bytes, task: Task) -> None:
+    """Check that a base is the one that the task names. The worker reads it strictly; the agent
+    does not read it at all.
 
-    Raises PeerError MODEL_WRONG_SHAPE, MODEL_NOT_FINITE, MODEL_OUT_OF_RANGE.
+    Raises PeerError MODEL_TOO_LARGE, MODEL_ALTERED.
     """
+    if len(content) > MAX_BASE_BYTES:
+        raise _refused("MODEL_TOO_LARGE", "has a base larger than agreed", f"{len(content)} bytes")
+    if hashlib.sha256(content).hexdigest() != task.base_sha256:
+        raise _refused("MODEL_ALTERED", "has a base other than the one its task names")
+
+
+def check_content(content: bytes, d: int, base_sha256: str = "") -> None:
+    """Check the file's form, the base that it belongs to, and its numbers.
+
+    Raises PeerError MODEL_WRONG_SHAPE, MODEL_WRONG_TASK, MODEL_NOT_FINITE, MODEL_OUT_OF_RANGE.
+    """
+    tensors = _tensors(content)
+    if not base_sha256:
+        if not 0 < d <= MAX_DIMENSION or set(tensors) != {"weights"}:
+            raise _wrong_shape(d)
+        _check_numbers(tensors["weights"], d)
+        return
+    if set(tensors) != HEAD_TENSORS:
+        raise _wrong_shape(d)
+    base = tensors["base"]
+    if (base.dtype, base.shape) != ("U8", [32]):
+        raise _wrong_shape(d)
+    if base.content.hex() != base_sha256:
+        raise _refused("MODEL_WRONG_TASK", "belongs to another base")
+    for name in ("trained", "scored"):
+        _check_numbers(tensors[name], d)
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    dtype: str
+    shape: list[int]
+    content: bytes
+
+
+def _tensors(content: bytes) -> dict[str, _Tensor]:
+    """Split a file into its tensors, which lie in a row without gaps and fill it."""
     length = int.from_bytes(content[:8], "little")
     if len(content) < 8 or length > min(MAX_HEADER_BYTES, len(content) - 8):
         raise _refused("MODEL_WRONG_SHAPE", "cannot be read", "header length")
+    body = content[8 + length :]
     try:
         header = json.loads(content[8 : 8 + length])
-        tensors = {name: value for name, value in header.items() if name != "__metadata__"}
-        tensor = tensors.pop("weights")
-        code, width = _TYPES[tensor["dtype"]]
-        fits = (
-            not tensors
-            and tensor["shape"] == [d]
-            and tensor["data_offsets"] == [0, d * width]
-            and set(tensor) == _TENSOR_FIELDS
-        )
+        header.pop("__metadata__", None)
+        if any(set(value) != _TENSOR_FIELDS for value in header.values()):
+            raise ValueError("fields of a tensor")
+        found, end = {}, 0
+        for name, value in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+            start, after = value["data_offsets"]
+            if start != end or not start <= after <= len(body):
+                raise ValueError("offsets of a tensor")
+            found[name], end = _Tensor(value["dtype"], value["shape"], body[start:after]), after
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise _refused("MODEL_WRONG_SHAPE", "cannot be read", type(error).__name__) from error
-    body = content[8 + length :]
-    if not fits or not 0 < d <= MAX_DIMENSION or len(body) != d * width:
-        raise _refused("MODEL_WRONG_SHAPE", f"does not hold {d} weights and nothing else")
-    _check_numbers(array.array(code, body))
+    if end != len(body):
+        raise _refused("MODEL_WRONG_SHAPE", "holds bytes of no tensor")
+    return found
 
 
-def _check_numbers(weights: "array.array[float]") -> None:
+def _check_numbers(tensor: _Tensor, d: int) -> None:
+    code, width = _TYPES.get(tensor.dtype, ("", 0)) if type(tensor.dtype) is str else ("", 0)
+    if not code or tensor.shape != [d] or len(tensor.content) != d * width:
+        raise _wrong_shape(d)
+    weights = array.array(code, tensor.content)
     if sys.byteorder == "big":
         weights.byteswap()
     if not all(map(math.isfinite, weights)):
         raise _refused("MODEL_NOT_FINITE", "holds values that are not numbers")
     if max(map(abs, weights)) > MAX_ABS_WEIGHT:
         raise _refused("MODEL_OUT_OF_RANGE", "holds absurdly large weights")
+
+
+def _wrong_shape(d: int) -> PeerError:
+    return _refused("MODEL_WRONG_SHAPE", f"does not hold {d} weights and nothing else")
 
 
 def _refused(code: str, why: str, detail: str = "") -> PeerError:

@@ -6,7 +6,7 @@ everything it receives.
 
 import struct
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
 from agent.errors import AegisError, InternalError, OperatorActionError, PeerError, UserActionError
@@ -40,6 +40,20 @@ class Verdict(StrEnum):
     UNSURE = "unsure"
     NOT_PE = "not_pe"
     ERROR = "error"
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """The files that make a model."""
+
+    head: bytes = field(repr=False)
+    """A safetensors file: the trained weights."""
+    base: bytes = field(default=b"", repr=False)
+    """A safetensors file: what the operator trained; empty for a family without a base."""
+    family: str = "logistic/1"
+    """The model family, as in a task."""
+    base_weight_milli: int = 0
+    """Weight of the base's logit, in thousandths."""
 
 
 @dataclass(frozen=True)

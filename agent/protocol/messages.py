@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from agent.errors import PeerError
 from agent.protocol import canonical
-from agent.protocol.limits import MAX_DIMENSION, MAX_GROUP
+from agent.protocol.limits import MAX_DIMENSION, MAX_GROUP, MAX_HEAD
 
 MAX_TIME = 2**37
 """Seconds since the epoch: far away (the year 6325), and small enough for every calendar."""
@@ -29,11 +29,34 @@ class Mode(StrEnum):
     """Distributed noise and masks: only a group's sum can be read."""
 
 
+class TrainingRows(StrEnum):
+    """Which rows a device trains on."""
+
+    ALL = "all"
+    """Benign and malicious ones: each device needs labelled rows."""
+    BENIGN = "benign"
+    """The benign ones only; the operator's own rows stand for malware."""
+
+
+_ENUMS: dict[Any, type[StrEnum]] = {Mode: Mode, TrainingRows: TrainingRows}
+
+
 class _Message:
     """Strict JSON form for a frozen dataclass of int, str and StrEnum fields."""
 
+    _left_out: ClassVar[tuple[str, ...]] = ()
+    """Fields that the JSON form has all together or not at all, the first one as a text."""
+
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)  # type: ignore[call-overload, no-any-return]
+        value: dict[str, Any] = asdict(self)  # type: ignore[call-overload]
+        if self._left_out and not value[self._left_out[0]]:
+            return {key: item for key, item in value.items() if key not in self._left_out}
+        return value
+
+    @classmethod
+    def _is_short(cls, value: dict[str, Any]) -> bool:
+        """Whether this JSON form leaves the fields out that it may leave out."""
+        return bool(cls._left_out) and cls._left_out[0] not in value
 
     @classmethod
     def from_json(cls, value: object) -> Self:
@@ -45,6 +68,8 @@ class _Message:
         if not isinstance(value, dict):
             raise _bad(name, "expected an object")
         kinds = {field.name: field.type for field in fields(cls)}  # type: ignore[arg-type]
+        if cls._is_short(value):
+            kinds = {key: kind for key, kind in kinds.items() if key not in cls._left_out}
         if set(value) != set(kinds):
             raise _bad(name, f"fields differ: {sorted(set(value) ^ set(kinds))}")
         for key, kind in kinds.items():
@@ -53,7 +78,10 @@ class _Message:
                 raise _bad(name, f"{key}: expected {expected.__name__}")
         try:
             message = cls(
-                **{key: (Mode(item) if kinds[key] is Mode else item) for key, item in value.items()}
+                **{
+                    key: _ENUMS[kinds[key]](item) if kinds[key] in _ENUMS else item
+                    for key, item in value.items()
+                }
             )
             message.check()  # type: ignore[attr-defined]
         except ValueError as error:
@@ -74,7 +102,8 @@ class Task(_Message):
     schema: str
     """The feature schema and transform, e.g. "pehdr29/fixed-v1"."""
     model: str
-    """The model family, e.g. "logistic"."""
+    """The model family: "logistic/1" or "base+head/1" (agent.detector.families). Tasks made before
+    there were families say "logistic"."""
     d: int
     """Trainable parameters."""
     mode: Mode
@@ -92,6 +121,25 @@ class Task(_Message):
     witness: str = ""
     """Who witnesses the draw of groups: "authority" (agent.protocol.witness) or, without a
     witness, ""."""
+    base_sha256: str = ""
+    """SHA-256 of the base that the operator trained and signed, hex; "" for a family without one.
+    The fields from here on are in the JSON form only where there is a base."""
+    rows: TrainingRows = TrainingRows.ALL
+    """Which of its rows a device trains on."""
+    rounds: int = 0
+    """Rounds of a course. The last one publishes the mean of the heads of its second half."""
+    mean_weight_milli: int = 0
+    """λ: weight of the devices' mean gradient beside the operator's own rows, in thousandths."""
+    base_weight_milli: int = 0
+    """α: weight of the base's logit in the verdict, in thousandths."""
+
+    _left_out: ClassVar[tuple[str, ...]] = (
+        "base_sha256",
+        "rows",
+        "rounds",
+        "mean_weight_milli",
+        "base_weight_milli",
+    )
 
     @property
     def width(self) -> int:
@@ -107,6 +155,12 @@ class Task(_Message):
         _within("min_rows", self.min_rows, 1, 1_000_000)
         _within("weight_cap", self.weight_cap, 0, 1_000_000)
         _witness(self.witness)
+        if self.base_sha256 or self.rounds:
+            _hex("base_sha256", self.base_sha256)
+            _within("d", self.d, 1, MAX_HEAD)
+            _within("rounds", self.rounds, 1, 10_000)
+            _within("mean_weight_milli", self.mean_weight_milli, 0, 1_000_000)
+            _within("base_weight_milli", self.base_weight_milli, 0, 10_000)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ async def preview(
     try:
         await worker.train(
             task,
-            model.content,
+            model.files,
             pack_rows([row.features]),
             b"\0",
             os.fspath(scratch),

@@ -64,7 +64,7 @@ class Trainer:
         self.enforce()
         try:
             result = await self._worker().train(
-                task, model.content, rows, labels, os.fspath(path), job_key
+                task, model.files_for(task), rows, labels, os.fspath(path), job_key
             )
         finally:
             # The suspension ends with this training: nothing would lift it from the next job.

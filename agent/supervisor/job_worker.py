@@ -14,6 +14,7 @@ from agent.protocol.jobs import (
     ExtractResult,
     ImportResult,
     Job,
+    ModelFiles,
     RefusedInput,
     Scanned,
     ScanResult,
@@ -55,18 +56,23 @@ class JobWorker(ABC):
         events = await self._run(Frame(header))
         return ImportResult(_one(Table, events).rows, _all(RefusedInput, events))
 
-    async def scan(self, paths: Sequence[str], model: bytes) -> ScanResult:
+    async def scan(self, paths: Sequence[str], model: ModelFiles) -> ScanResult:
         """Return a result for every file that is named or lies below a named folder.
 
         Raises PeerError MODEL_WRONG_SHAPE, MODEL_NOT_FINITE.
         """
-        events = await self._run(Frame({"job": Job.SCAN}, (_absolute(paths), model)))
+        header = {
+            "job": Job.SCAN,
+            "family": model.family,
+            "base_weight_milli": model.base_weight_milli,
+        }
+        events = await self._run(Frame(header, (_absolute(paths), model.head, model.base)))
         return ScanResult(_all(Scanned, events))
 
     async def train(
         self,
         task: Task,
-        model: bytes,
+        model: ModelFiles,
         rows: bytes,
         labels: bytes,
         scratch: str,
@@ -85,7 +91,7 @@ class JobWorker(ABC):
         events = await self._run(
             Frame(
                 {"job": job, "task": task.to_json(), "scratch": scratch},
-                (model, rows, labels, job_key),
+                (model.head, model.base, rows, labels, job_key),
             )
         )
         if _all(Checkpointed, events):

@@ -3,7 +3,14 @@
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from agent.protocol.jobs import ExtractResult, ImportResult, Job, ScanResult, TrainResult
+from agent.protocol.jobs import (
+    ExtractResult,
+    ImportResult,
+    Job,
+    ModelFiles,
+    ScanResult,
+    TrainResult,
+)
 from agent.protocol.messages import RoundConfig, Task
 
 
@@ -14,12 +21,12 @@ class Worker(Protocol):
 
     async def import_table(self, path: str) -> ImportResult: ...
 
-    async def scan(self, paths: Sequence[str], model: bytes) -> ScanResult: ...
+    async def scan(self, paths: Sequence[str], model: ModelFiles) -> ScanResult: ...
 
     async def train(
         self,
         task: Task,
-        model: bytes,
+        model: ModelFiles,
         rows: bytes,
         labels: bytes,
         scratch: str,

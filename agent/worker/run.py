@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from agent.errors import AegisError, InternalError, PeerError, UserActionError
-from agent.protocol.jobs import Attempted, Event, Job, Sealed
+from agent.protocol.jobs import Attempted, Event, Job, ModelFiles, Sealed
 from agent.protocol.messages import RoundConfig, Task
 from agent.protocol.pipe import Frame
 
@@ -79,16 +79,19 @@ def _import(header: Header, _: Parts, __: AfterStep) -> Iterator[Event]:
 def _scan(header: Header, parts: Parts, _: AfterStep) -> Iterator[Event]:
     from agent.worker.scan import scan
 
-    return scan(json.loads(parts[0]), parts[1], header["skipped"])
+    names, head, base = parts
+    model = ModelFiles(head, base, header["family"], header["base_weight_milli"])
+    return scan(json.loads(names), model, header["skipped"])
 
 
 def _train(header: Header, parts: Parts, after_step: AfterStep) -> Iterator[Event]:
     from agent.worker.train import train
 
-    model, rows, labels, job_key = parts
+    head, base, rows, labels, job_key = parts
+    task = Task.from_json(header["task"])
     return train(
-        Task.from_json(header["task"]),
-        model,
+        task,
+        ModelFiles(head, base, task.model, task.base_weight_milli),
         rows,
         labels,
         header["scratch"],

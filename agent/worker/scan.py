@@ -9,18 +9,18 @@ import numpy as np
 
 from agent.detector.model import from_safetensors, probability, verdict
 from agent.detector.transform import transform
-from agent.protocol.jobs import MAX_FILES, Event, Opening, Scanned, Verdict
+from agent.protocol.jobs import MAX_FILES, Event, ModelFiles, Opening, Scanned, Verdict
 from agent.worker.features import read_features
 from agent.worker.files import RefusedFileError, files_below
 
 
-def scan(paths: Sequence[str], model: bytes, skipped: Mapping[str, str]) -> Iterator[Event]:
+def scan(paths: Sequence[str], model: ModelFiles, skipped: Mapping[str, str]) -> Iterator[Event]:
     """Yield one result for each file in `paths` and below its folders.
 
     `skipped`: the code by path of files to refuse unread. Raises PeerError as
     agent.detector.model.from_safetensors does.
     """
-    logistic = from_safetensors(model)
+    logistic = from_safetensors(model.head)
     results: list[Scanned | tuple[str, tuple[int, ...]]] = []
     for entry in files_below(paths, MAX_FILES):
         path, error = (entry, None) if isinstance(entry, str) else entry

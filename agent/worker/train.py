@@ -21,7 +21,7 @@ from agent.detector.schema import FEATURE_NAMES, SCHEMA
 from agent.detector.transform import transform
 from agent.errors import InternalError, OperatorActionError, PeerError
 from agent.privacy.weights import outgoing
-from agent.protocol.jobs import Checkpointed, Event, Progress, TrainResult
+from agent.protocol.jobs import Checkpointed, Event, ModelFiles, Progress, TrainResult
 from agent.protocol.messages import Task
 from agent.worker import scratch as scratch_file
 
@@ -36,7 +36,7 @@ Floats = NDArray[np.float64]
 
 def train(
     task: Task,
-    model: bytes,
+    model: ModelFiles,
     rows: bytes,
     labels: bytes,
     scratch: str,
@@ -50,14 +50,14 @@ def train(
     ends with `Checkpointed`. Raises OperatorActionError UNKNOWN_TASK, PeerError BAD_ROW,
     MODEL_WRONG_SHAPE, MODEL_NOT_FINITE, and OSError.
     """
-    if (task.schema, task.model) != (SCHEMA, "logistic"):
+    if task.schema != SCHEMA or task.model not in ("logistic", "logistic/1"):
         raise OperatorActionError(
             "UNKNOWN_TASK",
             "This version cannot train for this task.",
             "Update AegisAI.",
             task.schema[:64],
         )
-    base = from_safetensors(model)
+    base = from_safetensors(model.head)
     inputs, truth = training_arrays(rows, labels)
     started = time.process_time()
     weights, first = _resumed(scratch, job_key, base)

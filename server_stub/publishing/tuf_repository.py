@@ -5,7 +5,8 @@
 3. `timestamp.json` is written last, in one step. Until then devices see the previous state.
 
     keys/offline/root-{1,2,3}.pem     sign the root: two of three must
-    keys/offline/targets-{1,2}.pem    sign the task and the delegation of "models/*": both must
+    keys/offline/targets-{1,2}.pem    sign the task, its base if it has one, and the delegation of
+                                      "models/*": both must
     keys/online.pem                   signs models, snapshot and timestamp
 
 The operator moves the offline keys to other media after `create`.
@@ -40,6 +41,7 @@ from agent.protocol.messages import Task
 
 ROOT_DAYS, TARGETS_DAYS, MODELS_DAYS, SNAPSHOT_DAYS, TIMESTAMP_DAYS = 365, 365, 30, 7, 1
 TASK_TARGET = "task.json"
+BASE_TARGET = "base.safetensors"
 MODEL_TARGET = "models/current.safetensors"
 KEPT_MODELS = 3
 """How many model files stay, so that a device can finish a download that it has begun."""
@@ -55,8 +57,14 @@ class Thresholds:
     targets: int = 2
 
 
-def create(folder: Path, task: Task, now: datetime, thresholds: Thresholds | None = None) -> str:
-    """Create keys and the first metadata, without a model.
+def create(
+    folder: Path,
+    task: Task,
+    now: datetime,
+    thresholds: Thresholds | None = None,
+    base: bytes = b"",
+) -> str:
+    """Create keys and the first metadata, without a model. `base`: the file that the task names.
 
     Returns the SHA-256 of the first root in hex, for invitations. Raises FileExistsError if the
     folder already has a repository.
@@ -95,6 +103,8 @@ def create(folder: Path, task: Task, now: datetime, thresholds: Thresholds | Non
         expires=_after(now, TARGETS_DAYS), delegations=Delegations(keys, {"models": delegation})
     )
     targets.targets[TASK_TARGET] = _add_target(folder, TASK_TARGET, canonical(task.to_json()), {})
+    if base:
+        targets.targets[BASE_TARGET] = _add_target(folder, BASE_TARGET, base, {})
     atomic_file.write(folder / "metadata" / "1.targets.json", _signed(targets, targets_keys))
 
     _write_online(folder, online, Targets(expires=_after(now, MODELS_DAYS)), now)

@@ -48,7 +48,7 @@ def files() -> Iterator[Figure]:
         for number in range(FILES):
             shutil.copy(PROGRAMS[number % len(PROGRAMS)], folder / f"{number}.exe")
         paths = sorted(map(str, folder.iterdir()))
-        worker, model = ProcessWorker(folder), bundled_model().content
+        worker, model = ProcessWorker(folder), bundled_model().files
         scan = median_s(lambda: asyncio.run(worker.scan([name], model)), 3)
         extract = median_s(lambda: asyncio.run(worker.extract(paths)), 3)
         bare = median_s(lambda: [_bare(path) for path in paths], 3)
@@ -87,7 +87,7 @@ def jobs() -> Iterator[Figure]:
         )
         train = median_s(
             lambda: asyncio.run(
-                worker.train(TASK, bundled_model().content, rows, labels, scratch, key)
+                worker.train(TASK, bundled_model().files, rows, labels, scratch, key)
             ),
             3,
         )

@@ -61,6 +61,7 @@ async def _train(supervision: Supervision) -> None:
     """The product's own training job, on generated rows."""
     import numpy as np
 
+    from agent.protocol.jobs import ModelFiles
     from agent.protocol.messages import Mode
     from agent.supervisor.process_worker import ProcessWorker
     from server_stub.config.settings import default_task
@@ -74,7 +75,12 @@ async def _train(supervision: Supervision) -> None:
         worker = ProcessWorker(Path(folder), supervision)
         job = asyncio.create_task(
             worker.train(
-                task, safetensors([0.0] * 116), rows, labels, f"{folder}/update", os.urandom(32)
+                task,
+                ModelFiles(safetensors([0.0] * 116)),
+                rows,
+                labels,
+                f"{folder}/update",
+                os.urandom(32),
             )
         )
         while not (children := _children()):

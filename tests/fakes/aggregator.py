@@ -70,6 +70,8 @@ class FakeAggregator:
         self.heads = {}
         """Device id -> the newest head of its ledger."""
         self.failures = {}
+        self.files = {}
+        """Public files by their path below /api/v1/."""
         self.log = []
         self.publish(1, [0.0] * 116)
         self.config = config or self.plan()
@@ -243,6 +245,10 @@ class FakeClient:
         host = self._host
         signature = sign(host.signing_key, Context.MODEL, host.facts)
         return ModelDownload(canonical(host.facts), signature, host.content)
+
+    def public_file(self, path, max_bytes):
+        self._called("public_file")
+        return self._host.files.get(path)
 
     def send_update(self, body, step=None):
         self._called("send_update")

@@ -1,13 +1,17 @@
 """A model is verified before it is installed, and is the one that the round names (P8)."""
 
+import hashlib
 from dataclasses import replace
 
+import numpy
 import pytest
+from safetensors.numpy import save
 
 from agent.enrolment.model_fetcher import ModelFetcher
 from agent.errors import PeerError, UserActionError
 from agent.models.verify import MinModelVersion, ModelFacts, check_model
 from agent.protocol.canonical import canonical
+from agent.protocol.jobs import ModelFiles
 from tests.fakes.aggregator import FakeClient
 
 
@@ -191,3 +195,39 @@ async def test_p8_a_pinned_repository_is_the_only_source_of_a_rounds_model(
     model, fetched = await fetch_from(fetcher_from(device, newest, [], changes))
     assert (model, fetched) == (newest, len(device.server.content))
     assert "model" not in device.server.calls
+
+
+BASE = b"what the operator trained"
+
+
+@pytest.fixture
+def based(device):
+    """The server, whose task has a base and whose model is a head on it."""
+    server, d = device.server, device.server.task.d
+    digest = hashlib.sha256(BASE).hexdigest()
+    server.task = replace(server.task, model="base+head/1", base_sha256=digest, rounds=20)
+    parts = {"trained": numpy.zeros(d), "scored": numpy.ones(d)}
+    server.content = save({**parts, "base": numpy.frombuffer(bytes.fromhex(digest), numpy.uint8)})
+    server.digest = hashlib.sha256(server.content).hexdigest()
+    server.facts |= {"sha256": server.digest, "length": len(server.content)}
+    server.config = server.plan()
+    server.files = {f"targets/{digest}.base.safetensors": BASE}
+    return server
+
+
+async def test_p8_the_base_that_the_task_names_is_fetched_once(based, device, fetcher, client):
+    model, _ = await fetch(device, fetcher, client)
+    assert model.files_for(based.task) == ModelFiles(based.content, BASE, "base+head/1")
+    assert await fetch(device, fetcher, client) == (model, 0)
+    assert based.calls.count("public_file") == 1
+
+
+@pytest.mark.parametrize(("content", "code"), [(b"another", "MODEL_ALTERED"), (None, "BAD_ANSWER")])
+async def test_p8_without_the_right_base_nothing_is_installed(
+    based, device, fetcher, client, content, code
+):
+    based.files = dict.fromkeys(based.files, content)
+    with pytest.raises(PeerError) as raised:
+        await fetch(device, fetcher, client)
+    assert raised.value.code == code
+    assert device.agent.models.min_version().version == 0

@@ -1,6 +1,7 @@
 """A scan uses the operator's verified model where there is one, else the bundled one (P8)."""
 
 from agent.models.bundled import bundled_model
+from agent.protocol.jobs import ModelFiles
 
 
 async def test_before_joining_a_scan_uses_the_bundled_model(device):
@@ -11,7 +12,7 @@ async def test_after_a_cycle_a_scan_uses_the_operators_model(device):
     await device.join()
     await device.run_cycle()
     model = await device.agent.scanning_models.current()
-    assert (model.version, model.content) == (1, device.server.content)
+    assert (model.version, model.files) == (1, ModelFiles(device.server.content, family="logistic"))
     assert not model.demonstration
 
 

@@ -10,6 +10,6 @@ from agent.models.verify import check_content
 def test_the_bundled_model_is_version_zero_and_fits_the_packaged_schema():
     model = bundled_model()
     assert (model.version, model.demonstration) == (0, True)
-    assert model.sha256 == hashlib.sha256(model.content).hexdigest()
+    assert model.sha256 == hashlib.sha256(model.files.head).hexdigest()
     assert SCHEMA
-    check_content(model.content, 116)
+    check_content(model.files.head, 116)

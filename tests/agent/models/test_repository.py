@@ -5,6 +5,7 @@ import hashlib
 import json
 import shutil
 import struct
+from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -58,11 +59,11 @@ class World:
     `altered`: path → content, or None for a missing file.
     """
 
-    def __init__(self, folder, now=NOW):
+    def __init__(self, folder, now=NOW, task=TASK, base=b""):
         self.folder = folder / "operator"
         self.home = folder / "home"
         self.home.mkdir(parents=True)
-        self.root_sha256 = tuf_repository.create(self.folder, TASK, now)
+        self.root_sha256 = tuf_repository.create(self.folder, task, now, base=base)
         self.altered = {}
         self.requests = []
         self.clock = Clock()
@@ -372,3 +373,38 @@ def test_the_operator_changes_the_task_with_the_offline_keys_only(world):
     shutil.rmtree(world.folder / "keys" / "offline")
     with pytest.raises(FileNotFoundError):
         tuf_repository.renew(world.folder, NOW)
+
+
+BASE = b"what the operator trained"
+WITH_BASE = replace(TASK, base_sha256=hashlib.sha256(BASE).hexdigest(), rounds=20)
+
+
+@pytest.fixture
+def based(tmp_path):
+    return World(tmp_path, task=WITH_BASE, base=BASE)
+
+
+def test_p8_the_base_is_signed_by_the_offline_keys(based):
+    assert based.device().task() == WITH_BASE
+    assert based.device().base(WITH_BASE) == BASE
+
+
+def test_p8_a_base_that_was_altered_is_refused(based):
+    path = f"targets/{WITH_BASE.base_sha256}.base.safetensors"
+    based.altered[path] = BASE[::-1]
+    with pytest.raises(AegisError) as raised:
+        based.device().base(WITH_BASE)
+    assert raised.value.code == "MODEL_ALTERED"
+
+
+def test_p8_a_base_other_than_the_tasks_is_refused(based):
+    other = replace(WITH_BASE, base_sha256="5a" * 32)
+    with pytest.raises(AegisError) as raised:
+        based.device().base(other)
+    assert raised.value.code == "MODEL_ALTERED"
+
+
+def test_p8_a_repository_without_the_base_is_said_so(world):
+    with pytest.raises(AegisError) as raised:
+        world.device().base(WITH_BASE)
+    assert raised.value.code == "MODEL_MISSING"

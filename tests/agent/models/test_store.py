@@ -1,12 +1,16 @@
 """Whatever comes or crashes, one whole model stays in use, and no older one comes back."""
 
 import hashlib
+import json
+from dataclasses import replace
 
+import numpy
 import pytest
+from safetensors.numpy import save
 
 from agent.errors import PeerError
 from agent.models.store import ModelStore
-from agent.models.verify import MinModelVersion
+from agent.models.verify import MinModelVersion, ModelFacts, check_model
 from agent.protocol.signing import public_hex
 from tests.fakes.signed_model import KEY, TASK, check, content_of, described
 
@@ -87,3 +91,41 @@ def test_clear_leaves_nothing(tmp_path):
     store.clear()
     store.clear()
     assert list(tmp_path.iterdir()) == []
+
+
+BASE = b"what the operator trained"
+WITH_BASE = replace(TASK, base_sha256=hashlib.sha256(BASE).hexdigest(), rounds=20)
+OTHER = replace(TASK, base_sha256=hashlib.sha256(b"another").hexdigest(), rounds=20)
+
+
+def test_a_base_is_kept_by_its_digest_until_another_replaces_it(tmp_path):
+    store = ModelStore(tmp_path)
+    assert (store.base(TASK), store.has_base(TASK)) == (b"", True)
+    assert (store.base(WITH_BASE), store.has_base(WITH_BASE)) == (None, False)
+    store.keep_base(BASE, WITH_BASE)
+    assert (store.base(WITH_BASE), store.has_base(WITH_BASE)) == (BASE, True)
+    store.keep_base(b"another", OTHER)
+    assert (store.base(OTHER), store.base(WITH_BASE)) == (b"another", None)
+
+
+def test_p8_a_base_that_was_altered_on_the_disk_is_not_used(tmp_path):
+    store = ModelStore(tmp_path)
+    store.keep_base(BASE, WITH_BASE)
+    (path,) = (tmp_path / "models").iterdir()
+    path.write_bytes(BASE[::-1])
+    assert store.base(WITH_BASE) is None
+
+
+def test_p8_a_head_without_its_base_is_not_used(tmp_path):
+    store = ModelStore(tmp_path)
+    parts = {"trained": numpy.zeros(4), "scored": numpy.ones(4)}
+    digest = numpy.frombuffer(bytes.fromhex(WITH_BASE.base_sha256), numpy.uint8)
+    content = save({**parts, "base": digest})
+    facts = json.loads(described(content)[0])
+    model = check_model(
+        ModelFacts.from_json(facts), content, task=WITH_BASE, minimum=MinModelVersion()
+    )
+    store.install(model)
+    assert store.current("", WITH_BASE) is None
+    store.keep_base(BASE, WITH_BASE)
+    assert store.current("", WITH_BASE).files_for(WITH_BASE).base == BASE

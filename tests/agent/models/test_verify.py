@@ -2,16 +2,18 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
+import numpy
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from safetensors.numpy import save
 
 from agent.errors import PeerError
-from agent.models.verify import MinModelVersion
+from agent.models.verify import MinModelVersion, check_base, check_content
 from agent.protocol.limits import MAX_MODEL_BYTES
 from agent.protocol.signing import Context, sign
-from tests.fakes.signed_model import KEY, check, content_of, described
+from tests.fakes.signed_model import KEY, TASK, check, content_of, described
 
 
 def refusal(*args, **options):
@@ -22,8 +24,6 @@ def refusal(*args, **options):
 
 
 def test_p8_a_good_model_passes_in_both_widths_and_as_the_library_writes_it():
-    import numpy
-
     assert check(content_of()).version == 7
     assert check(content_of(dtype="F32")).version == 7
     assert check(save({"weights": numpy.zeros(4)}, {"format": "np"})).demonstration is False
@@ -97,3 +97,51 @@ def test_p8_wrong_shape(content):
 @pytest.mark.parametrize("dtype", ["F32", "F64"])
 def test_p8_not_numbers(value, code, dtype):
     assert refusal(content_of((0.0, 0.0, float(value), 0.0), dtype)) == code
+
+
+def head(trained=(0.0,) * 4, scored=(1.0,) * 4, base=bytes(32), **more):
+    parts = {
+        "trained": numpy.array(trained),
+        "scored": numpy.array(scored),
+        "base": numpy.frombuffer(base, numpy.uint8),
+    }
+    return save({**parts, **more}, {"schema": "pehdr29/fixed-v1"})
+
+
+def test_p8_a_head_passes_with_the_base_of_its_task():
+    check_content(head(), 4, "00" * 32)
+    check_content(head(numpy.zeros(4, numpy.float32)), 4, "00" * 32)
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (head(base=bytes(31) + b"x"), "MODEL_WRONG_TASK"),
+        (head(base=bytes(31)), "MODEL_WRONG_SHAPE"),
+        (head(trained=(0.0,) * 5), "MODEL_WRONG_SHAPE"),
+        (head(scored=(0.0,) * 3), "MODEL_WRONG_SHAPE"),
+        (head(extra=numpy.zeros(1)), "MODEL_WRONG_SHAPE"),
+        (head(trained=numpy.zeros(4, numpy.int64)), "MODEL_WRONG_SHAPE"),
+        (head() + b"x", "MODEL_WRONG_SHAPE"),
+        (content_of(), "MODEL_WRONG_SHAPE"),
+        (head(scored=(0.0, 0.0, float("nan"), 0.0)), "MODEL_NOT_FINITE"),
+        (head(trained=(0.0, 0.0, 1e7, 0.0)), "MODEL_OUT_OF_RANGE"),
+    ],
+)
+def test_p8_a_head_that_does_not_fit_is_refused(content, code):
+    with pytest.raises(PeerError, match="not used") as raised:
+        check_content(content, 4, "00" * 32)
+    assert raised.value.code == code
+
+
+def test_p8_a_head_is_no_model_of_a_task_without_a_base():
+    assert refusal(head()) == "MODEL_WRONG_SHAPE"
+
+
+def test_p8_a_base_is_the_one_that_the_task_names():
+    task = replace(TASK, base_sha256=hashlib.sha256(b"base").hexdigest(), rounds=1)
+    check_base(b"base", task)
+    for content, code in ((b"other", "MODEL_ALTERED"), (bytes(4 << 20) + b"x", "MODEL_TOO_LARGE")):
+        with pytest.raises(PeerError) as raised:
+            check_base(content, task)
+        assert raised.value.code == code

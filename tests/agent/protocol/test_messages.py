@@ -10,9 +10,19 @@ import pytest
 from agent.errors import AegisError
 from agent.protocol.canonical import digest
 from agent.protocol.limits import MAX_DIMENSION, MAX_GROUP
-from agent.protocol.messages import Mode, RoundConfig, Task
+from agent.protocol.messages import Mode, RoundConfig, Task, TrainingRows
 
 TASK = Task("task", "pehdr29/fixed-v1", "logistic", 116, Mode.SECAGG, 20, 100, 1000, 1)
+WITH_BASE = replace(
+    TASK,
+    model="base+head/1",
+    d=1024,
+    base_sha256="5a" * 32,
+    rows=TrainingRows.BENIGN,
+    rounds=20,
+    mean_weight_milli=1000,
+    base_weight_milli=500,
+)
 CONFIG = RoundConfig(
     protocol="GroupSecAgg/2",
     task_id="task",
@@ -50,11 +60,53 @@ def refusal(kind, value):
 
 
 @pytest.mark.parametrize(
-    "message", [TASK, CONFIG, replace(CONFIG, subset_seed="ef" * 32, subset_k=128, phase_s=0)]
+    "message",
+    [TASK, WITH_BASE, CONFIG, replace(CONFIG, subset_seed="ef" * 32, subset_k=128, phase_s=0)],
 )
 def test_there_and_back(message):
     assert type(message).from_json(message.to_json()) == message
     assert message.digest == digest(message.to_json())
+
+
+def test_a_task_without_a_base_reads_as_before_there_were_bases():
+    fields_before = {
+        "task_id": "task",
+        "schema": "pehdr29/fixed-v1",
+        "model": "logistic",
+        "d": 116,
+        "mode": "secagg",
+        "train_steps": 20,
+        "train_rate_milli": 100,
+        "clip_milli": 1000,
+        "min_rows": 1,
+        "weight_cap": 0,
+        "witness": "",
+    }
+    assert TASK.to_json() == fields_before
+    assert Task.from_json(fields_before) == TASK
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"base_sha256": ""},
+        {"base_sha256": "5A" * 32},
+        {"rows": "some"},
+        {"rounds": 0},
+        {"d": 5001},
+        {"base_weight_milli": 10_001},
+        {"mean_weight_milli": -1},
+    ],
+    ids=str,
+)
+def test_p11_a_task_with_a_base_lies_within_its_bounds(changes):
+    assert refusal(Task, {**WITH_BASE.to_json(), **changes})
+
+
+def test_p11_a_task_names_all_of_its_base_or_nothing():
+    short = WITH_BASE.to_json()
+    del short["rounds"]
+    assert "fields differ: ['rounds']" in refusal(Task, short)
 
 
 def test_every_field_is_in_the_digest():

@@ -12,6 +12,7 @@ from agent.protocol.jobs import (
     ExtractedRow,
     Job,
     LabelledRow,
+    ModelFiles,
     RefusedInput,
     Scanned,
     Sealed,
@@ -49,7 +50,9 @@ class Scripted(JobWorker):
 
 
 def train(worker, job=Job.TRAIN):
-    return worker.train(TASK, b"model", b"rows", b"labels", "/scratch", b"key", job=job)
+    return worker.train(
+        TASK, ModelFiles(b"model", b"base"), b"rows", b"labels", "/scratch", b"key", job=job
+    )
 
 
 async def test_extraction_returns_rows_and_refusals_apart():
@@ -68,9 +71,9 @@ async def test_an_import_returns_the_rows_of_its_table():
 
 async def test_a_scan_returns_a_result_for_each_file():
     scanned = Scanned("/a.exe", Verdict.BENIGN, 0.1)
-    result = await (worker := Scripted(scanned)).scan(["/a.exe"], b"model")
+    result = await (worker := Scripted(scanned)).scan(["/a.exe"], ModelFiles(b"model", b"base"))
     assert result.results == (scanned,)
-    assert worker.requests[0].parts[1] == b"model"
+    assert worker.requests[0].parts[1:] == (b"model", b"base")
 
 
 @pytest.mark.parametrize("job", [Job.TRAIN, Job.EXAMPLE])
@@ -79,7 +82,7 @@ async def test_a_training_sends_its_secrets_as_parts_never_in_the_header(job):
     assert result == TrainResult(10, 0.5)
     (request,) = worker.requests
     assert request.header == {"job": job, "task": TASK.to_json(), "scratch": "/scratch"}
-    assert request.parts == (b"model", b"rows", b"labels", b"key")
+    assert request.parts == (b"model", b"base", b"rows", b"labels", b"key")
 
 
 async def test_a_checkpoint_interrupts_the_training():

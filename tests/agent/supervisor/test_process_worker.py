@@ -13,7 +13,7 @@ import pytest
 
 from agent.errors import InternalError, PeerError, UserActionError
 from agent.paths import RECORD_PREFIX
-from agent.protocol.jobs import Attempted, EscapeResult, Job, Progress
+from agent.protocol.jobs import Attempted, EscapeResult, Job, ModelFiles, Progress
 from agent.supervisor import process_worker
 from agent.supervisor.process_worker import ProcessWorker, worker_command
 from agent.supervisor.supervision import Supervision
@@ -118,7 +118,7 @@ async def children(tmp_path):
 
 
 def train(worker):
-    return worker.train(TASK, b"", b"", b"", "scratch", b"")
+    return worker.train(TASK, ModelFiles(b""), b"", b"", "scratch", b"")
 
 
 async def refusal(call, kind=UserActionError):
@@ -236,7 +236,7 @@ async def test_silence_while_suspended_is_not_counted(children):
 
 async def test_p2_stopping_training_leaves_a_scan_alone(children):
     worker = children.worker(SILENT)
-    scan = asyncio.create_task(worker.scan(["/nothing"], b""))
+    scan = asyncio.create_task(worker.scan(["/nothing"], ModelFiles(b"")))
     training = asyncio.create_task(train(worker))
     await children.until_started(2)
     await worker.stop((Job.TRAIN, Job.SEAL))
@@ -274,7 +274,7 @@ async def test_p10_only_a_running_training_is_on_record(children, tmp_path):
     records = tmp_path / "records"
     records.mkdir()
     worker = children.worker(SILENT, records=records)
-    scan = asyncio.create_task(worker.scan(["/nothing"], b""))
+    scan = asyncio.create_task(worker.scan(["/nothing"], ModelFiles(b"")))
     training = asyncio.create_task(train(worker))
     await children.until_started(2)
     recorded = [int(path.name.removeprefix(RECORD_PREFIX)) for path in records.iterdir()]

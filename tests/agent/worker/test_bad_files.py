@@ -71,15 +71,16 @@ def folder(tmp_path):
 
 
 def job(kind, paths, *parts):
-    request = Frame(
-        {"job": kind, "skipped": {}}, (json.dumps([str(path) for path in paths]).encode(), *parts)
-    )
+    names = json.dumps([str(path) for path in paths]).encode()
+    header = {"job": kind, "skipped": {}, "family": "logistic/1", "base_weight_milli": 0}
+    request = Frame(header, (names, *parts, *(b"" for _ in parts)))
     return [event for event in run(request) if not isinstance(event, Opening)]
 
 
 def test_p11_a_folder_of_bad_files_is_scanned_to_its_end(folder):
     found = {
-        Path(event.path).stem: event for event in job(Job.SCAN, [folder], bundled_model().content)
+        Path(event.path).stem: event
+        for event in job(Job.SCAN, [folder], bundled_model().files.head)
     }
     assert all(isinstance(event, Scanned) for event in found.values())
     assert found.keys() == {*MAKERS, "b", "z"}
@@ -92,7 +93,7 @@ def test_p11_a_folder_of_bad_files_is_scanned_to_its_end(folder):
 
 def test_p11_bad_files_that_are_named_one_by_one_are_scanned_to_their_end(folder):
     paths = [folder / f"{name}.exe" for name in MAKERS]
-    found = job(Job.SCAN, paths, bundled_model().content)
+    found = job(Job.SCAN, paths, bundled_model().files.head)
     assert [event.code for event in found] == [code for _, code in MAKERS.values()]
 
 
@@ -137,9 +138,9 @@ def test_p11_no_damage_to_a_header_gives_anything_but_a_row_or_a_reason(tmp_path
 
 
 def test_a_missing_path_and_one_too_many_are_said(tmp_path):
-    assert [event.code for event in job(Job.SCAN, [tmp_path / "no"], bundled_model().content)] == [
-        "NOT_FOUND"
-    ]
+    assert [
+        event.code for event in job(Job.SCAN, [tmp_path / "no"], bundled_model().files.head)
+    ] == ["NOT_FOUND"]
     for name in "abc":
         (tmp_path / name).touch()
     *seen, (_, error) = files_below([str(tmp_path)], 2)

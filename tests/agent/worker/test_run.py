@@ -12,6 +12,11 @@ from agent.protocol.pipe import Frame
 from agent.worker import scan as scan_job
 from agent.worker.run import run
 
+SCAN = Frame(
+    {"job": "scan", "skipped": {}, "family": "logistic/1", "base_weight_milli": 0},
+    (b"[]", b"", b""),
+)
+
 
 @pytest.mark.parametrize(
     "request_frame",
@@ -54,7 +59,7 @@ def test_p11_a_fault_becomes_one_coded_event_after_what_was_said_before(monkeypa
         raise fault
 
     monkeypatch.setattr(scan_job, "scan", failing)
-    first, error = run(Frame({"job": "scan", "skipped": {}}, (b"[]", b"")))
+    first, error = run(SCAN)
     assert first == "said before"
     assert (error.code, bool(error.message), bool(error.remedy)) == (code, True, True)
 
@@ -64,7 +69,7 @@ def test_p12_a_faults_detail_is_short(monkeypatch):
         raise ArithmeticError("x" * 10_000)
 
     monkeypatch.setattr(scan_job, "scan", failing)
-    (error,) = run(Frame({"job": "scan", "skipped": {}}, (b"[]", b"")))
+    (error,) = run(SCAN)
     assert len(error.detail) <= 200
 
 

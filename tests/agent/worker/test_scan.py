@@ -11,7 +11,7 @@ import setuptools
 from agent.detector.model import DIMENSION, LogisticModel, probability, to_safetensors
 from agent.detector.transform import transform
 from agent.errors import AegisError
-from agent.protocol.jobs import Opening, Scanned, Verdict
+from agent.protocol.jobs import ModelFiles, Opening, Scanned, Verdict
 from agent.worker.features import read_features
 from agent.worker.scan import scan
 
@@ -25,7 +25,8 @@ def model(bias):
 
 
 def results(paths, bias=0.0, skipped=None):
-    events = scan([str(path) for path in paths], to_safetensors(model(bias)), skipped or {})
+    files = ModelFiles(to_safetensors(model(bias)))
+    events = scan([str(path) for path in paths], files, skipped or {})
     return [event for event in events if not isinstance(event, Opening)]
 
 
@@ -60,7 +61,7 @@ def test_p11_what_cannot_be_scored_keeps_its_place_and_has_no_probability(tmp_pa
 
 def test_p11_a_file_that_crashed_the_parser_is_not_opened_again():
     path = str(PROGRAMS[0])
-    events = list(scan([path], to_safetensors(model(0)), {path: "PARSER_CRASHED"}))
+    events = list(scan([path], ModelFiles(to_safetensors(model(0))), {path: "PARSER_CRASHED"}))
     assert events == [
         Scanned(
             path,
@@ -74,7 +75,7 @@ def test_p11_a_file_that_crashed_the_parser_is_not_opened_again():
 
 def test_p8_a_broken_model_scores_nothing():
     with pytest.raises(AegisError) as raised:
-        list(scan([str(PROGRAMS[0])], b"broken", {}))
+        list(scan([str(PROGRAMS[0])], ModelFiles(b"broken"), {}))
     assert raised.value.code == "MODEL_WRONG_SHAPE"
 
 

@@ -11,7 +11,7 @@ from agent.detector.model import from_safetensors, probability
 from agent.detector.synthetic import generate
 from agent.errors import InternalError, OperatorActionError, PeerError
 from agent.models.bundled import bundled_model
-from agent.protocol.jobs import Checkpointed, Progress, TrainResult
+from agent.protocol.jobs import Checkpointed, ModelFiles, Progress, TrainResult
 from agent.worker.train import read_update, train, training_arrays
 from tests.fakes.aggregator import TASK, safetensors
 
@@ -28,7 +28,7 @@ def table():
 
 
 def run(table, scratch, key, model=ZERO, task=TASK, after_step=lambda: False):
-    return list(train(task, model, *table, str(scratch), key, after_step=after_step))
+    return list(train(task, ModelFiles(model), *table, str(scratch), key, after_step=after_step))
 
 
 def test_one_job_makes_the_rows_more_likely(table, tmp_path):
@@ -82,7 +82,7 @@ def test_p11_rows_and_labels_that_do_not_fit_train_nothing(tmp_path, rows, label
 def test_training_works_with_one_class_alone(table, tmp_path):
     rows, _ = table
     assert isinstance(
-        run((rows, bytes(ROWS)), tmp_path / "u", bytes(32), bundled_model().content)[-1],
+        run((rows, bytes(ROWS)), tmp_path / "u", bytes(32), bundled_model().files.head)[-1],
         TrainResult,
     )
 

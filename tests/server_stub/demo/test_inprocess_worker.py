@@ -10,6 +10,7 @@ from agent.detector.synthetic import generate
 from agent.errors import PeerError, UserActionError
 from agent.privacy.plan import plan_local
 from agent.protocol import envelope
+from agent.protocol.jobs import ModelFiles
 from agent.worker.train import read_update
 from server_stub.demo.inprocess_worker import InProcessWorker
 from tests.fakes.aggregator import TASK, safetensors
@@ -28,7 +29,7 @@ def train(tmp_path):
     labels = generated.labels[:ROWS].astype(np.uint8).tobytes()
 
     def start(worker, name="update", rows=rows):
-        return worker.train(TASK, ZERO, rows, labels, str(tmp_path / name), KEY)
+        return worker.train(TASK, ModelFiles(ZERO), rows, labels, str(tmp_path / name), KEY)
 
     return start
 
