@@ -217,7 +217,8 @@ async def serve(
             )
             port = routes.build(service, limits)
             devices = _device_server(home, settings, port.application)
-            operator = _operator_server(operator_port.build(service, port), settings)
+            application = operator_port.build(service, port, devices.connections)
+            operator = _operator_server(application, settings)
             await _until(
                 stop,
                 driver,

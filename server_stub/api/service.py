@@ -9,6 +9,8 @@ import hashlib
 import hmac
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -206,12 +208,13 @@ class AggregatorService:
             check_update(envelope, config)
             self._require_admitted(device_id, now)
         receipt = self._signed_receipt(round_id, device_id, sha256, len(body), now, step)
-        if is_grouped:
-            self.driver.coordinator.receive_masked(
-                round_id, device_id, body, sha256, receipt, now, step
-            )
-            return receipt, False  # the coordinator wakes the driver itself
-        is_full = self.store.updates.add(device_id, round_id, body, sha256, receipt, now, step)
+        with self._noting_copies(device_id, now):
+            if is_grouped:
+                self.driver.coordinator.receive_masked(
+                    round_id, device_id, body, sha256, receipt, now, step
+                )
+                return receipt, False  # the coordinator wakes the driver itself
+            is_full = self.store.updates.add(device_id, round_id, body, sha256, receipt, now, step)
         if is_full:
             LOG.info("round.full id=%d", round_id)
         return receipt, is_full
@@ -275,8 +278,23 @@ class AggregatorService:
 
     def _show_head(self, device_id: str, ready: Ready, now: int, lease_s: int) -> HeadEcho | None:
         """Take the ledger's heads that a device shows; return what to answer about them."""
-        self.store.ledger_heads.show(device_id, ready.shown, ready.session, now, lease_s)
+        with self._noting_copies(device_id, now):
+            self.store.ledger_heads.show(device_id, ready.shown, ready.session, now, lease_s)
         return None if ready.shown is None else HeadEcho.of(ready.shown, lease_s)
+
+    @contextmanager
+    def _noting_copies(self, device_id: str, now: int) -> Iterator[None]:
+        """Count a copy of the device that is refused in the block, once its transaction is undone.
+
+        The operator sees the count (`aegis-server devices list`).
+        """
+        try:
+            yield
+        except PeerError as error:
+            if error.code == "LEDGER_FORKED":
+                self.store.ledger_heads.note_copy(device_id, now)
+                LOG.warning("device.copy_refused device=%s", device_id)
+            raise
 
     def _signed_receipt(
         self,

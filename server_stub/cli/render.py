@@ -65,10 +65,28 @@ def devices_text(answer: Answer) -> str:
     lines = [
         f"{row['device_id']}  enrolled {utc(row['enrolled_at'])}  certificate until"
         f" {utc(row['certificate_until'] or 0)}  updates"
-        f" {row['updates']}{'  REVOKED' if row['revoked'] else ''}{_excluded(row['exclusion'])}"
+        f" {row['updates']}{_state(row)}{_excluded(row['exclusion'])}{_copies(row)}"
         for row in answer["devices"]
     ]
     return "\n".join(lines) or "No device is enrolled."
+
+
+def _state(row: Answer) -> str:
+    """The state in a word; an exclusion says more by itself."""
+    state = str(row["state"])
+    if state == "excluded":
+        return ""
+    return f"  {state if state == 'active' else state.upper()}"
+
+
+def _copies(row: Answer) -> str:
+    times = row["copies_refused"]
+    if not times:
+        return ""
+    return (
+        f"  a copy was refused {times} time{'s' if times > 1 else ''}, last"
+        f" {utc(row['copy_refused_at'])}"
+    )
 
 
 def _excluded(exclusion: Answer | None) -> str:

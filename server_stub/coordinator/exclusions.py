@@ -1,5 +1,6 @@
 """What the operator sees of devices that are excluded, and of the evidence against them."""
 
+from enum import StrEnum
 from typing import Any
 
 from agent.errors import PeerError
@@ -24,13 +25,44 @@ def excluded_devices(store: Store, now: int) -> dict[str, Exclusion]:
     }
 
 
+class DeviceState(StrEnum):
+    """What the operator should know of a device first."""
+
+    REVOKED = "revoked"
+    EXCLUDED = "excluded"
+    EXPIRED = "expired"
+    """Its certificate has ended. It may come back and renew it."""
+    COPIED = "copied"
+    """A copy of it was refused. One of the two takes part as before."""
+    ACTIVE = "active"
+
+
 def device_inventory(store: Store, now: int) -> list[dict[str, Any]]:
-    """All devices, each with the exclusion that holds now, or None."""
+    """All devices, each with its state and the exclusion that holds now, or None."""
     excluded = excluded_devices(store, now)
     return [
-        {**row, "exclusion": _exclusion_json(excluded.get(row["device_id"]))}
+        {
+            **row,
+            "state": _state(row, now, is_excluded=row["device_id"] in excluded).value,
+            "exclusion": _exclusion_json(excluded.get(row["device_id"])),
+        }
         for row in store.devices.inventory()
     ]
+
+
+def operator_counts(store: Store, now: int) -> dict[str, int]:
+    """Figures for the operator alone, without the name of a device."""
+    return {"devices_excluded": len(excluded_devices(store, now)), **store.copies()}
+
+
+def _state(row: dict[str, Any], now: int, *, is_excluded: bool) -> DeviceState:
+    if row["revoked"]:
+        return DeviceState.REVOKED
+    if is_excluded:
+        return DeviceState.EXCLUDED
+    if (row["certificate_until"] or 0) <= now:
+        return DeviceState.EXPIRED
+    return DeviceState.COPIED if row["copies_refused"] else DeviceState.ACTIVE
 
 
 def device_evidence(store: Store, device_id: str, ca_pem: str, now: int) -> dict[str, Any] | None:

@@ -8,17 +8,20 @@ from typing import Any
 from fastapi import FastAPI, Response
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from server_stub.api.connection_caps import OpenConnections
 from server_stub.api.routes import DevicePort
 from server_stub.api.service import AggregatorService
 from server_stub.config.settings import LOOPBACK_HOSTS
-from server_stub.coordinator.exclusions import excluded_devices
+from server_stub.coordinator.exclusions import excluded_devices, operator_counts
 from server_stub.coordinator.statistics import round_summary, statistics
 from server_stub.operator import metrics as prometheus
 from server_stub.operator import pages
 
 
-def build(service: AggregatorService, device_port: DevicePort) -> FastAPI:
-    """Build the operator port's application."""
+def build(
+    service: AggregatorService, device_port: DevicePort, connections: OpenConnections
+) -> FastAPI:
+    """Build the operator port's application. `connections`: those of the device port."""
     app = FastAPI(
         title="AegisAI aggregator, operator port", docs_url=None, redoc_url=None, openapi_url=None
     )
@@ -66,7 +69,16 @@ def build(service: AggregatorService, device_port: DevicePort) -> FastAPI:
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        figures = await service.executor.run(statistics, service.store, service.settings)
+        def read() -> dict[str, Any]:
+            return {
+                **statistics(service.store, service.settings),
+                **operator_counts(service.store, service.clock.now()),
+                "connections": len(connections),
+                "connections_admitted": connections.admitted,
+                "connections_refused": connections.refused,
+            }
+
+        figures = await service.executor.run(read)
         return Response(
             prometheus.exposition(
                 figures, device_port.metrics.refusals, device_port.metrics.requests

@@ -7,6 +7,9 @@ MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 GAUGES = {
     "devices": "Devices that are enrolled and not revoked.",
     "devices_revoked": "Devices that were revoked.",
+    "devices_excluded": "Devices that miss rounds after a proof against them.",
+    "devices_copied": "Devices of which a copy was refused.",
+    "connections": "Open connections of the device port.",
     "model_version": "Version of the current model.",
     "updates": "Updates of all rounds.",
     "update_bytes": "Bytes of these updates.",
@@ -14,14 +17,20 @@ GAUGES = {
 COUNTERS = {
     "rounds_done": "Rounds that ended with a new model.",
     "rounds_abandoned": "Rounds that ended without a new model.",
+    "copies_refused": "Requests of copies of devices that were refused.",
+    "connections_admitted": "Connections of the device port since the start.",
+    "connections_refused": (
+        "Connections since the start that were refused, or ended for another, at a full port,"
+        " address or device."
+    ),
 }
 
 
 def exposition(figures: Mapping[str, Any], refusals: Mapping[str, int], requests: int) -> str:
     """Build the document that Prometheus reads.
 
-    `figures`: `server_stub.coordinator.statistics`; `refusals` (by code) and `requests`: those of
-    the device port since the start.
+    `figures`: all of GAUGES and COUNTERS, and `round` (server_stub.coordinator); `refusals` (by
+    code) and `requests`: those of the device port since the start.
     """
     lines: list[str] = []
     for name, text in GAUGES.items():

@@ -187,6 +187,8 @@ class DeviceStore:
                 "head": head.head,
                 "process": head.session,
                 "reserved_until": head.reserved_until,
+                "copies_refused": head.copies_refused,
+                "copy_refused_at": head.copy_refused_at,
             },
         }
 
@@ -209,9 +211,12 @@ class DeviceStore:
                 DEVICES.c.revoked_at,
                 ends.c.not_after,
                 sent.c.updates,
+                LEDGER_HEADS.c.copies_refused,
+                LEDGER_HEADS.c.copy_refused_at,
             )
             .outerjoin(ends, ends.c.device_id == DEVICES.c.device_id)
             .outerjoin(sent, sent.c.device_id == DEVICES.c.device_id)
+            .outerjoin(LEDGER_HEADS, LEDGER_HEADS.c.device_id == DEVICES.c.device_id)
             .order_by(DEVICES.c.enrolled_at, DEVICES.c.device_id)
         )
         with read_transaction(self._engine) as database:
@@ -223,6 +228,8 @@ class DeviceStore:
                 "revoked": row.revoked_at is not None,
                 "certificate_until": row.not_after,
                 "updates": row.updates or 0,
+                "copies_refused": row.copies_refused or 0,
+                "copy_refused_at": row.copy_refused_at,
             }
             for row in rows
         ]

@@ -13,6 +13,10 @@ _PUT = (
     " VALUES (?, ?, ?, ?, ?) ON CONFLICT (device_id) DO UPDATE SET count = excluded.count,"
     " head = excluded.head, session = excluded.session, reserved_until = excluded.reserved_until"
 )
+_NOTE_COPY = (
+    "UPDATE ledger_heads SET copies_refused = copies_refused + 1, copy_refused_at = ?"
+    " WHERE device_id = ?"
+)
 
 
 class LedgerHeadStore:
@@ -36,6 +40,11 @@ class LedgerHeadStore:
             head = ledger_heads.show(known, shown, session, now, lease_s)
             if head != known:
                 _put(sql, device_id, head)
+
+    def note_copy(self, device_id: str, now: int) -> None:
+        """Note that a copy of the device was refused."""
+        with self._raw.transaction() as sql:
+            sql.execute(_NOTE_COPY, (now, device_id))
 
 
 def advance_head(sql: Cursor, device_id: str, step: HeadStep | None) -> None:

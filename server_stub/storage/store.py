@@ -17,7 +17,7 @@ from server_stub.storage.models import ModelStore
 from server_stub.storage.proofs import ProofStore
 from server_stub.storage.round_events import RoundEventStore
 from server_stub.storage.rounds import RoundStore
-from server_stub.storage.tables import DEVICES, ROUNDS, UPDATES
+from server_stub.storage.tables import DEVICES, LEDGER_HEADS, ROUNDS, UPDATES
 from server_stub.storage.updates import UpdateStore
 
 
@@ -42,6 +42,14 @@ class Store:
         self._lookup.close()
         self._raw.close()
         self._engine.dispose()
+
+    def copies(self) -> dict[str, int]:
+        """How many devices have copies that were refused, and how often one was."""
+        times = func.coalesce(func.sum(LEDGER_HEADS.c.copies_refused), 0)
+        refused = select(func.count(), times).where(LEDGER_HEADS.c.copies_refused > 0)
+        with read_transaction(self._engine) as database:
+            devices, total = database.execute(refused).one()
+        return {"devices_copied": int(devices), "copies_refused": int(total)}
 
     def counts(self) -> dict[str, int]:
         """Figures for the statistics."""

@@ -48,6 +48,8 @@ LEDGER_HEADS = Table(
     Column("head", Text, nullable=False),
     Column("session", Text, nullable=False),
     Column("reserved_until", BigInteger, nullable=False),
+    Column("copies_refused", Integer, nullable=False, server_default="0"),
+    Column("copy_refused_at", BigInteger),
 )
 ROUNDS = Table(
     "rounds",

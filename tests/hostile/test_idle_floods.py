@@ -9,6 +9,7 @@ import ssl
 import sys
 from contextlib import suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -51,6 +52,13 @@ def descriptors(server):
     return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
 
 
+def refused_connections(server):
+    """What the operator's metrics count."""
+    with urlopen(f"http://127.0.0.1:{server.operator_port}/metrics") as answer:
+        text = answer.read().decode()
+    return int(text.split("\naegisai_connections_refused_total ")[1].split()[0])
+
+
 def patiently(ask):
     """The answer, asked for again as an agent does while a busy machine loses its connection."""
 
@@ -90,6 +98,7 @@ def test_a_device_completes_a_round_during_a_flood_and_memory_comes_back(
         device.client = server.client(device.file.load())
         complete_round(device)
         used, during = descriptors(server), rss_mib(server)
+        counted = refused_connections(server)
     after = until(
         lambda: rss if (rss := rss_mib(server)) < before + RETURNED_MIB else None,
         what=f"memory within {RETURNED_MIB} MiB of {before:.0f} MiB",
@@ -101,6 +110,8 @@ def test_a_device_completes_a_round_during_a_flood_and_memory_comes_back(
             f" {after:.0f} after\n"
         )
     assert used < DESCRIPTORS
+    if kind == "silent":
+        assert counted >= count / 2
     assert server.process.poll() is None
 
 

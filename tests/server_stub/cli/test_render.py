@@ -62,19 +62,26 @@ def test_devices_are_one_line_each():
         "updates": 2,
         "revoked": False,
         "exclusion": None,
+        "state": "active",
+        "copies_refused": 0,
+        "copy_refused_at": None,
     }
-    revoked = {**device, "device_id": "urn:uuid:2", "certificate_until": None, "revoked": True}
+    revoked = {**device, "device_id": "urn:uuid:2", "certificate_until": None, "state": "revoked"}
     first, second = render.devices_text({"devices": [device, revoked]}).splitlines()
     assert first.startswith("urn:uuid:1  enrolled 2027-01-15")
     assert "certificate until 2027-01-22" in first
-    assert first.endswith("updates 2")
+    assert first.endswith("updates 2  active")
     assert second.endswith("updates 2  REVOKED")
     (excluded,) = render.devices_text(
-        {"devices": [{**device, "exclusion": EXCLUSION}]}
+        {"devices": [{**device, "state": "excluded", "exclusion": EXCLUSION}]}
     ).splitlines()
     assert excluded.endswith(
         "updates 2  EXCLUDED through round 7, at the latest until 2027-01-17T08:00:00Z"
         " (SECRET_FALSE in round 5)"
+    )
+    copied = {**device, "state": "copied", "copies_refused": 2, "copy_refused_at": DAY}
+    assert render.devices_text({"devices": [copied]}).endswith(
+        "updates 2  COPIED  a copy was refused 2 times, last 2027-01-15T08:00:00Z"
     )
     assert render.devices_text({"devices": []}) == "No device is enrolled."
 

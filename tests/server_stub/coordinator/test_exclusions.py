@@ -5,10 +5,12 @@ import random
 
 import pytest
 
+from agent.protocol.ledger_heads import ShownHeads
 from server_stub.coordinator.exclusions import (
     device_evidence,
     device_inventory,
     excluded_devices,
+    operator_counts,
 )
 from server_stub.quarantine.evidence import Evidence, Proof, Verdict
 from server_stub.quarantine.exclusion import DAY_S
@@ -106,3 +108,35 @@ def test_a_device_is_listed_as_excluded_until_its_rounds_or_days_are_over(store,
     assert excluded() == [liar]
     store.rounds.abandon(2, Event.TOO_FEW, NOW, "")
     assert excluded() == []
+
+
+def test_each_device_has_the_state_that_matters_most(store, convicted):
+    _, proof = convicted
+    liar, ids = proof.verdict.device_id, ["active", "copied", "revoked"]
+    for number, device_id in enumerate([liar, *ids]):
+        add_device(store, device_id, NOW + number)
+    for device_id in (liar, "copied", "revoked"):
+        store.ledger_heads.show(device_id, ShownHeads(0, ("11" * 32,)), "22" * 16, NOW, 0)
+        store.ledger_heads.note_copy(device_id, NOW + 5)
+    store.ledger_heads.note_copy("copied", NOW + 9)
+    store.devices.revoke("revoked", NOW)
+    store.rounds.open(round_config(1), 3)
+    convict(store, proof)
+
+    def states(now):
+        return {row["device_id"]: row["state"] for row in device_inventory(store, now)}
+
+    assert states(NOW) == {
+        liar: "excluded",
+        "active": "active",
+        "copied": "copied",
+        "revoked": "revoked",
+    }
+    assert states(NOW + DAY_S)["copied"] == "expired"
+    (copied,) = [row for row in device_inventory(store, NOW) if row["state"] == "copied"]
+    assert (copied["copies_refused"], copied["copy_refused_at"]) == (2, NOW + 9)
+    assert operator_counts(store, NOW) == {
+        "devices_excluded": 1,
+        "devices_copied": 3,
+        "copies_refused": 4,
+    }

@@ -1,9 +1,12 @@
 """The operator port: what it shows, and under which names."""
 
 import json
+from contextlib import suppress
 
 import pytest
 
+from agent.errors import UserActionError
+from agent.protocol.ledger_heads import Ready, ShownHeads
 from server_stub.operator.pages import HEADERS
 from tests.fakes.live_server import public_stats
 from tests.fakes.raw_requests import request, request_operator
@@ -68,6 +71,21 @@ def test_metrics_count_the_device_ports_requests_and_refusals(live):
     lines = content.decode().splitlines()
     assert "aegisai_requests_total 4" in lines
     assert 'aegisai_refusals_total{code="NO_IDENTITY"} 3' in lines
+
+
+def test_metrics_count_refused_copies_and_connections_and_name_no_device(live):
+    device = live.enrol()
+    for head in ("11" * 32, "22" * 32):
+        with suppress(UserActionError):  # LEDGER_FORKED for the second
+            device.client.ready(Ready(1, "33" * 16, ShownHeads(0, (head,))))
+    content = request_operator(live, "/metrics")[2].decode()
+    lines = content.splitlines()
+    assert "aegisai_devices_copied 1" in lines
+    assert "aegisai_copies_refused_total 1" in lines
+    assert "aegisai_devices_excluded 0" in lines
+    assert "aegisai_connections 1" in lines
+    assert "aegisai_connections_refused_total 0" in lines
+    assert device.device_id not in content
 
 
 def test_the_document_describes_the_device_port(live):

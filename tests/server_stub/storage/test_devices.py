@@ -120,6 +120,8 @@ def test_the_inventory_is_in_the_order_of_enrolment(store):
             "revoked": True,
             "certificate_until": NOW + 10**6,
             "updates": 0,
+            "copies_refused": 0,
+            "copy_refused_at": None,
         },
         {
             "device_id": "late",
@@ -127,5 +129,7 @@ def test_the_inventory_is_in_the_order_of_enrolment(store):
             "revoked": False,
             "certificate_until": certificate("late").not_after,
             "updates": 1,
+            "copies_refused": 0,
+            "copy_refused_at": None,
         },
     ]

@@ -77,6 +77,19 @@ def test_p5_a_device_that_showed_a_head_must_go_on_showing_it(device):
     assert code_of(send, device, None) == "LEDGER_UNSHOWN"
 
 
+def test_a_refused_copy_is_counted_and_moves_no_head(device):
+    device.ledger_heads.note_copy("one", NOW)  # no head yet: nothing that a copy could contradict
+    assert device.copies() == {"devices_copied": 0, "copies_refused": 0}
+    show(device, 1, H0, H1)
+    device.ledger_heads.note_copy("one", NOW + 1)
+    device.ledger_heads.note_copy("one", NOW + 2)
+    show(device, 2, H1, H2)
+    ledger = device.devices.record("one")["ledger"]
+    assert (ledger["copies_refused"], ledger["copy_refused_at"]) == (2, NOW + 2)
+    assert known(device) == (2, H2)
+    assert device.copies() == {"devices_copied": 1, "copies_refused": 2}
+
+
 def test_erasing_a_device_deletes_its_head(device):
     show(device, 1, H0, H1)
     device.devices.erase("one")
