@@ -13,10 +13,12 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QWidget
 
 from agent.consent.notice import Decision, Notice, OperatorFacts
+from agent.consent.withdrawal import Withdrawal
 from agent.status import ConsentState
 from ui.agent_client import AgentClient
 from ui.consent_dialog import ConsentDialog
 from ui.i18n import notice_locale
+from ui.withdrawer import Withdrawer
 
 SURFACE = "window"
 """How the consent record names decisions made in the window."""
@@ -29,10 +31,15 @@ class ConsentFlow(QObject):
     """The dialog has closed with this decision; the agent is being informed."""
     failed = Signal(object)
     """An AegisError: the notice could not be fetched, or the agent refused the decision."""
+    held = Signal(str)
+    """A withdrawal holds although no agent answered: in words."""
 
-    def __init__(self, client: AgentClient, parent: QWidget) -> None:
+    def __init__(self, client: AgentClient, files: Withdrawal, parent: QWidget) -> None:
         super().__init__(parent)
         self._client = client
+        self._withdrawer = Withdrawer(client, files, SURFACE, self)
+        self._withdrawer.held.connect(self.held)
+        self._withdrawer.failed.connect(self.failed)
         self._window = parent
         self._dialog: ConsentDialog | None = None
 
@@ -50,7 +57,7 @@ class ConsentFlow(QObject):
         self._client.call("consent.show", {"locale": notice_locale()}, self._show, self.failed.emit)
 
     def withdraw(self) -> None:
-        self._client.call("consent.withdraw", {"surface": SURFACE}, None, self.failed.emit)
+        self._withdrawer.withdraw()
 
     def close(self) -> None:
         """Close an open dialog without an answer."""

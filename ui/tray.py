@@ -14,6 +14,8 @@ from PySide6.QtCore import QDateTime, QObject, Signal
 from PySide6.QtGui import QAction, QGuiApplication, QIcon
 from PySide6.QtWidgets import QApplication, QMenu, QSystemTrayIcon
 
+from agent.consent.withdrawal import Withdrawal
+from agent.errors import AegisError
 from agent.status import AgentState, Status
 from ui.agent_client import AgentClient
 from ui.i18n import QtFormatter
@@ -21,6 +23,7 @@ from ui.icons import state_icon
 from ui.presentation.locale_formatter import LocaleFormatter
 from ui.presentation.view_model import View, view_of
 from ui.theme import DARK, LIGHT
+from ui.withdrawer import Withdrawer
 
 SURFACE = "tray"
 MENU_LINE_LETTERS = 60
@@ -39,6 +42,7 @@ class Tray(QObject):
     def __init__(
         self,
         client: AgentClient,
+        files: Withdrawal,
         *,
         formatter: LocaleFormatter | None = None,
         parent: QObject | None = None,
@@ -46,6 +50,9 @@ class Tray(QObject):
         super().__init__(parent)
         self._client = client
         self._formatter = formatter or QtFormatter.of_system()
+        self._withdrawer = Withdrawer(client, files, SURFACE, self)
+        self._withdrawer.held.connect(self._withdrawn)
+        self._withdrawer.failed.connect(self._not_withdrawn)
         self._state: AgentState | None = None
         self.icon: QSystemTrayIcon | None = None
         self.menu = QMenu()
@@ -89,7 +96,8 @@ class Tray(QObject):
 
     def show_status(self, status: Status | None) -> None:
         """Update icon, tooltip and menu; None stands for an agent that does not run."""
-        self._view = view = view_of(status, self._formatter)
+        may_contribute = status is None and self._withdrawer.may_hold()
+        self._view = view = view_of(status, self._formatter, may_contribute=may_contribute)
         menu = view.menu
         self.first_line.setText(_shortened(menu.first_line))
         self.actions["pause"].setEnabled(menu.can_pause)
@@ -166,9 +174,20 @@ class Tray(QObject):
 
     def _consent(self) -> None:
         if self._view.menu.contributes:
-            self._client.call("consent.withdraw", {"surface": SURFACE})
+            self._withdrawer.withdraw()
         else:
             self.windowRequested.emit("consent")
+
+    def _withdrawn(self, words: str) -> None:
+        self.show_status(self._client.status)
+        self._tell(words, QSystemTrayIcon.MessageIcon.Information)
+
+    def _not_withdrawn(self, error: AegisError) -> None:
+        self._tell(str(error), QSystemTrayIcon.MessageIcon.Warning)
+
+    def _tell(self, words: str, kind: QSystemTrayIcon.MessageIcon) -> None:
+        if self.icon is not None:
+            self.icon.showMessage("AegisAI", words, kind)
 
     def _activated(self, reason: QSystemTrayIcon.ActivationReason) -> None:
         if reason in (

@@ -39,9 +39,10 @@ class Window(QMainWindow):
         super().__init__()
         self._context = context
         self._client = context.client
-        self._consent = ConsentFlow(context.client, self)
+        self._consent = ConsentFlow(context.client, context.withdrawal, self)
         self._consent.decided.connect(self._decided)
         self._consent.failed.connect(self.show_error)
+        self._consent.held.connect(self._withdrawn)
         self._pages: dict[str, Page] = {}
         self._is_first_run = False
         self.setObjectName("window")
@@ -164,6 +165,10 @@ class Window(QMainWindow):
             self.open_page("done")
         self._is_first_run = False
 
+    def _withdrawn(self, words: str) -> None:
+        self._error.show_message(words)
+        self._show(self._client.status)
+
     def _build(self) -> None:
         canvas = QWidget()
         canvas.setObjectName("canvas")
@@ -189,5 +194,10 @@ class Window(QMainWindow):
         """Show a Status on the current page; the icons follow its place in the sidebar."""
         self._repaint()
         last = self._context.last_cycle() if status is None else None
-        view = view_of(status, self._context.formatter, last.reasons if last else ())
+        view = view_of(
+            status,
+            self._context.formatter,
+            last.reasons if last else (),
+            may_contribute=status is None and self._context.withdrawal.may_hold(),
+        )
         self._pages[self._page].show_view(view, status)

@@ -11,6 +11,7 @@ from agent.config.effective import EffectiveConfig
 from agent.consent.gate import Gate
 from agent.consent.prompting import may_prompt
 from agent.consent.record import Act, ConsentStatus, Evidence, Record
+from agent.consent.withdrawal import not_saved
 from agent.consent.wording import PURPOSE
 from agent.errors import AegisError, UserActionError
 from agent.paths import Home
@@ -154,15 +155,6 @@ class ConsentMethods:
 
     def _status(self) -> Result:
         return self.status().to_json()
-
-
-def not_saved() -> UserActionError:
-    """Return the error for a withdrawal that acts now and that a restart may not remember."""
-    return UserActionError(
-        "NOT_SAVED",
-        "Everything has stopped, but your withdrawal is not saved: the disk cannot be written.",
-        "Repeat aegis consent withdraw when the disk is writable.",
-    )
 
 
 def _check_surface(surface: str) -> None:

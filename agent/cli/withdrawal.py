@@ -1,21 +1,18 @@
 """`aegis consent withdraw`: works whatever state the agent, its store and the disk are in.
 
-1. A mark in the home comes first: the agent looks at it before each step that needs consent.
-2. Then the agent is asked, or an agent of this process.
-3. Without an answer the mark holds. Without a store the switch is turned off.
+It does what agent.consent.withdrawal says. Where no agent runs, an agent of this process is asked.
 """
 
-import os
 import time
 from argparse import Namespace
 from contextlib import suppress
 
 from agent.cli import render
 from agent.cli.backend import LOCK_RETRY_S, Answer, home_of, request
-from agent.consent.mark import Mark
-from agent.consent.switch import Switch, consent_files
+from agent.consent.withdrawal import Withdrawal
 from agent.errors import AegisError
 
+SURFACE = "cli"
 STORE_CODES = frozenset(
     {
         "DISK_FAULT",
@@ -46,21 +43,20 @@ RECORD_S = 1.0
 
 def withdraw(options: Namespace) -> Answer | None:
     """Withdraw, whatever state the agent is in: the mark is enough to stop it for good."""
-    home = home_of(options)
-    switch, mark = consent_files(home, os.environ)
-    is_marked = home.root.exists() and home.is_ours and mark.leave()
+    files = Withdrawal(home_of(options))
+    is_marked = files.begin(SURFACE)
     try:
         status = request(
             options,
             "consent.withdraw",
             hello_timeout_s=UNREACHABLE_S if is_marked else None,
-            surface="cli",
+            surface=SURFACE,
         )
     except AegisError as error:
         if error.code in STORE_CODES:
-            return _withdrawn_without_store(switch, mark, error, as_json=options.json)
+            return _withdrawn_without_store(files, error, as_json=options.json)
         if is_marked and error.code in UNREACHABLE:
-            return _withdrawn_by_mark(mark, error, as_json=options.json)
+            return _withdrawn_by_mark(files, error, as_json=options.json)
         raise
     if options.json:
         return status
@@ -72,32 +68,25 @@ def withdraw(options: Namespace) -> Answer | None:
 
 
 def _withdrawn_without_store(
-    switch: Switch, mark: Mark, error: AegisError, *, as_json: bool
+    files: Withdrawal, error: AegisError, *, as_json: bool
 ) -> Answer | None:
     """Withdraw where no agent runs and the store cannot be opened: by the switch alone.
 
     Raises UserActionError NOT_SAVED.
     """
-    from agent.api.consent import not_saved
-
-    try:
-        switch.turn_off(int(time.time()), "cli")
-    except OSError:
-        if not mark.leave():
-            mark.leave_elsewhere()
-        raise not_saved() from error
+    files.turn_off(int(time.time()), SURFACE)
     if as_json:
         return {"state": "WITHDRAWN", "recorded": False, "code": error.code}
     print(f"Consent is withdrawn. Nothing runs. {error}", flush=True)
     return None
 
 
-def _withdrawn_by_mark(mark: Mark, error: AegisError, *, as_json: bool) -> Answer | None:
+def _withdrawn_by_mark(files: Withdrawal, error: AegisError, *, as_json: bool) -> Answer | None:
     """Tell what holds where the agent did not answer, but will find the mark."""
     deadline = time.monotonic() + RECORD_S
-    while (is_unread := mark.is_there()) and time.monotonic() < deadline:
+    while not (is_read := files.is_read()) and time.monotonic() < deadline:
         time.sleep(LOCK_RETRY_S)
-    answer = {"state": "WITHDRAWN", "recorded": not is_unread, "code": error.code}
+    answer = {"state": "WITHDRAWN", "recorded": is_read, "code": error.code}
     if as_json:
         return answer
     print(render.withdrawn_by_mark_text(answer), flush=True)

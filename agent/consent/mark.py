@@ -1,17 +1,22 @@
 """The mark of a withdrawal: a file whose existence means no, whatever the record still says.
 
-A command leaves it when the agent cannot be reached, and for the time until it answers. The agent
-looks at it before every step that needs consent, writes the withdrawal into the record, and only
-then removes it. So it survives restarts of both.
+A command, the window or the icon leaves it before it asks the agent, and it stays where the agent
+does not answer. The agent looks at it before every step that needs consent, writes the withdrawal
+into the record, and only then removes it. So it survives restarts of all of them.
 
 A home that cannot be written gets its mark elsewhere, in the folder of the login's sockets.
 """
 
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
 from agent.files import atomic_file
+
+MAX_SURFACE_BYTES = 40
+UNKNOWN_SURFACE = "mark"
+_SURFACE = re.compile(rb"[a-z]{1,40}")
 
 
 class Mark:
@@ -37,14 +42,25 @@ class Mark:
             return True
         return True
 
-    def leave(self) -> bool:
+    def leave(self, surface: str = "") -> bool:
         """Leave the mark, durably; return whether it is there.
 
-        The file is empty, so a full disk rarely prevents it.
+        `surface`: where the person withdrew, in letters. Where there is no room for it the file is
+        empty, so a full disk rarely prevents the mark.
         """
+        if surface and not self._is_in_home():
+            with suppress(OSError):
+                atomic_file.write(self._path, surface.encode())
         with suppress(OSError):
             atomic_file.touch(self._path)
         return self.is_there()
+
+    def surface(self) -> str:
+        """Where the person withdrew, as far as the mark says."""
+        with suppress(OSError, ValueError):
+            if found := _SURFACE.fullmatch(atomic_file.read(self._path, MAX_SURFACE_BYTES)):
+                return found[0].decode()
+        return UNKNOWN_SURFACE
 
     def leave_elsewhere(self) -> bool:
         """Leave the mark where it may not outlive this login; return whether it is there."""

@@ -248,7 +248,7 @@ class Record:
         if position is not None and not position.is_on and position.entry == self._decided_hash:
             return position.at, position.surface
         if self._withdrawn is None and self._mark.is_there():
-            return self._clock.now(), "cli"  # only a command leaves a mark
+            return self._clock.now(), self._mark.surface()
         return self._withdrawn
 
     def _append(self, entry: ConsentEntry) -> None:

@@ -10,11 +10,14 @@ The functions below make statuses and answers as the agent sends them.
 """
 
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
 from agent.consent.notice import Notice, OperatorFacts
+from agent.consent.withdrawal import Withdrawal
 from agent.errors import AegisError, UserActionError
+from agent.paths import Home
 from agent.reasons import Reason, ReasonCode
 from agent.status import (
     AgentState,
@@ -80,6 +83,11 @@ class FakeAgentClient(QObject):
             self.unanswered.append((method, done))
         elif done is not None:
             done(answer)
+
+
+def no_consent_files():
+    """What a withdrawal does to the files of a home that does not exist: nothing."""
+    return Withdrawal(Home(Path("/nonexistent/aegisai")), {})
 
 
 def status(state=AgentState.WAITING, consent=ConsentState.GRANTED, **changes):

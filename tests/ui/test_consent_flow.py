@@ -23,7 +23,7 @@ class Asked:
         answers = {"consent.show": fakes.notice_answer()}
         self.client = fakes.FakeAgentClient(status, answers)
         self.window = QWidget()
-        self.flow = ConsentFlow(self.client, self.window)
+        self.flow = ConsentFlow(self.client, fakes.no_consent_files(), self.window)
         self.decisions, self.errors = [], []
         self.flow.decided.connect(self.decisions.append)
         self.flow.failed.connect(self.errors.append)
@@ -91,7 +91,7 @@ def test_asking_again_raises_the_open_question(qapp, theme):
 def test_a_notice_that_cannot_be_fetched_is_an_error(qapp, theme):
     client = fakes.FakeAgentClient(fakes.status(), {"consent.show": fakes.refused("NO_AGENT")})
     window, errors = QWidget(), []
-    flow = ConsentFlow(client, window)
+    flow = ConsentFlow(client, fakes.no_consent_files(), window)
     flow.failed.connect(errors.append)
     flow.ask()
     assert [error.code for error in errors] == ["NO_AGENT"]

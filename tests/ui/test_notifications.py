@@ -36,7 +36,7 @@ def clock():
 
 @pytest.fixture
 def tray(qapp, clock):
-    tray = ShownMessages(fakes.FakeAgentClient(fakes.waiting()))
+    tray = ShownMessages(fakes.FakeAgentClient(fakes.waiting()), fakes.no_consent_files())
     tray.show_icon()
     Notifier(tray, clock.now)
     yield tray
@@ -74,7 +74,7 @@ def test_another_cause_is_announced_on_the_same_day(tray):
 
 def test_without_an_icon_nothing_is_shown(qapp, clock):
     client = fakes.FakeAgentClient(fakes.waiting())
-    Notifier(Tray(client), clock.now)
+    Notifier(Tray(client, fakes.no_consent_files()), clock.now)
     client.push(STATES[AgentState.ERROR])
     client.push(None)
     assert client.calls == []

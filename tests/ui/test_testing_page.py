@@ -34,7 +34,7 @@ def test_it_names_every_button_action_and_page():
 def test_the_names_exist(qapp, theme):
     dialog = ConsentDialog(fakes.notice())
     assert all(dialog.findChild(QPushButton, name) for name in BUTTONS)
-    tray = Tray(fakes.FakeAgentClient(fakes.status()))
+    tray = Tray(fakes.FakeAgentClient(fakes.status()), fakes.no_consent_files())
     assert all(tray.findChild(QAction, name) for name in ACTIONS)
     window = windows.open_window(qapp, fakes.status(), "overview", theme)
     for name in PAGES:

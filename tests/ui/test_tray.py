@@ -20,7 +20,7 @@ def client():
 
 @pytest.fixture
 def tray(qapp, client):
-    tray = Tray(client)
+    tray = Tray(client, fakes.no_consent_files())
     yield tray
     tray.hide_icon()
 

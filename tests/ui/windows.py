@@ -113,10 +113,10 @@ def settings_answer():
     return {"settings": entries}
 
 
-def open_window(app, status, page, theme=None, *, last_cycle=None):
+def open_window(app, status, page, theme=None, *, last_cycle=None, withdrawal=None):
     """A window on one page, with a fake agent that reports `status` and answers every question.
 
-    `last_cycle`: what the home remembers.
+    `last_cycle`: what the home remembers. `withdrawal`: the home's, else one without effect.
     """
     client = fakes.FakeAgentClient(status, answers())
     shown = Window(
@@ -125,6 +125,7 @@ def open_window(app, status, page, theme=None, *, last_cycle=None):
             i18n.QtFormatter(QLocale()),
             theme or Theme(app),
             8,
+            withdrawal or fakes.no_consent_files(),
             lambda: fakes.NOW,
             lambda: last_cycle,
         )

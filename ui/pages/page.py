@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from PySide6.QtCore import QDateTime, Qt
 from PySide6.QtWidgets import QFrame, QScrollArea, QWidget
 
+from agent.consent.withdrawal import Withdrawal
 from agent.ipc.last_cycle import LastCycle
 from agent.status import Status
 from ui import theme
@@ -28,6 +29,8 @@ class Context:
     theme: Theme
     cores: int
     """Processor cores of this computer."""
+    withdrawal: Withdrawal
+    """The files by which the window withdraws where no agent answers."""
     now: Callable[[], int] = QDateTime.currentSecsSinceEpoch
     """Seconds since the epoch."""
     last_cycle: Callable[[], LastCycle | None] = lambda: None

@@ -25,17 +25,18 @@ class PrivacyPage(Page):
         self._client = context.client
         self._sent_shown = -1
         self._build_decision()
-        self._build_operator()
-        self._build_export()
-        self._build_erase()
+        # Withdrawing works without an agent; these do not.
+        self._cards_of_agent = (self._build_operator(), self._build_export(), self._build_erase())
         self.end()
 
     def show_view(self, view: View, status: Status | None) -> None:
-        self.setEnabled(status is not None)
+        for card in self._cards_of_agent:
+            card.setEnabled(status is not None)
         self._decision.setText(view.consent or view.headline)
         self._decision_note.setText(view.consent_note or view.detail)
-        self.withdraw.setVisible(view.contributes)
-        self.decide.setVisible(not view.contributes)
+        self.withdraw.setVisible(view.can_withdraw)
+        self.decide.setVisible(not view.can_withdraw)
+        self.decide.setEnabled(status is not None)
         operator = status.operator if status else None
         self.join.setVisible(status is not None and operator is None)
         if operator is None:
@@ -84,7 +85,7 @@ class PrivacyPage(Page):
         self.decide.clicked.connect(self.decideRequested)
         self.body.addWidget(card)
 
-    def _build_operator(self) -> None:
+    def _build_operator(self) -> Card:
         card = Card(self.tr("Who asks"))
         self._operator = text("")
         self.join = button(self.tr("Enter an invitation"), "joinButton")
@@ -92,8 +93,9 @@ class PrivacyPage(Page):
         buttons(card.body, self.join, of=self)
         self.join.clicked.connect(self.joinRequested)
         self.body.addWidget(card)
+        return card
 
-    def _build_export(self) -> None:
+    def _build_export(self) -> Card:
         card = Card(self.tr("Your copy"))
         card.body.addWidget(
             text(
@@ -111,8 +113,9 @@ class PrivacyPage(Page):
         card.body.addWidget(self._export_note)
         self.export.clicked.connect(self._choose_file)
         self.body.addWidget(card)
+        return card
 
-    def _build_erase(self) -> None:
+    def _build_erase(self) -> Card:
         card = Card(self.tr("Erase"))
         card.body.addWidget(
             text(
@@ -157,6 +160,7 @@ class PrivacyPage(Page):
         self.keep.clicked.connect(self.confirm.hide)
         self.erase_now.clicked.connect(lambda: self._erase())
         self.body.addWidget(card)
+        return card
 
     def _choose_file(self) -> None:
         dialog = QFileDialog(

@@ -1,8 +1,9 @@
 """What the tray and the window show of a Status: texts and flags.
 
 1. It decides nothing: whether an action is offered follows from the Status alone.
-2. Without a Status (no agent answers) it claims nothing about consent, budget or samples. It shows
-   why the last cycle failed or waited, with its time.
+2. Without a Status (no agent answers) it claims nothing about budget or samples, and of consent
+   only that a yes may hold, so that it can be withdrawn. It shows why the last cycle failed or
+   waited, with its time.
 """
 
 from dataclasses import dataclass, replace
@@ -63,6 +64,7 @@ class View:
     consent: str
     consent_note: str
     contributes: bool
+    can_withdraw: bool
     is_asked: bool
     """Whether the question is open: never answered, or due for renewal."""
     budget: BudgetLabels | None
@@ -74,13 +76,17 @@ class View:
 
 
 def view_of(
-    status: Status | None, formatter: LocaleFormatter, last_reasons: tuple[Reason, ...] = ()
+    status: Status | None,
+    formatter: LocaleFormatter,
+    last_reasons: tuple[Reason, ...] = (),
+    *,
+    may_contribute: bool = False,
 ) -> View:
     """Build the view of a Status; None stands for an agent that does not run. Then `last_reasons`
-    say why the last cycle failed or waited.
+    say why the last cycle failed or waited, and `may_contribute` whether a yes may hold.
     """
     if status is None:
-        return _without_agent(formatter, last_reasons)
+        return _without_agent(formatter, last_reasons, may_contribute=may_contribute)
     headline, detail = state_label(status.state, formatter), _detail(status, formatter)
     contributes = status.consent.state is ConsentState.GRANTED
     return View(
@@ -94,6 +100,7 @@ def view_of(
         consent=consent_label(status.consent.state, formatter),
         consent_note=_consent_note(status, formatter),
         contributes=contributes,
+        can_withdraw=contributes,
         is_asked=status.consent.state in (ConsentState.UNASKED, ConsentState.STALE),
         budget=budget_labels(status.budget, formatter),
         is_member=status.operator is not None,
@@ -103,7 +110,9 @@ def view_of(
     )
 
 
-def _without_agent(formatter: LocaleFormatter, last_reasons: tuple[Reason, ...]) -> View:
+def _without_agent(
+    formatter: LocaleFormatter, last_reasons: tuple[Reason, ...], *, may_contribute: bool
+) -> View:
     headline = formatter.translate("View", "Not running")
     detail = formatter.translate(
         "View", "The AegisAI agent is not running. Nothing is read, trained or sent."
@@ -113,9 +122,9 @@ def _without_agent(formatter: LocaleFormatter, last_reasons: tuple[Reason, ...])
         can_pause=False,
         can_resume=False,
         can_run_once=False,
-        consent_text=formatter.translate("View", "Contribute…"),
-        contributes=False,
-        can_decide=False,
+        consent_text=_consent_text(formatter, contributes=may_contribute),
+        contributes=may_contribute,
+        can_decide=may_contribute,
     )
     return View(
         state=AgentState.OFF,
@@ -128,8 +137,11 @@ def _without_agent(formatter: LocaleFormatter, last_reasons: tuple[Reason, ...])
         ),
         menu=menu,
         consent="",
-        consent_note="",
+        consent_note=formatter.translate("View", "You can stop contributing all the same.")
+        if may_contribute
+        else "",
         contributes=False,
+        can_withdraw=may_contribute,
         is_asked=False,
         budget=None,
         is_member=True,  # unknown: offers no invitation
@@ -174,14 +186,16 @@ def _menu(status: Status, first_line: str, formatter: LocaleFormatter) -> Menu:
         can_run_once=granted
         and not blockers
         and status.state not in (AgentState.TRAINING, AgentState.SENDING),
-        consent_text=(
-            formatter.translate("View", "Stop contributing")
-            if granted
-            else formatter.translate("View", "Contribute…")
-        ),
+        consent_text=_consent_text(formatter, contributes=granted),
         contributes=granted,
         can_decide=True,
     )
+
+
+def _consent_text(formatter: LocaleFormatter, *, contributes: bool) -> str:
+    if contributes:
+        return formatter.translate("View", "Stop contributing")
+    return formatter.translate("View", "Contribute…")
 
 
 def _consent_note(status: Status, formatter: LocaleFormatter) -> str:

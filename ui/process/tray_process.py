@@ -16,6 +16,7 @@ from pathlib import Path
 from PySide6.QtCore import QLocale, QObject, QTimer
 
 import agent
+from agent.consent.withdrawal import Withdrawal
 from agent.errors import AegisError
 from agent.ipc.places import place_socket, socket_of
 from agent.paths import Home
@@ -53,7 +54,7 @@ def run(home: Home, *, autostart: bool) -> int:
         return 0
     formatter = i18n.install(app, QLocale())
     client = AgentClient(home, app)
-    tray = Tray(client, formatter=formatter, parent=app)
+    tray = Tray(client, Withdrawal(home), formatter=formatter, parent=app)
     Notifier(tray)
     host = TrayHost(AREA_TIMEOUT_AUTOSTART_MS if autostart else AREA_TIMEOUT_MS, app)
     controller = TrayController(home, tray, host, end=app.quit, autostart=autostart)

@@ -9,6 +9,7 @@ from PySide6.QtCore import QLocale, QObject, Qt
 from PySide6.QtWidgets import QApplication
 
 import agent
+from agent.consent.withdrawal import Withdrawal
 from agent.ipc.last_cycle import LastCycleFile
 from agent.ipc.places import place_socket, socket_of
 from agent.paths import Home
@@ -45,6 +46,7 @@ def run(home: Home, page: str, *, quietly: bool) -> int:
             formatter,
             Theme(app),
             os.cpu_count() or 1,
+            Withdrawal(home),
             last_cycle=LastCycleFile(home.last_cycle).read,
         )
     )

@@ -22,7 +22,7 @@ class Process:
 
     def __init__(self, home, *, autostart):
         self.client = fakes.FakeAgentClient()
-        self.tray = Tray(self.client)
+        self.tray = Tray(self.client, fakes.no_consent_files())
         self.host = Host()
         self.started, self.ends = [], []
         self.controller = TrayController(
