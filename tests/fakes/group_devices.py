@@ -99,22 +99,32 @@ class GroupDevice:
 
     def send(self, kind):
         """Send the message of one phase, made from the inbox; return its body."""
-        client, machine, round_id = self.enrolled.client, self.machine, self.config.round_id
-        if kind == "advertise":
-            body = machine.advertise()
-        elif kind == "shares":
-            body = machine.shares(self.inbox("advertise"))
-        elif kind == "masked":
-            machine.accept_shares(self.inbox("shares"))
-            body = self.masked = machine.mask(self.sealed(self.config))
-            self.receipt = client.send_update(body)
-            return body
-        elif kind == "consistency":
-            body = machine.consistency(self.inbox("masked"))
-        else:
-            body = machine.unmask(self.inbox("consistency"))
-        client.send_phase(round_id, kind, body)
+        body = self.make(kind)
+        self.carry(kind, body)
         return body
+
+    def make(self, kind):
+        """Make the message of one phase from the inbox."""
+        machine = self.machine
+        if kind == "advertise":
+            return machine.advertise()
+        if kind == "shares":
+            return machine.shares(self.inbox("advertise"))
+        if kind == "masked":
+            machine.accept_shares(self.inbox("shares"))
+            self.masked = machine.mask(self.sealed(self.config))
+            return self.masked
+        if kind == "consistency":
+            return machine.consistency(self.inbox("masked"))
+        return machine.unmask(self.inbox("consistency"))
+
+    def carry(self, kind, body):
+        """Bring a message to the server; the same one again changes nothing."""
+        client = self.enrolled.client
+        if kind == "masked":
+            self.receipt = client.send_update(body)
+        else:
+            client.send_phase(self.config.round_id, kind, body)
 
     def inbox(self, after):
         """Wait for the outcome of a phase."""

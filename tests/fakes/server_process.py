@@ -5,7 +5,9 @@ Devices enrol as with LiveServer.
 
 import json
 import os
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from agent.protocol.signing import public_hex
@@ -99,8 +101,17 @@ class ServerProcess:
 
     @property
     def view(self):
-        """The database, as another process sees it."""
-        self._view = self._view or Store(self.home.database_url)
+        """The database, as another process sees it; of a server on a disk, what a copy has now."""
+        if self._disk is None:
+            self._view = self._view or Store(self.home.database_url)
+            return self._view
+        # SQLite resolves the path to the disk, which leads nowhere in this process.
+        if self._view is not None:
+            self._view.close()
+        copies = Path(tempfile.mkdtemp(dir=self.folder))
+        for file in self.home.folder.glob("aggregator.sqlite3*"):
+            shutil.copy(file, copies)
+        self._view = Store(f"sqlite:///{copies / 'aggregator.sqlite3'}")
         return self._view
 
     def cpu_s(self):

@@ -5,11 +5,15 @@ The real server in processes of its own, on a small tmpfs, with a device's own c
 
 import os
 import subprocess
+from functools import partial
 
 import pytest
 
 from agent.errors import AegisError
 from agent.transport.responses import RetryLater
+from server_stub.rounds.lifecycle import State
+from tests.fakes.group_devices import GroupDevice
+from tests.fakes.group_rounds import MESSAGES, assert_mean, join_window, wait_for_end
 from tests.fakes.server_commands import COMMAND
 from tests.fakes.server_process import ServerProcess
 from tests.fakes.small_disk import SmallDisk
@@ -22,6 +26,12 @@ pytestmark = [
     ),
 ]
 OPTIONS = ("--mode", "local", "--rounds-target", "3", "--rounds-minimum", "1")
+DEVICES = 4
+GROUPS = (
+    *("--group-floor", "3", "--ready-target", str(DEVICES), "--min-rows", "4"),
+    *("--lead-seconds", "0", "--join-seconds", "120", "--phase-seconds", "120"),
+    *("--epsilon", "300", "--rounds-planned", "1", "--fast-spending"),
+)
 COMMANDS = (
     ("token", "create", "--server", "https://localhost:1"),
     ("devices", "revoke", "urn:uuid:00000000-0000-4000-8000-000000000000"),
@@ -108,6 +118,37 @@ def test_p10_a_full_disk_stops_no_server_and_loses_nothing_at_any_step_of_a_roun
 
 def _is_past(offer):
     return offer.round is None or offer.time > offer.round.closes_at + 2
+
+
+def test_p10_a_full_disk_at_every_phase_of_a_group_loses_nothing(disk, tmp_path):
+    """The disk is full for the message that ends each phase: draw, witness and sum included."""
+    with ServerProcess(tmp_path, *GROUPS, disk=disk) as server:
+        token = server.token(uses=DEVICES)
+        devices = [
+            GroupDevice(server.enrol(token), 0.01 * (1 + number)) for number in range(DEVICES)
+        ]
+        join_window(devices)
+        refused = []
+        for kind in MESSAGES:
+            *carried, last = [partial(one.carry, kind, one.make(kind)) for one in devices]
+            for carry in carried:
+                patiently(carry)
+            disk.fill()
+            refused.append(code_of(last))
+            assert server.process.poll() is None
+            if kind == "masked":
+                server.kill()
+            disk.free()
+            if kind == "masked":
+                server.start()
+                for device in devices:
+                    device.reconnect(server)
+            patiently(last)
+        ended = wait_for_end(server)
+        assert set(refused) <= {"", "SERVER_BUSY"}
+        assert refused.count("SERVER_BUSY") >= 3, refused
+        assert (ended.state, ended.updates, ended.model_version) == (State.DONE, DEVICES, 2)
+        assert_mean(server, devices, ended)
 
 
 @pytest.mark.parametrize("limit", ["full", "read-only", "few descriptors"])
