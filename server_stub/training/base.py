@@ -48,7 +48,7 @@ def train_base(
 ) -> TrainedBase:
     """Train a base on raw rows (n, 29), labels 1 = malicious.
 
-    Deterministic for a seed and a number of threads. `progress` is told each step in words.
+    Deterministic for a seed and a number of threads. `progress` gets each step in words.
     """
     inputs = transform(rows)
     progress("base")

@@ -30,7 +30,7 @@ from agent.detector.families.family import (
     Prepared,
     Rows,
     Scorer,
-    refused,
+    unusable,
 )
 from agent.detector.families.perceptron import Perceptron
 from agent.detector.families.tensors import ANY, Form
@@ -103,7 +103,7 @@ class Base:
 def read_base(content: bytes) -> Base:
     """Read a base's file. Raises PeerError MODEL_WRONG_SHAPE, MODEL_NOT_FINITE."""
     if len(content) > MAX_BASE_BYTES:
-        raise refused("MODEL_WRONG_SHAPE", f"has a base of more than {MAX_BASE_BYTES >> 20} MiB")
+        raise unusable("MODEL_WRONG_SHAPE", f"has a base of more than {MAX_BASE_BYTES >> 20} MiB")
     found = tensors.read(content, FORMS, frozenset(perceptron.FORMS))
     laplacian, gaussian = (int(count) for count in found["phi"].astype(np.int64))
     network = _network(found)
@@ -113,7 +113,7 @@ def read_base(content: bytes) -> Base:
         or laplacian + gaussian + 1 > MAX_DIMENSION
         or (network is None) != (gaussian == 0)
     ):
-        raise refused("MODEL_WRONG_SHAPE", "has features of a number that does not fit")
+        raise unusable("MODEL_WRONG_SHAPE", "has features of a number that does not fit")
     return Base(trees.from_tensors(found), network, laplacian, gaussian)
 
 
@@ -152,7 +152,7 @@ class BaseHead:
         found = tensors.read(content, HEAD_FORMS)
         trained, scored = (found[name].astype(np.float64) for name in ("trained", "scored"))
         if trained.shape != (d,) or scored.shape != (d,):
-            raise refused("MODEL_WRONG_SHAPE", f"does not have a head of {d} weights")
+            raise unusable("MODEL_WRONG_SHAPE", f"does not have a head of {d} weights")
         return Head(trained, scored, found["base"].tobytes().hex())
 
     def write_head(self, head: Head) -> bytes:

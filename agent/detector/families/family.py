@@ -6,7 +6,7 @@ the last, linear part.
 `offset` and φ belong to the family and, where it has one, to its frozen base. The head is all that
 devices train. So everything that trains, scores or combines needs only `Scorer.prepare` and the
 functions of `linear`, whatever the family. A family is data (safetensors) and one file here; it
-never holds code that came from outside.
+never runs code from a file.
 """
 
 from dataclasses import dataclass
@@ -95,7 +95,7 @@ class Family(Protocol):
         ...
 
 
-def refused(code: str, why: str, detail: str = "") -> PeerError:
+def unusable(code: str, why: str, detail: str = "") -> PeerError:
     """Return the error for a base or a head that cannot be used."""
     return PeerError(
         code,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.detector.families.family import Head, Prepared, Rows, Scorer, refused
+from agent.detector.families.family import Head, Prepared, Rows, Scorer, unusable
 from agent.detector.model import DIMENSION, LogisticModel, from_safetensors, to_safetensors
 from agent.detector.transform import transform
 
@@ -33,12 +33,12 @@ class Logistic:
 
     def scorer(self, base: bytes, alpha: float) -> Scorer:
         if base or alpha:
-            raise refused("MODEL_WRONG_SHAPE", "has a base, which this family has not")
+            raise unusable("MODEL_WRONG_SHAPE", "has a base, which this family has not")
         return LogisticScorer()
 
     def read_head(self, content: bytes, d: int) -> Head:
         if d != DIMENSION:
-            raise refused("MODEL_WRONG_SHAPE", f"does not have {DIMENSION} weights")
+            raise unusable("MODEL_WRONG_SHAPE", f"does not have {DIMENSION} weights")
         weights = from_safetensors(content).weights
         return Head(weights, weights, "")
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from agent.detector.families.family import refused
+from agent.detector.families.family import unusable
 
 ANY = -1
 """In a shape: any length from 1 to the form's `most`."""
@@ -45,13 +45,13 @@ def read(
     try:
         tensors: dict[str, NDArray[np.generic]] = dict(load(content))
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise refused("MODEL_WRONG_SHAPE", f"cannot be read ({type(error).__name__})") from error
+        raise unusable("MODEL_WRONG_SHAPE", f"cannot be read ({type(error).__name__})") from error
     names = frozenset(tensors)
     if names not in (frozenset(forms), frozenset(forms) - optional):
-        raise refused("MODEL_WRONG_SHAPE", "does not hold the tensors of its family")
+        raise unusable("MODEL_WRONG_SHAPE", "does not hold the tensors of its family")
     for name, tensor in tensors.items():
         if not forms[name].fits(tensor):
-            raise refused("MODEL_WRONG_SHAPE", "holds a tensor of another shape", name)
+            raise unusable("MODEL_WRONG_SHAPE", "holds a tensor of another shape", name)
         if np.issubdtype(tensor.dtype, np.floating) and not np.isfinite(tensor).all():
-            raise refused("MODEL_NOT_FINITE", "holds values that are not numbers", name)
+            raise unusable("MODEL_NOT_FINITE", "holds values that are not numbers", name)
     return tensors

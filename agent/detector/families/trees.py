@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.detector.families.family import Floats, refused
+from agent.detector.families.family import Floats, unusable
 from agent.detector.families.tensors import ANY, Form
 from agent.detector.transform import OUTPUTS
 
@@ -53,8 +53,7 @@ class Trees:
         for start in range(0, len(inputs), _CHUNK_ROWS):
             piece = columns[:, start : start + _CHUNK_ROWS]
             result[start : start + _CHUNK_ROWS] = self._piece(piece)
-        shifted: Floats = result + self.baseline
-        return shifted
+        return result + self.baseline
 
     def _piece(self, columns: Floats) -> Floats:
         trees, tests = self.feature.shape
@@ -65,8 +64,8 @@ class Trees:
             left &= np.where(fails, self.mask[:, test, None], _ALL)
         lowest = left & (~left + np.uint32(1))
         leaf = np.log2(lowest.astype(np.float64)).astype(np.intp)
-        reached: Floats = np.take_along_axis(self.value, leaf, axis=1)
-        return reached.sum(axis=0)
+        summed: Floats = np.take_along_axis(self.value, leaf, axis=1).sum(axis=0)
+        return summed
 
     def to_tensors(self) -> dict[str, NDArray[np.generic]]:
         return {
@@ -90,7 +89,7 @@ def from_tensors(tensors: Mapping[str, NDArray[np.generic]]) -> Trees:
         # If a leaf is left when every test fails, one is left whichever tests fail.
         or not np.bitwise_and.reduce(mask, axis=1).all()
     ):
-        raise refused("MODEL_WRONG_SHAPE", "holds trees that cannot be evaluated")
+        raise unusable("MODEL_WRONG_SHAPE", "holds trees that cannot be evaluated")
     return Trees(
         feature,
         tensors["trees.threshold"].astype(np.float64),
