@@ -16,6 +16,8 @@ PAGE_ROWS, MAX_PAGE_ROWS = 200, 1000
 PAGE = {"offset": int, "limit": int}
 """Optional parameters of the methods that answer in pages."""
 Result = dict[str, Any]
+Report = Callable[[int, int], None]
+"""Receives how many steps are done, and how many there are."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Method:
     call: Callable[..., Awaitable[Result]]
     required: Mapping[str, type] = field(default_factory=dict)
     optional: Mapping[str, type] = field(default_factory=dict)
+    reports: bool = False
+    """Whether it takes a `report` (Report) and calls it while it works."""
 
 
 class Topic(Protocol):
@@ -47,8 +51,13 @@ class Service:
         """Every method; the channel adds `subscribe`."""
         return frozenset(self._methods)
 
-    async def call(self, name: str, params: dict[str, Any]) -> Result:
-        """Answer one request. Raises the AegisError to show to the caller."""
+    async def call(
+        self, name: str, params: dict[str, Any], report: Report = lambda *_: None
+    ) -> Result:
+        """Answer one request; `report` is called while a long one is worked on.
+
+        Raises the AegisError to show to the caller.
+        """
         method = self._methods.get(name)
         if method is None:
             raise PeerError(
@@ -56,7 +65,7 @@ class Service:
             )
         _check_params(params, method.required, method.optional)
         try:
-            return await method.call(**params)
+            return await method.call(**params, **({"report": report} if method.reports else {}))
         except OSError as error:
             raise explained(error) from error
 

@@ -30,6 +30,9 @@ T = TypeVar("T")
 Answer = dict[str, Any]
 """One JSON document (docs/CONTRACT.md)."""
 
+Report = Callable[[int, int], None]
+"""Receives how many steps are done, and how many there are."""
+
 LOCK_WAIT_S = 3.0
 """Commands are short, so one waits for another."""
 LOCK_RETRY_S = 0.05
@@ -51,13 +54,20 @@ READING = frozenset(
 
 
 def request(
-    options: Namespace, method: str, hello_timeout_s: float | None = None, **params: Any
+    options: Namespace,
+    method: str,
+    hello_timeout_s: float | None = None,
+    report: Report = lambda *_: None,
+    **params: Any,
 ) -> Answer:
-    """Call one method of docs/CONTRACT.md. Raises AegisError."""
+    """Call one method of docs/CONTRACT.md; `report` receives the progress of a long one.
+
+    Raises AegisError.
+    """
     return reach(
         options,
-        lambda channel: channel.call(method, params),
-        lambda agent: _call(agent, method, params),
+        lambda channel: channel.call(method, params, report=report),
+        lambda agent: _call(agent, method, params, report),
         hello_timeout_s,
         is_reading=method in READING,
     )
@@ -219,7 +229,7 @@ def no_lock(home: Home) -> UserActionError:
     )
 
 
-def _call(agent: "Agent", method: str, params: dict[str, Any]) -> Answer:
+def _call(agent: "Agent", method: str, params: dict[str, Any], report: Report) -> Answer:
     import asyncio
 
-    return asyncio.run(agent.service.call(method, params))
+    return asyncio.run(agent.service.call(method, params, report))

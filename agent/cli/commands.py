@@ -12,10 +12,10 @@ from argparse import Namespace
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import agent as agent_package
-from agent.cli import render, withdrawal
+from agent.cli import render, scan, withdrawal
 from agent.cli.backend import (
     Answer,
     channel_to_agent,
@@ -163,7 +163,7 @@ def _pause(options: Namespace) -> Answer:
     return request(options, "pause", **_pause_params(options.duration))
 
 
-def _pause_params(duration: str | None) -> dict[str, int]:
+def _pause_params(duration: str | None) -> dict[str, Any]:
     if duration is None:
         return {}
     if duration == "tomorrow":
@@ -276,10 +276,6 @@ def _samples_add(options: Namespace) -> Answer:
 
 def _samples_import(options: Namespace) -> Answer:
     return request(options, "samples.import", path=_absolute(options.file))
-
-
-def _scan(options: Namespace) -> Answer:
-    return request(options, "scan", paths=[_absolute(path) for path in options.paths])
 
 
 def _doctor(options: Namespace) -> Answer:
@@ -466,9 +462,20 @@ TABLE = (
     Command(
         "scan",
         "score files or folders with the current model, on this computer",
-        _scan,
-        render.scan_text,
-        (PATHS,),
+        scan.scan,
+        scan.scan_text,
+        (
+            PATHS,
+            argument("--all", action="store_true", help="list every file, not only problems"),
+            argument("--sarif", metavar="FILE", help="also write what was found as SARIF 2.1.0"),
+            argument(
+                "--fail-on",
+                choices=("malicious", "unsure"),
+                help="exit with 3 when a program got this verdict, or a worse one",
+            ),
+        ),
+        scan.exit_code,
+        with_options=True,
     ),
     Command(
         "ledger",

@@ -1,7 +1,7 @@
 """The `aegis` command: parse, answer, print.
 
 Heavy modules are imported where they are used, so that `aegis status` answers at once. Exit codes:
-0 done, 1 refused or failed, 2 usage.
+0 done, 1 refused or failed, 2 usage, 3 `scan --fail-on` found something.
 """
 
 import argparse
@@ -30,7 +30,8 @@ PROGRAM = Program(
   aegis consent show          read what you are asked, and how to say yes
   aegis status                see what happens, and every reason for waiting
 
-exit codes: 0 done, 1 refused or failed (one line on stderr), 2 usage""",
+exit codes: 0 done, 1 refused or failed (one line on stderr), 2 usage, 3 scan --fail-on found
+something""",
     groups=commands.GROUPS,
     external={
         "tray": "the icon in the notification area; also aegis without a command",
@@ -96,8 +97,10 @@ def _run(options: argparse.Namespace) -> int:
     answer = command.answer(options)
     if answer is None:
         return 0
-    print(render.shown(answer, None if options.json else command.text), flush=True)
-    return command.exit_code(answer)
+    more = (options,) if command.with_options else ()
+    text = None if options.json else lambda shown: command.text(shown, *more)
+    print(render.shown(answer, text), flush=True)
+    return command.exit_code(answer, *more)
 
 
 def _drop_output() -> None:

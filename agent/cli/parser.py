@@ -33,10 +33,12 @@ class Command:
     help: str
     answer: Callable[[argparse.Namespace], dict[str, Any] | None]
     """Does the work and returns the JSON answer; None when it has printed everything itself."""
-    text: Callable[[dict[str, Any]], str] = str
+    text: Callable[..., str] = str
     """The answer for a terminal."""
     arguments: tuple[Argument, ...] = ()
-    exit_code: Callable[[dict[str, Any]], int] = field(default=lambda _: 0)
+    exit_code: Callable[..., int] = field(default=lambda _: 0)
+    with_options: bool = False
+    """Whether `text` and `exit_code` take the options too, as their second argument."""
 
 
 @dataclass(frozen=True)

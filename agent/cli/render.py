@@ -208,22 +208,6 @@ def samples_text(result: Shown) -> str:
     return "\n".join(lines)
 
 
-def scan_text(result: Shown) -> str:
-    lines = []
-    for item in result["results"]:
-        score = f"  {item['probability']:.3f}" if item["probability"] is not None else ""
-        lines.append(
-            f"{item['path']}: {item['verdict']}{score}"
-            + (f"  {item['message']}" if item["message"] else "")
-        )
-    lines.append(
-        "demonstration model"
-        if result["demonstration"]
-        else f"model version {result['model_version']}"
-    )
-    return "\n".join(lines)
-
-
 def ledger_text(result: Shown) -> str:
     totals = result["totals"]
     states = {entry["charge_seq"]: entry for entry in result["outbox"]}

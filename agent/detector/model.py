@@ -12,15 +12,10 @@ from safetensors.numpy import load, save
 from agent.detector.schema import SCHEMA
 from agent.detector.transform import OUTPUTS
 from agent.errors import PeerError
-from agent.protocol.jobs import Verdict
 
 DIMENSION = OUTPUTS + 1
 """Number of weights: one for each output of the transform, then the bias."""
 MODEL = "logistic"
-MALICIOUS_FROM = 0.8
-BENIGN_BELOW = 0.5
-"""Between the two a scan says "unsure": a false alarm costs a person more than an open question
-(measured in docs/DETECTOR.md)."""
 Floats = NDArray[np.float64]
 _DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
 
@@ -94,13 +89,6 @@ def probability(model: LogisticModel, inputs: Floats) -> Floats:
     logits: Floats = inputs @ model.weights[:-1] + model.weights[-1]
     probabilities: Floats = 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
     return probabilities
-
-
-def verdict(probability: float) -> Verdict:
-    """Return a scan's verdict at this probability."""
-    if probability >= MALICIOUS_FROM:
-        return Verdict.MALICIOUS
-    return Verdict.BENIGN if probability < BENIGN_BELOW else Verdict.UNSURE
 
 
 def metrics(labels: NDArray[np.integer], probabilities: Floats) -> Metrics:

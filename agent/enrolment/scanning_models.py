@@ -33,6 +33,10 @@ class ScanningModels:
             model = await self._blocking(lambda: self._models.current(enrolment.signing_key, task))
             if model is not None:
                 return ScanningModel(
-                    model.files_for(task), model.version, model.sha256, model.demonstration
+                    model.files_for(task),
+                    model.version,
+                    model.sha256,
+                    model.demonstration,
+                    model.facts.published_at,
                 )
         return await self._blocking(bundled_model)

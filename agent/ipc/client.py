@@ -14,7 +14,7 @@ import contextlib
 import json
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,14 @@ def decode_response(response: dict[str, Any], folder: PrivateFolder) -> dict[str
     return dict(result)
 
 
+def progress_of(message: dict[str, Any]) -> tuple[int, int]:
+    """Return (done, total) of a progress event. Raises PeerError BAD_FRAME."""
+    done, total = message.get("done"), message.get("total")
+    if type(done) is not int or type(total) is not int or not 0 <= done <= total:
+        raise _bad_frame("expected done and total")
+    return done, total
+
+
 def is_answer(name: object) -> bool:
     """Return whether this is the name of an answer file."""
     return isinstance(name, str) and _ANSWER_NAME.fullmatch(name) is not None
@@ -162,9 +170,13 @@ class Channel:
         self.app_version = str(hello.get("app_version"))
 
     def call(
-        self, method: str, params: dict[str, Any], timeout_s: float = CALL_TIMEOUT_S
+        self,
+        method: str,
+        params: dict[str, Any],
+        timeout_s: float = CALL_TIMEOUT_S,
+        report: Callable[[int, int], None] = lambda *_: None,
     ) -> dict[str, Any]:
-        """Send a call and wait for its result.
+        """Send a call and wait for its result. `report` receives how many of its steps are done.
 
         Raises the error in the response, and PeerError AGENT_GONE.
         """
@@ -174,7 +186,9 @@ class Channel:
             self._socket.settimeout(timeout_s)
             while True:
                 message = self._receive()
-                if message.get("id") == self._call_id:
+                if message.get("event") == "progress" and message.get("call") == self._call_id:
+                    report(*progress_of(message))
+                elif message.get("id") == self._call_id:
                     return decode_response(message, self._folder)
         except OSError as error:
             raise _gone(error) from error

@@ -16,6 +16,7 @@ import json
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,15 @@ MAX_CALLS_IN_FLIGHT = 8
 FLUSH_TIMEOUT_S = 0.5
 """How long a closing connection may take to write what is queued."""
 
-Call = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
+Report = Callable[[int, int], None]
+Call = Callable[[str, dict[str, Any], Report], Awaitable[dict[str, Any]]]
 
 
 class ChannelServer:
     """Listens until closed.
 
-    `call` runs a method and returns its result. `status` returns the value to push.
+    `call` runs a method, reports the steps that are done and returns its result. `status` returns
+    the value to push.
     """
 
     def __init__(
@@ -287,7 +290,8 @@ class _Client:
             self.push_status()
             return
         try:
-            response: dict[str, Any] = {"id": call_id, "result": await self._call(method, params)}
+            result = await self._call(method, params, partial(self._report, call_id))
+            response: dict[str, Any] = {"id": call_id, "result": result}
         except AegisError as error:
             response = {"id": call_id, "error": error.to_json()}
         except Exception:  # broad on purpose: a bug in one method must not end the agent
@@ -299,6 +303,9 @@ class _Client:
                 ).to_json(),
             }
         self.send(response)
+
+    def _report(self, call_id: int, done: int, total: int) -> None:
+        self.send({"event": "progress", "call": call_id, "done": done, "total": total})
 
     def send(self, message: dict[str, Any]) -> None:
         try:

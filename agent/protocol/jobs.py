@@ -4,6 +4,8 @@ The worker reads hostile files, so its parent does not trust it: `read_event` ch
 everything it receives.
 """
 
+import json
+import math
 import struct
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -93,6 +95,26 @@ class ImportResult:
 
 
 @dataclass(frozen=True)
+class VerdictBounds:
+    """The probabilities between which a verdict is "unsure"."""
+
+    benign_below: float
+    malicious_from: float
+    false_positive_rate: float | None
+    """The share of benign files that the operator's calibration found malicious; None: unknown."""
+
+
+@dataclass(frozen=True)
+class ScoreReason:
+    """What moved a score, compared with a typical program."""
+
+    fields: tuple[str, ...]
+    text: str
+    weight: float
+    """Change of the logit: above 0 it raises the probability of being malicious."""
+
+
+@dataclass(frozen=True)
 class Scanned:
     path: str
     verdict: Verdict
@@ -100,11 +122,38 @@ class Scanned:
     """Of being malicious, where the file could be scored."""
     code: str = ""
     message: str = ""
+    reasons: tuple[ScoreReason, ...] = ()
+    """The strongest first."""
+    provenance: str = ""
+    """Where the file comes from, in words; empty: unknown."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the JSON form, as docs/CONTRACT.md has it."""
+        return {
+            "path": self.path,
+            "verdict": self.verdict.value,
+            "probability": self.probability,
+            "code": self.code,
+            "message": self.message,
+            "reasons": [
+                {"fields": list(one.fields), "text": one.text, "weight": one.weight}
+                for one in self.reasons
+            ],
+            "provenance": self.provenance,
+        }
+
+
+@dataclass(frozen=True)
+class ScannedFiles:
+    """Some files of a scan, in their order."""
+
+    files: tuple[Scanned, ...]
 
 
 @dataclass(frozen=True)
 class ScanResult:
     results: tuple[Scanned, ...]
+    bounds: VerdictBounds
 
 
 @dataclass(frozen=True)
@@ -185,7 +234,8 @@ Event = (
     | ExtractedRow
     | RefusedInput
     | Table
-    | Scanned
+    | ScannedFiles
+    | VerdictBounds
     | TrainResult
     | Sealed
     | Progress
@@ -228,8 +278,12 @@ def write_event(event: Event) -> Frame:
             {"event": "row", "path": event.path, "sha256": event.sha256},
             (ROW.pack(*event.features),),
         )
-    if isinstance(event, Scanned):
-        return Frame({"event": "scanned", **asdict(event)})
+    if isinstance(event, ScannedFiles):
+        # As a part: many files in one frame cost far less than a frame for each.
+        rows = json.dumps([file.to_json() for file in event.files], separators=(",", ":"))
+        return Frame({"event": "scanned"}, (rows.encode("ascii"),))
+    if isinstance(event, VerdictBounds):
+        return Frame({"event": "bounds", **asdict(event)})
     if isinstance(event, Table):
         return Frame(
             {"event": "table"},
@@ -254,7 +308,9 @@ def read_event(frame: Frame) -> Event:
                 _text(fields["path"]), _digest(fields["sha256"]), ROW.unpack(frame.parts[0])
             )
         if kind == "scanned":
-            return _scanned(fields)
+            return ScannedFiles(tuple(_scanned(item) for item in json.loads(frame.parts[0])))
+        if kind == "bounds":
+            return _bounds(fields)
         if kind == "table":
             return Table(unpack_table(*frame.parts))
         if kind == "sealed":
@@ -262,7 +318,7 @@ def read_event(frame: Frame) -> Event:
         if kind == "confined":
             return Confined(tuple(_text(rule) for rule in fields["rules"]))
         event = _PLAIN[str(kind)](**fields)
-    except (KeyError, TypeError, ValueError, IndexError, struct.error) as error:
+    except (KeyError, TypeError, ValueError, IndexError, RecursionError, struct.error) as error:
         raise _bad(f"{kind!s:.40}: {type(error).__name__}") from error
     _check_types(event)
     return event
@@ -290,15 +346,42 @@ def _failure(fields: dict[str, object]) -> AegisError:
 
 def _scanned(fields: dict[str, object]) -> Scanned:
     chance = fields["probability"]
-    if chance is not None and not (isinstance(chance, float) and 0 <= chance <= 1):
-        raise ValueError("a probability lies between 0 and 1")
+    if chance is not None:
+        chance = _share(chance)
+    reasons = fields["reasons"]
+    if not isinstance(reasons, list):
+        raise TypeError("expected a list")
     return Scanned(
         _text(fields["path"]),
         Verdict(_text(fields["verdict"])),
         chance,
         _text(fields["code"]),
         _text(fields["message"]),
+        tuple(map(_reason, reasons)),
+        _text(fields["provenance"]),
     )
+
+
+def _reason(fields: dict[str, object]) -> ScoreReason:
+    weight, names = fields["weight"], fields["fields"]
+    if not isinstance(weight, float) or not math.isfinite(weight) or not isinstance(names, list):
+        raise TypeError("expected the names of fields and a finite weight")
+    return ScoreReason(tuple(map(_text, names)), _text(fields["text"]), weight)
+
+
+def _bounds(fields: dict[str, object]) -> VerdictBounds:
+    rate = fields["false_positive_rate"]
+    return VerdictBounds(
+        _share(fields["benign_below"]),
+        _share(fields["malicious_from"]),
+        None if rate is None else _share(rate),
+    )
+
+
+def _share(value: object) -> float:
+    if not isinstance(value, float) or not 0 <= value <= 1:
+        raise ValueError("expected a number from 0 to 1")
+    return value
 
 
 def _check_types(event: object) -> None:

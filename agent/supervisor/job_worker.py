@@ -3,7 +3,7 @@
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeVar
 
 from agent.errors import InternalError, UserActionError
@@ -15,25 +15,30 @@ from agent.protocol.jobs import (
     ImportResult,
     Job,
     ModelFiles,
+    Progress,
     RefusedInput,
-    Scanned,
+    ScannedFiles,
     ScanResult,
     Sealed,
     Table,
     TrainResult,
+    VerdictBounds,
 )
 from agent.protocol.messages import RoundConfig, Task
 from agent.protocol.pipe import Frame
 
 T = TypeVar("T")
+Report = Callable[[Progress], None]
 
 
 class JobWorker(ABC):
     """A worker (agent.supervisor.worker.Worker) whose subclass runs the requests."""
 
     @abstractmethod
-    async def _run(self, request: Frame) -> list[Event]:
-        """Run a request and return its events, without those of progress."""
+    async def _run(self, request: Frame, report: Report | None = None) -> list[Event]:
+        """Run a request and return its events, without those of progress: `report` receives them
+        where it is given.
+        """
 
     @abstractmethod
     async def stop(self, jobs: Collection[Job] = tuple(Job)) -> None:
@@ -56,18 +61,24 @@ class JobWorker(ABC):
         events = await self._run(Frame(header))
         return ImportResult(_one(Table, events).rows, _all(RefusedInput, events))
 
-    async def scan(self, paths: Sequence[str], model: ModelFiles) -> ScanResult:
+    async def scan(
+        self, paths: Sequence[str], model: ModelFiles, report: Report | None = None
+    ) -> ScanResult:
         """Return a result for every file that is named or lies below a named folder.
 
-        Raises PeerError MODEL_WRONG_SHAPE, MODEL_NOT_FINITE.
+        `report` receives how many of the files are done. Raises PeerError MODEL_WRONG_SHAPE,
+        MODEL_NOT_FINITE.
         """
         header = {
             "job": Job.SCAN,
             "family": model.family,
             "base_weight_milli": model.base_weight_milli,
         }
-        events = await self._run(Frame(header, (_absolute(paths), model.head, model.base)))
-        return ScanResult(_all(Scanned, events))
+        events = await self._run(Frame(header, (_absolute(paths), model.head, model.base)), report)
+        blocks = _all(ScannedFiles, events)
+        return ScanResult(
+            tuple(file for block in blocks for file in block.files), _one(VerdictBounds, events)
+        )
 
     async def train(
         self,

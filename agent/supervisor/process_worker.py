@@ -5,7 +5,7 @@
 2. Everything that the child sends is checked (agent.protocol.jobs.read_event) and bounded in bytes.
    A child that floods, stalls or dies is one error.
 3. A child that dies or stalls on a file costs that file: the job runs again without it, up to
-   MAX_RESTARTS times.
+   MAX_RESTARTS times. A scan names its files only once a child was lost, because that takes time.
 4. When the call ends, however it ends, the child and all it started are gone.
 """
 
@@ -35,7 +35,7 @@ from agent.protocol.pipe import Frame, FrameDecoder, encode
 from agent.sandbox.rules import environment
 from agent.supervisor import reaper
 from agent.supervisor.governor import Governor
-from agent.supervisor.job_worker import JobWorker
+from agent.supervisor.job_worker import JobWorker, Report
 from agent.supervisor.supervision import Supervision
 from agent.supervisor.watchdog import Action, Caps, StopEvent
 
@@ -70,7 +70,7 @@ class ProcessWorker(JobWorker):
         scratch: Path,
         supervision: Supervision | None = None,
         *,
-        progress: Callable[[Progress], None] = lambda _: None,
+        progress: Report = lambda _: None,
         silence_s: float = SILENCE_S,
         command: Sequence[str] = (),
         slot: Callable[[], AbstractAsyncContextManager[None]] = contextlib.nullcontext,
@@ -124,32 +124,36 @@ class ProcessWorker(JobWorker):
     def resume(self) -> None:
         self._supervision.resume()
 
-    async def _run(self, request: Frame) -> list[Event]:
+    async def _run(self, request: Frame, report: Report | None = None) -> list[Event]:
+        report = report or self._progress
         if Job(request.header["job"]) is not Job.TRAIN:
-            return await self._run_without_bad_files(request)
+            return await self._run_without_bad_files(request, report)
         async with self._slot():
-            return await self._run_without_bad_files(request)
+            return await self._run_without_bad_files(request, report)
 
-    async def _run_without_bad_files(self, request: Frame) -> list[Event]:
+    async def _run_without_bad_files(self, request: Frame, report: Report) -> list[Event]:
         """Run a request again without each file that its process dies or stalls on."""
         skipped: dict[str, str] = {}
+        careful = Job(request.header["job"]) is not Job.SCAN
         while True:  # ends after MAX_RESTARTS skipped files
+            header = {**request.header, "skipped": skipped, "careful": careful}
             try:
-                return await self._run_child(
-                    Frame({**request.header, "skipped": skipped}, request.parts)
-                )
+                return await self._run_child(Frame(header, request.parts), report)
             except _LostError as lost:
+                if not careful:  # the next run names each file before it opens it
+                    careful = True
+                    continue
                 # Without progress since the last try there is no hope in another one.
                 if not lost.opening or lost.opening in skipped or len(skipped) == MAX_RESTARTS:
                     raise lost.error from None
                 skipped[lost.opening] = lost.code
 
-    async def _run_child(self, request: Frame) -> list[Event]:
+    async def _run_child(self, request: Frame, report: Report) -> list[Event]:
         """Run one child from its start to its end."""
         async with self._child(Job(request.header["job"])) as (child, governor):
             try:
                 await self._send(child, request)
-                return await self._receive(child, governor)
+                return await self._receive(child, governor, report)
             except _LostError as lost:
                 # A child that was ended on purpose looks like a crash from here.
                 if child not in self._running:
@@ -198,7 +202,9 @@ class ProcessWorker(JobWorker):
             child.stdin.write(encode(request))
             await self._before_silence(child.stdin.drain, "", None)
 
-    async def _receive(self, child: asyncio.subprocess.Process, governor: Governor) -> list[Event]:
+    async def _receive(
+        self, child: asyncio.subprocess.Process, governor: Governor, report: Report
+    ) -> list[Event]:
         """Return all events up to the last, without those of progress."""
         assert child.stdout is not None  # noqa: S101 - it was started with a pipe
         events: list[Event] = []
@@ -218,7 +224,7 @@ class ProcessWorker(JobWorker):
                 if isinstance(event, Opening):
                     opening = event.path
                 elif isinstance(event, Progress):
-                    self._progress(event)
+                    report(event)
                 else:
                     events.append(event)
         raise _LostError(opening, "PARSER_CRASHED", _crashed())

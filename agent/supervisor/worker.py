@@ -1,6 +1,6 @@
 """What the agent needs of a worker: one call for each job, and a switch for training."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from agent.protocol.jobs import (
@@ -8,6 +8,7 @@ from agent.protocol.jobs import (
     ImportResult,
     Job,
     ModelFiles,
+    Progress,
     ScanResult,
     TrainResult,
 )
@@ -21,7 +22,12 @@ class Worker(Protocol):
 
     async def import_table(self, path: str) -> ImportResult: ...
 
-    async def scan(self, paths: Sequence[str], model: ModelFiles) -> ScanResult: ...
+    async def scan(
+        self,
+        paths: Sequence[str],
+        model: ModelFiles,
+        report: Callable[[Progress], None] | None = None,
+    ) -> ScanResult: ...
 
     async def train(
         self,

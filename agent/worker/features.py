@@ -2,26 +2,25 @@
 none.
 
 1. Only the headers are read, and never mapped: a file that shrinks meanwhile cannot crash the
-   process.
-2. Reading has a limit in CPU time. A file that reaches it is refused.
+   process. At most pe_headers.MAX_READ_BYTES are read, so the headers need no limit of time.
+2. A digest takes the whole file. It has a limit in bytes and in CPU time; a file that reaches it is
+   refused.
 """
 
 import hashlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from agent.worker.files import RefusedFileError, opened
-from agent.worker.pe_headers import HeaderError, ReadAt, feature_row
+from agent.worker.pe_headers import HeaderError, feature_row
 
-FIRST_READ_BYTES = 8 * 1024
-"""Covers the headers of nearly every executable."""
 MAX_HASHED_BYTES = 1024 * 1024 * 1024
 FILE_LIMIT_S = 5.0
-"""CPU time per file. An ordinary one takes a fraction of a millisecond."""
+"""CPU time per file that is hashed. An ordinary one takes a few milliseconds."""
 _CHUNK_BYTES = 1024 * 1024
 
 
@@ -35,40 +34,38 @@ class FileFeatures:
 def read_features(path: str, *, hashed: bool = False) -> FileFeatures:
     """Read one file's feature row (29 integers).
 
-    Raises RefusedFileError. Takes at most FILE_LIMIT_S of CPU time, except on Windows.
+    `hashed`: with the digest of the whole file; that takes at most FILE_LIMIT_S of CPU time, except
+    on Windows. Raises RefusedFileError.
     """
+    if not hashed:
+        with opened(path) as (descriptor, size):
+            return FileFeatures(_features(descriptor, size), "")
     with _time_limit(FILE_LIMIT_S), opened(path) as (descriptor, size):
-        row = _features(descriptor, size)
-        return FileFeatures(row, _sha256(descriptor, size) if hashed else "")
+        return FileFeatures(_features(descriptor, size), _sha256(descriptor, size))
 
 
 def _features(descriptor: int, size: int) -> tuple[int, ...]:
+    def read_at(start: int, count: int) -> bytes:
+        return _read_at(descriptor, count, start)
+
     try:
-        return feature_row(_reader(descriptor), size)
+        return feature_row(read_at, size)
     except HeaderError as error:
         raise RefusedFileError(error.code) from error
 
 
-def _reader(descriptor: int) -> ReadAt:
-    """Return a function that reads anywhere in a file, and the beginning only once."""
-    first = os.read(descriptor, FIRST_READ_BYTES)
-
-    def read_at(start: int, count: int) -> bytes:
-        if start + count <= len(first):
-            return first[start : start + count]
-        os.lseek(descriptor, start, os.SEEK_SET)
-        return _read(descriptor, count)
-
-    return read_at
-
-
-def _read(descriptor: int, count: int) -> bytes:
+def _pread(descriptor: int, count: int, start: int) -> bytes:
     """Read `count` bytes, fewer at the end of the file."""
+    os.lseek(descriptor, start, os.SEEK_SET)
     parts: list[bytes] = []
     while count > 0 and (part := os.read(descriptor, count)):
         parts.append(part)
         count -= len(part)
     return b"".join(parts)
+
+
+_read_at: Callable[[int, int, int], bytes] = getattr(os, "pread", _pread)
+"""Not on Windows. A read of an ordinary file comes short at its end only."""
 
 
 def _sha256(descriptor: int, size: int) -> str:

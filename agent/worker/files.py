@@ -8,8 +8,15 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
+from operator import attrgetter
 
 MAX_DEPTH = 64
+MORE_LISTED = 1024
+"""Names of folders that may be listed whatever the bound on files."""
+_FLAGS = os.O_RDONLY
+for _name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY", "O_CLOEXEC"):
+    _FLAGS |= getattr(os, _name, 0)
 _MESSAGES = {
     "NOT_PE": "Not a Windows executable (PE).",
     "TRUNCATED_PE": "This Windows executable is cut off: its end is missing.",
@@ -37,13 +44,10 @@ class RefusedFileError(Exception):
 @contextmanager
 def opened(path: str) -> Iterator[tuple[int, int]]:
     """Open an ordinary file; yields its descriptor and its size. Raises RefusedFileError."""
-    flags = os.O_RDONLY
-    for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY", "O_CLOEXEC"):
-        flags |= getattr(os, name, 0)
     try:
         # Before opening: opening a device may already have an effect.
         _check_regular(os.stat(path).st_mode)  # noqa: PTH116 - any bytes may be a path
-        descriptor = os.open(path, flags)
+        descriptor = os.open(path, _FLAGS)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RefusedFileError("NOT_FOUND") from error
     except (OSError, ValueError) as error:
@@ -63,30 +67,70 @@ def _check_regular(mode: int) -> None:
         raise RefusedFileError("NOT_A_FILE")
 
 
-def files_below(paths: Sequence[str], most: int) -> Iterator[str | tuple[str, RefusedFileError]]:
+Entry = str | tuple[str, RefusedFileError]
+
+
+def files_below(paths: Sequence[str], most: int) -> Iterator[Entry]:
     """Yield the path of each file, or a path that cannot be walked with its reason.
 
     A link to a folder is followed where it is named, not below, so that circles of links end. A
-    link to a file is followed within what is named. After `most` entries follows one
-    TOO_MANY_FILES.
+    link to a file is followed within what is named. After `most` entries, or once
+    MORE_LISTED + 2 * `most` names were listed, follows one TOO_MANY_FILES.
     """
-    for count, entry in enumerate(_walk_all(paths)):
+    for count, entry in enumerate(_Walk(paths, 2 * most + MORE_LISTED).entries()):
         if count == most:
-            yield (
-                (entry if isinstance(entry, str) else entry[0]),
-                RefusedFileError("TOO_MANY_FILES"),
-            )
+            path = entry if isinstance(entry, str) else entry[0]
+            yield path, RefusedFileError("TOO_MANY_FILES")
             return
         yield entry
 
 
-def _walk_all(paths: Sequence[str]) -> Iterator[str | tuple[str, RefusedFileError]]:
-    named = _Named(paths)
-    for path in paths:
-        if os.path.isdir(path):  # noqa: PTH112 - any bytes may be a path
-            yield from _walk(path, MAX_DEPTH, named)
-        else:
-            yield path
+class _Walk:
+    """Walks what the person named, with a bound on memory and time: a folder may hold millions of
+    names, and a tree any number of folders without files.
+    """
+
+    def __init__(self, paths: Sequence[str], most_listed: int) -> None:
+        self._paths = paths
+        self._named = _Named(paths)
+        self._left = most_listed
+
+    def entries(self) -> Iterator[Entry]:
+        for path in self._paths:
+            if os.path.isdir(path):  # noqa: PTH112 - any bytes may be a path
+                yield from self._below(path, MAX_DEPTH)
+            else:
+                yield path
+            if self._left < 0:
+                return
+
+    def _below(self, folder: str, depth: int) -> Iterator[Entry]:
+        try:
+            with os.scandir(folder) as listing:
+                entries = sorted(islice(listing, self._left + 1), key=attrgetter("name"))
+        except OSError:
+            yield folder, RefusedFileError("UNREADABLE")
+            return
+        self._left -= len(entries)
+        is_cut = self._left < 0
+        for entry in entries:
+            if entry.is_symlink():
+                yield from self._link(entry.path)
+            elif not entry.is_dir(follow_symlinks=False):
+                yield entry.path
+            elif not depth:
+                yield entry.path, RefusedFileError("UNREADABLE")
+            elif not is_cut:
+                yield from self._below(entry.path, depth - 1)
+                if self._left < 0:
+                    return
+        if is_cut:
+            yield folder, RefusedFileError("TOO_MANY_FILES")
+
+    def _link(self, path: str) -> Iterator[Entry]:
+        if not os.path.isdir(path):  # noqa: PTH112 - any bytes may be a path
+            is_inside = path in self._named
+            yield path if is_inside else (path, RefusedFileError("LINK_LEADS_OUT"))
 
 
 class _Named:
@@ -109,24 +153,3 @@ class _Named:
                 return False
             real = above
         return True
-
-
-def _walk(folder: str, depth: int, named: _Named) -> Iterator[str | tuple[str, RefusedFileError]]:
-    try:
-        with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
-    except OSError:
-        yield folder, RefusedFileError("UNREADABLE")
-        return
-    for entry in entries:
-        if entry.is_symlink() and not os.path.isdir(entry.path):  # noqa: PTH112 - as above
-            inside = entry.path in named
-            yield entry.path if inside else (entry.path, RefusedFileError("LINK_LEADS_OUT"))
-        elif entry.is_symlink():
-            continue
-        elif not entry.is_dir(follow_symlinks=False):
-            yield entry.path
-        elif depth:
-            yield from _walk(entry.path, depth - 1, named)
-        else:
-            yield entry.path, RefusedFileError("UNREADABLE")

@@ -9,6 +9,8 @@ Pure: bytes in, a feature row or a code out. pefile reads the same numbers, in t
 4. A raw size beyond the last page of the section says nothing about the file. Then it is enough if
    the last page begins in the file: Windows fills the rest of it with zeros.
 5. The padding of the last section may be missing.
+6. At most MAX_READ_BYTES are read. What a longer section table says about the file's size is not
+   checked; no feature lies there.
 """
 
 import struct
@@ -21,7 +23,11 @@ LIKELY_START = 1024 * 1024
 """A program for DOS has any number in that place. If it lies beyond the file's end, a smaller one
 than this is taken for a header that was cut off.
 """
-MAX_HEADERS_BYTES = 24 + 0xFFFF + 0xFFFF * 40
+FIRST_BYTES = 4096
+"""Holds the headers of nearly every executable."""
+MAX_READ_BYTES = 64 * 1024
+"""In three reads at most: FIRST_BYTES from the beginning, as many where the headers lie, and the
+whole headers."""
 PAGE_BYTES, SECTOR_BYTES = 4096, 512
 _DOS = struct.Struct("<2s58xI")
 _FILE = struct.Struct("<4s2xH12xHH")
@@ -31,6 +37,8 @@ _OPTIONAL = {
     0x20B: struct.Struct("<2xBB5IQ2I6H4x3I2HQ8x2Q2I"),
 }
 """By magic: the fields of agent.detector.schema, in its order."""
+FILE_BYTES = _FILE.size
+MOST_FIELDS_BYTES = max(form.size for form in _OPTIONAL.values())
 _SECTION_ALIGNMENT, _FILE_ALIGNMENT = 8, 9
 """Where the row of the optional header has them."""
 
@@ -48,27 +56,36 @@ class HeaderError(Exception):
 
 def feature_row(read_at: ReadAt, size: int) -> tuple[int, ...]:
     """Return the 29 features of a file of `size` bytes. Raises HeaderError."""
-    start = _start(read_at(0, DOS_BYTES))
-    head = read_at(start, _FILE.size)
-    if len(head) < _FILE.size:
-        raise HeaderError("TRUNCATED_PE" if start < LIKELY_START else "NOT_PE")
-    signature, sections, optional_bytes, characteristics = _FILE.unpack(head)
+    body = read_at(0, FIRST_BYTES)
+    start = at = _start(body)
+    if start + FILE_BYTES > len(body):
+        body, at = read_at(start, FIRST_BYTES), 0
+        if len(body) < FILE_BYTES:
+            raise HeaderError("TRUNCATED_PE" if start < LIKELY_START else "NOT_PE")
+    signature, sections, optional_bytes, characteristics = _FILE.unpack_from(body, at)
     if signature != b"PE\0\0":
         raise HeaderError("NOT_PE")
-    optional = start + _FILE.size
-    body = read_at(optional, max(optional_bytes + sections * _SECTION.size, 2))
-    form = _OPTIONAL.get(int.from_bytes(body[:2], "little"))
+    headers_bytes = FILE_BYTES + max(optional_bytes + sections * _SECTION.size, MOST_FIELDS_BYTES)
+    if at + headers_bytes > len(body):
+        body, at = read_at(start, min(headers_bytes, MAX_READ_BYTES - 2 * FIRST_BYTES)), 0
+    optional = at + FILE_BYTES
+    form = _OPTIONAL.get(int.from_bytes(body[optional : optional + 2], "little"))
     if form is None:
-        is_cut = len(body) < 2 <= optional_bytes
+        is_cut = len(body) - optional < 2 <= optional_bytes
         raise HeaderError("TRUNCATED_PE" if is_cut else "BROKEN_PE")
-    if len(body) < form.size:
-        body = read_at(optional, form.size)
-    if len(body) < max(form.size, optional_bytes + sections * _SECTION.size):
+    table = optional + optional_bytes
+    end = table + sections * _SECTION.size
+    # Both: `size` for what is not read, and the body for a file that shrank meanwhile.
+    is_cut = end - at > size - start or len(body) < min(end, MAX_READ_BYTES - 2 * FIRST_BYTES)
+    if is_cut or len(body) < optional + form.size:
         raise HeaderError("TRUNCATED_PE")
-    row = form.unpack_from(body)
-    table = memoryview(body)[optional_bytes : optional_bytes + sections * _SECTION.size]
-    if _needed(table, row[_SECTION_ALIGNMENT]) > size + min(row[_FILE_ALIGNMENT], PAGE_BYTES):
-        raise HeaderError("TRUNCATED_PE")
+    row = form.unpack_from(body, optional)
+    whole = (min(end, len(body)) - table) // _SECTION.size * _SECTION.size
+    _check_sections(
+        memoryview(body)[table : table + max(whole, 0)],
+        row[_SECTION_ALIGNMENT],
+        size + min(row[_FILE_ALIGNMENT], PAGE_BYTES),
+    )
     return (optional_bytes, characteristics, sections, *row)
 
 
@@ -78,23 +95,23 @@ def _start(dos: bytes) -> int:
         raise HeaderError("NOT_PE")
     if len(dos) < DOS_BYTES:
         raise HeaderError("TRUNCATED_PE")
-    _, start = _DOS.unpack(dos)
+    _, start = _DOS.unpack_from(dos)
     if start >= MAX_START:
         raise HeaderError("NOT_PE")
     return int(start)
 
 
-def _needed(table: memoryview, section_alignment: int) -> int:
-    """How many bytes the file must have for its sections (rules 3 to 5)."""
+def _check_sections(table: memoryview, section_alignment: int, most: int) -> None:
+    """Check that the sections need at most so many bytes of the file (rules 3 to 5).
+
+    Raises HeaderError TRUNCATED_PE.
+    """
     rounding = SECTOR_BYTES if section_alignment >= PAGE_BYTES else 1
-    return max(
-        (
-            pointer // rounding * rounding + _read_bytes(raw, virtual)
-            for virtual, raw, pointer in _SECTION.iter_unpack(table)
-            if raw and pointer
-        ),
-        default=0,
-    )
+    for virtual, raw, pointer in _SECTION.iter_unpack(table):
+        if pointer + raw <= most or not raw or not pointer:
+            continue  # it never needs more
+        if pointer // rounding * rounding + _read_bytes(raw, virtual) > most:
+            raise HeaderError("TRUNCATED_PE")
 
 
 def _read_bytes(raw: int, virtual: int) -> int:

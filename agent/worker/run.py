@@ -81,7 +81,8 @@ def _scan(header: Header, parts: Parts, _: AfterStep) -> Iterator[Event]:
 
     names, head, base = parts
     model = ModelFiles(head, base, header["family"], header["base_weight_milli"])
-    return scan(json.loads(names), model, header["skipped"])
+    careful = header.get("careful") is True
+    return scan(json.loads(names), model, header["skipped"], careful=careful)
 
 
 def _train(header: Header, parts: Parts, after_step: AfterStep) -> Iterator[Event]:

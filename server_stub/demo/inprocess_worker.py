@@ -7,7 +7,7 @@ from collections.abc import Collection
 from agent.errors import AegisError, UserActionError
 from agent.protocol.jobs import Done, Event, Job, Opening, Progress
 from agent.protocol.pipe import Frame
-from agent.supervisor.job_worker import JobWorker
+from agent.supervisor.job_worker import JobWorker, Report
 
 
 class InProcessWorker(JobWorker):
@@ -32,7 +32,7 @@ class InProcessWorker(JobWorker):
     def resume(self) -> None:
         self._may_continue.set()
 
-    async def _run(self, request: Frame) -> list[Event]:
+    async def _run(self, request: Frame, report: Report | None = None) -> list[Event]:  # noqa: ARG002 - nobody waits for a simulated device
         return await asyncio.to_thread(
             self._collect, Frame({"skipped": {}, **request.header}, request.parts), self._stops
         )

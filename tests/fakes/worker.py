@@ -64,11 +64,11 @@ class FakeWorker:
         ) & np.uint32((1 << config.bits) - 1)
         return encode(header, pack(self.words, config.bits))
 
-    async def scan(self, paths, model):
+    async def scan(self, paths, model, report=None):
         await self._job("scan")
-        from agent.protocol.jobs import ScanResult
+        from agent.protocol.jobs import ScanResult, VerdictBounds
 
-        return ScanResult(())
+        return ScanResult((), VerdictBounds(0.5, 0.8, None))
 
     async def extract(self, paths):
         await self._job("extract")

@@ -28,8 +28,11 @@ from agent.protocol.jobs import (
     Progress,
     RefusedInput,
     Scanned,
+    ScannedFiles,
+    ScoreReason,
     Table,
     Verdict,
+    VerdictBounds,
     read_event,
     write_event,
 )
@@ -145,7 +148,19 @@ def require(is_true: bool, what: str) -> None:
 
 SCRIPTS = st.binary(min_size=64, max_size=64)
 TEXTS = ("", "a", "path", "event", "parts", "payload_sha256", "ε", "\ud800", "\x00", "1", "ab" * 32)
-EVENTS = ("opening", "row", "scanned", "table", "failed", "done", "trained", "progress", "sealed")
+REASON = ScoreReason(("CheckSum",), "has no checksum", 0.5)
+EVENTS = (
+    "opening",
+    "row",
+    "scanned",
+    "bounds",
+    "table",
+    "failed",
+    "done",
+    "trained",
+    "progress",
+    "sealed",
+)
 FIELDS = ("path", "sha256", "verdict", "probability", "code", "message", "family", "done", "total")
 
 
@@ -263,7 +278,8 @@ def valid_inputs() -> dict[str, dict[str, bytes]]:
     labels = np.array([0, 1], "u1")
     events = (
         ExtractedRow("a.exe", "ab" * 32, tuple(range(29))),
-        Scanned("a.exe", Verdict.MALICIOUS, 0.75),
+        ScannedFiles((Scanned("a.exe", Verdict.MALICIOUS, 0.75, reasons=(REASON,)),)),
+        VerdictBounds(0.5, 0.8, 0.01),
         RefusedInput("a.exe", "NOT_PE", "Not a Windows executable (PE)."),
         Progress(1, 20),
         PeerError("BAD_TABLE", "The table cannot be imported.", "Check the file.", "detail"),

@@ -30,7 +30,7 @@ class Host:
         self.loop = asyncio.new_event_loop()
         self.server = None
 
-    async def call(self, method, params):
+    async def call(self, method, params, report):
         self.calls.append((method, params))
         match method:
             case "hang":

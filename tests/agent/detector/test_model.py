@@ -13,19 +13,15 @@ from safetensors.numpy import load, save
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from agent.detector.model import (
-    BENIGN_BELOW,
     DIMENSION,
-    MALICIOUS_FROM,
     LogisticModel,
     from_safetensors,
     metrics,
     probability,
     to_safetensors,
-    verdict,
     zeros,
 )
 from agent.errors import AegisError
-from agent.protocol.jobs import Verdict
 
 FINITE = st.floats(-1e300, 1e300)
 WEIGHTS = arrays(np.float64, DIMENSION, elements=FINITE)
@@ -106,21 +102,6 @@ def test_known_probabilities():
 def test_p11_any_weights_give_a_probability_without_a_warning(weights, inputs):
     chances = probability(LogisticModel(weights), inputs)
     assert ((chances >= 0) & (chances <= 1)).all()
-
-
-@pytest.mark.parametrize(
-    ("chance", "expected"),
-    [
-        (0.0, Verdict.BENIGN),
-        (math.nextafter(BENIGN_BELOW, 0), Verdict.BENIGN),
-        (BENIGN_BELOW, Verdict.UNSURE),
-        (math.nextafter(MALICIOUS_FROM, 0), Verdict.UNSURE),
-        (MALICIOUS_FROM, Verdict.MALICIOUS),
-        (1.0, Verdict.MALICIOUS),
-    ],
-)
-def test_each_threshold_belongs_to_the_graver_verdict(chance, expected):
-    assert verdict(chance) is expected
 
 
 def test_known_metrics():

@@ -26,10 +26,13 @@ class Host:
         self.value = 0
         self.server = ChannelServer(lambda: path, self.call, lambda: {"value": self.value})
 
-    async def call(self, method, params):
+    async def call(self, method, params, report):
         self.calls.append(method)
         if method == "wait":
             await self.gate.wait()
+        if method == "steps":
+            for done in range(3):
+                report(done, 2)
         if method == "refuse":
             raise UserActionError("NO_CONSENT", "No.", "Ask.")
         if method == "break":
@@ -301,3 +304,19 @@ async def test_after_its_folder_was_replaced_a_channel_greets_its_clients_anew(t
         await host.server.open()
         assert await client.is_closed()
         assert (await (await connect()).ask(1, "echo"))["result"]
+
+
+async def test_a_long_call_reports_its_progress_to_its_caller_only(tmp_path):
+    async with hosted(tmp_path) as (host, connect):
+        other = await connect()
+        seen = []
+
+        def ask():
+            channel = Channel(host.path)
+            answer = channel.call("steps", {}, report=lambda *step: seen.append(step))
+            channel.close()
+            return answer
+
+        assert await asyncio.to_thread(ask) == {"method": "steps"}
+        assert seen == [(0, 2), (1, 2), (2, 2)]
+        assert (await other.ask(1, "anything"))["result"] == {"method": "anything"}

@@ -2,6 +2,7 @@
 form that was not agreed.
 """
 
+import json
 import math
 
 import pytest
@@ -21,24 +22,35 @@ from agent.protocol.jobs import (
     Progress,
     RefusedInput,
     Scanned,
+    ScannedFiles,
+    ScoreReason,
     Sealed,
     Table,
     TrainResult,
     Verdict,
+    VerdictBounds,
     read_event,
     write_event,
 )
 from agent.protocol.pipe import Frame
 
 ROW = (*range(28), 2**64 - 1)
+REASON = ScoreReason(("CheckSum",), "has no checksum", 0.5)
 EVENTS = [
     Opening("/a"),
     ExtractedRow("/a", "ab" * 32, ROW),
     RefusedInput("/a", "NOT_PE", "Not one."),
     Table((LabelledRow(ROW, 1), LabelledRow(ROW[::-1], 0))),
     Table(()),
-    Scanned("/a", Verdict.MALICIOUS, 0.97),
-    Scanned("/a", Verdict.ERROR, None, "UNREADABLE", "This file cannot be read."),
+    ScannedFiles(
+        (
+            Scanned("/a", Verdict.MALICIOUS, 0.97, reasons=(REASON,), provenance="from a package"),
+            Scanned("/\udcff", Verdict.ERROR, None, "UNREADABLE", "This file cannot be read."),
+        )
+    ),
+    ScannedFiles(()),
+    VerdictBounds(0.5, 0.8, None),
+    VerdictBounds(0.5, 0.8, 0.01),
     TrainResult(40, 1.5),
     Sealed(b"\0\1"),
     Progress(1, 20),
@@ -107,38 +119,10 @@ def test_an_error_keeps_its_family_and_its_words(family):
             "remedy": "",
             "detail": "",
         },
-        {
-            "event": "scanned",
-            "path": "/a",
-            "verdict": "clean",
-            "probability": 0.5,
-            "code": "",
-            "message": "",
-        },
-        {
-            "event": "scanned",
-            "path": "/a",
-            "verdict": "benign",
-            "probability": 1.5,
-            "code": "",
-            "message": "",
-        },
-        {
-            "event": "scanned",
-            "path": "/a",
-            "verdict": "benign",
-            "probability": 1,
-            "code": "",
-            "message": "",
-        },
-        {
-            "event": "scanned",
-            "path": "/a",
-            "verdict": "benign",
-            "probability": math.nan,
-            "code": "",
-            "message": "",
-        },
+        {"event": "scanned"},
+        {"event": "bounds", "benign_below": 0.5, "malicious_from": 1.5, "false_positive_rate": 0.0},
+        {"event": "bounds", "benign_below": 0.5, "malicious_from": 1, "false_positive_rate": None},
+        {"event": "bounds", "benign_below": 0.5, "malicious_from": 0.8},
         {"event": "row", "path": "/a", "sha256": "ab" * 32},
         {"event": "table"},
         {"event": "sealed"},
@@ -147,6 +131,33 @@ def test_an_error_keeps_its_family_and_its_words(family):
 )
 def test_p11_another_form_is_refused(header):
     assert refused(Frame(header)) == "BAD_FRAME"
+
+
+SCANNED = Scanned("/a", Verdict.BENIGN, 0.5, reasons=(REASON,)).to_json()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"path": 5},
+        {"verdict": "clean"},
+        {"probability": 1.5},
+        {"probability": 1},
+        {"probability": math.nan},
+        {"code": None},
+        {"reasons": None},
+        {"reasons": [5]},
+        {"reasons": [{"fields": [], "text": "", "weight": 1}]},
+        {"reasons": [{"fields": [], "text": "", "weight": math.inf}]},
+        {"reasons": [{"fields": [5], "text": "", "weight": 1.0}]},
+        {"reasons": [{"fields": [], "text": 5, "weight": 1.0}]},
+        {"provenance": 5},
+    ],
+    ids=str,
+)
+def test_p11_a_scanned_file_of_another_form_is_refused(change):
+    for part in (json.dumps([{**SCANNED, **change}]), "[[]]", "5", "[" * 100_000, "x"):
+        assert refused(Frame({"event": "scanned"}, (part.encode(),))) == "BAD_FRAME"
 
 
 @pytest.mark.parametrize("sha256", ["", "AB" * 32, "ab" * 33, "zz" * 32, None])

@@ -15,10 +15,13 @@ from agent.protocol.jobs import (
     ModelFiles,
     RefusedInput,
     Scanned,
+    ScannedFiles,
+    ScanResult,
     Sealed,
     Table,
     TrainResult,
     Verdict,
+    VerdictBounds,
 )
 from agent.supervisor.job_worker import JobWorker
 from tests.fakes.aggregator import TASK
@@ -35,7 +38,7 @@ class Scripted(JobWorker):
     def __init__(self, *events):
         self.events, self.requests = list(events), []
 
-    async def _run(self, request):
+    async def _run(self, request, report=None):
         self.requests.append(request)
         return self.events
 
@@ -70,9 +73,11 @@ async def test_an_import_returns_the_rows_of_its_table():
 
 
 async def test_a_scan_returns_a_result_for_each_file():
-    scanned = Scanned("/a.exe", Verdict.BENIGN, 0.1)
-    result = await (worker := Scripted(scanned)).scan(["/a.exe"], ModelFiles(b"model", b"base"))
-    assert result.results == (scanned,)
+    first, second = (Scanned(f"/{name}.exe", Verdict.BENIGN, 0.1) for name in "ab")
+    bounds = VerdictBounds(0.5, 0.8, None)
+    worker = Scripted(bounds, ScannedFiles((first,)), ScannedFiles((second,)))
+    result = await worker.scan(["/a.exe"], ModelFiles(b"model", b"base"))
+    assert result == ScanResult((first, second), bounds)
     assert worker.requests[0].parts[1:] == (b"model", b"base")
 
 

@@ -13,7 +13,16 @@ import setuptools
 
 from agent.errors import PeerError
 from agent.models.bundled import bundled_model
-from agent.protocol.jobs import ExtractedRow, Job, Opening, RefusedInput, Scanned
+from agent.protocol.jobs import (
+    ExtractedRow,
+    Job,
+    Opening,
+    Progress,
+    RefusedInput,
+    Scanned,
+    ScannedFiles,
+    VerdictBounds,
+)
 from agent.protocol.pipe import Frame
 from agent.worker.features import read_features
 from agent.worker.files import RefusedFileError, files_below
@@ -74,7 +83,13 @@ def job(kind, paths, *parts):
     names = json.dumps([str(path) for path in paths]).encode()
     header = {"job": kind, "skipped": {}, "family": "logistic/1", "base_weight_milli": 0}
     request = Frame(header, (names, *parts, *(b"" for _ in parts)))
-    return [event for event in run(request) if not isinstance(event, Opening)]
+    events = []
+    for event in run(request):
+        if isinstance(event, ScannedFiles):
+            events += event.files
+        elif not isinstance(event, Opening | Progress | VerdictBounds):
+            events.append(event)
+    return events
 
 
 def test_p11_a_folder_of_bad_files_is_scanned_to_its_end(folder):

@@ -16,6 +16,7 @@ from agent.detector.schema import FEATURE_NAMES, FILE_HEADER_NAMES, validate_row
 from agent.worker import features as module
 from agent.worker.features import read_features
 from agent.worker.files import RefusedFileError
+from agent.worker.pe_headers import FIRST_BYTES
 
 PROGRAMS = sorted(Path(setuptools.__file__).parent.glob("*.exe"))
 """Real executables for three processors, 32 and 64 bit."""
@@ -23,11 +24,11 @@ WHOLE = PROGRAMS[0].read_bytes()
 START = int.from_bytes(WHOLE[60:64], "little")
 
 
-def refusal(path, content=None):
+def refusal(path, content=None, *, hashed=False):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(RefusedFileError) as raised:
-        read_features(str(path))
+        read_features(str(path), hashed=hashed)
     return raised.value.code
 
 
@@ -57,7 +58,7 @@ def test_what_lies_behind_the_headers_changes_nothing(tmp_path):
 
 def test_headers_far_into_the_file_are_found(tmp_path):
     """A long DOS stub moves them beyond the first read."""
-    shift = 3 * module.FIRST_READ_BYTES
+    shift = 3 * FIRST_BYTES
     moved = (
         WHOLE[:60]
         + struct.pack("<I", shift)
@@ -120,7 +121,7 @@ def test_p11_a_parser_that_does_not_end_is_stopped_and_the_timer_is_gone_after_i
     before = signal.getsignal(signal.SIGPROF)
     monkeypatch.setattr(module, "FILE_LIMIT_S", 0.05)
     monkeypatch.setattr(module, "feature_row", endless)
-    assert refusal(PROGRAMS[0]) == "TOO_SLOW"
+    assert refusal(PROGRAMS[0], hashed=True) == "TOO_SLOW"
     assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
     assert signal.getsignal(signal.SIGPROF) is before
 

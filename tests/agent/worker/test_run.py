@@ -54,7 +54,7 @@ def test_p11_a_request_in_another_form_is_refused(request_frame):
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value,
 )
 def test_p11_a_fault_becomes_one_coded_event_after_what_was_said_before(monkeypatch, fault, code):
-    def failing(*_):
+    def failing(*_, **__):
         yield "said before"
         raise fault
 
