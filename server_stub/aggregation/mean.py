@@ -10,6 +10,21 @@ from agent.privacy.codec import Words, decode_sum, read_update
 from agent.privacy.zcdp import sent_words
 from agent.protocol.envelope import decode
 from agent.protocol.messages import RoundConfig
+from server_stub.aggregation.groups import (
+    Combined,
+    Facts,
+    Floats,
+    GroupMeans,
+    by_counts,
+    weighted,
+)
+
+
+def mean(groups: GroupMeans, root: Floats | None, facts: Facts) -> Combined:  # noqa: ARG001
+    """Every device counts the same, however large its group is: one of them can move the update
+    anywhere.
+    """
+    return weighted(groups, by_counts(groups), ("",) * len(groups))
 
 
 def mean_update(bodies: Iterable[bytes], config: RoundConfig) -> tuple[NDArray[np.float64], int]:

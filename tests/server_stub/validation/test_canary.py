@@ -1,0 +1,75 @@
+"""The canary lets no model through that is worse on the operator's rows."""
+
+import numpy as np
+import pytest
+
+from server_stub.validation.canary import CanaryRows, figures, judge
+
+DRAW = np.random.default_rng(1)
+LABELS = np.repeat([0, 1], [600, 400])
+LOGITS = DRAW.normal(0, 1.5, 1000) + np.where(LABELS == 1, 2.0, -2.0)
+
+
+def rows(shift=0.0, factor=1.0, threshold=0.5):
+    return CanaryRows(LABELS, 1 / (1 + np.exp(-(factor * LOGITS + shift))), threshold)
+
+
+BEST, START = rows(), rows(factor=0.7)
+
+
+def reasons(candidate, best=BEST, start=START):
+    return judge(candidate, best, start).reasons
+
+
+def test_the_same_model_and_a_better_one_pass():
+    assert reasons(BEST) == ()
+    assert judge(rows(factor=1.05), BEST, START).passes
+
+
+def test_the_start_model_passes_as_its_own_candidate():
+    assert reasons(START, START) == ()
+
+
+@pytest.mark.parametrize(
+    ("candidate", "expected"),
+    [
+        (rows(factor=-1), {"LOSS", "FALSE_POSITIVES", "TRUE_POSITIVES"}),
+        (rows(shift=2.0), {"LOSS", "FALSE_POSITIVES"}),
+        (rows(shift=-2.0), {"LOSS", "TRUE_POSITIVES"}),
+    ],
+)
+def test_a_ruined_model_is_refused_with_every_reason(candidate, expected):
+    assert expected <= set(reasons(candidate))
+
+
+def test_two_standard_errors_behind_the_best_is_within_what_chance_does():
+    candidate = rows(shift=0.02)
+    assert reasons(candidate) == ()
+    assert figures(candidate).fpr >= figures(BEST).fpr
+
+
+def test_a_loss_above_the_start_models_is_refused_however_little():
+    worse = rows(factor=0.69)
+    assert reasons(worse, START, START) == ("LOSS_OF_START",)
+
+
+def test_both_classes_count_the_same_in_the_loss():
+    sure = CanaryRows(np.array([0] * 9 + [1]), np.array([0.0] * 9 + [0.5]), 0.5)
+    assert sure.losses.mean() == pytest.approx(0.5 * np.log(2), abs=1e-5)
+
+
+def test_no_single_row_decides():
+    certain = CanaryRows(np.array([0, 1]), np.array([1.0, 1.0]), 0.5)
+    assert np.isfinite(certain.losses).all()
+
+
+def test_a_class_that_is_missing_has_no_rate_and_refuses_nothing():
+    benign = CanaryRows(np.zeros(50, int), np.linspace(0, 0.4, 50), 0.5)
+    assert np.isnan(figures(benign).tpr)
+    assert judge(benign, benign, benign).passes
+
+
+def test_the_record_keeps_the_figures():
+    stored = judge(rows(factor=-1), BEST, START).to_json()
+    assert set(stored) == {"rows", "candidate", "best", "start", "reasons"}
+    assert set(stored["best"]) == {"loss", "fpr", "tpr"}
