@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -115,7 +116,7 @@ class _Uvicorn(uvicorn.Server):
         if self._certificate is not None and counter % REFRESH_TICKS == 0:
             self._certificate.refresh()
         if counter % MEMORY_TICKS == 0:
-            self._heap.note(len(self.connections))
+            self._heap.note(len(self.connections), time.monotonic())
         return await super().on_tick(counter)
 
     def _protocol(self, ticket: Ticket) -> asyncio.Protocol:

@@ -8,10 +8,12 @@
 
 import os
 import threading
+from contextlib import suppress
 from unittest.mock import patch
 
 import numpy as np
 
+from agent.errors import AegisError
 from agent.privacy.zcdp import sent_words
 from agent.protocol import envelope, sharing
 from agent.protocol.packing import pack
@@ -43,10 +45,12 @@ class Liar(GroupDevice):
     def _follow(self):
         done = 0
         while not self._stopping.wait(POLL_S):
-            offer = self.report_ready()
-            if offer.round is not None and offer.round.round_id > done:
-                done = offer.round.round_id
-                self.take_part(offer)
+            # An excluded one is refused. It asks again, as an agent does.
+            with suppress(AegisError):
+                offer = self.report_ready()
+                if offer.round is not None and offer.round.round_id > done:
+                    done = offer.round.round_id
+                    self.take_part(offer)
 
 
 class OutOfRange(Liar):
