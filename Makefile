@@ -17,9 +17,10 @@ lint: setup
 test: lint
 	@$(SHORT_FOLDER) $(PY) -m pytest --basetemp=$$d/t -n 2 -m "not system" $(T)
 
+# These tests mostly wait: four processes keep two cores busy.
 test-system:
 	@sh packaging/setup.sh system
-	@$(SHORT_FOLDER) $(PY) -m pytest --basetemp=$$d/t -n 2 --dist loadfile -m system -p no:cacheprovider $(T)
+	@$(SHORT_FOLDER) $(PY) -m pytest --basetemp=$$d/t -n 4 --dist loadfile -m system -p no:cacheprovider $(T)
 
 bench: setup
 	@$(PY) -m tests.bench --missing $(if $(K),-k $(K)) || sh packaging/setup.sh system || echo "Measuring without them." >&2

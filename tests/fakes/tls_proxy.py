@@ -17,7 +17,8 @@ from typing import Self
 class Action(Enum):
     PASS = "pass"
     HOLD = "hold"
-    """Hold this piece and all that follow on this connection until `release`."""
+    """Hold this piece and all that follow on this connection until `release`. Then `decide` is asked
+    again, and a second HOLD passes it on."""
     CUT = "cut"
     """Close both sides without passing it on."""
     RESET = "reset"
@@ -112,6 +113,7 @@ class TlsProxy:
                 if action is Action.HOLD:
                     self.holding.set()
                     self._released.wait()
+                    action = self.decide(flow)
                 if action in (Action.CUT, Action.RESET):
                     if action is Action.RESET:
                         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")

@@ -8,13 +8,14 @@ import asyncio
 import tempfile
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.errors import PeerError
 from agent.privacy.budget import PRODUCT_SPENDING, Budget
 from agent.privacy.policy import DeviceLimits
 from agent.privacy.zcdp import epsilon
+from agent.protocol.witness import AUTHORITY
 from server_stub.rounds.lifecycle import State
 from tests.fakes.in_process_fleet import InProcessFleet
 from tests.fakes.live_agents import DELTA, LiveAgents
@@ -157,6 +158,7 @@ class LyingServer:
         """(hours since the beginning, units paid) of the first agent."""
         fleet.server.options |= {"g_max": HONEST, "min_group": 32, "min_sum": 24}
         fleet.server.options |= {"gamma_milli": 200}
+        fleet.server.task = replace(fleet.server.task, witness=AUTHORITY)
         fleet.server.lies["masked"] = self._break_off
 
     @staticmethod

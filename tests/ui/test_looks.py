@@ -53,6 +53,7 @@ def test_a_page_has_room_for_longer_texts(qapp, theme, name):
         QCoreApplication.removeTranslator(longer)
 
 
+@pytest.mark.system
 def test_every_page_is_legible_in_both_schemes_at_both_scales(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "tests.ui.shots", str(tmp_path)],

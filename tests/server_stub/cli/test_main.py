@@ -275,7 +275,7 @@ def enrol(folder, text):
     return invitation, file.load()
 
 
-@pytest.mark.slow
+@pytest.mark.system
 def test_p10_a_killed_server_loses_no_update_and_counts_none_twice(home, tmp_path, capsys):
     with running(home, "--rounds-target", "2") as (process, addresses):
         created = answer(capsys, "token", "create", "--home", str(home), "--uses", "2")
