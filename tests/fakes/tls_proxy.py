@@ -17,8 +17,8 @@ from typing import Self
 class Action(Enum):
     PASS = "pass"
     HOLD = "hold"
-    """Hold this piece and all that follow on this connection until `release`. Then `decide` is asked
-    again, and a second HOLD passes it on."""
+    """Hold this piece and all that follow on this connection until `release`. Then `decide` is
+    asked again, and a second HOLD passes it on."""
     CUT = "cut"
     """Close both sides without passing it on."""
     RESET = "reset"
