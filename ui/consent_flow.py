@@ -31,14 +31,14 @@ class ConsentFlow(QObject):
     """The dialog has closed with this decision; the agent is being informed."""
     failed = Signal(object)
     """An AegisError: the notice could not be fetched, or the agent refused the decision."""
-    held = Signal(str)
+    stopped = Signal(str)
     """A withdrawal holds although no agent answered: in words."""
 
     def __init__(self, client: AgentClient, files: Withdrawal, parent: QWidget) -> None:
         super().__init__(parent)
         self._client = client
         self._withdrawer = Withdrawer(client, files, SURFACE, self)
-        self._withdrawer.held.connect(self.held)
+        self._withdrawer.stopped.connect(self.stopped)
         self._withdrawer.failed.connect(self.failed)
         self._window = parent
         self._dialog: ConsentDialog | None = None

@@ -51,7 +51,7 @@ class Tray(QObject):
         self._client = client
         self._formatter = formatter or QtFormatter.of_system()
         self._withdrawer = Withdrawer(client, files, SURFACE, self)
-        self._withdrawer.held.connect(self._withdrawn)
+        self._withdrawer.stopped.connect(self._withdrawn)
         self._withdrawer.failed.connect(self._not_withdrawn)
         self._state: AgentState | None = None
         self.icon: QSystemTrayIcon | None = None

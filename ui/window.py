@@ -42,7 +42,8 @@ class Window(QMainWindow):
         self._consent = ConsentFlow(context.client, context.withdrawal, self)
         self._consent.decided.connect(self._decided)
         self._consent.failed.connect(self.show_error)
-        self._consent.held.connect(self._withdrawn)
+        self._consent.stopped.connect(self.show_error)
+        self._consent.stopped.connect(lambda _: self._show(self._client.status))
         self._pages: dict[str, Page] = {}
         self._is_first_run = False
         self.setObjectName("window")
@@ -98,8 +99,8 @@ class Window(QMainWindow):
         """Ask the consent question, or raise it when it is open already."""
         self._consent.ask()
 
-    def show_error(self, error: AegisError) -> None:
-        """Show an error with its remedy at the top of the window."""
+    def show_error(self, error: AegisError | str) -> None:
+        """Show an error with its remedy, or another message, at the top of the window."""
         self._error.show_message(str(error))
 
     def sizeHint(self) -> QSize:
@@ -164,10 +165,6 @@ class Window(QMainWindow):
         if self._is_first_run and decision is not Decision.DISMISSED:
             self.open_page("done")
         self._is_first_run = False
-
-    def _withdrawn(self, words: str) -> None:
-        self._error.show_message(words)
-        self._show(self._client.status)
 
     def _build(self) -> None:
         canvas = QWidget()

@@ -1,8 +1,8 @@
 """Withdraws in one click, whether or not an agent answers, as `aegis consent withdraw` does.
 
 1. The mark in the home comes first; then the agent is asked (agent.consent.withdrawal).
-2. `held` says what holds when no agent runs or none answers. An agent that answers tells it by its
-   Status.
+2. `stopped` says what holds when no agent runs or none answers. An agent that answers tells it by
+   its Status.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ class Withdrawer(QObject):
     `now` returns seconds since the epoch.
     """
 
-    held = Signal(str)
+    stopped = Signal(str)
     """The withdrawal holds without an agent's answer: in words."""
     failed = Signal(object)
     """An AegisError: the agent refused, or nothing could be saved."""
@@ -72,7 +72,7 @@ class Withdrawer(QObject):
         if not self._is_marked:
             self.failed.emit(_silent_agent())
         elif not self._files.is_read():
-            self.held.emit(
+            self.stopped.emit(
                 self.tr(
                     "You have stopped contributing, also after a restart. AegisAI does not answer:"
                     " it sends nothing more, and stops within a minute of going on."
@@ -86,7 +86,7 @@ class Withdrawer(QObject):
             except AegisError as error:
                 self.failed.emit(error)
                 return
-        self.held.emit(
+        self.stopped.emit(
             self.tr(
                 "You have stopped contributing, also after a restart. AegisAI is not running:"
                 " nothing is read for training and nothing is sent."

@@ -208,7 +208,7 @@ class AggregatorService:
             check_update(envelope, config)
             self._require_admitted(device_id, now)
         receipt = self._signed_receipt(round_id, device_id, sha256, len(body), now, step)
-        with self._noting_copies(device_id, now):
+        with _noting_copies(self.store, device_id, now):
             if is_grouped:
                 self.driver.coordinator.receive_masked(
                     round_id, device_id, body, sha256, receipt, now, step
@@ -278,23 +278,9 @@ class AggregatorService:
 
     def _show_head(self, device_id: str, ready: Ready, now: int, lease_s: int) -> HeadEcho | None:
         """Take the ledger's heads that a device shows; return what to answer about them."""
-        with self._noting_copies(device_id, now):
+        with _noting_copies(self.store, device_id, now):
             self.store.ledger_heads.show(device_id, ready.shown, ready.session, now, lease_s)
         return None if ready.shown is None else HeadEcho.of(ready.shown, lease_s)
-
-    @contextmanager
-    def _noting_copies(self, device_id: str, now: int) -> Iterator[None]:
-        """Count a copy of the device that is refused in the block, once its transaction is undone.
-
-        The operator sees the count (`aegis-server devices list`).
-        """
-        try:
-            yield
-        except PeerError as error:
-            if error.code == "LEDGER_FORKED":
-                self.store.ledger_heads.note_copy(device_id, now)
-                LOG.warning("device.copy_refused device=%s", device_id)
-            raise
 
     def _signed_receipt(
         self,
@@ -325,6 +311,21 @@ class AggregatorService:
         """
         message = token.encode() + b"\0" + certificate.public_key
         return hmac.digest(self._erase_key, message, hashlib.sha256)[:16].hex()
+
+
+@contextmanager
+def _noting_copies(store: Store, device_id: str, now: int) -> Iterator[None]:
+    """Count a copy of the device that is refused in the block, once its transaction is undone.
+
+    The operator sees the count (`aegis-server devices list`).
+    """
+    try:
+        yield
+    except PeerError as error:
+        if error.code == "LEDGER_FORKED":
+            store.ledger_heads.note_copy(device_id, now)
+            LOG.warning("device.copy_refused device=%s", device_id)
+        raise
 
 
 def _lease_s(config: RoundConfig, now: int) -> int:

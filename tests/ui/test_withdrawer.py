@@ -33,7 +33,7 @@ class Told:
     def __init__(self, client, files):
         self.withdrawer = Withdrawer(client, files, "tray", None, lambda: fakes.NOW)
         self.words, self.codes = [], []
-        self.withdrawer.held.connect(self.words.append)
+        self.withdrawer.stopped.connect(self.words.append)
         self.withdrawer.failed.connect(lambda error: self.codes.append(error.code))
 
 
