@@ -1,4 +1,4 @@
-"""Turns a probability into a verdict. The two bounds have one place: the model's own, which
+"""Gives the verdict for a probability. The two bounds have one place: the model's own, which
 calibration stored with it, or today's constants.
 """
 
