@@ -24,6 +24,7 @@ from agent.api.local_data import LocalData
 from agent.api.methods import Service
 from agent.api.personal_data import PersonalDataMethods
 from agent.api.samples import SampleMethods
+from agent.api.scanning import ScanMethods
 from agent.api.settings import SettingsMethods
 from agent.clock import Clock, SystemClock
 from agent.conditions.interface import Conditions, NoConditions
@@ -534,7 +535,8 @@ def _build_service(parts: _Parts, rounds: _Rounds, reports: _Reports, erasure: E
             signals,
         ),
         SettingsMethods(effective, parts.keys, parts.pool.run, signals, status),
-        SampleMethods(clock, gate, runner, samples, worker, parts.scanning_models, signals),
+        SampleMethods(clock, gate, runner, samples, worker, signals),
+        ScanMethods(clock, worker, parts.scanning_models),
         LedgerMethods(
             parts.ledger,
             reports.ledger,

@@ -1,18 +1,15 @@
-"""Methods that manage local training rows and scan files."""
+"""Methods that manage local training rows."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.api.methods import PAGE, PAGE_ROWS, Method, Report, Result, check_paths, page_bounds
+from agent.api.methods import PAGE, PAGE_ROWS, Method, Result, check_paths, page_bounds
 from agent.clock import Clock
 from agent.consent.gate import Gate
-from agent.enrolment.scanning_models import ScanningModels
 from agent.errors import UserActionError
 from agent.printable import printable
-from agent.protocol.jobs import Verdict
 from agent.rounds.runner import RoundRunner
 from agent.rounds.signals import Signals
 from agent.store.samples import Samples
@@ -25,14 +22,13 @@ LABELS = {"malicious": 1, "benign": 0}
 
 @dataclass(frozen=True)
 class SampleMethods:
-    """Extraction for training needs consent; scanning does not (C21)."""
+    """Extraction for training needs consent (C21)."""
 
     clock: Clock
     gate: Gate
     runner: RoundRunner
     samples: Samples
     worker: "Callable[[], Worker]"
-    scanning_models: ScanningModels
     signals: Signals
 
     def methods(self) -> Mapping[str, Method]:
@@ -42,7 +38,6 @@ class SampleMethods:
             "samples.import": Method(self.import_table, {"path": str}),
             "samples.list": Method(self.page, {}, PAGE),
             "samples.clear": Method(self.clear),
-            "scan": Method(self.scan, {"paths": list}, reports=True),
         }
 
     async def add(self, paths: list[Any], label: str) -> Result:
@@ -81,23 +76,6 @@ class SampleMethods:
         await self.runner.discard()
         self.signals.user_changed()
         return {"removed": removed}
-
-    async def scan(self, paths: list[Any], report: Report) -> Result:
-        names = check_paths(paths)
-        model = await self.scanning_models.current()
-        result = await self.worker().scan(
-            names, model.files, lambda progress: report(progress.done, progress.total)
-        )
-        found = Counter(item.verdict for item in result.results)
-        return {
-            "results": [item.to_json() for item in result.results],
-            "counts": {verdict.value: found[verdict] for verdict in Verdict},
-            "model_version": model.version,
-            "demonstration": model.demonstration,
-            "model_age_days": model.age_days(self.clock.now()),
-            "model_too_old": model.is_too_old(self.clock.now()),
-            **asdict(result.bounds),
-        }
 
     def _store(self, rows: list[tuple[tuple[int, ...], int, str]], refused: list[Result]) -> Result:
         """Store rows. The worker is not trusted: check each row against the schema's ranges."""

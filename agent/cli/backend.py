@@ -12,7 +12,6 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.daemon.instance_lock import HomeLock
@@ -44,7 +43,6 @@ READING = frozenset(
         "consent.show",
         "settings.get",
         "samples.list",
-        "scan",
         "ledger",
         "sent.show",
         "doctor",
@@ -57,17 +55,13 @@ def request(
     options: Namespace,
     method: str,
     hello_timeout_s: float | None = None,
-    report: Report = lambda *_: None,
     **params: Any,
 ) -> Answer:
-    """Call one method of docs/CONTRACT.md; `report` receives the progress of a long one.
-
-    Raises AegisError.
-    """
+    """Call one method of docs/CONTRACT.md. Raises AegisError."""
     return reach(
         options,
-        lambda channel: channel.call(method, params, report=report),
-        lambda agent: _call(agent, method, params, report),
+        lambda channel: channel.call(method, params),
+        lambda agent: _call(agent, method, params),
         hello_timeout_s,
         is_reading=method in READING,
     )
@@ -106,6 +100,20 @@ def reach(
         if time.monotonic() > deadline:
             raise no_lock(home)
         time.sleep(LOCK_RETRY_S)
+
+
+def over_channel(
+    options: Namespace, method: str, params: dict[str, Any], report: Report
+) -> Answer | None:
+    """Ask the running agent; None when none runs. Raises AegisError."""
+    try:
+        channel = channel_to_agent(options)
+    except NoAgentError:
+        return None
+    try:
+        return channel.call(method, params, report=report)
+    finally:
+        channel.close()
 
 
 def channel_to_agent(options: Namespace, hello_timeout_s: float | None = None) -> Channel:
@@ -186,6 +194,8 @@ def with_agent(home: Home, use: "Callable[[Agent], T]", passphrase_from: str = "
 
 def with_reader(home: Home, use: "Callable[[Agent], Answer]") -> Answer:
     """What `use` makes of an agent that writes nothing."""
+    from tempfile import TemporaryDirectory
+
     from agent.app import build_reader
 
     with ExitStack() as stack:
@@ -229,7 +239,7 @@ def no_lock(home: Home) -> UserActionError:
     )
 
 
-def _call(agent: "Agent", method: str, params: dict[str, Any], report: Report) -> Answer:
+def _call(agent: "Agent", method: str, params: dict[str, Any]) -> Answer:
     import asyncio
 
-    return asyncio.run(agent.service.call(method, params, report))
+    return asyncio.run(agent.service.call(method, params))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import agent as agent_package
-from agent.cli import render, scan, withdrawal
+from agent.cli import render, scan
 from agent.cli.backend import (
     Answer,
     channel_to_agent,
@@ -33,12 +33,11 @@ from agent.errors import AegisError, UserActionError
 from agent.files import atomic_file
 from agent.ipc.client import NoAgentError
 from agent.printable import LogFormatter, json_text
-from agent.program.process import Program, this_program
-from agent.store.database import database_files
 
 if TYPE_CHECKING:
     from agent.container import Agent
     from agent.paths import Home
+    from agent.program.process import Program
 
 MAX_LOG_BYTES = 512 * 1024
 MAX_INVITATION_CHARS = 32 * 1024
@@ -61,6 +60,8 @@ def _ask(method: str, *names: str) -> Callable[[Namespace], Answer]:
 
 def _run(options: Namespace) -> Answer | None:
     import asyncio
+
+    from agent.program.process import this_program
 
     home = home_of(options)
     program = this_program(Path(agent_package.__file__))
@@ -91,7 +92,7 @@ async def _run_once(agent: "Agent") -> Answer:
     return result.to_json()
 
 
-async def _serve(agent: "Agent", program: Program, session: str) -> bool:
+async def _serve(agent: "Agent", program: "Program", session: str) -> bool:
     from agent.daemon.loop import Loop
 
     _ask_passphrase(agent)
@@ -207,6 +208,12 @@ def _consent_grant(options: Namespace) -> Answer:
     )
 
 
+def _withdraw(options: Namespace) -> Answer | None:
+    from agent.cli import withdrawal
+
+    return withdrawal.withdraw(options)
+
+
 def _erase(options: Namespace) -> Answer:
     if not options.json:
         print(
@@ -220,6 +227,8 @@ def _erase(options: Namespace) -> Answer:
         if error.code != "STORE_DAMAGED":
             raise
     # The store cannot be read, so it is removed first; an agent that runs would have read it.
+    from agent.store.database import database_files
+
     home = home_of(options)
     with locked(home) as is_ours:
         if not is_ours:
@@ -362,7 +371,7 @@ TABLE = (
         _ask("consent.go_on"),
         render.status_text,
     ),
-    Command("consent withdraw", "withdraw; all work stops at once", withdrawal.withdraw),
+    Command("consent withdraw", "withdraw; all work stops at once", _withdraw),
     Command(
         "pause",
         "pause for a while, or until you resume",

@@ -1,5 +1,5 @@
 """The command `scan`: asks for verdicts while it shows how far the scan is, and turns the answer
-into text, a SARIF file and an exit code.
+into text, a SARIF file and an exit code. Without an agent it builds none.
 """
 
 import os
@@ -9,7 +9,7 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from agent.cli.backend import Answer, request
+from agent.cli.backend import Answer, home_of, over_channel
 
 EXIT_FOUND = 3
 FEW_LISTED = 10
@@ -32,9 +32,15 @@ _BAR_AFTER_S = 0.4
 def scan(options: Namespace) -> Answer:
     """Scan and, where asked, write the SARIF file."""
     bar = ProgressBar(sys.stderr)
-    paths = [os.path.abspath(path) for path in options.paths]  # noqa: PTH100 - as in commands
+    params = {"paths": [os.path.abspath(path) for path in options.paths]}  # noqa: PTH100 - as typed
     try:
-        answer = request(options, "scan", report=bar.show, paths=paths)
+        answer = over_channel(options, "scan", params, bar.show)
+        if answer is None:
+            import asyncio
+
+            from agent import scanner
+
+            answer = asyncio.run(scanner.scan(home_of(options), os.environ, params, bar.show))
     finally:
         bar.remove()
     if options.sarif:

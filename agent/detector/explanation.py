@@ -22,6 +22,8 @@ from agent.protocol.jobs import ScoreReason
 MOST_REASONS = 3
 LEAST_WEIGHT = 0.05
 """A change of the logit below this is no reason: it moves a probability by about one point."""
+_CHUNK_ROWS = 16
+"""Each row is scored once for every group, and a family may make thousands of features of it."""
 Logits = Callable[[NDArray[np.uint64]], NDArray[np.float64]]
 """Returns the logit (n) of being malicious of raw rows (n, 29)."""
 Fields = Mapping[str, int]
@@ -54,8 +56,18 @@ def explain(
 
     A row that looks benign gets what lowers its score, any other what raises it.
     """
-    if not len(rows):
-        return []
+    return [
+        reasons
+        for start in range(0, len(rows), _CHUNK_ROWS)
+        for reasons in _explained(
+            rows[start : start + _CHUNK_ROWS], is_benign[start : start + _CHUNK_ROWS], logits
+        )
+    ]
+
+
+def _explained(
+    rows: NDArray[np.uint64], is_benign: Sequence[bool], logits: Logits
+) -> list[tuple[ScoreReason, ...]]:
     variants = np.repeat(rows[:, None, :], 1 + len(GROUPS), axis=1)
     fields = [dict(zip(FEATURE_NAMES, row, strict=True)) for row in rows.tolist()]
     for place, (values, benign) in enumerate(zip(fields, is_benign, strict=True)):

@@ -88,6 +88,8 @@ class ProcessWorker(JobWorker):
         self._slot = slot
         self._records = records
         self._running: dict[asyncio.subprocess.Process, tuple[Job, Governor]] = {}
+        self._early: dict[Job, asyncio.subprocess.Process] = {}
+        """Children that wait for their first request."""
 
     async def attempt_escape(self, person_home: str, database: str) -> EscapeResult:
         """Let a child try to break out of the widest sandbox that a job has, without harm."""
@@ -113,7 +115,11 @@ class ProcessWorker(JobWorker):
         for child, governor in running:
             del self._running[child]
             governor.kill()
-        for child, _ in running:
+        early = [self._early.pop(job) for job in list(self._early) if job in jobs]
+        for child in early:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+        for child in (*(child for child, _ in running), *early):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(EXIT_S):
                     await child.wait()
@@ -166,16 +172,23 @@ class ProcessWorker(JobWorker):
                     raise _limit_error(governor.stopped) from None
                 raise lost
 
-    @contextlib.asynccontextmanager
-    async def _child(self, job: Job) -> AsyncIterator[tuple[asyncio.subprocess.Process, Governor]]:
+    async def start_early(self, job: Job) -> None:
+        """Start the child of the next request of this job: it loads Python until it is asked."""
+        self._early[job] = await self._start(job)
+
+    async def _start(self, job: Job) -> asyncio.subprocess.Process:
         percent = self._supervision.caps_of(job, MEMORY_MIB[job]).cpu_percent or 100
-        child = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             *self._command, str(os.getpid()), str(MEMORY_MIB[job]), str(percent),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             cwd=self._scratch, env=environment(os.environ), start_new_session=True,
             limit=_READ_BYTES,
         )  # fmt: skip
+
+    @contextlib.asynccontextmanager
+    async def _child(self, job: Job) -> AsyncIterator[tuple[asyncio.subprocess.Process, Governor]]:
+        child = self._early.pop(job, None) or await self._start(job)
         # Only a training lasts long enough, and takes enough, to matter when its agent is killed.
         records = self._records if job is Job.TRAIN else None
         if records is not None:

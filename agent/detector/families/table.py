@@ -1,14 +1,30 @@
-"""The table of model families. A new family is one file beside this one and a row here."""
+"""The table of model families. A new family is one file beside this one and a row here.
 
-from agent.detector.families.base_head import BaseHead
+Each file is loaded when its family is asked for: a scan waits for one, not for all.
+"""
+
+from collections.abc import Callable
+
 from agent.detector.families.family import Family, unknown
-from agent.detector.families.logistic import Logistic
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (Logistic(), BaseHead())}
+
+def _logistic() -> Family:
+    from agent.detector.families.logistic import Logistic
+
+    return Logistic()
+
+
+def _base_head() -> Family:
+    from agent.detector.families.base_head import BaseHead
+
+    return BaseHead()
+
+
+FAMILIES: dict[str, Callable[[], Family]] = {"logistic/1": _logistic, "base+head/1": _base_head}
 
 
 def family(name: str) -> Family:
     """Return the family of that name. Raises OperatorActionError UNKNOWN_TASK."""
     if name not in FAMILIES:
         raise unknown(name)
-    return FAMILIES[name]
+    return FAMILIES[name]()

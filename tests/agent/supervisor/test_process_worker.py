@@ -26,7 +26,7 @@ CHILD = """
 import json, os, signal, sys, time
 from agent.protocol.jobs import Attempted, Confined
 from agent.protocol.jobs import Done, ExtractedRow, Opening, Progress, RefusedInput, TrainResult
-from agent.protocol.jobs import write_event
+from agent.protocol.jobs import Scanned, ScannedFiles, Verdict, VerdictBounds, write_event
 from agent.protocol.pipe import encode, read_frame
 
 def send(*events):
@@ -39,7 +39,7 @@ def row(path):
 
 request = read_frame(open(0, "rb", buffering=0, closefd=False))
 skipped = request.header.get("skipped")
-paths = json.loads(request.parts[0]) if request.header["job"] == "extract" else []
+paths = json.loads(request.parts[0]) if request.header["job"] in ("extract", "scan") else []
 """
 STALL_S = 3.0
 """Enough for a child to start on a busy machine, and short enough to wait for."""
@@ -309,3 +309,46 @@ def test_an_installed_agent_starts_a_module_and_a_frozen_one_itself(monkeypatch)
     assert worker_command() == (sys.executable, "-P", "-m", "agent.worker")
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     assert worker_command() == (sys.executable, "--worker")
+
+
+async def test_a_child_that_was_started_early_runs_the_next_request_of_its_job_only(children):
+    worker = children.worker(EACH_FILE)
+    await worker.start_early(Job.EXTRACT)
+    (early,) = psutil.Process().children()
+    for path in ("/a", "/b"):
+        assert [row.path for row in (await worker.extract([path])).rows] == [path]
+    first, second = (child.pid for child in children.started)
+    assert first == early.pid != second
+
+
+async def test_p2_stopping_ends_a_child_that_still_waits_for_its_request(children):
+    worker = children.worker(SILENT)
+    await worker.start_early(Job.SCAN)
+    (child,) = psutil.Process().children()
+    await worker.stop()
+    assert not child.is_running()
+
+
+async def test_p11_a_scan_that_is_lost_runs_again_and_names_its_files_then(children):
+    program = """
+send(VerdictBounds(0.5, 0.8, None))
+if not request.header["careful"]:
+    os.kill(os.getpid(), signal.SIGSEGV)
+for path in paths:
+    if path in skipped:
+        send(ScannedFiles((Scanned(path, Verdict.ERROR, None, skipped[path], "skipped"),)))
+        continue
+    send(Opening(path))
+    if "bad" in path:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    send(ScannedFiles((Scanned(path, Verdict.BENIGN, 0.1),)), Progress(1, 2))
+send(Done())
+"""
+    steps = []
+    result = await children.worker(program).scan(["/a", "/bad"], ModelFiles(b""), steps.append)
+    assert [(one.path, one.code) for one in result.results] == [
+        ("/a", ""),
+        ("/bad", "PARSER_CRASHED"),
+    ]
+    assert len(children.started) == 3
+    assert steps[-1] == Progress(1, 2)
