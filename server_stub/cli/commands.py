@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from agent.clock import SystemClock
 from agent.errors import OperatorActionError
@@ -25,13 +26,14 @@ from server_stub.cli.parser import Answer, Command, argument
 from server_stub.cli.setting_options import SETTING_OPTIONS, apply_setting_options
 from server_stub.cli.values import positive, seconds
 from server_stub.config.home import ServerHome
+from server_stub.config.host_names import is_loopback
 from server_stub.config.settings import ServerSettings, bad_setting, default_task, override
 from server_stub.coordinator.exclusions import device_evidence, device_inventory
 from server_stub.coordinator.statistics import round_summary, statistics
 from server_stub.publishing import key_ceremony, models
 from server_stub.rounds.abort_odds import DROP_PERCENT, odds
 from server_stub.rounds.join_window import plan_groups
-from server_stub.rounds.lifecycle import RoundPlan, group_config, next_identity
+from server_stub.rounds.lifecycle import RoundPlan, State, group_config, next_identity
 from server_stub.storage.records import Model
 from server_stub.storage.store import Store
 
@@ -85,7 +87,19 @@ def _init(options: Namespace) -> Answer:
         "group_floor": render.group_text(settings),
         "model_version": model.version,
         "signing_key": public_hex(home.signing_key()),
+        "warnings": _address_warnings(settings),
     }
+
+
+def _address_warnings(settings: ServerSettings) -> list[str]:
+    """Say that no other computer reaches the address that invitations will hold."""
+    host = urlsplit(settings.url).hostname or "" if settings.url else settings.host
+    if not is_loopback(host):
+        return []
+    return [
+        f"Invitations will point at {host}, which only this computer reaches. For other devices,"
+        " give --url, --host-name and --host."
+    ]
 
 
 def _task(options: Namespace) -> Task:
@@ -274,7 +288,7 @@ def _model_show(options: Namespace) -> Answer:
 
 def _model_publish(options: Namespace) -> Answer:
     content = options.file.read_bytes()
-    return _publish(_home(options), content, "operator", is_demonstration=False)
+    return _publish(options, content, "operator", is_demonstration=False)
 
 
 def _model_rollback(options: Namespace) -> Answer:
@@ -287,15 +301,21 @@ def _model_rollback(options: Namespace) -> Answer:
             "NO_MODEL", f"No model has the version {version}.", "Run `aegis-server model show`."
         )
     return _publish(
-        home, model.content, f"version {version}", is_demonstration=bool(model.demonstration)
+        options, model.content, f"version {version}", is_demonstration=bool(model.demonstration)
     )
 
 
-def _publish(home: ServerHome, content: bytes, origin: str, *, is_demonstration: bool) -> Answer:
-    """Publish a new version, even of an older model: devices never go back to a lower version."""
+def _publish(options: Namespace, content: bytes, origin: str, *, is_demonstration: bool) -> Answer:
+    """Publish a new version, even of an older model: devices never go back to a lower version.
+
+    Raises OperatorActionError ROUND_IN_PROGRESS, unless the operator accepts what that costs.
+    """
+    home = _home(options)
     task = home.settings().task
     models.check_file(content, task)
     with _store(home) as store:
+        if not options.end_round:
+            _refuse_in_a_round(store)
         model = models.publish(
             home,
             store,
@@ -306,6 +326,19 @@ def _publish(home: ServerHome, content: bytes, origin: str, *, is_demonstration:
             now=CLOCK.now(),
         )
     return {"version": model.version, "sha256": model.sha256, "origin": origin}
+
+
+def _refuse_in_a_round(store: Store) -> None:
+    newest = store.rounds.newest()
+    if newest is None or newest.state is not State.OPEN or not newest.updates:
+        return
+    paid = "1 device has" if newest.updates == 1 else f"{newest.updates} devices have"
+    raise OperatorActionError(
+        "ROUND_IN_PROGRESS",
+        f"Round {newest.round_id} is in progress, and {paid} paid for it from their privacy budget."
+        " A new model ends it, and their updates are lost.",
+        "Wait for its end (aegis-server rounds list), or add --end-round.",
+    )
 
 
 def _evaluate(options: Namespace) -> Answer:
@@ -348,15 +381,15 @@ _TASK_NUMBERS = {
 _INIT_ARGUMENTS = (
     argument(
         "--operator-name",
-        default="The operator of this aggregator",
+        required=True,
         metavar="NAME",
-        help="who asks; every person sees it before they agree",
+        help="who asks; every person sees it before they agree (required)",
     ),
     argument(
         "--contact",
-        default="the person who gave you the invitation",
+        required=True,
         metavar="TEXT",
-        help="how to reach the operator",
+        help="how people reach the operator (required)",
     ),
     argument(
         "--recipients",
@@ -401,6 +434,12 @@ _INIT_ARGUMENTS = (
 )
 
 _DEVICE_ID = argument("device_id", metavar="DEVICE_ID", help="as `devices list` prints it")
+
+_END_ROUND = argument(
+    "--end-round",
+    action="store_true",
+    help="end a round in progress for it; the updates of devices that have paid are lost",
+)
 
 GROUPS = {
     "ca": "run the enrolment authority",
@@ -533,7 +572,7 @@ TABLE = (
         "publish a model file",
         _model_publish,
         render.pairs_text,
-        (argument("file", type=Path, metavar="FILE", help="a safetensors file"),),
+        (argument("file", type=Path, metavar="FILE", help="a safetensors file"), _END_ROUND),
     ),
     Command(
         "model rollback",
@@ -547,6 +586,7 @@ TABLE = (
                 metavar="VERSION",
                 help="the version to publish again (default: the one before the newest)",
             ),
+            _END_ROUND,
         ),
     ),
     Command("keys show", "show when the signatures end", _keys_show, render.keys_text),

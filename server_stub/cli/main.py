@@ -1,9 +1,11 @@
 """The `aegis-server` command: parse, answer, print.
 
-Exit codes: 0 done, 1 refused or failed (one line on stderr), 2 usage.
+Exit codes: 0 done, 1 refused or failed (one line on stderr; with `--json` the error
+also on stdout), 2 usage.
 """
 
 import argparse
+import contextlib
 import logging
 import os
 import sqlite3
@@ -12,7 +14,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from agent.errors import AegisError, InternalError, traced
+from agent.errors import AegisError, InternalError, OperatorActionError, traced
 from agent.printable import LogFormatter, json_text, never_fail, printable, printable_values
 from agent.sandbox import private_memory
 from server_stub.cli.commands import GROUPS, TABLE
@@ -32,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _run(options)
     except AegisError as error:
-        return _fail(f"{error.code}: {error}")
+        return _fail(error, options)
     except BrokenPipeError:
         # The reader of the output has gone (`| head`). Python flushes stdout once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -40,36 +42,46 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (sqlite3.Error, SQLAlchemyError) as error:
         reason = str(error).splitlines()[0]
         return _fail(
-            f"DATABASE: The database cannot be used ({reason}). Check the disk and the file's"
-            " permissions."
+            OperatorActionError(
+                "DATABASE",
+                f"The database cannot be used ({reason}).",
+                "Check the disk and the file's permissions.",
+            ),
+            options,
         )
     except OSError as error:
-        return _fail(_file_text(error))
+        return _fail(_file_error(error), options)
     except KeyboardInterrupt:
         return 1
     except Exception as error:  # broad on purpose: an operator gets one line
-        return _fail(_unexpected_text(error))
+        return _fail(_unexpected(error), options)
     return 0
 
 
-def _fail(text: str) -> int:
-    print(printable(text), file=sys.stderr)
+def _fail(error: AegisError, options: argparse.Namespace) -> int:
+    print(printable(f"{error.code}: {error}"), file=sys.stderr)
+    if options.json:
+        with contextlib.suppress(OSError):  # the output takes nothing more
+            print(json_text({"error": error.to_json()}), flush=True)
     return 1
 
 
-def _file_text(error: OSError) -> str:
-    return f"FILE: {error.strerror or error}: {error.filename or ''}"
+def _file_error(error: OSError) -> AegisError:
+    where = f": {error.filename}" if error.filename else ""
+    return OperatorActionError(
+        "FILE", f"{error.strerror or error}{where}.", "Check the path and its permissions."
+    )
 
 
-def _unexpected_text(error: Exception) -> str:
-    """Return the line for an error of the system that a library wrapped, or for a bug."""
+def _unexpected(error: Exception) -> AegisError:
+    """Return an error of the system that a library wrapped, or a bug."""
     what = traced(error)
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError):
-            return _file_text(cause)
+            return _file_error(cause)
         cause = cause.__cause__ or cause.__context__
-    return f"INTERNAL: {what}. This is a bug; report it."
+    return InternalError("INTERNAL", f"{what}.", "This is a bug; report it.")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import agent
 from agent.paths import default_home
 from agent.printable import ArgumentParser
 
@@ -72,6 +73,7 @@ def build_parser(groups: Mapping[str, str], table: Iterable[Command]) -> argpars
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"aegis-server {agent.__version__}")
     top = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     actions: dict[str, Any] = {}
     for command in table:

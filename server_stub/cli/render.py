@@ -12,9 +12,12 @@ Answer = dict[str, Any]
 
 
 def created_text(answer: Answer) -> str:
-    return (
-        f"Created a server in {answer['home']}: {answer['mode']} mode, {answer['group_floor']}."
-        " Next: aegis-server run"
+    return "\n".join(
+        (
+            f"Created a server in {answer['home']}: {answer['mode']} mode, {answer['group_floor']}."
+            " Next: aegis-server run",
+            *(f"Warning: {warning}" for warning in answer["warnings"]),
+        )
     )
 
 

@@ -23,3 +23,11 @@ def general_name(host: str) -> x509.GeneralName:
     if not name or len(name) > MAX_HOST_CHARS or any(character.isspace() for character in name):
         raise ValueError(f"{host[:80]!r} is not a host name")
     return x509.DNSName(name)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only the computer itself reaches `host`, a name or an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.rstrip(".").lower() == "localhost"

@@ -15,7 +15,7 @@ import pytest
 from agent.detector.synthetic import generate
 from tests.fakes.graphical_login import GraphicalLogin, needs_login
 from tests.fakes.notifier_host import NotifierHost
-from tests.fakes.server_commands import end_server, server_command, start_server
+from tests.fakes.server_commands import INIT, end_server, server_command, start_server
 from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S, free_port, until
 from tests.fakes.tls_proxy import TlsProxy
 
@@ -50,7 +50,7 @@ class Aggregator:
             "--train-steps",
             "200",
         )
-        self.command("init", "--mode", "local", *ports, *rounds)
+        self.command(*INIT, "--mode", "local", *ports, *rounds)
         self.process = start_server(self.environ)
 
     def command(self, *arguments):

@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 
 from tests.fakes.installation import PROGRAMS
-from tests.fakes.server_commands import end_server, server_command, start_server
+from tests.fakes.server_commands import INIT, end_server, server_command, start_server
 from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S, free_port, until
 
 pytestmark = pytest.mark.system
@@ -92,7 +92,7 @@ class Cohort:
             "--min-rows",
             "4",
         )
-        self.server("init", *ports, *times, *floor)
+        self.server(*INIT, *ports, *times, *floor)
         self.process = start_server(self.environ)
         self.participants = [
             Participant(folder / f"device-{number}", self.invitation()) for number in range(DEVICES)

@@ -12,7 +12,7 @@ from pathlib import Path
 import setuptools
 
 from tests.fakes.aggregator import safetensors
-from tests.fakes.server_commands import end_server, server_command, start_server
+from tests.fakes.server_commands import INIT, end_server, server_command, start_server
 from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S, free_port
 
 PROGRAMS = sorted(Path(setuptools.__file__).parent.glob("*.exe"))
@@ -42,7 +42,7 @@ class Installation:
         price = ("--rounds-planned", "100")
         rounds = ("--rounds-target", str(target), "--rounds-minimum", "1", "--min-rows", "4")
         self.server(
-            "init",
+            *INIT,
             "--mode",
             "local",
             "--model",

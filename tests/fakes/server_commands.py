@@ -7,6 +7,8 @@ import sys
 from tests.fakes.timeouts import TIMEOUT_S
 
 COMMAND = (sys.executable, "-m", "server_stub.cli.main")
+INIT = ("init", "--operator-name", "Example", "--contact", "a@example.org")
+"""Creates a server, with what every operator must say."""
 
 
 def server_command(environ, *words):

@@ -15,7 +15,7 @@ from agent.transport.client import AggregatorClient
 from server_stub.config.home import ServerHome
 from server_stub.storage.store import Store
 from tests.fakes.live_server import Enrolled
-from tests.fakes.server_commands import COMMAND, end_server, start_server
+from tests.fakes.server_commands import COMMAND, INIT, end_server, start_server
 from tests.fakes.timeouts import TIMEOUT_S
 
 
@@ -38,7 +38,7 @@ class ServerProcess:
         self._launcher = (
             ("sh", "-c", f'ulimit -n {descriptors}; exec "$0" "$@"') if descriptors else ()
         )
-        self.created = self.command("init", "--port", "0", "--operator-port", "0", *init_options)
+        self.created = self.command(*INIT, "--port", "0", "--operator-port", "0", *init_options)
 
     def __enter__(self):
         self.start()

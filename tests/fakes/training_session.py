@@ -11,7 +11,7 @@ import numpy as np
 
 from tests.fakes.aggregator import safetensors
 from tests.fakes.desktop_session import DesktopSession
-from tests.fakes.server_commands import end_server, server_command, start_server
+from tests.fakes.server_commands import INIT, end_server, server_command, start_server
 from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S, free_port, until
 
 ROWS = 60_000
@@ -46,7 +46,7 @@ class Aggregator:
             "--rounds-planned",
             "100",
         )
-        self._command("init", "--model", str(folder / "start.safetensors"), *ports, *task)
+        self._command(*INIT, "--model", str(folder / "start.safetensors"), *ports, *task)
         self._process = start_server(self.environ)
 
     def _command(self, *arguments):

@@ -12,6 +12,7 @@ from agent.sandbox.rules import RULES
 from agent.supervisor.process_worker import ProcessWorker, worker_command
 from server_stub.ca.process import running_authority
 from server_stub.cli.main import main
+from tests.fakes.server_commands import INIT
 
 ROOT = Path(__file__).parents[2]
 BAIT = ("agent", "server_stub", "ui", "argparse", "json", "numpy")
@@ -56,7 +57,7 @@ def test_a_program_started_among_downloads_runs_none_of_them(downloads):
             check=True,
         )
     server = downloads.parent / "server"
-    assert main(["init", "--home", str(server)]) == 0
+    assert main([*INIT, "--home", str(server)]) == 0
     with running_authority(
         Path("../server"), server / "ca", (server / "ca" / "ca.pem").read_text()
     ) as authority:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.installation import PROGRAMS
-from tests.fakes.server_commands import COMMAND
+from tests.fakes.server_commands import COMMAND, INIT
 from tests.fakes.server_process import ServerProcess
 from tests.fakes.timeouts import TIMEOUT_S, until
 
@@ -77,7 +77,7 @@ def test_an_agents_home_without_locks_is_named_and_nothing_is_written(tmp_path, 
 @pytest.mark.parametrize("what", ["range locks", "file locks"])
 def test_a_servers_folder_without_locks_is_named(tmp_path, shim, what):
     environ = {"AEGIS_SERVER_HOME": str(tmp_path / "s"), **without(what, tmp_path, shim)}
-    done = run((*COMMAND, "init", "--port", "0", "--operator-port", "0"), environ)
+    done = run((*COMMAND, *INIT, "--port", "0", "--operator-port", "0"), environ)
     assert done.returncode == 1
     assert done.stderr.startswith("NO_FILE_LOCKS: ")
     assert "Traceback" not in done.stderr

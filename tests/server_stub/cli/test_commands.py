@@ -5,11 +5,12 @@ import json
 import pytest
 
 from server_stub.cli.main import main
+from tests.fakes.server_commands import INIT
 
 
 def test_plan_shows_groups_and_how_often_drop_outs_end_one(tmp_path, capsys):
     home = ["--home", str(tmp_path / "server")]
-    assert main(["init", *home]) == 0
+    assert main([*INIT, *home]) == 0
     capsys.readouterr()
     assert main(["plan", "--devices", "200", "--json", *home]) == 0
     answer = json.loads(capsys.readouterr().out)
@@ -23,7 +24,7 @@ def test_plan_shows_groups_and_how_often_drop_outs_end_one(tmp_path, capsys):
 
 def test_a_task_without_groups_has_no_plan_for_them(tmp_path, capsys):
     home = ["--home", str(tmp_path / "server")]
-    assert main(["init", "--mode", "local", *home]) == 0
+    assert main([*INIT, "--mode", "local", *home]) == 0
     assert main(["plan", "--devices", "200", *home]) == 1
     assert "BAD_SETTING" in capsys.readouterr().err
 

@@ -6,14 +6,15 @@ import shutil
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import closing, contextmanager
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 from cryptography import x509
 from safetensors.numpy import save
 
+import agent
 from agent.consent.notice import OperatorFacts
 from agent.consent.wording import Figures, compose
 from agent.identity.identity import IdentityFile
@@ -22,7 +23,11 @@ from agent.privacy.seal import seal
 from agent.protocol.invitation import parse_invitation
 from agent.transport.client import AggregatorClient
 from server_stub.cli.main import main
+from server_stub.config.home import ServerHome
+from server_stub.storage.store import Store
 from tests.fakes.live_server import public_stats
+from tests.fakes.server_commands import INIT
+from tests.fakes.stored_rows import add_device, round_config, send_update
 from tests.fakes.timeouts import TIMEOUT_S, until
 
 
@@ -39,15 +44,11 @@ def answer(capsys, *words):
 def home(tmp_path, capsys):
     created = answer(
         capsys,
-        "init",
+        *INIT,
         "--mode",
         "local",
         "--home",
         str(tmp_path / "server"),
-        "--operator-name",
-        "Example",
-        "--contact",
-        "a@example.org",
         "--epsilon",
         "8",
     )
@@ -59,21 +60,21 @@ def home(tmp_path, capsys):
 @pytest.mark.parametrize("number", ["nan", "inf", "1e308", "x"])
 def test_an_option_that_is_no_number_is_refused(tmp_path, capsys, option, number):
     with pytest.raises(SystemExit) as refused:
-        main(["init", "--home", str(tmp_path / "server"), option, number])
+        main([*INIT, "--home", str(tmp_path / "server"), option, number])
     assert refused.value.code == 2
     assert option in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "server").exists()
 
 
 def test_init_works_once(home, capsys):
-    assert main(["init", "--home", str(home)]) == 1
+    assert main([*INIT, "--home", str(home)]) == 1
     assert "HOME_EXISTS" in capsys.readouterr().err
 
 
 def test_host_names_of_init_are_in_the_certificate(tmp_path, capsys):
     home = tmp_path / "server"
     words = ("--host-name", "müller.example", "--host-name", "192.0.2.7")
-    answer(capsys, "init", "--mode", "local", "--home", str(home), *words)
+    answer(capsys, *INIT, "--mode", "local", "--home", str(home), *words)
     tls = (home / "keys" / "tls.pem").read_bytes()
     certificate = x509.load_pem_x509_certificate(tls[tls.index(b"-----BEGIN CERTIFICATE") :])
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -121,7 +122,7 @@ def test_an_invitation_names_the_operator_and_the_privacy_budget(home, capsys):
 
 def test_the_notice_reads_well_with_the_default_texts(tmp_path, capsys):
     home = str(tmp_path / "server")
-    answer(capsys, "init", "--home", home)
+    answer(capsys, *INIT, "--home", home)
     created = answer(capsys, "token", "create", "--home", home, "--server", "https://example.org")
     invitation = parse_invitation(created["invitation"])
     figures = Figures("secagg", 1000, 100_000, 365, 3000, 12)
@@ -129,10 +130,9 @@ def test_the_notice_reads_well_with_the_default_texts(tmp_path, capsys):
         "en", OperatorFacts(**asdict(invitation.operator), server=invitation.server), figures
     )
     details = dict(notice.details)
-    assert notice.first_layer[0].startswith("The operator of this aggregator asks your computer")
+    assert notice.first_layer[0].startswith("Example asks your computer")
     assert details["Who is responsible"] == (
-        "The operator of this aggregator. Contact, also for data protection: the person who gave"
-        " you the invitation."
+        "Example. Contact, also for data protection: a@example.org."
     )
     assert details["Recipients"] == "The operator only."
     assert details["Kept how long"] == (
@@ -150,6 +150,59 @@ def test_a_rollback_publishes_a_new_version(home, capsys):
     model.write_bytes(save({"weights": np.zeros(3)}))
     assert main(["model", "publish", str(model), "--home", str(home)]) == 1
     assert "BAD_MODEL" in capsys.readouterr().err
+
+
+def test_no_model_replaces_one_that_devices_have_paid_for_unless_the_operator_says_so(home, capsys):
+    with closing(Store(ServerHome(home).database_url)) as store:
+        for name in ("a", "b"):
+            add_device(store, name)
+        store.rounds.open(round_config(), target=3)
+    code, _, _ = run(home, capsys, "model", "rollback", "--to", "1")
+    assert code == 0, "nobody has paid yet"
+    with closing(Store(ServerHome(home).database_url)) as store:
+        store.rounds.open(replace(round_config(), round_id=2), target=3)
+        for name in ("a", "b"):
+            send_update(store, name, 2)
+    code, output, line = run(home, capsys, "model", "rollback", "--to", "1", "--json")
+    assert code == 1
+    assert json.loads(output)["error"]["code"] == "ROUND_IN_PROGRESS"
+    assert "Round 2 is in progress, and 2 devices have paid" in line
+    assert "--end-round" in line
+    code, _, _ = run(home, capsys, "model", "rollback", "--to", "1", "--end-round")
+    assert code == 0
+
+
+def test_a_server_that_only_this_computer_reaches_is_created_with_a_warning(tmp_path, capsys):
+    code, output, _ = run(tmp_path / "a", capsys, *INIT)
+    assert code == 0
+    assert "Warning: Invitations will point at 127.0.0.1" in output
+    code, output, _ = run(
+        tmp_path / "b", capsys, *INIT, "--url", "https://aegis.example.org", "--host", "0.0.0.0"
+    )
+    assert code == 0
+    assert "Warning" not in output
+
+
+def test_who_asks_and_how_to_reach_them_must_be_said(tmp_path, capsys):
+    with pytest.raises(SystemExit) as refused:
+        main(["init", "--home", str(tmp_path / "server")])
+    assert refused.value.code == 2
+    assert "--operator-name, --contact" in capsys.readouterr().err
+
+
+def test_the_version_is_printed(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"aegis-server {agent.__version__}\n"
+
+
+def test_with_json_an_error_is_a_document_too(tmp_path, capsys):
+    code, output, line = run(tmp_path / "nowhere", capsys, "stats", "--json")
+    error = json.loads(output)["error"]
+    assert (code, error["code"]) == (1, "NO_SERVER")
+    assert line.startswith("NO_SERVER: ")
+    assert error["remedy"]
 
 
 def test_evaluate_scores_the_newest_model(home, capsys):

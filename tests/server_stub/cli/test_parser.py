@@ -4,8 +4,10 @@ import pytest
 
 from server_stub.cli.commands import TABLE
 from server_stub.cli.main import parser
+from tests.fakes.server_commands import INIT
 
 REQUIRED = {
+    "init": [*INIT[1:]],
     "devices revoke": ["urn:uuid:1"],
     "devices release": ["urn:uuid:1"],
     "devices show": ["urn:uuid:1"],

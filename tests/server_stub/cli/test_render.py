@@ -25,7 +25,7 @@ EXCLUSION = {
 
 
 def test_a_new_server_says_where_it_is_and_what_to_do_next():
-    answer = {"home": "/srv/aegis", "mode": "local", "group_floor": "no groups"}
+    answer = {"home": "/srv/aegis", "mode": "local", "group_floor": "no groups", "warnings": []}
     assert render.created_text(answer) == (
         "Created a server in /srv/aegis: local mode, no groups. Next: aegis-server run"
     )

@@ -5,7 +5,7 @@ from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server_stub.config.host_names import MAX_HOST_CHARS, general_name
+from server_stub.config.host_names import MAX_HOST_CHARS, general_name, is_loopback
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,21 @@ def test_no_text_makes_a_name_that_a_certificate_cannot_hold(text):
     if isinstance(name, x509.DNSName):
         assert name.value.isascii()
         assert 0 < len(name.value) <= MAX_HOST_CHARS
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("localhost", True),
+        ("LOCALHOST.", True),
+        ("0.0.0.0", False),
+        ("192.0.2.7", False),
+        ("aegis.example.org", False),
+        ("", False),
+    ],
+)
+def test_only_the_computer_itself_reaches_loopback(host, expected):
+    assert is_loopback(host) is expected
