@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from agent.clock import Clock
 from agent.consent.gate import Permit
 from agent.errors import AegisError
+from agent.store.shapes import conforms
 from agent.store.values import Values
 from agent.transport.blocking import Blocking
 
@@ -27,6 +28,11 @@ log = logging.getLogger(__name__)
 AUDIT_PERIOD_S = 24 * 3600
 ISSUANCE_LOG = "issuance_log"
 """Key in the store: the head of the authority's log at the last audit."""
+LOG_SIZES = "issuance_log_sizes"
+"""Key in the store: when this device audited the log, and its size then."""
+SIZES_SHAPE = {"authority": str, "sizes": list}
+MAX_SIZES = 128
+"""More than a task may ask days for (agent.protocol.messages.MAX_PEER_DAYS)."""
 SHAPE = {"size": int, "root": str, "authority": str, "certificate": str, "at": int}
 Request = Callable[[Callable[[], dict[str, Any]]], Awaitable[dict[str, Any]]]
 """Makes one blocking request off the event loop. Raises once no more requests may be made."""
@@ -50,7 +56,7 @@ class LogAuditor:
         from agent.protocol.issuance import LogHead
 
         last, now = self._values.get(ISSUANCE_LOG, SHAPE) or {}, self._clock.now()
-        authority = hashlib.sha256(ca_pem.encode()).hexdigest()
+        authority = _digest(ca_pem)
         is_same_authority = last.get("authority") == authority
         if (
             is_same_authority
@@ -72,6 +78,11 @@ class LogAuditor:
             permit.check()
             log.warning("issuance_log.not_checked code=%s", error.code)
             return
+        sizes = self._sizes(authority)
+        self._values.put(
+            LOG_SIZES,
+            {"authority": authority, "sizes": [*sizes[-MAX_SIZES + 1 :], [now, head.size]]},
+        )
         self._values.put(
             ISSUANCE_LOG,
             {
@@ -82,6 +93,29 @@ class LogAuditor:
                 "at": now,
             },
         )
+
+    def last_head(self, ca_pem: str) -> "LogHead | None":
+        """The head of this authority's log at the last audit; None before the first."""
+        from agent.protocol.issuance import LogHead
+
+        last = self._values.get(ISSUANCE_LOG, SHAPE) or {}
+        is_same = last.get("authority") == _digest(ca_pem)
+        return LogHead(last["size"], last["root"]) if is_same else None
+
+    def size_after(self, ca_pem: str, time: int) -> int | None:
+        """The size of the log that this device saw soonest at `time` or after; None for none."""
+        return min((size for at, size in self._sizes(_digest(ca_pem)) if at >= time), default=None)
+
+    def _sizes(self, authority: str) -> list[list[int]]:
+        """When this device audited the log, and the size that it had, oldest first."""
+        stored = self._values.get(LOG_SIZES, SIZES_SHAPE) or {}
+        if stored.get("authority") != authority:
+            return []
+        return [one for one in stored["sizes"] if conforms(one, [int, int])]
+
+
+def _digest(ca_pem: str) -> str:
+    return hashlib.sha256(ca_pem.encode()).hexdigest()
 
 
 async def check_log(

@@ -2,7 +2,7 @@
 
 A device keeps the last head that it saw. So it notices when the authority rewrites the past, or
 when its own certificate is not in the log. It cannot tell whose the other entries are: they are
-digests and dates, no names.
+digests, dates, and the place of the same device's first entry, no names.
 """
 
 import json

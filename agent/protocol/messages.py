@@ -18,6 +18,7 @@ from agent.protocol.limits import MAX_DIMENSION, MAX_GROUP, MAX_HEAD
 
 MAX_TIME = 2**37
 """Seconds since the epoch: far away (the year 6325), and small enough for every calendar."""
+MAX_PEER_DAYS = 90
 
 
 class Mode(StrEnum):
@@ -46,9 +47,14 @@ class _Message:
 
     _left_out: ClassVar[tuple[str, ...]] = ()
     """Fields that the JSON form has all together or not at all, the first one as a text."""
+    _optional: ClassVar[frozenset[str]] = frozenset()
+    """Fields that the JSON form has only where they are not 0."""
 
     def to_json(self) -> dict[str, Any]:
         value: dict[str, Any] = asdict(self)  # type: ignore[call-overload]
+        for name in self._optional:
+            if not value[name]:
+                del value[name]
         if self._left_out and not value[self._left_out[0]]:
             return {key: item for key, item in value.items() if key not in self._left_out}
         return value
@@ -70,6 +76,8 @@ class _Message:
         kinds = {field.name: field.type for field in fields(cls)}  # type: ignore[arg-type]
         if cls._is_short(value):
             kinds = {key: kind for key, kind in kinds.items() if key not in cls._left_out}
+        for key in cls._optional - set(value):
+            del kinds[key]
         if set(value) != set(kinds):
             raise _bad(name, f"fields differ: {sorted(set(value) ^ set(kinds))}")
         for key, kind in kinds.items():
@@ -132,6 +140,10 @@ class Task(_Message):
     """λ: weight of the devices' mean gradient beside the operator's own rows, in thousandths."""
     base_weight_milli: int = 0
     """α: weight of the base's logit in the verdict, in thousandths."""
+    peer_days: int = 0
+    """A device shares a group only with devices that the authority's log shows as enrolled so many
+    days before (agent.protocol.peer_enrolment). 0: with any certified device; then it is not in
+    the JSON form."""
 
     _left_out: ClassVar[tuple[str, ...]] = (
         "base_sha256",
@@ -140,6 +152,7 @@ class Task(_Message):
         "mean_weight_milli",
         "base_weight_milli",
     )
+    _optional = frozenset({"peer_days"})
 
     @property
     def width(self) -> int:
@@ -155,6 +168,7 @@ class Task(_Message):
         _within("min_rows", self.min_rows, 1, 1_000_000)
         _within("weight_cap", self.weight_cap, 0, 1_000_000)
         _witness(self.witness)
+        _within("peer_days", self.peer_days, 0, MAX_PEER_DAYS)
         if self.base_sha256 or self.rounds:
             _hex("base_sha256", self.base_sha256)
             _within("d", self.d, 1, MAX_HEAD)

@@ -40,6 +40,7 @@ JOINED = "joined"
 """The first claim of a round, made before this device advertises."""
 _CLOSED = frozenset({"ROUND_CLOSED", "NOT_IN_GROUP", "ALREADY_CONTRIBUTED"})
 """The round ended, or went on without this device. Neither is a fault."""
+RosterAudit = Callable[["RoundConfig", bytes], Awaitable[None]]
 _UNREACHABLE = frozenset(
     {"OFFLINE", "SERVER_BUSY", "SERVER_ERROR", "SERVER_CERTIFICATE", "REJECTED_IDENTITY"}
 )
@@ -53,6 +54,8 @@ class GroupTrust:
     ca_pem: str
     revoked: frozenset[int]
     """Serial numbers of the revoked certificates."""
+    check_roster: "RosterAudit | None" = None
+    """Checks a roster against the authority's log, where the task asks for it; raises PeerError."""
 
 
 @dataclass
@@ -155,8 +158,9 @@ class SecaggRound:
             resources.activity.send("Joining the group")
             self._active = ActiveRound(config, identity, self._machine(config, identity, trust))
             contribution = Contribution(resources, permit, client, config, update, admission)
+            channel = _Channel(permit, client, self._active, self._blocking, trust.check_roster)
             return await self._take_part(
-                permit, client, self._active, contribution, update, join_window
+                channel, client, self._active, contribution, update, join_window
             )
         finally:
             self._is_busy = False
@@ -181,7 +185,7 @@ class SecaggRound:
 
     async def _take_part(
         self,
-        permit: Permit,
+        channel: "_Channel",
         client: "AggregatorClient",
         active: ActiveRound,
         contribution: Contribution,
@@ -194,7 +198,7 @@ class SecaggRound:
         session = RoundSession(
             config,
             active.machine,
-            _Channel(permit, client, active, self._blocking),
+            channel,
             _GroupContribution(self._resources, contribution, active),
             clock=self._resources.clock,
             sleep=self._sleep,
@@ -239,7 +243,8 @@ class SecaggRound:
 class _Channel:
     """Carries the round's messages off the event loop, under a live permit.
 
-    Counts the bytes and notes once the server may know this device.
+    Counts the bytes, notes once the server may know this device, and audits the roster where that
+    is asked for: nothing is dealt to a member that fails.
     """
 
     def __init__(
@@ -248,7 +253,9 @@ class _Channel:
         client: "AggregatorClient",
         active: ActiveRound,
         blocking: Blocking,
+        check_roster: RosterAudit | None,
     ) -> None:
+        self._check_roster = check_roster
         self._permit = permit
         self._client = client
         self._active = active
@@ -267,6 +274,8 @@ class _Channel:
         round_id = self._active.config.round_id
         body = await self._blocking(lambda: self._client.inbox(round_id, after, dealer))
         self._active.bytes_down += len(body or b"")
+        if after == "advertise" and body is not None and self._check_roster is not None:
+            await self._check_roster(self._active.config, body)
         return body
 
 

@@ -1,6 +1,7 @@
 """Submits finished updates: those stored in the outbox, and a new one in the mode of its task."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from agent.clock import Clock
@@ -105,9 +106,11 @@ class Submission:
             if config is not None and is_local:
                 result = await self._local.submit(permit, client, config, update, admission)
             elif config is not None and window is not None and window.is_near:
+                enrolment = self._enrolment_client
                 trust = GroupTrust(
-                    self._enrolment_client.ca_pem,
-                    self._enrolment_client.revoked(offer.crl_pem, offer.time),
+                    enrolment.ca_pem,
+                    enrolment.revoked(offer.crl_pem, offer.time),
+                    partial(enrolment.check_group, permit, client),
                 )
                 result = await self._secagg.submit(
                     permit, client, config, update, admission, window, trust

@@ -4,7 +4,7 @@ Signed responses are verified before the caller sees them. Blocking: call from a
 at a time. Nothing is opened, read or imported before the first call.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agent.clock import Clock
@@ -127,6 +127,17 @@ class AggregatorClient:
         """Return a proof that the log of `size` entries holds a certificate, unchecked."""
         query = f"certificate_sha256={certificate_sha256}&size={size}"
         return json_object(self._connection.get(f"/api/v1/log/proof?{query}"))
+
+    def log_members(self, certificates: Sequence[str], size: int) -> dict[str, Any]:
+        """Return proofs that the log of `size` entries holds these certificates (SHA-256, hex) and
+        the first one of each of their devices, unchecked (agent.protocol.peer_enrolment).
+        """
+        body = to_json({"certificates": list(certificates), "size": size})
+        return json_object(
+            self._connection.send_signed(
+                "POST", "/api/v1/log/members", body, max_bytes=MAX_OFFER_BYTES
+            )
+        )
 
     def log_consistency(self, earlier: int, size: int) -> dict[str, Any]:
         """Return a proof that the log of `size` entries continues that of `earlier`, unchecked."""

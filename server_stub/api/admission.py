@@ -39,6 +39,8 @@ SMALL_BODY_BYTES = 16 * 1024
 ROUND_BODY_BYTES = 1024 * 1024
 READY_BODY_BYTES = 320 * 1024
 """The heads of a ledger with as many charges as a device shows at once."""
+MEMBERS_BODY_BYTES = 128 * 1024
+"""A digest for each device of the largest group."""
 READ_METHODS = frozenset({"GET", "HEAD"})
 STATE_KEY = "principal"
 """Where a route finds its Principal in the ASGI scope's state."""
@@ -118,6 +120,7 @@ def rules(max_update_bytes: Callable[[], int]) -> Callable[[str, str], Rule]:
         Rule("POST", re.compile(r"/api/v1/certificate"), Access.SIGNATURE),
         Rule("DELETE", re.compile(r"/api/v1/device"), Access.SIGNATURE_OR_SECRET),
         Rule("POST", re.compile(r"/api/v1/rounds/ready"), Access.CERTIFICATE, READY_BODY_BYTES),
+        Rule("POST", re.compile(r"/api/v1/log/members"), Access.CERTIFICATE, MEMBERS_BODY_BYTES),
         Rule(
             "POST",
             re.compile(r"/api/v1/rounds/\d+/\w+", re.ASCII),

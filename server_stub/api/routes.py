@@ -215,6 +215,14 @@ def _add_log(app: FastAPI, service: AggregatorService) -> None:
         """Prove that the log of `size` entries holds a certificate (RFC 9162). 0: today's log."""
         return _json(await run(authority.log_proof, certificate_sha256, size))
 
+    @app.post("/api/v1/log/members", response_model=schemas.LogMembers, tags=["enrolment"])
+    async def log_members(body: schemas.LogMembersRequest) -> Response:
+        """Prove that the log holds the certificates of a group, and each device's first one.
+
+        A proof is a list of places in `nodes`.
+        """
+        return _json(await run(authority.log_members, body.certificates, body.size))
+
     @app.get("/api/v1/log/consistency", response_model=schemas.LogConsistency, tags=["enrolment"])
     async def log_consistency(
         earlier: Annotated[int, Query(ge=1, le=2**31)], size: LogSize = 0

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from agent.protocol.ledger_heads import MAX_COUNT, MAX_HEADS
+from agent.protocol.limits import MAX_GROUP
 from agent.protocol.messages import Mode
 
 Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -197,6 +198,25 @@ class LogProof(BaseModel):
     size: int
     entry: str
     proof: list[Hex64]
+
+
+class LogMembersRequest(Strict):
+    certificates: Annotated[
+        list[Hex64], Field(min_length=1, max_length=MAX_GROUP, description="SHA-256 of each")
+    ]
+    size: Annotated[int, Field(ge=0, le=2**31)] = 0
+
+
+class LogEntry(BaseModel):
+    index: int
+    entry: str
+    steps: list[int]
+
+
+class LogMembers(BaseModel):
+    size: int
+    nodes: list[Hex64]
+    entries: list[LogEntry]
 
 
 class LogConsistency(BaseModel):

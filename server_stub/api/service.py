@@ -25,7 +25,7 @@ from agent.errors import PeerError
 from agent.protocol.envelope import decode
 from agent.protocol.ledger_heads import HeadEcho, HeadStep, Ready
 from agent.protocol.limits import MAX_BODY_BYTES
-from agent.protocol.messages import Mode, RoundConfig
+from agent.protocol.messages import Mode, RoundConfig, Task
 from agent.protocol.signing import Context, public_hex, sign
 from server_stub.ca.authority import Issued, SignedRequest
 from server_stub.ca.rpc import Enrolment
@@ -44,6 +44,7 @@ from server_stub.storage.serial_executor import SerialExecutor
 from server_stub.storage.store import Store
 
 MAX_UPDATE_BYTES_BETWEEN_ROUNDS = min(65536, MAX_BODY_BYTES)
+DAY_S = 24 * 3600
 LOG = logging.getLogger("aegisai.server")
 
 
@@ -128,7 +129,8 @@ class AggregatorService:
         current, coordinator = situation.round, self.driver.coordinator
         is_grouped = self.settings.task.mode is Mode.SECAGG
         next_s, join_window = self.settings.next_poll_s, (0, 0)
-        if is_grouped:
+        is_new = _is_new(self.store, self.settings.task, device_id, now)
+        if is_grouped and not is_new:
             join_window = coordinator.window(device_id, now)
         self._require_admitted(device_id, now, is_joinable=not is_grouped or any(join_window))
         is_open = current is not None and (
@@ -144,7 +146,7 @@ class AggregatorService:
                 ready.trained if ready else None,
                 situation.model.version,
                 now,
-                is_ready=ready is not None,
+                is_ready=ready is not None and not is_new,
             )
         offer = {
             "status": "open" if is_open else "wait",
@@ -179,6 +181,12 @@ class AggregatorService:
         now = self.clock.now()
         if kind == ADVERTISE:
             self._require_admitted(device_id, now)
+            if _is_new(self.store, self.settings.task, device_id, now):
+                raise PeerError(
+                    "ROUND_CLOSED",
+                    "This device was enrolled too recently for the rounds of this task.",
+                    "Take part in a later one.",
+                )
         self.driver.coordinator.receive(kind, round_id, device_id, body, now)
 
     def accept_update(
@@ -311,6 +319,14 @@ class AggregatorService:
         """
         message = token.encode() + b"\0" + certificate.public_key
         return hmac.digest(self._erase_key, message, hashlib.sha256)[:16].hex()
+
+
+def _is_new(store: Store, task: Task, device_id: str, now: int) -> bool:
+    """Whether the others of a group would refuse a device, because of the task's `peer_days`."""
+    if not task.peer_days:
+        return False
+    enrolled_at = store.devices.enrolled_at(device_id)
+    return enrolled_at is None or now - enrolled_at < task.peer_days * DAY_S
 
 
 @contextmanager

@@ -10,8 +10,8 @@ The authority has its own key and its own database.
    one in a device's name.
 4. A revoked or erased device needs a new token to enrol again.
 5. Three things outlast an erased device: its token's use count, its certificates' serial numbers
-   until they expire (revocation list), and their digests and dates in the log. None of them names
-   the device.
+   until they expire (revocation list), and their digests and dates in the log, each with the place
+   of the device's first entry. None of them names the device.
 6. It is the witness of the draws: it signs one for each round, and keeps it forever. A draw names
    no device.
 """
@@ -41,6 +41,7 @@ from agent.protocol.canonical import canonical
 from agent.protocol.http_signature import verify_request
 from agent.protocol.issuance import LogHead, head_bytes
 from agent.protocol.log_tree import Tree, leaf_hash
+from agent.protocol.peer_enrolment import prove_members
 from agent.protocol.witness import SEED_BYTES, DrawRequest, Witnessed, statement
 from server_stub.ca import certificates
 from server_stub.ca.tables import CERTIFICATES, DRAWS, ENROLMENTS, LOG, REVOKED, TOKENS
@@ -289,7 +290,7 @@ class Authority:
             "first_key_sha256": row.public_key_hash,
             "ended_at": row.ended_at,
             "certificates": issued,
-            "log": "digests and dates of these certificates, forever",
+            "log": "digests and dates of these certificates, and which one was first, forever",
         }
 
     def revocations(self) -> str:
@@ -342,6 +343,24 @@ class Authority:
         proof = [step.hex() for step in tree.inclusion_proof(row.position, size)]
         return {"index": row.position, "size": size, "entry": row.entry.decode(), "proof": proof}
 
+    def log_members(self, fingerprints: Sequence[str], size: int = 0) -> dict[str, Any]:
+        """Prove that the log of `size` entries holds these certificates, and the first one of each
+        of their devices. 0: today's log.
+
+        As agent.protocol.peer_enrolment reads it. Raises PeerError NOT_IN_LOG.
+        """
+        tree, asked = self._log(), set(fingerprints)
+        size = size or len(tree)
+        with read_transaction(self._engine) as database:
+            query = select(LOG).where(LOG.c.certificate.in_(asked), LOG.c.position < size)
+            rows = {row.position: row.entry for row in database.execute(query)}
+            if len(rows) != len(asked) or size > len(tree):
+                raise _refused("NOT_IN_LOG", "A certificate is not in the log.")
+            firsts = {json.loads(entry).get("first", at) for at, entry in rows.items()} - set(rows)
+            query = select(LOG).where(LOG.c.position.in_(firsts))
+            rows |= {row.position: row.entry for row in database.execute(query)}
+        return prove_members(tree, rows, size)
+
     def log_consistency(self, earlier: int, size: int = 0) -> dict[str, Any]:
         """Prove that the log only grew from `earlier` entries to `size`. 0: today's log.
 
@@ -375,6 +394,7 @@ class Authority:
         fingerprint = certificate.fingerprint(SHA256()).hex()
         not_after = int(certificate.not_valid_after_utc.timestamp())
         pem = certificates.pem(certificate)
+        first = _first_entry(database, device_id)
         database.execute(
             insert(CERTIFICATES).values(
                 fingerprint=fingerprint,
@@ -385,15 +405,13 @@ class Authority:
                 pem=pem,
             )
         )
-        _append(
-            database,
-            {
-                "event": "issued",
-                "certificate_sha256": fingerprint,
-                "time": now,
-                "not_after": not_after,
-            },
-        )
+        entry = {
+            "event": "issued",
+            "certificate_sha256": fingerprint,
+            "time": now,
+            "not_after": not_after,
+        }
+        _append(database, entry if first is None else {**entry, "first": first})
         return pem
 
     def _first_certificate(self, database: Connection, device_id: str) -> str:
@@ -446,6 +464,18 @@ def _newest_certificates(database: Connection, device_id: str) -> Sequence[Any]:
         .limit(SIGNING_CERTIFICATES)
     )
     return database.execute(query).all()
+
+
+def _first_entry(database: Connection, device_id: str) -> int | None:
+    """Where the log has a device's first certificate; None while it has none."""
+    query = (
+        select(LOG.c.position)
+        .join(CERTIFICATES, CERTIFICATES.c.fingerprint == LOG.c.certificate)
+        .where(CERTIFICATES.c.device_id == device_id)
+        .order_by(LOG.c.position)
+        .limit(1)
+    )
+    return database.execute(query).scalar_one_or_none()
 
 
 def _csr_in(body: bytes) -> str:

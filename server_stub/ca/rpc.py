@@ -15,7 +15,7 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -54,6 +54,7 @@ class Enrolment(Protocol):
     def witness(self, request: DrawRequest) -> Witnessed: ...
     def log_head(self) -> dict[str, int | str]: ...
     def log_proof(self, fingerprint: str, size: int = 0) -> dict[str, Any]: ...
+    def log_members(self, fingerprints: Sequence[str], size: int = 0) -> dict[str, Any]: ...
     def log_consistency(self, earlier: int, size: int = 0) -> dict[str, Any]: ...
 
 
@@ -97,6 +98,10 @@ class RemoteAuthority:
 
     def log_proof(self, fingerprint: str, size: int = 0) -> dict[str, Any]:
         return dict(self._call("log_proof", {"fingerprint": fingerprint, "size": size}))
+
+    def log_members(self, fingerprints: Sequence[str], size: int = 0) -> dict[str, Any]:
+        values = {"fingerprints": list(fingerprints), "size": size}
+        return dict(self._call("log_members", values))
 
     def log_consistency(self, earlier: int, size: int = 0) -> dict[str, Any]:
         return dict(self._call("log_consistency", {"earlier": earlier, "size": size}))
@@ -225,6 +230,7 @@ def methods(authority: Authority) -> dict[str, Callable[..., Any]]:
         "witness": partial(_witness, authority),
         "log_head": authority.log_head,
         "log_proof": authority.log_proof,
+        "log_members": authority.log_members,
         "log_consistency": authority.log_consistency,
     }
 

@@ -376,6 +376,7 @@ _TASK_NUMBERS = {
     "clip_milli": "bound on the length of an update, in thousandths",
     "min_rows": "fewest rows that a device trains on",
     "weight_cap": "weigh devices by their rows, up to N rows (default: all alike)",
+    "peer_days": "days for which every device of a group must have been enrolled (default: 0)",
 }
 
 _INIT_ARGUMENTS = (

@@ -91,6 +91,13 @@ class DeviceStore:
             known = select(DEVICES.c.device_id).where(DEVICES.c.device_id == device_id)
             return database.execute(known).first() is not None
 
+    def enrolled_at(self, device_id: str) -> int | None:
+        """When a device was added, in seconds since the epoch."""
+        with read_transaction(self._engine) as database:
+            return database.execute(
+                select(DEVICES.c.enrolled_at).where(DEVICES.c.device_id == device_id)
+            ).scalar_one_or_none()
+
     def erase_hash(self, device_id: str) -> str | None:
         """The hash of a device's erase secret."""
         with read_transaction(self._engine) as database:

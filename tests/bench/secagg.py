@@ -5,7 +5,9 @@ measured in the same run) and against figures read of Flower 1.42.
 
 import contextlib
 import datetime
+import json
 import os
+import random
 import statistics
 import tempfile
 import time
@@ -25,10 +27,14 @@ from agent.privacy.policy import DeviceLimits
 from agent.privacy.seal import seal
 from agent.privacy.zcdp import rho_for_epsilon
 from agent.protocol import codec
+from agent.protocol.canonical import canonical
 from agent.protocol.draw import Draw
 from agent.protocol.identities import Authority, verify_signature
+from agent.protocol.issuance import LogHead
 from agent.protocol.keys import derive, self_secret_digest
+from agent.protocol.log_tree import Tree, leaf_hash
 from agent.protocol.messages import Mode, RoundConfig, Task
+from agent.protocol.peer_enrolment import EnrolledBefore, check_members, prove_members
 from agent.protocol.sharing import Combiner, split
 from agent.protocol.states import GroupState
 from agent.protocol.witness import DrawRequest, Witnessed, draw_request
@@ -273,6 +279,7 @@ DRAWN = (100, 1000)
 @bench(
     *(f"secagg.{what}.n{n}" for what in ("draw_bytes", "draw_cpu_ms") for n in DRAWN),
     "secagg.witness_ms",
+    *(f"secagg.members_{what}.n63" for what in ("bytes", "cpu_ms", "authority_ms")),
 )
 def drawing():
     """What the list of all devices and its witness cost: a device, and the authority each round."""
@@ -281,6 +288,32 @@ def drawing():
         yield Figure(f"secagg.draw_bytes.n{n}", size, "B", 64 * 1024, "most bytes that it may take")
         yield Figure(f"secagg.draw_cpu_ms.n{n}", spent * 1e3, "ms CPU")
     yield Figure("secagg.witness_ms", witness_s() * 1e3, "ms")
+    size, checked_s, proven_s = members_cost(63, 100_000)
+    yield Figure("secagg.members_bytes.n63", size, "B", None, "where the task has peer_days")
+    yield Figure("secagg.members_cpu_ms.n63", checked_s * 1e3, "ms CPU")
+    yield Figure("secagg.members_authority_ms.n63", proven_s * 1e3, "ms CPU")
+
+
+def members_cost(members, size):
+    """Return the bytes of the proofs that a group's members are in a log of `size` entries, and the
+    processor time of a device to check and of the authority to make them. Each has renewed once.
+    """
+    entries = []
+    for number in range(size):
+        event = {"event": "issued", "certificate_sha256": f"{number:064x}", "time": 0}
+        if number >= size // 2:
+            event["first"] = number - size // 2
+        entries.append(canonical({**event, "not_after": 2_000_000_000}))
+    tree = Tree(map(leaf_hash, entries))
+    head = LogHead(size, tree.root().hex())
+    drawn = random.Random(1).sample(range(size // 2, size), members)
+    asked = {index: entries[index] for one in drawn for index in (one, one - size // 2)}
+    started = time.process_time()
+    answer = json.dumps(prove_members(tree, asked, size))
+    proven = time.process_time()
+    names = [f"{number:064x}" for number in drawn]
+    check_members(head, json.loads(answer), names, EnrolledBefore(0))
+    return len(answer), time.process_time() - proven, proven - started
 
 
 def drawn(n):

@@ -5,6 +5,7 @@ servers; this fake serves the tests of the agent's rules.
 """
 
 import hashlib
+import json
 import uuid
 from dataclasses import replace
 
@@ -23,6 +24,7 @@ from agent.protocol.issuance import LogHead, head_bytes
 from agent.protocol.ledger_heads import HeadEcho
 from agent.protocol.log_tree import Tree, leaf_hash
 from agent.protocol.messages import Mode, RoundConfig, Task
+from agent.protocol.peer_enrolment import prove_members
 from agent.protocol.signing import Context, public_hex, sign
 from agent.transport.responses import ReservedError
 from agent.transport.statements import ModelDownload, Offer, Receipt, Registration
@@ -73,6 +75,9 @@ class FakeAggregator:
         self.files = {}
         """Public files by their path below /api/v1/."""
         self.log = []
+        self.first_entries = {}
+        self.log_time = None
+        """The date that entries have; None: the present one."""
         self.publish(1, [0.0] * 116)
         self.config = config or self.plan()
 
@@ -119,13 +124,16 @@ class FakeAggregator:
     def issue(self, csr_pem, device_id):
         certificate_pem = self.authority.issue_device(csr_pem, device_id)
         certificate = load_pem_x509_certificate(certificate_pem.encode())
+        first = self.first_entries.get(device_id)
+        self.first_entries.setdefault(device_id, len(self.log))
         self.log.append(
             canonical(
                 {
                     "event": "issued",
                     "certificate_sha256": certificate.fingerprint(SHA256()).hex(),
-                    "time": self.clock.now(),
+                    "time": self.clock.now() if self.log_time is None else self.log_time,
                     "not_after": 0,
+                    **({} if first is None else {"first": first}),
                 }
             )
         )
@@ -308,6 +316,17 @@ class FakeClient:
             "entry": self._host.log[index].decode(),
             "proof": [step.hex() for step in proof],
         }
+
+    def log_members(self, certificates, size):
+        host = self._host
+        entries = {
+            index: entry
+            for index, entry in enumerate(host.log[:size])
+            if any(certificate.encode() in entry for certificate in certificates)
+        }
+        firsts = {json.loads(entry).get("first", index) for index, entry in entries.items()}
+        entries |= {index: host.log[index] for index in firsts}
+        return prove_members(host.tree(), entries, size)
 
     def log_consistency(self, earlier, size):
         proof = self._host.tree().consistency_proof(earlier, size)

@@ -211,3 +211,13 @@ def test_p11_a_task_lies_within_its_bounds(name, low, high):
         assert refusal(Task, {**TASK.to_json(), name: outside}).startswith(
             f"{name}: expected {low} to {high}"
         )
+
+
+def test_a_task_that_asks_no_age_of_its_devices_has_the_form_of_before():
+    assert "peer_days" not in TASK.to_json()
+    asking = replace(TASK, peer_days=7)
+    assert Task.from_json(asking.to_json()) == asking
+    assert asking.digest != TASK.digest
+    for outside in (-1, 91):
+        refused = refusal(Task, {**TASK.to_json(), "peer_days": outside})
+        assert refused.startswith("peer_days: expected 0 to 90")

@@ -20,6 +20,7 @@ from server_stub.aggregation.mean import mean_update
 from server_stub.config.limits import Rate, Rates
 from server_stub.quarantine.evidence import Evidence, Proof, Verdict
 from tests.fakes.clock import FakeClock
+from tests.fakes.group_rounds import enrol_devices, group_server, poll_until_window, refusal
 from tests.fakes.live_server import LiveServer, public_stats
 from tests.fakes.timeouts import until
 
@@ -325,3 +326,19 @@ def test_too_many_requests_get_the_time_to_wait(tmp_path):
         assert 1 <= caught.value.retry_after_s <= 3
         codes = [refused(server.enrol, "wrong-token") for _ in range(5)]
         assert codes == ["TOKEN_UNKNOWN"] * 3 + ["SERVER_BUSY"] * 2
+
+
+def test_p6_a_device_that_the_others_would_refuse_is_shown_no_window(tmp_path):
+    """The task asks for devices that were enrolled two days before."""
+    # Certificates are valid by the real clock.
+    server = group_server(tmp_path, 3, clock=FakeClock(int(time.time()) - 2 * 86_400))
+    server.settings = replace(server.settings, task=replace(server.settings.task, peer_days=2))
+    with server:
+        devices = enrol_devices(server, 3)
+        assert [device.report_ready().round for device in devices] == [None] * 3
+        server.clock.advance(2 * 86_400)
+        (late,) = enrol_devices(server, 1)
+        offer = poll_until_window(devices)
+        assert late.report_ready().round is None
+        late.join(offer)
+        assert refusal(late.send, "advertise") == "ROUND_CLOSED"

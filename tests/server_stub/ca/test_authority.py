@@ -19,7 +19,8 @@ from agent.identity.signer import SoftwareSigner
 from agent.protocol import identities, log_tree
 from agent.protocol.canonical import canonical
 from agent.protocol.http_signature import SignatureParameters, sign_request
-from agent.protocol.issuance import LIST_SIGNING_CONTEXT
+from agent.protocol.issuance import LIST_SIGNING_CONTEXT, read_head
+from agent.protocol.peer_enrolment import EnrolledBefore, check_members
 from agent.protocol.witness import DrawRequest, statement
 from server_stub.ca.authority import RENEWABLE_S, Authority, SignedRequest, create
 from server_stub.ca.certificates import DEVICE_S
@@ -292,6 +293,33 @@ def test_the_log_can_be_audited(authority):
         public.verify(
             bytes.fromhex(earlier["signature"]), LIST_SIGNING_CONTEXT + signed, ec.ECDSA(SHA256())
         )
+
+
+def test_the_log_shows_how_long_the_devices_of_a_group_have_been_enrolled(authority, clock):
+    start, fingerprints, keys = clock.now(), [], []
+    for _ in range(3):
+        issued, key = enrol(authority)
+        keys.append((issued.device_id, key))
+        fingerprints.append(fingerprint_of(issued))
+    clock.advance(9 * 86_400)
+    renewed = authority.renew(signed_renewal(*keys[1], new_key()))
+    late, _ = enrol(authority)
+    group = [fingerprints[0], fingerprint_of(renewed)]
+    head = read_head(authority.log_head(), authority.ca_pem)
+    answer = authority.log_members(group)
+    assert [entry["index"] for entry in answer["entries"]] == [0, 1, 3]
+    check_members(head, answer, group, EnrolledBefore(start, 3))
+    group.append(fingerprint_of(late))
+    with pytest.raises(PeerError, match=r"enrolled too recently|enrolled long before"):
+        check_members(head, authority.log_members(group), group, EnrolledBefore(start))
+    assert code(authority.log_members, [hashlib.sha256(b"").hexdigest()]) == "NOT_IN_LOG"
+    assert code(authority.log_members, group, 4) == "NOT_IN_LOG"
+    assert code(authority.log_members, group, 99) == "NOT_IN_LOG"
+
+
+def fingerprint_of(issued):
+    certificate = x509.load_pem_x509_certificate(issued.certificate_pem.encode())
+    return certificate.fingerprint(SHA256()).hex()
 
 
 REQUEST = DrawRequest("task", 7, b"c" * 32, 64, b"l" * 32)
