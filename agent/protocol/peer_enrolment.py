@@ -8,7 +8,7 @@ An authority that helps an aggregator could invent a whole group on the spot. Wh
 2. Both entries are proven to be in a head that the authority signed and that continues the one
    that this device audited last (agent.protocol.issuance).
 3. The authority could date an entry back. So the first entry must also stand in the log as this
-   device saw it soonest after that time: whatever came later is younger, whatever its date says.
+   device saw it soonest after that time. Any entry beyond is younger, despite its date.
 
 An authority may still use the id of a device that was enrolled long ago and stays away now.
 """

@@ -55,7 +55,9 @@ class LeaveSender:
             self._gate.leave_permit().check()
             client = self._enrolment_client.connect_as(notice.identity)
             try:
-                await self._blocking(lambda: client.leave(notice.round_id, notice.body))
+                await self._blocking(
+                    lambda: client.send_phase(notice.round_id, "leave", notice.body)
+                )
             finally:
                 client.close()
         except AegisError as error:

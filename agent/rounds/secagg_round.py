@@ -225,7 +225,7 @@ class SecaggRound:
         leave = active.leave(reason)
         if leave is not None and not is_closed and error.code not in _UNREACHABLE:
             try:
-                await self._blocking(lambda: client.leave(round_id, leave))
+                await self._blocking(lambda: client.send_phase(round_id, "leave", leave))
             except AegisError as lost:
                 log.info("round.leave_lost code=%s", lost.code)
         if not is_closed:

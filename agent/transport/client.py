@@ -193,7 +193,7 @@ class AggregatorClient:
         )
 
     def send_phase(self, round_id: int, phase: str, body: bytes) -> None:
-        """Send a message of a secure-aggregation round (agent.transport.round_session).
+        """Send a message of a secure-aggregation round (agent.transport.round_session), or `leave`.
 
         The same body may be sent again.
 
@@ -214,10 +214,6 @@ class AggregatorClient:
             path += f"&dealer={dealer}"
         response = self._connection.get(path, MAX_BODY_BYTES)
         return response.body if response.status == 200 else None
-
-    def leave(self, round_id: int, body: bytes) -> None:
-        """Tell the server that this device left: `body` is a code (`SecaggClient.leave`)."""
-        self.send_phase(round_id, "leave", body)
 
     # What the server knows.
 

@@ -227,9 +227,6 @@ class FakeGroupClient(FakeClient):
             f"inbox {after}", lambda: self._host.inbox_for(self.device_id, round_id, after, dealer)
         )
 
-    def leave(self, round_id, body):
-        self.send_phase(round_id, "leave", body)
-
     def send_update(self, body, step=None):
         with self._host.lock:
             self._act("masked", lambda: self._host.masked(self.device_id, body))

@@ -74,6 +74,7 @@ def test_any_other_member_is_refused(indices, names, detail):
 def test_without_a_view_of_the_log_since_then_its_dates_count():
     head, found = answer(7)
     check_members(head, found, ["f0" * 32], EnrolledBefore(NOW - 7 * DAY))
+    assert refusal(head, found, ["f0"]) == "a member's enrolment was dated back"
 
 
 def test_what_is_not_proven_is_refused():

@@ -26,7 +26,8 @@ class Leaves:
         leaves.open += 1
 
         class Client(FakeClient):
-            def leave(self, round_id, body):
+            def send_phase(self, round_id, phase, body):
+                assert phase == "leave"
                 if leaves.gate is not None:
                     assert leaves.gate.wait(60)
                 if leaves.error is not None:

@@ -573,7 +573,7 @@ def test_p2_a_device_that_left_or_was_erased_or_revoked_in_time_is_not_in_the_su
         send_all(devices, "advertise", "shares")
         send_all(devices[:6], "masked")
         left, erased, revoked = devices[:3]
-        left.enrolled.client.leave(1, left.machine.leave(LeaveReason.WITHDRAWN))
+        left.enrolled.client.send_phase(1, "leave", left.machine.leave(LeaveReason.WITHDRAWN))
         erased.enrolled.client.erase()
         server.view.devices.revoke(revoked.device_id, server.clock.now())
         until(lambda: count_events(server, "drop") == 2)
