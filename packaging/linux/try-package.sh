@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install the package in a clean, minimal Debian root beside a policy of IT, use it as an ordinary user, purge it, and compare the files
-# before and after.
+# Install the package in a clean, minimal Debian root beside a policy of IT, use it as an ordinary user, upgrade it under a running
+# agent, purge it, and compare the files before and after.
 # usage: packaging/linux/try-package.sh FILE.deb      needs root, debootstrap and this machine's package sources
 set -eu
 cd "$(dirname "$0")/../.."
@@ -55,6 +55,32 @@ as_person aegis scan --json /home/person/program.exe | grep -q '"probability": 0
 echo "--- window, off-screen"
 as_person env QT_QPA_PLATFORM=offscreen timeout 5 aegis window >"$root.window" 2>&1 || [ $? = 124 ] || { cat "$root.window"; exit 1; }
 as_person aegis quit
+echo "--- upgrade under a running agent"
+dpkg-deb -R "$deb" "$root.next"
+sed -i 's/^Version: .*/&+next/' "$root.next/DEBIAN/control"
+dpkg-deb -Znone --root-owner-group -b "$root.next" "$root/var/tmp/aegisai-next.deb" >/dev/null
+rm -rf "$root.next"
+as_person aegis run >"$root.agent" 2>&1 &
+starts() { grep -c agent.started "$root.agent" || true; }
+await() {
+    tries=0
+    until [ "$(starts)" = "$1" ]; do
+        tries=$((tries + 1))
+        [ $tries -lt 120 ] || { echo "the agent started $(starts) times, not $1"; cat "$root.agent"; exit 1; }
+        sleep 0.5
+    done
+}
+await 1
+pid() { cat "$root"/home/person/.local/share/aegisai/lock; }
+before=$(pid)
+began=$(date +%s)
+inside apt-get install -y -qq --no-install-recommends /var/tmp/aegisai-next.deb </dev/null >/dev/null 2>&1
+await 2
+[ "$(pid)" = "$before" ] || { echo "another process took over"; exit 1; }
+echo "the agent (process $before) executed the new program within $(($(date +%s) - began)) s of the start of apt-get"
+as_person aegis status >/dev/null
+as_person aegis quit
+wait
 rm -rf "$root/home/person/program.exe" "$root/home/person/.local" "$root/home/person/.cache"  # a purge leaves a person's own files
 
 inside apt-get purge -y -qq aegisai >/dev/null 2>&1

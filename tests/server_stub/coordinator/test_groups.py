@@ -5,7 +5,7 @@ first, then over real TLS.
 import contextlib
 import sqlite3
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import pytest
@@ -57,11 +57,8 @@ class Coordinator:
             closes_at=self.now + JOIN_S + 4 * PHASE_S,
         )
         self.fleet = Fleet(DEVICES, self.config)
-        self.peers = self.fleet.peers
         self.store = Store(f"sqlite:///{folder / 'aggregator.sqlite3'}")
-        for peer in self.peers:
-            record = CertificateRecord(peer.device_id, b"key", self.now, self.now + 1000)
-            self.store.devices.add(peer.device_id, record, "", self.now)
+        self.add_devices()
         options = {name: value for name, value in SMALL_GROUPS.items() if name != "mode"}
         self.settings = override(
             ServerSettings(OPERATOR, default_task(Mode.SECAGG)),
@@ -70,6 +67,16 @@ class Coordinator:
         self.lists, self.is_authority_up = 0, True
         self.changes = self.enough = 0
         self.restart()
+
+    @property
+    def peers(self):
+        return self.fleet.peers
+
+    def add_devices(self):
+        """Enrol the devices of the fleet."""
+        for peer in self.peers:
+            record = CertificateRecord(peer.device_id, b"key", self.now, self.now + 1000)
+            self.store.devices.add(peer.device_id, record, "", self.now)
 
     def restart(self):
         """A new coordinator, which knows nothing but the database."""
@@ -274,6 +281,41 @@ def test_without_a_revocation_list_no_round_is_stored(coordinator):
             coordinator.config, GroupPlan(4, 3, 4), Invited(frozenset()), coordinator.now
         )
     assert coordinator.stored is None
+
+
+def test_p6_while_the_witness_is_away_the_window_stays_open_and_no_group_is_drawn(
+    coordinator, caplog
+):
+    witnessed = replace(coordinator.config, witness="authority")
+    coordinator.config, coordinator.fleet = witnessed, Fleet(DEVICES, witnessed)
+    coordinator.add_devices()
+    coordinator.restart()
+    coordinator.announce()
+    coordinator.is_authority_up = False
+    coordinator.send_all("advertise")
+    device = coordinator.peers[0].device_id
+    assert coordinator.events() == ["open", *["advertise"] * DEVICES]
+    assert coordinator.current.inbox(1, "advertise", device) is None
+    coordinator.now += JOIN_S + 1
+    assert not coordinator.current.tick(coordinator.stored, coordinator.now)
+    coordinator.restart()
+    assert coordinator.round.groups is None
+    assert "round.no_witness id=1 code=CA_UNREACHABLE" in caplog.text
+    coordinator.is_authority_up = True
+    coordinator.current.tick(coordinator.stored, coordinator.now)
+    assert coordinator.events()[-1] == "close"
+    seed = codec.decode_roster(
+        coordinator.current.inbox(1, "advertise", device), codec.round_context(witnessed)
+    ).witnessed.seed
+    coordinator.restart()  # the witness is asked once: a replay has its answer
+    coordinator.is_authority_up = False
+    again = codec.decode_roster(
+        coordinator.current.resume(coordinator.stored).inbox("advertise", device),
+        codec.round_context(witnessed),
+    )
+    assert again.witnessed.seed == seed
+    coordinator.send_all(*MESSAGES[1:])
+    assert coordinator.round.is_over
 
 
 def test_p6_p10_the_exact_sum_is_opened_with_a_restart_after_every_message(coordinator):
