@@ -71,7 +71,7 @@ await() {
     done
 }
 await 1
-pid() { cat "$root"/home/person/.local/share/aegisai/lock; }
+pid() { tr -d ' ' <"$root"/home/person/.local/share/aegisai/lock; }
 before=$(pid)
 began=$(date +%s)
 inside apt-get install -y -qq --no-install-recommends /var/tmp/aegisai-next.deb </dev/null >/dev/null 2>&1

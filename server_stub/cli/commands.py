@@ -109,6 +109,8 @@ def _task(options: Namespace) -> Task:
         for name in ("task_id", *_TASK_NUMBERS)
         if (value := getattr(options, name)) is not None
     }
+    if options.without_witness:
+        given["witness"] = ""
     task = replace(default_task(Mode(options.mode)), **given)
     try:
         task.check()
@@ -426,6 +428,13 @@ _INIT_ARGUMENTS = (
         help=(
             "secagg (default): the server can read only sums over groups; local: each device adds"
             " full noise, there are no groups"
+        ),
+    ),
+    argument(
+        "--without-witness",
+        action="store_true",
+        help=(
+            "let no witness draw the groups: for tests, as only devices created for tests accept it"
         ),
     ),
     *(

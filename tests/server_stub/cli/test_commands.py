@@ -5,6 +5,7 @@ import json
 import pytest
 
 from server_stub.cli.main import main
+from server_stub.config.home import ServerHome
 from tests.fakes.server_commands import INIT
 
 
@@ -34,3 +35,13 @@ def test_plan_needs_a_number_of_devices(devices, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["plan", "--devices", devices, "--home", str(tmp_path)])
     assert "--devices" in capsys.readouterr().err
+
+
+def test_a_task_may_ask_for_the_age_of_its_devices_and_do_without_a_witness(tmp_path, capsys):
+    home = tmp_path / "server"
+    more = ["--peer-days", "7", "--without-witness"]
+    assert main([*INIT, *more, "--home", str(home)]) == 0
+    task = ServerHome(home).settings().task
+    assert (task.peer_days, task.witness) == (7, "")
+    assert main([*INIT, "--peer-days", "91", "--home", str(tmp_path / "other")]) == 1
+    assert "peer_days: expected 0 to 90" in capsys.readouterr().err
