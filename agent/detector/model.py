@@ -1,7 +1,8 @@
-"""The model: a logistic regression over the transform's outputs. Its file, its verdicts about rows,
-and its quality.
+"""The model: a logistic regression over the transform's outputs. Its file, its opinion of rows, and
+its quality.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,10 +56,12 @@ def zeros() -> LogisticModel:
     return LogisticModel(np.zeros(DIMENSION))
 
 
-def to_safetensors(model: LogisticModel, *, demonstration: bool = False) -> bytes:
+def to_safetensors(
+    model: LogisticModel, *, demonstration: bool = False, metadata: Mapping[str, str] | None = None
+) -> bytes:
     """Write the model as a file with one tensor, "weights"."""
-    metadata = {"schema": SCHEMA, **({"demonstration": "1"} if demonstration else {})}
-    return save({"weights": model.weights}, metadata)
+    more = {"demonstration": "1"} if demonstration else {}
+    return save({"weights": model.weights}, {"schema": SCHEMA, **more, **(metadata or {})})
 
 
 def from_safetensors(content: bytes) -> LogisticModel:

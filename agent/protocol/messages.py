@@ -159,6 +159,11 @@ class Task(_Message):
         """Coordinates of an update in transit: the parameters, and the weight if there is one."""
         return self.d + bool(self.weight_cap)
 
+    @property
+    def needs_public_rows(self) -> bool:
+        """Whether the server cannot learn from the devices' updates alone."""
+        return self.rows is TrainingRows.BENIGN
+
     def check(self) -> None:
         """Raise ValueError where a value is outside its range."""
         _within("d", self.d, 1, MAX_DIMENSION)

@@ -102,9 +102,14 @@ class OfferCheck:
         ) or self._too_few_rows(task)
 
     def _too_few_rows(self, task: "Task") -> CycleResult | None:
+        from agent.protocol.messages import TrainingRows
+
         counts = self._samples.counts()
-        if counts.total >= task.min_rows:
+        is_benign_only = task.rows is TrainingRows.BENIGN
+        count = counts.benign if is_benign_only else counts.total
+        if count >= task.min_rows:
             return None
-        text = f"Training needs {task.min_rows} rows; this device has {counts.total}."
-        reason = Reason(ReasonCode.NOTHING_TO_LEARN, text, f"{counts.total} rows", "samples")
+        kind = "benign rows" if is_benign_only else "rows"
+        text = f"Training needs {task.min_rows} {kind}; this device has {count}."
+        reason = Reason(ReasonCode.NOTHING_TO_LEARN, text, f"{count} rows", "samples")
         return CycleResult(Outcome.NOTHING_TO_LEARN, text, (reason,))

@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.detector.explanation import explain
-from agent.detector.families.linear import logits
-from agent.detector.families.table import family
-from agent.detector.verdicts import UNCALIBRATED, probability_of, verdict
+from agent.detector.scoring import read_model
+from agent.detector.verdicts import probability_of, verdict
 from agent.protocol.jobs import (
     MAX_FILES,
     Event,
@@ -82,10 +81,8 @@ class _Scorer:
     """One model's verdicts."""
 
     def __init__(self, model: ModelFiles) -> None:
-        chosen = family(model.family)
-        self._scorer = chosen.scorer(model.base, model.base_weight_milli / 1000)
-        self._head = chosen.read_head(model.head, self._scorer.d).scored
-        self.bounds = UNCALIBRATED
+        self._detector = read_model(model)
+        self.bounds = self._detector.head.bounds
         self._explained = 0
 
     def scored(
@@ -115,7 +112,7 @@ class _Scorer:
         return ScannedFiles(tuple(results))
 
     def _logits(self, rows: NDArray[np.uint64]) -> NDArray[np.float64]:
-        return logits(self._scorer.prepare(rows), self._head)
+        return self._detector.logits(rows)
 
 
 def _unscored(path: str, error: RefusedFileError) -> Scanned:

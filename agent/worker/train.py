@@ -1,13 +1,15 @@
-"""The job `train`: logistic regression from the current global weights. It leaves the clipped
-update (local minus global) in scratch.
+"""The job `train`: it leaves a clipped update in scratch, local minus global weights.
 
 1. Rows are weighted by class, so that a device with mostly benign files does not pull the model
    towards "benign". A class has at most MAX_CLASS_WEIGHT times its share.
 2. Training makes `train_steps` passes of stochastic gradient descent on the logistic loss
    (scikit-learn), and asks after each whether to stop. Every CHECKPOINT_S it saves a checkpoint, so
    that a killed worker loses no more than that.
+   This is how a family without a base trains.
 3. The update is clipped to the task's norm here, so that no longer one ever reaches the disk. If
    the task averages by weight, it is weighted here too.
+4. A family with a base makes one gradient at the head that it was given, over the benign rows or
+   over both sorts (agent.detector.families.linear). How many rows there are does not enter.
 """
 
 import time
@@ -16,13 +18,17 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.detector.families import linear
+from agent.detector.families.family import unknown
+from agent.detector.families.table import family
 from agent.detector.model import LogisticModel, from_safetensors
 from agent.detector.schema import FEATURE_NAMES, SCHEMA
+from agent.detector.scoring import read_model
 from agent.detector.transform import transform
-from agent.errors import InternalError, OperatorActionError, PeerError
+from agent.errors import InternalError, PeerError
 from agent.privacy.weights import outgoing
 from agent.protocol.jobs import Checkpointed, Event, ModelFiles, Progress, TrainResult
-from agent.protocol.messages import Task
+from agent.protocol.messages import Task, TrainingRows
 from agent.worker import scratch as scratch_file
 
 MAX_CLASS_WEIGHT = 5.0
@@ -50,13 +56,12 @@ def train(
     ends with `Checkpointed`. Raises OperatorActionError UNKNOWN_TASK, PeerError BAD_ROW,
     MODEL_WRONG_SHAPE, MODEL_NOT_FINITE, and OSError.
     """
-    if task.schema != SCHEMA or task.model not in ("logistic", "logistic/1"):
-        raise OperatorActionError(
-            "UNKNOWN_TASK",
-            "This version cannot train for this task.",
-            "Update AegisAI.",
-            task.schema[:64],
-        )
+    known = family(task.model)
+    if task.schema != SCHEMA:
+        raise unknown(task.schema)
+    if known.has_base:
+        yield from _one_gradient(task, model, rows, labels, scratch, job_key)
+        return
     base = from_safetensors(model.head)
     inputs, truth = training_arrays(rows, labels)
     started = time.process_time()
@@ -86,6 +91,29 @@ def train(
     yield TrainResult(len(truth), time.process_time() - started)
 
 
+def _one_gradient(
+    task: Task, model: ModelFiles, rows: bytes, labels: bytes, scratch: str, job_key: bytes
+) -> Iterator[Event]:
+    """4. Leave minus the clipped mean gradient at the model's head."""
+    detector = read_model(model)
+    if detector.scorer.d != task.d:
+        raise unknown(f"{task.model} with {detector.scorer.d} weights")
+    raw, truth = _raw_rows(rows, labels)
+    started = time.process_time()
+    head = detector.head.trained
+    if task.rows is TrainingRows.BENIGN:
+        raw = raw[truth == 0]
+        if not len(raw):
+            raise _bad_rows()
+        update = linear.benign_update(detector.prepare(raw), head)
+    else:
+        update = linear.labelled_update(detector.prepare(raw), truth, head)
+    clipped = outgoing(update, len(raw), task)
+    scratch_file.write(scratch, job_key, UPDATE_LABEL, clipped.astype("<f8").tobytes())
+    yield Progress(1, 1)
+    yield TrainResult(len(raw), time.process_time() - started)
+
+
 def read_update(scratch: str, job_key: bytes) -> Floats:
     """Read the clipped update that `train` left. Raises InternalError SCRATCH_UNREADABLE."""
     return np.frombuffer(scratch_file.read(scratch, job_key, UPDATE_LABEL), "<f8").astype(
@@ -98,14 +126,24 @@ def training_arrays(rows: bytes, labels: bytes) -> tuple[Floats, NDArray[np.int6
 
     Raises PeerError BAD_ROW when rows and labels do not fit together.
     """
+    raw, truth = _raw_rows(rows, labels)
+    return transform(raw), truth
+
+
+def _raw_rows(rows: bytes, labels: bytes) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Return rows (n, 29) and labels (n). Raises PeerError BAD_ROW."""
     if len(rows) != len(labels) * len(FEATURE_NAMES) * 8 or not labels or set(labels) - {0, 1}:
-        raise PeerError(
-            "BAD_ROW",
-            "The training rows and their labels do not fit together.",
-            "Nothing was trained.",
-        )
+        raise _bad_rows()
     raw = np.frombuffer(rows, "<u8").reshape(len(labels), len(FEATURE_NAMES))
-    return transform(raw.astype(np.uint64)), np.frombuffer(labels, np.uint8).astype(np.int64)
+    return raw.astype(np.uint64), np.frombuffer(labels, np.uint8).astype(np.int64)
+
+
+def _bad_rows() -> PeerError:
+    return PeerError(
+        "BAD_ROW",
+        "The training rows and their labels do not fit together.",
+        "Nothing was trained.",
+    )
 
 
 def train_pass(weights: Floats, inputs: Floats, truth: NDArray[np.int64], rate: float) -> Floats:

@@ -16,14 +16,17 @@ from urllib.parse import urlsplit
 from agent.clock import SystemClock
 from agent.errors import OperatorActionError
 from agent.protocol.invitation import Invitation, Operator, PrivacyFigures, format_invitation
-from agent.protocol.messages import Mode, Task
+from agent.protocol.messages import Mode, Task, TrainingRows
 from agent.protocol.signing import public_hex
 from server_stub.ca import server_certificate
 from server_stub.ca.authority import Authority
 from server_stub.cli import render
+from server_stub.cli.detectors import Detector, detector_of
 from server_stub.cli.init import create_home
+from server_stub.cli.model_commands import END_ROUND, MODEL_COMMANDS
 from server_stub.cli.parser import Answer, Command, argument
 from server_stub.cli.setting_options import SETTING_OPTIONS, apply_setting_options
+from server_stub.cli.stored_models import refuse_in_a_round
 from server_stub.cli.values import positive, seconds
 from server_stub.config.home import ServerHome
 from server_stub.config.host_names import is_loopback
@@ -33,8 +36,7 @@ from server_stub.coordinator.statistics import round_summary, statistics
 from server_stub.publishing import key_ceremony, models
 from server_stub.rounds.abort_odds import DROP_PERCENT, odds
 from server_stub.rounds.join_window import plan_groups
-from server_stub.rounds.lifecycle import RoundPlan, State, group_config, next_identity
-from server_stub.storage.records import Model
+from server_stub.rounds.lifecycle import RoundPlan, group_config, next_identity
 from server_stub.storage.store import Store
 
 DAY_S = 24 * 3600
@@ -63,12 +65,17 @@ def _init(options: Namespace) -> Answer:
         options.operator_name, options.contact, options.recipients, options.retention
     )
     task = _task(options)
-    settings = ServerSettings(operator, task, RoundPlan(), tuple(options.host_name))
+    detector = detector_of(options, task)
+    task = task if detector is None else detector.task
+    plan = RoundPlan() if detector is None else detector.plan
+    settings = ServerSettings(operator, task, plan, tuple(options.host_name))
     settings = override(apply_setting_options(settings, options), url=options.url)
-    content = options.model.read_bytes() if options.model else models.start_model()
+    content = _start_model(options, detector)
     models.check_file(content, task)
     now = CLOCK.now()
-    create_home(home, settings, now)
+    create_home(home, settings, now, b"" if detector is None else detector.base)
+    if detector is not None:
+        detector.write(home)
     with closing(Store(home.database_url)) as store:
         model = models.publish(
             home,
@@ -76,7 +83,7 @@ def _init(options: Namespace) -> Answer:
             task,
             content,
             origin="start model",
-            demonstration=options.model is None,
+            demonstration=options.model is None and detector is None,
             now=now,
         )
     Authority(home.authority, CLOCK).close()
@@ -84,6 +91,7 @@ def _init(options: Namespace) -> Answer:
         "home": str(home.folder),
         "task_id": task.task_id,
         "mode": task.mode.value,
+        "model": task.model,
         "group_floor": render.group_text(settings),
         "model_version": model.version,
         "signing_key": public_hex(home.signing_key()),
@@ -100,6 +108,13 @@ def _address_warnings(settings: ServerSettings) -> list[str]:
         f"Invitations will point at {host}, which only this computer reaches. For other devices,"
         " give --url, --host-name and --host."
     ]
+
+
+def _start_model(options: Namespace, detector: Detector | None) -> bytes:
+    if options.model is not None:
+        content: bytes = options.model.read_bytes()
+        return content
+    return models.start_model() if detector is None else detector.head
 
 
 def _task(options: Namespace) -> Task:
@@ -317,7 +332,7 @@ def _publish(options: Namespace, content: bytes, origin: str, *, is_demonstratio
     models.check_file(content, task)
     with _store(home) as store:
         if not options.end_round:
-            _refuse_in_a_round(store)
+            refuse_in_a_round(store)
         model = models.publish(
             home,
             store,
@@ -328,35 +343,6 @@ def _publish(options: Namespace, content: bytes, origin: str, *, is_demonstratio
             now=CLOCK.now(),
         )
     return {"version": model.version, "sha256": model.sha256, "origin": origin}
-
-
-def _refuse_in_a_round(store: Store) -> None:
-    newest = store.rounds.newest()
-    if newest is None or newest.state is not State.OPEN or not newest.updates:
-        return
-    paid = "1 device has" if newest.updates == 1 else f"{newest.updates} devices have"
-    raise OperatorActionError(
-        "ROUND_IN_PROGRESS",
-        f"Round {newest.round_id} is in progress, and {paid} paid for it from their privacy budget."
-        " A new model ends it, and their updates are lost.",
-        "Wait for its end (aegis-server rounds list), or add --end-round.",
-    )
-
-
-def _evaluate(options: Namespace) -> Answer:
-    from server_stub.cli.evaluation import evaluate
-
-    with _store(_home(options)) as store:
-        return evaluate(_newest(store), options.data)
-
-
-def _newest(store: Store) -> Model:
-    model = store.models.newest()
-    if model is None:
-        raise OperatorActionError(
-            "NO_MODEL", "There is no model.", "Run `aegis-server model publish`."
-        )
-    return model
 
 
 def _keys_show(options: Namespace) -> Answer:
@@ -420,6 +406,23 @@ _INIT_ARGUMENTS = (
         metavar="FILE",
         help="the first model (default: the bundled demonstration model)",
     ),
+    argument(
+        "--detector",
+        type=Path,
+        metavar="DIR",
+        help="a folder of `model train`: devices train a head on its base",
+    ),
+    argument(
+        "--rows",
+        type=Path,
+        metavar="FILE.npz",
+        help="the operator's own rows for a detector (default: those in its folder)",
+    ),
+    argument(
+        "--train-on",
+        choices=[rows.value for rows in TrainingRows],
+        help="which rows devices train a head on: benign ones only (default), or all",
+    ),
     argument("--task-id", metavar="NAME", help="name of the task (default: malware-pe)"),
     argument(
         "--mode",
@@ -445,18 +448,13 @@ _INIT_ARGUMENTS = (
 
 _DEVICE_ID = argument("device_id", metavar="DEVICE_ID", help="as `devices list` prints it")
 
-_END_ROUND = argument(
-    "--end-round",
-    action="store_true",
-    help="end a round in progress for it; the updates of devices that have paid are lost",
-)
-
 GROUPS = {
     "ca": "run the enrolment authority",
     "token": "invite devices",
     "devices": "list, revoke and release devices, and show the proofs against them",
     "rounds": "list and show rounds",
-    "model": "list, publish and roll back models",
+    "model": "train, calibrate, evaluate, list, publish and roll back models",
+    "rows": "add to the operator's own rows, which the server learns from",
     "keys": "show and renew the keys that sign models",
 }
 
@@ -582,7 +580,7 @@ TABLE = (
         "publish a model file",
         _model_publish,
         render.pairs_text,
-        (argument("file", type=Path, metavar="FILE", help="a safetensors file"), _END_ROUND),
+        (argument("file", type=Path, metavar="FILE", help="a safetensors file"), END_ROUND),
     ),
     Command(
         "model rollback",
@@ -596,9 +594,10 @@ TABLE = (
                 metavar="VERSION",
                 help="the version to publish again (default: the one before the newest)",
             ),
-            _END_ROUND,
+            END_ROUND,
         ),
     ),
+    *MODEL_COMMANDS,
     Command("keys show", "show when the signatures end", _keys_show, render.keys_text),
     Command(
         "keys renew",
@@ -616,21 +615,6 @@ TABLE = (
                 "--replace-online-key",
                 action="store_true",
                 help="make a new online key; the old one can no longer sign",
-            ),
-        ),
-    ),
-    Command(
-        "evaluate",
-        "score the current model on labelled rows",
-        _evaluate,
-        render.pairs_text,
-        (
-            argument(
-                "--data",
-                type=Path,
-                required=True,
-                metavar="FILE.npz",
-                help="a table with X (n, 29) and y (n,) of 0 and 1",
             ),
         ),
     ),

@@ -12,8 +12,8 @@ MAX_NAME_BYTES = 44
 """Of the operator's name in the authority's: a common name holds 64 (RFC 5280, ub-common-name)."""
 
 
-def create_home(home: ServerHome, settings: ServerSettings, now: int) -> None:
-    """Create keys, authority and repository, then write the settings.
+def create_home(home: ServerHome, settings: ServerSettings, now: int, base: bytes = b"") -> None:
+    """Create keys, authority and repository, then write the settings. `base`: of the task.
 
     An interrupted run leaves a folder without settings, which no command takes for a server.
     Raises OperatorActionError HOME_EXISTS, BAD_SETTING.
@@ -27,7 +27,7 @@ def create_home(home: ServerHome, settings: ServerSettings, now: int) -> None:
     authority.create(home.authority, _authority_name(settings.operator.name), now)
     home.create_keys()
     root_sha256 = tuf_repository.create(
-        home.repository, settings.task, datetime.fromtimestamp(now, UTC)
+        home.repository, settings.task, datetime.fromtimestamp(now, UTC), None, base
     )
     home.write_root_sha256(root_sha256)
     server_certificate.issue(home, settings, now)

@@ -183,3 +183,54 @@ def keys_text(answer: Answer) -> str:
             " to a different person."
         )
     return "\n".join(lines)
+
+
+def training_text(answer: Answer) -> str:
+    """What was trained, and what to do next."""
+    lines = [f"Warning: {text}" for text in answer["warnings"]]
+    known, unseen = answer["out_of_fold"], answer["hold_out"]
+    lines += [
+        f"Base and head of {answer['family']} in {answer['folder']}:"
+        f" {answer['rows']:,} rows, {answer['malicious']:,} of them malicious,"
+        f" {answer['base_bytes'] / 1024:.0f} KiB, seed {answer['seed']}, {answer['seconds']} s.",
+        f"AUC {known['auc']:.4f} out of fold.",
+    ]
+    if unseen is not None:
+        lines.append(
+            f"AUC {unseen['auc']:.4f} on the hold-out, where {unseen['tpr_at_fpr_1']:.1%} of the"
+            " malware is found at a false-positive rate of 1 %."
+        )
+    lines.append(
+        f"Next: aegis-server init --detector {answer['folder']} --operator-name NAME --contact TEXT"
+    )
+    return "\n".join(lines)
+
+
+def calibration_text(answer: Answer) -> str:
+    """The thresholds, and how sure they are."""
+    low, high = answer["fpr_interval"]
+    lines = [f"Warning: {text}" for text in answer["warnings"]]
+    lines += [
+        f"Version {answer['version']} calls a file malicious from {answer['malicious_from']:.4f} on"
+        f" and benign below {answer['benign_below']:.4f}.",
+        f"False positives {answer['fpr']:.2%} of the rows (95 % interval {low:.2%} to {high:.2%}),"
+        f" true positives {answer['tpr']:.1%}.",
+    ]
+    lines += [
+        f"  {name}: {rate:.2%} false positives" for name, rate in answer["fpr_by_source"].items()
+    ]
+    return "\n".join(lines)
+
+
+def evaluation_text(answer: Answer) -> str:
+    """One line for each figure, then one for each source."""
+    more = ("sources", "reliability")
+    lines = [pairs_text({name: value for name, value in answer.items() if name not in more})]
+    lines += [f"source {name}: {pairs_line(rates)}" for name, rates in answer["sources"].items()]
+    lines += [f"reliability: {pairs_line(point)}" for point in answer["reliability"]]
+    return "\n".join(lines)
+
+
+def pairs_line(values: Answer) -> str:
+    """All values on one line; what is missing is left out."""
+    return ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)

@@ -155,6 +155,13 @@ SETTING_OPTIONS = (
         metavar="N",
         help="divide that share by the round's number to the power of N/1000",
     ),
+    _setting(
+        "server_shrink_milli",
+        "--server-shrink-milli",
+        type=positive,
+        metavar="N",
+        help="with a base: each round's share is N/1000 of that of the round before",
+    ),
 )
 
 

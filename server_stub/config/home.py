@@ -27,6 +27,7 @@ SIGNING_KEY_FILE, SECRET_FILE, ROOT_FILE, TLS_FILE = (
     "root.sha256",
     "tls.pem",
 )
+BASE_FILE, ROWS_FILE, CALIBRATION_FILE = "base.safetensors", "rows.npz", "calibration.npz"
 MAX_SETTINGS_BYTES = 64 * 1024
 
 
@@ -42,6 +43,11 @@ class ServerHome:
         self._keys = folder / "keys"
         self.tls_file = self._keys / TLS_FILE
         """Key and certificate of the device port."""
+        self.base_file = folder / BASE_FILE
+        """What the operator trained, for a model family with a base."""
+        self.rows_file = folder / ROWS_FILE
+        """The operator's own rows, which never leave the server."""
+        self.calibration_file = folder / CALIBRATION_FILE
 
     def create_folders(self) -> None:
         """Create the home and its folder of keys. Raises OperatorActionError HOME_EXISTS."""

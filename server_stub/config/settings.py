@@ -39,7 +39,7 @@ class ServerSettings:
     limits: DevicePortLimits = field(default_factory=DevicePortLimits)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "task": self.task.to_json()}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "ServerSettings":
@@ -86,7 +86,7 @@ class ServerSettings:
         yield "epsilon_milli", plan.epsilon_milli, 1, 1_000_000
         yield "delta_inverse", plan.delta_inverse, 1000, 10**15
         yield "pause_s", plan.pause_s, 0, 30 * 24 * 3600
-        yield "server_rate_milli", plan.server_rate_milli, 1, 10_000
+        yield "server_rate_milli", plan.server_rate_milli, 1, 100_000
         yield "g_max", plan.g_max, 2, MAX_GROUP
         yield "min_group", plan.min_group, 2, plan.g_max
         yield "min_sum", plan.min_sum, 2, plan.min_group
@@ -96,6 +96,7 @@ class ServerSettings:
         yield "lead_s", plan.lead_s, 0, 24 * 3600
         yield "ready_target", plan.ready_target, 0, 1_000_000
         yield "server_decay_milli", plan.server_decay_milli, 0, 2000
+        yield "server_shrink_milli", plan.server_shrink_milli, 1, 1000
         yield "coordinates", plan.coordinates, 0, MAX_DIMENSION
         yield "port", self.port, 0, 65535
         yield "operator_port", self.operator_port, 0, 65535

@@ -24,12 +24,12 @@ from server_stub.ca.rpc import Enrolment
 from server_stub.config.home import ServerHome
 from server_stub.config.settings import ServerSettings
 from server_stub.coordinator.groups import GroupCoordinator
-from server_stub.publishing import models
+from server_stub.publishing import heads, models
 from server_stub.publishing.models import PublishedModel
 from server_stub.rounds import lifecycle
 from server_stub.rounds.lifecycle import Event, State
 from server_stub.storage.database import STORAGE_ERRORS
-from server_stub.storage.records import Round
+from server_stub.storage.records import Model, Round
 from server_stub.storage.serial_executor import SerialExecutor
 from server_stub.storage.store import Store
 
@@ -273,9 +273,7 @@ class RoundDriver:
         try:
             mean, count, record = self._mean(current)
             step = incoming(mean, self._settings.task, current.config, count)
-            content = models.apply_step(
-                base.content, step * lifecycle.server_rate(self._settings.rounds, current.round_id)
-            )
+            content, origin = self._next_model(base, step, current.round_id)
             models.check_file(content, self._settings.task)
         except (PeerError, OperatorActionError) as error:
             LOG.warning("round.abandoned id=%d code=%s", current.round_id, error.code)
@@ -285,7 +283,7 @@ class RoundDriver:
         model = models.make_model(
             version,
             content,
-            origin=f"round {current.round_id}",
+            origin=origin,
             demonstration=bool(base.demonstration),
             now=now,
         )
@@ -297,6 +295,23 @@ class RoundDriver:
             )
             return
         LOG.info("round.done id=%d updates=%d model=%d", current.round_id, count, version)
+
+    def _next_model(
+        self, base: Model, step: NDArray[np.float64], round_id: int
+    ) -> tuple[bytes, str]:
+        """The next model's file and its origin.
+
+        Raises OperatorActionError NO_BASE, NO_ROWS, BAD_ROWS.
+        """
+        task, plan = self._settings.task, self._settings.rounds
+        if not task.base_sha256:
+            rate = lifecycle.server_rate(plan, round_id)
+            return models.apply_step(base.content, step * rate), f"{heads.BY_ROUND}{round_id}"
+        kept = heads.material(self._home, task)
+        done = heads.rounds_done(self._store.models.origins(base.version))
+        result = heads.next_head(task, plan, kept, base.content, done, step)
+        origin = heads.BY_COURSE if result.ends_course else heads.BY_ROUND
+        return result.content, f"{origin}{round_id}"
 
     def _publish_again(self, now: int) -> None:
         """Renew the published metadata from time to time, also in the middle of a long round."""

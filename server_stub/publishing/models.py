@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
-from agent.detector.model import from_safetensors, to_safetensors, zeros
+from agent.detector.families.table import family
+from agent.detector.model import to_safetensors, zeros
 from agent.errors import AegisError, OperatorActionError
 from agent.protocol.canonical import canonical
 from agent.protocol.messages import Task
@@ -59,15 +60,21 @@ def make_model(
 
 def check_file(content: bytes, task: Task) -> None:
     """Raise OperatorActionError BAD_MODEL for a file that devices would refuse."""
+    known = family(task.model)
     try:
-        model = from_safetensors(content)
+        head = known.read_head(content, task.d)
     except AegisError as error:
+        kind = "the head of a base" if known.has_base else "one tensor `weights`"
+        raise OperatorActionError(
+            "BAD_MODEL", error.message, f"Expected a safetensors file with {kind} of {task.d}."
+        ) from error
+    if head.base_digest != task.base_sha256:
         raise OperatorActionError(
             "BAD_MODEL",
-            error.message,
-            f"Expected a safetensors file with one tensor `weights` of {task.d}.",
-        ) from error
-    if model.weights.shape != (task.d,) or float(np.max(np.abs(model.weights))) > MAX_WEIGHT:
+            "The model belongs to another base.",
+            "A new base needs a new task: run `aegis-server init` in another folder.",
+        )
+    if max(float(np.max(np.abs(one))) for one in (head.trained, head.scored)) > MAX_WEIGHT:
         raise OperatorActionError(
             "BAD_MODEL",
             "The model does not have the task's shape or range.",

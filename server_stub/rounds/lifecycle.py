@@ -83,6 +83,9 @@ class RoundPlan:
     server_decay_milli: int = 0
     """The server rate is divided by the round's number to this power, in thousandths, so that the
     noise of late rounds moves the model less."""
+    server_shrink_milli: int = 1000
+    """For a family with a base: each round's rate is this share of the one before, in
+    thousandths."""
     g_max: int = 100
     """Secure aggregation: the most devices in a group."""
     min_group: int = 32

@@ -43,6 +43,12 @@ class ModelStore:
         with read_transaction(self._engine) as database:
             return database.execute(select(func.max(MODELS.c.version))).scalar_one() or 0
 
+    def origins(self, up_to: int) -> list[str]:
+        """Where all models up to this version are from, oldest first."""
+        query = select(MODELS.c.origin).where(MODELS.c.version <= up_to).order_by(MODELS.c.version)
+        with read_transaction(self._engine) as database:
+            return list(database.execute(query).scalars())
+
     def inventory(self) -> list[dict[str, Any]]:
         """All models, oldest first, without their content."""
         columns = (

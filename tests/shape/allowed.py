@@ -23,6 +23,11 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "What a command prints is tested with the command.",
     ),
     "agent/worker/__main__.py": ("tests/agent/supervisor/test_hostile.py", _PROCESS),
+    "server_stub/cli/calibration.py": ("tests/server_stub/cli/test_model_commands.py", _COMMAND),
+    "server_stub/cli/detectors.py": ("tests/server_stub/cli/test_model_commands.py", _COMMAND),
+    "server_stub/cli/model_training.py": ("tests/server_stub/cli/test_model_commands.py", _COMMAND),
+    "server_stub/cli/row_store.py": ("tests/server_stub/cli/test_model_commands.py", _COMMAND),
+    "server_stub/cli/stored_models.py": ("tests/server_stub/cli/test_model_commands.py", _COMMAND),
     "server_stub/demo/local_server.py": ("tests/e2e/test_fleet.py", _PROCESS),
     "server_stub/storage/migrations/aggregator/versions/0001_first.py": (
         "tests/server_stub/storage/test_tables.py",

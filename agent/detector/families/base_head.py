@@ -37,12 +37,13 @@ from agent.detector.families.tensors import ANY, Form
 from agent.detector.families.trees import Trees
 from agent.detector.schema import SCHEMA
 from agent.detector.transform import transform
+from agent.detector.verdicts import bounds_of, bounds_text
+from agent.protocol.limits import MAX_BASE_BYTES
 
 BIAS = 0.3
 """The constant feature beside features of norm 1."""
 HIDDEN_RADIUS = 5.0
 """The last hidden layer is scaled to this length before its cosines are taken."""
-MAX_BASE_BYTES = 4 * 2**20
 FORMS = {**trees.FORMS, **perceptron.FORMS, "phi": Form(np.int64, (2,))}
 HEAD_FORMS = {
     "trained": Form(np.float64, (ANY,), MAX_DIMENSION),
@@ -153,7 +154,8 @@ class BaseHead:
         trained, scored = (found[name].astype(np.float64) for name in ("trained", "scored"))
         if trained.shape != (d,) or scored.shape != (d,):
             raise unusable("MODEL_WRONG_SHAPE", f"does not have a head of {d} weights")
-        return Head(trained, scored, found["base"].tobytes().hex())
+        bounds = bounds_of(tensors.metadata(content))
+        return Head(trained, scored, found["base"].tobytes().hex(), bounds)
 
     def write_head(self, head: Head) -> bytes:
         digest = np.frombuffer(bytes.fromhex(head.base_digest), np.uint8)
@@ -162,4 +164,4 @@ class BaseHead:
             "scored": head.scored,
             "base": digest,
         }
-        return save(parts, {"schema": SCHEMA})
+        return save(parts, {"schema": SCHEMA, **bounds_text(head.bounds)})

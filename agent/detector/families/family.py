@@ -15,7 +15,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.detector.verdicts import UNCALIBRATED
 from agent.errors import OperatorActionError, PeerError
+from agent.protocol.jobs import VerdictBounds
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
@@ -66,6 +68,8 @@ class Head:
     """(d,): what files are scored with, the average over the last rounds."""
     base_digest: str
     """SHA-256 of the base's file, hex; "" for a family without a base."""
+    bounds: VerdictBounds = UNCALIBRATED
+    """From which probabilities on a scan says "unsure" and "malicious"."""
 
 
 class Family(Protocol):

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from agent.detector.families import tensors
 from agent.detector.families.family import Head, Prepared, Rows, Scorer, unusable
 from agent.detector.model import DIMENSION, LogisticModel, from_safetensors, to_safetensors
 from agent.detector.transform import transform
+from agent.detector.verdicts import bounds_of, bounds_text
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Logistic:
         if d != DIMENSION:
             raise unusable("MODEL_WRONG_SHAPE", f"does not have {DIMENSION} weights")
         weights = from_safetensors(content).weights
-        return Head(weights, weights, "")
+        return Head(weights, weights, "", bounds_of(tensors.metadata(content)))
 
     def write_head(self, head: Head) -> bytes:
-        return to_safetensors(LogisticModel(head.trained))
+        bounds = bounds_text(head.bounds)
+        return to_safetensors(LogisticModel(head.trained), metadata=bounds)

@@ -23,8 +23,13 @@ def _base_head() -> Family:
 FAMILIES: dict[str, Callable[[], Family]] = {"logistic/1": _logistic, "base+head/1": _base_head}
 
 
+OLDER_NAMES = {"logistic": "logistic/1"}
+"""Names in tasks from before there were families."""
+
+
 def family(name: str) -> Family:
     """Return the family of that name. Raises OperatorActionError UNKNOWN_TASK."""
-    if name not in FAMILIES:
+    found = FAMILIES.get(OLDER_NAMES.get(name, name))
+    if found is None:
         raise unknown(name)
-    return FAMILIES[name]()
+    return found()

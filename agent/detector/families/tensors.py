@@ -1,5 +1,6 @@
 """Reads safetensors files strictly: exactly the named tensors, in the named form, finite."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -32,6 +33,13 @@ class Form:
                 for length, wanted in zip(tensor.shape, self.shape, strict=True)
             )
         )
+
+
+def metadata(content: bytes) -> dict[str, str]:
+    """Return the metadata of a file that `read` has read."""
+    length = int.from_bytes(content[:8], "little")
+    found = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
+    return {str(key): str(value) for key, value in found.items()}
 
 
 def read(

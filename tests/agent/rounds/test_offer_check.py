@@ -6,7 +6,7 @@ import pytest
 
 from agent.errors import PeerError, UserActionError
 from agent.privacy.policy import DeviceLimits
-from agent.protocol.messages import Mode
+from agent.protocol.messages import Mode, TrainingRows
 from agent.rounds.budget_gate import BudgetGate
 from agent.rounds.offer_check import OfferCheck
 from agent.rounds.outcome import Outcome
@@ -182,6 +182,17 @@ async def test_too_few_rows_are_not_trained_on(device):
     result = await device.run_cycle()
     assert (result.outcome, result.reasons[0].reading) == (Outcome.NOTHING_TO_LEARN, "9 rows")
     assert device.worker.calls == []
+
+
+async def test_a_task_of_benign_rows_counts_no_others(device, check, offer):
+    counts = device.agent.samples.counts()
+    task = replace(offer.task, rows=TrainingRows.BENIGN, min_rows=counts.benign + 1)
+    assert counts.total >= task.min_rows
+    benign = counts.benign
+    result = check.refusal(offer, offer.round, task)
+    assert result.reasons[0].text == (
+        f"Training needs {task.min_rows} benign rows; this device has {benign}."
+    )
 
 
 # Groups

@@ -15,6 +15,10 @@ REQUIRED = {
     "rounds show": ["1"],
     "model publish": ["model.safetensors"],
     "evaluate": ["--data", "rows.npz"],
+    "model train": ["--data", "rows.npz", "--out", "detector"],
+    "model calibrate": ["--data", "rows.npz"],
+    "model evaluate": ["--data", "rows.npz"],
+    "rows add": ["rows.npz"],
 }
 
 

@@ -5,10 +5,12 @@ import pytest
 from safetensors.numpy import load, save
 
 from agent.detector.families import linear
-from agent.detector.families.base_head import BIAS, MAX_BASE_BYTES, Base, BaseHead, read_base
+from agent.detector.families.base_head import BIAS, Base, BaseHead, read_base
 from agent.detector.families.family import Head
 from agent.detector.transform import transform
 from agent.errors import PeerError
+from agent.protocol.jobs import VerdictBounds
+from agent.protocol.limits import MAX_BASE_BYTES
 
 FAMILY = BaseHead()
 
@@ -42,11 +44,11 @@ def test_features_have_a_norm_of_about_one(stump, network, rows, has_network):
 
 
 def test_a_head_survives_its_file(base):
-    head = Head(np.arange(32.0), np.ones(32), base.digest)
+    head = Head(np.arange(32.0), np.ones(32), base.digest, VerdictBounds(0.4, 0.9, 0.01))
     again = FAMILY.read_head(FAMILY.write_head(head), 32)
     assert (again.trained == head.trained).all()
     assert (again.scored == head.scored).all()
-    assert again.base_digest == base.digest
+    assert (again.base_digest, again.bounds) == (base.digest, head.bounds)
 
 
 def test_p11_a_base_or_head_that_does_not_fit_is_refused_by_code(base):

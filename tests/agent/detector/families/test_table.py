@@ -11,6 +11,10 @@ def test_each_family_is_found_by_its_name():
         assert family(name).name == name
 
 
+def test_a_task_from_before_there_were_families_is_found():
+    assert family("logistic").name == "logistic/1"
+
+
 def test_p11_an_unknown_family_is_refused():
     with pytest.raises(OperatorActionError) as raised:
         family("forest/1")
