@@ -26,6 +26,7 @@ from agent.api.personal_data import PersonalDataMethods
 from agent.api.samples import SampleMethods
 from agent.api.scanning import ScanMethods
 from agent.api.settings import SettingsMethods
+from agent.api.sources import SourceMethods
 from agent.clock import Clock, SystemClock
 from agent.conditions.interface import Conditions, NoConditions
 from agent.conditions.limits import ConditionLimits
@@ -34,6 +35,7 @@ from agent.config.device_limits import limits_for
 from agent.config.effective import EffectiveConfig
 from agent.config.pause import Pause
 from agent.config.policy_file import PolicyPlace
+from agent.config.sample_sources import SampleSources, SystemPlaces, here
 from agent.consent.gate import Gate
 from agent.consent.record import Record
 from agent.consent.switch import consent_files
@@ -61,6 +63,7 @@ from agent.rounds.activity import ActivityTracker
 from agent.rounds.agreed_clock import AgreedClock
 from agent.rounds.budget_gate import BudgetGate
 from agent.rounds.checkpoint import CheckpointStore
+from agent.rounds.collector import Collector
 from agent.rounds.contribution import RoundResources
 from agent.rounds.cycle_steps import CycleSteps
 from agent.rounds.cycles import Cycles
@@ -115,6 +118,7 @@ class Overrides:
     limits: "Callable[[], DeviceLimits] | None" = None
     offered: Callable[[], Offered] | None = None
     policy_place: PolicyPlace | None = None
+    system_places: SystemPlaces | None = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
@@ -139,6 +143,7 @@ class _Parts:
     # What the person and IT allow.
     effective: EffectiveConfig
     record: Record
+    sources: SampleSources
     pause: Pause
     gate: Gate
     limits: "Callable[[], DeviceLimits]"
@@ -164,6 +169,7 @@ class _Rounds:
     budget_gate: BudgetGate
     checkpoints: CheckpointStore
     updates: UpdateStore
+    collector: Collector
     runner: RoundRunner
     cycles: Cycles
 
@@ -235,6 +241,7 @@ def _assemble(parts: _Parts, sleep: Callable[[float], Awaitable[None]]) -> tuple
         enrolment_client=parts.enrolment_client,
         scanning_models=parts.scanning_models,
         worker_host=parts.worker_host,
+        collector=rounds.collector,
         runner=rounds.runner,
         cycles=rounds.cycles,
         signals=parts.signals,
@@ -340,6 +347,7 @@ def _build_parts(
         models=models,
         effective=effective,
         record=record,
+        sources=SampleSources(record, effective, values, given.system_places or here()),
         pause=pause,
         gate=gate,
         limits=given.limits or (lambda: limits_for(home, effective.gate_facts().server_host)),
@@ -369,6 +377,16 @@ def _build_rounds(parts: _Parts, sleep: Callable[[float], Awaitable[None]]) -> _
     restrictions = Restrictions(parts.readiness.training_reasons, parts.readiness.sending_reasons)
     trainer = Trainer(clock, samples, checkpoints, updates, worker, run, restrictions, activity)
     resources = RoundResources(clock, server_clock, ledger, outbox, budget_gate, worker, activity)
+    collector = Collector(
+        clock=clock,
+        sources=parts.sources,
+        samples=samples,
+        values=parts.values,
+        worker=worker,
+        readiness=parts.readiness,
+        restrictions=restrictions,
+        activity=activity,
+    )
     secagg = SecaggRound(resources, run, parts.limits, sleep)
     submission = Submission(
         clock=clock,
@@ -417,12 +435,14 @@ def _build_rounds(parts: _Parts, sleep: Callable[[float], Awaitable[None]]) -> _
         parts.signals,
         clock,
         LastCycleFile(parts.home.last_cycle),
+        collector,
     )
     parts.signals.on_user_change(cycles.user_changed)
     return _Rounds(
         budget_gate=budget_gate,
         checkpoints=checkpoints,
         updates=updates,
+        collector=collector,
         runner=runner,
         cycles=cycles,
     )
@@ -441,6 +461,7 @@ def _build_reports(parts: _Parts, rounds: _Rounds) -> _Reports:
         readiness=parts.readiness,
         conditions=parts.conditions,
         samples=parts.samples,
+        sources=parts.sources,
         ledger=parts.ledger,
         scanning_models=parts.scanning_models,
         activity=parts.activity,
@@ -537,6 +558,16 @@ def _build_service(parts: _Parts, rounds: _Rounds, reports: _Reports, erasure: E
         SettingsMethods(effective, parts.keys, parts.pool.run, signals, status),
         SampleMethods(clock, gate, runner, samples, worker, signals),
         ScanMethods(clock, worker, parts.scanning_models),
+        SourceMethods(
+            gate,
+            parts.record,
+            effective,
+            parts.sources,
+            rounds.collector,
+            samples,
+            runner,
+            signals,
+        ),
         LedgerMethods(
             parts.ledger,
             reports.ledger,

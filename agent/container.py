@@ -16,6 +16,7 @@ from agent.identity.key_store_choice import KeyStoreChoice
 from agent.models.store import ModelStore
 from agent.paths import Home
 from agent.rounds.checkpoint import CheckpointStore
+from agent.rounds.collector import Collector
 from agent.rounds.cycles import Cycles
 from agent.rounds.readiness import Readiness
 from agent.rounds.runner import RoundRunner
@@ -72,6 +73,7 @@ class Agent:
     enrolment_client: EnrolmentClient
     scanning_models: ScanningModels
     worker_host: WorkerHost
+    collector: Collector
     runner: RoundRunner
     cycles: Cycles
     signals: Signals

@@ -173,6 +173,17 @@ class SentView:
 
 
 @dataclass(frozen=True)
+class SourceView:
+    """A source of samples that has rows or is switched on."""
+
+    source: str
+    """Its name (agent.protocol.sources)."""
+    rows: int
+    on: bool
+    """Whether it looks by itself; False for what a person adds."""
+
+
+@dataclass(frozen=True)
 class Status:
     """What the agent does, what it waits for, and what it has spent and sent."""
 
@@ -195,6 +206,7 @@ class Status:
     readings: tuple[ReadingView, ...] = ()
     samples_benign: int = 0
     samples_malicious: int = 0
+    sources: tuple[SourceView, ...] = ()
     sent: SentView = SentView()
     may_train: bool = True
     """Whether training may run now, apart from the wait for a round."""
@@ -251,6 +263,7 @@ class Status:
                         )
                         for r in value["reasons"]
                     ),
+                    "sources": tuple(SourceView(**one) for one in value["sources"]),
                     "readings": tuple(ReadingView(**r) for r in value["readings"]),
                     "sent": SentView(**value["sent"]),
                     "work": None if value["work"] is None else WorkView(**value["work"]),

@@ -43,6 +43,7 @@ READING = frozenset(
         "consent.show",
         "settings.get",
         "samples.list",
+        "sources.show",
         "ledger",
         "sent.show",
         "doctor",

@@ -287,6 +287,39 @@ def _samples_import(options: Namespace) -> Answer:
     return request(options, "samples.import", path=_absolute(options.file))
 
 
+def _samples_mark(options: Namespace) -> Answer:
+    paths = [_absolute(path) for path in options.paths]
+    return request(options, "samples.mark", paths=paths, label=options.label)
+
+
+def _sources_set(*, on: bool) -> Callable[[Namespace], Answer]:
+    """A command that switches a source. What it does is printed before it is switched on."""
+
+    def answer(options: Namespace) -> Answer:
+        locale = _locale()
+        shown = request(options, "sources.show", locale=locale)["sources"]
+        found = next((one for one in shown if one["source"] == options.source), None)
+        if on and found and not options.json:
+            text = render.shown(found, lambda one: f"{one['title']}\n  {one['text']}\n")
+            print(text, flush=True)
+        params = {"text_sha256": found["text_sha256"]} if found else {}
+        return request(
+            options,
+            "sources.set",
+            source=options.source,
+            on=on,
+            surface="cli",
+            locale=locale,
+            **params,
+        )
+
+    return answer
+
+
+def _sources_path(method: str) -> Callable[[Namespace], Answer]:
+    return lambda options: request(options, method, path=_absolute(options.path))
+
+
 def _doctor(options: Namespace) -> Answer:
     if options.policy is None:
         return request(options, "doctor")
@@ -320,6 +353,8 @@ PAGE: tuple[Argument, ...] = (
     argument("--limit", type=int, default=200, metavar="N", help="show at most N (default: 200)"),
 )
 
+SOURCE = argument("source", metavar="SOURCE", help="as aegis sources show lists it")
+FOLDER = argument("path", metavar="FOLDER", help="a folder; it is searched with all below it")
 PASSPHRASE = argument(
     "--passphrase-file",
     metavar="FILE",
@@ -332,6 +367,7 @@ GROUPS = {
     "consent": "read the notice, agree, withdraw, allow a model more",
     "settings": "your settings",
     "samples": "local training data",
+    "sources": "where samples come from by themselves; all off until you choose",
 }
 
 TABLE = (
@@ -448,6 +484,22 @@ TABLE = (
         _failed_if_all_refused,
     ),
     Command(
+        "samples mark",
+        "say what program files are, whatever any source has said about them",
+        _samples_mark,
+        render.added_text,
+        (
+            PATHS,
+            argument(
+                "--label",
+                required=True,
+                choices=("malicious", "benign"),
+                help="what all these files are",
+            ),
+        ),
+        _failed_if_all_refused,
+    ),
+    Command(
         "samples list",
         "list the stored rows",
         _ask("samples.list", "offset", "limit"),
@@ -467,6 +519,53 @@ TABLE = (
         "remove all rows",
         _ask("samples.clear"),
         lambda answer: f"{answer['removed']} rows removed.",
+    ),
+    Command(
+        "sources show",
+        "each source, whether it is on, what it does, your folders",
+        lambda options: request(options, "sources.show", locale=_locale()),
+        render.sources_text,
+    ),
+    Command(
+        "sources on",
+        "switch a source on; what it does is printed first",
+        _sources_set(on=True),
+        render.sources_text,
+        (SOURCE,),
+    ),
+    Command(
+        "sources off",
+        "switch a source off and remove its rows",
+        _sources_set(on=False),
+        render.sources_text,
+        (SOURCE,),
+    ),
+    Command(
+        "sources add",
+        "choose a folder in which sources may look",
+        _sources_path("sources.add"),
+        render.sources_text,
+        (FOLDER,),
+    ),
+    Command(
+        "sources remove",
+        "give a folder up",
+        _sources_path("sources.remove"),
+        render.sources_text,
+        (FOLDER,),
+    ),
+    Command(
+        "sources log",
+        "read this log of ClamAV, or this saved output of clamscan, too",
+        _sources_path("sources.log"),
+        render.sources_text,
+        (argument("path", metavar="FILE"),),
+    ),
+    Command(
+        "sources search",
+        "look in the folders now, by the sources that are on",
+        _ask("sources.search"),
+        render.searched_text,
     ),
     Command(
         "scan",

@@ -50,6 +50,11 @@ def status_text(status: Shown) -> str:
     lines.append(
         f"Samples:  {status['samples_benign']} benign, {status['samples_malicious']} malicious"
     )
+    lines.extend(
+        f"          {_count(one['rows'], 'row')} from {one['source']}"
+        + (" (looks by itself)" if one["on"] else "")
+        for one in status["sources"]
+    )
     sent = status["sent"]
     lines.append(
         f"Sent:     {_count(sent['count'], 'update')}, {sent['bytes_up']} bytes"
@@ -204,6 +209,46 @@ def samples_text(result: Shown) -> str:
     lines.extend(
         f"{row['id']:>6}  {row['label']:<9}  {_time(row['added_at'])}  {row['source']}"
         for row in result["rows"]
+    )
+    return "\n".join(lines)
+
+
+def sources_text(result: Shown) -> str:
+    """Each source that exists here with what it does, then the folders and the last look."""
+    lines = []
+    for one in result["sources"]:
+        state = "on " if one["on"] else "off"
+        lines.append(
+            f"{state} {one['source']}: {one['title']} ({one['label']},"
+            f" {_count(one['rows'], 'row')})\n      {one['text']}"
+        )
+        if one["problem"]:
+            lines.append(f"      The last look could not read all of it ({one['problem']}).")
+    if not result["sources"]:
+        lines.append("This computer has no source of samples that looks by itself.")
+    lines.append("")
+    lines.extend(f"Folder: {folder}" for folder in result["folders"])
+    if not result["folders"]:
+        lines.append("No folder is chosen, so nothing is opened: aegis sources add FOLDER")
+    if result["searched_at"]:
+        lines.append(
+            f"Search: {_time(result['searched_at'])}, {_count(result['programs'], 'program')} among"
+            f" {_count(result['files'], 'file')}"
+        )
+    lines.append(
+        f"Limits: {result['rows_per_day']} new rows a day, kept for {result['keep_days']} days"
+    )
+    return "\n".join(lines)
+
+
+def searched_text(result: Shown) -> str:
+    lines = [
+        f"{_count(result['programs'], 'program')} among {_count(result['files'], 'file')};"
+        f" {_count(result['added'], 'new row')}."
+    ]
+    lines.extend(f"{source}: {_count(rows, 'row')}" for source, rows in result["rows"].items())
+    lines.extend(
+        f"{one['source']} could not be read in full ({one['code']})." for one in result["unread"]
     )
     return "\n".join(lines)
 

@@ -196,6 +196,27 @@ DEFINITIONS = (
         1440,
     ),
     Definition(
+        "sources.rows_per_day",
+        Kind.INTEGER,
+        200,
+        "The most new rows a day from sources that look for programs by themselves; 0 switches them"
+        " all off.",
+        Tighter.LOWER,
+        "rows",
+        0,
+        5000,
+    ),
+    Definition(
+        "sources.keep_days",
+        Kind.INTEGER,
+        90,
+        "How long rows from sources that look by themselves are kept.",
+        Tighter.LOWER,
+        "days",
+        1,
+        365,
+    ),
+    Definition(
         "models.update_without_consent",
         Kind.BOOLEAN,
         False,

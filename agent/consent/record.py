@@ -12,6 +12,9 @@ Every other pair is refused and changes nothing. A record that cannot be read, o
 broken, means no. So does a switch that is not on (agent.consent.switch), and a mark
 (agent.consent.mark). A withdrawal acts in memory first, then turns the switch off in place, and
 comes into the record as soon as the disk allows it. `_effective` alone combines them.
+
+A source of samples is a purpose of its own, on or off. Its yes belongs to the yes to the notice
+that stood when it was given, and ends with that one.
 """
 
 import logging
@@ -99,8 +102,12 @@ class ConsentStatus:
     """The time of this computer's clock by which it has expired; None where it has not."""
 
 
+SOURCE_PURPOSE = "samples."
+"""What the purpose of a source of samples begins with; its name follows."""
+
+
 class Record:
-    """Stores decisions about one purpose."""
+    """Stores decisions about the notice, and about the sources of samples under it."""
 
     def __init__(self, database: Database, clock: Clock, switch: Switch, mark: Mark) -> None:
         self._database = database
@@ -115,6 +122,8 @@ class Record:
         self.fault: UserActionError | None = None
         self._decided: ConsentEntry | None = None
         self._decided_hash = ""
+        self._sources: dict[str, ConsentEntry] = {}
+        """The last decision about each source under the present yes, by purpose."""
         self._withdrawn: tuple[int, str] | None = None
         """When and where a person withdrew, until the record says so."""
         try:
@@ -122,13 +131,8 @@ class Record:
         except UserActionError as error:
             self.fault = error
             return
-        decisions = [
-            (entry, digest)
-            for entry, digest in zip(entries, self._chain.hashes(), strict=True)
-            if entry.decision != Act.DISMISS.value
-        ]
-        if decisions:
-            self._decided, self._decided_hash = decisions[-1]
+        for entry, digest in zip(entries, self._chain.hashes(), strict=True):
+            self._remember(entry, digest)
 
     def entries(self) -> list[ConsentEntry]:
         """Return every row. Raises UserActionError CHAIN_BROKEN, STORE_DAMAGED."""
@@ -184,6 +188,42 @@ class Record:
                 policy_origin=policy_origin,
                 **asdict(evidence),
             )
+        )
+
+    def decide_source(
+        self, name: str, evidence: Evidence, policy_origin: str, *, is_on: bool
+    ) -> None:
+        """Record a decision about a source; the evidence has the digest of what it was said to do.
+
+        Raises UserActionError CHAIN_BROKEN, and DISK_FULL and the like: then nothing has changed.
+        """
+        if self.fault is not None:
+            raise self.fault
+        state = ConsentState.GRANTED if is_on else ConsentState.WITHDRAWN
+        entry = ConsentEntry(
+            purpose=SOURCE_PURPOSE + name,
+            decision=(Act.GRANT if is_on else Act.WITHDRAW).value,
+            state=state.value,
+            app_version=__version__,
+            at=self._clock.now(),
+            policy_origin=policy_origin,
+            **asdict(evidence),
+        )
+        with self._database.transaction():
+            self._chain.append(asdict(entry))
+        self._remember(entry, "")
+
+    def has_source(self, name: str, text_sha256: str) -> bool:
+        """Whether the person switched a source on, by just this text, under the present yes.
+
+        It does not say that this yes still stands: the gate does.
+        """
+        entry = self._sources.get(SOURCE_PURPOSE + name)
+        return (
+            self.fault is None
+            and entry is not None
+            and entry.state == ConsentState.GRANTED.value
+            and entry.text_sha256 == text_sha256
         )
 
     def withdraw(self, surface: str) -> bool:
@@ -265,8 +305,16 @@ class Record:
             raise
         except OSError as error:
             raise explained(error) from error
+        self._remember(entry, digest)
         if entry.decision != Act.DISMISS.value:
-            self._decided, self._decided_hash, self._withdrawn = entry, digest, None
+            self._withdrawn = None
+
+    def _remember(self, entry: ConsentEntry, digest: str) -> None:
+        """Take a row of the record into account; `digest` is its hash."""
+        if entry.purpose.startswith(SOURCE_PURPOSE):
+            self._sources[entry.purpose] = entry
+        elif entry.decision != Act.DISMISS.value:
+            self._decided, self._decided_hash, self._sources = entry, digest, {}
 
 
 def _withdrawn(granted: ConsentEntry, at: int, surface: str) -> ConsentEntry:

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from agent.errors import AegisError, InternalError, OperatorActionError, PeerError, UserActionError
 from agent.protocol.pipe import Frame
+from agent.protocol.sources import SWITCHED, Source
 
 ROW = struct.Struct("<29Q")
 """A feature row on the pipe: 29 little-endian unsigned 64-bit integers."""
@@ -24,6 +25,8 @@ MAX_FILES = 20_000
 
 class Job(StrEnum):
     EXTRACT = "extract"
+    COLLECT = "collect"
+    """Looking for programs that a switched source knows, in folders that a person chose."""
     IMPORT = "import"
     SCAN = "scan"
     TRAIN = "train"
@@ -79,6 +82,49 @@ class RefusedInput:
 class ExtractResult:
     rows: tuple[ExtractedRow, ...]
     refused: tuple[RefusedInput, ...]
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A program that a switched source knows; what it says follows from the source."""
+
+    source: Source
+    digest: str
+    """Keyed, of the whole file, hex."""
+    features: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Contradicted:
+    """One source calls this program benign and another malicious."""
+
+    digest: str
+    """Keyed, of the whole file, hex."""
+
+
+@dataclass(frozen=True)
+class Searched:
+    """The job has looked at everything; a worker that was asked to stop does not say so."""
+
+    files: int
+    """Of all kinds."""
+    programs: int
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A source could not read what it knows."""
+
+    source: Source
+    code: str
+
+
+@dataclass(frozen=True)
+class CollectResult:
+    rows: tuple[Collected, ...]
+    contradicted: tuple[str, ...]
+    searched: Searched | None
+    unread: tuple[Unread, ...]
 
 
 @dataclass(frozen=True)
@@ -168,6 +214,7 @@ class Opening:
     """The worker is about to open this file. If it dies now, this file is the cause."""
 
     path: str
+    """In `collect` a keyed digest of the path."""
 
 
 @dataclass(frozen=True)
@@ -232,6 +279,10 @@ class Done:
 Event = (
     Opening
     | ExtractedRow
+    | Collected
+    | Contradicted
+    | Searched
+    | Unread
     | RefusedInput
     | Table
     | ScannedFiles
@@ -245,10 +296,13 @@ Event = (
     | Done
     | AegisError
 )
-_Plain = Opening | RefusedInput | TrainResult | Progress | Checkpointed | Attempted | Done
+_Plain = (
+    Opening | RefusedInput | Searched | TrainResult | Progress | Checkpointed | Attempted | Done
+)
 _PLAIN: dict[str, type[_Plain]] = {
     "opening": Opening,
     "refused": RefusedInput,
+    "searched": Searched,
     "trained": TrainResult,
     "progress": Progress,
     "checkpointed": Checkpointed,
@@ -284,6 +338,15 @@ def write_event(event: Event) -> Frame:
         return Frame({"event": "scanned"}, (rows.encode("ascii"),))
     if isinstance(event, VerdictBounds):
         return Frame({"event": "bounds", **asdict(event)})
+    if isinstance(event, Collected):
+        return Frame(
+            {"event": "collected", "source": event.source, "digest": event.digest},
+            (ROW.pack(*event.features),),
+        )
+    if isinstance(event, Contradicted):
+        return Frame({"event": "contradicted", "digest": event.digest})
+    if isinstance(event, Unread):
+        return Frame({"event": "unread", **asdict(event)})
     if isinstance(event, Table):
         return Frame(
             {"event": "table"},
@@ -307,6 +370,13 @@ def read_event(frame: Frame) -> Event:
             return ExtractedRow(
                 _text(fields["path"]), _digest(fields["sha256"]), ROW.unpack(frame.parts[0])
             )
+        if kind == "collected":
+            digest = _digest(fields["digest"])
+            return Collected(_source(fields["source"]), digest, ROW.unpack(frame.parts[0]))
+        if kind == "contradicted":
+            return Contradicted(_digest(fields["digest"]))
+        if kind == "unread":
+            return Unread(_source(fields["source"]), _text(fields["code"]))
         if kind == "scanned":
             return ScannedFiles(tuple(_scanned(item) for item in json.loads(frame.parts[0])))
         if kind == "bounds":
@@ -385,7 +455,8 @@ def _share(value: object) -> float:
 
 
 def _check_types(event: object) -> None:
-    kinds = {"rows_used": int, "done": int, "total": int, "step": int, "seconds": float}
+    whole = ("rows_used", "done", "total", "step", "files", "programs")
+    kinds: dict[str, type] = {**dict.fromkeys(whole, int), "seconds": float}
     for name, value in vars(event).items():
         if type(value) is not kinds.get(name, str):
             raise _bad(f"{type(event).__name__}.{name}")
@@ -395,6 +466,13 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("expected text")
     return value
+
+
+def _source(value: object) -> Source:
+    source = Source(_text(value))
+    if source not in SWITCHED:
+        raise ValueError("expected a source that has a switch")
+    return source
 
 
 def _digest(value: object) -> str:

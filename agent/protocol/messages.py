@@ -21,6 +21,9 @@ MAX_TIME = 2**37
 MAX_PEER_DAYS = 90
 
 
+MAX_SIGNING_AUTHORITIES = 16
+
+
 class Mode(StrEnum):
     """How updates are protected in transit."""
 
@@ -144,6 +147,10 @@ class Task(_Message):
     """A device shares a group only with devices that the authority's log shows as enrolled so many
     days before (agent.protocol.peer_enrolment). 0: with any certified device; then it is not in
     the JSON form."""
+    signing_authorities: str = ""
+    """SHA-256 (hex, in order, one blank between) of the certificates of authorities under which a
+    signed program counts as benign, on devices whose owner switched that on. "": none; then it is
+    not in the JSON form."""
 
     _left_out: ClassVar[tuple[str, ...]] = (
         "base_sha256",
@@ -152,7 +159,7 @@ class Task(_Message):
         "mean_weight_milli",
         "base_weight_milli",
     )
-    _optional = frozenset({"peer_days"})
+    _optional = frozenset({"peer_days", "signing_authorities"})
 
     @property
     def width(self) -> int:
@@ -180,6 +187,7 @@ class Task(_Message):
             _within("rounds", self.rounds, 1, 10_000)
             _within("mean_weight_milli", self.mean_weight_milli, 0, 1_000_000)
             _within("base_weight_milli", self.base_weight_milli, 0, 10_000)
+        _authorities(self.signing_authorities)
 
 
 @dataclass(frozen=True)
@@ -275,6 +283,18 @@ class RoundConfig(_Message):
 def _within(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
         raise ValueError(f"{name}: expected {low} to {high}, got {value}")
+
+
+def _authorities(listed: str) -> None:
+    if not listed:
+        return
+    digests = listed.split(" ")
+    if (
+        len(digests) > MAX_SIGNING_AUTHORITIES
+        or sorted(set(digests)) != digests
+        or any(len(one) != 64 or set(one) - set("0123456789abcdef") for one in digests)
+    ):
+        raise ValueError("signing_authorities: expected sorted SHA-256 digests")
 
 
 def _witness(value: str) -> None:

@@ -8,9 +8,11 @@ from agent.conditions.interface import Conditions
 from agent.config.device_limits import in_words, spending_in_words
 from agent.config.effective import EffectiveConfig
 from agent.config.pause import Pause
+from agent.config.sample_sources import SampleSources
 from agent.consent.gate import Gate
 from agent.enrolment.scanning_models import ScanningModels
 from agent.paths import Home
+from agent.protocol.sources import Source
 from agent.reasons import Reason, ReasonCode
 from agent.reports.budget import BudgetReport
 from agent.reports.policy import policy_view
@@ -27,6 +29,7 @@ from agent.status import (
     ConsentView,
     OperatorView,
     SentView,
+    SourceView,
     Status,
 )
 from agent.store.ledger import Ledger
@@ -57,6 +60,7 @@ class StatusBuilder:
     readiness: Readiness
     conditions: Conditions
     samples: Samples
+    sources: SampleSources
     ledger: Ledger
     scanning_models: ScanningModels
     activity: ActivityTracker
@@ -89,6 +93,7 @@ class StatusBuilder:
             next_at=self.cycles.next_at,
             samples_benign=counts.benign,
             samples_malicious=counts.malicious,
+            sources=self._sources(),
             sent=SentView(totals.sent, totals.bytes_up, totals.last_at),
             may_train=not self.readiness.training_reasons(),
             may_send=not self.readiness.sending_reasons(),
@@ -101,6 +106,11 @@ class StatusBuilder:
             readings=self.conditions.readings(),
             notes=self._notes(),
         )
+
+    def _sources(self) -> tuple[SourceView, ...]:
+        rows, is_on = self.samples.counts_by_source(), self.sources.switched_on()
+        names = [one for one in Source if one in is_on or rows.get(one)]
+        return tuple(SourceView(one, rows.get(one, 0), one in is_on) for one in names)
 
     def _consent(self) -> ConsentView:
         consent_status = self.gate.consent_status()

@@ -8,6 +8,7 @@ from agent.consent.gate import Gate
 from agent.errors import AegisError
 from agent.ipc.last_cycle import LastCycle, LastCycleFile
 from agent.reasons import Reason
+from agent.rounds.collector import Collector
 from agent.rounds.cycle_reasons import SEEN_WITHOUT_A_CYCLE, reasons_of
 from agent.rounds.outcome import USER_RESOLVABLE, CycleResult
 from agent.rounds.runner import RoundRunner
@@ -37,6 +38,7 @@ class Cycles:
         signals: Signals,
         clock: Clock,
         memory: LastCycleFile,
+        collector: Collector,
     ) -> None:
         self._gate = gate
         self._conditions = conditions
@@ -45,6 +47,7 @@ class Cycles:
         self._signals = signals
         self._clock = clock
         self._memory = memory
+        self._collector = collector
         self._noted = memory.read()
         self._ended_at: int | None = None
         self.earlier = self._noted
@@ -63,6 +66,7 @@ class Cycles:
             await self._conditions.poll()
         self.enforce()
         try:
+            await self._collect()
             result = await self._runner.run(
                 hold_s=hold_s, override=override, group_wait_s=group_wait_s
             )
@@ -72,6 +76,12 @@ class Cycles:
         self.error, self.result = None, result
         self._ended()
         return result
+
+    async def _collect(self) -> None:
+        """Let the sources of samples look first, where they may and it is time."""
+        if self._gate.denial() is None and not self._runner.is_busy:
+            permit = self._gate.permit()
+            await self._runner.run_until_withdrawn(permit, self._collector.before_cycle(permit))
 
     def failed(self, error: AegisError) -> None:
         """Note why a cycle failed; it shows until a cycle succeeds.

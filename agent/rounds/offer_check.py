@@ -104,7 +104,7 @@ class OfferCheck:
     def _too_few_rows(self, task: "Task") -> CycleResult | None:
         from agent.protocol.messages import TrainingRows
 
-        counts = self._samples.counts()
+        counts = self._samples.training_counts()
         is_benign_only = task.rows is TrainingRows.BENIGN
         count = counts.benign if is_benign_only else counts.total
         if count >= task.min_rows:

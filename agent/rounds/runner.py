@@ -236,7 +236,7 @@ class RoundRunner:
         if not cancelled:
             return
         # Only the jobs of a cycle: a scan goes on, and reading files ends with its task.
-        await self._worker().stop((Job.TRAIN, Job.SEAL))
+        await self._worker().stop((Job.TRAIN, Job.COLLECT, Job.SEAL))
         self._steps.disconnect()
         await asyncio.wait(cancelled, timeout=END_TIMEOUT_S)
 

@@ -65,4 +65,20 @@ MIGRATIONS = (
     """
     CREATE TABLE charge_seal (seq INTEGER PRIMARY KEY, seal TEXT NOT NULL);
     """,
+    # 4: file names are removed, times become days; a digest tells files apart
+    """
+    CREATE TABLE sample_by_source (
+        id INTEGER PRIMARY KEY,
+        features BLOB NOT NULL,
+        label INTEGER NOT NULL CHECK (label IN (0, 1)),
+        source TEXT NOT NULL,
+        added_at INTEGER NOT NULL,
+        digest BLOB UNIQUE,
+        UNIQUE (features, label)
+    );
+    INSERT INTO sample_by_source
+        SELECT id, features, label, 'person', added_at - added_at % 86400, NULL FROM sample;
+    DROP TABLE sample;
+    ALTER TABLE sample_by_source RENAME TO sample;
+    """,
 )

@@ -3,12 +3,15 @@
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from agent.errors import InternalError, UserActionError
 from agent.protocol.jobs import (
     Checkpointed,
+    Collected,
+    CollectResult,
+    Contradicted,
     Event,
     ExtractedRow,
     ExtractResult,
@@ -20,8 +23,10 @@ from agent.protocol.jobs import (
     ScannedFiles,
     ScanResult,
     Sealed,
+    Searched,
     Table,
     TrainResult,
+    Unread,
     VerdictBounds,
 )
 from agent.protocol.messages import RoundConfig, Task
@@ -54,6 +59,22 @@ class JobWorker(ABC):
         """Return the rows of the executables among `paths`, and why the other files have none."""
         events = await self._run(Frame({"job": Job.EXTRACT}, (_absolute(paths),)))
         return ExtractResult(_all(ExtractedRow, events), _all(RefusedInput, events))
+
+    async def collect(self, request: Mapping[str, Any], key: bytes) -> CollectResult:
+        """Return what switched sources know about programs in chosen folders.
+
+        `request`: folders and sources, as agent.worker.collect.read_request reads them; absolute
+        paths. `key`: 32 bytes, for the digests. Slow enough for the person's limits, and
+        suspended with training.
+        """
+        asked = json.dumps(request).encode()
+        events = await self._run(Frame({"job": Job.COLLECT}, (asked, key)))
+        return CollectResult(
+            _all(Collected, events),
+            tuple(one.digest for one in _all(Contradicted, events)),
+            next(iter(_all(Searched, events)), None),
+            _all(Unread, events),
+        )
 
     async def import_table(self, path: str) -> ImportResult:
         """Return the rows of an .npz table. Raises PeerError BAD_TABLE."""

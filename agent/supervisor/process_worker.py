@@ -49,6 +49,7 @@ MAX_RESTARTS = 8
 EXIT_S = 2.0
 MEMORY_MIB = {
     Job.EXTRACT: 1024,
+    Job.COLLECT: 2048,
     Job.IMPORT: 2048,
     Job.SCAN: 1024,
     Job.TRAIN: 3072,

@@ -1,9 +1,9 @@
 """Applies the current limits to whichever worker runs: settings and conditions meet it only here.
 
-Training stays within the processor limit and is suspended when the conditions demand it. Work that
-a person waits for (scanning a file, adding samples) runs at full speed, and so does sealing: it
-takes less than a second while other devices wait. Every worker has the lowest priority and bounded
-memory, written bytes and time.
+Training and looking for samples stay within the processor limit and are suspended when the
+conditions demand it. Work that a person waits for (scanning a file, adding samples) runs at full
+speed, and so does sealing: it takes less than a second while other devices wait. Every worker has
+the lowest priority and bounded memory, written bytes and time.
 """
 
 import logging
@@ -16,6 +16,10 @@ from agent.supervisor.tree import ProcessTree, tree_of
 from agent.supervisor.watchdog import Caps, StopEvent
 
 log = logging.getLogger(__name__)
+
+
+_IN_THE_BACKGROUND = (Job.TRAIN, Job.COLLECT)
+"""What nobody waits for. An agent runs one of them at a time."""
 
 
 class Supervision:
@@ -61,6 +65,8 @@ class Supervision:
         """
         if job is Job.TRAIN:
             return self._caps
+        if job is Job.COLLECT:
+            return replace(self._caps, memory_bytes=address_mib << 20)
         return replace(self._caps, cpu_percent=None, memory_bytes=address_mib << 20)
 
     def watch(
@@ -73,7 +79,7 @@ class Supervision:
         tree = self._tree(pid)
         tree.lower_priority()
         governor = Governor(tree, self.caps_of(job, address_mib), self._note_stop)
-        if job is Job.TRAIN:
+        if job in _IN_THE_BACKGROUND:
             # Before the thread starts: a suspended training must not run a single slice.
             if self._is_suspended:
                 governor.suspend()

@@ -1,9 +1,10 @@
 """What the agent needs of a worker: one call for each job, and a switch for training."""
 
-from collections.abc import Callable, Collection, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol
 
 from agent.protocol.jobs import (
+    CollectResult,
     ExtractResult,
     ImportResult,
     Job,
@@ -19,6 +20,8 @@ class Worker(Protocol):
     """Every call may raise AegisError, and ends when its task is cancelled or `stop` is called."""
 
     async def extract(self, paths: Sequence[str]) -> ExtractResult: ...
+
+    async def collect(self, request: Mapping[str, Any], key: bytes) -> CollectResult: ...
 
     async def import_table(self, path: str) -> ImportResult: ...
 

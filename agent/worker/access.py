@@ -15,6 +15,10 @@ def access(request: Frame) -> Access:
         match header.get("job"):
             case Job.EXTRACT | Job.SCAN:
                 return Access(read=tuple(map(str, json.loads(request.parts[0]))))
+            case Job.COLLECT:
+                asked = json.loads(request.parts[0])
+                places = [path for one in asked["sources"].values() for path in one["paths"]]
+                return Access(read=tuple(map(str, (*asked["folders"], *places))))
             case Job.IMPORT:
                 return Access(read=(str(header["path"]),))
             # An escape is tried from the widest sandbox that any job has.
@@ -23,7 +27,7 @@ def access(request: Frame) -> Access:
                 return Access(write=(_folder(str(header["scratch"])),))
             case Job.SEAL:
                 return Access(read=(str(header["scratch"]),))
-    except (KeyError, IndexError, TypeError, ValueError):
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         pass  # The job itself reports it.
     return Access()
 

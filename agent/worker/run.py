@@ -70,6 +70,12 @@ def _extract(header: Header, parts: Parts, _: AfterStep) -> Iterator[Event]:
     return extract(json.loads(parts[0]), header["skipped"])
 
 
+def _collect(header: Header, parts: Parts, after_step: AfterStep) -> Iterator[Event]:
+    from agent.worker.collect import collect, read_request
+
+    return collect(read_request(json.loads(parts[0])), parts[1], header["skipped"], after_step)
+
+
 def _import(header: Header, _: Parts, __: AfterStep) -> Iterator[Event]:
     from agent.worker.table import import_table
 
@@ -119,6 +125,7 @@ def _escape(header: Header, _: Parts, __: AfterStep) -> Iterator[Event]:
 
 _JOBS: dict[Job, Callable[[Header, Parts, AfterStep], Iterator[Event]]] = {
     Job.EXTRACT: _extract,
+    Job.COLLECT: _collect,
     Job.IMPORT: _import,
     Job.SCAN: _scan,
     Job.TRAIN: _train,

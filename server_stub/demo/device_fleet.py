@@ -25,7 +25,9 @@ from agent.paths import Home
 from agent.privacy.policy import DeviceLimits
 from agent.protocol.ledger_heads import HeadStep
 from agent.protocol.messages import Mode
+from agent.protocol.sources import Source
 from agent.rounds.outcome import Outcome
+from agent.store.samples import NewRow
 from agent.transport.client import AggregatorClient
 from agent.transport.statements import Receipt
 from server_stub.demo.inprocess_worker import InProcessWorker
@@ -180,7 +182,7 @@ class Device:
         await call("consent.grant", {**decision, "surface": DEMO_SURFACE})
         rows = zip(self._share.rows.tolist(), self._share.labels.tolist(), strict=True)
         self.agent.samples.add(
-            [(row, label, "generated") for row, label in rows], self.agent.clock.now()
+            [NewRow(row, label, Source.TABLE) for row, label in rows], self.agent.clock.now()
         )
         client = await self.agent.enrolment_client.connect(self.agent.gate.permit())
         client.close()

@@ -9,7 +9,9 @@ from agent.config import device_limits
 from agent.config.policy_file import PolicyPlace
 from agent.daemon.loop import Loop
 from agent.paths import Home
+from agent.protocol.sources import Source
 from agent.sandbox.minimum import Offered
+from agent.store.samples import NewRow
 from tests.fakes.aggregator import FakeAggregator
 from tests.fakes.clock import FakeClock
 from tests.fakes.keystore import RecordingKeyStore
@@ -106,7 +108,8 @@ class Device:
 
     def add_rows(self, count):
         self.agent.samples.add(
-            [((number, *ROW[1:]), number % 2, "a.exe") for number in range(count)], self.clock.now()
+            [NewRow((number, *ROW[1:]), number % 2, Source.PERSON) for number in range(count)],
+            self.clock.now(),
         )
 
     async def run_cycle(self, hold_s=None, group_wait_s=0):

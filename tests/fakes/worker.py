@@ -18,6 +18,9 @@ class FakeWorker:
         self.stopped_jobs = set()
         self.is_suspended = False
         self.payload_bytes = 464
+        self.collects = []
+        """The requests to look for samples; `collected` is the answer."""
+        self.collected = None
         self.words = None
         """The last words that it sealed for a group."""
         self._running = set()
@@ -85,6 +88,13 @@ class FakeWorker:
             if not path.endswith(".exe")
         )
         return ExtractResult(rows, refused)
+
+    async def collect(self, request, key):
+        await self._job("collect")
+        from agent.protocol.jobs import CollectResult, Searched
+
+        self.collects.append(request)
+        return self.collected or CollectResult((), (), Searched(3, 1), ())
 
     async def stop(self, jobs=("all",)):
         self.stopped += 1

@@ -7,7 +7,7 @@ import pytest
 from agent.errors import AegisError
 
 
-async def test_samples_are_stored_with_their_names_only_and_counted_once(device):
+async def test_samples_are_stored_without_their_names_and_counted_once(device):
     await device.grant()
     answer = await device.call(
         "samples.add",
@@ -19,12 +19,23 @@ async def test_samples_are_stored_with_their_names_only_and_counted_once(device)
         ["/home/person/b.txt"],
     )
     listed = await device.call("samples.list")
-    assert [(row["source"], row["label"]) for row in listed["rows"]] == [("a.exe", "malicious")]
-    assert "person" not in str(device.agent.samples.everything())
+    assert [(row["source"], row["label"]) for row in listed["rows"]] == [("person", "malicious")]
+    assert "secret" not in str(device.agent.samples.everything())
     answer = await device.call(
         "samples.add", paths=["/home/person/secret/a.exe"], label="malicious"
     )
     assert (answer["added"], answer["known"]) == (0, 1)
+    store = b"".join(one.read_bytes() for one in device.home.glob("agent.sqlite3*"))
+    assert b"a.exe" not in store
+
+
+async def test_a_persons_word_about_a_file_replaces_an_earlier_one(device):
+    await device.grant()
+    await device.call("samples.add", paths=["/x/a.exe"], label="malicious")
+    answer = await device.call("samples.mark", paths=["/x/a.exe", "/x/b.txt"], label="benign")
+    assert (answer["added"], answer["known"], len(answer["refused"])) == (0, 1, 1)
+    listed = await device.call("samples.list")
+    assert [(row["source"], row["label"]) for row in listed["rows"]] == [("person", "benign")]
 
 
 async def test_p2_rows_that_arrive_after_a_withdrawal_are_not_stored(device):

@@ -35,6 +35,7 @@ from tests.fakes.timeouts import TIMEOUT_S
         (["settings", "set", "cpu.share_idle", "20"], "setting"),
         (["samples", "list"], "samples-list"),
         (["samples", "clear"], "samples-cleared"),
+        (["sources", "show"], "sources"),
         (["ledger", "--verify"], "ledger"),
         (["pause", "15m"], "status"),
         (["pause", "tomorrow"], "status"),

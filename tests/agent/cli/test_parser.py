@@ -8,7 +8,13 @@ from agent.cli.main import parser
 REQUIRED = {
     "settings set": ["cpu.share_idle", "20"],
     "samples add": ["a.exe", "--label", "benign"],
+    "samples mark": ["a.exe", "--label", "benign"],
     "samples import": ["rows.npz"],
+    "sources on": ["clamav"],
+    "sources off": ["clamav"],
+    "sources add": ["programs"],
+    "sources remove": ["programs"],
+    "sources log": ["clamav.log"],
     "scan": ["a.exe"],
     "sent": ["0" * 32],
     "export": ["all.json"],

@@ -96,6 +96,9 @@ def test_a_task_without_a_base_reads_as_before_there_were_bases():
         {"d": 5001},
         {"base_weight_milli": 10_001},
         {"mean_weight_milli": -1},
+        {"signing_authorities": "11" * 31},
+        {"signing_authorities": f"{'22' * 32} {'11' * 32}"},
+        {"signing_authorities": " ".join(f"{number:064x}" for number in range(17))},
     ],
     ids=str,
 )
@@ -107,6 +110,12 @@ def test_p11_a_task_names_all_of_its_base_or_nothing():
     short = WITH_BASE.to_json()
     del short["rounds"]
     assert "fields differ: ['rounds']" in refusal(Task, short)
+
+
+def test_a_task_may_list_signing_authorities():
+    listed = replace(TASK, signing_authorities=f"{'11' * 32} {'ab' * 32}")
+    assert Task.from_json(listed.to_json()) == listed
+    assert "signing_authorities" not in TASK.to_json()
 
 
 def test_every_field_is_in_the_digest():

@@ -95,7 +95,7 @@ async def test_a_suspension_ends_with_its_training(device):
     await device.call("pause")
     assert (await running).outcome is Outcome.STOPPED
     assert not device.worker.is_suspended
-    assert device.worker.stopped_jobs == {"train", "seal"}
+    assert device.worker.stopped_jobs == {"train", "collect", "seal"}
 
 
 @pytest.mark.parametrize("code", ["TRAINING_INTERRUPTED", "TRAINING_ELSEWHERE"])

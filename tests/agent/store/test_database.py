@@ -9,9 +9,10 @@ import stat
 import pytest
 
 from agent.errors import InternalError, UserActionError
+from agent.protocol.sources import Source
 from agent.store.database import Database
 from agent.store.migrations import MIGRATIONS
-from agent.store.samples import Samples
+from agent.store.samples import NewRow, Samples
 from agent.store.values import Values
 
 
@@ -61,15 +62,36 @@ def test_samples_are_kept_once_and_counted(tmp_path):
     database = Database(tmp_path / "agent.sqlite3")
     samples = Samples(database)
     row = tuple(range(29))
-    assert samples.add([(row, 1, "a.exe"), (row, 1, "b.exe"), (row, 0, "c.exe")], 5) == (2, 1)
+    assert samples.add([NewRow(row, label, Source.PERSON) for label in (1, 1, 0)], 5) == (2, 1)
     assert (samples.counts().benign, samples.counts().malicious) == (1, 1)
     rows, labels = samples.training_table()
     assert (len(rows), labels) == (2 * 29 * 8, b"\x01\x00")
     assert int.from_bytes(rows[8:16], "little") == 1
-    assert [sample.source for sample in samples.page(0, 10)] == ["a.exe", "c.exe"]
+    assert [sample.source for sample in samples.page(0, 10)] == ["person", "person"]
     assert samples.everything()[0]["features"] == row
     assert samples.clear() == 2
     database.close()
+
+
+def test_names_of_files_leave_the_store_with_the_fourth_step(tmp_path, monkeypatch):
+    path = tmp_path / "agent.sqlite3"
+    monkeypatch.setattr("agent.store.database.MIGRATIONS", MIGRATIONS[:3])
+    database = Database(path)
+    with database.transaction():
+        database.execute(
+            "INSERT INTO sample (features, label, source, added_at) VALUES (?, 1, ?, ?)",
+            bytes(232),
+            "Payroll of Ms Doe.exe",
+            100_000,
+        )
+    database.close()
+    monkeypatch.undo()
+    database = Database(path)
+    assert [vars(one) for one in Samples(database).page(0, 9)] == [
+        {"id": 1, "label": 1, "source": "person", "added_at": 86_400}
+    ]
+    database.close()
+    assert b"Doe" not in b"".join(one.read_bytes() for one in tmp_path.iterdir())
 
 
 def _fill(path, answers):

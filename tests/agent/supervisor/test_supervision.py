@@ -41,10 +41,12 @@ def watched():
 
 
 @pytest.mark.parametrize("job", Job)
-def test_only_training_has_a_processor_limit(watched, job):
+def test_only_what_nobody_waits_for_has_a_processor_limit(watched, job):
     watched.supervision.set_caps(Caps(25, 100 * MIB))
     caps = watched.supervision.caps_of(job, 512)
-    expected = (25, 100 * MIB) if job is Job.TRAIN else (None, 512 * MIB)
+    expected = {Job.TRAIN: (25, 100 * MIB), Job.COLLECT: (25, 512 * MIB)}.get(
+        job, (None, 512 * MIB)
+    )
     assert (caps.cpu_percent, caps.memory_bytes) == expected
 
 
@@ -54,11 +56,11 @@ def test_every_worker_gets_the_lowest_priority(watched, job):
     assert tree.calls[0] == "lower_priority"
 
 
-def test_suspending_reaches_training_only(watched):
+def test_suspending_reaches_only_what_nobody_waits_for(watched):
     watched.supervision.suspend()
     for pid, job in enumerate(Job):
         tree, governor = watched.watch(pid, job)
-        assert governor.is_suspended is tree.is_stopped is (job is Job.TRAIN)
+        assert governor.is_suspended is tree.is_stopped is (job in (Job.TRAIN, Job.COLLECT))
 
 
 def test_a_running_training_is_suspended_at_once_and_resumes(watched):

@@ -10,6 +10,9 @@ from agent.sandbox.access import Access
 from agent.worker.access import access
 
 PATHS = json.dumps(["/a", "/b/c"]).encode()
+LOOK = json.dumps(
+    {"folders": ["/a"], "sources": {"clamav": {"paths": ["/log"], "authorities": []}}}
+).encode()
 
 
 @pytest.mark.parametrize(
@@ -17,6 +20,7 @@ PATHS = json.dumps(["/a", "/b/c"]).encode()
     [
         (Frame({"job": Job.EXTRACT}, (PATHS,)), Access(read=("/a", "/b/c"))),
         (Frame({"job": "scan"}, (PATHS, b"model")), Access(read=("/a", "/b/c"))),
+        (Frame({"job": "collect"}, (LOOK, b"key")), Access(read=("/a", "/log"))),
         (Frame({"job": "import", "path": "/t.npz"}), Access(read=("/t.npz",))),
         (Frame({"job": "train", "scratch": "/s/update"}), Access(write=("/s",))),
         (Frame({"job": "example", "scratch": "/s/example-1"}), Access(write=("/s",))),
@@ -32,7 +36,8 @@ def test_p12_a_job_opens_what_its_request_names(request_, expected):
 @pytest.mark.parametrize("job", Job)
 def test_every_job_of_files_is_covered(job):
     header = {"job": job, "path": "/x", "scratch": "/x/y"}
-    assert access(Frame(header, (PATHS,))) != Access()
+    named = LOOK if job is Job.COLLECT else PATHS
+    assert access(Frame(header, (named,))) != Access()
 
 
 @pytest.mark.parametrize(
@@ -43,6 +48,7 @@ def test_every_job_of_files_is_covered(job):
         Frame({"job": "scan"}),
         Frame({"job": "extract"}, (b"[",)),
         Frame({"job": "extract"}, (b"3",)),
+        Frame({"job": "collect"}, (PATHS,)),
         Frame({"job": "train"}),
     ],
 )
