@@ -4,6 +4,7 @@ import sys
 import time
 from argparse import ArgumentTypeError, Namespace
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from agent.clock import SystemClock
@@ -40,6 +41,8 @@ def _train(options: Namespace) -> Answer:
     from server_stub.training.recipe import recipe_for
 
     started, recipe = time.monotonic(), recipe_for(options.devices)
+    if options.rounds is not None:
+        recipe = replace(recipe, head=replace(recipe.head, rounds=options.rounds))
     table = read_table(options.data).of_sources(options.sources)
     warnings = model_training.warnings_of(table)
     trained, rows, head = model_training.train(table, recipe, options.seed, _progress)
@@ -121,6 +124,12 @@ MODEL_COMMANDS = (
                 default=DEVICES,
                 metavar="N",
                 help=f"size of the fleet, which decides the recipe (default: {DEVICES})",
+            ),
+            argument(
+                "--rounds",
+                type=positive,
+                metavar="R",
+                help="rounds of a course (default: the recipe's)",
             ),
             argument(
                 "--sources",

@@ -17,26 +17,20 @@ from typing import Any
 import numpy as np
 
 from agent.cli.render import notice_text, shown
-from agent.detector.model import DIMENSION, to_safetensors, zeros
-from agent.detector.synthetic import generate
 from agent.errors import AegisError, UserActionError
 from agent.paths import default_home
 from agent.printable import ArgumentParser, json_text
 from agent.protocol.messages import Mode
 from agent.sandbox import private_memory
 from agent.status import epsilon_in_words
-from server_stub.demo import baselines
 from server_stub.demo.chart import draw
 from server_stub.demo.device_fleet import Fleet
-from server_stub.demo.evaluation import evaluate
 from server_stub.demo.full_agent import Ask, FullAgent, Learnt, programs_here
+from server_stub.demo.head_demo import FAMILY, headline
 from server_stub.demo.local_server import LocalServer
 from server_stub.demo.plan import (
-    GENERATED_ROWS,
-    GROUP_ROWS,
     MAX_DEVICES,
     MAX_ROUNDS,
-    ROWS_EACH,
     DemoPlan,
 )
 from server_stub.demo.progress import DemoScreen
@@ -44,8 +38,8 @@ from server_stub.demo.report import Report
 from server_stub.demo.report_text import render
 from server_stub.demo.rounds import AllRounds, run_rounds
 from server_stub.demo.scratch import scratch_folder
-from server_stub.simulation import data
-from server_stub.simulation.data import Share, Table
+from server_stub.demo.subject import Subject, make_subject
+from server_stub.simulation.data import Share
 from server_stub.simulation.report import SPENDING
 
 QUESTION = (
@@ -57,9 +51,6 @@ MODES = (
     " noise"
 )
 INTERRUPTED = 130
-SHUFFLES = 10
-"""A model of shuffled labels points in a random direction, so a single one may score above or below
-0.5. Only the mean of many shows that there is nothing to learn."""
 
 
 def command(words: Sequence[str] | None = None) -> int:
@@ -73,6 +64,7 @@ def command(words: Sequence[str] | None = None) -> int:
         options.seed,
         options.drop,
         options.mode,
+        options.family,
     )
     plan.check()
     private_memory.keep_private()
@@ -123,15 +115,13 @@ def run(plan: DemoPlan, screen: DemoScreen, ask: Ask | None, chart: Path) -> Rep
     AegisError, KeyboardInterrupt.
     """
     screen.start_step("Generating the rows" if plan.data is None else "Reading the rows")
-    table = make_table(plan)
-    shares = data.deal(table, plan.devices, ROWS_EACH, plan.seed)
     # The stack ends what it holds in reverse order: devices before the aggregator they talk to.
     with scratch_folder() as folder, contextlib.ExitStack() as stack:
-        untrained = folder / "untrained.safetensors"
-        untrained.write_bytes(to_safetensors(zeros(), demonstration=True))
+        subject = make_subject(plan, folder)
+        shares = subject.shares
         screen.start_step("Setting up the aggregator")
         server = stack.enter_context(
-            LocalServer(folder / "server", plan.server_options(untrained, plan.devices - 1, 1))
+            LocalServer(folder / "server", plan.server_options(subject.model, plan.devices - 1, 1))
         )
         screen.start_step("Starting the full agent")
         part = _full_agent(stack, folder, server, plan, shares[-1], screen, ask)
@@ -145,11 +135,11 @@ def run(plan: DemoPlan, screen: DemoScreen, ask: Ask | None, chart: Path) -> Rep
         )
         screen.start_step("Starting the aggregator")
         server.start()
-        rounds = run_rounds(plan, server, fleet, part.agent, table, screen)
+        rounds = run_rounds(plan, server, fleet, part.agent, subject.judge, screen)
         ledger = part.agent.ledger() if part.agent else None
     # Only now: it takes every core, and devices that miss a deadline would spoil the rounds.
     screen.start_step("Training the models for comparison")
-    return _written(_report(plan, table, shares, rounds, part), chart, ledger)
+    return _written(_report(plan, subject, rounds, part), chart, ledger)
 
 
 def _full_agent(
@@ -185,41 +175,11 @@ def _full_agent(
     return FullAgentPart(agent, consent, learnt)
 
 
-def make_table(plan: DemoPlan) -> Table:
-    """The rows: from a person's file, or from the project's generator.
-
-    Raises UserActionError BAD_TABLE.
-    """
-    if plan.data is not None:
-        return data.from_file(plan.data, plan.seed)
-    rows = generate(np.random.default_rng(plan.seed), GENERATED_ROWS, group_rows=GROUP_ROWS)
-    origin = (
-        f"{GENERATED_ROWS:,} rows of the project's own generator; a fifth of the groups is the"
-        " hold-out"
-    )
-    return data.from_arrays(
-        origin, rows.rows, rows.labels, data.held_out_groups(rows.groups, plan.seed)
-    )
-
-
-def _report(
-    plan: DemoPlan,
-    table: Table,
-    shares: tuple[Share, ...],
-    rounds: AllRounds,
-    part: FullAgentPart,
-) -> Report:
-    start, training = np.zeros(DIMENSION), plan.training
-    labels = table.holdout_labels
-    shuffled = [
-        evaluate(
-            baselines.federated(baselines.shuffled(shares, seed), start, training), table
-        ).metrics
-        for seed in range(SHUFFLES)
-    ]
+def _report(plan: DemoPlan, subject: Subject, rounds: AllRounds, part: FullAgentPart) -> Report:
+    labels, compared = subject.holdout_labels, subject.compare()
     return Report(
         consent=part.consent,
-        data=table.origin,
+        data=subject.origin,
         are_rows_generated=plan.data is None,
         holdout_rows=len(labels),
         devices=plan.devices,
@@ -229,9 +189,9 @@ def _report(
         delta=plan.delta,
         before=rounds.before,
         after=rounds.after,
-        without_noise=evaluate(baselines.federated(shares, start, training), table),
-        shuffled=baselines.mean_of(shuffled),
-        central=evaluate(baselines.central(shares), table),
+        without_noise=compared.without_noise,
+        shuffled=compared.shuffled,
+        central=compared.central,
         majority=float(max(np.mean(labels), 1 - np.mean(labels))),
         rounds=rounds.results,
         bytes_up=rounds.bytes_up,
@@ -243,6 +203,9 @@ def _report(
         group_floor=plan.limits_text,
         spending=SPENDING,
         notes=rounds.notes,
+        family=plan.family,
+        control=compared.control,
+        headline=headline(rounds.before, rounds.after, compared.control),
     )
 
 
@@ -345,6 +308,12 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE.npz",
         help="a table with rows X (n, 29) and labels y (n) instead of generated rows",
+    )
+    parser.add_argument(
+        "--family",
+        choices=("logistic/1", FAMILY),
+        default=plan.family,
+        help="model family: devices train a whole logistic model, or a head on an operator's base",
     )
     parser.add_argument("--mode", choices=("secagg", "local"), default=plan.mode, help=MODES)
     parser.add_argument(

@@ -22,12 +22,20 @@ class Evaluation:
     """95 % confidence interval of `metrics.accuracy`."""
     auc_interval: Interval
     """95 % confidence interval of `metrics.auc`."""
+    alarms: float | None = None
+    """Share of benign rows of unfamiliar software called malicious at the threshold of the
+    headline; None where it was not counted."""
 
 
 def evaluate(weights: NDArray[np.float64], table: Table) -> Evaluation:
     """Judge weights (116,) on the hold-out of a table."""
-    labels = table.holdout_labels
-    chances = probability(LogisticModel(weights), table.holdout_inputs)
+    return evaluate_chances(
+        table.holdout_labels, probability(LogisticModel(weights), table.holdout_inputs)
+    )
+
+
+def evaluate_chances(labels: NDArray[np.int64], chances: NDArray[np.float64]) -> Evaluation:
+    """Judge the probabilities (n,) that a model gave to labelled rows."""
     hits = int(np.sum((chances >= MALICIOUS_FROM) == (labels == 1)))
     return Evaluation(
         metrics(labels, chances),

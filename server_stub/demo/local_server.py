@@ -71,18 +71,7 @@ class LocalServer:
 
         Raises OperatorActionError with its error.
         """
-        done = subprocess.run(
-            [*_program(), *words, "--json"],
-            env=self._environ,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_S,
-            check=False,
-        )
-        if done.returncode:
-            raise exit_error("aegis-server", done.stderr)
-        answer: dict[str, Any] = json.loads(done.stdout)
-        return answer
+        return run_command(words, self._environ)
 
     def invitation(self, uses: int) -> str:
         """An invitation for this many devices."""
@@ -152,6 +141,22 @@ class LocalServer:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def run_command(words: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any]:
+    """The answer of an `aegis-server` command. Raises OperatorActionError with its error."""
+    done = subprocess.run(
+        [*_program(), *words, "--json"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_S,
+        check=False,
+    )
+    if done.returncode:
+        raise exit_error("aegis-server", done.stderr)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
 
 
 async def _until(poll: Callable[[], Round | None], seconds: float) -> Round:

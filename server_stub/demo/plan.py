@@ -54,6 +54,7 @@ class DemoPlan:
     seed: int = 1
     drop: float = 0.0
     mode: str = "secagg"
+    family: str = "logistic/1"
 
     def check(self) -> None:
         """Raise UserActionError BAD_OPTION."""
@@ -141,7 +142,10 @@ class DemoPlan:
         return Training(steps, RATE_MILLI / 1000, clip_milli / 1000, rates)
 
     def server_options(self, model: Path, simulated: int, full_agents: int) -> list[str]:
-        """Options of `aegis-server init` for this many simulated devices and full agents."""
+        """Options of `aegis-server init` for this many simulated devices and full agents.
+
+        `model`: a model's file, or the folder of a detector with a base.
+        """
         steps, clip_milli = STEPS_AND_CLIP_MILLI[Mode(self.mode)]
         limits = self.device_limits
         senders = simulated - self.drop_outs_each_round(simulated) + full_agents
@@ -175,6 +179,13 @@ class DemoPlan:
                 "poll-seconds": 1,
                 **({"group-floor": limits.min_group} if limits.are_for_tests else {}),
             }
+        if self.family != "logistic/1":
+            # The recipe of the detector states these.
+            options["detector"] = options.pop("model")
+            for name in ("train-steps", "train-rate-milli", "clip-milli"):
+                del options[name]
+            for name in ("server-rate-milli", "server-decay-milli"):
+                del options[name]
         pairs = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         return [*pairs, "--fast-spending"]
 

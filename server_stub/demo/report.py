@@ -72,8 +72,8 @@ class Report:
     before: Evaluation
     after: Evaluation
     without_noise: Evaluation
-    shuffled: Metrics
-    """Mean over several shuffles of the labels."""
+    shuffled: Metrics | None
+    """Mean over several shuffles of the labels; None where devices have no labels."""
     central: Evaluation
     majority: float
     """Accuracy of always giving the more frequent answer."""
@@ -95,6 +95,11 @@ class Report:
     spending: str = ""
     """How fast the devices may spend their budget, in words."""
     notes: tuple[str, ...] = ()
+    family: str = "logistic/1"
+    control: Evaluation | None = None
+    """The same rounds without devices."""
+    headline: str = ""
+    """The reason to federate, with a base."""
     files: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -122,13 +127,14 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """The document that `aegis demo --json` prints."""
-        evaluations = {
+        evaluations: dict[str, Evaluation | None] = {
             "before": self.before,
             "after": self.after,
             "without_noise": self.without_noise,
             "central": self.central,
+            "control": self.control,
         }
-        figures = {name: value.metrics for name, value in evaluations.items()}
+        figures = {name: value and value.metrics for name, value in evaluations.items()}
         figures["shuffled"] = self.shuffled
         verdict = self.verdict
         return {
@@ -138,21 +144,27 @@ class Report:
             "devices": self.devices,
             "full_agent": self.full_agent,
             "mode": self.mode,
+            "family": self.family,
+            "headline": self.headline,
+            **{f"alarms_{name}": value and value.alarms for name, value in evaluations.items()},
             "group_floor": self.group_floor,
             "colluders": self.colluders,
             "spending": self.spending,
             "rounds": len(self.rounds),
-            **{f"accuracy_{name}": round(value.accuracy, 4) for name, value in figures.items()},
-            **{f"auc_{name}": round(value.auc, 4) for name, value in figures.items()},
-            **{f"fpr_{name}": round(value.fpr, 4) for name, value in figures.items()},
+            **{
+                f"accuracy_{name}": value and round(value.accuracy, 4)
+                for name, value in figures.items()
+            },
+            **{f"auc_{name}": value and round(value.auc, 4) for name, value in figures.items()},
+            **{f"fpr_{name}": value and round(value.fpr, 4) for name, value in figures.items()},
             "accuracy_majority": round(self.majority, 4),
             "confidence": CONFIDENCE,
             **{
-                f"accuracy_interval_{name}": _pair(value.accuracy_interval)
+                f"accuracy_interval_{name}": value and _pair(value.accuracy_interval)
                 for name, value in evaluations.items()
             },
             **{
-                f"auc_interval_{name}": _pair(value.auc_interval)
+                f"auc_interval_{name}": value and _pair(value.auc_interval)
                 for name, value in evaluations.items()
             },
             "epsilon": self.epsilon,

@@ -35,6 +35,7 @@ def render(report: Report) -> "RenderableType":
         *([_line(f"Spending: {report.spending}")] if report.spending else []),
         Text(),
         _line(f"On {report.holdout_rows:,} rows that no device had:"),
+        *([Text(report.headline, "bold")] if report.headline else []),
         _figures(report),
         *(_line(f"  {line}") for line in _explanations(report)),
         Text(),
@@ -68,7 +69,10 @@ def _figures(report: Report) -> "RenderableType":
         ("after, without noise *", report.without_noise),
     ):
         table.add_row(name, *_evaluation(seen))
-    table.add_row("after, shuffled labels *", *_plain(report.shuffled))
+    if report.shuffled is not None:
+        table.add_row("after, shuffled labels *", *_plain(report.shuffled))
+    if report.control is not None:
+        table.add_row("rounds without devices *", *_evaluation(report.control))
     table.add_row("trained in one place *", *_evaluation(report.central))
     table.add_row("always the same answer *", f"{report.majority:.1%}", "", "")
     return table

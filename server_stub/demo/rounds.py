@@ -13,24 +13,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-
-from agent.detector.model import from_safetensors
 from agent.errors import InternalError
 from agent.protocol.messages import RoundConfig
 from server_stub.demo.device_fleet import DROPPED_OUT, DeviceResult, Fleet
-from server_stub.demo.evaluation import Evaluation, evaluate
+from server_stub.demo.evaluation import Evaluation
 from server_stub.demo.full_agent import FullAgent
 from server_stub.demo.local_server import LocalServer
 from server_stub.demo.plan import DemoPlan
 from server_stub.demo.report import GroupResult, RoundResult
 from server_stub.demo.spending import Spending, most_spent
 from server_stub.rounds.lifecycle import State
-from server_stub.simulation.data import Table
 
 AFTER_ROUND_S = 60.0
 """How long a round may overrun its time before the demonstration gives it up."""
 GROUP_FIELDS = ("size", "dealers", "survivors", "signed", "unmasked", "state", "m", "c", "failure")
+
+
+Judge = Callable[[bytes], Evaluation]
+"""Judges a model's file on rows that no device has."""
 
 
 class Screen(Protocol):
@@ -67,10 +67,10 @@ def run_rounds(
     server: LocalServer,
     fleet: Fleet,
     agent: FullAgent | None,
-    table: Table,
+    judge: Judge,
     screen: Screen,
 ) -> AllRounds:
-    """Enrol the fleet and run every round of the plan.
+    """Enrol the fleet and run every round of the plan. `judge` sees each model.
 
     Raises AegisError, and KeyboardInterrupt on Ctrl-C or SIGTERM.
     """
@@ -81,7 +81,7 @@ def run_rounds(
         # A cancellation unwinds the tasks in order; what a signal handler raises may hit any line.
         with contextlib.suppress(NotImplementedError):  # Windows has no signal handlers in a loop
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        return await _RoundLoop(plan, server, fleet, agent, table, screen).run()
+        return await _RoundLoop(plan, server, fleet, agent, judge, screen).run()
 
     try:
         return asyncio.run(main())
@@ -111,14 +111,14 @@ class _RoundLoop:
         server: LocalServer,
         fleet: Fleet,
         agent: FullAgent | None,
-        table: Table,
+        judge: Judge,
         screen: Screen,
     ) -> None:
         self._plan = plan
         self._server = server
         self._fleet = fleet
         self._agent = agent
-        self._table = table
+        self._judge = judge
         self._screen = screen
         self._notes: Counter[str] = Counter()
         self._agent_sent = 0
@@ -226,5 +226,4 @@ class _RoundLoop:
 
     def _evaluate(self) -> Evaluation:
         """Judge the newest model on the hold-out."""
-        weights = from_safetensors(self._server.model().content).weights
-        return evaluate(np.asarray(weights, np.float64), self._table)
+        return self._judge(self._server.model().content)

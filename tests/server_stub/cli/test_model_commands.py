@@ -11,6 +11,7 @@ from server_stub.cli.main import main
 from server_stub.config.home import ServerHome
 from server_stub.storage.store import Store
 
+pytestmark = pytest.mark.system  # a detector takes seconds to train
 INIT = ("init", "--operator-name", "Example", "--contact", "a@example.org")
 
 

@@ -4,12 +4,8 @@ import pytest
 
 from agent.cli.main import main
 from agent.errors import UserActionError
-from server_stub.demo import baselines
-from server_stub.demo.command import FullAgentPart, command, make_table
-from server_stub.demo.evaluation import evaluate
+from server_stub.demo.command import FullAgentPart, command
 from server_stub.demo.full_agent import Learnt
-from server_stub.demo.plan import ROWS_EACH, DemoPlan
-from server_stub.simulation import data
 
 
 def test_a_file_that_is_no_table_is_refused_before_anything_starts(tmp_path, capsys):
@@ -19,14 +15,6 @@ def test_a_file_that_is_no_table_is_refused_before_anything_starts(tmp_path, cap
     assert caught.value.code == "BAD_TABLE"
     assert [path.name for path in tmp_path.iterdir()] == ["x.npz"]
     assert capsys.readouterr().out == ""
-
-
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_generated_rows_are_neither_trivial_nor_hopeless_for_central_training(seed):
-    plan = DemoPlan(seed=seed)
-    table = make_table(plan)
-    shares = data.deal(table, plan.devices, ROWS_EACH, seed)
-    assert 0.95 <= evaluate(baselines.central(shares), table).metrics.auc <= 0.98
 
 
 @pytest.mark.parametrize("word", ["--he", "--help"])
