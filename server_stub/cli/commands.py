@@ -33,7 +33,7 @@ from server_stub.config.host_names import is_loopback
 from server_stub.config.settings import ServerSettings, bad_setting, default_task, override
 from server_stub.coordinator.exclusions import device_evidence, device_inventory
 from server_stub.coordinator.statistics import round_summary, statistics
-from server_stub.publishing import key_ceremony, models
+from server_stub.publishing import heads, key_ceremony, models
 from server_stub.rounds.abort_odds import DROP_PERCENT, odds
 from server_stub.rounds.join_window import plan_groups
 from server_stub.rounds.lifecycle import RoundPlan, group_config, next_identity
@@ -83,7 +83,7 @@ def _init(options: Namespace) -> Answer:
             task,
             content,
             origin="start model",
-            demonstration=options.model is None and detector is None,
+            demonstration=_is_demonstration(options, detector),
             now=now,
         )
     Authority(home.authority, CLOCK).close()
@@ -108,6 +108,10 @@ def _address_warnings(settings: ServerSettings) -> list[str]:
         f"Invitations will point at {host}, which only this computer reaches. For other devices,"
         " give --url, --host-name and --host."
     ]
+
+
+def _is_demonstration(options: Namespace, detector: Detector | None) -> bool:
+    return detector.is_demonstration if detector is not None else options.model is None
 
 
 def _start_model(options: Namespace, detector: Detector | None) -> bytes:
@@ -147,6 +151,9 @@ def _run(options: Namespace) -> None:
             "Several workers need PostgreSQL, which is not supported yet.",
             "Leave out --workers.",
         )
+    if settings.task.base_sha256:
+        # Before any device pays for a round that could make no model.
+        heads.material(home, settings.task)
     serve.run(home, settings, database=options.database, ready_file=options.ready_file)
 
 
@@ -410,7 +417,10 @@ _INIT_ARGUMENTS = (
         "--detector",
         type=Path,
         metavar="DIR",
-        help="a folder of `model train`: devices train a head on its base",
+        help=(
+            'a folder of `model train`: devices train a head on its base; "demonstration" is the'
+            " one that comes with the program, trained on generated rows"
+        ),
     ),
     argument(
         "--rows",

@@ -3,6 +3,7 @@
 from argparse import Namespace
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 
 from agent.detector.families.base_head import BaseHead, read_base
 from agent.errors import AegisError, OperatorActionError
@@ -10,9 +11,13 @@ from agent.files import atomic_file
 from agent.protocol.messages import Task, TrainingRows
 from server_stub.cli.model_training import DetectorFolder
 from server_stub.config.home import ServerHome
+from server_stub.publishing import demonstration
 from server_stub.publishing.heads import check_has_rows
 from server_stub.publishing.public_rows import PublicRows, read_public_rows, write_public_rows
 from server_stub.rounds.lifecycle import RoundPlan
+
+DEMONSTRATION = "demonstration"
+"""In place of a folder: the detector that comes with the program."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +30,7 @@ class Detector:
     rows: PublicRows | None
     server_rate_milli: int
     server_shrink_milli: int
+    is_demonstration: bool
 
     def write(self, home: ServerHome) -> None:
         """Put base and rows into the server's folder, which exists."""
@@ -54,7 +60,10 @@ def detector_of(options: Namespace, task: Task) -> Detector | None:
                 "Give --detector too.",
             )
         return None
-    folder, recipe = DetectorFolder(options.detector), DetectorFolder(options.detector).recipe
+    folder = DetectorFolder(options.detector)
+    if options.detector == Path(DEMONSTRATION):
+        folder = DetectorFolder(Path(demonstration.__file__).parent)
+    recipe = folder.recipe
     base_file, head = folder.base, folder.head
     try:
         base = read_base(base_file)
@@ -81,7 +90,13 @@ def detector_of(options: Namespace, task: Task) -> Detector | None:
     )
     check_has_rows(agreed, rows)
     return Detector(
-        agreed, base_file, head, rows, thousandths(recipe.rate), thousandths(recipe.decay)
+        agreed,
+        base_file,
+        head,
+        rows,
+        thousandths(recipe.rate),
+        thousandths(recipe.decay),
+        folder.is_demonstration,
     )
 
 

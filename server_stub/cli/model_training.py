@@ -53,9 +53,23 @@ class DetectorFolder:
     def recipe(self) -> HeadRecipe:
         """How a fleet trains the head. Raises OperatorActionError BAD_DETECTOR."""
         try:
-            return HeadRecipe(**json.loads(self._read(REPORT_FILE))["recipe"]["head"])
-        except (ValueError, KeyError, TypeError) as error:
+            return HeadRecipe(**self._report()["recipe"]["head"])
+        except (KeyError, TypeError) as error:
             raise self._bad(REPORT_FILE) from error
+
+    @property
+    def is_demonstration(self) -> bool:
+        """Whether it was trained on generated rows, and protects nobody."""
+        return bool(self._report().get("demonstration"))
+
+    def _report(self) -> dict[str, Any]:
+        try:
+            report = json.loads(self._read(REPORT_FILE))
+        except ValueError as error:
+            raise self._bad(REPORT_FILE) from error
+        if not isinstance(report, dict):
+            raise self._bad(REPORT_FILE)
+        return report
 
     def _read(self, name: str) -> bytes:
         try:

@@ -54,7 +54,7 @@ class PublicRows:
     def to_bytes(self) -> bytes:
         """The rows as an .npz file."""
         file = io.BytesIO()
-        np.savez(file, X=self.rows, y=self.labels.astype(np.int8), logits=self.logits)
+        np.savez_compressed(file, X=self.rows, y=self.labels.astype(np.int8), logits=self.logits)
         return file.getvalue()
 
 

@@ -101,6 +101,24 @@ def test_a_small_demonstration_prints_one_document_and_leaves_its_report(place, 
     check_nothing_is_left(place)
 
 
+def test_a_head_on_a_base_is_trained_by_real_agents(place, start):
+    words = ("--family", "base+head/1", "--rounds", "1", "--json")
+    process = start(
+        *words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    out, err = process.communicate(timeout=2 * CYCLE_TIMEOUT_S)
+    assert process.returncode == 0, err
+    document = json.loads(out)
+    jsonschema.validate(document, json.loads((SCHEMAS / "demo.schema.json").read_text()))
+    assert document["family"] == "base+head/1"
+    assert document["headline"].startswith("False alarms on software that nobody trained on: ")
+    assert [line["updates"] for line in document["history"]] == [4]
+    assert "sent 1 of 1 updates" in document["full_agent"]
+    assert document["auc_before"] > 0.9 < document["auc_control"]
+    assert document["auc_shuffled"] is None
+    check_nothing_is_left(place)
+
+
 @pytest.mark.parametrize(
     ("number", "during"),
     [(signal.SIGINT, "Round 1"), (signal.SIGTERM, "Starting the aggregator")],
