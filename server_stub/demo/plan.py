@@ -30,6 +30,8 @@ MIN_ROWS = 4
 MIN_GROUP = 3
 PRODUCT_LIMITS_FROM = 40
 """With this many devices or more, groups are as large as the product demands."""
+MAX_MORE_JOIN_S = 50
+"""A join window ends once all devices have advertised, so that a long one costs nothing."""
 JOIN_S, PHASE_S = 6, 10
 """Where no device drops out on purpose, a phase may take at least twice as long: no device
 waits for its end, and a busy machine loses none."""
@@ -172,7 +174,7 @@ class DemoPlan:
             options |= {
                 "ready-target": self.devices,
                 "lead-seconds": 0,
-                "join-seconds": JOIN_S + self.devices // 10,
+                "join-seconds": JOIN_S + min(self.devices // 3, MAX_MORE_JOIN_S),
                 "phase-seconds": PHASE_S + self.devices // 10
                 if self.drop
                 else 2 * PHASE_S + self.devices // 2,
