@@ -1,7 +1,9 @@
 """What a demonstration learns is neither trivial nor hopeless, with either family."""
 
+import numpy as np
 import pytest
 
+from agent.detector.synthetic import generate
 from server_stub.demo import baselines
 from server_stub.demo.evaluation import evaluate
 from server_stub.demo.head_demo import FAMILY
@@ -26,9 +28,14 @@ def test_a_logistic_model_begins_untrained(tmp_path):
 
 @pytest.mark.system
 def test_a_head_begins_with_what_the_operators_rows_teach(tmp_path):
-    subject = make_subject(DemoPlan(devices=4, rounds=2, family=FAMILY), tmp_path)
+    rows = generate(np.random.default_rng(7), 900)
+    benign = sorted(set(np.array(rows.families)[rows.labels == 0].tolist()))
+    source = np.isin(rows.families, benign[1::2])
+    np.savez(tmp_path / "rows.npz", X=rows.rows, y=rows.labels, source=source.astype(int))
+    plan = DemoPlan(devices=4, rounds=2, family=FAMILY, data=tmp_path / "rows.npz")
+    subject = make_subject(plan, tmp_path)
     before = subject.judge((subject.model / "head.safetensors").read_bytes())
-    assert before.metrics.auc > 0.9
+    assert before.metrics.auc > 0.7
     assert before.alarms is not None
     assert all(not share.labels.any() and len(share.rows) == 10 for share in subject.shares)
     compared = subject.compare()
