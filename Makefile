@@ -1,5 +1,5 @@
 # A newcomer needs two commands: `make run` and `make test`. Both prepare everything that they need.
-.PHONY: setup run test test-system bench fuzz lint package try-package shots docs shape coverage audit-privacy
+.PHONY: setup run test test-system bench fuzz oracle lint package try-package shots docs shape coverage audit-privacy
 PY := .venv/bin/python
 export PYTHONUNBUFFERED := 1
 # Tests work in a folder with a short name, because the path of a socket has at most 107 bytes.
@@ -30,6 +30,10 @@ bench: setup
 N := 1000000
 fuzz: setup
 	@$(PY) -m tests.fuzz --inputs $(N)
+
+# Compares the rows of a thousand executables of wheels for Windows with what pefile reads.
+oracle: setup
+	@$(PY) -m tests.oracle
 
 package: setup
 	@rm -rf dist && $(PY) packaging/build.py

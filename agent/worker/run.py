@@ -10,7 +10,6 @@ from typing import Any
 
 from agent.errors import AegisError, InternalError, PeerError, UserActionError
 from agent.protocol.jobs import Attempted, Event, Job, ModelFiles, Sealed
-from agent.protocol.messages import RoundConfig, Task
 from agent.protocol.pipe import Frame
 
 
@@ -92,6 +91,7 @@ def _scan(header: Header, parts: Parts, _: AfterStep) -> Iterator[Event]:
 
 
 def _train(header: Header, parts: Parts, after_step: AfterStep) -> Iterator[Event]:
+    from agent.protocol.messages import Task
     from agent.worker.train import train
 
     head, base, rows, labels, job_key = parts
@@ -109,6 +109,7 @@ def _train(header: Header, parts: Parts, after_step: AfterStep) -> Iterator[Even
 
 def _seal(header: Header, parts: Parts, _: AfterStep) -> Iterator[Event]:
     from agent.privacy.seal import seal
+    from agent.protocol.messages import RoundConfig
     from agent.worker.train import read_update
 
     config = RoundConfig.from_json(header["config"])

@@ -8,7 +8,6 @@ in the same run.
 import asyncio
 import os
 import secrets
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,6 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
-import pefile
 
 from agent.detector.synthetic import generate
 from agent.errors import AegisError
@@ -31,41 +29,12 @@ from agent.supervisor.process_worker import ProcessWorker
 from tests.bench.harness import CannotMeasure, Figure, bench, median_s
 from tests.bench.process import usage
 from tests.fakes.aggregator import TASK
-from tests.fakes.installation import PROGRAMS, Installation
+from tests.fakes.installation import Installation
 from tests.fakes.rounds import round_identity
 
-FILES = 300
 ROWS = 1000
 AFTER_ROUND_S = 60
 TIMEOUT_S = 120
-
-
-@bench("scan.files_per_s", "extract.file_ms", unit="1/s")
-def files() -> Iterator[Figure]:
-    """A folder of real executables, with the start and the end of the worker included."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for number in range(FILES):
-            shutil.copy(PROGRAMS[number % len(PROGRAMS)], folder / f"{number}.exe")
-        paths = sorted(map(str, folder.iterdir()))
-        worker, model = ProcessWorker(folder), bundled_model().files
-        scan = median_s(lambda: asyncio.run(worker.scan([name], model)), 3)
-        extract = median_s(lambda: asyncio.run(worker.extract(paths)), 3)
-        bare = median_s(lambda: [_bare(path) for path in paths], 3)
-    yield Figure(
-        "scan.files_per_s", FILES / scan, "1/s", FILES / bare, "pefile alone, in this process"
-    )
-    yield Figure(
-        "extract.file_ms",
-        extract / FILES * 1000,
-        "ms",
-        bare / FILES * 1000,
-        "pefile alone, in this process",
-    )
-
-
-def _bare(path: str) -> None:
-    pefile.PE(data=Path(path).read_bytes(), fast_load=True)
 
 
 @bench("train.job_s", "seal.job_ms", unit="s")
