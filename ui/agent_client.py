@@ -21,7 +21,14 @@ from PySide6.QtCore import QFileSystemWatcher, QObject, Qt, QTimer, Signal
 from PySide6.QtNetwork import QLocalSocket
 
 from agent.errors import AegisError, PeerError, UserActionError
-from agent.ipc.client import FrameDecoder, check_hello, check_peer, decode_response, encode
+from agent.ipc.client import (
+    FrameDecoder,
+    check_hello,
+    check_peer,
+    decode_response,
+    encode,
+    progress_of,
+)
 from agent.ipc.places import socket_of
 from agent.ipc.private_folder import PrivateFolder
 from agent.paths import Home
@@ -35,10 +42,15 @@ Done = Callable[[dict[str, Any]], None]
 Failed = Callable[[AegisError], None]
 
 
+Report = Callable[[int, int], None]
+"""Receives how many steps of a call are done, and how many there are."""
+
+
 @dataclass(frozen=True)
 class _PendingCall:
     done: Done | None
     failed: Failed | None
+    report: Report | None = None
 
 
 class AgentClient(QObject):
@@ -107,8 +119,11 @@ class AgentClient(QObject):
         params: dict[str, Any] | None = None,
         done: Done | None = None,
         failed: Failed | None = None,
+        report: Report | None = None,
     ) -> None:
-        """Call the agent and pass the result to `done`. Never blocks and never raises."""
+        """Call the agent and pass the result to `done`; `report` receives the progress of a long
+        call. Never blocks and never raises.
+        """
         if not self._is_connected:
             self._fail(_PendingCall(done, failed), _no_agent())
             return
@@ -118,7 +133,7 @@ class AgentClient(QObject):
         except PeerError as error:
             self._fail(_PendingCall(done, failed), error)
             return
-        self._pending[self._last_id] = _PendingCall(done, failed)
+        self._pending[self._last_id] = _PendingCall(done, failed, report)
         self._socket.write(frame)
         self._socket.flush()
 
@@ -164,6 +179,8 @@ class AgentClient(QObject):
             case "status":
                 self._status = Status.from_json(printable_values(message["status"]))
                 self.statusChanged.emit(self._status)
+            case "progress":
+                self._progress(message)
             case None:
                 self._answer(message)
 
@@ -174,6 +191,12 @@ class AgentClient(QObject):
         self._retry_ms = RETRY_FIRST_MS
         self.connectedChanged.emit(True)
         self.call("subscribe")
+
+    def _progress(self, message: dict[str, Any]) -> None:
+        call_id = message.get("call")
+        pending = self._pending.get(call_id) if isinstance(call_id, int) else None
+        if pending is not None and pending.report is not None:
+            pending.report(*progress_of(message))
 
     def _answer(self, message: dict[str, Any]) -> None:
         call_id = message.get("id")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from agent.api.methods import Method, Report, Result, check_paths
 from agent.clock import Clock
 from agent.enrolment.scanning_models import ScanningModels
-from agent.protocol.jobs import Verdict
+from agent.protocol.jobs import Job, Verdict
 
 if TYPE_CHECKING:
     from agent.supervisor.worker import Worker
@@ -24,7 +24,14 @@ class ScanMethods:
 
     def methods(self) -> Mapping[str, Method]:
         """Return the methods by name."""
-        return {"scan": Method(self.scan, {"paths": list}, reports=True)}
+        return {
+            "scan": Method(self.scan, {"paths": list}, reports=True),
+            "scan.cancel": Method(self.cancel),
+        }
+
+    async def cancel(self) -> Result:
+        await self.worker().stop((Job.SCAN,))
+        return {}
 
     async def scan(self, paths: list[Any], report: Report) -> Result:
         names = check_paths(paths)

@@ -51,6 +51,8 @@ class FakeAgentClient(QObject):
         self.is_connected = status is not None
         self.answers = dict(answers or {})
         self.calls = []
+        self.reports = []
+        """Whom each call told to report its progress to."""
         self.unanswered = []
         """(method, done) of the calls that were not answered."""
 
@@ -72,8 +74,9 @@ class FakeAgentClient(QObject):
         else:
             self.statusChanged.emit(status)
 
-    def call(self, method, params=None, done=None, failed=None):
+    def call(self, method, params=None, done=None, failed=None, report=None):
         self.calls.append((method, dict(params or {})))
+        self.reports.append(report)
         answer = self.answers.get(method)
         if callable(answer):
             answer = answer(dict(params or {}))

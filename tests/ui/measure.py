@@ -84,9 +84,18 @@ def cut_off(window):
                 for at in range(widget.columnCount())
                 for place in range(widget.rowCount())
                 if (item := widget.item(place, at)) is not None
-                and widget.fontMetrics().horizontalAdvance(item.text()) > widget.columnWidth(at)
+                and not _fits_cell(widget, item.text(), place, at)
             ]
     return found
+
+
+def _fits_cell(table, content, row, column):
+    """Whether a table shows a text whole, in several lines where it wraps."""
+    width = table.columnWidth(column)
+    needed = table.fontMetrics().boundingRect(
+        QRect(0, 0, width, 10_000), Qt.TextFlag.TextWordWrap, content
+    )
+    return needed.width() <= width and needed.height() <= table.rowHeight(row)
 
 
 def pale(window, image):

@@ -26,6 +26,48 @@ def bytes_file():
     return path
 
 
+def scan_answer(**changes):
+    reasons = [
+        {"fields": ["CheckSum"], "text": "has no checksum", "weight": 1.8},
+        {"fields": ["MajorLinkerVersion"], "text": "linker version 6.0", "weight": 1.1},
+        {
+            "fields": ["DllCharacteristics"],
+            "text": "protections off: random addresses (ASLR), data is not run (DEP)",
+            "weight": 0.7,
+        },
+    ]
+    lowers = [{"fields": ["CheckSum"], "text": "has a checksum", "weight": -1.8}]
+
+    def file(path, verdict, probability, reasons=(), code="", message=""):
+        return {
+            "path": path,
+            "verdict": verdict,
+            "probability": probability,
+            "code": code,
+            "message": message,
+            "reasons": list(reasons),
+            "provenance": "",
+        }
+
+    return {
+        "results": [
+            file("setup.exe", "benign", 0.031, lowers),
+            file("invoice.exe", "malicious", 0.982, reasons),
+            file("tool.exe", "unsure", 0.61, reasons[1:]),
+            file("notes.txt", "not_pe", None, (), "NOT_PE", "Not a Windows program."),
+        ],
+        "counts": {"benign": 1, "malicious": 1, "unsure": 1, "not_pe": 1, "error": 0},
+        "model_version": 12,
+        "demonstration": False,
+        "model_age_days": 3,
+        "model_too_old": False,
+        "benign_below": 0.5,
+        "malicious_from": 0.8,
+        "false_positive_rate": 0.01,
+        **changes,
+    }
+
+
 def answers():
     return {
         "consent.show": lambda _: fakes.notice_answer(),
@@ -62,33 +104,7 @@ def answers():
                 },
             ]
         },
-        "scan": {
-            "results": [
-                {
-                    "path": "setup.exe",
-                    "verdict": "benign",
-                    "probability": 0.031,
-                    "code": "",
-                    "message": "",
-                },
-                {
-                    "path": "invoice.exe",
-                    "verdict": "malicious",
-                    "probability": 0.982,
-                    "code": "",
-                    "message": "",
-                },
-                {
-                    "path": "notes.txt",
-                    "verdict": "not_pe",
-                    "probability": None,
-                    "code": "NOT_PE",
-                    "message": "Not a Windows program.",
-                },
-            ],
-            "model_version": 12,
-            "demonstration": False,
-        },
+        "scan": scan_answer(),
         "samples.add": {
             "added": 3,
             "known": 1,

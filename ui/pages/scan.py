@@ -1,5 +1,6 @@
 """The Scan page scores files with the current model and adds labelled files as samples."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from agent.errors import AegisError
 from agent.status import Status
 from ui.pages.page import Context, Page
 from ui.presentation.locale_formatter import counted
+from ui.presentation.scan_report import MOST_LISTED, counts_text, listed, why_text, worth_text
 from ui.presentation.status_labels import verdict_label
 from ui.presentation.view_model import View
 from ui.widgets import Card, button, buttons, set_tone, step, text, tooltip
@@ -43,19 +45,22 @@ class ScanPage(Page):
         self.end()
 
     def show_view(self, view: View, status: Status | None) -> None:
-        self.choose.setEnabled(status is not None)
+        for each in (self.choose, self.choose_folder):
+            each.setEnabled(status is not None)
         for each in (self.add_benign, self.add_malicious):
             each.setEnabled(view.contributes)
         self._counts.setText(view.samples)
         self._why.setVisible(not view.contributes)
 
     def scan(self, paths: list[str]) -> None:
-        """Ask the agent to score these files, given by their paths."""
+        """Ask the agent to score these files and folders, given by their paths."""
         self._report(self._result, self.tr("Scanning…"), "muted")
-        self.table.hide()
-        self._client.call(
-            "scan", {"paths": paths}, self._scanned, lambda error: self._failed(self._result, error)
-        )
+        self._show_scanning(is_scanning=True)
+        self._client.call("scan", {"paths": paths}, self._scanned, self._not_scanned, self._reached)
+
+    def cancel(self) -> None:
+        """Ask the agent to end the scan; the scan's own call then fails."""
+        self._client.call("scan.cancel", {}, lambda _: None, lambda _: None)
 
     def add(self, paths: list[str], label: str) -> None:
         """Ask the agent to learn from these files; `label` is benign or malicious."""
@@ -71,14 +76,24 @@ class ScanPage(Page):
         card = Card(self.tr("Scan files"))
         self.choose = button(self.tr("Choose files…"), "chooseFilesButton", "primary")
         self.choose.clicked.connect(lambda: self._pick(self.scan))
-        buttons(card.body, self.choose, of=self)
+        self.choose_folder = button(self.tr("Choose a folder…"), "chooseFolderButton")
+        self.choose_folder.clicked.connect(lambda: self._pick(self.scan, is_folder=True))
+        self.cancel_button = button(self.tr("Cancel"), "cancelScanButton")
+        self.cancel_button.clicked.connect(self.cancel)
+        self.cancel_button.hide()
+        buttons(card.body, self.choose, self.choose_folder, self.cancel_button, of=self)
         self._result = text("")
-        self._result.hide()
-        card.body.addWidget(self._result)
-        self.table = QTableWidget(0, 3)
+        self._result.setObjectName("scanSummary")
+        self._worth = text("")
+        for label in (self._result, self._worth):
+            label.hide()
+            card.body.addWidget(label)
+        self.table = QTableWidget(0, 4)
         self.table.setObjectName("scanTable")
         self.table.setAccessibleName(self.tr("Results"))
-        self.table.setHorizontalHeaderLabels([self.tr("File"), self.tr("Result"), self.tr("Score")])
+        self.table.setHorizontalHeaderLabels(
+            [self.tr("File"), self.tr("Result"), self.tr("Score"), self.tr("Why")]
+        )
         self.table.verticalHeader().hide()
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -88,7 +103,9 @@ class ScanPage(Page):
         header = self.table.horizontalHeader()
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeading | Qt.AlignmentFlag.AlignVCenter)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for place in (0, 3):
+            header.setSectionResizeMode(place, QHeaderView.ResizeMode.Stretch)
+        header.sectionResized.connect(lambda *_: self._fit_rows())
         self.table.hide()
         card.body.addWidget(self.table)
         self.body.addWidget(card)
@@ -123,25 +140,48 @@ class ScanPage(Page):
         card.body.addWidget(self._added)
         self.body.addWidget(card)
 
-    def _pick(self, use: Any) -> None:  # a function of the chosen paths
-        dialog = QFileDialog(self, self.tr("Choose files"), str(Path.home()))
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFiles)
+    def _pick(self, use: Any, *, is_folder: bool = False) -> None:  # a function of the paths
+        title = self.tr("Choose a folder") if is_folder else self.tr("Choose files")
+        dialog = QFileDialog(self, title, str(Path.home()))
+        mode = QFileDialog.FileMode
+        dialog.setFileMode(mode.Directory if is_folder else mode.ExistingFiles)
         dialog.filesSelected.connect(use)
         dialog.finished.connect(dialog.deleteLater)
         dialog.open()
 
-    def _scanned(self, answer: dict[str, Any]) -> None:
-        formatter, results = self._context.formatter, answer["results"]
-        if answer["demonstration"]:
-            model = self.tr(
-                "By the demonstration model, which is made from synthetic files: this is no"
-                " protection."
-            )
+    def _show_scanning(self, *, is_scanning: bool) -> None:
+        self.cancel_button.setVisible(is_scanning)
+        for each in (self.choose, self.choose_folder):
+            each.setVisible(not is_scanning)
+        self.table.hide()
+        self._worth.hide()
+
+    def _reached(self, done: int, total: int) -> None:
+        progress = self.tr("Scanning… {done} of {total} files").format(done=done, total=total)
+        self._report(self._result, progress, "muted")
+
+    def _not_scanned(self, error: AegisError) -> None:
+        self._show_scanning(is_scanning=False)
+        if error.code == "WORKER_STOPPED":
+            self._report(self._result, self.tr("The scan was cancelled."), "muted")
         else:
-            model = self.tr("By the model of version {version}.").format(
-                version=answer["model_version"]
-            )
-        self._report(self._result, model, "warning" if answer["demonstration"] else "muted")
+            self._failed(self._result, error)
+
+    def _scanned(self, answer: dict[str, Any]) -> None:
+        formatter, counts = self._context.formatter, answer["counts"]
+        self._show_scanning(is_scanning=False)
+        shown = listed(answer["results"])
+        summary = counts_text(counts, formatter)
+        if len(answer["results"]) > len(shown) == MOST_LISTED:
+            more = self.tr("The table has the first {count}; aegis scan --all lists every file.")
+            summary += " " + more.format(count=MOST_LISTED)
+        self._report(self._result, summary, "danger" if counts["malicious"] else "")
+        doubtful = answer["demonstration"] or answer["model_too_old"]
+        self._report(self._worth, worth_text(answer, formatter), "warning" if doubtful else "muted")
+        self._fill(shown)
+
+    def _fill(self, results: list[Mapping[str, Any]]) -> None:
+        formatter = self._context.formatter
         self.table.setRowCount(len(results))
         for place, result in enumerate(results):
             score = (
@@ -149,17 +189,20 @@ class ScanPage(Page):
                 if result["probability"] is None
                 else formatter.number(float(result["probability"]), 2)
             )
-            for at, value in enumerate(
-                (Path(result["path"]).name, verdict_label(result["verdict"], formatter), score)
-            ):
+            name, verdict = Path(result["path"]).name, verdict_label(result["verdict"], formatter)
+            for at, value in enumerate((name, verdict, score, why_text(result, formatter))):
                 item = QTableWidgetItem(value)
                 item.setToolTip(tooltip(result["message"] or result["path"]))
                 self.table.setItem(place, at, item)
+        self.table.setVisible(bool(results))
+        self._fit_rows()
+
+    def _fit_rows(self) -> None:
+        """Reasons wrap, so the height of a row follows the width of its column."""
         self.table.resizeRowsToContents()
-        rows = sum(self.table.rowHeight(place) for place in range(len(results)))
+        rows = sum(self.table.rowHeight(place) for place in range(self.table.rowCount()))
         wanted = rows + self.table.horizontalHeader().sizeHint().height() + 4
         self.table.setFixedHeight(min(wanted, MAX_HEIGHT_STEPS * step(self)))
-        self.table.show()
 
     def _show_added(self, answer: dict[str, Any]) -> None:
         summary = counted(
