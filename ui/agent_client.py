@@ -180,7 +180,7 @@ class AgentClient(QObject):
                 self._status = Status.from_json(printable_values(message["status"]))
                 self.statusChanged.emit(self._status)
             case "progress":
-                self._progress(message)
+                _pass_on(message, self._pending)
             case None:
                 self._answer(message)
 
@@ -191,12 +191,6 @@ class AgentClient(QObject):
         self._retry_ms = RETRY_FIRST_MS
         self.connectedChanged.emit(True)
         self.call("subscribe")
-
-    def _progress(self, message: dict[str, Any]) -> None:
-        call_id = message.get("call")
-        pending = self._pending.get(call_id) if isinstance(call_id, int) else None
-        if pending is not None and pending.report is not None:
-            pending.report(*progress_of(message))
 
     def _answer(self, message: dict[str, Any]) -> None:
         call_id = message.get("id")
@@ -251,6 +245,13 @@ class AgentClient(QObject):
             self._watch_folder()
             self._retry_ms = RETRY_FIRST_MS
             self._retry.start(RETRY_FIRST_MS)
+
+
+def _pass_on(progress: dict[str, Any], pending: dict[int, _PendingCall]) -> None:
+    call_id = progress.get("call")
+    call = pending.get(call_id) if isinstance(call_id, int) else None
+    if call is not None and call.report is not None:
+        call.report(*progress_of(progress))
 
 
 def _printable_error(error: AegisError) -> UserActionError:

@@ -4,7 +4,7 @@ name, unbounded memory and files, life without its parent.
 The worker calls `bound` as its first act and `confine` before it runs its job, with what the job
 may open. Rules, each with what it rests on (docs/adr/0009):
 1. It dies with its parent (PR_SET_PDEATHSIG, then a check that the parent is still the same).
-2. Memory, file size and core dumps are bounded (setrlimit).
+2. Memory, file size, open files and core dumps are bounded (setrlimit).
 3. It opens the files of its job and of Python, and nothing else (agent.sandbox.landlock).
 4. It makes the system calls of a list, and no others (agent.sandbox.seccomp; all threads inherit it
    and none can remove it). Where there is no seccomp: an empty network namespace of its own.
@@ -30,6 +30,9 @@ KEPT = ("PATH", "PYTHONPATH", "SYSTEMROOT", "TMPDIR", "LD_LIBRARY_PATH")
 """The variables of the agent's environment that a worker gets."""
 
 
+MAX_OPEN_FILES = 64
+"""A worker has one file of its job open at a time; libraries open a few while they load."""
+
 RULES = (
     "named files only",
     "listed system calls only",
@@ -39,6 +42,7 @@ RULES = (
     "memory",
     "file size",
     "no core dump",
+    "open files",
 )
 """What should confine a worker, the most important first."""
 
@@ -120,6 +124,7 @@ def _limits(bounds: Bounds) -> list[str]:
         ("memory", resource.RLIMIT_AS, bounds.memory_bytes),
         ("file size", resource.RLIMIT_FSIZE, bounds.file_bytes),
         ("no core dump", resource.RLIMIT_CORE, 0),
+        ("open files", resource.RLIMIT_NOFILE, MAX_OPEN_FILES),
     ):
         with suppress(OSError, ValueError):
             resource.setrlimit(kind, (most, most))

@@ -109,3 +109,13 @@ def test_the_environment_has_one_thread_per_library_and_nothing_personal():
     assert surroundings["PATH"] == "/bin"
     assert "ada" not in str(surroundings)
     assert "DBUS_SESSION_BUS_ADDRESS" not in surroundings
+
+
+def test_p11_a_worker_cannot_keep_many_files_open():
+    program = (
+        "kept = []\n"
+        "try:\n"
+        "    while len(kept) < 1000: kept.append(os.open('/dev/null', os.O_RDONLY))\n"
+        "except OSError: print('open files' in in_force, 'refused')"
+    )
+    assert run(program).stdout == "True refused\n"

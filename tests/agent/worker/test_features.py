@@ -3,6 +3,7 @@ time.
 """
 
 import hashlib
+import os
 import signal
 import struct
 import threading
@@ -16,7 +17,8 @@ from agent.detector.schema import FEATURE_NAMES, FILE_HEADER_NAMES, validate_row
 from agent.worker import features as module
 from agent.worker.features import read_features
 from agent.worker.files import RefusedFileError
-from agent.worker.pe_headers import FIRST_BYTES
+from agent.worker.pe_headers import FIRST_BYTES, MAX_READ_BYTES
+from tests.fakes.executables import executable, section
 
 PROGRAMS = sorted(Path(setuptools.__file__).parent.glob("*.exe"))
 """Real executables for three processors, 32 and 64 bit."""
@@ -132,3 +134,33 @@ def test_in_another_thread_there_is_no_timer_and_the_row_is_the_same():
     thread.start()
     thread.join()
     assert rows == [read_features(str(PROGRAMS[0]))]
+
+
+def test_p11_at_most_64_kib_of_a_file_are_read_whatever_its_header_claims(tmp_path, monkeypatch):
+    read = []
+
+    def counting(descriptor, count, start):
+        content = os.pread(descriptor, count, start)
+        read.append(len(content))
+        return content
+
+    monkeypatch.setattr(module, "_read_at", counting)
+    far = executable(number_of_sections=0xFFFF, optional_bytes=0xF000, size=6000)
+    path = tmp_path / "far.exe"
+    with path.open("wb") as file:
+        file.write(far[:60] + struct.pack("<I", 1 << 20))
+        file.seek(1 << 20)
+        file.write(far[0x40:])
+        file.truncate(8 << 20)
+    assert len(read_features(str(path)).features) == 29
+    assert sum(read) <= MAX_READ_BYTES
+    assert len(read) == 3
+
+
+def test_p11_a_section_that_is_not_there_is_noticed_within_the_bytes_that_are_read(tmp_path):
+    path = tmp_path / "many.exe"
+    missing, there = section(pointer=0x7000_0000), section()
+    path.write_bytes(executable(sections=[there] * 1300 + [missing], size=200_000))
+    assert refusal(path) == "TRUNCATED_PE"
+    path.write_bytes(executable(sections=[there] * 3000 + [missing], size=200_000))
+    assert len(read_features(str(path)).features) == 29

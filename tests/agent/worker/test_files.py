@@ -125,3 +125,21 @@ def test_p12_a_link_to_a_file_is_followed_within_what_is_named(tmp_path):
     refused = {Path(entry[0]).name: entry[1].code for entry in entries if isinstance(entry, tuple)}
     assert refused == {"c-out": "LINK_LEADS_OUT"}
     assert len(entries) == 7
+
+
+def test_p11_a_folder_of_very_many_names_is_listed_up_to_a_bound(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MORE_LISTED", 3)
+    for number in range(50):
+        (tmp_path / f"{number:02}").touch()
+    (*seen, last) = found([tmp_path], 5)
+    assert len(seen) == 5
+    assert last[1] == "TOO_MANY_FILES"
+
+
+def test_p11_folders_without_end_and_without_files_end_the_walk(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MORE_LISTED", 3)
+    for number in range(50):
+        (tmp_path / f"{number:02}" / "deeper").mkdir(parents=True)
+    assert found([tmp_path], 2) == [(str(tmp_path), "TOO_MANY_FILES")]
+    (tmp_path / "00" / "file").touch()
+    assert found([tmp_path, tmp_path / "00"], 2) == [(str(tmp_path), "TOO_MANY_FILES")]
