@@ -26,10 +26,11 @@ bench: setup
 	@$(PY) -m tests.bench --missing $(if $(K),-k $(K)) || sh packaging/setup.sh system || echo "Measuring without them." >&2
 	@$(PY) -m tests.bench $(if $(K),-k $(K)) $(if $(RECORD),--record)
 
-# Feeds a million inputs (N) to the parsers of strangers' bytes, and keeps what breaks one of them.
+# Feeds a million inputs (N) to the parsers of strangers' bytes (P: to one of them, such as headers),
+# and keeps what breaks one.
 N := 1000000
 fuzz: setup
-	@$(PY) -m tests.fuzz --inputs $(N)
+	@$(PY) -m tests.fuzz --inputs $(N) $(if $(P),--parser $(P))
 
 # Compares the rows of a thousand executables of wheels for Windows with what pefile reads.
 oracle: setup
