@@ -9,7 +9,6 @@
 
 import errno
 import os
-import secrets
 import socket
 import stat
 from contextlib import suppress
@@ -89,6 +88,8 @@ class PrivateFolder:
 
         Nobody ever sees it under its name before it listens. Raises OSError.
         """
+        import secrets  # who only reads does not wait for it
+
         draft = f".{name}.{secrets.token_hex(4)}"
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:

@@ -4,7 +4,7 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.errors import InternalError, UserActionError
 from agent.protocol.jobs import (
@@ -29,8 +29,10 @@ from agent.protocol.jobs import (
     Unread,
     VerdictBounds,
 )
-from agent.protocol.messages import RoundConfig, Task
 from agent.protocol.pipe import Frame
+
+if TYPE_CHECKING:
+    from agent.protocol.messages import RoundConfig, Task
 
 T = TypeVar("T")
 Report = Callable[[Progress], None]
@@ -103,7 +105,7 @@ class JobWorker(ABC):
 
     async def train(
         self,
-        task: Task,
+        task: "Task",
         model: ModelFiles,
         rows: bytes,
         labels: bytes,
@@ -134,7 +136,9 @@ class JobWorker(ABC):
             )
         return _one(TrainResult, events)
 
-    async def seal(self, config: RoundConfig, scratch: str, job_key: bytes, attempt: str) -> bytes:
+    async def seal(
+        self, config: "RoundConfig", scratch: str, job_key: bytes, attempt: str
+    ) -> bytes:
         """Return the envelope of the update in `scratch`, sealed for one round."""
         header = {
             "job": Job.SEAL,
