@@ -62,4 +62,4 @@ coverage: setup
 
 # Attacks the noise through the code of the device, and writes the table of docs/PRIVACY.md.
 audit-privacy: setup
-	@$(PY) -m tests.audit $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
+	@$(PY) -m tests.audit $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) $(if $(HALF),--half-noise)

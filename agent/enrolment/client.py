@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from agent.clock import Clock
 from agent.config.effective import EffectiveConfig, Enrolment
 from agent.consent.gate import Permit
-from agent.enrolment.group_audit import GroupAuditor
+from agent.enrolment.group_audit import DAY_S, GroupAuditor
 from agent.enrolment.log_audit import LogAuditor
 from agent.enrolment.model_fetcher import ModelFetcher
 from agent.enrolment.renewal import renew, renewal_due
@@ -111,6 +111,16 @@ class EnrolmentClient:
         if days:
             auditor = GroupAuditor(self._clock, self._log_auditor, self._blocking)
             await auditor.check(permit, client, ca_pem, config, roster, days)
+
+    def takes_part_from(self) -> int | None:
+        """When this device is enrolled for long enough (`peer_days`), in seconds since the epoch;
+        None if it is, or if the task does not ask.
+        """
+        days, first = self.task.peer_days, self._log_auditor.first_audit(self.ca_pem)
+        if not days or first is None:
+            return None
+        start = first + days * DAY_S
+        return start if start > self._clock.now() else None
 
     # Connections.
 

@@ -102,6 +102,11 @@ class LogAuditor:
         is_same = last.get("authority") == _digest(ca_pem)
         return LogHead(last["size"], last["root"]) if is_same else None
 
+    def first_audit(self, ca_pem: str) -> int | None:
+        """When this device first saw the log: right after it was enrolled."""
+        sizes = self._sizes(_digest(ca_pem))
+        return sizes[0][0] if sizes else None
+
     def size_after(self, ca_pem: str, time: int) -> int | None:
         """The size of the log that this device saw soonest at `time` or after; None for none."""
         return min((size for at, size in self._sizes(_digest(ca_pem)) if at >= time), default=None)

@@ -124,7 +124,12 @@ class Submission:
 
     def _ready(self, window: JoinWindow | None) -> CycleResult:
         """A finished update whose join window is later or not yet announced."""
-        if window is None:
+        if window is None and (start := self._enrolment_client.takes_part_from()) is not None:
+            text, until = (
+                "Rounds of this task are for devices that were enrolled longer ago.",
+                start,
+            )
+        elif window is None:
             text, until = "The update is ready; the server will say when its group forms.", None
         else:
             text = "The update is ready and waits for its group to form."

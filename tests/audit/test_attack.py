@@ -58,6 +58,18 @@ def test_the_command_writes_its_table_between_the_marks(tmp_path, monkeypatch, c
     assert text.split(command.BEGIN)[1].split(command.END)[0].strip() in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("runs", "code"), [("3000", 0), ("40", 1)])
+def test_half_the_noise_is_seen_with_enough_runs_and_changes_no_page(
+    runs, code, tmp_path, monkeypatch, capsys
+):
+    page = tmp_path / "PRIVACY.md"
+    monkeypatch.setattr(command, "CASES", [LOCAL])
+    arguments = ["--half-noise", "--runs", runs, "--processes", "1"]
+    assert command.main(arguments, page) == code
+    assert not page.exists()
+    assert ("half the noise was not seen" in capsys.readouterr().err) is bool(code)
+
+
 def test_the_page_holds_the_table_of_every_case():
     table = command.PAGE.read_text("utf-8").split(command.BEGIN)[1].split(command.END)[0]
     rows = [line.split("|")[1:-1] for line in table.splitlines() if line.startswith("| ")][1:]

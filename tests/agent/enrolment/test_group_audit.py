@@ -27,6 +27,17 @@ async def test_members_that_are_too_new_are_refused_and_nothing_is_charged(fleet
     assert {phase for _, phase, _ in fleet.server.bodies} == {"advertise", "leave"}
 
 
+async def test_a_device_that_is_too_new_says_from_when_it_takes_part(fleet):
+    device = fleet.devices[0]
+    result = await device.run_cycle(group_wait_s=0)
+    (reason,) = result.reasons
+    assert "enrolled longer ago" in reason.text
+    assert reason.until == fleet.clock.now() + DAYS * 86_400
+    fleet.clock.advance(DAYS * 86_400)
+    (reason,) = (await device.run_cycle(group_wait_s=0)).reasons
+    assert "when its group forms" in reason.text
+
+
 async def grown_old(fleet):
     """Let the days pass, with a round that fails on each."""
     await fleet.run_cycles()

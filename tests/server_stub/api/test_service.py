@@ -10,10 +10,12 @@ import pytest
 from safetensors.numpy import load
 
 from agent.clock import SystemClock
-from agent.errors import AegisError
+from agent.errors import AegisError, PeerError
 from agent.models.repository import ModelRepository
 from agent.models.verify import MinModelVersion, verify_model
 from agent.protocol.envelope import decode, encode
+from agent.protocol.issuance import read_head
+from agent.protocol.peer_enrolment import EnrolledBefore, check_members
 from agent.transport.client import AggregatorClient
 from agent.transport.responses import ExcludedError, RetryLater
 from server_stub.aggregation.mean import mean_update
@@ -342,3 +344,15 @@ def test_p6_a_device_that_the_others_would_refuse_is_shown_no_window(tmp_path):
         assert late.report_ready().round is None
         late.join(offer)
         assert refusal(late.send, "advertise") == "ROUND_CLOSED"
+
+        # The proofs that the others ask for, over the wire.
+        client, ca_pem = devices[0].enrolled.client, server.home.ca_pem
+        members = [device.identity.fingerprint for device in (*devices, late)]
+        head = read_head(client.log_head(), ca_pem)
+        answer = client.log_members(members, head.size)
+        before = EnrolledBefore(server.clock.now() - 2 * 86_400)
+        check_members(head, answer, members[:-1], before)
+        with pytest.raises(PeerError) as raised:
+            check_members(head, answer, members, before)
+        assert raised.value.detail == "a member was enrolled too recently"
+        assert refused(client.log_members, ["00" * 32], head.size) == "SERVER_ERROR"  # 404
