@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from agent.clock import Clock
 from agent.config.effective import EffectiveConfig, Enrolment
 from agent.consent.gate import Permit
-from agent.enrolment.group_audit import DAY_S, GroupAuditor
+from agent.enrolment.group_audit import GroupAuditor
 from agent.enrolment.log_audit import LogAuditor
 from agent.enrolment.model_fetcher import ModelFetcher
 from agent.enrolment.renewal import renew, renewal_due
@@ -25,7 +25,7 @@ from agent.transport.server_clock import NOTICEABLE_S, ServerClock, clock_wrong
 if TYPE_CHECKING:
     from agent.identity.identity import Identity, IdentityFile
     from agent.models.verify import VerifiedModel
-    from agent.protocol.messages import RoundConfig, Task
+    from agent.protocol.messages import Task
     from agent.transport.client import AggregatorClient
     from agent.transport.statements import Offer
 
@@ -100,27 +100,12 @@ class EnrolmentClient:
             self._values.put(NEWEST_REVOCATIONS, listed.number)
         return listed.serials
 
-    async def check_group(
-        self, permit: Permit, client: "AggregatorClient", config: "RoundConfig", roster: bytes
-    ) -> None:
-        """Check a group's roster against the authority's log, if the task has `peer_days`.
-
-        Raises PeerError ROSTER_ENROLMENT, ISSUANCE_LOG, and what the network raises.
-        """
-        days, ca_pem = self.task.peer_days, self.ca_pem
-        if days:
-            auditor = GroupAuditor(self._clock, self._log_auditor, self._blocking)
-            await auditor.check(permit, client, ca_pem, config, roster, days)
-
-    def takes_part_from(self) -> int | None:
-        """When this device is enrolled for long enough (`peer_days`), in seconds since the epoch;
-        None if it is, or if the task does not ask.
-        """
-        days, first = self.task.peer_days, self._log_auditor.first_audit(self.ca_pem)
-        if not days or first is None:
-            return None
-        start = first + days * DAY_S
-        return start if start > self._clock.now() else None
+    @property
+    def group_auditor(self) -> GroupAuditor:
+        """Checks rosters against the authority's log, as far as the task asks for it."""
+        return GroupAuditor(
+            self._clock, self._log_auditor, self._blocking, self.ca_pem, self.task.peer_days
+        )
 
     # Connections.
 

@@ -20,27 +20,44 @@ SLACK_S = 2 * 3600
 
 
 class GroupAuditor:
-    """Audits one roster at a time. Changes nothing."""
+    """Audits one roster at a time. Changes nothing.
 
-    def __init__(self, clock: Clock, log_auditor: LogAuditor, blocking: Blocking) -> None:
+    `days`: the task's `peer_days`; with 0 nothing is checked.
+    """
+
+    def __init__(
+        self, clock: Clock, log_auditor: LogAuditor, blocking: Blocking, ca_pem: str, days: int
+    ) -> None:
         self._clock = clock
         self._log_auditor = log_auditor
         self._blocking = blocking
+        self._ca_pem = ca_pem
+        self._days = days
+
+    def takes_part_from(self) -> int | None:
+        """When this device is enrolled for long enough, in seconds since the epoch; None if it is,
+        or if the task does not ask.
+        """
+        first = self._log_auditor.first_audit(self._ca_pem)
+        if not self._days or first is None:
+            return None
+        start = first + self._days * DAY_S
+        return start if start > self._clock.now() else None
 
     async def check(
         self,
         permit: Permit,
         client: "AggregatorClient",
-        ca_pem: str,
         config: "RoundConfig",
         roster: bytes,
-        days: int,
     ) -> None:
         """Check that every certificate of a roster stands in the log, enrolled `days` before.
 
         Raises PeerError ROSTER_ENROLMENT, ISSUANCE_LOG, WRONG_CONTEXT, BAD_MESSAGE, and what the
         network raises.
         """
+        if not self._days:
+            return
         from hashlib import sha256
 
         from agent.protocol import codec
@@ -55,12 +72,12 @@ class GroupAuditor:
             answer: dict[str, Any] = await self._blocking(call)
             return answer
 
-        head = read_head(await request(client.log_head), ca_pem)
-        previous = self._log_auditor.last_head(ca_pem)
+        head = read_head(await request(client.log_head), self._ca_pem)
+        previous = self._log_auditor.last_head(self._ca_pem)
         if previous is not None:
             growth = await request(lambda: client.log_consistency(previous.size, head.size))
             check_growth(previous, head, growth)
         answer = await request(lambda: client.log_members(certificates, head.size))
-        latest = self._clock.now() + SLACK_S - days * DAY_S
-        known = self._log_auditor.size_after(ca_pem, latest)
+        latest = self._clock.now() + SLACK_S - self._days * DAY_S
+        known = self._log_auditor.size_after(self._ca_pem, latest)
         check_members(head, answer, certificates, EnrolledBefore(latest, known))

@@ -110,7 +110,7 @@ class Submission:
                 trust = GroupTrust(
                     enrolment.ca_pem,
                     enrolment.revoked(offer.crl_pem, offer.time),
-                    partial(enrolment.check_group, permit, client),
+                    partial(enrolment.group_auditor.check, permit, client),
                 )
                 result = await self._secagg.submit(
                     permit, client, config, update, admission, window, trust
@@ -122,9 +122,12 @@ class Submission:
             self._updates.settle(result)
         return result
 
+    def _takes_part_from(self) -> int | None:
+        return self._enrolment_client.group_auditor.takes_part_from()
+
     def _ready(self, window: JoinWindow | None) -> CycleResult:
         """A finished update whose join window is later or not yet announced."""
-        if window is None and (start := self._enrolment_client.takes_part_from()) is not None:
+        if window is None and (start := self._takes_part_from()) is not None:
             text, until = (
                 "Rounds of this task are for devices that were enrolled longer ago.",
                 start,
