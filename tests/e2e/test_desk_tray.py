@@ -2,6 +2,8 @@
 without any.
 """
 
+import os
+import signal
 import time
 
 import pytest
@@ -53,6 +55,30 @@ def test_a_panel_reads_the_icon_pauses_and_switches_consent_off(login):
         host.click("Quit")
         tray.wait(TIMEOUT_S)
         login.until_gone()
+
+
+def test_p2_the_icon_switches_consent_off_while_no_agent_runs(login):
+    with NotifierHost(login.environ["DBUS_SESSION_BUS_ADDRESS"]) as host:
+        login.start("tray")
+        login.until_status(lambda status: status["consent"]["state"] == "UNASKED")
+        grant(login)
+        until(lambda: "Stop contributing" in host.menu(), what="the menu after a yes")
+        # Icon and window may each have started an agent; the second waits for the home.
+        for pid in login.agents():
+            if "run" in command_line(pid):
+                os.kill(pid, signal.SIGKILL)
+        until(
+            lambda: any("agent is not running" in line for line in host.menu()),
+            what="the menu without an agent",
+        )
+        assert host.is_enabled("Stop contributing")
+        host.click("Stop contributing")
+        until(lambda: (login.home / "withdrawn").exists(), what="the mark")
+        until(lambda: not host.is_enabled("Contribute…"), what="the menu after a no")
+        login.start("run")
+        withdrawn = login.until_status(lambda status: status["consent"]["state"] == "WITHDRAWN")
+        assert withdrawn["state"] == "off"
+        assert not (login.home / "withdrawn").exists()
 
 
 def test_a_panel_that_starts_late_gets_the_icon(login):
