@@ -31,6 +31,7 @@ from server_stub.config.home import ServerHome
 from server_stub.config.limits import DevicePortLimits, Rates
 from server_stub.config.settings import ServerSettings
 from server_stub.coordinator.driver import RoundDriver
+from server_stub.coordinator.reference import ReferenceReader
 from server_stub.operator import app as operator_port
 from server_stub.storage.serial_executor import SerialExecutor
 from server_stub.storage.store import Store
@@ -211,7 +212,8 @@ async def serve(
     with contextlib.closing(SerialExecutor()) as executor:
         store = Store(database or home.database_url)
         try:
-            driver = RoundDriver(home, store, settings, key, clock, executor, authority)
+            reference = ReferenceReader(home, settings.task)
+            driver = RoundDriver(home, store, settings, key, clock, executor, authority, reference)
             await executor.run(driver.step)
             service = AggregatorService(
                 home, settings, store, authority, driver, key, clock, executor

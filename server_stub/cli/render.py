@@ -142,15 +142,56 @@ def rounds_text(answer: Answer) -> str:
 
 
 def round_text(answer: Answer) -> str:
-    rest = {name: value for name, value in answer.items() if name != "groups"}
+    rest = {
+        name: value for name, value in answer.items() if name not in ("groups", "defence", "canary")
+    }
     lines = [
         f"group {number}: {group['state']}{', ' + group['failure'] if group['failure'] else ''};"
         f" {group['size']} advertised, {group['dealers']} shared, {group['survivors']} in the sum,"
         f" {group['signed']} signed, {group['unmasked']} unmasked; m {group['m']}, c {group['c']},"
-        f" noise {group['noise_sd_units_planned']} units{_blamed(group)}"
+        f" noise {group['noise_sd_units_planned']} units{_judged(group)}{_blamed(group)}"
         for number, group in enumerate(answer["groups"])
     ]
-    return "\n".join([pairs_text(rest), *lines])
+    return "\n".join([pairs_text(rest), *_defence_lines(answer), *lines])
+
+
+def _defence_lines(answer: Answer) -> list[str]:
+    """The rule of a round, what the gate refused, and what the canary says."""
+    defence, canary, lines = answer.get("defence"), answer.get("canary"), []
+    if defence:
+        refused = ", ".join(f"{count} {reason}" for reason, count in defence["refused"].items())
+        lines.append(
+            f"rule: {defence['rule']}; {defence['judged']} judged, refused: {refused or 'none'}"
+            f" ({defence['false_refusals_expected']:g} honest ones to expect)"
+        )
+        lines.append(defence["sentence"])
+    if canary:
+        for name in ("start", "best", "candidate"):
+            figures = canary[name]
+            lines.append(
+                f"canary, {name} model: loss {figures['loss']:.4f}, false positives"
+                f" {figures['fpr']:.2%}, true positives {figures['tpr']:.2%}"
+            )
+        lines.append(f"canary: {', '.join(canary['reasons']) or 'passed'}")
+    return lines
+
+
+def _judged(group: Answer) -> str:
+    """What the gate found in a group, and what it counted for."""
+    gate = group.get("gate")
+    if not gate:
+        return ""
+    along = (
+        ""
+        if gate["projection"] is None
+        else f", projection {gate['projection']:.1f} in"
+        f" [{gate['projection_low']:.1f}, {gate['projection_high']:.1f}]"
+    )
+    refusal = f"; REFUSED: {group['refusal']}" if group["refusal"] and not group["weight"] else ""
+    return (
+        f"; energy {gate['energy']:.0f} of {gate['energy_limit']:.0f} at most{along}, weight"
+        f" {group['weight']:.3f}{refusal}"
+    )
 
 
 def _blamed(group: Answer) -> str:

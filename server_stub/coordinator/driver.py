@@ -7,31 +7,38 @@ round whose set of updates was fixed is combined again, into the same model.
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from numpy.typing import NDArray
 from sqlalchemy.exc import IntegrityError
 
 from agent.clock import Clock
 from agent.errors import AegisError, OperatorActionError, PeerError
 from agent.privacy.weights import incoming
 from agent.protocol.messages import Mode
-from server_stub.aggregation.mean import mean_of_groups, mean_update
 from server_stub.ca.rpc import Enrolment
 from server_stub.config.home import ServerHome
 from server_stub.config.settings import ServerSettings
+from server_stub.coordinator import combining
+from server_stub.coordinator.canary_guard import CanaryGuard
+from server_stub.coordinator.combining import Judged
 from server_stub.coordinator.groups import GroupCoordinator
+from server_stub.coordinator.suspects import exclude_suspects
 from server_stub.publishing import heads, models
 from server_stub.publishing.models import PublishedModel
 from server_stub.rounds import lifecycle
 from server_stub.rounds.lifecycle import Event, State
 from server_stub.storage.database import STORAGE_ERRORS
+from server_stub.storage.memberships import Members
 from server_stub.storage.records import Model, Round
 from server_stub.storage.serial_executor import SerialExecutor
 from server_stub.storage.store import Store
+from server_stub.validation.canary import CanaryResult
+from server_stub.validation.root import Reference, root_update
+from server_stub.validation.situation import Situation as Facts
 
 POLL_S = 1.0
 """How often the driver checks the clock and what other processes wrote to the database."""
@@ -64,7 +71,9 @@ class RoundDriver:
         clock: Clock,
         executor: SerialExecutor,
         authority: Enrolment,
+        reference: Callable[[], Reference | None] = lambda: None,
     ) -> None:
+        """`reference` returns the operator's rows; None while there are none."""
         self._home = home
         self._store = store
         self._settings = settings
@@ -77,6 +86,8 @@ class RoundDriver:
         reading an inbox, and wait for it afterwards."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._published_at = 0
+        self._reference = reference
+        self._canary = CanaryGuard(store, partial(models.scoring_head, task=settings.task))
         self.coordinator = GroupCoordinator(
             store,
             settings,
@@ -139,7 +150,7 @@ class RoundDriver:
             # Once a step: requests then answer from memory and do not wait for the authority.
             self.coordinator.refresh_revocations(now)
         current = self._store.rounds.newest()
-        if current is None or current.state in (State.DONE, State.ABANDONED):
+        if current is None or current.state in lifecycle.ENDED:
             if current is not None:
                 self.coordinator.settle(current)
             self._publish(now)
@@ -245,39 +256,27 @@ class RoundDriver:
         LOG.warning("round.abandoned id=%d reason=%r", current.round_id, note)
         self._store.rounds.abandon(current.round_id, Event.TOO_FEW, now, note, live.record())
 
-    def _mean(self, current: Round) -> tuple[NDArray[np.float64], int, dict[str, Any] | None]:
-        """The mean update, the number of updates in it, and the groups' record.
-
-        Raises PeerError SUM_OUT_OF_RANGE, WRONG_SHAPE.
-        """
-        if current.config.mode is Mode.LOCAL:
-            mean, count = mean_update(self._store.updates.bodies(current.round_id), current.config)
-            return mean, count, None
-        live = self.coordinator.resume(current)
-        sums, record = live.sums(), live.record()
-        mean, usable = mean_of_groups([(one.words, one.count) for _, one in sums], current.config)
-        for (number, _), is_usable in zip(sums, usable, strict=True):
-            if not is_usable:
-                record["groups"][number]["failure"] = "sum out of range"
-        return (
-            mean,
-            sum(one.count for (_, one), is_usable in zip(sums, usable, strict=True) if is_usable),
-            record,
-        )
-
     def _combine(self, current: Round, now: int) -> None:
         # The model that the devices started from, even if a newer one exists by now: `finish`
         # notices that.
         base = self._store.models.get(current.config.model_version)
         assert base is not None  # noqa: S101  (a round is opened on a stored model)
+        record, members = self._record(current)
         try:
-            mean, count, record = self._mean(current)
-            step = incoming(mean, self._settings.task, current.config, count)
-            content, origin = self._next_model(base, step, current.round_id)
-            models.check_file(content, self._settings.task)
+            known = self._reference()
+            judged = self._judge(current, base, known, record)
+            if judged.update is None:
+                self._reject(current, now, "no group passed the gate", record, members)
+                return
+            content, origin = self._candidate(current, base, judged)
+            verdict = self._canary.judge(content, known) if known is not None else None
         except (PeerError, OperatorActionError) as error:
             LOG.warning("round.abandoned id=%d code=%s", current.round_id, error.code)
-            self._store.rounds.abandon(current.round_id, Event.UNUSABLE, now, error.code)
+            self._store.rounds.abandon(current.round_id, Event.UNUSABLE, now, error.code, record)
+            return
+        record["canary"] = None if verdict is None else verdict.to_json()
+        if verdict is not None and not verdict.passes:
+            self._reject(current, now, _canary_note(verdict), record, members)
             return
         version = base.version + 1
         model = models.make_model(
@@ -288,30 +287,82 @@ class RoundDriver:
             now=now,
         )
         try:
-            self._store.rounds.finish(current.round_id, count, model, now, record)
+            self._store.rounds.finish(current.round_id, judged.devices, model, now, record, members)
         except IntegrityError:  # the version exists: the operator published a model meanwhile
             self._store.rounds.abandon(
                 current.round_id, Event.REPLACED, now, "another model was published"
             )
             return
-        LOG.info("round.done id=%d updates=%d model=%d", current.round_id, count, version)
+        LOG.info("round.done id=%d updates=%d model=%d", current.round_id, judged.devices, version)
+        self._exclude(current, now)
 
-    def _next_model(
-        self, base: Model, step: NDArray[np.float64], round_id: int
-    ) -> tuple[bytes, str]:
-        """The next model's file and its origin.
+    def _record(self, current: Round) -> tuple[dict[str, Any], Members]:
+        """The record of a round before it is combined, and the devices in each opened group."""
+        if current.config.mode is Mode.LOCAL:
+            return {}, ()
+        live = self.coordinator.resume(current)
+        return live.record(), [(number, one.devices) for number, one in live.sums()]
 
-        Raises OperatorActionError NO_BASE, NO_ROWS, BAD_ROWS.
+    def _judge(
+        self, current: Round, base: Model, known: Reference | None, record: dict[str, Any]
+    ) -> Judged:
+        """Judge and combine what the round brought, and note it in `record`.
+
+        Raises PeerError SUM_OUT_OF_RANGE, MODEL_WRONG_SHAPE, MODEL_NOT_FINITE.
         """
+        config, task, numbers = current.config, self._settings.task, []
+        if config.mode is Mode.LOCAL:
+            bodies = self._store.updates.bodies(current.round_id)
+            opened = combining.opened_updates(bodies, config)
+        else:
+            sums = self.coordinator.resume(current).sums()
+            numbers = [number for number, _ in sums]
+            opened = combining.opened_sums([(one.words, one.count) for _, one in sums], config)
+        root, facts = None, Facts(0, len(opened.groups))
+        if known is not None:
+            root = root_update(known, models.trained_head(base.content, task), task)
+            facts = Facts(known.size, len(opened.groups), known.has_both_classes)
+        judged = combining.judge(opened, config, root, facts)
+        record["defence"] = judged.to_json()
+        for place, number in enumerate(numbers):
+            record["groups"][number] |= judged.group_json(place)
+            if place in opened.unreadable:
+                record["groups"][number]["failure"] = "sum out of range"
+        return judged
+
+    def _candidate(self, current: Round, base: Model, judged: Judged) -> tuple[bytes, str]:
+        """The model file that the combined update makes, and its origin.
+
+        Raises OperatorActionError BAD_MODEL, NO_BASE, NO_ROWS, BAD_ROWS.
+        """
+        assert judged.update is not None  # noqa: S101  (the caller has checked it)
         task, plan = self._settings.task, self._settings.rounds
-        if not task.base_sha256:
-            rate = lifecycle.server_rate(plan, round_id)
-            return models.apply_step(base.content, step * rate), f"{heads.BY_ROUND}{round_id}"
-        kept = heads.material(self._home, task)
-        done = heads.rounds_done(self._store.models.origins(base.version))
-        result = heads.next_head(task, plan, kept, base.content, done, step)
-        origin = heads.BY_COURSE if result.ends_course else heads.BY_ROUND
-        return result.content, f"{origin}{round_id}"
+        step = incoming(judged.update, task, current.config, judged.devices)
+        origin = heads.BY_ROUND
+        if task.base_sha256:
+            kept = heads.material(self._home, task)
+            done = heads.rounds_done(self._store.models.origins(base.version))
+            result = heads.next_head(task, plan, kept, base.content, done, step)
+            content = result.content
+            origin = heads.BY_COURSE if result.ends_course else heads.BY_ROUND
+        else:
+            rate = lifecycle.server_rate(plan, current.round_id)
+            content = models.apply_step(base.content, step * rate)
+        models.check_file(content, task)
+        return content, f"{origin}{current.round_id}"
+
+    def _reject(
+        self, current: Round, now: int, note: str, record: dict[str, Any], members: Members
+    ) -> None:
+        LOG.warning("round.rejected id=%d reason=%r", current.round_id, note)
+        self._store.rounds.reject(current.round_id, now, note, record, members)
+        self._exclude(current, now)
+
+    def _exclude(self, current: Round, now: int) -> None:
+        """Exclude the devices that are named after this round."""
+        for proof in exclude_suspects(self._store, current.round_id, now):
+            self.coordinator.drop(proof.verdict.device_id, now)
+            LOG.warning("round.suspect device=%s", proof.verdict.device_id)
 
     def _publish_again(self, now: int) -> None:
         """Renew the published metadata from time to time, also in the middle of a long round."""
@@ -320,3 +371,7 @@ class RoundDriver:
         self._published_at = now
         if self.situation is not None:
             models.sync_repository(self._home, self._store, self._settings.task, now)
+
+
+def _canary_note(verdict: CanaryResult) -> str:
+    return f"the canary refused the model: {', '.join(verdict.reasons)}"

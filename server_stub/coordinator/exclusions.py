@@ -8,8 +8,12 @@ from server_stub.quarantine.evidence import Judge, Verdict, judged
 from server_stub.quarantine.exclusion import Exclusion, longest
 from server_stub.secagg import evidence
 from server_stub.storage.store import Store
+from server_stub.validation import suspicion_evidence
 
-JUDGES: dict[str, Judge] = {evidence.JUDGE: evidence.judge}
+JUDGES: dict[str, Judge] = {
+    evidence.JUDGE: evidence.judge,
+    suspicion_evidence.JUDGE: suspicion_evidence.judge,
+}
 """Who judges which kind of evidence. Another way to find faults adds a line here."""
 
 

@@ -238,7 +238,7 @@ class GroupCoordinator:
             )
 
     def drop(self, device_id: str, now: int) -> None:
-        """Continue without a device that was revoked or erased."""
+        """Continue without a device that was revoked, erased or excluded."""
         self._pool.remove(device_id)
         live = self._live
         if live is not None and not live.is_over and device_id in live.devices:

@@ -42,6 +42,8 @@ def round_summary(round_: Round, settings: ServerSettings) -> dict[str, Any]:
         "epsilon_ledger": epsilon(rho_units(round_.config), delta),
         "note": round_.note,
         "mode": round_.config.mode.value,
+        "defence": round_.record.get("defence"),
+        "canary": round_.record.get("canary"),
         "groups": round_.record.get("groups", []),
         "left_out": round_.record.get("left_out", 0),
         "sitting_out": round_.record.get("sitting_out", 0),

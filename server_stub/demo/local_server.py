@@ -18,7 +18,7 @@ from typing import Any
 from agent.errors import InternalError
 from server_stub.config.home import READY_FILE, ServerHome
 from server_stub.demo.processes import ManagedProcess, exit_error
-from server_stub.rounds.lifecycle import State
+from server_stub.rounds.lifecycle import ENDED, State
 from server_stub.storage.records import Model, Round
 from server_stub.storage.store import Store
 
@@ -120,7 +120,7 @@ class LocalServer:
         def poll() -> Round | None:
             # `newest_round` also raises when the aggregator has ended: nothing would come then.
             newest, awaited = self.newest_round(), self._store.rounds.get(round_id)
-            has_ended = awaited is not None and awaited.state in (State.DONE, State.ABANDONED)
+            has_ended = awaited is not None and awaited.state in ENDED
             return awaited if newest is not None and has_ended else None
 
         return await _until(poll, seconds)

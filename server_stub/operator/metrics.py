@@ -17,6 +17,7 @@ GAUGES = {
 COUNTERS = {
     "rounds_done": "Rounds that ended with a new model.",
     "rounds_abandoned": "Rounds that ended without a new model.",
+    "rounds_rejected": "Rounds whose model would have been worse and was not published.",
     "copies_refused": "Requests of copies of devices that were refused.",
     "connections_admitted": "Connections of the device port since the start.",
     "connections_refused": (

@@ -27,6 +27,8 @@ ROUND_COLUMNS = (
     "state",
     "updates",
     "model",
+    "rule",
+    "refused",
     "ε per device",
     "opened",
     "closed",
@@ -71,6 +73,7 @@ def dashboard(shown: Dashboard) -> str:
         ("devices revoked", figures["devices_revoked"]),
         ("rounds completed", figures["rounds_done"]),
         ("rounds abandoned", figures["rounds_abandoned"]),
+        ("rounds rejected", figures["rounds_rejected"]),
         ("updates", figures["updates"]),
         ("received", f"{figures['update_bytes'] / 1e6:.1f} MB"),
         ("model", f"version {figures['model_version']}"),
@@ -88,6 +91,7 @@ def dashboard(shown: Dashboard) -> str:
                 f" value='{one['updates']}'></meter>"
             ),
             f"{one['base_version']} → {one['model_version'] or '–'}",
+            *_defence_cells(one.get("defence")),
             epsilon_in_words(one["epsilon_ledger"]),
             utc(one["opens_at"]),
             utc(one["closed_at"]) if one["closed_at"] else f"due {utc(one['closes_at'])}",
@@ -123,11 +127,28 @@ def dashboard(shown: Dashboard) -> str:
         f" <b>{escape(figures['mode'])}</b>. "
         f"<small>{utc(now)}, refreshes every {REFRESH_S} s.</small></p>{_NAVIGATION}<div"
         f" class='cards'>{shown_cards}</div>"
-        f"<h2>Rounds</h2>{_table(ROUND_COLUMNS, shown_rounds)}"
+        f"<h2>Rounds</h2>{_warning(rounds)}{_table(ROUND_COLUMNS, shown_rounds)}"
         f"<h2>Excluded devices</h2>{_table(EXCLUDED_COLUMNS, shown_excluded)}{evidence}"
         f"<h2>Models</h2>{_table(('version', 'published', 'origin', 'SHA-256'), shown_models)}"
     )
     return _page("AegisAI aggregator", body, refresh_s=REFRESH_S)
+
+
+def _defence_cells(defence: dict[str, Any] | None) -> tuple[str, str]:
+    """The rule of a round with what it survives, and what the gate refused."""
+    if not defence:
+        return "–", "–"
+    refused = ", ".join(f"{count} {reason}" for reason, count in defence["refused"].items())
+    rule = f"<span title='{escape(defence['sentence'])}'>{escape(defence['rule'])}</span>"
+    return rule, f"{escape(refused) or 'none'} of {defence['judged']}"
+
+
+def _warning(rounds: Sequence[dict[str, Any]]) -> str:
+    """What the newest combined round survives, in a sentence."""
+    for one in reversed(rounds):
+        if one.get("defence"):
+            return f"<p>{escape(one['defence']['sentence'])}</p>"
+    return ""
 
 
 def api_documentation(document: dict[str, Any]) -> str:

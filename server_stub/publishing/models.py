@@ -88,6 +88,24 @@ def apply_step(content: bytes, step: NDArray[np.float64]) -> bytes:
     return save({"weights": weights}, None)
 
 
+def trained_head(content: bytes, task: Task) -> NDArray[np.float64]:
+    """The weights (d,) that the next round starts from.
+
+    Raises PeerError MODEL_WRONG_SHAPE, MODEL_NOT_FINITE.
+    """
+    return family(task.model).read_head(content, task.d).trained
+
+
+def scoring_head(content: bytes, task: Task) -> tuple[NDArray[np.float64], float]:
+    """The weights (d,) that files are scored with, and the probability from which on a file is
+    called malicious.
+
+    Raises PeerError MODEL_WRONG_SHAPE, MODEL_NOT_FINITE.
+    """
+    head = family(task.model).read_head(content, task.d)
+    return head.scored, head.bounds.malicious_from
+
+
 def metadata_of(model: Model, task: Task) -> dict[str, int | str]:
     """The metadata that the repository publishes with a model."""
     return {

@@ -4,7 +4,8 @@ With secure aggregation a round opens when its join window is announced, and TAR
 groups have ended and at least one gave a sum.
 
 OPEN ── TARGET or DEADLINE ──► COMBINING ── PUBLISHED ──► DONE
-  └── TOO_FEW, REPLACED ──► ABANDONED          └── UNUSABLE, REPLACED ──► ABANDONED
+  └── TOO_FEW, REPLACED ──► ABANDONED          ├── UNUSABLE, REPLACED ──► ABANDONED
+                                               └── REFUSED ──► REJECTED
 """
 
 import secrets
@@ -33,6 +34,8 @@ class State(StrEnum):
     DONE = "done"
     ABANDONED = "abandoned"
     """Ended without a new model."""
+    REJECTED = "rejected"
+    """Ended without a new model: what the devices sent would have made a worse one."""
 
 
 class Event(StrEnum):
@@ -44,6 +47,8 @@ class Event(StrEnum):
     PUBLISHED = "published"
     UNUSABLE = "unusable"
     """The sum is outside the range of honest updates."""
+    REFUSED = "refused"
+    """No sum passed the gate, or the canary refused the model."""
 
 
 TABLE: dict[tuple[State, Event], State] = {
@@ -53,8 +58,12 @@ TABLE: dict[tuple[State, Event], State] = {
     (State.OPEN, Event.REPLACED): State.ABANDONED,
     (State.COMBINING, Event.PUBLISHED): State.DONE,
     (State.COMBINING, Event.UNUSABLE): State.ABANDONED,
+    (State.COMBINING, Event.REFUSED): State.REJECTED,
     (State.COMBINING, Event.REPLACED): State.ABANDONED,
 }
+
+ENDED = frozenset({State.DONE, State.ABANDONED, State.REJECTED})
+"""The states that nothing follows."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from server_stub.storage.tables import (
     CERTIFICATES,
     DEVICES,
     LEDGER_HEADS,
+    MEMBERSHIPS,
     MESSAGES,
     PROOFS,
     ROUNDS,
@@ -148,6 +149,11 @@ class DeviceStore:
             proofs = database.execute(
                 select(PROOFS).where(PROOFS.c.device_id == device_id).order_by(PROOFS.c.round_id)
             ).all()
+            groups = database.execute(
+                select(MEMBERSHIPS.c.round_id, MEMBERSHIPS.c.group_number)
+                .where(MEMBERSHIPS.c.device_id == device_id)
+                .order_by(MEMBERSHIPS.c.round_id)
+            ).all()
         # With secure aggregation an update's content is its masked input.
         masked = {
             one.round_id for one in messages if one.kind == "masked" and one.bytes is not None
@@ -187,6 +193,7 @@ class DeviceStore:
                 }
                 for one in proofs
             ],
+            "groups": [one._asdict() for one in groups],
             "ledger": None
             if head is None
             else {

@@ -47,6 +47,11 @@ class ProofStore:
             stored = database.execute(query).scalar_one()
         return Evidence.from_json(json.loads(stored)) if stored else None
 
+    def add(self, round_id: int, proof: Proof, now: int) -> None:
+        """Exclude a device, unless the round already has a proof against it."""
+        with self._raw.transaction() as sql:
+            add_proof(sql, round_id, proof, now)
+
     def release(self, device_id: str, now: int) -> int:
         """End every exclusion of a device; none of them counts any more. Returns their number."""
         query = update(PROOFS).where(

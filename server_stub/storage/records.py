@@ -58,8 +58,10 @@ class Round:
     @property
     def failed_without_proof(self) -> bool:
         """Whether its devices made no model, and no proof shows whose fault that was."""
-        is_failure = self.record.get("ended") in (Event.TOO_FEW, Event.UNUSABLE)
-        return self.state is State.ABANDONED and is_failure and not self.proven
+        failures = (Event.TOO_FEW, Event.UNUSABLE, Event.REFUSED)
+        is_failure = self.record.get("ended") in failures
+        has_no_model = self.state in (State.ABANDONED, State.REJECTED)
+        return has_no_model and is_failure and not self.proven
 
 
 @dataclass(frozen=True)

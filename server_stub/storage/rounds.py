@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, insert, select, update
 
 from agent.protocol.messages import RoundConfig
-from server_stub.rounds.lifecycle import Event, State, after, due
+from server_stub.rounds.lifecycle import ENDED, Event, State, after, due
 from server_stub.storage.database import RawConnection, read_transaction
+from server_stub.storage.memberships import Members, add_members
 from server_stub.storage.records import Model, Round
 from server_stub.storage.tables import MODELS, ROUNDS
 from server_stub.storage.updates import count_updates, delete_content
@@ -82,6 +83,17 @@ class RoundStore:
                 _set_record(database, round_id, record)
                 _abandon(database, row, event, now, note)
 
+    def reject(
+        self, round_id: int, now: int, note: str, record: dict[str, Any], members: Members
+    ) -> None:
+        """End a round whose model would have been worse, unless it has already ended."""
+        with self._engine.begin() as database:
+            row = _row(database, round_id)
+            if row.state == State.COMBINING:
+                _set_record(database, round_id, record)
+                add_members(database, round_id, members)
+                _abandon(database, row, Event.REFUSED, now, note)
+
     def finish(
         self,
         round_id: int,
@@ -89,6 +101,7 @@ class RoundStore:
         model: Model,
         now: int,
         record: dict[str, Any] | None = None,
+        members: Members = (),
     ) -> None:
         """Store the model that a round made, end the round and delete the updates' content.
 
@@ -101,6 +114,7 @@ class RoundStore:
             database.execute(update(ROUNDS).where(ROUNDS.c.round_id == round_id).values(**values))
             database.execute(insert(MODELS).values(**model.__dict__))
             _set_record(database, round_id, record)
+            add_members(database, round_id, members)
             delete_content(database, round_id)
 
 
@@ -141,7 +155,7 @@ def _transition(database: Connection, row: Row[Any], event: Event, now: int) -> 
     if state is not State.COMBINING:
         values["closed_at"] = now
     database.execute(update(ROUNDS).where(ROUNDS.c.round_id == row.round_id).values(**values))
-    if state is State.ABANDONED:
+    if state in (State.ABANDONED, State.REJECTED):
         delete_content(database, row.round_id)
     return state
 
@@ -162,7 +176,7 @@ def _config(row: Row[Any]) -> RoundConfig:
 
 
 def _round(database: Connection, row: Row[Any]) -> Round:
-    has_ended = row.state in (State.DONE, State.ABANDONED)
+    has_ended = row.state in ENDED
     updates = row.updates if has_ended else count_updates(database, row.round_id)
     return Round(
         row.round_id,

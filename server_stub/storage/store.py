@@ -13,6 +13,7 @@ from server_stub.rounds.lifecycle import State
 from server_stub.storage.database import RawConnection, open_database, read_transaction
 from server_stub.storage.devices import DeviceStore
 from server_stub.storage.ledger_heads import LedgerHeadStore
+from server_stub.storage.memberships import MembershipStore
 from server_stub.storage.models import ModelStore
 from server_stub.storage.proofs import ProofStore
 from server_stub.storage.round_events import RoundEventStore
@@ -36,6 +37,7 @@ class Store:
         self.rounds = RoundStore(self._engine, self._raw)
         self.round_events = RoundEventStore(self._engine, self._raw)
         self.proofs = ProofStore(self._engine, self._raw)
+        self.memberships = MembershipStore(self._engine)
         self.models = ModelStore(self._engine)
 
     def close(self) -> None:
@@ -66,6 +68,7 @@ class Store:
                 "devices_revoked": number(devices.where(DEVICES.c.revoked_at.is_not(None))),
                 "rounds_done": rounds.get(State.DONE, 0),
                 "rounds_abandoned": rounds.get(State.ABANDONED, 0),
+                "rounds_rejected": rounds.get(State.REJECTED, 0),
                 "updates": number(select(func.count()).select_from(UPDATES)),
                 "update_bytes": number(select(func.coalesce(func.sum(UPDATES.c.bytes), 0))),
             }

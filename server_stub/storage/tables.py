@@ -88,6 +88,13 @@ UPDATES = Table(
     Column("body", LargeBinary),
 )
 Index("updates_by_device", UPDATES.c.device_id)
+MEMBERSHIPS = Table(
+    "memberships",
+    METADATA,
+    Column("round_id", Integer, ForeignKey("rounds.round_id"), primary_key=True),
+    _device_id(primary_key=True),
+    Column("group_number", Integer, nullable=False),
+)
 MODELS = Table(
     "models",
     METADATA,

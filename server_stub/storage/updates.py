@@ -68,8 +68,10 @@ class UpdateStore:
 
     def bodies(self, round_id: int) -> Iterator[bytes]:
         """The updates of a round that is being combined, read in batches."""
-        query = select(UPDATES.c.body).where(
-            UPDATES.c.round_id == round_id, UPDATES.c.body.is_not(None)
+        query = (
+            select(UPDATES.c.body)
+            .where(UPDATES.c.round_id == round_id, UPDATES.c.body.is_not(None))
+            .order_by(UPDATES.c.device_id)  # a driver that starts again combines the same
         )
         with read_transaction(self._engine) as database:
             yield from database.execute(query.execution_options(yield_per=BATCH)).scalars()

@@ -1,13 +1,16 @@
 """Compares a candidate model with the best published one and with the start model, on labelled rows
 of the operator that nothing was trained on.
 
-1. The loss, the rate of false positives and the rate of true positives at the published threshold
-   are no worse than the best published model's by more than two standard errors of that model's own
-   figure: by so much chance alone moves it between one set of rows and another.
-2. The loss is not above the start model's at all, and the rates are within two standard errors of
-   the start model's.
+Neither the loss nor the rate of false positives or true positives at the model's own threshold may
+be worse than theirs by more than two standard errors of their figure (by so much chance alone moves
+it between one set of rows and another), or by more than a tolerance, where that is larger.
 
-The best model is fixed by its loss, so many small steps back are noticed like a single large one.
+The tolerance is for what a fleet is there for: it teaches the model software that the operator does
+not have, and that costs a little on the operator's own rows. In simulations of 20 honest rounds
+(1000 devices, groups of 32, one seed, 11,297 canary rows) the loss rose from 0.092 to 0.131 at
+ε = 4 and to 0.134 at ε = 1, and false positives from 3.3 to 3.9 and 4.9 %, while those on other
+software fell from 38 to 9 %: two standard errors alone would refuse honest rounds. Both models stay
+the same while rounds pass, so many small steps back are noticed like a single large one.
 """
 
 import math
@@ -20,6 +23,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 ERRORS = 2.0
 """Standard errors that a candidate may fall behind."""
+RATE_TOLERANCE = 0.02
+"""By so much a rate may be worse, whatever its standard error."""
+LOSS_TOLERANCE = 0.75
+"""By this share the loss may be larger, whatever its standard error."""
 LEAST_PROBABILITY = 1e-6
 """Bounds the loss of one row: no single row decides."""
 
@@ -100,24 +107,24 @@ def figures(rows: CanaryRows) -> CanaryFigures:
 def judge(candidate: CanaryRows, best: CanaryRows, start: CanaryRows) -> CanaryResult:
     """Compare a candidate with the best published model and the start model, on the same rows."""
     reasons = [
-        *_worse(candidate, best, ERRORS, ""),
-        *_worse(candidate, start, 0.0, "_OF_START"),
+        *_worse(candidate, best, ""),
+        *_worse(candidate, start, "_OF_START"),
     ]
     return CanaryResult(
         figures(candidate), figures(best), figures(start), len(candidate.labels), tuple(reasons)
     )
 
 
-def _worse(model: CanaryRows, other: CanaryRows, loss_errors: float, suffix: str) -> list[str]:
+def _worse(model: CanaryRows, other: CanaryRows, suffix: str) -> list[str]:
     mine, theirs = figures(model), figures(other)
     benign = int(np.sum(model.labels == 0))
     margins = {
-        "LOSS": (mine.loss - theirs.loss, loss_errors * _error_of_mean(other.losses)),
-        "FALSE_POSITIVES": (mine.fpr - theirs.fpr, ERRORS * _error_of_rate(theirs.fpr, benign)),
-        "TRUE_POSITIVES": (
-            theirs.tpr - mine.tpr,
-            ERRORS * _error_of_rate(theirs.tpr, len(model.labels) - benign),
+        "LOSS": (
+            mine.loss - theirs.loss,
+            max(ERRORS * _error_of_mean(other.losses), LOSS_TOLERANCE * theirs.loss),
         ),
+        "FALSE_POSITIVES": (mine.fpr - theirs.fpr, _room(theirs.fpr, benign)),
+        "TRUE_POSITIVES": (theirs.tpr - mine.tpr, _room(theirs.tpr, len(model.labels) - benign)),
     }
     # A rate without rows is not a number, and no comparison with it holds. A rounding error is no
     # difference.
@@ -128,12 +135,14 @@ def _error_of_mean(values: Floats) -> float:
     return float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.inf
 
 
-def _error_of_rate(rate: float, count: int) -> float:
-    """One more of each kind is added: a rate of 0 is not known exactly."""
+def _room(rate: float, count: int) -> float:
+    """By how much a rate may be worse. One more of each kind is added to the rows: a rate of 0 is
+    not known exactly.
+    """
     if not count:
         return math.nan
     smooth = (rate * count + 1) / (count + 2)
-    return math.sqrt(smooth * (1 - smooth) / count)
+    return max(ERRORS * math.sqrt(smooth * (1 - smooth) / count), RATE_TOLERANCE)
 
 
 def _rate(alarms: Floats, of_class: NDArray[np.bool_]) -> float:

@@ -53,6 +53,8 @@ class GateResult:
 
     energy: float
     energy_limit: float
+    freedom: int
+    """Degrees of freedom of the energy."""
     projection: float | None
     """Along the root update; None without one."""
     projection_low: float | None
@@ -108,4 +110,4 @@ def _result(square: float, along: float | None, sd: float, bounds: Bounds) -> Ga
         low, high = -ROOM * most - QUANTILE, most + QUANTILE
         if not reason and not low <= projection <= high:
             reason = "PROJECTION"
-    return GateResult(energy, limit, projection, low, high, reason)
+    return GateResult(energy, limit, bounds.freedom, projection, low, high, reason)

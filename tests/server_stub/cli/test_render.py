@@ -146,6 +146,44 @@ def test_a_round_lists_its_groups_after_its_values():
     ]
 
 
+def test_a_combined_round_says_what_its_rule_survives_and_what_was_refused():
+    figures = {"loss": 0.25, "fpr": 0.01, "tpr": 0.9}
+    gate = {"energy": 130.2, "energy_limit": 166.7, "projection": -9.0}
+    gate |= {"projection_low": -5.0, "projection_high": 10.0}
+    group = {"state": "done", "failure": "", "size": 5, "dealers": 5, "survivors": 5, "signed": 5}
+    group |= {"unmasked": 5, "m": 4, "c": 0, "noise_sd_units_planned": 3.0, "gate": gate}
+    answer = {
+        "round_id": 7,
+        "groups": [{**group, "weight": 0.0, "refusal": "PROJECTION"}],
+        "defence": {
+            "rule": "anchored-mean",
+            "sentence": "Operator rows.",
+            "judged": 3,
+            "refused": {"PROJECTION": 1},
+            "false_refusals_expected": 0.009,
+        },
+        "canary": {
+            "candidate": figures,
+            "best": figures,
+            "start": figures,
+            "reasons": ["LOSS"],
+        },
+    }
+    lines = render.round_text(answer).splitlines()
+    assert lines[1:3] == [
+        "rule: anchored-mean; 3 judged, refused: 1 PROJECTION (0.009 honest ones to expect)",
+        "Operator rows.",
+    ]
+    assert lines[5] == (
+        "canary, candidate model: loss 0.2500, false positives 1.00%, true positives 90.00%"
+    )
+    assert lines[6] == "canary: LOSS"
+    assert lines[7].endswith(
+        "energy 130 of 167 at most, projection -9.0 in [-5.0, 10.0], weight 0.000;"
+        " REFUSED: PROJECTION"
+    )
+
+
 def test_models_are_one_line_each():
     model = {
         "version": 1,

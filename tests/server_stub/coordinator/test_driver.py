@@ -13,6 +13,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from agent.detector.families.table import family
+from agent.detector.synthetic import generate
 from agent.errors import OperatorActionError
 from agent.privacy.seal import seal
 from agent.privacy.weights import incoming
@@ -30,6 +32,7 @@ from server_stub.rounds.lifecycle import State, server_rate
 from server_stub.storage.records import CertificateRecord
 from server_stub.storage.serial_executor import SerialExecutor
 from server_stub.storage.store import Store
+from server_stub.validation.root import is_canary, parted, root_update
 from tests.fakes.clock import FakeClock
 from tests.fakes.group_devices import run_round
 from tests.fakes.group_rounds import (
@@ -61,8 +64,8 @@ class LocalAggregator:
         self.executor = SerialExecutor()
         self.restart()
 
-    def restart(self):
-        """A new driver, which knows nothing but the database."""
+    def restart(self, reference=lambda: None):
+        """A new driver, which knows nothing but the database and the operator's rows."""
         self.driver = RoundDriver(
             self.home,
             self.store,
@@ -71,6 +74,7 @@ class LocalAggregator:
             self.clock,
             self.executor,
             SimpleNamespace(revocations=lambda: "", witness=None),
+            reference,
         )
 
     def steps(self):
@@ -86,7 +90,7 @@ class LocalAggregator:
         record = CertificateRecord(device_id, b"key", now, now + 1000)
         self.store.devices.add(device_id, record, "", now)
         if body is None:
-            vector = np.full(current.config.d, value)
+            vector = np.broadcast_to(value, current.config.d).astype(float)
             body = seal(vector, current.config, os.urandom(8).hex())
         digest = sha256(body).hexdigest()
         self.store.updates.add(device_id, current.round_id, body, digest, "receipt", now)
@@ -208,7 +212,7 @@ def test_a_model_that_is_published_while_a_round_is_combined_wins(make_aggregato
     assert aggregator.store.models.get(2).origin == "operator"
 
 
-def test_p11_an_update_that_cannot_be_honest_ends_its_round_and_no_other(make_aggregator):
+def test_p11_an_update_that_cannot_be_honest_is_left_out_alone(make_aggregator):
     aggregator = make_aggregator()
     config = aggregator.steps().config
     largest = np.full(config.d_padded, 2 ** (config.bits - 1) - 1, np.uint32)
@@ -216,8 +220,66 @@ def test_p11_an_update_that_cannot_be_honest_ends_its_round_and_no_other(make_ag
     aggregator.add_update()
     second = aggregator.steps()
     ended = aggregator.store.rounds.get(1)
+    assert (ended.state, ended.updates) == (State.DONE, 1)
+    assert ended.record["defence"]["refused"] == {"SUM_OUT_OF_RANGE": 1}
+    assert (second.round_id, second.config.model_version) == (2, 2)
+
+
+def test_p11_a_round_of_which_nothing_decodes_makes_no_model(make_aggregator):
+    aggregator = make_aggregator(target=1)
+    aggregator.steps()
+    aggregator.add_update(body=b"no envelope")
+    second = aggregator.steps()
+    ended = aggregator.store.rounds.get(1)
     assert (ended.state, ended.note) == (State.ABANDONED, "SUM_OUT_OF_RANGE")
-    assert (second.round_id, second.state) == (2, State.OPEN)
+    assert (second.round_id, second.config.model_version) == (2, 1)
+
+
+def operator_rows():
+    """Rows of the project's own generator, of which half are the canary's."""
+    made = generate(np.random.default_rng(3), 1200)
+    prepared = family("logistic/1").scorer(b"", 0.0).prepare(made.rows)
+    return parted(prepared, made.labels, is_canary(made.groups))
+
+
+def test_a_model_that_is_worse_on_the_operators_rows_is_not_published(make_aggregator):
+    aggregator = make_aggregator(
+        epsilon_milli=1_000_000, planned=1, fast_spending=True, lifetime_epsilon_milli=1_000_000
+    )
+    known = operator_rows()
+    aggregator.restart(lambda: known)
+    aggregator.steps()
+    weights = models.trained_head(aggregator.store.models.get(1).content, aggregator.settings.task)
+    against = -root_update(known, weights, aggregator.settings.task)
+    for _ in range(2):
+        aggregator.add_update(against * 3)
+    second = aggregator.steps()
+    ended = aggregator.store.rounds.get(1)
+    assert ended.state is State.REJECTED
+    assert ended.record["defence"]["rule"] == "anchored-mean"
+    assert ended.note.startswith(("no group passed the gate", "the canary refused the model"))
+    assert (second.round_id, second.config.model_version) == (2, 1)
+    assert aggregator.store.models.newest_version() == 1
+
+
+def test_a_model_that_is_better_on_the_operators_rows_is_published_with_its_figures(
+    make_aggregator,
+):
+    aggregator = make_aggregator(
+        epsilon_milli=1_000_000, planned=1, fast_spending=True, lifetime_epsilon_milli=1_000_000
+    )
+    known = operator_rows()
+    aggregator.restart(lambda: known)
+    aggregator.steps()
+    weights = models.trained_head(aggregator.store.models.get(1).content, aggregator.settings.task)
+    for _ in range(2):
+        aggregator.add_update(0.05 * root_update(known, weights, aggregator.settings.task))
+    aggregator.steps()
+    ended = aggregator.store.rounds.get(1)
+    assert (ended.state, ended.model_version) == (State.DONE, 2)
+    canary = ended.record["canary"]
+    assert canary["candidate"]["loss"] < 1.1 * canary["start"]["loss"]
+    assert canary["reasons"] == []
 
 
 async def test_a_driver_that_is_woken_does_at_once_what_is_due(make_aggregator, monkeypatch):

@@ -11,6 +11,7 @@ FIGURES = {
     "devices_revoked": 1,
     "rounds_done": 2,
     "rounds_abandoned": 1,
+    "rounds_rejected": 1,
     "updates": 5,
     "update_bytes": 1_500_000,
     "model_version": 4,
@@ -86,6 +87,15 @@ def test_the_dashboard_is_whole_loads_nothing_and_believes_no_text():
     assert "<script>alert(1)</script>" in text
     assert "version 4" in text
     assert "demonstration model" in text
+
+
+def test_the_newest_combined_round_says_what_its_rule_survives():
+    defence = {"rule": "mean", "sentence": "one <device>", "judged": 3, "refused": {"ENERGY": 1}}
+    shown = [{**ROUND, "defence": defence}, ROUND]
+    page = pages.dashboard(pages.Dashboard(FIGURES, shown, [MODEL], [], 1_790_000_100))
+    text = "".join(read(page).text)
+    assert "one <device>" in text
+    assert "1 ENERGY of 3" in text
 
 
 def test_an_empty_aggregator_has_a_dashboard_too():

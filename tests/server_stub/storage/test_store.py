@@ -22,6 +22,7 @@ def test_counts_are_those_of_devices_rounds_and_updates(store):
         "devices_revoked": 1,
         "rounds_done": 1,
         "rounds_abandoned": 1,
+        "rounds_rejected": 0,
         "updates": 2,
         "update_bytes": 8,
     }

@@ -48,9 +48,12 @@ def test_two_standard_errors_behind_the_best_is_within_what_chance_does():
     assert figures(candidate).fpr >= figures(BEST).fpr
 
 
-def test_a_loss_above_the_start_models_is_refused_however_little():
-    worse = rows(factor=0.69)
-    assert reasons(worse, START, START) == ("LOSS_OF_START",)
+def test_many_small_steps_back_add_up_to_one_large_one():
+    steps = [rows(factor=0.7 - 0.1 * number) for number in range(12)]
+    refused = [bool(reasons(step, START, START)) for step in steps]
+    assert refused == sorted(refused)
+    assert refused[1] is False
+    assert refused[-1] is True
 
 
 def test_both_classes_count_the_same_in_the_loss():

@@ -48,6 +48,7 @@ def test_the_record_keeps_statistics_and_limits():
     assert set(stored) == {
         "energy",
         "energy_limit",
+        "freedom",
         "projection",
         "projection_low",
         "projection_high",
