@@ -46,6 +46,11 @@ try-package: package
 shots: setup
 	@$(PY) -m tests.ui.shots build/shots
 
+# Attacks simulated fleets with the rows of DATA, and writes the tables of docs/ROBUSTNESS.md. Takes an hour.
+.PHONY: robustness
+robustness: setup
+	@$(PY) -m tests.robustness --data $(DATA) $(if $(GRID),--grid $(GRID)) $(if $(SEEDS),--seeds $(SEEDS))
+
 # Generates the pages that come from the source code.
 docs: setup
 	@$(PY) packaging/errors_page.py
