@@ -22,6 +22,8 @@ def shown(answer: Shown, text: Callable[[Shown], str] | None) -> str:
 
 def status_text(status: Shown) -> str:
     """State and reasons first, then budget, model and data."""
+    from agent.status import epsilon_in_words
+
     consent, budget, model = status["consent"], status["budget"], status["model"]
     lines = [
         f"State:    {status['state']}" + (f" - {status['activity']}" if status["activity"] else "")
@@ -37,8 +39,8 @@ def status_text(status: Shown) -> str:
     lines.append(f"Operator: {joined}")
     lines.extend(f"Waits:    {_reason(reason)}" for reason in status["reasons"])
     lines.append(
-        f"Budget:   ε {_epsilon(budget['epsilon_ledger'])} of"
-        f" {_epsilon(budget['epsilon_period'])} spent in {budget['period_days']} days"
+        f"Budget:   ε {epsilon_in_words(budget['epsilon_ledger'])} of"
+        f" {epsilon_in_words(budget['epsilon_period'])} spent in {budget['period_days']} days"
         f" (δ {budget['delta']:g});"
         f" {_other_epsilons(budget)}" + ("" if budget["verified"] else " (not verified)")
     )
@@ -253,6 +255,8 @@ def searched_text(result: Shown) -> str:
 
 
 def ledger_text(result: Shown) -> str:
+    from agent.status import epsilon_in_words
+
     totals = result["totals"]
     states = {entry["charge_seq"]: entry for entry in result["outbox"]}
     lines = []
@@ -260,14 +264,14 @@ def ledger_text(result: Shown) -> str:
         entry = states.get(charge["seq"], {})
         lines.append(
             f"{charge['seq']:>4}  {charge['time']}  round {charge['round_id']}  {charge['mode']}"
-            f"  ε {_epsilon(charge['epsilon'])}  {charge['body_bytes']} bytes"
+            f"  ε {epsilon_in_words(charge['epsilon'])}  {charge['body_bytes']} bytes"
             f"  {entry.get('state', '')}  {charge['body_sha256'][:16]}"
         )
     lines.append(
         f"{_count(totals['charges'], 'charge')}, {totals['sent']} acknowledged,"
         f" {totals['bytes_up']} bytes;"
-        f" this period ε {_epsilon(totals['epsilon_ledger'])} of"
-        f" {_epsilon(totals['epsilon_period'])} (δ {totals['delta']:g});"
+        f" this period ε {epsilon_in_words(totals['epsilon_ledger'])} of"
+        f" {epsilon_in_words(totals['epsilon_period'])} (δ {totals['delta']:g});"
         f" {_other_epsilons(totals)}"
     )
     lines.extend(f"PROBLEM: {problem}" for problem in result["problems"])
@@ -344,18 +348,14 @@ def _reason(reason: Shown) -> str:
 
 
 def _other_epsilons(epsilons: Shown) -> str:
+    from agent.status import epsilon_in_words
+
     return (
-        f"if the sums' protection failed: {_epsilon(epsilons['epsilon_local'])};"
-        f" lifetime: {_epsilon(epsilons['epsilon_lifetime'])} of"
-        f" {_epsilon(epsilons['epsilon_lifetime_ceiling'])}, and"
-        f" {_epsilon(epsilons['epsilon_local_lifetime'])} if the sums' protection failed"
+        f"if the sums' protection failed: {epsilon_in_words(epsilons['epsilon_local'])};"
+        f" lifetime: {epsilon_in_words(epsilons['epsilon_lifetime'])} of"
+        f" {epsilon_in_words(epsilons['epsilon_lifetime_ceiling'])}, and"
+        f" {epsilon_in_words(epsilons['epsilon_local_lifetime'])} if the sums' protection failed"
     )
-
-
-def _epsilon(value: Any) -> str:
-    from agent.status import epsilon_in_words  # a scan does not wait for the whole status
-
-    return epsilon_in_words(value)
 
 
 def _count(number: int, noun: str) -> str:

@@ -46,7 +46,7 @@ def read_features(path: str, *, hashed: bool = False) -> FileFeatures:
 
 def _features(descriptor: int, size: int) -> tuple[int, ...]:
     def read_at(start: int, count: int) -> bytes:
-        return _read_at(descriptor, count, start)
+        return read_bytes(descriptor, count, start)
 
     try:
         return feature_row(read_at, size)
@@ -64,7 +64,7 @@ def _pread(descriptor: int, count: int, start: int) -> bytes:
     return b"".join(parts)
 
 
-_read_at: Callable[[int, int, int], bytes] = getattr(os, "pread", _pread)
+read_bytes: Callable[[int, int, int], bytes] = getattr(os, "pread", _pread)
 """Not on Windows. A read of an ordinary file comes short at its end only."""
 
 

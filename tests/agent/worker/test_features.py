@@ -144,7 +144,7 @@ def test_p11_at_most_64_kib_of_a_file_are_read_whatever_its_header_claims(tmp_pa
         read.append(len(content))
         return content
 
-    monkeypatch.setattr(module, "_read_at", counting)
+    monkeypatch.setattr(module, "read_bytes", counting)
     far = executable(number_of_sections=0xFFFF, optional_bytes=0xF000, size=6000)
     path = tmp_path / "far.exe"
     with path.open("wb") as file:
