@@ -9,9 +9,11 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,20 +22,34 @@ from agent.printable import ArgumentParser, printable
 from agent.privacy.policy import check_config
 from agent.privacy.zcdp import epsilon, rho_local_units, sent_words
 from agent.protocol.packing import packed_bytes
-from server_stub.simulation import data
+from server_stub.simulation import data, study, study_chart, study_report
 from server_stub.simulation.attacks import Attack
+from server_stub.simulation.compositions import Composition
 from server_stub.simulation.groups import PHASES, OpenGroup, open_directly
 from server_stub.simulation.machines import Authority, open_with_machines
 from server_stub.simulation.report import SPENDING, Report, Round, text
 from server_stub.simulation.training import RECIPES, Fleet, Inputs, evaluate
 from server_stub.simulation.unprotected import PlainWorld
 from server_stub.simulation.world import ANY, DELTA, Options, World, planned
+from server_stub.training.recipe import recipe_for
 
 MACHINES_UP_TO = 64
 """With up to this many devices the protocol itself is run, unless asked otherwise: every pair of a
 group shares a mask, so its work grows with the square of the size."""
 MAX_ROWS = 10_000
 """On a device."""
+ROUNDS, GROUP = 20, 100
+BASE_HEAD, HEAD_GROUP = "base+head", 32
+"""The family that a fleet trains, and the size of its groups: the product's."""
+STUDY_DEFAULTS: dict[str, Any] = {
+    "composition": (Composition.REAL,),
+    "labelled": False,
+    "seeds": 1,
+    "packages": None,
+    "bases": None,
+    "png": None,
+}
+NOT_OF_A_RUN = ("json", "home", *STUDY_DEFAULTS)
 Progress = Callable[[Round], None]
 
 
@@ -45,14 +61,55 @@ def command(words: list[str]) -> int:
         parser.error("--top-k goes with --plain")
     if parsed.plain and (parsed.machines or parsed.coordinates):
         parser.error("--plain goes with neither --machines nor --coordinates")
-    # Every option of the command line but the two below is a field of Options of the same name.
-    options = Options(
-        **{name: value for name, value in vars(parsed).items() if name not in ("json", "home")}
-    )
-    report = run(options, partial(_progress, options.rounds))
-    lines = [json.dumps(report.to_json())] if parsed.json else text(report).split("\n")
-    print("\n".join(map(printable, lines)))  # noqa: T201
+    if parsed.family == BASE_HEAD:
+        return _study(parser, parsed)
+    foreign = [name for name, default in STUDY_DEFAULTS.items() if getattr(parsed, name) != default]
+    if foreign or len(parsed.epsilon) > 1 or parsed.epsilon == (None,):
+        parser.error(f"several values of ε, and {_options(STUDY_DEFAULTS)}, go with {BASE_HEAD}")
+    report = run(_run_options(parsed), partial(_progress, parsed.rounds or ROUNDS))
+    _print(report.to_json() if parsed.json else text(report))
     return 0
+
+
+def _study(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> int:
+    if parsed.plain or parsed.machines:
+        parser.error(f"--plain and --machines do not go with {BASE_HEAD}")
+    options, recipe = _run_options(parsed), recipe_for(parsed.devices)
+    plan = study.Plan(
+        options=options,
+        recipe=replace(recipe, head=replace(recipe.head, rounds=options.rounds)),
+        epsilons=parsed.epsilon,
+        compositions=parsed.composition,
+        seeds=parsed.seeds,
+        is_labelled=parsed.labelled,
+        packages=parsed.packages,
+        bases=parsed.bases,
+    )
+    result = study.run(plan, lambda line: print(line, file=sys.stderr))  # noqa: T201
+    if parsed.png:
+        study_chart.draw(result, parsed.png)
+    _print(study_report.to_json(result) if parsed.json else study_report.text(result))
+    return 0
+
+
+def _run_options(parsed: argparse.Namespace) -> Options:
+    """Every other option of the command line is a field of Options of the same name."""
+    own = {name: value for name, value in vars(parsed).items() if name not in NOT_OF_A_RUN}
+    own["epsilon"] = parsed.epsilon[0] or 1.0
+    recipe = recipe_for(parsed.devices).head
+    of_family = (recipe.rounds, HEAD_GROUP) if parsed.family == BASE_HEAD else (ROUNDS, GROUP)
+    for name, value in zip(("rounds", "group"), of_family, strict=True):
+        own[name] = own[name] or value
+    return Options(**own)
+
+
+def _print(answer: dict[str, Any] | str) -> None:
+    lines = answer.split("\n") if isinstance(answer, str) else [json.dumps(answer)]
+    print("\n".join(map(printable, lines)))  # noqa: T201
+
+
+def _options(names: Iterable[str]) -> str:
+    return ", ".join(f"--{name}" for name in names)
 
 
 def run(options: Options, progress: Progress = lambda _: None) -> Report:
@@ -171,9 +228,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rounds",
         type=_whole(1, 1000),
-        default=20,
         metavar="R",
-        help="rounds that share the budget equally; default 20",
+        help=f"rounds that share the budget equally; default {ROUNDS}, or the recipe's",
     )
     parser.add_argument(
         "--data",
@@ -190,17 +246,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--epsilon",
-        type=_number(0.01, 100),
-        default=1.0,
+        type=_budgets,
+        default=(1.0,),
         metavar="E",
-        help="privacy budget ε of a device over all rounds; default 1",
+        help=(
+            "privacy budget ε of a device over all rounds; default 1. With base+head several,"
+            " such as none,8,4,1"
+        ),
     )
     parser.add_argument(
         "--group",
         type=_whole(3, 1024),
-        default=100,
         metavar="G",
-        help="devices in a group; default 100",
+        help=f"devices in a group; default {GROUP}, with base+head {HEAD_GROUP}",
     )
     parser.add_argument(
         "--drop",
@@ -233,10 +291,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model",
         dest="family",
-        choices=sorted(RECIPES),
+        choices=sorted([*RECIPES, BASE_HEAD]),
         default="fourier",
         help="model family; default fourier",
     )
+    _add_study(parser)
     parser.add_argument(
         "--machines",
         action=argparse.BooleanOptionalAction,
@@ -272,6 +331,56 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--home", help=argparse.SUPPRESS)
     return parser
+
+
+def _add_study(parser: argparse.ArgumentParser) -> None:
+    """Add the options that go with base+head only."""
+    group = parser.add_argument_group(
+        f"with --model {BASE_HEAD}",
+        "A base is trained on the sources that have malware; devices train its head. A control"
+        " without devices stands beside every result.",
+    )
+    group.add_argument(
+        "--composition",
+        type=_compositions,
+        default=STUDY_DEFAULTS["composition"],
+        metavar="NAME",
+        help=f"which rows a device has: {', '.join(Composition)}, or several; default real",
+    )
+    group.add_argument(
+        "--labelled",
+        action="store_true",
+        help="devices have labelled rows of both sorts and all sources; default: benign rows only",
+    )
+    group.add_argument(
+        "--seeds",
+        type=_whole(1, 100),
+        default=STUDY_DEFAULTS["seeds"],
+        metavar="N",
+        help="repeat with N seeds, from --seed on; default 1",
+    )
+    group.add_argument(
+        "--packages",
+        type=Path,
+        metavar="FILE.csv",
+        help="which package each benign row belongs to, for the composition real",
+    )
+    group.add_argument(
+        "--bases", type=Path, metavar="DIR", help="keep trained bases here, and use those found"
+    )
+    group.add_argument("--png", type=Path, metavar="FILE.png", help="draw the result")
+
+
+def _compositions(text: str) -> tuple[Composition, ...]:
+    try:
+        return tuple(Composition(name) for name in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected some of {', '.join(Composition)}") from error
+
+
+def _budgets(text: str) -> tuple[float | None, ...]:
+    one = _number(0.01, 100)
+    return tuple(None if part == "none" else one(part) for part in text.split(","))
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:

@@ -5,6 +5,8 @@ A table is an .npz file with X (n, 29) and y (n; 1 = malicious). The hold-out is
 `group`, or else rows with equal features.
 """
 
+import csv
+import lzma
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -68,10 +70,7 @@ def from_file(path: Path, seed: int) -> Table:
         rows, labels = _checked(arrays["X"], arrays["y"])
     except KeyError as error:
         raise _bad("it must contain the arrays X and y") from error
-    if "split" in arrays:
-        return from_arrays(path.name, rows, labels, _column(arrays, "split", len(labels)) == 1)
-    groups = _column(arrays, "group", len(labels)) if "group" in arrays else _equal_rows(rows)
-    return from_arrays(path.name, rows, labels, held_out_groups(groups, seed))
+    return from_arrays(path.name, rows, labels, _held_out(arrays, rows, seed))
 
 
 def rows_of(path: Path) -> tuple[Rows, Labels]:
@@ -86,6 +85,92 @@ def rows_of(path: Path) -> tuple[Rows, Labels]:
     if not len(labels):
         raise _bad("it has no rows")
     return rows, labels
+
+
+@dataclass(frozen=True, eq=False)
+class SourcedRows:
+    """The rows of a table with where each comes from."""
+
+    origin: str
+    rows: Rows
+    """(n, 29)"""
+    labels: Labels
+    """(n,)"""
+    held_out: NDArray[np.bool_]
+    """(n,): no device and no base is trained on these."""
+    sources: NDArray[np.int64]
+    """(n,): index into `names`."""
+    names: tuple[str, ...]
+
+    def benign_sources(self) -> tuple[int, ...]:
+        """Return the sources without malware: software that only the devices know."""
+        return tuple(
+            source
+            for source in range(len(self.names))
+            if not self.labels[self.sources == source].any()
+        )
+
+
+def sourced(path: Path, seed: int) -> SourcedRows:
+    """Read a table with its columns `source` and `source_names`; one source where it has none.
+
+    Raises UserActionError BAD_TABLE.
+    """
+    arrays = _load(path)
+    rows, labels = rows_of(path)
+    held_out = _held_out(arrays, rows, seed)
+    from_arrays(path.name, rows, labels, held_out)  # both parts have both classes
+    return SourcedRows(path.name, rows, labels, held_out, *_sources(arrays, len(labels)))
+
+
+def judged_rows(path: Path) -> SourcedRows:
+    """Read a table that is held out as a whole.
+
+    Raises UserActionError BAD_TABLE, for a table of one class too.
+    """
+    rows, labels = rows_of(path)
+    if len(np.unique(labels)) < 2:
+        raise _bad("rows that judge a model must be benign and malicious ones")
+    everything = np.ones(len(labels), bool)
+    return SourcedRows(path.name, rows, labels, everything, *_sources(_load(path), len(labels)))
+
+
+def _sources(
+    arrays: dict[str, NDArray[Any]], count: int
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return the number (n,) of each row's source, and the sources' names."""
+    if "source" not in arrays:
+        return np.zeros(count, np.int64), ("all",)
+    column = _column(arrays, "source", count)
+    distinct, numbers = np.unique(column, return_inverse=True)
+    titles = arrays.get("source_names")
+    names = tuple(
+        str(titles[int(one)])
+        if titles is not None and one.dtype.kind in "iu" and 0 <= int(one) < len(titles)
+        else str(one)
+        for one in distinct
+    )
+    return numbers.reshape(-1), names
+
+
+def packages(path: Path, rows: Rows) -> NDArray[np.int64]:
+    """Return a number for the package (n,) of each row, -1 where the list does not name it.
+
+    The list is a CSV file (it may be compressed with xz) with the column `package` and one column
+    for each feature. Raises UserActionError BAD_TABLE.
+    """
+    try:
+        content = path.read_bytes()
+        plain = lzma.decompress(content) if path.suffix == ".xz" else content
+        listed = [
+            (line["package"], tuple(int(float(line[name])) for name in FEATURE_NAMES))
+            for line in csv.DictReader(plain.decode().splitlines())
+        ]
+    except (OSError, ValueError, KeyError, TypeError, EOFError, lzma.LZMAError) as error:
+        raise _bad("the list of packages needs the columns package and the 29 features") from error
+    names = sorted({name for name, _ in listed})
+    number = {features: names.index(name) for name, features in listed}
+    return np.array([number.get(tuple(row), -1) for row in rows.tolist()], np.int64)
 
 
 def held_out_groups(groups: NDArray[Any], seed: int) -> NDArray[np.bool_]:
@@ -113,6 +198,23 @@ def deal(table: Table, devices: int, rows_each: int, seed: int) -> tuple[Share, 
     return tuple(Share(table.train[piece], table.train_labels[piece]) for piece in pieces)
 
 
+def half_of_groups(rows: Rows) -> NDArray[np.bool_]:
+    """Mark half of the distinct headers (n,), the same half every time."""
+    numbers = _equal_rows(rows)
+    order = np.random.default_rng(0).permutation(int(numbers.max()) + 1)
+    chosen: NDArray[np.bool_] = order[numbers] % 2 == 0
+    return chosen
+
+
+def _held_out(arrays: dict[str, NDArray[Any]], rows: Rows, seed: int) -> NDArray[np.bool_]:
+    """Mark the rows (n,) of the hold-out."""
+    if "split" in arrays:
+        marked: NDArray[np.bool_] = _column(arrays, "split", len(rows)) == 1
+        return marked
+    groups = _column(arrays, "group", len(rows)) if "group" in arrays else _equal_rows(rows)
+    return held_out_groups(groups, seed)
+
+
 def _load(path: Path) -> dict[str, NDArray[Any]]:
     try:
         if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
@@ -126,7 +228,7 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
                 raise _bad(f"it may have at most {MAX_ROWS:,} rows")
         # A pickle in somebody else's file could run code.
         with np.load(path, allow_pickle=False) as arrays:
-            names = ("X", "y", "split", "group")
+            names = ("X", "y", "split", "group", "source", "source_names")
             return {name: arrays[name] for name in names if name in arrays}
     except (
         OSError,

@@ -5,6 +5,7 @@ A device takes its rows one by one, which differs in the second order of the ste
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,39 @@ class Recipe:
 
     def clip_milli(self, rounds: int) -> int:
         return max(1, round(1000 * self.reach / rounds))
+
+
+class Learning(Protocol):
+    """What a plan of rounds needs to know of a recipe."""
+
+    @property
+    def family(self) -> str: ...
+
+    @property
+    def d(self) -> int: ...
+
+    @property
+    def steps(self) -> int: ...
+
+    @property
+    def rate(self) -> float: ...
+
+    def clip_milli(self, rounds: int) -> int: ...
+
+
+class Learners(Protocol):
+    """All devices of a simulation, and the server's step."""
+
+    @property
+    def recipe(self) -> Learning: ...
+
+    def update(self, weights: Floats, device: int) -> Floats:
+        """What a device would send (d,), not clipped."""
+        ...
+
+    def advance(self, weights: Floats, mean: Floats) -> Floats:
+        """The weights (d,) of the next round, from the mean of the updates (d,)."""
+        ...
 
 
 RECIPES = {
@@ -93,21 +127,29 @@ class Fleet:
         self, shares: tuple[Share, ...], recipe: Recipe, flipped: NDArray[np.bool_]
     ) -> None:
         """`flipped`: devices that learn from flipped labels."""
-        self.recipe = recipe
+        self._recipe = recipe
         self.rows_each = len(shares[0].labels)
         self._labels = np.stack([share.labels for share in shares]).astype(np.float32)
         self._labels[flipped] = 1 - self._labels[flipped]
         self._inputs = Inputs(np.concatenate([share.rows for share in shares]), recipe)
 
+    @property
+    def recipe(self) -> Learning:
+        return self._recipe
+
+    def advance(self, weights: Floats, mean: Floats) -> Floats:
+        """Add the mean update."""
+        return weights + mean
+
     def update(self, weights: Floats, device: int) -> Floats:
         """The local minus the global weights (d,) of a device after its steps, not clipped."""
         inputs = self._inputs.of(slice(device * self.rows_each, (device + 1) * self.rows_each))
         labels = self._labels[device]
-        balanced = self._balanced(labels) * np.float32(self.recipe.rate / self.rows_each)
+        balanced = self._balanced(labels) * np.float32(self._recipe.rate / self.rows_each)
         # float32 halves time and memory; its error is far below the noise.
         start = weights.astype(np.float32)
         local = start.copy()
-        for _ in range(self.recipe.steps):
+        for _ in range(self._recipe.steps):
             # e^80 still fits into a float32.
             logits = np.clip(inputs @ local, -80, 80)
             local -= (balanced * (1 / (1 + np.exp(-logits)) - labels)) @ inputs

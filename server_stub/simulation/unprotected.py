@@ -1,5 +1,5 @@
-"""The same simulation without protection: compressed updates in the clear, to show the price of
-privacy. NOT PRIVATE.
+"""The same simulation without protection: updates in the clear, compressed or as they are, to show
+the price of privacy. NOT PRIVATE.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,7 @@ class PlainWorld(World):
             total += plain.expand(body, self.config.d)
             sent += len(body)
         if staying:
-            self.weights = self.weights + total / len(staying)
+            self.weights = self.fleet.advance(self.weights, total / len(staying))
             self.traffic.append((sent / len(staying), 0.0))
         return Round(
             number,
@@ -53,3 +53,22 @@ class PlainWorld(World):
             0,
             evaluate(),
         )
+
+
+class ClearWorld(World):
+    """No groups, no noise, no rounding, no ledger: the mean of the clipped updates."""
+
+    def run_round(self, number: int, evaluate: Callable[[], Metrics]) -> Round:
+        """Run one round. A device that falls silent in any phase sends nothing."""
+        total, clip = np.zeros_like(self.weights), float(self.config.clip)
+        staying = [device for device, phase in enumerate(self._drop_outs()) if not phase]
+        for device in staying:
+            attack = self.options.attack if self.attacking[device] else Attack.NONE
+            update = attacks.poison(attack, self.fleet.update(self.weights, device), clip)
+            factor = attacks.SCALE_OVER_FACTOR if attack is Attack.SCALE_OVER else 1
+            total += codec.clip(update, clip) * factor
+        if staying:
+            self.weights = self.fleet.advance(self.weights, total / len(staying))
+        opened = int(bool(staying))
+        answered = dict.fromkeys(PHASES, len(staying))
+        return Round(number, 1, opened, 0, len(staying), answered, 0, evaluate())

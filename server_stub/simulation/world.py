@@ -27,7 +27,7 @@ from server_stub.simulation import attacks
 from server_stub.simulation.attacks import Attack
 from server_stub.simulation.groups import PHASES, OpenGroup, Words
 from server_stub.simulation.report import Round
-from server_stub.simulation.training import Fleet, Recipe
+from server_stub.simulation.training import Learners, Learning
 
 DELTA = 1e-5
 PERIOD_DAYS = 365
@@ -62,7 +62,7 @@ class Options:
     seed: int
 
 
-def planned(options: Options, recipe: Recipe) -> tuple[RoundConfig, DeviceLimits, Task]:
+def planned(options: Options, recipe: Learning) -> tuple[RoundConfig, DeviceLimits, Task]:
     """The configuration of the rounds, whose prices add up to the budget, and the limits of the
     devices.
 
@@ -135,7 +135,7 @@ class World:
     """One simulation under way."""
 
     options: Options
-    fleet: Fleet
+    fleet: Learners
     attacking: NDArray[np.bool_]
     config: RoundConfig
     draw: np.random.Generator
@@ -196,7 +196,7 @@ class World:
             count += len(outcome.survivors)
             honest += self._honest([members[place] for place in outcome.survivors])
         if count:
-            self.weights = self.weights + total / count
+            self.weights = self.fleet.advance(self.weights, total / count)
             # A device can always count on its own noise.
             self.central_units += rho_sum_units(config, max(1, honest), count)
         return Round(

@@ -13,9 +13,17 @@ from agent.protocol.packing import packed_bytes
 from server_stub.simulation.attacks import Attack
 from server_stub.simulation.command import run
 from server_stub.simulation.groups import PHASES
+from server_stub.training.recipe import SMALL_FLEET, BaseRecipe, Recipe
 
 SCHEMA = json.loads(
     (Path(__file__).parents[3] / "docs" / "schemas" / "simulate.schema.json").read_text()
+)
+
+STUDY_SCHEMA = json.loads(
+    (Path(__file__).parents[3] / "docs" / "schemas" / "simulate-study.schema.json").read_text()
+)
+TINY = Recipe(
+    BaseRecipe(3, 0.3, 4, 1.0, has_network=False, laplacian=31, gaussian=0), SMALL_FLEET.head
 )
 
 
@@ -179,3 +187,40 @@ def test_the_model_may_be_evaluated_on_a_second_table(options, table, tmp_path):
     assert report.holdout == "benign.npz"
     assert report.to_json()["after"]["auc"] is None
     assert 0 <= report.to_json()["after"]["fpr"] <= 1
+
+
+def test_a_study_prints_what_its_schema_says(sourced, capsys, monkeypatch):
+    monkeypatch.setattr("server_stub.simulation.command.recipe_for", lambda _: TINY)
+    words = ["simulate", "--model", "base+head", "--data", str(sourced), "--devices", "40"]
+    words += ["--epsilon", "none,4", "--group", "20", "--composition", "iid,one-source"]
+    assert main([*words, "--rounds", "2", "--json"]) == 0
+    printed = capsys.readouterr()
+    answer = json.loads(printed.out)
+    jsonschema.validate(answer, STUDY_SCHEMA)
+    assert [(one["composition"], one["epsilon"]) for one in answer["results"]] == [
+        ("iid", None),
+        ("iid", 4.0),
+        ("one-source", None),
+        ("one-source", 4.0),
+    ]
+    assert answer["rounds"] == 2
+    assert "control without devices" in printed.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--seeds", "2"],
+        ["--epsilon", "1,4"],
+        ["--epsilon", "none"],
+        ["--labelled"],
+        ["--model", "base+head", "--plain"],
+        ["--model", "base+head", "--composition", "real,odd"],
+        ["--model", "base+head", "--epsilon", "4,-1"],
+    ],
+)
+def test_p11_options_that_do_not_go_together_are_refused(table, words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", "--data", str(table), *words])
+    assert ended.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err

@@ -1,5 +1,7 @@
 """Tables are read strictly, and no group or copy of a file is on both sides of the split."""
 
+import lzma
+
 import numpy as np
 import pytest
 
@@ -103,3 +105,45 @@ def test_each_row_goes_to_one_device_at_most_and_no_device_gets_more_than_asked(
     with pytest.raises(UserActionError) as raised:
         data.deal(table, len(table.train), 20, 1)
     assert raised.value.code == "TOO_FEW_ROWS"
+
+
+def test_a_table_with_sources_says_which_have_no_malware(sourced):
+    table = data.sourced(sourced, 1)
+    assert table.names == ("A", "B", "own")
+    assert table.benign_sources() == (2,)
+    assert not table.labels[table.sources == 2].any()
+
+
+def test_a_table_without_sources_has_one_and_half_of_its_headers_are_the_operators(table):
+    read = data.sourced(table, 1)
+    assert read.names == ("all",)
+    half = data.half_of_groups(read.rows)
+    assert 0.3 < half.mean() < 0.7
+    assert (half == data.half_of_groups(read.rows)).all()
+
+
+def test_p11_rows_that_judge_need_both_classes(tmp_path):
+    path = saved(tmp_path, X=rows(20), y=np.zeros(20))
+    with pytest.raises(UserActionError) as raised:
+        data.judged_rows(path)
+    assert raised.value.code == "BAD_TABLE"
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.xz"])
+def test_packages_are_found_by_the_features_of_a_file(tmp_path, ending):
+    table = rows(4).astype(np.uint64)
+    lines = [",".join(["package", *FEATURE_NAMES])]
+    lines += [",".join([name, *map(str, table[place])]) for place, name in enumerate("bab")]
+    content = "\n".join(lines).encode()
+    path = tmp_path / f"list.{ending}"
+    path.write_bytes(lzma.compress(content) if ending.endswith("xz") else content)
+    assert data.packages(path, table).tolist() == [1, 0, 1, -1]
+
+
+@pytest.mark.parametrize("content", [b"package\nx", b"\xff\xfe", b"a,b\n1,2"])
+def test_p11_a_list_of_packages_of_another_form_is_refused(tmp_path, content):
+    path = tmp_path / "list.csv"
+    path.write_bytes(content)
+    with pytest.raises(UserActionError) as raised:
+        data.packages(path, rows(1).astype(np.uint64))
+    assert raised.value.code == "BAD_TABLE"

@@ -8,7 +8,7 @@ import pytest
 from server_stub.simulation.attacks import SCALE_OVER_FACTOR, Attack
 from server_stub.simulation.groups import PHASES, open_directly
 from server_stub.simulation.training import RECIPES, Recipe
-from server_stub.simulation.unprotected import PlainWorld
+from server_stub.simulation.unprotected import ClearWorld, PlainWorld
 from server_stub.simulation.world import planned
 
 DEVICES = 8
@@ -25,19 +25,22 @@ class ConstantFleet:
     def update(self, _, device):
         return self.updates[device]
 
+    def advance(self, weights, mean):
+        return weights + mean
+
 
 @pytest.fixture
 def make_world(options):
     """Makes a world of eight devices with short updates, and `changes` to its options."""
 
-    def make(attacking=(), **changes):
+    def make(attacking=(), kind=PlainWorld, **changes):
         chosen = options(devices=DEVICES, group=4, plain=True, **changes)
         config, _, _ = planned(chosen, RECIPES["logistic"])
         draw = np.random.default_rng(3)
         updates = draw.normal(size=(DEVICES, D))
         updates *= 0.5 * float(config.clip) / np.linalg.norm(updates, axis=1, keepdims=True)
         flags = np.isin(np.arange(DEVICES), attacking)
-        return PlainWorld(chosen, ConstantFleet(updates), flags, config, draw, open_directly)
+        return kind(chosen, ConstantFleet(updates), flags, config, draw, open_directly)
 
     return make
 
@@ -93,3 +96,13 @@ def test_only_attackers_attack(make_world):
     expected = world.fleet.updates.copy()
     expected[2] *= -1
     assert world.weights == pytest.approx(expected.mean(axis=0), abs=0.01)
+
+
+def test_without_compression_the_mean_is_that_of_the_clipped_updates(make_world):
+    world = make_world(kind=ClearWorld, attack=Attack.SIGN_FLIP, attacking=(0,))
+    result = world.run_round(1, lambda: "judged")
+    updates = world.fleet.updates.copy()
+    updates[0] *= -1
+    assert world.weights == pytest.approx(updates.mean(axis=0))
+    assert (result.survivors, result.opened) == (DEVICES, 1)
+    assert world.charges == [[] for _ in range(DEVICES)]
