@@ -56,7 +56,7 @@ LARGE_FLEET = Recipe(
 """For about 1,000 devices and more."""
 SMALL_FLEET = Recipe(
     BaseRecipe(100, 0.1, 15, 1.0, has_network=False, laplacian=1023, gaussian=0),
-    HeadRecipe(alpha=0.5, rounds=10, clip=0.02, fleet_weight=4.0, rate=20.0, decay=0.95),
+    HeadRecipe(alpha=0.6, rounds=10, clip=0.02, fleet_weight=4.0, rate=60.0, decay=0.95),
 )
 """For about 100 devices."""
 LARGE_FROM = 400
