@@ -124,7 +124,7 @@ def sourced(path: Path, seed: int) -> SourcedRows:
 
 
 def judged_rows(path: Path) -> SourcedRows:
-    """Read a table that is held out as a whole.
+    """Read a table of which all rows judge a model.
 
     Raises UserActionError BAD_TABLE, for a table of one class too.
     """

@@ -22,6 +22,7 @@ from agent.detector.model import Metrics, metrics
 from agent.errors import UserActionError
 from agent.privacy.policy import DeviceLimits, check_config
 from agent.privacy.zcdp import epsilon
+from agent.status import epsilon_in_words
 from server_stub.simulation import compositions, data, heads
 from server_stub.simulation.attacks import Attack
 from server_stub.simulation.compositions import Composition, Pool
@@ -144,7 +145,7 @@ def run(plan: Plan, progress: Progress = lambda _: None) -> Study:
             rows_each = float(np.mean([len(rows) for rows in dealt]))
             for budget in plan.epsilons:
                 one = _one(plan, room, dealt, composition, budget, seed)
-                tell(f"{composition}, ε = {_named(budget)}: {line(one.judgement)}")
+                tell(f"{composition}, {budget_in_words(budget)}: {line(one.judgement)}")
                 runs.append(one)
     return Study(
         plan=plan,
@@ -191,6 +192,11 @@ def device_pool(table: SourcedRows, is_public: NDArray[np.bool_], plan: Plan) ->
         else data.packages(plan.packages, table.rows[rows])
     )
     return Pool(rows, table.labels[rows], table.sources[rows], packages)
+
+
+def budget_in_words(budget: float | None) -> str:
+    """Return a run's budget as a label."""
+    return "no noise" if budget is None else f"ε = {epsilon_in_words(budget)}"
 
 
 def line(judgement: Judgement) -> str:
@@ -307,10 +313,6 @@ def _limits_in_words(limits: DeviceLimits) -> str:
     if not limits.are_for_tests:
         return "product"
     return f"test floor: groups of {limits.min_group}, sums of {limits.min_sum}"
-
-
-def _named(budget: float | None) -> str:
-    return "none" if budget is None else f"{budget:g}"
 
 
 def _told(progress: Progress, who: str, text: str) -> None:

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.status import epsilon_in_words
 from server_stub.simulation.figures import KEPT, Spread, spread
-from server_stub.simulation.study import Study
+from server_stub.simulation.study import Study, budget_in_words
 from server_stub.simulation.study_report import cells
 
 CONTROL, WITH_DEVICES = "#9a9a9a", ("#1f6f54", "#2b66a8", "#b3541e", "#7a4b9a", "#556b2f")
@@ -23,10 +22,9 @@ def draw(study: Study, path: Path) -> None:
     names = list(study.bases[0].control.fpr_of)
     bars = [("control: no devices", CONTROL, spread([one.control for one in study.bases]))]
     for place, (composition, budget, runs) in enumerate(cells(study)):
-        label = "none" if budget is None else epsilon_in_words(budget)
         colour = WITH_DEVICES[place % len(WITH_DEVICES)]
         found = spread([run.judgement for run in runs])
-        bars.append((f"{composition.value}, ε = {label}", colour, found))
+        bars.append((f"{composition.value}, {budget_in_words(budget)}", colour, found))
     figure, axes = pyplot.subplots(figsize=(9, 5), layout="constrained")
     width = WIDTH_SHARE / len(bars)
     for place, (label, colour, found) in enumerate(bars):
