@@ -96,13 +96,13 @@ def test_samples_take_every_name_and_a_running_agent_answers_the_same(shell):
     files = [os.fsdecode(os.fsencode(shell.files) + b"/" + name) for name in NAMES]
     code, out, _ = shell.run("samples", "add", *files, "--label", "benign")
     assert (code, out.splitlines()[0]) == (0, "4 rows added, 0 already stored, 0 refused.")
-    assert_shown(shell.run("samples", "list")[1])
+    assert_shown(shell.run("samples", "list")[1], ())
     agent = shell.start("run")
     try:
         for line in agent.stderr:
             if b"agent.started" in line:
                 break
-        assert_shown(shell.run("samples", "list")[1])
+        assert_shown(shell.run("samples", "list")[1], ())
         code, out, err = shell.run("scan", *files)
         assert (code, err) == (0, "")
         assert_shown(out)
