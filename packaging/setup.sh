@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 QT_PACKAGES="libgl1 libegl1 libxkbcommon0 libdbus-1-3 libfontconfig1 libglib2.0-0 fonts-dejavu-core
  libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 libxcb-xkb1 libxkbcommon-x11-0"
-SYSTEM_PACKAGES="xvfb openbox xdotool imagemagick x11-utils dbus dbus-x11 gnome-keyring trayer strace desktop-file-utils at-spi2-core debootstrap gcc libc6-dev faketime bindfs keepassxc"
+SYSTEM_PACKAGES="xvfb openbox xdotool imagemagick x11-utils dbus dbus-x11 gnome-keyring trayer strace desktop-file-utils at-spi2-core debootstrap gcc libc6-dev faketime bindfs keepassxc clamav clamav-testfiles"
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -83,8 +83,13 @@ fi
 if [ "${1:-}" = system ]; then
     missing=
     for pair in Xvfb:xvfb openbox:openbox xdotool:xdotool import:imagemagick xprop:x11-utils dbus-run-session:dbus \
-                gnome-keyring-daemon:gnome-keyring trayer:trayer strace:strace bindfs:bindfs cc:gcc faketime:faketime desktop-file-validate:desktop-file-utils debootstrap:debootstrap keepassxc:keepassxc; do
+                gnome-keyring-daemon:gnome-keyring trayer:trayer strace:strace bindfs:bindfs cc:gcc faketime:faketime desktop-file-validate:desktop-file-utils debootstrap:debootstrap keepassxc:keepassxc clamscan:clamav; do
         command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
     done
+    [ -d /usr/share/clamav-testfiles ] || missing="$missing clamav-testfiles"
     [ -z "$missing" ] || apt_install "$SYSTEM_PACKAGES" || exit 2
+    # Programs with a real signature (1.9 MB); tests read them and run none.
+    ls .venv/test-wheels/msvc_runtime-*.whl >/dev/null 2>&1 ||
+        .venv/bin/python -m pip download -q --disable-pip-version-check --no-deps --only-binary=:all: \
+            --platform win_amd64 --python-version 3.11 -d .venv/test-wheels msvc-runtime==14.44.35112 >/dev/null || exit 2
 fi

@@ -14,6 +14,7 @@ from contextlib import suppress
 from agent import clock
 from agent.container import Agent
 from agent.daemon import scheduler
+from agent.daemon.folder_watch import FolderWatch
 from agent.daemon.upkeep import Upkeep
 from agent.errors import AegisError, InternalError
 from agent.ipc.places import place_socket
@@ -79,6 +80,7 @@ class Loop:
             lambda: agent.status().to_json(),
             session,
         )
+        self._folder_watch = FolderWatch(agent.collector)
         self._upkeep = Upkeep(agent, self._channel, program, self._end)
         self.must_restart = False
         """Whether the program was replaced, so that the new one takes over."""
@@ -97,8 +99,9 @@ class Loop:
         await self._channel.open()
         self._upkeep.start()
         await self._upkeep.check()
-        self._agent.signals.on_change(self._watch_machine)
-        self._watch_machine()
+        for follow in (self._watch_machine, self._folder_watch.refresh):
+            self._agent.signals.on_change(follow)
+            follow()
         log.info("agent.started")
         cycles = asyncio.create_task(self._run_cycles_forever())
         quitting = asyncio.create_task(self._quit.wait())
@@ -118,6 +121,7 @@ class Loop:
         """
         for part in (
             self._upkeep.close,
+            self._folder_watch.close,
             self._agent.runner.quit,
             self._agent.worker_host.stop,
             self._channel.close,

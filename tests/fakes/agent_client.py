@@ -354,3 +354,30 @@ def preview_answer(path):
             "path": str(path),
         },
     }
+
+
+def sources_answer(*on, folders=("/home/jane/Downloads",)):
+    """As `sources.show`: three sources, those in `on` switched on."""
+    from agent.consent.sources import source_text
+
+    labels = {"packages": "benign", "wheels": "benign", "clamav": "malicious"}
+    return {
+        "sources": [
+            {
+                **asdict(source_text(source, "en")),
+                "label": label,
+                "on": source in on,
+                "rows": 7 if source in on else 0,
+                "problem": "",
+            }
+            for source, label in labels.items()
+        ],
+        "folders": list(folders),
+        "by_hand": 3,
+        "imported": 0,
+        "rows_per_day": 200,
+        "keep_days": 90,
+        "searched_at": NOW,
+        "files": 1200,
+        "programs": 31,
+    }

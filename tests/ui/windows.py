@@ -87,6 +87,7 @@ def answers():
         },
         "enroll": {"operator": {}, "server": ""},
         "settings.get": settings_answer(),
+        "sources.show": fakes.sources_answer("clamav"),
         "doctor": {
             "checks": [
                 {"name": "keyring", "ok": True, "value": "SecretService", "remedy": ""},

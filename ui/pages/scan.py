@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
 from agent.errors import AegisError
 from agent.status import Status
 from ui.pages.page import Context, Page
+from ui.pages.sources import SourcesCard
 from ui.presentation.locale_formatter import counted
 from ui.presentation.scan_report import MOST_LISTED, counts_text, listed, why_text, worth_text
 from ui.presentation.status_labels import verdict_label
@@ -42,6 +43,8 @@ class ScanPage(Page):
         )
         self._build_scan()
         self._build_samples()
+        self.sources = SourcesCard(context)
+        self.body.addWidget(self.sources)
         self.end()
 
     def show_view(self, view: View, status: Status | None) -> None:
@@ -51,6 +54,9 @@ class ScanPage(Page):
             each.setEnabled(view.contributes)
         self._counts.setText(view.samples)
         self._why.setVisible(not view.contributes)
+        self._contributes = view.contributes
+        self._enable_marks()
+        self.sources.show_view(view, status)
 
     def scan(self, paths: list[str]) -> None:
         """Ask the agent to score these files and folders, given by their paths."""
@@ -108,7 +114,35 @@ class ScanPage(Page):
         header.sectionResized.connect(lambda *_: self._fit_rows())
         self.table.hide()
         card.body.addWidget(self.table)
+        self._build_marks(card)
         self.body.addWidget(card)
+
+    def _build_marks(self, card: Card) -> None:
+        """Let the person say what the selected file is, whatever the model says."""
+        self._paths: list[str] = []
+        self._contributes = False
+        self.mark_benign = button(self.tr("This is safe"), "markBenignButton")
+        self.mark_malicious = button(self.tr("This is malware"), "markMaliciousButton")
+        self.mark_benign.clicked.connect(lambda: self._mark("benign"))
+        self.mark_malicious.clicked.connect(lambda: self._mark("malicious"))
+        self.table.itemSelectionChanged.connect(self._enable_marks)
+        buttons(card.body, self.mark_benign, self.mark_malicious, of=self)
+
+    def _selected(self) -> list[str]:
+        rows = sorted({index.row() for index in self.table.selectedIndexes()})
+        return [self._paths[place] for place in rows if place < len(self._paths)]
+
+    def _enable_marks(self) -> None:
+        for each in (self.mark_benign, self.mark_malicious):
+            each.setEnabled(self._contributes and bool(self._selected()))
+
+    def _mark(self, label: str) -> None:
+        self._client.call(
+            "samples.mark",
+            {"paths": self._selected(), "label": label},
+            self._show_added,
+            lambda error: self._failed(self._added, error),
+        )
 
     def _build_samples(self) -> None:
         card = Card(self.tr("Teach it"))
@@ -182,6 +216,7 @@ class ScanPage(Page):
 
     def _fill(self, results: list[Mapping[str, Any]]) -> None:
         formatter = self._context.formatter
+        self._paths = [str(result["path"]) for result in results]
         self.table.setRowCount(len(results))
         for place, result in enumerate(results):
             score = (

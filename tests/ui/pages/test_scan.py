@@ -91,3 +91,15 @@ def test_without_consent_files_can_be_scanned_but_not_learned_from(qapp, theme):
 def test_without_an_agent_nothing_can_be_scanned(qapp, theme):
     window = windows.open_window(qapp, None, "scan", theme)
     assert not scan(window).choose.isEnabled()
+
+
+def test_a_person_says_what_a_scanned_file_is(window):
+    page = scan(window)
+    assert not page.mark_benign.isEnabled()
+    page.scan(["/a/setup.exe", "/a/invoice.exe", "/a/notes.txt"])
+    window.client.answers["samples.mark"] = {"added": 1, "known": 0, "refused": []}
+    page.table.selectRow(1)
+    page.mark_malicious.click()
+    (marked,) = windows.params(window, "samples.mark")
+    assert (len(marked["paths"]), marked["label"]) == (1, "malicious")
+    assert "1 file added." in windows.texts(page)
