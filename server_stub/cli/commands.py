@@ -130,6 +130,8 @@ def _task(options: Namespace) -> Task:
     }
     if options.without_witness:
         given["witness"] = ""
+    if options.signing_authority:
+        given["signing_authorities"] = " ".join(sorted(set(options.signing_authority)))
     task = replace(default_task(Mode(options.mode)), **given)
     try:
         task.check()
@@ -441,6 +443,16 @@ _INIT_ARGUMENTS = (
         help=(
             "secagg (default): the server can read only sums over groups; local: each device adds"
             " full noise, there are no groups"
+        ),
+    ),
+    argument(
+        "--signing-authority",
+        action="append",
+        default=[],
+        metavar="SHA256",
+        help=(
+            "a certificate authority, by the SHA-256 of its certificate in hex: devices whose owner"
+            " switched that on learn programs signed under it as benign; may be repeated"
         ),
     ),
     argument(

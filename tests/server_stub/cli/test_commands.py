@@ -45,3 +45,12 @@ def test_a_task_may_ask_for_the_age_of_its_devices_and_do_without_a_witness(tmp_
     assert (task.peer_days, task.witness) == (7, "")
     assert main([*INIT, "--peer-days", "91", "--home", str(tmp_path / "other")]) == 1
     assert "peer_days: expected 0 to 90" in capsys.readouterr().err
+
+
+def test_a_task_may_list_the_authorities_of_signed_programs(tmp_path, capsys):
+    home, option = tmp_path / "server", "--signing-authority"
+    more = [option, "ff" * 32, option, "11" * 32, option, "ff" * 32]
+    assert main([*INIT, *more, "--home", str(home)]) == 0
+    assert ServerHome(home).settings().task.signing_authorities == f"{'11' * 32} {'ff' * 32}"
+    assert main([*INIT, option, "DigiCert", "--home", str(tmp_path / "other")]) == 1
+    assert "signing_authorities" in capsys.readouterr().err
