@@ -128,18 +128,14 @@ class ScanPage(Page):
         self.table.itemSelectionChanged.connect(self._enable_marks)
         buttons(card.body, self.mark_benign, self.mark_malicious, of=self)
 
-    def _selected(self) -> list[str]:
-        rows = sorted({index.row() for index in self.table.selectedIndexes()})
-        return [self._paths[place] for place in rows if place < len(self._paths)]
-
     def _enable_marks(self) -> None:
         for each in (self.mark_benign, self.mark_malicious):
-            each.setEnabled(self._contributes and bool(self._selected()))
+            each.setEnabled(self._contributes and bool(_selected(self.table, self._paths)))
 
     def _mark(self, label: str) -> None:
         self._client.call(
             "samples.mark",
-            {"paths": self._selected(), "label": label},
+            {"paths": _selected(self.table, self._paths), "label": label},
             self._show_added,
             lambda error: self._failed(self._added, error),
         )
@@ -265,3 +261,9 @@ class ScanPage(Page):
         label.setText(message)
         set_tone(label, tone)
         label.show()
+
+
+def _selected(table: QTableWidget, paths: list[str]) -> list[str]:
+    """Return the paths of the selected rows."""
+    rows = sorted({index.row() for index in table.selectedIndexes()})
+    return [paths[place] for place in rows if place < len(paths)]
