@@ -41,7 +41,7 @@ class SourcesCard(Card):
         for layout in (self._switches, self._folders):
             layout.setSpacing(2 * step(self))
             self.body.addLayout(layout)
-        self.add = button(self.tr("Choose a folder…"), "addFolderButton")
+        self.add = button(self.tr("Add a folder…"), "addFolderButton")
         self.log = button(self.tr("Choose a scanner's log…"), "scannerLogButton")
         self.search = button(self.tr("Search now"), "searchButton")
         self.add.clicked.connect(self._pick_folder)
