@@ -51,7 +51,7 @@ class Recipe:
 
 LARGE_FLEET = Recipe(
     BaseRecipe(200, 0.06, 31, 1.0, has_network=True, laplacian=511, gaussian=512),
-    HeadRecipe(alpha=0.5, rounds=20, clip=0.06, fleet_weight=1.0, rate=20.0, decay=0.95),
+    HeadRecipe(alpha=0.5, rounds=20, clip=0.06, fleet_weight=1.0, rate=30.0, decay=0.95),
 )
 """For about 1,000 devices and more."""
 SMALL_FLEET = Recipe(
