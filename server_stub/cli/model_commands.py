@@ -110,7 +110,7 @@ END_ROUND = argument(
 MODEL_COMMANDS = (
     Command(
         "model train",
-        "train a base and a start head on labelled rows",
+        "train the base of a detector on labelled rows",
         _train,
         render.training_text,
         (

@@ -81,11 +81,3 @@ def public_step(public: Replay, head: Floats) -> Floats:
     """Return minus the balanced gradient (d,) of the public rows."""
     targets = public.labels.astype(np.float32)
     return linear.mean_step(public.prepared, head, targets, public.weights)
-
-
-def start_head(public: Replay, recipe: HeadRecipe, steps: int = 60) -> Floats:
-    """Return the head (d,) that the public rows alone lead to, from zero, in a few steps."""
-    head = np.zeros(public.prepared.features.shape[1])
-    for _ in range(steps):
-        head = head + recipe.rate * (public_step(public, head) - recipe.ridge * head)
-    return head

@@ -39,8 +39,10 @@ def test_the_rate_decays_and_the_last_half_is_averaged():
 
 
 def test_public_rows_alone_separate_the_classes():
-    head = steps.start_head(PUBLIC, RECIPE)
-    scores = FEATURES @ head
+    state = steps.start(np.zeros(5))
+    for _ in range(RECIPE.rounds):
+        state = steps.server_step(state, np.zeros(5), PUBLIC, RECIPE)
+    scores = FEATURES @ state.scored
     assert scores[LABELS == 1].mean() > scores[LABELS == 0].mean() + 1
 
 
