@@ -136,7 +136,9 @@ def test_the_notice_reads_well_with_the_default_texts(tmp_path, capsys):
     )
     assert details["Recipients"] == "The operator only."
     assert details["Kept how long"] == (
-        "Updates are deleted when their round has ended. On this computer: until you erase it."
+        "Updates are deleted when their round has ended. On this computer: what a source found by"
+        " itself, 90 days unless you change that, and no longer than its switch is on; the rest"
+        " until you erase it."
     )
 
 
