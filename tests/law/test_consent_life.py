@@ -200,7 +200,7 @@ def test_c10_withdrawing_takes_no_more_steps_than_agreeing(qapp):
     trays = []
 
     def maker(kind):
-        return lambda client: trays.append(kind(client)) or trays[-1]
+        return lambda client: trays.append(kind(client, fakes.no_consent_files())) or trays[-1]
 
     check_c10(maker(Tray))
     assert fails(check_c10, maker(AskingTray))

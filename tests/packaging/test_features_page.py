@@ -7,7 +7,7 @@ import pytest
 
 PAGE = Path(__file__).parents[2] / "docs/FEATURES.md"
 COUNTS = {
-    "Components": 4,
+    "Components": 5,
     "Protocol": 8,
     "Privacy": 10,
     "Security": 9,

@@ -33,6 +33,10 @@ def setting_labels(formatter: LocaleFormatter) -> dict[str, str]:
         "hold.minutes": formatter.translate(
             "Settings", "A finished update waits before it is sent"
         ),
+        "sources.rows_per_day": formatter.translate(
+            "Settings", "New samples a day that sources may add"
+        ),
+        "sources.keep_days": formatter.translate("Settings", "Keep samples that sources found for"),
         "models.update_without_consent": formatter.translate(
             "Settings", "Fetch newer models although you do not contribute"
         ),
