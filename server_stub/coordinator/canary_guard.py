@@ -1,10 +1,16 @@
 """Lets a candidate model be published only if it passes the canary against the best published model
 and the start model.
+
+Where there is a calibration, all are compared at its false-positive rate: the thresholds of models
+from before it were set on something else, and their true positives say nothing beside those of a
+candidate.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from agent.detector.families.family import Floats
+from server_stub.publishing.calibration import threshold_at
 from server_stub.storage.store import Store
 from server_stub.validation.canary import CanaryResult, CanaryRows, figures, judge
 from server_stub.validation.root import Reference, canary_rows
@@ -32,7 +38,7 @@ class CanaryGuard:
                 self._losses[version] = figures(self._rows(version, known)).loss
         best = min(published, key=self._losses.__getitem__)
         return judge(
-            canary_rows(known, *self._read_head(candidate)),
+            self._judged(candidate, known),
             self._rows(best, known),
             self._rows(published[0], known),
         )
@@ -40,4 +46,11 @@ class CanaryGuard:
     def _rows(self, version: int, known: Reference) -> CanaryRows:
         model = self._store.models.get(version)
         assert model is not None  # noqa: S101  (published models are never deleted)
-        return canary_rows(known, *self._read_head(model.content))
+        return self._judged(model.content, known)
+
+    def _judged(self, content: bytes, known: Reference) -> CanaryRows:
+        rows = canary_rows(known, *self._read_head(content))
+        if known.fpr is None:
+            return rows
+        benign = rows.probabilities[rows.labels == 0]
+        return replace(rows, threshold=threshold_at(benign, known.fpr))

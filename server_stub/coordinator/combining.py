@@ -6,7 +6,8 @@ operator rows give the same update, so a driver that starts again comes to the s
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from server_stub.validation import gate
 from server_stub.validation.situation import Defence, Situation, defence
 
 OUT_OF_RANGE = "SUM_OUT_OF_RANGE"
+MOST_VALUES = 1 << 23
+"""Coordinates of local updates in memory at a time: about 200 MB with everything made from them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +147,54 @@ def judge(opened: Opened, config: RoundConfig, root: Floats | None, situation: S
     return Judged(update, int(kept.counts.sum()), chosen, by_place, weights, reasons)
 
 
+def judge_updates(
+    bodies: Iterable[bytes],
+    count: int,
+    config: RoundConfig,
+    root: Floats | None,
+    situation: Situation,
+    most_values: int = MOST_VALUES,
+) -> Judged:
+    """Judge and combine local updates; `situation.groups` is counted here.
+
+    More than fit into memory (`most_values`) are combined in pieces of the same size, each like a
+    round of its own, and every device that passed counts the same. `count`: how many updates there
+    are. Raises PeerError SUM_OUT_OF_RANGE when none decodes.
+    """
+    pieces = max(1, -(-count * config.d_padded // most_values))
+    size = max(1, -(-count // pieces))
+    found: list[Judged] = []
+    remaining, error = iter(bodies), None
+    while piece := list(islice(remaining, size)):
+        try:
+            opened = opened_updates(piece, config)
+        except PeerError as unusable:
+            error = unusable
+            reasons = dict.fromkeys(range(len(piece)), OUT_OF_RANGE)
+            found.append(Judged(None, 0, defence(situation), reasons=reasons))
+            continue
+        facts = replace(situation, groups=len(opened.groups))
+        found.append(judge(opened, config, root, facts))
+    if not any(one.results for one in found):
+        raise error or _nothing()
+    return found[0] if len(found) == 1 else _together(found, size)
+
+
+def _together(found: Sequence[Judged], size: int) -> Judged:
+    """One result for pieces of `size` updates each; the last may be smaller."""
+    devices = sum(one.devices for one in found)
+    update, results, weights, reasons = None, {}, {}, {}
+    for first, one in zip(range(0, size * len(found), size), found, strict=True):
+        share = one.devices / max(1, devices)
+        if one.update is not None:
+            update = one.update * share if update is None else update + one.update * share
+        results |= {first + place: result for place, result in one.results.items()}
+        weights |= {first + place: weight * share for place, weight in one.weights.items()}
+        reasons |= {first + place: reason for place, reason in one.reasons.items()}
+    judged = next(one for one in found if one.results)
+    return Judged(update, devices, judged.defence, results, weights, reasons)
+
+
 def facts_of(config: RoundConfig) -> Facts:
     """What rules know of a round."""
     return Facts(float(config.clip))
@@ -157,13 +208,17 @@ def _opened(
     config: RoundConfig,
 ) -> Opened:
     if not means:
-        raise PeerError(OUT_OF_RANGE, "No group's sum can be used.", "Nothing was changed.")
+        raise _nothing()
     groups = GroupMeans(
         np.array(means),
         np.array(counts, np.int64),
         np.array([spread(config, count) for count in counts]),
     )
     return Opened(groups, tuple(places), tuple(unreadable))
+
+
+def _nothing() -> PeerError:
+    return PeerError(OUT_OF_RANGE, "No group's sum can be used.", "Nothing was changed.")
 
 
 def _direction(root: Floats | None) -> Floats | None:

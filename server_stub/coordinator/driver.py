@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -310,21 +310,21 @@ class RoundDriver:
 
         Raises PeerError SUM_OUT_OF_RANGE, MODEL_WRONG_SHAPE, MODEL_NOT_FINITE.
         """
-        config, task, numbers = current.config, self._settings.task, []
+        config, root, facts = current.config, None, Facts(0, 0)
+        if known is not None:
+            task = self._settings.task
+            root = root_update(known, models.trained_head(base.content, task), task)
+            facts = Facts(known.size, 0, known.has_both_classes)
         if config.mode is Mode.LOCAL:
             bodies = self._store.updates.bodies(current.round_id)
-            opened = combining.opened_updates(bodies, config)
-        else:
-            sums = self.coordinator.resume(current).sums()
-            numbers = [number for number, _ in sums]
-            opened = combining.opened_sums([(one.words, one.count) for _, one in sums], config)
-        root, facts = None, Facts(0, len(opened.groups))
-        if known is not None:
-            root = root_update(known, models.trained_head(base.content, task), task)
-            facts = Facts(known.size, len(opened.groups), known.has_both_classes)
-        judged = combining.judge(opened, config, root, facts)
+            judged = combining.judge_updates(bodies, current.updates, config, root, facts)
+            record["defence"] = judged.to_json()
+            return judged
+        sums = self.coordinator.resume(current).sums()
+        opened = combining.opened_sums([(one.words, one.count) for _, one in sums], config)
+        judged = combining.judge(opened, config, root, replace(facts, groups=len(opened.groups)))
         record["defence"] = judged.to_json()
-        for place, number in enumerate(numbers):
+        for place, (number, _) in enumerate(sums):
             record["groups"][number] |= judged.group_json(place)
             if place in opened.unreadable:
                 record["groups"][number]["failure"] = "sum out of range"

@@ -49,7 +49,8 @@ class ReferenceReader:
         prepared = _learned_from(rows, scorer, alpha, has_base=bool(base))
         kept = read_calibration(self._home.calibration_file)
         if kept is not None:
-            return Reference(prepared, rows.labels, scorer.prepare(kept.rows), kept.labels)
+            canary = scorer.prepare(kept.rows)
+            return Reference(prepared, rows.labels, canary, kept.labels, kept.fpr)
         return parted(prepared, rows.labels, is_canary(header_groups(rows.rows)))
 
 

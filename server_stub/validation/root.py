@@ -24,6 +24,9 @@ class Reference:
     root_labels: Labels
     canary: Prepared
     canary_labels: Labels
+    fpr: float | None = None
+    """The false-positive rate at which the canary compares models; None: each at its own
+    threshold."""
 
     @property
     def size(self) -> int:

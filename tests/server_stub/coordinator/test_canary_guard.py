@@ -1,5 +1,6 @@
 """The canary compares a candidate with the best published model and with the first one."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -49,3 +50,21 @@ def test_every_published_model_is_scored_once():
     first = len(read)
     one.judge(GOOD, KNOWN)
     assert len(read) - first == 2  # the best one and the start model
+
+
+def test_models_from_before_a_calibration_are_compared_at_its_false_positive_rate():
+    """Their own threshold finds more malware, at a rate that no candidate may have."""
+    contents = {1: b"0.5", 2: b"0.95"}
+    models = SimpleNamespace(
+        inventory=lambda: [{"version": version} for version in contents],
+        get=lambda version: SimpleNamespace(content=contents[version]),
+    )
+    one = CanaryGuard(
+        SimpleNamespace(models=models),
+        lambda content: (np.array([3.0, 0.0, 0.0]), float(content)),
+    )
+    assert not one.judge(b"0.95", KNOWN).passes
+    judged = one.judge(b"0.95", replace(KNOWN, fpr=0.02))
+    assert judged.passes
+    assert judged.candidate == judged.best == judged.start
+    assert judged.candidate.fpr <= 0.02

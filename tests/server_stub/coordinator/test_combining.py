@@ -11,7 +11,12 @@ from agent.privacy.seal import seal
 from agent.protocol.messages import Mode
 from server_stub.aggregation.mean import mean_update
 from server_stub.config.settings import default_task
-from server_stub.coordinator.combining import judge, opened_sums, opened_updates
+from server_stub.coordinator.combining import (
+    judge,
+    judge_updates,
+    opened_sums,
+    opened_updates,
+)
 from server_stub.rounds.lifecycle import RoundPlan, local_config
 from server_stub.validation.situation import Situation
 from tests.fakes.rounds import round_identity
@@ -107,3 +112,35 @@ def test_honest_groups_give_what_their_devices_sent():
     for rows in (0, 500):
         judged = judge(opened, CONFIG, ROOT, Situation(rows, 8))
         assert np.abs(judged.update - 0.5 * ROOT).max() < 6 * noise_sd(CONFIG, 100)
+
+
+def test_more_local_updates_than_fit_into_memory_are_combined_in_pieces():
+    config = local_config(
+        default_task(Mode.LOCAL),
+        RoundPlan(epsilon_milli=8000, planned=10),
+        round_identity(round_id=7),
+    )
+    bodies = [seal(np.full(config.d, 0.01), config, os.urandom(8).hex()) for _ in range(9)]
+    bodies.insert(4, b"no envelope")
+    whole = judge_updates(iter(bodies), 10, config, None, Situation(0, 0))
+    # 10 updates of which two fit: 5 pieces of 2, each with the rule of its own size.
+    pieces = judge_updates(iter(bodies), 10, config, None, Situation(0, 0), 2 * config.d_padded)
+    assert (whole.defence.rule, pieces.defence.rule) == ("multi-krum", "mean")
+    assert (whole.devices, pieces.devices) == (9, 9)
+    assert pieces.reasons == {4: "SUM_OUT_OF_RANGE"}
+    assert set(pieces.results) == set(range(10)) - {4}
+    assert sum(pieces.weights.values()) == pytest.approx(1)
+    assert pieces.update == pytest.approx(mean_update([*bodies[:4], *bodies[5:]], config)[0])
+
+
+def test_a_piece_of_which_nothing_decodes_costs_the_others_nothing():
+    config = local_config(
+        default_task(Mode.LOCAL), RoundPlan(epsilon_milli=8000), round_identity(round_id=7)
+    )
+    good = seal(np.full(config.d, 0.01), config, os.urandom(8).hex())
+    pieces = judge_updates([b"", b"", good], 3, config, None, Situation(0, 0), config.d_padded)
+    assert (pieces.devices, set(pieces.reasons)) == (1, {0, 1})
+    with pytest.raises(PeerError):
+        judge_updates([b"", b""], 2, config, None, Situation(0, 0), config.d_padded)
+    with pytest.raises(PeerError):
+        judge_updates([], 0, config, None, Situation(0, 0))
