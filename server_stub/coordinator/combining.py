@@ -183,7 +183,10 @@ def judge_updates(
 def _together(found: Sequence[Judged], size: int) -> Judged:
     """One result for pieces of `size` updates each; the last may be smaller."""
     devices = sum(one.devices for one in found)
-    update, results, weights, reasons = None, {}, {}, {}
+    update: Floats | None = None
+    results: dict[int, gate.GateResult] = {}
+    weights: dict[int, float] = {}
+    reasons: dict[int, str] = {}
     for first, one in zip(range(0, size * len(found), size), found, strict=True):
         share = one.devices / max(1, devices)
         if one.update is not None:

@@ -269,7 +269,12 @@ class RoundDriver:
                 self._reject(current, now, "no group passed the gate", record, members)
                 return
             content, origin = self._candidate(current, base, judged)
-            verdict = self._canary.judge(content, known) if known is not None else None
+            verdict = (
+                # Rows of one class, or none, say nothing about a model.
+                self._canary.judge(content, known)
+                if known is not None and known.has_both_classes
+                else None
+            )
         except (PeerError, OperatorActionError) as error:
             LOG.warning("round.abandoned id=%d code=%s", current.round_id, error.code)
             self._store.rounds.abandon(current.round_id, Event.UNUSABLE, now, error.code, record)

@@ -15,6 +15,7 @@ from agent.detector.families.table import family
 from agent.protocol.messages import Task
 from server_stub.config.home import ServerHome
 from server_stub.publishing.calibration import read_calibration
+from server_stub.publishing.heads import read_base_file
 from server_stub.publishing.public_rows import PublicRows, read_public_rows
 from server_stub.training.base import header_groups
 from server_stub.validation.root import Reference, is_canary, parted
@@ -32,7 +33,7 @@ class ReferenceReader:
     def __call__(self) -> Reference | None:
         """The operator's rows; None without any.
 
-        Raises OperatorActionError BAD_ROWS, PeerError MODEL_WRONG_SHAPE.
+        Raises OperatorActionError BAD_ROWS, NO_BASE, PeerError MODEL_WRONG_SHAPE.
         """
         stamp = tuple(map(_stamp, (self._home.rows_file, self._home.calibration_file)))
         if stamp != self._read[0]:
@@ -43,7 +44,7 @@ class ReferenceReader:
         if not self._home.rows_file.is_file():
             return None
         rows = read_public_rows(self._home.rows_file)
-        base = self._home.base_file.read_bytes() if self._task.base_sha256 else b""
+        base = read_base_file(self._home, self._task)
         alpha = self._task.base_weight_milli / 1000
         scorer = family(self._task.model).scorer(base, alpha)
         prepared = _learned_from(rows, scorer, alpha, has_base=bool(base))

@@ -32,7 +32,8 @@ def round_tests(store: Store) -> list[RoundTests]:
     """The tests of the rounds that are kept, oldest first.
 
     What a device did up to its last exclusion was judged then. It counts against an alias, so that
-    a device that has been repaired starts anew.
+    a device that has been repaired starts anew. A group in whose sum an erased device was is no
+    test: what that device did would fall on the others.
     """
     judged = {
         one.device_id: one.round_id
@@ -40,17 +41,19 @@ def round_tests(store: Store) -> list[RoundTests]:
         if one.code == suspicion_evidence.CODE
     }
     members = store.memberships.groups()
+    if not members:
+        return []
     records = {one.round_id: one.record.get("groups", []) for one in store.rounds.all()}
     found = []
     for round_id in sorted({round_id for round_id, _ in members}):
         tests = []
         for number, group in enumerate(records.get(round_id, [])):
             statistic = _statistic(group)
-            if statistic is None or (round_id, number) not in members:
+            known = members.get((round_id, number), ())
+            if statistic is None or not known or len(known) < group.get("survivors", 0):
                 continue
             devices = (
-                f"{one}@{judged[one]}" if round_id <= judged.get(one, 0) else one
-                for one in members[round_id, number]
+                f"{one}@{judged[one]}" if round_id <= judged.get(one, 0) else one for one in known
             )
             tests.append(GroupTest(tuple(devices), statistic))
         if len(tests) >= LEAST_GROUPS:

@@ -6,6 +6,7 @@
 3. Thresholds are calibrated again at each publication, on rows that the operator keeps for it.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -45,13 +46,26 @@ class HeadMaterial:
 
 def material(home: ServerHome, task: Task) -> HeadMaterial:
     """Read what the server keeps. Raises OperatorActionError NO_BASE, NO_ROWS, BAD_ROWS."""
-    if not home.base_file.is_file():
-        raise OperatorActionError(
-            "NO_BASE", "The server's folder has no base.", "Restore base.safetensors from a backup."
-        )
+    base = read_base_file(home, task)
     rows = read_public_rows(home.rows_file) if home.rows_file.is_file() else None
     check_has_rows(task, rows)
-    return HeadMaterial(home.base_file.read_bytes(), rows, read_calibration(home.calibration_file))
+    return HeadMaterial(base, rows, read_calibration(home.calibration_file))
+
+
+def read_base_file(home: ServerHome, task: Task) -> bytes:
+    """Return the base that the task names; b"" for a task without one.
+
+    Raises OperatorActionError NO_BASE where it is missing or another one.
+    """
+    if not task.base_sha256:
+        return b""
+    content = home.base_file.read_bytes() if home.base_file.is_file() else b""
+    if hashlib.sha256(content).hexdigest() != task.base_sha256:
+        why = "has a base other than the one its task names" if content else "has no base"
+        raise OperatorActionError(
+            "NO_BASE", f"The server's folder {why}.", "Restore base.safetensors from a backup."
+        )
+    return content
 
 
 def check_has_rows(task: Task, rows: PublicRows | None) -> None:

@@ -73,16 +73,21 @@ def read_public_rows(path: Path) -> PublicRows:
     fits = rows.ndim == 2 and rows.shape == (len(labels), len(FEATURE_NAMES))
     if not fits or logits.shape != labels.shape or not np.isfinite(logits).all():
         raise _bad("its rows, labels and logits do not fit together")
-    if len(labels) > MAX_ROWS:
-        raise _bad(f"it may have at most {MAX_ROWS:,} rows")
+    _check_number(labels)
     if set(labels.tolist()) != {0, 1}:
         raise _bad("it needs benign and malicious rows")
     return PublicRows(rows, labels, logits)
 
 
 def write_public_rows(path: Path, rows: PublicRows) -> None:
-    """Write the rows in one step."""
+    """Write the rows in one step. Raises OperatorActionError BAD_ROWS for more than can be read."""
+    _check_number(rows.labels)
     atomic_file.write(path, rows.to_bytes())
+
+
+def _check_number(labels: Labels) -> None:
+    if len(labels) > MAX_ROWS:
+        raise _bad(f"they may be at most {MAX_ROWS:,}")
 
 
 def _bad(why: str) -> OperatorActionError:

@@ -59,9 +59,9 @@ def test_a_detector_is_four_files_with_a_report(detector):
 def test_a_server_of_a_detector_trains_on_benign_rows(home):
     task = ServerHome(home).settings().task
     assert (task.model, task.d, task.rows, task.clip_milli) == ("base+head/1", 1024, "benign", 20)
-    assert (task.rounds, task.mean_weight_milli, task.base_weight_milli) == (10, 4000, 500)
+    assert (task.rounds, task.mean_weight_milli, task.base_weight_milli) == (10, 4000, 600)
     plan = ServerHome(home).settings().rounds
-    assert (plan.server_rate_milli, plan.server_shrink_milli) == (20_000, 950)
+    assert (plan.server_rate_milli, plan.server_shrink_milli) == (60_000, 950)
 
 
 def test_without_rows_of_the_operator_a_benign_only_task_is_refused(detector, tmp_path, capsys):

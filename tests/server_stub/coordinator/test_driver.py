@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 import time
+from dataclasses import replace
 from hashlib import sha256
 from types import SimpleNamespace
 
@@ -280,6 +281,19 @@ def test_a_model_that_is_better_on_the_operators_rows_is_published_with_its_figu
     canary = ended.record["canary"]
     assert canary["candidate"]["loss"] < 1.1 * canary["start"]["loss"]
     assert canary["reasons"] == []
+
+
+def test_rows_of_which_one_part_has_one_class_judge_nothing(make_aggregator):
+    aggregator = make_aggregator(target=1)
+    known = operator_rows()
+    labels = np.zeros_like(known.canary_labels)
+    aggregator.restart(lambda: replace(known, canary_labels=labels))
+    aggregator.steps()
+    aggregator.add_update()
+    aggregator.steps()
+    ended = aggregator.store.rounds.get(1)
+    assert (ended.state, ended.record["canary"]) == (State.DONE, None)
+    assert ended.record["defence"]["rule"] == "mean"
 
 
 async def test_a_driver_that_is_woken_does_at_once_what_is_due(make_aggregator, monkeypatch):

@@ -1,5 +1,7 @@
 """The operator's rows are read again when they change, and no row is in both parts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -61,3 +63,14 @@ def test_p11_rows_that_cannot_be_read_are_named(home):
     with pytest.raises(AegisError) as raised:
         ReferenceReader(home, TASK)()
     assert raised.value.code == "BAD_ROWS"
+
+
+@pytest.mark.parametrize("content", [None, b"another base"])
+def test_p11_a_base_that_is_missing_or_another_one_is_named(home, content):
+    write_public_rows(home.rows_file, rows(1, 300))
+    if content is not None:
+        home.base_file.write_bytes(content)
+    task = replace(TASK, model="base+head/1", base_sha256="11" * 32, base_weight_milli=500)
+    with pytest.raises(AegisError) as raised:
+        ReferenceReader(home, task)()
+    assert raised.value.code == "NO_BASE"

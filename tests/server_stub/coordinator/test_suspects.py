@@ -21,13 +21,22 @@ def store(tmp_path):
     opened.close()
 
 
-def add_rounds(store, numbers, *, has_root=True):
-    """Rejected rounds of twelve groups; the liar moves its group by eight standard deviations."""
+def add_rounds(store, numbers, *, has_root=True, beside=""):
+    """Rejected rounds of twelve groups; the liar moves its group by eight standard deviations.
+
+    `beside`: a device that happens to be in the liar's group each time.
+    """
     draw = np.random.default_rng(1)
     for round_id in numbers:
         order = draw.permutation(len(DEVICES))
         members = [[DEVICES[one] for one in part] for part in np.array_split(order, 12)]
-        groups = [{"gate": found(draw, LIAR in part, has_root)} for part in members]
+        if beside:
+            members = [[one for one in part if one != beside] for part in members]
+            next(part for part in members if LIAR in part).append(beside)
+        groups = [
+            {"gate": found(draw, LIAR in part, has_root), "survivors": len(part)}
+            for part in members
+        ]
         store.rounds.open(round_config(round_id), 3)
         store.rounds.close_groups(round_id, {}, NOW)
         store.rounds.reject(round_id, NOW, "", {"groups": groups}, list(enumerate(members)))
@@ -65,3 +74,12 @@ def test_rounds_without_a_gate_are_no_tests(store):
     store.rounds.reject(1, NOW, "", {"groups": [{"gate": None}] * 12}, [(0, DEVICES[:3])])
     assert round_tests(store) == []
     assert exclude_suspects(store, 1, NOW) == []
+
+
+def test_what_an_erased_device_did_does_not_fall_on_those_beside_it(store):
+    shadow = DEVICES[8]
+    add_rounds(store, range(1, 9), beside=shadow)
+    assert {len(one) for one in round_tests(store)} == {12}
+    store.devices.erase(LIAR)
+    assert exclude_suspects(store, 8, NOW) == []
+    assert round_tests(store) == []  # eleven groups are left in each round

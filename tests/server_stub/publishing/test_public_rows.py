@@ -7,6 +7,7 @@ import pytest
 
 from agent.detector.synthetic import generate
 from agent.errors import OperatorActionError
+from server_stub.publishing import public_rows
 from server_stub.publishing.public_rows import PublicRows, read_public_rows, write_public_rows
 from tests.fakes.small_base import small_base
 
@@ -49,3 +50,14 @@ def test_p11_rows_that_do_not_fit_are_refused(rows, tmp_path, change):
     with pytest.raises(OperatorActionError) as raised:
         read_public_rows(path)
     assert raised.value.code == "BAD_ROWS"
+
+
+def test_p11_more_rows_than_can_be_read_are_not_written(rows, tmp_path, monkeypatch):
+    path = tmp_path / "rows.npz"
+    write_public_rows(path, rows)
+    monkeypatch.setattr(public_rows, "MAX_ROWS", 50)
+    fresh = PublicRows(rows.rows + np.uint64(1), rows.labels, rows.logits)
+    with pytest.raises(OperatorActionError) as raised:
+        write_public_rows(path, rows.joined(fresh))
+    assert raised.value.code == "BAD_ROWS"
+    assert len(read_public_rows(path)) == 40
