@@ -5,18 +5,16 @@ It reads the home, which may be read-only or missing, and writes nothing there. 
 first, so that it loads Python while this process reads the model.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from agent.paths import Home
 from agent.protocol.jobs import Job
+from agent.supervisor.early_child import WORKER_FOLDER, EarlyChild
 from agent.supervisor.process_worker import ProcessWorker
 
 T = TypeVar("T")
-WORKER_FOLDER = Path(os.path.abspath(os.sep))  # noqa: PTH100 - the root of this drive
-"""It is always there, and the worker writes nothing."""
 
 
 async def scan(
@@ -24,13 +22,18 @@ async def scan(
     environ: Mapping[str, str],
     params: dict[str, Any],
     report: Callable[[int, int], None],
+    early: EarlyChild | None = None,
 ) -> dict[str, Any]:
-    """Answer the method `scan` (agent.api.scanning) on this home.
+    """Answer the method `scan` (agent.api.scanning) on this home. `early` is its worker, if one was
+    started.
 
     Raises UserActionError HOME_UNUSABLE, STORE_NEWER, STORE_DAMAGED, and as the method does.
     """
-    worker = ProcessWorker(WORKER_FOLDER)
-    await worker.start_early(Job.SCAN)
+    worker = ProcessWorker(Path(WORKER_FOLDER))
+    if early is None:
+        await worker.start_early(Job.SCAN)
+    else:
+        await worker.adopt(Job.SCAN, early)
     try:
         # Loaded while the worker starts.
         from agent.api.methods import Service

@@ -117,7 +117,7 @@ def _venv(folder: Path) -> None:
     """
     _put(folder / "pyvenv.cfg", b"home = /usr/bin\ninclude-system-site-packages = false\n")
     program = (
-        f"#!/{PRIVATE}/bin/python -I\nimport sys\n\nfrom agent.cli.main import"
+        f"#!/{PRIVATE}/bin/python -I\nimport sys\n\nfrom agent.cli.start import"
         " main\n\nsys.exit(main())\n"
     )
     _put(folder / "bin/aegis", program.encode(), mode=0o755)

@@ -9,6 +9,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from agent.cli import commands, render
 from agent.cli.parser import Command, Program, build_parser
@@ -16,6 +17,9 @@ from agent.errors import AegisError, InternalError, UserActionError, traced
 from agent.files.disk_errors import explained
 from agent.printable import json_text, never_fail, printable
 from agent.program.process import WHOLE
+
+if TYPE_CHECKING:
+    from agent.supervisor.early_child import EarlyChild
 
 EXIT_REFUSED, EXIT_INTERRUPTED = 1, 130
 _NOT_LOADED = ("agent.__main__", "agent.worker.__main__")
@@ -43,8 +47,8 @@ something""",
 """Other packages add the external commands through the entry-point group "aegisai.commands"."""
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+def main(argv: list[str] | None = None, early: "EarlyChild | None" = None) -> int:
+    """Run one command and return its exit code. `early`: the worker of a scan, if it runs."""
     words = list(sys.argv[1:] if argv is None else argv)
     never_fail()
     if words[:1] == ["--worker"]:  # A bundled program starts its worker through itself.
@@ -56,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if not words or words[0] in PROGRAM.external:
             return _run_external(words[0] if words else "tray", words[1:])
-        return _run(parser().parse_args(words))
+        return _run(parser().parse_args(words, argparse.Namespace(early=early)))
     except AegisError as error:
         return _fail(error, as_json="--json" in words)
     except BrokenPipeError:

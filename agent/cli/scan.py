@@ -2,14 +2,19 @@
 into text, a SARIF file and an exit code. Without an agent it builds none.
 """
 
+import json
 import os
 import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from agent.cli.backend import Answer, home_of, over_channel
+from agent.protocol.pipe import Frame
+
+if TYPE_CHECKING:
+    from agent.supervisor.early_child import EarlyChild
 
 EXIT_FOUND = 3
 FEW_LISTED = 10
@@ -36,11 +41,17 @@ def scan(options: Namespace) -> Answer:
     try:
         answer = over_channel(options, "scan", params, bar.show)
         if answer is None:
+            early: EarlyChild | None = getattr(options, "early", None)
+            if early is not None:
+                early.announce(Frame({"job": "scan"}, (json.dumps(params["paths"]).encode(),)))
+            # Loaded while the worker gets ready.
             import asyncio
 
             from agent import scanner
 
-            answer = asyncio.run(scanner.scan(home_of(options), os.environ, params, bar.show))
+            answer = asyncio.run(
+                scanner.scan(home_of(options), os.environ, params, bar.show, early)
+            )
     finally:
         bar.remove()
     if options.sarif:

@@ -16,7 +16,6 @@ break out, and `aegis doctor` shows what it could do. macOS and Windows have rul
 import ctypes
 import os
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -26,10 +25,6 @@ from agent.sandbox.access import Access, this_program
 _PR_SET_PDEATHSIG = 1
 _SIGKILL = 9
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
-KEPT = ("PATH", "PYTHONPATH", "SYSTEMROOT", "TMPDIR", "LD_LIBRARY_PATH")
-"""The variables of the agent's environment that a worker gets."""
-
-
 MAX_OPEN_FILES = 64
 """A worker has one file of its job open at a time; libraries open a few while they load."""
 
@@ -56,27 +51,6 @@ class Bounds:
     """Address space; leave headroom above the governor's cap on resident memory."""
     file_bytes: int
     """The largest file that the process may write."""
-
-
-def environment(base: Mapping[str, str]) -> dict[str, str]:
-    """Return the whole environment of a worker: nothing personal, and one thread per numerical
-    library, because their idle threads spin.
-    """
-    threads = (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-    )
-    kept = {name: base[name] for name in KEPT if name in base}
-    return {
-        **kept,
-        **dict.fromkeys(threads, "1"),
-        "LC_ALL": "C.UTF-8",
-        "PYTHONHASHSEED": "0",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
 
 
 def bound(bounds: Bounds) -> tuple[str, ...]:

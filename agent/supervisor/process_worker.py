@@ -12,7 +12,6 @@
 import asyncio
 import contextlib
 import os
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -32,8 +31,14 @@ from agent.protocol.jobs import (
     read_event,
 )
 from agent.protocol.pipe import Frame, FrameDecoder, encode
-from agent.sandbox.rules import environment
+from agent.sandbox.environment import environment
 from agent.supervisor import reaper
+from agent.supervisor.early_child import (
+    SCAN_MEMORY_MIB,
+    AdoptedChild,
+    EarlyChild,
+    worker_command,
+)
 from agent.supervisor.governor import Governor
 from agent.supervisor.job_worker import JobWorker, Report
 from agent.supervisor.supervision import Supervision
@@ -51,7 +56,7 @@ MEMORY_MIB = {
     Job.EXTRACT: 1024,
     Job.COLLECT: 2048,
     Job.IMPORT: 2048,
-    Job.SCAN: 1024,
+    Job.SCAN: SCAN_MEMORY_MIB,
     Job.TRAIN: 3072,
     Job.EXAMPLE: 3072,
     Job.SEAL: 1024,
@@ -61,6 +66,7 @@ MEMORY_MIB = {
 touch."""
 _READ_BYTES = 256 * 1024
 T = TypeVar("T")
+Child = asyncio.subprocess.Process | AdoptedChild
 
 
 class ProcessWorker(JobWorker):
@@ -88,8 +94,8 @@ class ProcessWorker(JobWorker):
         self._command = command or worker_command()
         self._slot = slot
         self._records = records
-        self._running: dict[asyncio.subprocess.Process, tuple[Job, Governor]] = {}
-        self._early: dict[Job, asyncio.subprocess.Process] = {}
+        self._running: dict[Child, tuple[Job, Governor]] = {}
+        self._early: dict[Job, Child] = {}
         """Children that wait for their first request."""
 
     async def attempt_escape(self, person_home: str, database: str) -> EscapeResult:
@@ -177,6 +183,10 @@ class ProcessWorker(JobWorker):
         """Start the child of the next request of this job: it loads Python until it is asked."""
         self._early[job] = await self._start(job)
 
+    async def adopt(self, job: Job, child: EarlyChild) -> None:
+        """Use a child that was started already for the next request of this job."""
+        self._early[job] = await child.adopted(_READ_BYTES)
+
     async def _start(self, job: Job) -> asyncio.subprocess.Process:
         percent = self._supervision.caps_of(job, MEMORY_MIB[job]).cpu_percent or 100
         return await asyncio.create_subprocess_exec(
@@ -188,7 +198,7 @@ class ProcessWorker(JobWorker):
         )  # fmt: skip
 
     @contextlib.asynccontextmanager
-    async def _child(self, job: Job) -> AsyncIterator[tuple[asyncio.subprocess.Process, Governor]]:
+    async def _child(self, job: Job) -> AsyncIterator[tuple[Child, Governor]]:
         child = self._early.pop(job, None) or await self._start(job)
         # Only a training lasts long enough, and takes enough, to matter when its agent is killed.
         records = self._records if job is Job.TRAIN else None
@@ -209,16 +219,14 @@ class ProcessWorker(JobWorker):
             if records is not None:
                 reaper.remove_record(records, child.pid)
 
-    async def _send(self, child: asyncio.subprocess.Process, request: Frame) -> None:
+    async def _send(self, child: Child, request: Frame) -> None:
         """Send the request. If the child has died, `_receive` notices."""
         assert child.stdin is not None  # noqa: S101 - it was started with a pipe
         with contextlib.suppress(ConnectionError):
             child.stdin.write(encode(request))
             await self._before_silence(child.stdin.drain, "", None)
 
-    async def _receive(
-        self, child: asyncio.subprocess.Process, governor: Governor, report: Report
-    ) -> list[Event]:
+    async def _receive(self, child: Child, governor: Governor, report: Report) -> list[Event]:
         """Return all events up to the last, without those of progress."""
         assert child.stdout is not None  # noqa: S101 - it was started with a pipe
         events: list[Event] = []
@@ -293,18 +301,7 @@ def _limit_error(event: StopEvent) -> AegisError:
     return UserActionError(code, str(event), "Raise the limit or try again later.")
 
 
-def worker_command() -> tuple[str, ...]:
-    """Return the command that starts a worker.
-
-    An installed package runs its module; a frozen program, which an installer puts in place, runs
-    itself.
-    """
-    if getattr(sys, "frozen", False):
-        return (sys.executable, "--worker")
-    return (sys.executable, "-P", "-m", "agent.worker")
-
-
-def _send_limit(child: asyncio.subprocess.Process, cpu_percent: int) -> None:
+def _send_limit(child: Child, cpu_percent: int) -> None:
     """Send the new limit, one byte after the request.
 
     It only sets the pace that the worker keeps by itself; the governor enforces the limit.

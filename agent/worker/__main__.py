@@ -2,7 +2,8 @@
 
 The request arrives on stdin and the events leave on stdout, as frames (agent.protocol.pipe). The
 request comes from the agent, which is trusted, and names what may be opened: the worker confines
-itself to that before it opens anything. Secrets are never arguments.
+itself to that before it opens anything. A frame that announces the request may come first; then it
+is the one that counts. Secrets are never arguments.
 """
 
 import os
@@ -31,13 +32,16 @@ def main(arguments: list[str]) -> int:
     from agent.protocol.pipe import encode, read_frame
     from agent.worker.access import access
     from agent.worker.pacing import Pace
-    from agent.worker.run import run
+    from agent.worker.run import load, run
 
     # Unbuffered: `_new_limit` reads what follows the request.
     requests = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - closed with the process
     request = read_frame(requests)
     # Libraries load later, inside the sandbox: whatever they do then, they do confined.
     in_force += confine(access(request), inside=len(arguments) > 3)
+    if request.header.get("announced"):
+        load(request)
+        request = read_frame(requests)
     stop_signals: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stop_signals.append(number))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the parent

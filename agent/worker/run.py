@@ -4,6 +4,7 @@ A worker process runs it, and so do devices that are simulated inside one proces
 are imported when their job runs: numpy and scikit-learn take a second to load.
 """
 
+import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -56,6 +57,12 @@ def run(request: Frame, after_step: Callable[[], bool] = never) -> Iterator[Even
             "Report this.",
             f"{type(error).__name__}: {error}"[:200],
         )
+
+
+def load(announced: Frame) -> None:
+    """Import what the announced job needs, before its request arrives."""
+    if announced.header.get("job") == Job.SCAN:
+        importlib.import_module("agent.worker.scan")
 
 
 Header = Mapping[str, Any]  # JSON: each job checks what it reads

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.protocol.jobs import Job
-from agent.sandbox.rules import environment
+from agent.sandbox.environment import environment
 from agent.supervisor.supervision import Supervision
 from agent.supervisor.watchdog import Caps
 

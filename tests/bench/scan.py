@@ -18,7 +18,8 @@ from pathlib import Path
 import pefile
 
 from agent.models.bundled import bundled_model
-from agent.supervisor.process_worker import ProcessWorker, worker_command
+from agent.supervisor.early_child import worker_command
+from agent.supervisor.process_worker import ProcessWorker
 from agent.worker.features import read_features
 from tests.bench.harness import Figure, bench, median_s
 from tests.fakes.installation import PROGRAMS

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from agent.sandbox.rules import RULES
-from agent.supervisor.process_worker import ProcessWorker, worker_command
+from agent.supervisor.early_child import worker_command
+from agent.supervisor.process_worker import ProcessWorker
 from server_stub.ca.process import running_authority
 from server_stub.cli.main import main
 from tests.fakes.server_commands import INIT

@@ -15,7 +15,7 @@ from agent.errors import InternalError, PeerError, UserActionError
 from agent.paths import RECORD_PREFIX
 from agent.protocol.jobs import Attempted, EscapeResult, Job, ModelFiles, Progress
 from agent.supervisor import process_worker
-from agent.supervisor.process_worker import ProcessWorker, worker_command
+from agent.supervisor.process_worker import ProcessWorker
 from agent.supervisor.supervision import Supervision
 from agent.supervisor.tree import tree_of
 from agent.supervisor.watchdog import Caps
@@ -303,12 +303,6 @@ async def test_a_child_is_told_its_parent_its_memory_and_its_share(children, tmp
     parent, memory_mib, percent = json.loads(seen.read_text())
     assert int(parent) == psutil.Process().pid
     assert (int(memory_mib), int(percent)) == (process_worker.MEMORY_MIB[Job.TRAIN], 25)
-
-
-def test_an_installed_agent_starts_a_module_and_a_frozen_one_itself(monkeypatch):
-    assert worker_command() == (sys.executable, "-P", "-m", "agent.worker")
-    monkeypatch.setattr(sys, "frozen", True, raising=False)
-    assert worker_command() == (sys.executable, "--worker")
 
 
 async def test_a_child_that_was_started_early_runs_the_next_request_of_its_job_only(children):
