@@ -104,14 +104,22 @@ def reach(
 
 
 def over_channel(
-    options: Namespace, method: str, params: dict[str, Any], report: Report
+    options: Namespace,
+    method: str,
+    params: dict[str, Any],
+    report: Report,
+    reached: Callable[[], None],
 ) -> Answer | None:
-    """Ask the running agent; None when none runs. Raises AegisError."""
+    """Ask the running agent; None when none runs. `reached` is called once it answers.
+
+    Raises AegisError.
+    """
     try:
         channel = channel_to_agent(options)
     except NoAgentError:
         return None
     try:
+        reached()
         return channel.call(method, params, report=report)
     finally:
         channel.close()

@@ -38,10 +38,15 @@ def scan(options: Namespace) -> Answer:
     """Scan and, where asked, write the SARIF file."""
     bar = ProgressBar(sys.stderr)
     params = {"paths": [os.path.abspath(path) for path in options.paths]}  # noqa: PTH100 - as typed
+    early: EarlyChild | None = getattr(options, "early", None)
+
+    def reached() -> None:
+        if early is not None:  # the agent has a worker of its own
+            early.close()
+
     try:
-        answer = over_channel(options, "scan", params, bar.show)
+        answer = over_channel(options, "scan", params, bar.show, reached)
         if answer is None:
-            early: EarlyChild | None = getattr(options, "early", None)
             if early is not None:
                 early.announce(Frame({"job": "scan"}, (json.dumps(params["paths"]).encode(),)))
             # Loaded while the worker gets ready.

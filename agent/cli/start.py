@@ -1,5 +1,5 @@
 """Starts the `aegis` command. The worker of a scan starts first of all, so that it loads while the
-command does. Where an agent runs it is of no use, and ends with the command.
+command does. Where an agent runs it is of no use, and ends at once.
 """
 
 import sys

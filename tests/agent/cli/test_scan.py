@@ -6,7 +6,15 @@ from argparse import Namespace
 import pytest
 
 from agent.cli import render
-from agent.cli.scan import EXIT_FOUND, FEW_LISTED, MOST_LISTED, ProgressBar, exit_code, scan_text
+from agent.cli.scan import (
+    EXIT_FOUND,
+    FEW_LISTED,
+    MOST_LISTED,
+    ProgressBar,
+    exit_code,
+    scan,
+    scan_text,
+)
 
 REASON = {"fields": ["CheckSum"], "text": "has no checksum", "weight": 1.5}
 
@@ -153,3 +161,34 @@ def test_without_a_terminal_there_is_no_bar():
     bar.show(1, 2)
     bar.remove()
     assert stream.getvalue() == ""
+
+
+class Agent:
+    """A channel to a running agent, which answers what the early worker did."""
+
+    def __init__(self, early):
+        self._early = early
+
+    def call(self, method, params, report):
+        return {"method": method, "paths": params["paths"], "early": self._early.did}
+
+    def close(self):
+        pass
+
+
+class Early:
+    def __init__(self):
+        self.did = []
+
+    def announce(self, request):
+        self.did.append("announced")
+
+    def close(self):
+        self.did.append("closed")
+
+
+def test_where_an_agent_runs_the_early_worker_ends_before_the_scan(monkeypatch):
+    early = Early()
+    monkeypatch.setattr("agent.cli.backend.channel_to_agent", lambda _: Agent(early))
+    options = Namespace(paths=["/a.exe"], sarif="", early=early)
+    assert scan(options) == {"method": "scan", "paths": ["/a.exe"], "early": ["closed"]}
