@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from agent.errors import AegisError, UserActionError
 from agent.paths import Home
 from agent.reports.viewing_copies import ViewingCopies
 from agent.rounds.budget_gate import BudgetGate
+from agent.rounds.collector import Collector
 from agent.rounds.runner import RoundRunner
 from agent.rounds.signals import Signals
 from agent.status import ConsentState, Status
@@ -43,6 +45,7 @@ class ConsentMethods:
     gate: Gate
     budget_gate: BudgetGate
     runner: RoundRunner
+    collector: Collector
     signals: Signals
     status: Callable[[], Status]
 
@@ -112,6 +115,8 @@ class ConsentMethods:
         is_saved = self.record.withdraw(surface)
         await self.runner.withdraw()
         is_saved |= self._recorded(before, surface)
+        with suppress(AegisError):  # a full disk: a running agent, or the next start, tries again
+            self.collector.tidy()
         self.signals.changed()
         if not is_saved:
             raise not_saved()

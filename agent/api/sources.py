@@ -63,6 +63,7 @@ class SourceMethods:
         return {
             "sources": shown,
             "folders": list(self.sources.folders()),
+            "logs": list(self.sources.logs()),
             "by_hand": counts.get(Source.PERSON, 0),
             "imported": counts.get(Source.TABLE, 0),
             "rows_per_day": self.sources.rows_per_day,
@@ -90,8 +91,10 @@ class SourceMethods:
             )
             origin = self.effective.policy().origin
             self.record.decide_source(source, evidence, origin, is_on=on)
-        if not on and self.collector.tidy():
-            await self.runner.discard()
+        if not on:
+            await self.collector.stop()
+            if self.collector.tidy():
+                await self.runner.discard()
         self.signals.user_changed()
         return await self.show(locale)
 
@@ -101,13 +104,14 @@ class SourceMethods:
         return await self.show()
 
     async def remove(self, path: str) -> Result:
-        """Give a folder up. What was learned from it stays until it is too old."""
-        if not self.sources.remove_folder(*check_paths([path])):
+        """Give a folder or log up. What was learned from it stays until it is too old."""
+        if not self.sources.give_up(*check_paths([path])):
             raise UserActionError(
                 "NOT_A_FOLDER",
-                f"{path[:200]!r} is not one of your folders.",
+                f"{path[:200]!r} is not one of your folders and logs.",
                 "aegis sources show lists them.",
             )
+        await self.collector.stop()
         self.signals.user_changed()
         return await self.show()
 

@@ -367,7 +367,7 @@ GROUPS = {
     "consent": "read the notice, agree, withdraw, allow a model more",
     "settings": "your settings",
     "samples": "local training data",
-    "sources": "where samples come from by themselves; all off until you choose",
+    "sources": "what may look for samples by itself; all off until you choose",
 }
 
 TABLE = (
@@ -487,7 +487,7 @@ TABLE = (
         "samples mark",
         "say what program files are, whatever any source has said about them",
         _samples_mark,
-        render.added_text,
+        render.marked_text,
         (
             PATHS,
             argument(
@@ -542,24 +542,24 @@ TABLE = (
     ),
     Command(
         "sources add",
-        "choose a folder in which sources may look",
+        "choose a folder in which the sources that are on may look",
         _sources_path("sources.add"),
         render.sources_text,
         (FOLDER,),
     ),
     Command(
         "sources remove",
-        "give a folder up",
+        "give a folder or a log up",
         _sources_path("sources.remove"),
         render.sources_text,
-        (FOLDER,),
+        (argument("path", metavar="PATH", help="a folder or log, as aegis sources show lists it"),),
     ),
     Command(
         "sources log",
         "read this log of ClamAV, or this saved output of clamscan, too",
         _sources_path("sources.log"),
         render.sources_text,
-        (argument("path", metavar="FILE"),),
+        (argument("path", metavar="FILE", help="a log with full paths"),),
     ),
     Command(
         "sources search",

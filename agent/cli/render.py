@@ -5,12 +5,14 @@ print one: it escapes what a terminal would obey (agent.printable).
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from agent.printable import json_text, printable_values
 
 Shown = dict[str, Any]
+_BY_HAND = {"person": "you", "table": "tables that you imported"}
+"""Sources without a switch, in words."""
 MAX_NOT_PE_LISTED = 10
 """A folder may hold thousands of other files; beyond this number they are only counted."""
 
@@ -52,7 +54,8 @@ def status_text(status: Shown) -> str:
         f"Samples:  {status['samples_benign']} benign, {status['samples_malicious']} malicious"
     )
     lines.extend(
-        f"          {_count(one['rows'], 'row')} from {one['source']}"
+        f"          {_count(one['rows'], 'row')} from"
+        f" {_BY_HAND.get(one['source'], one['source'])}"
         + (" (looks by itself)" if one["on"] else "")
         for one in status["sources"]
     )
@@ -142,8 +145,8 @@ def withdrawn_text(status: Shown, ledger: Shown) -> str:
             " taken out again."
         )
     lines.append(
-        "Your samples and the record of what was sent are still here. To remove everything, here"
-        " and at the server: aegis erase"
+        "The samples that you added and the record of what was sent are still here. To remove"
+        " everything, here and at the server: aegis erase"
     )
     return "\n".join(lines)
 
@@ -186,10 +189,17 @@ def policy_line(line: Shown) -> str:
 
 
 def added_text(result: Shown) -> str:
-    lines = [
-        f"{_count(result['added'], 'row')} added, {result['known']} already stored,"
-        f" {len(result['refused'])} refused."
-    ]
+    summary = f"{_count(result['added'], 'row')} added, {result['known']} already stored"
+    return _with_refused(summary, result)
+
+
+def marked_text(result: Shown) -> str:
+    """A file that was known already now counts as the person says."""
+    return _with_refused(f"{_count(result['added'] + result['known'], 'file')} marked", result)
+
+
+def _with_refused(summary: str, result: Shown) -> str:
+    lines = [f"{summary}, {len(result['refused'])} refused."]
     others = [item for item in result["refused"] if item["code"] == "NOT_PE"]
     shown = (
         result["refused"]
@@ -208,7 +218,7 @@ def samples_text(result: Shown) -> str:
         f" {result['malicious']} malicious."
     ]
     lines.extend(
-        f"{row['id']:>6}  {row['label']:<9}  {_time(row['added_at'])}  {row['source']}"
+        f"{row['id']:>6}  {row['label']:<9}  {_day(row['added_at'])}  {row['source']}"
         for row in result["rows"]
     )
     return "\n".join(lines)
@@ -229,12 +239,15 @@ def sources_text(result: Shown) -> str:
         lines.append("This computer has no source of samples that looks by itself.")
     lines.append("")
     lines.extend(f"Folder: {folder}" for folder in result["folders"])
-    if not result["folders"]:
+    lines.extend(f"Log:    {log}" for log in result["logs"])
+    if not any(one["on"] for one in result["sources"]):
+        lines.append("No source is on, so nothing is opened: aegis sources on SOURCE")
+    elif not result["folders"]:
         lines.append("No folder is chosen, so nothing is opened: aegis sources add FOLDER")
     if result["searched_at"]:
         lines.append(
-            f"Search: {_time(result['searched_at'])}, {_count(result['programs'], 'program')} among"
-            f" {_count(result['files'], 'file')}"
+            f"Last look: {_time(result['searched_at'])},"
+            f" {_count(result['programs'], 'program')} among {_count(result['files'], 'file')}"
         )
     lines.append(
         f"Limits: {result['rows_per_day']} new rows a day, kept for {result['keep_days']} days"
@@ -368,6 +381,11 @@ def _value(value: object) -> str:
 
 def _until(at: int | None, word: str = " until") -> str:
     return f"{word} {_time(at)}" if at else ""
+
+
+def _day(at: int) -> str:
+    """The day whose first second in UTC this is."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
 
 
 def _time(at: int) -> str:

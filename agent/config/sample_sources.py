@@ -68,7 +68,7 @@ class SampleSources:
             Source.PACKAGES: lambda: os.path.isdir(self._places.package_lists),  # noqa: PTH112
             Source.WHEELS: self._has_python,
             Source.SIGNED: lambda: bool(self.authorities()) and find_spec("lief") is not None,
-            Source.CLAMAV: lambda: bool(self._logs() or self._finds_program("clamscan")),
+            Source.CLAMAV: lambda: bool(self._existing_logs() or self._finds_program("clamscan")),
             Source.DEFENDER: lambda: os.path.isdir(self._places.detection_history),  # noqa: PTH112
         }
         return tuple(source for source in SWITCHED if tests[source]())
@@ -108,6 +108,10 @@ class SampleSources:
         """Return the folders that the person chose."""
         return tuple(map(str, self._stored()["folders"]))
 
+    def logs(self) -> tuple[str, ...]:
+        """Return the logs of ClamAV that the person chose."""
+        return tuple(map(str, self._stored()["logs"]))
+
     def add_folder(self, path: str) -> None:
         """Choose a folder.
 
@@ -130,13 +134,14 @@ class SampleSources:
             )
         self._keep("folders", [*chosen, path])
 
-    def remove_folder(self, path: str) -> bool:
-        """Give a folder up; return whether it was chosen."""
-        path, chosen = os.path.abspath(path), self.folders()  # noqa: PTH100 - paths stay text
-        if path not in chosen:
-            return False
-        self._keep("folders", [one for one in chosen if one != path])
-        return True
+    def give_up(self, path: str) -> bool:
+        """Give a folder or log up; return whether it was chosen."""
+        path = os.path.abspath(path)  # noqa: PTH100 - paths stay text
+        chosen = {"folders": self.folders(), "logs": self.logs()}
+        found = [name for name, paths in chosen.items() if path in paths]
+        for name in found:
+            self._keep(name, [one for one in chosen[name] if one != path])
+        return bool(found)
 
     def use_log(self, path: str) -> None:
         """Read this log of ClamAV beside the usual ones. Raises UserActionError CANNOT_READ."""
@@ -145,14 +150,14 @@ class SampleSources:
             raise UserActionError(
                 "CANNOT_READ", f"The file {path[:200]!r} cannot be read.", "Check its name."
             )
-        logs = [one for one in map(str, self._stored()["logs"]) if one != path]
+        logs = [one for one in self.logs() if one != path]
         self._keep("logs", [*logs, path][-MAX_FOLDERS:])
 
     def request(self, folders: tuple[str, ...]) -> dict[str, Any]:
         """Return what the worker is to do in these folders (agent.worker.collect.read_request)."""
         paths: dict[Source, tuple[str, ...]] = {
             Source.PACKAGES: (self._places.package_lists,),
-            Source.CLAMAV: self._logs(),
+            Source.CLAMAV: self._existing_logs(),
             Source.DEFENDER: (self._places.detection_history,),
         }
         exist = self.available()
@@ -168,9 +173,9 @@ class SampleSources:
             },
         }
 
-    def _logs(self) -> tuple[str, ...]:
-        named = map(str, self._stored()["logs"])
-        return tuple(one for one in (*self._places.scanner_logs, *named) if os.path.isfile(one))  # noqa: PTH113
+    def _existing_logs(self) -> tuple[str, ...]:
+        named = (*self._places.scanner_logs, *self.logs())
+        return tuple(one for one in named if os.path.isfile(one))  # noqa: PTH113
 
     def _has_python(self) -> bool:
         return bool(self._finds_program("python3") or self._finds_program("python"))

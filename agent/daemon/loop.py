@@ -168,7 +168,10 @@ class Loop:
             wall, monotonic, previous = now, ticks, elapsed
             if self._agent.gate.denial() is not None:
                 self._agent.cycles.next_at = None
-                await self._sleep(self._saved_withdrawal(await self._refresh_model()))
+                wait = self._saved_withdrawal(await self._refresh_model())
+                await self._agent.cycles.stay_off()
+                self._folder_watch.refresh()
+                await self._sleep(wait)
                 self._history = scheduler.after_wake(self._history, _elapsed_s(self._agent))
                 continue
             wait_s = scheduler.next_at(self._history, draw) - elapsed

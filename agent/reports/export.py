@@ -8,6 +8,7 @@ from typing import Any
 from agent import __version__
 from agent.clock import Clock
 from agent.config.effective import EffectiveConfig
+from agent.config.sample_sources import SampleSources
 from agent.consent.record import Record
 from agent.reports.ledger import LedgerReport
 from agent.status import Status
@@ -26,6 +27,7 @@ class Export:
     effective: EffectiveConfig
     record: Record
     samples: Samples
+    sources: SampleSources
     ledger: Ledger
     ledger_report: LedgerReport
     status: Callable[[], Status]
@@ -51,5 +53,9 @@ class Export:
                 if body is not None
             },
             "samples": self.samples.everything(),
+            "sources": {
+                "folders": list(self.sources.folders()),
+                "logs": list(self.sources.logs()),
+            },
             "status": self.status().to_json(),
         }

@@ -15,6 +15,7 @@ from agent.clock import Clock
 from agent.config.sample_sources import SampleSources
 from agent.consent.gate import Permit
 from agent.errors import AegisError, UserActionError
+from agent.protocol.jobs import Job
 from agent.protocol.sources import label_of
 from agent.rounds.activity import ActivityTracker
 from agent.rounds.readiness import Readiness
@@ -145,6 +146,11 @@ class Collector:
             self.tidy()
             return await self._search(permit, self._sources.folders())
 
+    async def stop(self) -> None:
+        """End a look under way, because a source or folder that it uses was given up."""
+        if self._looking.locked():
+            await self._worker().stop((Job.COLLECT,))
+
     def _may_open(self) -> bool:
         return not self._readiness.collecting_reasons()
 
@@ -180,13 +186,17 @@ class Collector:
         return self._store(result, request)
 
     def _store(self, result: "CollectResult", request: dict[str, Any]) -> Found:
-        """Store what the worker reports. It is not trusted: each row is checked."""
+        """Store what the worker reports. It is not trusted: each row is checked.
+
+        A source may have been switched off meanwhile.
+        """
         from agent.detector.schema import validate_row
 
+        is_on = self._sources.switched_on()
         rows = [
             NewRow(one.features, label_of(one.source), one.source, bytes.fromhex(one.digest))
             for one in result.rows
-            if one.source.value in request["sources"]
+            if one.source.value in request["sources"] and one.source in is_on
         ]
         for row in rows:
             validate_row(row.features)

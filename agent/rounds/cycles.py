@@ -77,6 +77,16 @@ class Cycles:
         self._ended()
         return result
 
+    async def stay_off(self) -> None:
+        """Consent or policy is gone: end what reads files, and remove what a source found whose
+        yes has ended. A disk that takes nothing costs only that; the next call tries again.
+        """
+        await self._runner.recheck()
+        try:
+            self._collector.tidy()
+        except AegisError as error:
+            log.warning("sources.left code=%s", error.code)
+
     async def _collect(self) -> None:
         """Let the sources of samples look first, where they may and it is time."""
         if self._gate.denial() is None and not self._runner.is_busy:

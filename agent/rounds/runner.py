@@ -128,8 +128,8 @@ class RoundRunner:
         await self._wait_for_end(self._cancel_cycle())
 
     async def recheck(self) -> None:
-        """End the cycle under way when consent or policy is gone; else apply the restrictions."""
-        if not self.is_busy:
+        """End what is under way when consent or policy is gone; else apply the restrictions."""
+        if not self.is_busy and not self._jobs:
             return
         if self._gate.denial() is not None:
             await self.withdraw()

@@ -356,7 +356,7 @@ def preview_answer(path):
     }
 
 
-def sources_answer(*on, folders=("/home/jane/Downloads",)):
+def sources_answer(*on, folders=("/home/jane/Downloads",), logs=()):
     """As `sources.show`: three sources, those in `on` switched on."""
     from agent.consent.sources import source_text
 
@@ -373,6 +373,7 @@ def sources_answer(*on, folders=("/home/jane/Downloads",)):
             for source, label in labels.items()
         ],
         "folders": list(folders),
+        "logs": list(logs),
         "by_hand": 3,
         "imported": 0,
         "rows_per_day": 200,

@@ -5,8 +5,10 @@ import asyncio
 import pytest
 
 from agent.config.sample_sources import SystemPlaces
+from agent.consent.withdrawal import Withdrawal
 from agent.errors import AegisError
-from agent.protocol.jobs import Collected, CollectResult, Searched, Unread
+from agent.paths import Home
+from agent.protocol.jobs import Collected, CollectResult, Job, Searched, Unread
 from agent.protocol.sources import Source
 from tests.fakes.device import Device
 
@@ -147,6 +149,64 @@ async def test_p2_what_arrives_after_a_withdrawal_is_not_stored(device):
     assert device.agent.samples.counts().total == 0
 
 
+async def looking(device):
+    """Begin a look that waits in the worker; return its task."""
+    device.worker.collected = found((Source.CLAMAV, 1))
+    device.worker.gates["collect"] = asyncio.Event()
+    task = asyncio.create_task(device.call("sources.search"))
+    while "collect" not in device.worker.calls:
+        await asyncio.sleep(0.001)
+    return task
+
+
+async def test_p2_what_arrives_after_its_source_was_switched_off_is_not_stored(device):
+    await ready(device)
+    await switch(device, "packages")
+    task = await looking(device)
+    await switch(device, on=False)
+    assert device.worker.stopped_jobs == {Job.COLLECT}
+    device.worker.gates["collect"].set()
+    assert (await task)["added"] == 0
+    assert device.agent.samples.counts().total == 0
+
+
+async def test_giving_a_folder_up_ends_the_look_in_it(device):
+    await ready(device)
+    task = await looking(device)
+    await device.call("sources.remove", path=device.programs)
+    assert device.worker.stopped_jobs == {Job.COLLECT}
+    device.worker.gates["collect"].set()
+    await task
+
+
+async def test_c22_a_policy_that_forbids_ends_a_look_under_way(device, tmp_path):
+    await ready(device)
+    task = await looking(device)
+    (tmp_path / "policy.toml").write_text("contribute = false\n")
+    await device.agent.cycles.stay_off()
+    assert Job.COLLECT in device.worker.stopped_jobs
+    assert await refused(task) == "DENIED_BY_POLICY"
+
+
+async def test_withdrawing_removes_what_sources_found_and_nothing_else(device):
+    await ready(device)
+    device.worker.collected = found((Source.CLAMAV, 1))
+    await device.call("sources.search")
+    await device.call("samples.add", paths=["/x/a.exe"], label="benign")
+    await device.call("consent.withdraw", surface="cli")
+    assert device.agent.samples.counts_by_source() == {"person": 1}
+
+
+async def test_a_withdrawal_by_a_mark_removes_what_sources_found_too(device):
+    await ready(device)
+    device.worker.collected = found((Source.CLAMAV, 1))
+    await device.call("sources.search")
+    assert Withdrawal(Home(device.home), {}).begin("tray")
+    device.agent.record.catch_up()
+    await device.agent.cycles.stay_off()
+    assert device.agent.samples.counts().total == 0
+
+
 async def test_p11_a_row_out_of_range_is_refused_with_all_others(device):
     await ready(device)
     bad = Collected(Source.CLAMAV, "22" * 32, (2**63,) * 29)
@@ -169,6 +229,8 @@ async def test_switching_off_removes_the_rows_of_that_source_only(device):
 async def test_folders_and_logs_are_the_persons(device, tmp_path):
     shown = await device.call("sources.add", path=device.programs)
     assert shown["folders"] == [device.programs]
-    await device.call("sources.log", path=str(tmp_path / "scan.log"))
+    log = str(tmp_path / "scan.log")
+    assert (await device.call("sources.log", path=log))["logs"] == [log]
     assert (await device.call("sources.remove", path=device.programs))["folders"] == []
+    assert (await device.call("sources.remove", path=log))["logs"] == []
     assert await refused(device.call("sources.remove", path="/nowhere")) == "NOT_A_FOLDER"

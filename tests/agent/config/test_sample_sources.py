@@ -67,14 +67,17 @@ def test_a_log_that_a_person_names_makes_the_scanner_exist(made, tmp_path):
     made().use_log(str(log))
     made().use_log(str(log))
     assert made().available() == (Source.CLAMAV,)
+    assert made().logs() == (str(log),)
+    assert made().give_up(str(log))
+    assert made().logs() == made().available() == ()
 
 
 def test_folders_are_chosen_and_given_up(made, tmp_path):
     made().add_folder(str(tmp_path))
     made().add_folder(str(tmp_path / "x" / ".."))
     assert made().folders() == (str(tmp_path),)
-    assert made().remove_folder(str(tmp_path))
-    assert not made().remove_folder(str(tmp_path))
+    assert made().give_up(str(tmp_path))
+    assert not made().give_up(str(tmp_path))
     assert made().folders() == ()
 
 

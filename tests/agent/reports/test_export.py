@@ -26,6 +26,16 @@ async def test_c19_the_export_holds_everything_stored(device, tmp_path):
     assert document["status"]["sent"]["count"] == 1
 
 
+async def test_c19_the_export_names_the_folders_and_logs_that_the_person_chose(device, tmp_path):
+    (tmp_path / "scan.log").touch()
+    await device.call("sources.add", path=str(tmp_path))
+    await device.call("sources.log", path=str(tmp_path / "scan.log"))
+    assert (await export(device, tmp_path))["sources"] == {
+        "folders": [str(tmp_path)],
+        "logs": [str(tmp_path / "scan.log")],
+    }
+
+
 async def test_c19_an_empty_home_has_an_export_too(device, tmp_path):
     document = await export(device, tmp_path)
     assert (document["consent"], document["operator"], document["samples"]) == ([], None, [])
