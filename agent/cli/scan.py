@@ -93,7 +93,8 @@ def scan_text(answer: Answer, options: Namespace) -> str:
             lines += _file_lines(one)
         if len(found) > len(listed):
             lines.append(f"  {len(found) - len(listed):,} more; --all lists them.")
-    return "\n".join([*lines, "", *_worth(answer)])
+    is_scored = any(one["probability"] is not None for one in results)
+    return "\n".join([*lines, "", *_worth(answer)] if is_scored else lines)
 
 
 def _summary(counts: dict[str, int]) -> str:
@@ -144,7 +145,8 @@ def _worth(answer: Answer) -> list[str]:
     lines.append(
         "How many benign programs it calls suspicious has not been measured."
         if rate is None
-        else f"Of benign programs it calls {100 * rate:.2g} % suspicious, its operator measured."
+        else f"By its operator's measurement it calls {100 * rate:.2g} % of benign programs"
+        " suspicious."
     )
     return lines
 

@@ -77,7 +77,7 @@ def worth_text(answer: Mapping[str, Any], formatter: LocaleFormatter) -> str:
         percent = formatter.number(100 * answer["false_positive_rate"], 1)
         lines.append(
             say(
-                "Of benign programs it calls {percent} % suspicious, its operator measured."
+                "By its operator's measurement it calls {percent} % of benign programs suspicious."
             ).format(percent=percent)
         )
     return " ".join(lines)

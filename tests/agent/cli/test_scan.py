@@ -74,7 +74,7 @@ def test_the_summary_comes_first_and_only_problems_are_listed():
         "Scored by model version 7, 12 days old.\n"
         "A score is the probability of being malicious, from the file's header alone: suspicious"
         " from 0.8, benign below 0.5.\n"
-        "Of benign programs it calls 1 % suspicious, its operator measured.",
+        "By its operator's measurement it calls 1 % of benign programs suspicious.",
     ]
 
 
@@ -102,7 +102,16 @@ def test_a_long_list_of_problems_is_cut_and_says_so():
     ],
 )
 def test_what_the_verdicts_are_worth_is_said(changes, line):
-    assert line in shown(answer([], **changes))
+    assert line in shown(answer([one("/a", "benign", 0.1)], **changes))
+
+
+def test_without_a_score_nothing_is_said_of_its_worth():
+    assert shown(answer([one("/a", "error")])).splitlines() == [
+        "0 programs; 0 other files; 1 file not read.",
+        "",
+        "Not read:",
+        "  /a: ",
+    ]
 
 
 @pytest.mark.parametrize(
