@@ -18,8 +18,15 @@ from agent.errors import AegisError
 from agent.status import Status
 from ui.pages.page import Context, Page
 from ui.pages.sources import SourcesCard
-from ui.presentation.locale_formatter import counted
-from ui.presentation.scan_report import MOST_LISTED, counts_text, listed, why_text, worth_text
+from ui.presentation.scan_report import (
+    MOST_LISTED,
+    added_text,
+    counts_text,
+    listed,
+    marked_text,
+    why_text,
+    worth_text,
+)
 from ui.presentation.status_labels import verdict_label
 from ui.presentation.view_model import View
 from ui.widgets import Card, button, buttons, set_tone, step, text, tooltip
@@ -53,8 +60,16 @@ class ScanPage(Page):
         for each in (self.add_benign, self.add_malicious):
             each.setEnabled(view.contributes)
         self._counts.setText(view.samples)
-        self._why.setVisible(not view.contributes)
+        self._counts.setVisible(bool(view.samples))
+        self._why.setVisible(status is not None and not view.contributes)
         self._contributes = view.contributes
+        self._mark_note.setText(
+            self.tr(
+                "Select files in the table to say what they are. Your word counts more than any source's."
+            )
+            if view.contributes
+            else self.tr("With your consent you can say here what a file is.")
+        )
         self._enable_marks()
         self.sources.show_view(view, status)
 
@@ -74,8 +89,10 @@ class ScanPage(Page):
         self._client.call(
             "samples.add",
             {"paths": paths, "label": label},
-            self._show_added,
-            lambda error: self._failed(self._added, error),
+            lambda answer: self._show_learned(
+                self._added, answer, added_text(answer, self._context.formatter)
+            ),
+            lambda error: self._report(self._added, str(error), "danger"),
         )
 
     def _build_scan(self) -> None:
@@ -126,7 +143,16 @@ class ScanPage(Page):
         self.mark_benign.clicked.connect(lambda: self._mark("benign"))
         self.mark_malicious.clicked.connect(lambda: self._mark("malicious"))
         self.table.itemSelectionChanged.connect(self._enable_marks)
+        self._mark_note, self._marked = text("", tone="muted"), text("")
+        card.body.addWidget(self._mark_note)
         buttons(card.body, self.mark_benign, self.mark_malicious, of=self)
+        card.body.addWidget(self._marked)
+        self._show_marks(is_shown=False)
+
+    def _show_marks(self, *, is_shown: bool) -> None:
+        for each in (self._mark_note, self.mark_benign, self.mark_malicious):
+            each.setVisible(is_shown)
+        self._marked.hide()
 
     def _enable_marks(self) -> None:
         for each in (self.mark_benign, self.mark_malicious):
@@ -136,8 +162,10 @@ class ScanPage(Page):
         self._client.call(
             "samples.mark",
             {"paths": _selected(self.table, self._paths), "label": label},
-            self._show_added,
-            lambda error: self._failed(self._added, error),
+            lambda answer: self._show_learned(
+                self._marked, answer, marked_text(answer, self._context.formatter)
+            ),
+            lambda error: self._report(self._marked, str(error), "danger"),
         )
 
     def _build_samples(self) -> None:
@@ -185,6 +213,7 @@ class ScanPage(Page):
             each.setVisible(not is_scanning)
         self.table.hide()
         self._worth.hide()
+        self._show_marks(is_shown=False)
 
     def _reached(self, done: int, total: int) -> None:
         progress = self.tr("Scanning… {done} of {total} files").format(done=done, total=total)
@@ -195,7 +224,7 @@ class ScanPage(Page):
         if error.code == "WORKER_STOPPED":
             self._report(self._result, self.tr("The scan was cancelled."), "muted")
         else:
-            self._failed(self._result, error)
+            self._report(self._result, str(error), "danger")
 
     def _scanned(self, answer: dict[str, Any]) -> None:
         formatter, counts = self._context.formatter, answer["counts"]
@@ -226,6 +255,7 @@ class ScanPage(Page):
                 item.setToolTip(tooltip(result["message"] or result["path"]))
                 self.table.setItem(place, at, item)
         self.table.setVisible(bool(results))
+        self._show_marks(is_shown=bool(results))
         self._fit_rows()
 
     def _fit_rows(self) -> None:
@@ -235,27 +265,8 @@ class ScanPage(Page):
         wanted = rows + self.table.horizontalHeader().sizeHint().height() + 4
         self.table.setFixedHeight(min(wanted, MAX_HEIGHT_STEPS * step(self)))
 
-    def _show_added(self, answer: dict[str, Any]) -> None:
-        summary = counted(
-            int(answer["added"]), self.tr("1 file added."), self.tr("{count} files added.")
-        )
-        if answer["known"]:
-            summary += " " + counted(
-                int(answer["known"]),
-                self.tr("1 file was known already."),
-                self.tr("{count} files were known already."),
-            )
-        refused = "\n".join(
-            f"{Path(one['path']).name}: {one['message']}" for one in answer["refused"][:5]
-        )
-        self._report(
-            self._added,
-            "\n".join(part for part in (summary, refused) if part),
-            "warning" if refused else "good",
-        )
-
-    def _failed(self, label: QLabel, error: AegisError) -> None:
-        self._report(label, str(error), "danger")
+    def _show_learned(self, label: QLabel, answer: dict[str, Any], words: str) -> None:
+        self._report(label, words, "warning" if answer["refused"] else "good")
 
     def _report(self, label: QLabel, message: str, tone: str) -> None:
         label.setText(message)

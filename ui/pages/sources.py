@@ -27,6 +27,7 @@ class SourcesCard(Card):
         self._client = context.client
         self._is_loaded = False
         self._is_allowed = False
+        self._is_searching = False
         self.body.addWidget(text(self.tr("Sources"), factor=theme.HEADING, bold=True))
         self.body.addWidget(
             text(
@@ -48,15 +49,19 @@ class SourcesCard(Card):
         self.log.clicked.connect(self._pick_log)
         self.search.clicked.connect(self._search)
         buttons(self.body, self.add, self.log, self.search, of=self)
+        self._why = text(self.tr("Sources need your consent first."), tone="muted")
         self._result = text("")
-        self._result.hide()
-        self.body.addWidget(self._result)
+        for each in (self._why, self._result):
+            each.hide()
+            self.body.addWidget(each)
 
     def show_view(self, view: View, status: Status | None) -> None:
         """Show the latest Status; ask for the sources once it is there."""
         allowed = view.contributes
         for each in (self.add, self.log, self.search):
             each.setEnabled(status is not None and allowed)
+        self.search.setEnabled(self.search.isEnabled() and not self._is_searching)
+        self._why.setVisible(status is not None and not allowed)
         if status is None:
             self._is_loaded = False
         elif not self._is_loaded or allowed != self._is_allowed:
@@ -80,15 +85,18 @@ class SourcesCard(Card):
         for source in answer["sources"]:
             self._add_switch(source)
         for folder in answer["folders"]:
-            self._add_folder(str(folder))
+            self._add_place(str(folder), str(folder))
+        for log in answer["logs"]:
+            self._add_place(str(log), self.tr("Log: {path}").format(path=log))
         if not answer["folders"]:
             self._folders.addWidget(
                 text(self.tr("No folder is chosen, so nothing is opened."), tone="muted")
             )
 
     def _add_switch(self, source: dict[str, Any]) -> None:
-        rows = counted(int(source["rows"]), self.tr("1 row"), self.tr("{count} rows"))
-        box = QCheckBox(f"{source['title']} ({rows})")
+        count = int(source["rows"])
+        found = counted(count, self.tr("1 sample"), self.tr("{count} samples"))
+        box = QCheckBox(f"{source['title']} ({found})" if count else source["title"])
         box.setObjectName(f"source:{source['source']}")
         box.setAccessibleName(source["title"])
         box.setAccessibleDescription(source["text"])
@@ -98,6 +106,11 @@ class SourcesCard(Card):
         box.toggled.connect(lambda on: self._switch(source, on=on))
         self._switches.addWidget(box)
         self._switches.addWidget(text(source["text"], factor=theme.SMALL, tone="muted"))
+        if source["problem"]:
+            problem = self.tr("The last search could not read all of it ({code}).")
+            self._switches.addWidget(
+                text(problem.format(code=source["problem"]), factor=theme.SMALL, tone="warning")
+            )
 
     def _switch(self, source: dict[str, Any], *, on: bool) -> None:
         self._client.call(
@@ -113,24 +126,39 @@ class SourcesCard(Card):
             self._failed,
         )
 
-    def _add_folder(self, folder: str) -> None:
+    def _add_place(self, path: str, shown: str) -> None:
+        """Add a chosen folder or log, with a button that gives it up."""
         line = row(of=self, gap=3)
-        line.addWidget(text(folder), 1)
-        remove = button(self.tr("Remove"), f"removeFolder:{folder}")
-        remove.setAccessibleDescription(folder)
-        remove.clicked.connect(lambda: self._change("sources.remove", {"path": folder}))
+        line.addWidget(text(shown), 1)
+        remove = button(self.tr("Remove"), f"removeFolder:{path}")
+        remove.setAccessibleDescription(path)
+        remove.clicked.connect(lambda: self._change("sources.remove", {"path": path}))
         line.addWidget(remove)
         self._folders.addLayout(line)
 
     def _search(self) -> None:
-        self._report(self.tr("Searching…"), "muted")
-        self._client.call("sources.search", {}, self._searched, self._failed)
+        self._show_searching(is_searching=True)
+        self._report(
+            self.tr("Searching, within your limits. In large folders this takes a while."), "muted"
+        )
+        self._client.call("sources.search", {}, self._searched, self._not_searched)
+
+    def _show_searching(self, *, is_searching: bool) -> None:
+        self._is_searching = is_searching
+        self.search.setEnabled(self._is_allowed and not is_searching)
+
+    def _not_searched(self, error: AegisError) -> None:
+        self._show_searching(is_searching=False)
+        self._failed(error)
 
     def _searched(self, answer: dict[str, Any]) -> None:
+        self._show_searching(is_searching=False)
         found = counted(
             int(answer["programs"]), self.tr("1 program found"), self.tr("{count} programs found")
         )
-        added = counted(int(answer["added"]), self.tr("1 new row"), self.tr("{count} new rows"))
+        added = counted(
+            int(answer["added"]), self.tr("1 new sample"), self.tr("{count} new samples")
+        )
         self._report(f"{found}, {added}.", "warning" if answer["unread"] else "good")
         self._client.call("sources.show", {"locale": QLocale().name()}, self._show)
 

@@ -3,6 +3,7 @@ facts as `aegis scan` prints.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ui.presentation.locale_formatter import LocaleFormatter, counted
@@ -58,6 +59,37 @@ def why_text(result: Mapping[str, Any], formatter: LocaleFormatter) -> str:
     return "\n".join(lines)
 
 
+def added_text(answer: Mapping[str, Any], formatter: LocaleFormatter) -> str:
+    """Return what became of files that a person added."""
+
+    def say(text: str) -> str:
+        return formatter.translate("ScanReport", text)
+
+    summary = counted(int(answer["added"]), say("1 file added."), say("{count} files added."))
+    if answer["known"]:
+        summary += " " + counted(
+            int(answer["known"]),
+            say("1 file was known already."),
+            say("{count} files were known already."),
+        )
+    return _with_refused(summary, answer)
+
+
+def marked_text(answer: Mapping[str, Any], formatter: LocaleFormatter) -> str:
+    """Return what became of files of which a person said what they are."""
+    summary = counted(
+        int(answer["added"]) + int(answer["known"]),
+        formatter.translate("ScanReport", "Noted for 1 file."),
+        formatter.translate("ScanReport", "Noted for {count} files."),
+    )
+    return _with_refused(summary, answer)
+
+
+def _with_refused(summary: str, answer: Mapping[str, Any]) -> str:
+    refused = (f"{Path(one['path']).name}: {one['message']}" for one in answer["refused"][:5])
+    return "\n".join((summary, *refused))
+
+
 def worth_text(answer: Mapping[str, Any], formatter: LocaleFormatter) -> str:
     """Return which model gave the verdicts, and how far they can be trusted."""
 
@@ -66,9 +98,9 @@ def worth_text(answer: Mapping[str, Any], formatter: LocaleFormatter) -> str:
 
     if answer["demonstration"]:
         return say(
-            "By the demonstration model, which is made from synthetic files: this is no protection."
+            "Scored by the demonstration model, made from invented files: this is no protection."
         )
-    lines = [say("By the model of version {version}.").format(version=answer["model_version"])]
+    lines = [say("Scored by model version {version}.").format(version=answer["model_version"])]
     if answer["model_too_old"]:
         lines.append(say("It is too old: newer programs may be misjudged."))
     if answer["false_positive_rate"] is None:

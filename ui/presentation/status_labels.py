@@ -55,7 +55,7 @@ def verdict_label(verdict: str, formatter: LocaleFormatter) -> str:
     """The verdict on a scanned file; a verdict that is not known here is shown unchanged."""
     labels = {
         "benign": formatter.translate("View", "Looks benign"),
-        "malicious": formatter.translate("View", "Looks malicious"),
+        "malicious": formatter.translate("View", "Suspicious"),
         "unsure": formatter.translate("View", "Unsure"),
         "not_pe": formatter.translate("View", "Not a Windows program"),
         "error": formatter.translate("View", "Could not be read"),

@@ -24,7 +24,7 @@ def test_the_summary_comes_first_then_what_deserves_a_look_with_its_reasons(wind
     ]
     table = window.findChild(QTableWidget, "scanTable")
     rows = [[table.item(row, column).text() for column in range(4)] for row in range(4)]
-    assert rows[0][:3] == ["invoice.exe", "Looks malicious", "0.98"]
+    assert rows[0][:3] == ["invoice.exe", "Suspicious", "0.98"]
     assert rows[0][3].splitlines()[:2] == [
         "Raises it: has no checksum",
         "Raises it: linker version 6.0",
@@ -36,7 +36,7 @@ def test_the_summary_comes_first_then_what_deserves_a_look_with_its_reasons(wind
     ]
     texts = windows.texts(scan(window))
     assert "3 programs: 1 looks benign, 1 unsure, 1 suspicious; 1 other file." in texts
-    assert any(text.startswith("By the model of version 12. Of benign") for text in texts)
+    assert any(text.startswith("Scored by model version 12. By its operator") for text in texts)
 
 
 def test_a_demonstration_model_is_no_protection(window):
@@ -95,11 +95,13 @@ def test_without_an_agent_nothing_can_be_scanned(qapp, theme):
 
 def test_a_person_says_what_a_scanned_file_is(window):
     page = scan(window)
-    assert not page.mark_benign.isEnabled()
+    assert not page.mark_benign.isVisibleTo(page)
     page.scan(["/a/setup.exe", "/a/invoice.exe", "/a/notes.txt"])
-    window.client.answers["samples.mark"] = {"added": 1, "known": 0, "refused": []}
+    window.client.answers["samples.mark"] = {"added": 0, "known": 1, "refused": []}
+    assert page.mark_benign.isVisibleTo(page)
+    assert not page.mark_benign.isEnabled()
     page.table.selectRow(1)
     page.mark_malicious.click()
     (marked,) = windows.params(window, "samples.mark")
     assert (len(marked["paths"]), marked["label"]) == (1, "malicious")
-    assert "1 file added." in windows.texts(page)
+    assert "Noted for 1 file." in windows.texts(page)

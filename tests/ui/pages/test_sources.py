@@ -61,12 +61,41 @@ def test_a_folder_is_given_up(window):
     assert windows.params(window, "sources.remove") == [{"path": "/home/jane/Downloads"}]
 
 
+def test_a_log_is_shown_and_given_up(window):
+    window.client.answers["sources.add"] = fakes.sources_answer(
+        "clamav", logs=("/home/jane/x.log",)
+    )
+    card(window).choose("/home/jane/Programs")
+    windows.settle()
+    assert "Log: /home/jane/x.log" in windows.texts(card(window))
+    card(window).findChild(QPushButton, "removeFolder:/home/jane/x.log").click()
+    assert windows.params(window, "sources.remove") == [{"path": "/home/jane/x.log"}]
+
+
+def test_what_a_search_could_not_read_is_said_at_its_source(window):
+    answer = fakes.sources_answer("clamav")
+    answer["sources"][2]["problem"] = "UNREADABLE"
+    window.client.answers["sources.add"] = answer
+    card(window).choose("/home/jane/Programs")
+    windows.settle()
+    words = "The last search could not read all of it (UNREADABLE)."
+    assert words in windows.texts(card(window))
+
+
+def test_one_search_at_a_time(window):
+    window.client.answers.pop("sources.search", None)
+    card(window).search.click()
+    assert not card(window).search.isEnabled()
+    window.client.statusChanged.emit(fakes.status())
+    assert not card(window).search.isEnabled()
+
+
 def test_a_search_says_what_it_found_or_why_not(window):
     window.client.answers["sources.search"] = {
         "files": 9, "programs": 4, "added": 1, "unread": [], "rows": {"clamav": 1},
     }  # fmt: skip
     card(window).search.click()
-    assert "4 programs found, 1 new row." in windows.texts(card(window))
+    assert "4 programs found, 1 new sample." in windows.texts(card(window))
     window.client.answers["sources.search"] = fakes.refused("NO_FOLDERS", "None chosen.", "Choose.")
     card(window).search.click()
     assert any("None chosen." in text for text in windows.texts(card(window)))
@@ -78,3 +107,4 @@ def test_c1_without_consent_nothing_can_be_switched_on(qapp, theme):
     boxes = switches(window)
     assert [name for name, box in boxes.items() if box.isEnabled()] == ["clamav"]
     assert not card(window).search.isEnabled()
+    assert "Sources need your consent first." in windows.texts(card(window))

@@ -7,8 +7,10 @@ from tests.ui.windows import scan_answer
 from ui.presentation.scan_report import (
     FEW_FILES,
     MOST_LISTED,
+    added_text,
     counts_text,
     listed,
+    marked_text,
     why_text,
     worth_text,
 )
@@ -83,8 +85,25 @@ def test_each_file_says_why():
         ({"demonstration": True}, "this is no protection"),
         ({"model_too_old": True}, "It is too old"),
         ({"false_positive_rate": None}, "has not been measured"),
-        ({}, "it calls 1.0 % suspicious"),
+        ({}, "calls 1.0 % of benign programs"),
     ],
 )
 def test_the_worth_of_the_verdicts_is_said(changes, part):
     assert part in worth_text(scan_answer(**changes), WORDS)
+
+
+@pytest.mark.parametrize(
+    ("answer", "added", "marked"),
+    [
+        ({"added": 1, "known": 0}, "1 file added.", "Noted for 1 file."),
+        (
+            {"added": 3, "known": 1},
+            "3 files added. 1 file was known already.",
+            "Noted for 4 files.",
+        ),
+    ],
+)
+def test_a_file_that_was_known_counts_as_marked_and_not_as_added(answer, added, marked):
+    refused = {"path": "/a/x.txt", "code": "NOT_PE", "message": "No program."}
+    assert added_text({**answer, "refused": []}, WORDS) == added
+    assert marked_text({**answer, "refused": [refused]}, WORDS) == f"{marked}\nx.txt: No program."
