@@ -316,6 +316,12 @@ def _sources_set(*, on: bool) -> Callable[[Namespace], Answer]:
     return answer
 
 
+def _sources_search(options: Namespace) -> Answer:
+    if sys.stderr.isatty():
+        print("Looking within your limits; this may take a while. Ctrl-C ends it.", file=sys.stderr)
+    return request(options, "sources.search")
+
+
 def _sources_path(method: str) -> Callable[[Namespace], Answer]:
     return lambda options: request(options, method, path=_absolute(options.path))
 
@@ -564,7 +570,7 @@ TABLE = (
     Command(
         "sources search",
         "look in the folders now, by the sources that are on",
-        _ask("sources.search"),
+        _sources_search,
         render.searched_text,
     ),
     Command(

@@ -260,7 +260,10 @@ def searched_text(result: Shown) -> str:
         f"{_count(result['programs'], 'program')} among {_count(result['files'], 'file')};"
         f" {_count(result['added'], 'new row')}."
     ]
-    lines.extend(f"{source}: {_count(rows, 'row')}" for source, rows in result["rows"].items())
+    lines.extend(
+        f"{_count(rows, 'row')} from {_BY_HAND.get(source, source)}"
+        for source, rows in result["rows"].items()
+    )
     lines.extend(
         f"{one['source']} could not be read in full ({one['code']})." for one in result["unread"]
     )

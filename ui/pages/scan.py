@@ -65,7 +65,8 @@ class ScanPage(Page):
         self._contributes = view.contributes
         self._mark_note.setText(
             self.tr(
-                "Select files in the table to say what they are. Your word counts more than any source's."
+                "Select files in the table to say what they are. Your word counts more than any"
+                " source's."
             )
             if view.contributes
             else self.tr("With your consent you can say here what a file is.")
