@@ -18,10 +18,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/agent/cli/test_main.py",
         _COMMAND,
     ),
-    "agent/cli/render.py": (
-        "tests/agent/cli/test_main.py",
-        "What a command prints is tested with the command.",
-    ),
     "agent/worker/__main__.py": ("tests/agent/supervisor/test_hostile.py", _PROCESS),
     "server_stub/cli/calibration.py": ("tests/server_stub/cli/test_model_commands.py", _COMMAND),
     "server_stub/cli/detectors.py": ("tests/server_stub/cli/test_model_commands.py", _COMMAND),
