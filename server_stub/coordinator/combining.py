@@ -24,7 +24,7 @@ from server_stub.validation.situation import Defence, Situation, defence
 
 OUT_OF_RANGE = "SUM_OUT_OF_RANGE"
 MOST_VALUES = 1 << 23
-"""Coordinates of local updates in memory at a time: about 200 MB with everything made from them."""
+"""Coordinates of local updates in memory at a time: 300 MB with everything that is made of them."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -338,7 +338,8 @@ class RoundDriver:
     def _candidate(self, current: Round, base: Model, judged: Judged) -> tuple[bytes, str]:
         """The model file that the combined update makes, and its origin.
 
-        Raises OperatorActionError BAD_MODEL, NO_BASE, NO_ROWS, BAD_ROWS.
+        Raises OperatorActionError BAD_MODEL, NO_BASE, NO_ROWS, BAD_ROWS, PeerError
+        MODEL_WRONG_SHAPE, MODEL_NOT_FINITE.
         """
         assert judged.update is not None  # noqa: S101  (the caller has checked it)
         task, plan = self._settings.task, self._settings.rounds
@@ -352,7 +353,8 @@ class RoundDriver:
             origin = heads.BY_COURSE if result.ends_course else heads.BY_ROUND
         else:
             rate = lifecycle.server_rate(plan, current.round_id)
-            content = models.apply_step(base.content, step * rate)
+            moved = models.apply_step(base.content, step * rate)
+            content = heads.recalibrated(self._home, task, moved)
         models.check_file(content, task)
         return content, f"{origin}{current.round_id}"
 

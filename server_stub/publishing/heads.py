@@ -140,6 +140,20 @@ def calibrated(head: Head, files: ModelFiles, kept: HeadMaterial) -> Head:
     return replace(head, bounds=kept.calibration.bounds(detector))
 
 
+def recalibrated(home: ServerHome, task: Task, content: bytes) -> bytes:
+    """Return a model file of a family without a base, with thresholds from the calibration's rows;
+    unchanged where there are none.
+
+    Raises OperatorActionError BAD_ROWS, PeerError MODEL_WRONG_SHAPE, MODEL_NOT_FINITE.
+    """
+    calibration = read_calibration(home.calibration_file)
+    if calibration is None:
+        return content
+    detector = read_model(ModelFiles(content, b"", task.model, task.base_weight_milli))
+    bounds = calibration.bounds(detector)
+    return detector.family.write_head(replace(detector.head, bounds=bounds))
+
+
 def _replay(kept: HeadMaterial, alpha: float, d: int) -> Replay:
     if kept.rows is not None:
         return kept.rows.replay(kept.base, alpha)

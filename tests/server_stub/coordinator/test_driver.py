@@ -29,6 +29,7 @@ from server_stub.ca.authority import Authority
 from server_stub.coordinator import driver
 from server_stub.coordinator.driver import RoundDriver
 from server_stub.publishing import models
+from server_stub.publishing.calibration import Calibration, write_calibration
 from server_stub.rounds.lifecycle import State, server_rate
 from server_stub.storage.records import CertificateRecord
 from server_stub.storage.serial_executor import SerialExecutor
@@ -234,6 +235,18 @@ def test_p11_a_round_of_which_nothing_decodes_makes_no_model(make_aggregator):
     ended = aggregator.store.rounds.get(1)
     assert (ended.state, ended.note) == (State.ABANDONED, "SUM_OUT_OF_RANGE")
     assert (second.round_id, second.config.model_version) == (2, 1)
+
+
+def test_the_model_of_a_round_has_thresholds_from_the_rows_of_the_calibration(make_aggregator):
+    aggregator = make_aggregator(target=1)
+    made = generate(np.random.default_rng(4), 400)
+    rows = Calibration(made.rows, made.labels, 0.1, 0.3)
+    write_calibration(aggregator.home.calibration_file, rows)
+    aggregator.steps()
+    aggregator.add_update()
+    aggregator.steps()
+    head = family("logistic/1").read_head(aggregator.store.models.get(2).content, 116)
+    assert head.bounds.false_positive_rate == 0.1
 
 
 def operator_rows():
