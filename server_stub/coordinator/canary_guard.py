@@ -53,4 +53,4 @@ class CanaryGuard:
         if known.fpr is None:
             return rows
         benign = rows.probabilities[rows.labels == 0]
-        return replace(rows, threshold=threshold_at(benign, known.fpr))
+        return replace(rows, threshold=threshold_at(benign, known.fpr), is_fitted=True)

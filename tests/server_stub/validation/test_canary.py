@@ -76,3 +76,29 @@ def test_the_record_keeps_the_figures():
     stored = judge(rows(factor=-1), BEST, START).to_json()
     assert set(stored) == {"rows", "candidate", "best", "start", "reasons"}
     assert set(stored["best"]) == {"loss", "fpr", "tpr"}
+
+
+def fitted(logits, *, is_fitted=True):
+    """At the threshold that 1 % of the benign rows reach."""
+    chances = 1 / (1 + np.exp(-logits))
+    threshold = np.sort(chances[LABELS == 0])[-6]
+    return CanaryRows(LABELS, chances, float(threshold), is_fitted)
+
+
+def test_a_threshold_that_few_rows_decide_leaves_room_for_their_chance():
+    """Two models of the same quality, each with errors of its own on the same rows."""
+    refused = {False: 0, True: 0}
+    for seed in range(60):
+        draw = np.random.default_rng(seed)
+        first, second = (LOGITS + draw.normal(0, 0.5, 1000) for _ in range(2))
+        for is_fitted in refused:
+            one, two = (fitted(each, is_fitted=is_fitted) for each in (first, second))
+            refused[is_fitted] += not judge(two, one, one).passes
+    assert refused[True] <= 2
+    assert refused[False] >= 8
+
+
+def test_a_fitted_threshold_does_not_hide_a_ruined_model():
+    best = fitted(LOGITS)
+    for worse in (0.1 * LOGITS + DRAW.normal(0, 1, 1000), -LOGITS):
+        assert "TRUE_POSITIVES" in judge(fitted(worse), best, best).reasons
