@@ -10,7 +10,8 @@ from server_stub.storage.store import Store
 
 def statistics(store: Store, settings: ServerSettings) -> dict[str, Any]:
     """Figures for `GET /api/v1/stats` and `aegis-server stats`; none is about a single device."""
-    newest = store.rounds.newest()
+    newest, combined = store.rounds.newest(), store.rounds.newest_combined()
+    defence = None if combined is None else combined.record.get("defence")
     models = store.models.inventory()
     return {
         **store.counts(),
@@ -18,6 +19,7 @@ def statistics(store: Store, settings: ServerSettings) -> dict[str, Any]:
         "mode": settings.task.mode.value,
         "model_version": models[-1]["version"] if models else 0,
         "model_sha256": models[-1]["sha256"] if models else "",
+        "defence": defence["sentence"] if defence else "",
         "round": None if newest is None else round_summary(newest, settings),
     }
 

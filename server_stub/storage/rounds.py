@@ -33,6 +33,14 @@ class RoundStore:
             ).one_or_none()
             return None if row is None else _round(database, row)
 
+    def newest_combined(self) -> Round | None:
+        """The newest round that was judged: it made a model, or was rejected."""
+        combined = ROUNDS.c.state.in_((State.DONE, State.REJECTED))
+        query = select(ROUNDS).where(combined).order_by(ROUNDS.c.round_id.desc()).limit(1)
+        with read_transaction(self._engine) as database:
+            row = database.execute(query).one_or_none()
+            return None if row is None else _round(database, row)
+
     def get(self, round_id: int) -> Round | None:
         with read_transaction(self._engine) as database:
             row = database.execute(

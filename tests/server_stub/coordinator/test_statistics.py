@@ -10,7 +10,7 @@ import pytest
 from agent.privacy.zcdp import epsilon, rho_units
 from server_stub.config.settings import ServerSettings, default_task, override
 from server_stub.coordinator.statistics import round_summary, statistics
-from server_stub.rounds.lifecycle import State, local_config, next_identity
+from server_stub.rounds.lifecycle import Event, State, local_config, next_identity
 from server_stub.storage.records import CertificateRecord, Model, Round
 from server_stub.storage.store import Store
 from tests.fakes.live_server import OPERATOR
@@ -66,6 +66,19 @@ def test_the_figures_are_those_of_the_newest_model_and_round(store):
     assert (figures["model_version"], figures["model_sha256"]) == (2, "2" * 64)
     assert figures["round"] == round_summary(store.rounds.newest(), SETTINGS)
     assert (figures["round"]["state"], figures["round"]["updates"]) == ("open", 0)
+
+
+def test_what_the_newest_combined_round_survives_is_said_while_the_next_one_is_open(store):
+    assert statistics(store, SETTINGS)["defence"] == ""
+    for round_id, sentence in ((1, "about 1 in 100 devices"), (2, "one device")):
+        store.rounds.open(replace(CONFIG, round_id=round_id), 10)
+        store.rounds.close_groups(round_id, {}, NOW)
+        record = {"defence": {"sentence": sentence}}
+        store.rounds.reject(round_id, NOW, "", record, ())
+    store.rounds.open(replace(CONFIG, round_id=3), 10)
+    store.rounds.abandon(3, Event.TOO_FEW, NOW, "")
+    store.rounds.open(replace(CONFIG, round_id=4), 10)
+    assert statistics(store, SETTINGS)["defence"] == "one device"
 
 
 def test_no_figure_names_a_device(store):
