@@ -26,7 +26,7 @@ from server_stub.cli.init import create_home
 from server_stub.cli.model_commands import END_ROUND, MODEL_COMMANDS
 from server_stub.cli.parser import Answer, Command, argument
 from server_stub.cli.setting_options import SETTING_OPTIONS, apply_setting_options
-from server_stub.cli.stored_models import refuse_in_a_round
+from server_stub.cli.stored_models import better_version, newest, refuse_in_a_round
 from server_stub.cli.values import positive, seconds
 from server_stub.config.home import ServerHome
 from server_stub.config.host_names import is_loopback
@@ -320,7 +320,10 @@ def _model_publish(options: Namespace) -> Answer:
 def _model_rollback(options: Namespace) -> Answer:
     home = _home(options)
     with _store(home) as store:
-        version = options.to if options.to is not None else store.models.newest_version() - 1
+        version = _version_to_restore(options, home, store)
+        if version is None:
+            kept = newest(store)
+            return {"version": kept.version, "sha256": kept.sha256, "origin": kept.origin}
         model = store.models.get(version)
     if model is None:
         raise OperatorActionError(
@@ -329,6 +332,15 @@ def _model_rollback(options: Namespace) -> Answer:
     return _publish(
         options, model.content, f"version {version}", is_demonstration=bool(model.demonstration)
     )
+
+
+def _version_to_restore(options: Namespace, home: ServerHome, store: Store) -> int | None:
+    """The version to publish again; None where the newest one stays."""
+    if options.canary:
+        if options.to is not None:
+            raise bad_setting(ValueError("--to and --canary exclude each other"))
+        return better_version(home, store)
+    return options.to if options.to is not None else store.models.newest_version() - 1
 
 
 def _publish(options: Namespace, content: bytes, origin: str, *, is_demonstration: bool) -> Answer:
@@ -615,6 +627,12 @@ TABLE = (
                 type=int,
                 metavar="VERSION",
                 help="the version to publish again (default: the one before the newest)",
+            ),
+            argument(
+                "--canary",
+                action="store_true",
+                help="only if the newest model fails the canary on the operator's rows of today,"
+                " the newest version that passes",
             ),
             END_ROUND,
         ),

@@ -1,8 +1,11 @@
 """The models that a server stores, as the commands read them."""
 
+from functools import partial
+
 from agent.errors import OperatorActionError
 from agent.protocol.jobs import ModelFiles
 from server_stub.config.home import ServerHome
+from server_stub.publishing import models
 from server_stub.rounds.lifecycle import State
 from server_stub.storage.records import Model
 from server_stub.storage.store import Store
@@ -23,6 +26,26 @@ def newest(store: Store) -> Model:
             "NO_MODEL", "There is no model.", "Run `aegis-server model publish`."
         )
     return model
+
+
+def better_version(home: ServerHome, store: Store) -> int | None:
+    """Return the version that serves again because the newest model fails the canary on the
+    operator's rows of today; None where it passes.
+
+    Raises OperatorActionError NO_ROWS, BAD_ROWS, NO_BASE, PeerError MODEL_WRONG_SHAPE.
+    """
+    from server_stub.coordinator.canary_guard import CanaryGuard
+    from server_stub.coordinator.reference import ReferenceReader
+
+    task = home.settings().task
+    known = ReferenceReader(home, task)()
+    if known is None or not known.has_both_classes:
+        raise OperatorActionError(
+            "NO_ROWS",
+            "There are no rows of the operator of both sorts to judge models on.",
+            "Add them with `aegis-server rows add`.",
+        )
+    return CanaryGuard(store, partial(models.scoring_head, task=task)).replacement(known)
 
 
 def refuse_in_a_round(store: Store) -> None:

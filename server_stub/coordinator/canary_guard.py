@@ -13,6 +13,7 @@ from agent.detector.families.family import Floats
 from server_stub.publishing.calibration import threshold_at
 from server_stub.storage.store import Store
 from server_stub.validation.canary import CanaryResult, CanaryRows, figures, judge
+from server_stub.validation.rollback import PublishedRows, replacement
 from server_stub.validation.root import Reference, canary_rows
 
 HeadReader = Callable[[bytes], tuple[Floats, float]]
@@ -42,6 +43,11 @@ class CanaryGuard:
             self._rows(best, known),
             self._rows(published[0], known),
         )
+
+    def replacement(self, known: Reference) -> int | None:
+        """The published version to serve again in place of the newest; None where that passes."""
+        versions = [one["version"] for one in self._store.models.inventory()]
+        return replacement([PublishedRows(one, self._rows(one, known)) for one in versions])
 
     def _rows(self, version: int, known: Reference) -> CanaryRows:
         model = self._store.models.get(version)

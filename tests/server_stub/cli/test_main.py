@@ -17,6 +17,8 @@ from safetensors.numpy import save
 import agent
 from agent.consent.notice import OperatorFacts
 from agent.consent.wording import Figures, compose
+from agent.detector.model import LogisticModel, from_safetensors, to_safetensors
+from agent.detector.synthetic import generate
 from agent.identity.identity import IdentityFile
 from agent.identity.memory_keystore import MemoryKeyStore
 from agent.privacy.seal import seal
@@ -24,6 +26,8 @@ from agent.protocol.invitation import parse_invitation
 from agent.transport.client import AggregatorClient
 from server_stub.cli.main import main
 from server_stub.config.home import ServerHome
+from server_stub.publishing.models import start_model
+from server_stub.publishing.public_rows import PublicRows, write_public_rows
 from server_stub.storage.store import Store
 from tests.fakes.live_server import public_stats
 from tests.fakes.server_commands import INIT
@@ -140,6 +144,23 @@ def test_the_notice_reads_well_with_the_default_texts(tmp_path, capsys):
         " itself, 90 days unless you change that, and no longer than its switch is on; the rest"
         " until you erase it."
     )
+
+
+def test_a_rollback_by_the_canary_keeps_a_model_that_passes(home, capsys, tmp_path):
+    words = ("model", "rollback", "--canary", "--home", str(home))
+    code, _, line = run(home, capsys, *words[:3])
+    assert (code, line.split(":")[0]) == (1, "NO_ROWS")
+    made = generate(np.random.default_rng(3), 600)
+    rows = PublicRows(made.rows, made.labels, np.zeros(600))
+    write_public_rows(ServerHome(home).rows_file, rows)
+    assert answer(capsys, *words)["version"] == 1
+    ruined = tmp_path / "ruined.safetensors"
+    weights = from_safetensors(start_model()).weights
+    ruined.write_bytes(to_safetensors(LogisticModel(-weights)))
+    assert answer(capsys, "model", "publish", str(ruined), "--home", str(home))["version"] == 2
+    restored = answer(capsys, *words)
+    assert (restored["version"], restored["origin"]) == (3, "version 1")
+    assert answer(capsys, *words)["version"] == 3
 
 
 def test_a_rollback_publishes_a_new_version(home, capsys):
