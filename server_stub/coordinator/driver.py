@@ -222,9 +222,10 @@ class RoundDriver:
             model_digest=model.sha256,
             now=now,
         )
-        if task.mode is Mode.SECAGG:
-            if not self.coordinator.expected(now):
-                return False
+        is_secagg = task.mode is Mode.SECAGG
+        if (is_secagg and not self.coordinator.expected(now)) or not self._can_combine(round_id):
+            return False
+        if is_secagg:
             invited = self.coordinator.invite(before, now)
             expected = len(invited.joining)
             planned = self.coordinator.plan(expected)
@@ -244,6 +245,17 @@ class RoundDriver:
             self._store.rounds.open(config, expected)
         self.situation = Situation(model, self._store.rounds.get(round_id))
         LOG.info("round.opened id=%d model=%d target=%d", round_id, model.version, expected)
+        return True
+
+    def _can_combine(self, round_id: int) -> bool:
+        """Whether base and operator rows can be read, before any device pays for a round."""
+        try:
+            self._reference()
+            if self._settings.task.base_sha256:
+                heads.material(self._home, self._settings.task)
+        except (PeerError, OperatorActionError) as error:
+            LOG.warning("round.not_opened id=%d code=%s", round_id, error.code)
+            return False
         return True
 
     def _end_groups(self, current: Round, now: int) -> None:

@@ -28,6 +28,7 @@ from server_stub.aggregation.mean import mean_update
 from server_stub.ca.authority import Authority
 from server_stub.coordinator import driver
 from server_stub.coordinator.driver import RoundDriver
+from server_stub.coordinator.reference import ReferenceReader
 from server_stub.publishing import models
 from server_stub.publishing.calibration import Calibration, write_calibration
 from server_stub.rounds.lifecycle import State, server_rate
@@ -294,6 +295,15 @@ def test_a_model_that_is_better_on_the_operators_rows_is_published_with_its_figu
     canary = ended.record["canary"]
     assert canary["candidate"]["loss"] < 1.1 * canary["start"]["loss"]
     assert canary["reasons"] == []
+
+
+def test_no_device_pays_for_a_round_while_the_operators_rows_cannot_be_read(make_aggregator):
+    aggregator = make_aggregator()
+    aggregator.home.rows_file.write_bytes(b"no archive")
+    aggregator.restart(ReferenceReader(aggregator.home, aggregator.settings.task))
+    assert aggregator.steps() is None
+    aggregator.home.rows_file.unlink()
+    assert aggregator.steps().state is State.OPEN
 
 
 def test_rows_of_which_one_part_has_one_class_judge_nothing(make_aggregator):
