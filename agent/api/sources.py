@@ -91,6 +91,7 @@ class SourceMethods:
             )
             origin = self.effective.policy().origin
             self.record.decide_source(source, evidence, origin, is_on=on)
+            self.collector.choice_changed()
         if not on:
             await self.collector.stop()
             if self.collector.tidy():
@@ -100,6 +101,7 @@ class SourceMethods:
 
     async def add(self, path: str) -> Result:
         self.sources.add_folder(*check_paths([path]))
+        self.collector.choice_changed()
         self.signals.user_changed()
         return await self.show()
 
@@ -117,6 +119,7 @@ class SourceMethods:
 
     async def use_log(self, path: str) -> Result:
         self.sources.use_log(*check_paths([path]))
+        self.collector.choice_changed()
         self.signals.user_changed()
         return await self.show()
 

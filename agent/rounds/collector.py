@@ -89,6 +89,10 @@ class Collector:
         """Something changed in a folder."""
         self._unchanged.discard(folder)
 
+    def choice_changed(self) -> None:
+        """Another source, folder or log counts now: look again even where no file has changed."""
+        self._unchanged.clear()
+
     def last(self) -> Found:
         """Return what the last look found."""
         stored = self._values.get(_KEY, _SHAPE)

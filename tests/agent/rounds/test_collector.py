@@ -63,6 +63,23 @@ async def test_a_folder_is_walked_again_after_a_change_or_a_day(make):
     assert looks(device) == 3
 
 
+async def test_a_source_that_was_switched_on_since_looks_in_folders_without_a_change(
+    make, tmp_path
+):
+    device = await make()
+    await device.run_cycle()
+    (tmp_path / "other.log").touch()
+    await device.call("sources.log", path=str(tmp_path / "other.log"))
+    device.clock.advance(module.PAUSE_S)
+    await device.run_cycle()
+    assert looks(device) == 2, "another log"
+    await device.call("sources.set", source="clamav", on=False, surface="cli")
+    await device.call("sources.set", source="clamav", on=True, surface="cli")
+    device.clock.advance(module.PAUSE_S)
+    await device.run_cycle()
+    assert looks(device) == 3, "a source that was off"
+
+
 async def test_a_look_that_was_ended_early_is_repeated(make):
     device = await make()
     device.worker.collected = CollectResult((), (), None, ())
