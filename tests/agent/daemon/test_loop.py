@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import time
+from functools import partial
 
 import pytest
 
 from agent.conditions.interface import NoConditions
 from agent.daemon import scheduler
+from agent.daemon.folder_watch import FolderWatch
 from agent.daemon.scheduler import POLL_S
 from agent.errors import UserActionError
 from agent.ipc.client import Channel, NoAgentError
@@ -233,6 +235,36 @@ async def test_p3_a_policy_that_forbids_in_the_middle_stops_the_worker(
         await until(lambda: device.worker.stopped)
         status = await ask(path, "status")
         assert (status["state"], status["reasons"][0]["code"]) == ("off", "DENIED_BY_POLICY")
+
+
+async def test_p3_a_policy_that_forbids_ends_the_watch_of_the_chosen_folders(
+    device, tmp_path, monkeypatch
+):
+    class Watches:
+        """Counts the folders that are watched."""
+
+        open = 0
+
+        def __init__(self, _changed):
+            pass
+
+        def watch(self, folders):
+            Watches.open += len(folders)
+            return True
+
+        def close(self):
+            Watches.open -= 1
+
+    monkeypatch.setattr("agent.daemon.loop.TICK_S", 0.01)
+    monkeypatch.setattr("agent.daemon.loop.FolderWatch", partial(FolderWatch, events=Watches))
+    await device.join()
+    await device.call("sources.set", source="wheels", on=True, surface="cli")
+    (tmp_path / "programs").mkdir()
+    await device.call("sources.add", path=str(tmp_path / "programs"))
+    async with running(device):
+        await until(lambda: Watches.open == 1)
+        (tmp_path / "policy.toml").write_text("contribute = false\n")
+        await until(lambda: Watches.open == 0)
 
 
 async def test_a_condition_that_appears_suspends_training_until_it_lifts(device, monkeypatch):
