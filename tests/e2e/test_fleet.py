@@ -14,10 +14,12 @@ from server_stub.demo.local_server import LocalServer
 from server_stub.demo.spending import most_spent
 from server_stub.rounds.lifecycle import State
 from server_stub.simulation import data
+from tests.fakes.server_commands import INIT
 from tests.fakes.timeouts import TIMEOUT_S
 
 pytestmark = pytest.mark.system
 OPTIONS = (
+    *INIT[1:],
     "--mode",
     "local",
     "--epsilon",

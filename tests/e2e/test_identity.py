@@ -81,7 +81,9 @@ class OperatedInstallation(Installation):
     def publish(self, value):
         path = self.folder / f"model-{value}.safetensors"
         path.write_bytes(safetensors([value] * 116))
-        version = json.loads(self.server("model", "publish", str(path), "--json"))["version"]
+        version = json.loads(self.server("model", "publish", str(path), "--end-round", "--json"))[
+            "version"
+        ]
         until(lambda: self.round()["base_version"] == version, what="the round on the new model")
         return version
 
@@ -169,7 +171,9 @@ def test_p8_each_bad_model_is_refused_with_its_own_code_and_the_old_one_stays(in
     # model that the trusted metadata do not.
     assert code in ("MODEL_OLDER", "MODEL_NOT_THE_ROUNDS")
     assert installation.model_in_use() == newer
-    rolled_back = json.loads(installation.server("model", "rollback", "--to", "1", "--json"))
+    rolled_back = json.loads(
+        installation.server("model", "rollback", "--to", "1", "--end-round", "--json")
+    )
     assert (rolled_back["version"], rolled_back["origin"]) == (newer + 2, "version 1")
 
 

@@ -36,9 +36,15 @@ WORDS = {
     "run": ("--once",),
     "samples add": (PROGRAM, "--label", "benign"),
     "samples import": ("none.npz",),
+    "samples mark": (PROGRAM, "--label", "benign"),
     "scan": (PROGRAM,),
     "sent": ("0" * 32,),
     "settings set": ("cpu.share_idle", "20"),
+    "sources add": (".",),
+    "sources log": ("clamscan.log",),
+    "sources off": ("wheels",),
+    "sources on": ("wheels",),
+    "sources remove": (".",),
 }
 """What a command needs besides its name."""
 LAST = ("consent withdraw", "erase")
