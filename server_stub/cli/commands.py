@@ -329,8 +329,9 @@ def _model_rollback(options: Namespace) -> Answer:
         raise OperatorActionError(
             "NO_MODEL", f"No model has the version {version}.", "Run `aegis-server model show`."
         )
+    content = heads.recalibrated(home, home.settings().task, model.content)
     return _publish(
-        options, model.content, f"version {version}", is_demonstration=bool(model.demonstration)
+        options, content, f"version {version}", is_demonstration=bool(model.demonstration)
     )
 
 

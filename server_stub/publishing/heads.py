@@ -141,15 +141,16 @@ def calibrated(head: Head, files: ModelFiles, kept: HeadMaterial) -> Head:
 
 
 def recalibrated(home: ServerHome, task: Task, content: bytes) -> bytes:
-    """Return a model file of a family without a base, with thresholds from the calibration's rows;
-    unchanged where there are none.
+    """Return a model file with thresholds from the calibration's rows; unchanged where there are
+    none.
 
-    Raises OperatorActionError BAD_ROWS, PeerError MODEL_WRONG_SHAPE, MODEL_NOT_FINITE.
+    Raises OperatorActionError BAD_ROWS, NO_BASE, PeerError MODEL_WRONG_SHAPE, MODEL_NOT_FINITE.
     """
     calibration = read_calibration(home.calibration_file)
     if calibration is None:
         return content
-    detector = read_model(ModelFiles(content, b"", task.model, task.base_weight_milli))
+    base = read_base_file(home, task)
+    detector = read_model(ModelFiles(content, base, task.model, task.base_weight_milli))
     bounds = calibration.bounds(detector)
     return detector.family.write_head(replace(detector.head, bounds=bounds))
 

@@ -17,6 +17,7 @@ from safetensors.numpy import save
 import agent
 from agent.consent.notice import OperatorFacts
 from agent.consent.wording import Figures, compose
+from agent.detector.families.logistic import Logistic
 from agent.detector.model import LogisticModel, from_safetensors, to_safetensors
 from agent.detector.synthetic import generate
 from agent.identity.identity import IdentityFile
@@ -26,6 +27,7 @@ from agent.protocol.invitation import parse_invitation
 from agent.transport.client import AggregatorClient
 from server_stub.cli.main import main
 from server_stub.config.home import ServerHome
+from server_stub.publishing.calibration import Calibration, write_calibration
 from server_stub.publishing.models import start_model
 from server_stub.publishing.public_rows import PublicRows, write_public_rows
 from server_stub.storage.store import Store
@@ -161,6 +163,16 @@ def test_a_rollback_by_the_canary_keeps_a_model_that_passes(home, capsys, tmp_pa
     restored = answer(capsys, *words)
     assert (restored["version"], restored["origin"]) == (3, "version 1")
     assert answer(capsys, *words)["version"] == 3
+
+
+def test_a_rollback_to_before_a_calibration_keeps_its_thresholds(home, capsys):
+    made = generate(np.random.default_rng(3), 400)
+    kept = Calibration(made.rows, made.labels, 0.1, 0.3)
+    write_calibration(ServerHome(home).calibration_file, kept)
+    assert answer(capsys, "model", "rollback", "--to", "1", "--home", str(home))["version"] == 2
+    with closing(Store(ServerHome(home).database_url)) as store:
+        head = Logistic().read_head(store.models.newest().content, 116)
+    assert head.bounds.false_positive_rate == 0.1
 
 
 def test_a_rollback_publishes_a_new_version(home, capsys):
