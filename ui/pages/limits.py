@@ -161,6 +161,11 @@ class LimitsPage(Page):
                 ),
             ),
             (
+                self.tr("Sources of samples"),
+                self.tr("They are switched on the Scan page. 0 new samples a day ends them all."),
+                ("sources.rows_per_day", "sources.keep_days"),
+            ),
+            (
                 self.tr("Privacy budget"),
                 self.tr(
                     "Changing one of these changes the question, so you are asked again before"
@@ -189,6 +194,7 @@ class LimitsPage(Page):
             "bytes": self.tr("bytes"),
             "months": self.tr("months"),
             "days": self.tr("days"),
+            "rows": self.tr("samples"),
             "°C": "°C",
         }
 
