@@ -26,9 +26,13 @@ from agent.status import epsilon_in_words
 from server_stub.demo.chart import draw
 from server_stub.demo.device_fleet import Fleet
 from server_stub.demo.full_agent import Ask, FullAgent, Learnt, programs_here
-from server_stub.demo.head_demo import FAMILY, headline
+from server_stub.demo.head_demo import headline
 from server_stub.demo.local_server import LocalServer
 from server_stub.demo.plan import (
+    BASE_HEAD,
+    EPSILONS,
+    FAMILIES,
+    LOGISTIC,
     MAX_DEVICES,
     MAX_ROUNDS,
     DemoPlan,
@@ -59,7 +63,7 @@ def command(words: Sequence[str] | None = None) -> int:
     plan = DemoPlan(
         options.devices,
         options.rounds,
-        options.epsilon,
+        EPSILONS[options.family] if options.epsilon is None else options.epsilon,
         options.data,
         options.seed,
         options.drop,
@@ -296,11 +300,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--epsilon",
         type=float,
-        default=plan.epsilon,
         metavar="E",
         help=(
             "privacy budget ε of each device for all rounds; default"
-            f" {epsilon_in_words(plan.epsilon)}"
+            f" {epsilon_in_words(EPSILONS[BASE_HEAD])}, with {LOGISTIC}"
+            f" {epsilon_in_words(EPSILONS[LOGISTIC])}"
         ),
     )
     parser.add_argument(
@@ -311,9 +315,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--family",
-        choices=("logistic/1", FAMILY),
+        choices=FAMILIES,
         default=plan.family,
-        help="model family: devices train a whole logistic model, or a head on an operator's base",
+        help=(
+            "model family: devices train a head on an operator's base (default), or a whole"
+            " logistic model"
+        ),
     )
     parser.add_argument("--mode", choices=("secagg", "local"), default=plan.mode, help=MODES)
     parser.add_argument(

@@ -37,7 +37,7 @@ from agent.sandbox import private_memory
 from server_stub.demo.device_fleet import Fleet
 from server_stub.demo.full_agent import programs_here
 from server_stub.demo.local_server import LocalServer
-from server_stub.demo.plan import GROUP_ROWS, ROWS_EACH, DemoPlan
+from server_stub.demo.plan import EPSILONS, GROUP_ROWS, LOGISTIC, ROWS_EACH, DemoPlan
 from server_stub.demo.processes import ManagedProcess
 from server_stub.simulation import data
 from server_stub.simulation.data import Share
@@ -168,7 +168,12 @@ def _run(folder: Path) -> None:
     untrained = folder / "untrained.safetensors"
     untrained.write_bytes(to_safetensors(LogisticModel(np.zeros(116)), demonstration=True))
     # In local mode no device waits for a group while a person watches.
-    plan = DemoPlan(devices=NEIGHBOURS + 1, mode=Mode.LOCAL.value)
+    plan = DemoPlan(
+        devices=NEIGHBOURS + 1,
+        epsilon=EPSILONS[LOGISTIC],
+        mode=Mode.LOCAL.value,
+        family=LOGISTIC,
+    )
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(
             LocalServer(folder / "server", plan.server_options(untrained, NEIGHBOURS, 1))

@@ -14,6 +14,15 @@ MALICIOUS_FROM = 0.5
 
 
 @dataclass(frozen=True)
+class Alarms:
+    """Benign rows called malicious at the threshold of the headline."""
+
+    share: float
+    interval: Interval
+    """95 % confidence interval of `share`."""
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """A model's figures on the rows that no device had."""
 
@@ -22,9 +31,10 @@ class Evaluation:
     """95 % confidence interval of `metrics.accuracy`."""
     auc_interval: Interval
     """95 % confidence interval of `metrics.auc`."""
-    alarms: float | None = None
-    """Share of benign rows of unfamiliar software called malicious at the threshold of the
-    headline; None where it was not counted."""
+    alarms: Alarms | None = None
+    """On software that the operator does not know; None where it was not counted."""
+    alarms_known: Alarms | None = None
+    """On other software of the kinds that the operator knows."""
 
 
 def evaluate(weights: NDArray[np.float64], table: Table) -> Evaluation:

@@ -2,7 +2,7 @@
 benign files of software that the operator does not know.
 
 1. The devices' rows are the benign training rows of the sources without malware. Where a table
-   has no such source, half of its groups are the operator's, and the devices have the benign rows
+   has no such source, half of its headers are the operator's, and the devices have the benign rows
    of the other half.
 2. The hold-out is on no side. False alarms are counted on its benign rows from the devices'
    sources, at the threshold that finds KEPT of its malware.
@@ -17,91 +17,89 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.detector.families.family import Floats, Head, Labels, Rows
+from agent.detector.families.family import Floats, Head, Labels
 from agent.detector.families.linear import benign_update
 from agent.detector.scoring import Detector, read_model
 from agent.errors import UserActionError
 from agent.privacy.codec import clip
 from agent.protocol.jobs import ModelFiles
-from server_stub.demo.evaluation import Evaluation, evaluate_chances
-from server_stub.demo.plan import DemoPlan
+from server_stub.demo.evaluation import Alarms, Evaluation, evaluate_chances
+from server_stub.demo.intervals import wilson
+from server_stub.demo.plan import BASE_HEAD, DemoPlan
 from server_stub.publishing.public_rows import PublicRows, read_public_rows
-from server_stub.simulation.data import Share, from_file, rows_of
-from server_stub.training.base import header_groups
+from server_stub.simulation.compositions import FILES, Composition, Pool, deal
+from server_stub.simulation.data import Share, SourcedRows, public_rows, sourced
 from server_stub.training.recipe import HeadRecipe
 from server_stub.training.server_step import HeadState, Replay, replay, server_step, start
 
-FAMILY = "base+head/1"
-ROWS_EACH = 10
-"""On a device: people have few programs that nobody else has."""
 KEPT = 0.97
 """Share of the malware that the threshold of the headline finds."""
-ALL = "all"
 
 
 @dataclass(frozen=True, eq=False)
 class HeadTable:
     """Who has which rows of a table."""
 
-    origin: str
-    rows: Rows
-    labels: Labels
+    table: SourcedRows
     public: NDArray[np.bool_]
     """(n,): the operator's."""
-    devices: NDArray[np.bool_]
-    """(n,): benign rows that devices may have."""
-    held_out: NDArray[np.bool_]
-    unfamiliar: NDArray[np.bool_]
-    """(n,): from sources that the operator has no row of."""
+
+    @property
+    def origin(self) -> str:
+        return self.table.origin
+
+    @property
+    def holdout_labels(self) -> Labels:
+        return self.table.labels[self.table.held_out]
+
+    @property
+    def pool(self) -> Pool:
+        """Benign training rows that the operator does not have."""
+        table = self.table
+        rows = np.flatnonzero(~table.known & ~table.held_out & (table.labels == 0))
+        return Pool(rows, table.labels[rows], table.sources[rows], np.full(len(rows), -1))
 
     def shares(self, devices: int, seed: int) -> tuple[Share, ...]:
-        """Deal each device its rows; devices share files, as they do in life."""
-        pool, draw = np.flatnonzero(self.devices), np.random.default_rng(seed)
-        if len(pool) < ROWS_EACH:
+        """Deal each device ten rows; devices share files, as they do in life.
+
+        Raises UserActionError TOO_FEW_ROWS.
+        """
+        if len(self.pool.rows) < FILES:
             raise UserActionError(
                 "TOO_FEW_ROWS",
-                f"{len(pool)} benign rows are too few for devices.",
+                f"{len(self.pool.rows)} benign rows are too few for devices.",
                 "Give a table with more benign rows.",
             )
-        dealt = [draw.permutation(pool)[:ROWS_EACH] for _ in range(devices)]
-        return tuple(Share(self.rows[rows], self.labels[rows]) for rows in dealt)
+        dealt = deal(Composition.REAL, self.pool, devices, np.random.default_rng(seed))
+        return tuple(Share(self.table.rows[rows], self.table.labels[rows]) for rows in dealt)
 
     def write_public(self, path: Path) -> None:
         """Write the operator's rows as a table of their own."""
-        np.savez(path, X=self.rows[self.public], y=self.labels[self.public])
+        np.savez(path, X=self.table.rows[self.public], y=self.table.labels[self.public])
 
     def judge(self, detector: Detector) -> Evaluation:
         """Judge a model on the hold-out."""
-        chances = detector.probability(self.rows[self.held_out])
-        labels, unfamiliar = self.labels[self.held_out], self.unfamiliar[self.held_out]
+        held_out, labels = self.table.held_out, self.holdout_labels
+        chances, known = detector.probability(self.table.rows[held_out]), self.table.known[held_out]
         threshold = float(np.quantile(chances[labels == 1], 1 - KEPT, method="lower"))
-        alarms = chances[(labels == 0) & unfamiliar] >= threshold
-        found = evaluate_chances(labels, chances)
-        return replace(found, alarms=float(np.mean(alarms)) if len(alarms) else None)
+        called = chances >= threshold
+        return replace(
+            evaluate_chances(labels, chances),
+            alarms=_alarms(called[(labels == 0) & ~known]),
+            alarms_known=_alarms(called[(labels == 0) & known]),
+        )
 
 
 def read_table(path: Path, seed: int) -> HeadTable:
     """Read a table and say who has which rows. Raises UserActionError BAD_TABLE."""
-    from_file(path, seed)  # checks that training rows and hold-out have both classes
-    rows, labels = rows_of(path)
-    with np.load(path, allow_pickle=False) as arrays:
-        columns = {name: arrays[name] for name in ("split", "source") if name in arrays}
-    source = columns.get("source", np.zeros(len(labels), np.int64))
-    held_out = columns["split"] == 1 if "split" in columns else _part(rows, seed, 5)
-    names = np.unique(source)
-    alone = [name for name in names if not labels[source == name].any()]
-    unfamiliar = np.isin(source, alone)
-    if not alone:
-        unfamiliar = _part(rows, seed + 1, 2)
-    public, devices = ~held_out & ~unfamiliar, ~held_out & unfamiliar & (labels == 0)
-    if len(np.unique(labels[public])) < 2 or not devices.any():
-        raise UserActionError(
-            "BAD_TABLE",
-            "The table cannot be used: the operator needs rows of both sorts, and devices benign"
-            " ones.",
-            "Give an .npz file with X (n, 29), y (n) and source (n).",
-        )
-    return HeadTable(path.name, rows, labels, public, devices, held_out, unfamiliar)
+    table = sourced(path, seed)
+    return HeadTable(table, public_rows(table))
+
+
+def _alarms(called: NDArray[np.bool_]) -> Alarms | None:
+    if not len(called):
+        return None
+    return Alarms(float(np.mean(called)), wilson(int(called.sum()), len(called)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +115,7 @@ class Detectors:
 
     def files(self, head: bytes) -> ModelFiles:
         """Return the files of a model of this demonstration."""
-        return ModelFiles(head, self.base, FAMILY, round(1000 * self.recipe.alpha))
+        return ModelFiles(head, self.base, BASE_HEAD, round(1000 * self.recipe.alpha))
 
     @property
     def start(self) -> Detector:
@@ -188,22 +186,25 @@ def training_words(plan: DemoPlan, data: Path, out: Path) -> tuple[str, ...]:
 
 
 def headline(before: Evaluation, after: Evaluation, control: Evaluation | None) -> str:
-    """The reason to federate, in a sentence; "" where nothing was counted."""
+    """The reason to federate, and its price, in sentences; "" where nothing was counted."""
     if before.alarms is None or after.alarms is None:
         return ""
     text = (
-        f"False alarms on software that nobody trained on: {before.alarms:.1%} before and"
-        f" {after.alarms:.1%} after, at the threshold that finds {KEPT:.0%} of the malware."
+        f"False alarms on software that nobody trained on: {_in_words(before.alarms)} before and"
+        f" {_in_words(after.alarms)} after, at the threshold that finds {KEPT:.0%} of the malware."
     )
-    if control is None or control.alarms is None:
-        return text
-    return f"{text} The same rounds without devices: {control.alarms:.1%}."
+    if before.alarms.interval.overlaps(after.alarms.interval):
+        text += " That may be chance: the 95 % intervals overlap."
+    if control is not None and control.alarms is not None:
+        text += f" The same rounds without devices: {control.alarms.share:.1%}."
+    if before.alarms_known is not None and after.alarms_known is not None:
+        text += (
+            " On other software of the kinds that the operator knows:"
+            f" {before.alarms_known.share:.1%} before and {after.alarms_known.share:.1%} after."
+        )
+    return text
 
 
-def _part(rows: Rows, seed: int, parts: int) -> NDArray[np.bool_]:
-    """Mark about one part of the groups of equal headers, each as a whole."""
-    groups = header_groups(rows)
-    chosen: NDArray[np.bool_] = (
-        np.random.default_rng(seed).integers(0, parts, groups.max() + 1) == 0
-    )
-    return chosen[groups]
+def _in_words(alarms: Alarms) -> str:
+    low, high = 100 * alarms.interval.low, 100 * alarms.interval.high
+    return f"{alarms.share:.1%} ({low:.1f}–{high:.1f})"

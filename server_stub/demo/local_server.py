@@ -17,13 +17,15 @@ from typing import Any
 
 from agent.errors import InternalError
 from server_stub.config.home import READY_FILE, ServerHome
-from server_stub.demo.processes import ManagedProcess, exit_error
+from server_stub.demo.processes import ManagedProcess, exit_error, slow
 from server_stub.rounds.lifecycle import ENDED, State
 from server_stub.storage.records import Model, Round
 from server_stub.storage.store import Store
 
 START_S = 60.0
 COMMAND_S = 120.0
+TRAINING_S = 600.0
+"""For a base: seconds on a quiet machine."""
 POLL_S = 0.02
 
 
@@ -143,16 +145,24 @@ class LocalServer:
         self.close()
 
 
-def run_command(words: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any]:
-    """The answer of an `aegis-server` command. Raises OperatorActionError with its error."""
-    done = subprocess.run(
-        [*_program(), *words, "--json"],
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_S,
-        check=False,
-    )
+def run_command(
+    words: Sequence[str], environ: Mapping[str, str], seconds: float = COMMAND_S
+) -> dict[str, Any]:
+    """The answer of an `aegis-server` command.
+
+    Raises OperatorActionError with its error, InternalError CHILD_SLOW.
+    """
+    try:
+        done = subprocess.run(
+            [*_program(), *words, "--json"],
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise slow(f"`aegis-server {words[0]}`", seconds) from error
     if done.returncode:
         raise exit_error("aegis-server", done.stderr)
     answer: dict[str, Any] = json.loads(done.stdout)

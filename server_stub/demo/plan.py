@@ -38,6 +38,10 @@ waits for its end, and a busy machine loses none."""
 PHASES = ("shares", "masked", "consistency", "unmask")
 """The messages before which a device may drop out once it has joined a group."""
 RATE_MILLI = 500
+LOGISTIC, BASE_HEAD = "logistic/1", "base+head/1"
+FAMILIES = (BASE_HEAD, LOGISTIC)
+EPSILONS = {BASE_HEAD: 4.0, LOGISTIC: 1.0}
+"""Budget where none is given. A head has 1,024 weights; twenty devices need this much for them."""
 STEPS_AND_CLIP_MILLI = {Mode.SECAGG: (10, 500), Mode.LOCAL: (5, 250)}
 """Local steps and clipping norm, found by experiment: where more noise reaches the model, shorter
 steps are better. The noise follows from the clipping norm, so ε depends on neither."""
@@ -51,12 +55,12 @@ class DemoPlan:
     devices: int = 20
     """The full agent is one of them."""
     rounds: int = 8
-    epsilon: float = 1.0
+    epsilon: float = EPSILONS[BASE_HEAD]
     data: Path | None = None
     seed: int = 1
     drop: float = 0.0
     mode: str = "secagg"
-    family: str = "logistic/1"
+    family: str = BASE_HEAD
 
     def check(self) -> None:
         """Raise UserActionError BAD_OPTION."""
@@ -78,6 +82,10 @@ class DemoPlan:
     @property
     def is_secagg(self) -> bool:
         return self.mode == Mode.SECAGG.value
+
+    @property
+    def has_base(self) -> bool:
+        return self.family == BASE_HEAD
 
     @property
     def device_limits(self) -> DeviceLimits:
@@ -181,7 +189,7 @@ class DemoPlan:
                 "poll-seconds": 1,
                 **({"group-floor": limits.min_group} if limits.are_for_tests else {}),
             }
-        if self.family != "logistic/1":
+        if self.has_base:
             # The recipe of the detector states these.
             options["detector"] = options.pop("model")
             for name in ("train-steps", "train-rate-milli", "clip-milli"):

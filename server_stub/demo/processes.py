@@ -75,11 +75,7 @@ class ManagedProcess:
             if not self.is_running:
                 raise self.failure()
             pause.wait(POLL_S)
-        raise InternalError(
-            "CHILD_SLOW",
-            f"{self.name} did not get ready within {seconds:.0f} s.",
-            "Try again on a quieter machine.",
-        )
+        raise slow(self.name, seconds)
 
     def failure(self) -> OperatorActionError:
         """The error that its output ends with."""
@@ -106,6 +102,15 @@ class ManagedProcess:
         trace: TracebackType | None,
     ) -> None:
         self.end()
+
+
+def slow(name: str, seconds: float) -> InternalError:
+    """The error for a process that is not ready in time."""
+    return InternalError(
+        "CHILD_SLOW",
+        f"{name} did not get ready within {seconds:.0f} s.",
+        "Try again on a quieter machine.",
+    )
 
 
 def exit_error(name: str, output: str) -> OperatorActionError:

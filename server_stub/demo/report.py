@@ -146,7 +146,7 @@ class Report:
             "mode": self.mode,
             "family": self.family,
             "headline": self.headline,
-            **{f"alarms_{name}": value and value.alarms for name, value in evaluations.items()},
+            **{f"alarms_{name}": _share(value) for name, value in evaluations.items()},
             "group_floor": self.group_floor,
             "colluders": self.colluders,
             "spending": self.spending,
@@ -191,6 +191,10 @@ def protection(mode: str, epsilon: float) -> str:
     """How strong the protection of an ε is, in words."""
     strength = "strong" if epsilon <= 1.05 else "moderate" if epsilon <= 4 else "weak"
     return f"{strength} protection: {mode} mode, ε = {epsilon_in_words(epsilon)}"
+
+
+def _share(seen: Evaluation | None) -> float | None:
+    return None if seen is None or seen.alarms is None else round(seen.alarms.share, 4)
 
 
 def _round_json(result: RoundResult) -> dict[str, Any]:

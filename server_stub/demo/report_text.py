@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
+BASE = "Without devices: the operator's rows alone. The rest is the devices' merit."
 _PRODUCT = DeviceLimits()
 _TEST_FLOOR = (
     f" The product itself demands groups of {_PRODUCT.min_group} and sums of {_PRODUCT.min_sum}."
@@ -34,7 +35,7 @@ def render(report: Report) -> "RenderableType":
         *([_line(f"Colluding devices: {report.colluders}.")] if report.colluders else []),
         *([_line(f"Spending: {report.spending}")] if report.spending else []),
         Text(),
-        _line(f"On {report.holdout_rows:,} rows that no device had:"),
+        _line(f"On {report.holdout_rows:,} rows that nobody trained on:"),
         *([Text(report.headline, "bold")] if report.headline else []),
         _figures(report),
         *(_line(f"  {line}") for line in _explanations(report)),
@@ -93,16 +94,20 @@ def _plain(seen: Metrics) -> tuple[str, str, str]:
 
 def _explanations(report: Report) -> list[str]:
     """Half a line for each term that a reader may not know."""
+    shuffled = report.shuffled is not None
+    labels = "Shuffled labels: mixed-up labels teach nothing, so AUC should stay near 0.5."
     return [
         "AUC: how likely a malicious row scores above a benign one; 0.5 is guessing.",
-        "Shuffled labels: mixed-up labels teach nothing, so AUC should stay near 0.5.",
+        *([labels] if shuffled else []),
+        *([BASE] if report.control is not None else []),
         (
             "Sums: the aggregator reads only totals over groups, never a device's update."
             if report.mode == "secagg"
             else "Sums: none in local mode; each update carries all of its own noise instead."
         ),
         "(…): 95 % confidence interval, with rows taken as independent.",
-        "*: computed here for comparison; for shuffled labels the mean of ten shuffles.",
+        "*: computed here for comparison"
+        f"{'; for shuffled labels the mean of ten shuffles' if shuffled else ''}.",
     ]
 
 

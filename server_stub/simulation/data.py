@@ -10,6 +10,7 @@ import lzma
 import zipfile
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,14 @@ class SourcedRows:
             if not self.labels[self.sources == source].any()
         )
 
+    @cached_property
+    def known(self) -> NDArray[np.bool_]:
+        """Which rows (n,) are software that the operator knows: those of the sources with malware.
+        Where every source has malware, half of the distinct headers.
+        """
+        benign_only = np.isin(self.sources, self.benign_sources())
+        return ~benign_only if benign_only.any() else half_of_groups(self.rows)
+
 
 def sourced(path: Path, seed: int) -> SourcedRows:
     """Read a table with its columns `source` and `source_names`; one source where it has none.
@@ -121,6 +130,21 @@ def sourced(path: Path, seed: int) -> SourcedRows:
     held_out = _held_out(arrays, rows, seed)
     from_arrays(path.name, rows, labels, held_out)  # both parts have both classes
     return SourcedRows(path.name, rows, labels, held_out, *_sources(arrays, len(labels)))
+
+
+def public_rows(table: SourcedRows) -> NDArray[np.bool_]:
+    """Return which rows (n,) the operator has: the training rows of the software it knows.
+
+    Raises UserActionError BAD_TABLE where no malware or no benign row is left for the base.
+    """
+    public: NDArray[np.bool_] = table.known & ~table.held_out
+    if len(np.unique(table.labels[public])) < 2:
+        raise UserActionError(
+            "BAD_TABLE",
+            "The table cannot be used: a base needs benign and malicious rows of one source.",
+            "Give an .npz file with X (n, 29), y (n) and source (n).",
+        )
+    return public
 
 
 def judged_rows(path: Path) -> SourcedRows:

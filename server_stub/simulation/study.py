@@ -19,7 +19,6 @@ from agent.detector.families import linear
 from agent.detector.families.base_head import BaseHeadScorer, read_base
 from agent.detector.families.family import Floats, Prepared
 from agent.detector.model import Metrics, metrics
-from agent.errors import UserActionError
 from agent.privacy.policy import DeviceLimits, check_config
 from agent.privacy.zcdp import epsilon
 from agent.status import epsilon_in_words
@@ -126,7 +125,7 @@ def run(plan: Plan, progress: Progress = lambda _: None) -> Study:
     started, options = time.monotonic(), plan.options
     table = data.sourced(options.data, options.seed)
     judged = table if options.holdout is None else data.judged_rows(options.holdout)
-    is_public = public_rows(table)
+    is_public = data.public_rows(table)
     pool = device_pool(table, is_public, plan)
     _, limits, _ = planned(_without_none(options), _learning(plan))
     bases, runs, rows_each = [], [], 0.0
@@ -159,25 +158,6 @@ def run(plan: Plan, progress: Progress = lambda _: None) -> Study:
         runs=tuple(runs),
         seconds=time.monotonic() - started,
     )
-
-
-def public_rows(table: SourcedRows) -> NDArray[np.bool_]:
-    """Return which rows (n,) the operator has: the training rows of the sources with malware.
-
-    Where every source has malware, half of the training rows; the devices have the other half.
-    Raises UserActionError BAD_TABLE where no malware or no benign row is left for the base.
-    """
-    benign_only = np.isin(table.sources, table.benign_sources())
-    public = ~benign_only & ~table.held_out
-    if not benign_only.any():
-        public &= data.half_of_groups(table.rows)
-    if len(np.unique(table.labels[public])) < 2:
-        raise UserActionError(
-            "BAD_TABLE",
-            "The table cannot be used: a base needs benign and malicious rows of one source.",
-            "Give an .npz file with X (n, 29), y (n) and source (n).",
-        )
-    return public
 
 
 def device_pool(table: SourcedRows, is_public: NDArray[np.bool_], plan: Plan) -> Pool:

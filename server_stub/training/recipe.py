@@ -4,7 +4,7 @@ A recipe fits a size of fleet. More devices average more noise away, so a larger
 longer way: more rounds, a larger clipping norm.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,15 @@ SMALL_FLEET = Recipe(
     HeadRecipe(alpha=0.6, rounds=10, clip=0.02, fleet_weight=4.0, rate=60.0, decay=0.95),
 )
 """For about 100 devices."""
+TINY_FLEET = replace(SMALL_FLEET, head=replace(SMALL_FLEET.head, fleet_weight=2.0))
+"""For about 20 devices: their noise is large, so their mean counts less."""
+SMALL_FROM = 50
 LARGE_FROM = 400
-"""Devices from which on the recipe for large fleets is the better one."""
+"""Devices from which on the recipe for larger fleets is the better one."""
 
 
 def recipe_for(devices: int) -> Recipe:
     """Return the recipe for a fleet of that size."""
+    if devices < SMALL_FROM:
+        return TINY_FLEET
     return LARGE_FLEET if devices >= LARGE_FROM else SMALL_FLEET

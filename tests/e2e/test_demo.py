@@ -18,7 +18,7 @@ from tests.fakes.timeouts import CYCLE_TIMEOUT_S, TIMEOUT_S, until
 
 pytestmark = pytest.mark.system
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
-SMALL = ("--devices", "4", "--rounds", "2", "--epsilon", "4")
+SMALL = ("--devices", "4", "--rounds", "2", "--epsilon", "4", "--family", "logistic/1")
 
 
 @pytest.fixture

@@ -20,14 +20,14 @@ from agent.status import Status, epsilon_in_words
 from server_stub.demo import command
 from server_stub.demo.device_fleet import Fleet
 from server_stub.demo.local_server import LocalServer
-from server_stub.demo.plan import DemoPlan
+from server_stub.demo.plan import LOGISTIC, DemoPlan
 from server_stub.demo.progress import DemoScreen
 from server_stub.demo.report_text import render
 from tests.ui.plain_formatter import PlainFormatter
 from ui.presentation.budget_labels import budget_labels
 
 pytestmark = pytest.mark.system
-PLAN = DemoPlan(devices=4, rounds=2, epsilon=1.3)
+PLAN = DemoPlan(devices=4, rounds=2, epsilon=1.3, family=LOGISTIC)
 FIGURE = re.compile(r"(?<!\^)ε\s*(?:spent\s*)?[=≤]?\s*(\d[\d.]*)")
 
 

@@ -10,7 +10,7 @@ from agent.detector.synthetic import generate
 from server_stub.demo import baselines
 from server_stub.demo.baselines import Training
 from server_stub.demo.evaluation import evaluate
-from server_stub.demo.plan import DemoPlan
+from server_stub.demo.plan import LOGISTIC, DemoPlan
 from server_stub.simulation import data
 
 
@@ -20,7 +20,7 @@ def test_shuffled_labels_teach_nothing_and_true_ones_do():
         "generated", rows.rows, rows.labels, data.held_out_groups(rows.groups, 5)
     )
     shares = data.deal(table, 6, 200, 5)
-    plan, start = DemoPlan(devices=6), np.zeros(116)
+    plan, start = DemoPlan(devices=6, family=LOGISTIC), np.zeros(116)
 
     def seen(devices):
         return evaluate(baselines.federated(devices, start, plan.training), table).metrics

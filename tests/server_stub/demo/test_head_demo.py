@@ -9,8 +9,9 @@ import pytest
 
 from agent.detector.synthetic import generate
 from agent.errors import UserActionError
-from server_stub.demo.evaluation import evaluate_chances
+from server_stub.demo.evaluation import Alarms, evaluate_chances
 from server_stub.demo.head_demo import headline, read_table
+from server_stub.demo.intervals import wilson
 
 
 @pytest.fixture
@@ -33,19 +34,21 @@ def read(tmp_path, **arrays):
 
 def test_nobody_has_a_row_of_somebody_else(tmp_path, arrays):
     table = read(tmp_path, **arrays)
-    assert not (table.public & table.devices).any()
-    assert not ((table.public | table.devices) & table.held_out).any()
-    assert not table.labels[table.devices].any()
-    assert (table.unfamiliar == (arrays["source"] == 1)).all()
+    devices = table.pool.rows
+    assert not table.public[devices].any()
+    assert not table.table.held_out[devices].any()
+    assert not (table.public & table.table.held_out).any()
+    assert (arrays["source"][devices] == 1).all()
+    assert not table.pool.labels.any()
     shares = table.shares(3, 1)
     assert [len(share.rows) for share in shares] == [10, 10, 10]
 
 
 def test_without_a_source_of_their_own_devices_have_half_of_the_groups(tmp_path, arrays):
     table = read(tmp_path, X=arrays["X"], y=arrays["y"])
-    assert table.devices.any()
-    assert not (table.public & table.devices).any()
-    assert set(table.labels[table.public].tolist()) == {0, 1}
+    assert len(table.pool.rows)
+    assert not table.public[table.pool.rows].any()
+    assert set(table.table.labels[table.public].tolist()) == {0, 1}
 
 
 def test_p11_too_few_benign_rows_are_refused(tmp_path, arrays):
@@ -55,11 +58,23 @@ def test_p11_too_few_benign_rows_are_refused(tmp_path, arrays):
     assert raised.value.code == "TOO_FEW_ROWS"
 
 
-def test_the_headline_is_the_reason_to_federate():
+def alarms(hits, known=8):
     seen = evaluate_chances(np.array([0, 1]), np.array([0.2, 0.8]))
-    before, after, control = (replace(seen, alarms=alarms) for alarms in (0.37, 0.09, 0.35))
-    assert headline(seen, seen, None) == ""
-    assert headline(before, after, control) == (
-        "False alarms on software that nobody trained on: 37.0% before and 9.0% after, at the"
-        " threshold that finds 97% of the malware. The same rounds without devices: 35.0%."
+    shares = [Alarms(count / 100, wilson(count, 100)) for count in (hits, known)]
+    return replace(seen, alarms=shares[0], alarms_known=shares[1])
+
+
+def test_the_headline_is_the_reason_to_federate_and_its_price():
+    nothing = evaluate_chances(np.array([0, 1]), np.array([0.2, 0.8]))
+    assert headline(nothing, nothing, None) == ""
+    assert headline(alarms(37), alarms(9, 11), alarms(35)) == (
+        "False alarms on software that nobody trained on: 37.0% (28.2–46.8) before and 9.0%"
+        " (4.8–16.2) after, at the threshold that finds 97% of the malware. The same rounds without"
+        " devices: 35.0%. On other software of the kinds that the operator knows: 8.0% before and"
+        " 11.0% after."
     )
+
+
+def test_the_headline_says_where_the_difference_may_be_chance():
+    assert "may be chance" in headline(alarms(37), alarms(30), None)
+    assert "may be chance" not in headline(alarms(37), alarms(9), None)

@@ -9,7 +9,7 @@ from agent.detector.model import to_safetensors, zeros
 from agent.privacy.zcdp import epsilon
 from server_stub.demo.device_fleet import DeviceResult, Traffic
 from server_stub.demo.evaluation import evaluate_chances
-from server_stub.demo.plan import DemoPlan
+from server_stub.demo.plan import LOGISTIC, DemoPlan
 from server_stub.demo.rounds import GROUP_FIELDS, group_result, noise_of_sum, run_rounds
 from server_stub.rounds.lifecycle import State
 from tests.fakes.secagg import plan
@@ -103,7 +103,7 @@ class Screen:
 
 def test_p5_the_full_agents_ledger_counts_in_every_round_and_in_the_report():
     """The report said 0.967 once, while the full agent's ledger had 1.040."""
-    demo = DemoPlan(devices=2, rounds=2, mode="local")
+    demo = DemoPlan(devices=2, rounds=2, epsilon=1.0, mode="local", family=LOGISTIC)
     seen = evaluate_chances(np.arange(4) % 2, np.full(4, 0.5))
     done = run_rounds(demo, Server(), Fleet(), FullAgent(), lambda _: seen, Screen())
     assert [result.epsilon for result in done.results] == [

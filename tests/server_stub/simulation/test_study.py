@@ -61,7 +61,7 @@ def test_attackers_and_labelled_devices_can_be_simulated(plan):
 def test_devices_have_benign_rows_that_the_operator_lacks(plan, sourced, table):
     for path in (sourced, table):
         rows = data.sourced(path, 1)
-        public = study.public_rows(rows)
+        public = data.public_rows(rows)
         pool = study.device_pool(rows, public, plan())
         assert not public[pool.rows].any()
         assert not rows.held_out[pool.rows].any()
