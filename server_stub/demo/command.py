@@ -127,6 +127,8 @@ def run(plan: DemoPlan, screen: DemoScreen, ask: Ask | None, chart: Path) -> Rep
         server = stack.enter_context(
             LocalServer(folder / "server", plan.server_options(subject.model, plan.devices - 1, 1))
         )
+        for words in subject.after_init:
+            server.command(*words)
         screen.start_step("Starting the full agent")
         part = _full_agent(stack, folder, server, plan, shares[-1], screen, ask)
         fleet = stack.enter_context(

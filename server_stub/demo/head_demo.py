@@ -28,10 +28,22 @@ from server_stub.demo.intervals import wilson
 from server_stub.demo.plan import BASE_HEAD, DemoPlan
 from server_stub.publishing.public_rows import PublicRows, read_public_rows
 from server_stub.simulation.compositions import FILES, Composition, Pool, deal
-from server_stub.simulation.data import Share, SourcedRows, public_rows, sourced
+from server_stub.simulation.data import (
+    Share,
+    SourcedRows,
+    held_out_groups,
+    public_rows,
+    sourced,
+)
+from server_stub.training.base import header_groups
 from server_stub.training.recipe import HeadRecipe
 from server_stub.training.server_step import HeadState, Replay, replay, server_step, start
 
+MIN_BENIGN = 100
+"""Benign rows that a calibration takes."""
+STATED_FPR = 0.05
+"""Of the calibration. In a fleet of twenty a smaller rate says little: the canary would refuse
+honest rounds by chance."""
 KEPT = 0.97
 """Share of the malware that the threshold of the headline finds."""
 
@@ -73,9 +85,17 @@ class HeadTable:
         dealt = deal(Composition.REAL, self.pool, devices, np.random.default_rng(seed))
         return tuple(Share(self.table.rows[rows], self.table.labels[rows]) for rows in dealt)
 
-    def write_public(self, path: Path) -> None:
-        """Write the operator's rows as a table of their own."""
-        np.savez(path, X=self.table.rows[self.public], y=self.table.labels[self.public])
+    def write_public(self, path: Path, seed: int) -> bool:
+        """Write the operator's rows as a table of their own. A fifth of them is its hold-out, which
+        calibrates each model; returns False, and holds nothing out, where that would be too few.
+        """
+        rows, labels = self.table.rows[self.public], self.table.labels[self.public]
+        kept = held_out_groups(header_groups(rows), seed)
+        can_calibrate = bool(np.sum(labels[kept] == 0) >= MIN_BENIGN and labels[kept].any())
+        if not can_calibrate:
+            kept = np.zeros(len(labels), bool)
+        np.savez(path, X=rows, y=labels, split=kept.astype(np.int64))
+        return can_calibrate
 
     def judge(self, detector: Detector) -> Evaluation:
         """Judge a model on the hold-out."""
@@ -183,6 +203,11 @@ def training_words(plan: DemoPlan, data: Path, out: Path) -> tuple[str, ...]:
         "--seed": plan.seed,
     }
     return ("model", "train", *(str(word) for pair in options.items() for word in pair))
+
+
+def calibration_words(data: Path) -> tuple[str, ...]:
+    """The words of `aegis-server model calibrate` for this demonstration."""
+    return ("model", "calibrate", "--data", str(data), "--fpr", str(STATED_FPR))
 
 
 def headline(before: Evaluation, after: Evaluation, control: Evaluation | None) -> str:

@@ -51,6 +51,8 @@ class Subject:
     """A model's file, or the folder of a detector with a base."""
     judge: Callable[[bytes], Evaluation]
     compare: Callable[[], Comparison]
+    after_init: tuple[tuple[str, ...], ...] = ()
+    """Commands of `aegis-server` that the operator gives before the first round."""
 
 
 def make_subject(plan: DemoPlan, folder: Path) -> Subject:
@@ -112,7 +114,7 @@ def _with_base(plan: DemoPlan, folder: Path) -> Subject:
     table = head_demo.read_table(path, plan.seed)
     shares = table.shares(plan.devices, plan.seed)
     public, out = folder / "public.npz", folder / "detector"
-    table.write_public(public)
+    can_calibrate = table.write_public(public, plan.seed)
     words = head_demo.training_words(plan, public, out)
     run_command(words, {**os.environ, **ONE_THREAD}, TRAINING_S)
     detectors = read_detectors(table, out)
@@ -131,7 +133,15 @@ def _with_base(plan: DemoPlan, folder: Path) -> Subject:
             f"{GENERATED_ROWS:,} rows of the project's own generator; the operator lacks every"
             " second kind of benign software"
         )
-    return Subject(origin, shares, table.holdout_labels, out, detectors.judge_file, compare)
+    return Subject(
+        origin,
+        shares,
+        table.holdout_labels,
+        out,
+        detectors.judge_file,
+        compare,
+        (head_demo.calibration_words(public),) if can_calibrate else (),
+    )
 
 
 def _generated(plan: DemoPlan, path: Path) -> Path:

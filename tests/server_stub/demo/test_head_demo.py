@@ -58,6 +58,20 @@ def test_p11_too_few_benign_rows_are_refused(tmp_path, arrays):
     assert raised.value.code == "TOO_FEW_ROWS"
 
 
+@pytest.mark.parametrize(("rows", "can_calibrate"), [(600, False), (4000, True)])
+def test_the_operator_keeps_rows_for_the_calibration_where_it_has_enough(
+    tmp_path, rows, can_calibrate
+):
+    made = generate(np.random.default_rng(5), rows)
+    table = read(tmp_path, X=made.rows, y=made.labels)
+    assert table.write_public(tmp_path / "public.npz", 1) == can_calibrate
+    with np.load(tmp_path / "public.npz") as public:
+        kept = public["split"] == 1
+        assert kept.any() == can_calibrate
+        assert len(kept) == table.public.sum()
+        assert not can_calibrate or np.sum(public["y"][kept] == 0) >= 100
+
+
 def alarms(hits, known=8):
     seen = evaluate_chances(np.array([0, 1]), np.array([0.2, 0.8]))
     shares = [Alarms(count / 100, wilson(count, 100)) for count in (hits, known)]

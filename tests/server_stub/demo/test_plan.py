@@ -8,7 +8,7 @@ from agent.errors import UserActionError
 from agent.privacy.budget import FAST_SPENDING
 from agent.privacy.policy import DeviceLimits
 from agent.privacy.zcdp import rho_for_epsilon
-from server_stub.demo.plan import MAX_RHO_UNITS, PHASES, DemoPlan
+from server_stub.demo.plan import FAMILIES, MAX_RHO_UNITS, PHASES, DemoPlan
 from server_stub.demo.rounds import AFTER_ROUND_S
 
 
@@ -71,6 +71,15 @@ def test_small_groups_are_a_test_floor_that_both_sides_share_and_large_ones_are_
     assert "--group-floor" not in large.server_options(Path("m"), 99, 1)
     assert DemoPlan(mode="local").device_limits == DeviceLimits(spending=FAST_SPENDING)
     assert all("--fast-spending" in plan.server_options(Path("m"), 9, 1) for plan in (small, large))
+
+
+def test_the_recipe_of_a_detector_states_how_a_head_is_trained():
+    head, logistic = (
+        DemoPlan(family=family).server_options(Path("m"), 19, 1) for family in FAMILIES
+    )
+    assert DemoPlan().has_base
+    assert ("--detector" in head, "--clip-milli" in head) == (True, False)
+    assert ("--detector" in logistic, "--clip-milli" in logistic) == (False, True)
 
 
 @pytest.mark.parametrize("devices", [3, 4, 20, 39, 40, 500])

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from agent.errors import OperatorActionError
+from agent.errors import InternalError, OperatorActionError
+from server_stub.demo.local_server import run_command
 from server_stub.demo.processes import ManagedProcess, exit_error
 
 
@@ -31,6 +32,13 @@ def test_the_last_line_of_a_command_becomes_its_error():
 )
 def test_any_other_output_means_that_it_ended_unexpectedly(output):
     assert exit_error("The aggregator", output).code == "CHILD_ENDED"
+
+
+def test_a_command_that_takes_too_long_is_an_error_and_no_traceback():
+    with pytest.raises(InternalError) as caught:
+        run_command(("model", "list"), os.environ, 0.01)
+    assert caught.value.code == "CHILD_SLOW"
+    assert "`aegis-server model`" in caught.value.message
 
 
 def test_a_child_that_ends_before_it_is_ready_says_why(tmp_path):
