@@ -38,10 +38,15 @@ OPERATOR = Operator(
 def make_home(folder: Path, now: int, **options) -> tuple[ServerHome, ServerSettings]:
     """Create a server as `aegis-server init --mode local` does.
 
-    `options`: another `mode`, and settings by name.
+    `options`: another `mode`, a `detector` with a base, and settings by name.
     """
     home = ServerHome(folder)
     task = default_task(options.pop("mode", Mode.LOCAL))
+    detector = options.pop("detector", None)
+    if detector is not None:
+        task = detector.task
+        options = {"server_rate_milli": detector.server_rate_milli, **options}
+        options = {"server_shrink_milli": detector.server_shrink_milli, **options}
     settings = override(
         ServerSettings(OPERATOR, task),
         **{
@@ -53,12 +58,14 @@ def make_home(folder: Path, now: int, **options) -> tuple[ServerHome, ServerSett
         },
     )
     create_home(home, settings, now)
+    if detector is not None:
+        detector.write(home)
     store = Store(home.database_url)
     models.publish(
         home,
         store,
         settings.task,
-        models.start_model(),
+        models.start_model() if detector is None else detector.head,
         origin="start model",
         demonstration=True,
         now=now,

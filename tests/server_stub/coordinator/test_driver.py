@@ -14,27 +14,34 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from agent.detector.families.base_head import BaseHead
+from agent.detector.families.family import Head
 from agent.detector.families.table import family
 from agent.detector.synthetic import generate
 from agent.errors import OperatorActionError
 from agent.privacy.seal import seal
 from agent.privacy.weights import incoming
 from agent.protocol import codec, envelope
-from agent.protocol.messages import Mode
+from agent.protocol.messages import Mode, TrainingRows
 from agent.protocol.packing import pack
 from agent.protocol.revocations import read_revocations
 from agent.transport.responses import RetryLater
 from server_stub.aggregation.mean import mean_update
 from server_stub.ca.authority import Authority
+from server_stub.cli.detectors import Detector
+from server_stub.config.settings import default_task
 from server_stub.coordinator import driver
 from server_stub.coordinator.driver import RoundDriver
 from server_stub.coordinator.reference import ReferenceReader
 from server_stub.publishing import models
 from server_stub.publishing.calibration import Calibration, write_calibration
+from server_stub.publishing.heads import recipe_of
+from server_stub.publishing.public_rows import PublicRows
 from server_stub.rounds.lifecycle import State, server_rate
 from server_stub.storage.records import CertificateRecord
 from server_stub.storage.serial_executor import SerialExecutor
 from server_stub.storage.store import Store
+from server_stub.training.server_step import server_step, start
 from server_stub.validation.root import is_canary, parted, root_update
 from tests.fakes.clock import FakeClock
 from tests.fakes.group_devices import run_round
@@ -52,6 +59,7 @@ from tests.fakes.group_rounds import (
     wait_for_end,
 )
 from tests.fakes.live_server import make_home
+from tests.fakes.small_base import small_base
 from tests.fakes.timeouts import TIMEOUT_S, until
 
 
@@ -248,6 +256,61 @@ def test_the_model_of_a_round_has_thresholds_from_the_rows_of_the_calibration(ma
     aggregator.steps()
     head = family("logistic/1").read_head(aggregator.store.models.get(2).content, 116)
     assert head.bounds.false_positive_rate == 0.1
+
+
+def detector_with_base():
+    """A detector as `aegis-server model train` makes it, with a course of two rounds."""
+    base, made = small_base(), generate(np.random.default_rng(5), 120)
+    task = replace(
+        default_task(Mode.LOCAL),
+        model="base+head/1",
+        d=base.d,
+        train_steps=1,
+        train_rate_milli=1000,
+        clip_milli=20,
+        base_sha256=base.digest,
+        rows=TrainingRows.BENIGN,
+        rounds=2,
+        mean_weight_milli=4000,
+        base_weight_milli=500,
+    )
+    zeros = np.zeros(base.d)
+    return Detector(
+        task,
+        base.content,
+        BaseHead().write_head(Head(zeros, zeros, base.digest)),
+        PublicRows(made.rows, made.labels, np.linspace(-3, 3, len(made.labels))),
+        server_rate_milli=20_000,
+        server_shrink_milli=950,
+        is_demonstration=False,
+    )
+
+
+def test_p10_a_head_takes_the_servers_steps_whatever_restarts_and_its_course_ends(make_aggregator):
+    """Each round: the mean of the devices beside the operator's rows. The last one publishes the
+    average.
+    """
+    detector = detector_with_base()
+    aggregator = make_aggregator(detector=detector)
+    task, settings = detector.task, aggregator.settings
+    public = detector.rows.replay(detector.base, 0.5)
+    state, recipe = start(np.zeros(task.d)), recipe_of(task, settings.rounds)
+    for number, value in ((1, 0.01), (2, -0.02)):
+        current = aggregator.steps()
+        assert (current.round_id, current.state) == (number, State.OPEN)
+        aggregator.add_update(value)
+        aggregator.add_update(value / 2)
+        mean, count = mean_update(aggregator.store.updates.bodies(number), current.config)
+        aggregator.restart()
+        aggregator.steps()
+        step = incoming(mean, task, current.config, count)
+        state = server_step(state, step, public, recipe)
+        model = aggregator.store.models.newest()
+        head = BaseHead().read_head(model.content, task.d)
+        assert head.scored == pytest.approx(state.scored, abs=1e-9)
+        assert np.any(head.trained)
+    assert model.origin == "course ended by round 2"
+    assert np.array_equal(head.trained, head.scored)
 
 
 def operator_rows():
