@@ -162,7 +162,8 @@ def run_command(
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise slow(f"`aegis-server {words[0]}`", seconds) from error
+        asked = " ".join(("aegis-server", *words[:2]))
+        raise slow(asked, seconds) from error
     if done.returncode:
         raise exit_error("aegis-server", done.stderr)
     answer: dict[str, Any] = json.loads(done.stdout)
