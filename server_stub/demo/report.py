@@ -122,6 +122,7 @@ class Report:
                 mode=self.mode,
                 epsilon=self.epsilon,
                 are_rows_generated=self.are_rows_generated,
+                control=self.control,
             )
         )
 

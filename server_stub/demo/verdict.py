@@ -3,6 +3,9 @@
 1. "Better" and "worse" need intervals that do not overlap; everything else is "not clear", however
    large the difference looks.
 2. The AUC decides, because it does not depend on a threshold. The accuracy is reported beside it.
+   With a base, false alarms on software that nobody trained on decide, as long as the AUC is no
+   worse: they are what the devices are there for. They are compared with the model before and with
+   the same rounds without devices.
 3. The verdict also says what a single run on these rows cannot show.
 """
 
@@ -39,6 +42,8 @@ class Outcome:
     mode: str
     epsilon: float
     are_rows_generated: bool
+    control: Evaluation | None = None
+    """The same rounds without devices."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Verdict:
     """The end of the report."""
 
     change: Change
-    """Of the AUC."""
+    """Of the AUC, or with a base of false alarms."""
     summary: str
     limits: str
     """What the run does not show."""
@@ -63,9 +68,12 @@ def compare(before: Interval, after: Interval) -> Change:
 def judge(outcome: Outcome) -> Verdict:
     """The verdict on a demonstration."""
     change = compare(outcome.before.auc_interval, outcome.after.auc_interval)
+    fewer, summary = _fewer_alarms(outcome), _summary(change, outcome)
+    if fewer is not None and change is not Change.WORSE:
+        change, summary = fewer, _alarms(fewer, outcome)
     return Verdict(
         change,
-        f"{_summary(change, outcome)} {_accuracy(outcome)} {_price_of_noise(outcome)}",
+        f"{summary} {_accuracy(outcome)} {_price_of_noise(outcome)}",
         _limits(outcome),
         _next_steps(change, outcome),
     )
@@ -83,6 +91,32 @@ def _summary(change: Change, outcome: Outcome) -> str:
     return (
         f"It is not clear whether the model learned anything: {figures}. The confidence intervals"
         " overlap, so this run is neither a success nor a failure."
+    )
+
+
+def _fewer_alarms(outcome: Outcome) -> Change | None:
+    """Better where the devices' model has fewer false alarms than the one before and than the
+    control; None where none were counted.
+    """
+    before, after = outcome.before.alarms, outcome.after.alarms
+    control = None if outcome.control is None else outcome.control.alarms
+    if before is None or after is None or control is None:
+        return None
+    changes = {compare(after.interval, other.interval) for other in (before, control)}
+    return changes.pop() if len(changes) == 1 else Change.UNCLEAR
+
+
+def _alarms(change: Change, outcome: Outcome) -> str:
+    before, after = outcome.before.metrics.auc, outcome.after.metrics.auc
+    auc = f"AUC {before:.3f} before, {after:.3f} {span(outcome.after.auc_interval)} after"
+    if change is Change.BETTER:
+        return f"The devices made the model better on software that nobody trained on: {auc}."
+    if change is Change.WORSE:
+        return f"The devices made the model worse on software that nobody trained on: {auc}."
+    return (
+        "It is not clear whether the devices changed anything on software that nobody trained on:"
+        f" {auc}. The confidence intervals of the false alarms overlap, so this run is neither a"
+        " success nor a failure."
     )
 
 

@@ -1,10 +1,13 @@
 """A verdict never calls a difference better or worse that chance may have made."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server_stub.demo.intervals import Interval
+from server_stub.demo.evaluation import Alarms
+from server_stub.demo.intervals import Interval, wilson
 from server_stub.demo.verdict import Change, Outcome, compare, judge
 from tests.fakes.demo_report import evaluation
 
@@ -54,6 +57,34 @@ def test_a_better_ranking_with_the_same_accuracy_is_reported_as_both():
 def test_noise_has_a_price_only_where_the_intervals_show_one():
     assert "cost 0.100 of AUC" in judge(outcome(evaluation(0.82))).summary
     assert "cost nothing that these rows can show" in judge(outcome(evaluation(0.91))).summary
+
+
+def with_alarms(seen, hits):
+    return replace(seen, alarms=Alarms(hits / 100, wilson(hits, 100)))
+
+
+@pytest.mark.parametrize(
+    ("after", "control", "auc", "change", "words"),
+    [
+        (9, 35, 0.92, Change.BETTER, "devices made the model better"),
+        (9, 12, 0.92, Change.UNCLEAR, "not clear whether the devices"),
+        (30, 35, 0.92, Change.UNCLEAR, "not clear whether the devices"),
+        (70, 35, 0.92, Change.WORSE, "devices made the model worse"),
+        (9, 35, 0.80, Change.WORSE, "The model got worse"),
+    ],
+    ids=["fewer", "fewer-without-devices-too", "chance", "more", "fewer-at-the-cost-of-auc"],
+)
+def test_with_a_base_false_alarms_beside_the_control_decide(after, control, auc, change, words):
+    before = evaluation(0.91)
+    verdict = judge(
+        outcome(
+            with_alarms(evaluation(auc), after),
+            before=with_alarms(before, 37),
+            control=with_alarms(before, control),
+        )
+    )
+    assert verdict.change is change
+    assert words in verdict.summary
 
 
 @given(
