@@ -77,6 +77,8 @@ class EnrolmentMethods:
             )
         self.keys.forget_identity()
         budget, clock = self.effective.budget(), self.clock
+        # The other copy may have sent the same bytes: under a second name they would count twice.
+        self.ledger.withdraw(clock.now())
         # Nobody has checked this computer's clock: an invitation is stored without a server.
         spent = carried_over(budget.rho_units, clock.now(), clock.uptime(), self.agreed_clock.now())
         try:

@@ -173,6 +173,7 @@ class Twin:
 
     def rejoin(self):
         """Get an identity of its own, as `aegis enroll` gives it to a copy."""
+        self.ledger.withdraw(self._now())
         spent = carried_over(BUDGET.rho_units, self._now())
         with self.ledger.sealed.carrying_over(asdict(spent)):
             self.keys, self.device_id = Keys(), self.server.new_device()

@@ -92,6 +92,21 @@ async def test_p5_a_copy_joins_again_and_counts_one_period_as_spent(device):
     assert (page["verified"], page["seal"]["verified"]) == (True, True)
 
 
+async def test_p5_what_a_copy_has_not_sent_goes_out_under_no_second_name(device):
+    """The other copy may have sent the same bytes: then one charge would count twice in a sum."""
+    await device.join()
+    device.server.fail("send_update", UserActionError("OFFLINE", "", ""))
+    with pytest.raises(UserActionError):
+        await device.run_cycle()
+    assert device.agent.ledger.unsent()
+    device.agent.ledger.sealed.mark_forked(device.clock.now())
+    device.server.tokens.clear()
+    await device.call("enroll", invitation=device.server.invitation())
+    assert device.agent.ledger.unsent() == []
+    await device.run_cycle()
+    assert device.server.updates == {}
+
+
 @pytest.mark.parametrize("restarts", [False, True], ids=["same start", "after a restart"])
 async def test_p5_a_clock_that_was_behind_shortens_no_carried_over_period(device, restarts):
     """Joining again asks no server, so nothing has checked the clock by then."""
