@@ -60,7 +60,7 @@ shape: setup
 	@$(PY) -m tests.shape
 
 # Prints the coverage of the pure packages by their own tests. Fails below 90 % (lines and branches).
-PURE := $(foreach package,agent/protocol agent/privacy agent/secagg agent/detector server_stub/secagg server_stub/quarantine server_stub/aggregation server_stub/rounds,tests/$(package))
+PURE := $(foreach package,agent/protocol agent/privacy agent/secagg agent/detector server_stub/secagg server_stub/quarantine server_stub/aggregation server_stub/validation server_stub/rounds,tests/$(package))
 coverage: setup
 	@$(PY) -m pytest -q -n 2 -m "not system" --hypothesis-profile=few --cov --cov-report=term --cov-report=json $(PURE)
 	@$(PY) -m tests.shape.coverage
