@@ -173,7 +173,7 @@ class RoundRunner:
         )
 
     async def finish_withdrawal(self) -> None:
-        """Remove what a withdrawal left: it found a full disk, or nobody has seen its mark yet.
+        """Remove the updates that a withdrawal could not: the disk was full, or its mark is unread.
 
         Call it before a new yes, which must not send what the old one made. Raises UserActionError
         DISK_FULL and the like.

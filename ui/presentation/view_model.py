@@ -137,7 +137,7 @@ def _without_agent(
         ),
         menu=menu,
         consent="",
-        consent_note=formatter.translate("View", "You can stop contributing all the same.")
+        consent_note=formatter.translate("View", "You can still stop contributing.")
         if may_contribute
         else "",
         contributes=False,

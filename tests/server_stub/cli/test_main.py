@@ -193,7 +193,7 @@ def test_no_model_replaces_one_that_devices_have_paid_for_unless_the_operator_sa
             add_device(store, name)
         store.rounds.open(round_config(), target=3)
     code, _, _ = run(home, capsys, "model", "rollback", "--to", "1")
-    assert code == 0, "nobody has paid yet"
+    assert code == 0, "no device has paid yet"
     with closing(Store(ServerHome(home).database_url)) as store:
         store.rounds.open(replace(round_config(), round_id=2), target=3)
         for name in ("a", "b"):
