@@ -117,15 +117,16 @@ def withdrawn_by_mark_text(answer: Shown) -> str:
 def withdrawn_text(status: Shown, ledger: Shown) -> str:
     """What stops, what is deleted, and what the ledger says cannot be undone (C12)."""
     states = {entry["state"] for entry in ledger["outbox"]}
-    left = (
-        "are not deleted yet, because the disk takes nothing. They are never sent."
-        if "unsent" in states
-        else "were deleted."
-    )
-    lines = [
-        f"Consent is {status['consent']['state']}. Nothing runs; updates that waited to be sent"
-        f" {left}"
-    ]
+    if "unsent" in states:
+        waiting = (
+            "updates that waited to be sent are not deleted yet, because the disk takes nothing."
+            " They are never sent."
+        )
+    elif "withdrawn" in states:
+        waiting = "updates that waited to be sent were deleted."
+    else:  # none waited, or the ledger cannot be read
+        waiting = "nothing more is sent."
+    lines = [f"Consent is {status['consent']['state']}. Nothing runs; {waiting}"]
     acknowledged = {
         entry["charge_seq"] for entry in ledger["outbox"] if entry["state"] == "acknowledged"
     }

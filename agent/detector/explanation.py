@@ -33,7 +33,7 @@ PE32_BYTES, PE32_PLUS_BYTES = 224, 240
 DLL = 0x2000
 ASLR, DEP, GUARD = 0x0040, 0x0100, 0x4000
 RELOCATIONS_STRIPPED = 0x0001
-_SUBSYSTEMS = {1: "driver", 2: "program with windows", 3: "console program", 10: "EFI program"}
+_SUBSYSTEMS = {1: "driver", 2: "graphical program", 3: "console program", 10: "EFI program"}
 _LINKER_YEARS = {2: 1992, 5: 1997, 6: 1998, 7: 2002, 8: 2005, 9: 2008, 10: 2010, 11: 2012, 12: 2013}
 
 
@@ -155,7 +155,7 @@ def _says_protections(row: Fields) -> str:
     flags = row["DllCharacteristics"]
     has: list[str] = []
     lacks: list[str] = []
-    for bit, name in ((ASLR, "random addresses (ASLR)"), (DEP, "data is not run (DEP)")):
+    for bit, name in ((ASLR, "ASLR (random addresses)"), (DEP, "DEP (data is never run)")):
         (has if flags & bit else lacks).append(name)
     if flags & GUARD:
         has.append("guarded calls (CFG)")

@@ -32,7 +32,7 @@ def scan_answer(**changes):
         {"fields": ["MajorLinkerVersion"], "text": "linker version 6.0", "weight": 1.1},
         {
             "fields": ["DllCharacteristics"],
-            "text": "protections off: random addresses (ASLR), data is not run (DEP)",
+            "text": "protections off: ASLR (random addresses), DEP (data is never run)",
             "weight": 0.7,
         },
     ]

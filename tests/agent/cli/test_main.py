@@ -396,3 +396,13 @@ def test_a_withdrawal_on_a_full_disk_does_not_claim_that_bytes_are_deleted():
     text = render.withdrawn_text({"consent": {"state": "WITHDRAWN"}}, ledger)
     assert "not deleted yet" in text
     assert "were deleted" not in text
+
+
+@pytest.mark.parametrize(("states", "claims"), [((), False), (("withdrawn",), True)])
+def test_a_withdrawal_claims_to_have_deleted_only_what_waited(states, claims):
+    outbox = [{"charge_seq": 1, "state": state} for state in states]
+    text = render.withdrawn_text(
+        {"consent": {"state": "WITHDRAWN"}}, {"outbox": outbox, "charges": []}
+    )
+    assert ("were deleted" in text) is claims
+    assert ("nothing more is sent" in text) is not claims

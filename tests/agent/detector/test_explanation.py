@@ -39,7 +39,7 @@ def test_the_strongest_group_comes_first_and_what_does_nothing_is_no_reason():
     ]
     assert [reason.text for reason in reasons] == [
         "has no checksum",
-        "protections off: random addresses (ASLR), data is not run (DEP)",
+        "protections off: ASLR (random addresses), DEP (data is never run)",
     ]
 
 
