@@ -358,6 +358,15 @@ PAGE: tuple[Argument, ...] = (
     argument("--offset", type=int, default=0, metavar="N", help="skip the first N"),
     argument("--limit", type=int, default=200, metavar="N", help="show at most N (default: 200)"),
 )
+LABELLED_PATHS = (
+    PATHS,
+    argument(
+        "--label",
+        required=True,
+        choices=("malicious", "benign"),
+        help="what all these files are",
+    ),
+)
 
 SOURCE = argument("source", metavar="SOURCE", help="as aegis sources show lists it")
 FOLDER = argument("path", metavar="FOLDER", help="a folder; it is searched with all below it")
@@ -478,15 +487,7 @@ TABLE = (
         "learn from program files",
         _samples_add,
         render.added_text,
-        (
-            PATHS,
-            argument(
-                "--label",
-                required=True,
-                choices=("malicious", "benign"),
-                help="what all these files are",
-            ),
-        ),
+        LABELLED_PATHS,
         _failed_if_all_refused,
     ),
     Command(
@@ -494,15 +495,7 @@ TABLE = (
         "say what program files are, whatever any source has said about them",
         _samples_mark,
         render.marked_text,
-        (
-            PATHS,
-            argument(
-                "--label",
-                required=True,
-                choices=("malicious", "benign"),
-                help="what all these files are",
-            ),
-        ),
+        LABELLED_PATHS,
         _failed_if_all_refused,
     ),
     Command(
