@@ -18,7 +18,7 @@ class ExcludedError(PeerError):
         super().__init__(
             "EXCLUDED",
             "This device is excluded from the next rounds.",
-            "It takes part again by itself later. The operator holds the proof.",
+            "It takes part again by itself later. The operator holds the evidence.",
         )
         self.rounds = rounds
         self.until = until

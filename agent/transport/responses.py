@@ -101,14 +101,14 @@ class RetryLater(PeerError):
 
 
 class ExcludedError(OperatorActionError):
-    """The server excludes this device from rounds, and says that it has a proof."""
+    """The server excludes this device from rounds, by a proof or by a statistic over many."""
 
     def __init__(self, rounds: int, until: int) -> None:
         count = "the next round" if rounds == 1 else f"the next {rounds} rounds"
         super().__init__(
             "EXCLUDED",
-            f"The operator's server excluded this device from {count}: it has proof that this"
-            " device broke the rules of a round.",
+            f"The operator's server excluded this device from {count}: by a proof, or by a"
+            " statistic over many rounds, it holds that this device spoiled sums.",
             "Nothing is sent or charged meanwhile. If you did nothing, tell the operator: another"
             " program may use this device's key.",
         )
